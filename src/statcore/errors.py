@@ -1,0 +1,120 @@
+"""Every error that leaves statcore.
+
+StatcoreError
+├── InputError                  what the caller passed cannot be used; nothing was sent
+├── UnavailableError            a service cannot be reached or cannot answer now (retryable)
+│   └── AccessDeniedError       the service refused the credentials (never retried)
+├── TimedOutError               the deadline of the call ran out (retryable)
+├── ProtocolError               a service answered something that is not an answer
+│   └── MalformedEntryError     one stored entry, or one metric in it, cannot be decoded
+├── QueryRejectedError          the metric backend read the query and refused it
+├── PartialAnswerError          strict mode: the backend answered, but not with everything
+├── MissingExtraError           an optional dependency is not installed
+├── PluginError                 a plugin or a querier breaks its contract
+└── UnsupportedError            valid, but not something this adapter can do
+
+`retryable` says whether the same call may succeed when it is simply made again. Adapters retry inside their
+deadline, so a caller who sees a retryable error has already had its retries.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StatcoreError(Exception):
+    """The root: catch it to catch everything statcore raises on purpose."""
+
+    retryable: ClassVar[bool] = False
+
+
+class InputError(StatcoreError, ValueError):
+    """What the caller passed cannot be used; nothing was sent anywhere."""
+
+
+class UnavailableError(StatcoreError):
+    """A service cannot be reached, or says that it cannot answer now."""
+
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, service: str = "") -> None:
+        """Say what is unavailable; `service` is the address without credentials."""
+        super().__init__(message)
+        self.service = service
+
+
+class AccessDeniedError(UnavailableError):
+    """The service refused the credentials, or the user lacks a permission."""
+
+    retryable: ClassVar[bool] = False
+
+
+class TimedOutError(StatcoreError):
+    """The deadline of the call ran out before the answer was complete."""
+
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, timeout_s: float) -> None:
+        """Say what was waited for; `timeout_s` is the deadline that ran out, in seconds."""
+        super().__init__(message)
+        self.timeout_s = timeout_s
+
+
+class ProtocolError(StatcoreError):
+    """A service answered something that is not an answer to what was asked."""
+
+
+class MalformedEntryError(ProtocolError):
+    """One stored entry, or one metric inside it, cannot be decoded."""
+
+    def __init__(self, message: str, *, key: str, metric: str | None = None) -> None:
+        """Name the store's `key` and, where only one metric is bad, the `metric`."""
+        super().__init__(message)
+        self.key = key
+        self.metric = metric
+
+
+class QueryRejectedError(StatcoreError):
+    """The metric backend read the query and refused it."""
+
+    def __init__(self, message: str, *, query: str = "", status: int | None = None) -> None:
+        """Carry the server's text; `status` is the HTTP status where there was one."""
+        super().__init__(message)
+        self.query = query
+        self.status = status
+
+
+class PartialAnswerError(StatcoreError):
+    """Strict mode: the backend answered, but says that something is missing."""
+
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, warnings: tuple[str, ...]) -> None:
+        """Carry the backend's own `warnings`."""
+        super().__init__(message)
+        self.warnings = warnings
+
+
+class MissingExtraError(StatcoreError):
+    """An adapter was asked for whose optional dependencies are not installed."""
+
+    def __init__(self, extra: str, *, module: str | None = None) -> None:
+        """Name the `extra` to install and the `module` whose import failed."""
+        missing = f" (no module named {module!r})" if module else ""
+        super().__init__(f"this needs the extra {extra!r}{missing}: pip install 'statcore[{extra}]'")
+        self.extra = extra
+        self.module = module
+
+
+class PluginError(StatcoreError):
+    """A plugin, or a querier that a plugin contributed, breaks its contract."""
+
+    def __init__(self, message: str, *, plugin: str = "", method: str | None = None) -> None:
+        """Name the `plugin` or querier class, and the `method` at fault where there is one."""
+        super().__init__(message)
+        self.plugin = plugin
+        self.method = method
+
+
+class UnsupportedError(StatcoreError):
+    """The request is valid, but this adapter or this server cannot do it."""

@@ -1,0 +1,91 @@
+"""The answer to a batched read: one entry per id, in order, and what was wrong with which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Self, TypeAlias, overload
+
+import attrs
+
+Entry: TypeAlias = Mapping[str, Any]
+
+
+class ProblemKind(StrEnum):
+    """Why an entry is missing or must not be trusted."""
+
+    MALFORMED = "malformed"
+    """Bytes are there, but they are not what the wire format says; the entry is None."""
+    INCOMPLETE = "incomplete"
+    """Part of it is there; the rest is filled in as documented."""
+    UNAVAILABLE = "unavailable"
+    """The store could not answer for this entry alone; the entry is None."""
+    STALE = "stale"
+    """Older than the freshness bound; the entry is given all the same."""
+    OVERSIZED = "oversized"
+    """Larger than the configured limit and therefore not read; the entry is None."""
+
+
+@attrs.frozen
+class Problem:
+    """What is wrong with one entry: the kind, a message for a person, and the store's key."""
+
+    kind: ProblemKind
+    message: str = attrs.field(kw_only=True)
+    key: str | None = attrs.field(kw_only=True, default=None)
+
+
+def _in_order(entries: Iterable[Entry | None]) -> tuple[Entry | None, ...]:
+    return tuple(entries)
+
+
+def _read_only(problems: Mapping[int, Problem]) -> Mapping[int, Problem]:
+    return MappingProxyType(dict(problems))
+
+
+@attrs.frozen
+class StatisticsBatch(Sequence[Entry | None]):
+    """Entries in the order of the ids that were asked for; `None` where there is no data or it cannot be read.
+
+    `problems` maps a position to what is wrong there. A position that is None and has no problem simply has no data.
+    Entries may decode themselves on first access: reading a metric then raises `MalformedEntryError` when it is bad.
+    """
+
+    entries: Sequence[Entry | None] = attrs.field(converter=_in_order, default=())
+    problems: Mapping[int, Problem] = attrs.field(
+        converter=_read_only, factory=dict[int, Problem], kw_only=True, hash=False
+    )
+
+    def __len__(self) -> int:
+        """Return how many ids were asked for."""
+        return len(self.entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Entry | Self | None:
+        """Return the entry at a position, or a batch of a slice that keeps its problems."""
+        if isinstance(index, slice):
+            return self.select(range(*index.indices(len(self))))
+        return self.entries[index]
+
+    def select(self, positions: Iterable[int]) -> Self:
+        """Return a batch made of the entries, with their problems, at `positions`; a position may recur."""
+        chosen = list(positions)
+        found = ((new, self.problems.get(old)) for new, old in enumerate(chosen)) if self.problems else ()
+        return type(self)(
+            [self.entries[position] for position in chosen],
+            problems={position: problem for position, problem in found if problem is not None},
+        )
+
+    @classmethod
+    def join(cls, batches: Iterable[StatisticsBatch]) -> Self:
+        """Return one batch of all the entries, in order, their problems moved along."""
+        entries: list[Entry | None] = []
+        problems: dict[int, Problem] = {}
+        for batch in batches:
+            problems.update({len(entries) + position: problem for position, problem in batch.problems.items()})
+            entries.extend(batch.entries)
+        return cls(entries, problems=problems)

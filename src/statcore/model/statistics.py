@@ -1,0 +1,75 @@
+"""One metric of one object, as the agents write it: decimal text, not numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Self
+
+import attrs
+
+from statcore.errors import InputError
+
+STATS: Final = ("min", "max", "sum", "avg", "diff", "rate")
+"""Names of the moving statistics, in wire order; on the wire each is a flat key such as `stats.max`."""
+
+
+def _as_text_mapping(stats: Mapping[str, str]) -> dict[str, str]:
+    unknown = sorted(set(stats) - set(STATS))
+    if unknown:
+        raise InputError(f"unknown moving statistics {unknown}; known are {list(STATS)}")
+    return {name: stats[name] for name in STATS if name in stats}
+
+
+@attrs.frozen(kw_only=True)
+class MetricValue:
+    """The current value of a metric with its capacity and moving statistics, all numbers as decimal text.
+
+    Source: `current`, `capacity`, `pct`, `unit_hint` and `stats.*` of a MetricValue map in the statistics store.
+    """
+
+    current: str
+    capacity: str | None = None
+    pct: str = "0.00"
+    unit_hint: str = ""
+    stats: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_as_text_mapping, hash=False)
+
+    @classmethod
+    def from_map(cls, fields: Mapping[str, Any]) -> Self:
+        """Read the map that a statistics entry holds for one metric; unknown keys are left out.
+
+        Raises:
+            InputError: `current` is missing, or a number is not text.
+        """
+        numbers = {name: fields.get(name) for name in ("current", "capacity", "pct", "unit_hint")}
+        stats = {name: fields[f"stats.{name}"] for name in STATS if fields.get(f"stats.{name}") is not None}
+        if numbers["current"] is None or not all(
+            text is None or isinstance(text, str) for text in (*numbers.values(), *stats.values())
+        ):
+            raise InputError(f"not a metric value: {dict(fields)!r}")
+        return cls(**{name: text for name, text in numbers.items() if text is not None}, stats=stats)
+
+    def to_map(self) -> dict[str, Any]:
+        """Return the map that is stored: flat keys, `capacity` present even when it is None."""
+        flat = {f"stats.{name}": text for name, text in self.stats.items()}
+        return {
+            "current": self.current,
+            "capacity": self.capacity,
+            "pct": self.pct,
+            "unit_hint": self.unit_hint,
+            **flat,
+        }
+
+
+def finite_number(text: object) -> Decimal | None:
+    """Return the number that stored decimal text spells, or None when nothing may be decided on it.
+
+    None for `NaN`, `Infinity`, nil, other types, and anything that is not plain ASCII decimal text.
+    """
+    if not isinstance(text, str) or not text.isascii() or "_" in text:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None

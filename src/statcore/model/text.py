@@ -1,0 +1,21 @@
+"""What counts as text: Unicode that can be encoded."""
+
+from __future__ import annotations
+
+from statcore.errors import InputError
+
+
+def check_text(text: object, *, what: str) -> str:
+    """Return `text` if it is Unicode that can be encoded at all.
+
+    Raises:
+        InputError: it is not text, or holds a lone surrogate, which no server can be sent.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"{what} must be text, not {type(text).__name__}: {text!r}")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{what} holds a lone surrogate at position {error.start}: {text!r}") from None
+    return text

@@ -1,0 +1,17 @@
+"""How queriers, stores and backends come in from outside; the only package that imports pluggy."""
+
+from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.registry import PluginRegistry
+from statcore.plugins.report import PluginReport, PluginStatus
+from statcore.plugins.spec import API_VERSION, hookimpl
+
+__all__ = [
+    "API_VERSION",
+    "MetricBackendSpec",
+    "PluginRegistry",
+    "PluginReport",
+    "PluginStatus",
+    "QuerierSpec",
+    "StatisticsStoreSpec",
+    "hookimpl",
+]

@@ -1,0 +1,23 @@
+"""The plugin that statcore itself contributes: the container querier."""
+
+from __future__ import annotations
+
+from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.spec import API_VERSION, hookimpl
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, ContainerMetricQuerier
+
+STATCORE_PLUGIN_API = API_VERSION
+
+
+@hookimpl
+def statcore_queriers() -> list[QuerierSpec]:
+    """Contribute `container`."""
+    return [
+        QuerierSpec(
+            name="container",
+            summary="containers (kernels), by kernel, session, agent, user or project",
+            querier=ContainerMetricQuerier,
+            series=CONTAINER_SERIES,
+            metric_label=CONTAINER_METRIC_LABEL,
+        )
+    ]

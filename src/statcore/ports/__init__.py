@@ -1,0 +1,9 @@
+"""The Protocols that adapters implement: one role, one file; the docstring is the contract."""
+
+from statcore.ports.inventory import InventoryPort
+from statcore.ports.metrics import MetricQuerierPort
+from statcore.ports.promql import PromQLPort
+from statcore.ports.sink import StatisticsSinkPort
+from statcore.ports.statistics import StatisticsPort
+
+__all__ = ["InventoryPort", "MetricQuerierPort", "PromQLPort", "StatisticsPort", "StatisticsSinkPort"]

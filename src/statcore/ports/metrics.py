@@ -1,0 +1,67 @@
+"""Asking for utilization by querier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
+
+from statcore.model.matrix import MatrixResult
+from statcore.model.time_range import QueryTimeRange
+from statcore.model.vector import VectorResult
+from statcore.promql.syntax import Selector
+from statcore.promql.utilization import RATE_INTERVAL
+from statcore.queriers.interface import UtilizationMetricQuerier
+
+
+@runtime_checkable
+class MetricQuerierPort(Protocol):
+    """A backend that holds the history of metrics and answers any querier.
+
+    Bad input raises `InputError` and a querier that breaks its contract `PluginError`, both before anything is sent; a
+    refused query raises `QueryRejectedError`, a backend that cannot be reached `UnavailableError`, one that takes longer
+    than the adapter's deadline `TimedOutError`, one that answers nonsense `ProtocolError`. No series is an answer
+    without series, not an error.
+    """
+
+    async def query_utilization(
+        self,
+        querier: UtilizationMetricQuerier,
+        time_range: QueryTimeRange,
+        /,
+        *,
+        rate_interval: timedelta | str = RATE_INTERVAL,
+    ) -> MatrixResult:
+        """Return the querier's utilization at every point of the range, however many points that are."""
+        ...
+
+    async def query_utilization_now(
+        self,
+        querier: UtilizationMetricQuerier,
+        /,
+        *,
+        time: datetime | None = None,
+        rate_interval: timedelta | str = RATE_INTERVAL,
+    ) -> VectorResult:
+        """Return the querier's utilization at `time` (aware), by default the backend's now."""
+        ...
+
+    async def label_values(
+        self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
+    ) -> Sequence[str]:
+        """Return the distinct values of a label, sorted, among the series that `match` selects, by default all."""
+        ...
+
+    async def series(
+        self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
+    ) -> Sequence[Mapping[str, str]]:
+        """Return the label sets, `__name__` included, of the series that `match` selects."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the backend answers; raise as a query would when it does not."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what the adapter itself opened; closing twice is allowed."""
+        ...

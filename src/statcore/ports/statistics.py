@@ -1,0 +1,51 @@
+"""Reading live statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from statcore.model.batch import StatisticsBatch
+
+
+@runtime_checkable
+class StatisticsPort(Protocol):
+    """A store of the newest statistics.
+
+    Every `fetch_…` takes any number of ids in canonical text, duplicates included, and returns one entry per id in the
+    order asked. None without a problem means that the store has nothing. One bad entry is a problem at its position and
+    never takes others with it; a store that cannot be reached at all raises `UnavailableError`, one that takes longer
+    than the adapter's deadline `TimedOutError`. No ids: an empty batch, and nothing is sent. No other exception leaves
+    an adapter, except `asyncio.CancelledError`, which always does.
+    """
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{metric: MetricValue map}` of kernels, or of sessions, which are stored alike."""
+        ...
+
+    async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{"requests": int, "last_response_ms": int}` of sessions.
+
+        An entry of which one or both halves are missing or unreadable is zeros in *both*, with the problem *incomplete*.
+        """
+        ...
+
+    async def fetch_endpoint_statistics(self, endpoint_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{metric: InferenceValue map}` of inference endpoints."""
+        ...
+
+    async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
+        """Fetch `{metric: InferenceValue map}` of (endpoint id, replica id) pairs."""
+        ...
+
+    async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{"node": {metric: MetricValue map}, "devices": {metric: {device id: MetricValue map}}}` of agents."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the store answers; raise as a fetch would when it does not."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what the adapter itself opened; closing twice is allowed."""
+        ...

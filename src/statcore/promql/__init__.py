@@ -1,0 +1,27 @@
+"""PromQL text from values: pure functions, no I/O, no clock, and nothing that can break out of its place."""
+
+from statcore.promql.live_stat import LiveStatQueries, id_batches, live_stat_queries
+from statcore.promql.plan import MAX_POINTS, split_range
+from statcore.promql.render import render
+from statcore.promql.syntax import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector, Subquery
+from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, utilization_query
+
+__all__ = [
+    "MAX_POINTS",
+    "NORMALIZATION_INTERVAL_S",
+    "RATE_INTERVAL",
+    "Aggregation",
+    "BinaryOperation",
+    "Call",
+    "Expression",
+    "LiveStatQueries",
+    "Number",
+    "RangeSelector",
+    "Selector",
+    "Subquery",
+    "id_batches",
+    "live_stat_queries",
+    "render",
+    "split_range",
+    "utilization_query",
+]

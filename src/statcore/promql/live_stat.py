@@ -1,0 +1,66 @@
+"""The six expressions that give the live statistics of many kernels from Prometheus alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import attrs
+
+from statcore.model.ids import id_text
+from statcore.promql.syntax import Aggregation, Call, Expression, RangeSelector, Selector, Subquery
+from statcore.promql.utilization import RATE_INTERVAL
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, VALUE_TYPES
+from statcore.queriers.matcher import LabelMatcher
+
+MAX_IDS: Final = 256
+"""How many kernels one expression names at most."""
+RATED_METRICS: Final = ("cpu_util", "net_rx", "net_tx")
+"""Counters whose current value is their rate; without a rate they have none."""
+
+
+@attrs.frozen(kw_only=True)
+class LiveStatQueries:
+    """Expressions to evaluate at one shared time; all are grouped by metric and kernel, `now` by value type too."""
+
+    now: Expression
+    rate_now: Expression
+    max: Expression
+    avg: Expression
+    rate_max: Expression
+    rate_avg: Expression
+
+
+def id_batches(ids: Sequence[UUID | str], *, size: int = MAX_IDS) -> Iterator[tuple[str, ...]]:
+    """Yield the distinct ids as text, in the order given, at most `size` at a time."""
+    distinct = tuple(dict.fromkeys(map(id_text, ids)))
+    for start in range(0, len(distinct), size):
+        yield distinct[start : start + size]
+
+
+def live_stat_queries(kernel_ids: Sequence[UUID | str], *, window: timedelta | str = RATE_INTERVAL) -> LiveStatQueries:
+    """Return the expressions for one batch of kernels.
+
+    Raises:
+        InputError: no id (which must never come to mean every kernel), something that is not an id, or a bad window.
+    """
+    kernels = {"kernel_id": LabelMatcher.one_of(map(id_text, kernel_ids))}
+    by = (CONTAINER_METRIC_LABEL, "kernel_id")
+
+    current = Aggregation("sum", Selector(CONTAINER_SERIES, kernels | {"value_type": LabelMatcher.equal("current")}), by=by)
+    counters = Selector(
+        CONTAINER_SERIES,
+        kernels | {CONTAINER_METRIC_LABEL: LabelMatcher.one_of(RATED_METRICS), "value_type": LabelMatcher.equal("current")},
+    )
+    rate_now = Aggregation("sum", Call("rate", RangeSelector(counters, window)), by=by)
+    both = Selector(CONTAINER_SERIES, kernels | {"value_type": LabelMatcher.regex("|".join(VALUE_TYPES))})
+    return LiveStatQueries(
+        now=Aggregation("sum", both, by=(*by, "value_type")),
+        rate_now=rate_now,
+        max=Call("max_over_time", Subquery(current, window)),
+        avg=Call("avg_over_time", Subquery(current, window)),
+        rate_max=Call("max_over_time", Subquery(rate_now, window)),
+        rate_avg=Call("avg_over_time", Subquery(rate_now, window)),
+    )

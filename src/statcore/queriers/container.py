@@ -1,0 +1,98 @@
+"""Utilization of containers ("kernels"), the querier that comes with statcore."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+from uuid import UUID
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model.ids import id_text
+from statcore.model.text import check_text
+from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.matcher import LabelMatcher
+
+CONTAINER_SERIES: Final = "backendai_container_utilization"
+CONTAINER_METRIC_LABEL: Final = "container_metric_name"
+VALUE_TYPES: Final = ("current", "capacity")
+
+# A capacity is a constant, whose rate would be 0: only current values are counters.
+_COUNTERS: Final = {
+    "cpu_util": QueryStrategy.RATE,
+    "net_rx": QueryStrategy.RATE_NORMALIZED,
+    "net_tx": QueryStrategy.RATE_NORMALIZED,
+}
+
+
+def _metric_name(value: str) -> str:
+    if not value:
+        raise InputError("metric_name is empty; expected a name such as cpu_util or mem")
+    return check_text(value, what="metric_name")
+
+
+def _value_type(value: str) -> Literal["current", "capacity"]:
+    if value == "current":
+        return "current"
+    if value == "capacity":
+        return "capacity"
+    raise InputError(f"value_type must be one of {', '.join(VALUE_TYPES)}, not {value!r}")
+
+
+def _owner(value: UUID | str | None) -> UUID | None:
+    return None if value is None else UUID(id_text(value))
+
+
+def _agent(value: str | None) -> str | None:
+    return None if value is None else check_text(value, what="agent_id")
+
+
+@attrs.frozen(kw_only=True)
+class ContainerMetricQuerier(UtilizationMetricQuerier):
+    """Utilization of all containers, or of those that a kernel, session, agent, user or project owns.
+
+    Args:
+        metric_name: for example `cpu_util`, `mem`, `net_rx`.
+        value_type: `current` or `capacity`.
+        kernel_id, session_id, user_id, project_id: a UUID, or text that spells one.
+        agent_id: the agent's name.
+
+    Raises:
+        InputError: an empty metric name, another value type, or an id that is not one.
+    """
+
+    metric_name: str = attrs.field(converter=_metric_name)
+    value_type: Literal["current", "capacity"] = attrs.field(converter=_value_type)
+    kernel_id: UUID | None = attrs.field(default=None, converter=_owner)
+    agent_id: str | None = attrs.field(default=None, converter=_agent)
+    session_id: UUID | None = attrs.field(default=None, converter=_owner)
+    user_id: UUID | None = attrs.field(default=None, converter=_owner)
+    project_id: UUID | None = attrs.field(default=None, converter=_owner)
+
+    def name(self) -> str:
+        """Return the series that the agents export for containers."""
+        return CONTAINER_SERIES
+
+    def labels(self) -> dict[str, str | LabelMatcher]:
+        """Return the metric, the value type, and the owners that are set."""
+        return {CONTAINER_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **self._owners()}
+
+    def group_by_labels(self) -> list[str]:
+        """Return `value_type` and each owner's label that is filtered by."""
+        return ["value_type", *self._owners()]
+
+    def query_strategy(self) -> QueryStrategy:
+        """Return the rate for current values of counters, else the value as it is."""
+        if self.value_type == "capacity":
+            return QueryStrategy.GAUGE
+        return _COUNTERS.get(self.metric_name, QueryStrategy.GAUGE)
+
+    def _owners(self) -> dict[str, str]:
+        owners = {
+            "kernel_id": self.kernel_id,
+            "session_id": self.session_id,
+            "agent_id": self.agent_id,
+            "user_id": self.user_id,
+            "project_id": self.project_id,
+        }
+        return {label: str(owner) for label, owner in owners.items() if owner is not None}

@@ -1,0 +1,40 @@
+"""The public API of live statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import attrs
+
+from statcore.model.batch import StatisticsBatch
+from statcore.statistics.stateful_source import StatisticsStatefulSource
+
+
+@attrs.frozen
+class StatisticsRepository:
+    """What GraphQL loaders, services and the CLI ask; the returns and errors are those of `StatisticsStatefulSource`."""
+
+    source: StatisticsStatefulSource
+
+    async def get_kernel_statistics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
+        """Return the statistics of each session or kernel, None where there are none."""
+        return await self.source.read_kernel_statistics_batch(session_ids)
+
+    async def get_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
+        """Return the request count and last response time of each session."""
+        return await self.source.read_inference_metrics_batch(session_ids)
+
+    async def get_endpoint_statistics_batch(self, endpoint_ids: Sequence[UUID | str]) -> StatisticsBatch:
+        """Return the statistics of each inference endpoint, None where there are none."""
+        return await self.source.read_endpoint_statistics_batch(endpoint_ids)
+
+    async def get_replica_statistics_batch(
+        self, endpoint_replica_ids: Sequence[tuple[UUID | str, UUID | str]]
+    ) -> StatisticsBatch:
+        """Return the statistics of each (endpoint, replica) pair, None where there are none."""
+        return await self.source.read_replica_statistics_batch(endpoint_replica_ids)
+
+    async def get_agent_statistics_batch(self, agent_ids: Sequence[str]) -> StatisticsBatch:
+        """Return the statistics of each agent and its devices, None where there are none."""
+        return await self.source.read_agent_statistics_batch(agent_ids)

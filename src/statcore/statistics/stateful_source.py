@@ -1,0 +1,90 @@
+"""From the ids that callers have to the batches that a store answers: distinct, chunked, joined, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model.batch import StatisticsBatch
+from statcore.model.ids import id_text
+from statcore.model.text import check_text
+from statcore.ports.statistics import StatisticsPort
+
+_Id = TypeVar("_Id", bound=Hashable)
+
+
+def _at_least_one(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if value < 1:
+        raise InputError(f"{attribute.name} must be at least 1, not {value}")
+
+
+@attrs.frozen
+class StatisticsStatefulSource:
+    """Reads statistics from a store: every id is fetched once, in chunks that are read side by side.
+
+    Each method returns one entry per id in order, None where there is nothing, and raises `InputError` for an id that is
+    not one, `UnavailableError`, `TimedOutError` or `ProtocolError` as `StatisticsPort` says.
+
+    Args:
+        store: where the statistics are; it stays the caller's to close.
+        chunk_size: how many ids one request to the store names at most.
+    """
+
+    store: StatisticsPort
+    chunk_size: int = attrs.field(default=5_000, kw_only=True, validator=_at_least_one)
+
+    async def read_kernel_statistics_batch(self, session_ids_or_kernel_ids: Sequence[UUID | str]) -> StatisticsBatch:
+        """Return `{metric: MetricValue map}` of each kernel or session."""
+        return await self._read(self.store.fetch_kernel_statistics, [id_text(id_) for id_ in session_ids_or_kernel_ids])
+
+    async def read_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
+        """Return `{"requests": int, "last_response_ms": int}` of each session; zeros are *incomplete* when not real."""
+        return await self._read(self.store.fetch_inference_metrics, [id_text(id_) for id_ in session_ids])
+
+    async def read_endpoint_statistics_batch(self, endpoint_ids: Sequence[UUID | str]) -> StatisticsBatch:
+        """Return `{metric: InferenceValue map}` of each inference endpoint."""
+        return await self._read(self.store.fetch_endpoint_statistics, [id_text(id_) for id_ in endpoint_ids])
+
+    async def read_replica_statistics_batch(
+        self, endpoint_replica_pairs: Sequence[tuple[UUID | str, UUID | str]]
+    ) -> StatisticsBatch:
+        """Return `{metric: InferenceValue map}` of each (endpoint, replica) pair."""
+        pairs = [(id_text(endpoint), id_text(replica)) for endpoint, replica in endpoint_replica_pairs]
+        return await self._read(self.store.fetch_replica_statistics, pairs)
+
+    async def read_agent_statistics_batch(self, agent_ids: Sequence[str]) -> StatisticsBatch:
+        """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` of each agent."""
+        agents = [check_text(agent, what="an agent id") for agent in agent_ids]
+        return await self._read(self.store.fetch_agent_statistics, agents)
+
+    async def _read(
+        self, fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]
+    ) -> StatisticsBatch:
+        position_of = {id_: position for position, id_ in enumerate(dict.fromkeys(ids))}
+        distinct = list(position_of)
+        if len(distinct) <= self.chunk_size:
+            batch = await fetch(distinct) if distinct else StatisticsBatch()
+        else:
+            batch = await self._read_chunks(fetch, distinct)
+        if len(distinct) == len(ids):
+            return batch
+        return batch.select(position_of[id_] for id_ in ids)
+
+    async def _read_chunks(
+        self, fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]
+    ) -> StatisticsBatch:
+        from asyncio import TaskGroup  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
+
+        async def fetch_chunk(start: int) -> StatisticsBatch:
+            return await fetch(ids[start : start + self.chunk_size])
+
+        try:
+            async with TaskGroup() as group:
+                chunks = [group.create_task(fetch_chunk(start)) for start in range(0, len(ids), self.chunk_size)]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return StatisticsBatch.join(chunk.result() for chunk in chunks)

@@ -1,0 +1,162 @@
+"""Real servers for tests and demonstrations: on loopback, on free ports, in the folder given, ended by their own pid."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from statcore.errors import UnavailableError
+
+_START_S: Final = 30.0
+_STOP_S: Final = 10.0
+_START_ATTEMPTS: Final = 3
+LOOPBACK: Final = "127.0.0.1"
+
+
+@attrs.frozen(kw_only=True)
+class Server:
+    """A running server: the address to give to an adapter, its port, and its process."""
+
+    url: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+def find_program(*names: str) -> str:
+    """Return the path of the first of the programs that is installed.
+
+    Raises:
+        UnavailableError: none is; the message names them.
+    """
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    raise UnavailableError(f"not found on PATH: {' or '.join(names)}", service=names[0])
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_valkey(folder: Path, *, arguments: Sequence[str] = ()) -> Generator[Server]:
+    """Run `valkey-server`, or else `redis-server`, with no persistence, and yield it once it answers."""
+    program = find_program("valkey-server", "redis-server")
+
+    def command(port: int) -> list[str]:
+        fixed = ["--bind", LOOPBACK, "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+        return [program, *fixed, *arguments]
+
+    with _running(command, folder / "valkey.log", ready=_valkey_answers, url=f"valkey://{LOOPBACK}") as server:
+        yield server
+
+
+@contextmanager
+def running_prometheus(
+    folder: Path, *, targets: Mapping[str, str], scrape_interval: str = "1s", arguments: Sequence[str] = ()
+) -> Generator[Server]:
+    """Run `prometheus` with its data in `folder`, scraping `targets` (job name to host:port), and yield it once ready."""
+    program = find_program("prometheus")
+    config = folder / "prometheus.yml"
+    config.write_text(_prometheus_config(targets, scrape_interval))
+
+    def command(port: int) -> list[str]:
+        return [
+            program,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={LOOPBACK}:{port}",
+            *arguments,
+        ]
+
+    with _running(command, folder / "prometheus.log", ready=_prometheus_ready, url=f"http://{LOOPBACK}") as server:
+        yield server
+
+
+def _prometheus_config(targets: Mapping[str, str], scrape_interval: str) -> str:
+    lines = ["global:", f"  scrape_interval: {scrape_interval}", f"  scrape_timeout: {scrape_interval}", "scrape_configs:"]
+    for job, address in targets.items():
+        lines += [f"  - job_name: '{job}'", "    static_configs:", f"      - targets: ['{address}']"]
+    return "\n".join(lines if targets else lines[:-1]) + "\n"
+
+
+@contextmanager
+def _running(
+    command: Callable[[int], list[str]], log: Path, *, ready: Callable[[int], bool], url: str
+) -> Generator[Server]:
+    process, port = _start(command, log, ready)
+    try:
+        yield Server(url=f"{url}:{port}", port=port, process=process)
+    finally:
+        _end(process)
+
+
+def _start(
+    command: Callable[[int], list[str]], log: Path, ready: Callable[[int], bool]
+) -> tuple[subprocess.Popen[bytes], int]:
+    words: list[str] = []
+    for _ in range(_START_ATTEMPTS):  # another process may take the port first
+        port = free_port()
+        words = command(port)
+        with log.open("ab") as output:
+            # A session of its own: an interrupt typed at the terminal is ours to handle, not the server's.
+            process = subprocess.Popen(words, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+        try:
+            if _wait_until_ready(process, port, ready):
+                return process, port
+        except BaseException:
+            _end(process)
+            raise
+        _end(process)
+    last_words = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise UnavailableError(f"{words[0]} did not start: {' '.join(last_words)}", service=words[0])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, ready: Callable[[int], bool]) -> bool:
+    deadline = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if ready(port):
+            return True
+        time.sleep(0.02)  # neither server tells its parent when it is ready
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _valkey_answers(port: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            # With ACLs or a password the refusal, too, is the answer of a server that is up.
+            return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+    except OSError:
+        return False
+
+
+def _prometheus_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/-/ready", timeout=1) as answer:
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except (OSError, urllib.error.URLError):
+        return False

@@ -1,0 +1,76 @@
+"""Real servers for every test that wants one; a missing program is a skip, or a failure where CI=true."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from redis import Redis
+
+from statcore.errors import UnavailableError
+from statcore.testing.servers import Server, find_program, running_prometheus, running_valkey
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def require_program(*names: str) -> str:
+    """Return the path of an installed program; else skip the test, or fail it where CI=true."""
+    try:
+        return find_program(*names)
+    except UnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One Valkey for the whole run."""
+    require_program("valkey-server", "redis-server")
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(valkey_server: Server) -> Server:
+    """The run's Valkey, emptied."""
+    with Redis(host="127.0.0.1", port=valkey_server.port) as client:
+        client.flushall()
+    return valkey_server
+
+
+@pytest.fixture
+def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a Valkey of the test's own, to be stopped or configured as it likes; arguments as `running_valkey`."""
+    require_program("valkey-server", "redis-server")
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> Server:
+            folder = tmp_path / f"valkey-{os.urandom(4).hex()}"
+            folder.mkdir()
+            return stack.enter_context(running_valkey(folder, **options))
+
+        yield start
+
+
+@pytest.fixture
+def start_prometheus(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a Prometheus of the test's own; arguments as `running_prometheus`, the folder by default a new one."""
+    require_program("prometheus")
+    require_program("promtool")
+    with ExitStack() as stack:
+
+        def start(folder: Path | None = None, **options: Any) -> Server:
+            if folder is None:
+                folder = tmp_path / f"prometheus-{os.urandom(4).hex()}"
+                folder.mkdir()
+            return stack.enter_context(running_prometheus(folder, **{"targets": {}, **options}))
+
+        yield start
