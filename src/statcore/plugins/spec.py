@@ -21,16 +21,16 @@ hookimpl: Final = pluggy.HookimplMarker(GROUP)
 @hookspec
 def statcore_queriers() -> Sequence[QuerierSpec]:
     """Contribute kinds of querier."""
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
 def statcore_statistics_stores() -> Sequence[StatisticsStoreSpec]:
     """Contribute kinds of store for live statistics."""
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
 def statcore_metric_backends() -> Sequence[MetricBackendSpec]:
     """Contribute kinds of metric backend."""
-    raise NotImplementedError
+    return ()

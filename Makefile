@@ -1,0 +1,60 @@
+# make help lists the targets. Everything happens in .venv; nothing else on the machine changes,
+# except that `make test` installs missing servers where it may (root on Debian).
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test servers static format check bench wheel clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: .venv/.runtime ## real child processes, live; ARGS=--once for one round, ARGS=--servers for real servers
+	@$(BIN)/statcore demo $(ARGS)
+
+test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without
+	@$(if $(ARGS),$(BIN)/pytest $(ARGS),scripts/test-with-coverage $(BIN))
+
+servers: ## install the servers that the tests want, where that is possible
+	@scripts/install-servers
+
+static: .venv/.dev ## lint, import contracts, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: .venv/.dev ## rewrite the code in house style
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+check: static test ## everything that CI checks
+
+bench: .venv/.dev servers ## measure against what users write today, side by side
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+wheel: .venv/.dev ## build the wheel into dist/
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove the environment and all that tools leave behind
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit("statcore needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "making .venv" >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/.runtime: .venv/.python pyproject.toml
+	@echo "installing statcore with all extras" >&2
+	@$(BIN)/pip install --quiet --editable '.[all]'
+	@touch $@
+
+.venv/.dev: .venv/.runtime
+	@echo "installing the tools for development" >&2
+	@$(BIN)/pip install --quiet --group dev
+	@touch $@

@@ -1,0 +1,95 @@
+"""Timing contenders fairly: interleaved in one run, medians, the longest stall of the event loop, peak memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+TICK_S = 0.0005
+
+
+@attrs.frozen(kw_only=True)
+class Measured:
+    """One contender: the median time of a run, and the median of each run's longest stall, both in seconds."""
+
+    median_s: float
+    stall_s: float
+
+
+async def interleave(contenders: Mapping[str, Callable[[], Awaitable[object]]], *, repeats: int) -> dict[str, Measured]:
+    """Run every contender `repeats` times, in turn, then again with a ticker beside it to see stalls."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    stalls: dict[str, list[float]] = {name: [] for name in contenders}
+    for run in contenders.values():
+        await run()
+    for repeat in range(repeats):
+        order = list(contenders.items())
+        # Each contender is first, and each follows each other one, as often as the others.
+        for name, run in order[repeat % len(order) :] + order[: repeat % len(order)]:
+            gc.collect()
+            started = time.perf_counter()
+            await run()
+            times[name].append(time.perf_counter() - started)
+            stalls[name].append(await _longest_stall(run))
+    return {
+        name: Measured(median_s=statistics.median(times[name]), stall_s=statistics.median(stalls[name]))
+        for name in contenders
+    }
+
+
+async def idle_stall(*, duration_s: float = 0.2, repeats: int = 5) -> float:
+    """Return the median of the longest gaps that the ticker sees when nothing else runs: the floor of every stall."""
+    return statistics.median([await _longest_stall(lambda: asyncio.sleep(duration_s)) for _ in range(repeats)])
+
+
+async def _longest_stall(run: Callable[[], Awaitable[object]]) -> float:
+    gaps: list[float] = [0.0]
+
+    async def tick() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.perf_counter()
+            gaps.append(now - last - TICK_S)
+            last = now
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(TICK_S)
+    await run()
+    await asyncio.sleep(0)
+    ticker.cancel()
+    return max(gaps)
+
+
+def peak_bytes(function: Callable[[bytes], Any], *, warm_up: bytes, body: Path) -> float:
+    """Return by how much a process of its own grows at its highest while it runs the function once, in bytes.
+
+    The body itself is in memory already; `warm_up` is a small input of the same kind, so that imports do not count.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure_peak, args=(function, warm_up, body, sender))
+    process.start()
+    grown: float = receiver.recv()
+    process.join()
+    return grown
+
+
+def _measure_peak(function: Callable[[bytes], Any], warm_up: bytes, body: Path, sender: Connection) -> None:
+    function(warm_up)
+    content = body.read_bytes()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kept = function(content)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    del kept
+    sender.send((after - before) * 1024.0)

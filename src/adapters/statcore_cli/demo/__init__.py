@@ -1,0 +1,1 @@
+"""`statcore demo`: the whole way from real child processes to live statistics and utilization."""

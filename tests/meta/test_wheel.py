@@ -1,0 +1,91 @@
+"""What is in the wheel, and what works when it is installed where nothing else is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def _run(*words: str | Path, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    built = _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
+    assert 0 == built.returncode, built.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def _install(folder: Path, requirement: str) -> Path:
+    venv.create(folder, with_pip=True)
+    installed = _run(folder / "bin" / "pip", "install", "--quiet", requirement)
+    assert 0 == installed.returncode, installed.stderr
+    return folder / "bin"
+
+
+def test_every_root_in_the_wheel_is_ours(wheel: Path) -> None:
+    """The folder src/adapters is no package: nothing in the wheel is called `adapters`, `src` or `tests`."""
+    roots = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    packages = {"statcore", "statcore_cli", "statcore_collector", "statcore_memory", "statcore_prometheus", "statcore_valkey"}
+    assert packages == {root for root in roots if not root.endswith(".dist-info")}
+    assert {"statcore"} == {root.split("-")[0] for root in roots if root.endswith(".dist-info")}
+
+
+def test_every_package_is_typed(wheel: Path) -> None:
+    """Each import package carries its `py.typed`."""
+    names = zipfile.ZipFile(wheel).namelist()
+    roots = {name.split("/")[0] for name in names if name.endswith("/__init__.py") and name.count("/") == 1}
+    assert sorted(f"{root}/py.typed" for root in roots) == sorted(name for name in names if name.endswith("py.typed"))
+
+
+@pytest.mark.timeout(600)
+def test_without_extras_the_core_works_and_names_what_is_missing(wheel: Path, tmp_path: Path) -> None:
+    """`import statcore` needs attrs and pluggy alone, and each adapter asked for names its extra."""
+    bin_ = _install(tmp_path / "bare", str(wheel))
+    program = """
+import asyncio, importlib.metadata, statcore
+from statcore.plugins import PluginRegistry
+from statcore.runtime import Settings, open_metrics, open_statistics
+
+registry = PluginRegistry.discover()
+assert all(report.status == "ok" for report in registry.reports), registry.reports
+settings = Settings(statistics_url="valkey://127.0.0.1:1", metrics_url="http://127.0.0.1:1")
+
+async def ask(opened):
+    try:
+        async with opened:
+            print("opened")
+    except statcore.MissingExtraError as error:
+        print(error.extra)
+
+asyncio.run(ask(open_statistics(settings, registry)))
+asyncio.run(ask(open_metrics(settings, registry)))
+print(*sorted(d.name for d in importlib.metadata.distributions() if d.name not in {"pip", "setuptools"}))
+"""
+    answer = _run(bin_ / "python", "-W", "error", "-c", program)
+    assert ["valkey", "prometheus", "attrs pluggy statcore"] == answer.stdout.splitlines(), answer.stderr
+    command = _run(bin_ / "statcore", "--help")
+    assert 1 == command.returncode
+    assert "pip install 'statcore[cli]'" in command.stderr
+
+
+@pytest.mark.timeout(600)
+def test_with_all_extras_the_demo_runs(wheel: Path, tmp_path: Path) -> None:
+    """The built wheel with `[all]`, in an empty environment, runs the demo to a JSON document."""
+    bin_ = _install(tmp_path / "all", f"statcore[all] @ {wheel.as_uri()}")
+    answer = _run(bin_ / "statcore", "demo", "--once", "--format", "json", timeout_s=120)
+    assert 0 == answer.returncode, answer.stderr
+    document = json.loads(answer.stdout)
+    assert {"kernels", "utilization"} <= document.keys()
