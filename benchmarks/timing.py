@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -66,7 +65,7 @@ async def _longest_stall(run: Callable[[], Awaitable[object]]) -> float:
     ticker = asyncio.create_task(tick())
     await asyncio.sleep(TICK_S)
     await run()
-    await asyncio.sleep(0)
+    await asyncio.sleep(4 * TICK_S)  # the ticker must wake once more to see what the end of the run held up
     ticker.cancel()
     return max(gaps)
 
@@ -80,6 +79,7 @@ def peak_bytes(function: Callable[[bytes], Any], *, warm_up: bytes, body: Path) 
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_measure_peak, args=(function, warm_up, body, sender))
     process.start()
+    sender.close()  # the child holds the only other end: if it dies, receiving ends
     grown: float = receiver.recv()
     process.join()
     return grown
@@ -88,8 +88,15 @@ def peak_bytes(function: Callable[[bytes], Any], *, warm_up: bytes, body: Path) 
 def _measure_peak(function: Callable[[bytes], Any], warm_up: bytes, body: Path, sender: Connection) -> None:
     function(warm_up)
     content = body.read_bytes()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew at what is resident now
+    before = _high_water_bytes()
     kept = function(content)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    after = _high_water_bytes()
     del kept
-    sender.send((after - before) * 1024.0)
+    sender.send(after - before)
+
+
+def _high_water_bytes() -> float:
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024.0

@@ -20,7 +20,7 @@ settings.register_profile("ci", max_examples=200, deadline=None, suppress_health
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-def require_program(*names: str) -> str:
+def _require_program(*names: str) -> str:
     """Return the path of an installed program; else skip the test, or fail it where CI=true."""
     try:
         return find_program(*names)
@@ -30,10 +30,16 @@ def require_program(*names: str) -> str:
         pytest.skip(str(error))
 
 
+@pytest.fixture
+def require_program() -> Callable[..., str]:
+    """Return a function that skips, or where CI=true fails, the test when none of the programs named is installed."""
+    return _require_program
+
+
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One Valkey for the whole run."""
-    require_program("valkey-server", "redis-server")
+    _require_program("valkey-server", "redis-server")
     with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
@@ -49,7 +55,7 @@ def valkey(valkey_server: Server) -> Server:
 @pytest.fixture
 def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start a Valkey of the test's own, to be stopped or configured as it likes; arguments as `running_valkey`."""
-    require_program("valkey-server", "redis-server")
+    _require_program("valkey-server", "redis-server")
     with ExitStack() as stack:
 
         def start(**options: Any) -> Server:
@@ -63,8 +69,8 @@ def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def start_prometheus(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start a Prometheus of the test's own; arguments as `running_prometheus`, the folder by default a new one."""
-    require_program("prometheus")
-    require_program("promtool")
+    _require_program("prometheus")
+    _require_program("promtool")
     with ExitStack() as stack:
 
         def start(folder: Path | None = None, **options: Any) -> Server:

@@ -19,13 +19,22 @@ deadline, so a caller who sees a retryable error has already had its retries.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 
 class StatcoreError(Exception):
     """The root: catch it to catch everything statcore raises on purpose."""
 
     retryable: ClassVar[bool] = False
+
+    def __reduce__(self) -> tuple[Callable[..., StatcoreError], tuple[object, ...], dict[str, Any]]:
+        """Copy and pickle without calling `__init__`, whose arguments are not those that an exception remembers."""
+        return _rebuild, (type(self), *self.args), self.__dict__
+
+
+def _rebuild(kind: type[StatcoreError], *args: object) -> StatcoreError:
+    return kind.__new__(kind, *args)
 
 
 class InputError(StatcoreError, ValueError):
@@ -37,10 +46,11 @@ class UnavailableError(StatcoreError):
 
     retryable: ClassVar[bool] = True
 
-    def __init__(self, message: str, *, service: str = "") -> None:
-        """Say what is unavailable; `service` is the address without credentials."""
+    def __init__(self, message: str, *, service: str = "", retry_after_s: float | None = None) -> None:
+        """Say what is unavailable: `service` is its address without credentials, `retry_after_s` when it said to return."""
         super().__init__(message)
         self.service = service
+        self.retry_after_s = retry_after_s
 
 
 class AccessDeniedError(UnavailableError):

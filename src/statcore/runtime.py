@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
 
-from statcore.errors import InputError
+from statcore.errors import InputError, PluginError, StatcoreError
+from statcore.plugins.contributions import Options
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
@@ -17,13 +18,18 @@ from statcore.ports.statistics import StatisticsPort
 from statcore.statistics.repositories import StatisticsRepositories
 from statcore.statistics.repository import StatisticsRepository
 
+_Port = TypeVar("_Port")
+
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """Which store and which backend, and their own options by name; the URL's scheme chooses the adapter."""
+    """Which store and which backend, and their own options by name; the URL's scheme chooses the adapter.
 
-    statistics_url: str
-    metrics_url: str
+    Whoever needs only one of the two leaves the other out. URLs and options may hold secrets, so `repr` shows none of them.
+    """
+
+    statistics_url: str | None = attrs.field(default=None, repr=False)
+    metrics_url: str | None = attrs.field(default=None, repr=False)
     statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     metrics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
 
@@ -37,47 +43,70 @@ class Runtime:
     metrics: MetricQuerierPort
 
 
-def _scheme(url: str, setting: str) -> str:
+def url_scheme(url: str | None, *, setting: str) -> str:
+    """Return the scheme of a URL in lower case.
+
+    Raises:
+        InputError: there is no URL, or it has no scheme; the message names the setting and never shows the URL.
+    """
+    if not url:
+        raise InputError(f"{setting} is not set; expected a URL such as valkey://127.0.0.1:6379 or http://127.0.0.1:9090")
     scheme, colon, _ = url.partition(":")
     if not colon or not urlsplit(f"{scheme}://").scheme:
         raise InputError(f"{setting} has no scheme such as valkey:// or http://")
     return scheme.lower()
 
 
+async def _open(
+    port: type[object], adapter: str, factory: Callable[[str, Options], Awaitable[_Port]], url: str | None, options: Options
+) -> _Port:
+    try:
+        opened: object = await factory(url or "", options)
+    except StatcoreError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{adapter} failed to open: {type(error).__name__}: {error}", plugin=adapter) from error
+    if not isinstance(opened, port):
+        raise PluginError(f"{adapter} opened {type(opened).__name__}, which is no {port.__name__}", plugin=adapter)
+    return cast("_Port", opened)
+
+
 @asynccontextmanager
 async def open_statistics(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[StatisticsPort]:
-    """Open the store that `settings.statistics_url` names for reading."""
-    spec = registry.statistics_store(_scheme(settings.statistics_url, "statistics_url"))
-    async with AsyncExitStack() as stack:
-        store = await spec.open(settings.statistics_url, settings.statistics_options)
-        stack.push_async_callback(store.aclose)
+    """Open the store that `settings.statistics_url` names for reading.
+
+    Raises:
+        InputError: the URL is not set, or no adapter is there for its scheme.
+        PluginError: the adapter breaks its contract.
+    """
+    spec = registry.statistics_store(url_scheme(settings.statistics_url, setting="statistics_url"))
+    store = await _open(StatisticsPort, spec.name, spec.open, settings.statistics_url, settings.statistics_options)
+    async with aclosing(store):
         yield store
 
 
 @asynccontextmanager
-async def open_metrics(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[MetricQuerierPort]:
-    """Open the backend that `settings.metrics_url` names."""
-    spec = registry.metric_backend(_scheme(settings.metrics_url, "metrics_url"))
-    async with AsyncExitStack() as stack:
-        backend = await spec.open(settings.metrics_url, settings.metrics_options)
-        stack.push_async_callback(backend.aclose)
-        yield backend
+async def open_sink(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[StatisticsSinkPort]:
+    """Open the store that `settings.statistics_url` names for writing; the errors are those of `open_statistics`.
+
+    Raises:
+        InputError: also where the store is read only.
+    """
+    spec = registry.statistics_store(url_scheme(settings.statistics_url, setting="statistics_url"))
+    if spec.open_sink is None:
+        raise InputError(f"statistics_url names a store that can only be read: {spec.name}")
+    sink = await _open(StatisticsSinkPort, spec.name, spec.open_sink, settings.statistics_url, settings.statistics_options)
+    async with aclosing(sink):
+        yield sink
 
 
 @asynccontextmanager
-async def open_sink(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[StatisticsSinkPort]:
-    """Open the store that `settings.statistics_url` names for writing.
-
-    Raises:
-        InputError: the store is read only.
-    """
-    spec = registry.statistics_store(_scheme(settings.statistics_url, "statistics_url"))
-    if spec.open_sink is None:
-        raise InputError(f"statistics_url names a store that can only be read: {spec.name}")
-    async with AsyncExitStack() as stack:
-        sink = await spec.open_sink(settings.statistics_url, settings.statistics_options)
-        stack.push_async_callback(sink.aclose)
-        yield sink
+async def open_metrics(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[MetricQuerierPort]:
+    """Open the backend that `settings.metrics_url` names; the errors are those of `open_statistics`."""
+    spec = registry.metric_backend(url_scheme(settings.metrics_url, setting="metrics_url"))
+    backend = await _open(MetricQuerierPort, spec.name, spec.open, settings.metrics_url, settings.metrics_options)
+    async with aclosing(backend):
+        yield backend
 
 
 @asynccontextmanager

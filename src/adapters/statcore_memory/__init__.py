@@ -1,1 +1,6 @@
-"""x."""
+"""Statistics and metrics in this process: the embedded default, and the fake that tests can trust."""
+
+from statcore_memory.metrics import MemoryMetrics
+from statcore_memory.statistics import MemoryStatistics
+
+__all__ = ["MemoryMetrics", "MemoryStatistics"]

@@ -74,7 +74,7 @@ class StatisticsBatch(Sequence[Entry | None]):
     def select(self, positions: Iterable[int]) -> Self:
         """Return a batch made of the entries, with their problems, at `positions`; a position may recur."""
         chosen = list(positions)
-        found = ((new, self.problems.get(old)) for new, old in enumerate(chosen)) if self.problems else ()
+        found = ((new, self.problems.get(old % len(self))) for new, old in enumerate(chosen)) if self.problems else ()
         return type(self)(
             [self.entries[position] for position in chosen],
             problems={position: problem for position, problem in found if problem is not None},

@@ -23,16 +23,23 @@ _LONGEST_MS: Final = 100 * _UNITS_MS["y"]
 _HOW: Final = "expected a positive whole duration such as 5m, 1h30m or 500ms"
 
 
-@lru_cache(maxsize=256)
 def parse_duration(text: str) -> timedelta:
     """Read a positive Prometheus duration of at most 100 years.
 
     Raises:
         InputError: the text is not such a duration; zero, negative and fractional ones are not.
     """
-    match = _SYNTAX.fullmatch(text) if text and text.isascii() else None
+    try:
+        return _parse(text)
+    except TypeError:
+        raise InputError(f"not a duration: {text!r:.100}; {_HOW}") from None
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> timedelta:
+    match = _SYNTAX.fullmatch(text)
     if match is None:
-        raise InputError(f"not a duration: {text!r}; {_HOW}")
+        raise InputError(f"not a duration: {text!r:.100}; {_HOW}")
     if len(text) > 64:  # noqa: PLR2004 - far beyond any sensible duration, and it bounds int()
         raise InputError(f"a duration of {len(text)} characters is too long; {_HOW}")
     counts = zip(match.groups(), _UNITS_MS.values(), strict=True)
@@ -51,7 +58,10 @@ def format_duration(duration: timedelta | str) -> str:
     if isinstance(duration, str):
         parse_duration(duration)
         return duration
-    rest_ms, finer = divmod(duration, timedelta(milliseconds=1))
+    try:
+        rest_ms, finer = divmod(duration, timedelta(milliseconds=1))
+    except TypeError:
+        raise InputError(f"not a duration: {duration!r:.100}; {_HOW}") from None
     if rest_ms <= 0 or finer:
         raise InputError(f"not a duration of whole milliseconds above zero: {duration!r}; {_HOW}")
     if rest_ms > _LONGEST_MS:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NewType
+import re
+from typing import Final, NewType
 from uuid import UUID
 
 from statcore.errors import InputError
@@ -12,6 +13,10 @@ SessionId = NewType("SessionId", UUID)
 EndpointId = NewType("EndpointId", UUID)
 ReplicaId = NewType("ReplicaId", UUID)
 AgentId = NewType("AgentId", str)
+
+_CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# UUID itself would also read what int() takes for digits: underscores, signs, spaces, 0x, digits of other scripts.
+_SPELLED: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-fA-F-]{32,36}\}?")
 
 
 def id_text(value: UUID | str) -> str:
@@ -23,6 +28,10 @@ def id_text(value: UUID | str) -> str:
     if isinstance(value, UUID):
         return str(value)
     try:
-        return str(UUID(value))
-    except (ValueError, AttributeError, TypeError):
-        raise InputError(f"not an id: {value!r}; expected a UUID such as 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11") from None
+        if _CANONICAL.fullmatch(value):
+            return value
+        if _SPELLED.fullmatch(value):
+            return str(UUID(value))
+    except (TypeError, ValueError):
+        pass  # the message is the same
+    raise InputError(f"not an id: {value!r:.100}; expected a UUID such as 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11")

@@ -5,17 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Final
 
 import attrs
 
+_LEAST_PLAIN: Final = 1e-6
+_LEAST_WITH_EXPONENT: Final = 1e21
+
 
 def format_sample_value(value: float) -> str:
-    """Write a sample value as Prometheus does: the shortest digits that read back the same, no exponent."""
+    """Write a sample value as Prometheus does in its answers: the shortest digits that read back the same.
+
+    Like JSON, with an exponent only below 1e-6 and from 1e21 on.
+    """
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    return f"{Decimal(repr(value)).normalize():f}"
+    if value and not _LEAST_PLAIN <= abs(value) < _LEAST_WITH_EXPONENT:
+        return repr(value)
+    return f"{Decimal(repr(value)):f}".removesuffix(".0")
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Self
@@ -64,12 +65,13 @@ class MetricValue:
 def finite_number(text: object) -> Decimal | None:
     """Return the number that stored decimal text spells, or None when nothing may be decided on it.
 
-    None for `NaN`, `Infinity`, nil, other types, and anything that is not plain ASCII decimal text.
+    None for `NaN`, `Infinity`, nil, other types, anything that is not plain ASCII decimal text, and numbers so large that
+    a float of them is infinite.
     """
-    if not isinstance(text, str) or not text.isascii() or "_" in text:
+    if not isinstance(text, str) or not text.isascii() or "_" in text or text != text.strip():
         return None
     try:
         number = Decimal(text)
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    return number if number.is_finite() and math.isfinite(float(number)) else None

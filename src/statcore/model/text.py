@@ -6,13 +6,17 @@ from statcore.errors import InputError
 
 
 def check_text(text: object, *, what: str) -> str:
-    """Return `text` if it is Unicode that can be encoded at all.
+    """Return `text` as a plain str if it is Unicode that can be encoded at all.
+
+    A member of a `(str, Enum)` class is text, too: it becomes its value, which formatting it would not show.
 
     Raises:
         InputError: it is not text, or holds a lone surrogate, which no server can be sent.
     """
     if not isinstance(text, str):
         raise InputError(f"{what} must be text, not {type(text).__name__}: {text!r}")
+    if type(text) is not str:
+        text = str.__str__(text)
     if not text.isascii():
         try:
             text.encode()

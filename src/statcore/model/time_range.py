@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,7 +13,8 @@ from statcore.model.duration import parse_duration
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_WHOLE_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _HOW: Final = "expected RFC 3339 with a zone (2026-11-22T10:00:00Z) or unix seconds (1795341600)"
 
 
@@ -27,22 +27,16 @@ def parse_time(value: datetime | str | float) -> datetime:
     Raises:
         InputError: anything else; above all a time without a zone, which a server would refuse or misread.
     """
-    if isinstance(value, str) and _SECONDS.fullmatch(value):
-        value = float(value)
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise InputError(f"not a time: {value!r}; {_HOW}") from None
-    if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            raise InputError(f"a time without a zone: {value.isoformat()}; {_HOW}")
-        since = value - _EPOCH
-    elif isinstance(value, bool) or not math.isfinite(value):
-        raise InputError(f"not a time: {value!r}; {_HOW}")
-    else:
-        since = timedelta(seconds=value)
-    return _EPOCH + round(since / _MILLISECOND) * _MILLISECOND
+    try:
+        if isinstance(value, str):
+            value = float(value) if _SECONDS.fullmatch(value) else datetime.fromisoformat(value)
+        if not isinstance(value, datetime):
+            return _EPOCH + _to_milliseconds(_seconds(value))
+        if value.utcoffset() is not None:
+            return _EPOCH + _to_milliseconds(value - _EPOCH)
+    except (OverflowError, TypeError, ValueError):
+        raise InputError(f"not a time: {value!r:.100}; {_HOW}") from None
+    raise InputError(f"a time without a zone: {value.isoformat()}; {_HOW}")
 
 
 def unix_ms(value: datetime) -> int:
@@ -55,14 +49,27 @@ def from_unix_ms(value: int) -> datetime:
     return _EPOCH + value * _MILLISECOND
 
 
+def _seconds(value: float) -> timedelta:
+    if isinstance(value, bool):
+        raise TypeError
+    return timedelta(seconds=value)
+
+
+def _to_milliseconds(duration: timedelta) -> timedelta:
+    return round(duration / _MILLISECOND) * _MILLISECOND
+
+
 def _parse_step(value: timedelta | str | float) -> timedelta:
-    if isinstance(value, str):
-        value = timedelta(seconds=int(value)) if value.isdecimal() and len(value) < 10 else parse_duration(value)  # noqa: PLR2004
-    elif not isinstance(value, timedelta):
-        value = timedelta(seconds=value)
-    if value < _MILLISECOND or value % _MILLISECOND:
-        raise InputError(f"step must be a whole number of milliseconds above zero, not {value!r}; for example 60s or 500ms")
-    return value
+    try:
+        if isinstance(value, str):
+            step = _seconds(int(value)) if _WHOLE_SECONDS.fullmatch(value) else parse_duration(value)
+        else:
+            step = value if isinstance(value, timedelta) else _seconds(value)
+        if step >= _MILLISECOND and not step % _MILLISECOND:
+            return step
+    except (OverflowError, TypeError, ValueError):
+        pass  # the message is the same
+    raise InputError(f"step must be whole milliseconds above zero, not {value!r:.100}; for example 60s, 1h30m or 500ms")
 
 
 @attrs.frozen(kw_only=True)

@@ -1,12 +1,15 @@
-"""What a plugin's hooks return: frozen descriptions that open nothing."""
+"""What a plugin's hooks return: frozen descriptions that open nothing, and check themselves when they are built."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
+from statcore.errors import InputError
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
@@ -14,6 +17,35 @@ from statcore.queriers.interface import UtilizationMetricQuerier
 
 Options: TypeAlias = Mapping[str, Any]
 """An adapter's own settings by name, beside the URL; the adapter checks them and names a bad one in an `InputError`."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
+
+
+def _check_name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        raise InputError(f"{attribute.name} must be a lower-case word such as container, not {value!r:.200}")
+
+
+def _check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{attribute.name} must be a non-empty text, not {value!r:.200}")
+
+
+def _check_querier(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, type) or not issubclass(value, UtilizationMetricQuerier) or inspect.isabstract(value):
+        raise InputError(f"{attribute.name} must be a class that implements UtilizationMetricQuerier, not {value!r:.200}")
+
+
+def _check_schemes(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    schemes = cast("tuple[object, ...]", value) if isinstance(value, tuple) else ()
+    if not schemes or not all(isinstance(scheme, str) and _SCHEME.fullmatch(scheme) for scheme in schemes):
+        raise InputError(f"{attribute.name} must be a tuple of lower-case URL schemes, not {value!r:.200}")
+
+
+def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not callable(value):
+        raise InputError(f"{attribute.name} must be a function of a URL and options, not {value!r:.200}")
 
 
 @attrs.frozen(kw_only=True)
@@ -26,13 +58,16 @@ class QuerierSpec:
         querier: the class; its keyword-only fields become options.
         series: the metric name in the backend, to list what exists.
         metric_label: the label of `series` that tells its metrics apart, or None where `series` is the only metric.
+
+    Raises:
+        InputError: an argument is not what is said here.
     """
 
-    name: str
-    summary: str
-    querier: type[UtilizationMetricQuerier]
-    series: str
-    metric_label: str | None = None
+    name: str = attrs.field(validator=_check_name)
+    summary: str = attrs.field(validator=_check_text)
+    querier: type[UtilizationMetricQuerier] = attrs.field(validator=_check_querier)
+    series: str = attrs.field(validator=_check_text)
+    metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
 
 
 @attrs.frozen(kw_only=True)
@@ -42,26 +77,34 @@ class StatisticsStoreSpec:
     Args:
         name: for listings.
         summary: one line for listings.
-        schemes: the URL schemes that choose it.
+        schemes: the URL schemes that choose it, in lower case.
         open: opens a reader of the store at a URL; raises `MissingExtraError` when its driver is not installed.
         open_sink: likewise a writer, or None where the store is read only.
         extra: the extra that installs its driver, or None.
+
+    Raises:
+        InputError: an argument is not what is said here.
     """
 
-    name: str
-    summary: str
-    schemes: tuple[str, ...]
-    open: Callable[[str, Options], Awaitable[StatisticsPort]]
-    open_sink: Callable[[str, Options], Awaitable[StatisticsSinkPort]] | None = None
-    extra: str | None = None
+    name: str = attrs.field(validator=_check_name)
+    summary: str = attrs.field(validator=_check_text)
+    schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
+    open: Callable[[str, Options], Awaitable[StatisticsPort]] = attrs.field(validator=_check_factory)
+    open_sink: Callable[[str, Options], Awaitable[StatisticsSinkPort]] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_factory)
+    )
+    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
 
 
 @attrs.frozen(kw_only=True)
 class MetricBackendSpec:
     """A kind of metric backend; the arguments are those of `StatisticsStoreSpec`."""
 
-    name: str
-    summary: str
-    schemes: tuple[str, ...]
-    open: Callable[[str, Options], Awaitable[MetricQuerierPort]]
-    extra: str | None = None
+    name: str = attrs.field(validator=_check_name)
+    summary: str = attrs.field(validator=_check_text)
+    schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
+    open: Callable[[str, Options], Awaitable[MetricQuerierPort]] = attrs.field(validator=_check_factory)
+    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
+
+
+Contribution: TypeAlias = QuerierSpec | StatisticsStoreSpec | MetricBackendSpec

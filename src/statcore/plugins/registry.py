@@ -1,37 +1,132 @@
-"""Discovery, conflicts and look-up of plugins."""
+"""What all plugins together offer, and whom to blame for what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Self
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, Self, TypeVar, cast
 
+import attrs
+
+from statcore.errors import InputError, PluginError
+from statcore.plugins import spec
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.report import PluginReport
+from statcore.plugins.discovery import Candidate, find_candidates
+from statcore.plugins.loading import HookManager, Loaded, Offer, load_plugin, offer
+from statcore.plugins.report import PluginReport, PluginStatus
+
+_log: Final = logging.getLogger("statcore.plugins")
+_C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec)
 
 
+@attrs.frozen
 class PluginRegistry:
-    """STUB: replaced by the registry slice."""
+    """The plugins of this environment; every instance discovers for itself and shares nothing.
+
+    Attributes:
+        reports: what became of each plugin, by name.
+    """
 
     reports: tuple[PluginReport, ...]
+    _owners: Mapping[Offer, Sequence[Loaded]] = attrs.field(repr=False)
 
     @classmethod
     def discover(cls, *, disabled: Collection[str] = ()) -> Self:
-        """Load every installed plugin that is not disabled."""
-        raise NotImplementedError
+        """Import every installed plugin that is not disabled and ask its hooks.
+
+        A plugin that fails costs nothing but itself: it gets a report and one warning in the log `statcore.plugins`.
+
+        Args:
+            disabled: names of entry points not to import.
+        """
+        candidates, unreadable = find_candidates()
+        by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
+        for candidate in candidates:
+            by_name[candidate.name].append(candidate)
+        manager = HookManager(spec.GROUP)
+        manager.add_hookspecs(spec)
+        loaded: list[Loaded] = []
+        for name, namesakes in by_name.items():
+            if name in disabled:
+                loaded.extend(Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
+            elif len(namesakes) > 1:
+                loaded.extend(_ambiguous(namesakes))
+            else:
+                loaded.append(load_plugin(namesakes[0], manager))
+        owners: defaultdict[Offer, list[Loaded]] = defaultdict(list)
+        for plugin in loaded:
+            for key in plugin.contributions:
+                owners[key].append(plugin)
+        reports = (*(_with_conflicts(plugin, owners) for plugin in loaded), *unreadable)
+        for report in reports:
+            if report.status.is_fault:
+                _log.warning("statcore plugin %s is %s: %s; %s", report.origin, report.status, report.error, report.remedy)
+        return cls(reports, owners)
 
     @property
     def queriers(self) -> Mapping[str, QuerierSpec]:
-        """All kinds of querier by name."""
-        raise NotImplementedError
+        """Every kind of querier that can be asked for, by name, in alphabetical order."""
+        sole = {key.name: owners[0].contributions[key] for key, owners in sorted(self._owners.items()) if len(owners) == 1}
+        return {name: contribution for name, contribution in sole.items() if isinstance(contribution, QuerierSpec)}
 
     def querier(self, name: str) -> QuerierSpec:
-        """Return one kind of querier."""
-        raise NotImplementedError
+        """Return one kind of querier.
+
+        Raises:
+            InputError: no plugin offers it.
+            PluginError: no plugin offers it but some are broken, whose it may be; or two offer it.
+        """
+        return self._find(QuerierSpec, name)
 
     def statistics_store(self, scheme: str) -> StatisticsStoreSpec:
-        """Return the kind of store that a URL scheme names."""
-        raise NotImplementedError
+        """Return the kind of store that a URL scheme names; the errors are those of `querier`."""
+        return self._find(StatisticsStoreSpec, scheme)
 
     def metric_backend(self, scheme: str) -> MetricBackendSpec:
-        """Return the kind of backend that a URL scheme names."""
-        raise NotImplementedError
+        """Return the kind of backend that a URL scheme names; the errors are those of `querier`."""
+        return self._find(MetricBackendSpec, scheme)
+
+    def _find(self, kind: type[_C], name: str) -> _C:
+        wanted = offer(kind, name)
+        owners = self._owners.get(wanted, ())
+        if len(owners) == 1:
+            return cast("_C", owners[0].contributions[wanted])
+        if owners:
+            raise PluginError(
+                f"{wanted} is offered by {_origins(plugin.report for plugin in owners)}; uninstall or disable one of them",
+                plugin=", ".join(plugin.report.name for plugin in owners),
+            )
+        known = sorted(key.name for key in self._owners if key.kind == wanted.kind)
+        message = f"there is no {wanted}; known are: {', '.join(known) or 'none'}"
+        if blocked := [report.name for report in self.reports if report.status is PluginStatus.BLOCKED]:
+            message += f"; disabled plugins: {', '.join(blocked)}"
+        # What a plugin that did not load would offer nobody knows: it may be the one that is wanted.
+        failed = [report for report in self.reports if report.status.is_fault and not report.offers]
+        if not failed:
+            raise InputError(message)
+        causes = "; ".join(f"{report.origin} is {report.status}: {report.error}" for report in failed)
+        raise PluginError(f"{message}; it may belong to {causes}", plugin=", ".join(report.name for report in failed))
+
+
+def _ambiguous(namesakes: Sequence[Candidate]) -> list[Loaded]:
+    reports = [candidate.report(PluginStatus.REJECTED) for candidate in namesakes]
+    error = f"the plugin name is taken more than once, by {_origins(reports)}"
+    remedy = "uninstall one of the distributions"
+    return [Loaded(attrs.evolve(report, error=error, remedy=remedy)) for report in reports]
+
+
+def _with_conflicts(plugin: Loaded, owners: Mapping[Offer, Sequence[Loaded]]) -> PluginReport:
+    errors = [
+        f"{key} is offered by {_origins(owner.report for owner in owners[key])}"
+        for key in plugin.contributions
+        if len(owners[key]) > 1
+    ]
+    if not errors:
+        return plugin.report
+    remedy = f"uninstall or disable one of them, for example STATCORE_DISABLE_PLUGINS={plugin.report.name}"
+    return attrs.evolve(plugin.report, status=PluginStatus.REJECTED, error="; ".join(errors), remedy=remedy)
+
+
+def _origins(reports: Iterable[PluginReport]) -> str:
+    return " and ".join(report.origin for report in reports)

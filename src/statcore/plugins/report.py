@@ -14,18 +14,49 @@ class PluginStatus(StrEnum):
     BROKEN = "broken"
     """It failed: its import or a hook raised, or a hook returned something else than it should."""
     REJECTED = "rejected"
-    """It was written for another API version, implements an unknown hook, or its name is taken."""
+    """It was written for another API version, implements an unknown hook, or a name of its is taken."""
     BLOCKED = "blocked"
     """The settings switch it off."""
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether somebody must do something about it."""
+        return self in {PluginStatus.BROKEN, PluginStatus.REJECTED}
 
 
 @attrs.frozen(kw_only=True)
 class PluginReport:
-    """One plugin: where it comes from, whether it takes part, and if not, why and what to do."""
+    """One plugin: where it comes from, whether it takes part, and if not, why and what to do.
+
+    Args:
+        name: the name of its entry point.
+        distribution: what installed it.
+        version: of the distribution.
+        status: whether it takes part.
+        offers: what it contributes, for example `querier container`, `statistics store valkey:`.
+        error: why it does not take part, or not with everything; one line.
+        remedy: what to do about that; one line.
+    """
 
     name: str
     distribution: str
     version: str
     status: PluginStatus
+    offers: tuple[str, ...] = ()
     error: str | None = None
     remedy: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """The plugin as messages name it."""
+        return f"{self.name!r} of {self.distribution} {self.version}"
+
+
+def describe(error: BaseException) -> str:
+    """Return one printable line: the kind of error and its message, even where the message itself raises."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - third-party code
+        message = "(it has no readable message)"
+    line = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)

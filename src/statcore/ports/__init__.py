@@ -3,7 +3,16 @@
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
+from statcore.ports.scrape import ScrapeSample, ScrapeSinkPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 
-__all__ = ["InventoryPort", "MetricQuerierPort", "PromQLPort", "StatisticsPort", "StatisticsSinkPort"]
+__all__ = [
+    "InventoryPort",
+    "MetricQuerierPort",
+    "PromQLPort",
+    "ScrapeSample",
+    "ScrapeSinkPort",
+    "StatisticsPort",
+    "StatisticsSinkPort",
+]

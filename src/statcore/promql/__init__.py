@@ -1,6 +1,7 @@
 """PromQL text from values: pure functions, no I/O, no clock, and nothing that can break out of its place."""
 
 from statcore.promql.live_stat import LiveStatQueries, id_batches, live_stat_queries
+from statcore.promql.names import url_path_name
 from statcore.promql.plan import MAX_POINTS, split_range
 from statcore.promql.render import render
 from statcore.promql.syntax import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector, Subquery
@@ -23,5 +24,6 @@ __all__ = [
     "live_stat_queries",
     "render",
     "split_range",
+    "url_path_name",
     "utilization_query",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import attrs
 
+from statcore.errors import InputError
 from statcore.model.ids import id_text
 from statcore.promql.syntax import Aggregation, Call, Expression, RangeSelector, Selector, Subquery
 from statcore.promql.utilization import RATE_INTERVAL
@@ -33,29 +34,37 @@ class LiveStatQueries:
     rate_avg: Expression
 
 
-def id_batches(ids: Sequence[UUID | str], *, size: int = MAX_IDS) -> Iterator[tuple[str, ...]]:
-    """Yield the distinct ids as text, in the order given, at most `size` at a time."""
+def id_batches(ids: Iterable[UUID | str]) -> Iterator[tuple[str, ...]]:
+    """Yield the distinct ids as text, in the order given, at most `MAX_IDS` at a time.
+
+    Raises:
+        InputError: something that is not an id.
+    """
     distinct = tuple(dict.fromkeys(map(id_text, ids)))
-    for start in range(0, len(distinct), size):
-        yield distinct[start : start + size]
+    for start in range(0, len(distinct), MAX_IDS):
+        yield distinct[start : start + MAX_IDS]
 
 
 def live_stat_queries(kernel_ids: Sequence[UUID | str], *, window: timedelta | str = RATE_INTERVAL) -> LiveStatQueries:
     """Return the expressions for one batch of kernels.
 
     Raises:
-        InputError: no id (which must never come to mean every kernel), something that is not an id, or a bad window.
+        InputError: no id (which must never come to mean every kernel), more than `MAX_IDS`, something that is not an id,
+            or a bad window.
     """
-    kernels = {"kernel_id": LabelMatcher.one_of(map(id_text, kernel_ids))}
+    ids = set(map(id_text, kernel_ids))
+    if len(ids) > MAX_IDS:
+        raise InputError(f"{len(ids)} kernels in one expression; take at most {MAX_IDS} at a time, as from id_batches")
+    kernels = {"kernel_id": LabelMatcher.one_of(ids)}
     by = (CONTAINER_METRIC_LABEL, "kernel_id")
 
-    current = Aggregation("sum", Selector(CONTAINER_SERIES, kernels | {"value_type": LabelMatcher.equal("current")}), by=by)
+    current = Aggregation("sum", Selector(CONTAINER_SERIES, {**kernels, "value_type": "current"}), by=by)
     counters = Selector(
         CONTAINER_SERIES,
-        kernels | {CONTAINER_METRIC_LABEL: LabelMatcher.one_of(RATED_METRICS), "value_type": LabelMatcher.equal("current")},
+        {**kernels, CONTAINER_METRIC_LABEL: LabelMatcher.one_of(RATED_METRICS), "value_type": "current"},
     )
     rate_now = Aggregation("sum", Call("rate", RangeSelector(counters, window)), by=by)
-    both = Selector(CONTAINER_SERIES, kernels | {"value_type": LabelMatcher.regex("|".join(VALUE_TYPES))})
+    both = Selector(CONTAINER_SERIES, {**kernels, "value_type": LabelMatcher.regex("|".join(VALUE_TYPES))})
     return LiveStatQueries(
         now=Aggregation("sum", both, by=(*by, "value_type")),
         rate_now=rate_now,

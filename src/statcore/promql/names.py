@@ -1,4 +1,7 @@
-"""Which metric and label names may be written, and in which form."""
+"""Which metric and label names may be written, and in which form.
+
+What a name is written as depends on nothing but the name, and a program uses few names many times: hence the caches.
+"""
 
 from __future__ import annotations
 
@@ -8,79 +11,83 @@ from typing import Final
 
 from statcore.errors import InputError
 from statcore.model.text import check_text
+from statcore.promql.quote import quote
 
 _METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_UNLIKE_CLASSIC: Final = re.compile(r"^[0-9]|[^a-zA-Z0-9:]")
+_FORBIDDEN: Final = frozenset('"\\{}')
 _LONGEST: Final = 1024
-# A selector cannot begin with these words bare: the grammar reads them as an operator, a number or a modifier.
-_RESERVED: Final = frozenset(
-    [
-        "and",
-        "atan2",
-        "avg",
-        "bool",
-        "bottomk",
-        "by",
-        "count",
-        "count_values",
-        "end",
-        "group",
-        "group_left",
-        "group_right",
-        "ignoring",
-        "inf",
-        "limit_ratio",
-        "limitk",
-        "max",
-        "min",
-        "nan",
-        "offset",
-        "on",
-        "or",
-        "quantile",
-        "start",
-        "stddev",
-        "stdvar",
-        "sum",
-        "topk",
-        "unless",
-        "without",
-    ]
+# Words, in any case, that no server takes bare for a label to group by; only newer ones take them quoted.
+_NEVER_GROUPED: Final = frozenset(["inf", "nan", "without"])
+# Bare at the beginning of a selector, these are operators, aggregations or modifiers in one server version or another.
+_KEYWORDS: Final = _NEVER_GROUPED.union(
+    ["and", "atan2", "or", "unless"],
+    ["avg", "bottomk", "count", "count_values", "group", "limit_ratio", "limitk", "max", "min", "quantile"],
+    ["stddev", "stdvar", "sum", "topk"],
+    ["anchored", "bool", "by", "fill", "fill_left", "fill_right", "group_left", "group_right", "ignoring", "offset"],
+    ["on", "smoothed"],
+    ["end", "range", "start", "step"],
 )
 
 
 @lru_cache(maxsize=4096)
-def is_bare_metric_name(name: str) -> bool:
-    """Say whether a checked metric name stands in front of the braces as it is.
+def selector_parts(metric_name: str) -> tuple[str, str]:
+    """Return what a metric's selector has before its braces, and what comes first inside; one of the two is empty.
 
     Raises:
         InputError: the name is empty, too long, or holds what no name may hold.
     """
-    return _is_classic(name, _METRIC, "metric name") and name.lower() not in _RESERVED
+    name = _checked(metric_name, "a metric name")
+    if not _METRIC.fullmatch(name):
+        return "", quote(name)
+    if name.lower() in _KEYWORDS:
+        return "", f"__name__={quote(name)}"
+    return name, ""
 
 
 @lru_cache(maxsize=4096)
-def is_bare_label_name(name: str) -> bool:
-    """Say whether a checked label name is written as it is, not in quotes.
+def label_text(label_name: str) -> str:
+    """Return a label name as it is written inside braces: bare, or in quotes where only newer servers can read it.
 
     Raises:
         InputError: the name is empty, too long, or holds what no name may hold.
     """
-    return _is_classic(name, _LABEL, "label name")
+    name = _checked(label_name, "a label name")
+    return name if _LABEL.fullmatch(name) else quote(name)
 
 
-def is_classic_metric_name(name: str) -> bool:
-    """Say whether every server version accepts the name, quoted or not."""
-    return _METRIC.fullmatch(name) is not None
+@lru_cache(maxsize=1024)
+def grouping_text(label_names: tuple[str, ...]) -> str:
+    """Return ` by (…)` for checked label names, or nothing for none."""
+    if not label_names:
+        return ""
+    return (
+        f" by ({','.join([quote(name) if name.lower() in _NEVER_GROUPED else label_text(name) for name in label_names])})"
+    )
 
 
-def _is_classic(name: str, classic: re.Pattern[str], what: str) -> bool:
-    check_text(name, what=f"a {what}")
-    if not name or len(name) > _LONGEST:
-        raise InputError(f"a {what} has 1 to {_LONGEST} characters, not {len(name)}")
-    if classic.fullmatch(name):
-        return True
-    # UTF-8 names may be anything, but nobody names a series with these: they are an attempt to get out of the quotes.
-    if any(character in '"\\{}' or not character.isprintable() for character in name):
-        raise InputError(f"a {what} must not hold quotes, backslashes, braces or unprintable characters: {name!r}")
-    return False
+def url_path_name(name: str) -> str:
+    """Return a metric or label name as it goes into a URL path: as it is, or in the server's `U__` escaping.
+
+    Raises:
+        InputError: the name is empty, too long, or holds what no name may hold.
+    """
+    name = _checked(name, "a name")
+    if _METRIC.fullmatch(name):
+        return name
+    return f"U__{_UNLIKE_CLASSIC.sub(_escaped_character, name)}"
+
+
+def _escaped_character(found: re.Match[str]) -> str:
+    return "__" if found[0] == "_" else f"_{ord(found[0]):x}_"
+
+
+def _checked(name: str, what: str) -> str:
+    name = check_text(name, what=what)
+    if not 0 < len(name) <= _LONGEST:
+        raise InputError(f"{what} has 1 to {_LONGEST} characters, not {len(name)}")
+    # A UTF-8 name may be anything, but nobody names a series with these: they are an attempt to get out of the quotes.
+    if not name.isprintable() or not _FORBIDDEN.isdisjoint(name):
+        raise InputError(f"{what} must not hold quotes, backslashes, braces or unprintable characters: {name!r}")
+    return name

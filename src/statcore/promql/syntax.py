@@ -1,18 +1,20 @@
-"""The expressions that statcore writes, as values; each checks itself when it is built."""
+"""The expressions that statcore writes, as values: each checks itself and writes its `text` when it is built."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Literal, Self, TypeAlias
+from functools import lru_cache
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import attrs
 
 from statcore.errors import InputError
 from statcore.model.duration import format_duration
-from statcore.promql.names import is_bare_label_name, is_bare_metric_name
-from statcore.queriers.matcher import LabelMatcher
+from statcore.promql.names import grouping_text, label_text, selector_parts
+from statcore.promql.quote import escape
+from statcore.queriers.matcher import LabelMatcher, as_matchers
 
 AggregationOperator: TypeAlias = Literal["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]
 BinaryOperator: TypeAlias = Literal["+", "-", "*", "/"]
@@ -29,52 +31,81 @@ Function: TypeAlias = Literal[
 ]
 
 
-def _check_duration(_: object, __: object, duration: str | None) -> None:
-    if duration is not None:
-        format_duration(duration)
+def _one_of(words: tuple[str, ...]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, field: attrs.Attribute[Any], word: object) -> None:
+        if word not in words:
+            raise InputError(f"unknown {field.name} {word!r}; expected one of {', '.join(words)}")
 
-
-def _duration(duration: timedelta | str) -> str:
-    return format_duration(duration)
+    return check
 
 
 def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise InputError(f"not a finite number: {value!r}")
-    return float(value)
+    try:
+        number = float(value)
+    except (OverflowError, TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"not a finite number: {value!r:.100}")
+    return number
 
 
 def _label_names(names: Iterable[str]) -> tuple[str, ...]:
-    distinct = tuple(sorted(set(names)))
-    for name in distinct:
-        is_bare_label_name(name)
-    return distinct
+    if isinstance(names, str):
+        raise InputError(f"expected a collection of label names, not one text: {names!r}")
+    return _checked_names(tuple(names))
+
+
+@lru_cache(maxsize=1024)  # programs group by few sets of labels, many times
+def _checked_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        label_text(name)
+    return tuple(sorted(set(names)))
 
 
 @attrs.frozen
 class Selector:
     """An instant vector selector: the newest sample of every series of a metric that the matchers accept.
 
+    Args:
+        name: the metric name.
+        labels: label name to matcher, in the order in which they are to be written; text means an exact match.
+        offset: how long before the time of the query, as a positive duration.
+
     Raises:
-        InputError: a name that cannot be one, or `__name__` among the labels, which the server refuses beside a name.
+        InputError: a name that cannot be one, text that cannot be encoded, `__name__` among the labels, which the server
+            refuses beside a name, or an offset that is not a positive duration.
     """
 
     name: str
-    labels: Mapping[str, LabelMatcher] = attrs.field(factory=dict[str, LabelMatcher], hash=False)
-    offset: str | None = attrs.field(default=None, kw_only=True, validator=_check_duration)
+    _labels: Mapping[str, str | LabelMatcher] = attrs.field(factory=dict[str, str], eq=as_matchers, hash=False)
+    offset: timedelta | str | None = attrs.field(default=None, kw_only=True)
+    text: str = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Check the names."""
-        is_bare_metric_name(self.name)
-        for label in self.labels:
-            is_bare_label_name(label)
-        if "__name__" in self.labels:
+        """Write the text, which checks everything that is in it."""
+        before, first = selector_parts(self.name)
+        inside = [first] if first else []
+        for label, wanted in self._labels.items():
+            if isinstance(wanted, str):
+                inside.append(f'{label_text(label)}="{escape(wanted)}"')
+            else:
+                inside.append(f'{label_text(label)}{wanted.operator}"{escape(wanted.value)}"')
+        if "__name__" in self._labels:
             raise InputError(f"the label __name__ beside the metric name {self.name!r}")
+        text = f"{before}{{{','.join(inside)}}}" if inside else before
+        if self.offset is not None:
+            text = f"{text} offset {format_duration(self.offset)}"
+        object.__setattr__(self, "text", text)
 
     @classmethod
     def equal(cls, name: str, **labels: str) -> Self:
         """Return a selector whose labels match exactly."""
-        return cls(name, {label: LabelMatcher.equal(value) for label, value in labels.items()})
+        return cls(name, labels)
+
+    @property
+    def labels(self) -> dict[str, LabelMatcher]:
+        """The matcher of every label, in order."""
+        return as_matchers(self._labels)
 
 
 @attrs.frozen
@@ -82,7 +113,17 @@ class RangeSelector:
     """A range vector selector: the samples of the last `window`."""
 
     selector: Selector
-    window: str = attrs.field(converter=_duration)
+    window: str = attrs.field(converter=format_duration)
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Write the text, with the window in front of the offset."""
+        offset = self.selector.offset
+        if offset is None:
+            text = f"{self.selector.text}[{self.window}]"
+        else:
+            text = f"{attrs.evolve(self.selector, offset=None).text}[{self.window}] offset {format_duration(offset)}"
+        object.__setattr__(self, "text", text)
 
 
 @attrs.frozen
@@ -90,24 +131,39 @@ class Subquery:
     """An expression evaluated over the last `window`, at the server's default step."""
 
     expression: Expression
-    window: str = attrs.field(converter=_duration)
+    window: str = attrs.field(converter=format_duration)
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Write the text."""
+        object.__setattr__(self, "text", f"({self.expression.text})[{self.window}:]")
 
 
 @attrs.frozen
 class Call:
     """A function of one range vector."""
 
-    function: Function
+    function: Function = attrs.field(validator=_one_of(get_args(Function)))
     argument: RangeSelector | Subquery
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Write the text."""
+        object.__setattr__(self, "text", f"{self.function}({self.argument.text})")
 
 
 @attrs.frozen
 class Aggregation:
     """An aggregation that keeps the labels `by`: sorted and distinct; without any, everything becomes one series."""
 
-    operator: AggregationOperator
+    operator: AggregationOperator = attrs.field(validator=_one_of(get_args(AggregationOperator)))
     expression: Expression
-    by: tuple[str, ...] = attrs.field(converter=_label_names, default=(), kw_only=True)
+    by: tuple[str, ...] = attrs.field(converter=_label_names, default=())
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Write the text."""
+        object.__setattr__(self, "text", f"{self.operator}{grouping_text(self.by)}({self.expression.text})")
 
 
 @attrs.frozen
@@ -121,9 +177,15 @@ class Number:
 class BinaryOperation:
     """An arithmetic operation of an expression and a number."""
 
-    operator: BinaryOperator
+    operator: BinaryOperator = attrs.field(validator=_one_of(get_args(BinaryOperator)))
     left: Expression
     right: Number
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Write the text."""
+        left = f"({self.left.text})" if isinstance(self.left, BinaryOperation) else self.left.text
+        object.__setattr__(self, "text", f"{left} {self.operator} {self.right.value!r}")
 
 
 Expression: TypeAlias = Selector | Call | Aggregation | BinaryOperation

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from statcore.errors import InputError
+from statcore.model.duration import format_duration
 from statcore.promql.syntax import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.resolve import resolve
@@ -30,11 +31,12 @@ def utilization_query(
     """
     if not normalization_interval_s > 0:
         raise InputError(f"normalization_interval_s must be above zero, not {normalization_interval_s!r}")
+    window = format_duration(rate_interval)  # checked for a gauge, too, which does not use it
     asked = resolve(querier)
-    selector = Selector(asked.name, asked.labels)
+    selector = Selector(asked.name, asked.wanted)
     if asked.strategy is QueryStrategy.GAUGE:
-        return Aggregation("sum", selector, by=asked.group_by)
-    summed_rate = Aggregation("sum", Call("rate", RangeSelector(selector, rate_interval)), by=asked.group_by)
+        return Aggregation("sum", selector, asked.group_by)
+    summed_rate = Aggregation("sum", Call("rate", RangeSelector(selector, window)), asked.group_by)
     if asked.strategy is QueryStrategy.RATE:
         return summed_rate
     return BinaryOperation("/", summed_rate, Number(normalization_interval_s))

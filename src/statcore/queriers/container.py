@@ -11,11 +11,11 @@ from statcore.errors import InputError
 from statcore.model.ids import id_text
 from statcore.model.text import check_text
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
-from statcore.queriers.matcher import LabelMatcher
 
 CONTAINER_SERIES: Final = "backendai_container_utilization"
 CONTAINER_METRIC_LABEL: Final = "container_metric_name"
 VALUE_TYPES: Final = ("current", "capacity")
+_OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id")
 
 # A capacity is a constant, whose rate would be 0: only current values are counters.
 _COUNTERS: Final = {
@@ -26,9 +26,10 @@ _COUNTERS: Final = {
 
 
 def _metric_name(value: str) -> str:
-    if not value:
+    name = check_text(value, what="metric_name")
+    if not name:
         raise InputError("metric_name is empty; expected a name such as cpu_util or mem")
-    return check_text(value, what="metric_name")
+    return name
 
 
 def _value_type(value: str) -> Literal["current", "capacity"]:
@@ -40,10 +41,12 @@ def _value_type(value: str) -> Literal["current", "capacity"]:
 
 
 def _owner(value: UUID | str | None) -> UUID | None:
-    return None if value is None else UUID(id_text(value))
+    return value if value is None or isinstance(value, UUID) else UUID(id_text(value))
 
 
 def _agent(value: str | None) -> str | None:
+    if value == "":
+        raise InputError("agent_id is empty, which would match what no agent owns; leave it out to match every agent")
     return None if value is None else check_text(value, what="agent_id")
 
 
@@ -58,7 +61,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         agent_id: the agent's name.
 
     Raises:
-        InputError: an empty metric name, another value type, or an id that is not one.
+        InputError: an empty metric name or agent id, another value type, or an id that is not one.
     """
 
     metric_name: str = attrs.field(converter=_metric_name)
@@ -73,26 +76,21 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         """Return the series that the agents export for containers."""
         return CONTAINER_SERIES
 
-    def labels(self) -> dict[str, str | LabelMatcher]:
+    def labels(self) -> dict[str, str]:
         """Return the metric, the value type, and the owners that are set."""
-        return {CONTAINER_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **self._owners()}
+        labels = {CONTAINER_METRIC_LABEL: self.metric_name, "value_type": self.value_type}
+        for label in _OWNERS:
+            owner = getattr(self, label)
+            if owner is not None:
+                labels[label] = str(owner)
+        return labels
 
     def group_by_labels(self) -> list[str]:
         """Return `value_type` and each owner's label that is filtered by."""
-        return ["value_type", *self._owners()]
+        return ["value_type", *[label for label in _OWNERS if getattr(self, label) is not None]]
 
     def query_strategy(self) -> QueryStrategy:
         """Return the rate for current values of counters, else the value as it is."""
         if self.value_type == "capacity":
             return QueryStrategy.GAUGE
         return _COUNTERS.get(self.metric_name, QueryStrategy.GAUGE)
-
-    def _owners(self) -> dict[str, str]:
-        owners = {
-            "kernel_id": self.kernel_id,
-            "session_id": self.session_id,
-            "agent_id": self.agent_id,
-            "user_id": self.user_id,
-            "project_id": self.project_id,
-        }
-        return {label: str(owner) for label, owner in owners.items() if owner is not None}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, Self
 
@@ -12,8 +11,8 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.text import check_text
 
-_PLAIN: Final = re.compile(r"[\w-]*", re.ASCII)
-_SPECIAL: Final = str.maketrans({character: f"\\{character}" for character in r"\.+*?()|[]{}^$"})
+_SPECIAL: Final = r"\.+*?()|[]{}^$"
+"""The characters that mean something in RE2; the backslash is the first because it escapes the others."""
 
 
 class MatchOperator(StrEnum):
@@ -25,10 +24,25 @@ class MatchOperator(StrEnum):
     NOT_REGEX = "!~"
 
 
-def _escape(values: list[str]) -> list[str]:
-    if _PLAIN.fullmatch("".join(values)):
-        return values
-    return [value.translate(_SPECIAL) for value in values]
+def _operator(operator: MatchOperator | str) -> MatchOperator:
+    if type(operator) is MatchOperator:
+        return operator
+    try:
+        return MatchOperator(operator)
+    except ValueError:
+        raise InputError(f"not a match operator: {operator!r}; expected one of {', '.join(MatchOperator)}") from None
+
+
+def _operand(value: str) -> str:
+    return value if type(value) is str and value.isascii() else check_text(value, what="a label value")
+
+
+def _escaped(literals: list[str]) -> list[str]:
+    everything = "".join(literals)
+    for character in _SPECIAL:
+        if character in everything:
+            literals = [literal.replace(character, f"\\{character}") for literal in literals]
+    return literals
 
 
 @attrs.frozen
@@ -38,16 +52,12 @@ class LabelMatcher:
     Use the class methods. `alternatives` is set by `one_of` alone: the literal values behind the regex.
 
     Raises:
-        InputError: the operand is not encodable text.
+        InputError: another operator, or an operand that is not encodable text.
     """
 
-    operator: MatchOperator = attrs.field(converter=MatchOperator)
-    value: str
+    operator: MatchOperator = attrs.field(converter=_operator)
+    value: str = attrs.field(converter=_operand)
     alternatives: tuple[str, ...] = attrs.field(default=(), kw_only=True, eq=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Check the operand."""
-        check_text(self.value, what="a label value")
 
     @classmethod
     def equal(cls, value: str) -> Self:
@@ -78,12 +88,14 @@ class LabelMatcher:
         """
         if isinstance(values, str):
             raise InputError(f"one_of takes a collection of values, not one text: {values!r}")
-        distinct = set(values)
-        if not distinct:
+        literals = sorted({_operand(value) for value in values})
+        if not literals:
             raise InputError("one_of needs at least one value")
-        for value in distinct:
-            check_text(value, what="a label value")
-        literals = sorted(distinct)
         if len(literals) == 1:
             return cls.equal(literals[0])
-        return cls(MatchOperator.REGEX, "|".join(_escape(literals)), alternatives=tuple(literals))
+        return cls(MatchOperator.REGEX, "|".join(_escaped(literals)), alternatives=tuple(literals))
+
+
+def as_matchers(labels: Mapping[str, str | LabelMatcher]) -> dict[str, LabelMatcher]:
+    """Return the matcher of every label, in order: text means an exact match."""
+    return {label: LabelMatcher.equal(wanted) if isinstance(wanted, str) else wanted for label, wanted in labels.items()}

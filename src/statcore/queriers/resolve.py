@@ -2,70 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sized
-from typing import TypeVar, cast
-
-import attrs
+import reprlib
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from statcore.errors import InputError, PluginError
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
-from statcore.queriers.matcher import LabelMatcher
-
-_T = TypeVar("_T")
+from statcore.queriers.matcher import LabelMatcher, as_matchers
 
 
-@attrs.frozen(kw_only=True)
-class ResolvedQuerier:
-    """A querier's answers, checked: every label has a matcher, the group-by labels are sorted and distinct."""
+class ResolvedQuerier(NamedTuple):
+    """A querier's answers, checked: `wanted` as the querier wrote its labels, the group-by labels sorted and distinct."""
 
     name: str
-    labels: Mapping[str, LabelMatcher] = attrs.field(hash=False)
+    wanted: Mapping[str, str | LabelMatcher]
     group_by: tuple[str, ...]
     strategy: QueryStrategy
 
-
-def _name(answer: object) -> str:
-    if not isinstance(answer, str) or not answer:
-        raise InputError("expected a non-empty metric name")
-    return answer
-
-
-def _labels(answer: object) -> dict[str, LabelMatcher]:
-    if not isinstance(answer, Mapping):
-        raise InputError("expected a mapping of label name to text or LabelMatcher")
-    labels: dict[str, LabelMatcher] = {}
-    for label, wanted in cast("Mapping[object, object]", answer).items():
-        matcher = LabelMatcher.equal(wanted) if isinstance(wanted, str) else wanted
-        if not isinstance(label, str) or not label or not isinstance(matcher, LabelMatcher):
-            raise InputError("expected a mapping of label name to text or LabelMatcher")
-        labels[label] = matcher
-    return labels
+    @property
+    def labels(self) -> dict[str, LabelMatcher]:
+        """The matcher of every label, in the querier's order."""
+        return as_matchers(self.wanted)
 
 
-def _group_by(answer: object) -> tuple[str, ...]:
-    if isinstance(answer, list | tuple | set | frozenset):
-        labels = [label for label in cast("Iterable[object]", answer) if isinstance(label, str) and label]
-        if len(labels) == len(cast("Sized", answer)):
-            return tuple(sorted(set(labels)))
-    raise InputError("expected a list of label names")
-
-
-def _strategy(answer: object) -> QueryStrategy:
-    return QueryStrategy(str(answer))
-
-
-def _ask(querier: UtilizationMetricQuerier, method: str, check: Callable[[object], _T]) -> _T:
-    plugin = f"{type(querier).__module__}.{type(querier).__qualname__}"
-    try:
-        answer = getattr(querier, method)()
-    except Exception as error:
-        raise PluginError(
-            f"{plugin}.{method}() raised {type(error).__name__}: {error}", plugin=plugin, method=method
-        ) from error
-    try:
-        return check(answer)
-    except ValueError as error:
-        raise PluginError(f"{plugin}.{method}() answered {answer!r:.200}: {error}", plugin=plugin, method=method) from error
+class _NonsenseError(Exception):
+    def __init__(self, answer: object, expected: str) -> None:
+        super().__init__(f"answered {reprlib.repr(answer)}: expected {expected}")
+        if isinstance(answer, Coroutine):
+            answer.close()  # or Python warns that nobody awaited it
 
 
 def resolve(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
@@ -73,10 +39,64 @@ def resolve(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
 
     Raises:
         PluginError: a method is missing, raises or answers nonsense; the error names the querier's class and the method.
+        InputError: a label value is not encodable text, or the querier itself says that it was given bad input.
     """
-    return ResolvedQuerier(
-        name=_ask(querier, "name", _name),
-        labels=_ask(querier, "labels", _labels),
-        group_by=_ask(querier, "group_by_labels", _group_by),
-        strategy=_ask(querier, "query_strategy", _strategy),
-    )
+    method = "name"
+    try:
+        name = _name(querier.name())
+        method = "labels"
+        wanted = _wanted(querier.labels())
+        method = "group_by_labels"
+        group_by = _group_by(querier.group_by_labels())
+        method = "query_strategy"
+        strategy = _strategy(querier.query_strategy())
+    except InputError:
+        raise
+    except Exception as error:
+        plugin = f"{type(querier).__module__}.{type(querier).__qualname__}"
+        said = error if isinstance(error, _NonsenseError) else f"raised {type(error).__name__}: {error}"
+        raise PluginError(f"{plugin}.{method}() {said}", plugin=plugin, method=method) from error
+    return ResolvedQuerier(name, wanted, group_by, strategy)
+
+
+def _name(answer: object) -> str:
+    if isinstance(answer, str) and answer:
+        return answer
+    raise _NonsenseError(answer, "a metric name")
+
+
+def _wanted(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher]:
+    # A plain dict is told at once, where asking an abstract class takes as long as the rest.
+    if not isinstance(answer, (dict, Mapping)):
+        raise _NonsenseError(answer, "a mapping of label name to text or LabelMatcher")
+    for label, value in answer.items():
+        if not isinstance(label, str) or not label:
+            raise _NonsenseError(answer, f"label names, not {label!r}")
+        if not isinstance(value, (str, LabelMatcher)):
+            raise _NonsenseError(answer, f"text or a LabelMatcher for the label {label!r}")
+    return answer
+
+
+def _group_by(answer: Collection[Any] | None) -> tuple[str, ...]:
+    if isinstance(answer, (list, tuple, Sequence, AbstractSet)) and not isinstance(answer, str):
+        try:
+            return _sorted_names(tuple(answer))
+        except TypeError:
+            pass
+    raise _NonsenseError(answer, "a list of label names")
+
+
+@lru_cache(maxsize=1024)
+def _sorted_names(names: tuple[object, ...]) -> tuple[str, ...]:
+    labels = {name for name in names if isinstance(name, str) and name}
+    if len(labels) < len(set(names)):
+        raise TypeError("not all are label names")
+    return tuple(sorted(labels))
+
+
+def _strategy(answer: object) -> QueryStrategy:
+    if isinstance(answer, QueryStrategy):
+        return answer
+    if isinstance(answer, str) and answer in list(QueryStrategy):
+        return QueryStrategy(answer)
+    raise _NonsenseError(answer, f"one of {', '.join(QueryStrategy)}")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from statcore.errors import InputError
+from statcore.errors import InputError, ProtocolError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.ids import id_text
 from statcore.model.text import check_text
@@ -67,7 +67,7 @@ class StatisticsStatefulSource:
         position_of = {id_: position for position, id_ in enumerate(dict.fromkeys(ids))}
         distinct = list(position_of)
         if len(distinct) <= self.chunk_size:
-            batch = await fetch(distinct) if distinct else StatisticsBatch()
+            batch = await _fetch(fetch, distinct) if distinct else StatisticsBatch()
         else:
             batch = await self._read_chunks(fetch, distinct)
         if len(distinct) == len(ids):
@@ -79,12 +79,20 @@ class StatisticsStatefulSource:
     ) -> StatisticsBatch:
         from asyncio import TaskGroup  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
 
-        async def fetch_chunk(start: int) -> StatisticsBatch:
-            return await fetch(ids[start : start + self.chunk_size])
-
         try:
             async with TaskGroup() as group:
-                chunks = [group.create_task(fetch_chunk(start)) for start in range(0, len(ids), self.chunk_size)]
+                chunks = [
+                    group.create_task(_fetch(fetch, ids[start : start + self.chunk_size]))
+                    for start in range(0, len(ids), self.chunk_size)
+                ]
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            error = errors.exceptions[0]
+            raise error from error.__cause__  # the adapter's own, which `from None` would drop
         return StatisticsBatch.join(chunk.result() for chunk in chunks)
+
+
+async def _fetch(fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]) -> StatisticsBatch:
+    batch = await fetch(ids)
+    if len(batch) != len(ids):
+        raise ProtocolError(f"the store answered {len(batch)} entries for {len(ids)} ids")
+    return batch

@@ -15,16 +15,17 @@ from collections.abc import Callable
 from typing import Final
 
 _MIB: Final = 1 << 20
-_TICK_S: Final = 0.02
-_PARTS_PER_S: Final = 10
+_PERIOD_S: Final = 0.1
 
 
 def busy(stopped: threading.Event, duty: float) -> None:
-    """Use `duty` of one core, steered by the processor time that was really had."""
-    started = time.monotonic()
-    while not stopped.wait(_TICK_S):
-        while time.process_time() < duty * (time.monotonic() - started) and not stopped.is_set():
+    """Use `duty` of one core, by the processor time that is really had; what others take is not made up for."""
+    rest_s = 0.0
+    while not stopped.wait(rest_s):
+        started, used = time.monotonic(), time.process_time()
+        while time.process_time() - used < duty * _PERIOD_S:
             sum(range(1_000))
+        rest_s = max(0.0, started + _PERIOD_S - time.monotonic())
 
 
 def memory(stopped: threading.Event, mebibytes: float) -> None:
@@ -47,8 +48,8 @@ def traffic(stopped: threading.Event, mebibytes_per_s: float) -> None:
 
         reading = threading.Thread(target=drain)
         reading.start()
-        part = bytes(int(mebibytes_per_s * _MIB / _PARTS_PER_S))
-        while not stopped.wait(1 / _PARTS_PER_S):
+        part = bytes(int(mebibytes_per_s * _MIB * _PERIOD_S))
+        while not stopped.wait(_PERIOD_S):
             sender.sendall(part)
         sender.shutdown(socket.SHUT_WR)
         reading.join()
@@ -57,15 +58,13 @@ def traffic(stopped: threading.Event, mebibytes_per_s: float) -> None:
 
 def writer(stopped: threading.Event, mebibytes_per_s: float) -> None:
     """Write bytes to a temporary file, which never grows beyond one second's worth."""
-    part = bytes(int(mebibytes_per_s * _MIB / _PARTS_PER_S))
+    part = bytes(int(mebibytes_per_s * _MIB * _PERIOD_S))
     with tempfile.TemporaryFile(buffering=0) as file:
-        for number in itertools.count():
-            if number % _PARTS_PER_S == 0:  # pages that are dirty already would not be counted as written again
+        while not stopped.wait(_PERIOD_S):
+            if file.tell() >= mebibytes_per_s * _MIB:  # pages that are dirty already would not be counted as written again
                 file.seek(0)
                 file.truncate()
             file.write(part)
-            if stopped.wait(1 / _PARTS_PER_S):
-                return
 
 
 LOADS: Final[dict[str, Callable[[threading.Event, float], None]]] = {

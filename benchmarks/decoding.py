@@ -1,0 +1,142 @@
+"""Decoding a Prometheus answer of 120,000 points, recorded from a real server at the start of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from report import Row, print_rows
+from rich.console import Console
+from timing import interleave, peak_bytes
+
+from statcore.model import MatrixResult
+from statcore.testing.servers import find_program, running_prometheus
+from statcore_prometheus.wire import MatrixReader
+
+SERIES = 100
+POINTS = 1_200
+_START_S = 1_795_000_000
+_CHUNK = 1 << 16
+_BASELINE = "json + lists of floats"
+
+
+class _Element(BaseModel):
+    metric: dict[str, str]
+    values: list[tuple[float, str]]
+
+
+class _Data(BaseModel):
+    resultType: str  # noqa: N815 - the server's spelling
+    result: list[_Element]
+
+
+class _Answer(BaseModel):
+    status: str
+    data: _Data
+
+
+def with_statcore(body: bytes) -> MatrixResult:
+    """Feed the body in the pieces in which the network delivers it."""
+    reader = MatrixReader()
+    for start in range(0, len(body), _CHUNK):
+        reader.feed(body[start : start + _CHUNK])
+    return reader.finish()
+
+
+def with_json(body: bytes) -> list[tuple[dict[str, str], list[float], list[float]]]:
+    """Decode as most clients do, then make numbers of the values."""
+    answer = json.loads(body)
+    assert answer["status"] == "success"
+    return [
+        (one["metric"], [time for time, _ in one["values"]], [float(value) for _, value in one["values"]])
+        for one in answer["data"]["result"]
+    ]
+
+
+def with_pydantic(body: bytes) -> list[tuple[dict[str, str], list[float], list[float]]]:
+    """Validate the parsed JSON with models, then make numbers of the values."""
+    answer = _Answer.model_validate(json.loads(body))
+    return [
+        (one.metric, [time for time, _ in one.values], [float(value) for _, value in one.values])
+        for one in answer.data.result
+    ]
+
+
+def record(scratch: Path) -> Path:
+    """Plant series in a real Prometheus and keep its answer to a range query; return the file."""
+    promtool = find_program("promtool")
+    samples = scratch / "samples.txt"
+    samples.write_text(_openmetrics())
+    subprocess.run(
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", samples, scratch / "data"], check=True, capture_output=True
+    )
+    end_s = _START_S + (POINTS - 1) * 15
+    query = {"query": "node_usage_bytes", "start": _START_S, "end": end_s, "step": 15}
+    body = scratch / "answer.json"
+    arguments = ["--storage.tsdb.retention.time=100y"]
+    with running_prometheus(scratch, targets={}, arguments=arguments) as server:
+        address = f"{server.url}/api/v1/query_range?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(address) as answer:  # noqa: S310 - our own server
+            body.write_bytes(answer.read())
+    return body
+
+
+def _openmetrics() -> str:
+    numbers = random.Random(1)  # noqa: S311 - not a secret
+    lines = ["# TYPE node_usage_bytes gauge"]
+    for series in range(SERIES):
+        value = numbers.uniform(100, 900)
+        for point in range(POINTS):
+            value = max(0.0, value + numbers.uniform(-5, 5))
+            lines.append(f'node_usage_bytes{{kernel="{series}"}} {value:.2f} {_START_S + point * 15}')
+    return "\n".join([*lines, "# EOF\n"])
+
+
+async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
+    """Measure and print."""
+    path = record(scratch)
+    body = path.read_bytes()
+    small = body[: body.index(b'{"metric"')] + b'{"metric":{},"values":[[1,"1"]]}]}}'
+    expected = {tuple(sorted(labels.items())): values for labels, _, values in with_json(body)}
+    result = with_statcore(body)
+    assert len(result.series) == len(expected) == SERIES
+    for series in result.series:
+        wanted = expected[tuple(sorted(series.labels.items()))]
+        assert len(wanted) == len(series) == POINTS
+        assert all(map(math.isclose, wanted, series.values))
+
+    decoders: dict[str, tuple[Callable[[bytes], Any], float | None]] = {
+        _BASELINE: (with_json, None),
+        "pydantic over json": (with_pydantic, None),
+        "statcore": (with_statcore, 0.35),
+    }
+
+    def decoding(decode: Callable[[bytes], Any]) -> Callable[[], Any]:
+        async def run() -> None:
+            decode(body)
+            await asyncio.sleep(0)
+
+        return run
+
+    measured = await interleave({name: decoding(decode) for name, (decode, _) in decoders.items()}, repeats=repeats)
+    rows = [
+        Row(
+            contender=name,
+            median_s=measured[name].median_s,
+            ratio=measured[name].median_s / measured[_BASELINE].median_s,
+            goal=goal,
+            peak_of_body=peak_bytes(decode, warm_up=small, body=path) / len(body),
+        )
+        for name, (decode, goal) in decoders.items()
+    ]
+    title = f"decoding {SERIES * POINTS:,} points, {len(body) / 1e6:.2f} MB (peak memory goal 1.50)"
+    print_rows(console, title, rows, baseline=_BASELINE)

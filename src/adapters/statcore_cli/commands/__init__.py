@@ -1,0 +1,1 @@
+"""One file for each command, named like it; the click command in it is called `command`."""

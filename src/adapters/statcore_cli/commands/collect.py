@@ -1,0 +1,116 @@
+"""`statcore collect`: an agent in one command: samples process trees and the node, writes them, and serves `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import uuid
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import attrs
+import click
+
+from statcore.errors import InputError
+from statcore.model.duration import parse_duration
+from statcore_cli.options import setting_options
+from statcore_cli.session import Session
+from statcore_cli.settings import naming
+from statcore_cli.stopping import stop_on_signals
+from statcore_collector import Collector, KernelTarget, start_exporter
+
+
+@click.command(
+    params=[
+        click.Option(
+            ["--kernel", "kernels"],
+            multiple=True,
+            metavar="KEY=VALUE,…",
+            help="A process tree to collect: pid=PID, and as far as they are known kernel_id, session_id, user_id and"
+            " project_id. May be repeated; without any, only the node is collected.",
+        ),
+        click.Option(["--agent-id"], default=socket.gethostname, help="The name of this node.  [default: the host name]"),
+        click.Option(["--interval"], default="5s", show_default=True, metavar="DURATION", help="The time between rounds."),
+        click.Option(
+            ["--listen"],
+            default="127.0.0.1:9256",
+            show_default=True,
+            metavar="HOST:PORT",
+            help="Where /metrics is served; port 0 takes a free one.",
+        ),
+        *setting_options("statistics_url", "disable_plugins"),
+    ],
+    epilog="""\b
+Examples:
+    statcore collect --statistics-url valkey://127.0.0.1:6379
+    statcore collect --kernel pid=4711,session_id=6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11
+    statcore collect --kernel pid=4711 --kernel pid=4712 --interval 1s --listen 127.0.0.1:0
+""",
+)
+@click.pass_context
+def command(
+    ctx: click.Context, /, *, kernels: tuple[str, ...], agent_id: str, interval: str, listen: str, **_: object
+) -> None:
+    """Collect process trees as kernels, and this node as their agent.
+
+    Every round writes live statistics to the store; a Prometheus that scrapes /metrics keeps their history. A kernel
+    ends with the last of its processes. Runs until it is stopped by Ctrl-C or SIGTERM, and ends in good order.
+    """
+    logging.basicConfig(level=logging.INFO, format="statcore: %(message)s")
+    with naming("--kernel"):
+        targets = [read_target(text) for text in kernels]
+    with naming("--interval"):
+        interval_s = parse_duration(interval).total_seconds()
+    with naming("--listen"):
+        host, port = read_address(listen)
+    asyncio.run(_collect(Session.of(ctx), targets, agent_id=agent_id, interval_s=interval_s, host=host, port=port))
+
+
+async def _collect(
+    session: Session, targets: Sequence[KernelTarget], *, agent_id: str, interval_s: float, host: str, port: int
+) -> None:
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        sink = await stack.enter_async_context(session.sink())
+        collector = Collector(sink, agent_id=agent_id, interval_s=interval_s)
+        with naming("--kernel"):
+            for target in targets:
+                collector.add(target)
+        exporter = start_exporter(collector, host=host, port=port)
+        stack.callback(exporter.close)
+        for target in targets:
+            click.echo(f"statcore: collecting pid {target.pid} as kernel {target.kernel_id}", err=True)
+        click.echo(f"statcore: serving http://{exporter.address}/metrics", err=True)
+        await collector.run(stop)
+
+
+def read_target(text: str) -> KernelTarget:
+    """Read `pid=4711,session_id=…`; a kernel without an id gets a new one.
+
+    Raises:
+        InputError: a key that is unknown, missing or there twice, or a value that cannot be one.
+    """
+    known = [field.name for field in attrs.fields(KernelTarget) if field.name != "agent_id"]
+    values: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals or key not in known or key in values:
+            raise InputError(f"cannot read {part!r}; expected each of these at most once: {', '.join(known)}")
+        values[key] = value
+    pid = values.pop("pid", "")
+    if not (pid.isascii() and pid.isdecimal()):
+        raise InputError(f"pid must be a number, not {pid!r}")
+    return KernelTarget(pid=int(pid), **{"kernel_id": str(uuid.uuid4()), **values})
+
+
+def read_address(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT` or `[HOST]:PORT`.
+
+    Raises:
+        InputError: there is no host or no port.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()):
+        raise InputError(f"expected HOST:PORT such as 127.0.0.1:9256, not {text!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,114 @@
+"""`statcore doctor`: would the other commands work, and if not, what has to be done."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+import attrs
+import click
+
+from statcore.errors import AccessDeniedError, InputError, MissingExtraError, PluginError, StatcoreError
+from statcore.plugins.registry import PluginRegistry
+from statcore.ports.metrics import MetricQuerierPort
+from statcore.ports.statistics import StatisticsPort
+from statcore_cli.options import SettingName, flag, format_option, setting_options, variable
+from statcore_cli.output import write
+from statcore_cli.session import Session, given_options, run
+from statcore_cli.settings import CliSettings, Setting, address
+
+_PING_S: Final = 15.0
+"""Adapters keep deadlines of their own; this one is for those that do not."""
+
+
+@attrs.frozen
+class Check:
+    """One thing that was looked at: `ok`, `wrong`, or `off` when it is not configured."""
+
+    check: str
+    status: str
+    detail: str
+    remedy: str = ""
+
+
+@click.command(
+    params=[*setting_options("statistics_url", "metrics_url", "rate_interval", "disable_plugins"), format_option()],
+    epilog="""\b
+Examples:
+    statcore doctor
+    statcore doctor --config statcore.toml --format json
+""",
+)
+@click.pass_context
+def command(ctx: click.Context, /, output_format: str, **_: object) -> None:
+    """Check configuration, plugins, store and backend, and say what to do about what is wrong.
+
+    Exits with 1 when something is wrong; what is not configured is off, not wrong.
+
+    JSON is {"checks": [{"check", "status", "detail", "remedy"}]}.
+    """
+    checks = list(_checks(ctx))
+    rows = [[check.check, check.status, check.detail, check.remedy] for check in checks]
+    columns = [field.name for field in attrs.fields(Check)]
+    write(output_format, columns, rows, lambda: {"checks": [attrs.asdict(check) for check in checks]})
+    if any(check.status == "wrong" for check in checks):
+        ctx.exit(1)
+
+
+def _checks(ctx: click.Context) -> Iterator[Check]:
+    try:
+        settings = CliSettings.read(given_options(ctx), os.environ)
+    except InputError as error:
+        yield Check("settings", "wrong", str(error), "correct it there")
+        return
+    yield Check("settings", "ok", f"rate_interval {settings.rate_interval.value} from {settings.rate_interval.origin}")
+    session = Session.of(ctx)
+    yield from _plugin_checks(session.registry, settings)
+    yield run(_ping("store", settings.statistics_url, session.statistics), doing="asking the store")
+    yield run(_ping("backend", settings.metrics_url, session.metrics), doing="asking the metric backend")
+
+
+def _plugin_checks(registry: PluginRegistry, settings: CliSettings) -> Iterator[Check]:
+    faults = [report for report in registry.reports if report.status.is_fault]
+    for report in faults:
+        detail = f"{report.status} in {report.distribution} {report.version}: {report.error}"
+        yield Check(f"plugin {report.name}", "wrong", detail, report.remedy or "")
+    if unknown := settings.disabled - {report.name for report in registry.reports}:
+        detail = f"disabled, but not installed: {', '.join(sorted(unknown))}"
+        yield Check("plugins", "wrong", detail, "`statcore plugins` lists the names")
+    elif not faults:
+        yield Check("plugins", "ok", f"{len(registry.reports)} installed")
+
+
+async def _ping(
+    check: str, url: Setting | None, opener: Callable[[], AbstractAsyncContextManager[StatisticsPort | MetricQuerierPort]]
+) -> Check:
+    name: SettingName = "statistics_url" if check == "store" else "metrics_url"
+    if url is None:
+        return Check(check, "off", "not configured", f"give {flag(name)} URL or set {variable(name)}")
+    where = f"{address(url.value)} from {url.origin}"
+    try:
+        async with asyncio.timeout(_PING_S), opener() as adapter:
+            await adapter.ping()
+    except InputError as error:
+        return Check(check, "wrong", str(error), f"correct {url.origin}")
+    except StatcoreError as error:
+        return Check(check, "wrong", f"{where}: {error}", _remedy(error, url))
+    except TimeoutError:
+        return Check(check, "wrong", f"{where}: no answer within {_PING_S:g} s", "see that the server answers others")
+    except Exception as error:  # noqa: BLE001 - a third party's adapter may do anything, and this is where it shows
+        return Check(check, "wrong", f"{where}: {type(error).__name__}: {error}", "report this to the adapter's author")
+    return Check(check, "ok", where)
+
+
+def _remedy(error: StatcoreError, url: Setting) -> str:
+    if isinstance(error, MissingExtraError):
+        return f"pip install 'statcore[{error.extra}]'"
+    if isinstance(error, AccessDeniedError):
+        return f"correct the credentials in {url.origin}, or the permissions on the server"
+    if isinstance(error, PluginError):
+        return f"see `statcore plugins` for {error.plugin}"
+    return f"see that a server runs there, and that nothing between keeps {address(url.value)} from answering"

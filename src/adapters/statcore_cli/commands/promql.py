@@ -1,0 +1,64 @@
+"""`statcore promql NAME`: the text of a query, for a console or a dashboard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from statcore.errors import InputError
+from statcore.plugins.contributions import QuerierSpec
+from statcore.promql.render import render
+from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, utilization_query
+from statcore_cli.options import setting_options
+from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
+from statcore_cli.session import Session
+from statcore_cli.settings import CliSettings
+
+
+def _build(spec: QuerierSpec) -> click.Command:
+    own = setting_options("rate_interval")
+    options = QuerierOptions(spec, flags(own))
+
+    def answer(**values: Any) -> None:  # noqa: ANN401 - what click parsed
+        settings = Session.of(click.get_current_context()).settings
+        expression = utilization_query(
+            options.build(values),
+            rate_interval=settings.rate_interval.value,
+            normalization_interval_s=_normalization_interval_s(settings),
+        )
+        click.echo(render(expression))
+
+    return click.Command(
+        spec.name,
+        params=[*options.params(), *own],
+        callback=answer,
+        help=f"Print the PromQL text for {spec.summary}.",
+        epilog=f"""\b
+Example:
+    statcore promql {options.usage()}
+""",
+    )
+
+
+def _normalization_interval_s(settings: CliSettings) -> float:
+    """Return what the backend that is configured divides by, so that the text is the one that it is sent."""
+    value = settings.metrics_options.get("normalization_interval_s", NORMALIZATION_INTERVAL_S)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"normalization_interval_s in {settings.file}: expected seconds, not {value!r:.50}") from None
+
+
+command = QuerierGroup(
+    build=_build,
+    name="promql",
+    help="Print the PromQL text that a query sends; nothing is sent.",
+    epilog="""\b
+Examples:
+    statcore promql container --metric-name cpu_util
+    statcore promql container --metric-name mem --value-type capacity
+    promtool query instant http://127.0.0.1:9090 "$(statcore promql container --metric-name mem)"
+""",
+    params=setting_options("rate_interval"),
+)

@@ -1,0 +1,28 @@
+"""The entry point of the program `statcore`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from io import TextIOWrapper
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a character gets its escape, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+    # What adapters log is in their answers and errors as well; only a plugin that does not load is told of here alone.
+    logging.getLogger().setLevel(logging.ERROR)
+    logging.getLogger("statcore.plugins").setLevel(logging.WARNING)
+    try:
+        from statcore_cli.app import cli  # noqa: PLC0415 - may be missing, and that has to be said
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        from statcore.errors import MissingExtraError  # noqa: PLC0415 - costs more than all the rest of this file
+
+        sys.exit(f"statcore: {MissingExtraError('cli', module=error.name)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    cli(prog_name="statcore")

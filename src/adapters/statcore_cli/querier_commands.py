@@ -1,0 +1,101 @@
+"""Groups with one command for each kind of querier that is installed, its options made from the querier's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+import attrs
+import click
+
+from statcore.errors import PluginError, StatcoreError
+from statcore.plugins.contributions import QuerierSpec
+from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore_cli.fields import QuerierField, querier_fields
+from statcore_cli.groups import LazyGroup
+from statcore_cli.session import Session
+
+_PREFIX: Final = "querier_"
+"""In front of the names of click parameters that are a querier's fields, so that they cannot meet any other's."""
+
+
+class QuerierGroup(LazyGroup):
+    """A group whose commands are the kinds of querier.
+
+    Args:
+        build: makes the command of one kind.
+    """
+
+    def __init__(self, *, build: Callable[[QuerierSpec], click.Command], **attributes: Any) -> None:  # noqa: ANN401 - click's
+        """Take what click takes, and `build`."""
+        super().__init__(**attributes)
+        self._build = build
+
+    def summaries(self, ctx: click.Context) -> Mapping[str, str]:
+        """Return the kinds of querier that plugins offer."""
+        return {name: spec.summary for name, spec in Session.of(ctx).registry.queriers.items()}
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return the command for a kind; an unknown one raises with the names that are known."""
+        return self._build(Session.of(ctx).registry.querier(cmd_name))
+
+
+@attrs.frozen
+class QuerierOptions:
+    """The options of one kind of querier.
+
+    Args:
+        spec: the kind.
+        taken: the flags that the command has for itself; a field of such a name gets the kind's name in front.
+    """
+
+    spec: QuerierSpec
+    taken: Collection[str]
+
+    def params(self) -> list[click.Parameter]:
+        """Return an option for every field."""
+        return [
+            click.Option(
+                [self.flag(field), f"{_PREFIX}{field.name}"],
+                type=field.kind,
+                required=field.required,
+                help=f"{field.help}  [default: {field.note}]" if field.note else field.help,
+            )
+            for field in querier_fields(self.spec)
+        ]
+
+    def flag(self, field: QuerierField) -> str:
+        """Return the flag of a field."""
+        flag = f"--{field.name.strip('_').replace('_', '-')}"
+        return f"--{self.spec.name}{flag[1:]}" if flag in {*self.taken, "--help"} else flag
+
+    def usage(self) -> str:
+        """Return the shortest use, for examples in help."""
+        required = [field for field in querier_fields(self.spec) if field.required]
+        return " ".join([self.spec.name, *(f"{self.flag(field)} {field.name.upper()}" for field in required)])
+
+    def build(self, values: Mapping[str, Any]) -> UtilizationMetricQuerier:
+        """Return the querier that the values of a command's parameters describe.
+
+        Raises:
+            InputError: the class refuses a value.
+            PluginError: the class fails.
+        """
+        given: dict[str, Any] = {}
+        for field in querier_fields(self.spec):
+            value = values[f"{_PREFIX}{field.name}"]
+            value = field.default if value is None else value
+            if value is not None:
+                given[field.name] = field.convert(value)
+        try:
+            return self.spec.querier(**given)
+        except StatcoreError:
+            raise
+        except Exception as error:
+            name = self.spec.querier.__qualname__
+            raise PluginError(f"{name} failed: {type(error).__name__}: {error}", plugin=self.spec.name) from error
+
+
+def flags(params: Collection[click.Parameter]) -> set[str]:
+    """Return the flags that parameters answer to."""
+    return {flag for param in params for flag in param.opts}

@@ -1,0 +1,132 @@
+"""Where settings come from: an option beats the environment, which beats the file; each knows its origin."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self, cast
+from urllib.parse import urlsplit
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model.duration import parse_duration
+from statcore.promql.utilization import RATE_INTERVAL
+from statcore_cli.options import SettingName, flag, variable
+
+_TEXTS: Final[tuple[SettingName, ...]] = ("statistics_url", "metrics_url", "rate_interval")
+_TABLES: Final = ("statistics", "metrics")
+_KEYS: Final = (*_TEXTS, "disable_plugins", *_TABLES)
+
+
+@contextmanager
+def naming(origin: str) -> Generator[None]:
+    """Put in front of the message of an `InputError` where the bad value came from."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from error
+
+
+@attrs.frozen
+class Setting:
+    """A value, and where it came from: an option, a variable, or a key of a file."""
+
+    value: str = attrs.field(repr=False)
+    origin: str
+
+
+@attrs.frozen(kw_only=True)
+class CliSettings:
+    """What is configured; a setting that nobody gave is None."""
+
+    statistics_url: Setting | None = None
+    metrics_url: Setting | None = None
+    rate_interval: Setting
+    disabled: frozenset[str] = frozenset()
+    statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
+    metrics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
+    file: str | None = None
+
+    @classmethod
+    def read(cls, options: Mapping[str, str], environment: Mapping[str, str]) -> Self:
+        """Read settings from options by name, the environment, and the file that either of them names.
+
+        Raises:
+            InputError: a value that cannot be used, or a file that cannot be read; the message says which and from where.
+        """
+        config = _first("config", options, environment)
+        document = {} if config is None else _load(config)
+        path = config.value if config else ""
+
+        def find(name: SettingName) -> Setting | None:
+            found = _first(name, options, environment)
+            if found is None and name in document:
+                return Setting(_text(document[name], name, path), f"{name} in {path}")
+            return found
+
+        rate_interval = find("rate_interval") or Setting(RATE_INTERVAL, "the default")
+        with naming(rate_interval.origin):
+            parse_duration(rate_interval.value)
+        return cls(
+            statistics_url=find("statistics_url"),
+            metrics_url=find("metrics_url"),
+            rate_interval=rate_interval,
+            disabled=_disabled(_first("disable_plugins", options, environment), document, path),
+            statistics_options=_table(document, "statistics", path),
+            metrics_options=_table(document, "metrics", path),
+            file=path or None,
+        )
+
+
+def _first(name: SettingName, options: Mapping[str, str], environment: Mapping[str, str]) -> Setting | None:
+    if name in options:
+        return Setting(options[name], flag(name))
+    # A variable that is set to nothing counts as not set: that is how a shell switches one off for a command.
+    value = environment.get(variable(name))
+    return Setting(value, variable(name)) if value else None
+
+
+def _load(config: Setting) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(Path(config.value).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{config.origin}: cannot read {config.value}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{config.origin}: {config.value} is not TOML: {error}") from error
+    if unknown := sorted(document.keys() - set(_KEYS)):
+        raise InputError(f"{', '.join(unknown)} in {config.value}: no such setting; known are {', '.join(_KEYS)}")
+    return document
+
+
+def _text(value: object, key: str, path: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{key} in {path}: expected a non-empty text, not {type(value).__name__}")
+    return value
+
+
+def _table(document: Mapping[str, Any], key: str, path: str) -> dict[str, Any]:
+    value = document.get(key, {})
+    if not isinstance(value, dict):
+        raise InputError(f"{key} in {path}: expected a table [{key}], not {type(value).__name__}")
+    return cast("dict[str, Any]", value)
+
+
+def _disabled(given: Setting | None, document: Mapping[str, Any], path: str) -> frozenset[str]:
+    if given is not None:
+        return frozenset(name.strip() for name in given.value.split(",") if name.strip())
+    names = document.get("disable_plugins", [])
+    if not isinstance(names, list):
+        raise InputError(f"disable_plugins in {path}: expected a list of names, not {type(names).__name__}")
+    return frozenset(_text(name, "disable_plugins", path) for name in cast("list[object]", names))
+
+
+def address(url: str) -> str:
+    """Return a URL as it may be shown: without user, password and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a URL that cannot be read"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -1,0 +1,107 @@
+"""One kernel over time: its raw readings, what is stored of them, and what is exported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+import attrs
+import psutil
+
+from statcore.model import MetricValue
+from statcore_collector.kernel import KernelTarget
+from statcore_collector.metric import CORE_MS_PER_S, ObjectTracker, Reading
+from statcore_collector.process_tree import ProcessSample, ProcessTable, ProcessTree, TreeSample
+from statcore_collector.series import ScrapeSample, container_samples, process_samples
+from statcore_collector.sock_diag import SocketTable
+from statcore_collector.tree_traffic import TreeTraffic, open_inodes
+
+_logger = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class KernelRound:
+    """What one round found of a kernel: for the store, and for Prometheus."""
+
+    values: Mapping[str, MetricValue]
+    samples: tuple[ScrapeSample, ...]
+
+
+class KernelSampler:
+    """Samples one kernel, round after round."""
+
+    def __init__(self, target: KernelTarget, *, root: psutil.Process, agent_id: str) -> None:
+        """Follow the process tree below `root`."""
+        self.target = target
+        self._agent_id = agent_id
+        self._tree = ProcessTree(root)
+        self._traffic = TreeTraffic()
+        self._tracker = ObjectTracker()
+        self._told: set[str] = set()
+
+    def sample(self, table: ProcessTable, sockets: SocketTable | None, *, node_memory: float | None) -> KernelRound | None:
+        """Sample the kernel.
+
+        Args:
+            table: the processes of this machine.
+            sockets: the sockets of this network namespace, or None where they cannot be read.
+            node_memory: the capacity of `mem` in bytes.
+
+        Returns:
+            None when the last of its processes has ended.
+        """
+        tree = self._tree.sample(table)
+        if tree is None:
+            return None
+        received, sent = self._count_traffic(tree, sockets)
+        readings = self._known(
+            {
+                "cpu_util": _reading(tree.cpu_ms, CORE_MS_PER_S),
+                "cpu_used": _reading(tree.cpu_ms),
+                "mem": _reading(tree.memory, node_memory),
+                "io_read": _reading(tree.io_read),
+                "io_write": _reading(tree.io_write),
+                "net_rx": _reading(received),
+                "net_tx": _reading(sent),
+            }
+        )
+        return KernelRound(
+            values=self._tracker.observe(tree.time_s, readings),
+            samples=(
+                *container_samples(self.target, self._agent_id, readings),
+                *self._process_samples(tree),
+            ),
+        )
+
+    def _count_traffic(self, tree: TreeSample, sockets: SocketTable | None) -> tuple[int | None, int | None]:
+        if sockets is None:
+            return None, None
+        inodes = open_inodes(tree.processes, namespace=sockets.namespace)
+        return (None, None) if inodes is None else self._traffic.update(sockets, inodes)
+
+    def _known(self, readings: Mapping[str, Reading | None]) -> dict[str, Reading]:
+        unknown = {metric for metric, reading in readings.items() if reading is None}
+        if unknown - self._told:
+            names = ", ".join(sorted(unknown - self._told))
+            _logger.warning("kernel %s: left out, because they cannot be read: %s", self.target.kernel_id, names)
+            self._told |= unknown
+        return {metric: reading for metric, reading in readings.items() if reading is not None}
+
+    def _process_samples(self, tree: TreeSample) -> Iterable[ScrapeSample]:
+        for process, sample in tree.processes.items():
+            yield from process_samples(self.target, self._agent_id, process.pid, _process_readings(sample))
+
+
+def _process_readings(sample: ProcessSample) -> dict[str, Reading]:
+    read, written = sample.io or (None, None)
+    readings = {
+        "cpu_util": _reading(sample.cpu_ms),
+        "mem": _reading(sample.memory),
+        "io_read": _reading(read),
+        "io_write": _reading(written),
+    }
+    return {metric: reading for metric, reading in readings.items() if reading is not None}
+
+
+def _reading(value: float | None, capacity: float | None = None) -> Reading | None:
+    return None if value is None else Reading(value, capacity)

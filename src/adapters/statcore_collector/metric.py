@@ -1,0 +1,137 @@
+"""How a raw reading becomes the `MetricValue` that is stored: which metrics exist, and what is kept of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+import attrs
+
+from statcore.model import MetricValue
+from statcore_collector.moving import MovingStatistics, decimal_text
+
+
+@attrs.frozen
+class Reading:
+    """A raw value as it was read (a counter: cumulative), and the capacity it is measured against, if any."""
+
+    value: float
+    capacity: float | None = None
+
+
+@attrs.frozen
+class MetricKind:
+    """What is stored of a metric.
+
+    Args:
+        unit_hint: the unit on the wire.
+        stats: the moving statistics that apply.
+        shows_rate: a counter whose stored `current` is its rate per second.
+    """
+
+    unit_hint: str
+    stats: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    shows_rate: bool = attrs.field(default=False, kw_only=True)
+
+
+METRICS: Final[Mapping[str, MetricKind]] = {
+    # Milliseconds of CPU time, hence a rate in ms/s: 1000 is one core.
+    "cpu_util": MetricKind("percent", stats=("avg", "max"), shows_rate=True),
+    "cpu_used": MetricKind("msec"),
+    "mem": MetricKind("bytes", stats=("max",)),
+    "disk": MetricKind("bytes", stats=("max",)),
+    "io_read": MetricKind("bytes", stats=("rate",)),
+    "io_write": MetricKind("bytes", stats=("rate",)),
+    # In fact bytes per second; the hint is what readers expect.
+    "net_rx": MetricKind("bps", stats=("rate",), shows_rate=True),
+    "net_tx": MetricKind("bps", stats=("rate",), shows_rate=True),
+}
+CORE_MS_PER_S: Final = 1000
+"""The capacity of `cpu_util` for one core."""
+
+
+class MetricTracker:
+    """The readings of one metric of one object, seen over time."""
+
+    def __init__(self, kind: MetricKind) -> None:
+        """Start with no reading."""
+        self._kind = kind
+        self._raw = MovingStatistics()
+        self._shown = MovingStatistics()
+
+    def observe(self, time_s: float, reading: Reading) -> MetricValue | None:
+        """Add a reading taken at a monotonic time in seconds, and return what to store.
+
+        Returns:
+            None when the current value is a rate and there is none yet: no figure rather than a false zero.
+        """
+        kind = self._kind
+        if self._raw.last is not None and reading.value < self._raw.last and (kind.shows_rate or "rate" in kind.stats):
+            self._raw = MovingStatistics()  # the counter began anew: a fall is no rate
+        self._raw.observe(time_s, reading.value)
+        rate = self._raw.values().get("rate")
+        current = rate if kind.shows_rate else reading.value
+        if current is None:
+            return None
+        self._shown.observe(time_s, current)
+        known = {**self._shown.values(), "rate": rate}
+        return _metric_value(
+            current,
+            capacity=None if reading.capacity is None else decimal_text(reading.capacity),
+            unit_hint=kind.unit_hint,
+            stats={name: decimal_text(value) for name in kind.stats if (value := known.get(name)) is not None},
+        )
+
+
+class ObjectTracker:
+    """All metrics of one object (a kernel, a node, a device), seen over time."""
+
+    def __init__(self) -> None:
+        """Start with no reading."""
+        self._trackers: dict[str, MetricTracker] = {}
+
+    def observe(self, time_s: float, readings: Mapping[str, Reading]) -> dict[str, MetricValue]:
+        """Add readings by metric, taken at a monotonic time in seconds, and return what to store by metric."""
+        values: dict[str, MetricValue] = {}
+        for metric, reading in readings.items():
+            if metric not in self._trackers:
+                self._trackers[metric] = MetricTracker(METRICS[metric])
+            if (value := self._trackers[metric].observe(time_s, reading)) is not None:
+                values[metric] = value
+        return values
+
+
+def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, MetricValue]:
+    """Return a session's metrics: those of its only kernel, or the sums over its kernels on this agent.
+
+    A metric that one of the kernels lacks is left out, as are the statistics that cannot be summed (all but the rate).
+    The capacity stays that of one kernel: one core, the node's memory.
+    """
+    if len(kernels) == 1:
+        return kernels[0]
+    shared = [metric for metric in METRICS if all(metric in kernel for kernel in kernels)]
+    return {metric: _sum_values([kernel[metric] for kernel in kernels]) for metric in shared}
+
+
+def _sum_values(values: Sequence[MetricValue]) -> MetricValue:
+    rates = [Decimal(value.stats["rate"]) for value in values if "rate" in value.stats]
+    return _metric_value(
+        sum(Decimal(value.current) for value in values),
+        capacity=values[0].capacity,
+        unit_hint=values[0].unit_hint,
+        stats={"rate": decimal_text(sum(rates, Decimal(0)))} if len(rates) == len(values) else {},
+    )
+
+
+def _metric_value(
+    current: float | Decimal, *, capacity: str | None, unit_hint: str, stats: Mapping[str, str]
+) -> MetricValue:
+    limit = Decimal(capacity or 0)
+    return MetricValue(
+        current=decimal_text(current),
+        capacity=capacity,
+        pct=decimal_text(Decimal(current) / limit * 100, places=2) if limit else "0.00",
+        unit_hint=unit_hint,
+        stats=stats,
+    )

@@ -1,0 +1,80 @@
+"""Label matchers as predicates, with regular expressions read as RE2 reads them.
+
+Python's `re` is not RE2: it knows constructs that RE2 refuses, reads others differently, and backtracks, so that a
+repeated group may take for ever. Only what both read alike is accepted: see `_KNOWN`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from statcore.errors import QueryRejectedError, UnsupportedError
+from statcore.queriers import LabelMatcher, MatchOperator
+
+Accept: TypeAlias = Callable[[Mapping[str, str]], bool]
+_Predicate: TypeAlias = Callable[[str], bool]
+
+_KNOWN: Final = (
+    "literals, escaped punctuation, ., character classes, \\d \\D \\w \\W, |, groups that are not repeated, ^, $, "
+    "repetition of single characters, and (?i) at the start of an ASCII pattern"
+)
+_ESCAPED: Final = r"\\[!-/:-@\[-`{-~]"
+_SET: Final = r"\\[dDwW]"
+_MEMBER: Final = rf"(?:[^\\\[\]&|~-]|{_ESCAPED})"
+_CLASS: Final = rf"\[\^?-?(?:{_MEMBER}(?:-{_MEMBER})?|{_SET}(?!-[^\]]))+-?\]"
+_COUNT: Final = "(?:[0-9]{1,3}|1000)"  # RE2 repeats a thousand times at most
+_REPEAT: Final = rf"(?:[*+?]|\{{{_COUNT}(?:,{_COUNT}?)?\}})\??(?![*+?{{])"
+_SINGLE: Final = rf"(?:[^\\.+*?()|\[{{^$]|{_ESCAPED}|{_SET}|\.|{_CLASS})(?:{_REPEAT})?"
+_PART: Final = re.compile(rf"{_SINGLE}|\((?:\?:|(?!\?))|\)\??(?![*+?{{])|\||[$^](?![*+?{{])")
+_IGNORE_CASE: Final = "(?i)"
+
+
+def accepts(matchers: Mapping[str, LabelMatcher]) -> Accept:
+    """Return a predicate on label sets that holds where every matcher does; a missing label is the empty text.
+
+    Raises:
+        QueryRejectedError: a regular expression is not valid.
+        UnsupportedError: a regular expression is beyond what is read here as a server would.
+    """
+    predicates = [(label, _predicate(matcher)) for label, matcher in matchers.items()]
+
+    def accept(labels: Mapping[str, str]) -> bool:
+        return all(predicate(labels.get(label, "")) for label, predicate in predicates)
+
+    return accept
+
+
+def _predicate(matcher: LabelMatcher) -> _Predicate:
+    value = matcher.value
+    match matcher.operator:
+        case MatchOperator.EQUAL:
+            return lambda text: text == value
+        case MatchOperator.NOT_EQUAL:
+            return lambda text: text != value
+        case MatchOperator.REGEX:
+            return frozenset(matcher.alternatives).__contains__ if matcher.alternatives else _whole(value)
+        case MatchOperator.NOT_REGEX:
+            matches = _whole(value)
+            return lambda text: not matches(text)
+
+
+@lru_cache(maxsize=256)
+def _whole(pattern: str) -> _Predicate:
+    # RE2 folds the case of all of Unicode, re with ASCII that of ASCII: alike, but for two letters outside of it.
+    ignoring_case = pattern.startswith(_IGNORE_CASE) and pattern.isascii()
+    rest = pattern.removeprefix(_IGNORE_CASE) if ignoring_case else pattern
+    flags = re.ASCII | re.IGNORECASE if ignoring_case else re.ASCII
+    parts: list[str] = _PART.findall(rest)
+    if "".join(parts) != rest:
+        raise UnsupportedError(
+            f"the memory adapter cannot match the regular expression {pattern!r:.200}; it knows {_KNOWN}"
+        )
+    try:
+        # Python's $ matches before a final newline, too.
+        compiled = re.compile("".join(r"\Z" if part == "$" else part for part in parts), flags)
+    except re.error as error:
+        raise QueryRejectedError(f"not a regular expression: {pattern!r:.200}: {error}", query=pattern) from None
+    return lambda text: compiled.fullmatch(text) is not None

@@ -1,0 +1,166 @@
+"""The metric backend in memory: scrapes in, utilization out."""
+
+from __future__ import annotations
+
+import time as wall
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model import MatrixResult, QueryTimeRange, Sample, VectorResult, parse_time
+from statcore.model.text import check_text
+from statcore.model.time_range import unix_ms
+from statcore.promql import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, Selector, utilization_query
+from statcore.promql.names import label_text, selector_parts
+from statcore.queriers import UtilizationMetricQuerier
+from statcore_memory.evaluation import Grid, Utilization
+from statcore_memory.series import Labels, StoredSeries
+from statcore_memory.settings import check_count, check_seconds, read_retention
+from statcore_memory.tsdb import Tsdb
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def _new_tsdb(metrics: MemoryMetrics) -> Tsdb:
+    return Tsdb(retention_ms=metrics.retention // _MILLISECOND, max_series=metrics.max_series)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class MemoryMetrics:
+    """A `MetricQuerierPort` over scrapes that are handed in, with the semantics of Prometheus 2.42.
+
+    Args:
+        retention: how long samples are kept, counted back from the newest scrape; text or timedelta, by default an hour.
+        max_series: how many series are kept at most; a scrape that needs more is refused, once those that have ended
+            are gone. A series keeps at most one sample per second of the retention, 16 bytes each (3,600 at least).
+        normalization_interval_s: the collection interval, which `rate_normalized` divides by.
+        clock: the time in unix seconds.
+
+    Raises:
+        InputError: a setting that cannot be one.
+    """
+
+    retention: timedelta = attrs.field(default=timedelta(hours=1), converter=read_retention)
+    max_series: int = attrs.field(default=10_000, validator=check_count)
+    normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=check_seconds)
+    clock: Callable[[], float] = wall.time
+    _tsdb: Tsdb = attrs.field(init=False, repr=False, default=attrs.Factory(_new_tsdb, takes_self=True))
+
+    def append_scrape(
+        self, samples: Iterable[tuple[str, Mapping[str, str], float]], *, target: str, time: datetime | float
+    ) -> None:
+        """Add one scrape of one target, or nothing at all if it is refused.
+
+        Series that the target's previous scrape had and this one has not end at `time`; a scrape without samples, which
+        is what a target that is down gives, ends them all.
+
+        Args:
+            samples: metric name, labels, and value; a label with an empty value is no label.
+            target: which target this is; it is not added to the labels.
+            time: an aware datetime or unix seconds, rounded to milliseconds.
+
+        Raises:
+            InputError: a name or a value that cannot be one, one series twice, data that is not newer than what is there,
+                or more series than `max_series`.
+        """
+        scraped: dict[Labels, float] = {}
+        for name, labels, value in samples:
+            key = _key(name, labels)
+            if key in scraped:
+                raise InputError(f"one scrape of {target!r} holds {dict(key)} twice")
+            try:
+                scraped[key] = float(value)
+            except (TypeError, ValueError, OverflowError):
+                raise InputError(f"the value of {dict(key)} is no number that fits: {value!r}") from None
+        self._tsdb.append(scraped, target=target, time=unix_ms(parse_time(time)))
+
+    async def query_utilization(
+        self,
+        querier: UtilizationMetricQuerier,
+        time_range: QueryTimeRange,
+        /,
+        *,
+        rate_interval: timedelta | str = RATE_INTERVAL,
+    ) -> MatrixResult:
+        """Return the querier's utilization at every point of the range, series sorted by their labels.
+
+        Raises:
+            PluginError: the querier breaks its contract.
+            InputError: an interval that is not positive, or a name that cannot be one.
+            QueryRejectedError: a regular expression is not valid.
+            UnsupportedError: a regular expression is beyond what is read here as a server would.
+        """
+        step = time_range.step // _MILLISECOND
+        grid = Grid(start=unix_ms(time_range.start), step=step, points=time_range.points)
+        wanted = self._utilization(querier, rate_interval)
+        series = await wanted.evaluate(self._tsdb.select(wanted.selector), grid)
+        return MatrixResult(series=tuple(sorted(series, key=lambda one: tuple(one.labels.items()))))
+
+    async def query_utilization_now(
+        self,
+        querier: UtilizationMetricQuerier,
+        /,
+        *,
+        time: datetime | None = None,
+        rate_interval: timedelta | str = RATE_INTERVAL,
+    ) -> VectorResult:
+        """Return the querier's utilization at `time`, by default the clock's; errors are those of `query_utilization`."""
+        grid = Grid(start=unix_ms(parse_time(self.clock() if time is None else time)))
+        wanted = self._utilization(querier, rate_interval)
+        series = await wanted.evaluate(self._tsdb.select(wanted.selector), grid)
+        return VectorResult(
+            samples=tuple(Sample(labels=one.labels, timestamp=one.timestamps[0], value=one.values[0]) for one in series)
+        )
+
+    async def label_values(
+        self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
+    ) -> Sequence[str]:
+        """Return the distinct values of a label, sorted, among the matching series with a sample in the range.
+
+        Raises:
+            InputError: a label name or a time that cannot be one, or a range that ends before it starts.
+            QueryRejectedError, UnsupportedError: as `query_utilization`; an offset is unsupported, too.
+        """
+        label_text(label)
+        found = self._find(match, time_range)
+        return sorted({series.labels[label] for series in found if label in series.labels})
+
+    async def series(
+        self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
+    ) -> Sequence[Mapping[str, str]]:
+        """Return the label sets, sorted, of the matching series with a sample in the range; errors as `label_values`."""
+        return [dict(series.labels) for series in self._find(match, time_range)]
+
+    async def ping(self) -> None:
+        """Return: there is nothing to reach."""
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to close, and whoever else holds this object goes on using it."""
+
+    def _utilization(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> Utilization:
+        interval_s = self.normalization_interval_s
+        return Utilization.of(utilization_query(querier, rate_interval=rate_interval, normalization_interval_s=interval_s))
+
+    def _find(self, match: Selector | None, time_range: tuple[datetime, datetime] | None) -> list[StoredSeries]:
+        found = self._tsdb.select(match)
+        if time_range is None:
+            return found
+        start, end = (unix_ms(parse_time(time)) for time in time_range)
+        if end < start:
+            raise InputError(f"the range ends before it starts: {time_range[0].isoformat()}, {time_range[1].isoformat()}")
+        return [series for series in found if series.has_sample(start=start, end=end)]
+
+
+def _key(name: str, labels: Mapping[str, str]) -> Labels:
+    selector_parts(name)
+    if "__name__" in labels:
+        raise InputError(f"the label __name__ beside the metric name {name!r}")
+    pairs = [("__name__", name)]
+    for label, value in labels.items():
+        label_text(label)
+        if check_text(value, what="a label value"):
+            pairs.append((label, value))
+    return tuple(sorted(pairs))

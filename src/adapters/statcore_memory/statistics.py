@@ -1,0 +1,213 @@
+"""The store of live statistics in memory: a reader and a writer in one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
+from statcore_memory.settings import check_count
+
+_T = TypeVar("_T")
+_DAY_S: Final = 86_400.0
+_INFERENCE_S: Final = 120.0
+_AGENT_INTERVALS: Final = 4
+_SHORTEST_S: Final = 1.0
+_AT_A_TIME: Final = 64
+
+
+@attrs.frozen(kw_only=True)
+class _Stored:
+    value: object
+    problem: Problem | None
+    expires_at: float
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class MemoryStatistics:
+    """A `StatisticsPort` and `StatisticsSinkPort` in this process: keys, shapes and expiry are those of the wire format.
+
+    What goes in and what comes out are copies: an entry changes only by storing another one.
+
+    Args:
+        max_entries: how many entries are kept; beyond, those that were written the longest ago go.
+        clock: a time in seconds, for the expiry.
+
+    Raises:
+        InputError: a setting that cannot be one.
+    """
+
+    max_entries: int = attrs.field(default=100_000, validator=check_count)
+    clock: Callable[[], float] = time.monotonic
+    _entries: dict[str, _Stored] = attrs.field(factory=dict[str, _Stored], init=False, repr=False)
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{metric: MetricValue map}` of kernels or sessions."""
+        return await self._fetch(ids)
+
+    async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{"requests": int, "last_response_ms": int}` of sessions; zeros are *incomplete* when not real."""
+        entries: list[Mapping[str, Any]] = []
+        problems: dict[int, Problem] = {}
+        async for session_id in _unhurried(session_ids):
+            counts = {key: self._count(key) for key in _activity_keys(session_id)}
+            missing = [key for key, count in counts.items() if count is None]
+            if missing:
+                message = f"no number at {' and '.join(missing)}"
+                problems[len(entries)] = Problem(ProblemKind.INCOMPLETE, message=message, key=missing[0])
+            requests, last_response_ms = (0, 0) if missing else counts.values()
+            entries.append({"requests": requests, "last_response_ms": last_response_ms})
+        return StatisticsBatch(entries, problems=problems)
+
+    async def fetch_endpoint_statistics(self, endpoint_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{metric: InferenceValue map}` of inference endpoints."""
+        return await self._fetch([_endpoint_key(endpoint_id) for endpoint_id in endpoint_ids])
+
+    async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
+        """Fetch `{metric: InferenceValue map}` of (endpoint id, replica id) pairs."""
+        return await self._fetch([_replica_key(pair) for pair in pairs])
+
+    async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{"node": {metric: MetricValue map}, "devices": {metric: {device id: MetricValue map}}}` of agents."""
+        return await self._fetch(agent_ids)
+
+    async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
+        """Store metrics by kernel id or session id, for a day."""
+        async for id_, metrics in _unhurried(entries.items()):
+            self._put(id_, _maps(metrics), ttl_s=_DAY_S)
+
+    async def store_agent_statistics(
+        self,
+        agent_id: str,
+        /,
+        *,
+        node: Mapping[str, MetricValue],
+        devices: Mapping[str, Mapping[str, MetricValue]],
+        interval_s: float,
+    ) -> None:
+        """Store an agent's metrics of the node and, by metric and device id, of its devices, for four intervals.
+
+        Raises:
+            InputError: the interval is not a number of seconds above zero.
+        """
+        if not 0 < interval_s < math.inf:
+            raise InputError(f"interval_s must be a number of seconds above zero, not {interval_s!r}")
+        by_device = {metric: _maps(values) for metric, values in devices.items()}
+        ttl_s = max(_AGENT_INTERVALS * interval_s, _SHORTEST_S)
+        self._put(agent_id, {"node": _maps(node), "devices": by_device}, ttl_s=ttl_s)
+
+    async def store_container_count(self, agent_id: str, count: int, /) -> None:
+        """Store how many kernels an agent runs, for a day."""
+        self._put(f"container_count.{agent_id}", count, ttl_s=_DAY_S)
+
+    async def store_endpoint_statistics(self, entries: Mapping[str, Mapping[str, Mapping[str, Any]]], /) -> None:
+        """Store InferenceValue maps by endpoint id and metric, for two minutes."""
+        async for endpoint_id, metrics in _unhurried(entries.items()):
+            self._put(_endpoint_key(endpoint_id), _plain(metrics), ttl_s=_INFERENCE_S)
+
+    async def store_replica_statistics(self, entries: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]], /) -> None:
+        """Store InferenceValue maps by (endpoint id, replica id) and metric, for two minutes."""
+        async for pair, metrics in _unhurried(entries.items()):
+            self._put(_replica_key(pair), _plain(metrics), ttl_s=_INFERENCE_S)
+
+    async def store_session_activity(self, session_id: str, /, *, requests: int, last_response_ms: int) -> None:
+        """Store what `fetch_inference_metrics` reads; it does not expire."""
+        for key, count in zip(_activity_keys(session_id), (requests, last_response_ms), strict=True):
+            self._put(key, count, ttl_s=math.inf)
+
+    async def remove(self, ids: Iterable[str], /) -> None:
+        """Forget the statistics of kernels or sessions; ids without any are ignored."""
+        for id_ in ids:
+            self._entries.pop(id_, None)
+
+    def plant(self, key: str, value: object, *, problem: Problem | None = None) -> None:
+        """Put anything under a key of the wire format, for tests of whoever reads it; it does not expire.
+
+        Args:
+            key: such as a kernel id, `inference.….app` or `session.….requests`.
+            value: the map that a fetch returns, an integer for the `session.…` keys, or None for an entry that cannot be
+                read; anything else is reported as malformed.
+            problem: what a fetch reports at the entry's position.
+        """
+        entry = _plain(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
+        self._put(key, entry, ttl_s=math.inf, problem=problem)
+
+    async def ping(self) -> None:
+        """Return: there is nothing to reach."""
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to close, and whoever else holds this object goes on using it."""
+
+    def _put(self, key: str, value: object, *, ttl_s: float, problem: Problem | None = None) -> None:
+        entries, now = self._entries, self.clock()
+        entries.pop(key, None)  # so that the order is that of writing
+        entries[key] = _Stored(value=value, problem=problem, expires_at=now + ttl_s)
+        while len(entries) > self.max_entries or entries[next(iter(entries))].expires_at <= now:
+            del entries[next(iter(entries))]
+
+    def _get(self, key: str) -> _Stored | None:
+        stored = self._entries.get(key)
+        return stored if stored is not None and self.clock() < stored.expires_at else None
+
+    def _count(self, key: str) -> int | None:
+        stored = self._get(key)
+        return stored.value if stored is not None and isinstance(stored.value, int) else None
+
+    async def _fetch(self, keys: Sequence[str]) -> StatisticsBatch:
+        entries: list[Mapping[str, Any] | None] = []
+        problems: dict[int, Problem] = {}
+        async for key in _unhurried(keys):
+            stored = self._get(key)
+            value, problem = (None, None) if stored is None else (stored.value, stored.problem)
+            if isinstance(value, dict):
+                entries.append(_copy(cast("dict[str, Any]", value)))
+            else:
+                if value is not None:
+                    problem = Problem(ProblemKind.MALFORMED, message=f"not a map but {value!r:.80}", key=key)
+                entries.append(None)
+            if problem is not None:
+                problems[len(entries) - 1] = problem
+        return StatisticsBatch(entries, problems=problems)
+
+
+def _endpoint_key(endpoint_id: str) -> str:
+    return f"inference.{endpoint_id}.app"
+
+
+def _replica_key(pair: tuple[str, str]) -> str:
+    endpoint_id, replica_id = pair
+    return f"inference.{endpoint_id}.replica.{replica_id}"
+
+
+def _activity_keys(session_id: str) -> tuple[str, str]:
+    return f"session.{session_id}.requests", f"session.{session_id}.last_response_time"
+
+
+def _maps(metrics: Mapping[str, MetricValue]) -> dict[str, dict[str, Any]]:
+    return {metric: value.to_map() for metric, value in metrics.items()}
+
+
+def _plain(entry: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: _plain(cast("Mapping[str, object]", part)) if isinstance(part, Mapping) else part
+        for name, part in entry.items()
+    }
+
+
+def _copy(entry: dict[str, Any]) -> dict[str, Any]:  # of what is plain, five times faster than _plain
+    return {name: _copy(cast("dict[str, Any]", part)) if isinstance(part, dict) else part for name, part in entry.items()}
+
+
+async def _unhurried(items: Iterable[_T]) -> AsyncIterator[_T]:
+    """Yield the items, giving the event loop its turn every so many."""
+    from asyncio import sleep  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
+
+    for number, item in enumerate(list(items), start=1):  # a copy, since others run in between
+        yield item
+        if not number % _AT_A_TIME:
+            await sleep(0)

@@ -1,0 +1,130 @@
+"""All series in memory: filled scrape by scrape, bounded in number and in time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from itertools import islice
+from operator import attrgetter
+from typing import Final
+
+import attrs
+
+from statcore.errors import InputError, UnsupportedError
+from statcore.promql import Selector, render
+from statcore_memory.matching import accepts
+from statcore_memory.series import Labels, StoredSeries
+
+_KEY: Final = attrgetter("key")
+_HOUR_OF_SAMPLES: Final = 3_600
+
+
+@attrs.frozen
+class _Scrape:
+    """When a target was last scraped, and what it had."""
+
+    time: int
+    keys: Collection[Labels]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Tsdb:
+    """Series by label set, which a scrape begins, continues and ends as it does in Prometheus; times are unix ms.
+
+    Nothing is older than `retention_ms` before the newest scrape, and no series has more samples than one per second of
+    it, or of an hour if that is longer; the oldest go first. New series beyond `max_series` take the place of ended
+    ones, the longest ended first; a scrape for which that is not enough is refused.
+    """
+
+    retention_ms: int
+    max_series: int
+    # Both in order of the last scrape that touched them, the longest ago first.
+    _series: OrderedDict[Labels, StoredSeries] = attrs.field(factory=OrderedDict[Labels, StoredSeries], init=False)
+    _targets: OrderedDict[str, _Scrape] = attrs.field(factory=OrderedDict[str, _Scrape], init=False)
+    _by_name: dict[str, list[StoredSeries]] = attrs.field(factory=dict[str, list[StoredSeries]], init=False)
+
+    def append(self, samples: Mapping[Labels, float], *, target: str, time: int) -> None:
+        """Add one scrape of a target; series that its scrape before had and this one has not end now.
+
+        Raises:
+            InputError: the target or one of the series has data as new already, or there is no room; nothing is added.
+        """
+        previous = self._targets.get(target, _Scrape(-1, ()))
+        self._check_order(samples, previous, target=target, time=time)
+        self._forget(before=time - self.retention_ms)
+        gone = set(previous.keys).difference(samples)
+        self._make_room(samples, gone)
+
+        for key in gone:
+            ending = self._series.get(key)
+            if ending is not None and ending.newest < time:
+                ending.mark_stale(time)
+                self._series.move_to_end(key)
+        for key, value in samples.items():
+            series = self._series.get(key) or self._begin(key)
+            series.append(time, value)
+            self._trim(series, newest=time)
+            self._series.move_to_end(key)
+        self._targets[target] = _Scrape(time, tuple(samples))
+        self._targets.move_to_end(target)
+
+    def select(self, match: Selector | None = None) -> list[StoredSeries]:
+        """Return the series that `match` selects, sorted by their labels, or all in no order.
+
+        Raises:
+            QueryRejectedError: a regular expression is not valid.
+            UnsupportedError: an offset, or a regular expression beyond what `accepts` reads.
+        """
+        if match is None:
+            selected = list(self._series.values())
+        elif match.offset is not None:
+            raise UnsupportedError(f"the memory adapter knows no offset, but was asked for {render(match)}")
+        else:
+            accept = accepts(match.labels)
+            selected = [series for series in self._by_name.get(match.name, ()) if accept(series.labels)]
+        for series in selected:  # what has ended is trimmed by no scrape
+            self._trim(series, newest=next(reversed(self._targets.values())).time)
+        return [series for series in selected if series.times]
+
+    def _check_order(self, samples: Mapping[Labels, float], previous: _Scrape, *, target: str, time: int) -> None:
+        if previous.time >= time:
+            raise InputError(f"target {target!r} was scraped at {previous.time} ms already, which is not before {time} ms")
+        for key in samples:
+            known = self._series.get(key)
+            if known is not None and known.newest >= time:
+                raise InputError(f"{dict(key)} has a sample at {known.newest} ms already, which is not before {time} ms")
+
+    def _trim(self, series: StoredSeries, *, newest: int) -> None:
+        series.trim(before=newest - self.retention_ms, most=max(self.retention_ms // 1000, _HOUR_OF_SAMPLES))
+
+    def _forget(self, *, before: int) -> None:
+        while self._series and next(iter(self._series.values())).newest < before:
+            self._drop(next(iter(self._series)))
+        while self._targets and next(iter(self._targets.values())).time < before:
+            self._targets.popitem(last=False)
+
+    def _make_room(self, samples: Mapping[Labels, float], gone: Collection[Labels]) -> None:
+        new = sum(key not in self._series for key in samples)
+        excess = len(self._series) + new - self.max_series
+        if excess > 0:
+            over = (key for key, series in self._series.items() if key not in samples and (series.ended or key in gone))
+            dropped = list(islice(over, excess))
+            if len(dropped) < excess:
+                raise InputError(
+                    f"{new} new series are {excess - len(dropped)} more than max_series={self.max_series} allows"
+                )
+            for key in dropped:
+                self._drop(key)
+
+    def _begin(self, key: Labels) -> StoredSeries:
+        series = self._series[key] = StoredSeries(key)
+        insort(self._by_name.setdefault(series.labels["__name__"], []), series, key=_KEY)
+        return series
+
+    def _drop(self, key: Labels) -> None:
+        name = self._series.pop(key).labels["__name__"]
+        namesakes = self._by_name[name]
+        del namesakes[bisect_left(namesakes, key, key=_KEY)]
+        if not namesakes:
+            del self._by_name[name]

@@ -1,0 +1,165 @@
+"""Utilization, PromQL, labels and series from a Prometheus, or from what speaks its HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import aiohttp
+import msgspec
+
+from statcore.errors import PartialAnswerError
+from statcore.model.answer import AnswerNotes
+from statcore.model.matrix import MatrixResult
+from statcore.model.time_range import QueryTimeRange
+from statcore.model.vector import VectorResult
+from statcore.promql.plan import split_range
+from statcore.promql.render import render
+from statcore.promql.syntax import Selector
+from statcore.promql.utilization import RATE_INTERVAL, utilization_query
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
+from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore_prometheus.endpoint import read_endpoint
+from statcore_prometheus.join import join_parts
+from statcore_prometheus.options import PrometheusOptions
+from statcore_prometheus.requests import (
+    Request,
+    label_values_request,
+    query_request,
+    range_request,
+    series_request,
+)
+from statcore_prometheus.transport import Transport
+from statcore_prometheus.wire import LABEL_SETS, LABEL_VALUES, Listing, ListingReader, MatrixReader, Reader, VectorReader
+
+_LOGGER: Final = logging.getLogger(__name__)
+_DEFAULTS: Final = PrometheusOptions()
+_PARTS_AT_ONCE: Final = 4
+
+_Answer = TypeVar("_Answer", bound=AnswerNotes)
+_T = TypeVar("_T")
+
+
+class PrometheusClient:
+    """Asks a Prometheus, or an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
+
+    Close it with `aclose`. It belongs to the event loop of its first request.
+
+    Args:
+        url: the server, such as `http://127.0.0.1:9090` or `https://user:password@host/prometheus`.
+        options: everything else.
+        session: the host's own session, which is used and not closed; by default the client opens a pool of its own.
+
+    Raises:
+        InputError: a URL or an option that cannot be used.
+    """
+
+    def __init__(
+        self, url: str, *, options: PrometheusOptions = _DEFAULTS, session: aiohttp.ClientSession | None = None
+    ) -> None:
+        """Check the arguments; nothing is opened before the first request."""
+        endpoints = [read_endpoint(url, options)]
+        endpoints += [read_endpoint(other, options, setting="fallback_urls") for other in options.fallback_urls]
+        self._options = options
+        self._transport = Transport(endpoints, options, session)
+
+    async def query_utilization(
+        self,
+        querier: UtilizationMetricQuerier,
+        time_range: QueryTimeRange,
+        /,
+        *,
+        rate_interval: timedelta | str = RATE_INTERVAL,
+    ) -> MatrixResult:
+        """Return the querier's utilization at every point of the range, however many points that are."""
+        return await self.query_range(self._promql(querier, rate_interval), time_range)
+
+    async def query_utilization_now(
+        self,
+        querier: UtilizationMetricQuerier,
+        /,
+        *,
+        time: datetime | None = None,
+        rate_interval: timedelta | str = RATE_INTERVAL,
+    ) -> VectorResult:
+        """Return the querier's utilization at `time` (aware), by default the server's now."""
+        return await self.query(self._promql(querier, rate_interval), time=time)
+
+    async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
+        """Evaluate at `time` (aware), by default the server's now; a scalar is one sample without labels."""
+        return await self._ask(query_request(promql, time), VectorReader)
+
+    async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
+        """Evaluate at every point of the range, however many points that are."""
+        parts = split_range(time_range, max_points=self._options.max_points)
+        requests = [range_request(promql, part) for part in parts]
+        if len(requests) == 1:
+            return await self._ask(requests[0], MatrixReader)
+        gate = asyncio.Semaphore(_PARTS_AT_ONCE)
+
+        async def ask_part(request: Request, until: float) -> MatrixResult:
+            async with gate:
+                return await self._transport.ask(request, MatrixReader, until=until)
+
+        async with self._transport.deadline() as until:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(ask_part(request, until)) for request in requests]
+            except ExceptionGroup as errors:
+                first = errors.exceptions[0]
+                raise first from first.__cause__
+        return self._checked(join_parts([task.result() for task in tasks]), requests[0])
+
+    async def label_values(
+        self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
+    ) -> Sequence[str]:
+        """Return the distinct values of a label, sorted, among the series that `match` selects, by default all."""
+        return sorted(set(await self._list(label_values_request(label, match, time_range), LABEL_VALUES)))
+
+    async def series(
+        self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
+    ) -> Sequence[Mapping[str, str]]:
+        """Return the label sets, `__name__` included, of the series that `match` selects."""
+        return await self._list(series_request(match, time_range), LABEL_SETS)
+
+    async def query_available_container_metrics(self) -> list[str]:
+        """Return the names of the container metrics that the server has, sorted."""
+        return list(await self.label_values(CONTAINER_METRIC_LABEL, match=Selector(CONTAINER_SERIES)))
+
+    async def ping(self) -> None:
+        """Return when the server evaluates a query; raise as a query would when it does not."""
+        await self.query("1")
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they belong to a session that was handed in; closing twice is allowed."""
+        await self._transport.aclose()
+
+    def _promql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
+        return render(
+            utilization_query(
+                querier,
+                rate_interval=rate_interval,
+                normalization_interval_s=self._options.normalization_interval_s,
+            )
+        )
+
+    async def _ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
+        async with self._transport.deadline() as until:
+            answer = await self._transport.ask(request, new_reader, until=until)
+        return self._checked(answer, request)
+
+    async def _list(self, request: Request, decoder: msgspec.json.Decoder[list[_T]]) -> list[_T]:
+        listing: Listing[_T] = await self._ask(request, lambda: ListingReader(decoder))
+        if listing.warnings or listing.partial:
+            # A list has no place for them.
+            _LOGGER.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
+        return listing.items
+
+    def _checked(self, answer: _Answer, request: Request) -> _Answer:
+        if self._options.strict and (answer.warnings or answer.partial):
+            reasons = "; ".join(answer.warnings) or "the server says that the answer is partial"
+            raise PartialAnswerError(f"{request.subject}: {reasons}", warnings=answer.warnings)
+        return answer

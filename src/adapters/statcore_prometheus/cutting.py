@@ -1,0 +1,91 @@
+"""Cutting the finished part out of an answer that is still arriving, so that it is decoded piece by piece.
+
+A matrix or vector is one long list of elements, and each element of a matrix one long list of samples. Decoding either
+in one go holds the event loop, and needs the memory, for all of it. So whatever is complete is cut out and decoded at
+once; the document that remains is as valid, or as broken, as the whole was, and is decoded at the end.
+
+The cuts are found by text that every server writes alike. In valid JSON none of the marks can stand inside a string,
+since each holds a quote that would have to be escaped there; in anything else the piece that was cut out, or the
+rest, does not decode. An answer that is spaced or ordered in another way is simply never cut.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from statcore.errors import ProtocolError
+
+PIECE_BYTES: Final = 64 * 1024
+"""How much of an answer is decoded without giving the event loop a turn: about a millisecond of work."""
+
+_ELEMENT: Final = b'{"metric":{'
+_FIRST_ELEMENT: Final = b'"result":[' + _ELEMENT
+_FIRST_SAMPLE: Final = b'},"values":[['
+_NEXT_SAMPLE: Final = b'"],['
+_LAST_SAMPLE: Final = b'"]]'
+_SPACE: Final = b" \t\r\n"
+
+
+class AnswerCutter:
+    """Takes an answer in chunks and gives back what of it is complete; `document` is all the rest."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._before = b""
+        self._rest = bytearray()
+        self._searched = 1
+        self._cuttable: bool | None = None
+
+    def add(self, chunk: bytes) -> None:
+        """Take the next chunk."""
+        self._rest += chunk
+
+    def cut_elements(self) -> bytes | None:
+        """Return the elements that are complete, as a JSON list, once there is a piece of them."""
+        if len(self._rest) < PIECE_BYTES or not self._starts_with_element():
+            return None
+        last = self._rest.rfind(_ELEMENT, self._searched)
+        self._searched = max(1, len(self._rest) - len(_ELEMENT) + 1)
+        if last < 0:
+            return None
+        elements = self._rest[:last].rstrip(_SPACE)
+        if not elements.endswith(b","):
+            raise ProtocolError("not an answer: its elements are not separated by commas")
+        del self._rest[:last]
+        self._searched = max(1, self._searched - last)
+        return b"[" + elements[:-1] + b"]"
+
+    def cut_samples(self) -> bytes | None:
+        """Return the first samples of the element that is still arriving, as a JSON list, once there is a piece of them.
+
+        The samples that are left are its other ones; call `cut_elements` first.
+        """
+        if len(self._rest) < PIECE_BYTES or not self._cuttable:
+            return None
+        first = self._rest.find(_FIRST_SAMPLE, 0, PIECE_BYTES)
+        if first < 0:
+            return None
+        end = self._rest.find(_LAST_SAMPLE, first)
+        last = self._rest.rfind(_NEXT_SAMPLE, first, len(self._rest) if end < 0 else end)
+        if last < 0:
+            return None
+        start = first + len(_FIRST_SAMPLE) - 1
+        samples = b"[" + self._rest[start : last + 2] + b"]"
+        del self._rest[start : last + 3]
+        self._searched = max(1, len(self._rest) - len(_ELEMENT) + 1)
+        return samples
+
+    def document(self) -> bytes:
+        """Return the answer without what was cut out of it."""
+        return self._before + self._rest
+
+    def _starts_with_element(self) -> bool:
+        """Look for the first element, once: an answer whose first piece has none is not cut at all."""
+        if self._cuttable is None:
+            first = self._rest.find(_FIRST_ELEMENT)
+            self._cuttable = first >= 0
+            if self._cuttable:
+                start = first + len(_FIRST_ELEMENT) - len(_ELEMENT)
+                self._before = bytes(self._rest[:start])
+                del self._rest[:start]
+        return self._cuttable

@@ -1,0 +1,128 @@
+"""What went wrong between us and a server, as an error of statcore: the only place that knows the driver's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
+
+from statcore.errors import (
+    AccessDeniedError,
+    InputError,
+    ProtocolError,
+    QueryRejectedError,
+    StatcoreError,
+    TimedOutError,
+    UnavailableError,
+)
+from statcore_prometheus.endpoint import Endpoint
+from statcore_prometheus.requests import Request
+from statcore_prometheus.wire import read_error
+
+_SHOWN: Final = 1000
+_LIMITS: Final = {
+    "exceeded maximum resolution": "lower max_points, or ask for a longer step",
+    "too many points": "lower max_points, or ask for a longer step",
+    "too many samples": "ask for a shorter range, a longer step or fewer series, or raise the server's limit on samples",
+    "exceeds the limit": "ask for a shorter range or fewer series, or raise the server's limit",
+}
+_TOO_LARGE: Final = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+}
+
+
+def connection_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:
+    """Return our error for one that the driver raised instead of an answer."""
+    service = endpoint.address
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return UnavailableError(
+            f"{service}: its certificate is not trusted: {error.certificate_error}; set ca_file", service=service
+        )
+    if isinstance(error, ValueError):  # the driver looks at some of an address, and at a session's settings, only now
+        return InputError(f"{service} cannot be asked: {error}")
+    if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, ContentEncodingError):
+        return ProtocolError(f"{service}: the answer cannot be decompressed")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ProtocolError(f"{service}: not an answer in HTTP: {error.message:.{_SHOWN}}")
+    return UnavailableError(f"{service}: {str(error) or type(error).__name__:.{_SHOWN}}", service=service)
+
+
+def status_failure(  # noqa: PLR0911 - one return for each cause
+    status: int, headers: Mapping[str, str], body: bytes, *, endpoint: Endpoint, request: Request, timeout_s: float
+) -> StatcoreError:
+    """Return our error for an answer with an HTTP status other than 200."""
+    service = endpoint.address
+    kind, text = read_error(body) or ("", _plain(headers, body))
+    said = f"HTTP {status}: {text:.{_SHOWN}}" if text else f"HTTP {status}"
+    match status:
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return AccessDeniedError(f"{service}: {_missing(endpoint, headers)} ({said})", service=service)
+        case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
+            advice = next((f"; {advice}" for sign, advice in _LIMITS.items() if sign in text), "")
+            return QueryRejectedError(f"{service}: {text or said}{advice}", query=request.subject, status=status)
+        case _ if status in _TOO_LARGE:
+            return QueryRejectedError(
+                f"{service}: the request is too large ({said}); ask for less at once", query=request.subject, status=status
+            )
+        case HTTPStatus.SERVICE_UNAVAILABLE if kind == "timeout":
+            return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
+        case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
+            return UnavailableError(f"{service}: {said}", service=service, retry_after_s=_retry_after(headers))
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+            return UnavailableError(f"{service}: {said}", service=service)
+        case _ if status in range(300, 400):
+            return ProtocolError(f"{service}: a redirect{_target(headers)}, which is not followed; set the URL to it")
+        case _:
+            return ProtocolError(f"{service}: {said}; is this the address, with the base path, of a Prometheus API?")
+
+
+def _plain(headers: Mapping[str, str], body: bytes) -> str:
+    """Return an error's text that is no JSON; of a page, only that it is one."""
+    if "html" in headers.get("Content-Type", "").lower():
+        return "a web page"
+    return " ".join(body[:_SHOWN].decode(errors="replace").split())
+
+
+def _missing(endpoint: Endpoint, headers: Mapping[str, str]) -> str:
+    if endpoint.credential is not None:
+        return f"{endpoint.credential} is refused"
+    match headers.get("WWW-Authenticate", "").split(" ")[0].lower():
+        case "basic":
+            return "a password is missing; set username and password"
+        case "bearer":
+            return "a token is missing; set bearer_token"
+        case _:
+            return "a credential is missing; set username and password, bearer_token, or what headers the server wants"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds after which the server wants to be asked again: it says a number, or a date."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _target(headers: Mapping[str, str]) -> str:
+    """Return where a redirect leads, without credentials and query."""
+    try:
+        target = urlsplit(headers.get("Location", ""))
+        port = target.port
+    except ValueError:
+        return ""
+    if not target.hostname:
+        return f" to {target.path:.{_SHOWN}}" if target.path else ""
+    place = f"{target.hostname}{'' if port is None else f':{port}'}"
+    return f" to {target.scheme or 'http'}://{place}{target.path:.{_SHOWN}}"

@@ -1,0 +1,41 @@
+"""Joining the answers to the parts of a range into the answer to the whole."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from statcore.model.matrix import MatrixResult, Series
+
+_T = TypeVar("_T")
+
+
+def join_parts(parts: Sequence[MatrixResult]) -> MatrixResult:
+    """Return one answer with the samples of all parts, in order of time and none twice.
+
+    The parts come in order of time; series are in the order in which the parts name them first.
+    """
+    joined: dict[frozenset[tuple[str, str]], Series] = {}
+    for part in parts:
+        for series in part.series:
+            known = joined.setdefault(frozenset(series.labels.items()), _empty(series))
+            # Some servers move a part's ends onto a grid of their own, so that it laps over the one before.
+            first = bisect_right(series.timestamps, known.timestamps[-1]) if known.timestamps else 0
+            known.timestamps.extend(series.timestamps[first:])
+            known.values.extend(series.values[first:])
+    return MatrixResult(
+        series=tuple(joined.values()),
+        warnings=_distinct(warning for part in parts for warning in part.warnings),
+        infos=_distinct(info for part in parts for info in part.infos),
+        partial=any(part.partial for part in parts),
+    )
+
+
+def _empty(series: Series) -> Series:
+    return Series(labels=series.labels, timestamps=array("d"), values=array("d"))
+
+
+def _distinct(items: Iterable[_T]) -> tuple[_T, ...]:
+    return tuple(dict.fromkeys(items))

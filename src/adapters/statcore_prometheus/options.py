@@ -1,0 +1,172 @@
+"""The settings of the Prometheus adapter: values, checked, and secrets kept out of sight."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Self, cast
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.promql.plan import MAX_POINTS
+from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
+
+_TRUTHS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS: Final = frozenset(
+    ["accept-encoding", "content-encoding", "content-length", "content-type", "transfer-encoding"]
+)
+
+
+def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise InputError(f"{attribute.name} must be a number of seconds above zero, not {value!r}")
+
+
+def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{attribute.name} must be a whole number of at least 1, not {value!r}")
+
+
+def _truth(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise InputError(f"{attribute.name} must be true or false, not {value!r}")
+
+
+def _text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not _is_text(value):
+        # It may be a secret, and is not shown.
+        raise InputError(f"{attribute.name} must be text without control characters, and not empty")
+
+
+def _urls(_: object, attribute: attrs.Attribute[Any], value: Sequence[object]) -> None:
+    if not all(map(_is_text, value)):
+        raise InputError(f"{attribute.name} must be a list of URLs")
+
+
+def _header_texts(_: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]) -> None:
+    for name, text in value.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise InputError(f"{attribute.name} holds what is not a header's name: {name!r}")
+        if name.lower() in _OWN_HEADERS:
+            raise InputError(f"{attribute.name} must not hold {name}, which the adapter sets itself")
+        if not _is_text(text):
+            raise InputError(f"{attribute.name}: {name} must be text without control characters, and not empty")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+def _tuple(value: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(cast("object", value), Sequence):
+        raise InputError("fallback_urls must be a list of URLs")
+    return tuple(value)
+
+
+def _read_only(value: Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(cast("object", value), Mapping):
+        raise InputError("headers must be a mapping of names to texts")
+    return MappingProxyType(dict(value))
+
+
+_optional = attrs.validators.optional
+
+
+@attrs.frozen(kw_only=True)
+class PrometheusOptions:
+    """How to ask a Prometheus, or what speaks its API.
+
+    Args:
+        timeout_s: the deadline of a call in seconds, all its requests and retries included; the server is told, too.
+        attempts: how often a request is sent at most when the server cannot be reached or cannot answer now.
+        fallback_urls: the other members of an HA pair; a member that fails, or that takes more than an equal share of
+            the time left, is passed over.
+        username, password: basic authentication; a URL may carry them instead.
+        bearer_token: the token of an Authorization header.
+        headers: sent with every request, for example `X-Scope-OrgID`.
+        ca_file: certificates to trust instead of the system's, PEM.
+        client_cert_file, client_key_file: the certificate to show, PEM.
+        verify_tls: whether the server's certificate is checked.
+        gzip: whether answers may be compressed; None means yes, except over loopback, where it costs more than it saves.
+        strict: whether an answer with warnings, or only part of one, is an error.
+        max_answer_bytes: how long one answer may be, decompressed.
+        max_points: how many points per series one request asks for; longer ranges are split.
+        max_connections: how many connections are open at once; a session handed in has its own limit.
+        normalization_interval_s: the collection interval in seconds, the divisor of `rate_normalized`.
+
+    Raises:
+        InputError: a setting that cannot be used; the message names it.
+    """
+
+    timeout_s: float = attrs.field(default=30.0, validator=_seconds)
+    attempts: int = attrs.field(default=3, validator=_count)
+    fallback_urls: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_urls, repr=False)
+    username: str | None = attrs.field(default=None, validator=_optional(_text))
+    password: str | None = attrs.field(default=None, validator=_optional(_text), repr=False)
+    bearer_token: str | None = attrs.field(default=None, validator=_optional(_text), repr=False)
+    headers: Mapping[str, str] = attrs.field(
+        factory=dict[str, str], converter=_read_only, validator=_header_texts, repr=False, hash=False
+    )
+    ca_file: str | None = attrs.field(default=None, validator=_optional(_text))
+    client_cert_file: str | None = attrs.field(default=None, validator=_optional(_text))
+    client_key_file: str | None = attrs.field(default=None, validator=_optional(_text))
+    verify_tls: bool = attrs.field(default=True, validator=_truth)
+    gzip: bool | None = attrs.field(default=None, validator=_optional(_truth))
+    strict: bool = attrs.field(default=False, validator=_truth)
+    max_answer_bytes: int = attrs.field(default=256 * 2**20, validator=_count)
+    max_points: int = attrs.field(default=MAX_POINTS, validator=_count)
+    max_connections: int = attrs.field(default=16, validator=_count)
+    normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=_seconds)
+
+    def __attrs_post_init__(self) -> None:
+        """Check what no single field can."""
+        if self.password is not None and self.username is None:
+            raise InputError("password is set but username is not")
+        if self.username is not None and (":" in self.username or self.password is None):
+            raise InputError("username needs a password beside it, and must not hold a colon")
+        authorization = any(name.lower() == "authorization" for name in self.headers)
+        if (self.bearer_token is not None) + (self.username is not None) + authorization > 1:
+            raise InputError("bearer_token, username and an Authorization among the headers exclude each other")
+        if self.client_key_file is not None and self.client_cert_file is None:
+            raise InputError("client_key_file is set but client_cert_file is not")
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Build options from settings by name, as a TOML table gives them, or as text, as the environment does.
+
+        In text, URLs stand with commas between them, and headers likewise: `X-Scope-OrgID=team-a,X-Other=b`.
+
+        Raises:
+            InputError: a setting that does not exist, or that cannot be used; the message names it.
+        """
+        fields = {field.name: field for field in attrs.fields(cls)}
+        if unknown := sorted(settings.keys() - fields.keys()):
+            raise InputError(f"unknown setting {unknown[0]!r} for Prometheus; known are {', '.join(sorted(fields))}")
+        values: dict[str, Any] = {
+            name: _from_text(str(fields[name].type), value) if isinstance(value, str) else value
+            for name, value in settings.items()
+        }
+        return cls(**values)
+
+
+def _from_text(kind: str, text: str) -> object:
+    """Read text as what a field of that type holds; text that is no such thing is left for the field to refuse."""
+    match kind:
+        case "float" | "int":
+            try:
+                return float(text) if kind == "float" else int(text)
+            except ValueError:
+                return text
+        case "bool" | "bool | None":
+            return _TRUTHS.get(text.strip().lower(), text)
+        case "tuple[str, ...]":
+            return [url for url in text.replace(",", " ").split(" ") if url]
+        case "Mapping[str, str]":
+            pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+            return {name.strip(): value.strip() for name, _, value in pairs}
+        case _:
+            return text

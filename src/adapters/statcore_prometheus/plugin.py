@@ -1,0 +1,40 @@
+"""The plugin: what statcore is told about this adapter. It imports no driver."""
+
+from __future__ import annotations
+
+from statcore.errors import MissingExtraError
+from statcore.plugins import API_VERSION, MetricBackendSpec, hookimpl
+from statcore.plugins.contributions import Options
+from statcore.ports.metrics import MetricQuerierPort
+
+STATCORE_PLUGIN_API = API_VERSION
+
+
+async def open_prometheus(url: str, options: Options) -> MetricQuerierPort:
+    """Open a client of the server at `url`; `options` are those of `PrometheusOptions` by name.
+
+    Raises:
+        MissingExtraError: the driver is not installed.
+        InputError: the URL or an option cannot be used.
+    """
+    try:
+        from statcore_prometheus.client import PrometheusClient  # noqa: PLC0415 - the driver is an extra
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("prometheus", module=error.name) from error
+    from statcore_prometheus.options import PrometheusOptions  # noqa: PLC0415 - nor is it needed to list the plugin
+
+    return PrometheusClient(url, options=PrometheusOptions.from_settings(options))
+
+
+@hookimpl
+def statcore_metric_backends() -> list[MetricBackendSpec]:
+    """Contribute `prometheus`."""
+    return [
+        MetricBackendSpec(
+            name="prometheus",
+            summary="a Prometheus server, or what speaks its HTTP API (Thanos, Mimir, VictoriaMetrics)",
+            schemes=("http", "https"),
+            open=open_prometheus,
+            extra="prometheus",
+        )
+    ]

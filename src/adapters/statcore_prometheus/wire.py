@@ -1,0 +1,222 @@
+"""Answers of the Prometheus HTTP API: bytes in, values out, no I/O.
+
+A reader is fed an answer in chunks of any size, decodes what is complete while the rest is on its way, and gives the
+result at the end. A reader reads one answer.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import attrs
+import msgspec
+
+from statcore.errors import ProtocolError, UnsupportedError
+from statcore.model.answer import AnswerNotes
+from statcore.model.matrix import MatrixResult, Series
+from statcore.model.vector import Sample, VectorResult
+from statcore_prometheus.cutting import AnswerCutter
+from statcore_prometheus.samples import decode, read_samples, read_value
+
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+
+# Thanos says it in a warning, VictoriaMetrics in a member of its own.
+_SAYS_PARTIAL: Final = re.compile(r"partial[ _-]?(?:response|result|data|answer)", re.IGNORECASE)
+_NOTHING: Final = msgspec.Raw(b"")
+
+
+class Reader(Protocol[_T_co]):
+    """Whoever makes a value of an answer's bytes."""
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Take the next chunk."""
+        ...
+
+    def finish(self) -> _T_co:
+        """Return the value, once every chunk is there; raise `ProtocolError` when it is no answer."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Listing(AnswerNotes, Generic[_T]):
+    """The answer to a question about labels or series."""
+
+    items: list[_T]
+
+
+class _Envelope(msgspec.Struct, rename="camel", gc=False):
+    status: str
+    data: msgspec.Raw = _NOTHING
+    error_type: str = ""
+    error: str = ""
+    warnings: tuple[str, ...] | None = None
+    infos: tuple[str, ...] | None = None
+    is_partial: bool = False
+
+
+class _Data(msgspec.Struct, rename="camel", gc=False):
+    result_type: str
+    result: msgspec.Raw
+
+
+class _Element(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    values: msgspec.Raw = _NOTHING
+    value: tuple[float, str] | None = None
+    histograms: msgspec.Raw = _NOTHING
+    histogram: msgspec.Raw = _NOTHING
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+_DATA: Final = msgspec.json.Decoder(_Data)
+_ELEMENTS: Final = msgspec.json.Decoder(list[_Element])
+_SCALAR: Final = msgspec.json.Decoder(tuple[float, str])
+LABEL_VALUES: Final = msgspec.json.Decoder(list[str])
+LABEL_SETS: Final = msgspec.json.Decoder(list[dict[str, str]])
+
+
+def _open(document: bytes) -> tuple[_Envelope, dict[str, Any]]:
+    """Return the envelope of a successful answer, and its notes as arguments of a result."""
+    envelope = decode(_ENVELOPE, document)
+    if envelope.status != "success":
+        raise ProtocolError(f"HTTP 200, but the answer says {envelope.status!r:.80}: {envelope.error:.1000}")
+    warnings = envelope.warnings or ()
+    return envelope, {
+        "warnings": warnings,
+        "infos": envelope.infos or (),
+        "partial": envelope.is_partial or any(map(_SAYS_PARTIAL.search, warnings)),
+    }
+
+
+def read_error(body: bytes) -> tuple[str, str] | None:
+    """Return the type and the text of an error answer, or None where the body is something else."""
+    try:
+        envelope = decode(_ENVELOPE, body)
+    except ProtocolError:
+        return None
+    return (envelope.error_type, envelope.error) if envelope.error else None
+
+
+class MatrixReader:
+    """Reads the answer to a range query."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._answer = AnswerCutter()
+        self._series: list[Series] = []
+        self._begun = array("d"), array("d")  # times and values, cut out already, of the element that comes next
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Take the next chunk."""
+        self._answer.add(chunk)
+        if (elements := self._answer.cut_elements()) is not None:
+            self._take(decode(_ELEMENTS, elements))
+        if (samples := self._answer.cut_samples()) is not None:
+            self._begin(*read_samples([samples])[0])
+
+    def finish(self) -> MatrixResult:
+        """Return the series.
+
+        Raises:
+            ProtocolError: the answer is no matrix.
+            UnsupportedError: it holds native histograms.
+        """
+        envelope, notes = _open(self._answer.document())
+        data = decode(_DATA, envelope.data)
+        if data.result_type != "matrix":
+            raise ProtocolError(f"not an answer to a range query: a {data.result_type!r:.80}")
+        self._take(decode(_ELEMENTS, data.result))
+        return MatrixResult(series=tuple(self._series), **notes)
+
+    def _take(self, elements: list[_Element]) -> None:
+        texts: list[bytes] = []
+        for element in elements:
+            _refuse_histograms(element)
+            if element.values is _NOTHING:
+                raise ProtocolError(f"not an answer: no values for {element.metric!r:.200}")
+            texts.append(bytes(element.values))
+        for element, (times, values) in zip(elements, read_samples(texts), strict=True):
+            if self._begun[0]:
+                self._begin(times, values)
+                (times, values), self._begun = self._begun, (array("d"), array("d"))  # noqa: PLW2901 - the whole of it
+            self._series.append(Series(labels=element.metric, timestamps=times, values=values))
+
+    def _begin(self, times: array[float], values: array[float]) -> None:
+        self._begun[0].extend(times)
+        self._begun[1].extend(values)
+
+
+class VectorReader:
+    """Reads the answer to an instant query."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._answer = AnswerCutter()
+        self._samples: list[Sample] = []
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Take the next chunk."""
+        self._answer.add(chunk)
+        if (elements := self._answer.cut_elements()) is not None:
+            self._take(decode(_ELEMENTS, elements))
+
+    def finish(self) -> VectorResult:
+        """Return the samples; a scalar is one without labels.
+
+        Raises:
+            ProtocolError: the answer is no result of an instant query.
+            UnsupportedError: it is text, a range vector, or holds native histograms.
+        """
+        envelope, notes = _open(self._answer.document())
+        data = decode(_DATA, envelope.data)
+        match data.result_type:
+            case "vector":
+                self._take(decode(_ELEMENTS, data.result))
+            case "scalar":
+                time, value = decode(_SCALAR, data.result)
+                self._samples.append(Sample(labels={}, timestamp=time, value=read_value(value)))
+            case "matrix":
+                raise UnsupportedError("the query selects a range of samples; wrap it in a function such as rate(…)")
+            case "string":
+                raise UnsupportedError("the query is a text, which is not a sample")
+            case other:
+                raise ProtocolError(f"not an answer to an instant query: a {other!r:.80}")
+        return VectorResult(samples=tuple(self._samples), **notes)
+
+    def _take(self, elements: list[_Element]) -> None:
+        for element in elements:
+            _refuse_histograms(element)
+            if element.values is not _NOTHING:
+                raise UnsupportedError("the query selects a range of samples; wrap it in a function such as rate(…)")
+            if element.value is None:
+                raise ProtocolError(f"not an answer: no value for {element.metric!r:.200}")
+            time, value = element.value
+            self._samples.append(Sample(labels=element.metric, timestamp=time, value=read_value(value)))
+
+
+class ListingReader(Generic[_T]):
+    """Reads the answer to a question about labels or series."""
+
+    def __init__(self, decoder: msgspec.json.Decoder[list[_T]]) -> None:
+        """Start with nothing; `decoder` says what the items are."""
+        self._decoder = decoder
+        self._answer = bytearray()
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Take the next chunk."""
+        self._answer += chunk
+
+    def finish(self) -> Listing[_T]:
+        """Return the items; raise `ProtocolError` when the answer holds others."""
+        envelope, notes = _open(bytes(self._answer))
+        return Listing(items=decode(self._decoder, envelope.data), **notes)
+
+
+def _refuse_histograms(element: _Element) -> None:
+    if element.histogram is not _NOTHING or element.histograms is not _NOTHING:
+        raise UnsupportedError(
+            f"{element.metric!r:.200} holds native histograms; wrap it in a function such as histogram_quantile(…)"
+        )

@@ -1,0 +1,46 @@
+"""The two databases of the wire format, opened and closed together."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import attrs
+from redis.asyncio import Redis
+
+from statcore.errors import InputError
+from statcore_valkey.address import Address
+from statcore_valkey.database import Database
+from statcore_valkey.options import ValkeyOptions
+
+
+@attrs.frozen(eq=False)
+class Databases:
+    """Statistics, and the live activity of sessions."""
+
+    statistics: Database
+    live: Database
+
+    @classmethod
+    def from_url(cls, url: str, /, *, options: ValkeyOptions) -> Self:
+        """Return the databases that the options number, of the server at a URL; nothing is sent yet.
+
+        Raises:
+            InputError: the URL or an option cannot be used, or they contradict each other.
+        """
+        address = Address.from_url(url)
+        if address.db not in (None, options.statistics_db):
+            raise InputError(f"the URL names database {address.db}, but statistics_db is {options.statistics_db}")
+        return cls(
+            Database.at(address, db=options.statistics_db, options=options),
+            Database.at(address, db=options.live_db, options=options),
+        )
+
+    @classmethod
+    def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions) -> Self:
+        """Return the databases that clients handed in talk to."""
+        return cls(Database.of(statistics, options=options), Database.of(live, options=options))
+
+    async def aclose(self) -> None:
+        """Close what is ours."""
+        await self.statistics.aclose()
+        await self.live.aclose()

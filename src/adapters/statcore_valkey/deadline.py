@@ -1,0 +1,41 @@
+"""One deadline for everything that a call does."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from statcore.errors import StatcoreError, TimedOutError
+
+
+class Deadline:
+    """An async context that ends its block after `timeout_s` seconds, with an error that says what was waited for.
+
+    Raises:
+        TimedOutError: the time is up.
+        StatcoreError: the time is up between two tries, the last of which had failed with this.
+    """
+
+    def __init__(self, timeout_s: float, /) -> None:
+        """Start no clock yet."""
+        self.waits_for = "the event loop"
+        self.failure: StatcoreError | None = None
+        self._timeout_s = timeout_s
+        self._timer = asyncio.timeout(timeout_s)
+
+    async def __aenter__(self) -> Self:
+        """Start the clock."""
+        await self._timer.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the clock."""
+        try:
+            await self._timer.__aexit__(kind, error, traceback)
+        except TimeoutError as late:
+            if self.failure is not None:
+                raise self.failure from late
+            raise TimedOutError(f"waited {self._timeout_s:g} s for {self.waits_for}", timeout_s=self._timeout_s) from late

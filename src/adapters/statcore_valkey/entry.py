@@ -1,0 +1,135 @@
+"""Entries of a batch: checked when they arrive, decoded when they are read. Pure."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from typing import Any
+
+from msgspec import Raw, Struct, StructMeta
+
+from statcore.errors import MalformedEntryError
+from statcore_valkey.codec import (
+    decode_eagerly,
+    decode_metric,
+    decode_metrics,
+    decode_outline,
+    has_extension,
+    refuse,
+)
+
+
+class _StructAndMapping(StructMeta, ABCMeta):
+    """Lets a struct be a Mapping."""
+
+
+class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=False, gc=False):
+    """A read-only view of stored metrics that decodes a metric when it is first read.
+
+    Reading a metric raises `MalformedEntryError`, which names the key and the metric, when that metric is not a map;
+    so does comparing or listing all of them. `len`, `in`, iterating over names and `repr` never do.
+
+    It is a struct without a part in garbage collection, since thousands of them are made at once, and none is in a cycle.
+
+    Args:
+        content: a payload that has been checked, or, as soon as something was asked for, the metrics by name, each Raw
+            until it is read.
+        key: the store's, for messages.
+    """
+
+    content: bytes | dict[str, Any]
+    key: str
+
+    def __getitem__(self, metric: str) -> Any:  # noqa: ANN401 - whatever is stored
+        """Return the map of a metric."""
+        content = self.content
+        metrics = self._metrics() if isinstance(content, bytes) else content
+        value = metrics[metric]
+        if isinstance(value, Raw):
+            value = metrics[metric] = decode_metric(value, key=self.key, metric=metric)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the metrics."""
+        return iter(self._metrics())
+
+    def __len__(self) -> int:
+        """Return how many metrics there are."""
+        return len(self._metrics())
+
+    def __contains__(self, metric: object) -> bool:
+        """Return whether there is such a metric, malformed or not."""
+        return metric in self._metrics()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return the metrics by name."""
+        return self._decoded().items()
+
+    def values(self) -> ValuesView[Any]:
+        """Return the metrics."""
+        return self._decoded().values()
+
+    def __repr__(self) -> str:
+        """Show all metrics, and which are malformed."""
+        return f"{{{', '.join(f'{metric!r}: {self._shown(metric)}' for metric in self)}}}"
+
+    def _shown(self, metric: str) -> str:
+        try:
+            return repr(self[metric])
+        except MalformedEntryError:
+            return "<malformed>"
+
+    def _metrics(self) -> dict[str, Any]:
+        content = self.content
+        if isinstance(content, bytes):
+            outline = decode_outline(content)
+            if outline is None:  # only when so little of the stack is left that it cannot be walked again
+                refuse(content, key=self.key, reason="nested too deeply")
+            content = self.content = outline
+        return content
+
+    def _decoded(self) -> dict[str, Any]:
+        content = self.content
+        if isinstance(content, bytes) and (at_once := decode_metrics(content)) is not None:
+            self.content = at_once
+            return at_once
+        metrics = self._metrics()
+        for metric in metrics:
+            self[metric]
+        return metrics
+
+
+def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
+    """Check a map of metrics and return it as an entry.
+
+    Truncated, trailing and overlong bytes, another shape and forbidden extensions are found here; a fault inside one
+    metric is found when that metric is read.
+
+    Raises:
+        MalformedEntryError: the payload is not such a map.
+    """
+    # The outline is built only to be sure, and again when the entry is read: kept, it would weigh as much as the payload.
+    if has_extension(payload) or decode_outline(payload) is None:
+        return StoredEntry(decode_eagerly(payload, key=key), key=key)
+    return StoredEntry(payload, key=key)
+
+
+def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:
+    """Check what an agent stores of its node and devices and return it as an entry; the half that is not there is empty.
+
+    Raises:
+        MalformedEntryError: the payload is not such a map.
+    """
+    halves: dict[str, Any] | None = decode_outline(payload)
+    if has_extension(payload) or halves is None:
+        halves = decode_eagerly(payload, key=key)
+    if not halves.keys() & {"node", "devices"}:
+        refuse(payload, key=key, reason="neither node nor devices")
+    return StoredEntry({half: _half(halves.get(half), payload, key=key) for half in ("node", "devices")}, key=key)
+
+
+def _half(half: Raw | dict[str, Any] | None, payload: bytes, *, key: str) -> StoredEntry:
+    metrics = decode_outline(half) if isinstance(half, Raw) else half or {}
+    if metrics is None:
+        refuse(payload, key=key, reason="node or devices is not a map of metrics")
+    return StoredEntry(metrics, key=key)

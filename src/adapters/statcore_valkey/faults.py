@@ -1,0 +1,60 @@
+"""From what redis-py raises to our most specific error."""
+
+from __future__ import annotations
+
+import ssl
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 - redis-py's, which is no OSError
+    MaxConnectionsError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TimeoutError,  # noqa: A004 - likewise
+    TryAgainError,
+)
+
+from statcore.errors import (
+    AccessDeniedError,
+    ProtocolError,
+    StatcoreError,
+    UnavailableError,
+    UnsupportedError,
+)
+
+_DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
+_ELSEWHERE = (MovedError, AskError, ClusterCrossSlotError)
+_NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
+_UNREACHABLE = (ConnectionError, TimeoutError, OSError)
+
+
+def from_driver(error: Exception, /, *, service: str, user: str) -> StatcoreError:
+    """Return our error for one that redis-py raised, to be raised `from` it.
+
+    Args:
+        error: as caught.
+        service: the server's address, without credentials.
+        user: the name of the ACL user; the only part of the credentials that a message shows.
+    """
+    if isinstance(error, _DENIED):
+        return AccessDeniedError(f"{service} refused the user {user!r}: {error}", service=service)
+    if isinstance(error, MaxConnectionsError):
+        return UnavailableError(f"the client handed in for {service} has no free connection: {error}", service=service)
+    if isinstance(error, _ELSEWHERE) or "cluster mode" in str(error):
+        return UnsupportedError(f"{service} is part of a cluster, which is not supported: {error}")
+    if isinstance(error, _NOT_NOW):
+        return UnavailableError(f"{service} cannot answer now: {error}", service=service)
+    if isinstance(error, _UNREACHABLE):
+        return UnavailableError(f"{service} cannot be reached: {error}", service=service)
+    return ProtocolError(f"{service} answered something unexpected: {error}")
+
+
+def is_worth_retrying(failure: StatcoreError, driver_error: Exception, /) -> bool:
+    """Return whether the same call, made again in a moment, may succeed: not with a certificate that is not trusted."""
+    return failure.retryable and not isinstance(driver_error.__context__, ssl.SSLCertVerificationError)

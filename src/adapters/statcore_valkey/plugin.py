@@ -1,0 +1,49 @@
+"""How statcore finds this adapter: the URL schemes of Valkey and Redis. It imports no driver."""
+
+from __future__ import annotations
+
+from statcore.errors import MissingExtraError
+from statcore.plugins.contributions import Options, StatisticsStoreSpec
+from statcore.plugins.spec import API_VERSION, hookimpl
+from statcore.ports.sink import StatisticsSinkPort
+from statcore.ports.statistics import StatisticsPort
+
+STATCORE_PLUGIN_API = API_VERSION
+
+
+async def open_statistics(url: str, options: Options) -> StatisticsPort:
+    """Open a reader of the server at `url`; `options` are those of `ValkeyOptions` by name.
+
+    Raises:
+        MissingExtraError: the driver is not installed.
+        InputError: the URL or an option cannot be used.
+    """
+    try:
+        from statcore_valkey import ValkeyOptions, ValkeyStatistics  # noqa: PLC0415 - the driver is an extra
+    except ImportError as error:
+        raise MissingExtraError("valkey", module=error.name) from error
+    return ValkeyStatistics.from_url(url, options=ValkeyOptions.from_settings(options))
+
+
+async def open_sink(url: str, options: Options) -> StatisticsSinkPort:
+    """Open a writer; the rest is as in `open_statistics`."""
+    try:
+        from statcore_valkey import ValkeyOptions, ValkeyStatisticsSink  # noqa: PLC0415 - the driver is an extra
+    except ImportError as error:
+        raise MissingExtraError("valkey", module=error.name) from error
+    return ValkeyStatisticsSink.from_url(url, options=ValkeyOptions.from_settings(options))
+
+
+@hookimpl
+def statcore_statistics_stores() -> list[StatisticsStoreSpec]:
+    """Contribute the store `valkey`, to read and to write."""
+    return [
+        StatisticsStoreSpec(
+            name="valkey",
+            summary="a Valkey or Redis server, as the agents fill it",
+            schemes=("valkey", "valkeys", "redis", "rediss", "unix"),
+            open=open_statistics,
+            open_sink=open_sink,
+            extra="valkey",
+        )
+    ]

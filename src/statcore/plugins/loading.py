@@ -1,0 +1,120 @@
+"""Importing one plugin and asking its hooks, so that nothing it does reaches another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import attrs
+import pluggy
+
+from statcore.plugins.contributions import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.discovery import Candidate
+from statcore.plugins.report import PluginReport, PluginStatus, describe
+from statcore.plugins.spec import API_VERSION, GROUP
+
+HOOKS: Final[Mapping[str, type[Contribution]]] = {
+    "statcore_queriers": QuerierSpec,
+    "statcore_statistics_stores": StatisticsStoreSpec,
+    "statcore_metric_backends": MetricBackendSpec,
+}
+"""What each hook returns a list of."""
+_KINDS: Final[Mapping[type[Contribution], str]] = {
+    QuerierSpec: "querier",
+    StatisticsStoreSpec: "statistics store",
+    MetricBackendSpec: "metric backend",
+}
+
+
+class HookManager(pluggy.PluginManager):
+    """A plugin manager that does not inspect, at great length, every name of a module for being a hook."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Return the marks of a hook."""
+        return super().parse_hookimpl_opts(plugin, name) if hasattr(getattr(plugin, name), f"{GROUP}_impl") else None
+
+
+@attrs.frozen(order=True)
+class Offer:
+    """What users ask for: `querier container`, `statistics store valkey:`."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return it as messages name it."""
+        return f"{self.kind} {self.name}"
+
+
+def offer(kind: type[Contribution], name: str) -> Offer:
+    """Return the offer of a querier's name or, for stores and backends, of a URL scheme."""
+    return Offer(_KINDS[kind], name if kind is QuerierSpec else f"{name}:")
+
+
+@attrs.frozen
+class Loaded:
+    """A plugin after its hooks were asked; it contributes nothing unless its status is `ok`."""
+
+    report: PluginReport
+    contributions: Mapping[Offer, Contribution] = attrs.field(factory=dict[Offer, Contribution])
+
+
+def load_plugin(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
+    """Import a plugin and ask its hooks; whatever goes wrong is in the report."""
+    off = f"or switch it off: STATCORE_DISABLE_PLUGINS={candidate.name}"
+    try:
+        plugin = candidate.entry_point.load()
+        manager.register(plugin, candidate.name)
+        hooks = list(_hooks(manager, plugin))
+        if objection := _objection(plugin, {hook for hook, _ in hooks}):
+            remedy = f"install a {candidate.distribution} made for plugin API {API_VERSION}, {off}"
+            return Loaded(candidate.report(PluginStatus.REJECTED, error=objection, remedy=remedy))
+        contributions = _contributions(hooks)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit and the like of a plugin must not end its host
+        # Wrong arguments of a hook are the one fault that pluggy itself finds.
+        status = PluginStatus.REJECTED if isinstance(error, pluggy.PluginValidationError) else PluginStatus.BROKEN
+        remedy = f"reinstall or upgrade {candidate.distribution}, {off}"
+        return Loaded(candidate.report(status, error=describe(error), remedy=remedy))
+    report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
+    return Loaded(report, contributions)
+
+
+def _hooks(manager: pluggy.PluginManager, plugin: object) -> Iterator[tuple[str, pluggy.HookImpl]]:
+    for caller in manager.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls():
+            if implementation.plugin is plugin and (caller.name in HOOKS or not implementation.optionalhook):
+                yield caller.name, implementation
+
+
+def _objection(plugin: object, hooks: set[str]) -> str | None:
+    version = getattr(plugin, "STATCORE_PLUGIN_API", None)
+    if version is None:
+        return f"it does not say which plugin API it was written for: STATCORE_PLUGIN_API = {API_VERSION} is missing"
+    if version != API_VERSION:
+        return f"it was written for plugin API {version!r:.50}, this is {API_VERSION}"
+    known = ", ".join(HOOKS)
+    if unknown := sorted(hooks - HOOKS.keys()):
+        return f"it implements {', '.join(unknown)}, which is no hook; the hooks are {known}"
+    if unmarked := [hook for hook in HOOKS if hook not in hooks and callable(getattr(plugin, hook, None))]:
+        return f"its {', '.join(unmarked)} is not marked with @statcore.plugins.hookimpl"
+    return None if hooks else f"it implements none of the hooks {known}"
+
+
+def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, Contribution]:
+    contributions: dict[Offer, Contribution] = {}
+    for hook, implementation in hooks:
+        expected = HOOKS[hook]
+        answer: object = implementation.function()
+        if not isinstance(answer, list | tuple):
+            raise TypeError(f"{hook} returned {type(answer).__name__}, not a list of {expected.__name__}")
+        for contribution in answer:  # pyright: ignore[reportUnknownVariableType] - checked in the next line
+            if not isinstance(contribution, expected):
+                raise TypeError(f"{hook} returned a list with {contribution!r:.200}, which is no {expected.__name__}")
+            names = (contribution.name,) if isinstance(contribution, QuerierSpec) else contribution.schemes
+            for key in (offer(expected, name) for name in names):
+                if key in contributions:
+                    raise ValueError(f"{hook} offers {key} twice")
+                contributions[key] = contribution
+    return contributions

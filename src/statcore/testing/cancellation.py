@@ -1,0 +1,43 @@
+"""Cancelling a call at each of the moments at which it waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Final
+
+_TURNS: Final = 12
+_PAUSES: Final = 24
+_FIRST_PAUSE_S: Final = 0.00005
+_GROWTH: Final = 1.3
+
+
+def _pauses() -> Iterator[tuple[float, ...]]:
+    for turns in range(_TURNS):
+        yield (0.0,) * turns
+    for step in range(_PAUSES):
+        yield (_FIRST_PAUSE_S * _GROWTH**step,)
+
+
+async def cancel_at_every_step(
+    call: Callable[[], Coroutine[object, object, object]], *, then: Callable[[], Awaitable[None]]
+) -> None:
+    """Start `call` and cancel it, each time a little later, until it is faster; run `then` after each time.
+
+    First later by one turn of the event loop, then by fractions of a millisecond while an answer is on its way.
+
+    Raises:
+        AssertionError: the call swallowed its cancellation.
+    """
+    for pauses in _pauses():
+        task = asyncio.create_task(call())
+        for pause_s in pauses:
+            await asyncio.sleep(pause_s)
+        was_running = task.cancel()
+        await asyncio.wait([task])
+        if was_running and not task.cancelled():
+            raise AssertionError(f"cancelled after {len(pauses)} pauses, the call went on: {task!r}")
+        await then()
+        if not was_running:
+            task.result()
+            return

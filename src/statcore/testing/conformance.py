@@ -1,0 +1,99 @@
+"""The checks as pytest classes: subclass one, say how to open the adapter, and every check is a test.
+
+No pytest plugin is needed: each check has an event loop of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from statcore.ports.metrics import MetricQuerierPort
+from statcore.ports.sink import StatisticsSinkPort
+from statcore.ports.statistics import StatisticsPort
+from statcore.testing import metrics, statistics
+from statcore.testing.metrics import MetricCheck, MetricDataset
+from statcore.testing.statistics import StatisticsCheck
+
+
+def _name(check: object) -> str:
+    return getattr(check, "__name__", repr(check)).removeprefix("check_")
+
+
+def _run(check: object, running: Coroutine[object, object, None]) -> None:
+    try:
+        asyncio.run(running)
+    except AssertionError as error:
+        error.add_note(f"The promise: {inspect.getdoc(check)}")
+        raise
+
+
+class StatisticsConformance(ABC):
+    """Checks a reader and a writer of live statistics.
+
+    Example::
+
+        class TestMyStore(StatisticsConformance):
+            @asynccontextmanager
+            async def open(self):
+                async with my_server() as url:
+                    yield MyStore(url), MyStoreSink(url)
+
+    `open` is entered for every check, in the check's event loop. What should be started only once belongs into an autouse
+    fixture of class scope, a classmethod that sets the address on the class (`cls.url = …`).
+    """
+
+    @abstractmethod
+    def open(self) -> AbstractAsyncContextManager[tuple[StatisticsPort, StatisticsSinkPort]]:
+        """Open a reader and a writer of the same store, and close them afterwards."""
+
+    @pytest.mark.parametrize("check", statistics.CHECKS, ids=_name)
+    def test_keeps_promise(self, check: StatisticsCheck) -> None:
+        """The store keeps the promise that the check's docstring makes."""
+
+        async def run() -> None:
+            async with self.open() as (store, sink):
+                await check(store, sink)
+
+        _run(check, run())
+
+
+class MetricQuerierConformance(ABC):
+    """Checks a metric backend.
+
+    Example::
+
+        class TestMyBackend(MetricQuerierConformance):
+            @asynccontextmanager
+            async def open(self, dataset):
+                yield MyBackend(dataset.series)
+
+    `open` is entered for every check, in the check's event loop. Where loading is expensive, load in a fixture of class
+    scope that asks for the fixture `dataset`, and have `open` connect only. `statcore.testing.metrics.openmetrics` writes
+    the series as text that Prometheus loads.
+    """
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def dataset(cls) -> MetricDataset:
+        """The series to plant, the same for all checks of a class."""
+        return MetricDataset.recent()
+
+    @abstractmethod
+    def open(self, dataset: MetricDataset) -> AbstractAsyncContextManager[MetricQuerierPort]:
+        """Open a backend that holds the series of the data set, and close it afterwards."""
+
+    @pytest.mark.parametrize("check", metrics.CHECKS, ids=_name)
+    def test_keeps_promise(self, check: MetricCheck, dataset: MetricDataset) -> None:
+        """The backend keeps the promise that the check's docstring makes."""
+
+        async def run() -> None:
+            async with self.open(dataset) as backend:
+                await check(backend, dataset)
+
+        _run(check, run())

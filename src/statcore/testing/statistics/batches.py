@@ -1,0 +1,85 @@
+"""A batch has one entry per id, in order, whatever the ids are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from statcore.model.batch import StatisticsBatch
+from statcore.ports.sink import StatisticsSinkPort
+from statcore.ports.statistics import StatisticsPort
+from statcore.testing.expectations import expect, plain
+from statcore.testing.statistics.planting import (
+    PLAIN_VALUE,
+    expect_numbers,
+    new_agents,
+    new_ids,
+    plant_kernels,
+    shown,
+)
+
+
+async def check_no_ids_give_an_empty_batch(store: StatisticsPort, _sink: StatisticsSinkPort) -> None:
+    """Every fetch of no ids returns a `StatisticsBatch` without entries and problems."""
+    for batch in (
+        await store.fetch_kernel_statistics([]),
+        await store.fetch_inference_metrics([]),
+        await store.fetch_endpoint_statistics([]),
+        await store.fetch_replica_statistics([]),
+        await store.fetch_agent_statistics([]),
+    ):
+        expect(StatisticsBatch(), batch, "the batch of no ids")
+
+
+async def check_unknown_ids_are_none_without_a_problem(store: StatisticsPort, _sink: StatisticsSinkPort) -> None:
+    """An id that the store does not know is None, and that is no problem; inference metrics have their own rule."""
+    ids = new_ids(2)
+    for batch in (
+        await store.fetch_kernel_statistics(ids),
+        await store.fetch_endpoint_statistics(ids),
+        await store.fetch_replica_statistics([(ids[0], ids[1]), (ids[1], ids[0])]),
+        await store.fetch_agent_statistics(new_agents(2)),
+    ):
+        expect(StatisticsBatch([None, None]), batch, "the batch of two unknown ids")
+
+
+async def check_order_is_kept(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """The entries stand in the order of the ids asked for, with None between them where there is nothing."""
+    ids = await plant_kernels(sink, 5)
+    (unknown,) = new_ids(1)
+    asked = [ids[3], ids[0], unknown, ids[4], ids[1], ids[2]]
+    expect_numbers([3, 0, None, 4, 1, 2], await store.fetch_kernel_statistics(asked))
+    expect_numbers([2, 1, 4, None, 0, 3], await store.fetch_kernel_statistics(asked[::-1]))
+
+
+async def check_duplicates_get_the_same_answer(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """An id that is asked for several times has its entry at each of its positions."""
+    first, second = await plant_kernels(sink, 2)
+    (unknown,) = new_ids(1)
+    asked = [first, second, first, unknown, first, unknown, second]
+    expect_numbers([0, 1, 0, None, 0, None, 1], await store.fetch_kernel_statistics(asked))
+
+
+async def check_entries_are_mappings(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """An entry is a whole `Mapping`: its length, its keys, membership and `get` agree, and so do those of its metrics."""
+    (kernel,) = new_ids(1)
+    metrics = {"mem": PLAIN_VALUE, "cpu_util": PLAIN_VALUE}
+    await sink.store_kernel_statistics({kernel: metrics})
+    (entry,) = await store.fetch_kernel_statistics([kernel])
+    if not isinstance(entry, Mapping):
+        raise AssertionError(f"an entry must be a Mapping, not {type(entry).__name__}")  # noqa: TRY004 - what a check raises
+    expect(2, len(entry), "the number of metrics")
+    expect({"mem", "cpu_util"}, set(entry), "the names of the metrics")
+    expect((True, False), ("mem" in entry, "io_read" in entry), "whether mem and io_read are in the entry")
+    expect(None, entry.get("io_read"), "a metric that is not there")
+    expect(PLAIN_VALUE.to_map(), plain(entry["mem"]), "one metric by name")
+    expect(PLAIN_VALUE.to_map(), plain(entry["mem"]), "the same metric read again")
+    expect("512.5", entry["cpu_util"]["current"], "one field of one metric")
+    expect(shown(metrics), plain(entry), "the entry as a whole")
+
+
+async def check_ten_thousand_ids(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """Ten thousand ids at once, half of them unknown, are answered whole and in order."""
+    known = await plant_kernels(sink, 5_000)
+    asked = [id_ for pair in zip(known, new_ids(5_000), strict=True) for id_ in pair]
+    expected = [number for index in range(5_000) for number in (index, None)]
+    expect_numbers(expected, await store.fetch_kernel_statistics(asked))

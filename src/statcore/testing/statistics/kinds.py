@@ -1,0 +1,97 @@
+"""Kernels, sessions, endpoints, replicas and agents each have their place."""
+
+from __future__ import annotations
+
+from statcore.model.batch import ProblemKind, StatisticsBatch
+from statcore.model.statistics import MetricValue
+from statcore.ports.sink import StatisticsSinkPort
+from statcore.ports.statistics import StatisticsPort
+from statcore.testing.expectations import expect, plain
+from statcore.testing.statistics.planting import (
+    GAUGE,
+    HISTOGRAM,
+    NO_ACTIVITY,
+    NOTHING,
+    PLAIN_VALUE,
+    expect_entries,
+    expect_numbers,
+    new_agents,
+    new_ids,
+    numbered,
+    shown,
+)
+
+_INTERVAL_S = 30.0
+
+
+async def check_sessions_are_stored_like_kernels(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """The id of a session and the id of a kernel are answered alike, side by side in one batch."""
+    kernel, session = new_ids(2)
+    await sink.store_kernel_statistics({session: numbered(7), kernel: numbered(8)})
+    expect_numbers([8, 7], await store.fetch_kernel_statistics([kernel, session]))
+
+
+async def check_endpoints_round_trip(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """Statistics of several endpoints, written at once, are read back in the order asked."""
+    first, second, unknown = new_ids(3)
+    await sink.store_endpoint_statistics({first: {"running": GAUGE}, second: {"latency": HISTOGRAM, "running": GAUGE}})
+    batch = await store.fetch_endpoint_statistics([second, unknown, first])
+    expected = [{"latency": HISTOGRAM, "running": GAUGE}, None, {"running": GAUGE}]
+    expect_entries(expected, batch, "endpoints")
+
+
+async def check_replicas_belong_to_their_endpoint(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """A replica is found by (endpoint, replica) in that order and under no other endpoint."""
+    endpoint, other, replica = new_ids(3)
+    await sink.store_replica_statistics({(endpoint, replica): {"running": GAUGE}, (other, replica): {"latency": HISTOGRAM}})
+    pairs = [(other, replica), (replica, endpoint), (endpoint, other), (endpoint, replica)]
+    batch = await store.fetch_replica_statistics(pairs)
+    expected = [{"latency": HISTOGRAM}, None, None, {"running": GAUGE}]
+    expect_entries(expected, batch, "replicas")
+
+
+async def check_agents_round_trip(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """An agent has the metrics of its node, and of its devices by metric and device id; either may be empty."""
+    full, bare = new_agents(2)
+    devices = {"cuda_mem": {"GPU-0": PLAIN_VALUE, "GPU-1": MetricValue(current="NaN")}, "cuda_util": {"0": PLAIN_VALUE}}
+    await sink.store_agent_statistics(full, node=numbered(1), devices=devices, interval_s=_INTERVAL_S)
+    await sink.store_agent_statistics(bare, node={}, devices={}, interval_s=_INTERVAL_S)
+    batch = await store.fetch_agent_statistics([bare, full])
+    stored = {metric: shown(of) for metric, of in devices.items()}
+    expect_entries([NOTHING, {"node": shown(numbered(1)), "devices": stored}], batch, "agents")
+
+
+async def check_inference_metrics_round_trip(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """The activity of a session is two integers; real zeros, and numbers of any size, are no problem."""
+    busy, idle = new_ids(2)
+    await sink.store_session_activity(busy, requests=2**53 + 1, last_response_ms=17)
+    await sink.store_session_activity(idle, requests=0, last_response_ms=0)
+    batch = await store.fetch_inference_metrics([idle, busy, idle])
+    expected = [NO_ACTIVITY, {"requests": 2**53 + 1, "last_response_ms": 17}, NO_ACTIVITY]
+    expect_entries(expected, batch, "activities")
+
+
+async def check_missing_inference_metrics_are_incomplete_zeros(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """A session without activity is zeros, never None, and marked *incomplete* so that they are not taken for real."""
+    known, *unknown = new_ids(3)
+    await sink.store_session_activity(known, requests=3, last_response_ms=4)
+    batch = await store.fetch_inference_metrics([unknown[0], known, unknown[1]])
+    expected = [NO_ACTIVITY, {"requests": 3, "last_response_ms": 4}, NO_ACTIVITY]
+    expect(expected, [plain(entry) for entry in batch], "activities")
+    kinds = {position: problem.kind for position, problem in batch.problems.items()}
+    expect({0: ProblemKind.INCOMPLETE, 2: ProblemKind.INCOMPLETE}, kinds, "kinds of problem")
+
+
+async def check_kinds_do_not_mix(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """One id that is a kernel, an endpoint and a session with activity at once has an answer of its own for each."""
+    (id_,) = new_ids(1)
+    await sink.store_kernel_statistics({id_: numbered(1)})
+    expect(StatisticsBatch([None]), await store.fetch_endpoint_statistics([id_]), "an endpoint where only a kernel is")
+    expect(StatisticsBatch([None]), await store.fetch_replica_statistics([(id_, id_)]), "a replica where only a kernel is")
+    await sink.store_endpoint_statistics({id_: {"running": GAUGE}})
+    await sink.store_replica_statistics({(id_, id_): {"latency": HISTOGRAM}})
+    await sink.store_session_activity(id_, requests=5, last_response_ms=6)
+    expect_numbers([1], await store.fetch_kernel_statistics([id_]))
+    expect_entries([{"running": GAUGE}], await store.fetch_endpoint_statistics([id_]), "the endpoint")
+    expect_entries([{"latency": HISTOGRAM}], await store.fetch_replica_statistics([(id_, id_)]), "the replica")
+    expect_entries([{"requests": 5, "last_response_ms": 6}], await store.fetch_inference_metrics([id_]), "the activity")

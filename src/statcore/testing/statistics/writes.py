@@ -1,0 +1,124 @@
+"""What a write changes, what it leaves alone, and what goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from statcore.model.batch import StatisticsBatch
+from statcore.ports.sink import StatisticsSinkPort
+from statcore.ports.statistics import StatisticsPort
+from statcore.testing.expectations import expect
+from statcore.testing.statistics.planting import (
+    GAUGE,
+    HISTOGRAM,
+    NOTHING,
+    PLAIN_VALUE,
+    expect_entries,
+    expect_numbers,
+    new_agents,
+    new_ids,
+    numbered,
+    plant_kernels,
+    shown,
+)
+
+_SHORT_INTERVAL_S: Final = 0.25
+_EXPIRY_S: Final = 15.0
+_LOOK_S: Final = 0.05
+
+
+async def check_writes_replace_the_whole_entry(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """A second write of an entry leaves none of the metrics, devices or numbers of the first."""
+    (id_,) = new_ids(1)
+    (agent,) = new_agents(1)
+    await sink.store_kernel_statistics({id_: {"io_read": PLAIN_VALUE, "mem": PLAIN_VALUE}})
+    await sink.store_kernel_statistics({id_: numbered(1)})
+    expect_numbers([1], await store.fetch_kernel_statistics([id_]))
+
+    await sink.store_endpoint_statistics({id_: {"running": GAUGE, "latency": HISTOGRAM}})
+    await sink.store_endpoint_statistics({id_: {"running": GAUGE}})
+    expect_entries([{"running": GAUGE}], await store.fetch_endpoint_statistics([id_]), "the endpoint")
+
+    await sink.store_replica_statistics({(id_, id_): {"running": GAUGE, "latency": HISTOGRAM}})
+    await sink.store_replica_statistics({(id_, id_): {"latency": HISTOGRAM}})
+    expect_entries([{"latency": HISTOGRAM}], await store.fetch_replica_statistics([(id_, id_)]), "the replica")
+
+    await sink.store_agent_statistics(agent, node=numbered(1), devices={"cuda_mem": {"0": PLAIN_VALUE}}, interval_s=30)
+    await sink.store_agent_statistics(agent, node={}, devices={}, interval_s=30)
+    expect_entries([NOTHING], await store.fetch_agent_statistics([agent]), "the agent")
+
+    await sink.store_session_activity(id_, requests=9, last_response_ms=9)
+    await sink.store_session_activity(id_, requests=0, last_response_ms=1)
+    expect_entries([{"requests": 0, "last_response_ms": 1}], await store.fetch_inference_metrics([id_]), "the activity")
+
+
+async def check_writes_leave_other_entries_alone(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """A write changes the entries that it names and no other."""
+    ids = await plant_kernels(sink, 3)
+    await sink.store_kernel_statistics({ids[1]: numbered(100)})
+    expect_numbers([0, 100, 2], await store.fetch_kernel_statistics(ids))
+
+
+async def check_writing_nothing_is_allowed(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """Writing no entries does nothing; an entry without metrics is an empty mapping, which is not the same as None."""
+    await sink.store_kernel_statistics({})
+    await sink.store_endpoint_statistics({})
+    await sink.store_replica_statistics({})
+    await sink.remove([])
+    (id_,) = new_ids(1)
+    await sink.store_kernel_statistics({id_: {}})
+    expect_entries([{}], await store.fetch_kernel_statistics([id_]), "a kernel without metrics")
+
+
+async def check_writes_keep_what_they_were_given(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """What was written stays as it was when the caller goes on using the mappings that it passed."""
+    (kernel,) = new_ids(1)
+    metrics = numbered(1)
+    entries = {kernel: metrics}
+    await sink.store_kernel_statistics(entries)
+    metrics["io_read"] = PLAIN_VALUE
+    entries.clear()
+    expect_numbers([1], await store.fetch_kernel_statistics([kernel]))
+
+
+async def check_answers_do_not_change_afterwards(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """A batch that was fetched shows the same for ever, even where it decodes itself only when it is looked at."""
+    first, second = await plant_kernels(sink, 2)
+    before = await store.fetch_kernel_statistics([first, second])
+    await sink.store_kernel_statistics({first: numbered(100)})
+    await sink.remove([second])
+    expect_numbers([0, 1], before)
+
+
+async def check_removed_entries_are_gone(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """Removed kernels and sessions are None, the others stay; removing what is not there, or again, is allowed."""
+    ids = await plant_kernels(sink, 5)
+    await sink.remove([ids[0], *new_ids(1), ids[2], ids[0]])
+    await sink.remove(iter([ids[0], ids[4]]))
+    expect_numbers([None, 1, None, 3, None], await store.fetch_kernel_statistics(ids))
+
+
+async def check_container_counts_are_kept_apart(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """The count of an agent's kernels can be written, zero too, and is not part of the agent's statistics."""
+    first, second = new_agents(2)
+    await sink.store_agent_statistics(first, node=numbered(1), devices={}, interval_s=30)
+    await sink.store_container_count(first, 12)
+    await sink.store_container_count(second, 0)
+    batch = await store.fetch_agent_statistics([first, second])
+    expect_entries([{**NOTHING, "node": shown(numbered(1))}, None], batch, "agents beside their counts")
+
+
+async def check_agent_statistics_expire(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """Statistics of an agent that went silent are None after four of its intervals, a second at least; kernels stay."""
+    (agent,) = new_agents(1)
+    ids = await plant_kernels(sink, 1)
+    await sink.store_agent_statistics(agent, node=numbered(1), devices={}, interval_s=_SHORT_INTERVAL_S)
+    try:
+        async with asyncio.timeout(_EXPIRY_S):
+            while (await store.fetch_agent_statistics([agent]))[0] is not None:  # noqa: ASYNC110 - no store tells when
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError:
+        raise AssertionError(f"an entry that lasts one second is still there after {_EXPIRY_S:g}") from None
+    expect(StatisticsBatch([None]), await store.fetch_agent_statistics([agent]), "the expired agent")
+    expect_numbers([0], await store.fetch_kernel_statistics(ids))

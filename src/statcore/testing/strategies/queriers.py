@@ -1,0 +1,73 @@
+"""Queriers of any kind, and the matchers in them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from statcore.queriers.container import VALUE_TYPES, ContainerMetricQuerier
+from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.matcher import LabelMatcher
+from statcore.testing.queriers import FixedQuerier
+from statcore.testing.strategies.ids import agent_ids, ids
+from statcore.testing.strategies.names import label_names, label_values, metric_names
+
+_METRICS = ("cpu_util", "cpu_used", "mem", "net_rx", "net_tx", "io_read", "cuda_mem")
+# Regular expressions that Python and RE2 read alike.
+_PATTERN_PARTS = (
+    "a",
+    "b",
+    "-",
+    ".",
+    ".*",
+    ".+",
+    "[a-c]",
+    "[^a]",
+    "(a|b)",
+    "a?",
+    "b{1,2}",
+    r"\.",
+    r"\\",
+    "|",
+    '"',
+    "\n",
+    "é",
+)
+
+
+def label_matchers() -> st.SearchStrategy[LabelMatcher]:
+    """Return matchers of all four operators, and `one_of` with one and with several values."""
+    patterns = st.lists(st.sampled_from(_PATTERN_PARTS), max_size=5).map("".join)
+    return st.one_of(
+        label_values().map(LabelMatcher.equal),
+        label_values().map(LabelMatcher.not_equal),
+        patterns.map(LabelMatcher.regex),
+        patterns.map(LabelMatcher.not_regex),
+        st.lists(label_values(), min_size=1, max_size=4).map(LabelMatcher.one_of),
+    )
+
+
+def container_queriers() -> st.SearchStrategy[ContainerMetricQuerier]:
+    """Return queriers of containers with any choice of owners."""
+    owner = st.none() | ids()
+    return st.builds(
+        ContainerMetricQuerier,
+        metric_name=st.one_of(st.sampled_from(_METRICS), label_values().filter(bool)),
+        value_type=st.sampled_from(VALUE_TYPES),
+        kernel_id=owner,
+        session_id=owner,
+        user_id=owner,
+        project_id=owner,
+        agent_id=st.none() | agent_ids(),
+    )
+
+
+def queriers() -> st.SearchStrategy[UtilizationMetricQuerier]:
+    """Return queriers that keep the contract, of containers and of anything else: any names, matchers and strategy."""
+    fixed = st.builds(
+        FixedQuerier,
+        metric_names(),
+        st.dictionaries(label_names(), st.one_of(label_values(), label_matchers()), max_size=4),
+        group_by=st.lists(label_names(), max_size=3),
+        strategy=st.sampled_from(QueryStrategy),
+    )
+    return st.one_of(container_queriers(), fixed)

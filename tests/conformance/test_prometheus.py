@@ -1,0 +1,63 @@
+"""A real Prometheus, through its client, keeps every promise."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from statcore.errors import UnavailableError
+from statcore.model import format_sample_value
+from statcore.ports import MetricQuerierPort
+from statcore.testing.conformance import MetricQuerierConformance
+from statcore.testing.metrics import MetricDataset
+from statcore.testing.metrics.dataset import METRIC, ODD_NUMBERS
+from statcore.testing.metrics.openmetrics import openmetrics_text
+from statcore.testing.servers import Server, find_program, running_prometheus
+from statcore_prometheus import PrometheusClient
+
+
+class TestPrometheus(MetricQuerierConformance):
+    """The client of a server that was started on the planted series."""
+
+    server: Server
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _start(cls, dataset: MetricDataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        """One server for all checks."""
+        try:
+            promtool, _ = find_program("promtool"), find_program("prometheus")
+        except UnavailableError as error:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+        folder = tmp_path_factory.mktemp("prometheus")
+        text = folder / "planted.txt"
+        text.write_text(openmetrics_text(dataset.series), encoding="utf-8", newline="\n")
+        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        with running_prometheus(folder, targets={}) as cls.server:
+            yield
+
+    @asynccontextmanager
+    async def open(self, dataset: MetricDataset) -> AsyncGenerator[MetricQuerierPort]:  # noqa: ARG002 - loaded already
+        """Connect."""
+        client = PrometheusClient(self.server.url)
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+    def test_sample_values_are_written_as_the_server_writes_them(self, dataset: MetricDataset) -> None:
+        """`MetricResponse.values` shows the very text of the server's own answer, for the oddest numbers."""
+        form = {"query": f'{METRIC}{{case="odd_numbers"}}', "time": f"{dataset.at(60).timestamp()}"}
+        query = urllib.parse.urlencode(form)
+        with urllib.request.urlopen(f"{self.server.url}/api/v1/query?{query}", timeout=10) as answer:  # noqa: S310 - loopback
+            samples = json.load(answer)["data"]["result"]
+        written = {sample["metric"]["kind"]: sample["value"][1] for sample in samples}
+        assert written == {kind: format_sample_value(number) for kind, number in ODD_NUMBERS.items()}

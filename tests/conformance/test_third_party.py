@@ -1,0 +1,93 @@
+"""What whoever writes an adapter does with the suite: four lines of pytest, and nothing else to install or configure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from statcore.testing import metrics, statistics
+
+STORE = """
+from contextlib import asynccontextmanager
+from statcore.testing.conformance import StatisticsConformance
+from statcore_memory import MemoryStatistics as MyStore
+
+class TestMyStore(StatisticsConformance):
+    @asynccontextmanager
+    async def open(self):
+        yield (store := MyStore()), store
+"""
+FORGETFUL = '''
+from contextlib import asynccontextmanager
+from statcore.testing.conformance import StatisticsConformance
+from statcore_memory import MemoryStatistics
+
+class Forgetful(MemoryStatistics):
+    async def store_container_count(self, agent_id, count):
+        raise ValueError("no counts here")
+    async def store_kernel_statistics(self, entries):
+        """Forget."""
+
+class TestForgetful(StatisticsConformance):
+    @asynccontextmanager
+    async def open(self):
+        yield (store := Forgetful()), store
+'''
+BACKEND = """
+from contextlib import asynccontextmanager
+from statcore.testing.conformance import MetricQuerierConformance
+from statcore_memory import MemoryMetrics
+
+class MyBackend(MemoryMetrics):
+    def __init__(self, series):
+        super().__init__()
+        for number, (name, labels, samples) in enumerate(series):
+            for time, value in samples[-1:]:
+                self.append_scrape([(name, labels, value)], target=str(number), time=time)
+
+class TestMyBackend(MetricQuerierConformance):
+    @asynccontextmanager
+    async def open(self, dataset):
+        yield MyBackend(series for series in dataset.series if series.labels.get("case") == "owners")
+"""
+
+
+def run(folder: Path, source: str, *arguments: str) -> str:
+    """Run pytest on a file by itself, without any other plugin, and return what it prints."""
+    (folder / "test_mine.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *arguments, "test_mine.py"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    return done.stdout + done.stderr
+
+
+def test_four_lines_run_every_check(tmp_path: Path) -> None:
+    """One test per check, named after it."""
+    assert f"{len(statistics.CHECKS)} passed" in run(tmp_path, STORE)
+    assert "TestMyStore::test_keeps_promise[order_is_kept]" in run(tmp_path, STORE, "--collect-only")
+
+
+def test_a_broken_promise_is_told_in_words(tmp_path: Path) -> None:
+    """The report shows what was expected and the promise itself; an exception of the store is shown as it is."""
+    report = run(tmp_path, FORGETFUL, "-k", "order_is_kept or container_counts or ping_returns")
+    assert "AssertionError: entries: expected [{'mem': {'current': '3'," in report
+    assert "The promise: The entries stand in the order of the ids asked for" in report
+    assert "ValueError: no counts here" in report
+    assert "2 failed, 1 passed" in report
+
+
+def test_a_backend_is_given_the_series_to_hold(tmp_path: Path) -> None:
+    """The data set is the same for all checks of the class."""
+    report = run(tmp_path, BACKEND, "-k", "now_is_the_present or label_values_of_all or ping_returns")
+    assert f"1 failed, 2 passed, {len(metrics.CHECKS) - 3} deselected" in report
+    assert "the planted shapes among all" in report
+
+
+def test_the_package_imports_neither_pytest_nor_hypothesis() -> None:
+    """Nor do the checks as plain functions, nor the servers that the command line starts."""
+    modules = "statcore.testing, statcore.testing.statistics, statcore.testing.metrics, statcore.testing.servers"
+    source = f"import sys, {modules}; print(sorted({{'pytest', 'hypothesis'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,124 @@
+"""`statcore demo` as a user runs it: a process of its own, real children, and with `--servers` real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+DEMO = [sys.executable, "-m", "statcore_cli", "demo"]
+CONSTANT = 1
+
+
+def _check_document(document: Mapping[str, Any]) -> None:
+    kernel_of = {title: kernel_id for kernel_id, title in document["loads"].items()}
+    assert {} == document["problems"]
+    assert [] == document["failures"]
+    assert kernel_of.keys() == {"busy 50%", "busy 15%", "memory", "traffic", "writer"}
+    assert set(kernel_of.values()) == document["kernels"].keys()
+
+    def values(metric: str, title: str) -> list[float]:
+        (series,) = [
+            series for series in document["utilization"][metric] if series["labels"]["kernel_id"] == kernel_of[title]
+        ]
+        assert len(series["values"]) == len(series["timestamps"])
+        assert sorted(set(series["timestamps"])) == series["timestamps"]
+        return list(series["values"])
+
+    assert 300 < values("cpu_util", "busy 50%")[-1] < 700
+    assert 50 < values("cpu_util", "busy 15%")[-1] < 300
+    assert CONSTANT < len(set(values("cpu_util", "busy 50%")))
+    assert CONSTANT < len(set(values("mem", "memory")))
+    assert 120 << 20 <= max(values("mem", "memory"))
+    assert CONSTANT < len(set(values("io_write", "writer")) | set(values("net_rx", "traffic")))
+    assert 30 < float(document["kernels"][kernel_of["busy 50%"]]["cpu_util"]["pct"]) < 70
+
+
+def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def test_once_prints_one_document_with_real_numbers() -> None:
+    """Inside one process: every kernel has live statistics, and utilization that changes and fits its load."""
+    answer = subprocess.run([*DEMO, "--once", "--format", "json"], capture_output=True, text=True, timeout=60, check=False)
+    assert 0 == answer.returncode, answer.stderr
+    assert "" == answer.stderr
+    _check_document(json.loads(answer.stdout))
+
+
+def test_once_as_text_in_a_pipe_is_aligned_columns() -> None:
+    """A header and one line per load, with nothing that steers a terminal."""
+    answer = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=60, check=False)
+    assert 0 == answer.returncode, answer.stderr
+    header, *lines = answer.stdout.splitlines()
+    assert header.startswith("LOAD")
+    assert ["busy 50%", "busy 15%", "memory", "traffic", "writer"] == [line[: header.index("KERNEL")].strip() for line in lines]
+    assert "\x1b" not in answer.stdout
+
+
+def test_servers_give_the_same_through_real_servers_and_end(require_program: Callable[..., str]) -> None:
+    """A real Valkey and a real Prometheus are started, scraped into, read back, and gone afterwards."""
+    require_program("valkey-server", "redis-server")
+    require_program("prometheus")
+    with subprocess.Popen([*DEMO, "--once", "--servers", "--format", "json"], stdout=subprocess.PIPE, text=True) as process:
+        started = psutil.Process(process.pid)
+        seen: dict[int, psutil.Process] = {}
+        while process.poll() is None and len(seen) < 7:
+            seen |= {child.pid: child for child in started.children(recursive=True)}
+        output, _ = process.communicate(timeout=60)
+    assert 0 == process.returncode
+    assert 7 == len(seen), "two servers and five loads"
+    assert [] == [child for child in seen.values() if child.is_running()]
+    _check_document(json.loads(output))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_demo_in_good_order(number: signal.Signals, require_program: Callable[..., str]) -> None:
+    """Ctrl-C or SIGTERM after the first state: exit 0, and neither servers nor loads nor their folder remain."""
+    require_program("valkey-server", "redis-server")
+    require_program("prometheus")
+    with subprocess.Popen([*DEMO, "--servers", "--format", "json"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "kernels" in json.loads(process.stdout.readline())
+        children = _descendants(process)
+        (valkey,) = [child for child in children if child.name() in {"valkey-server", "redis-server"}]
+        folder = Path(valkey.cmdline()[valkey.cmdline().index("--dir") + 1] if "--dir" in valkey.cmdline() else valkey.cwd())
+        assert folder.is_dir()
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    assert 0 == process.returncode
+    assert [] == [child for child in children if child.is_running()]
+    assert not folder.exists()
+
+
+def test_interrupted_before_the_end_of_once_is_no_answer() -> None:
+    """With --once there is nothing to print before the last round: exit 130 and no document."""
+    with subprocess.Popen([*DEMO, "--once", "--format", "json"], stdout=subprocess.PIPE, text=True) as process:
+        while len(_descendants(process)) < 5:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    assert 130 == process.returncode
+    assert "" == output
+
+
+def test_a_missing_program_is_one_clear_line(tmp_path: Path) -> None:
+    """Without a server on PATH: exit 1 and one line that names it."""
+    answer = subprocess.run(
+        [*DEMO, "--servers", "--once"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PATH": str(tmp_path)},
+    )
+    assert 1 == answer.returncode
+    assert ["statcore: not found on PATH: valkey-server or redis-server"] == answer.stderr.splitlines()

@@ -1,0 +1,48 @@
+"""Servers that misbehave in ways that no real one can be made to show."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from ssl import SSLContext
+from typing import Any
+
+import pytest
+from tests.faults.fake_prometheus import Answer, FakePrometheus
+from tests.faults.proxy import TcpProxy
+
+
+@pytest.fixture
+def http_reply() -> Callable[..., bytes]:
+    """Make a whole HTTP answer from a body, a status and headers, in whose names an underscore is a hyphen."""
+
+    def reply(body: bytes | str = b"", *, status: int = 200, **headers: str) -> bytes:
+        body = body.encode() if isinstance(body, str) else body
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        fields |= {name.replace("_", "-").title(): text for name, text in headers.items()}
+        head = "".join(f"{name}: {text}\r\n" for name, text in fields.items())
+        return f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode() + body
+
+    return reply
+
+
+@pytest.fixture
+async def fake_prometheus() -> AsyncIterator[Callable[..., Awaitable[FakePrometheus]]]:
+    """Start a fake server with the answers that it is to give; see `FakePrometheus`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*answers: Answer, ssl: SSLContext | None = None) -> FakePrometheus:
+            return await stack.enter_async_context(FakePrometheus(list(answers)).running(ssl=ssl))
+
+        yield start
+
+
+@pytest.fixture
+async def tcp_proxy() -> AsyncIterator[Callable[..., Awaitable[TcpProxy]]]:
+    """Start a proxy in front of a server's port; further arguments as `TcpProxy`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(server_port: int, **options: Any) -> TcpProxy:
+            return await stack.enter_async_context(TcpProxy(server_port, **options).running())
+
+        yield start

@@ -1,0 +1,111 @@
+"""A TCP proxy between a client and a real server that holds answers back, trickles them, or cuts connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+
+LOOPBACK: Final = "127.0.0.1"
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # linger, for no time: the peer sees RST instead of an end
+
+
+@attrs.define(eq=False)
+class TcpProxy:
+    """Passes bytes both ways, except as told.
+
+    Args:
+        server_port: where the server listens.
+        piece: answers are passed on in pieces of at most so many bytes.
+        port: where to listen; a free port by default.
+    """
+
+    server_port: int
+    piece: int = 65_536
+    port: int = 0
+    connections: int = attrs.field(default=0, init=False)
+    """How many were made so far."""
+    held: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set when an answer has arrived that is held back."""
+    _open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _clients: set[asyncio.StreamWriter] = attrs.field(factory=set[asyncio.StreamWriter], init=False)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[TcpProxy]:
+        """Listen until the block ends."""
+        self._open.set()
+        handlers: set[asyncio.Task[None]] = set()
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            handlers.add(task)
+            await self._pass_on(reader, writer)
+
+        listener = await asyncio.start_server(handle, LOOPBACK, self.port)
+        self.port = listener.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            listener.close()
+            for task in handlers:
+                task.cancel()
+            await asyncio.gather(*handlers, return_exceptions=True)
+            await listener.wait_closed()
+
+    def hold(self) -> None:
+        """Hold back every answer from now on."""
+        self.held.clear()
+        self._open.clear()
+
+    def let_go(self) -> None:
+        """Pass on what was held back, and all that follows."""
+        self._open.set()
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in list(self._clients):
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            writer.transport.abort()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._clients.add(writer)
+        try:
+            from_server, to_server = await asyncio.open_connection(LOOPBACK, self.server_port)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._requests(reader, to_server))
+                    group.create_task(self._answers(from_server, writer))
+            finally:
+                to_server.close()
+        except* (OSError, _EndedError):
+            pass  # one side has gone, and so goes the other
+        finally:
+            self._clients.discard(writer)
+            writer.close()
+
+    async def _requests(self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            to_server.write(data)
+            await to_server.drain()
+        raise _EndedError
+
+    async def _answers(self, from_server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await from_server.read(self.piece):
+            if not self._open.is_set():
+                self.held.set()
+                await self._open.wait()
+            writer.write(data)
+            await writer.drain()
+        raise _EndedError
+
+
+class _EndedError(Exception):
+    """One side closed its end."""

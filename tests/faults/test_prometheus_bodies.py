@@ -1,0 +1,176 @@
+"""Bodies that never end, blow up, break off, or come in crumbs."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+import stamina
+
+from statcore.errors import ProtocolError, UnavailableError
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+Start = Callable[..., Awaitable[Any]]
+Reply = Callable[..., bytes]
+
+ANSWER = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"é😀"},"value":[1,"7"]}]}}'
+MIB = 2**20
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses() -> Iterator[None]:
+    """Retry as often as ever, but at once."""
+    with stamina.set_testing(True, attempts=10, cap=True):
+        yield
+
+
+async def values(client: PrometheusClient) -> list[float]:
+    """Return the values that a query gives."""
+    return [sample.value for sample in (await client.query("up")).samples]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+async def test_a_bomb_is_stopped_at_the_cap(
+    fake_prometheus: Start, http_reply: Reply, compress: Callable[[bytes], bytes]
+) -> None:
+    """A few kilobytes that decompress to 64 MiB are stopped on the way, once, and named."""
+    bomb = compress(ANSWER.encode() + b" " * (64 * MIB))
+    encoding = "gzip" if compress is gzip.compress else "deflate"
+    server = await fake_prometheus(http_reply(bomb, content_encoding=encoding))
+    options = PrometheusOptions(gzip=True, max_answer_bytes=MIB)
+    async with aclosing(PrometheusClient(server.url, options=options)) as client:
+        with pytest.raises(ProtocolError, match=f"longer than max_answer_bytes, {MIB}"):
+            await client.query("up")
+    assert 1 == len(server.seen)
+    assert len(bomb) < MIB
+
+
+@pytest.mark.parametrize("length", [MIB, MIB + 1])
+async def test_the_cap_is_exact(fake_prometheus: Start, http_reply: Reply, length: int) -> None:
+    """An answer of just as many bytes is read; one byte more is not."""
+    server = await fake_prometheus(http_reply(ANSWER.encode().ljust(length)))
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_answer_bytes=MIB))) as client:
+        if length > MIB:
+            with pytest.raises(ProtocolError, match="longer than"):
+                await client.query("up")
+        else:
+            assert [7.0] == await values(client)
+    assert 1 == len(server.seen)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_endless_body_is_stopped(fake_prometheus: Start, status: int) -> None:
+    """A body without end is left as soon as it is too long, or as an error's text is long enough."""
+    gone = asyncio.Event()
+
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} Said\r\nContent-Type: text/plain\r\n\r\n".encode())
+        try:
+            while True:
+                writer.write(b" " * 65_536)
+                await writer.drain()
+        except ConnectionError:
+            gone.set()
+            raise
+
+    server = await fake_prometheus(pour)
+    options = PrometheusOptions(max_answer_bytes=4 * MIB, attempts=1)
+    async with aclosing(PrometheusClient(server.url, options=options)) as client:
+        with pytest.raises(ProtocolError if status == 200 else UnavailableError):
+            await client.query("up")
+        async with asyncio.timeout(60):
+            await gone.wait()
+    assert 1 == len(server.seen)
+
+
+async def test_compressed_answers_are_read(fake_prometheus: Start, http_reply: Reply) -> None:
+    """Where compression is switched on it is asked for and undone."""
+    server = await fake_prometheus(http_reply(gzip.compress(ANSWER.encode()), content_encoding="gzip"))
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(gzip=True))) as client:
+        assert [7.0] == await values(client)
+    assert "gzip" == server.seen[0].headers["accept-encoding"]
+
+
+async def test_compression_is_off_over_loopback(fake_prometheus: Start, http_reply: Reply) -> None:
+    """It costs more than it saves there."""
+    server = await fake_prometheus(http_reply(ANSWER))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        assert [7.0] == await values(client)
+    assert "identity" == server.seen[0].headers["accept-encoding"]
+
+
+async def test_broken_compression_is_no_answer(fake_prometheus: Start, http_reply: Reply) -> None:
+    """Bytes that do not decompress are not asked for again."""
+    server = await fake_prometheus(http_reply(ANSWER, content_encoding="gzip"))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        with pytest.raises(ProtocolError, match=f"{server.url}.*decompress"):
+            await client.query("up")
+    assert 1 == len(server.seen)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + ANSWER.encode(),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n" + ANSWER[:4].encode() + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-",
+        b"",
+    ],
+    ids=["body", "chunks", "headers", "nothing"],
+)
+async def test_a_connection_that_breaks_off_is_tried_again(fake_prometheus: Start, http_reply: Reply, start: bytes) -> None:
+    """Whatever was there when the connection ended, the next attempt's answer is the caller's."""
+
+    async def break_off(writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        await writer.drain()
+        writer.close()
+
+    server = await fake_prometheus(break_off, http_reply(ANSWER))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        assert [7.0] == await values(client)
+    assert 2 == len(server.seen)
+
+
+async def test_a_reset_is_tried_again(fake_prometheus: Start, http_reply: Reply) -> None:
+    """So is a connection that the server resets."""
+
+    async def reset(writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    server = await fake_prometheus(reset, reset, http_reply(ANSWER))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        assert [7.0] == await values(client)
+    assert 3 == len(server.seen)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 99_999]
+)
+async def test_what_is_not_http(fake_prometheus: Start, reply: bytes) -> None:
+    """A port where something else listens is no server in trouble."""
+    server = await fake_prometheus(reply)
+    async with aclosing(PrometheusClient(server.url)) as client:
+        with pytest.raises(ProtocolError, match=f"{server.url}: not an answer in HTTP"):
+            await client.query("up")
+    assert 1 == len(server.seen)
+
+
+async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: Start, http_reply: Reply) -> None:
+    """However the answer is cut on its way, and be it inside a character."""
+
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        for byte in http_reply(ANSWER):
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    server = await fake_prometheus(trickle)
+    async with aclosing(PrometheusClient(server.url)) as client:
+        (sample,) = (await client.query("up")).samples
+    assert ({"a": "é😀"}, 1.0, 7.0) == (sample.labels, sample.timestamp, sample.value)

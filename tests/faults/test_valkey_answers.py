@@ -1,0 +1,161 @@
+"""Answers that no real server gives: too few, errors among them, other types, not RESP at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
+from typing import TypeAlias
+
+import pytest
+
+from statcore.errors import ProtocolError, UnavailableError, UnsupportedError
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+
+Answers: TypeAlias = dict[bytes, list[bytes]]
+IDS = ["6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"]
+GOOD = b"*2\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n"
+
+
+@pytest.fixture
+async def fake_valkey() -> AsyncIterator[Callable[[Answers], Awaitable[str]]]:
+    """Start a server that gives the answers to each command in turn, the last one again and again, and OK to any other."""
+    async with AsyncExitStack() as stack:
+
+        async def start(answers: Answers) -> str:
+            handlers: set[asyncio.Task[None]] = set()
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                task = asyncio.current_task()
+                assert task is not None
+                handlers.add(task)
+                try:
+                    while words := int((await reader.readline()).strip(b"*\r\n") or 0):
+                        command = [await read_word(reader) for _ in range(words)]
+                        turns = answers.get(command[0], [b"+OK\r\n"])
+                        writer.write(turns.pop(0) if len(turns) > 1 else turns[0])
+                        await writer.drain()
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    pass  # the client has gone
+                finally:
+                    writer.close()
+
+            async def stop() -> None:
+                server.close()
+                for task in handlers:
+                    task.cancel()
+                await asyncio.gather(*handlers, return_exceptions=True)
+                await server.wait_closed()
+
+            server = await asyncio.start_server(serve, "127.0.0.1", 0)
+            stack.push_async_callback(stop)
+            return f"valkey://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+        yield start
+
+
+async def read_word(reader: asyncio.StreamReader) -> bytes:
+    """Read one word of a command."""
+    length = int((await reader.readline()).strip(b"$\r\n"))
+    return (await reader.readexactly(length + 2))[:-2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"*1\r\n$1\r\n\x80\r\n", "1 values where 2"),
+        (b"*0\r\n", "0 values where 2"),
+        (b"*3\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n", "3 values where 2"),
+        (b"*-1\r\n", "NoneType where 2"),
+        (b"$1\r\n\x80\r\n", "bytes where 2"),
+        (b":5\r\n", "int where 2"),
+        (b"*2\r\n$1\r\n\x80\r\n-ERR inside\r\n", "inside"),
+        (b"*2\r\n-ERR inside\r\n$1\r\n\x80\r\n", "inside"),
+        (b"*2\r\n$1\r\n\x80\r\n:7\r\n", "7 among the values"),
+        (b"*2\r\n$1\r\n\x80\r\n*1\r\n$1\r\n\x80\r\n", "among the values"),
+        (b"-ERR whatever\r\n", "whatever"),
+        (b"-WRONGTYPE Operation against a key\r\n", "WRONGTYPE"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "unexpected"),
+    ],
+)
+async def test_an_answer_that_does_not_fit_is_a_protocol_error(
+    fake_valkey: Callable[[Answers], Awaitable[str]], answer: bytes, message: str
+) -> None:
+    """At once, never with entries shifted to the wrong ids; the next answer is taken for what it is."""
+    url = await fake_valkey({b"MGET": [answer, GOOD]})
+    options = ValkeyOptions(timeout_s=60, pool_size=1)
+    async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
+        with pytest.raises(ProtocolError, match=message):
+            await store.fetch_kernel_statistics(IDS)
+        assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
+
+
+async def test_activity_answers_are_checked_likewise(fake_valkey: Callable[[Answers], Awaitable[str]]) -> None:
+    """A pair short would give one session the other's numbers."""
+    url = await fake_valkey({b"MGET": [b"*3\r\n" + b"$1\r\n7\r\n" * 3]})
+    async with aclosing(ValkeyStatistics.from_url(url)) as store:
+        with pytest.raises(ProtocolError, match="3 values where 4"):
+            await store.fetch_inference_metrics(IDS)
+
+
+async def test_other_answers_are_checked_likewise(fake_valkey: Callable[[Answers], Awaitable[str]]) -> None:
+    """The time to live, the count of keys, and what confirms a write."""
+    url = await fake_valkey({b"MGET": [GOOD, b"*2\r\n$-1\r\n$-1\r\n"], b"SET": [b"$-1\r\n"]})
+    options = ValkeyOptions(freshness_s=5)
+    async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
+        with pytest.raises(ProtocolError, match="b'OK' where an integer"):
+            await store.fetch_kernel_statistics(IDS)
+        with pytest.raises(ProtocolError, match="b'OK' where an integer"):
+            await store.fetch_kernel_statistics(IDS)
+    async with aclosing(ValkeyStatisticsSink.from_url(url)) as sink:
+        with pytest.raises(ProtocolError, match="did not confirm"):
+            await sink.store_container_count("i-1", 1)
+
+
+async def test_an_error_among_many_answers_leaves_none_behind(
+    fake_valkey: Callable[[Answers], Awaitable[str]],
+) -> None:
+    """The answers after the first error are not taken for those of the next call on the same connection."""
+    refused = b"-ERR no\r\n"
+    url = await fake_valkey({b"PTTL": [b":1\r\n", refused, b":86400000\r\n"], b"MGET": [b"*2\r\n:1\r\n:2\r\n", GOOD]})
+    options = ValkeyOptions(freshness_s=5, pool_size=1)
+    async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
+        with pytest.raises(ProtocolError, match="no"):
+            await store.fetch_kernel_statistics(IDS)
+        batch = await store.fetch_kernel_statistics(IDS)
+        assert ([{}, {}], {}) == (list(batch), dict(batch.problems))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"-LOADING Valkey is loading the dataset in memory\r\n",
+        b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n",
+        b"-MASTERDOWN Link with MASTER is down\r\n",
+        b"-ERR max number of clients reached\r\n",
+        b"*2\r\n-LOADING Valkey is loading the dataset in memory\r\n$1\r\n\x80\r\n",
+    ],
+)
+async def test_not_now_is_tried_again(fake_valkey: Callable[[Answers], Awaitable[str]], first: bytes) -> None:
+    """Several times, within one call; when it does not end, it is unavailable in time."""
+    url = await fake_valkey({b"MGET": [first, first, GOOD]})
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
+        assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
+    url = await fake_valkey({b"MGET": [first]})
+    async with (
+        aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.3))) as store,
+        asyncio.timeout(30),
+    ):
+        with pytest.raises(UnavailableError):
+            await store.fetch_kernel_statistics(IDS)
+
+
+@pytest.mark.parametrize("answer", [b"-MOVED 3999 127.0.0.1:6381\r\n", b"-CROSSSLOT Keys don't hash to the same slot\r\n"])
+async def test_a_cluster_is_said_not_to_be_supported(
+    fake_valkey: Callable[[Answers], Awaitable[str]], answer: bytes
+) -> None:
+    """At once, in so many words."""
+    url = await fake_valkey({b"MGET": [answer]})
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
+        with pytest.raises(UnsupportedError, match="cluster"):
+            await store.fetch_kernel_statistics(IDS)

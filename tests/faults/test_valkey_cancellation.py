@@ -1,0 +1,124 @@
+"""A caller that is cancelled while an answer is on its way leaves nothing behind for the next caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+import msgpack
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from statcore.model import MetricValue
+from statcore.testing.servers import Server
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+from tests.faults.proxy import TcpProxy
+
+StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
+Call: TypeAlias = Callable[[ValkeyStatistics, list[str]], Coroutine[Any, Any, object]]
+
+
+def metrics(number: int) -> dict[str, dict[str, str]]:
+    """Return metrics told apart by a number."""
+    return {"mem": {"current": str(number)}}
+
+
+def plant(server: Server, count: int) -> list[str]:
+    """Store numbered metrics and return their ids."""
+    ids = [str(uuid4()) for _ in range(count)]
+    with Redis(host="127.0.0.1", port=server.port) as client:
+        for number, id_ in enumerate(ids):
+            client.set(id_, msgpack.packb(metrics(number)), ex=86_400)
+    return ids
+
+
+async def cancel_once_the_answer_is_held(proxy: TcpProxy, call: Coroutine[Any, Any, object]) -> None:
+    """Start a call, cancel it while the proxy has its answer, and then let the answer go."""
+    proxy.hold()
+    task = asyncio.create_task(call)
+    await proxy.held.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    proxy.let_go()
+
+
+SINGLE = ValkeyOptions(pool_size=1)
+PIPELINED = ValkeyOptions(pool_size=1, freshness_s=600)
+
+
+@pytest.mark.parametrize("options", [SINGLE, PIPELINED], ids=["single", "pipelined"])
+async def test_the_next_caller_gets_its_own_data(valkey: Server, tcp_proxy: StartProxy, options: ValkeyOptions) -> None:
+    """One command, and many in one go: the only connection there is has no foreign answer on it."""
+    ids = plant(valkey, 3)
+    proxy = await tcp_proxy(valkey.port)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
+        assert [metrics(0)] == list(await store.fetch_kernel_statistics(ids[:1]))
+        for _ in range(3):
+            await cancel_once_the_answer_is_held(proxy, store.fetch_kernel_statistics(ids[:2]))
+            assert [metrics(2)] == list(await store.fetch_kernel_statistics(ids[2:]))
+            await store.ping()
+
+
+async def test_the_next_caller_of_the_hosts_client_gets_its_own_data(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """The connection goes back into a pool that is not ours, and others use it."""
+    ids = plant(valkey, 2)
+    proxy = await tcp_proxy(valkey.port)
+    async with AsyncRedis(host="127.0.0.1", port=proxy.port, max_connections=1) as client:
+        store = ValkeyStatistics.from_clients(client, client)
+        await store.ping()
+        await cancel_once_the_answer_is_held(proxy, store.fetch_kernel_statistics(ids[:1]))
+        assert msgpack.packb(metrics(1)) == await client.get(ids[1])
+
+
+async def test_a_cancelled_write_leaves_nothing_for_a_read(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """The confirmation of the write is nobody's answer."""
+    ids = plant(valkey, 2)
+    proxy = await tcp_proxy(valkey.port)
+    async with AsyncRedis(host="127.0.0.1", port=proxy.port, max_connections=1) as client:
+        store, sink = (kind.from_clients(client, client) for kind in (ValkeyStatistics, ValkeyStatisticsSink))
+        assert isinstance(store, ValkeyStatistics)
+        assert isinstance(sink, ValkeyStatisticsSink)
+        await store.ping()
+        entries = {id_: {"mem": MetricValue(current="9")} for id_ in ids}
+        await cancel_once_the_answer_is_held(proxy, sink.store_kernel_statistics(entries))
+        batch = await store.fetch_kernel_statistics(ids)
+        assert ["9", "9"] == [entry["mem"]["current"] for entry in batch if entry is not None]
+
+
+async def test_an_answer_cut_short_by_the_caller_is_nobodys(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """Cancelled between the pieces of an answer, at each of many places."""
+    ids = plant(valkey, 40)
+    proxy = await tcp_proxy(valkey.port, piece=97)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=PIPELINED)) as store:
+        for turns in range(60):
+            task = asyncio.create_task(store.fetch_kernel_statistics(ids))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            was_running = task.cancel()
+            await asyncio.wait([task])
+            assert was_running == task.cancelled()
+            assert [metrics(7), metrics(3)] == list(await store.fetch_kernel_statistics([ids[7], ids[3]]))
+
+
+async def test_a_caller_cancelled_in_the_waiting_room_takes_no_place(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """The connection that another holds is free for the next when that one is done."""
+    ids = plant(valkey, 2)
+    proxy = await tcp_proxy(valkey.port)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=SINGLE)) as store:
+        proxy.hold()
+        holding = asyncio.create_task(store.fetch_kernel_statistics(ids[:1]))
+        await proxy.held.wait()
+        waiting = asyncio.create_task(store.fetch_kernel_statistics(ids[1:]))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        proxy.let_go()
+        assert [metrics(0)] == list(await holding)
+        assert [metrics(1)] == list(await store.fetch_kernel_statistics(ids[1:]))
+    assert 1 == proxy.connections

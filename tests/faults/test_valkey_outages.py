@@ -1,0 +1,230 @@
+"""Servers that are away, hang, load, fail over or drop connections: retried inside one deadline that always holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import TypeAlias
+from uuid import uuid4
+
+import msgpack
+import pytest
+from redis import Redis
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import Redis as AsyncRedis
+
+from statcore.errors import StatcoreError, TimedOutError, UnavailableError
+from statcore.model import MetricValue
+from statcore.statistics import StatisticsStatefulSource
+from statcore.testing.servers import Server, free_port
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, database
+from statcore_valkey.faults import from_driver
+from tests.faults.proxy import TcpProxy
+
+StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
+KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+METRICS = {"mem": {"current": "1"}}
+SOON = ValkeyOptions(timeout_s=0.3)
+PATIENT = ValkeyOptions(timeout_s=60)
+ENOUGH_S = 30
+"""A hundred times the short deadline: that one held at all, however slow the machine."""
+
+
+def plant(server: Server) -> None:
+    """Store one kernel."""
+    with Redis(host="127.0.0.1", port=server.port) as client:
+        client.set(KERNEL, msgpack.packb(METRICS))
+
+
+async def test_a_refused_connection_is_unavailable_in_time() -> None:
+    """Tried until the deadline, then the reason, and the address."""
+    port = free_port()
+    async with (
+        aclosing(ValkeyStatistics.from_url(f"valkey://me:hunter2@127.0.0.1:{port}", options=SOON)) as store,
+        asyncio.timeout(ENOUGH_S),
+    ):
+        for call in (store.ping(), store.fetch_kernel_statistics([KERNEL]), store.fetch_inference_metrics([KERNEL])):
+            with pytest.raises(UnavailableError, match=f"127.0.0.1:{port}.*cannot be reached") as error:
+                await call
+            assert error.value.retryable
+            assert "hunter2" not in str(error.value)
+
+
+async def test_a_server_that_comes_back_is_read_within_the_same_call(
+    valkey: Server, tcp_proxy: StartProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call that started while nobody listened is answered."""
+    plant(valkey)
+    port, refused = free_port(), asyncio.Event()
+
+    def note(error: Exception, **context: str) -> StatcoreError:
+        refused.set()
+        return from_driver(error, **context)
+
+    monkeypatch.setattr(database, "from_driver", note)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{port}", options=PATIENT)) as store:
+        call = asyncio.create_task(store.fetch_kernel_statistics([KERNEL]))
+        await refused.wait()
+        await tcp_proxy(valkey.port, port=port)
+        assert [METRICS] == list(await call)
+
+
+async def test_a_restarted_server_is_read_again(start_valkey: Callable[..., Server], tcp_proxy: StartProxy) -> None:
+    """Connections that died in the pool cost no call."""
+    first, second = start_valkey(), start_valkey()
+    plant(second)
+    proxy = await tcp_proxy(first.port)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=PATIENT)) as store:
+        assert [None] == list(await store.fetch_kernel_statistics([KERNEL]))
+        first.process.terminate()
+        first.process.wait()
+        proxy.server_port = second.port
+        assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+
+
+async def test_a_reset_connection_is_tried_again(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """While the answer is on its way, and while the connection lies in the pool."""
+    plant(valkey)
+    proxy = await tcp_proxy(valkey.port)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=PATIENT)) as store:
+        assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+        proxy.hold()
+        call = asyncio.create_task(store.fetch_kernel_statistics([KERNEL]))
+        await proxy.held.wait()
+        proxy.cut()
+        proxy.let_go()
+        assert [METRICS] == list(await call)
+        proxy.cut()
+        assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+        assert 3 == proxy.connections
+
+
+async def test_a_hung_server_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """The error says what was waited for and how long, for reading, writing and pinging; after that, all is well."""
+    plant(valkey)
+    proxy = await tcp_proxy(valkey.port)
+    url = f"valkey://127.0.0.1:{proxy.port}"
+    async with (
+        aclosing(ValkeyStatistics.from_url(url, options=SOON)) as store,
+        aclosing(ValkeyStatisticsSink.from_url(url, options=SOON)) as sink,
+    ):
+        await store.ping()
+        proxy.hold()
+        async with asyncio.timeout(ENOUGH_S):
+            for call in (
+                store.fetch_kernel_statistics([KERNEL]),
+                store.fetch_inference_metrics([KERNEL]),
+                store.ping(),
+                sink.remove([KERNEL]),
+            ):
+                with pytest.raises(TimedOutError, match=rf"waited 0\.3 s for .*127\.0\.0\.1:{proxy.port}") as error:
+                    await call
+                assert 0.3 == error.value.timeout_s
+        proxy.let_go()
+        plant(valkey)
+        assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+
+
+async def test_a_server_that_hangs_while_connecting_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """Connected, but silent from the first byte on."""
+    proxy = await tcp_proxy(valkey.port)
+    proxy.hold()
+    async with (
+        aclosing(ValkeyStatistics.from_url(f"valkey://me:x@127.0.0.1:{proxy.port}", options=SOON)) as store,
+        asyncio.timeout(ENOUGH_S),
+    ):
+        with pytest.raises(TimedOutError, match="a connection to"):
+            await store.fetch_kernel_statistics([KERNEL])
+
+
+async def test_a_stopped_server_in_the_middle_of_a_large_batch(start_valkey: Callable[..., Server], tcp_proxy: StartProxy) -> None:
+    """The whole batch fails with one of our errors, in time: half of it would look like kernels that are gone."""
+    server = start_valkey()
+    proxy = await tcp_proxy(server.port)
+    ids = [str(uuid4()) for _ in range(10_000)]
+    options = ValkeyOptions(timeout_s=1)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
+        await store.ping()
+        proxy.hold()
+        call = asyncio.create_task(StatisticsStatefulSource(store).read_kernel_statistics_batch(ids))
+        await proxy.held.wait()
+        server.process.kill()
+        proxy.let_go()
+        async with asyncio.timeout(ENOUGH_S):
+            with pytest.raises(StatcoreError, match=f"127.0.0.1:{proxy.port}") as error:
+                await call
+        assert isinstance(error.value, UnavailableError | TimedOutError)
+
+
+async def test_callers_wait_for_a_connection_but_not_for_ever(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """With one connection, busy until the deadline: the others say that all are busy, and never open a second one."""
+    plant(valkey)
+    proxy = await tcp_proxy(valkey.port)
+    options = ValkeyOptions(timeout_s=0.3, pool_size=1)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
+        assert [[METRICS]] * 20 == [
+            list(batch) for batch in await asyncio.gather(*(store.fetch_kernel_statistics([KERNEL]) for _ in range(20)))
+        ]
+        assert 1 == proxy.connections
+        proxy.hold()
+        async with asyncio.timeout(ENOUGH_S):
+            first, *others = await asyncio.gather(
+                *(store.fetch_kernel_statistics([KERNEL]) for _ in range(5)), return_exceptions=True
+            )
+        assert "an answer" in str(first)
+        assert all("one of the 1 connections" in str(other) for other in others)
+        assert all(isinstance(error, TimedOutError) for error in (first, *others))
+        proxy.let_go()
+        assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_busy_pool_of_the_host_is_waited_for(valkey: Server, *, blocking: bool) -> None:
+    """Whether the host's pool makes callers wait or refuses them; when it stays busy, an error of ours in time."""
+    plant(valkey)
+    options = {"host": "127.0.0.1", "port": valkey.port, "max_connections": 1}
+    client = AsyncRedis(connection_pool=BlockingConnectionPool(**options)) if blocking else AsyncRedis(**options)  # type: ignore[arg-type]
+    try:
+        connection = await client.connection_pool.get_connection()
+        hurried = ValkeyStatistics.from_clients(client, client, options=SOON)
+        async with asyncio.timeout(ENOUGH_S):
+            with pytest.raises(TimedOutError if blocking else UnavailableError, match="connection"):
+                await hurried.fetch_kernel_statistics([KERNEL])
+        patient = ValkeyStatistics.from_clients(client, client, options=PATIENT)
+        call = asyncio.create_task(patient.fetch_kernel_statistics([KERNEL]))
+        await asyncio.sleep(0)
+        await client.connection_pool.release(connection)
+        assert [METRICS] == list(await call)
+    finally:
+        await client.connection_pool.aclose()
+
+
+async def test_a_read_only_server_is_tried_again_until_it_takes_writes(start_valkey: Callable[..., Server]) -> None:
+    """A fail-over in progress: the replica becomes the primary while the write waits, on a new connection."""
+    replica = start_valkey(arguments=["--replicaof", "127.0.0.1", "1"])
+    url = f"valkey://127.0.0.1:{replica.port}"
+    entries = {KERNEL: {"mem": MetricValue(current="1")}}
+    async with aclosing(ValkeyStatisticsSink.from_url(url, options=SOON)) as sink, asyncio.timeout(ENOUGH_S):
+        with pytest.raises(UnavailableError, match="cannot answer now: You can't write against a read only replica"):
+            await sink.store_kernel_statistics(entries)
+    async with aclosing(ValkeyStatisticsSink.from_url(url, options=PATIENT)) as sink:
+        call = asyncio.create_task(sink.store_kernel_statistics(entries))
+        with Redis(host="127.0.0.1", port=replica.port) as client:
+            while not client.info("errorstats").get("errorstat_READONLY"):  # type: ignore[union-attr]
+                await asyncio.sleep(0)
+            client.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
+            await call
+            assert client.exists(KERNEL)
+
+
+@pytest.mark.parametrize("piece", [1, 7])
+async def test_an_answer_in_pieces_is_the_same_answer(valkey: Server, tcp_proxy: StartProxy, piece: int) -> None:
+    """Cut into single bytes, or so that no piece ends where a part does."""
+    plant(valkey)
+    proxy = await tcp_proxy(valkey.port, piece=piece)
+    options = ValkeyOptions(timeout_s=60, freshness_s=600)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
+        batch = await store.fetch_kernel_statistics([KERNEL, "none", KERNEL])
+        assert [METRICS, None, METRICS] == list(batch)
+        assert [0, 2] == list(batch.problems)

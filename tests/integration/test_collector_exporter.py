@@ -1,0 +1,105 @@
+"""From real processes through `/metrics` into a real Prometheus, and into the backend in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from statcore import ContainerMetricQuerier
+from statcore.testing.servers import Server
+from statcore_collector import Collector, KernelTarget, start_exporter
+from statcore_memory import MemoryMetrics, MemoryStatistics
+
+KERNEL = str(uuid4())
+# Half of a core, until standard input ends.
+BURNER = """
+import os, threading, time
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
+while True:
+    end = time.process_time() + 0.02
+    while time.process_time() < end: pass
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def burner() -> Iterator[Popen[bytes]]:
+    """A process that uses half of a core."""
+    with Popen([sys.executable, "-c", BURNER], stdin=PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _collector(process: Popen[bytes], interval_s: float) -> Collector:
+    collector = Collector(MemoryStatistics(), agent_id="i-1", interval_s=interval_s)
+    collector.add(KernelTarget(pid=process.pid, kernel_id=KERNEL))
+    return collector
+
+
+def _cpu_ms(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 // os.sysconf("SC_CLK_TCK")
+
+
+def _query(server: Server, promql: str, at: float) -> dict[str, Any]:
+    """Return the only series of the answer, or nothing."""
+    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
+        series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    return series[0] if series else {}
+
+
+async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start_prometheus: Callable[..., Server]) -> None:
+    """Scraped twice a second, the raw counter's rate is within a tenth of what /proc says of the same seconds."""
+    collector = _collector(burner, 0.1)
+    exporter = start_exporter(collector)
+    stop = asyncio.Event()
+    looks: list[tuple[float, int]] = []
+    selector = (
+        f'backendai_container_utilization{{container_metric_name="cpu_util",kernel_id="{KERNEL}",value_type="current"}}'
+    )
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(collector.run(stop))
+            server = await asyncio.to_thread(
+                start_prometheus, targets={"statcore": exporter.address}, scrape_interval="500ms"
+            )
+            raw: dict[str, Any] = {}
+            while len(raw.get("values", ())) < 9:  # Prometheus does not tell when it has scraped
+                await asyncio.sleep(0.05)
+                looks.append((time.time(), _cpu_ms(burner.pid)))
+                raw = await asyncio.to_thread(_query, server, f"{selector}[5s]", looks[-1][0])
+            rate = await asyncio.to_thread(_query, server, f"rate({selector}[5s])", looks[-1][0])
+            stop.set()
+    finally:
+        exporter.close()
+    assert {"agent_id": "i-1", "user_id": "undefined", "instance": exporter.address}.items() <= rate["metric"].items()
+    window = [look for look in looks if raw["values"][0][0] <= look[0] <= raw["values"][-1][0]]
+    expected = (window[-1][1] - window[0][1]) / (window[-1][0] - window[0][0])
+    assert expected == pytest.approx(float(rate["value"][1]), rel=0.1)
+
+
+async def test_the_backend_in_memory_takes_the_same_samples(burner: Popen[bytes]) -> None:
+    """What is exported is found by the querier of containers."""
+    collector = _collector(burner, 60)
+    backend = MemoryMetrics(clock=lambda: 1_000.0)
+    await collector.collect()
+    backend.append_scrape(collector.samples(), target="collector", time=1_000.0)
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="current", kernel_id=KERNEL)
+    expected = next(value for _, labels, value in collector.samples() if labels.get("container_metric_name") == "mem")
+    found = await backend.query_utilization_now(querier)
+    assert [expected] == [sample.value for sample in found.samples]

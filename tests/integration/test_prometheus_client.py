@@ -1,0 +1,244 @@
+"""The client against a real Prometheus: every question, long ranges, and a server that hangs or dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from array import array
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from statcore.errors import QueryRejectedError, TimedOutError, UnavailableError, UnsupportedError
+from statcore.model import QueryTimeRange
+from statcore.promql import Selector
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore.testing.servers import Server, find_program, free_port, running_prometheus
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+START_S = 1_795_341_600
+START = datetime.fromtimestamp(START_S, UTC)
+SECONDS = 30_000
+INTERVAL_S = 15
+KERNELS = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"]
+USER = "00000000-0000-4000-8000-00000000000a"
+SLOPES = {"cpu_util": 500.0, "net_rx": 1000.0}
+HOUR = QueryTimeRange(start=START + timedelta(minutes=30), end=START + timedelta(minutes=90), step="60s")
+
+
+def planted_text() -> str:
+    """Return what the server holds: of two kernels a gauge, a capacity and two counters, sampled for 30,000 s."""
+    lines = ["# TYPE backendai_container_utilization unknown"]
+    for number, kernel in enumerate(KERNELS, start=1):
+        owners = f'kernel_id="{kernel}",user_id="{USER}",agent_id="i-{number}"'
+        for metric, value_type in (("mem", "current"), ("mem", "capacity"), ("cpu_util", "current"), ("net_rx", "current")):
+            labels = f'container_metric_name="{metric}",value_type="{value_type}",{owners}'
+            for second in range(0, SECONDS + 1, INTERVAL_S):
+                value = number * (4096 if value_type == "capacity" else SLOPES.get(metric, 1.0) * second)
+                lines.append(f"backendai_container_utilization{{{labels}}} {value} {START_S + second}")
+    lines += ["# TYPE other unknown", f'other{{job="x",container_metric_name="not_ours"}} 1 {START_S}', "# EOF", ""]
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server on the planted series, for all tests."""
+    try:
+        find_program("prometheus")
+        promtool = find_program("promtool")
+    except UnavailableError as error:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+    folder = tmp_path_factory.mktemp("prometheus")
+    text = folder / "planted.txt"
+    text.write_text(planted_text())
+    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    with running_prometheus(folder, targets={}) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[PrometheusClient]:
+    """Connect with the defaults."""
+    async with aclosing(PrometheusClient(server.url)) as connected:
+        yield connected
+
+
+async def test_a_gauge_is_the_value_as_it_is(client: PrometheusClient) -> None:
+    """Summed by what the querier filters."""
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="current", user_id=USER)
+    result = await client.query_utilization(querier, HOUR)
+    (series,) = result.series
+    assert {"user_id": USER, "value_type": "current"} == series.labels
+    assert array("d", [START_S + second for second in range(1800, 5401, 60)]) == series.timestamps
+    assert array("d", [3.0 * second for second in range(1800, 5401, 60)]) == series.values
+    capacity = ContainerMetricQuerier(metric_name="mem", value_type="capacity", kernel_id=KERNELS[1])
+    assert {8192.0} == set((await client.query_utilization(capacity, HOUR)).series[0].values)
+
+
+async def test_a_rate_is_per_second(client: PrometheusClient) -> None:
+    """Of a counter that grows evenly it is the slope, in any window."""
+    querier = ContainerMetricQuerier(metric_name="cpu_util", value_type="current", kernel_id=KERNELS[0])
+    for rate_interval in ("5m", timedelta(minutes=2)):
+        (series,) = (await client.query_utilization(querier, HOUR, rate_interval=rate_interval)).series
+        assert [pytest.approx(500.0)] * 61 == list(series.values)
+
+
+@pytest.mark.parametrize(("interval_s", "expected"), [(5.0, 200.0), (10.0, 100.0)])
+async def test_a_normalized_rate_is_divided_by_the_setting(server: Server, interval_s: float, expected: float) -> None:
+    """The collection interval, 5 s by default."""
+    querier = ContainerMetricQuerier(metric_name="net_rx", value_type="current", kernel_id=KERNELS[0])
+    options = PrometheusOptions(normalization_interval_s=interval_s)
+    async with aclosing(PrometheusClient(server.url, options=options)) as client:
+        (series,) = (await client.query_utilization(querier, HOUR)).series
+        now = await client.query_utilization_now(querier, time=START + timedelta(hours=1))
+    assert [pytest.approx(expected)] * 61 == list(series.values)
+    assert [pytest.approx(expected)] == [sample.value for sample in now.samples]
+
+
+async def test_utilization_at_an_instant(client: PrometheusClient) -> None:
+    """Has the time asked for, or the server's own."""
+    at = START + timedelta(seconds=100)
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="current", kernel_id=KERNELS[1])
+    (sample,) = (await client.query_utilization_now(querier, time=at)).samples
+    assert (at.timestamp(), 180.0) == (sample.timestamp, sample.value)
+    assert {"kernel_id": KERNELS[1], "value_type": "current"} == sample.labels
+    (now,) = (await client.query("time()")).samples
+    assert ({}, now.timestamp) == (now.labels, pytest.approx(now.value, abs=1e-3))
+
+
+async def test_the_answer_has_the_shape_of_a_response(client: PrometheusClient) -> None:
+    """As callers of earlier clients read it."""
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="capacity", kernel_id=KERNELS[0])
+    result = await client.query_utilization(querier, QueryTimeRange(start=START, end=START, step="1s"))
+    assert ("success", "matrix") == (result.status, result.data.result_type)
+    (response,) = result.data.result
+    assert {"kernel_id": KERNELS[0], "value_type": "capacity"} == response.metric
+    assert [(float(START_S), "4096")] == response.values
+
+
+async def test_a_long_range_is_what_its_parts_are(client: PrometheusClient, server: Server) -> None:
+    """30,001 points: each once, in order, equal to what smaller questions give, however it is split."""
+    whole = QueryTimeRange(start=START, end=START + timedelta(seconds=SECONDS), step="1s")
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="current", user_id=USER)
+    (series,) = (await client.query_utilization(querier, whole)).series
+    assert array("d", range(START_S, START_S + SECONDS + 1)) == series.timestamps
+    smaller = array("d")
+    for first in range(0, SECONDS + 1, 5_000):
+        last = min(first + 4_999, SECONDS)
+        part = QueryTimeRange(start=START + timedelta(seconds=first), end=START + timedelta(seconds=last), step="1s")
+        smaller += (await client.query_utilization(querier, part)).series[0].values
+    assert smaller == series.values
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_points=997))) as other:
+        assert (series,) == (await other.query_utilization(querier, whole)).series
+
+
+async def test_a_range_that_is_not_split_enough_says_what_to_change(server: Server) -> None:
+    """The server refuses it, which also shows that splitting is what the test above tests."""
+    whole = QueryTimeRange(start=START, end=START + timedelta(seconds=SECONDS), step="1s")
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_points=50_000))) as client:
+        with pytest.raises(QueryRejectedError, match=r"exceeded maximum resolution.*lower max_points") as caught:
+            await client.query_range("up", whole)
+    assert 400 == caught.value.status
+
+
+async def test_compressed_answers_are_the_same(client: PrometheusClient, server: Server) -> None:
+    """And the server does compress them."""
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(gzip=True))) as zipped:
+        query = "backendai_container_utilization"
+        assert await client.query_range(query, HOUR) == await zipped.query_range(query, HOUR)
+        assert 8 == len((await zipped.query_range(query, HOUR)).series)
+
+
+async def test_label_values_are_filtered(client: PrometheusClient) -> None:
+    """By the selector, and by time."""
+    everything = ["cpu_util", "mem", "net_rx", "not_ours"]
+    assert everything == list(await client.label_values("container_metric_name"))
+    assert everything[:3] == await client.query_available_container_metrics()
+    selector = Selector("other", {"job": LabelMatcher.equal("x")})
+    assert ["not_ours"] == list(await client.label_values("container_metric_name", match=selector))
+    assert [] == list(await client.label_values("agent_id", match=selector))
+    day_before = (START - timedelta(days=1), START - timedelta(hours=23))
+    assert [] == list(await client.label_values("container_metric_name", time_range=day_before))
+    around = (START, START + timedelta(hours=1))
+    assert ["i-1", "i-2"] == list(await client.label_values("agent_id", time_range=around))
+
+
+async def test_series_are_label_sets(client: PrometheusClient) -> None:
+    """With their names, of the series selected alone."""
+    expected = [{"__name__": "other", "job": "x", "container_metric_name": "not_ours"}]
+    assert expected == list(await client.series(Selector("other")))
+    kernel = Selector("backendai_container_utilization", {"kernel_id": LabelMatcher.equal(KERNELS[0])})
+    assert 4 == len(await client.series(kernel))
+    assert [] == list(await client.series(Selector("absent")))
+
+
+async def test_names_that_the_server_does_not_know_are_refused_by_it(client: PrometheusClient) -> None:
+    """UTF-8 names are valid here, and refused by this version of the server, in its own words."""
+
+    class Utf8Querier(UtilizationMetricQuerier):
+        """Asks for a metric with a dot in its name."""
+
+        def name(self) -> str:
+            return "my.metric"
+
+        def labels(self) -> dict[str, str]:
+            return {"service.name": "x"}
+
+        def group_by_labels(self) -> list[str]:
+            return []
+
+        def query_strategy(self) -> QueryStrategy:
+            return QueryStrategy.GAUGE
+
+    with pytest.raises(QueryRejectedError, match="parse error") as caught:
+        await client.query_utilization(Utf8Querier(), HOUR)
+    assert '"my.metric"' in caught.value.query
+    assert [] == list(await client.label_values("service.name"))
+
+
+@pytest.mark.parametrize("query", ["up[5m]", '"text"'])
+async def test_what_is_no_number_is_refused(client: PrometheusClient, query: str) -> None:
+    """Ranges of samples, and text."""
+    with pytest.raises(UnsupportedError, match="the query"):
+        await client.query(query)
+    assert 1 == len((await client.query("vector(1)")).samples)
+
+
+async def test_a_hung_server_costs_no_more_than_the_deadline(start_prometheus: Callable[..., Server]) -> None:
+    """And it is usable again, through the same client, as soon as it goes on."""
+    server = start_prometheus()
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(timeout_s=3))) as client:
+        await client.ping()
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(30):
+                with pytest.raises(TimedOutError, match=f"{server.url} within 3 s") as caught:
+                    await client.query("up")
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert [1.0] == [sample.value for sample in (await client.query("vector(1)")).samples]
+    assert 3 == caught.value.timeout_s
+
+
+async def test_the_other_of_a_pair_answers_when_one_dies(
+    start_prometheus: Callable[..., Server], server: Server, tmp_path: Path
+) -> None:
+    """Within the same call; and when both are down, one error names both."""
+    first = start_prometheus(tmp_path)
+    query = "count(backendai_container_utilization)"
+    both = PrometheusOptions(fallback_urls=(server.url,))
+    async with aclosing(PrometheusClient(first.url, options=both)) as client:
+        assert () == (await client.query(query, time=START)).samples
+        first.process.kill()
+        first.process.wait()
+        assert [8.0] == [sample.value for sample in (await client.query(query, time=START)).samples]
+    dead = f"http://127.0.0.1:{free_port()}"
+    async with aclosing(PrometheusClient(first.url, options=PrometheusOptions(fallback_urls=(dead,)))) as client:
+        with pytest.raises(UnavailableError, match=f"{first.url}.*{dead}"):
+            await client.ping()

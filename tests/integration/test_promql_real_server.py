@@ -1,0 +1,227 @@
+"""A real Prometheus reads what the builders write, over plain HTTP.
+
+The oracle is the server: `/api/v1/query` must answer, and `/api/v1/format_query` (the server's own reading, written out
+again) must be the same query. The two texts are compared through promql-parser, which reads both; matchers are sorted for
+it, since the server sorts them when it writes (test_promql_tree.py tests their order). The server here is older than
+UTF-8 names, so only classic names are used; for the others promql-parser alone must do.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import promql_parser
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from statcore.model import QueryTimeRange, format_duration
+from statcore.promql import (
+    MAX_POINTS,
+    Aggregation,
+    BinaryOperation,
+    Call,
+    Expression,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+    live_stat_queries,
+    render,
+    split_range,
+    utilization_query,
+)
+from statcore.promql.syntax import AggregationOperator, BinaryOperator, Function
+from statcore.queriers import LabelMatcher, UtilizationMetricQuerier
+from statcore.testing.metrics.dataset import HOSTILE_VALUES, PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
+from statcore.testing.servers import Server, find_program
+from statcore.testing.strategies import durations, label_matchers, label_names, label_values, metric_names, queriers
+
+WORDS: Final = (
+    *("and", "or", "unless", "atan2"),
+    *("sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk", "count_values", "quantile"),
+    *("limitk", "limit_ratio", "offset", "smoothed", "anchored", "by", "on", "ignoring", "group_left"),
+    *("group_right", "fill", "fill_left", "fill_right", "bool", "start", "end", "step", "range"),
+    *("rate", "vector", "time", "infinity", "nan_", "x", "e", "_", "__", "a1"),
+)
+NEVER_GROUPED: Final = ("inf", "nan", "without")  # no text makes this server group by these labels
+
+selectors: Final = st.builds(
+    Selector,
+    metric_names(),
+    st.dictionaries(label_names(), label_values() | label_matchers(), max_size=4),
+    offset=st.none() | durations(),
+)
+
+
+def larger(expressions: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
+    """Return expressions that are made of others."""
+    ranges, subqueries = st.builds(RangeSelector, selectors, durations()), st.builds(Subquery, expressions, durations())
+    finite = st.floats(allow_nan=False, allow_infinity=False)
+    return st.one_of(
+        st.builds(Aggregation, st.sampled_from(get_args(AggregationOperator)), expressions, by=st.lists(label_names())),
+        st.builds(Call, st.sampled_from(get_args(Function)), ranges | subqueries),
+        st.builds(BinaryOperation, st.sampled_from(get_args(BinaryOperator)), expressions, st.builds(Number, finite)),
+    )
+
+
+expressions: Final[st.SearchStrategy[Expression]] = st.recursive(selectors, larger, max_leaves=5)
+
+
+@contextmanager
+def asking(server: Server) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Yield a function that posts a form to the API, over one connection, and returns the server's answer."""
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+
+        def ask(path: str, **form: str) -> dict[str, Any]:
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            connection.request("POST", f"/api/v1/{path}", urllib.parse.urlencode(form), headers)
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+            return answer
+
+        yield ask
+
+
+def assert_same_query(ask: Callable[..., dict[str, Any]], text: str) -> None:
+    """Fail unless the server reads in the text what promql-parser does."""
+    answer = ask("format_query", query=text)
+    assert "success" == answer["status"], (text, answer)
+    assert promql_parser.parse(text).prettify() == promql_parser.parse(answer["data"]).prettify()
+
+
+def test_every_querier_is_answered(start_prometheus: Callable[..., Server]) -> None:
+    """With any window; the server reads the query as promql-parser does."""
+    with asking(start_prometheus()) as ask:
+
+        @settings(max_examples=300)
+        @given(queriers(), durations())
+        def check(querier: UtilizationMetricQuerier, window: timedelta | str) -> None:
+            text = render(utilization_query(querier, rate_interval=window))
+            answer = ask("query", query=text)
+            assert ("success", []) == (answer["status"], answer.get("data", {}).get("result")), (text, answer)
+            assert_same_query(ask, text)
+
+        check()
+
+
+def test_every_expression_is_read(start_prometheus: Callable[..., Server]) -> None:
+    """Offsets, subqueries and arithmetic, too; they are only read, since a subquery of years takes long to evaluate."""
+    with asking(start_prometheus()) as ask:
+
+        @settings(max_examples=300)
+        @given(expressions)
+        def check(expression: Expression) -> None:
+            assert_same_query(ask, render(expression))
+
+        check()
+
+
+def test_words_of_the_language_are_names(start_prometheus: Callable[..., Server]) -> None:
+    """As a metric, as a label, and as a label to group by, in any case; only three labels cannot be grouped by."""
+    with asking(start_prometheus()) as ask:
+        for word in WORDS + NEVER_GROUPED:
+            for name in (word, word.upper(), word.title()):
+                by = [] if word in NEVER_GROUPED else [name]
+                text = render(Aggregation("sum", Selector(name, {name: "x"}), by=by))
+                assert "success" == ask("query", query=text)["status"], text
+                if word not in {"anchored", "smoothed"}:  # which promql-parser does not group by
+                    assert_same_query(ask, text)
+        for word in NEVER_GROUPED:
+            assert "bad_data" == ask("query", query=f"sum by ({word})(up)")["errorType"]
+
+
+def test_the_six_expressions_of_live_statistics_are_answered(start_prometheus: Callable[..., Server]) -> None:
+    """For as many kernels as one expression may name."""
+    ids = [f"0f0c5a0e-6f5b-4f43-9f0e-{number:012x}" for number in range(256)]
+    queries = live_stat_queries(ids)
+    with asking(start_prometheus()) as ask:
+        for query in (queries.now, queries.rate_now, queries.max, queries.avg, queries.rate_max, queries.rate_avg):
+            assert "success" == ask("query", query=render(query))["status"]
+
+
+def test_where_the_parser_is_laxer_than_the_server(start_prometheus: Callable[..., Server]) -> None:
+    """What promql-parser alone would have let pass."""
+    with asking(start_prometheus()) as ask:
+        for text in ('up{a="\ufffd"}', "up @ 1e+20"):
+            assert promql_parser.parse(text)
+            assert "bad_data" == ask("query", query=text)["errorType"]
+        assert "bad_data" == ask("query", query=r'up{a="\ud83e\udd80"}')["errorType"]
+        assert_same_query(ask, render(Selector("up", {"a": "\ufffd"})))
+
+
+def test_the_parts_of_a_range_are_answered_and_the_whole_is_not(start_prometheus: Callable[..., Server]) -> None:
+    """So it is at the server's own limit that ranges are cut."""
+    whole = QueryTimeRange(start=1_795_000_000, end=1_795_000_000 + 3 * MAX_POINTS, step=1)
+    parts = split_range(whole)
+    assert [MAX_POINTS, MAX_POINTS, MAX_POINTS, 1] == [part.points for part in parts]
+    with asking(start_prometheus()) as ask:
+        answers = [ask("query_range", query="up", **form(part)) for part in (*parts, whole)]
+    assert ["success"] * len(parts) == [answer["status"] for answer in answers[:-1]]
+    assert "exceeded maximum resolution" in answers[-1]["error"]
+
+
+def form(time_range: QueryTimeRange) -> Mapping[str, str]:
+    """Return the parameters of a range query."""
+    start, end = time_range.start.isoformat(), time_range.end.isoformat()
+    return {"start": start, "end": end, "step": format_duration(time_range.step)}
+
+
+TIME: Final = 1_795_000_000
+
+
+def planted_values() -> list[str]:
+    """Return label values: every ASCII character, the hostile ones, and random Unicode of all planes."""
+    chance = random.Random(4)  # noqa: S311 - the same in every run
+    planes = [(0x20, 0x7F), (0x80, 0x2FFF), (0x3000, 0xD7FF), (0xE000, 0xFFFF), (0x10000, 0x10FFFF)]
+    anything = [
+        "".join(chr(chance.randint(*chance.choice(planes))) for _ in range(chance.randint(1, 5))) for _ in range(200)
+    ]
+    return sorted({*map(chr, range(128)), *HOSTILE_VALUES, *anything, "a", "A", "a\\", 'a"', "a.", "a|b", "a\n", "ab"})
+
+
+@pytest.fixture
+def planted(tmp_path: Path, start_prometheus: Callable[..., Server]) -> tuple[Server, list[str]]:
+    """A server with one series for each value, whose sample is the value's position."""
+    values = planted_values()
+    series = [PlantedSeries("planted", {"text": text}, [(TIME, float(number))]) for number, text in enumerate(values)]
+    samples = tmp_path / "planted.txt"
+    samples.write_text(openmetrics_text(series), encoding="utf-8", newline="\n")
+    command = [find_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(samples), str(tmp_path / "data")]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return start_prometheus(tmp_path), values
+
+
+def test_any_label_value_selects_exactly_its_series(planted: tuple[Server, list[str]]) -> None:
+    """By an exact match, by `one_of` (which asks RE2 what the escaped alternatives mean), and by everything but."""
+    server, values = planted
+    with asking(server) as ask:
+
+        def found(matcher: str | LabelMatcher) -> list[str]:
+            answer = ask("query", query=render(Selector("planted", {"text": matcher})), time=str(TIME))
+            assert "success" == answer["status"], (matcher, answer)
+            numbers = {series["metric"]["text"]: int(series["value"][1]) for series in answer["data"]["result"]}
+            assert [values[number] for number in numbers.values()] == list(numbers)
+            return sorted(numbers)
+
+        for value in values:
+            assert [value] == found(value)
+            assert [value] == found(LabelMatcher.one_of([value]))
+            assert sorted({value, "a"}) == found(LabelMatcher.one_of([value, "a", "nobody has it"]))
+        assert values[1:] == found(LabelMatcher.not_equal(values[0]))
+
+        @settings(max_examples=200)
+        @given(st.sets(st.sampled_from(values), min_size=1))
+        def check(chosen: set[str]) -> None:
+            assert sorted(chosen) == found(LabelMatcher.one_of(chosen))
+
+        check()

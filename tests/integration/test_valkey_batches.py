@@ -1,0 +1,255 @@
+"""Batches from a real server: what is wrong with one entry is told at its position, and the others are unharmed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+from uuid import uuid4
+
+import msgpack
+import pytest
+from redis import Redis
+
+from statcore.errors import InputError, MalformedEntryError
+from statcore.model import MetricValue, ProblemKind, StatisticsBatch
+from statcore.statistics import StatisticsStatefulSource
+from statcore.testing.servers import Server
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, statistics
+from statcore_valkey import sink as sink_module
+from statcore_valkey.codec import encode_map
+from statcore_valkey.entry import read_metrics
+
+
+@pytest.fixture
+def redis(valkey: Server) -> Iterator[Redis]:
+    """A plain client of the statistics."""
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        yield client
+
+
+def new_ids(count: int) -> list[str]:
+    """Return ids of kernels."""
+    return [str(uuid4()) for _ in range(count)]
+
+
+def metrics(number: int) -> dict[str, dict[str, str]]:
+    """Return metrics told apart by a number."""
+    return {"mem": {"current": str(number), "unit_hint": "bytes"}}
+
+
+def plant(redis: Redis, ids: list[str]) -> None:
+    """Store numbered metrics under the ids."""
+    redis.mset({id_: msgpack.packb(metrics(number)) for number, id_ in enumerate(ids)})
+
+
+def kinds(batch: StatisticsBatch) -> dict[int, ProblemKind]:
+    """Return what is wrong where."""
+    return {position: problem.kind for position, problem in batch.problems.items()}
+
+
+async def test_one_malformed_payload_harms_no_other(
+    valkey: Server, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a hundred, each kind of malformed one in turn is None with a problem; the rest are right and in order."""
+    ids = new_ids(100)
+    plant(redis, ids)
+    good = msgpack.packb(metrics(0))
+    for payload in (good[:-1], b"", good + b"\x00", b"some text", b"\xff\xfe\xff", b"\x91\x01", b"\x81\xa1a\xd4\x06\x00"):
+        redis.set(ids[42], payload)
+        caplog.clear()
+        async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
+            batch = await store.fetch_kernel_statistics(ids)
+        assert [metrics(number) if number != 42 else None for number in range(100)] == list(batch)
+        assert {42: ProblemKind.MALFORMED} == kinds(batch)
+        assert ids[42] == batch.problems[42].key
+        (record,) = caplog.records
+        assert logging.WARNING == record.levelno
+        assert ids[42] in record.getMessage()
+        assert f"{len(payload)} bytes, SHA-256 " in record.getMessage()
+
+
+async def test_a_malformed_metric_is_found_when_it_is_read(valkey: Server, redis: Redis) -> None:
+    """The batch has no problem; reading the metric raises, naming key and metric; the others can be read."""
+    (id_,) = new_ids(1)
+    redis.set(id_, msgpack.packb({**metrics(1), "io_read": 5}))
+    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
+        batch = await store.fetch_kernel_statistics([id_])
+    assert {} == batch.problems
+    assert batch[0] is not None
+    assert metrics(1)["mem"] == batch[0]["mem"]
+    with pytest.raises(MalformedEntryError, match=f"'io_read' of key '{id_}'"):
+        batch[0]["io_read"]
+
+
+async def test_a_key_of_the_wrong_type_is_unavailable(valkey: Server, redis: Redis) -> None:
+    """A list and a hash under ids of kernels, which MGET takes for missing; the missing one is no problem."""
+    ids = new_ids(5)
+    plant(redis, ids)
+    redis.delete(ids[1], ids[2], ids[4])
+    redis.lpush(ids[1], "x")
+    redis.hset(ids[4], "x", "y")
+    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
+        batch = await store.fetch_kernel_statistics(ids)
+    assert [metrics(0), None, None, metrics(3), None] == list(batch)
+    assert {1: ProblemKind.UNAVAILABLE, 4: ProblemKind.UNAVAILABLE} == kinds(batch)
+    assert "list" in batch.problems[1].message
+    assert ids[4] == batch.problems[4].key
+
+
+async def test_an_oversized_entry_is_not_read(valkey: Server, redis: Redis) -> None:
+    """The limit is the options'; an entry of exactly that size is read."""
+    ids = new_ids(2)
+    for id_, size in zip(ids, (1_000, 1_001), strict=True):
+        empty = msgpack.packb({"m": {"current": "x" * 300}})
+        redis.set(id_, msgpack.packb({"m": {"current": "x" * (300 + size - len(empty))}}))
+        assert size == redis.strlen(id_)
+    options = ValkeyOptions(max_entry_bytes=1_000)
+    async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
+        batch = await store.fetch_kernel_statistics(ids)
+    assert batch[0] is not None
+    assert batch[1] is None
+    assert {1: ProblemKind.OVERSIZED} == kinds(batch)
+    assert "1001 bytes, more than max_entry_bytes = 1000" in batch.problems[1].message
+
+
+async def test_stale_entries_are_given_and_marked(valkey: Server, redis: Redis) -> None:
+    """Their time to live tells: just written, older than the bound, without any expiry; missing ones are no problem."""
+    ids = new_ids(5)
+    plant(redis, ids)
+    redis.expire(ids[0], 86_400)
+    redis.expire(ids[1], 86_400 - 61)
+    redis.expire(ids[2], 86_400 - 30)
+    redis.delete(ids[4])
+    options = ValkeyOptions(freshness_s=60)
+    async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
+        batch = await store.fetch_kernel_statistics(ids)
+    assert [metrics(0), metrics(1), metrics(2), metrics(3), None] == list(batch)
+    assert {1: ProblemKind.STALE, 3: ProblemKind.STALE} == kinds(batch)
+    assert "61." in batch.problems[1].message
+    assert "never expires" in batch.problems[3].message
+
+
+async def test_the_age_is_told_from_each_kinds_own_time_to_live(valkey: Server, redis: Redis) -> None:
+    """Two minutes for endpoints and replicas, four of the configured intervals for agents."""
+    ids = new_ids(1)
+    agent = msgpack.packb({"node": {}, "devices": {}})
+    for left_s, expected in ((120, {}), (100, {0: ProblemKind.STALE})):
+        redis.set(f"inference.{ids[0]}.app", b"\x80", ex=left_s)
+        redis.set(f"inference.{ids[0]}.replica.{ids[0]}", b"\x80", ex=left_s)
+        redis.set("i-1", agent, ex=left_s - 80)
+        options = ValkeyOptions(freshness_s=15, agent_interval_s=10)
+        async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
+            assert expected == kinds(await store.fetch_endpoint_statistics(ids))
+            assert expected == kinds(await store.fetch_replica_statistics([(ids[0], ids[0])]))
+            assert expected == kinds(await store.fetch_agent_statistics(["i-1"]))
+
+
+async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server) -> None:
+    """Missing, unreadable, of the wrong type: both numbers are zero then, and the problem names the keys."""
+    whole, no_requests, no_time, unreadable, wrong_type, nothing = ids = new_ids(6)
+    with Redis(host="127.0.0.1", port=valkey.port, db=2) as live:
+        for id_ in ids[:-1]:
+            live.mset({f"session.{id_}.requests": 7, f"session.{id_}.last_response_time": 9})
+        live.delete(f"session.{no_requests}.requests")
+        live.delete(f"session.{no_time}.last_response_time")
+        live.set(f"session.{unreadable}.requests", "many")
+        live.delete(f"session.{wrong_type}.requests")
+        live.lpush(f"session.{wrong_type}.requests", "7")
+    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
+        batch = await store.fetch_inference_metrics(ids)
+    assert [{"requests": 7, "last_response_ms": 9}, *[{"requests": 0, "last_response_ms": 0}] * 5] == list(batch)
+    assert dict.fromkeys(range(1, 6), ProblemKind.INCOMPLETE) == kinds(batch)
+    assert f"session.{no_time}.last_response_time" == batch.problems[2].key
+    assert f"session.{nothing}.requests and session.{nothing}.last_response_time" in batch.problems[5].message
+    assert whole not in str(batch.problems)
+
+
+async def test_many_ids_are_answered_in_order(valkey: Server, redis: Redis) -> None:
+    """Several commands' worth, every third missing, some twice, with and without the look at their age."""
+    ids = new_ids(2_500)
+    plant(redis, ids)
+    for id_ in ids:
+        redis.expire(id_, 86_400)
+    redis.delete(*ids[::3])
+    expected = [metrics(number) if number % 3 else None for number in range(2_500)]
+    for options in (ValkeyOptions(), ValkeyOptions(freshness_s=600)):
+        async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
+            assert StatisticsBatch([*expected, *expected[:10]]) == await store.fetch_kernel_statistics([*ids, *ids[:10]])
+            source = StatisticsStatefulSource(store, chunk_size=700)
+            assert StatisticsBatch(expected[::-1]) == await source.read_kernel_statistics_batch(ids[::-1])
+
+
+async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
+    valkey: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than a small slice of the entries is worked on between two turns of the event loop."""
+    turn = 0
+    read_in, packed_in = Counter[int](), Counter[int]()
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def read(payload: bytes, *, key: str) -> Mapping[str, Any]:
+        read_in[turn] += 1
+        return read_metrics(payload, key=key)
+
+    def pack(entry: Mapping[str, Any], *, key: str) -> bytes:
+        packed_in[turn] += 1
+        return encode_map(entry, key=key)
+
+    monkeypatch.setattr(statistics, "read_metrics", read)
+    monkeypatch.setattr(sink_module, "encode_map", pack)
+    ids = new_ids(3_000)
+    async with (
+        aclosing(ValkeyStatistics.from_url(valkey.url)) as store,
+        aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink,
+    ):
+        counting = asyncio.create_task(count_turns())
+        await sink.store_kernel_statistics({id_: {"mem": MetricValue(current="1")} for id_ in ids})
+        await store.fetch_kernel_statistics(ids)
+        counting.cancel()
+        with suppress(asyncio.CancelledError):
+            await counting
+    assert (3_000, 3_000) == (read_in.total(), packed_in.total())
+    assert 128 >= max(read_in.values())
+    assert 64 >= max(packed_in.values())
+
+
+async def test_no_ids_need_no_server() -> None:
+    """An empty batch, and nothing is sent: nobody listens at this address."""
+    async with (
+        aclosing(ValkeyStatistics.from_url("valkey://127.0.0.1:1")) as store,
+        aclosing(ValkeyStatisticsSink.from_url("valkey://127.0.0.1:1")) as sink,
+    ):
+        assert StatisticsBatch() == await store.fetch_kernel_statistics([])
+        assert StatisticsBatch() == await store.fetch_inference_metrics([])
+        assert StatisticsBatch() == await store.fetch_endpoint_statistics([])
+        assert StatisticsBatch() == await store.fetch_replica_statistics([])
+        assert StatisticsBatch() == await store.fetch_agent_statistics([])
+        assert await sink.store_kernel_statistics({}) is None  # type: ignore[func-returns-value]
+        assert await sink.remove([]) is None  # type: ignore[func-returns-value]
+
+
+async def test_what_cannot_be_stored_is_an_input_error() -> None:
+    """Objects, numbers beyond 64 bits, lone surrogates and impossible intervals, before anything is sent."""
+    async with (
+        aclosing(ValkeyStatistics.from_url("valkey://127.0.0.1:1")) as store,
+        aclosing(ValkeyStatisticsSink.from_url("valkey://127.0.0.1:1")) as sink,
+    ):
+        for bad in (object(), 2**64, "\ud800"):
+            with pytest.raises(InputError, match=r"inference\.e\.app"):
+                await sink.store_endpoint_statistics({"e": {"running": {"current": bad}}})
+        for interval_s in (0, -1, float("nan"), float("inf")):
+            with pytest.raises(InputError, match="interval_s"):
+                await sink.store_agent_statistics("i-1", node={}, devices={}, interval_s=interval_s)
+        with pytest.raises(InputError, match="surrogate"):
+            await store.fetch_agent_statistics(["i-\ud800"])
+        with pytest.raises(InputError, match="surrogate"):
+            await sink.store_container_count("i-\ud800", 1)

@@ -1,0 +1,242 @@
+"""Ways to a server: TLS, sockets, ACL users, other databases, the host's own clients."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import attrs
+import msgpack
+import pytest
+from redis import Redis
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import Redis as AsyncRedis
+
+from statcore.errors import AccessDeniedError, UnavailableError
+from statcore.model import MetricValue
+from statcore.testing.servers import Server, free_port
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+
+KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+METRICS = {"mem": {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": ""}}
+
+
+async def round_trip(url: str, options: ValkeyOptions) -> object:
+    """Write statistics and activity through one connection to each database, and read them through another."""
+    async with (
+        aclosing(ValkeyStatistics.from_url(url, options=options)) as store,
+        aclosing(ValkeyStatisticsSink.from_url(url, options=options)) as sink,
+    ):
+        await sink.store_kernel_statistics({KERNEL: {"mem": MetricValue(current="1")}})
+        await sink.store_session_activity(KERNEL, requests=1, last_response_ms=2)
+        await store.ping()
+        return *await store.fetch_kernel_statistics([KERNEL]), *await store.fetch_inference_metrics([KERNEL])
+
+
+WRITTEN = (METRICS, {"requests": 1, "last_response_ms": 2})
+
+
+@pytest.mark.parametrize("scheme", ["valkey", "redis"])
+async def test_over_tcp(valkey: Server, scheme: str) -> None:
+    """Under both names."""
+    assert WRITTEN == await round_trip(f"{scheme}://127.0.0.1:{valkey.port}", ValkeyOptions())
+
+
+async def test_over_a_unix_socket(start_valkey: Callable[..., Server], tmp_path: Path) -> None:
+    """The URL's path is the socket's."""
+    socket = tmp_path / "v.sock"
+    start_valkey(arguments=["--unixsocket", str(socket)])
+    assert WRITTEN == await round_trip(f"unix://{socket}", ValkeyOptions())
+
+
+async def test_other_databases(valkey: Server) -> None:
+    """Both numbers are the options'."""
+    options = ValkeyOptions(statistics_db=5, live_db=7)
+    assert WRITTEN == await round_trip(f"{valkey.url}/5", options)
+    assert {5: 1, 7: 2} == {db: keys for db in range(16) if (keys := size(valkey, db))}
+
+
+def size(server: Server, db: int) -> int:
+    """Return how many keys a database has."""
+    with Redis(host="127.0.0.1", port=server.port, db=db) as client:
+        return client.dbsize()  # type: ignore[return-value]
+
+
+@attrs.frozen
+class Certificates:
+    """A certificate authority, a certificate by it for 127.0.0.1, and the key of that; and another authority."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+    stranger: Path
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Make them with openssl."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("not found on PATH: openssl")
+    folder = tmp_path_factory.mktemp("tls")
+
+    def run(*words: str) -> None:
+        subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    for name in ("authority", "stranger"):
+        run("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    run(
+        *("req", "-x509", *key, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=server"),
+        *("-CA", "authority.pem", "-CAkey", "authority.key", "-addext", "subjectAltName=IP:127.0.0.1"),
+        *("-addext", "basicConstraints=critical,CA:FALSE"),
+    )
+    return Certificates(*(folder / name for name in ("authority.pem", "server.pem", "server.key", "stranger.pem")))
+
+
+@pytest.fixture
+def tls_server(start_valkey: Callable[..., Server], certificates: Certificates) -> Server:
+    """A server that also speaks TLS, on the next port, and asks for a certificate."""
+    tls_port = str(free_port())
+    return start_valkey(
+        arguments=[
+            *("--tls-port", tls_port, "--tls-ca-cert-file", str(certificates.authority)),
+            *("--tls-cert-file", str(certificates.certificate), "--tls-key-file", str(certificates.key)),
+        ]
+    )
+
+
+@pytest.fixture
+def tls_url(tls_server: Server) -> str:
+    """Where it speaks TLS."""
+    with Redis(host="127.0.0.1", port=tls_server.port) as client:
+        return f"valkeys://127.0.0.1:{client.config_get('tls-port')['tls-port']}"  # type: ignore[index]
+
+
+async def test_over_tls_with_certificates(tls_url: str, certificates: Certificates) -> None:
+    """The server's is checked against the authority, and ours is shown."""
+    options = ValkeyOptions(
+        tls_ca_file=str(certificates.authority),
+        tls_cert_file=str(certificates.certificate),
+        tls_key_file=str(certificates.key),
+    )
+    assert WRITTEN == await round_trip(tls_url, options)
+
+
+async def test_a_server_that_is_not_trusted_is_refused_at_once(tls_url: str, certificates: Certificates) -> None:
+    """Long before the deadline, with what is wrong in the message; also when its name is another."""
+    for ca_file, url in (
+        (certificates.stranger, tls_url),
+        (certificates.authority, tls_url.replace("127.0.0.1", "localhost")),
+    ):
+        options = ValkeyOptions(timeout_s=600, tls_ca_file=str(ca_file))
+        async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store, asyncio.timeout(60):
+            with pytest.raises(UnavailableError, match="(?i)certificate verify failed|certificate_verify_failed"):
+                await store.ping()
+
+
+@pytest.fixture
+def guarded(start_valkey: Callable[..., Server]) -> Server:
+    """A server that lets in `reader`, who may read kernels but no other key, and nobody else."""
+    server = start_valkey()
+    with Redis(host="127.0.0.1", port=server.port) as client:
+        client.execute_command("ACL", "SETUSER", "reader", "on", ">hunter2", "~6f*", "+@read", "+select", "+ping")
+        client.set(KERNEL, msgpack.packb(METRICS))
+        client.execute_command("ACL", "SETUSER", "default", "off")
+    return server
+
+
+async def test_an_acl_user_reads_what_he_may(guarded: Server) -> None:
+    """`+@read` on the keys is enough, for missing ones and for their age, too."""
+    url = f"valkey://reader:hunter2@127.0.0.1:{guarded.port}"
+    for options in (ValkeyOptions(), ValkeyOptions(freshness_s=1)):
+        async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
+            assert [METRICS, None] == list(await store.fetch_kernel_statistics([KERNEL, KERNEL.replace("11", "12")]))
+            await store.ping()
+
+
+@pytest.mark.parametrize(
+    ("login", "user"),
+    [("reader:hunter3@", "reader"), ("nobody:hunter2@", "nobody"), (":hunter2@", "default"), ("", "default")],
+)
+async def test_a_refused_login_names_the_user_and_never_the_password(guarded: Server, login: str, user: str) -> None:
+    """At once, although the deadline is far."""
+    url = f"valkey://{login}127.0.0.1:{guarded.port}"
+    options = ValkeyOptions(timeout_s=600)
+    async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store, asyncio.timeout(60):
+        with pytest.raises(AccessDeniedError, match=f"the user '{user}'") as error:
+            await store.fetch_kernel_statistics([KERNEL])
+    assert not error.value.retryable
+    assert f"127.0.0.1:{guarded.port}" in error.value.service
+    assert "hunter" not in f"{error.value!r} {error.value.service} {error.value.__cause__!r} {error.value.__cause__}"
+
+
+async def test_a_missing_permission_names_the_user(guarded: Server) -> None:
+    """To a key, and to a command; the connection goes on working for what is permitted."""
+    url = f"valkey://reader:hunter2@127.0.0.1:{guarded.port}"
+    options = ValkeyOptions(timeout_s=600, pool_size=1)
+    async with (
+        aclosing(ValkeyStatistics.from_url(url, options=options)) as store,
+        aclosing(ValkeyStatisticsSink.from_url(url, options=options)) as sink,
+        asyncio.timeout(60),
+    ):
+        with pytest.raises(AccessDeniedError, match="'reader'"):
+            await store.fetch_agent_statistics(["i-1"])
+        with pytest.raises(AccessDeniedError, match="'reader'.*set"):
+            await sink.store_kernel_statistics({KERNEL: {}})
+        assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("decode_responses", [False, True])
+async def test_the_hosts_own_clients_are_used_and_not_closed(
+    valkey: Server, protocol: int, *, decode_responses: bool
+) -> None:
+    """Whatever they are set to; they go on working after the store was closed."""
+    clients = [
+        AsyncRedis(
+            connection_pool=BlockingConnectionPool(
+                host="127.0.0.1", port=valkey.port, db=db, protocol=protocol, decode_responses=decode_responses
+            )
+        )
+        for db in (0, 2)
+    ]
+    try:
+        store, sink = ValkeyStatistics.from_clients(*clients), ValkeyStatisticsSink.from_clients(*clients)
+        await sink.store_kernel_statistics({KERNEL: {"mem": MetricValue(current="1")}})
+        await sink.store_session_activity(KERNEL, requests=1, last_response_ms=2)
+        await store.ping()
+        assert [METRICS, None] == list(await store.fetch_kernel_statistics([KERNEL, "none"]))
+        assert [{"requests": 1, "last_response_ms": 2}] == list(await store.fetch_inference_metrics([KERNEL]))
+        await store.aclose()
+        await sink.aclose()
+        for client in clients:
+            assert client.connection_pool._available_connections
+            assert all(connection.is_connected for connection in client.connection_pool._available_connections)
+            assert await client.ping()
+    finally:
+        for client in clients:
+            await client.connection_pool.aclose()
+
+
+async def test_closing_closes_our_connections(valkey: Server) -> None:
+    """The server counts them."""
+
+    def connections() -> int:
+        with Redis(host="127.0.0.1", port=valkey.port) as client:
+            return len(client.client_list())  # type: ignore[arg-type]
+
+    before = connections()
+    store = ValkeyStatistics.from_url(valkey.url)
+    await store.ping()
+    assert before + 2 == connections()
+    await store.aclose()
+    await store.aclose()
+    async with asyncio.timeout(30):
+        while connections() != before:  # noqa: ASYNC110 - the server notices when it does
+            await asyncio.sleep(0.01)
+    assert before == connections()

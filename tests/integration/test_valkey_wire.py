@@ -1,0 +1,154 @@
+"""The wire format, both ways, against plain msgpack and redis-py on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from uuid import UUID, uuid4
+
+import msgpack
+import pytest
+from redis import Redis
+
+from statcore.model import MetricValue
+from statcore.testing.servers import Server
+from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
+
+DAY_S = 86_400
+ENDPOINT, REPLICA, KERNEL = str(uuid4()), str(uuid4()), str(uuid4())
+VALUE = MetricValue(
+    current="512.5",
+    capacity="1024",
+    pct="50.05",
+    unit_hint="bytes",
+    stats={"min": "-0", "max": "NaN", "sum": "1E+30", "avg": "Infinity", "diff": "-3", "rate": "0.001"},
+)
+MAP = {
+    "current": "512.5",
+    "capacity": "1024",
+    "pct": "50.05",
+    "unit_hint": "bytes",
+    "stats.min": "-0",
+    "stats.max": "NaN",
+    "stats.sum": "1E+30",
+    "stats.avg": "Infinity",
+    "stats.diff": "-3",
+    "stats.rate": "0.001",
+}
+HISTOGRAM = {"__type": "HISTOGRAM", "current": {"0.1": "3", "+Inf": "9"}, "threshold_unit": "le", "count": 9, "sum": None}
+
+
+@pytest.fixture
+async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
+    """A reader of the run's server, emptied."""
+    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
+    """A writer to the run's server, emptied."""
+    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as opened:
+        yield opened
+
+
+def stored(server: Server, key: str, *, db: int = 0) -> tuple[bytes, int]:
+    """Return what is under a key, and for how many seconds more, as redis-py reads it."""
+    with Redis(host="127.0.0.1", port=server.port, db=db) as client:
+        value = client.get(key)
+        assert isinstance(value, bytes)
+        return value, client.ttl(key)  # type: ignore[return-value]
+
+
+def plant(server: Server, values: dict[str, object], *, db: int = 0) -> None:
+    """Put values under keys as redis-py writes them."""
+    with Redis(host="127.0.0.1", port=server.port, db=db) as client:
+        client.mset(values)  # type: ignore[arg-type]
+
+
+def is_just_below(ttl_s: int, expected_s: int) -> bool:
+    """Return whether a time to live was set to what is expected not long ago."""
+    return expected_s - 60 < ttl_s <= expected_s
+
+
+async def test_written_kernels_are_plain_msgpack(valkey: Server, sink: ValkeyStatisticsSink) -> None:
+    """A bare key, flat `stats.` keys, numbers as text, nil for no capacity, kept for a day."""
+    await sink.store_kernel_statistics({KERNEL: {"mem": VALUE, "cpu_used": MetricValue(current="7")}})
+    payload, ttl_s = stored(valkey, KERNEL)
+    least = {"current": "7", "capacity": None, "pct": "0.00", "unit_hint": ""}
+    assert {"mem": MAP, "cpu_used": least} == msgpack.unpackb(payload)
+    assert msgpack.packb({"mem": MAP, "cpu_used": least}) == payload
+    assert is_just_below(ttl_s, DAY_S)
+
+
+@pytest.mark.parametrize(("interval_s", "ttl_s"), [(30, 120), (5, 20), (0.1, 1), (0.3, 2)])
+async def test_written_agents_expire_after_four_intervals(
+    valkey: Server, sink: ValkeyStatisticsSink, interval_s: float, ttl_s: int
+) -> None:
+    """Whole seconds, never below one."""
+    await sink.store_agent_statistics(
+        "i-1", node={"mem": VALUE}, devices={"cuda_mem": {"GPU-0": VALUE}}, interval_s=interval_s
+    )
+    payload, left_s = stored(valkey, "i-1")
+    assert {"node": {"mem": MAP}, "devices": {"cuda_mem": {"GPU-0": MAP}}} == msgpack.unpackb(payload)
+    assert is_just_below(left_s, ttl_s)
+
+
+async def test_written_inference_values_expire_after_two_minutes(valkey: Server, sink: ValkeyStatisticsSink) -> None:
+    """Of endpoints and of replicas, each under its own key."""
+    await sink.store_endpoint_statistics({ENDPOINT: {"latency": HISTOGRAM}})
+    await sink.store_replica_statistics({(ENDPOINT, REPLICA): {"running": {"__type": "GAUGE", **MAP}}})
+    payload, ttl_s = stored(valkey, f"inference.{ENDPOINT}.app")
+    assert {"latency": HISTOGRAM} == msgpack.unpackb(payload)
+    assert is_just_below(ttl_s, 120)
+    payload, ttl_s = stored(valkey, f"inference.{ENDPOINT}.replica.{REPLICA}")
+    assert {"running": {"__type": "GAUGE", **MAP}} == msgpack.unpackb(payload)
+    assert is_just_below(ttl_s, 120)
+
+
+async def test_written_counts_are_text(valkey: Server, sink: ValkeyStatisticsSink) -> None:
+    """Of containers for a day; of sessions in the live database, for as long as they are."""
+    await sink.store_container_count("i-1", 12)
+    count, ttl_s = stored(valkey, "container_count.i-1")
+    assert b"12" == count
+    assert is_just_below(ttl_s, DAY_S)
+    await sink.store_session_activity(KERNEL, requests=3, last_response_ms=40)
+    assert (b"3", -1) == stored(valkey, f"session.{KERNEL}.requests", db=2)
+    assert (b"40", -1) == stored(valkey, f"session.{KERNEL}.last_response_time", db=2)
+
+
+async def test_what_plain_msgpack_wrote_is_read(valkey: Server, store: ValkeyStatistics) -> None:
+    """Kernels, endpoints, replicas and agents, with extension types and keys that are no text."""
+    device = UUID("0d1f9a52-6f35-4d0e-9a44-0f6f7a1c2b3d")
+    ext = msgpack.ExtType(1, device.bytes)
+    plant(
+        valkey,
+        {
+            KERNEL: msgpack.packb({"mem": {**MAP, "stats.version": None}, "owner": {"id": ext}}),
+            f"inference.{ENDPOINT}.app": msgpack.packb({"latency": HISTOGRAM}),
+            f"inference.{ENDPOINT}.replica.{REPLICA}": msgpack.packb({"running": MAP}),
+            "i-1": msgpack.packb({"node": {"mem": MAP}, "devices": {"cuda_mem": {ext: MAP}}}),
+        },
+    )
+    kernel = {"mem": {**MAP, "stats.version": None}, "owner": {"id": str(device)}}
+    assert [kernel] == list(await store.fetch_kernel_statistics([KERNEL]))
+    assert [{"latency": HISTOGRAM}] == list(await store.fetch_endpoint_statistics([ENDPOINT]))
+    assert [{"running": MAP}] == list(await store.fetch_replica_statistics([(ENDPOINT, REPLICA)]))
+    agent = {"node": {"mem": MAP}, "devices": {"cuda_mem": {str(device): MAP}}}
+    assert [agent] == list(await store.fetch_agent_statistics(["i-1"]))
+
+
+async def test_activity_is_read_from_the_live_database(valkey: Server, store: ValkeyStatistics) -> None:
+    """Integers as text, in database 2 and nowhere else."""
+    keys = {f"session.{KERNEL}.requests": "5", f"session.{KERNEL}.last_response_time": "17"}
+    plant(valkey, dict.fromkeys(keys, "9"), db=0)
+    plant(valkey, dict(keys), db=2)
+    assert [{"requests": 5, "last_response_ms": 17}] == list(await store.fetch_inference_metrics([KERNEL]))
+
+
+async def test_removing_forgets_the_statistics_alone(valkey: Server, sink: ValkeyStatisticsSink) -> None:
+    """The key of the kernel goes; what belongs to others stays."""
+    plant(valkey, {KERNEL: b"\x80", REPLICA: b"\x80", "i-1": b"\x80"})
+    await sink.remove([KERNEL, str(uuid4())])
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        assert {REPLICA.encode(), b"i-1"} == set(client.keys())  # type: ignore[arg-type]

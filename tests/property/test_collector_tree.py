@@ -1,0 +1,164 @@
+"""The counter of a process tree against simulated processes: whatever they do, it neither falls nor invents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule
+
+from statcore import MetricValue
+from statcore_collector.metric import sum_kernels
+from statcore_collector.sock_diag import SocketTable, TcpSocket
+from statcore_collector.tree_counter import Tally, TreeCounter
+from statcore_collector.tree_traffic import TreeTraffic
+
+
+@attrs.define(eq=False)
+class Simulated:
+    """A process: what it used, what it absorbed from children that it waited for, and whether it waits at all."""
+
+    parent: Simulated | None
+    waits: bool = True
+    used: int = 0
+    absorbed: int = 0
+    exists: bool = True
+
+
+class Processes(RuleBasedStateMachine):
+    """Processes of one tree start, work and end, any number of them between two rounds that count them."""
+
+    processes = Bundle("processes")
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        super().__init__()
+        self.counter = TreeCounter[Simulated]()
+        self.used = 0
+        self.living: list[Simulated] = []
+        self.parents: dict[Simulated, Simulated | None] = {}
+        self.total = 0
+
+    @initialize(target=processes, waits=st.booleans())
+    def start_root(self, waits: bool) -> Simulated:  # noqa: FBT001 - drawn by name
+        """The root process starts."""
+        root = Simulated(None, waits=waits)
+        self.living.append(root)
+        return root
+
+    @rule(target=processes, parent=processes, waits=st.booleans())
+    def start(self, parent: Simulated, waits: bool) -> Any:  # noqa: FBT001 - drawn by name
+        """A process starts a child."""
+        if not parent.exists:
+            return multiple()
+        child = Simulated(parent, waits=waits)
+        self.living.append(child)
+        return child
+
+    @rule(process=processes, used=st.integers(1, 100))
+    def work(self, process: Simulated, used: int) -> None:
+        """A process uses some CPU time."""
+        if process.exists:
+            process.used += used
+            self.used += used
+
+    def may_end(self, process: Simulated) -> bool:
+        """Any process may, but for the last one."""
+        return process.exists and len(self.living) > 1
+
+    def is_waited_for(self, process: Simulated) -> bool:
+        """By its parent, if that exists still, and waits for children."""
+        return process.parent is not None and process.parent.waits
+
+    @rule(process=processes)
+    def end(self, process: Simulated) -> None:
+        """A process ends; its children are handed to a process outside of the tree."""
+        if not self.may_end(process):
+            return
+        process.exists = False
+        self.living.remove(process)
+        if process.parent is not None and self.is_waited_for(process):
+            process.parent.absorbed += process.used + process.absorbed
+        for child in self.living:
+            if child.parent is process:
+                child.parent = None
+
+    @rule()
+    def collect(self) -> None:
+        """A round counts at least what it did before and what is there to see, and never more than was used."""
+
+        def heir(process: Simulated) -> Simulated | None:
+            ancestor = self.parents[process]
+            while ancestor is not None and not ancestor.exists:
+                ancestor = self.parents[ancestor]
+            return ancestor
+
+        tallies = {one: Tally(one.used + one.absorbed, one.absorbed) for one in self.living}
+        before, self.total = self.total, self.counter.update(tallies, heir)
+        assert max(before, sum(tally.total for tally in tallies.values())) <= self.total <= self.used
+        self.parents = {one: one.parent for one in self.living}
+
+    def teardown(self) -> None:
+        """Count once more at the end."""
+        if self.living:
+            self.collect()
+
+
+class OrderlyProcesses(Processes):
+    """Every process waits for its children, and ends after them: then nothing is lost at all."""
+
+    def may_end(self, process: Simulated) -> bool:
+        """Once its children have."""
+        return super().may_end(process) and not any(child.parent is process for child in self.living)
+
+    def is_waited_for(self, process: Simulated) -> bool:
+        """Always."""
+        return process.parent is not None
+
+    @rule()
+    def collect(self) -> None:
+        """The total is exactly what was used."""
+        super().collect()
+        assert self.used == self.total
+
+
+TestProcesses = Processes.TestCase
+TestOrderlyProcesses = OrderlyProcesses.TestCase
+
+
+@given(
+    rounds=st.lists(st.dictionaries(st.integers(1, 6), st.integers(0, 50)), min_size=1),
+    data=st.data(),
+)
+def test_traffic_is_the_sum_over_all_sockets_ever_seen(rounds: list[dict[int, int]], data: st.DataObject) -> None:
+    """Sockets come, carry, are missed by a dump and go, and inodes are used again: each counts once."""
+    traffic = TreeTraffic()
+    carried: dict[int, int] = {}
+    seen: dict[int, int] = {}
+    for growth in rounds:
+        for cookie, received in growth.items():
+            carried[cookie] = carried.get(cookie, 0) + received
+        missed = data.draw(st.sets(st.sampled_from(sorted(growth)))) if growth else set()
+        sockets = [
+            TcpSocket(cookie=cookie, inode=cookie + 70, received=carried[cookie], sent=2 * carried[cookie])
+            for cookie in growth
+            if cookie not in missed
+        ]
+        table = SocketTable(namespace=1, by_inode={tcp.inode: tcp for tcp in sockets}, orphans={})
+        seen |= {tcp.cookie: tcp.received for tcp in sockets}
+        received, sent = traffic.update(table, {cookie + 70 for cookie in carried})
+        assert (sum(seen.values()), 2 * sum(seen.values())) == (received, sent)
+
+
+@given(
+    kernels=st.lists(
+        st.dictionaries(st.sampled_from(["mem", "io_read", "cpu_used"]), st.integers(0, 10**12)), min_size=1, max_size=5
+    )
+)
+def test_a_session_sums_what_all_its_kernels_have(kernels: list[dict[str, int]]) -> None:
+    """Current values add up exactly; a metric is there if and only if every kernel has it."""
+    values = [{metric: MetricValue(current=str(number)) for metric, number in kernel.items()} for kernel in kernels]
+    expected = {metric: sum(kernel[metric] for kernel in kernels) for metric in set.intersection(*map(set, kernels))}
+    assert expected == {metric: int(value.current) for metric, value in sum_kernels(values).items()}

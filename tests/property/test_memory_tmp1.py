@@ -1,0 +1,103 @@
+"""One series in memory sees what a plain walk over all of its samples sees, whatever has been forgotten."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from statcore_memory.series import LOOKBACK_MS, StoredSeries
+
+KEY = (("__name__", "up"),)
+GAPS = st.integers(1, 400_000) | st.sampled_from([1_000, 15_000, 300_000, 300_001])
+NUMBERS = st.floats() | st.integers(0, 5).map(float)
+# None is a staleness mark.
+EVENTS = st.lists(st.tuples(GAPS, st.none() | NUMBERS | NUMBERS), max_size=40)
+Event = tuple[int, float | None]
+
+
+def _history(events: list[Event]) -> list[Event]:
+    time, history = 0, list[Event]()
+    for gap, value in events:
+        time += gap
+        # A series that is gone already does not go again.
+        if value is not None or (history and history[-1][1] is not None):
+            history.append((time, value))
+    return history
+
+
+def _stored(history: list[Event]) -> StoredSeries:
+    series = StoredSeries(KEY)
+    for time, value in history:
+        if value is None:
+            series.mark_stale(time)
+        else:
+            series.append(time, value)
+    return series
+
+
+def _value_at(history: list[Event], time: int) -> float | None:
+    seen = [event for event in history if event[0] <= time]
+    return seen[-1][1] if seen and seen[-1][0] >= time - LOOKBACK_MS else None
+
+
+def _rate_at(history: list[Event], time: int, window: int) -> float | None:
+    samples = [(at, value) for at, value in history if value is not None and time - window <= at <= time]
+    if len(samples) < 2:
+        return None
+    (first_time, first), (last_time, last) = samples[0], samples[-1]
+    increase = last - first
+    for (_, before), (_, after) in pairwise(samples):
+        increase += before if after < before else 0.0
+    sampled_s = (last_time - first_time) / 1000
+    interval_s = sampled_s / (len(samples) - 1)
+    to_start_s = (first_time - (time - window)) / 1000
+    if increase > 0 and first >= 0 and sampled_s * (first / increase) < to_start_s:
+        to_start_s = sampled_s * (first / increase)
+    gaps_s = (to_start_s, (time - last_time) / 1000)
+    covered_s = sampled_s + sum(gap if gap < 1.1 * interval_s else interval_s / 2 for gap in gaps_s)
+    return increase * (covered_s / sampled_s / (window / 1000))
+
+
+def _same(expected: float | None, actual: float | None) -> bool:
+    if expected is None or actual is None:
+        return expected is actual
+    both_nan = math.isnan(expected) and math.isnan(actual)
+    return both_nan or math.isclose(expected, actual, rel_tol=1e-9)
+
+
+@settings(max_examples=20000)
+@given(EVENTS, st.data())
+def test_values_and_rates(events: list[Event], data: st.DataObject) -> None:
+    """Bisection, resets and marks kept apart give what a walk over the samples gives, at any time and for any window."""
+    history = _history(events)
+    series = _stored(history)
+    about = [0, *(time + delta for time, _ in history for delta in (-1, 0, 1, LOOKBACK_MS, LOOKBACK_MS + 1))]
+    time = data.draw(st.sampled_from(about) | st.integers(0, about[-1]))
+    window = data.draw(
+        st.sampled_from([*(time - at for at, _ in history if at < time), 300_000]) | st.integers(1, 1_000_000)
+    )
+    assert _same(_value_at(history, time), series.value_at(time))
+    assert _same(_rate_at(history, time, window), series.rate_at(time, window))
+
+
+@settings(max_examples=20000)
+@given(EVENTS, st.data())
+def test_trimming(events: list[Event], data: st.DataObject) -> None:
+    """A trimmed series is the series of what is left: nothing older, no more than so many, and no reset or mark beyond."""
+    history = _history(events)
+    series = _stored(history)
+    before = data.draw(st.sampled_from([0, *(time for time, _ in history)]) | st.integers(0, 10_000_000))
+    most = data.draw(st.integers(1, 50))
+    series.trim(before=before, most=most)
+    kept = [time for time, value in history if value is not None and time >= before][-most:]
+    assert kept == list(series.times)
+
+    left = [event for event in history if kept and event[0] >= kept[0]]
+    for time in {at + delta for at, _ in history for delta in (0, 1, LOOKBACK_MS)}:
+        assert _same(_value_at(left, time), series.value_at(time))
+        assert _same(_rate_at(left, time, 900_000), series.rate_at(time, 900_000))
+    for name in ("_values", "_marks", "_reset_times", "_reset_from"):
+        assert not kept or len(getattr(_stored(left), name)) == len(getattr(series, name))

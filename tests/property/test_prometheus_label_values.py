@@ -1,0 +1,91 @@
+"""Label values of arbitrary Unicode, on a real Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+
+from statcore.errors import UnavailableError
+from statcore.model import parse_time
+from statcore.promql import Selector, render
+from statcore.queriers import LabelMatcher
+from statcore.testing.servers import find_program, running_prometheus
+from statcore_prometheus import PrometheusClient
+
+TIME_S = 1_795_341_600
+HOSTILE = {
+    '"',
+    "\\",
+    "\n",
+    '\\"',
+    '"} or up{a="',
+    "'",
+    "`",
+    "\0",
+    "\r",
+    "\ufffd",
+    "\ufeff",
+    "😀",
+    "\U0010ffff",
+    "{{.}}",
+    "\\n",
+    "%41",
+}
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+
+
+def _missing() -> str | None:
+    try:
+        find_program("prometheus")
+        find_program("promtool")
+    except UnavailableError as error:
+        return str(error)
+    return None
+
+
+def _plant(folder: Path, values: list[str]) -> None:
+    """Put one series for each value where a server that is to start will find them."""
+    escaped = [value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") for value in values]
+    lines = [f'planted{{text="{text}"}} {number} {TIME_S}' for number, text in enumerate(escaped)]
+    text = folder / "planted.txt"
+    text.write_bytes("\n".join(["# TYPE planted unknown", *lines, "# EOF", ""]).encode())
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+# Without shrinking: each example is a server of its own, and the failing value is named anyway.
+@given(st.sets(TEXT, min_size=150, max_size=300))
+@example(HOSTILE)
+@settings(
+    max_examples=2,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+async def test_each_value_selects_its_own_series(tmp_path_factory: pytest.TempPathFactory, planted: set[str]) -> None:
+    """Planted in any text, one series each: an exact match finds that one, and its labels are the text again."""
+    if missing := _missing():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    values = sorted(planted)
+    folder = tmp_path_factory.mktemp("prometheus")
+    _plant(folder, values)
+    with running_prometheus(folder, targets={}) as server:
+        async with aclosing(PrometheusClient(server.url)) as client:
+
+            async def found(matcher: LabelMatcher) -> list[tuple[str, float]]:
+                query = render(Selector("planted", {"text": matcher}))
+                result = await client.query(query, time=parse_time(TIME_S))
+                return sorted((sample.labels["text"], sample.value) for sample in result.samples)
+
+            assert values == list(await client.label_values("text", match=Selector("planted")))
+            each = await asyncio.gather(*[found(LabelMatcher.equal(value)) for value in values])
+            assert [[(value, float(number))] for number, value in enumerate(values)] == each
+            half = values[::2]
+            expected = [(value, float(2 * number)) for number, value in enumerate(half)]
+            assert expected == await found(LabelMatcher.one_of(half))

@@ -1,0 +1,162 @@
+"""Answers read alike however they arrive, and to the very bit; what is broken is never read as if it were not."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statcore.errors import StatcoreError
+from statcore.model.response import format_sample_value
+from statcore_prometheus import cutting
+from statcore_prometheus.wire import MatrixReader, VectorReader
+
+MARKS = [
+    '{"metric":{',
+    '"result":[{"metric":{',
+    '},"values":[[',
+    '"],[',
+    '"]]',
+    ",",
+    "]",
+    "}",
+    '"',
+    "\\",
+    '\\"',
+    "[[1,",
+    "]}]}}",
+]
+TEXT = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.lists(st.sampled_from(MARKS)).map("".join)
+)
+LABELS = st.dictionaries(TEXT, TEXT, max_size=3)
+TIMES = st.integers(0, 2**41).map(lambda ms: ms / 1000)
+VALUES = st.floats(allow_nan=True).map(format_sample_value) | st.sampled_from(["-0", "1e+30", "+Inf", "-Inf", "NaN", "0"])
+SAMPLES = st.tuples(TIMES, VALUES)
+SPACING = st.sampled_from([(",", ":"), (", ", ":"), (",", ": "), (", ", ": ")])
+
+Read = tuple[list[tuple[dict[str, str], bytes, bytes]], tuple[str, ...], bool]
+
+
+def bits(numbers: Sequence[float]) -> bytes:
+    """Return numbers so that they compare to the bit; a NaN is like any other."""
+    return b"".join(struct.pack("d", float("nan") if number != number else number) for number in numbers)  # noqa: PLR0124
+
+
+def document(
+    kind: str, elements: list[dict[str, Any]], notes: dict[str, Any], spacing: tuple[str, str], *, ascii_: bool
+) -> bytes:
+    """Return an answer as bytes."""
+    answer = {"status": "success", "data": {"resultType": kind, "result": elements}, **notes}
+    return json.dumps(answer, separators=spacing, ensure_ascii=ascii_).encode()
+
+
+def read(body: bytes, *, kind: str, piece: int, chunk: int) -> Read:
+    """Read an answer that arrives in chunks, cut into pieces of about `piece` bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting, "PIECE_BYTES", piece)
+        reader: Any = MatrixReader() if kind == "matrix" else VectorReader()
+        for start in range(0, len(body), chunk):
+            reader.feed(body[start : start + chunk])
+        result = reader.finish()
+    if kind == "matrix":
+        found = [(dict(s.labels), bits(s.timestamps), bits(s.values)) for s in result.series]
+    else:
+        found = [(dict(s.labels), bits([s.timestamp]), bits([s.value])) for s in result.samples]
+    return found, result.warnings, result.partial
+
+
+notes = st.fixed_dictionaries({}, optional={"warnings": st.lists(TEXT, max_size=2), "isPartial": st.booleans()})
+pieces = st.integers(1, 400)
+chunks = st.integers(1, 200)
+
+
+@given(
+    st.lists(st.tuples(LABELS, st.lists(SAMPLES, max_size=12)), max_size=6), notes, SPACING, st.booleans(), pieces, chunks
+)
+def test_a_matrix_is_read_to_the_bit(
+    planted: list[tuple[dict[str, str], list[tuple[float, str]]]],
+    remarks: dict[str, Any],
+    spacing: tuple[str, str],
+    ascii_: bool,  # noqa: FBT001
+    piece: int,
+    chunk: int,
+) -> None:
+    """Any labels, any numbers, in any spacing, cut anywhere."""
+    elements = [{"metric": labels, "values": samples} for labels, samples in planted]
+    body = document("matrix", elements, remarks, spacing, ascii_=ascii_)
+    expected = [
+        (labels, bits([time for time, _ in samples]), bits([float(value) for _, value in samples]))
+        for labels, samples in planted
+    ]
+    found, warnings, partial = read(body, kind="matrix", piece=piece, chunk=chunk)
+    assert expected == found
+    assert tuple(remarks.get("warnings", ())) == warnings
+    assert partial or not remarks.get("isPartial", False)
+
+
+@given(st.lists(st.tuples(LABELS, SAMPLES), max_size=12), notes, SPACING, st.booleans(), pieces, chunks)
+def test_a_vector_is_read_to_the_bit(
+    planted: list[tuple[dict[str, str], tuple[float, str]]],
+    remarks: dict[str, Any],
+    spacing: tuple[str, str],
+    ascii_: bool,  # noqa: FBT001
+    piece: int,
+    chunk: int,
+) -> None:
+    """Likewise."""
+    elements = [{"metric": labels, "value": sample} for labels, sample in planted]
+    body = document("vector", elements, remarks, spacing, ascii_=ascii_)
+    expected = [(labels, bits([time]), bits([float(value)])) for labels, (time, value) in planted]
+    assert expected == read(body, kind="vector", piece=piece, chunk=chunk)[0]
+
+
+@given(
+    st.sampled_from(["matrix", "vector"]),
+    st.lists(st.tuples(LABELS, st.lists(SAMPLES, min_size=1, max_size=8)), min_size=1, max_size=5),
+    st.tuples(st.integers(0), st.integers(0, 12), st.binary(max_size=3) | st.sampled_from(MARKS).map(str.encode)),
+    pieces,
+    chunks,
+)
+def test_a_broken_answer_is_as_broken_in_pieces(
+    kind: str,
+    planted: list[tuple[dict[str, str], list[tuple[float, str]]]],
+    damage: tuple[int, int, bytes],
+    piece: int,
+    chunk: int,
+) -> None:
+    """Wherever bytes are lost, added or changed: what is refused whole is refused in pieces, and else both read alike."""
+    elements = [
+        {"metric": labels, "values": samples} if kind == "matrix" else {"metric": labels, "value": samples[0]}
+        for labels, samples in planted
+    ]
+    body = document(kind, elements, {}, (",", ":"), ascii_=False)
+    at = damage[0] % len(body)
+    body = body[:at] + damage[2] + body[at + damage[1] :]
+    try:
+        whole = read(body, kind=kind, piece=2**30, chunk=2**30)
+    except StatcoreError:
+        with pytest.raises(StatcoreError):
+            read(body, kind=kind, piece=piece, chunk=chunk)
+    else:
+        assert whole == read(body, kind=kind, piece=piece, chunk=chunk)
+
+
+def test_a_long_answer_is_cut() -> None:
+    """What is held back stays small, be the answer many series or one; else an answer would be held in whole."""
+    samples = [[1_795_341_600 + n, str(n / 8)] for n in range(20_000)]
+    many = [{"metric": {"n": str(n)}, "values": samples[:20]} for n in range(1_000)]
+    for elements in (many, [{"metric": {}, "values": samples}]):
+        body = document("matrix", elements, {}, (",", ":"), ascii_=True)
+        reader = MatrixReader()
+        held = 0
+        for start in range(0, len(body), 10_000):
+            reader.feed(body[start : start + 10_000])
+            held = max(held, len(reader._answer.document()))
+        assert held < 2 * cutting.PIECE_BYTES < len(body) / 2
+        assert len(elements) == len(reader.finish().series)

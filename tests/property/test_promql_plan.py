@@ -1,0 +1,38 @@
+"""A range that is cut has the points of the whole."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statcore.model import QueryTimeRange
+from statcore.promql import split_range
+from statcore.testing.strategies import time_ranges
+
+
+def grid(time_range: QueryTimeRange) -> list[datetime]:
+    """Return the points, counted up from the start as a server does."""
+    points, time = [time_range.start], time_range.start + time_range.step
+    while time <= time_range.end:
+        points.append(time)
+        time += time_range.step
+    return points
+
+
+@given(time_ranges(max_points=200), st.integers(1, 250))
+def test_the_parts_have_the_points_of_the_whole(time_range: QueryTimeRange, max_points: int) -> None:
+    """In order, none twice, none left out, and no part has more than allowed."""
+    parts = split_range(time_range, max_points=max_points)
+    assert grid(time_range) == [point for part in parts for point in grid(part)]
+    assert all(1 <= len(grid(part)) <= max_points for part in parts)
+    assert all(part.points == len(grid(part)) for part in parts)
+    assert {time_range.step} == {part.step for part in parts}
+
+
+@given(time_ranges(max_points=200), st.integers(1, 250))
+def test_there_are_no_more_parts_than_needed(time_range: QueryTimeRange, max_points: int) -> None:
+    """All but the last are full."""
+    parts = split_range(time_range, max_points=max_points)
+    assert all(part.points == max_points for part in parts[:-1])

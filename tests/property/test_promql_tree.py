@@ -1,0 +1,213 @@
+"""Every expression is read back as the same tree.
+
+The oracle is the promql-parser package, an independent reader of the grammar. It is laxer than a server in places (it
+takes U+FFFD raw, where a server wants it escaped) and stricter in one (it refuses to group by `anchored` or `smoothed`,
+which servers allow). It knows the quoted UTF-8 names of Prometheus 3, which the server that the integration tests run
+does not; so for those it is the only oracle. What a real server reads is tested in test_promql_real_server.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, TypeAlias, get_args
+from uuid import UUID
+
+import promql_parser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statcore.model import format_duration, parse_duration
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    Expression,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+    live_stat_queries,
+    render,
+    utilization_query,
+)
+from statcore.promql.syntax import AggregationOperator, BinaryOperator, Function
+from statcore.queriers import LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore.testing.strategies import durations, ids, label_matchers, label_names, label_values, metric_names, queriers
+
+Tree: TypeAlias = tuple[Any, ...]
+
+OPERATORS: Final = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
+
+
+def read(text: str) -> Tree:
+    """Return what the parser reads."""
+    return tree_of(promql_parser.parse(text))
+
+
+def tree_of(node: Any) -> Tree:  # noqa: PLR0911 - one for each kind of node
+    """Return a parsed node as nested tuples; parentheses leave no trace but in the order of operations."""
+    match type(node).__name__:
+        case "VectorSelector":
+            matchers = [(matcher.name, OPERATORS[str(matcher.op)], matcher.value) for matcher in node.matchers.matchers]
+            assert ([], None) == (node.matchers.or_matchers, node.at)
+            name = node.name or next(value for label, _, value in matchers if label == "__name__")
+            return ("selector", name, [matcher for matcher in matchers if matcher[0] != "__name__"], node.offset)
+        case "MatrixSelector":
+            return ("range", tree_of(node.vector_selector), node.range)
+        case "SubqueryExpr":
+            assert (None, None, None) == (node.step, node.offset, node.at)
+            return ("subquery", tree_of(node.expr), node.range)
+        case "ParenExpr":
+            return tree_of(node.expr)
+        case "Call":
+            return ("call", node.func.name, *map(tree_of, node.args))
+        case "AggregateExpr":
+            assert node.param is None
+            assert node.modifier is None or node.modifier.type == promql_parser.AggModifierType.By
+            return ("aggregation", str(node.op), tuple(node.modifier.labels if node.modifier else ()), tree_of(node.expr))
+        case "BinaryExpr":
+            return ("operation", str(node.op), tree_of(node.lhs), tree_of(node.rhs))
+        case "NumberLiteral":
+            return ("number", node.val)
+        case other:
+            raise AssertionError(f"nothing writes a {other}")
+
+
+def tree_of_value(value: Any) -> Tree:
+    """Return the tree that an expression should be read as."""
+    match value:
+        case Selector():
+            matchers = [(label, str(matcher.operator), matcher.value) for label, matcher in value.labels.items()]
+            return ("selector", value.name, matchers, span(value.offset) if value.offset else None)
+        case RangeSelector(selector, window):
+            return ("range", tree_of_value(selector), span(window))
+        case Subquery(expression, window):
+            return ("subquery", tree_of_value(expression), span(window))
+        case Call(function, argument):
+            return ("call", function, tree_of_value(argument))
+        case Aggregation(operator, expression, by):
+            return ("aggregation", operator, by, tree_of_value(expression))
+        case BinaryOperation(operator, left, right):
+            return ("operation", operator, tree_of_value(left), ("number", right.value))
+        case other:
+            raise AssertionError(f"not an expression: {other!r}")
+
+
+def tree_of_querier(querier: UtilizationMetricQuerier, window: timedelta | str, divisor: float) -> Tree:
+    """Return the tree that a querier should become, from its four answers alone."""
+    labels = querier.labels().items()
+    wanted = [(label, LabelMatcher.equal(value) if isinstance(value, str) else value) for label, value in labels]
+    selector: Tree = (
+        "selector",
+        querier.name(),
+        [(label, str(matcher.operator), matcher.value) for label, matcher in wanted],
+        None,
+    )
+    by = tuple(sorted(set(querier.group_by_labels())))
+    if querier.query_strategy() == "gauge":
+        return ("aggregation", "sum", by, selector)
+    rate = ("aggregation", "sum", by, ("call", "rate", ("range", selector, span(window))))
+    return rate if querier.query_strategy() == "rate" else ("operation", "/", rate, ("number", divisor))
+
+
+def span(duration: timedelta | str) -> timedelta:
+    """Return a duration in either form as a timedelta."""
+    return parse_duration(format_duration(duration))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RackQuerier(UtilizationMetricQuerier):
+    """A kind of querier that the core knows nothing of, as a plugin would bring it."""
+
+    metric: str
+    rack: str
+    rows: tuple[LabelMatcher, ...]
+    strategy: str
+    by: Sequence[str] = field(default=())
+
+    def name(self) -> str:
+        """Return the metric."""
+        return self.metric
+
+    def labels(self) -> dict[str, str | LabelMatcher]:
+        """Return the rack by text, the rows by matchers."""
+        return {"rack name": self.rack, **{f"row.{number}": row for number, row in enumerate(self.rows)}}
+
+    def group_by_labels(self) -> Sequence[str]:
+        """Return any labels."""
+        return self.by
+
+    def query_strategy(self) -> QueryStrategy:
+        """Return the strategy."""
+        return QueryStrategy(self.strategy)
+
+
+FORBIDDEN: Final = '"\\{}'
+utf8_names: Final = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters=FORBIDDEN).filter(str.isprintable), min_size=1, max_size=20
+)
+any_names: Final = metric_names() | utf8_names
+any_labels: Final = label_names() | utf8_names.filter(lambda name: name != "__name__")
+groupings: Final = st.lists(any_labels | st.sampled_from(["inf", "NaN", "without", "by", "on"]), max_size=3)
+divisors: Final = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+racks: Final = st.builds(
+    RackQuerier,
+    metric=any_names,
+    rack=label_values(),
+    rows=st.lists(label_matchers(), max_size=3).map(tuple),
+    strategy=st.sampled_from(QueryStrategy),
+    by=groupings,
+)
+selectors: Final = st.builds(
+    Selector,
+    any_names,
+    st.dictionaries(any_labels, label_values() | label_matchers(), max_size=4),
+    offset=st.none() | durations(),
+)
+ranges: Final = st.builds(RangeSelector, selectors, durations())
+
+
+def larger(expressions: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
+    """Return expressions that are made of others."""
+    subqueries = st.builds(Subquery, expressions, durations())
+    finite = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
+    return st.one_of(
+        st.builds(Aggregation, st.sampled_from(get_args(AggregationOperator)), expressions, by=groupings),
+        st.builds(Call, st.sampled_from(get_args(Function)), ranges | subqueries),
+        st.builds(BinaryOperation, st.sampled_from(get_args(BinaryOperator)), expressions, st.builds(Number, finite)),
+    )
+
+
+expressions: Final[st.SearchStrategy[Expression]] = st.recursive(selectors, larger, max_leaves=5)
+
+
+@given(queriers() | racks, durations(), divisors)
+def test_any_querier_is_read_back(querier: UtilizationMetricQuerier, window: timedelta | str, divisor: float) -> None:
+    """Metric, matchers in their order, range, grouping and divisor are those of the querier."""
+    query = utilization_query(querier, rate_interval=window, normalization_interval_s=divisor)
+    assert tree_of_querier(querier, window, divisor) == read(render(query))
+
+
+@given(expressions)
+def test_any_expression_is_read_back(expression: Expression) -> None:
+    """Offsets, subqueries and operations inside operations, too."""
+    assert tree_of_value(expression) == read(render(expression))
+
+
+@given(st.lists(ids(), min_size=1, max_size=20), durations())
+def test_live_statistics_name_the_kernels_asked_for(kernel_ids: list[UUID | str], window: timedelta | str) -> None:
+    """All six expressions select these kernels and no other."""
+    kernels = sorted({str(UUID(str(id_))) for id_ in kernel_ids})
+    queries = live_stat_queries(kernel_ids, window=window)
+    matcher = ("kernel_id", "=~" if len(kernels) > 1 else "=", "|".join(kernels))
+    for query in (queries.now, queries.rate_now, queries.max, queries.avg, queries.rate_max, queries.rate_avg):
+        tree = read(render(query))
+        assert tree == tree_of_value(query)
+        while tree[0] != "selector":
+            tree = next(part for part in tree[1:] if isinstance(part, tuple) and part and part[0] in NODES)
+        assert ("backendai_container_utilization", matcher) == (tree[1], tree[2][0])
+
+
+NODES: Final = frozenset(["selector", "range", "subquery", "call", "aggregation"])

@@ -1,0 +1,179 @@
+"""A plugin with a store, a backend and queriers that do what a test needs, installed as any plugin is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from statcore_cli.app import cli
+
+KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+PLUGIN = '''
+import datetime, decimal, enum, math
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Optional
+from uuid import UUID
+
+import attrs
+
+from statcore.errors import AccessDeniedError, MalformedEntryError, MissingExtraError, TimedOutError, UnavailableError
+from statcore.model import MatrixResult, Problem, ProblemKind, Series, StatisticsBatch
+from statcore.plugins import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec, hookimpl
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+CALLS = []
+ANSWER = {}
+
+class Lazy(Mapping):
+    """Decodes when it is read; `bad` metrics cannot be."""
+    def __init__(self, metrics): self.metrics = metrics
+    def __iter__(self):
+        if "all" in self.metrics:
+            raise MalformedEntryError("nothing can be read", key="k")
+        return iter(self.metrics)
+    def __len__(self): return len(self.metrics)
+    def __getitem__(self, name):
+        if name.startswith("bad"):
+            raise MalformedEntryError(f"{name} holds garbage", key="k", metric=name)
+        return self.metrics[name]
+
+class Store:
+    async def fetch_kernel_statistics(self, ids):
+        CALLS.append(ids)
+        entries, problems = ANSWER.get("entries", {}), ANSWER.get("problems", {})
+        return StatisticsBatch(
+            [Lazy(entries[id_]) if id_ in entries else None for id_ in ids],
+            problems={i: Problem(ProblemKind(problems[id_]), message="as it is", key=id_)
+                      for i, id_ in enumerate(ids) if id_ in problems},
+        )
+    fetch_inference_metrics = fetch_endpoint_statistics = fetch_kernel_statistics
+    fetch_replica_statistics = fetch_agent_statistics = fetch_kernel_statistics
+    async def ping(self): CALLS.append("ping")
+    async def aclose(self): CALLS.append("closed")
+
+class Backend:
+    async def query_utilization(self, querier, time_range, *, rate_interval="5m"):
+        CALLS.append((querier, time_range, rate_interval))
+        series = [Series(labels=labels, timestamps=array("d", times), values=array("d", values))
+                  for labels, times, values in ANSWER.get("series", [])]
+        return MatrixResult(series=tuple(series), **ANSWER.get("notes", {}))
+    async def query_utilization_now(self, querier, *, time=None, rate_interval="5m"): raise NotImplementedError
+    async def label_values(self, label, *, match=None, time_range=None): return [label, match.name]
+    async def series(self, match, *, time_range=None): return ANSWER.get("found", [])
+    async def ping(self): CALLS.append("ping")
+    async def aclose(self): CALLS.append("closed")
+
+async def open_store(url, options):
+    CALLS.append((url, dict(options)))
+    return Store()
+
+async def open_backend(url, options):
+    CALLS.append((url, dict(options)))
+    if "unknown" in options:
+        from statcore.errors import InputError
+        raise InputError("no such option: unknown")
+    return Backend()
+
+ERRORS = {
+    "away": UnavailableError("refused\\nby host"), "slow": TimedOutError("took too long", timeout_s=1),
+    "denied": AccessDeniedError("wrong password"), "driverless": MissingExtraError("valkey", module="redis"),
+    "foreign": ZeroDivisionError("division by zero"), "interrupt": KeyboardInterrupt(),
+}
+
+async def fail(url, options): raise ERRORS[url.partition(":")[0]]
+
+class Level(enum.Enum):
+    LOW = "low"
+    HIGH = "high"
+
+@attrs.frozen(kw_only=True)
+class Node(UtilizationMetricQuerier):
+    """Nodes.
+
+    Args:
+        metric_name: what is measured,
+            in more than one line.
+        node_id, rack: which one.
+        step: not the step of a range.
+    """
+
+    metric_name: str
+    node_id: Optional[UUID] = None
+    rack: str | UUID | None = None
+    value_type: Literal["current", "capacity"] = "current"
+    level: Level | None = None
+    step: int = 1
+    strict: bool = False
+    share: float | None = attrs.field(factory=lambda: None)
+    def __attrs_post_init__(self):
+        if self.metric_name == "crash": raise KeyError("crash")
+    def name(self): return "node_utilization"
+    def labels(self): return {"metric": self.metric_name, "value_type": self.value_type, "step": str(self.step)}
+    def group_by_labels(self): return ["value_type"]
+    def query_strategy(self): return QueryStrategy.RATE_NORMALIZED if self.metric_name == "net" else QueryStrategy.GAUGE
+
+@dataclass(kw_only=True, frozen=True)
+class Rack(UtilizationMetricQuerier):
+    rack_id: str = "r1"
+    def name(self): return "rack_utilization"
+    def labels(self): return {"rack_id": self.rack_id}
+    def group_by_labels(self): return []
+    def query_strategy(self): return QueryStrategy.GAUGE
+
+class Unreadable(Rack):
+    def __init__(self, *, what: "NoSuchType"): pass
+
+@hookimpl
+def statcore_queriers():
+    return [
+        QuerierSpec(name="node", summary="nodes", querier=Node, series="node_utilization", metric_label="metric"),
+        QuerierSpec(name="rack", summary="racks", querier=Rack, series="rack_utilization"),
+        QuerierSpec(name="unreadable", summary="nobody knows", querier=Unreadable, series="x"),
+    ]
+
+@hookimpl
+def statcore_statistics_stores():
+    return [
+        StatisticsStoreSpec(name="fake", summary="s", schemes=("fake",), open=open_store),
+        StatisticsStoreSpec(name="failing", summary="s", schemes=tuple(ERRORS), open=fail),
+    ]
+
+@hookimpl
+def statcore_metric_backends():
+    return [
+        MetricBackendSpec(name="fake", summary="s", schemes=("fake",), open=open_backend),
+        MetricBackendSpec(name="failing", summary="s", schemes=tuple(ERRORS), open=fail),
+    ]
+'''
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def fake(install: Callable[..., Path]) -> Any:
+    """The module of the plugin: `CALLS` is what was asked of it, `ANSWER` what it answers."""
+    install("acme-fake", fake=PLUGIN)
+    import acme_fake_fake  # type: ignore[import-not-found]  # noqa: PLC0415 - installed just now
+
+    return acme_fake_fake
+
+
+@pytest.fixture
+def statcore(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Run the command line with the fake store and backend configured, and no other settings."""
+    for name in ("STATISTICS_URL", "METRICS_URL", "RATE_INTERVAL", "DISABLE_PLUGINS", "CONFIG"):
+        monkeypatch.delenv(f"STATCORE_{name}", raising=False)
+    del fake
+
+    def invoke(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
+        urls = {"STATCORE_STATISTICS_URL": "fake:", "STATCORE_METRICS_URL": "fake:"}
+        return CliRunner().invoke(cli, arguments, env=urls | dict(env or {}), catch_exceptions=False)
+
+    return invoke

@@ -1,0 +1,118 @@
+"""Where settings come from, and what is said about bad ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statcore.errors import InputError
+from statcore_cli.settings import CliSettings, Setting, address
+
+PLACES = ("option", "environment", "file")
+
+
+@given(places=st.sets(st.sampled_from(PLACES), min_size=1))
+def test_an_option_beats_the_environment_which_beats_the_file(
+    tmp_path_factory: pytest.TempPathFactory, places: set[str]
+) -> None:
+    """Whatever combination is given, the first of the three wins, and the setting knows where it came from."""
+    file = tmp_path_factory.mktemp("settings") / "statcore.toml"
+    file.write_text('metrics_url = "file:"\nrate_interval = "3m"\ndisable_plugins = ["file"]' if "file" in places else "")
+    given_options = {"metrics_url": "option:", "rate_interval": "1m", "disable_plugins": "option"}
+    variables = {
+        f"STATCORE_{name.upper()}": value.replace("option", "environment") for name, value in given_options.items()
+    }
+    options = given_options if "option" in places else {}
+    environment = variables if "environment" in places else {}
+
+    settings = CliSettings.read(options, {**environment, "STATCORE_CONFIG": str(file)})
+
+    winner = min(places, key=PLACES.index)
+    origins = {"option": "--metrics-url", "environment": "STATCORE_METRICS_URL", "file": f"metrics_url in {file}"}
+    assert Setting(f"{winner}:", origins[winner]) == settings.metrics_url
+    assert {winner} == settings.disabled
+    assert ("3m" if winner == "file" else "1m") == settings.rate_interval.value
+
+
+def test_nothing_given_is_nothing_set() -> None:
+    """Only the rate interval has a default; a variable set to nothing is not set."""
+    settings = CliSettings.read({}, {"STATCORE_METRICS_URL": "", "STATCORE_CONFIG": "", "STATCORE_DISABLE_PLUGINS": ""})
+
+    assert CliSettings(rate_interval=Setting("5m", "the default")) == settings
+
+
+def test_tables_become_the_adapters_options(tmp_path: Path) -> None:
+    """They are passed on as they are: the adapters check them."""
+    file = tmp_path / "statcore.toml"
+    file.write_text("[statistics]\ntimeout_s = 2.5\n[metrics]\nheaders = {X = 'y'}\n")
+
+    settings = CliSettings.read({"config": str(file)}, {})
+
+    assert {"timeout_s": 2.5} == settings.statistics_options
+    assert {"headers": {"X": "y"}} == settings.metrics_options
+
+
+def test_names_of_plugins_are_separated_by_commas() -> None:
+    """Spaces and empty names do not matter."""
+    assert {"a", "b"} == CliSettings.read({}, {"STATCORE_DISABLE_PLUGINS": " a,,b ,"}).disabled
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("statistic_url = 'x'", "statistic_url in FILE: no such setting; known are statistics_url, metrics_url, "),
+        ("= nonsense", "--config: FILE is not TOML: "),
+        ("a = '\xff'", "--config: FILE is not TOML: "),
+        ("metrics_url = 5", "metrics_url in FILE: expected a non-empty text, not int"),
+        ("metrics_url = ''", "metrics_url in FILE: expected a non-empty text, not str"),
+        ("rate_interval = '5 minutes'", "rate_interval in FILE: not a duration: '5 minutes'"),
+        ("metrics = 'x'", "metrics in FILE: expected a table [metrics], not str"),
+        ("disable_plugins = 'x'", "disable_plugins in FILE: expected a list of names, not str"),
+        ("disable_plugins = [1]", "disable_plugins in FILE: expected a non-empty text, not int"),
+    ],
+)
+def test_a_bad_file_names_the_setting(tmp_path: Path, content: str, message: str) -> None:
+    """One line says what is wrong, and where."""
+    file = tmp_path / "statcore.toml"
+    file.write_bytes(content.encode("latin-1"))
+
+    with pytest.raises(InputError) as raised:
+        CliSettings.read({"config": str(file)}, {})
+
+    assert str(raised.value).startswith(message.replace("FILE", str(file)))
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "message"),
+    [
+        ({"rate_interval": "0s"}, {}, "--rate-interval: duration out of range"),
+        ({}, {"STATCORE_RATE_INTERVAL": "x"}, "STATCORE_RATE_INTERVAL: not a duration: 'x'"),
+        ({}, {"STATCORE_CONFIG": "/no/such/file"}, "STATCORE_CONFIG: cannot read /no/such/file: No such file or directory"),
+    ],
+)
+def test_a_bad_value_names_where_it_came_from(options: dict[str, str], environment: dict[str, str], message: str) -> None:
+    """The option or the variable."""
+    with pytest.raises(InputError, match=message):
+        CliSettings.read(options, environment)
+
+
+@given(
+    user=st.sampled_from(["", "u:secret@", ":secret@", "u:sec@ret@", "secret@"]),
+    query=st.sampled_from(["", "?password=secret", "?db=0&token=secret#secret"]),
+)
+def test_an_address_holds_no_secret(user: str, query: str) -> None:
+    """What is shown of a URL is where it points."""
+    assert "valkey://host:6379/1" == address(f"valkey://{user}host:6379/1{query}")
+
+
+def test_settings_show_no_secrets(tmp_path: Path) -> None:
+    """URLs and options may hold passwords."""
+    file = tmp_path / "statcore.toml"
+    file.write_text("[metrics]\nbearer_token = 'hunter2'\n[statistics]\npassword = 'hunter2'\n")
+
+    settings = CliSettings.read({"config": str(file), "metrics_url": "http://u:hunter2@h"}, {})
+
+    assert "hunter2" not in repr(settings)

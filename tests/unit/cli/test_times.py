@@ -1,0 +1,90 @@
+"""Times as people type them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statcore.errors import InputError
+from statcore.model import format_duration, parse_time
+from statcore_cli.times import format_time, read_range
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+DURATIONS = st.integers(1, 10 * 365 * 86_400_000).map(lambda ms: timedelta(milliseconds=ms))
+
+
+def options(**given: str) -> dict[str, str | None]:
+    """Return the values of all options, None where one was not given."""
+    return {"start": None, "end": None, "last": None, "step": None, **given}
+
+
+@given(DURATIONS, DURATIONS)
+def test_relative_times_count_back_from_now(near: timedelta, far: timedelta) -> None:
+    """`-D` and `--last D` mean the same."""
+    near, far = sorted((near, far))
+    until = read_range(options(start=f"-{format_duration(far)}", end=f"-{format_duration(near)}"), NOW)
+
+    assert (NOW - far, NOW - near) == (until.start, until.end)
+    last = read_range(options(last=format_duration(far), end="now"), NOW)
+    assert read_range(options(start=f"-{format_duration(far)}"), NOW) == last
+
+
+@given(DURATIONS)
+def test_the_default_step_gives_a_readable_number_of_points(span: timedelta) -> None:
+    """Never more than 121 points, and a step of whole seconds."""
+    time_range = read_range(options(last=format_duration(span)), NOW)
+
+    assert 1 <= time_range.points <= 121
+    assert timedelta(0) == time_range.step % timedelta(seconds=1)
+
+
+def test_the_default_is_the_last_quarter_of_an_hour() -> None:
+    """With no option at all there is a range."""
+    time_range = read_range(options(), NOW)
+
+    assert (NOW - timedelta(minutes=15), NOW, timedelta(seconds=10)) == (
+        time_range.start,
+        time_range.end,
+        time_range.step,
+    )
+
+
+def test_absolute_times_and_steps_are_read_as_everywhere() -> None:
+    """RFC 3339, unix seconds, and Prometheus durations."""
+    time_range = read_range(options(start="2026-11-22T08:00:00+01:00", end="1795341600", step="1m30s"), NOW)
+
+    assert datetime(2026, 11, 22, 7, 0, tzinfo=UTC) == time_range.start
+    assert datetime.fromtimestamp(1795341600, UTC) == time_range.end
+    assert timedelta(seconds=90) == time_range.step
+
+
+@pytest.mark.parametrize(
+    ("given_options", "message"),
+    [
+        ({"start": "2026-11-22T08:00:00"}, "--start: a time without a zone"),
+        ({"start": "yesterday"}, "--start: not a time: 'yesterday'"),
+        ({"end": "-15"}, "--end: not a duration: '15'"),
+        ({"last": "-15m"}, "--last: not a duration: '-15m'"),
+        ({"step": "0s"}, "--step: "),
+        ({"start": "-1h", "last": "1h"}, "--start and --last exclude each other"),
+        ({"start": "now", "end": "-1h"}, "the range ends before it starts"),
+        ({"end": "0001-01-02T00:00:00Z", "last": "1y"}, "--last: 1y before .* is before all time"),
+    ],
+)
+def test_a_bad_value_names_its_option(given_options: dict[str, str], message: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(InputError, match=message):
+        read_range(options(**given_options), NOW)
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_printed_times_read_back(unix_ms: int) -> None:
+    """What is printed is RFC 3339 in UTC, exact to the millisecond."""
+    text = format_time(unix_ms / 1000)
+
+    assert text.endswith("Z")
+    assert timedelta(milliseconds=unix_ms) == parse_time(text) - datetime(1970, 1, 1, tzinfo=UTC)
+    assert (unix_ms % 1000 != 0) == ("." in text)

@@ -1,0 +1,325 @@
+"""Rounds of collection, on real processes that do nothing and a sink that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from subprocess import Popen
+from typing import Any
+from uuid import uuid4
+
+import attrs
+import psutil
+import pytest
+
+from statcore import InputError, UnavailableError
+from statcore_collector import Collector, KernelTarget, ScrapeSample, collector, kernel_sampler
+from statcore_collector.sock_diag import SocketTable
+
+KERNEL, OTHER, SESSION = (str(uuid4()) for _ in range(3))
+
+
+@pytest.fixture
+def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
+    """A collector of one kernel with a session."""
+    collecting = Collector(sink, agent_id="i-1", interval_s=60)
+    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
+    return collecting
+
+
+def _labels(samples: Iterator[ScrapeSample], label: str) -> set[str]:
+    return {labels[label] for _, labels, _ in samples if label in labels}
+
+
+async def test_a_round_writes_everything(collecting: Collector, sink: Any) -> None:
+    """Kernel and session, the agent with its interval, and how many kernels it runs."""
+    await collecting.collect()
+    assert {KERNEL, SESSION} == set(sink.kernels)
+    assert {"cpu_used", "mem", "io_read", "io_write"} == set(sink.kernels[KERNEL])
+    assert {"mem", "disk"} <= set(sink.agents["i-1"]["node"])
+    assert "root" in sink.agents["i-1"]["devices"]["mem"]
+    assert 60 == sink.agents["i-1"]["interval_s"]
+    assert {"i-1": 1} == sink.counts
+
+
+async def test_rates_come_with_the_second_round(collecting: Collector, sink: Any) -> None:
+    """After it every kernel metric is there, and memory is measured against the node's."""
+    await collecting.collect()
+    await collecting.collect()
+    metrics = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"}
+    assert metrics == set(sink.kernels[KERNEL])
+    assert str(psutil.virtual_memory().total) == sink.kernels[KERNEL]["mem"].capacity
+    assert "1000" == sink.kernels[KERNEL]["cpu_util"].capacity
+    assert {"cpu_util"} <= set(sink.agents["i-1"]["node"])
+
+
+async def test_a_session_is_stored_once_for_all_its_kernels(collecting: Collector, sink: Any) -> None:
+    """The memory of a session of two kernels is the sum; the store's kernels stay apart."""
+    collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
+    await collecting.collect()
+    memory = {key: int(values["mem"].current) for key, values in sink.kernels.items()}
+    assert memory[KERNEL] + memory[OTHER] == memory[SESSION]
+    assert {"i-1": 2} == sink.counts
+
+
+async def test_a_kernel_without_a_session_is_stored_alone(sink: Any, sleeper: Popen[bytes]) -> None:
+    """A missing owner is no key in the store."""
+    collecting = Collector(sink, agent_id="i-1")
+    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL))
+    await collecting.collect()
+    assert {KERNEL} == set(sink.kernels)
+    collecting.remove(KERNEL)
+    await collecting.collect()
+    assert [[KERNEL]] == sink.removed
+
+
+async def test_an_agent_without_kernels_is_still_an_agent(sink: Any) -> None:
+    """Its statistics and the count of none are written."""
+    await Collector(sink, agent_id="i-1").collect()
+    assert ({}, {"i-1": 0}, {"i-1"}) == (sink.kernels, sink.counts, set(sink.agents))
+
+
+async def test_a_removed_kernel_is_gone_from_the_exporter_at_once(collecting: Collector, sink: Any) -> None:
+    """Its samples vanish before any further round, its entries in the store with the next one."""
+    await collecting.collect()
+    assert {KERNEL} == _labels(collecting.samples(), "kernel_id")
+    collecting.remove(KERNEL.upper())
+    assert set() == _labels(collecting.samples(), "kernel_id")
+    assert {"i-1"} == _labels(collecting.samples(), "agent_id")
+    assert () == collecting.kernel_ids
+    await collecting.collect()
+    assert [sorted([KERNEL, SESSION])] == sink.removed
+    assert {"i-1": 0} == sink.counts
+    await collecting.collect()
+    assert 1 == len(sink.removed)
+
+
+async def test_a_session_stays_while_it_has_kernels(collecting: Collector, sink: Any) -> None:
+    """Only the removed kernel's own entry goes."""
+    collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
+    await collecting.collect()
+    collecting.remove(KERNEL)
+    await collecting.collect()
+    assert [[KERNEL]] == sink.removed
+    assert sink.kernels[OTHER]["mem"].current == sink.kernels[SESSION]["mem"].current
+
+
+async def test_a_kernel_that_has_ended_is_removed(
+    collecting: Collector, sink: Any, sleeper: Popen[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its processes are gone: so are its samples and its entries."""
+    caplog.set_level(logging.INFO)
+    await collecting.collect()
+    sleeper.kill()
+    sleeper.wait()
+    await collecting.collect()
+    assert () == collecting.kernel_ids
+    assert set() == _labels(collecting.samples(), "kernel_id")
+    assert [sorted([KERNEL, SESSION])] == sink.removed
+    assert f"kernel {KERNEL} has ended" in caplog.messages
+
+
+async def test_a_kernel_that_comes_back_is_not_forgotten(collecting: Collector, sink: Any, sleeper: Popen[bytes]) -> None:
+    """Removed and added before the next round: its entries are replaced, not removed."""
+    await collecting.collect()
+    collecting.remove(KERNEL)
+    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
+    await collecting.collect()
+    assert [] == sink.removed
+    assert {KERNEL, SESSION} == set(sink.kernels)
+
+
+async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
+    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round that was under way does not bring it back."""
+    loop = asyncio.get_running_loop()
+    sampled, removed = asyncio.Event(), asyncio.Event()
+    sample = kernel_sampler.KernelSampler.sample
+
+    def held(*arguments: Any, **named: Any) -> Any:
+        result = sample(*arguments, **named)
+        loop.call_soon_threadsafe(sampled.set)
+        asyncio.run_coroutine_threadsafe(removed.wait(), loop).result()
+        return result
+
+    monkeypatch.setattr(kernel_sampler.KernelSampler, "sample", held)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(collecting.collect())
+        await sampled.wait()
+        collecting.remove(KERNEL)
+        removed.set()
+    assert set() == _labels(collecting.samples(), "kernel_id")
+    assert {} == sink.kernels
+
+
+async def test_a_failed_write_spares_the_others(collecting: Collector, sink: Any) -> None:
+    """One write fails and is told; the agent, the count and the exporter are up to date all the same."""
+    sink.failures["store_kernel_statistics"] = UnavailableError("down")
+    with pytest.raises(UnavailableError, match="down"):
+        await collecting.collect()
+    assert ({"i-1": 1}, {"i-1"}) == (sink.counts, set(sink.agents))
+    assert {KERNEL} == _labels(collecting.samples(), "kernel_id")
+
+
+async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any) -> None:
+    """What could not be removed is removed by the next round that can."""
+    collecting.remove(KERNEL)
+    sink.failures["remove"] = UnavailableError("down")
+    with pytest.raises(UnavailableError):
+        await collecting.collect()
+    sink.failures.clear()
+    await collecting.collect()
+    assert [sorted([KERNEL, SESSION])] == sink.removed
+
+
+async def test_run_goes_on_after_a_failed_round(
+    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The failure is one line in the log; the third round succeeds; stopping ends the run."""
+    stop = asyncio.Event()
+    rounds = 0
+    collect = collecting.collect
+
+    async def counted() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            sink.failures.clear()
+            stop.set()
+        await collect()
+
+    sink.failures["store_kernel_statistics"] = UnavailableError("down")
+    collecting.interval_s = 0.01
+    monkeypatch.setattr(collecting, "collect", counted)
+    async with asyncio.timeout(60):
+        await collecting.run(stop)
+    assert 3 == rounds
+    assert 2 == caplog.messages.count("this round of agent i-1 failed: down")
+    assert KERNEL in sink.kernels
+
+
+async def test_stopping_forgets_what_was_removed(collecting: Collector, sink: Any) -> None:
+    """A kernel that was removed after the last round leaves the store as well."""
+    stop = asyncio.Event()
+    stop.set()
+    collecting.remove(KERNEL)
+    await collecting.run(stop)
+    assert [sorted([KERNEL, SESSION])] == sink.removed
+
+
+async def test_stopping_survives_a_store_that_is_down(
+    collecting: Collector, sink: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what stays behind and why."""
+    stop = asyncio.Event()
+    stop.set()
+    collecting.remove(KERNEL)
+    sink.failures["remove"] = UnavailableError("down")
+    await collecting.run(stop)
+    assert ["kernels that were removed stay in the store until they expire: down"] == caplog.messages
+
+
+async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`CancelledError` is not swallowed, not even in the middle of a write."""
+    writing = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        writing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(type(sink), "store_container_count", hang)
+    task = asyncio.create_task(collecting.run(asyncio.Event()))
+    await writing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_what_was_exported_grows_stale(collecting: Collector) -> None:
+    """After four intervals without a round nothing is exported: counters that stand still would read as idle."""
+    assert [] == list(collecting.samples())
+    await collecting.collect()
+    assert [] != list(collecting.samples())
+    assert collecting._latest is not None
+    collecting._latest = attrs.evolve(collecting._latest, time_s=collecting._latest.time_s - 4 * 60)
+    assert [] == list(collecting.samples())
+
+
+async def test_sockets_that_cannot_be_read_are_told_once(
+    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Traffic is absent, never zero; all else is there."""
+
+    def deny() -> SocketTable:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(collector, "read_sockets", deny)
+    await collecting.collect()
+    await collecting.collect()
+    assert {"cpu_util", "cpu_used", "mem", "io_read", "io_write"} == set(sink.kernels[KERNEL])
+    assert {"net_rx", "net_tx"}.isdisjoint(_labels(collecting.samples(), "container_metric_name"))
+    assert 1 == len([message for message in caplog.messages if "sockets cannot be read" in message])
+
+
+async def test_a_metric_that_cannot_be_read_is_told_once(
+    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the kernel and the metrics."""
+
+    def deny(*_: object) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "io_counters", deny)
+    await collecting.collect()
+    await collecting.collect()
+    assert {"cpu_util", "cpu_used", "mem", "net_rx", "net_tx"} == set(sink.kernels[KERNEL])
+    expected = f"kernel {KERNEL}: left out, because they cannot be read: io_read, io_write"
+    assert 1 == caplog.messages.count(expected)
+
+
+async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No exception of psutil or of the system leaves a round."""
+
+    def deny() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(psutil, "pids", deny)
+    with pytest.raises(UnavailableError, match="Too many open files"):
+        await collecting.collect()
+
+
+@pytest.mark.parametrize("options", [{"interval_s": 0}, {"interval_s": float("nan")}, {"agent_id": ""}])
+def test_settings_are_checked(sink: Any, options: dict[str, Any]) -> None:
+    """A bad one is named at once."""
+    with pytest.raises(InputError, match=next(iter(options))):
+        Collector(sink, **{"agent_id": "i-1", **options})
+
+
+def test_a_kernel_is_added_once(collecting: Collector, sleeper: Popen[bytes]) -> None:
+    """A second one under its id is refused."""
+    with pytest.raises(InputError, match="already"):
+        collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL))
+
+
+def test_a_kernel_of_another_agent_is_refused(collecting: Collector, sleeper: Popen[bytes]) -> None:
+    """Its own agent may be named, another may not."""
+    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=OTHER, agent_id="i-1"))
+    with pytest.raises(InputError, match="'i-2'"):
+        collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=uuid4(), agent_id="i-2"))
+
+
+def test_a_kernel_without_a_process_is_refused(collecting: Collector, sleeper: Popen[bytes]) -> None:
+    """A pid that nobody has is told when it is added."""
+    sleeper.kill()
+    sleeper.wait()
+    with pytest.raises(InputError, match=str(sleeper.pid)):
+        collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=OTHER))
+
+
+def test_removing_an_unknown_kernel_does_nothing(collecting: Collector) -> None:
+    """It may have ended by itself just before."""
+    collecting.remove(OTHER)
+    assert (KERNEL,) == collecting.kernel_ids

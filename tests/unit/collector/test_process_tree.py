@@ -1,0 +1,273 @@
+"""Which processes belong to a tree, and what is read of them; real trees are in tests/integration."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from subprocess import Popen
+from typing import Any
+
+import attrs
+import psutil
+import pytest
+
+from statcore_collector import process_tree
+from statcore_collector.process_tree import ProcessSample, ProcessTable, ProcessTree, read_process, read_process_table
+
+
+@attrs.frozen
+class Planned:
+    """A process as the tree knows it: a pid and when it was created."""
+
+    pid: int
+    created: float = 0.0
+
+
+SAMPLE = ProcessSample(alive=True, cpu_ms=100, waited_cpu_ms=0, memory=1000, io=(10, 20))
+
+
+class Machine:
+    """Planned processes by parent pid, and what each reading of them gives, the last for ever; by default `SAMPLE`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have nothing run."""
+        self.parents: dict[Planned, int] = {}
+        self.samples: dict[Planned, list[ProcessSample | None]] = {}
+        self.read: list[Planned] = []
+        monkeypatch.setattr(process_tree, "read_process", self._read)
+
+    def _read(self, process: Planned) -> ProcessSample | None:
+        self.read.append(process)
+        planned = self.samples.get(process, [SAMPLE])
+        return planned.pop(0) if len(planned) > 1 else planned[0]
+
+    def table(self) -> Any:
+        """Return the table of processes now."""
+        children = defaultdict(list)
+        for process, parent in self.parents.items():
+            children[parent].append(process)
+        processes: Any = {process.pid: process for process in self.parents}
+        parents = {process.pid: parent for process, parent in self.parents.items()}
+        found: Any = children
+        return ProcessTable(processes=processes, parents=parents, children=found)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine with a root process, pid 10, and nothing else."""
+    machine = Machine(monkeypatch)
+    machine.parents[ROOT] = 1
+    return machine
+
+
+ROOT = Planned(10)
+CHILD = Planned(11)
+GRANDCHILD = Planned(12)
+
+
+def _tree() -> ProcessTree:
+    root: Any = ROOT
+    return ProcessTree(root)
+
+
+def test_a_tree_is_a_process_with_all_descendants(machine: Machine) -> None:
+    """Other processes are not counted, descendants of any depth are."""
+    machine.parents |= {CHILD: 10, GRANDCHILD: 11, Planned(13): 1}
+    sample = _tree().sample(machine.table())
+    assert sample is not None
+    assert {ROOT, CHILD, GRANDCHILD} == set(sample.processes)
+    assert (300, 3000, 30, 60) == (sample.cpu_ms, sample.memory, sample.io_read, sample.io_write)
+
+
+def test_an_orphan_stays_in_its_tree(machine: Machine) -> None:
+    """A grandchild whose parent ended has another parent now, and children that still belong here."""
+    machine.parents |= {CHILD: 10, GRANDCHILD: 11}
+    tree = _tree()
+    tree.sample(machine.table())
+    del machine.parents[CHILD]
+    machine.parents |= {GRANDCHILD: 1, Planned(14): 12}
+    sample = tree.sample(machine.table())
+    assert sample is not None
+    assert {ROOT, GRANDCHILD, Planned(14)} == set(sample.processes)
+
+
+def test_a_root_that_ended_leaves_its_children(machine: Machine) -> None:
+    """A kernel lives as long as any process of it does."""
+    machine.parents[CHILD] = 10
+    tree = _tree()
+    tree.sample(machine.table())
+    machine.parents = {CHILD: 1}
+    sample = tree.sample(machine.table())
+    assert sample is not None
+    assert {CHILD} == set(sample.processes)
+    machine.parents = {}
+    assert None is tree.sample(machine.table())
+
+
+def test_a_pid_that_is_used_again_is_another_process(machine: Machine) -> None:
+    """Neither a new root nor a new child under an old pid is taken for the one that ended."""
+    machine.parents[CHILD] = 10
+    tree = _tree()
+    tree.sample(machine.table())
+    machine.parents = {ROOT: 1, Planned(11, created=5.0): 1}
+    sample = tree.sample(machine.table())
+    assert sample is not None
+    assert {ROOT} == set(sample.processes)
+    machine.parents = {Planned(10, created=5.0): 1}
+    assert None is tree.sample(machine.table())
+
+
+def test_a_zombie_is_counted_but_does_not_live(machine: Machine) -> None:
+    """Its CPU time counts until it is waited for; it has no memory, is no process to show, and keeps no kernel alive."""
+    machine.parents[CHILD] = 10
+    machine.samples[CHILD] = [attrs.evolve(SAMPLE, alive=False, memory=None, io=None)]
+    tree = _tree()
+    sample = tree.sample(machine.table())
+    assert sample is not None
+    assert (200, 1000, 10) == (sample.cpu_ms, sample.memory, sample.io_read)
+    assert {ROOT} == set(sample.processes)
+    machine.samples[ROOT] = [attrs.evolve(SAMPLE, alive=False, memory=None)]
+    assert None is tree.sample(machine.table())
+
+
+@pytest.mark.parametrize("unreadable", [{"memory": None}, {"io": None}])
+def test_what_one_process_does_not_show_the_tree_does_not_have(machine: Machine, unreadable: dict[str, None]) -> None:
+    """A sum with a part missing is absent, the others are there."""
+    machine.parents[CHILD] = 10
+    machine.samples[CHILD] = [attrs.evolve(SAMPLE, **unreadable)]
+    sample = _tree().sample(machine.table())
+    assert sample is not None
+    absent = {name for name in ("cpu_ms", "memory", "io_read", "io_write") if getattr(sample, name) is None}
+    assert ({"memory"} if "memory" in unreadable else {"io_read", "io_write"}) == absent
+
+
+@pytest.mark.parametrize(
+    ("expected", "waited_ms"),
+    [(230, [130]), (230, [0, 130]), (200, [0])],
+    ids=["waited for before its parent was read", "waited for after that", "not waited for"],
+)
+def test_a_child_that_ends_while_the_tree_is_read_counts_once(
+    machine: Machine, expected: int, waited_ms: list[int]
+) -> None:
+    """It is in the table and gone when it is read; its parent has absorbed `waited_ms` at the first reading, the second."""
+    machine.parents[CHILD] = 10
+    tree = _tree()
+    tree.sample(machine.table())
+    machine.samples[CHILD] = [None]
+    machine.samples[ROOT] = [attrs.evolve(SAMPLE, waited_cpu_ms=waited) for waited in waited_ms]
+    sample = tree.sample(machine.table())
+    assert sample is not None
+    assert (expected, {ROOT}) == (sample.cpu_ms, set(sample.processes))
+    del machine.parents[CHILD]
+    sample = tree.sample(machine.table())
+    assert sample is not None
+    assert expected == sample.cpu_ms
+
+
+def test_what_two_generations_leave_goes_to_the_nearest_that_lives(machine: Machine) -> None:
+    """Child and grandchild end while the tree is read, and the root absorbs both."""
+    machine.parents |= {CHILD: 10, GRANDCHILD: 11}
+    tree = _tree()
+    tree.sample(machine.table())
+    machine.samples = {CHILD: [None], GRANDCHILD: [None], ROOT: [attrs.evolve(SAMPLE, waited_cpu_ms=210)]}
+    sample = tree.sample(machine.table())
+    assert sample is not None
+    assert 310 == sample.cpu_ms
+
+
+def test_parents_are_read_before_their_children(machine: Machine) -> None:
+    """Else a child that is waited for in between would be in both figures."""
+    machine.parents = {GRANDCHILD: 11, Planned(15): 12, CHILD: 10, Planned(14): 10, ROOT: 1}
+    _tree().sample(machine.table())
+    pids = [process.pid for process in machine.read]
+    assert {10, 11, 12, 14, 15} == set(pids)
+    assert all(parent == 1 or pids.index(parent) < pids.index(child.pid) for child, parent in machine.parents.items())
+
+
+def test_a_new_child_that_ends_while_it_is_sampled_is_left_out(machine: Machine) -> None:
+    """Nothing is known of it, and its parent absorbs it."""
+    machine.parents[CHILD] = 10
+    machine.samples[CHILD] = [None]
+    sample = _tree().sample(machine.table())
+    assert sample is not None
+    assert 100 == sample.cpu_ms
+
+
+def test_an_orphan_under_a_new_process_of_the_tree_is_sampled_once(machine: Machine) -> None:
+    """A descendant that adopts orphans (a subreaper) may be newer than the orphan."""
+    machine.parents |= {CHILD: 10, GRANDCHILD: 11}
+    tree = _tree()
+    tree.sample(machine.table())
+    del machine.parents[CHILD]
+    machine.parents |= {Planned(20): 10, GRANDCHILD: 20}
+    sample = tree.sample(machine.table())
+    assert sample is not None
+    assert 400 == sample.cpu_ms
+
+
+def test_a_live_process_is_read(sleeper: Popen[bytes]) -> None:
+    """CPU time, memory and I/O of a process of ours are all there."""
+    sample = read_process(psutil.Process(sleeper.pid))
+    assert sample is not None
+    assert sample.alive
+    assert None not in {sample.memory, sample.io}
+
+
+def test_resident_memory_stands_in_where_the_proportional_is_denied(
+    sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's process still has a memory figure, never zero."""
+    process = psutil.Process(sleeper.pid)
+
+    def deny(*_: object) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", deny)
+    sample = read_process(process)
+    assert sample is not None
+    assert process.memory_info().rss == sample.memory
+
+
+@pytest.mark.parametrize("error", [psutil.AccessDenied(1), PermissionError(), RuntimeError("file was empty")])
+def test_denied_io_is_absent(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Never zero, and the rest of the sample is unharmed."""
+
+    def deny(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psutil.Process, "io_counters", deny)
+    sample = read_process(psutil.Process(sleeper.pid))
+    assert sample is not None
+    assert None is sample.io
+    assert sample.memory
+
+
+def test_an_ended_process_is_gone(sleeper: Popen[bytes]) -> None:
+    """An ended one that nobody waited for is a zombie, one that was waited for is nothing."""
+    process = psutil.Process(sleeper.pid)
+    sleeper.kill()
+    while process.status() != psutil.STATUS_ZOMBIE:
+        pass
+    zombie = read_process(process)
+    assert zombie is not None
+    assert (False, None) == (zombie.alive, zombie.memory)
+    sleeper.wait()
+    assert None is read_process(process)
+
+
+def test_the_table_holds_real_processes(sleeper: Popen[bytes]) -> None:
+    """Parent and child are linked, and a process equals what psutil gives for its pid."""
+    table = read_process_table()
+    child = psutil.Process(sleeper.pid)
+    assert child == table.processes[sleeper.pid]
+    assert child in table.children[child.ppid()]
+    assert child.ppid() == table.parents[sleeper.pid]
+
+
+def test_a_process_that_ends_while_the_table_is_read_is_left_out(
+    sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pid that was listed and is gone is no error."""
+    sleeper.kill()
+    sleeper.wait()
+    monkeypatch.setattr(psutil, "pids", lambda: [sleeper.pid])
+    assert {} == dict(read_process_table().processes)

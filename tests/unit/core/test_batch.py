@@ -1,0 +1,81 @@
+"""Batches: entries in order, and problems that stay with them."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from statcore.model import Problem, ProblemKind, StatisticsBatch
+
+BAD = Problem(ProblemKind.MALFORMED, message="bad bytes", key="k")
+OLD = Problem(ProblemKind.STALE, message="old")
+A, B, C = {"mem": 1}, {"mem": 2}, {"mem": 3}
+BATCH = StatisticsBatch([A, None, C], problems={1: BAD, 2: OLD})
+
+
+def test_a_batch_is_a_sequence() -> None:
+    """Length, positions from both ends, iteration, membership and search are those of any sequence."""
+    assert (3, A, C, None) == (len(BATCH), BATCH[0], BATCH[-1], BATCH[1])
+    assert [A, None, C] == list(BATCH)
+    assert C in BATCH
+    assert B not in BATCH
+    assert 2 == BATCH.index(C)
+    with pytest.raises(IndexError):
+        BATCH[3]
+
+
+def test_a_batch_without_ids_is_empty() -> None:
+    """And false, like any empty sequence."""
+    assert ([], {}, False) == (list(StatisticsBatch()), dict(StatisticsBatch().problems), bool(StatisticsBatch()))
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (slice(1, None), StatisticsBatch([None, C], problems={0: BAD, 1: OLD})),
+        (slice(None, None, -1), StatisticsBatch([C, None, A], problems={0: OLD, 1: BAD})),
+        (slice(-1, None), StatisticsBatch([C], problems={0: OLD})),
+        (slice(0, 1), StatisticsBatch([A])),
+        (slice(5, 9), StatisticsBatch()),
+    ],
+    ids=str,
+)
+def test_a_slice_is_a_batch_with_its_own_problems(part: slice, expected: StatisticsBatch) -> None:
+    """Problems move along to their entries' new positions."""
+    assert expected == BATCH[part]
+
+
+def test_selected_entries_take_their_problems_along() -> None:
+    """In the order given, again and again, and counted from the end, too."""
+    expected = StatisticsBatch([None, C, None, A, C], problems={0: BAD, 1: OLD, 2: BAD, 4: OLD})
+    assert expected == BATCH.select(iter([1, 2, 1, 0, -1]))
+    assert StatisticsBatch([B, A, B]) == StatisticsBatch([A, B]).select([1, 0, -1])
+    with pytest.raises(IndexError):
+        BATCH.select([3])
+
+
+def test_joined_batches_keep_order_and_problems() -> None:
+    """Whatever their number."""
+    other = StatisticsBatch([B, None], problems={0: OLD})
+    expected = StatisticsBatch([A, None, C, B, None], problems={1: BAD, 2: OLD, 3: OLD})
+    assert expected == StatisticsBatch.join(iter([BATCH, StatisticsBatch(), other]))
+    assert StatisticsBatch() == StatisticsBatch.join([])
+
+
+def test_a_batch_does_not_change() -> None:
+    """Neither by its attributes nor through what it was made of."""
+    entries, problems = [A, None], {1: BAD}
+    batch = StatisticsBatch(entries, problems=problems)
+    entries.append(B)
+    problems[0] = OLD
+    assert StatisticsBatch([A, None], problems={1: BAD}) == batch
+    with pytest.raises(TypeError):
+        batch.problems[0] = OLD  # type: ignore[index]
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        batch.entries = ()  # type: ignore[misc]
+
+
+def test_a_problem_prints_its_kind_as_text() -> None:
+    """Kinds are their own text, for logs and JSON."""
+    assert "malformed" == str(BAD.kind) == BAD.kind
+    assert ("bad bytes", "k", None) == (BAD.message, BAD.key, OLD.key)

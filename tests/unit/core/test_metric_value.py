@@ -1,0 +1,128 @@
+"""One metric of one object, and the numbers in it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from statcore.errors import InputError
+from statcore.model import MetricValue, finite_number
+
+FULL = MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats={"rate": "3", "max": "900"})
+FULL_MAP = {
+    "current": "512",
+    "capacity": "1024",
+    "pct": "50.00",
+    "unit_hint": "bytes",
+    "stats.max": "900",
+    "stats.rate": "3",
+}
+LEAST_MAP = {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": ""}
+
+
+def test_a_value_becomes_the_stored_map() -> None:
+    """Flat keys in wire order; the capacity is there even when it is None."""
+    assert list(FULL_MAP.items()) == list(FULL.to_map().items())
+    assert LEAST_MAP == MetricValue(current="1").to_map()
+
+
+def test_a_stored_map_becomes_a_value() -> None:
+    """What is not there has its default; what is unknown or nil, such as a version, is left out."""
+    assert FULL == MetricValue.from_map({**FULL_MAP, "stats.version": None, "stats.min": None, "extra": 5})
+    assert MetricValue(current="1") == MetricValue.from_map({"current": "1"}) == MetricValue.from_map(LEAST_MAP)
+    assert MetricValue(current="1") == MetricValue.from_map({"current": "1", "pct": None, "unit_hint": None})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"current": None},
+        {"current": 5},
+        {"current": "1", "capacity": 2},
+        {"current": "1", "pct": 0.5},
+        {"current": "1", "unit_hint": b"x"},
+        {"current": "1", "stats.max": 9},
+    ],
+    ids=str,
+)
+def test_a_map_that_is_no_value_is_refused(fields: dict[str, Any]) -> None:
+    """Without a current value, or with a number that is not text."""
+    with pytest.raises(InputError, match="not a metric value"):
+        MetricValue.from_map(fields)
+
+
+def test_an_unknown_moving_statistic_is_refused() -> None:
+    """The message names it and those that are known."""
+    with pytest.raises(InputError, match=r"\['median'\]; known are .*'rate'"):
+        MetricValue(current="1", stats={"max": "2", "median": "1"})
+
+
+def test_values_are_equal_by_content_and_keep_it() -> None:
+    """In whatever order the statistics came, and whatever becomes of the mapping that they came in."""
+    stats = {"max": "900", "rate": "3"}
+    value = MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats=stats)
+    stats.clear()
+    assert FULL == value
+    assert hash(FULL) == hash(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("-0", 0),
+        ("512.5", Decimal("512.5")),
+        ("+3", 3),
+        ("1E+30", 10**30),
+        ("1e-7", Decimal("1e-7")),
+        (".5", Decimal("0.5")),
+        ("5.", 5),
+        ("9" * 40, int("9" * 40)),
+        ("1.7e308", Decimal("1.7e308")),
+    ],
+)
+def test_a_finite_number_is_read_exactly(text: str, number: Decimal | int) -> None:
+    """Whatever its spelling."""
+    assert number == finite_number(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "-NaN",
+        "sNaN",
+        "nan",
+        "Infinity",
+        "-Infinity",
+        "inf",
+        "",
+        " ",
+        " 1",
+        "1 ",
+        "1\n",
+        "1_000",
+        "\u0663",
+        "\uff11",
+        "1,5",
+        "0x10",
+        "1e",
+        "--1",
+        "1E+400",
+        "-1e999999999",
+        "1e9999999999999999999",
+        None,
+        5,
+        1.5,
+        True,
+        b"1",
+        Decimal(1),
+    ],
+    ids=repr,
+)
+def test_nothing_is_decided_on_what_is_no_finite_number(text: Any) -> None:
+    """Neither on numbers that a float cannot hold, which would turn infinite in the first calculation."""
+    assert finite_number(text) is None

@@ -1,0 +1,159 @@
+"""Starting and ending servers: what happens when a program is missing, dies, or does not end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from statcore.errors import UnavailableError
+from statcore.testing import servers
+from statcore.testing.servers import find_program, free_port, running_prometheus, running_valkey
+
+ANSWERS_PING = """
+import signal, socket, sys
+{first}
+with socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1]))) as server:
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(64)
+            connection.sendall({reply!r})
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """`program(name, source)` puts a Python program on an otherwise empty PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def write(name: str, source: str) -> None:
+        path = folder / name
+        path.write_text(f"#!{sys.executable}\n{source}")
+        path.chmod(0o755)
+
+    return write
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_first_program_that_is_installed_is_taken(program: Callable[[str, str], None], tmp_path: Path) -> None:
+    """In the order of the names given."""
+    program("second", "")
+    assert str(tmp_path / "bin" / "second") == find_program("first", "second", "third")
+    program("first", "")
+    assert str(tmp_path / "bin" / "first") == find_program("first", "second", "third")
+
+
+@pytest.mark.usefixtures("program")
+def test_a_missing_program_is_one_clear_line(tmp_path: Path) -> None:
+    """It names all that would do."""
+    with (
+        pytest.raises(UnavailableError, match=r"^not found on PATH: valkey-server or redis-server$") as caught,
+        running_valkey(tmp_path),
+    ):
+        pytest.fail("started nothing")
+    assert "valkey-server" == caught.value.service
+    with (
+        pytest.raises(UnavailableError, match=r"^not found on PATH: prometheus$"),
+        running_prometheus(tmp_path, targets={}),
+    ):
+        pytest.fail("started nothing")
+
+
+def test_a_program_that_dies_is_tried_again_and_then_told_with_its_last_words(
+    program: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    """Another process may have taken the port; three times it has not."""
+    program("redis-server", "import sys; sys.exit('first line\\nbad configuration')")
+    with pytest.raises(UnavailableError, match="redis-server did not start: bad configuration"), running_valkey(tmp_path):
+        pytest.fail("started nothing")
+    assert 3 == (tmp_path / "valkey.log").read_text().count("bad configuration")
+
+
+def test_a_program_that_never_answers_is_ended(
+    program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait is bounded, and nothing is left running."""
+    monkeypatch.setattr(servers, "_START_S", 0.5)
+    program("valkey-server", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    with pytest.raises(UnavailableError, match="valkey-server did not start"), running_valkey(tmp_path):
+        pytest.fail("started nothing")
+    pids = (tmp_path / "valkey.log").read_text().split()
+    assert 3 == len(pids)
+    assert [] == [pid for pid in pids if is_running(int(pid))]
+
+
+def test_an_interrupt_while_waiting_ends_the_program(
+    program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the exception is."""
+    program("valkey-server", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    log = tmp_path / "valkey.log"
+
+    def interrupt(_: int) -> bool:
+        if log.read_text():
+            raise KeyboardInterrupt
+        return False
+
+    monkeypatch.setattr(servers, "_valkey_answers", interrupt)
+    with pytest.raises(KeyboardInterrupt), running_valkey(tmp_path):
+        pytest.fail("started nothing")
+    assert not is_running(int(log.read_text()))
+
+
+@pytest.mark.parametrize("reply", [b"+PONG\r\n", b"-NOAUTH Authentication required.\r\n"])
+def test_a_server_that_answers_is_up(program: Callable[[str, str], None], tmp_path: Path, reply: bytes) -> None:
+    """A refusal for want of a password is an answer, too; at the end the process is gone."""
+    program("valkey-server", ANSWERS_PING.format(first="", reply=reply))
+    with running_valkey(tmp_path) as server:
+        assert (f"valkey://127.0.0.1:{server.port}", None) == (server.url, server.process.poll())
+    assert -signal.SIGTERM == server.process.returncode
+
+
+def test_a_server_that_does_not_end_is_killed(
+    program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a bounded wait."""
+    monkeypatch.setattr(servers, "_STOP_S", 0.2)
+    program("valkey-server", ANSWERS_PING.format(first="signal.signal(signal.SIGTERM, signal.SIG_IGN)", reply=b"+PONG\r\n"))
+    with running_valkey(tmp_path) as server:
+        assert is_running(server.process.pid)
+    assert -signal.SIGKILL == server.process.returncode
+
+
+def test_prometheus_is_told_what_to_scrape(
+    program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job with its address, at the interval asked for."""
+    program("prometheus", "import time; time.sleep(60)")
+    monkeypatch.setattr(servers, "_prometheus_ready", lambda _: True)
+    with running_prometheus(
+        tmp_path, targets={"agent": "127.0.0.1:9", "node": "127.0.0.1:8"}, scrape_interval="2s"
+    ) as server:
+        assert f"--web.listen-address=127.0.0.1:{server.port}" in server.process.args
+    lines = (tmp_path / "prometheus.yml").read_text().splitlines()
+    assert ["global:", "  scrape_interval: 2s", "  scrape_timeout: 2s", "scrape_configs:"] == lines[:4]
+    assert ["  - job_name: 'agent'", "    static_configs:", "      - targets: ['127.0.0.1:9']"] == lines[4:7]
+
+
+def test_nobody_answers_on_a_free_port() -> None:
+    """Neither of the two questions is answered, and both are bounded."""
+    port = free_port()
+    assert (False, False) == (servers._valkey_answers(port), servers._prometheus_ready(port))
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        assert port == listener.getsockname()[1]

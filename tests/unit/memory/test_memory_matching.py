@@ -1,0 +1,127 @@
+"""Regular expressions that the memory adapter reads as RE2 does, and those that it refuses."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from statcore.errors import QueryRejectedError, UnsupportedError
+from statcore.queriers import LabelMatcher
+from statcore_memory.matching import accepts
+
+
+def _matches(pattern: str, text: str) -> bool:
+    accepted = accepts({"label": LabelMatcher.regex(pattern)})({"label": text})
+    refused = accepts({"label": LabelMatcher.not_regex(pattern)})({"label": text})
+    assert accepted is not refused
+    return accepted
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched", "not_matched"),
+    [
+        ("a", "a", "ba"),
+        ("a|bc", "bc", "abc"),
+        ("", "", "a"),
+        (".*", "", "\n"),
+        (r"a\.b", "a.b", "axb"),
+        (r"\_\-\/", "_-/", "_"),
+        ("a$", "a", "a\n"),
+        (r"a$|a\n".replace(r"\n", "\n"), "a\n", "a\n\n"),
+        ("^a$", "a", "aa"),
+        (r"\d+", "42", "٤٢"),
+        (r"\w", "_", "é"),
+        (r"\W", "é", "e"),
+        ("[a-c-]+", "a-c", "d"),
+        ("[^a]", "^", "a"),
+        (r"[\]\\]", "]", "a"),
+        (r"[\w.]+", "a.b", "a b"),
+        ("a{2,3}", "aaa", "a"),
+        ("a{2}?", "aa", "a"),
+        ("(?:ab)?(c|d)", "abd", "ab"),
+        ("}]", "}]", "}"),
+        ("é|名", "名", "e"),
+        ("(?i)circle", "CirCle", "square"),
+    ],
+)
+def test_common_patterns_match_whole_values(pattern: str, matched: str, not_matched: str) -> None:
+    """What both engines know matches the whole value, with ASCII classes, and `$` only at the very end."""
+    assert (True, False) == (_matches(pattern, matched), _matches(pattern, not_matched))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(?=a)a",
+        "(?<!a)b",
+        r"(a)\1",
+        "(?P<name>a)",
+        "a(?i)b",
+        "(?i)é",
+        "(?s).",
+        "(?#comment)a",
+        "a*+",
+        "a**",
+        "(?>a)",
+        "(a+)+",
+        "(?:a|a)*b",
+        "(a){2}",
+        "a{,3}",
+        "a{1001}",
+        "a{",
+        r"\s",
+        r"\b",
+        r"\Z",
+        r"\z",
+        r"\pL",
+        r"\Qa.b\E",
+        r"\x41",
+        r"\u0041",
+        r"\n",
+        "\\",
+        "[[:alpha:]]",
+        "[a&&b]",
+        "[a--b]",
+        r"[\d-z]",
+        "[",
+        "[]",
+        "*",
+        "^*",
+        "a|*",
+    ],
+)
+def test_what_the_engines_read_differently_is_unsupported(pattern: str) -> None:
+    """A pattern that Python would not read as RE2 does, or might take for ever over, is refused with its text."""
+    with pytest.raises(UnsupportedError, match=re.escape(repr(pattern))):
+        accepts({"label": LabelMatcher.regex(pattern)})
+
+
+@pytest.mark.parametrize("pattern", ["(", "a)", "(a", "[z-a]", "a{3,2}", "[^]"])
+def test_what_no_engine_can_read_is_rejected(pattern: str) -> None:
+    """A pattern that is not a regular expression is refused as a server would refuse it, with the pattern."""
+    with pytest.raises(QueryRejectedError, match="not a regular expression") as caught:
+        accepts({"label": LabelMatcher.not_regex(pattern)})
+    assert pattern == caught.value.query
+
+
+def test_literal_alternatives_need_no_expression() -> None:
+    """Any text can be one of several, also what would be unsupported as a pattern; the empty text is a missing label."""
+    accept = accepts({"label": LabelMatcher.one_of(["(?=a)", "", "*"])})
+    assert [True, True, True, False] == [
+        accept({"label": "(?=a)"}),
+        accept({}),
+        accept({"label": "*"}),
+        accept({"label": "a"}),
+    ]
+
+
+def test_every_matcher_must_hold() -> None:
+    """Labels are accepted when no matcher refuses them; a missing label is the empty text to each operator."""
+    accept = accepts({"a": LabelMatcher.equal("1"), "b": LabelMatcher.not_equal("2"), "c": LabelMatcher.not_regex(".+")})
+    assert [True, False, False, False] == [
+        accept({"a": "1"}),
+        accept({"a": "2"}),
+        accept({"a": "1", "b": "2"}),
+        accept({"a": "1", "c": "3"}),
+    ]

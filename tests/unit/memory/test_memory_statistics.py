@@ -1,0 +1,217 @@
+"""The store of live statistics in memory: expiry, bounds, copies, planted entries; its promises are in the conformance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from statcore.errors import InputError
+from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
+from statcore_memory import MemoryStatistics
+
+KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+OTHER = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"
+MEM = MetricValue(current="1024", capacity="4096", pct="25", unit_hint="bytes", stats={"max": "2048"})
+GAUGE = {"vllm_num_requests_running": {"__type": "GAUGE", "current": "3", "capacity": None, "pct": "0.00"}}
+
+
+class Clock:
+    """A time that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """Return it."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock at 1000 s."""
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> MemoryStatistics:
+    """An empty store on that clock."""
+    return MemoryStatistics(clock=clock)
+
+
+async def _store_agent(store: MemoryStatistics, interval_s: float = 30.0) -> None:
+    await store.store_agent_statistics("i-1", node={"mem": MEM}, devices={"cuda_mem": {"0": MEM}}, interval_s=interval_s)
+
+
+KINDS: list[
+    tuple[Callable[[MemoryStatistics], Awaitable[None]], Callable[[MemoryStatistics], Awaitable[StatisticsBatch]], float]
+] = [
+    (lambda s: s.store_kernel_statistics({KERNEL: {"mem": MEM}}), lambda s: s.fetch_kernel_statistics([KERNEL]), 86_400),
+    (lambda s: s.store_endpoint_statistics({KERNEL: GAUGE}), lambda s: s.fetch_endpoint_statistics([KERNEL]), 120),
+    (
+        lambda s: s.store_replica_statistics({(KERNEL, OTHER): GAUGE}),
+        lambda s: s.fetch_replica_statistics([(KERNEL, OTHER)]),
+        120,
+    ),
+    (_store_agent, lambda s: s.fetch_agent_statistics(["i-1"]), 120),
+    (lambda s: _store_agent(s, 0.1), lambda s: s.fetch_agent_statistics(["i-1"]), 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("write", "fetch", "lasts_s"), KINDS, ids=["kernel", "endpoint", "replica", "agent", "hasty agent"]
+)
+async def test_entries_expire(
+    store: MemoryStatistics,
+    clock: Clock,
+    write: Callable[[MemoryStatistics], Awaitable[None]],
+    fetch: Callable[[MemoryStatistics], Awaitable[StatisticsBatch]],
+    lasts_s: float,
+) -> None:
+    """Each kind of entry is there until its time is up, and gone from then on; writing it again starts anew."""
+    await write(store)
+    clock.now += lasts_s / 2
+    await write(store)
+    clock.now += lasts_s - 0.001
+    assert [None] != list(await fetch(store))
+    clock.now += 0.001
+    assert [None] == list(await fetch(store))
+
+
+async def test_agents_have_node_and_devices(store: MemoryStatistics) -> None:
+    """An agent's entry is that of the wire format: metrics of the node, and metrics by device."""
+    await _store_agent(store)
+    batch = await store.fetch_agent_statistics(["i-1"])
+    assert [{"node": {"mem": MEM.to_map()}, "devices": {"cuda_mem": {"0": MEM.to_map()}}}] == list(batch)
+
+
+@pytest.mark.parametrize("interval_s", [0.0, -1.0, float("nan"), float("inf")])
+async def test_an_interval_is_above_zero(store: MemoryStatistics, interval_s: float) -> None:
+    """An agent's entry that would never be there, or never go, is refused."""
+    with pytest.raises(InputError, match="interval_s"):
+        await _store_agent(store, interval_s)
+
+
+async def test_activity_does_not_expire(store: MemoryStatistics, clock: Clock) -> None:
+    """The counts of a session stay until they are written again."""
+    await store.store_session_activity(KERNEL, requests=7, last_response_ms=12)
+    clock.now += 1e9
+    batch = await store.fetch_inference_metrics([KERNEL])
+    assert [{"requests": 7, "last_response_ms": 12}] == list(batch)
+    assert {} == batch.problems
+
+
+@pytest.mark.parametrize(
+    ("planted", "missing"),
+    [
+        ({}, "requests"),
+        ({"requests": 5}, "last_response_time"),
+        ({"last_response_time": 5}, "requests"),
+        ({"requests": 5, "last_response_time": "soon"}, "last_response_time"),
+    ],
+)
+async def test_half_of_the_activity_is_incomplete(store: MemoryStatistics, planted: dict[str, Any], missing: str) -> None:
+    """Without both counts the entry is zeros in both, and the problem names a key that is missing."""
+    for name, count in planted.items():
+        store.plant(f"session.{KERNEL}.{name}", count)
+    batch = await store.fetch_inference_metrics([KERNEL])
+    assert [{"requests": 0, "last_response_ms": 0}] == list(batch)
+    assert ProblemKind.INCOMPLETE == batch.problems[0].kind
+    assert f"session.{KERNEL}.{missing}" == batch.problems[0].key
+
+
+async def test_the_oldest_entries_make_room(clock: Clock) -> None:
+    """Beyond the bound, the entry that was written the longest ago goes, however often it was read."""
+    store = MemoryStatistics(max_entries=2, clock=clock)
+    for id_ in ("a", "b", "a", "c"):
+        await store.store_kernel_statistics({id_: {}})
+        await store.fetch_kernel_statistics(["b"])
+    assert [{}, None, {}] == list(await store.fetch_kernel_statistics(["a", "b", "c"]))
+
+
+async def test_expired_entries_do_not_pile_up(clock: Clock) -> None:
+    """A store that is written to forgets what has expired."""
+    store = MemoryStatistics(clock=clock)
+    await store.store_kernel_statistics({str(number): {} for number in range(100)})
+    clock.now += 86_400
+    await store.store_kernel_statistics({KERNEL: {}})
+    assert [KERNEL] == list(store._entries)
+
+
+async def test_answers_are_the_callers_own(store: MemoryStatistics) -> None:
+    """Whatever a caller does to what it stored or fetched, the next one gets what was stored."""
+    given = {"metric": {"current": {"0.5": "1"}}}
+    await store.store_endpoint_statistics({KERNEL: given})
+    given["metric"]["current"]["0.5"] = "2"
+    fetched: Any = (await store.fetch_endpoint_statistics([KERNEL]))[0]
+    fetched["metric"]["current"].clear()
+    assert {"metric": {"current": {"0.5": "1"}}} == (await store.fetch_endpoint_statistics([KERNEL]))[0]
+
+
+async def test_the_number_of_kernels_is_stored_by_agent(store: MemoryStatistics) -> None:
+    """The count has the key of the wire format, and is no agent's entry."""
+    await store.store_container_count("i-1", 3)
+    assert 3 == store._entries["container_count.i-1"].value
+    assert [None] == list(await store.fetch_agent_statistics(["i-1"]))
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+async def test_problems_can_be_planted(store: MemoryStatistics, kind: ProblemKind) -> None:
+    """A planted problem is reported at its position, with its entry where there is one."""
+    problem = Problem(kind, message="planted", key=OTHER)
+    store.plant(KERNEL, {"mem": MEM.to_map()})
+    store.plant(OTHER, {"mem": {}} if kind is ProblemKind.STALE else None, problem=problem)
+    batch = await store.fetch_kernel_statistics([KERNEL, OTHER])
+    assert [{"mem": MEM.to_map()}, {"mem": {}} if kind is ProblemKind.STALE else None] == list(batch)
+    assert {1: problem} == batch.problems
+
+
+@pytest.mark.parametrize("value", [7, "text", ["a"], b"\x80"])
+async def test_what_is_no_map_is_malformed(store: MemoryStatistics, value: object) -> None:
+    """An entry of another type is None with a problem that names its key."""
+    store.plant(KERNEL, value)
+    batch = await store.fetch_kernel_statistics([KERNEL])
+    assert [None] == list(batch)
+    assert (ProblemKind.MALFORMED, KERNEL) == (batch.problems[0].kind, batch.problems[0].key)
+
+
+async def _turns_of_others(work: Awaitable[object]) -> int:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(count())
+    await work
+    others.cancel()
+    return turns
+
+
+async def test_big_batches_do_not_hold_the_event_loop(store: MemoryStatistics) -> None:
+    """Other tasks get their turn while thousands of entries are written and read."""
+    ids: Sequence[str] = [str(number) for number in range(6_400)]
+    assert 90 < await _turns_of_others(store.store_kernel_statistics({id_: {"mem": MEM} for id_ in ids}))
+    assert 90 < await _turns_of_others(store.fetch_kernel_statistics(ids))
+    assert 90 < await _turns_of_others(store.fetch_inference_metrics(ids))
+
+
+async def test_entries_may_be_added_while_others_are_written(store: MemoryStatistics) -> None:
+    """The caller's mapping may change while it is written: what it held at the call is stored."""
+    entries = {str(number): {"mem": MEM} for number in range(1_000)}
+    writing = asyncio.create_task(store.store_kernel_statistics(entries))
+    await asyncio.sleep(0)
+    entries.clear()
+    await writing
+    batch = await store.fetch_kernel_statistics([str(number) for number in range(1_000)])
+    assert 1_000 == sum(entry is not None for entry in batch)
+
+
+@pytest.mark.parametrize("max_entries", [0, -1, 1.5, "10", True, None])
+def test_the_bound_is_a_count(max_entries: Any) -> None:
+    """A bound that is no count is refused by name."""
+    with pytest.raises(InputError, match="max_entries"):
+        MemoryStatistics(max_entries=max_entries)

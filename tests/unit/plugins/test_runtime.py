@@ -1,0 +1,165 @@
+"""The composition root: what it opens, closes, and says when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statcore.errors import InputError, PluginError, UnavailableError
+from statcore.plugins import PluginRegistry
+from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
+
+PLUGIN = """
+from statcore.errors import UnavailableError
+from statcore.plugins import MetricBackendSpec, StatisticsStoreSpec, hookimpl
+STATCORE_PLUGIN_API = 1
+opened = []
+
+class Everything:
+    def __init__(self, url, options):
+        self.url, self.options, self.closed = url, options, 0
+        opened.append(self)
+
+    async def aclose(self):
+        self.closed += 1
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *arguments, **options: None
+
+async def both(url, options):
+    return Everything(url, options)
+
+async def away(url, options):
+    raise UnavailableError("nobody there")
+
+async def fails(url, options):
+    raise ZeroDivisionError("division by zero")
+
+async def nothing(url, options):
+    pass
+
+def store(scheme, open, open_sink=None):
+    return StatisticsStoreSpec(name=f"{scheme}-store", summary="s", schemes=(scheme,), open=open, open_sink=open_sink)
+
+@hookimpl
+def statcore_statistics_stores():
+    return [
+        store("good", both, both), store("readonly", both), store("away", away, away), store("fails", fails, fails),
+        store("nothing", nothing, nothing),
+    ]
+
+@hookimpl
+def statcore_metric_backends():
+    return [
+        MetricBackendSpec(name=f"{scheme}-backend", summary="s", schemes=(scheme,), open=open)
+        for scheme, open in [("good", both), ("away", away), ("fails", fails), ("nothing", nothing)]
+    ]
+"""
+
+
+@pytest.fixture
+def registry(install: Callable[..., Path]) -> PluginRegistry:
+    """A registry with stores and backends that do what their scheme says."""
+    install("acme-all", all=PLUGIN)
+    others = [report.name for report in PluginRegistry.discover().reports if report.name != "all"]
+    return PluginRegistry.discover(disabled=others)
+
+
+OPENERS = pytest.mark.parametrize(
+    ("opener", "setting"),
+    [(open_statistics, "statistics"), (open_sink, "statistics"), (open_metrics, "metrics")],
+    ids=["statistics", "sink", "metrics"],
+)
+
+
+@OPENERS
+async def test_the_adapter_of_the_scheme_is_opened_and_closed_once(
+    registry: PluginRegistry, opener: Any, setting: str
+) -> None:
+    """It gets the whole URL and its options; the scheme's case does not matter."""
+    given: Mapping[str, Any] = {f"{setting}_url": "GOOD://user:secret@host:1/x", f"{setting}_options": {"timeout_s": 3}}
+
+    async with opener(Settings(**given), registry) as opened:
+        assert ("GOOD://user:secret@host:1/x", {"timeout_s": 3}, 0) == (opened.url, opened.options, opened.closed)
+
+    assert 1 == opened.closed
+
+
+@OPENERS
+async def test_it_is_closed_after_an_error_too(registry: PluginRegistry, opener: Any, setting: str) -> None:
+    """The caller's error comes through, and the adapter is closed."""
+    with pytest.raises(KeyError, match="the caller's"):
+        async with opener(Settings(**{f"{setting}_url": "good:"}), registry) as opened:
+            raise KeyError("the caller's")
+
+    assert 1 == opened.closed
+
+
+@OPENERS
+@pytest.mark.parametrize(
+    ("url", "error", "message"),
+    [
+        (None, InputError, r"_url is not set"),
+        ("", InputError, r"_url is not set"),
+        ("secret", InputError, r"_url has no scheme such as valkey:// or http://$"),
+        ("127.0.0.1:6379", InputError, r"_url has no scheme such as valkey:// or http://$"),
+        ("unknown://secret", InputError, r"there is no [a-z ]+ unknown:; known are: .*good:"),
+        ("away://secret", UnavailableError, "^nobody there$"),
+        ("fails://secret", PluginError, r"^fails-[a-z]+ failed to open: ZeroDivisionError: division by zero$"),
+        ("nothing://secret", PluginError, r"^nothing-[a-z]+ opened NoneType, which is no [A-Za-z]+Port$"),
+    ],
+)
+async def test_what_cannot_be_opened_says_why_and_never_shows_the_url(
+    registry: PluginRegistry, opener: Any, setting: str, url: str | None, error: type[Exception], message: str
+) -> None:
+    """A missing URL, one without a known scheme, and adapters that fail: one error of ours each."""
+    with pytest.raises(error, match=message) as raised:
+        async with opener(Settings(**{f"{setting}_url": url}), registry):
+            pass
+
+    assert "secret" not in str(raised.value)
+
+
+async def test_a_store_that_cannot_be_written_says_so(registry: PluginRegistry) -> None:
+    """Not every store has a writer's side."""
+    with pytest.raises(InputError, match="can only be read: readonly-store"):
+        async with open_sink(Settings(statistics_url="readonly:"), registry):
+            pass
+
+
+async def test_the_runtime_holds_both_and_closes_both(registry: PluginRegistry) -> None:
+    """The repository reads from the store that was opened."""
+    async with open_runtime(Settings(statistics_url="good://s", metrics_url="good://m"), registry) as runtime:
+        assert runtime.statistics is runtime.repository.source.store
+        stores: list[Any] = [runtime.statistics, runtime.metrics]
+        assert ["good://s", "good://m"] == [opened.url for opened in stores]
+
+    assert [1, 1] == [opened.closed for opened in stores]
+
+
+async def test_what_is_open_already_is_closed_when_the_next_fails(registry: PluginRegistry) -> None:
+    """A backend that is away leaves no open store behind."""
+    from acme_all_all import opened  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+
+    with pytest.raises(UnavailableError, match="nobody there"):
+        async with open_runtime(Settings(statistics_url="good:", metrics_url="away:"), registry):
+            pass
+
+    assert [1] == [store.closed for store in opened]
+
+
+def test_settings_show_no_secrets() -> None:
+    """Neither URLs nor options are in the text of a Settings value."""
+    settings = Settings(
+        statistics_url="valkey://u:secret@h",
+        metrics_url="http://u:secret@h",
+        statistics_options={"password": "secret"},
+        metrics_options={"token": "secret"},
+    )
+
+    assert "Settings()" == repr(settings)

@@ -1,0 +1,105 @@
+"""Addresses of servers, and what stands in them."""
+
+from __future__ import annotations
+
+import re
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from statcore.errors import InputError
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_prometheus.endpoint import read_endpoint
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://127.0.0.1:9090", "http://127.0.0.1:9090"),
+        ("HTTP://Host/", "http://host"),
+        ("https://ann:pw@host:1/prometheus/", "https://host:1/prometheus"),
+        ("http://[::1]:9090/a/b", "http://[::1]:9090/a/b"),
+    ],
+)
+def test_the_address_has_no_credentials(url: str, address: str) -> None:
+    """Scheme, host, port and base path stay."""
+    endpoint = read_endpoint(url, PrometheusOptions())
+    assert (address, address) == (endpoint.address, str(endpoint))
+    assert "pw" not in repr(endpoint)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "host:9090",
+        "ftp://host",
+        "http://",
+        "http://:9090",
+        "http://host:port",
+        "http://host:99999",
+        "http://[::1",
+        "http://ann:hidden@host\n",
+        "http://höst",
+        "http://ann:hidden@host/?x=1",
+        "http://host/#x",
+        "http://host/a b",
+        "http://ann@host",
+    ],
+)
+def test_what_is_no_address(url: str) -> None:
+    """The error names the setting and shows nothing of the URL, in which a password may be."""
+    with pytest.raises(InputError, match=r"^url ") as caught:
+        PrometheusClient(url)
+    assert "hidden" not in str(caught.value)
+    with pytest.raises(InputError, match=r"^fallback_urls "):
+        PrometheusClient("http://host", options=PrometheusOptions(fallback_urls=(url or " ",)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [PrometheusOptions(username="bob", password="x"), PrometheusOptions(bearer_token="x")],  # noqa: S106
+)
+def test_credentials_in_two_places_are_refused(options: PrometheusOptions) -> None:
+    """In the URL and in the options."""
+    with pytest.raises(InputError, match="url holds credentials") as caught:
+        read_endpoint("http://ann:hidden@host", options)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "gzip", "expected"),
+    [
+        ("http://localhost:1", None, "identity"),
+        ("http://127.9.9.9", None, "identity"),
+        ("http://[::1]", None, "identity"),
+        ("http://10.0.0.1", None, "gzip"),
+        ("http://prometheus.example", None, "gzip"),
+        ("http://prometheus.example", False, "identity"),
+        ("http://localhost", True, "gzip"),
+    ],
+)
+def test_compression_is_off_over_loopback_alone(url: str, gzip: bool | None, expected: str) -> None:  # noqa: FBT001
+    """Unless it is set."""
+    assert expected == read_endpoint(url, PrometheusOptions(gzip=gzip)).headers["Accept-Encoding"]
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    """By setting, at construction: before anything is sent."""
+    missing, garbage = str(tmp_path / "missing.pem"), tmp_path / "garbage.pem"
+    garbage.write_text("garbage")
+    for path in (missing, str(garbage)):
+        with pytest.raises(InputError, match=f"ca_file cannot be used: {path}"):
+            PrometheusClient("https://host", options=PrometheusOptions(ca_file=path))
+        with pytest.raises(InputError, match=f"client_cert_file or client_key_file cannot be used: {path}"):
+            PrometheusClient("https://host", options=PrometheusOptions(client_cert_file=path))
+    assert garbage.exists()
+
+
+@pytest.mark.parametrize("url", ["http://a..b", "http://256.1.1.1", "http://h\\x"])
+async def test_what_only_the_driver_finds_wrong(url: str) -> None:
+    """Is the caller's mistake all the same, and nothing is sent."""
+    async with aclosing(PrometheusClient(url)) as client:
+        with pytest.raises(InputError, match=f"{re.escape(url)} cannot be asked"):
+            await client.ping()

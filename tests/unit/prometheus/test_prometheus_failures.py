@@ -1,0 +1,70 @@
+"""What a status means; most of it is tested with a server, in tests/faults."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from statcore.errors import ProtocolError, UnavailableError
+from statcore_prometheus.endpoint import read_endpoint
+from statcore_prometheus.failures import status_failure
+from statcore_prometheus.options import PrometheusOptions
+from statcore_prometheus.requests import query_request
+
+ENDPOINT = read_endpoint("http://host/base", PrometheusOptions())
+REQUEST = query_request("up", None)
+
+
+def retry_after(text: str) -> float | None:
+    """Return the pause that an answer with that header asks for."""
+    error = status_failure(429, {"Retry-After": text}, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+    assert isinstance(error, UnavailableError)
+    return error.retry_after_s
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    """A date that is past means now."""
+    assert 120.0 == retry_after("120")
+    in_an_hour = retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True))
+    assert in_an_hour == pytest.approx(3600, abs=60)
+    assert 0.0 == retry_after("Wed, 21 Oct 2015 07:28:00 GMT")
+    assert 0.0 == retry_after("Wed, 21 Oct 2015 07:28:00 -0000")
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "٣"])
+def test_what_is_no_retry_after(text: str) -> None:
+    """Is none."""
+    assert retry_after(text) is None
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("/login?next=hidden", "a redirect to /login, which"),
+        ("//other/x", "a redirect to http://other/x, which"),
+        ("https://ann:hidden@other:1/x#hidden", "a redirect to https://other:1/x, which"),
+        ("http://other:hidden/", "a redirect, which"),
+        ("", "a redirect, which"),
+    ],
+)
+def test_a_redirect_shows_where_to(location: str, shown: str) -> None:
+    """Without what may be secret there."""
+    error = status_failure(302, {"Location": location}, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+    assert isinstance(error, ProtocolError)
+    assert shown in str(error)
+    assert "hidden" not in str(error)
+
+
+def test_a_wrong_address_is_hinted_at() -> None:
+    """404 most often means that the base path is missing."""
+    error = status_failure(404, {}, b"404 page not found", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+    assert "http://host/base: HTTP 404: 404 page not found; is this the address, with the base path" in str(error)
+
+
+def test_a_long_text_is_cut() -> None:
+    """An error stays an error, not a document."""
+    for body in (b"x" * 60_000, b'{"status":"error","errorType":"internal","error":"%b"}' % (b"x" * 60_000)):
+        error = status_failure(500, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+        assert 900 < len(str(error)) < 1100

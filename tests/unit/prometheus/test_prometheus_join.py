@@ -1,0 +1,58 @@
+"""Joining the parts of a range."""
+
+from __future__ import annotations
+
+from array import array
+
+from statcore.model import MatrixResult, Series
+from statcore_prometheus.join import join_parts
+
+
+def series(name: str, *samples: tuple[float, float]) -> Series:
+    """Return a series of (time, value) samples."""
+    times, values = [time for time, _ in samples], [value for _, value in samples]
+    return Series(labels={"n": name}, timestamps=array("d", times), values=array("d", values))
+
+
+def test_series_go_on_where_they_stopped() -> None:
+    """By their labels, also over a part in which they are absent, in the order in which they come up."""
+    joined = join_parts(
+        [
+            MatrixResult(series=(series("a", (1, 1), (2, 2)),)),
+            MatrixResult(series=(series("b", (3, 30)),)),
+            MatrixResult(series=(series("a", (5, 5)), series("b", (5, 50)), series("c", (5, 500)))),
+        ]
+    )
+    expected = (series("a", (1, 1), (2, 2), (5, 5)), series("b", (3, 30), (5, 50)), series("c", (5, 500)))
+    assert expected == joined.series
+
+
+def test_parts_that_lap_over_give_no_point_twice() -> None:
+    """Some servers move the ends of a part onto a grid of their own."""
+    joined = join_parts(
+        [
+            MatrixResult(series=(series("a", (1, 1), (2, 2), (3, 3)),)),
+            MatrixResult(series=(series("a", (2, 2), (3, 3), (4, 4)),)),
+            MatrixResult(series=(series("a", (4, 4)),)),
+        ]
+    )
+    assert (series("a", (1, 1), (2, 2), (3, 3), (4, 4)),) == joined.series
+
+
+def test_the_parts_are_left_as_they_are() -> None:
+    """They are values."""
+    parts = [MatrixResult(series=(series("a", (1, 1)),)), MatrixResult(series=(series("a", (2, 2)),))]
+    assert 2 == len(join_parts(parts).series[0])
+    assert [1, 1] == [len(part.series[0]) for part in parts]
+
+
+def test_remarks_are_those_of_all_parts() -> None:
+    """Each once; and one partial part makes a partial whole."""
+    joined = join_parts(
+        [
+            MatrixResult(series=(), warnings=("w", "v"), infos=("i",)),
+            MatrixResult(series=(), warnings=("u", "w"), partial=True),
+        ]
+    )
+    assert (("w", "v", "u"), ("i",), True) == (joined.warnings, joined.infos, joined.partial)
+    assert not join_parts([MatrixResult(series=()), MatrixResult(series=())]).partial

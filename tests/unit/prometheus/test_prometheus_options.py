@@ -1,0 +1,114 @@
+"""Settings: from values, from text, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from statcore.errors import InputError
+from statcore_prometheus import PrometheusOptions
+
+SECRET = "abcdefghijkl"  # noqa: S105 - the secret that must not show
+
+
+def test_settings_may_be_text() -> None:
+    """What the environment gives as text is what a TOML table gives as values."""
+    as_text = {
+        "timeout_s": "2.5",
+        "attempts": "4",
+        "fallback_urls": "http://b:9090, http://c:9090",
+        "username": "ann",
+        "password": SECRET,
+        "headers": "X-Scope-OrgID=a|b, X-Other = c=d",
+        "verify_tls": "no",
+        "gzip": "On",
+        "strict": "true",
+        "max_points": "100",
+        "normalization_interval_s": "10",
+    }
+    as_values = {
+        "timeout_s": 2.5,
+        "attempts": 4,
+        "fallback_urls": ["http://b:9090", "http://c:9090"],
+        "username": "ann",
+        "password": SECRET,
+        "headers": {"X-Scope-OrgID": "a|b", "X-Other": "c=d"},
+        "verify_tls": False,
+        "gzip": True,
+        "strict": True,
+        "max_points": 100,
+        "normalization_interval_s": 10,
+    }
+    assert PrometheusOptions.from_settings(as_values) == PrometheusOptions.from_settings(as_text)
+    assert ("http://b:9090", "http://c:9090") == PrometheusOptions.from_settings(as_text).fallback_urls
+
+
+def test_no_settings_are_the_defaults() -> None:
+    """Nothing has to be set."""
+    assert PrometheusOptions() == PrometheusOptions.from_settings({})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *[("timeout_s", value) for value in ("soon", "0", "-1", "nan", "inf", 0, -1.0, True, None, [])],
+        *[("attempts", value) for value in ("0", "1.5", "", 0, 2.0, True, None)],
+        *[("max_answer_bytes", value) for value in ("1 MiB", -1)],
+        *[("strict", value) for value in ("maybe", "", 1, None)],
+        *[("gzip", value) for value in ("maybe", 0)],
+        *[("fallback_urls", value) for value in ([1], [""], {}, 7)],
+        *[("headers", value) for value in ([], "X Y=z", "=z", "X-Y", "X-Y=", {"X-Y": 1}, {1: "x"}, {"X-Y": "a\r\nb: c"})],
+        *[("headers", {name: "x"}) for name in ("Accept-Encoding", "content-length", "X\n")],
+        *[("bearer_token", value) for value in ("", "two\nlines", 7)],
+        *[("username", value) for value in ("", "ann", "a:b", 7)],
+        *[("password", value) for value in ("", SECRET)],
+        *[("client_key_file", "key.pem"), ("ca_file", "")],
+    ],
+)
+def test_a_bad_setting_is_named(setting: str, value: Any) -> None:
+    """And where it may be a secret it is not shown."""
+    with pytest.raises(InputError, match=setting) as caught:
+        PrometheusOptions.from_settings({setting: value})
+    assert SECRET not in str(caught.value)
+
+
+def test_an_unknown_setting_is_named() -> None:
+    """With those that there are."""
+    with pytest.raises(InputError, match=r"'time_out'.*timeout_s") as caught:
+        PrometheusOptions.from_settings({"time_out": 1})
+    assert "strict" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"username": "ann", "password": "x", "bearer_token": "y"},
+        {"bearer_token": "y", "headers": {"AUTHORIZATION": "z"}},
+        {"username": "ann", "password": "x", "headers": {"Authorization": "z"}},
+    ],
+)
+def test_two_ways_to_authenticate_exclude_each_other(settings: dict[str, Any]) -> None:
+    """Since only one could be sent."""
+    with pytest.raises(InputError, match="exclude each other") as caught:
+        PrometheusOptions(**settings)
+    assert "bearer_token, username" in str(caught.value)
+
+
+def test_secrets_are_not_shown() -> None:
+    """Neither passwords and tokens nor what may hold them."""
+    options = [
+        PrometheusOptions(username="ann", password=SECRET, fallback_urls=(f"http://ann:{SECRET}@b",)),
+        PrometheusOptions(bearer_token=SECRET, headers={"X-Key": SECRET}),
+    ]
+    assert SECRET not in repr(options)
+
+
+def test_options_do_not_change() -> None:
+    """Not even through the mapping that they were built from."""
+    headers = {"X-Key": "a"}
+    options = PrometheusOptions(headers=headers)
+    headers["X-Key"] = "b"
+    assert {"X-Key": "a"} == dict(options.headers)
+    with pytest.raises(TypeError):
+        options.headers["X-Key"] = "c"  # type: ignore[index]

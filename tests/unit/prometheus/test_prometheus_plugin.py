@@ -1,0 +1,52 @@
+"""The plugin, which no driver is needed for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import statcore_prometheus
+from statcore.errors import InputError, MissingExtraError
+from statcore.plugins import API_VERSION
+from statcore.ports import MetricQuerierPort, PromQLPort
+from statcore_prometheus import plugin
+
+
+async def test_it_opens_a_client_with_options() -> None:
+    """By URL, and by the options' names."""
+    (spec,) = plugin.statcore_metric_backends()
+    assert (API_VERSION, ("http", "https"), "prometheus") == (plugin.STATCORE_PLUGIN_API, spec.schemes, spec.extra)
+    backend = await spec.open("http://127.0.0.1:1", {"timeout_s": "2"})
+    assert isinstance(backend, MetricQuerierPort)
+    assert isinstance(backend, PromQLPort)
+    await backend.aclose()
+    with pytest.raises(InputError, match="'tiemout'"):
+        await spec.open("http://127.0.0.1:1", {"tiemout": "2"})
+
+
+@pytest.mark.parametrize("module", ["aiohttp", "msgspec", "stamina"])
+async def test_a_missing_driver_names_the_extra(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the module whose import failed."""
+    for name in [name for name in sys.modules if name.startswith("statcore_prometheus.") and not name.endswith("plugin")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"statcore\[prometheus\]") as caught:
+        await plugin.open_prometheus("http://127.0.0.1:1", {})
+    assert module == caught.value.module
+
+
+def test_finding_it_imports_no_driver() -> None:
+    """Neither aiohttp nor anything else that only asking needs."""
+    code = "import sys, statcore_prometheus.plugin; print({'aiohttp', 'msgspec', 'stamina', 'yarl'} & sys.modules.keys())"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert "set()" == said.stdout.strip()
+
+
+def test_the_public_names_are_there() -> None:
+    """And no others."""
+    assert ["PrometheusClient", "PrometheusOptions"] == sorted(statcore_prometheus.__all__)
+    assert all(callable(getattr(statcore_prometheus, name)) for name in statcore_prometheus.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'PrometheusServer'"):
+        statcore_prometheus.PrometheusServer  # type: ignore[attr-defined]  # noqa: B018

@@ -1,0 +1,85 @@
+"""What is sent: paths and parameters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from statcore.errors import InputError
+from statcore.model import QueryTimeRange
+from statcore.promql import Selector
+from statcore.queriers import LabelMatcher
+from statcore_prometheus.requests import label_values_request, query_request, range_request, series_request
+
+TIME = datetime(2026, 11, 22, 10, 0, 0, 123_000, tzinfo=UTC)
+SELECTOR = Selector("up", {"job": LabelMatcher.equal('a"b')})
+
+
+def test_an_instant_query_has_a_time_only_where_one_is_given() -> None:
+    """In unix seconds, to the millisecond; without one it is the server's now."""
+    at = query_request("up", TIME)
+    assert ("/api/v1/query", True) == (at.path, at.is_query)
+    assert [("query", "up"), ("time", "1795341600.123")] == list(at.parameters)
+    assert [("query", "up")] == list(query_request("up", None).parameters)
+
+
+def test_a_range_query_has_its_grid() -> None:
+    """Start, end and step, exactly."""
+    time_range = QueryTimeRange(start=TIME, end=TIME + timedelta(hours=1), step="1500ms")
+    asked = range_request("up", time_range)
+    expected = [("query", "up"), ("start", "1795341600.123"), ("end", "1795345200.123"), ("step", "1s500ms")]
+    assert ("/api/v1/query_range", True, expected) == (asked.path, asked.is_query, list(asked.parameters))
+
+
+def test_label_values_are_narrowed_by_query_parameters() -> None:
+    """As `match[]`, which a server reads from the query string of a GET alone."""
+    asked = label_values_request("job", SELECTOR, (TIME, TIME))
+    assert ("/api/v1/label/job/values", False) == (asked.path, asked.is_query)
+    expected = [("match[]", r'up{job="a\"b"}'), ("start", "1795341600.123"), ("end", "1795341600.123")]
+    assert expected == list(asked.parameters)
+    assert [] == list(label_values_request("job", None, None).parameters)
+
+
+def test_series_are_selected_by_query_parameters() -> None:
+    """Likewise."""
+    asked = series_request(SELECTOR, None)
+    assert ("/api/v1/series", False, [("match[]", r'up{job="a\"b"}')]) == (
+        asked.path,
+        asked.is_query,
+        list(asked.parameters),
+    )
+
+
+@pytest.mark.parametrize(
+    "label", ["../../admin", "a/b", "a?b", "a%2Fb", "a#b", "..", ".", "U__a", "é", "a b", "service.name"]
+)
+def test_a_label_name_cannot_leave_its_segment(label: str) -> None:
+    """Whatever it holds, it is one plain word of the path."""
+    path = label_values_request(label, None, None).path
+    assert ["", "api", "v1", "label", "values"] == [part for part in path.split("/") if "U__" not in part]
+    assert path.replace("/", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize("label", ["", 'a"b', "a\nb", "a\ud800"])
+def test_a_hostile_label_name_is_refused(label: str) -> None:
+    """Before anything is sent."""
+    with pytest.raises(InputError, match="name"):
+        label_values_request(label, None, None)
+
+
+@pytest.mark.parametrize("promql", ["", " \n", "a\ud800"])
+def test_what_is_no_query_is_refused(promql: str) -> None:
+    """Nothing at all, and text that no server can be sent."""
+    with pytest.raises(InputError, match="a query"):
+        query_request(promql, None)
+
+
+def test_bad_times_are_refused() -> None:
+    """A time without a zone, and an end before the start."""
+    with pytest.raises(InputError, match="zone"):
+        query_request("up", TIME.replace(tzinfo=None))
+    with pytest.raises(InputError, match="zone"):
+        series_request(SELECTOR, (TIME.replace(tzinfo=None), TIME))
+    with pytest.raises(InputError, match="ends before it starts"):
+        label_values_request("job", None, (TIME, TIME - timedelta(milliseconds=1)))

@@ -1,0 +1,183 @@
+"""Expressions: their text, and what they refuse to be built from."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from statcore.errors import InputError
+from statcore.promql import Aggregation, BinaryOperation, Call, Number, RangeSelector, Selector, Subquery, render
+from statcore.queriers import LabelMatcher
+
+UP = Selector("up")
+
+
+class Kind(str, Enum):  # noqa: UP042 - this is the kind of enumeration whose members format as their names
+    """Text that formats as something else."""
+
+    GPU = "gpu"
+    METRIC = "up"
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        (Selector("up"), "up"),
+        (Selector("up", {"job": "x"}), 'up{job="x"}'),
+        (Selector("up", {"job": LabelMatcher.not_regex("x")}, offset="1h30m"), 'up{job!~"x"} offset 1h30m'),
+        (Selector("up", offset=timedelta(hours=1)), "up offset 1h"),
+        (Selector("node:cpu:rate5m"), "node:cpu:rate5m"),
+        (Selector("sum"), '{__name__="sum"}'),
+        (Selector("NaN", {"a": "b"}), '{__name__="NaN",a="b"}'),
+        (Selector("my.metric", {"service.name": "b"}), '{"my.metric","service.name"="b"}'),
+        (Selector("größe"), '{"größe"}'),
+        (Selector("a\ufffdb"), r'{"a\ufffdb"}'),
+        (Selector("up", {"by": "1", "offset": "2", "inf": "3"}), 'up{by="1",offset="2",inf="3"}'),
+        (Selector.equal("up", job="x", instance="y"), 'up{job="x",instance="y"}'),
+    ],
+)
+def test_a_selector(selector: Selector, text: str) -> None:
+    """Classic names stand bare, words of the language under `__name__`, any other name in quotes."""
+    assert text == render(selector)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("", ""),
+        ("plain-1.0", "plain-1.0"),
+        ('"', r"\""),
+        ("\\", r"\\"),
+        ("\\n", r"\\n"),
+        ("\n", r"\n"),
+        ("\ufffd", r"\ufffd"),
+        ("\\\ufffd", r"\\\ufffd"),
+        ('a"\n\\\ufffd', r"a\"\n\\\ufffd"),
+        ("\x00\t\r\x7f\u2028", "\x00\t\r\x7f\u2028"),
+        ("naïve 🦀 \U0010ffff", "naïve 🦀 \U0010ffff"),
+        ("'`{}$", "'`{}$"),
+    ],
+)
+def test_a_label_value_is_escaped_no_more_than_it_must(value: str, written: str) -> None:
+    """Backslash, quote, newline, and U+FFFD, which servers refuse raw; astral characters stay what they are."""
+    assert f'up{{a="{written}"}}' == render(Selector("up", {"a": value}))
+    assert f'up{{a!="{written}"}}' == render(Selector("up", {"a": LabelMatcher.not_equal(value)}))
+
+
+def test_a_member_of_an_enumeration_is_its_value() -> None:
+    """In every place where text stands, though `f"{Kind.GPU}"` is not its value."""
+    selector = Selector(Kind.METRIC, {Kind.GPU: Kind.GPU})
+    assert 'sum by (gpu)(up{gpu="gpu"})' == render(Aggregation("sum", selector, by=[Kind.GPU]))
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (RangeSelector(UP, "5m"), "up[5m]"),
+        (RangeSelector(UP, timedelta(seconds=90)), "up[1m30s]"),
+        (RangeSelector(Selector("up", {"a": "b"}, offset=timedelta(days=1)), "5m"), 'up{a="b"}[5m] offset 1d'),
+        (Call("rate", RangeSelector(UP, "5m")), "rate(up[5m])"),
+        (Subquery(Aggregation("sum", UP), "1h"), "(sum(up))[1h:]"),
+        (Call("max_over_time", Subquery(UP, timedelta(hours=1))), "max_over_time((up)[1h:])"),
+        (Aggregation("avg", UP), "avg(up)"),
+        (Aggregation("count", UP, by=["b", "a", "b"]), "count by (a,b)(up)"),
+        (Aggregation("sum", UP, by=["service.name", "on"]), 'sum by (on,"service.name")(up)'),
+        (Aggregation("sum", UP, by=["NaN", "inf", "without"]), 'sum by ("NaN","inf","without")(up)'),
+        (BinaryOperation("*", UP, Number(100)), "up * 100.0"),
+        (BinaryOperation("-", BinaryOperation("/", UP, Number(2)), Number(-1)), "(up / 2.0) - -1.0"),
+        (Aggregation("sum", BinaryOperation("/", UP, Number(5))), "sum(up / 5.0)"),
+    ],
+)
+def test_an_expression(expression: Any, text: str) -> None:
+    """An offset stands behind the window, an operation inside an operation in parentheses."""
+    assert text == render(expression)
+
+
+def test_text_and_an_exact_matcher_are_the_same() -> None:
+    """As values, too; the matcher is what `labels` shows."""
+    assert Selector("up", {"a": "b"}) == Selector("up", {"a": LabelMatcher.equal("b")})
+    assert Selector("up", {"a": "b"}) != Selector("up", {"a": LabelMatcher.regex("b")})
+    assert {"a": LabelMatcher.equal("b")} == Selector("up", {"a": "b"}).labels
+    assert 1 == len({Selector("up", {"a": "b"}), Selector("up", {"a": LabelMatcher.equal("b")})})
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x" * 1025, 'a"b', "a\\", "a{b", "a}", "a\nb", "\x00", "\u2028", "\u202e", "a\u00a0b"]
+)
+def test_hostile_names_are_refused(name: str) -> None:
+    """As a metric, a label, and a label to group by; nobody names a series like that."""
+    with pytest.raises(InputError, match="a metric name"):
+        Selector(name)
+    with pytest.raises(InputError, match="a label name"):
+        Selector("up", {name: "x"})
+    with pytest.raises(InputError, match="a label name"):
+        Aggregation("sum", UP, by=[name])
+
+
+def test_the_longest_name() -> None:
+    """It has 1,024 characters."""
+    assert "x" * 1024 == render(Selector("x" * 1024))
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff"])
+def test_a_lone_surrogate_is_refused_anywhere(text: str) -> None:
+    """When the expression is built, not when it is sent."""
+    with pytest.raises(InputError, match="a metric name holds a lone surrogate"):
+        Selector(text)
+    with pytest.raises(InputError, match="a label name holds a lone surrogate"):
+        Selector("up", {text: "x"})
+    with pytest.raises(InputError, match="a label value holds a lone surrogate"):
+        Selector("up", {"x": text})
+
+
+def test_the_name_is_not_a_label_beside_a_name() -> None:
+    """The server refuses it."""
+    with pytest.raises(InputError, match="the label __name__ beside the metric name 'up'"):
+        Selector("up", {"__name__": LabelMatcher.regex(".*")})
+
+
+@pytest.mark.parametrize(
+    "duration", ["", "5", "0s", "-1h", "1.5h", "1h[", "1h offset 1h", timedelta(0), timedelta(hours=-1)]
+)
+def test_a_bad_duration_is_refused(duration: Any) -> None:
+    """As window of samples, as window of a subquery, and as offset."""
+    for build in (
+        lambda: RangeSelector(UP, duration),
+        lambda: Subquery(UP, duration),
+        lambda: Selector("up", offset=duration),
+    ):
+        with pytest.raises(InputError, match=r"not a duration|out of range"):
+            build()
+
+
+@pytest.mark.parametrize("word", ["", "rate(up[5m]) or sum", "SUM", "quantile", "+", 5, None])
+def test_another_word_is_refused(word: Any) -> None:
+    """No operator and no function is written that statcore does not know, nor one in another's place."""
+    with pytest.raises(InputError, match="unknown operator"):
+        Aggregation(word, UP)
+    with pytest.raises(InputError, match="unknown function"):
+        Call(word, RangeSelector(UP, "5m"))
+
+
+def test_another_arithmetic_operator_is_refused() -> None:
+    """Likewise."""
+    operator: Any = "or"
+    with pytest.raises(InputError, match=r"unknown operator 'or'; expected one of \+, -, \*, /"):
+        BinaryOperation(operator, UP, Number(1))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, "5) or vector(1", None])
+def test_what_is_not_a_finite_number_is_refused(value: Any) -> None:
+    """Also text that would go on after the number."""
+    with pytest.raises(InputError, match="not a finite number"):
+        Number(value)
+
+
+def test_one_text_is_no_collection_of_labels() -> None:
+    """It would be grouped by each of its letters."""
+    with pytest.raises(InputError, match="not one text: 'job'"):
+        Aggregation("sum", UP, by="job")  # type: ignore[arg-type]  # the mistake in question

@@ -1,0 +1,116 @@
+"""The exact text of the three strategies."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from statcore.errors import InputError
+from statcore.promql import NORMALIZATION_INTERVAL_S, render, utilization_query
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy
+from statcore.testing.queriers import FixedQuerier
+
+USER = UUID("5a1e8c39-7a53-4a6e-9e3b-0d5d4c2b1a00")
+
+
+def test_gauge() -> None:
+    """The sum of the values as they are; matchers in the querier's order, group-by labels sorted."""
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="capacity", user_id=USER)
+    expected = (
+        "sum by (user_id,value_type)(backendai_container_utilization"
+        f'{{container_metric_name="mem",value_type="capacity",user_id="{USER}"}})'
+    )
+    assert expected == render(utilization_query(querier))
+
+
+def test_rate() -> None:
+    """The sum of the rates over five minutes."""
+    querier = ContainerMetricQuerier(metric_name="cpu_util", value_type="current")
+    expected = (
+        "sum by (value_type)(rate(backendai_container_utilization"
+        '{container_metric_name="cpu_util",value_type="current"}[5m]))'
+    )
+    assert expected == render(utilization_query(querier))
+
+
+def test_rate_normalized() -> None:
+    """The sum of the rates, divided by the collection interval in seconds."""
+    querier = ContainerMetricQuerier(metric_name="net_rx", value_type="current")
+    expected = (
+        "sum by (value_type)(rate(backendai_container_utilization"
+        '{container_metric_name="net_rx",value_type="current"}[5m])) / 5.0'
+    )
+    assert expected == render(utilization_query(querier))
+    assert 5.0 == NORMALIZATION_INTERVAL_S
+
+
+def test_no_label_to_group_by_sums_everything() -> None:
+    """There is no `by` at all."""
+    assert 'sum(up{job="x"})' == render(utilization_query(FixedQuerier("up", {"job": "x"})))
+
+
+def test_a_label_to_group_by_is_written_once() -> None:
+    """However often the querier names it, and in whatever order."""
+    querier = FixedQuerier("up", group_by=["b", "a", "b"])
+    assert "sum by (a,b)(up)" == render(utilization_query(querier))
+
+
+def test_matchers_of_every_operator_stand_in_the_queriers_order() -> None:
+    """Also those whose labels do not sort that way."""
+    matchers = {
+        "z": "exact",
+        "y": LabelMatcher.not_equal("not"),
+        "x": LabelMatcher.regex("a.*"),
+        "w": LabelMatcher.not_regex("b+"),
+        "v": LabelMatcher.one_of(["d", "c.c", "d"]),
+    }
+    expected = r'sum(up{z="exact",y!="not",x=~"a.*",w!~"b+",v=~"c\\.c|d"})'
+    assert expected == render(utilization_query(FixedQuerier("up", matchers)))
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "divisor"),
+    [(1, "1.0"), (2.5, "2.5"), (1e16, "1e+16"), (1e-7, "1e-07"), (0.1 + 0.2, "0.30000000000000004")],
+)
+def test_the_divisor_is_a_setting(interval_s: float, divisor: str) -> None:
+    """It is written with the digits that read back the same."""
+    querier = FixedQuerier("up", strategy=QueryStrategy.RATE_NORMALIZED)
+    query = utilization_query(querier, normalization_interval_s=interval_s)
+    assert f"sum(rate(up[5m])) / {divisor}" == render(query)
+
+
+@pytest.mark.parametrize("strategy", QueryStrategy)
+@pytest.mark.parametrize("interval_s", [0, -5.0, math.nan])
+def test_a_divisor_that_is_not_positive_is_refused(strategy: QueryStrategy, interval_s: float) -> None:
+    """Whether or not the strategy divides: a bad setting shows at once."""
+    with pytest.raises(InputError, match="normalization_interval_s must be above zero"):
+        utilization_query(FixedQuerier("up", strategy=strategy), normalization_interval_s=interval_s)
+
+
+def test_an_infinite_divisor_is_refused() -> None:
+    """It would make every rate zero."""
+    with pytest.raises(InputError, match="not a finite number: inf"):
+        utilization_query(FixedQuerier("up", strategy=QueryStrategy.RATE_NORMALIZED), normalization_interval_s=math.inf)
+
+
+@pytest.mark.parametrize(
+    ("window", "written"), [("1h30m", "1h30m"), (timedelta(minutes=90), "1h30m"), (timedelta(milliseconds=500), "500ms")]
+)
+def test_the_window_is_text_or_a_timedelta(window: timedelta | str, written: str) -> None:
+    """Both become Prometheus syntax."""
+    querier = FixedQuerier("up", strategy=QueryStrategy.RATE)
+    assert f"sum(rate(up[{written}]))" == render(utilization_query(querier, rate_interval=window))
+
+
+@pytest.mark.parametrize("strategy", QueryStrategy)
+@pytest.mark.parametrize(
+    "window", ["", "5", "0s", "-5m", "1.5m", "5m] or up[5m", "5m:", "$__interval", None, 5, timedelta(0)]
+)
+def test_a_bad_window_is_refused(strategy: QueryStrategy, window: Any) -> None:
+    """Whether or not the strategy has one; the message shows a valid duration."""
+    with pytest.raises(InputError, match="5m, 1h30m or 500ms"):
+        utilization_query(FixedQuerier("up", strategy=strategy), rate_interval=window)

@@ -1,0 +1,102 @@
+"""URLs: which server, which user; secrets stay out of sight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from statcore.errors import InputError
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+from statcore_valkey.address import Address
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("valkey://store", Address(host="store")),
+        ("redis://store:7000/", Address(host="store", port=7000)),
+        ("redis://store/3", Address(host="store", db=3)),
+        ("valkeys://store", Address(host="store", tls=True)),
+        ("rediss://store:7000", Address(host="store", port=7000, tls=True)),
+        ("valkey://[::1]:7000", Address(host="::1", port=7000)),
+        ("valkey://reader:secret@store", Address(host="store", username="reader", password="secret")),  # noqa: S106
+        ("valkey://:secret@store", Address(host="store", password="secret")),  # noqa: S106
+        ("valkey://a%40b:c%2Fd%3A%25@store", Address(host="store", username="a@b", password="c/d:%")),  # noqa: S106
+        ("unix:///run/valkey%20a.sock", Address(path="/run/valkey a.sock")),
+        ("unix://reader:secret@/run/a", Address(path="/run/a", username="reader", password="secret")),  # noqa: S106
+        ("VALKEY://store", Address(host="store")),
+    ],
+)
+def test_a_url_says_where_and_who(url: str, address: Address) -> None:
+    """Schemes of both names, with and without TLS, and a socket; user and password percent-decoded."""
+    assert address == Address.from_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "valkey:",
+        "valkey://",
+        "valkey://:6379",
+        "valkey:///0",
+        "http://store",
+        "store:6379",
+        "unix://",
+        "unix://store",
+        "valkey://store:port",
+        "valkey://store:70000",
+        "valkey://store/zero",
+        "valkey://store/1/2",
+        "valkey://[::1",
+        "valkey://me:hunter2/x@store",
+        "valkey://me:hunter2@store/hunter2",
+        "valkey://me:hunter2#@store",
+        "valkey://me:hunter2@store?db=1",
+        "valkey://me:hunter2@store#hunter2",
+        "hunter2://me:hunter2@store",
+    ],
+)
+def test_a_bad_url_is_refused_and_not_shown(url: str) -> None:
+    """The message says what is expected, and nothing of what may be a password."""
+    with pytest.raises(InputError, match="URL of the Valkey store") as error:
+        Address.from_url(url)
+    assert "hunter2" not in str(error.value)
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__ or error.value.__context__ is None
+
+
+async def test_no_repr_shows_the_password() -> None:
+    """Not of the address, not of the store, not of the sink."""
+    url = "valkey://me:hunter2@127.0.0.1:1"
+    store, sink = ValkeyStatistics.from_url(url), ValkeyStatisticsSink.from_url(url)
+    for shown in (Address.from_url(url), store, sink):
+        assert "hunter2" not in repr(shown)
+        assert "hunter2" not in str(shown)
+
+
+def test_the_database_of_the_url_must_be_the_one_of_the_options() -> None:
+    """`redis://store/0` is what everyone writes; another number would silently be another store."""
+    assert ValkeyStatistics.from_url("redis://store/0")
+    assert ValkeyStatistics.from_url("redis://store/3", options=ValkeyOptions(statistics_db=3))
+    with pytest.raises(InputError, match="database 3, but statistics_db is 0"):
+        ValkeyStatistics.from_url("redis://store/3")
+
+
+@pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])
+def test_tls_files_need_a_tls_url(setting: str) -> None:
+    """A certificate that nobody would look at is a mistake."""
+    with pytest.raises(InputError, match=f"{setting} needs TLS"):
+        ValkeyStatistics.from_url("valkey://store", options=ValkeyOptions.from_settings({setting: "/x.pem"}))
+
+
+@pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])
+def test_a_tls_file_that_cannot_be_used_is_named_at_once(setting: str, tmp_path: Path) -> None:
+    """When the store is opened, not when it connects; the same for a file that is away and one that is no certificate."""
+    other = tmp_path / "other.pem"
+    other.write_text("no certificate")
+    for file in (tmp_path / "away.pem", other):
+        options = ValkeyOptions.from_settings({setting: str(file)})
+        with pytest.raises(InputError, match=f"{setting}.*cannot be used: .*{file.name}"):
+            ValkeyStatistics.from_url("valkeys://store", options=options)

@@ -1,0 +1,181 @@
+"""Entries decode themselves when they are read, and look like plain dicts all along."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import msgpack
+import pytest
+
+from statcore.errors import MalformedEntryError
+from statcore_valkey.entry import StoredEntry, read_agent, read_metrics
+
+KEY = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+MEM = {"current": "1024", "capacity": None, "pct": "0.00", "unit_hint": "bytes", "stats.max": "2048", "stats.version": 2}
+CPU = {"current": "NaN", "capacity": "1000", "pct": "Infinity", "unit_hint": "percent", "stats.sum": "1E+30", "stats.min": "-0"}
+METRICS = {"mem": MEM, "cpu_util": CPU}
+
+
+def entry(metrics: Mapping[Any, Any] = METRICS) -> StoredEntry:
+    """Return an entry of which nothing was read."""
+    return read_metrics(msgpack.packb(metrics), key=KEY)
+
+
+def bad_metric() -> StoredEntry:
+    """Return an entry of which one metric is not UTF-8, which only reading that metric tells."""
+    return read_metrics(msgpack.packb({**METRICS, "io_read": {"current": "??"}}).replace(b"??", b"\xff\xfe"), key=KEY)
+
+
+def test_it_equals_the_dict_that_was_stored() -> None:
+    """From both sides, before and after metrics were read, odd numbers as the text that they are."""
+    assert entry() == METRICS
+    assert METRICS == entry()
+    read = entry()
+    assert MEM == read["mem"]
+    assert METRICS == read
+    assert METRICS == dict(read)
+
+
+def test_it_differs_from_other_dicts() -> None:
+    """One metric more, fewer or another makes the difference."""
+    assert entry() != {**METRICS, "io_read": MEM}
+    assert entry() != {"mem": MEM}
+    assert entry() != {"mem": CPU, "cpu_util": CPU}
+    assert entry() != None  # noqa: E711 - the comparison is what is tested
+
+
+def test_it_is_a_mapping() -> None:
+    """Length, names, membership, get, items and values agree with the dict."""
+    read = entry()
+    assert isinstance(read, Mapping)
+    assert 2 == len(read)
+    assert ["mem", "cpu_util"] == list(read)
+    assert "mem" in read
+    assert "io_read" not in read
+    assert read.get("io_read") is None
+    assert list(METRICS.items()) == list(read.items())
+    assert list(METRICS.values()) == list(entry().values())
+    assert METRICS.keys() == entry().keys()
+    with pytest.raises(KeyError, match="io_read"):
+        read["io_read"]
+
+
+def test_it_cannot_be_changed_as_a_dict_can() -> None:
+    """It has no item assignment."""
+    read: Any = entry()
+    with pytest.raises(TypeError, match="item assignment"):
+        read["mem"] = {}
+
+
+def test_an_empty_map_is_an_entry() -> None:
+    """A kernel without metrics is not the same as no kernel."""
+    assert {} == entry({})
+    assert "{}" == repr(entry({}))
+
+
+def test_a_metric_is_decoded_once_and_only_when_read() -> None:
+    """Reading it again gives the same dict; the bytes of the others stay as they are."""
+    read = entry()
+    assert isinstance(read.content, bytes)
+    assert read["mem"] is read["mem"]
+    assert isinstance(read.content, dict)
+    assert not isinstance(read.content["cpu_util"], dict)
+
+
+def test_a_malformed_metric_raises_when_it_is_read() -> None:
+    """The error names the key and the metric; the other metrics are as good as ever."""
+    read = bad_metric()
+    with pytest.raises(MalformedEntryError, match="'io_read'") as error:
+        read["io_read"]
+    assert (KEY, "io_read") == (error.value.key, error.value.metric)
+    assert MEM == read["mem"]
+    assert CPU == read["cpu_util"]
+
+
+def test_a_malformed_metric_raises_where_all_are_read() -> None:
+    """Listing or comparing all of them cannot leave it out."""
+    for use in (lambda read: read.items(), lambda read: read.values(), lambda read: read == METRICS, dict):
+        with pytest.raises(MalformedEntryError, match="'io_read'"):
+            use(bad_metric())
+
+
+def test_counting_naming_and_showing_never_raise() -> None:
+    """`len`, `in`, iteration and `repr` get by without the malformed metric."""
+    read = bad_metric()
+    assert 3 == len(read)
+    assert "io_read" in read
+    assert ["mem", "cpu_util", "io_read"] == list(read)
+    assert f"{{'mem': {MEM!r}, 'cpu_util': {CPU!r}, 'io_read': <malformed>}}" == repr(read)
+
+
+@pytest.mark.parametrize("value", [None, 5, "text", [1, 2], b"bytes", True])
+def test_a_metric_that_is_no_map_is_malformed(value: object) -> None:
+    """Found when it is read."""
+    read = entry({"mem": MEM, "odd": value})
+    assert MEM == read["mem"]
+    with pytest.raises(MalformedEntryError, match="'odd'"):
+        read["odd"]
+
+
+def test_other_keys_than_text_become_text() -> None:
+    """Numbers as names of metrics, fields and thresholds."""
+    assert {"7": {"current": "1"}} == entry({7: {"current": "1"}})
+    assert {"mem": {"5": "x", "1.5": "y"}} == entry({"mem": {5: "x", 1.5: "y"}})
+    assert {"h": {"current": {"0": "1"}, "l": [{"1": None}]}} == entry({"h": {"current": {0: "1"}, "l": [{1: None}]}})
+
+
+def test_fields_of_any_plain_type_are_kept() -> None:
+    """Integers, floats, booleans, bytes and lists are not what agents write, and still not lost."""
+    odd = {"current": 5, "pct": 1.5, "flag": True, "raw": b"\x00", "list": ["a"], "nil": None}
+    assert {"mem": odd} == entry({"mem": odd})
+
+
+def test_it_can_be_copied_and_pickled() -> None:
+    """Caches and process pools may take it."""
+    assert METRICS == copy.deepcopy(entry())
+    read = entry()
+    assert MEM == read["mem"]
+    assert METRICS == pickle.loads(pickle.dumps(read))  # noqa: S301 - our own
+
+
+DEVICES = {"cuda_mem": {"GPU-0": MEM, "GPU-1": CPU}, "cuda_util": {"0": CPU}}
+
+
+def agent(halves: object) -> StoredEntry:
+    """Return what is read of what an agent stored."""
+    return read_agent(msgpack.packb(halves), key="i-1")
+
+
+def test_an_agent_has_a_node_and_devices() -> None:
+    """By metric, and by metric and device id."""
+    read = agent({"node": METRICS, "devices": DEVICES})
+    assert {"node": METRICS, "devices": DEVICES} == read
+    assert "1024" == read["devices"]["cuda_mem"]["GPU-0"]["current"]
+    assert MEM == read["node"]["mem"]
+
+
+def test_an_agent_with_extensions_is_the_same() -> None:
+    """A UUID as a device id."""
+    device = msgpack.ExtType(1, bytes(16))
+    read = agent({"node": METRICS, "devices": {"cuda_mem": {device: MEM}}})
+    assert {"node": METRICS, "devices": {"cuda_mem": {"00000000-0000-0000-0000-000000000000": MEM}}} == read
+
+
+@pytest.mark.parametrize("half", ["node", "devices"])
+def test_the_half_that_an_agent_has_not_is_empty(half: str) -> None:
+    """An agent that stores only one has no metrics in the other; what else it stores is left out."""
+    stored = {"node": METRICS, "devices": DEVICES, "version": 3}
+    del stored[half]
+    assert {"node": METRICS, "devices": DEVICES, half: {}} == agent(stored)
+
+
+@pytest.mark.parametrize(
+    "halves", [{}, {"mem": MEM}, [], 7, {"node": 5, "devices": {}}, {"node": {}, "devices": []}, {"node": METRICS, "devices": 0}]
+)
+def test_another_shape_is_no_agent(halves: object) -> None:
+    """The entry is malformed as a whole; the message names the key."""
+    with pytest.raises(MalformedEntryError, match="'i-1'"):
+        agent(halves)

@@ -1,0 +1,84 @@
+"""Settings are read from values and from text, and each complaint names the setting."""
+
+from __future__ import annotations
+
+import pytest
+
+from statcore.errors import InputError
+from statcore_valkey import ValkeyOptions
+
+SETTINGS = {
+    "timeout_s": 2.5,
+    "pool_size": 3,
+    "statistics_db": 4,
+    "live_db": 5,
+    "freshness_s": 60.0,
+    "agent_interval_s": 3.0,
+    "max_entry_bytes": 1_000,
+    "tls_ca_file": "/ca.pem",
+    "tls_cert_file": "/cert.pem",
+    "tls_key_file": "/key.pem",
+}
+
+
+def test_settings_become_options() -> None:
+    """By name, as they are."""
+    assert ValkeyOptions(**SETTINGS) == ValkeyOptions.from_settings(SETTINGS)  # type: ignore[arg-type]
+
+
+def test_settings_may_be_text() -> None:
+    """As the environment has them."""
+    assert ValkeyOptions.from_settings(SETTINGS) == ValkeyOptions.from_settings(
+        {name: str(value) for name, value in SETTINGS.items()}
+    )
+
+
+def test_no_settings_are_the_defaults() -> None:
+    """The databases are those of the wire format, and there is no freshness bound."""
+    options = ValkeyOptions.from_settings({})
+    assert ValkeyOptions() == options
+    assert (0, 2, None) == (options.statistics_db, options.live_db, options.freshness_s)
+
+
+def test_an_unknown_setting_is_named_beside_the_known() -> None:
+    """A misspelt one is an error, not ignored."""
+    with pytest.raises(InputError, match=r"'timeout'; its settings are timeout_s, pool_size, .*tls_key_file"):
+        ValkeyOptions.from_settings({"timeout": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout_s", 0),
+        ("timeout_s", -1),
+        ("timeout_s", "soon"),
+        ("timeout_s", "nan"),
+        ("timeout_s", "inf"),
+        ("timeout_s", True),
+        ("timeout_s", None),
+        ("timeout_s", ""),
+        ("timeout_s", [1]),
+        ("pool_size", 0),
+        ("pool_size", 1.5),
+        ("pool_size", "many"),
+        ("statistics_db", -1),
+        ("live_db", "two"),
+        ("live_db", None),
+        ("freshness_s", 0),
+        ("freshness_s", "fresh"),
+        ("agent_interval_s", -3),
+        ("max_entry_bytes", 0),
+        ("tls_ca_file", 5),
+    ],
+)
+def test_a_bad_setting_is_named(name: str, value: object) -> None:
+    """The message starts with the setting and shows the value."""
+    with pytest.raises(InputError, match=f"^{name} must be ") as error:
+        ValkeyOptions.from_settings({name: value})
+    assert repr(value).strip("'") in str(error.value)
+
+
+def test_a_key_file_needs_its_certificate() -> None:
+    """A key alone is a mistake."""
+    with pytest.raises(InputError, match="tls_key_file needs tls_cert_file"):
+        ValkeyOptions(tls_key_file="/key.pem")
