@@ -25,7 +25,7 @@ static: .venv/.dev ## lint, import contracts, types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: .venv/.dev ## rewrite the code in house style
 	$(BIN)/ruff check --fix-only .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -61,14 +61,15 @@ async def _open(
     port: type[object], adapter: str, factory: Callable[[str, Options], Awaitable[_Port]], url: str | None, options: Options
 ) -> _Port:
     try:
-        opened: object = await factory(url or "", options)
+        opened = await factory(url or "", options)
     except StatcoreError:
         raise
     except Exception as error:
         raise PluginError(f"{adapter} failed to open: {type(error).__name__}: {error}", plugin=adapter) from error
-    if not isinstance(opened, port):
+    # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
+    if not all(hasattr(opened, name) for name in dir(port) if not name.startswith("_")):
         raise PluginError(f"{adapter} opened {type(opened).__name__}, which is no {port.__name__}", plugin=adapter)
-    return cast("_Port", opened)
+    return opened
 
 
 @asynccontextmanager

@@ -135,7 +135,8 @@ def questions(draw: st.DrawFn, cases: list[Case]) -> Question:
     group_by = draw(st.sets(st.sampled_from(["a", "b", "Z", "case", "none", "__name__"])))
     near = draw(st.sampled_from([time for drawn in cases[numbers[0]].values() for time, _ in drawn]))
     window_ms = draw(st.sampled_from([1_500, 15_000, 30_000, 60_000, 300_000, 433_000, 3_600_000]))
-    about_ends = st.sampled_from([0, 300_000, window_ms])  # just within, or just beyond, the look-back or the window
+    # Just within, and just beyond, the look-back or the window.
+    about_ends = st.sampled_from([0, 300_000, 300_001, window_ms, window_ms + 1])
     start_ms = near + draw(about_ends | st.integers(-2_000, 2_000) | st.integers(-400_000, 400_000))
     step_ms = draw(st.sampled_from([1, 250, 1_000, 1_500, 15_000, 60_000, 333_333]))
     end_ms = start_ms + step_ms * draw(st.sampled_from([0, 1, 30, 80])) + draw(st.integers(0, step_ms - 1))

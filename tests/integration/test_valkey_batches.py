@@ -13,6 +13,7 @@ from uuid import uuid4
 import msgpack
 import pytest
 from redis import Redis
+from redis.asyncio.connection import AbstractConnection
 
 from statcore.errors import InputError, MalformedEntryError
 from statcore.model import MetricValue, ProblemKind, StatisticsBatch
@@ -188,7 +189,8 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
 ) -> None:
     """No more than a small slice of the entries is worked on between two turns of the event loop."""
     turn = 0
-    read_in, packed_in = Counter[int](), Counter[int]()
+    read_in, packed_in, answered_in = Counter[int](), Counter[int](), Counter[int]()
+    read_response = AbstractConnection.read_response
 
     async def count_turns() -> None:
         nonlocal turn
@@ -204,11 +206,18 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
         packed_in[turn] += 1
         return encode_map(entry, key=key)
 
+    async def answer(connection: AbstractConnection, **options: Any) -> object:
+        answer = await read_response(connection, **options)
+        answered_in[turn] += 1
+        return answer
+
+    monkeypatch.setattr(AbstractConnection, "read_response", answer)
     monkeypatch.setattr(statistics, "read_metrics", read)
     monkeypatch.setattr(sink_module, "encode_map", pack)
     ids = new_ids(3_000)
+    options = ValkeyOptions(freshness_s=600)
     async with (
-        aclosing(ValkeyStatistics.from_url(valkey.url)) as store,
+        aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store,
         aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink,
     ):
         counting = asyncio.create_task(count_turns())
@@ -220,6 +229,8 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
     assert (3_000, 3_000) == (read_in.total(), packed_in.total())
     assert 128 >= max(read_in.values())
     assert 64 >= max(packed_in.values())
+    assert 6_000 < answered_in.total()
+    assert 130 >= max(answered_in.values())
 
 
 async def test_no_ids_need_no_server() -> None:

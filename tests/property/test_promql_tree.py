@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, get_args
 from uuid import UUID
 
 import promql_parser
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,6 +145,11 @@ class RackQuerier(UtilizationMetricQuerier):
         return QueryStrategy(self.strategy)
 
 
+WORDS: Final = (
+    *("and", "or", "unless", "atan2", "sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk"),
+    *("count_values", "quantile", "limitk", "limit_ratio", "offset", "by", "without", "on", "ignoring", "group_left"),
+    *("group_right", "fill", "fill_left", "fill_right", "bool", "start", "end", "step", "range", "inf", "nan", "rate"),
+)
 FORBIDDEN: Final = '"\\{}'
 utf8_names: Final = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters=FORBIDDEN).filter(str.isprintable), min_size=1, max_size=20
@@ -190,6 +196,14 @@ def test_any_querier_is_read_back(querier: UtilizationMetricQuerier, window: tim
     assert tree_of_querier(querier, window, divisor) == read(render(query))
 
 
+@pytest.mark.parametrize("word", WORDS)
+def test_words_of_the_language_are_names(word: str) -> None:
+    """As a metric, as a label and as a label to group by, in any case."""
+    for name in (word, word.upper(), word.title()):
+        expression = Aggregation("sum", Selector(name, {name: "x"}), by=[name])
+        assert tree_of_value(expression) == read(render(expression))
+
+
 @given(expressions)
 def test_any_expression_is_read_back(expression: Expression) -> None:
     """Offsets, subqueries and operations inside operations, too."""
@@ -211,3 +225,12 @@ def test_live_statistics_name_the_kernels_asked_for(kernel_ids: list[UUID | str]
 
 
 NODES: Final = frozenset(["selector", "range", "subquery", "call", "aggregation"])
+
+
+@pytest.mark.parametrize("word", ["anchored", "smoothed"])
+def test_where_the_parser_is_stricter_than_servers(word: str) -> None:
+    """It does not group by these two, so that only test_promql_real_server.py tests them there."""
+    expression = Aggregation("sum", Selector(word, {word: "x"}), by=[word])
+    with pytest.raises(ValueError, match="invalid promql"):
+        promql_parser.parse(render(expression))
+    assert tree_of_value(expression.expression) == read(render(expression.expression))

@@ -21,14 +21,15 @@ _KNOWN: Final = (
     "literals, escaped punctuation, ., character classes, \\d \\D \\w \\W, |, groups that are not repeated, ^, $, "
     "repetition of single characters, and (?i) at the start of an ASCII pattern"
 )
+# What is no part of its own, such as a second + after the first, cannot be part of a pattern at all.
 _ESCAPED: Final = r"\\[!-/:-@\[-`{-~]"
 _SET: Final = r"\\[dDwW]"
 _MEMBER: Final = rf"(?:[^\\\[\]&|~-]|{_ESCAPED})"
-_CLASS: Final = rf"\[\^?-?(?:{_MEMBER}(?:-{_MEMBER})?|{_SET}(?!-[^\]]))+-?\]"
+_CLASS: Final = rf"\[\^?-?(?:{_MEMBER}(?:-{_MEMBER})?|{_SET})+-?\]"
 _COUNT: Final = "(?:[0-9]{1,3}|1000)"  # RE2 repeats a thousand times at most
-_REPEAT: Final = rf"(?:[*+?]|\{{{_COUNT}(?:,{_COUNT}?)?\}})\??(?![*+?{{])"
+_REPEAT: Final = rf"(?:[*+?]|\{{{_COUNT}(?:,{_COUNT}?)?\}})\??"
 _SINGLE: Final = rf"(?:[^\\.+*?()|\[{{^$]|{_ESCAPED}|{_SET}|\.|{_CLASS})(?:{_REPEAT})?"
-_PART: Final = re.compile(rf"{_SINGLE}|\((?:\?:|(?!\?))|\)\??(?![*+?{{])|\||[$^](?![*+?{{])")
+_PART: Final = re.compile(rf"{_SINGLE}|\((?:\?:|(?!\?))|\)\??|[|$^]")
 _IGNORE_CASE: Final = "(?i)"
 
 

@@ -88,7 +88,7 @@ class LabelMatcher:
         """
         if isinstance(values, str):
             raise InputError(f"one_of takes a collection of values, not one text: {values!r}")
-        literals = sorted({_operand(value) for value in values})
+        literals = sorted(dict.fromkeys(map(_operand, values)))  # in their order: sorted ids stay cheap
         if not literals:
             raise InputError("one_of needs at least one value")
         if len(literals) == 1:

@@ -19,14 +19,14 @@ from statcore_cli.app import COMMANDS, cli
 Invoke = Callable[..., Result]
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
-IGNORED = ("STATCORE_", "PYTHONUNBUFFERED")
+IGNORED = ("STATCORE_", "PYTHONUNBUFFERED", "COV")
 DRIVERS = {"redis", "hiredis", "aiohttp", "msgspec", "psutil", "prometheus_client", "strawberry", "stamina"}
 
 
 def python(
     *arguments: str, path: Path | None = None, env: Mapping[str, str] | None = None, stdout: IO[str] | int = subprocess.PIPE
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with buffered output, with a folder in front of its path."""
+    """Run Python with buffered output and unmeasured, with a folder in front of its path."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED)}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))} if path else {}
     return subprocess.run(

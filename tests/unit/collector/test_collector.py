@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from subprocess import Popen
 from typing import Any
@@ -153,6 +154,35 @@ async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
         removed.set()
     assert set() == _labels(collecting.samples(), "kernel_id")
     assert {} == sink.kernels
+
+
+async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round waits for the sampling of another, even of one that was cancelled: it goes on in its thread."""
+    loop = asyncio.get_running_loop()
+    sampling, go_on = asyncio.Event(), threading.Event()
+    read = collector.read_process_table
+    order: list[str] = []
+
+    def held() -> Any:
+        order.append("begins")
+        loop.call_soon_threadsafe(sampling.set)
+        assert go_on.wait(60)
+        table = read()
+        order.append("ends")
+        return table
+
+    monkeypatch.setattr(collector, "read_process_table", held)
+    cancelled = asyncio.create_task(collecting.collect())
+    await sampling.wait()
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    another = asyncio.create_task(collecting.collect())
+    await asyncio.sleep(0)
+    await asyncio.to_thread(str)  # the other round has its thread by now
+    go_on.set()
+    await another
+    assert ["begins", "ends", "begins", "ends"] == order
 
 
 async def test_a_failed_write_spares_the_others(collecting: Collector, sink: Any) -> None:

@@ -204,6 +204,14 @@ def test_an_orphan_under_a_new_process_of_the_tree_is_sampled_once(machine: Mach
     assert 400 == sample.cpu_ms
 
 
+def test_parents_in_a_circle_end_the_walk(machine: Machine) -> None:
+    """A pid that is used again while the table is read can make a process look like its own ancestor."""
+    machine.parents = {ROOT: 11, CHILD: 10}
+    sample = _tree().sample(machine.table())
+    assert sample is not None
+    assert 200 == sample.cpu_ms
+
+
 def test_a_live_process_is_read(sleeper: Popen[bytes]) -> None:
     """CPU time, memory and I/O of a process of ours are all there."""
     sample = read_process(psutil.Process(sleeper.pid))

@@ -45,7 +45,7 @@ def test_both_ends_of_a_connection_are_counted(connection: tuple[socket.socket, 
 def test_a_closed_end_that_still_has_data_is_an_orphan(connection: tuple[socket.socket, socket.socket]) -> None:
     """It keeps its cookie, no process has it open any more."""
     client, _ = connection
-    client.setblocking(False)
+    client.settimeout(0)
     with suppress(BlockingIOError):
         while True:  # until neither end takes any more
             client.send(bytes(1 << 20))

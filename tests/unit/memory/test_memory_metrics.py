@@ -66,12 +66,14 @@ async def test_a_scrape_without_samples_ends_all_series_of_its_target() -> None:
 
 
 async def test_a_series_moves_between_targets() -> None:
-    """A series that another target has at the same time does not end with its former target's scrape."""
+    """A series that another target has at that time or later does not end with its former target's scrape."""
     metrics = MemoryMetrics()
     scrape(metrics, 0, "a")
-    scrape(metrics, 1, "a", target="u")
-    scrape(metrics, 1, target="t")
-    assert {"a": 1.0} == await values(metrics, 1)
+    scrape(metrics, 5, "a", target="u")
+    scrape(metrics, 3, target="t")
+    assert {"a": 1.0} == await values(metrics, 4)
+    with pytest.raises(InputError, match="not before"):
+        scrape(metrics, 4, "a", target="v")
 
 
 async def test_an_empty_label_is_no_label() -> None:
@@ -136,6 +138,18 @@ async def test_nothing_is_left_of_what_nobody_scrapes_any_more() -> None:
     assert [61, 61, 61] == [len(tsdb._series), len(tsdb._by_name), len(tsdb._targets)]
 
 
+@pytest.mark.parametrize("still_there", [("a",), ()])
+async def test_what_goes_on_keeps_nothing_else(still_there: tuple[str, ...]) -> None:
+    """What was scraped or ended more recently does not keep what was not, whichever was first."""
+    metrics = MemoryMetrics(retention="1m")
+    scrape(metrics, 0, "a")
+    scrape(metrics, 1, "b", target="u")
+    scrape(metrics, 50, *still_there)
+    scrape(metrics, 100, *still_there)
+    assert ["t"] == list(metrics._tsdb._targets)
+    assert ["a"] == [series.labels["job"] for series in metrics._tsdb._series.values()]
+
+
 async def test_ended_series_make_room() -> None:
     """New series beyond the bound take the place of those that ended first; without any, the scrape is refused."""
     metrics = MemoryMetrics(max_series=3)
@@ -149,7 +163,10 @@ async def test_ended_series_make_room() -> None:
     assert ["c", "e", "f"] == await metrics.label_values("job")
     with pytest.raises(InputError, match="1 more than max_series=3"):
         scrape(metrics, 6, "x", target="u")
-    assert {"c", "e", "f"} == set(await values(metrics, 6))
+    scrape(metrics, 6, "c", "e")
+    with pytest.raises(InputError, match="1 more than max_series=3"):
+        scrape(metrics, 7, "c", "e", "f", "x")  # f ended, but is about to come back
+    assert {"c", "e"} == set(await values(metrics, 7))
 
 
 async def test_a_series_has_a_bounded_number_of_samples() -> None:

@@ -77,7 +77,8 @@ async def _collect(
         with naming("--kernel"):
             for target in targets:
                 collector.add(target)
-        exporter = start_exporter(collector, host=host, port=port)
+        with naming("--listen"):
+            exporter = start_exporter(collector, host=host, port=port)
         stack.callback(exporter.close)
         for target in targets:
             click.echo(f"statcore: collecting pid {target.pid} as kernel {target.kernel_id}", err=True)

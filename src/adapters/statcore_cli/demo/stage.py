@@ -10,11 +10,9 @@ from typing import Final
 
 import attrs
 
-from statcore.errors import UnsupportedError
 from statcore.plugins.registry import PluginRegistry
-from statcore.ports import MetricQuerierPort, ScrapeSinkPort, StatisticsSinkPort
-from statcore.runtime import Settings, open_metrics, open_sink, open_statistics
-from statcore.statistics.repositories import StatisticsRepositories
+from statcore.ports import MetricQuerierPort
+from statcore.runtime import Settings, open_runtime, open_sink
 from statcore.statistics.repository import StatisticsRepository
 from statcore.testing.servers import running_prometheus, running_valkey
 from statcore_collector import Collector, start_exporter
@@ -36,11 +34,9 @@ class Stage:
 async def embedded_stage(registry: PluginRegistry) -> AsyncGenerator[Stage]:
     """Open the store and the backend that live in this process: no server at all."""
     settings = Settings(statistics_url="memory://", metrics_url="memory://")
-    async with open_statistics(settings, registry) as store, open_metrics(settings, registry) as metrics:
-        if not isinstance(store, StatisticsSinkPort) or not isinstance(metrics, ScrapeSinkPort):
-            raise UnsupportedError("the plugins for memory: URLs cannot be written to in this process")
-        collector = Collector(store, agent_id=AGENT_ID, interval_s=INTERVAL_S)
-        yield Stage(collector=collector, repository=StatisticsRepositories.create(store).repository, metrics=metrics)
+    async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
+        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S)
+        yield Stage(collector=collector, repository=runtime.repository, metrics=runtime.metrics)
 
 
 @asynccontextmanager
@@ -54,13 +50,12 @@ async def server_stage(registry: PluginRegistry) -> AsyncGenerator[Stage]:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="statcore-demo-")))
         # Starting blocks the loop, on which nothing else runs yet.
         valkey = stack.enter_context(running_valkey(folder))
-        statistics = Settings(statistics_url=valkey.url)
-        store = await stack.enter_async_context(open_statistics(statistics, registry))
-        sink = await stack.enter_async_context(open_sink(statistics, registry))
+        sink = await stack.enter_async_context(open_sink(Settings(statistics_url=valkey.url), registry))
         collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S)
         exporter = start_exporter(collector)
         stack.callback(exporter.close)
         targets = {"statcore": exporter.address}
         prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=f"{INTERVAL_S:.0f}s"))
-        metrics = await stack.enter_async_context(open_metrics(Settings(metrics_url=prometheus.url), registry))
-        yield Stage(collector=collector, repository=StatisticsRepositories.create(store).repository, metrics=metrics)
+        settings = Settings(statistics_url=valkey.url, metrics_url=prometheus.url)
+        runtime = await stack.enter_async_context(open_runtime(settings, registry))
+        yield Stage(collector=collector, repository=runtime.repository, metrics=runtime.metrics)
