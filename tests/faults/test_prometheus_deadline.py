@@ -74,6 +74,16 @@ async def test_the_deadline_is_for_all_parts_together(fake_prometheus: Start) ->
     assert 4 == len(server.seen)  # at once
 
 
+async def test_connections_are_bounded(fake_prometheus: Start) -> None:
+    """However many ask at once; whoever gets none until the deadline hears that it ran out."""
+    server = await fake_prometheus(never)
+    options = PrometheusOptions(timeout_s=TIMEOUT_S, max_connections=3)
+    async with asyncio.timeout(10 * TIMEOUT_S), aclosing(PrometheusClient(server.url, options=options)) as client:
+        answers = await asyncio.gather(*[client.query("up") for _ in range(10)], return_exceptions=True)
+    assert [TimedOutError] * 10 == [type(answer) for answer in answers]
+    assert 3 == len(server.seen)
+
+
 async def test_the_deadline_bounds_retries(fake_prometheus: Start, http_reply: Reply) -> None:
     """However many attempts are allowed, and although each one is answered."""
     server = await fake_prometheus(http_reply(status=503))

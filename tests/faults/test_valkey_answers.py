@@ -126,6 +126,14 @@ async def test_an_error_among_many_answers_leaves_none_behind(
         assert ([{}, {}], {}) == (list(batch), dict(batch.problems))
 
 
+async def test_an_entry_written_while_it_is_looked_at_is_fresh(fake_valkey: Callable[[Answers], Awaitable[str]]) -> None:
+    """There was no key when its time to live was asked for, and there was one a moment later."""
+    url = await fake_valkey({b"PTTL": [b":-2\r\n"], b"MGET": [GOOD]})
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(freshness_s=5))) as store:
+        batch = await store.fetch_kernel_statistics(IDS)
+    assert ([{}, {}], {}) == (list(batch), dict(batch.problems))
+
+
 @pytest.mark.parametrize(
     "first",
     [

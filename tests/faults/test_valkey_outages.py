@@ -126,6 +126,22 @@ async def test_a_hung_server_ends_at_the_deadline(valkey: Server, tcp_proxy: Sta
         assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
 
 
+async def test_a_server_that_hangs_after_a_reset_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """What was waited for in the end is what the error tells, not the failure before."""
+    proxy = await tcp_proxy(valkey.port)
+    options = ValkeyOptions(timeout_s=1)
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
+        await store.ping()
+        proxy.hold()
+        call = asyncio.create_task(store.fetch_kernel_statistics([KERNEL]))
+        await proxy.held.wait()
+        proxy.cut()
+        async with asyncio.timeout(ENOUGH_S):
+            with pytest.raises(TimedOutError, match="waited 1 s for"):
+                await call
+        proxy.let_go()
+
+
 async def test_a_server_that_hangs_while_connecting_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
     """Connected, but silent from the first byte on."""
     proxy = await tcp_proxy(valkey.port)

@@ -78,11 +78,12 @@ async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start
             server = await asyncio.to_thread(
                 start_prometheus, targets={"statcore": exporter.address}, scrape_interval="500ms"
             )
-            raw: dict[str, Any] = {}
-            while len(raw.get("values", ())) < 9:  # Prometheus does not tell when it has scraped
+            known = 0
+            while known < 13:  # more than the window holds, else it is not full; Prometheus does not tell when it scrapes
                 await asyncio.sleep(0.05)
                 looks.append((time.time(), _cpu_ms(burner.pid)))
-                raw = await asyncio.to_thread(_query, server, f"{selector}[5s]", looks[-1][0])
+                known = len((await asyncio.to_thread(_query, server, f"{selector}[1m]", looks[-1][0])).get("values", ()))
+            raw = await asyncio.to_thread(_query, server, f"{selector}[5s]", looks[-1][0])
             rate = await asyncio.to_thread(_query, server, f"rate({selector}[5s])", looks[-1][0])
             stop.set()
     finally:

@@ -216,7 +216,8 @@ async def test_a_hung_server_costs_no_more_than_the_deadline(start_prometheus: C
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(timeout_s=3))) as client:
         await client.ping()
         server.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)  # it may answer until it really stands still
+        # It may answer until it really stands still.
+        await asyncio.to_thread(os.waitid, os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)
         try:
             async with asyncio.timeout(30):
                 with pytest.raises(TimedOutError, match=f"{server.url} within 3 s") as caught:

@@ -198,8 +198,8 @@ async def test_the_hosts_own_clients_are_used_and_not_closed(
 ) -> None:
     """Whatever they are set to; they go on working after the store was closed."""
     clients = [
-        AsyncRedis(
-            connection_pool=BlockingConnectionPool(
+        AsyncRedis.from_pool(
+            BlockingConnectionPool(
                 host="127.0.0.1", port=valkey.port, db=db, protocol=protocol, decode_responses=decode_responses
             )
         )
@@ -220,7 +220,7 @@ async def test_the_hosts_own_clients_are_used_and_not_closed(
             assert await client.ping()
     finally:
         for client in clients:
-            await client.connection_pool.aclose()
+            await client.aclose()
 
 
 async def test_closing_closes_our_connections(valkey: Server) -> None:

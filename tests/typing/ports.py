@@ -31,7 +31,8 @@ def stores(client: Redis) -> list[StatisticsPort]:
 
 def sinks(client: Redis) -> list[StatisticsSinkPort]:
     """Stores that are written."""
-    return [MemoryStatistics(), ValkeyStatisticsSink.from_url("valkey://"), ValkeyStatisticsSink.from_clients(client, client)]
+    own = ValkeyStatisticsSink.from_url("valkey://")
+    return [MemoryStatistics(), own, ValkeyStatisticsSink.from_clients(client, client)]
 
 
 def backends() -> list[MetricQuerierPort]:

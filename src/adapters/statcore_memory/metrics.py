@@ -10,7 +10,16 @@ from typing import Final
 import attrs
 
 from statcore.errors import InputError
-from statcore.model import MatrixResult, QueryTimeRange, Sample, VectorResult, parse_time
+from statcore.model import (
+    MatrixResult,
+    QueryTimeRange,
+    Sample,
+    VectorResult,
+    format_duration,
+    parse_duration,
+    parse_time,
+)
+from statcore.model.settings import check_count, check_seconds
 from statcore.model.text import check_text
 from statcore.model.time_range import unix_ms
 from statcore.promql import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, Selector, utilization_query
@@ -18,10 +27,18 @@ from statcore.promql.names import label_text, selector_parts
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_memory.evaluation import Grid, Utilization
 from statcore_memory.series import Labels, StoredSeries
-from statcore_memory.settings import check_count, check_seconds, read_retention
 from statcore_memory.tsdb import Tsdb
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def _retention(value: timedelta | str) -> timedelta:
+    if not isinstance(value, timedelta | str):  # pyright: ignore[reportUnnecessaryIsInstance] - settings come from files
+        raise InputError(f"retention must be a duration such as 1h, not {value!r}")
+    try:
+        return parse_duration(format_duration(value))
+    except InputError as error:
+        raise InputError(f"retention: {error}") from None
 
 
 def _new_tsdb(metrics: MemoryMetrics) -> Tsdb:
@@ -43,7 +60,7 @@ class MemoryMetrics:
         InputError: a setting that cannot be one.
     """
 
-    retention: timedelta = attrs.field(default=timedelta(hours=1), converter=read_retention)
+    retention: timedelta = attrs.field(default=timedelta(hours=1), converter=_retention)
     max_series: int = attrs.field(default=10_000, validator=check_count)
     normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=check_seconds)
     clock: Callable[[], float] = wall.time

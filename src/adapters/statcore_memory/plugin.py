@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar
 import attrs
 
 from statcore.errors import InputError
+from statcore.model.settings import from_settings
 from statcore.plugins.contributions import MetricBackendSpec, Options, StatisticsStoreSpec
 from statcore.plugins.spec import API_VERSION, hookimpl
 from statcore_memory.metrics import MemoryMetrics
@@ -38,12 +39,9 @@ class _Instances(Generic[_T]):
             raise InputError(
                 "the URL of the memory adapter is memory:// or memory://NAME; its settings are given as options"
             )
-        known = [field.name for field in attrs.fields(self.kind) if field.init]
-        if unknown := sorted(set(options).difference(known)):
-            raise InputError(f"memory:// has no setting {unknown[0]!r}; its settings are {', '.join(known)}")
         name = found[1] or ""
         if name not in self._opened:
-            self._opened[name] = (dict(options), self.kind(**options))
+            self._opened[name] = (dict(options), from_settings(self.kind, options, adapter="memory://"))
         made_with, instance = self._opened[name]
         if made_with != options:
             raise InputError(f"memory://{name} is open already, with other settings")

@@ -11,7 +11,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
-from statcore_memory.settings import check_count
+from statcore.model.settings import check_count
 
 _T = TypeVar("_T")
 _DAY_S: Final = 86_400.0

@@ -28,7 +28,7 @@ class _Scrape:
     keys: Collection[Labels]
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Tsdb:
     """Series by label set, which a scrape begins, continues and ends as it does in Prometheus; times are unix ms.
 

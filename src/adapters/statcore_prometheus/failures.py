@@ -61,7 +61,8 @@ def status_failure(  # noqa: PLR0911 - one return for each cause
     """Return our error for an answer with an HTTP status other than 200."""
     service = endpoint.address
     kind, text = read_error(body) or ("", _plain(headers, body))
-    said = f"HTTP {status}: {text:.{_SHOWN}}" if text else f"HTTP {status}"
+    text = _line(text)
+    said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     match status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return AccessDeniedError(f"{service}: {_missing(endpoint, headers)} ({said})", service=service)
@@ -88,7 +89,12 @@ def _plain(headers: Mapping[str, str], body: bytes) -> str:
     """Return an error's text that is no JSON; of a page, only that it is one."""
     if "html" in headers.get("Content-Type", "").lower():
         return "a web page"
-    return " ".join(body[:_SHOWN].decode(errors="replace").split())
+    return body.decode(errors="replace")
+
+
+def _line(text: str) -> str:
+    """Return a server's text as one short line: it goes to terminals and logs."""
+    return "".join(character if character.isprintable() else " " for character in text[:_SHOWN]).strip()
 
 
 def _missing(endpoint: Endpoint, headers: Mapping[str, str]) -> str:

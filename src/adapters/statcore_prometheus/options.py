@@ -95,7 +95,7 @@ class PrometheusOptions:
         strict: whether an answer with warnings, or only part of one, is an error.
         max_answer_bytes: how long one answer may be, decompressed.
         max_points: how many points per series one request asks for; longer ranges are split.
-        max_connections: how many connections are open at once; a session handed in has its own limit.
+        max_connections: how many connections to one server are open at once; a session handed in has its own limit.
         normalization_interval_s: the collection interval in seconds, the divisor of `rate_normalized`.
 
     Raises:

@@ -163,7 +163,7 @@ class Transport:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None and not self._is_closed:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._options.max_connections),
+                connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._options.max_connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         if self._session is None or self._is_closed or self._session.closed:

@@ -87,7 +87,7 @@ class Reading:
     def _check_age(self, position: int, key: str, left_ms: int, ttl_s: int) -> None:
         bound_s = self.options.freshness_s
         age_s = ttl_s - left_ms / 1000
-        if bound_s is None or left_ms == _GONE or (left_ms != _FOR_EVER and age_s <= bound_s):
+        if bound_s is None or left_ms == _GONE or age_s <= bound_s:
             return
         age = "unknown, for it never expires" if left_ms == _FOR_EVER else f"{age_s:.3f} s"
         message = f"the age of key {key!r} is {age}; fresh is up to {bound_s:g} s"

@@ -63,6 +63,13 @@ def test_a_wrong_address_is_hinted_at() -> None:
     assert "http://host/base: HTTP 404: 404 page not found; is this the address, with the base path" in str(error)
 
 
+def test_a_text_is_one_line() -> None:
+    """What a server says can neither fake a line of a log nor speak to a terminal."""
+    for body in (b"no\nERROR\x1b[31m", b'{"status":"error","error":"no\\nERROR\\u001b[31m"}'):
+        error = status_failure(400, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+        assert "http://host/base: no ERROR [31m" == str(error)
+
+
 def test_a_long_text_is_cut() -> None:
     """An error stays an error, not a document."""
     for body in (b"x" * 60_000, b'{"status":"error","errorType":"internal","error":"%b"}' % (b"x" * 60_000)):

@@ -61,6 +61,11 @@ def test_a_label_name_cannot_leave_its_segment(label: str) -> None:
     assert path.replace("/", "").replace("_", "").isalnum()
 
 
+def test_a_label_that_looks_escaped_is_escaped() -> None:
+    """Or a server would read another name out of it."""
+    assert "/api/v1/label/U__U____a/values" == label_values_request("U__a", None, None).path
+
+
 @pytest.mark.parametrize("label", ["", 'a"b', "a\nb", "a\ud800"])
 def test_a_hostile_label_name_is_refused(label: str) -> None:
     """Before anything is sent."""

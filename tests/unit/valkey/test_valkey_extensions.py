@@ -147,3 +147,11 @@ def test_a_broken_or_unknown_extension_is_malformed(code: int, data: bytes) -> N
     """An extension that is not what its code promises, or whose code is unknown, makes the entry malformed."""
     with pytest.raises(MalformedEntryError, match=f"extension {code}"):
         read(msgpack.ExtType(code, data))
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 3, 300, 70_000])
+def test_an_extension_of_any_size_is_found_when_the_entry_arrives(size: int) -> None:
+    """Each of the eight ways to write one down, and not only when the metric is read."""
+    with pytest.raises(MalformedEntryError, match="extension 6") as error:
+        read_metrics(stored(msgpack.ExtType(6, b"a" * size)), key=KEY)
+    assert error.value.metric is None

@@ -1,0 +1,51 @@
+"""Checking the settings of adapters: validators for attrs fields, each of which names the setting in its complaint."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar, cast
+
+import attrs
+
+from statcore.errors import InputError
+
+_T = TypeVar("_T")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_seconds(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Accept finite numbers above zero."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise InputError(f"{field.name} must be a number of seconds above zero, not {value!r}")
+
+
+def check_count(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Accept whole numbers from one up."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{field.name} must be a whole number of at least 1, not {value!r}")
+
+
+def check_truth(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Accept true and false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{field.name} must be true or false, not {value!r}")
+
+
+def check_text(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Accept text on one line that is not empty; since it may be a secret, the complaint does not show it."""
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
+        raise InputError(f"{field.name} must be text without control characters, and not empty")
+
+
+def from_settings(kind: type[_T], settings: Mapping[str, Any], *, adapter: str) -> _T:
+    """Build an attrs class from settings by name, as a table of a TOML file gives them.
+
+    Raises:
+        InputError: a setting that `kind` has no field for, or that it refuses; the message names it.
+    """
+    known = [field.name for field in attrs.fields(cast("Any", kind)) if field.init]
+    if unknown := sorted(set(settings).difference(known)):
+        raise InputError(f"{adapter} has no setting {unknown[0]!r}; its settings are {', '.join(known)}")
+    return kind(**settings)
