@@ -13,21 +13,26 @@ from statcore.errors import ProtocolError, UnavailableError, UnsupportedError
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
 Answers: TypeAlias = dict[bytes, list[bytes]]
+StartFake: TypeAlias = Callable[..., Awaitable[str]]
 IDS = ["6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"]
 GOOD = b"*2\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n"
 
 
 @pytest.fixture
-async def fake_valkey() -> AsyncIterator[Callable[[Answers], Awaitable[str]]]:
-    """Start a server that gives the answers to each command in turn, the last one again and again, and OK to any other."""
+async def fake_valkey() -> AsyncIterator[StartFake]:
+    """Start a server that gives the answers to each command in turn, the last one again and again, and OK to any other.
+
+    Several sets of answers are those of one connection each, the last that of all further ones.
+    """
     async with AsyncExitStack() as stack:
 
-        async def start(answers: Answers) -> str:
+        async def start(*scripts: Answers) -> str:
             handlers: set[asyncio.Task[None]] = set()
 
             async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 task = asyncio.current_task()
                 assert task is not None
+                answers = scripts[min(len(handlers), len(scripts) - 1)]
                 handlers.add(task)
                 try:
                     while words := int((await reader.readline()).strip(b"*\r\n") or 0):
@@ -78,9 +83,7 @@ async def read_word(reader: asyncio.StreamReader) -> bytes:
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "unexpected"),
     ],
 )
-async def test_an_answer_that_does_not_fit_is_a_protocol_error(
-    fake_valkey: Callable[[Answers], Awaitable[str]], answer: bytes, message: str
-) -> None:
+async def test_an_answer_that_does_not_fit_is_a_protocol_error(fake_valkey: StartFake, answer: bytes, message: str) -> None:
     """At once, never with entries shifted to the wrong ids; the next answer is taken for what it is."""
     url = await fake_valkey({b"MGET": [answer, GOOD]})
     options = ValkeyOptions(timeout_s=60, pool_size=1)
@@ -90,7 +93,7 @@ async def test_an_answer_that_does_not_fit_is_a_protocol_error(
         assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
 
 
-async def test_activity_answers_are_checked_likewise(fake_valkey: Callable[[Answers], Awaitable[str]]) -> None:
+async def test_activity_answers_are_checked_likewise(fake_valkey: StartFake) -> None:
     """A pair short would give one session the other's numbers."""
     url = await fake_valkey({b"MGET": [b"*3\r\n" + b"$1\r\n7\r\n" * 3]})
     async with aclosing(ValkeyStatistics.from_url(url)) as store:
@@ -98,7 +101,7 @@ async def test_activity_answers_are_checked_likewise(fake_valkey: Callable[[Answ
             await store.fetch_inference_metrics(IDS)
 
 
-async def test_other_answers_are_checked_likewise(fake_valkey: Callable[[Answers], Awaitable[str]]) -> None:
+async def test_other_answers_are_checked_likewise(fake_valkey: StartFake) -> None:
     """The time to live, the count of keys, and what confirms a write."""
     url = await fake_valkey({b"MGET": [GOOD, b"*2\r\n$-1\r\n$-1\r\n"], b"SET": [b"$-1\r\n"]})
     options = ValkeyOptions(freshness_s=5)
@@ -112,13 +115,14 @@ async def test_other_answers_are_checked_likewise(fake_valkey: Callable[[Answers
             await sink.store_container_count("i-1", 1)
 
 
-async def test_an_error_among_many_answers_leaves_none_behind(
-    fake_valkey: Callable[[Answers], Awaitable[str]],
-) -> None:
-    """The answers after the first error are not taken for those of the next call on the same connection."""
-    refused = b"-ERR no\r\n"
-    url = await fake_valkey({b"PTTL": [b":1\r\n", refused, b":86400000\r\n"], b"MGET": [b"*2\r\n:1\r\n:2\r\n", GOOD]})
-    options = ValkeyOptions(freshness_s=5, pool_size=1)
+async def test_an_error_among_many_answers_leaves_none_behind(fake_valkey: StartFake) -> None:
+    """The answers after it, which come when the next call has been sent already, are not taken for those of that call."""
+    late = b":1\r\n" + GOOD
+    url = await fake_valkey(
+        {b"PTTL": [b"-ERR no\r\n", b"", late], b"MGET": [b""]},
+        {b"PTTL": [b":86400000\r\n"], b"MGET": [GOOD]},
+    )
+    options = ValkeyOptions(freshness_s=5, pool_size=1, timeout_s=60)
     async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
         with pytest.raises(ProtocolError, match="no"):
             await store.fetch_kernel_statistics(IDS)
@@ -126,7 +130,7 @@ async def test_an_error_among_many_answers_leaves_none_behind(
         assert ([{}, {}], {}) == (list(batch), dict(batch.problems))
 
 
-async def test_an_entry_written_while_it_is_looked_at_is_fresh(fake_valkey: Callable[[Answers], Awaitable[str]]) -> None:
+async def test_an_entry_written_while_it_is_looked_at_is_fresh(fake_valkey: StartFake) -> None:
     """There was no key when its time to live was asked for, and there was one a moment later."""
     url = await fake_valkey({b"PTTL": [b":-2\r\n"], b"MGET": [GOOD]})
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(freshness_s=5))) as store:
@@ -144,7 +148,7 @@ async def test_an_entry_written_while_it_is_looked_at_is_fresh(fake_valkey: Call
         b"*2\r\n-LOADING Valkey is loading the dataset in memory\r\n$1\r\n\x80\r\n",
     ],
 )
-async def test_not_now_is_tried_again(fake_valkey: Callable[[Answers], Awaitable[str]], first: bytes) -> None:
+async def test_not_now_is_tried_again(fake_valkey: StartFake, first: bytes) -> None:
     """Several times, within one call; when it does not end, it is unavailable in time."""
     url = await fake_valkey({b"MGET": [first, first, GOOD]})
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
@@ -159,9 +163,7 @@ async def test_not_now_is_tried_again(fake_valkey: Callable[[Answers], Awaitable
 
 
 @pytest.mark.parametrize("answer", [b"-MOVED 3999 127.0.0.1:6381\r\n", b"-CROSSSLOT Keys don't hash to the same slot\r\n"])
-async def test_a_cluster_is_said_not_to_be_supported(
-    fake_valkey: Callable[[Answers], Awaitable[str]], answer: bytes
-) -> None:
+async def test_a_cluster_is_said_not_to_be_supported(fake_valkey: StartFake, answer: bytes) -> None:
     """At once, in so many words."""
     url = await fake_valkey({b"MGET": [answer]})
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:

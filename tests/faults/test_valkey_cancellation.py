@@ -12,11 +12,11 @@ import msgpack
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from tests.faults.proxy import TcpProxy
 
 from statcore.model import MetricValue
 from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
-from tests.faults.proxy import TcpProxy
 
 StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 Call: TypeAlias = Callable[[ValkeyStatistics, list[str]], Coroutine[Any, Any, object]]

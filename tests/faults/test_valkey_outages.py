@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
+from tests.faults.proxy import TcpProxy
 
 from statcore.errors import StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
@@ -20,7 +21,6 @@ from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.servers import Server, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, database
 from statcore_valkey.faults import from_driver
-from tests.faults.proxy import TcpProxy
 
 StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
@@ -154,7 +154,9 @@ async def test_a_server_that_hangs_while_connecting_ends_at_the_deadline(valkey:
             await store.fetch_kernel_statistics([KERNEL])
 
 
-async def test_a_stopped_server_in_the_middle_of_a_large_batch(start_valkey: Callable[..., Server], tcp_proxy: StartProxy) -> None:
+async def test_a_stopped_server_in_the_middle_of_a_large_batch(
+    start_valkey: Callable[..., Server], tcp_proxy: StartProxy
+) -> None:
     """The whole batch fails with one of our errors, in time: half of it would look like kernels that are gone."""
     server = start_valkey()
     proxy = await tcp_proxy(server.port)
@@ -227,7 +229,7 @@ async def test_a_read_only_server_is_tried_again_until_it_takes_writes(start_val
     async with aclosing(ValkeyStatisticsSink.from_url(url, options=PATIENT)) as sink:
         call = asyncio.create_task(sink.store_kernel_statistics(entries))
         with Redis(host="127.0.0.1", port=replica.port) as client:
-            while not client.info("errorstats").get("errorstat_READONLY"):  # type: ignore[union-attr]
+            while not client.info("errorstats").get("errorstat_READONLY"):  # type: ignore[union-attr]  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0)
             client.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
             await call

@@ -1,4 +1,7 @@
-"""The collector on real process trees: what it reports lies between what the system itself says before and after."""
+"""The collector on real process trees: what it reports lies between what the system itself says before and after.
+
+One file, though a long one: the programs that play the kernels share a prelude, a fixture and a way to talk to them.
+"""
 
 from __future__ import annotations
 

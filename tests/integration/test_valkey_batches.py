@@ -52,9 +52,7 @@ def kinds(batch: StatisticsBatch) -> dict[int, ProblemKind]:
     return {position: problem.kind for position, problem in batch.problems.items()}
 
 
-async def test_one_malformed_payload_harms_no_other(
-    valkey: Server, redis: Redis, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_one_malformed_payload_harms_no_other(valkey: Server, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
     """Of a hundred, each kind of malformed one in turn is None with a problem; the rest are right and in order."""
     ids = new_ids(100)
     plant(redis, ids)
@@ -231,6 +229,31 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
     assert 64 >= max(packed_in.values())
     assert 6_000 < answered_in.total()
     assert 130 >= max(answered_in.values())
+
+
+async def test_large_entries_are_checked_one_a_turn(valkey: Server, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a slice may hold is counted in bytes, too."""
+    ids = new_ids(5)
+    redis.mset(dict.fromkeys(ids, msgpack.packb({"mem": {"current": "1" * 600_000}})))
+    between = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        between.append(len(read_so_far))
+        await sleep(seconds)
+
+    read_so_far: list[str] = []
+
+    def read(payload: bytes, *, key: str) -> Mapping[str, Any]:
+        read_so_far.append(key)
+        return read_metrics(payload, key=key)
+
+    monkeypatch.setattr(statistics, "read_metrics", read)
+    monkeypatch.setattr(asyncio, "sleep", note)
+    options = ValkeyOptions(max_entry_bytes=1_000_000)
+    async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
+        assert 5 == len(await store.fetch_kernel_statistics(ids))
+    assert [1, 2, 3, 4, 5] == between
 
 
 async def test_no_ids_need_no_server() -> None:

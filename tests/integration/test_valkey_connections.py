@@ -16,7 +16,7 @@ from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 
-from statcore.errors import AccessDeniedError, UnavailableError
+from statcore.errors import AccessDeniedError, InputError, UnavailableError
 from statcore.model import MetricValue
 from statcore.testing.servers import Server, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
@@ -135,8 +135,18 @@ async def test_a_server_that_is_not_trusted_is_refused_at_once(tls_url: str, cer
     ):
         options = ValkeyOptions(timeout_s=600, tls_ca_file=str(ca_file))
         async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store, asyncio.timeout(60):
-            with pytest.raises(UnavailableError, match="(?i)certificate verify failed|certificate_verify_failed"):
+            with pytest.raises(UnavailableError, match=r"(?i)certificate.verify.failed"):
                 await store.ping()
+
+
+def test_an_encrypted_key_is_refused_instead_of_asked_for(certificates: Certificates, tmp_path: Path) -> None:
+    """OpenSSL would otherwise wait at the terminal for its passphrase."""
+    encrypted = tmp_path / "encrypted.key"
+    words = ("openssl", "ec", "-in", certificates.key, "-aes256", "-passout", "pass:secret", "-out", encrypted)
+    subprocess.run(words, check=True, capture_output=True)  # noqa: S607 - the fixture found it
+    options = ValkeyOptions(tls_cert_file=str(certificates.certificate), tls_key_file=str(encrypted))
+    with pytest.raises(InputError, match="tls_key_file is encrypted"):
+        ValkeyStatistics.from_url("valkeys://127.0.0.1", options=options)
 
 
 @pytest.fixture
@@ -186,7 +196,7 @@ async def test_a_missing_permission_names_the_user(guarded: Server) -> None:
     ):
         with pytest.raises(AccessDeniedError, match="'reader'"):
             await store.fetch_agent_statistics(["i-1"])
-        with pytest.raises(AccessDeniedError, match="'reader'.*set"):
+        with pytest.raises(AccessDeniedError, match=r"'reader'.*set"):
             await sink.store_kernel_statistics({KERNEL: {}})
         assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
 

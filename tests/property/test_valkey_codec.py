@@ -98,7 +98,9 @@ def test_every_trailing_byte_is_refused(metrics: dict[str, Any], more: bytes) ->
         read_metrics(msgpack.packb(metrics) + more, key="k")
 
 
-@given(st.one_of(st.binary(), st.binary().map(lambda data: b"\x81\xa1a" + data), st.binary().map(lambda data: b"\x82" + data)))
+@given(
+    st.one_of(st.binary(), st.binary().map(lambda data: b"\x81\xa1a" + data), st.binary().map(lambda data: b"\x82" + data))
+)
 def test_garbage_is_read_or_refused_but_nothing_else(payload: bytes) -> None:
     """No bytes make any other error than `MalformedEntryError`, neither when they arrive nor when they are read."""
     for read in (read_metrics, read_agent):

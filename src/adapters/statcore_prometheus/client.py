@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import aiohttp
-import msgspec
 
 from statcore.errors import PartialAnswerError
 from statcore.model.answer import AnswerNotes
@@ -33,7 +32,7 @@ from statcore_prometheus.requests import (
     series_request,
 )
 from statcore_prometheus.transport import Transport
-from statcore_prometheus.wire import LABEL_SETS, LABEL_VALUES, Listing, ListingReader, MatrixReader, Reader, VectorReader
+from statcore_prometheus.wire import Listing, MatrixReader, Reader, VectorReader, label_values_reader, series_reader
 
 _LOGGER: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
@@ -117,13 +116,13 @@ class PrometheusClient:
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[str]:
         """Return the distinct values of a label, sorted, among the series that `match` selects, by default all."""
-        return sorted(set(await self._list(label_values_request(label, match, time_range), LABEL_VALUES)))
+        return sorted(set(await self._list(label_values_request(label, match, time_range), label_values_reader)))
 
     async def series(
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[Mapping[str, str]]:
         """Return the label sets, `__name__` included, of the series that `match` selects."""
-        return await self._list(series_request(match, time_range), LABEL_SETS)
+        return await self._list(series_request(match, time_range), series_reader)
 
     async def query_available_container_metrics(self) -> list[str]:
         """Return the names of the container metrics that the server has, sorted."""
@@ -151,8 +150,8 @@ class PrometheusClient:
             answer = await self._transport.ask(request, new_reader, until=until)
         return self._checked(answer, request)
 
-    async def _list(self, request: Request, decoder: msgspec.json.Decoder[list[_T]]) -> list[_T]:
-        listing: Listing[_T] = await self._ask(request, lambda: ListingReader(decoder))
+    async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]]) -> list[_T]:
+        listing = await self._ask(request, new_reader)
         if listing.warnings or listing.partial:
             # A list has no place for them.
             _LOGGER.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")

@@ -47,19 +47,14 @@ class Listing(AnswerNotes, Generic[_T]):
     items: list[_T]
 
 
-class _Envelope(msgspec.Struct, rename="camel", gc=False):
+class _Envelope(msgspec.Struct, Generic[_T], rename="camel", gc=False):
     status: str
-    data: msgspec.Raw = _NOTHING
+    data: _T | None = None
     error_type: str = ""
     error: str = ""
     warnings: tuple[str, ...] | None = None
     infos: tuple[str, ...] | None = None
     is_partial: bool = False
-
-
-class _Data(msgspec.Struct, rename="camel", gc=False):
-    result_type: str
-    result: msgspec.Raw
 
 
 class _Element(msgspec.Struct, gc=False):
@@ -70,21 +65,34 @@ class _Element(msgspec.Struct, gc=False):
     histogram: msgspec.Raw = _NOTHING
 
 
-_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
-_DATA: Final = msgspec.json.Decoder(_Data)
+class _Matrix(msgspec.Struct, rename="camel", gc=False):
+    result_type: str
+    result: list[_Element]
+
+
+class _Instant(msgspec.Struct, rename="camel", gc=False):
+    result_type: str
+    result: msgspec.Raw
+
+
+_ERROR: Final = msgspec.json.Decoder(_Envelope[object])
+_MATRIX: Final = msgspec.json.Decoder(_Envelope[_Matrix])
+_INSTANT: Final = msgspec.json.Decoder(_Envelope[_Instant])
 _ELEMENTS: Final = msgspec.json.Decoder(list[_Element])
 _SCALAR: Final = msgspec.json.Decoder(tuple[float, str])
-LABEL_VALUES: Final = msgspec.json.Decoder(list[str])
-LABEL_SETS: Final = msgspec.json.Decoder(list[dict[str, str]])
+_LABEL_VALUES: Final = msgspec.json.Decoder(_Envelope[list[str]])
+_LABEL_SETS: Final = msgspec.json.Decoder(_Envelope[list[dict[str, str]]])
 
 
-def _open(document: bytes) -> tuple[_Envelope, dict[str, Any]]:
-    """Return the envelope of a successful answer, and its notes as arguments of a result."""
-    envelope = decode(_ENVELOPE, document)
+def _open(decoder: msgspec.json.Decoder[_Envelope[_T]], document: bytes) -> tuple[_T, dict[str, Any]]:
+    """Return the data of a successful answer, and its notes as arguments of a result."""
+    envelope = decode(decoder, document)
     if envelope.status != "success":
         raise ProtocolError(f"HTTP 200, but the answer says {envelope.status!r:.80}: {envelope.error:.1000}")
+    if envelope.data is None:
+        raise ProtocolError("not an answer: it has no data")
     warnings = envelope.warnings or ()
-    return envelope, {
+    return envelope.data, {
         "warnings": warnings,
         "infos": envelope.infos or (),
         "partial": envelope.is_partial or any(map(_SAYS_PARTIAL.search, warnings)),
@@ -94,7 +102,7 @@ def _open(document: bytes) -> tuple[_Envelope, dict[str, Any]]:
 def read_error(body: bytes) -> tuple[str, str] | None:
     """Return the type and the text of an error answer, or None where the body is something else."""
     try:
-        envelope = decode(_ENVELOPE, body)
+        envelope = decode(_ERROR, body)
     except ProtocolError:
         return None
     return (envelope.error_type, envelope.error) if envelope.error else None
@@ -124,11 +132,10 @@ class MatrixReader:
             ProtocolError: the answer is no matrix.
             UnsupportedError: it holds native histograms.
         """
-        envelope, notes = _open(self._answer.document())
-        data = decode(_DATA, envelope.data)
+        data, notes = _open(_MATRIX, self._answer.document())
         if data.result_type != "matrix":
             raise ProtocolError(f"not an answer to a range query: a {data.result_type!r:.80}")
-        self._take(decode(_ELEMENTS, data.result))
+        self._take(data.result)
         return MatrixResult(series=tuple(self._series), **notes)
 
     def _take(self, elements: list[_Element]) -> None:
@@ -170,8 +177,7 @@ class VectorReader:
             ProtocolError: the answer is no result of an instant query.
             UnsupportedError: it is text, a range vector, or holds native histograms.
         """
-        envelope, notes = _open(self._answer.document())
-        data = decode(_DATA, envelope.data)
+        data, notes = _open(_INSTANT, self._answer.document())
         match data.result_type:
             case "vector":
                 self._take(decode(_ELEMENTS, data.result))
@@ -200,7 +206,7 @@ class VectorReader:
 class ListingReader(Generic[_T]):
     """Reads the answer to a question about labels or series."""
 
-    def __init__(self, decoder: msgspec.json.Decoder[list[_T]]) -> None:
+    def __init__(self, decoder: msgspec.json.Decoder[_Envelope[list[_T]]]) -> None:
         """Start with nothing; `decoder` says what the items are."""
         self._decoder = decoder
         self._answer = bytearray()
@@ -211,8 +217,18 @@ class ListingReader(Generic[_T]):
 
     def finish(self) -> Listing[_T]:
         """Return the items; raise `ProtocolError` when the answer holds others."""
-        envelope, notes = _open(bytes(self._answer))
-        return Listing(items=decode(self._decoder, envelope.data), **notes)
+        items, notes = _open(self._decoder, bytes(self._answer))
+        return Listing(items=items, **notes)
+
+
+def label_values_reader() -> ListingReader[str]:
+    """Return a reader of the values of a label."""
+    return ListingReader(_LABEL_VALUES)
+
+
+def series_reader() -> ListingReader[dict[str, str]]:
+    """Return a reader of the label sets of series."""
+    return ListingReader(_LABEL_SETS)
 
 
 def _refuse_histograms(element: _Element) -> None:

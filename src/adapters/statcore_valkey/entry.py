@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABCMeta
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import Any
 
-from msgspec import Raw, Struct, StructMeta
+from msgspec import Raw
 
 from statcore.errors import MalformedEntryError
 from statcore_valkey.codec import (
@@ -19,34 +18,27 @@ from statcore_valkey.codec import (
 )
 
 
-class _StructAndMapping(StructMeta, ABCMeta):
-    """Lets a struct be a Mapping."""
-
-
-class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=False, gc=False):
+class StoredEntry(Mapping[str, Any]):
     """A read-only view of stored metrics that decodes a metric when it is first read.
 
     Reading a metric raises `MalformedEntryError`, which names the key and the metric, when that metric is not a map;
     so does comparing or listing all of them. `len`, `in`, iterating over names and `repr` never do.
-
-    It is a struct without a part in garbage collection, since thousands of them are made at once, and none is in a cycle.
-
-    Args:
-        content: a payload that has been checked, or, as soon as something was asked for, the metrics by name, each Raw
-            until it is read.
-        key: the store's, for messages.
     """
 
-    content: bytes | dict[str, Any]
-    key: str
+    __slots__ = ("_content", "_key")
+
+    def __init__(self, content: bytes | dict[str, Any], key: str, /) -> None:
+        """Wrap a payload that has been checked, or metrics by name, each of which may be Raw; `key` is the store's."""
+        self._content = content
+        self._key = key
 
     def __getitem__(self, metric: str) -> Any:  # noqa: ANN401 - whatever is stored
         """Return the map of a metric."""
-        content = self.content
+        content = self._content
         metrics = self._metrics() if isinstance(content, bytes) else content
         value = metrics[metric]
         if isinstance(value, Raw):
-            value = metrics[metric] = decode_metric(value, key=self.key, metric=metric)
+            value = metrics[metric] = decode_metric(value, key=self._key, metric=metric)
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -80,18 +72,18 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
             return "<malformed>"
 
     def _metrics(self) -> dict[str, Any]:
-        content = self.content
+        content = self._content
         if isinstance(content, bytes):
             outline = decode_outline(content)
             if outline is None:  # only when so little of the stack is left that it cannot be walked again
-                refuse(content, key=self.key, reason="nested too deeply")
-            content = self.content = outline
+                refuse(content, key=self._key, reason="nested too deeply")
+            content = self._content = outline
         return content
 
     def _decoded(self) -> dict[str, Any]:
-        content = self.content
+        content = self._content
         if isinstance(content, bytes) and (at_once := decode_metrics(content)) is not None:
-            self.content = at_once
+            self._content = at_once
             return at_once
         metrics = self._metrics()
         for metric in metrics:
@@ -110,9 +102,8 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     """
     # The outline is built only to be sure, and again when the entry is read: kept, it would weigh as much as the payload.
     if has_extension(payload) or decode_outline(payload) is None:
-        return StoredEntry(decode_eagerly(payload, key=key), key=key)
-    return StoredEntry(payload, key=key)
-
+        return StoredEntry(decode_eagerly(payload, key=key), key)
+    return StoredEntry(payload, key)
 
 def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:
     """Check what an agent stores of its node and devices and return it as an entry; the half that is not there is empty.
@@ -125,11 +116,11 @@ def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:
         halves = decode_eagerly(payload, key=key)
     if not halves.keys() & {"node", "devices"}:
         refuse(payload, key=key, reason="neither node nor devices")
-    return StoredEntry({half: _half(halves.get(half), payload, key=key) for half in ("node", "devices")}, key=key)
+    return StoredEntry({half: _half(halves.get(half), payload, key=key) for half in ("node", "devices")}, key)
 
 
 def _half(half: Raw | dict[str, Any] | None, payload: bytes, *, key: str) -> StoredEntry:
     metrics = decode_outline(half) if isinstance(half, Raw) else half or {}
     if metrics is None:
         refuse(payload, key=key, reason="node or devices is not a map of metrics")
-    return StoredEntry(metrics, key=key)
+    return StoredEntry(metrics, key)

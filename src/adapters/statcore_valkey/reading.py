@@ -19,7 +19,10 @@ from statcore_valkey.options import ValkeyOptions
 ReadEntry: TypeAlias = Callable[..., Entry]
 """Checks a payload: `read(payload, key=…)`; raises `MalformedEntryError`."""
 
-_ENTRIES_A_TURN: Final = 128
+_TURN_BYTES: Final = 512_000
+"""How much is checked between two turns of the event loop: half a millisecond of usual entries."""
+_ENTRY_BYTES: Final = 4_000
+"""What an entry counts for beyond its length, so that small ones do not come in thousands."""
 _GONE: Final = -2
 _FOR_EVER: Final = -1
 
@@ -41,15 +44,17 @@ class Reading:
         *left, values = await self.database.ask([*lives, ("MGET", *keys)], deadline=self.deadline)
         payloads = expect_values(values, length=len(keys), service=self.database.service)
         missing: dict[int, str] = {}
-        first = len(self.entries)
+        first, checked = len(self.entries), 0
         for position, (key, payload) in enumerate(zip(keys, payloads, strict=True), start=first):
-            if position % _ENTRIES_A_TURN == _ENTRIES_A_TURN - 1:
-                await asyncio.sleep(0)
             if payload is None:
                 missing[position] = key
                 self.entries.append(None)
-            else:
-                self.entries.append(self._entry(payload, key, position, read))
+                continue
+            self.entries.append(self._entry(payload, key, position, read))
+            checked += _ENTRY_BYTES + len(payload)
+            if checked > _TURN_BYTES:
+                checked = 0
+                await asyncio.sleep(0)
         for position, (key, left_ms) in enumerate(zip(keys, left, strict=False), start=first):
             if self.entries[position] is not None:
                 self._check_age(position, key, expect_integer(left_ms, service=self.database.service), ttl_s)

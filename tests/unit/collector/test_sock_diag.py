@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,8 @@ def test_a_remnant_of_a_connection_is_passed_over(connection: tuple[socket.socke
     client.close()
     assert not peer.recv(1)
     assert _inode(peer) in read_sockets().by_inode
-    assert None is sock_diag._parse(bytes(72))
+    answers: Any = _Answers((20, bytes(72)), (3, bytes(4)))
+    assert [] == list(sock_diag._dump(answers, socket.AF_INET))
 
 
 def test_the_namespace_is_ours() -> None:
@@ -71,10 +73,11 @@ def test_the_namespace_is_ours() -> None:
 
 
 class _Answers:
-    """Stands in for the netlink socket: `recv` gives one planned datagram."""
+    """Stands in for the netlink socket: `recv` gives one datagram of planned messages."""
 
-    def __init__(self, kind: int, code: int) -> None:
-        self._datagram = struct.pack("=IHHIIi", 20, kind, 0, 0, 0, code)
+    def __init__(self, *messages: tuple[int, bytes]) -> None:
+        """Take the messages' kinds and bodies."""
+        self._datagram = b"".join(struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body for kind, body in messages)
 
     def send(self, request: bytes) -> int:
         return len(request)
@@ -86,9 +89,9 @@ class _Answers:
 @pytest.mark.parametrize("kind", [2, 3], ids=["error", "done"])
 def test_a_refusal_is_an_error(kind: int) -> None:
     """A dump that the kernel refuses or breaks off is not an empty one."""
-    answers: object = _Answers(kind, -13)
+    answers: Any = _Answers((kind, struct.pack("=i", -13)))
     with pytest.raises(PermissionError):
-        list(sock_diag._dump(answers, socket.AF_INET))  # type: ignore[arg-type]
+        list(sock_diag._dump(answers, socket.AF_INET))
 
 
 def test_a_kernel_that_does_not_count_bytes_is_an_error() -> None:

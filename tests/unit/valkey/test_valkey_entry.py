@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgpack
 import pytest
 
 from statcore.errors import MalformedEntryError
+from statcore_valkey.codec import encode_map
 from statcore_valkey.entry import StoredEntry, read_agent, read_metrics
 
 KEY = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 MEM = {"current": "1024", "capacity": None, "pct": "0.00", "unit_hint": "bytes", "stats.max": "2048", "stats.version": 2}
-CPU = {"current": "NaN", "capacity": "1000", "pct": "Infinity", "unit_hint": "percent", "stats.sum": "1E+30", "stats.min": "-0"}
+CPU = {
+    "current": "NaN",
+    "capacity": "1000",
+    "pct": "Infinity",
+    "unit_hint": "percent",
+    "stats.sum": "1E+30",
+    "stats.min": "-0",
+}
 METRICS = {"mem": MEM, "cpu_util": CPU}
 
 
@@ -141,6 +152,24 @@ def test_it_can_be_copied_and_pickled() -> None:
     assert METRICS == pickle.loads(pickle.dumps(read))  # noqa: S301 - our own
 
 
+def test_it_can_be_stored_again() -> None:
+    """Mappings of other classes than dict are packed as maps, too."""
+    assert msgpack.packb({"h": METRICS}) == encode_map(MappingProxyType({"h": entry()}), key=KEY)
+
+
+def test_a_reader_with_little_stack_left_gets_our_error() -> None:
+    """A nested entry that was walked when it arrived cannot be walked again from deep inside a recursion."""
+    read = read_metrics(b"\x81\xa1m\x81\xa1a" + b"\x91" * 300 + b"\xc0", key=KEY)
+
+    def count(depth: int) -> int:
+        return count(depth - 1) if depth else len(read)
+
+    left = sys.getrecursionlimit() - len(inspect.stack(0))
+    with pytest.raises(MalformedEntryError, match="nested too deeply"):
+        count(left - 150)
+    assert 1 == len(read)
+
+
 DEVICES = {"cuda_mem": {"GPU-0": MEM, "GPU-1": CPU}, "cuda_util": {"0": CPU}}
 
 
@@ -173,7 +202,8 @@ def test_the_half_that_an_agent_has_not_is_empty(half: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "halves", [{}, {"mem": MEM}, [], 7, {"node": 5, "devices": {}}, {"node": {}, "devices": []}, {"node": METRICS, "devices": 0}]
+    "halves",
+    [{}, {"mem": MEM}, [], 7, {"node": 5, "devices": {}}, {"node": {}, "devices": []}, {"node": METRICS, "devices": 0}],
 )
 def test_another_shape_is_no_agent(halves: object) -> None:
     """The entry is malformed as a whole; the message names the key."""

@@ -1,0 +1,188 @@
+"""Rounds that fail, are cancelled, or find less than they should: what is left is right, and the next one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from subprocess import Popen
+from typing import Any
+from uuid import uuid4
+
+import attrs
+import psutil
+import pytest
+
+from statcore import UnavailableError
+from statcore_collector import Collector, KernelTarget, ScrapeSample, collector
+from statcore_collector.sock_diag import SocketTable
+
+KERNEL, SESSION = str(uuid4()), str(uuid4())
+
+
+@pytest.fixture
+def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
+    """A collector of one kernel with a session."""
+    collecting = Collector(sink, agent_id="i-1", interval_s=60)
+    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
+    return collecting
+
+
+def _labels(samples: Iterator[ScrapeSample], label: str) -> set[str]:
+    return {labels[label] for _, labels, _ in samples if label in labels}
+
+
+async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round waits for the sampling of another, even of one that was cancelled: it goes on in its thread."""
+    loop = asyncio.get_running_loop()
+    sampling, go_on = asyncio.Event(), threading.Event()
+    read = collector.read_process_table
+    order: list[str] = []
+
+    def held() -> Any:
+        order.append("begins")
+        loop.call_soon_threadsafe(sampling.set)
+        assert go_on.wait(60)
+        table = read()
+        order.append("ends")
+        return table
+
+    monkeypatch.setattr(collector, "read_process_table", held)
+    cancelled = asyncio.create_task(collecting.collect())
+    await sampling.wait()
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    another = asyncio.create_task(collecting.collect())
+    await asyncio.sleep(0)
+    await asyncio.to_thread(str)  # the other round has its thread by now
+    go_on.set()
+    await another
+    assert ["begins", "ends", "begins", "ends"] == order
+
+
+async def test_a_failed_write_spares_the_others(collecting: Collector, sink: Any) -> None:
+    """One write fails and is told; the agent, the count and the exporter are up to date all the same."""
+    sink.failures["store_kernel_statistics"] = UnavailableError("down")
+    with pytest.raises(UnavailableError, match="down"):
+        await collecting.collect()
+    assert ({"i-1": 1}, {"i-1"}) == (sink.counts, set(sink.agents))
+    assert {KERNEL} == _labels(collecting.samples(), "kernel_id")
+
+
+async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any) -> None:
+    """What could not be removed is removed by the next round that can."""
+    collecting.remove(KERNEL)
+    sink.failures["remove"] = UnavailableError("down")
+    with pytest.raises(UnavailableError):
+        await collecting.collect()
+    sink.failures.clear()
+    await collecting.collect()
+    assert [sorted([KERNEL, SESSION])] == sink.removed
+
+
+async def test_run_goes_on_after_a_failed_round(
+    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The failure is one line in the log; the third round succeeds; stopping ends the run."""
+    stop = asyncio.Event()
+    rounds = 0
+    collect = collecting.collect
+
+    async def counted() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            sink.failures.clear()
+            stop.set()
+        await collect()
+
+    sink.failures["store_kernel_statistics"] = UnavailableError("down")
+    collecting.interval_s = 0.01
+    monkeypatch.setattr(collecting, "collect", counted)
+    async with asyncio.timeout(60):
+        await collecting.run(stop)
+    assert 3 == rounds
+    assert 2 == caplog.messages.count("this round of agent i-1 failed: down")
+    assert KERNEL in sink.kernels
+
+
+async def test_stopping_survives_a_store_that_is_down(
+    collecting: Collector, sink: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what stays behind and why."""
+    stop = asyncio.Event()
+    stop.set()
+    collecting.remove(KERNEL)
+    sink.failures["remove"] = UnavailableError("down")
+    await collecting.run(stop)
+    assert ["kernels that were removed stay in the store until they expire: down"] == caplog.messages
+
+
+async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`CancelledError` is not swallowed, not even in the middle of a write."""
+    writing = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        writing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(type(sink), "store_container_count", hang)
+    task = asyncio.create_task(collecting.run(asyncio.Event()))
+    await writing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_what_was_exported_grows_stale(collecting: Collector) -> None:
+    """After four intervals without a round nothing is exported: counters that stand still would read as idle."""
+    assert [] == list(collecting.samples())
+    await collecting.collect()
+    assert [] != list(collecting.samples())
+    assert collecting._latest is not None
+    collecting._latest = attrs.evolve(collecting._latest, time_s=collecting._latest.time_s - 4 * 60)
+    assert [] == list(collecting.samples())
+
+
+async def test_sockets_that_cannot_be_read_are_told_once(
+    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Traffic is absent, never zero; all else is there."""
+
+    def deny() -> SocketTable:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(collector, "read_sockets", deny)
+    await collecting.collect()
+    await collecting.collect()
+    assert {"cpu_util", "cpu_used", "mem", "io_read", "io_write"} == set(sink.kernels[KERNEL])
+    assert {"net_rx", "net_tx"}.isdisjoint(_labels(collecting.samples(), "container_metric_name"))
+    assert 1 == len([message for message in caplog.messages if "sockets cannot be read" in message])
+
+
+async def test_a_metric_that_cannot_be_read_is_told_once(
+    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the kernel and the metrics."""
+
+    def deny(*_: object) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "io_counters", deny)
+    await collecting.collect()
+    await collecting.collect()
+    assert {"cpu_util", "cpu_used", "mem", "net_rx", "net_tx"} == set(sink.kernels[KERNEL])
+    expected = f"kernel {KERNEL}: left out, because they cannot be read: io_read, io_write"
+    assert 1 == caplog.messages.count(expected)
+
+
+async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No exception of psutil or of the system leaves a round."""
+
+    def deny() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(psutil, "pids", deny)
+    with pytest.raises(UnavailableError, match="Too many open files"):
+        await collecting.collect()
