@@ -127,7 +127,7 @@ async def test_a_hung_server_ends_at_the_deadline(valkey: Server, tcp_proxy: Sta
 
 
 async def test_a_server_that_hangs_after_a_reset_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """What was waited for in the end is what the error tells, not the failure before."""
+    """The error is the failure that there was, not that nothing came after it."""
     proxy = await tcp_proxy(valkey.port)
     options = ValkeyOptions(timeout_s=1)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
@@ -137,7 +137,7 @@ async def test_a_server_that_hangs_after_a_reset_ends_at_the_deadline(valkey: Se
         await proxy.held.wait()
         proxy.cut()
         async with asyncio.timeout(ENOUGH_S):
-            with pytest.raises(TimedOutError, match="waited 1 s for"):
+            with pytest.raises(UnavailableError, match=r"cannot be reached: .*reset"):
                 await call
         proxy.let_go()
 

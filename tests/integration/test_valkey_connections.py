@@ -143,7 +143,7 @@ def test_an_encrypted_key_is_refused_instead_of_asked_for(certificates: Certific
     """OpenSSL would otherwise wait at the terminal for its passphrase."""
     encrypted = tmp_path / "encrypted.key"
     words = ("openssl", "ec", "-in", certificates.key, "-aes256", "-passout", "pass:secret", "-out", encrypted)
-    subprocess.run(words, check=True, capture_output=True)  # noqa: S607 - the fixture found it
+    subprocess.run(words, check=True, capture_output=True)
     options = ValkeyOptions(tls_cert_file=str(certificates.certificate), tls_key_file=str(encrypted))
     with pytest.raises(InputError, match="tls_key_file is encrypted"):
         ValkeyStatistics.from_url("valkeys://127.0.0.1", options=options)

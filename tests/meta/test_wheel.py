@@ -82,6 +82,16 @@ print(*sorted(d.name for d in importlib.metadata.distributions() if d.name not i
 
 
 @pytest.mark.timeout(600)
+def test_with_the_command_line_alone_the_collector_is_named(wheel: Path, tmp_path: Path) -> None:
+    """What needs the collector says so in one line."""
+    bin_ = _install(tmp_path / "cli", f"statcore[cli] @ {wheel.as_uri()}")
+    for command in ("demo", "collect"):
+        answer = _run(bin_ / "statcore", command)
+        assert 1 == answer.returncode
+        assert ["pip install 'statcore[collector]'"] == [line.rpartition(": ")[2] for line in answer.stderr.splitlines()]
+
+
+@pytest.mark.timeout(600)
 def test_with_all_extras_the_demo_runs(wheel: Path, tmp_path: Path) -> None:
     """The built wheel with `[all]`, in an empty environment, runs the demo to a JSON document."""
     bin_ = _install(tmp_path / "all", f"statcore[all] @ {wheel.as_uri()}")

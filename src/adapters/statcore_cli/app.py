@@ -26,7 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "plugins": "List the plugins and what they offer.",
     "doctor": "Check configuration, plugins, store and backend.",
 }
-_OPTIONAL: Final = frozenset({"plotille", "rich"})
+_EXTRAS: Final = {"plotille": "cli", "rich": "cli", "prometheus_client": "collector", "psutil": "collector"}
 _INTERRUPTED: Final = 130
 _NO_READER: Final = 141
 
@@ -62,8 +62,8 @@ class _Program(LazyGroup):
         except Exception as error:
             from statcore.errors import InputError, MissingExtraError, StatcoreError  # noqa: PLC0415 - not for --help
 
-            if isinstance(error, ModuleNotFoundError) and error.name in _OPTIONAL:
-                error = MissingExtraError("cli", module=error.name)
+            if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+                error = MissingExtraError(_EXTRAS[error.name], module=error.name)
             if not isinstance(error, StatcoreError):
                 raise
             _fail(ctx, str(error), 2 if isinstance(error, InputError) else 1)

@@ -88,13 +88,15 @@ class Database:
             raise InputError(f"an id holds a lone surrogate at position {error.start}: {error.object!r:.80}") from None
         pause_s = _FIRST_PAUSE_S
         while True:
-            deadline.failure = None
             try:
-                return await self._exchange(packed, len(commands), deadline)
+                answers = await self._exchange(packed, len(commands), deadline)
             except (RedisError, OSError) as error:
                 deadline.failure = from_driver(error, service=self.service, user=self.user)
                 if not is_worth_retrying(deadline.failure, error):
                     raise deadline.failure from error
+            else:
+                deadline.failure = None
+                return answers
             # Own, since the retrying libraries cost as much as the reading of one key.
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -14,7 +14,7 @@ class Deadline:
 
     Raises:
         TimedOutError: the time is up.
-        StatcoreError: the time is up between two tries, the last of which had failed with this.
+        StatcoreError: the time is up, and the last try that came to an end had failed with this.
     """
 
     def __init__(self, timeout_s: float, /) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import Any
 
-from msgspec import Raw
+from msgspec import Raw, Struct, StructMeta
 
 from statcore.errors import MalformedEntryError
 from statcore_valkey.codec import (
@@ -18,27 +19,39 @@ from statcore_valkey.codec import (
 )
 
 
-class StoredEntry(Mapping[str, Any]):
+class _StructAndMapping(StructMeta, ABCMeta):
+    """Lets a struct be a Mapping."""
+
+
+class _EncodeAsDictInstead:
+    """Is named in the error of whoever hands an entry to msgspec, which would take the struct for what is in it."""
+
+
+class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=False, gc=False):
     """A read-only view of stored metrics that decodes a metric when it is first read.
 
     Reading a metric raises `MalformedEntryError`, which names the key and the metric, when that metric is not a map;
     so does comparing or listing all of them. `len`, `in`, iterating over names and `repr` never do.
+
+    It is a struct that garbage collection does not look at: thousands are made at once, and none is part of a cycle.
+
+    Args:
+        content: a payload that has been checked, or, as soon as something was asked for, the metrics by name, each Raw
+            until it is read.
+        key: the store's, for messages.
     """
 
-    __slots__ = ("_content", "_key")
-
-    def __init__(self, content: bytes | dict[str, Any], key: str, /) -> None:
-        """Wrap a payload that has been checked, or metrics by name, each of which may be Raw; `key` is the store's."""
-        self._content = content
-        self._key = key
+    content: bytes | dict[str, Any]
+    key: str
+    encoding: _EncodeAsDictInstead = _EncodeAsDictInstead()
 
     def __getitem__(self, metric: str) -> Any:  # noqa: ANN401 - whatever is stored
         """Return the map of a metric."""
-        content = self._content
+        content = self.content
         metrics = self._metrics() if isinstance(content, bytes) else content
         value = metrics[metric]
         if isinstance(value, Raw):
-            value = metrics[metric] = decode_metric(value, key=self._key, metric=metric)
+            value = metrics[metric] = decode_metric(value, key=self.key, metric=metric)
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -72,18 +85,18 @@ class StoredEntry(Mapping[str, Any]):
             return "<malformed>"
 
     def _metrics(self) -> dict[str, Any]:
-        content = self._content
+        content = self.content
         if isinstance(content, bytes):
             outline = decode_outline(content)
             if outline is None:  # only when so little of the stack is left that it cannot be walked again
-                refuse(content, key=self._key, reason="nested too deeply")
-            content = self._content = outline
+                refuse(content, key=self.key, reason="nested too deeply")
+            content = self.content = outline
         return content
 
     def _decoded(self) -> dict[str, Any]:
-        content = self._content
+        content = self.content
         if isinstance(content, bytes) and (at_once := decode_metrics(content)) is not None:
-            self._content = at_once
+            self.content = at_once
             return at_once
         metrics = self._metrics()
         for metric in metrics:
@@ -104,6 +117,7 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     if has_extension(payload) or decode_outline(payload) is None:
         return StoredEntry(decode_eagerly(payload, key=key), key)
     return StoredEntry(payload, key)
+
 
 def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:
     """Check what an agent stores of its node and devices and return it as an entry; the half that is not there is empty.

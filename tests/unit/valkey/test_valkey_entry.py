@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 import msgpack
+import msgspec
 import pytest
 
-from statcore.errors import MalformedEntryError
+from statcore.errors import InputError, MalformedEntryError
 from statcore_valkey.codec import encode_map
 from statcore_valkey.entry import StoredEntry, read_agent, read_metrics
 
@@ -152,9 +153,19 @@ def test_it_can_be_copied_and_pickled() -> None:
     assert METRICS == pickle.loads(pickle.dumps(read))  # noqa: S301 - our own
 
 
-def test_it_can_be_stored_again() -> None:
-    """Mappings of other classes than dict are packed as maps, too."""
-    assert msgpack.packb({"h": METRICS}) == encode_map(MappingProxyType({"h": entry()}), key=KEY)
+def test_other_mappings_than_dicts_can_be_stored() -> None:
+    """They are packed as maps."""
+    assert msgpack.packb({"h": METRICS}) == encode_map({"h": MappingProxyType(METRICS)}, key=KEY)
+
+
+def test_msgspec_refuses_it_instead_of_encoding_its_inside() -> None:
+    """As a dict it can be encoded, and so can the metrics."""
+    for encode in (msgspec.json.encode, msgspec.msgpack.encode, msgspec.to_builtins):
+        with pytest.raises(TypeError, match="EncodeAsDictInstead"):
+            encode(entry())
+    assert METRICS == msgspec.json.decode(msgspec.json.encode(dict(entry())))
+    with pytest.raises(InputError, match="EncodeAsDictInstead"):
+        encode_map({"h": entry()}, key=KEY)
 
 
 def test_a_reader_with_little_stack_left_gets_our_error() -> None:
