@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from statcore.errors import InputError, PluginError, StatcoreError
+from statcore.model.text import describe
 from statcore.plugins.contributions import Options
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.metrics import MetricQuerierPort
@@ -65,7 +66,7 @@ async def _open(
     except StatcoreError:
         raise
     except Exception as error:
-        raise PluginError(f"{adapter} failed to open: {type(error).__name__}: {error}", plugin=adapter) from error
+        raise PluginError(f"{adapter} failed to open: {describe(error)}", plugin=adapter) from error
     # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
     if not all(hasattr(opened, name) for name in dir(port) if not name.startswith("_")):
         raise PluginError(f"{adapter} opened {type(opened).__name__}, which is no {port.__name__}", plugin=adapter)

@@ -3,6 +3,5 @@
 from statcore_collector.collector import Collector
 from statcore_collector.exporter import Exporter, start_exporter
 from statcore_collector.kernel import KernelTarget
-from statcore_collector.series import ScrapeSample
 
-__all__ = ["Collector", "Exporter", "KernelTarget", "ScrapeSample", "start_exporter"]
+__all__ = ["Collector", "Exporter", "KernelTarget", "start_exporter"]

@@ -19,13 +19,13 @@ import psutil
 from statcore.errors import InputError, StatcoreError, UnavailableError
 from statcore.model import MetricValue, id_text
 from statcore.model.text import check_text
-from statcore.ports import StatisticsSinkPort
+from statcore.ports import ScrapeSample, StatisticsSinkPort
 from statcore_collector.kernel import KernelTarget
 from statcore_collector.kernel_sampler import KernelRound, KernelSampler
 from statcore_collector.metric import sum_kernels
 from statcore_collector.node import NodeRound, NodeSampler
 from statcore_collector.process_tree import read_process_table
-from statcore_collector.series import ScrapeSample, device_samples
+from statcore_collector.series import device_samples
 from statcore_collector.sock_diag import SocketTable, read_sockets
 
 _logger = logging.getLogger(__name__)

@@ -9,10 +9,11 @@ import attrs
 import psutil
 
 from statcore.model import MetricValue
+from statcore.ports import ScrapeSample
 from statcore_collector.kernel import KernelTarget
 from statcore_collector.metric import CORE_MS_PER_S, ObjectTracker, Reading
 from statcore_collector.process_tree import ProcessSample, ProcessTable, ProcessTree, TreeSample
-from statcore_collector.series import ScrapeSample, container_samples, process_samples
+from statcore_collector.series import container_samples, process_samples
 from statcore_collector.sock_diag import SocketTable
 from statcore_collector.tree_traffic import TreeTraffic, open_inodes
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
+from statcore.ports import ScrapeSample
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore_collector.kernel import KernelTarget
 from statcore_collector.metric import Reading
-
-ScrapeSample: TypeAlias = tuple[str, Mapping[str, str], float]
-"""Name of the series, labels, value."""
 
 DEVICE_SERIES: Final = "backendai_device_utilization"
 PROCESS_SERIES: Final = "backendai_process_utilization"

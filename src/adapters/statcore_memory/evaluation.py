@@ -72,6 +72,8 @@ class Utilization:
         sums: dict[Labels, dict[int, float]] = {}
         since_pause = 0
         for series in selected:
+            if not series.times:  # retention took them while others had their turn
+                continue
             group = tuple(pair for pair in series.key if pair[0] in self.by)
             reach = LOOKBACK_MS if self.window_ms is None else self.window_ms
             for point in grid.within(series.times[0], series.times[-1] + reach):

@@ -19,9 +19,10 @@ from statcore.model import (
     parse_duration,
     parse_time,
 )
-from statcore.model.settings import check_count, check_seconds
+from statcore.model.settings import NOT_A_SETTING, check_count, check_seconds
 from statcore.model.text import check_text
 from statcore.model.time_range import unix_ms
+from statcore.ports import ScrapeSample
 from statcore.promql import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, Selector, utilization_query
 from statcore.promql.names import label_text, selector_parts
 from statcore.queriers import UtilizationMetricQuerier
@@ -63,12 +64,10 @@ class MemoryMetrics:
     retention: timedelta = attrs.field(default=timedelta(hours=1), converter=_retention)
     max_series: int = attrs.field(default=10_000, validator=check_count)
     normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=check_seconds)
-    clock: Callable[[], float] = wall.time
+    clock: Callable[[], float] = attrs.field(default=wall.time, metadata=NOT_A_SETTING)
     _tsdb: Tsdb = attrs.field(init=False, repr=False, default=attrs.Factory(_new_tsdb, takes_self=True))
 
-    def append_scrape(
-        self, samples: Iterable[tuple[str, Mapping[str, str], float]], *, target: str, time: datetime | float
-    ) -> None:
+    def append_scrape(self, samples: Iterable[ScrapeSample], /, *, target: str, time: datetime | float) -> None:
         """Add one scrape of one target, or nothing at all if it is refused.
 
         Series that the target's previous scrape had and this one has not end at `time`; a scrape without samples, which

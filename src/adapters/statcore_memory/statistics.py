@@ -11,7 +11,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
-from statcore.model.settings import check_count
+from statcore.model.settings import NOT_A_SETTING, check_count
 
 _T = TypeVar("_T")
 _DAY_S: Final = 86_400.0
@@ -43,7 +43,7 @@ class MemoryStatistics:
     """
 
     max_entries: int = attrs.field(default=100_000, validator=check_count)
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = attrs.field(default=time.monotonic, metadata=NOT_A_SETTING)
     _entries: dict[str, _Stored] = attrs.field(factory=dict[str, _Stored], init=False, repr=False)
 
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:

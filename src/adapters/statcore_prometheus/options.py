@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -11,35 +10,14 @@ from typing import Any, Final, Self, cast
 import attrs
 
 from statcore.errors import InputError
+from statcore.model.settings import check_count, check_seconds, check_text, check_truth, from_settings
 from statcore.promql.plan import MAX_POINTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 
-_TRUTHS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = frozenset(
     ["accept-encoding", "content-encoding", "content-length", "content-type", "transfer-encoding"]
 )
-
-
-def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise InputError(f"{attribute.name} must be a number of seconds above zero, not {value!r}")
-
-
-def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{attribute.name} must be a whole number of at least 1, not {value!r}")
-
-
-def _truth(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, bool):
-        raise InputError(f"{attribute.name} must be true or false, not {value!r}")
-
-
-def _text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not _is_text(value):
-        # It may be a secret, and is not shown.
-        raise InputError(f"{attribute.name} must be text without control characters, and not empty")
 
 
 def _urls(_: object, attribute: attrs.Attribute[Any], value: Sequence[object]) -> None:
@@ -102,25 +80,25 @@ class PrometheusOptions:
         InputError: a setting that cannot be used; the message names it.
     """
 
-    timeout_s: float = attrs.field(default=30.0, validator=_seconds)
-    attempts: int = attrs.field(default=3, validator=_count)
+    timeout_s: float = attrs.field(default=30.0, validator=check_seconds)
+    attempts: int = attrs.field(default=3, validator=check_count)
     fallback_urls: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_urls, repr=False)
-    username: str | None = attrs.field(default=None, validator=_optional(_text))
-    password: str | None = attrs.field(default=None, validator=_optional(_text), repr=False)
-    bearer_token: str | None = attrs.field(default=None, validator=_optional(_text), repr=False)
+    username: str | None = attrs.field(default=None, validator=_optional(check_text))
+    password: str | None = attrs.field(default=None, validator=_optional(check_text), repr=False)
+    bearer_token: str | None = attrs.field(default=None, validator=_optional(check_text), repr=False)
     headers: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_header_texts, repr=False, hash=False
     )
-    ca_file: str | None = attrs.field(default=None, validator=_optional(_text))
-    client_cert_file: str | None = attrs.field(default=None, validator=_optional(_text))
-    client_key_file: str | None = attrs.field(default=None, validator=_optional(_text))
-    verify_tls: bool = attrs.field(default=True, validator=_truth)
-    gzip: bool | None = attrs.field(default=None, validator=_optional(_truth))
-    strict: bool = attrs.field(default=False, validator=_truth)
-    max_answer_bytes: int = attrs.field(default=256 * 2**20, validator=_count)
-    max_points: int = attrs.field(default=MAX_POINTS, validator=_count)
-    max_connections: int = attrs.field(default=16, validator=_count)
-    normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=_seconds)
+    ca_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    client_cert_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    client_key_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    verify_tls: bool = attrs.field(default=True, validator=check_truth)
+    gzip: bool | None = attrs.field(default=None, validator=_optional(check_truth))
+    strict: bool = attrs.field(default=False, validator=check_truth)
+    max_answer_bytes: int = attrs.field(default=256 * 2**20, validator=check_count)
+    max_points: int = attrs.field(default=MAX_POINTS, validator=check_count)
+    max_connections: int = attrs.field(default=16, validator=check_count)
+    normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=check_seconds)
 
     def __attrs_post_init__(self) -> None:
         """Check what no single field can."""
@@ -136,37 +114,9 @@ class PrometheusOptions:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Build options from settings by name, as a TOML table gives them, or as text, as the environment does.
-
-        In text, URLs stand with commas between them, and headers likewise: `X-Scope-OrgID=team-a,X-Other=b`.
+        """Build options from settings by name, as a TOML table gives them.
 
         Raises:
             InputError: a setting that does not exist, or that cannot be used; the message names it.
         """
-        fields = {field.name: field for field in attrs.fields(cls)}
-        if unknown := sorted(settings.keys() - fields.keys()):
-            raise InputError(f"unknown setting {unknown[0]!r} for Prometheus; known are {', '.join(sorted(fields))}")
-        values: dict[str, Any] = {
-            name: _from_text(str(fields[name].type), value) if isinstance(value, str) else value
-            for name, value in settings.items()
-        }
-        return cls(**values)
-
-
-def _from_text(kind: str, text: str) -> object:
-    """Read text as what a field of that type holds; text that is no such thing is left for the field to refuse."""
-    match kind:
-        case "float" | "int":
-            try:
-                return float(text) if kind == "float" else int(text)
-            except ValueError:
-                return text
-        case "bool" | "bool | None":
-            return _TRUTHS.get(text.strip().lower(), text)
-        case "tuple[str, ...]":
-            return [url for url in text.replace(",", " ").split(" ") if url]
-        case "Mapping[str, str]":
-            pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-            return {name.strip(): value.strip() for name, _, value in pairs}
-        case _:
-            return text
+        return from_settings(cls, settings, adapter="prometheus")

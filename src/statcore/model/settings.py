@@ -12,6 +12,8 @@ import attrs
 from statcore.errors import InputError
 
 _T = TypeVar("_T")
+NOT_A_SETTING: Final = {"setting": False}
+"""The metadata of a field that a program may set at construction, but no file: a clock, for one."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -40,12 +42,13 @@ def check_text(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 
 def from_settings(kind: type[_T], settings: Mapping[str, Any], *, adapter: str) -> _T:
-    """Build an attrs class from settings by name, as a table of a TOML file gives them.
+    """Build an attrs class from settings by name, as a table of a TOML file gives them; `NOT_A_SETTING` fields are none.
 
     Raises:
         InputError: a setting that `kind` has no field for, or that it refuses; the message names it.
     """
-    known = [field.name for field in attrs.fields(cast("Any", kind)) if field.init]
+    fields = attrs.fields(cast("Any", kind))
+    known = [field.name for field in fields if field.init and field.metadata.get("setting", True)]
     if unknown := sorted(set(settings).difference(known)):
         raise InputError(f"{adapter} has no setting {unknown[0]!r}; its settings are {', '.join(known)}")
     return kind(**settings)

@@ -1,4 +1,4 @@
-"""What counts as text: Unicode that can be encoded."""
+"""What counts as text (Unicode that can be encoded), and the text of an error that is not ours."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ def check_text(text: object, *, what: str) -> str:
         except UnicodeEncodeError as error:
             raise InputError(f"{what} holds a lone surrogate at position {error.start}: {text!r}") from None
     return text
+
+
+def describe(error: BaseException) -> str:
+    """Return one printable line: the kind of error and its message, even where the message itself raises."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - third-party code
+        message = "(it has no readable message)"
+    line = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)

@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from statcore.plugins.report import PluginReport, PluginStatus, describe
+from statcore.model.text import describe
+from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.plugins.spec import GROUP
 
 _UNKNOWN: Final = "unknown"

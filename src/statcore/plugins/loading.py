@@ -8,9 +8,10 @@ from typing import Final
 import attrs
 import pluggy
 
+from statcore.model.text import describe
 from statcore.plugins.contributions import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
 from statcore.plugins.discovery import Candidate
-from statcore.plugins.report import PluginReport, PluginStatus, describe
+from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.plugins.spec import API_VERSION, GROUP
 
 HOOKS: Final[Mapping[str, type[Contribution]]] = {

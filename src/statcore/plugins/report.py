@@ -50,13 +50,3 @@ class PluginReport:
     def origin(self) -> str:
         """The plugin as messages name it."""
         return f"{self.name!r} of {self.distribution} {self.version}"
-
-
-def describe(error: BaseException) -> str:
-    """Return one printable line: the kind of error and its message, even where the message itself raises."""
-    try:
-        message = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - third-party code
-        message = "(it has no readable message)"
-    line = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)

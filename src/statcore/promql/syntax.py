@@ -62,6 +62,10 @@ def _checked_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
+def _own(labels: Mapping[str, str | LabelMatcher]) -> dict[str, str | LabelMatcher]:
+    return dict(labels)
+
+
 @attrs.frozen
 class Selector:
     """An instant vector selector: the newest sample of every series of a metric that the matchers accept.
@@ -72,12 +76,14 @@ class Selector:
         offset: how long before the time of the query, as a positive duration.
 
     Raises:
-        InputError: a name that cannot be one, text that cannot be encoded, `__name__` among the labels, which the server
+        InputError: a name that cannot be one, a value that is no text, `__name__` among the labels, which the server
             refuses beside a name, or an offset that is not a positive duration.
     """
 
     name: str
-    _labels: Mapping[str, str | LabelMatcher] = attrs.field(factory=dict[str, str], eq=as_matchers, hash=False)
+    _labels: Mapping[str, str | LabelMatcher] = attrs.field(
+        factory=dict[str, "str | LabelMatcher"], converter=_own, eq=as_matchers, hash=False
+    )
     offset: timedelta | str | None = attrs.field(default=None, kw_only=True)
     text: str = attrs.field(init=False, eq=False, repr=False)
 
@@ -88,8 +94,10 @@ class Selector:
         for label, wanted in self._labels.items():
             if isinstance(wanted, str):
                 inside.append(f'{label_text(label)}="{escape(wanted)}"')
-            else:
+            elif isinstance(wanted, LabelMatcher):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
                 inside.append(f'{label_text(label)}{wanted.operator}"{escape(wanted.value)}"')
+            else:
+                raise InputError(f"the label {label!r} is matched by text or a LabelMatcher, not by {wanted!r:.100}")
         if "__name__" in self._labels:
             raise InputError(f"the label __name__ beside the metric name {self.name!r}")
         text = f"{before}{{{','.join(inside)}}}" if inside else before

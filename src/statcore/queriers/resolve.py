@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from statcore.errors import InputError, PluginError
+from statcore.model.text import describe
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, as_matchers
 
@@ -54,7 +55,7 @@ def resolve(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
         raise
     except Exception as error:
         plugin = f"{type(querier).__module__}.{type(querier).__qualname__}"
-        said = error if isinstance(error, _NonsenseError) else f"raised {type(error).__name__}: {error}"
+        said = error if isinstance(error, _NonsenseError) else f"raised {describe(error)}"
         raise PluginError(f"{plugin}.{method}() {said}", plugin=plugin, method=method) from error
     return ResolvedQuerier(name, wanted, group_by, strategy)
 
@@ -69,12 +70,13 @@ def _wanted(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher
     # A plain dict is told at once, where asking an abstract class takes as long as the rest.
     if not isinstance(answer, (dict, Mapping)):
         raise _NonsenseError(answer, "a mapping of label name to text or LabelMatcher")
-    for label, value in answer.items():
+    wanted = answer if type(answer) is dict else dict(answer)  # read once: what is checked here is what is used
+    for label, value in wanted.items():
         if not isinstance(label, str) or not label:
             raise _NonsenseError(answer, f"label names, not {label!r}")
         if not isinstance(value, (str, LabelMatcher)):
             raise _NonsenseError(answer, f"text or a LabelMatcher for the label {label!r}")
-    return answer
+    return wanted
 
 
 def _group_by(answer: Collection[Any] | None) -> tuple[str, ...]:

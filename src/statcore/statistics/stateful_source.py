@@ -8,18 +8,14 @@ from uuid import UUID
 
 import attrs
 
-from statcore.errors import InputError, ProtocolError
+from statcore.errors import ProtocolError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.ids import id_text
+from statcore.model.settings import check_count
 from statcore.model.text import check_text
 from statcore.ports.statistics import StatisticsPort
 
 _Id = TypeVar("_Id", bound=Hashable)
-
-
-def _at_least_one(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if value < 1:
-        raise InputError(f"{attribute.name} must be at least 1, not {value}")
 
 
 @attrs.frozen
@@ -35,7 +31,7 @@ class StatisticsStatefulSource:
     """
 
     store: StatisticsPort
-    chunk_size: int = attrs.field(default=5_000, kw_only=True, validator=_at_least_one)
+    chunk_size: int = attrs.field(default=5_000, kw_only=True, validator=check_count)
 
     async def read_kernel_statistics_batch(self, session_ids_or_kernel_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` of each kernel or session."""

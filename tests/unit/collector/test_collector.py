@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from statcore import InputError
-from statcore_collector import Collector, KernelTarget, ScrapeSample, kernel_sampler
+from statcore.ports import ScrapeSample
+from statcore_collector import Collector, KernelTarget, kernel_sampler
 
 KERNEL, OTHER, SESSION = (str(uuid4()) for _ in range(3))
 

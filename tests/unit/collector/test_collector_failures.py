@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from statcore import UnavailableError
-from statcore_collector import Collector, KernelTarget, ScrapeSample, collector
+from statcore.ports import ScrapeSample
+from statcore_collector import Collector, KernelTarget, collector
 from statcore_collector.sock_diag import SocketTable
 
 KERNEL, SESSION = str(uuid4()), str(uuid4())

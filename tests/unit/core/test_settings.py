@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import pytest
 
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_seconds, check_text, check_truth, from_settings
+from statcore.model.settings import NOT_A_SETTING, check_count, check_seconds, check_text, check_truth, from_settings
 
 
 @attrs.frozen(kw_only=True)
@@ -19,6 +21,7 @@ class _Options:
     strict: bool = attrs.field(default=False, validator=check_truth)
     password: str = attrs.field(default="x", validator=check_text)
     _made: int = attrs.field(default=0, init=False)
+    clock: Callable[[], float] = attrs.field(default=time.monotonic, metadata=NOT_A_SETTING)
 
 
 def test_options_come_from_settings_by_name() -> None:
@@ -45,8 +48,9 @@ def test_a_bad_setting_is_refused_by_name(setting: str, bad: Any) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["timeout", "_made", "made"])
+@pytest.mark.parametrize("name", ["timeout", "_made", "made", "clock"])
 def test_an_unknown_setting_is_refused_with_those_that_there_are(name: str) -> None:
-    """What cannot be given at construction is no setting either."""
-    with pytest.raises(InputError, match=f"the store has no setting '{name}'; its settings are timeout_s, attempts"):
+    """What cannot be given at construction, or only by a program, is no setting either."""
+    known = "timeout_s, attempts, strict, password"
+    with pytest.raises(InputError, match=f"the store has no setting '{name}'; its settings are {known}$"):
         from_settings(_Options, {name: 1}, adapter="the store")

@@ -250,6 +250,23 @@ async def test_a_time_range_narrows_to_series_with_samples_in_it(start: float, e
     assert found == [labels["job"] for labels in await metrics.series(Selector("up"), time_range=within)]
 
 
+async def test_a_series_may_go_while_it_is_asked_for() -> None:
+    """A long query lets others run: what retention takes away meanwhile is absent from the rest of the answer."""
+    metrics = MemoryMetrics()
+    jobs = [str(number) for number in range(50)]
+    scrape(metrics, 0, *jobs)
+    scrape(metrics, 1)
+    every = FixedQuerier("up", group_by=["job"])
+    query = asyncio.create_task(metrics.query_utilization(every, QueryTimeRange(start=at(0), end=at(300), step="1s")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    metrics.append_scrape([("other", {}, 1.0)], target="u", time=NOW + 3_600.5)
+    assert [] == await metrics.series(Selector("up"))
+    found = [series.labels["job"] for series in (await query).series]
+    assert found == sorted(found)
+    assert 0 < len(found) < len(jobs)
+
+
 async def test_series_are_the_callers_own() -> None:
     """Label sets are sorted copies."""
     metrics = MemoryMetrics()

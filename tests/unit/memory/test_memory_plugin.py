@@ -48,7 +48,8 @@ async def test_the_backend_is_opened_with_its_settings() -> None:
     [
         ({"max_entries": 0}, "max_entries"),
         ({"max_entries": "many"}, "max_entries"),
-        ({"max_entry": 5}, "'max_entry'; its settings are max_entries, clock"),
+        ({"max_entry": 5}, "'max_entry'; its settings are max_entries$"),
+        ({"clock": "noon"}, "no setting 'clock'"),
         ({"entries": {}}, "'entries'"),
     ],
 )

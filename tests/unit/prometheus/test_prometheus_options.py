@@ -12,36 +12,18 @@ from statcore_prometheus import PrometheusOptions
 SECRET = "abcdefghijkl"  # noqa: S105 - the secret that must not show
 
 
-def test_settings_may_be_text() -> None:
-    """What the environment gives as text is what a TOML table gives as values."""
-    as_text = {
-        "timeout_s": "2.5",
-        "attempts": "4",
-        "fallback_urls": "http://b:9090, http://c:9090",
-        "username": "ann",
-        "password": SECRET,
-        "headers": "X-Scope-OrgID=a|b, X-Other = c=d",
-        "verify_tls": "no",
-        "gzip": "On",
-        "strict": "true",
-        "max_points": "100",
-        "normalization_interval_s": "10",
-    }
-    as_values = {
-        "timeout_s": 2.5,
-        "attempts": 4,
-        "fallback_urls": ["http://b:9090", "http://c:9090"],
-        "username": "ann",
-        "password": SECRET,
-        "headers": {"X-Scope-OrgID": "a|b", "X-Other": "c=d"},
-        "verify_tls": False,
-        "gzip": True,
-        "strict": True,
-        "max_points": 100,
-        "normalization_interval_s": 10,
-    }
-    assert PrometheusOptions.from_settings(as_values) == PrometheusOptions.from_settings(as_text)
-    assert ("http://b:9090", "http://c:9090") == PrometheusOptions.from_settings(as_text).fallback_urls
+def test_settings_are_fields_by_name() -> None:
+    """Lists and tables of a file become what cannot be changed."""
+    settings = {"timeout_s": 2, "fallback_urls": ["http://b:9090"], "headers": {"X-Scope-OrgID": "a|b"}, "gzip": True}
+    options = PrometheusOptions.from_settings(settings)
+    assert (2, ("http://b:9090",), {"X-Scope-OrgID": "a|b"}, True) == (
+        options.timeout_s,
+        options.fallback_urls,
+        dict(options.headers),
+        options.gzip,
+    )
+    with pytest.raises(TypeError):
+        options.headers["X-Scope-OrgID"] = "c"  # type: ignore[index]
 
 
 def test_no_settings_are_the_defaults() -> None:

@@ -18,7 +18,7 @@ async def test_it_opens_a_client_with_options() -> None:
     """By URL, and by the options' names."""
     (spec,) = plugin.statcore_metric_backends()
     assert (API_VERSION, ("http", "https"), "prometheus") == (plugin.STATCORE_PLUGIN_API, spec.schemes, spec.extra)
-    backend = await spec.open("http://127.0.0.1:1", {"timeout_s": "2"})
+    backend = await spec.open("http://127.0.0.1:1", {"timeout_s": 2})
     assert isinstance(backend, MetricQuerierPort)
     assert isinstance(backend, PromQLPort)
     await backend.aclose()

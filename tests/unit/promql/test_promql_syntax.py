@@ -45,6 +45,21 @@ def test_a_selector(selector: Selector, text: str) -> None:
     assert text == render(selector)
 
 
+def test_a_selector_keeps_what_it_was_built_from() -> None:
+    """Its labels go on saying what its text says, whatever becomes of the mapping that was passed."""
+    labels: dict[str, str | LabelMatcher] = {"job": "x"}
+    selector = Selector("up", labels)
+    labels["instance"] = "y"
+    assert ('up{job="x"}', {"job": LabelMatcher.equal("x")}) == (selector.text, selector.labels)
+
+
+@pytest.mark.parametrize("wanted", [5, None, b"x", ["x"]])
+def test_a_label_is_matched_by_text_or_a_matcher(wanted: Any) -> None:
+    """Anything else is refused by the label's name."""
+    with pytest.raises(InputError, match=r"the label 'job'.*text or a LabelMatcher"):
+        Selector("up", {"job": wanted})
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [

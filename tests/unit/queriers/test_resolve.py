@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -23,6 +23,25 @@ class Opaque:
     def __repr__(self) -> str:
         """Fail."""
         raise RuntimeError("planted")
+
+
+class UnspeakableError(Exception):
+    """An error whose message cannot be read."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise RuntimeError("planted")
+
+
+class Once(UserDict[str, str]):
+    """A mapping that can be read a single time."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the labels, or none the second time."""
+        self.reads += 1
+        return iter(self.data if self.reads == 1 else ())
 
 
 class Torn(UserDict[str, str]):
@@ -165,6 +184,20 @@ def test_a_mapping_that_breaks_while_it_is_read() -> None:
     """It is the fault of the method that answered it."""
     with pytest.raises(PluginError, match=r"acme\.Broken\.labels\(\) raised LookupError"):
         resolve(answers("labels", Torn(job="x")))
+
+
+def test_what_was_checked_is_what_is_used() -> None:
+    """A mapping that answers otherwise the next time is read once."""
+    assert 'up{job="x"}' in utilization_query(answers("labels", Once(job="x"))).text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_error_that_cannot_be_read_or_has_many_lines(method: str) -> None:
+    """The message is one line all the same."""
+    with pytest.raises(PluginError, match=r"raised UnspeakableError: \(it has no readable message\)$"):
+        resolve(raises(method, UnspeakableError()))
+    with pytest.raises(PluginError, match=r"raised ValueError: first second$"):
+        resolve(raises(method, ValueError("first\nsecond")))
 
 
 def test_what_is_no_querier() -> None:
