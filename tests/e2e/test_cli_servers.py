@@ -288,7 +288,7 @@ def test_a_reader_that_goes_away_is_no_error(kernels: str, output_format: str) -
 
 @pytest.mark.parametrize("columns", [60, 200])
 def test_on_a_terminal_there_is_a_table_and_progress(kernels: str, columns: int) -> None:
-    """The table fits, by folding and not by cutting off; progress is on standard error and goes away again."""
+    """A table, or whole lines where there is no room for one; progress is on standard error and goes away again."""
     outer, inner = pty.openpty()
     error_outer, error_inner = pty.openpty()
     variables = environment(statistics_url=kernels) | {"COLUMNS": str(columns), "TERM": "xterm"}
@@ -300,11 +300,9 @@ def test_on_a_terminal_there_is_a_table_and_progress(kernels: str, columns: int)
     shown, progress = (re.sub(r"\x1b\[[0-9;?]*m", "", read_all(terminal)) for terminal in (outer, error_outer))
 
     assert 0 == process.wait(60)
-    assert "─" in shown
-    assert "…" not in shown
-    assert max(map(len, shown.splitlines())) <= columns
-    assert columns < 200 or re.search(f"{ONE} +mem +1048576 +2097152 +50.00 +bytes", shown)
-    assert "reading 1 entries" in progress
+    assert (columns == 200) == ("─" in shown)
+    assert re.search(f"{ONE} +mem +1048576 +2097152 +50.00 +bytes", shown)
+    assert "reading live statistics" in progress
     assert progress.endswith("\x1b[2K")
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, NoReturn, cast
 
 import click
+from click.exceptions import Exit
 
 from statcore_cli.groups import LazyGroup
 from statcore_cli.options import setting_options
@@ -46,36 +48,55 @@ class _Program(LazyGroup):
             return None
         return cast("click.Command", import_module(f"statcore_cli.commands.{cmd_name}").command)
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - click's signature
+    ) -> click.Context:
+        """Read the options before the command; it is here that the program's own help and version are printed."""
+        with _errors_as_lines():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Run the command that was asked for."""
+        with _errors_as_lines():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _errors_as_lines() -> Generator[None]:
+    try:
         try:
-            answer = super().invoke(ctx)
+            yield
+        finally:  # also where a command ends with a code of its own: at exit it would be too late to say that it failed
             sys.stdout.flush()
-        except KeyboardInterrupt:
-            ctx.exit(_INTERRUPTED)
-        except OSError as error:
-            # What is still in the buffer cannot be written either, and must not fail once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):
-                ctx.exit(_NO_READER)
-            _fail(ctx, str(error), 1)
-        except Exception as error:
-            from statcore.errors import InputError, MissingExtraError, StatcoreError  # noqa: PLC0415 - not for --help
+    except Exit:
+        raise
+    except KeyboardInterrupt:
+        raise Exit(_INTERRUPTED) from None
+    except OSError as error:
+        # What is still in the buffer cannot be written either, and must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise Exit(_NO_READER) from error
+        _fail(str(error), 1)
+    except Exception as error:
+        from statcore.errors import InputError, MissingExtraError, StatcoreError  # noqa: PLC0415 - not for --help
 
-            if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-                error = MissingExtraError(_EXTRAS[error.name], module=error.name)
-            if not isinstance(error, StatcoreError):
-                raise
-            _fail(ctx, str(error), 2 if isinstance(error, InputError) else 1)
-        else:
-            return answer
+        if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+            error = MissingExtraError(_EXTRAS[error.name], module=error.name)
+        if not isinstance(error, StatcoreError):
+            raise
+        _fail(str(error), 2 if isinstance(error, InputError) else 1)
 
 
-def _fail(ctx: click.Context, message: str, code: int) -> NoReturn:
+def _fail(message: str, code: int) -> NoReturn:
     from statcore_cli.text import printable  # noqa: PLC0415 - not for --help
 
     click.echo(f"statcore: {printable(' '.join(message.split()))}", err=True)
-    ctx.exit(code)
+    raise Exit(code)
 
 
 @click.group(

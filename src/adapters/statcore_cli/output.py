@@ -21,15 +21,14 @@ Row: TypeAlias = Sequence[str]
 
 
 def write_table(columns: Row, rows: Iterable[Row]) -> None:
-    """Print a table that fits the terminal, or, in a pipe, aligned columns as wide as they need to be.
+    """Print a table that fits the terminal, or aligned columns as wide as they need to be.
 
-    Columns with nothing in them are left out.
+    These are for a pipe, and for a terminal that is too narrow for whole words. Columns with nothing in them are left out.
     """
     safe = [[printable(cell) for cell in row] for row in rows]
     used = [not safe or any(row[column] for row in safe) for column in range(len(columns))]
     columns, safe = list(compress(columns, used)), [list(compress(row, used)) for row in safe]
-    if sys.stdout.isatty():
-        _write_for_terminal(columns, safe)
+    if sys.stdout.isatty() and _write_for_terminal(columns, safe):
         return
     lines = [[column.upper() for column in columns], *safe]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
@@ -37,18 +36,23 @@ def write_table(columns: Row, rows: Iterable[Row]) -> None:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
-def _write_for_terminal(columns: Row, rows: Iterable[Row]) -> None:
+def _write_for_terminal(columns: Row, rows: Sequence[Row]) -> bool:
     from rich import box  # noqa: PLC0415 - slow to import, and only terminals need it
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for position, column in enumerate(columns):
+        # Ids and numbers must stay whole to be read and copied; only sentences are folded.
+        table.add_column(column, overflow="fold", no_wrap=all(" " not in row[position] for row in rows))
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console = Console()
+    if console.measure(table, options=console.options.update(width=sys.maxsize)).minimum > console.width:
+        return False
+    console.print(table)
+    return True
 
 
 def write_csv(columns: Row, rows: Iterable[Row]) -> None:

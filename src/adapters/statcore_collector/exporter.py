@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Final
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Metric, start_http_server
@@ -11,6 +12,8 @@ from prometheus_client.registry import Collector as PrometheusCollector
 
 from statcore.errors import InputError, UnavailableError
 from statcore_collector.collector import Collector
+
+_HIGHEST_PORT: Final = 65_535
 
 
 class _Families(PrometheusCollector):
@@ -62,12 +65,12 @@ def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int =
         UnavailableError: the port is taken, or this machine has no such address.
         InputError: no such port can exist.
     """
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise InputError(f"metrics port must be from 0 to {_HIGHEST_PORT}, not {port}")
     registry = CollectorRegistry()
     registry.register(_Families(collector))
     try:
         server, thread = start_http_server(port, host, registry)
-    except OverflowError as error:
-        raise InputError(f"metrics port must be from 0 to 65535, not {port}") from error
     except OSError as error:
         raise UnavailableError(
             f"cannot serve metrics on {host}:{port}: {error.strerror}", service=f"{host}:{port}"

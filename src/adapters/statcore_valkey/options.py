@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, Final, Self, get_type_hints
+from typing import Any, Final, Self
 
 import attrs
-import msgspec
 
 from statcore.errors import InputError
+from statcore.model.settings import check_count, check_seconds, check_text, from_settings
+
+_optional = attrs.validators.optional
 
 
-def _above_zero(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
-    if value is not None and not 0 < value < math.inf:
-        raise InputError(f"{attribute.name} must be above zero and finite, not {value!r}")
-
-
-def _database(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if value < 0:
-        raise InputError(f"{attribute.name} must be the number of a database, from 0 up, not {value!r}")
+def _check_database(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InputError(f"{field.name} must be the number of a database, from 0 up, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -43,16 +39,16 @@ class ValkeyOptions:
         InputError: a value that cannot be one; the message names the setting.
     """
 
-    timeout_s: float = attrs.field(default=5.0, validator=_above_zero)
-    pool_size: int = attrs.field(default=16, validator=_above_zero)
-    statistics_db: int = attrs.field(default=0, validator=_database)
-    live_db: int = attrs.field(default=2, validator=_database)
-    freshness_s: float | None = attrs.field(default=None, validator=_above_zero)
-    agent_interval_s: float = attrs.field(default=30.0, validator=_above_zero)
-    max_entry_bytes: int = attrs.field(default=256 * 1024, validator=_above_zero)
-    tls_ca_file: str | None = None
-    tls_cert_file: str | None = None
-    tls_key_file: str | None = None
+    timeout_s: float = attrs.field(default=5.0, validator=check_seconds)
+    pool_size: int = attrs.field(default=16, validator=check_count)
+    statistics_db: int = attrs.field(default=0, validator=_check_database)
+    live_db: int = attrs.field(default=2, validator=_check_database)
+    freshness_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
+    agent_interval_s: float = attrs.field(default=30.0, validator=check_seconds)
+    max_entry_bytes: int = attrs.field(default=256 * 1024, validator=check_count)
+    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_text))
 
     def __attrs_post_init__(self) -> None:
         """Check what no single setting can."""
@@ -61,24 +57,12 @@ class ValkeyOptions:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], /) -> Self:
-        """Build options from settings by name: values from a TOML file, or text from the environment.
+        """Build options from settings by name, as a TOML table gives them.
 
         Raises:
             InputError: a setting that is unknown or bad; the message names it.
         """
-        if unknown := sorted(settings.keys() - _TYPES.keys()):
-            raise InputError(f"the Valkey store has no setting {unknown[0]!r}; its settings are {', '.join(_TYPES)}")
-        return cls(**{name: _read(name, value) for name, value in settings.items()})
+        return from_settings(cls, settings, adapter="the Valkey store")
 
 
 DEFAULTS: Final = ValkeyOptions()
-_TYPES: Final[dict[str, Any]] = get_type_hints(ValkeyOptions)
-_SPOKEN: Final = {float: "a number", int: "a whole number", str: "text"}
-
-
-def _read(name: str, value: object) -> Any:  # noqa: ANN401 - whatever the setting is
-    try:
-        return msgspec.convert(value, _TYPES[name], strict=False)
-    except msgspec.ValidationError:
-        spoken = next(word for kind, word in _SPOKEN.items() if str(kind.__name__) in str(_TYPES[name]))
-        raise InputError(f"{name} must be {spoken}, not {value!r}") from None

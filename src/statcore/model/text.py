@@ -14,14 +14,14 @@ def check_text(text: object, *, what: str) -> str:
         InputError: it is not text, or holds a lone surrogate, which no server can be sent.
     """
     if not isinstance(text, str):
-        raise InputError(f"{what} must be text, not {type(text).__name__}: {text!r}")
+        raise InputError(f"{what} must be text, not {type(text).__name__}: {text!r:.100}")
     if type(text) is not str:
         text = str.__str__(text)
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise InputError(f"{what} holds a lone surrogate at position {error.start}: {text!r}") from None
+            raise InputError(f"{what} holds a lone surrogate at position {error.start}: {text!r:.100}") from None
     return text
 
 

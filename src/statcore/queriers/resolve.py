@@ -70,12 +70,13 @@ def _wanted(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher
     # A plain dict is told at once, where asking an abstract class takes as long as the rest.
     if not isinstance(answer, (dict, Mapping)):
         raise _NonsenseError(answer, "a mapping of label name to text or LabelMatcher")
-    wanted = answer if type(answer) is dict else dict(answer)  # read once: what is checked here is what is used
+    # Read once: what is checked here is what is used.
+    wanted: dict[Any, Any] = dict(answer)
     for label, value in wanted.items():
         if not isinstance(label, str) or not label:
-            raise _NonsenseError(answer, f"label names, not {label!r}")
+            raise _NonsenseError(wanted, f"label names, not {label!r}")
         if not isinstance(value, (str, LabelMatcher)):
-            raise _NonsenseError(answer, f"text or a LabelMatcher for the label {label!r}")
+            raise _NonsenseError(wanted, f"text or a LabelMatcher for the label {label!r}")
     return wanted
 
 

@@ -198,12 +198,41 @@ def test_without_the_extra_it_says_what_to_install(
     assert "Traceback" not in done.stderr
 
 
-def test_a_full_disk_is_one_line() -> None:
-    """No traceback, neither then nor when the interpreter ends."""
+FAULTY = ["doctor", "--rate-interval", "nonsense"]
+
+
+@pytest.mark.parametrize("arguments", [["plugins"], FAULTY, ["--help"], ["--version"], ["kernels", "--help"]])
+def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    """No traceback, neither then nor when the interpreter ends, whatever the exit code would have been."""
     with Path("/dev/full").open("w", encoding="ascii") as full:
-        done = python("-m", "statcore_cli", "plugins", stdout=full)
+        done = python("-m", "statcore_cli", *arguments, stdout=full)
 
     assert (1, "statcore: [Errno 28] No space left on device\n") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("arguments", [["plugins"], FAULTY, ["--help"], ["--version"], ["kernels", "--help"]])
+def test_a_reader_that_has_gone_is_141(arguments: list[str]) -> None:
+    """Quietly, whatever the exit code would have been."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = python("-m", "statcore_cli", *arguments, stdout=gone)
+
+    assert (141, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize(("stream", "left"), [(1, "statcore: not an id"), (2, "CHECK ")])
+def test_a_stream_that_is_closed_is_nobody_listening(stream: int, left: str) -> None:
+    """What would go there is lost, and the rest goes on."""
+    program = "[sys.executable, '-m', 'statcore_cli', *sys.argv[1:]]"
+    close = f"import os, sys; os.close({stream}); os.execv(sys.executable, {program})"
+
+    fine = python("-c", close, "doctor")
+    wrong = python("-c", close, "kernels", "nonsense")
+
+    assert (0, 2) == (fine.returncode, wrong.returncode)
+    assert "Traceback" not in fine.stderr + wrong.stderr
+    assert (wrong.stderr if stream == 1 else fine.stdout).startswith(left)
 
 
 def test_characters_that_an_output_lacks_are_escaped(fake: Any) -> None:

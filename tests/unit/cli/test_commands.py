@@ -344,8 +344,8 @@ class TestDoctor:
             ("denied://u:secret@h", "wrong password", "correct the credentials in --metrics-url"),
             ("driverless:", "no module named 'redis'", "pip install 'statcore[valkey]'"),
             ("foreign:", "failing failed to open: ZeroDivisionError", "see `statcore plugins` for failing"),
-            ("nowhere:", "--metrics-url: there is no metric backend nowhere:", "correct --metrics-url"),
-            ("memory:", "--metrics-url: what memory: names lives inside one process", "correct --metrics-url"),
+            ("nowhere:", "--metrics-url: there is no metric backend nowhere:", "correct it there"),
+            ("memory:", "--metrics-url: what memory: names lives inside one process", "correct it there"),
             ("http://[::1", "a URL that cannot be read", ""),
         ],
     )

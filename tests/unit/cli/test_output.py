@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -88,6 +90,43 @@ def test_a_table_without_rows_is_its_header(capsys: pytest.CaptureFixture[str]) 
     write_table(["name", "value"], [])
 
     assert "NAME  VALUE\n" == capsys.readouterr().out
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
+    """Make standard output a terminal that is so many columns wide."""
+
+    def become(columns: int) -> io.StringIO:
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr("sys.stdout", stream)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+        return stream
+
+    return become
+
+
+def test_a_narrow_terminal_folds_sentences_and_never_words(terminal: Callable[[int], io.StringIO]) -> None:
+    """Ids and numbers can be read and copied, and the table still fits."""
+    stream = terminal(60)
+    id_ = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+
+    write_table(["id", "note"], [[id_, "a sentence that is longer than there is room for on one line"]])
+
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    assert id_ in shown
+    assert "a sentence" in shown
+    assert 60 == max(map(len, shown.splitlines()))
+
+
+def test_a_terminal_too_narrow_for_the_words_gets_whole_lines(terminal: Callable[[int], io.StringIO]) -> None:
+    """The terminal breaks them; in columns they would be torn to pieces."""
+    stream = terminal(20)
+
+    write_table(["id", "note"], [["0123456789" * 2, "word"]])
+
+    assert "ID                    NOTE\n01234567890123456789  word\n" == stream.getvalue()
 
 
 @given(st.text())

@@ -36,6 +36,14 @@ def test_a_lone_surrogate_is_refused(text: str) -> None:
         check_text(text, what="a label value")
 
 
+@pytest.mark.parametrize("thing", ["\ud800" * 100_000, b"x" * 100_000])
+def test_a_refusal_stays_short(thing: Any) -> None:
+    """However long the text is."""
+    with pytest.raises(InputError) as raised:
+        check_text(thing, what="a label value")
+    assert 300 > len(str(raised.value))
+
+
 @pytest.mark.parametrize("thing", [None, 5, b"plain", ["plain"]])
 def test_another_type_is_refused(thing: Any) -> None:
     """The message names the place and the type."""

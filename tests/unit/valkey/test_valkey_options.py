@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from statcore.errors import InputError
@@ -26,11 +27,10 @@ def test_settings_become_options() -> None:
     assert ValkeyOptions(**SETTINGS) == ValkeyOptions.from_settings(SETTINGS)  # type: ignore[arg-type]
 
 
-def test_settings_may_be_text() -> None:
-    """As the environment has them."""
-    assert ValkeyOptions.from_settings(SETTINGS) == ValkeyOptions.from_settings(
-        {name: str(value) for name, value in SETTINGS.items()}
-    )
+def test_settings_are_fields_by_name() -> None:
+    """As a table of a file has them."""
+    assert ValkeyOptions(**SETTINGS) == ValkeyOptions.from_settings(SETTINGS)
+    assert SETTINGS == attrs.asdict(ValkeyOptions.from_settings(SETTINGS), filter=lambda field, _: field.name in SETTINGS)
 
 
 def test_no_settings_are_the_defaults() -> None:
@@ -69,13 +69,13 @@ def test_an_unknown_setting_is_named_beside_the_known() -> None:
         ("agent_interval_s", -3),
         ("max_entry_bytes", 0),
         ("tls_ca_file", 5),
+        ("tls_ca_file", ""),
     ],
 )
 def test_a_bad_setting_is_named(name: str, value: object) -> None:
-    """The message starts with the setting and shows the value."""
-    with pytest.raises(InputError, match=f"^{name} must be ") as error:
+    """The message starts with the setting."""
+    with pytest.raises(InputError, match=f"^{name} must be "):
         ValkeyOptions.from_settings({name: value})
-    assert repr(value).strip("'") in str(error.value)
 
 
 def test_a_key_file_needs_its_certificate() -> None:

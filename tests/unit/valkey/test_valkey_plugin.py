@@ -25,7 +25,7 @@ async def test_it_opens_a_reader_and_a_writer() -> None:
     """From a URL and settings by name, without connecting."""
     (spec,) = plugin.statcore_statistics_stores()
     assert spec.open_sink is not None
-    assert isinstance(await spec.open(URL, {"timeout_s": "3"}), ValkeyStatistics)
+    assert isinstance(await spec.open(URL, {"timeout_s": 3}), ValkeyStatistics)
     assert isinstance(await spec.open_sink(URL, {}), ValkeyStatisticsSink)
 
 

@@ -94,7 +94,7 @@ async def _ping(
         async with asyncio.timeout(_PING_S), opener() as adapter:
             await adapter.ping()
     except InputError as error:
-        return Check(check, "wrong", str(error), f"correct {url.origin}")
+        return Check(check, "wrong", str(error), "correct it there")
     except StatcoreError as error:
         return Check(check, "wrong", f"{where}: {error}", _remedy(error, url))
     except TimeoutError:

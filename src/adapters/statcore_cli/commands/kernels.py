@@ -37,7 +37,7 @@ def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_
     where another of the same ID cannot.
     """
     wanted = list(dict.fromkeys(map(id_text, ids)))
-    entries = Entries.read(wanted, run(_read(Session.of(ctx), wanted), doing=f"reading {len(wanted)} entries"))
+    entries = Entries.read(wanted, run(_read(Session.of(ctx), wanted), doing="reading live statistics"))
     write(output_format, COLUMNS, entries.rows(), entries.document)
 
 

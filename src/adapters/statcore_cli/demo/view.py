@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import attrs
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.filesize import decimal
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -41,11 +43,16 @@ def rows(reading: Reading, children: Sequence[Child]) -> Iterator[list[str]]:
 
 def screen(reading: Reading, children: Sequence[Child], *, where: str) -> RenderableType:
     """Return what the terminal shows."""
-    table = Table(box=box.SIMPLE_HEAD, title=f"live statistics and utilization {where}; Ctrl-C ends it")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        title=f"live statistics and utilization {where}; Ctrl-C ends it",
+    )
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in {"load", "kernel", "cpu over time"} else "right", no_wrap=True)
-    for title, kernel_id, *numbers in rows(reading, children):
-        table.add_row(title, kernel_id[:8], *numbers)
+    for title, kernel_id, *numbers, course in rows(reading, children):
+        table.add_row(title, kernel_id[:8], *numbers, _End(course))
     return Group(table, *(Text(failure, style="red") for failure in reading.failures))
 
 
@@ -59,6 +66,19 @@ def sparkline(values: Sequence[float]) -> str:
         _BARS[min(int(max(value, 0.0) / highest * len(_BARS)), len(_BARS) - 1)] if math.isfinite(value) else " "
         for value in shown
     )
+
+
+@attrs.frozen
+class _End:
+    """A line of which the end is shown where there is no room for all of it."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(self.text[-options.max_width :])
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, max(len(self.text), 1))
 
 
 def _field(metrics: Mapping[str, Any], metric: str, field: str, template: str) -> str:
