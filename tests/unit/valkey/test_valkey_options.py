@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from statcore.errors import InputError
@@ -25,12 +24,6 @@ SETTINGS = {
 def test_settings_become_options() -> None:
     """By name, as they are."""
     assert ValkeyOptions(**SETTINGS) == ValkeyOptions.from_settings(SETTINGS)  # type: ignore[arg-type]
-
-
-def test_settings_are_fields_by_name() -> None:
-    """As a table of a file has them."""
-    assert ValkeyOptions(**SETTINGS) == ValkeyOptions.from_settings(SETTINGS)
-    assert SETTINGS == attrs.asdict(ValkeyOptions.from_settings(SETTINGS), filter=lambda field, _: field.name in SETTINGS)
 
 
 def test_no_settings_are_the_defaults() -> None:

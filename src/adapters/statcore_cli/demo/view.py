@@ -49,8 +49,10 @@ def screen(reading: Reading, children: Sequence[Child], *, where: str) -> Render
         collapse_padding=True,
         title=f"live statistics and utilization {where}; Ctrl-C ends it",
     )
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column in {"load", "kernel", "cpu over time"} else "right", no_wrap=True)
+    *columns, course = COLUMNS
+    for column in columns:
+        table.add_column(column, justify="left" if column in {"load", "kernel"} else "right", no_wrap=True)
+    table.add_column(course)  # the only one that gives way where the terminal is narrow
     for title, kernel_id, *numbers, course in rows(reading, children):
         table.add_row(title, kernel_id[:8], *numbers, _End(course))
     return Group(table, *(Text(failure, style="red") for failure in reading.failures))
