@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgpack
 import pytest
@@ -285,5 +285,7 @@ async def test_what_cannot_be_stored_is_an_input_error() -> None:
                 await sink.store_agent_statistics("i-1", node={}, devices={}, interval_s=interval_s)
         with pytest.raises(InputError, match="surrogate"):
             await store.fetch_agent_statistics(["i-\ud800"])
+        with pytest.raises(InputError, match="text"):
+            await store.fetch_kernel_statistics([UUID(int=1)])  # type: ignore[list-item]
         with pytest.raises(InputError, match="surrogate"):
             await sink.store_container_count("i-\ud800", 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import traceback
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -16,7 +17,7 @@ from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 
-from statcore.errors import AccessDeniedError, InputError, UnavailableError
+from statcore.errors import AccessDeniedError, InputError, ProtocolError, UnavailableError
 from statcore.model import MetricValue
 from statcore.testing.servers import Server, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
@@ -89,7 +90,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     for name in ("authority", "stranger"):
-        run("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+        may_sign = ("-addext", "keyUsage=critical,keyCertSign")
+        run("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", *may_sign)
     run(
         *("req", "-x509", *key, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=server"),
         *("-CA", "authority.pem", "-CAkey", "authority.key", "-addext", "subjectAltName=IP:127.0.0.1"),
@@ -161,7 +163,7 @@ def guarded(start_valkey: Callable[..., Server]) -> Server:
 
 
 async def test_an_acl_user_reads_what_he_may(guarded: Server) -> None:
-    """`+@read` on the keys is enough, for missing ones and for their age, too."""
+    """`+@read` on the keys is enough to read, for missing ones and for their age, too."""
     url = f"valkey://reader:hunter2@127.0.0.1:{guarded.port}"
     for options in (ValkeyOptions(), ValkeyOptions(freshness_s=1)):
         async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
@@ -183,6 +185,15 @@ async def test_a_refused_login_names_the_user_and_never_the_password(guarded: Se
     assert not error.value.retryable
     assert f"127.0.0.1:{guarded.port}" in error.value.service
     assert "hunter" not in f"{error.value!r} {error.value.service} {error.value.__cause__!r} {error.value.__cause__}"
+
+
+async def test_a_server_that_repeats_the_login_is_not_quoted(start_valkey: Callable[..., Server]) -> None:
+    """One without AUTH shows in its error what it was sent, and neither our error nor its traceback shows it again."""
+    server = start_valkey(arguments=["--rename-command", "AUTH", ""])
+    async with aclosing(ValkeyStatistics.from_url(f"valkey://reader:hunter2@127.0.0.1:{server.port}")) as store:
+        with pytest.raises(ProtocolError, match="unknown command 'AUTH'") as error:
+            await store.fetch_kernel_statistics([KERNEL])
+    assert "hunter2" not in "".join(traceback.format_exception(error.value))
 
 
 async def test_a_missing_permission_names_the_user(guarded: Server) -> None:

@@ -23,8 +23,10 @@ def draw(series: Series, time_range: QueryTimeRange, *, width: int) -> str:
     figure = plotille.Figure()
     figure.width, figure.height = max(width - _AXES, 20), _HEIGHT
     figure.x_label, figure.y_label = "UTC", "value"
-    figure.with_colors = False
+    figure.with_colors = figure.origin = False
     figure.set_x_limits(time_range.start, max(time_range.end, time_range.start + time_range.step))
+    if all(value >= 0 for value in series.values if math.isfinite(value)):
+        figure.set_y_limits(min_=0)  # utilization has a zero; a margin below it would be a lie
     for run in _runs(series, time_range.step.total_seconds()):
         times = [datetime.fromtimestamp(time, UTC) for time, _ in run]
         values = [value for _, value in run]

@@ -81,7 +81,7 @@ class Collector:
         """Collect a kernel from the next round on.
 
         Raises:
-            InputError: it is being collected already, its process does not exist, or it is another agent's.
+            InputError: it or its process is being collected already, the process does not exist, or it is another agent's.
         """
         if target.kernel_id in self._kernels:
             raise InputError(f"kernel {target.kernel_id} is being collected already")
@@ -91,6 +91,9 @@ class Collector:
             root = psutil.Process(target.pid)
         except psutil.NoSuchProcess:
             raise InputError(f"kernel {target.kernel_id}: no process has the pid {target.pid}") from None
+        for other in self._kernels.values():
+            if other.root == root:
+                raise InputError(f"pid {target.pid} is being collected already, as kernel {other.target.kernel_id}")
         self._kernels[target.kernel_id] = KernelSampler(target, root=root, agent_id=self.agent_id)
 
     def remove(self, kernel_id: UUID | str) -> None:

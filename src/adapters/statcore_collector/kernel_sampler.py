@@ -35,6 +35,7 @@ class KernelSampler:
         """Follow the process tree below `root`."""
         self.target = target
         self._agent_id = agent_id
+        self.root = root
         self._tree = ProcessTree(root)
         self._traffic = TreeTraffic()
         self._tracker = ObjectTracker()

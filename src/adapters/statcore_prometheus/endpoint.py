@@ -61,11 +61,12 @@ def read_endpoint(url: str, options: PrometheusOptions, *, setting: str = "url")
 def _credential(
     username: str | None, password: str | None, options: PrometheusOptions, setting: str
 ) -> tuple[str | None, str | None]:
+    has_header = any(name.lower() == "authorization" for name in options.headers)
     if username is None or password is None:
         if username is not None:
             raise InputError(f"{setting} holds a username without a password")
         username, password = options.username, options.password
-    elif options.username is not None or options.bearer_token is not None:
+    elif options.username is not None or options.bearer_token is not None or has_header:
         raise InputError(f"{setting} holds credentials, and the options hold others")
     else:
         username, password = unquote(username), unquote(password)
@@ -74,7 +75,7 @@ def _credential(
         return f"the password of the user {username!r}", f"Basic {basic}"
     if options.bearer_token is not None:
         return "the bearer_token", f"Bearer {options.bearer_token}"
-    if any(name.lower() == "authorization" for name in options.headers):
+    if has_header:
         return "the Authorization header", None
     return None, None
 

@@ -51,14 +51,16 @@ class Address:
             InputError: it cannot be used; no message shows the URL, which may hold a password.
         """
         try:
+            url.encode()
             parts = urlsplit(url)
-            port = parts.port or PORT
+            port = PORT if parts.port is None else parts.port
         except ValueError:
             raise InputError(f"the URL of the Valkey store cannot be read; {_FORM}") from None
         is_socket = parts.scheme == "unix"
         place = parts.path if is_socket else parts.hostname
         database = "" if is_socket else parts.path.strip("/")
-        if parts.scheme not in _SCHEMES or not place or not _DATABASE.fullmatch(database):
+        is_two_places = is_socket and parts.hostname is not None
+        if parts.scheme not in _SCHEMES or not place or is_two_places or not _DATABASE.fullmatch(database):
             raise InputError(f"the URL of the Valkey store cannot be used; {_FORM}")
         if parts.query or parts.fragment:
             raise InputError("the URL of the Valkey store has a query or fragment; its settings are given as options")

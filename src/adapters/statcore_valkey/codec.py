@@ -108,7 +108,7 @@ def encode_map(entry: Mapping[str, Any], /, *, key: str) -> bytes:
         InputError: something in it cannot be stored.
     """
     try:
-        return msgspec.msgpack.encode(entry, enc_hook=_as_dict)
+        return msgspec.msgpack.encode(dict(entry), enc_hook=_as_dict)  # an entry that was read is a struct, too
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"what is to be stored at {key!r} cannot be: {error}") from error
 

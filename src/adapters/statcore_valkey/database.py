@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from statcore.errors import InputError, ProtocolError
 from statcore_valkey.address import Address
 from statcore_valkey.deadline import Deadline
-from statcore_valkey.faults import from_driver, is_worth_retrying
+from statcore_valkey.faults import echoes_command, from_driver, is_worth_retrying
 from statcore_valkey.options import ValkeyOptions
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
@@ -78,7 +78,7 @@ class Database:
         """Send commands in one go and return the answer to each, bytes undecoded; tried again until the deadline.
 
         Raises:
-            InputError: a word of a command is text that cannot be encoded.
+            InputError: a word of a command is no text, or text that cannot be encoded.
             UnavailableError, AccessDeniedError: the server cannot be reached, cannot answer now, or refuses.
             ProtocolError: an answer is an error of another kind, or none at all.
         """
@@ -86,6 +86,8 @@ class Database:
             packed = b"".join(map(_pack, commands))
         except UnicodeEncodeError as error:
             raise InputError(f"an id holds a lone surrogate at position {error.start}: {error.object!r:.80}") from None
+        except TypeError:
+            raise InputError("an id must be text, and one of them is not") from None
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -93,7 +95,7 @@ class Database:
             except (RedisError, OSError) as error:
                 deadline.failure = from_driver(error, service=self.service, user=self.user)
                 if not is_worth_retrying(deadline.failure, error):
-                    raise deadline.failure from error
+                    raise deadline.failure from (None if echoes_command(error) else error)
             else:
                 deadline.failure = None
                 return answers

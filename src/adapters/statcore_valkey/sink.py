@@ -34,7 +34,7 @@ _ENTRIES_A_TURN: Final = 64
 class ValkeyStatisticsSink:
     """A `StatisticsSinkPort` over a Valkey or Redis server: one round trip per 1,000 entries.
 
-    The user needs `+set` and `+del` on the keys.
+    The user needs `+set` and `+del` on the keys, and `+select`.
     """
 
     _databases: Databases

@@ -39,7 +39,12 @@ class PluginRegistry:
 
         Args:
             disabled: names of entry points not to import.
+
+        Raises:
+            InputError: `disabled` is one text.
         """
+        if isinstance(disabled, str):
+            raise InputError(f"disabled takes a collection of names, not one text: {disabled!r}")
         candidates, unreadable = find_candidates()
         by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
         for candidate in candidates:

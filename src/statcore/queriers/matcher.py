@@ -57,7 +57,7 @@ class LabelMatcher:
 
     operator: MatchOperator = attrs.field(converter=_operator)
     value: str = attrs.field(converter=_operand)
-    alternatives: tuple[str, ...] = attrs.field(default=(), kw_only=True, eq=False, repr=False)
+    alternatives: tuple[str, ...] = attrs.field(default=(), init=False, eq=False, repr=False)
 
     @classmethod
     def equal(cls, value: str) -> Self:
@@ -93,7 +93,9 @@ class LabelMatcher:
             raise InputError("one_of needs at least one value")
         if len(literals) == 1:
             return cls.equal(literals[0])
-        return cls(MatchOperator.REGEX, "|".join(_escaped(literals)), alternatives=tuple(literals))
+        matcher = cls(MatchOperator.REGEX, "|".join(_escaped(literals)))
+        object.__setattr__(matcher, "alternatives", tuple(literals))
+        return matcher
 
 
 def as_matchers(labels: Mapping[str, str | LabelMatcher]) -> dict[str, LabelMatcher]:

@@ -45,6 +45,14 @@ def test_samples_that_follow_each_other_are_joined_and_gaps_are_not() -> None:
     assert 0 < dots(broken) < 0.8 * dots(steady)
 
 
+def test_what_is_never_below_zero_is_drawn_from_zero() -> None:
+    """The lowest label is zero, unless a value is lower."""
+    lowest = [float(line.partition("|")[0]) for line in chart([0.5, 300.0]).splitlines() if line[:1] in "-0123456789"]
+    assert 0 == min(lowest)
+    below = [float(line.partition("|")[0]) for line in chart([-5.0, 300.0]).splitlines() if line[:1] in "-0123456789"]
+    assert -5 >= min(below)
+
+
 @pytest.mark.parametrize("values", [[], [math.nan], [math.inf, -math.inf]], ids=["none", "NaN", "infinite"])
 def test_nothing_to_draw_is_no_error(values: list[float]) -> None:
     """An empty frame is drawn."""

@@ -170,15 +170,22 @@ def test_settings_are_checked(sink: Any, options: dict[str, Any]) -> None:
         Collector(sink, **{"agent_id": "i-1", **options})
 
 
-def test_a_kernel_is_added_once(collecting: Collector, sleeper: Popen[bytes]) -> None:
+def test_a_kernel_is_added_once(collecting: Collector) -> None:
     """A second one under its id is refused."""
-    with pytest.raises(InputError, match="already"):
-        collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL))
+    with pytest.raises(InputError, match=f"kernel {KERNEL} is being collected already"):
+        collecting.add(KernelTarget(pid=os.getpid(), kernel_id=KERNEL))
+
+
+def test_a_process_is_one_kernel(collecting: Collector, sleeper: Popen[bytes]) -> None:
+    """A second kernel of the same process would count it twice in every sum."""
+    with pytest.raises(InputError, match=f"pid {sleeper.pid} is being collected already, as kernel {KERNEL}"):
+        collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=OTHER))
+    assert (KERNEL,) == collecting.kernel_ids
 
 
 def test_a_kernel_of_another_agent_is_refused(collecting: Collector, sleeper: Popen[bytes]) -> None:
     """Its own agent may be named, another may not."""
-    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=OTHER, agent_id="i-1"))
+    collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, agent_id="i-1"))
     with pytest.raises(InputError, match="'i-2'"):
         collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=uuid4(), agent_id="i-2"))
 

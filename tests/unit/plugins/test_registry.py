@@ -94,6 +94,12 @@ def test_registries_share_nothing(install: Install) -> None:
     assert "node" not in without.queriers
 
 
+def test_what_is_disabled_is_no_single_text() -> None:
+    """Or every name inside it would be disabled, too."""
+    with pytest.raises(InputError, match="one text: 'node,agent'"):
+        PluginRegistry.discover(disabled="node,agent")
+
+
 def test_a_disabled_plugin_is_not_even_imported(install: Install, caplog: pytest.LogCaptureFixture) -> None:
     """Its report says blocked, nothing is logged about it, and asking for what it had says that it is disabled."""
     install("acme-nodes", nodes="raise AssertionError('imported')")

@@ -59,7 +59,11 @@ def test_what_is_no_address(url: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [PrometheusOptions(username="bob", password="x"), PrometheusOptions(bearer_token="x")],  # noqa: S106
+    [
+        PrometheusOptions(username="bob", password="x"),  # noqa: S106
+        PrometheusOptions(bearer_token="x"),  # noqa: S106
+        PrometheusOptions(headers={"authorization": "Bearer x"}),
+    ],
 )
 def test_credentials_in_two_places_are_refused(options: PrometheusOptions) -> None:
     """In the URL and in the options."""

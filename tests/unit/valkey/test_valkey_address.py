@@ -45,6 +45,8 @@ def test_a_url_says_where_and_who(url: str, address: Address) -> None:
         "store:6379",
         "unix://",
         "unix://store",
+        "unix://tmp/store.sock",
+        "valkey://me:hunter2\udc80@store",
         "valkey://store:port",
         "valkey://store:70000",
         "valkey://store/zero",

@@ -35,6 +35,8 @@ def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_
     JSON is {"kernels": {ID: statistics or null}, "problems": {ID: {"kind", "message", "key"}}}: null is an ID of which
     the store has nothing, or nothing that can be read, and then it has a problem. Metrics that can be read are shown even
     where another of the same ID cannot.
+
+    A problem is part of the answer; only a store that cannot answer at all is an error.
     """
     wanted = list(dict.fromkeys(map(id_text, ids)))
     entries = Entries.read(wanted, run(_read(Session.of(ctx), wanted), doing="reading live statistics"))
