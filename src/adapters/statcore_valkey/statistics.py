@@ -26,8 +26,8 @@ _log: Final = logging.getLogger(__name__)
 class ValkeyStatistics:
     """A `StatisticsPort` over a Valkey or Redis server: one MGET per 1,000 ids, entries decoded when they are read.
 
-    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`. Connections are made when they are first needed. Cluster and sentinel are
-    not supported yet.
+    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`. Connections are made when they are first
+    needed. Cluster and sentinel are not supported yet.
     """
 
     _databases: Databases
