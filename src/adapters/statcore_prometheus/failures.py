@@ -129,6 +129,6 @@ def _target(headers: Mapping[str, str]) -> str:
     except ValueError:
         return ""
     if not target.hostname:
-        return f" to {target.path:.{_SHOWN}}" if target.path else ""
+        return f" to {_line(target.path)}" if target.path else ""
     place = f"{target.hostname}{'' if port is None else f':{port}'}"
-    return f" to {target.scheme or 'http'}://{place}{target.path:.{_SHOWN}}"
+    return f" to {target.scheme or 'http'}://{place}{_line(target.path)}"

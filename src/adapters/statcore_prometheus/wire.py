@@ -88,7 +88,7 @@ def _open(decoder: msgspec.json.Decoder[_Envelope[_T]], document: bytes) -> tupl
     """Return the data of a successful answer, and its notes as arguments of a result."""
     envelope = decode(decoder, document)
     if envelope.status != "success":
-        raise ProtocolError(f"HTTP 200, but the answer says {envelope.status!r:.80}: {envelope.error:.1000}")
+        raise ProtocolError(f"HTTP 200, but the answer says {envelope.status!r:.80}: {envelope.error!r:.1000}")
     if envelope.data is None:
         raise ProtocolError("not an answer: it has no data")
     warnings = envelope.warnings or ()

@@ -70,6 +70,14 @@ def test_a_text_is_one_line() -> None:
         assert "http://host/base: no ERROR [31m" == str(error)
 
 
+def test_so_is_where_a_redirect_leads() -> None:
+    """The driver lets control characters pass in a header."""
+    for place in ("http://other", ""):
+        headers = {"Location": f"{place}/\x1b[31m"}
+        error = status_failure(302, headers, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+        assert f"a redirect to {place}/ [31m, which" in str(error)
+
+
 def test_a_long_text_is_cut() -> None:
     """An error stays an error, not a document."""
     for body in (b"x" * 60_000, b'{"status":"error","errorType":"internal","error":"%b"}' % (b"x" * 60_000)):
