@@ -223,7 +223,7 @@ async def test_an_error_with_http_200_is_one_line(fake_prometheus: Start, http_r
     """As with any other status, what the server says can fake no line of a log."""
     server = await fake_prometheus(http_reply('{"status":"error","error":"no\\nERROR\\u001b[31m"}'))
     async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(ProtocolError, match="no.*ERROR") as caught:
+        with pytest.raises(ProtocolError, match=r"no.*ERROR") as caught:
             await client.query_range("up", RANGE)
     assert str(caught.value).isprintable()
 

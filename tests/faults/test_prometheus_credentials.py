@@ -206,10 +206,10 @@ async def test_tls_is_checked(fake_prometheus: Start, http_reply: Reply, certifi
     context.load_cert_chain(certificate)
     server = await fake_prometheus(http_reply(ANSWER), ssl=context)
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
-        with pytest.raises(UnavailableError, match=r"not trusted.*set ca_file"):
+        with pytest.raises(UnavailableError, match=r"not trusted.*set tls_ca_file"):
             await client.query("up")
     assert [] == server.seen
-    for options in (PrometheusOptions(ca_file=str(certificate)), PrometheusOptions(verify_tls=False)):
+    for options in (PrometheusOptions(tls_ca_file=str(certificate)), PrometheusOptions(tls_verify=False)):
         async with aclosing(PrometheusClient(server.url, options=options)) as client:
             assert 1 == len((await client.query("up")).samples)
     assert 2 == len(server.seen)
@@ -221,10 +221,10 @@ async def test_a_client_certificate_is_shown(fake_prometheus: Start, http_reply:
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificate)
     server = await fake_prometheus(http_reply(ANSWER), ssl=context)
-    own = {"ca_file": str(certificate), "client_cert_file": str(certificate)}
+    own = {"tls_ca_file": str(certificate), "tls_cert_file": str(certificate)}
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**own))) as client:
         assert 1 == len((await client.query("up")).samples)
-    options = PrometheusOptions(ca_file=str(certificate), attempts=1)
+    options = PrometheusOptions(tls_ca_file=str(certificate), attempts=1)
     async with aclosing(PrometheusClient(server.url, options=options)) as client:
         with pytest.raises(UnavailableError, match=server.url):
             await client.query("up")
@@ -236,7 +236,7 @@ def test_an_encrypted_key_is_refused(certificate: Path) -> None:
     encrypted = certificate.with_name("encrypted.pem")
     command = ["openssl", "pkey", "-aes256", "-passout", "pass:four", "-in", str(certificate), "-out", str(encrypted)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
-    options = PrometheusOptions(client_cert_file=str(certificate), client_key_file=str(encrypted))
-    with pytest.raises(InputError, match="client_key_file is encrypted"):
+    options = PrometheusOptions(tls_cert_file=str(certificate), tls_key_file=str(encrypted))
+    with pytest.raises(InputError, match="tls_key_file is encrypted"):
         PrometheusClient("https://host", options=options)
     assert b"ENCRYPTED" in encrypted.read_bytes()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import stamina
 
-from statcore.errors import InputError, QueryRejectedError, TimedOutError, UnavailableError
+from statcore.errors import AccessDeniedError, InputError, QueryRejectedError, TimedOutError, UnavailableError
 from statcore.model import QueryTimeRange, parse_duration
 from statcore.testing.servers import free_port
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -113,10 +113,11 @@ async def test_the_server_is_told_the_deadline(fake_prometheus: Start, http_repl
     assert 10 < told.total_seconds() <= 20
 
 
-@pytest.mark.parametrize("down", ["refused", "unavailable", "hung", "hung in the middle"])
+@pytest.mark.parametrize("down", ["refused", "unavailable", "hung", "hung in the middle", "denied", "a page"])
 async def test_the_second_of_a_pair_answers(fake_prometheus: Start, http_reply: Reply, down: str) -> None:
     """Within the same call and deadline, and from then on it is asked first."""
     ways = {"unavailable": http_reply(status=503), "hung": never, "hung in the middle": never_whole}
+    ways |= {"denied": http_reply(status=401), "a page": http_reply("<html>Back soon.</html>")}
     first = await fake_prometheus(ways.get(down, never))
     second = await fake_prometheus(http_reply(ANSWER))
     options = PrometheusOptions(timeout_s=2, fallback_urls=(second.url,))
@@ -149,6 +150,16 @@ async def test_both_of_a_pair_down_is_one_error_that_names_both() -> None:
     assert ", ".join(urls) == caught.value.service
     assert 2 == str(caught.value).count("Cannot connect")
     assert all(url in str(caught.value) for url in urls)
+
+
+async def test_both_of_a_pair_refusing_is_no_reason_to_try_again(fake_prometheus: Start, http_reply: Reply) -> None:
+    """What would not help with one does not help with two: the first one's error, after one request to each."""
+    servers = [await fake_prometheus(http_reply(status=401)) for _ in range(2)]
+    options = PrometheusOptions(fallback_urls=(servers[1].url,))
+    async with aclosing(PrometheusClient(servers[0].url, options=options)) as client:
+        with pytest.raises(AccessDeniedError, match=servers[0].url):
+            await client.query("up")
+    assert [1, 1] == [len(server.seen) for server in servers]
 
 
 async def test_both_of_a_pair_hung_is_one_error_that_names_both(fake_prometheus: Start) -> None:

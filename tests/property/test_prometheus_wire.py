@@ -79,7 +79,7 @@ chunks = st.integers(1, 200)
 @given(
     st.lists(st.tuples(LABELS, st.lists(SAMPLES, max_size=12)), max_size=6), notes, SPACING, st.booleans(), pieces, chunks
 )
-@example([({}, [(1.0, "-0")])], {}, (",", ":"), False, 400, 200)
+@example(planted=[({}, [(1.0, "-0")])], remarks={}, spacing=(",", ":"), ascii_=False, piece=400, chunk=200)
 def test_a_matrix_is_read_to_the_bit(
     planted: list[tuple[dict[str, str], list[tuple[float, str]]]],
     remarks: dict[str, Any],

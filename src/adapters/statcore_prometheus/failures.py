@@ -44,7 +44,7 @@ def connection_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:
     service = endpoint.address
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return UnavailableError(
-            f"{service}: its certificate is not trusted: {error.certificate_error}; set ca_file", service=service
+            f"{service}: its certificate is not trusted: {error.certificate_error}; set tls_ca_file", service=service
         )
     if isinstance(error, ValueError):  # the driver looks at some of an address, and at a session's settings, only now
         return InputError(f"{service} cannot be asked: {error}")

@@ -66,9 +66,9 @@ class PrometheusOptions:
         username, password: basic authentication; a URL may carry them instead.
         bearer_token: the token of an Authorization header.
         headers: sent with every request, for example `X-Scope-OrgID`.
-        ca_file: certificates to trust instead of the system's, PEM.
-        client_cert_file, client_key_file: the certificate to show, PEM.
-        verify_tls: whether the server's certificate is checked.
+        tls_ca_file: certificates to trust instead of the system's, PEM.
+        tls_cert_file, tls_key_file: the certificate to show, PEM.
+        tls_verify: whether the server's certificate is checked.
         gzip: whether answers may be compressed; None means yes, except over loopback, where it costs more than it saves.
         strict: whether an answer with warnings, or only part of one, is an error.
         max_answer_bytes: how long one answer may be, decompressed.
@@ -89,10 +89,10 @@ class PrometheusOptions:
     headers: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_header_texts, repr=False, hash=False
     )
-    ca_file: str | None = attrs.field(default=None, validator=_optional(check_text))
-    client_cert_file: str | None = attrs.field(default=None, validator=_optional(check_text))
-    client_key_file: str | None = attrs.field(default=None, validator=_optional(check_text))
-    verify_tls: bool = attrs.field(default=True, validator=check_truth)
+    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    tls_verify: bool = attrs.field(default=True, validator=check_truth)
     gzip: bool | None = attrs.field(default=None, validator=_optional(check_truth))
     strict: bool = attrs.field(default=False, validator=check_truth)
     max_answer_bytes: int = attrs.field(default=256 * 2**20, validator=check_count)
@@ -109,8 +109,8 @@ class PrometheusOptions:
         authorization = any(name.lower() == "authorization" for name in self.headers)
         if (self.bearer_token is not None) + (self.username is not None) + authorization > 1:
             raise InputError("bearer_token, username and an Authorization among the headers exclude each other")
-        if self.client_key_file is not None and self.client_cert_file is None:
-            raise InputError("client_key_file is set but client_cert_file is not")
+        if self.tls_key_file is not None and self.tls_cert_file is None:
+            raise InputError("tls_key_file is set but tls_cert_file is not")
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:

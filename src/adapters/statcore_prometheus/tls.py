@@ -14,20 +14,18 @@ def tls_settings(options: PrometheusOptions) -> ssl.SSLContext | bool:
     Raises:
         InputError: a file that cannot be read or holds something else; the message names the setting.
     """
-    if options.verify_tls and options.ca_file is None and options.client_cert_file is None:
+    if options.tls_verify and options.tls_ca_file is None and options.tls_cert_file is None:
         return True
     try:
-        context = ssl.create_default_context(cafile=options.ca_file)
+        context = ssl.create_default_context(cafile=options.tls_ca_file)
     except OSError as error:  # SSLError is one
-        raise InputError(f"ca_file cannot be used: {options.ca_file}: {error}") from error
-    if options.client_cert_file is not None:
+        raise InputError(f"tls_ca_file cannot be used: {options.tls_ca_file}: {error}") from error
+    if options.tls_cert_file is not None:
         try:
-            context.load_cert_chain(options.client_cert_file, options.client_key_file, password=_no_passphrase)
+            context.load_cert_chain(options.tls_cert_file, options.tls_key_file, password=_no_passphrase)
         except OSError as error:
-            raise InputError(
-                f"client_cert_file or client_key_file cannot be used: {options.client_cert_file}: {error}"
-            ) from error
-    if not options.verify_tls:
+            raise InputError(f"tls_cert_file or tls_key_file cannot be used: {options.tls_cert_file}: {error}") from error
+    if not options.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
@@ -35,4 +33,4 @@ def tls_settings(options: PrometheusOptions) -> ssl.SSLContext | bool:
 
 def _no_passphrase() -> str:
     """Answer for an encrypted key, since OpenSSL would otherwise ask on the terminal."""
-    raise InputError("client_key_file is encrypted; expected a key without a passphrase")
+    raise InputError("tls_key_file is encrypted; expected a key without a passphrase")

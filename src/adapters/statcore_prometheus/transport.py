@@ -13,7 +13,15 @@ import aiohttp
 import stamina
 from yarl import URL
 
-from statcore.errors import InputError, ProtocolError, StatcoreError, TimedOutError, UnavailableError
+from statcore.errors import (
+    InputError,
+    ProtocolError,
+    QueryRejectedError,
+    StatcoreError,
+    TimedOutError,
+    UnavailableError,
+    UnsupportedError,
+)
 from statcore_prometheus.cutting import PIECE_BYTES
 from statcore_prometheus.endpoint import Endpoint
 from statcore_prometheus.failures import connection_failure, status_failure
@@ -24,6 +32,8 @@ from statcore_prometheus.wire import Reader
 
 _T = TypeVar("_T")
 
+# Errors that are about the question: another endpoint would answer no better.
+_FINAL: Final = (InputError, QueryRejectedError, UnsupportedError)
 _ERROR_BYTES: Final = 64 * 1024
 _FIRST_BACKOFF_S: Final = 0.05
 _LONGEST_BACKOFF_S: Final = 2.0
@@ -107,7 +117,7 @@ class Transport:
             except TimeoutError:
                 failures.append(TimedOutError(f"{endpoint}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
             except StatcoreError as error:
-                if not error.retryable:
+                if isinstance(error, _FINAL):
                     raise
                 failures.append(error)
             else:
@@ -199,7 +209,7 @@ def _pause(error: Exception, *, until: float) -> bool | float:
 
 
 def _joined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) -> StatcoreError:
-    if len(failures) == 1:
+    if len(failures) == 1 or not any(failure.retryable for failure in failures):
         return failures[0]
     pauses_s = [failure.retry_after_s for failure in failures if isinstance(failure, UnavailableError)]
     return UnavailableError(

@@ -14,7 +14,7 @@ from statcore.errors import InputError
 _T = TypeVar("_T")
 NOT_A_SETTING: Final = {"setting": False}
 """The metadata of a field that a program may set at construction, but no file: a clock, for one."""
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def check_seconds(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -37,7 +37,7 @@ def check_truth(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 def check_text(_: object, field: attrs.Attribute[Any], value: object) -> None:
     """Accept text on one line that is not empty; since it may be a secret, the complaint does not show it."""
-    if not isinstance(value, str) or not value or _CONTROL.search(value):
+    if not isinstance(value, str) or not value or _UNFIT.search(value):
         raise InputError(f"{field.name} must be text without control characters, and not empty")
 
 

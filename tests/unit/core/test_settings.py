@@ -38,7 +38,7 @@ def test_options_come_from_settings_by_name() -> None:
         *[("timeout_s", bad) for bad in (0, -1.0, math.nan, math.inf, "1", True, None, [])],
         *[("attempts", bad) for bad in (0, -1, 1.0, "1", True, None)],
         *[("strict", bad) for bad in ("", "true", 1, None)],
-        *[("password", bad) for bad in ("", "hunter2\n", "hunter2\x7f", 1, None)],
+        *[("password", bad) for bad in ("", "hunter2\n", "hunter2\x7f", "hunter2\udc80", 1, None)],
     ],
 )
 def test_a_bad_setting_is_refused_by_name(setting: str, bad: Any) -> None:

@@ -94,10 +94,10 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     missing, garbage = str(tmp_path / "missing.pem"), tmp_path / "garbage.pem"
     garbage.write_text("garbage")
     for path in (missing, str(garbage)):
-        with pytest.raises(InputError, match=f"ca_file cannot be used: {path}"):
-            PrometheusClient("https://host", options=PrometheusOptions(ca_file=path))
-        with pytest.raises(InputError, match=f"client_cert_file or client_key_file cannot be used: {path}"):
-            PrometheusClient("https://host", options=PrometheusOptions(client_cert_file=path))
+        with pytest.raises(InputError, match=f"tls_ca_file cannot be used: {path}"):
+            PrometheusClient("https://host", options=PrometheusOptions(tls_ca_file=path))
+        with pytest.raises(InputError, match=f"tls_cert_file or tls_key_file cannot be used: {path}"):
+            PrometheusClient("https://host", options=PrometheusOptions(tls_cert_file=path))
     assert garbage.exists()
 
 

@@ -45,7 +45,7 @@ def test_no_settings_are_the_defaults() -> None:
         *[("bearer_token", value) for value in ("", "two\nlines", 7)],
         *[("username", value) for value in ("", "ann", "a:b", 7)],
         *[("password", value) for value in ("", SECRET)],
-        *[("client_key_file", "key.pem"), ("ca_file", "")],
+        *[("tls_key_file", "key.pem"), ("tls_ca_file", "")],
     ],
 )
 def test_a_bad_setting_is_named(setting: str, value: Any) -> None:
