@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from ssl import SSLContext
 from typing import Any
 
 import pytest
+import stamina
 from tests.faults.fake_prometheus import Answer, FakePrometheus
 from tests.faults.proxy import TcpProxy
+
+
+@pytest.fixture
+def no_pauses() -> Iterator[None]:
+    """Retry as often as ever, but at once."""
+    with stamina.set_testing(True, attempts=10, cap=True):
+        yield
 
 
 @pytest.fixture

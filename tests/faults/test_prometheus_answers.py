@@ -1,175 +1,30 @@
-"""Answers that are errors, are no answers, or are only part of one."""
+"""Answers with HTTP 200: such as are no answers, are only part of one, or come with remarks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
-import stamina
-from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
+from tests.faults.prometheus_json import RANGE, refusal, vector
 
 from statcore.errors import (
     PartialAnswerError,
     ProtocolError,
-    QueryRejectedError,
-    StatcoreError,
-    TimedOutError,
-    UnavailableError,
     UnsupportedError,
 )
-from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+
 Start = Callable[..., Awaitable[Any]]
+
+
 Reply = Callable[..., bytes]
-
-RANGE = QueryTimeRange(start=1_795_341_600, end=1_795_341_660, step="60s")
-
-
-def vector(*values: str, **members: object) -> str:
-    """Return the answer to an instant query."""
-    result = [{"metric": {"n": str(n)}, "value": [1_795_341_600, value]} for n, value in enumerate(values)]
-    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}, **members})
-
-
-def matrix(*values: str) -> str:
-    """Return the answer to a range query, of one series."""
-    samples = [[1_795_341_600 + n, value] for n, value in enumerate(values)]
-    data = {"resultType": "matrix", "result": [{"metric": {}, "values": samples}]}
-    return json.dumps({"status": "success", "data": data})
-
-
-def refusal(kind: str, text: str) -> str:
-    """Return an error as Prometheus words it."""
-    return json.dumps({"status": "error", "errorType": kind, "error": text})
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses() -> Iterator[None]:
-    """Retry as often as ever, but at once."""
-    with stamina.set_testing(True, attempts=10, cap=True):
-        yield
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expected", "requests"),
-    [
-        (400, refusal("bad_data", "parse error: what"), QueryRejectedError, 1),
-        (422, refusal("execution", "many-to-many what"), QueryRejectedError, 1),
-        (413, "what", QueryRejectedError, 1),
-        (431, "what", QueryRejectedError, 1),
-        (404, "404 page not found what", ProtocolError, 1),
-        (405, "what", ProtocolError, 1),
-        (204, "", ProtocolError, 1),
-        (500, refusal("internal", "what"), UnavailableError, 3),
-        (502, "what", UnavailableError, 3),
-        (503, refusal("unavailable", "what"), UnavailableError, 3),
-        (503, refusal("timeout", "query timed out what"), TimedOutError, 3),
-        (504, "what", UnavailableError, 3),
-        (429, "what", UnavailableError, 3),
-    ],
-)
-async def test_each_status_is_one_error(
-    fake_prometheus: Start, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
-) -> None:
-    """A refusal is never asked again, a server in trouble three times; the server's own text is in the error."""
-    server = await fake_prometheus(http_reply(body, status=status))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(StatcoreError) as caught:
-            await client.query("up")
-    assert expected is caught.type
-    assert requests == len(server.seen)
-    assert server.url in str(caught.value)
-    assert ("what" in body) is ("what" in str(caught.value))
-
-
-async def test_a_refused_query_says_which_and_why(fake_prometheus: Start, http_reply: Reply) -> None:
-    """The error carries the query and the status."""
-    server = await fake_prometheus(http_reply(refusal("bad_data", "parse error: x"), status=400))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(QueryRejectedError, match="parse error: x") as caught:
-            await client.query_range("up{", RANGE)
-    assert ("up{", 400) == (caught.value.query, caught.value.status)
-
-
-@pytest.mark.parametrize(
-    ("text", "advice"),
-    [
-        ("exceeded maximum resolution of 11,000 points per timeseries.", "lower max_points"),
-        ("query processing would load too many samples into memory", "shorter range"),
-    ],
-)
-async def test_a_server_limit_says_what_to_change(
-    fake_prometheus: Start, http_reply: Reply, text: str, advice: str
-) -> None:
-    """A limit that is hit in spite of splitting is an error with a way out."""
-    server = await fake_prometheus(http_reply(refusal("execution", text), status=422))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(QueryRejectedError, match=f"{text}.*{advice}"):
-            await client.query_range("up", RANGE)
-    assert 1 == len(server.seen)
-
-
-async def test_trouble_that_passes_is_not_seen(fake_prometheus: Start, http_reply: Reply) -> None:
-    """A proxy's page with 502, then a 503, then the answer: the caller gets the answer."""
-    page = http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html")
-    server = await fake_prometheus(page, http_reply(status=503), http_reply(vector("7")))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        result = await client.query("up")
-    assert [7.0] == [sample.value for sample in result.samples]
-    assert 3 == len(server.seen)
-
-
-async def test_a_refusal_ends_the_retries(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Also where it comes after trouble."""
-    server = await fake_prometheus(http_reply(status=503), http_reply(refusal("bad_data", "no"), status=400))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(QueryRejectedError, match="no"):
-            await client.query("up")
-    assert 2 == len(server.seen)
-
-
-async def test_a_page_is_not_quoted(fake_prometheus: Start, http_reply: Reply) -> None:
-    """An error does not drag a proxy's page along."""
-    server = await fake_prometheus(http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html"))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
-        with pytest.raises(UnavailableError, match=r"HTTP 502: a web page$"):
-            await client.query("up")
-    assert 1 == len(server.seen)
-
-
-async def test_retry_after_is_waited_for(fake_prometheus: Start, http_reply: Reply) -> None:
-    """The pause before the next attempt is what the server asked for."""
-    server = await fake_prometheus(http_reply(status=429, retry_after="1"), http_reply(vector("7")))
-    pauses: list[float] = []
-
-    def note(details: RetryDetails) -> None:
-        pauses.append(details.wait_for)
-
-    hooks = get_on_retry_hooks()
-    set_on_retry_hooks([note])
-    try:
-        with stamina.set_testing(False):
-            async with aclosing(PrometheusClient(server.url)) as client:
-                result = await client.query("up")
-    finally:
-        set_on_retry_hooks(hooks)
-    assert [1.0] == pauses
-    assert [7.0] == [sample.value for sample in result.samples]
-
-
-async def test_retry_after_beyond_the_deadline_fails_at_once(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Nobody waits for what cannot come in time; the error says when it could."""
-    server = await fake_prometheus(http_reply("slow down", status=429, retry_after="3600"))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(UnavailableError, match="slow down") as caught:
-            await client.query("up")
-    assert 3600.0 == caught.value.retry_after_s
-    assert 1 == len(server.seen)
 
 
 @pytest.mark.parametrize(

@@ -5,28 +5,22 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
-import stamina
 
 from statcore.errors import ProtocolError, UnavailableError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 Start = Callable[..., Awaitable[Any]]
 Reply = Callable[..., bytes]
 
 ANSWER = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"é😀"},"value":[1,"7"]}]}}'
 MIB = 2**20
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses() -> Iterator[None]:
-    """Retry as often as ever, but at once."""
-    with stamina.set_testing(True, attempts=10, cap=True):
-        yield
 
 
 async def values(client: PrometheusClient) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -15,6 +15,8 @@ from statcore.model import QueryTimeRange, parse_duration
 from statcore.testing.servers import free_port
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
 Start = Callable[..., Awaitable[Any]]
 Reply = Callable[..., bytes]
 
@@ -22,13 +24,6 @@ ANSWER = '{"status":"success","data":{"resultType":"vector","result":[{"metric":
 PART = '{"status":"success","data":{"resultType":"matrix","result":[]}}'
 TIMEOUT_S = 0.4
 LONG = QueryTimeRange(start=1_795_341_600, end=1_795_428_000, step="1s")  # eight requests
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses() -> Iterator[None]:
-    """Retry as often as ever, but at once."""
-    with stamina.set_testing(True, attempts=10, cap=True):
-        yield
 
 
 async def never(_: asyncio.StreamWriter) -> None:

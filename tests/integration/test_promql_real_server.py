@@ -17,30 +17,25 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import promql_parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.promql_expressions import expressions
 
 from statcore.model import QueryTimeRange, format_duration
 from statcore.promql import (
     MAX_POINTS,
     Aggregation,
-    BinaryOperation,
-    Call,
     Expression,
-    Number,
-    RangeSelector,
     Selector,
-    Subquery,
     live_stat_queries,
     render,
     split_range,
     utilization_query,
 )
-from statcore.promql.syntax import AggregationOperator, BinaryOperator, Function
 from statcore.queriers import LabelMatcher, UtilizationMetricQuerier
 from statcore.testing.metrics.dataset import HOSTILE_VALUES, PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
@@ -62,20 +57,6 @@ selectors: Final = st.builds(
     st.dictionaries(label_names(), label_values() | label_matchers(), max_size=4),
     offset=st.none() | durations(),
 )
-
-
-def larger(expressions: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
-    """Return expressions that are made of others."""
-    ranges, subqueries = st.builds(RangeSelector, selectors, durations()), st.builds(Subquery, expressions, durations())
-    finite = st.floats(allow_nan=False, allow_infinity=False)
-    return st.one_of(
-        st.builds(Aggregation, st.sampled_from(get_args(AggregationOperator)), expressions, by=st.lists(label_names())),
-        st.builds(Call, st.sampled_from(get_args(Function)), ranges | subqueries),
-        st.builds(BinaryOperation, st.sampled_from(get_args(BinaryOperator)), expressions, st.builds(Number, finite)),
-    )
-
-
-expressions: Final[st.SearchStrategy[Expression]] = st.recursive(selectors, larger, max_leaves=5)
 
 
 @contextmanager
@@ -119,7 +100,7 @@ def test_every_expression_is_read(start_prometheus: Callable[..., Server]) -> No
     with asking(start_prometheus()) as ask:
 
         @settings(max_examples=300)
-        @given(expressions)
+        @given(expressions(selectors, by=st.lists(label_names())))
         def check(expression: Expression) -> None:
             assert_same_query(ask, render(expression))
 

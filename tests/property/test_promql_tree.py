@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import promql_parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.promql_expressions import expressions
 
 from statcore.model import format_duration, parse_duration
 from statcore.promql import (
@@ -25,7 +26,6 @@ from statcore.promql import (
     BinaryOperation,
     Call,
     Expression,
-    Number,
     RangeSelector,
     Selector,
     Subquery,
@@ -33,7 +33,6 @@ from statcore.promql import (
     render,
     utilization_query,
 )
-from statcore.promql.syntax import AggregationOperator, BinaryOperator, Function
 from statcore.queriers import LabelMatcher, QueryStrategy, UtilizationMetricQuerier
 from statcore.testing.strategies import durations, ids, label_matchers, label_names, label_values, metric_names, queriers
 
@@ -172,21 +171,6 @@ selectors: Final = st.builds(
     st.dictionaries(any_labels, label_values() | label_matchers(), max_size=4),
     offset=st.none() | durations(),
 )
-ranges: Final = st.builds(RangeSelector, selectors, durations())
-
-
-def larger(expressions: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
-    """Return expressions that are made of others."""
-    subqueries = st.builds(Subquery, expressions, durations())
-    finite = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
-    return st.one_of(
-        st.builds(Aggregation, st.sampled_from(get_args(AggregationOperator)), expressions, by=groupings),
-        st.builds(Call, st.sampled_from(get_args(Function)), ranges | subqueries),
-        st.builds(BinaryOperation, st.sampled_from(get_args(BinaryOperator)), expressions, st.builds(Number, finite)),
-    )
-
-
-expressions: Final[st.SearchStrategy[Expression]] = st.recursive(selectors, larger, max_leaves=5)
 
 
 @given(queriers() | racks, durations(), divisors)
@@ -204,7 +188,7 @@ def test_words_of_the_language_are_names(word: str) -> None:
         assert tree_of_value(expression) == read(render(expression))
 
 
-@given(expressions)
+@given(expressions(selectors, by=groupings))
 def test_any_expression_is_read_back(expression: Expression) -> None:
     """Offsets, subqueries and operations inside operations, too."""
     assert tree_of_value(expression) == read(render(expression))

@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 
 from statcore_cli.app import cli
 
-KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 PLUGIN = '''
 import datetime, decimal, enum, math
 from array import array

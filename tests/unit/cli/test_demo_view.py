@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from statcore.model.matrix import Series
+from statcore.model.matrix import MatrixResult, Series
 from statcore_cli.demo.children import Child
 from statcore_cli.demo.reading import METRICS, Reading
 from statcore_cli.demo.view import screen, sparkline
@@ -25,7 +25,7 @@ def shown(course: Sequence[float], *, width: int) -> str:
     """Return what a terminal shows of one kernel."""
     child = Child(title="busy 50%", target=KernelTarget(pid=1, kernel_id=KERNEL))
     series = Series(labels={"kernel_id": KERNEL}, timestamps=array("d", range(len(course))), values=array("d", course))
-    utilization = {metric: [series] if metric == "cpu_util" else [] for metric in METRICS}
+    utilization = {metric: MatrixResult(series=(series,) if metric == "cpu_util" else ()) for metric in METRICS}
     reading = Reading(live=Entries({KERNEL: LIVE}, {}), utilization=utilization, failures=[])
     stream = io.StringIO()
     Console(file=stream, width=width).print(screen(reading, [child], where="here"))

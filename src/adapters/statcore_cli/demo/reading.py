@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 
 from statcore.errors import StatcoreError
-from statcore.model.matrix import Series
+from statcore.model.matrix import MatrixResult, Series
 from statcore.model.time_range import QueryTimeRange
 from statcore.queriers.container import ContainerMetricQuerier
 from statcore_cli.demo.children import Child
@@ -27,7 +27,7 @@ class Reading:
     """The state of all children at one moment; `failures` says what could not be queried."""
 
     live: Entries
-    utilization: Mapping[str, Sequence[Series]]
+    utilization: Mapping[str, MatrixResult]
     failures: Sequence[str]
 
     def document(self, children: Sequence[Child]) -> dict[str, Any]:
@@ -35,13 +35,7 @@ class Reading:
         return {
             "loads": {child.target.kernel_id: child.title for child in children},
             **self.live.document(),
-            "utilization": {
-                metric: [
-                    {"labels": series.labels, "timestamps": list(series.timestamps), "values": list(series.values)}
-                    for series in found
-                ]
-                for metric, found in self.utilization.items()
-            },
+            "utilization": {metric: found.to_json() for metric, found in self.utilization.items()},
             "failures": list(self.failures),
         }
 
@@ -67,4 +61,5 @@ async def read(stage: Stage, children: Sequence[Child], *, since: datetime, now:
             raise answer
         else:
             utilization[metric].extend(answer)
-    return Reading(live=Entries.read(ids, batch), utilization=utilization, failures=list(failures))
+    results = {metric: MatrixResult(series=tuple(found)) for metric, found in utilization.items()}
+    return Reading(live=Entries.read(ids, batch), utilization=results, failures=list(failures))

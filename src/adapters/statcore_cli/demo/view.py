@@ -26,7 +26,7 @@ _UNKNOWN: Final = "-"
 
 def rows(reading: Reading, children: Sequence[Child]) -> Iterator[list[str]]:
     """Yield the row of each child."""
-    courses = {series.labels.get("kernel_id"): series.values for series in reading.utilization["cpu_util"]}
+    courses = {series.labels.get("kernel_id"): series.values for series in reading.utilization["cpu_util"].series}
     for child in children:
         kernel_id = child.target.kernel_id
         metrics = reading.live.kernels[kernel_id] or {}

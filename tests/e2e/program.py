@@ -1,0 +1,44 @@
+"""The program, run as a person or a script runs it, and what the tests put into the servers it reads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+ONE, TWO, THREE = (f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(1, 4))
+
+
+END = 1_795_341_600
+
+
+MEM = {"current": "1048576", "capacity": "2097152", "pct": "50.00", "unit_hint": "bytes", "stats.max": "1048576"}
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return this process's environment with these settings of statcore and no others, and with buffered output."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("STATCORE_", "PYTHONUNBUFFERED"))}
+    return others | {f"STATCORE_{name.upper()}": value for name, value in settings.items()}
+
+
+def statcore(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in a pipe."""
+    return subprocess.run(
+        [sys.executable, "-m", "statcore_cli", *arguments],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
+    """Start the program, its output in pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "statcore_cli", *arguments],
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -1,0 +1,88 @@
+"""Servers that are away or hang, as the program tells of them."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.program import ONE, start, statcore
+
+from statcore.testing.servers import free_port
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "scheme"),
+    [(["kernels", ONE], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
+)
+def test_a_server_that_is_away_is_one_line(arguments: list[str], setting: str, scheme: str) -> None:
+    """The answer is an error: exit code 1, no traceback, no password."""
+    done = statcore(*arguments, **{setting: f"{scheme}://user:hunter2@127.0.0.1:{free_port()}"})
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert re.fullmatch(r"statcore: .*127\.0\.0\.1.*\n", done.stderr)
+    assert "hunter2" not in done.stderr
+
+
+def test_the_doctor_says_what_is_away(kernels: str) -> None:
+    """The store is fine, the backend is not."""
+    done = statcore("doctor", statistics_url=kernels, metrics_url=f"http://127.0.0.1:{free_port()}")
+
+    assert 1 == done.returncode
+    assert re.search(r"^store +ok ", done.stdout, re.MULTILINE)
+    assert re.search(r"^backend +wrong .*see that a server runs there", done.stdout, re.MULTILINE)
+
+
+@pytest.fixture
+def hung() -> Iterator[Callable[[], str]]:
+    """A server that takes connections and says nothing: call it to wait for the first; its address comes first."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        taken: list[socket.socket] = []
+
+        def wait() -> str:
+            taken.append(listener.accept()[0])
+            return taken[-1].recv(64).decode(errors="replace")
+
+        wait.port = listener.getsockname()[1]  # type: ignore[attr-defined]
+        yield wait
+        for connection in taken:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "scheme"),
+    [(["kernels", ONE], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
+)
+def test_an_interrupt_ends_it_at_once(hung: Any, arguments: list[str], setting: str, scheme: str) -> None:
+    """Ctrl-C while it waits for a server: 130, and no traceback."""
+    with start(*arguments, **{setting: f"{scheme}://127.0.0.1:{hung.port}"}) as process:
+        assert hung()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+
+    assert (130, "", "") == (process.returncode, out, err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "table", "setting", "scheme"),
+    [
+        (["kernels", ONE], "statistics", "statistics_url", "valkey"),
+        (["metrics", "container"], "metrics", "metrics_url", "http"),
+    ],
+)
+def test_a_server_that_hangs_is_waited_for_as_long_as_the_file_says(
+    hung: Any, tmp_path: Path, arguments: list[str], table: str, setting: str, scheme: str
+) -> None:
+    """Then it is one line."""
+    file = tmp_path / "statcore.toml"
+    file.write_text(f'{setting} = "{scheme}://127.0.0.1:{hung.port}"\n[{table}]\ntimeout_s = 0.3')
+
+    done = statcore(*arguments, config=str(file))
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert re.fullmatch(r"statcore: .*0\.3.*\n", done.stderr)

@@ -1,0 +1,29 @@
+"""Expressions of every kind, for the tests of what is read in the texts that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from hypothesis import strategies as st
+
+from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector, Subquery
+from statcore.promql.syntax import AggregationOperator, BinaryOperator, Function
+from statcore.testing.strategies import durations
+
+
+def expressions(
+    selectors: st.SearchStrategy[Selector], *, by: st.SearchStrategy[Sequence[str]]
+) -> st.SearchStrategy[Expression]:
+    """Return expressions over these selectors, aggregated by these labels, inside one another."""
+    ranges = st.builds(RangeSelector, selectors, durations())
+    finite = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
+
+    def larger(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
+        return st.one_of(
+            st.builds(Aggregation, st.sampled_from(get_args(AggregationOperator)), inner, by=by),
+            st.builds(Call, st.sampled_from(get_args(Function)), ranges | st.builds(Subquery, inner, durations())),
+            st.builds(BinaryOperation, st.sampled_from(get_args(BinaryOperator)), inner, st.builds(Number, finite)),
+        )
+
+    return st.recursive(selectors, larger, max_leaves=5)

@@ -1,0 +1,147 @@
+"""What the commands that look for faults find: `plugins` and `doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from tests.unit.cli.asked_and_printed import rows
+
+Invoke = Callable[..., Result]
+
+
+class TestPlugins:
+    """`statcore plugins`."""
+
+    def test_it_lists_what_there_is_and_exits_with_one_for_a_broken_one(
+        self, statcore: Invoke, install: Callable[..., Path]
+    ) -> None:
+        """Name, distribution, version, status, what it offers; error and remedy."""
+        install("acme-broken", version="0.1", bad="1 / 0")
+
+        result = statcore("plugins", "--format", "json")
+
+        plugins = {plugin["name"]: plugin for plugin in json.loads(result.stdout)["plugins"]}
+        assert 1 == result.exit_code
+        assert ("acme-broken", "0.1", "broken", "ZeroDivisionError: division by zero") == tuple(
+            plugins["bad"][key] for key in ("distribution", "version", "status", "error")
+        )
+        assert "STATCORE_DISABLE_PLUGINS=bad" in plugins["bad"]["remedy"]
+        assert ("ok", ["querier container"]) == (plugins["builtin"]["status"], plugins["builtin"]["offers"])
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["plugins", "--disable-plugins", "{others}"], ["--disable-plugins", "{others}", "plugins"]],
+        ids=["after", "before"],
+    )
+    def test_disabled_plugins_are_no_fault(self, statcore: Invoke, arguments: list[str]) -> None:
+        """The setting may come before the command or after it."""
+        others = "memory,valkey,prometheus"
+
+        result = statcore(*(argument.format(others=others) for argument in arguments), "--format", "csv")
+
+        statuses = {row["name"]: row["status"] for row in rows(result.stdout)}
+        assert 0 == result.exit_code
+        assert {"builtin": "ok", "fake": "ok", **dict.fromkeys(others.split(","), "blocked")} == statuses
+
+
+class TestDoctor:
+    """`statcore doctor`."""
+
+    OFF = ("--disable-plugins", "memory,valkey,prometheus")
+
+    def checks(self, result: Result) -> dict[str, tuple[str, str, str]]:
+        """Return status, detail and remedy of each check."""
+        found = json.loads(result.stdout)["checks"]
+        return {check["check"]: (check["status"], check["detail"], check["remedy"]) for check in found}
+
+    def test_all_is_well(self, statcore: Invoke, fake: Any) -> None:
+        """Store and backend are opened, asked and closed; credentials are not shown."""
+        url = "fake://user:secret@host:1/x?password=secret"
+
+        result = statcore("doctor", *self.OFF, "--format", "json", "--metrics-url", url)
+
+        assert 0 == result.exit_code, result.output
+        assert {
+            "settings": ("ok", "rate_interval 5m from the default", ""),
+            "plugins": ("ok", "5 installed", ""),
+            "store": ("ok", "fake: from STATCORE_STATISTICS_URL", ""),
+            "backend": ("ok", "fake://host:1/x from --metrics-url", ""),
+        } == self.checks(result)
+        assert [("fake:", {}), "ping", "closed", (url, {}), "ping", "closed"] == fake.CALLS
+
+    def test_what_is_not_configured_is_off(self, statcore: Invoke) -> None:
+        """It says how to configure it, and is no fault."""
+        result = statcore("doctor", *self.OFF, env={"STATCORE_STATISTICS_URL": "", "STATCORE_METRICS_URL": ""})
+
+        assert 0 == result.exit_code
+        assert 2 == result.stdout.count("not configured")
+        assert "give --statistics-url URL or set STATCORE_STATISTICS_URL" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("url", "detail", "remedy"),
+        [
+            ("away://u:secret@h", "away://h from --metrics-url: refused\nby host", "see that a server runs there"),
+            ("denied://u:secret@h", "wrong password", "correct the credentials in --metrics-url"),
+            ("driverless:", "no module named 'redis'", "pip install 'statcore[valkey]'"),
+            ("foreign:", "failing failed to open: ZeroDivisionError", "see `statcore plugins` for failing"),
+            ("nowhere:", "--metrics-url: there is no metric backend nowhere:", "correct it there"),
+            ("memory:", "--metrics-url: what memory: names lives inside one process", "correct it there"),
+            ("http://[::1", "a URL that cannot be read", ""),
+        ],
+    )
+    def test_what_is_wrong_comes_with_what_to_do(self, statcore: Invoke, url: str, detail: str, remedy: str) -> None:
+        """And the rest is checked all the same."""
+        result = statcore("doctor", "--format", "json", "--metrics-url", url)
+
+        checks = self.checks(result)
+        assert 1 == result.exit_code
+        assert "wrong" == checks["backend"][0]
+        assert detail in checks["backend"][1] or url.startswith("http")
+        assert remedy in checks["backend"][2]
+        assert "ok" == checks["store"][0]
+        assert "secret" not in result.output
+
+    def test_an_adapter_that_hangs_or_crashes_is_found_out(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No contract is relied on: neither a deadline of its own nor errors of ours."""
+
+        async def hang(_: Any) -> None:
+            import asyncio  # noqa: PLC0415
+
+            await asyncio.Event().wait()
+
+        async def crash(_: Any) -> None:
+            raise ZeroDivisionError("division by zero")
+
+        monkeypatch.setattr("statcore_cli.commands.doctor._PING_S", 0.01)
+        monkeypatch.setattr(fake.Store, "ping", hang)
+        monkeypatch.setattr(fake.Backend, "ping", crash)
+
+        checks = self.checks(statcore("doctor", "--format", "json"))
+
+        assert "fake: from STATCORE_STATISTICS_URL: no answer within 0.01 s" == checks["store"][1]
+        assert "fake: from STATCORE_METRICS_URL: ZeroDivisionError: division by zero" == checks["backend"][1]
+
+    def test_bad_settings_are_a_finding(self, statcore: Invoke) -> None:
+        """Not a failure of the doctor."""
+        result = statcore("doctor", "--config", "/no/such/file")
+
+        assert 1 == result.exit_code
+        assert "--config: cannot read /no/such/file: No such file or directory" in result.stdout
+
+    def test_faults_of_plugins_are_findings(self, statcore: Invoke, install: Callable[..., Path]) -> None:
+        """A broken one, and a name to disable that nobody has."""
+        install("acme-broken", bad="1 / 0")
+
+        result = statcore("doctor", "--disable-plugins", "nodse", "--format", "json")
+
+        checks = self.checks(result)
+        assert 1 == result.exit_code
+        assert ("wrong", "broken in acme-broken 1.0: ZeroDivisionError: division by zero") == checks["plugin bad"][:2]
+        assert "disabled, but not installed: nodse" == checks["plugins"][1]

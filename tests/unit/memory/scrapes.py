@@ -1,0 +1,37 @@
+"""Scrapes for the metric backend in memory, timed from the first on, and its answers by seconds since then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from statcore.model import QueryTimeRange
+from statcore.testing.queriers import FixedQuerier
+from statcore_memory import MemoryMetrics
+
+NOW = 1_795_000_000.0
+
+
+UP = FixedQuerier("up", group_by=["job"])
+
+
+def at(time: float) -> datetime:
+    """Return a time so many seconds after the first scrape."""
+    return datetime.fromtimestamp(NOW + time, UTC)
+
+
+def scrape(metrics: MemoryMetrics, time: float, /, *jobs: str, target: str = "t", value: float = 1.0) -> None:
+    """Append a scrape that has `up` for some jobs, so many seconds after the first."""
+    metrics.append_scrape([("up", {"job": job}, value) for job in jobs], target=target, time=NOW + time)
+
+
+async def values(metrics: MemoryMetrics, time: float) -> dict[str, float]:
+    """Return the value of each job at a time."""
+    result = await metrics.query_utilization_now(UP, time=at(time))
+    return {sample.labels.get("job", ""): sample.value for sample in result.samples}
+
+
+async def points(metrics: MemoryMetrics, querier: FixedQuerier = UP, *, end: float, step: str = "1s") -> dict[float, float]:
+    """Return the only series of a range from the first scrape on, by seconds since then."""
+    result = await metrics.query_utilization(querier, QueryTimeRange(start=at(0), end=at(end), step=step))
+    (series,) = result.series
+    return {time - NOW: value for time, value in zip(series.timestamps, series.values, strict=True)}

@@ -1,0 +1,40 @@
+"""The source of modules that are plugins, and what a registry reports on one."""
+
+from __future__ import annotations
+
+from statcore.plugins import PluginRegistry, PluginReport
+
+HEAD = """
+from statcore.plugins import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec, hookimpl
+from statcore.queriers import ContainerMetricQuerier
+STATCORE_PLUGIN_API = 1
+async def nothing(url, options):
+    raise NotImplementedError
+"""
+
+
+def querier(name: str) -> str:
+    """Return a module that offers one querier."""
+    return f"""{HEAD}
+@hookimpl
+def statcore_queriers():
+    return [QuerierSpec(name={name!r}, summary="s", querier=ContainerMetricQuerier, series="series_{name}")]
+"""
+
+
+def store(scheme: str) -> str:
+    """Return a module that offers one store and one backend, both for one scheme."""
+    return f"""{HEAD}
+@hookimpl
+def statcore_statistics_stores():
+    return (StatisticsStoreSpec(name="store", summary="s", schemes=({scheme!r}, "both"), open=nothing),)
+@hookimpl
+def statcore_metric_backends():
+    return [MetricBackendSpec(name="backend", summary="s", schemes=({scheme!r},), open=nothing)]
+"""
+
+
+def report_of(registry: PluginRegistry, name: str) -> PluginReport:
+    """Return the one report on a plugin."""
+    (report,) = [report for report in registry.reports if report.name == name]
+    return report

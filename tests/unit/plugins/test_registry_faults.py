@@ -1,0 +1,181 @@
+"""Plugins with a fault, really installed: each costs nothing but itself, and its report says what is wrong."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from tests.unit.plugins.plugin_modules import HEAD, querier, report_of, store
+
+from statcore.errors import PluginError
+from statcore.plugins import PluginRegistry, PluginStatus
+
+Install = Callable[..., Path]
+
+
+BROKEN = {
+    "import error": ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
+    "syntax error": ("def", "SyntaxError: invalid syntax"),
+    "exception at import": ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+    "exit at import": ("import sys; sys.exit('bye')", "SystemExit: bye"),
+    "no Exception at all": ("raise BaseException", "BaseException"),
+    "cancelled at import": ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
+    "unreadable exception": (
+        "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd",
+        "Odd: (it has no readable message)",
+    ),
+    "terminal codes": ("raise ValueError('\\x1b[2Jgone')", "ValueError: \\x1b[2Jgone"),
+    "attribute access raises": (
+        f"{HEAD}\ndel STATCORE_PLUGIN_API\ndef __getattr__(name): raise OSError(name)",
+        "OSError: ",
+    ),
+    "exception in a hook": (
+        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return 1 / 0",
+        "ZeroDivisionError: division by zero",
+    ),
+    "exit in a hook": (f"{HEAD}\n@hookimpl\ndef statcore_queriers(): raise SystemExit(3)", "SystemExit: 3"),
+    "None from a hook": (
+        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): pass",
+        "TypeError: statcore_queriers returned NoneType, not a list of QuerierSpec",
+    ),
+    "a generator": (
+        f"{HEAD}\n@hookimpl(wrapper=True)\ndef statcore_queriers(): yield",
+        "TypeError: statcore_queriers returned generator, not a list of QuerierSpec",
+    ),
+    "things that are no specs": (
+        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return [ContainerMetricQuerier]",
+        "which is no QuerierSpec",
+    ),
+    "specs of another hook": (
+        store("acme").replace("statcore_metric_backends", "statcore_queriers"),
+        "which is no QuerierSpec",
+    ),
+    "one name twice": (
+        querier("node").replace("return [", "return 2 * ["),
+        "ValueError: statcore_queriers offers querier node twice",
+    ),
+    "a bad name": (
+        querier("Node Metrics"),
+        "InputError: name must be a lower-case word such as container, not 'Node Metrics'",
+    ),
+    "an abstract class": (
+        querier("node").replace("=ContainerMetricQuerier,", "=ContainerMetricQuerier.__base__,"),
+        "InputError: querier must be a class that implements UtilizationMetricQuerier",
+    ),
+    "no summary": (querier("node").replace('"s"', "''"), "InputError: summary must be a non-empty text, not ''"),
+    "schemes that are one text": (
+        store("acme").replace("('acme', \"both\")", "'acme'"),
+        "InputError: schemes must be a tuple of lower-case URL schemes, not 'acme'",
+    ),
+    "no function": (
+        store("acme").replace("open=nothing", "open='nothing'"),
+        "InputError: open must be a function of a URL and options, not 'nothing'",
+    ),
+}
+
+
+REJECTED = {
+    "no API version": (querier("node").replace("STATCORE_PLUGIN_API = 1", ""), "STATCORE_PLUGIN_API = 1 is missing"),
+    "another API version": (querier("node").replace("API = 1", "API = 2"), "it was written for plugin API 2, this is 1"),
+    "a misspelt hook": (
+        querier("node").replace("def statcore_queriers", "def statcore_querier"),
+        "implements statcore_querier,",
+    ),
+    "no marker": (
+        querier("node").replace("@hookimpl", ""),
+        "statcore_queriers is not marked with @statcore.plugins.hookimpl",
+    ),
+    "no hook": (HEAD, "it implements none of the hooks statcore_queriers, "),
+    "arguments": (querier("node").replace("queriers():", "queriers(registry):"), "PluginValidationError: "),
+}
+
+
+FAULTS = [
+    *(pytest.param(PluginStatus.BROKEN, *case, id=name) for name, case in BROKEN.items()),
+    *(pytest.param(PluginStatus.REJECTED, *case, id=name) for name, case in REJECTED.items()),
+]
+
+
+@pytest.mark.parametrize(("status", "source", "error"), FAULTS)
+def test_one_bad_plugin_costs_nothing_but_itself(
+    install: Install, caplog: pytest.LogCaptureFixture, status: PluginStatus, source: str, error: str
+) -> None:
+    """It has a report with cause and remedy and one warning; the next works; what it may own names it and the cause."""
+    install("acme-bad", version="0.3", bad=source)
+    install("acme-good", good=querier("good"))
+
+    with caplog.at_level(logging.WARNING, "statcore.plugins"):
+        registry = PluginRegistry.discover()
+
+    report = report_of(registry, "bad")
+    assert (status, "acme-bad", "0.3", ()) == (report.status, report.distribution, report.version, report.offers)
+    assert error in (report.error or "")
+    assert "\n" not in (report.error or "")
+    assert "STATCORE_DISABLE_PLUGINS=bad" in (report.remedy or "")
+    (warning,) = [record.getMessage() for record in caplog.records if "acme-bad" in record.getMessage()]
+    assert error in warning
+    assert PluginStatus.OK is report_of(registry, "good").status
+    assert "series_good" == registry.querier("good").series
+    with pytest.raises(PluginError, match="there is no querier node; known are: container, good") as raised:
+        registry.querier("node")
+    assert error in str(raised.value)
+    assert "bad" in raised.value.plugin.split(", ")
+
+
+def test_an_interrupt_is_not_a_plugins_fault(install: Install) -> None:
+    """Ctrl-C while a plugin is imported ends the program as it should."""
+    install("acme-bad", bad="raise KeyboardInterrupt")
+
+    with pytest.raises(KeyboardInterrupt):
+        PluginRegistry.discover()
+
+
+def test_a_hook_for_a_newer_statcore_may_be_optional(install: Install) -> None:
+    """A plugin that says that an unknown hook is optional keeps working."""
+    install("acme-nodes", nodes=querier("node") + "\n@hookimpl(optionalhook=True)\ndef statcore_future(): return []")
+
+    assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
+
+
+def test_an_unreadable_entry_point_file_costs_nothing_but_itself(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A distribution that is not even a plugin takes nothing away, and shadowed ones stay shadowed."""
+    site = install("acme-nodes", nodes=querier("node"))
+    shadowed = shutil.copytree(site, tmp_path / "shadowed")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(shadowed)])
+    install("acme-garbage", entry_points="[console_scripts]\nno equals sign\n")
+
+    registry = PluginRegistry.discover()
+
+    report = report_of(registry, "acme-garbage")
+    assert PluginStatus.BROKEN is report.status
+    assert "its entry points cannot be read" in (report.error or "")
+    assert {"container", "node"} <= set(registry.queriers)
+
+
+@pytest.mark.parametrize("headers", [b"", b"Name: \xff\xfe\nVersion: 1.0\n"], ids=["empty", "no text"])
+def test_metadata_that_says_nothing_does_not_matter(install: Install, headers: bytes) -> None:
+    """A distribution without a readable name still has its plugin."""
+    site = install("acme-nodes", nodes=querier("node"))
+    (site / "acme_nodes-1.0.dist-info" / "METADATA").write_bytes(headers)
+
+    report = report_of(PluginRegistry.discover(), "nodes")
+
+    assert (PluginStatus.OK, "unknown", "unknown") == (report.status, report.distribution, report.version)
+
+
+def test_an_entry_point_of_no_distribution_does_not_matter(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Custom importers may provide entry points that belong to nothing."""
+    install("acme-nodes", nodes=querier("node"))
+    alone = metadata.EntryPoint("nodes", "acme_nodes_nodes", "statcore")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: metadata.EntryPoints([alone]).select(group=group))
+
+    (report,) = PluginRegistry.discover().reports
+
+    assert (PluginStatus.OK, "unknown") == (report.status, report.distribution)
