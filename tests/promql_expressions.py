@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Final, get_args
 
 from hypothesis import strategies as st
 
 from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector, Subquery
 from statcore.promql.syntax import AggregationOperator, BinaryOperator, Function
 from statcore.testing.strategies import durations
+
+NOT_GROUPED_BY_THE_PARSER: Final = frozenset(["anchored", "smoothed"])
+"""Labels, in any case, that servers group by and promql-parser does not."""
+
+
+def is_grouped_by_the_parser(label: str) -> bool:
+    """Return whether promql-parser reads a grouping by this label, as servers do."""
+    return label.lower() not in NOT_GROUPED_BY_THE_PARSER
 
 
 def expressions(

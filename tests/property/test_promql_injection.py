@@ -12,6 +12,7 @@ from typing import Any, Final
 import promql_parser
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.promql_expressions import is_grouped_by_the_parser
 
 from statcore.errors import InputError
 from statcore.model import parse_duration
@@ -105,7 +106,7 @@ def test_one_of_matches_its_values_and_nothing_else(values: list[str], other: st
     assert (other in values) == (re.fullmatch(matcher.value, other) is not None)
 
 
-@given(hostile)
+@given(hostile.filter(is_grouped_by_the_parser))
 @example("a) or sum(up")
 @example("a,b")
 def test_a_label_to_group_by(text: str) -> None:
