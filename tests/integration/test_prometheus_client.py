@@ -95,8 +95,8 @@ async def test_a_normalized_rate_is_divided_by_the_setting(server: Server, inter
     querier = ContainerMetricQuerier(metric_name="net_rx", value_type="current", kernel_id=KERNELS[0])
     options = PrometheusOptions(normalization_interval_s=interval_s)
     async with aclosing(PrometheusClient(server.url, options=options)) as client:
-        (series,) = (await client.query_utilization(querier, HOUR)).series
-        now = await client.query_utilization_now(querier, time=START + timedelta(hours=1))
+        (series,) = (await client.query_utilization(querier=querier, time_range=HOUR)).series
+        now = await client.query_utilization_now(querier=querier, time=START + timedelta(hours=1))
     assert [pytest.approx(expected)] * 61 == list(series.values)
     assert [pytest.approx(expected)] == [sample.value for sample in now.samples]
 

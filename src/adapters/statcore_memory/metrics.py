@@ -97,7 +97,6 @@ class MemoryMetrics:
         self,
         querier: UtilizationMetricQuerier,
         time_range: QueryTimeRange,
-        /,
         *,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
@@ -118,7 +117,6 @@ class MemoryMetrics:
     async def query_utilization_now(
         self,
         querier: UtilizationMetricQuerier,
-        /,
         *,
         time: datetime | None = None,
         rate_interval: timedelta | str = RATE_INTERVAL,

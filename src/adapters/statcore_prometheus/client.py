@@ -69,7 +69,6 @@ class PrometheusClient:
         self,
         querier: UtilizationMetricQuerier,
         time_range: QueryTimeRange,
-        /,
         *,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
@@ -79,7 +78,6 @@ class PrometheusClient:
     async def query_utilization_now(
         self,
         querier: UtilizationMetricQuerier,
-        /,
         *,
         time: datetime | None = None,
         rate_interval: timedelta | str = RATE_INTERVAL,
