@@ -33,7 +33,7 @@ format: .venv/.dev ## rewrite the code in house style
 
 check: static test ## everything that CI checks
 
-bench: .venv/.dev servers ## measure against what users write today, side by side
+bench: .venv/.bench servers ## measure against what users write today, side by side
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 wheel: .venv/.dev ## build the wheel into dist/
@@ -52,6 +52,11 @@ clean: ## remove the environment and all that tools leave behind
 .venv/.runtime: .venv/.python pyproject.toml
 	@echo "installing statcore with all extras" >&2
 	@$(BIN)/pip install --quiet --editable '.[all]'
+	@touch $@
+
+.venv/.bench: .venv/.runtime
+	@echo "installing what statcore is measured against" >&2
+	@$(BIN)/pip install --quiet --group bench
 	@touch $@
 
 .venv/.dev: .venv/.runtime
