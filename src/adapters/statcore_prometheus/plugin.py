@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from statcore.errors import MissingExtraError
-from statcore.plugins import API_VERSION, MetricBackendSpec, hookimpl
+from statcore.plugins import API_VERSION, MetricBackendSpec, hookimpl, requires_extra
 from statcore.plugins.contributions import Options
 from statcore.ports.metrics import MetricQuerierPort
 
@@ -17,10 +16,8 @@ async def open_prometheus(url: str, options: Options) -> MetricQuerierPort:
         MissingExtraError: the driver is not installed.
         InputError: the URL or an option cannot be used.
     """
-    try:
+    with requires_extra("prometheus"):
         from statcore_prometheus.client import PrometheusClient  # noqa: PLC0415 - the driver is an extra
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("prometheus", module=error.name) from error
     from statcore_prometheus.options import PrometheusOptions  # noqa: PLC0415 - nor is it needed to list the plugin
 
     return PrometheusClient(url, options=PrometheusOptions.from_settings(options))

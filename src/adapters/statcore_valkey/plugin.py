@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from statcore.errors import MissingExtraError
 from statcore.plugins.contributions import Options, StatisticsStoreSpec
+from statcore.plugins.extras import requires_extra
 from statcore.plugins.spec import API_VERSION, hookimpl
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
@@ -18,19 +18,15 @@ async def open_statistics(url: str, options: Options) -> StatisticsPort:
         MissingExtraError: the driver is not installed.
         InputError: the URL or an option cannot be used.
     """
-    try:
+    with requires_extra("valkey"):
         from statcore_valkey import ValkeyOptions, ValkeyStatistics  # noqa: PLC0415 - the driver is an extra
-    except ImportError as error:
-        raise MissingExtraError("valkey", module=error.name) from error
     return ValkeyStatistics.from_url(url, options=ValkeyOptions.from_settings(options))
 
 
 async def open_sink(url: str, options: Options) -> StatisticsSinkPort:
     """Open a writer; the rest is as in `open_statistics`."""
-    try:
+    with requires_extra("valkey"):
         from statcore_valkey import ValkeyOptions, ValkeyStatisticsSink  # noqa: PLC0415 - the driver is an extra
-    except ImportError as error:
-        raise MissingExtraError("valkey", module=error.name) from error
     return ValkeyStatisticsSink.from_url(url, options=ValkeyOptions.from_settings(options))
 
 

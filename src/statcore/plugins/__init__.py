@@ -1,6 +1,7 @@
 """How queriers, stores and backends come in from outside; the only package that imports pluggy."""
 
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.extras import requires_extra
 from statcore.plugins.registry import PluginRegistry
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.plugins.spec import API_VERSION, hookimpl
@@ -14,4 +15,5 @@ __all__ = [
     "QuerierSpec",
     "StatisticsStoreSpec",
     "hookimpl",
+    "requires_extra",
 ]
