@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Generic, Self, TypeVar
+
 import attrs
+
+from statcore.errors import InputError
+
+_Record = TypeVar("_Record")
 
 
 @attrs.frozen(kw_only=True)
@@ -10,10 +17,27 @@ class KernelRecord:
     """A kernel and its owners; an owner that is not known is None."""
 
     kernel_id: str
-    session_id: str
+    session_id: str | None = None
     agent_id: str | None = None
     user_id: str | None = None
     project_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SessionRecord:
+    """A session with its kernels, in a stable order."""
+
+    session_id: str
+    kernels: tuple[KernelRecord, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class ReplicaRecord:
+    """A replica of an inference endpoint: the session that it is, if known, and whether it serves."""
+
+    replica_id: str
+    session_id: str | None = None
+    active: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -21,4 +45,24 @@ class EndpointRecord:
     """An inference endpoint with its replicas, in a stable order."""
 
     endpoint_id: str
-    replica_ids: tuple[str, ...] = ()
+    replicas: tuple[ReplicaRecord, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Page(Generic[_Record]):
+    """Some of the records, in a stable order, and how many there are in all."""
+
+    items: Sequence[_Record]
+    total_count: int
+
+    @classmethod
+    def cut(cls, records: Sequence[_Record], *, limit: int | None, offset: int) -> Self:
+        """Return at most `limit` of the records, None being all, from `offset` on.
+
+        Raises:
+            InputError: one of them is negative.
+        """
+        if offset < 0 or (limit is not None and limit < 0):
+            raise InputError(f"limit and offset must not be negative: limit {limit}, offset {offset}")
+        end = None if limit is None else offset + limit
+        return cls(items=records[offset:end], total_count=len(records))

@@ -1,6 +1,7 @@
 """The Protocols that adapters implement: one role, one file; the docstring is the contract."""
 
 from statcore.ports.inventory import InventoryPort
+from statcore.ports.inventory_sink import InventorySinkPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.scrape import ScrapeSample, ScrapeSinkPort
@@ -9,6 +10,7 @@ from statcore.ports.statistics import StatisticsPort
 
 __all__ = [
     "InventoryPort",
+    "InventorySinkPort",
     "MetricQuerierPort",
     "PromQLPort",
     "ScrapeSample",

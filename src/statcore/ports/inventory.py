@@ -5,17 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from statcore.model.inventory import EndpointRecord, KernelRecord
+from statcore.model.inventory import EndpointRecord, Page, SessionRecord
 
 
 @runtime_checkable
 class InventoryPort(Protocol):
-    """Whoever knows which objects exist; the answers are in a stable order."""
+    """Whoever knows which objects exist: the manager's own database, or one of statcore's adapters.
 
-    async def list_kernels(self) -> Sequence[KernelRecord]:
-        """Return every kernel with its session and owners."""
+    Records are in a stable order, so that pages neither overlap nor leave out what does not change in between. `limit`
+    None means all; a negative `limit` or `offset` raises `InputError`; a page beyond the end is empty and still tells
+    the total. An inventory that cannot know a kind of object raises `UnsupportedError` rather than to say that there is
+    none; what cannot be reached raises `UnavailableError` or `TimedOutError`.
+    """
+
+    async def list_sessions(self, *, limit: int | None = None, offset: int = 0) -> Page[SessionRecord]:
+        """Return a page of the sessions, each with all of its kernels."""
         ...
 
-    async def list_endpoints(self) -> Sequence[EndpointRecord]:
-        """Return every inference endpoint with its replicas."""
+    async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
+        """Return the session of each id (canonical text), in order; None for one that does not exist."""
+        ...
+
+    async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:
+        """Return a page of the inference endpoints, each with all of its replicas."""
+        ...
+
+    async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:
+        """Return the endpoint of each id (canonical text), in order; None for one that does not exist."""
+        ...
+
+    async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
+        """Return a page of the ids of the agents."""
         ...

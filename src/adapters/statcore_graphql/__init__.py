@@ -1,0 +1,1 @@
+"""Statistics and utilization over GraphQL: schema, context and per-request loaders; no web framework."""

@@ -1,0 +1,1 @@
+"""Auto-scaling: reading what rules need, and deciding."""

@@ -1,0 +1,1 @@
+"""Services: what a manager asks, in the shape in which its callers want the answer."""
