@@ -8,15 +8,21 @@ from typing import Any, Final
 import attrs
 import click
 
-from statcore.errors import PluginError, StatcoreError
 from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore_cli.fields import QuerierField, querier_fields
 from statcore_cli.groups import LazyGroup
 from statcore_cli.session import Session
 
 _PREFIX: Final = "querier_"
 """In front of the names of click parameters that are a querier's fields, so that they cannot meet any other's."""
+_TYPES: Final[Mapping[FieldType, click.ParamType[Any]]] = {
+    FieldType.TEXT: click.STRING,
+    FieldType.TRUTH: click.BOOL,
+    FieldType.INTEGER: click.INT,
+    FieldType.NUMBER: click.FLOAT,
+    FieldType.UUID: click.UUID,
+}
 
 
 class QuerierGroup(LazyGroup):
@@ -57,7 +63,7 @@ class QuerierOptions:
         return [
             click.Option(
                 [self.flag(field), f"{_PREFIX}{field.name}"],
-                type=field.kind,
+                type=click.Choice(list(field.choices)) if field.choices else _TYPES[field.type],
                 required=field.required,
                 help=f"{field.help}  [default: {field.note}]" if field.note else field.help,
             )
@@ -81,19 +87,8 @@ class QuerierOptions:
             InputError: the class refuses a value.
             PluginError: the class fails.
         """
-        given: dict[str, Any] = {}
-        for field in querier_fields(self.spec):
-            value = values[f"{_PREFIX}{field.name}"]
-            value = field.default if value is None else value
-            if value is not None:
-                given[field.name] = field.convert(value)
-        try:
-            return self.spec.querier(**given)
-        except StatcoreError:
-            raise
-        except Exception as error:
-            name = self.spec.querier.__qualname__
-            raise PluginError(f"{name} failed: {type(error).__name__}: {error}", plugin=self.spec.name) from error
+        fields = querier_fields(self.spec)
+        return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in fields})
 
 
 def flags(params: Collection[click.Parameter]) -> set[str]:

@@ -1,0 +1,178 @@
+"""What a querier class wants to know, read from the class alone: its constructor's parameters, as fields to fill in."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+import types
+import typing
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+from typing import Any, Final, Literal, Union, get_args, get_origin
+from uuid import UUID
+
+import attrs
+
+from statcore.errors import InputError, PluginError, StatcoreError
+from statcore.model.ids import id_text
+from statcore.model.text import describe
+from statcore.plugins.contributions import QuerierSpec
+from statcore.queriers.interface import UtilizationMetricQuerier
+
+_ARGUMENTS: Final = re.compile(r"^Args:\n((?:[ ]+.*\n?|\n)*)", re.MULTILINE)
+_ENTRY: Final = re.compile(r"^(\w[\w, ]*?)(?: \(.*?\))?: (.*(?:\n[ ]+.*)*)", re.MULTILINE)
+
+
+class FieldType(StrEnum):
+    """What a field is filled in with."""
+
+    TEXT = "text"
+    TRUTH = "truth"
+    INTEGER = "integer"
+    NUMBER = "number"
+    UUID = "uuid"
+    CHOICE = "choice"
+
+
+_TYPES: Final[Mapping[Any, FieldType]] = {
+    bool: FieldType.TRUTH,
+    int: FieldType.INTEGER,
+    float: FieldType.NUMBER,
+    UUID: FieldType.UUID,
+}
+
+
+@attrs.frozen(kw_only=True)
+class QuerierField:
+    """One parameter of a querier's constructor.
+
+    Args:
+        name: of the parameter.
+        type: what it is filled in with; what is none of the others is text.
+        choices: the texts to choose from, and what each stands for.
+        required: whether it must be given.
+        default: what stands when it is not given and the class has no default of its own: the first of several choices.
+        note: the default as a listing shows it, or None.
+        help: what the class's docstring says under `Args:`.
+    """
+
+    name: str
+    type: FieldType
+    choices: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+    required: bool
+    default: str | None
+    note: str | None
+    help: str
+
+    def read(self, value: object) -> Any:  # noqa: ANN401 - what the constructor takes
+        """Return what the constructor takes for a value as JSON or a command line gives it.
+
+        Raises:
+            InputError: the value is not of the field's type, or none of its choices.
+        """
+        match self.type:
+            case FieldType.TEXT if isinstance(value, str):
+                return value
+            case FieldType.TRUTH if isinstance(value, bool):
+                return value
+            case FieldType.INTEGER if isinstance(value, int) and not isinstance(value, bool):
+                return value
+            case FieldType.NUMBER if isinstance(value, int | float) and not isinstance(value, bool):
+                return value
+            case FieldType.UUID if isinstance(value, str | UUID):
+                return UUID(id_text(value))
+            case FieldType.CHOICE if isinstance(value, str) and value in self.choices:
+                return self.choices[value]
+            case _:
+                expected = f"one of {', '.join(self.choices)}" if self.choices else f"of type {self.type}"
+                raise InputError(f"{self.name} must be {expected}, not {value!r:.100}")
+
+
+def querier_fields(spec: QuerierSpec) -> list[QuerierField]:
+    """Return the fields of a kind of querier, in the order of its constructor.
+
+    Raises:
+        PluginError: they cannot be read, for example because an annotation names something unknown.
+    """
+    querier = spec.querier
+    try:
+        parameters = inspect.signature(querier).parameters.values()
+        # The class's own annotations first: a converter widens that of the constructor.
+        hints = typing.get_type_hints(querier.__init__) | typing.get_type_hints(querier)
+    except Exception as error:
+        raise PluginError(
+            f"the fields of {querier.__module__}.{querier.__qualname__} cannot be read: {describe(error)}",
+            plugin=spec.name,
+        ) from error
+    texts = _documented(inspect.getdoc(querier) or "")
+    return [
+        _field(parameter, hints.get(parameter.name, hints.get(f"_{parameter.name}")), texts.get(parameter.name, ""))
+        for parameter in parameters
+        if parameter.kind in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+    ]
+
+
+def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:
+    """Return the querier that values by field describe; None counts as not given.
+
+    Raises:
+        InputError: a field that the kind does not have, one that is missing, or a value that it or the class refuses.
+        PluginError: the class fails.
+    """
+    fields = querier_fields(spec)
+    known = [field.name for field in fields]
+    if unknown := sorted(values.keys() - set(known)):
+        raise InputError(f"{spec.name} has no {', '.join(unknown)}; its fields are {', '.join(known)}")
+    given: dict[str, Any] = {}
+    for field in fields:
+        value = values.get(field.name)
+        value = field.default if value is None else value
+        if value is not None:
+            given[field.name] = field.read(value)
+        elif field.required:
+            raise InputError(f"{spec.name} needs {field.name}")
+    try:
+        return spec.querier(**given)
+    except StatcoreError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{spec.querier.__qualname__} failed: {describe(error)}", plugin=spec.name) from error
+
+
+def _documented(docstring: str) -> dict[str, str]:
+    section = _ARGUMENTS.search(docstring)
+    entries = _ENTRY.findall(textwrap.dedent(section.group(1))) if section else []
+    return {name.strip(): " ".join(text.split()) for names, text in entries for name in names.split(",")}
+
+
+def _field(parameter: inspect.Parameter, hint: Any, text: str) -> QuerierField:  # noqa: ANN401 - any annotation
+    hint = _without_none(hint)
+    choices = _choices(hint)
+    required = parameter.default is parameter.empty
+    default = next(iter(choices), None) if required else None
+    note = default if required else parameter.default
+    return QuerierField(
+        name=parameter.name,
+        type=FieldType.CHOICE if choices else _TYPES.get(hint, FieldType.TEXT),
+        choices=choices,
+        required=required and default is None,
+        default=default,
+        note=str(note) if isinstance(note, str | int | float) else None,
+        help=text,
+    )
+
+
+def _without_none(hint: Any) -> Any:  # noqa: ANN401 - any annotation
+    if get_origin(hint) not in {Union, types.UnionType}:
+        return hint
+    members = [member for member in get_args(hint) if member is not type(None)]
+    return members[0] if len(members) == 1 else str
+
+
+def _choices(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any annotation
+    if get_origin(hint) is Literal:
+        return {str(choice): choice for choice in get_args(hint)}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {str(member.value): member for member in hint}
+    return {}

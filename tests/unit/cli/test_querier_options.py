@@ -1,0 +1,72 @@
+"""Options from the fields of querier classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+
+from statcore.plugins import PluginRegistry, QuerierSpec
+from statcore.plugins.fields import querier_fields
+from statcore_cli.querier_commands import QuerierOptions
+
+
+@pytest.fixture
+def node(fake: Any) -> QuerierSpec:
+    """A kind of querier with a field of every type."""
+    del fake
+    return PluginRegistry.discover().queriers["node"]
+
+
+def test_types_are_those_of_the_fields(node: QuerierSpec) -> None:
+    """So that a bad value is refused by the option, and completion knows the choices."""
+    params = {param.opts[0]: param.type for param in QuerierOptions(node, []).params()}
+
+    kinds = {
+        "--metric-name": click.STRING,
+        "--node-id": click.UUID,
+        "--step": click.INT,
+        "--strict": click.BOOL,
+        "--share": click.FLOAT,
+    }
+    assert kinds == {flag: params[flag] for flag in kinds}
+    assert {"--value-type": ("current", "capacity"), "--level": ("low", "high")} == {
+        flag: tuple(kind.choices) for flag, kind in params.items() if isinstance(kind, click.Choice)
+    }
+
+
+def test_a_field_named_like_an_option_gets_the_kind_in_front(node: QuerierSpec) -> None:
+    """A plugin may not know which options there will be."""
+    options = QuerierOptions(node, ["--step", "--rack"])
+
+    flags = [param.opts[0] for param in options.params()]
+
+    assert [
+        "--metric-name",
+        "--node-id",
+        "--node-rack",
+        "--value-type",
+        "--level",
+        "--node-step",
+        "--strict",
+        "--share",
+    ] == flags
+    assert "node --metric-name METRIC_NAME" == options.usage()
+
+
+def test_values_of_parameters_reach_the_constructor(node: QuerierSpec) -> None:
+    """What was not given is left out, so that the class's own defaults apply."""
+    values: dict[str, Any] = {f"querier_{field.name}": None for field in querier_fields(node)}
+
+    querier: Any = QuerierOptions(node, []).build(
+        values | {"querier_metric_name": "m", "querier_level": "high", "querier_strict": True}
+    )
+
+    assert ("m", "HIGH", True, "current", 1) == (
+        querier.metric_name,
+        querier.level.name,
+        querier.strict,
+        querier.value_type,
+        querier.step,
+    )

@@ -1,0 +1,207 @@
+"""Fields from querier classes, and queriers from values by field."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statcore.errors import InputError, PluginError
+from statcore.plugins import QuerierSpec
+from statcore.plugins.builtin import statcore_queriers
+from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+
+ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+
+
+class Level(enum.Enum):
+    """An enumeration that is not of text."""
+
+    LOW = 1
+    HIGH = 2
+
+
+class Known(UtilizationMetricQuerier):
+    """A querier whose answers do not matter here."""
+
+    def name(self) -> str:
+        """Answer."""
+        return "m"
+
+    def labels(self) -> dict[str, str]:
+        """Answer."""
+        return {}
+
+    def group_by_labels(self) -> list[str]:
+        """Answer."""
+        return []
+
+    def query_strategy(self) -> QueryStrategy:
+        """Answer."""
+        return QueryStrategy.GAUGE
+
+
+@attrs.frozen(kw_only=True)
+class Node(Known):
+    """Nodes.
+
+    Args:
+        metric_name: what is measured,
+            in more than one line.
+        node_id, rack: which one.
+        step: not the step of a range.
+    """
+
+    metric_name: str
+    node_id: UUID | None = None
+    rack: str | UUID | None = None
+    value_type: Literal["current", "capacity"] = "current"
+    level: Level | None = None
+    step: int = 1
+    strict: bool = False
+    share: float | None = attrs.field(factory=lambda: None)
+
+    def __attrs_post_init__(self) -> None:
+        """Crash on demand."""
+        if self.metric_name == "crash":
+            raise KeyError("crash")
+
+
+@dataclass(kw_only=True, frozen=True)
+class Rack(Known):
+    """A dataclass."""
+
+    rack_id: str = "r1"
+
+
+class Unreadable(Known):
+    """An annotation that means nothing."""
+
+    def __init__(self, *, what: NoSuchType) -> None:  # type: ignore[name-defined]  # noqa: F821 - that is the point
+        """Take what cannot be known."""
+        del what
+
+
+def _spec(querier: type[Known], name: str = "node") -> QuerierSpec:
+    return QuerierSpec(name=name, summary="s", querier=querier, series="m")
+
+
+(CONTAINER,) = statcore_queriers()
+
+
+def test_types_defaults_and_help_come_from_the_class() -> None:
+    """Optional, UUID, Literal, Enum, numbers and truth values are read; other unions are text."""
+    fields = {field.name: field for field in querier_fields(_spec(Node))}
+
+    assert {
+        "metric_name": FieldType.TEXT,
+        "node_id": FieldType.UUID,
+        "rack": FieldType.TEXT,
+        "value_type": FieldType.CHOICE,
+        "level": FieldType.CHOICE,
+        "step": FieldType.INTEGER,
+        "strict": FieldType.TRUTH,
+        "share": FieldType.NUMBER,
+    } == {name: field.type for name, field in fields.items()}
+    assert ["metric_name"] == [name for name, field in fields.items() if field.required]
+    assert {"value_type": ["current", "capacity"], "level": ["1", "2"]} == {
+        name: list(field.choices) for name, field in fields.items() if field.choices
+    }
+    assert {"value_type": "current", "step": "1", "strict": "False"} == {
+        name: field.note for name, field in fields.items() if field.note
+    }
+    assert "what is measured, in more than one line." == fields["metric_name"].help
+    assert "which one." == fields["node_id"].help == fields["rack"].help
+    assert "not the step of a range." == fields["step"].help
+    assert "" == fields["level"].help
+
+
+def test_a_required_choice_defaults_to_its_first() -> None:
+    """So `query container --metric-name mem` is enough, though the class itself insists on a value type."""
+    fields = {field.name: field for field in querier_fields(CONTAINER)}
+
+    assert (False, "current", "current") == (
+        fields["value_type"].required,
+        fields["value_type"].default,
+        fields["value_type"].note,
+    )
+    querier: Any = build_querier(CONTAINER, {"metric_name": "mem"})
+    assert ("mem", "current") == (querier.metric_name, querier.value_type)
+
+
+def test_dataclasses_serve_as_well() -> None:
+    """A default of theirs is left to them."""
+    (field,) = querier_fields(_spec(Rack))
+
+    assert ("rack_id", False, None, "r1") == (field.name, field.required, field.default, field.note)
+
+
+def test_fields_that_cannot_be_read_are_the_plugins_fault() -> None:
+    """The error names class and cause."""
+    with pytest.raises(PluginError, match=r"Unreadable cannot be read: NameError: name 'NoSuchType' is not defined"):
+        querier_fields(_spec(Unreadable))
+
+
+def test_values_reach_the_constructor_as_it_wants_them() -> None:
+    """What was not given is left out, so that the class's own defaults apply."""
+    values = {"metric_name": "m", "level": "2", "strict": True, "share": 1, "node_id": ONE, "rack": None}
+
+    assert Node(metric_name="m", level=Level.HIGH, strict=True, share=1, node_id=UUID(ONE)) == build_querier(
+        _spec(Node), values
+    )
+
+
+_VALUES: Mapping[FieldType, tuple[str, st.SearchStrategy[object]]] = {
+    FieldType.TEXT: ("metric_name", st.text(max_size=5)),
+    FieldType.TRUTH: ("strict", st.booleans()),
+    FieldType.INTEGER: ("step", st.integers()),
+    FieldType.NUMBER: ("share", st.floats()),
+    FieldType.UUID: ("node_id", st.uuids()),
+    FieldType.CHOICE: ("level", st.sampled_from(["1", "2"])),
+}
+
+
+@given(data=st.data())
+def test_a_value_of_another_type_is_refused(data: st.DataObject) -> None:
+    """Nothing is converted by guessing: a truth value is no number, a number no text."""
+    type_, (name, _) = data.draw(st.sampled_from(sorted(_VALUES.items())))
+    others = [values for other, (_, values) in _VALUES.items() if other not in {type_, FieldType.CHOICE, FieldType.UUID}]
+    value = data.draw(st.one_of(*others, st.just([]), st.just({})))
+    if type_ is FieldType.NUMBER and isinstance(value, int):
+        value = bool(value)
+    field = next(field for field in querier_fields(_spec(Node)) if field.name == name)
+
+    with pytest.raises(InputError, match=rf"{name} must be (of type|one of)|not an id"):
+        field.read(value)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({}, "node needs metric_name"),
+        ({"metric_name": None}, "node needs metric_name"),
+        ({"metric_name": "m", "colour": "red"}, "node has no colour; its fields are metric_name, node_id, rack"),
+        ({"metric_name": "m", "level": "middle"}, "level must be one of 1, 2, not 'middle'"),
+        ({"metric_name": "m", "node_id": "x"}, "not an id: 'x'"),
+    ],
+)
+def test_bad_values_are_named(values: dict[str, object], says: str) -> None:
+    """One message, with the field and what it takes."""
+    with pytest.raises(InputError, match=says):
+        build_querier(_spec(Node), values)
+
+
+def test_a_class_that_crashes_is_named() -> None:
+    """Errors of ours pass, all others become one."""
+    with pytest.raises(PluginError, match="Node failed: KeyError: 'crash'"):
+        build_querier(_spec(Node), {"metric_name": "crash"})
+    with pytest.raises(InputError, match="metric_name is empty"):
+        build_querier(CONTAINER, {"metric_name": ""})
