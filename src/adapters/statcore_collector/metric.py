@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
-from statcore.model import MetricValue
-from statcore_collector.moving import MovingStatistics, decimal_text
+from statcore.model import MetricValue, decimal_text, percent_text, unit_hint
+from statcore_collector.moving import MovingStatistics
 
 
 @attrs.frozen
@@ -20,32 +20,29 @@ class Reading:
     capacity: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class MetricKind:
     """What is stored of a metric.
 
     Args:
-        unit_hint: the unit on the wire.
         stats: the moving statistics that apply.
         shows_rate: a counter whose stored `current` is its rate per second.
     """
 
-    unit_hint: str
-    stats: tuple[str, ...] = attrs.field(default=(), kw_only=True)
-    shows_rate: bool = attrs.field(default=False, kw_only=True)
+    stats: tuple[str, ...] = ()
+    shows_rate: bool = False
 
 
 METRICS: Final[Mapping[str, MetricKind]] = {
     # Milliseconds of CPU time, hence a rate in ms/s: 1000 is one core.
-    "cpu_util": MetricKind("percent", stats=("avg", "max"), shows_rate=True),
-    "cpu_used": MetricKind("msec"),
-    "mem": MetricKind("bytes", stats=("max",)),
-    "disk": MetricKind("bytes", stats=("max",)),
-    "io_read": MetricKind("bytes", stats=("rate",)),
-    "io_write": MetricKind("bytes", stats=("rate",)),
-    # In fact bytes per second; the hint is what readers expect.
-    "net_rx": MetricKind("bps", stats=("rate",), shows_rate=True),
-    "net_tx": MetricKind("bps", stats=("rate",), shows_rate=True),
+    "cpu_util": MetricKind(stats=("avg", "max"), shows_rate=True),
+    "cpu_used": MetricKind(),
+    "mem": MetricKind(stats=("max",)),
+    "disk": MetricKind(stats=("max",)),
+    "io_read": MetricKind(stats=("rate",)),
+    "io_write": MetricKind(stats=("rate",)),
+    "net_rx": MetricKind(stats=("rate",), shows_rate=True),
+    "net_tx": MetricKind(stats=("rate",), shows_rate=True),
 }
 CORE_MS_PER_S: Final = 1000
 """The capacity of `cpu_util` for one core."""
@@ -54,9 +51,10 @@ CORE_MS_PER_S: Final = 1000
 class MetricTracker:
     """The readings of one metric of one object, seen over time."""
 
-    def __init__(self, kind: MetricKind) -> None:
+    def __init__(self, metric: str) -> None:
         """Start with no reading."""
-        self._kind = kind
+        self._metric = metric
+        self._kind = METRICS[metric]
         self._raw = MovingStatistics()
         self._shown = MovingStatistics()
 
@@ -77,9 +75,9 @@ class MetricTracker:
         self._shown.observe(time_s, current)
         known = {**self._shown.values(), "rate": rate}
         return _metric_value(
+            self._metric,
             current,
             capacity=None if reading.capacity is None else decimal_text(reading.capacity),
-            unit_hint=kind.unit_hint,
             stats={name: decimal_text(value) for name in kind.stats if (value := known.get(name)) is not None},
         )
 
@@ -96,7 +94,7 @@ class ObjectTracker:
         values: dict[str, MetricValue] = {}
         for metric, reading in readings.items():
             if metric not in self._trackers:
-                self._trackers[metric] = MetricTracker(METRICS[metric])
+                self._trackers[metric] = MetricTracker(metric)
             if (value := self._trackers[metric].observe(time_s, reading)) is not None:
                 values[metric] = value
         return values
@@ -111,27 +109,24 @@ def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, Me
     if len(kernels) == 1:
         return kernels[0]
     shared = [metric for metric in METRICS if all(metric in kernel for kernel in kernels)]
-    return {metric: _sum_values([kernel[metric] for kernel in kernels]) for metric in shared}
+    return {metric: _sum_values(metric, [kernel[metric] for kernel in kernels]) for metric in shared}
 
 
-def _sum_values(values: Sequence[MetricValue]) -> MetricValue:
+def _sum_values(metric: str, values: Sequence[MetricValue]) -> MetricValue:
     rates = [Decimal(value.stats["rate"]) for value in values if "rate" in value.stats]
     return _metric_value(
+        metric,
         sum(Decimal(value.current) for value in values),
         capacity=values[0].capacity,
-        unit_hint=values[0].unit_hint,
         stats={"rate": decimal_text(sum(rates, Decimal(0)))} if len(rates) == len(values) else {},
     )
 
 
-def _metric_value(
-    current: float | Decimal, *, capacity: str | None, unit_hint: str, stats: Mapping[str, str]
-) -> MetricValue:
-    limit = Decimal(capacity or 0)
+def _metric_value(metric: str, current: float | Decimal, *, capacity: str | None, stats: Mapping[str, str]) -> MetricValue:
     return MetricValue(
         current=decimal_text(current),
         capacity=capacity,
-        pct=decimal_text(Decimal(current) / limit * 100, places=2) if limit else "0.00",
-        unit_hint=unit_hint,
+        pct=percent_text(current, capacity),
+        unit_hint=unit_hint(metric),
         stats=stats,
     )

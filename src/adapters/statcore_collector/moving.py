@@ -1,28 +1,6 @@
-"""Moving statistics over the samples of one metric, and the decimal text that the store keeps of numbers."""
+"""Moving statistics over the samples of one metric."""
 
 from __future__ import annotations
-
-import math
-from decimal import Context, Decimal
-from typing import Final
-
-from statcore.errors import InputError
-
-_EXACT: Final = Context(prec=400)
-"""Digits enough for every finite float, so that quantizing never overflows."""
-
-
-def decimal_text(value: float | Decimal, *, places: int = 3) -> str:
-    """Return a number as decimal text, rounded to `places`, without trailing zeros, exponent or negative zero.
-
-    Raises:
-        InputError: the number is not finite.
-    """
-    if not math.isfinite(value):
-        raise InputError(f"not a finite number: {value}")
-    rounded = Decimal(value).quantize(Decimal(1).scaleb(-places), context=_EXACT)
-    text = format(rounded, "f").rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
 
 
 class MovingStatistics:

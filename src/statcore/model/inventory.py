@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
 from statcore.errors import InputError
 
 _Record = TypeVar("_Record")
+_Cut = TypeVar("_Cut")
 
 
 @attrs.frozen(kw_only=True)
@@ -55,8 +56,8 @@ class Page(Generic[_Record]):
     items: Sequence[_Record]
     total_count: int
 
-    @classmethod
-    def cut(cls, records: Sequence[_Record], *, limit: int | None, offset: int) -> Self:
+    @staticmethod
+    def cut(records: Sequence[_Cut], *, limit: int | None, offset: int) -> Page[_Cut]:
         """Return at most `limit` of the records, None being all, from `offset` on.
 
         Raises:
@@ -65,4 +66,4 @@ class Page(Generic[_Record]):
         if offset < 0 or (limit is not None and limit < 0):
             raise InputError(f"limit and offset must not be negative: limit {limit}, offset {offset}")
         end = None if limit is None else offset + limit
-        return cls(items=records[offset:end], total_count=len(records))
+        return Page(items=records[offset:end], total_count=len(records))

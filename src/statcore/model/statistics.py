@@ -13,6 +13,8 @@ from statcore.errors import InputError
 
 STATS: Final = ("min", "max", "sum", "avg", "diff", "rate")
 """Names of the moving statistics, in wire order; on the wire each is a flat key such as `stats.max`."""
+UNBOUNDED: Final = "9223372036854775807"
+"""The capacity of a metric that has none, where it is not None: from a metric backend. Its `pct` means nothing then."""
 
 
 def _as_text_mapping(stats: Mapping[str, str]) -> dict[str, str]:

@@ -6,11 +6,12 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.scrape import ScrapeSample, ScrapeSinkPort
 from statcore.ports.sink import StatisticsSinkPort
-from statcore.ports.statistics import StatisticsPort
+from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
 
 __all__ = [
     "InventoryPort",
     "InventorySinkPort",
+    "KernelStatisticsPort",
     "MetricQuerierPort",
     "PromQLPort",
     "ScrapeSample",

@@ -12,10 +12,11 @@ from statcore.model.inventory import EndpointRecord, Page, SessionRecord
 class InventoryPort(Protocol):
     """Whoever knows which objects exist: the manager's own database, or one of statcore's adapters.
 
-    Records are in a stable order, so that pages neither overlap nor leave out what does not change in between. `limit`
-    None means all; a negative `limit` or `offset` raises `InputError`; a page beyond the end is empty and still tells
-    the total. An inventory that cannot know a kind of object raises `UnsupportedError` rather than to say that there is
-    none; what cannot be reached raises `UnavailableError` or `TimedOutError`.
+    Records, and the kernels and replicas within, are in a stable order, so that pages neither overlap nor leave out what
+    does not change in between. `limit` None means all; a negative `limit` or `offset` raises `InputError`; a page beyond
+    the end is empty and still tells the total. An inventory that cannot know a kind of object raises `UnsupportedError`
+    rather than to say that there is none; what cannot be reached raises `UnavailableError` or `TimedOutError`. Ids are
+    canonical text, in what is passed and in what is returned.
     """
 
     async def list_sessions(self, *, limit: int | None = None, offset: int = 0) -> Page[SessionRecord]:
@@ -23,7 +24,7 @@ class InventoryPort(Protocol):
         ...
 
     async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
-        """Return the session of each id (canonical text), in order; None for one that does not exist."""
+        """Return the session of each id, in order, of duplicates too; None for one that does not exist."""
         ...
 
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:
@@ -31,9 +32,9 @@ class InventoryPort(Protocol):
         ...
 
     async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:
-        """Return the endpoint of each id (canonical text), in order; None for one that does not exist."""
+        """Return the endpoint of each id, in order, of duplicates too; None for one that does not exist."""
         ...
 
     async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
-        """Return a page of the ids of the agents."""
+        """Return a page of the ids of the agents, of those at least that run kernels, each once."""
         ...

@@ -9,7 +9,16 @@ from statcore.model.batch import StatisticsBatch
 
 
 @runtime_checkable
-class StatisticsPort(Protocol):
+class KernelStatisticsPort(Protocol):
+    """Whatever has the newest statistics of kernels: a part of `StatisticsPort`, whose promises it keeps."""
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{metric: MetricValue map}` of kernels, or of sessions where they are stored alike."""
+        ...
+
+
+@runtime_checkable
+class StatisticsPort(KernelStatisticsPort, Protocol):
     """A store of the newest statistics.
 
     Every `fetch_…` takes any number of ids in canonical text, duplicates included, and returns one entry per id in the
@@ -18,10 +27,6 @@ class StatisticsPort(Protocol):
     than the adapter's deadline `TimedOutError`. No ids: an empty batch, and nothing is sent. No other exception leaves
     an adapter, except `asyncio.CancelledError`, which always does.
     """
-
-    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
-        """Fetch `{metric: MetricValue map}` of kernels, or of sessions, which are stored alike."""
-        ...
 
     async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"requests": int, "last_response_ms": int}` of sessions.

@@ -15,6 +15,8 @@ from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 CONTAINER_SERIES: Final = "backendai_container_utilization"
 CONTAINER_METRIC_LABEL: Final = "container_metric_name"
 VALUE_TYPES: Final = ("current", "capacity")
+UNKNOWN_OWNER: Final = "undefined"
+"""The label value that agents export for an owner that they do not know."""
 _OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id")
 
 # A capacity is a constant, whose rate would be 0: only current values are counters.

@@ -6,7 +6,7 @@ from typing import Self
 
 import attrs
 
-from statcore.ports.statistics import StatisticsPort
+from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 
@@ -18,6 +18,6 @@ class StatisticsRepositories:
     repository: StatisticsRepository
 
     @classmethod
-    def create(cls, store: StatisticsPort) -> Self:
-        """Build them over a store, which stays the caller's to close."""
-        return cls(repository=StatisticsRepository(StatisticsStatefulSource(store)))
+    def create(cls, store: StatisticsPort, *, kernels: KernelStatisticsPort | None = None) -> Self:
+        """Build them over a store, which stays the caller's to close; `kernels` is as in `StatisticsStatefulSource`."""
+        return cls(repository=StatisticsRepository(StatisticsStatefulSource(store, kernels=kernels)))

@@ -13,7 +13,8 @@ from statcore.model.batch import StatisticsBatch
 from statcore.model.ids import id_text
 from statcore.model.settings import check_count
 from statcore.model.text import check_text
-from statcore.ports.statistics import StatisticsPort
+from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
+from statcore.statistics.side_by_side import run_together
 
 _Id = TypeVar("_Id", bound=Hashable)
 
@@ -28,14 +29,20 @@ class StatisticsStatefulSource:
     Args:
         store: where the statistics are; it stays the caller's to close.
         chunk_size: how many ids one request to the store names at most.
+        kernels: where statistics of kernels come from, by default the store. Where that is not the store, it may well
+            know kernels only, and have nothing under the id of a session.
     """
 
     store: StatisticsPort
     chunk_size: int = attrs.field(default=5_000, kw_only=True, validator=check_count)
+    kernels: KernelStatisticsPort | None = attrs.field(default=None, kw_only=True)
 
     async def read_kernel_statistics_batch(self, session_ids_or_kernel_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` of each kernel or session."""
-        return await self._read(self.store.fetch_kernel_statistics, [id_text(id_) for id_ in session_ids_or_kernel_ids])
+        ids = [id_text(id_) for id_ in session_ids_or_kernel_ids]
+        if self.kernels is None:
+            return await self._read(self.store.fetch_kernel_statistics, ids)
+        return await _fetch(self.kernels.fetch_kernel_statistics, ids)  # in one piece, as it is to be of one moment
 
     async def read_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{"requests": int, "last_response_ms": int}` of each session; zeros are *incomplete* when not real."""
@@ -73,18 +80,8 @@ class StatisticsStatefulSource:
     async def _read_chunks(
         self, fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]
     ) -> StatisticsBatch:
-        from asyncio import TaskGroup  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
-
-        try:
-            async with TaskGroup() as group:
-                chunks = [
-                    group.create_task(_fetch(fetch, ids[start : start + self.chunk_size]))
-                    for start in range(0, len(ids), self.chunk_size)
-                ]
-        except ExceptionGroup as errors:
-            error = errors.exceptions[0]
-            raise error from error.__cause__  # the adapter's own, which `from None` would drop
-        return StatisticsBatch.join(chunk.result() for chunk in chunks)
+        chunks = (ids[start : start + self.chunk_size] for start in range(0, len(ids), self.chunk_size))
+        return StatisticsBatch.join(await run_together(_fetch(fetch, chunk) for chunk in chunks))
 
 
 async def _fetch(fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]) -> StatisticsBatch:

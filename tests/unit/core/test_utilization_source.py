@@ -1,0 +1,249 @@
+"""From queriers to few requests, a few at a time, and one outcome for each querier."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from array import array
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import pytest
+
+from statcore.errors import InputError, PluginError, ProtocolError, StatcoreError, UnavailableError
+from statcore.model import MatrixResult, QueryTimeRange, Sample, Series, VectorResult
+from statcore.queriers import UtilizationMetricQuerier, resolve
+from statcore.statistics import UtilizationSource, utilization
+from statcore.testing.queriers import FixedQuerier
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+RANGE = QueryTimeRange(start=NOW, end=NOW, step="1m")
+
+
+@attrs.define(kw_only=True)
+class RecordingMetrics:
+    """A `MetricQuerierPort` that has one series for each host that it is asked for, and remembers what it was asked."""
+
+    before: Callable[[list[str]], Awaitable[None]] | None = None
+    also: tuple[str, ...] = ()
+    calls: list[tuple[list[str], Any]] = attrs.field(factory=list)
+
+    async def query_utilization(
+        self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange, *, rate_interval: str
+    ) -> MatrixResult:
+        """Answer each host with its own value."""
+        hosts = await self.asked(querier, (time_range, rate_interval))
+        one = [(host, array("d", [60.0]), array("d", [ord(host)])) for host in hosts]
+        return MatrixResult(
+            series=tuple(Series(labels={"host": host}, timestamps=times, values=values) for host, times, values in one)
+        )
+
+    async def query_utilization_now(
+        self, querier: UtilizationMetricQuerier, *, time: datetime | None, rate_interval: str
+    ) -> VectorResult:
+        """Answer each host with its own value."""
+        hosts = await self.asked(querier, (time, rate_interval))
+        return VectorResult(samples=tuple(Sample(labels={"host": host}, timestamp=60.0, value=ord(host)) for host in hosts))
+
+    async def asked(self, querier: UtilizationMetricQuerier, when: object) -> list[str]:
+        """Remember the question and return the hosts in it, and those that nobody asked for."""
+        wanted = resolve(querier).labels["host"]
+        hosts = list(wanted.alternatives or [wanted.value])
+        self.calls.append((hosts, when))
+        if self.before:
+            await self.before(hosts)
+        return [*hosts, *self.also]
+
+    def __getattr__(self, name: str) -> Any:
+        """A whole port as far as types go."""
+        raise AttributeError(name)
+
+
+def host(name: str) -> FixedQuerier:
+    """Return a querier for a host."""
+    return FixedQuerier("up", {"host": name}, group_by=["host"])
+
+
+def hosts(names: str) -> list[FixedQuerier]:
+    """Return a querier for each letter."""
+    return [host(name) for name in names]
+
+
+def shown(outcomes: Any) -> list[Any]:
+    """Return the hosts of each answer as text, and errors as they are."""
+    return [
+        "".join(one.labels["host"] for one in (outcome.samples if isinstance(outcome, VectorResult) else outcome.series))
+        if not isinstance(outcome, StatcoreError)
+        else outcome
+        for outcome in outcomes
+    ]
+
+
+async def test_one_request_answers_many_queriers() -> None:
+    """In their order, equal ones alike, as a range and now; the times and the interval reach the backend."""
+    metrics = RecordingMetrics()
+    source = UtilizationSource(metrics)
+    assert ["c", "a", "b", "a"] == shown(await source.read_utilization_batch(hosts("caba"), RANGE, rate_interval="1m"))
+    assert ["c", "a", "b", "a"] == shown(await source.read_utilization_now_batch(hosts("caba"), time=NOW))
+    assert ["b"] == shown(await source.read_utilization_now_batch(hosts("b")))
+    assert [(["a", "b", "c"], (RANGE, "1m")), (["a", "b", "c"], (NOW, "5m")), (["b"], (None, "5m"))] == metrics.calls
+
+
+async def test_no_queriers_ask_nothing() -> None:
+    """The backend is not bothered."""
+    metrics = RecordingMetrics()
+    assert [] == await UtilizationSource(metrics).read_utilization_batch([], RANGE)
+    assert [] == await UtilizationSource(metrics).read_utilization_now_batch([])
+    assert [] == metrics.calls
+
+
+async def test_a_failed_request_is_the_outcome_of_its_members() -> None:
+    """The others are answered."""
+    down = UnavailableError("down", service="metrics")
+
+    async def fail(asked: list[str]) -> None:
+        if "c" in asked:
+            raise down
+
+    metrics = RecordingMetrics(before=fail)
+    outcomes = await UtilizationSource(metrics, max_values=2).read_utilization_batch(hosts("abcde"), RANGE)
+    assert ["a", "b", down, down, "e"] == shown(outcomes)
+    assert [["a", "b"], ["c", "d"], ["e"]] == [asked for asked, _ in metrics.calls]
+
+
+async def test_an_answer_to_another_question_is_an_error_of_its_members() -> None:
+    """A series that none of them asked for; who is alone takes what it is given."""
+    metrics = RecordingMetrics(also=("z",))
+    outcomes = await UtilizationSource(metrics, max_values=2).read_utilization_now_batch(hosts("abc"))
+    assert [ProtocolError, ProtocolError, VectorResult] == list(map(type, outcomes))
+
+
+async def test_a_broken_querier_is_an_error_at_its_own_position() -> None:
+    """Also one that was given bad input; the others are asked for together all the same."""
+    metrics = RecordingMetrics()
+    broken = [host("a"), FixedQuerier(""), host("\ud800"), host("b"), FixedQuerier("up", {"host": 5}, group_by=["host"])]
+    outcomes = await UtilizationSource(metrics).read_utilization_batch(broken, RANGE)
+    expected = [MatrixResult, PluginError, InputError, MatrixResult, PluginError]
+    assert expected == list(map(type, outcomes))
+    assert [["a", "b"]] == [asked for asked, _ in metrics.calls]
+
+
+async def test_a_few_requests_at_once() -> None:
+    """Four are on their way; another begins as soon as one of them is answered, and answers stay in order."""
+    begun: asyncio.Queue[str] = asyncio.Queue()
+    gates = {name: asyncio.Event() for name in "abcdef"}
+
+    async def wait(asked: list[str]) -> None:
+        begun.put_nowait(asked[0])
+        await gates[asked[0]].wait()
+
+    source = UtilizationSource(RecordingMetrics(before=wait), max_values=1)
+    reading = asyncio.create_task(source.read_utilization_batch(hosts("abcdef"), RANGE))
+    assert ["a", "b", "c", "d"] == [await begun.get() for _ in range(4)]
+    await let_others_run()
+    assert begun.empty()
+    for name, following in zip("db", "ef", strict=True):
+        gates[name].set()
+        assert following == await begun.get()
+    for gate in gates.values():
+        gate.set()
+    assert list("abcdef") == shown(await reading)
+
+
+async def let_others_run() -> None:
+    """Give every task that could run enough turns to do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@attrs.define
+class Stopping:
+    """What happens to requests: all hang, but that for host `b` ends as it is told once the others are on their way."""
+
+    how: BaseException
+    begun: list[str] = attrs.field(factory=list)
+    ended: list[str] = attrs.field(factory=list)
+    all_there: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def __call__(self, asked: list[str]) -> None:
+        """Hang or raise."""
+        self.begun += asked
+        if len(self.begun) == 4:
+            self.all_there.set()
+        try:
+            await self.all_there.wait()
+            if asked == ["b"]:
+                raise self.how
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # cleaning up takes a turn
+            self.ended += asked
+
+
+async def test_what_is_no_error_of_statcore_is_raised() -> None:
+    """The plain error with its own cause, no group of errors; the other requests are cancelled and waited for."""
+    error, cause = RuntimeError("planted"), KeyError("why")
+    error.__cause__ = cause
+    stopping = Stopping(error)
+    source = UtilizationSource(RecordingMetrics(before=stopping), max_values=1)
+    with pytest.raises(RuntimeError, match="planted") as caught:
+        await source.read_utilization_batch(hosts("abcdef"), RANGE)
+    assert caught.value.__cause__ is cause
+    assert list("abcd") == sorted(stopping.ended) == stopping.begun
+
+
+async def test_a_request_that_is_cancelled_inside_ends_the_read() -> None:
+    """A backend's `CancelledError` is the caller's; the other requests are cancelled, and no more are begun."""
+    stopping = Stopping(asyncio.CancelledError())
+    source = UtilizationSource(RecordingMetrics(before=stopping), max_values=1)
+    with pytest.raises(asyncio.CancelledError):
+        await source.read_utilization_now_batch(hosts("abcdef"))
+    assert list("abcd") == sorted(stopping.ended) == stopping.begun
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
+async def test_a_cancelled_read_cancels_its_requests() -> None:
+    """They are waited for, and the caller gets `CancelledError`."""
+    stopping = Stopping(StatcoreError("cancelled too late"))
+    source = UtilizationSource(RecordingMetrics(before=stopping), max_values=1)
+    reading = asyncio.create_task(source.read_utilization_batch(hosts("acdefg"), RANGE))
+    await stopping.all_there.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert list("acde") == sorted(stopping.ended) == stopping.begun
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
+async def test_many_queriers_do_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others get their turns while queriers are asked, and the merging is done in another thread."""
+    merging, turns = list[threading.Thread](), 0
+    merge = utilization.coalesce_resolved
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        merging.append(threading.current_thread())
+        return merge(*args, **kwargs)
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while not merging:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(utilization, "coalesce_resolved", watched)
+    counting = asyncio.create_task(count_turns())
+    names = [chr(0x4E00 + number) for number in range(1000)]
+    outcomes = await UtilizationSource(RecordingMetrics()).read_utilization_now_batch([host(name) for name in names])
+    await counting
+    assert names == shown(outcomes)
+    assert 7 <= turns
+    assert threading.main_thread() not in merging
+
+
+@pytest.mark.parametrize("max_values", [0, -1, 1.5, "256", True])
+def test_a_request_names_at_least_one_value(max_values: Any) -> None:
+    """The message names the setting."""
+    with pytest.raises(InputError, match=f"max_values must be a whole number of at least 1, not {max_values!r}"):
+        UtilizationSource(RecordingMetrics(), max_values=max_values)
