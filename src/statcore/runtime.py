@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
 
-from statcore.errors import InputError, PluginError, StatcoreError
+from statcore.errors import InputError, PluginError, StatcoreError, UnsupportedError
 from statcore.model.text import describe
 from statcore.plugins.contributions import Options
 from statcore.plugins.registry import PluginRegistry
+from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
+from statcore.ports.promql import PromQLPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
+from statcore.services.live_stat import KernelLiveStatService
+from statcore.services.series_inventory import SeriesInventory
 from statcore.statistics.repositories import StatisticsRepositories
 from statcore.statistics.repository import StatisticsRepository
 
 _Port = TypeVar("_Port")
+_KERNEL_STATISTICS: Final = ("store", "metrics")
+
+
+def _check_kernel_statistics(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if value not in _KERNEL_STATISTICS:
+        raise InputError(f"{field.name} must be one of {', '.join(_KERNEL_STATISTICS)}, not {value!r:.100}")
 
 
 @attrs.frozen(kw_only=True)
@@ -27,21 +38,34 @@ class Settings:
     """Which store and which backend, and their own options by name; the URL's scheme chooses the adapter.
 
     Whoever needs only one of the two leaves the other out. URLs and options may hold secrets, so `repr` shows none of them.
+
+    `kernel_statistics` says where a runtime's repository reads statistics of kernels: from the `store`, or from the samples
+    of the `metrics` backend, which knows kernels only and has nothing under the id of a session. All else is the store's.
+
+    Raises:
+        InputError: another value for `kernel_statistics`.
     """
 
     statistics_url: str | None = attrs.field(default=None, repr=False)
     metrics_url: str | None = attrs.field(default=None, repr=False)
     statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     metrics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
+    kernel_statistics: Literal["store", "metrics"] = attrs.field(
+        default="store", repr=False, validator=_check_kernel_statistics
+    )
 
 
 @attrs.frozen(kw_only=True)
 class Runtime:
-    """What is open: the store, the repository over it, and the metric backend."""
+    """What is open: the store, the repository over it, and the metric backend, whose series tell what exists.
+
+    A manager that knows what exists, endpoints too, uses an `InventoryPort` of its own instead of `inventory`.
+    """
 
     statistics: StatisticsPort
     repository: StatisticsRepository
     metrics: MetricQuerierPort
+    inventory: InventoryPort
 
 
 def url_scheme(url: str | None, *, setting: str) -> str:
@@ -58,6 +82,11 @@ def url_scheme(url: str | None, *, setting: str) -> str:
     return scheme.lower()
 
 
+def _has_methods_of(port: type[object], opened: object) -> bool:
+    # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
+    return all(hasattr(opened, name) for name in dir(port) if not name.startswith("_"))
+
+
 async def _open(
     port: type[object], adapter: str, factory: Callable[[str, Options], Awaitable[_Port]], url: str | None, options: Options
 ) -> _Port:
@@ -67,8 +96,7 @@ async def _open(
         raise
     except Exception as error:
         raise PluginError(f"{adapter} failed to open: {describe(error)}", plugin=adapter) from error
-    # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
-    if not all(hasattr(opened, name) for name in dir(port) if not name.startswith("_")):
+    if not _has_methods_of(port, opened):
         raise PluginError(f"{adapter} opened {type(opened).__name__}, which is no {port.__name__}", plugin=adapter)
     return opened
 
@@ -113,8 +141,24 @@ async def open_metrics(settings: Settings, registry: PluginRegistry) -> AsyncGen
 
 @asynccontextmanager
 async def open_runtime(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[Runtime]:
-    """Open everything that a manager reads with."""
+    """Open everything that a manager reads with.
+
+    Raises:
+        UnsupportedError: `settings.kernel_statistics` wants PromQL of a backend that answers none.
+    """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_statistics(settings, registry))
         metrics = await stack.enter_async_context(open_metrics(settings, registry))
-        yield Runtime(statistics=store, repository=StatisticsRepositories.create(store).repository, metrics=metrics)
+        kernels = _live_statistics(metrics) if settings.kernel_statistics == "metrics" else None
+        repository = StatisticsRepositories.create(store, kernels=kernels).repository
+        inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
+        yield Runtime(statistics=store, repository=repository, metrics=metrics, inventory=inventory)
+
+
+def _live_statistics(metrics: MetricQuerierPort) -> KernelLiveStatService:
+    if not _has_methods_of(PromQLPort, metrics):
+        raise UnsupportedError(
+            "kernel_statistics is metrics, for which the backend that metrics_url names must evaluate PromQL;"
+            f" {type(metrics).__name__} does not"
+        )
+    return KernelLiveStatService(cast("PromQLPort", metrics))

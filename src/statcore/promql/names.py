@@ -12,16 +12,15 @@ from typing import Final
 from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.promql.quote import quote
+from statcore.queriers.coalesce import NEVER_GROUPED
 
 _METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UNLIKE_CLASSIC: Final = re.compile(r"^[0-9]|[^a-zA-Z0-9:]")
 _FORBIDDEN: Final = frozenset('"\\{}')
 _LONGEST: Final = 1024
-# Words, in any case, that no server takes bare for a label to group by; only newer ones take them quoted.
-_NEVER_GROUPED: Final = frozenset(["inf", "nan", "without"])
 # Bare at the beginning of a selector, these are operators, aggregations or modifiers in one server version or another.
-_KEYWORDS: Final = _NEVER_GROUPED.union(
+_KEYWORDS: Final = NEVER_GROUPED.union(
     ["and", "atan2", "or", "unless"],
     ["avg", "bottomk", "count", "count_values", "group", "limit_ratio", "limitk", "max", "min", "quantile"],
     ["stddev", "stdvar", "sum", "topk"],
@@ -63,7 +62,7 @@ def grouping_text(label_names: tuple[str, ...]) -> str:
     if not label_names:
         return ""
     return (
-        f" by ({','.join([quote(name) if name.lower() in _NEVER_GROUPED else label_text(name) for name in label_names])})"
+        f" by ({','.join([quote(name) if name.lower() in NEVER_GROUPED else label_text(name) for name in label_names])})"
     )
 
 

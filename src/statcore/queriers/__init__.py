@@ -1,5 +1,6 @@
 """Queriers: small value objects that say what to query, never how."""
 
+from statcore.queriers.coalesce import CoalescedQuerier, coalesce
 from statcore.queriers.container import ContainerMetricQuerier
 from statcore.queriers.interface import (
     AggregatingMetricQuerier,
@@ -12,6 +13,7 @@ from statcore.queriers.resolve import ResolvedQuerier, resolve
 
 __all__ = [
     "AggregatingMetricQuerier",
+    "CoalescedQuerier",
     "ContainerMetricQuerier",
     "LabelMatcher",
     "MatchOperator",
@@ -19,5 +21,6 @@ __all__ = [
     "QueryStrategy",
     "ResolvedQuerier",
     "UtilizationMetricQuerier",
+    "coalesce",
     "resolve",
 ]

@@ -1,1 +1,31 @@
 """Services: what a manager asks, in the shape in which its callers want the answer."""
+
+from statcore.services.available_metrics import available_metrics
+from statcore.services.container_types import (
+    ContainerMetricAction,
+    ContainerMetricActionResult,
+    ContainerMetricMetadataAction,
+    ContainerMetricMetadataActionResult,
+    ContainerMetricOptionalLabel,
+    ContainerMetricResponseInfo,
+    ContainerMetricResult,
+    MetricResultValue,
+)
+from statcore.services.container_utilization import ContainerUtilizationMetricService
+from statcore.services.live_stat import KernelLiveStatService
+from statcore.services.series_inventory import SeriesInventory
+
+__all__ = [
+    "ContainerMetricAction",
+    "ContainerMetricActionResult",
+    "ContainerMetricMetadataAction",
+    "ContainerMetricMetadataActionResult",
+    "ContainerMetricOptionalLabel",
+    "ContainerMetricResponseInfo",
+    "ContainerMetricResult",
+    "ContainerUtilizationMetricService",
+    "KernelLiveStatService",
+    "MetricResultValue",
+    "SeriesInventory",
+    "available_metrics",
+]

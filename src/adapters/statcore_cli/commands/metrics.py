@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from statcore.plugins.contributions import QuerierSpec
-from statcore.promql.syntax import Selector
+from statcore.services.available_metrics import available_metrics
 from statcore_cli.options import format_option, setting_options
 from statcore_cli.output import write
 from statcore_cli.querier_commands import QuerierGroup
@@ -31,12 +29,9 @@ Example:
     )
 
 
-async def _list(session: Session, spec: QuerierSpec) -> Sequence[str]:
+async def _list(session: Session, spec: QuerierSpec) -> list[str]:
     async with session.metrics() as backend:
-        selector = Selector(spec.series)
-        if spec.metric_label is not None:
-            return await backend.label_values(spec.metric_label, match=selector)
-        return [spec.series] if await backend.series(selector) else []
+        return await available_metrics(backend, series=spec.series, metric_label=spec.metric_label)
 
 
 command = QuerierGroup(

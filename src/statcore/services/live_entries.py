@@ -1,0 +1,103 @@
+"""From the answers to the six live expressions to entries as the store has them: pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from statcore.errors import InputError, ProtocolError
+from statcore.model.number_text import decimal_text, percent_text
+from statcore.model.statistics import UNBOUNDED, MetricValue
+from statcore.model.units import unit_hint
+from statcore.model.vector import VectorResult
+from statcore.promql.live_stat import RATED_METRICS
+from statcore.queriers.container import CONTAINER_METRIC_LABEL
+
+_OTHER_COUNTERS: Final = frozenset({"cpu_used", "io_read", "io_write"})
+"""Shown as they are counted; the highest and the average of a counter mean nothing."""
+
+Figures: TypeAlias = Mapping[str, Mapping[tuple[str, str], float]]
+"""By kernel, then by metric and value type."""
+
+
+def figures(answer: VectorResult, kernel_ids: Collection[str]) -> Figures:
+    """Sort an answer's samples by kernel and metric; those without the name of a metric are none of ours.
+
+    Raises:
+        ProtocolError: the answer has a kernel that was not asked for.
+    """
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for sample in answer.samples:
+        labels = sample.labels
+        kernel_id = labels.get("kernel_id", "")
+        if kernel_id not in kernel_ids:
+            raise ProtocolError(f"the metric backend answered with kernel_id {kernel_id!r:.100}, which was not asked for")
+        if metric := labels.get(CONTAINER_METRIC_LABEL):
+            found.setdefault(kernel_id, {})[metric, labels.get("value_type", "current")] = sample.value
+    return found
+
+
+@attrs.frozen(kw_only=True)
+class LiveFigures:
+    """The six answers for some kernels; all but `now` are of current values."""
+
+    now: Figures
+    rate_now: Figures
+    max: Figures
+    avg: Figures
+    rate_max: Figures
+    rate_avg: Figures
+
+    def entry(self, kernel_id: str) -> tuple[dict[str, Any] | None, list[str]]:
+        """Return `{metric: MetricValue map}` of a kernel, None without samples, and the metrics that are not finite.
+
+        Those are left out of the map: as 0 or as "no limit" they would be taken for what they are not. A counter whose
+        current value is its rate is left out while it has none.
+        """
+        now = self.now.get(kernel_id)
+        if now is None:
+            return None, []
+        metrics: dict[str, Any] = {}
+        not_finite: list[str] = []
+        for metric, value_type in now:
+            if value_type != "current":
+                continue
+            try:
+                value = self._value(kernel_id, metric)
+            except InputError:
+                not_finite.append(metric)
+                continue
+            if value is not None:
+                metrics[metric] = value.to_map()
+        return metrics, not_finite
+
+    def _value(self, kernel_id: str, metric: str) -> MetricValue | None:
+        key, now = (metric, "current"), self.now[kernel_id]
+        rated = metric in RATED_METRICS
+        current = self.rate_now.get(kernel_id, {}).get(key) if rated else now[key]
+        if current is None:
+            return None
+        limit = now.get((metric, "capacity"))
+        capacity = None if limit is None else decimal_text(limit)
+        return MetricValue(
+            current=decimal_text(current),
+            capacity=UNBOUNDED if capacity is None else capacity,
+            pct=_two_places(percent_text(current, capacity)),
+            unit_hint=unit_hint(metric),
+            stats={} if metric in _OTHER_COUNTERS else self._stats(kernel_id, key, current, rated=rated),
+        )
+
+    def _stats(self, kernel_id: str, key: tuple[str, str], current: float, *, rated: bool) -> dict[str, str]:
+        maxima, averages = (self.rate_max, self.rate_avg) if rated else (self.max, self.avg)
+        highest, average = (some.get(kernel_id, {}).get(key, math.nan) for some in (maxima, averages))
+        # The window is looked at in steps, of which the current value need not be one.
+        known = {"max": max(highest, current), "avg": average, "rate": current if rated else math.nan}
+        return {name: decimal_text(number) for name, number in known.items() if math.isfinite(number)}
+
+
+def _two_places(text: str) -> str:
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction:0<2}"

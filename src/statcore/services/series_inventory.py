@@ -1,0 +1,208 @@
+"""The inventory that the labels of series tell, for a manager that has no other: it needs a metric backend, no more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from statcore.errors import InputError, UnsupportedError
+from statcore.model.duration import format_duration, parse_duration
+from statcore.model.ids import id_text
+from statcore.model.inventory import EndpointRecord, KernelRecord, Page, SessionRecord
+from statcore.model.matrix import Series
+from statcore.model.time_range import QueryTimeRange
+from statcore.ports.metrics import MetricQuerierPort
+from statcore.promql.live_stat import id_batches
+from statcore.queriers.container import CONTAINER_SERIES, UNKNOWN_OWNER
+from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.matcher import LabelMatcher
+from statcore.statistics.side_by_side import run_together
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+_OWNERS: Final = ("session_id", "kernel_id", "agent_id", "user_id", "project_id")
+_STEPS: Final = 4
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_AT_ONCE: Final = 4
+"""How many questions about batches of sessions are on their way at any time."""
+_NO_ENDPOINTS: Final = (
+    "series do not tell which inference endpoints there are; that takes another inventory, such as the manager's database"
+)
+
+
+@attrs.frozen
+class _Containers(UtilizationMetricQuerier):
+    """All containers, or those of some sessions, told apart by these labels."""
+
+    by: Sequence[str]
+    session_ids: Sequence[str] | None = None
+
+    def name(self) -> str:
+        return CONTAINER_SERIES
+
+    def labels(self) -> Mapping[str, str | LabelMatcher]:
+        # Whatever is known of a kernel has a current value, though not always a capacity; and no one metric is sure to be
+        # known of every kernel, so that there is no choosing one.
+        labels: dict[str, str | LabelMatcher] = {"value_type": "current"}
+        if self.session_ids is not None:
+            labels["session_id"] = LabelMatcher.one_of(self.session_ids)
+        return labels
+
+    def group_by_labels(self) -> Sequence[str]:
+        return self.by
+
+    def query_strategy(self) -> QueryStrategy:
+        return QueryStrategy.GAUGE
+
+
+def _text(series: Series, label: str) -> str | None:
+    value = series.labels.get(label)
+    return value if value and value != UNKNOWN_OWNER else None
+
+
+class _Ids:
+    """Reads ids from labels, and remembers which values are none."""
+
+    def __init__(self) -> None:
+        self.unfit: set[str] = set()
+
+    def read(self, series: Series, label: str) -> str | None:
+        value = _text(series, label)
+        try:
+            # Another spelling of an id is no id here: it could not be asked for.
+            if value is None or id_text(value) == value:
+                return value
+        except InputError:
+            pass
+        self.unfit.add(f"{label} {value!r:.100}")
+        return None
+
+    def warn(self) -> None:
+        if self.unfit:
+            first = ", ".join(sorted(self.unfit)[:3])
+            _LOGGER.warning("%d values are no ids, and taken for unknown, such as %s", len(self.unfit), first)
+
+
+def _lookback(value: timedelta | str) -> timedelta:
+    return parse_duration(format_duration(value))
+
+
+@attrs.frozen(eq=False)
+class SeriesInventory:
+    """An `InventoryPort` over any metric backend: what has series exists.
+
+    Looked at is the present and four points in time before it, evenly over the look-back. So a scrape that fails, which
+    makes all that its target exports vanish for a moment, hides nothing that was there at one of the others; and what has
+    ended is still told for as long, on top of how long its agent goes on exporting it.
+
+    Kernels without a session are in none; agents are known by the kernels that they run. A kernel whose owners have
+    changed has the newer ones. Labels that should be ids and are none are taken for unknown, and logged.
+
+    Values are asked for, and not label values: with those a Prometheus answers whatever it has had for hours. Every
+    call makes the backend read the newest samples of all current values, or of those of the sessions that are looked for.
+
+    Args:
+        metrics: the backend, which stays the caller's to close.
+        clock: returns the time now, aware.
+        lookback: as text such as 5m, or a timedelta.
+
+    Raises:
+        InputError: a look-back that is not a positive duration.
+    """
+
+    metrics: MetricQuerierPort
+    clock: Callable[[], datetime] = attrs.field(kw_only=True)
+    lookback: timedelta = attrs.field(default=timedelta(minutes=5), kw_only=True, converter=_lookback)
+
+    async def list_sessions(self, *, limit: int | None = None, offset: int = 0) -> Page[SessionRecord]:
+        """Return a page of the sessions in the order of their ids, each with all of its kernels.
+
+        Raises:
+            InputError: `limit` or `offset` is negative.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says; so of the other methods.
+        """
+        Page.cut((), limit=limit, offset=offset)  # refused before anything is sent
+        recent, ids = self._recent(), _Ids()
+        found = await self._seen(_Containers(["session_id"]), recent)
+        known = {session_id for series in found if (session_id := ids.read(series, "session_id"))}
+        ids.warn()
+        page = Page.cut(sorted(known), limit=limit, offset=offset)
+        sessions = await self._read(page.items, recent)
+        return Page(items=[sessions[id_] for id_ in page.items if id_ in sessions], total_count=page.total_count)
+
+    async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
+        """Return the session of each id, in order; None for one that does not exist.
+
+        Raises:
+            InputError: something that is not an id.
+        """
+        ids = [id_text(session_id) for session_id in session_ids]
+        sessions = await self._read(ids, self._recent())
+        return [sessions.get(session_id) for session_id in ids]
+
+    async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:  # noqa: ARG002
+        """Raise `UnsupportedError`: series do not tell of endpoints."""
+        raise UnsupportedError(_NO_ENDPOINTS)
+
+    async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:  # noqa: ARG002
+        """Raise `UnsupportedError`: series do not tell of endpoints."""
+        raise UnsupportedError(_NO_ENDPOINTS)
+
+    async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
+        """Return a page of the ids of the agents that run kernels, in order; `InputError` where either is negative."""
+        Page.cut((), limit=limit, offset=offset)
+        found = await self._seen(_Containers(["agent_id"]), self._recent())
+        known = {agent_id for series in found if (agent_id := _text(series, "agent_id"))}
+        return Page.cut(sorted(known), limit=limit, offset=offset)
+
+    def _recent(self) -> QueryTimeRange:
+        end = self.clock()
+        step = -(-self.lookback // (_STEPS * _MILLISECOND)) * _MILLISECOND
+        return QueryTimeRange(start=end - _STEPS * step, end=end, step=step)
+
+    async def _seen(self, containers: _Containers, time_range: QueryTimeRange) -> Sequence[Series]:
+        result = await self.metrics.query_utilization(containers, time_range)
+        if result.warnings or result.partial:
+            # A page has no place for them.
+            _LOGGER.warning("what exists: %s", "; ".join(result.warnings) or "the answer is partial")
+        return [series for series in result.series if len(series)]
+
+    async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
+        from asyncio import Semaphore  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
+
+        gate = Semaphore(_AT_ONCE)
+
+        async def read(batch: Sequence[str]) -> dict[str, SessionRecord]:
+            async with gate:
+                return _sessions(await self._seen(_Containers(_OWNERS, batch), time_range))
+
+        found = await run_together(read(batch) for batch in id_batches(session_ids))
+        return {session_id: session for sessions in found for session_id, session in sessions.items()}
+
+
+def _sessions(found: Sequence[Series]) -> dict[str, SessionRecord]:
+    ids = _Ids()
+    kernels: dict[str, dict[str, KernelRecord]] = {}
+    # The newer replaces the older: what ended later, and of what has not ended, what began later.
+    for series in sorted(found, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
+        session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
+        if session_id is None:
+            continue
+        of_session = kernels.setdefault(session_id, {})
+        if kernel_id is not None:
+            of_session[kernel_id] = KernelRecord(
+                kernel_id=kernel_id,
+                session_id=session_id,
+                agent_id=_text(series, "agent_id"),
+                user_id=ids.read(series, "user_id"),
+                project_id=ids.read(series, "project_id"),
+            )
+    ids.warn()
+    return {
+        session_id: SessionRecord(session_id=session_id, kernels=tuple(of_session[id_] for id_ in sorted(of_session)))
+        for session_id, of_session in kernels.items()
+    }

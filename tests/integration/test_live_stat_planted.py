@@ -1,0 +1,185 @@
+"""Live statistics from planted samples, of which the answer can be worked out: a real Prometheus, one chosen moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from statcore.errors import UnavailableError
+from statcore.model import ProblemKind
+from statcore.services import KernelLiveStatService
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
+from statcore.testing.servers import Server, find_program, free_port, running_prometheus
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+MINUTE = 60
+START_S = 1_795_341_600  # a full hour: the server takes the steps of its subqueries on full minutes
+AT_S = START_S + 20 * MINUTE + 30
+AT = datetime.fromtimestamp(AT_S, UTC)
+STEADY, RESET, YOUNG, ENDED, SINGLE, ODD = range(1, 7)
+MANY = 600
+UNBOUNDED = "9223372036854775807"
+
+
+def kernel(number: int) -> str:
+    """Return the id of a kernel."""
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def series(number: int, metric: str, value_type: str, samples: Mapping[int, float]) -> PlantedSeries:
+    """Return what an agent exports of one metric; `samples` by seconds since the start."""
+    labels = {"container_metric_name": metric, "kernel_id": kernel(number), "value_type": value_type, "agent_id": "i-1"}
+    return PlantedSeries(
+        "backendai_container_utilization", labels, [(START_S + second, value) for second, value in samples.items()]
+    )
+
+
+def scrapes(first: int, last: int) -> range:
+    """Return the seconds of the scrapes from one second to another, 15 s apart."""
+    return range(first, last + 1, 15)
+
+
+def planted() -> list[PlantedSeries]:
+    """Return kernels that rise and fall, began anew, are young, have ended, were seen once, are odd, and very many."""
+    end = AT_S - START_S
+    usual, since, until = scrapes(0, end), scrapes(end - 120, end), scrapes(0, end - 6 * MINUTE)
+    return [
+        series(STEADY, "cpu_util", "current", {second: 250.0 * second for second in usual}),
+        series(STEADY, "cpu_util", "capacity", dict.fromkeys(usual, 1000.0)),
+        series(STEADY, "cpu_used", "current", {second: 250.0 * second for second in usual}),
+        series(STEADY, "mem", "current", {second: 4096.0 - second for second in usual}),
+        series(STEADY, "mem", "capacity", dict.fromkeys(usual, 8192.0)),
+        series(STEADY, "net_rx", "current", {second: 12.5 * second for second in usual}),
+        series(RESET, "cpu_util", "current", {second: 100.0 * (second % (end - 150)) for second in usual}),
+        series(YOUNG, "net_tx", "current", {second: 30.0 * (second - since.start) + 9e9 for second in since}),
+        series(ENDED, "cpu_util", "current", {second: 250.0 * second for second in until}),
+        series(ENDED, "mem", "current", dict.fromkeys(until, 5.0)),
+        series(SINGLE, "cpu_util", "current", {end: 9e9}),
+        series(SINGLE, "mem", "current", {end: 5.0}),
+        series(ODD, "mem", "current", dict.fromkeys(usual, float("nan"))),
+        series(ODD, "cuda_mem", "current", {second: float("inf") if second == 0 else 7.0 for second in usual}),
+        series(ODD, "cuda_mem", "capacity", dict.fromkeys(usual, float("inf"))),
+        series(ODD, "cuda_util", "current", dict.fromkeys(usual, 7.0)),
+        *(series(1000 + number, "mem", "current", {end: float(number)}) for number in range(MANY)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server on the planted series, for all tests."""
+    try:
+        find_program("prometheus")
+        promtool = find_program("promtool")
+    except UnavailableError as error:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+    folder = tmp_path_factory.mktemp("prometheus")
+    text = folder / "planted.txt"
+    text.write_text(openmetrics_text(planted()))
+    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    with running_prometheus(folder, targets={}) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[PrometheusClient]:
+    """Connect with the defaults."""
+    async with aclosing(PrometheusClient(server.url)) as connected:
+        yield connected
+
+
+def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str]:
+    """Return the map of a metric."""
+    flat = {f"stats.{name}": text for name, text in stats.items()}
+    return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat}
+
+
+async def entry(client: PrometheusClient, number: int) -> dict[str, Any] | None:
+    """Return what is said of one kernel, of which nothing is doubtful."""
+    batch = await KernelLiveStatService(client).fetch_kernel_statistics([kernel(number)], time=AT)
+    assert {} == batch.problems
+    return None if batch[0] is None else dict(batch[0])
+
+
+async def test_every_number_is_what_the_samples_amount_to(client: PrometheusClient) -> None:
+    """Rates, capacities and percentages; highest and average over the five full minutes of the window."""
+    now = AT_S - START_S
+    minutes = [4096 - (now - 30 - 60 * back) for back in range(5)]
+    share = f"{(4096 - now) / 81.92:.2f}"
+    assert {
+        "cpu_util": shown("250", "1000", "25.00", "percent", max="250", avg="250", rate="250"),
+        "cpu_used": shown(str(250 * now), UNBOUNDED, "0.00", "msec"),
+        "mem": shown(str(4096 - now), "8192", share, "bytes", max=str(max(minutes)), avg=str(sum(minutes) // 5)),
+        "net_rx": shown("12.5", UNBOUNDED, "0.00", "bps", max="12.5", avg="12.5", rate="12.5"),
+    } == await entry(client, STEADY)
+
+
+async def test_a_counter_that_began_anew_has_the_servers_rate(client: PrometheusClient) -> None:
+    """A reset is no fall of the rate below zero, and the raw counter is not shown."""
+    found = await entry(client, RESET)
+    assert found is not None
+    assert 90 <= float(found["cpu_util"]["current"]) <= 100
+
+
+async def test_a_young_kernel_has_a_rate_over_the_whole_window(client: PrometheusClient) -> None:
+    """Two minutes at 30 B/s are, over five minutes, 12 B/s: what the service says that it does."""
+    found = await entry(client, YOUNG)
+    assert found is not None
+    assert 12 <= float(found["net_tx"]["current"]) <= 30 * (120 + 15) / 300
+
+
+async def test_a_kernel_that_has_ended_has_no_entry(client: PrometheusClient) -> None:
+    """Six minutes ago: the window's maxima still know it, the look-back does not."""
+    assert None is await entry(client, ENDED)
+    assert None is await entry(client, 999)
+
+
+async def test_a_counter_seen_once_has_no_current_value(client: PrometheusClient) -> None:
+    """One sample in the window has no rate; the raw counter is not shown in its place."""
+    found = await entry(client, SINGLE)
+    assert found is not None
+    assert ["mem"] == list(found)
+
+
+async def test_what_is_not_finite_is_told(client: PrometheusClient) -> None:
+    """A current value and a capacity that mean nothing; the third metric stands."""
+    batch = await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY), kernel(ODD)], time=AT)
+    assert batch[1] is not None
+    assert ["cuda_util"] == list(batch[1])
+    assert ProblemKind.INCOMPLETE == batch.problems[1].kind
+    assert {"mem is not finite", "cuda_mem is not finite"} == set(batch.problems[1].message.split("; "))
+    assert 0 not in batch.problems
+
+
+async def test_many_kernels_are_each_their_own(client: PrometheusClient) -> None:
+    """Three batches, in the order asked, with one that is not there and one twice."""
+    numbers = [*reversed(range(MANY)), 5000, 7]
+    asked = [UUID(kernel(1000 + number)) for number in numbers]
+    batch = await KernelLiveStatService(client).fetch_kernel_statistics(asked, time=AT)
+    expected = [None if number >= MANY else str(number) for number in numbers]
+    assert expected == [found and found["mem"]["current"] for found in batch]
+    assert {} == batch.problems
+
+
+async def test_the_servers_own_now_is_a_moment(client: PrometheusClient) -> None:
+    """Without a time the question is of now, where nothing is planted any more."""
+    assert [None] == list(await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)]))
+    before = AT - timedelta(hours=1)
+    assert [None] == list(await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)], time=before))
+
+
+async def test_a_server_that_is_away_is_an_error() -> None:
+    """Nobody there: raised, and not an entry of None."""
+    async with aclosing(
+        PrometheusClient(f"http://127.0.0.1:{free_port()}", options=PrometheusOptions(timeout_s=2))
+    ) as client:
+        with pytest.raises(UnavailableError):
+            await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)])

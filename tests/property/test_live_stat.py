@@ -1,0 +1,131 @@
+"""Live statistics from any figures: always readable, never invented, and what the collector would have stored."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.services.live_backend import NOW, Figures, LiveBackend
+
+from statcore.model import MetricValue, StatisticsBatch, finite_number, id_text, unit_hint
+from statcore.promql.live_stat import RATED_METRICS
+from statcore.services import KernelLiveStatService
+from statcore.testing.strategies import ids
+from statcore_collector.metric import METRICS, MetricTracker, Reading
+
+KERNELS = [str(UUID(int=number)) for number in range(300)]
+NAMES = [*METRICS, "cuda_mem", "cuda_util", "io_scratch_size", "temperature"]
+KINDS = ("current", "capacity", "rate_now", "max", "avg", "rate_max", "rate_avg")
+VALUES = st.floats() | st.floats(0, 1e12) | st.integers(-5, 1000).map(float) | st.just(0.0)
+
+PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]{0,2}[1-9])?")
+PERCENT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]{2}")
+
+
+@st.composite
+def figures(draw: st.DrawFn) -> Figures:
+    """Return figures of a few kernels, of which any may be missing, and any number."""
+    keys = st.tuples(st.sampled_from(KERNELS[:3]), st.sampled_from(NAMES), st.sampled_from(KINDS))
+    return draw(st.dictionaries(keys, VALUES, max_size=60))
+
+
+def read(planted: Figures, asked: Sequence[UUID | str]) -> StatisticsBatch:
+    """Return what the service says of the kernels."""
+    return asyncio.run(KernelLiveStatService(LiveBackend(planted)).fetch_kernel_statistics(asked, time=NOW))
+
+
+@given(figures())
+def test_every_map_is_a_metric_value_of_plain_numbers(planted: Figures) -> None:
+    """Read and written again it is the same; no exponent, no NaN, `pct` with two places, a capacity always."""
+    for entry in filter(None, read(planted, KERNELS[:3])):
+        for metric, fields in entry.items():
+            assert MetricValue.from_map(fields).to_map() == fields
+            assert PERCENT.fullmatch(fields["pct"])
+            numbers = [text for name, text in fields.items() if name not in {"pct", "unit_hint"}]
+            assert all(PLAIN.fullmatch(text) and text != "-0" for text in numbers)
+            assert all(finite_number(text) is not None for text in (*numbers, fields["pct"]))
+            assert unit_hint(metric) == fields["unit_hint"]
+            highest = fields.get("stats.max", fields["current"])
+            assert finite_number(highest) >= finite_number(fields["current"])  # type: ignore[operator]
+
+
+@given(figures())
+def test_nothing_is_lost_and_nothing_invented(planted: Figures) -> None:
+    """A metric is there, or was not finite, which is told, or has no rate yet; its numbers are those that were planted."""
+    batch = read(planted, KERNELS[:3])
+    for position, kernel in enumerate(KERNELS[:3]):
+        mine = {(metric, kind): value for (of, metric, kind), value in planted.items() if of == kernel}
+        entry, problem = batch[position], batch.problems.get(position)
+        assert (entry is not None) == any(kind in {"current", "capacity"} for _, kind in mine)
+        for metric in {metric for metric, kind in mine if kind == "current"}:
+            assert entry is not None
+            value = mine.get((metric, "rate_now" if metric in RATED_METRICS else "current"))
+            if value is None:
+                assert metric not in entry
+            elif metric not in entry:
+                assert problem is not None
+                assert f"{metric} is not finite" in problem.message.split("; ")
+                capacity = mine.get((metric, "capacity"), 0.0)
+                share = value / capacity * 100 if capacity else 0.0
+                assert not all(map(math.isfinite, (value, capacity))) or abs(share) > 1e300 or abs(capacity) < 0.01
+            else:
+                assert math.isclose(float(entry[metric]["current"]), value, rel_tol=1e-9, abs_tol=0.0006)
+        assert set(entry or ()) <= {metric for metric, kind in mine if kind == "current"}
+
+
+@given(figures(), st.lists(st.sampled_from(KERNELS[:6]), max_size=12), st.data())
+def test_a_batched_read_is_what_reading_one_by_one_would_give(
+    planted: Figures, asked: list[str], data: st.DataObject
+) -> None:
+    """In any order and number, with duplicates, in any spelling."""
+    spelled = [data.draw(st.sampled_from([id_, id_.upper(), id_.replace("-", ""), UUID(id_)])) for id_ in asked]
+    batch = read(planted, spelled)
+    singles = [read(planted, [id_]) for id_ in asked]
+    assert [single[0] for single in singles] == list(batch)
+    assert {position: single.problems[0] for position, single in enumerate(singles) if single.problems} == dict(
+        batch.problems
+    )
+
+
+@given(st.lists(ids(), max_size=5), st.lists(st.integers(0, 299), max_size=700))
+def test_each_kernel_is_asked_for_once_in_few_questions(others: list[UUID | str], chosen: list[int]) -> None:
+    """Six questions for every 256 distinct kernels, whatever was asked for and however often."""
+    asked = [*others, *(KERNELS[number] for number in chosen)]
+    backend = LiveBackend({(kernel, "mem", "current"): 1.0 for kernel in KERNELS})
+    batch = asyncio.run(KernelLiveStatService(backend).fetch_kernel_statistics(asked, time=NOW))
+    distinct = set(map(id_text, asked))
+    assert 6 * math.ceil(len(distinct) / 256) == len(backend.asked)
+    assert [id_text(id_) in KERNELS for id_ in asked] == [entry is not None for entry in batch]
+
+
+@given(
+    st.sampled_from(sorted(METRICS)),
+    st.integers(0, 2**50),
+    st.integers(0, 2**50),
+    st.integers(1, 100),
+    st.none() | st.integers(1, 2**50),
+)
+def test_the_collector_would_have_stored_the_same(
+    metric: str, first: int, more: int, seconds: int, capacity: int | None
+) -> None:
+    """From the same two readings: the same number, percentage and unit, and a capacity where there is one."""
+    tracker = MetricTracker(metric)
+    tracker.observe(0, Reading(first, capacity))
+    stored = tracker.observe(seconds, Reading(first + more, capacity))
+    planted: dict[tuple[str, str, str], float] = {(KERNELS[0], metric, "current"): first + more}
+    planted[KERNELS[0], metric, "rate_now"] = more / seconds
+    if capacity is not None:
+        planted[KERNELS[0], metric, "capacity"] = capacity
+    (entry,) = read(planted, KERNELS[:1])
+    assert stored is not None
+    assert entry is not None
+    live: dict[str, Any] = entry[metric]
+    assert (stored.current, stored.unit_hint) == (live["current"], live["unit_hint"])
+    assert (stored.capacity or "9223372036854775807") == live["capacity"]
+    assert finite_number(stored.pct) == finite_number(live["pct"])

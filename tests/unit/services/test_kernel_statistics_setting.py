@@ -1,0 +1,97 @@
+"""Where statistics of kernels are read from: the store, or what a manager puts in its place with one setting."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.unit.services.live_backend import LiveBackend
+
+from statcore.errors import InputError, ProtocolError, UnsupportedError
+from statcore.model import StatisticsBatch
+from statcore.plugins import PluginRegistry
+from statcore.ports import KernelStatisticsPort, StatisticsPort
+from statcore.runtime import Settings, open_runtime
+from statcore.services import KernelLiveStatService
+from statcore.statistics import StatisticsRepositories, StatisticsStatefulSource
+from statcore_memory import MemoryStatistics
+
+IDS = [str(UUID(int=number)) for number in range(5)]
+
+
+class Kernels:
+    """A `KernelStatisticsPort` that answers each id with itself, and remembers what it was asked."""
+
+    def __init__(self, *, lost: int = 0) -> None:
+        """Leave out the last `lost`."""
+        self.lost = lost
+        self.asked: list[list[str]] = []
+
+    async def fetch_kernel_statistics(self, ids: Any, /) -> StatisticsBatch:
+        """See the port."""
+        self.asked.append(ids)
+        return StatisticsBatch([{"id": id_} for id_ in ids[: len(ids) - self.lost]])
+
+
+async def test_kernels_are_asked_for_in_one_piece() -> None:
+    """Not in the store's chunks, which would be of several moments; canonical text, nothing taken out."""
+    kernels = Kernels()
+    source = StatisticsStatefulSource(MemoryStatistics(), chunk_size=2, kernels=kernels)
+    asked = [*IDS, UUID(IDS[0])]
+    batch = await source.read_kernel_statistics_batch(asked)
+    assert [[*IDS, IDS[0]]] == kernels.asked
+    assert [*IDS, IDS[0]] == [entry["id"] for entry in batch if entry]
+
+
+async def test_all_else_is_the_stores() -> None:
+    """Kernels are not asked for what is not theirs."""
+    kernels, store = Kernels(), MemoryStatistics()
+    await store.store_session_activity(IDS[0], requests=3, last_response_ms=5)
+    repository = StatisticsRepositories.create(store, kernels=kernels).repository
+    assert [{"requests": 3, "last_response_ms": 5}] == list(await repository.get_inference_metrics_batch(IDS[:1]))
+    assert [None] == list(await repository.get_endpoint_statistics_batch(IDS[:1]))
+    assert [] == kernels.asked
+    assert [{"id": IDS[1]}] == list(await repository.get_kernel_statistics_batch(IDS[1:2]))
+
+
+async def test_too_few_answers_are_an_error() -> None:
+    """Never are answers shifted to the wrong id."""
+    source = StatisticsStatefulSource(MemoryStatistics(), kernels=Kernels(lost=1))
+    with pytest.raises(ProtocolError, match="answered 4 entries for 5 ids"):
+        await source.read_kernel_statistics_batch(IDS)
+
+
+def test_stores_and_the_service_are_sources_of_kernel_statistics() -> None:
+    """The one port is a part of the other."""
+    assert isinstance(KernelLiveStatService(LiveBackend()), KernelStatisticsPort)
+    assert isinstance(MemoryStatistics(), KernelStatisticsPort)
+    assert issubclass(StatisticsPort, KernelStatisticsPort)
+    assert not isinstance(KernelLiveStatService(LiveBackend()), StatisticsPort)
+
+
+async def test_the_setting_takes_the_metric_backend_in_the_stores_place() -> None:
+    """The service reads from the backend that the runtime has open; by default the store is asked."""
+    registry = PluginRegistry.discover()
+    urls = {"statistics_url": "memory:", "metrics_url": "http://127.0.0.1:1"}
+    async with open_runtime(Settings(**urls, kernel_statistics="metrics"), registry) as runtime:
+        assert KernelLiveStatService(runtime.metrics) == runtime.repository.source.kernels  # type: ignore[arg-type]
+        assert runtime.statistics is runtime.repository.source.store
+    for settings in (Settings(**urls), Settings(**urls, kernel_statistics="store")):
+        async with open_runtime(settings, registry) as runtime:
+            assert runtime.repository.source.kernels is None
+
+
+async def test_a_backend_without_promql_cannot_take_its_place() -> None:
+    """The message names the setting."""
+    settings = Settings(statistics_url="memory:", metrics_url="memory:", kernel_statistics="metrics")
+    with pytest.raises(UnsupportedError, match=r"kernel_statistics is metrics, .* MemoryMetrics does not"):
+        async with open_runtime(settings, PluginRegistry.discover()):
+            pass
+
+
+@pytest.mark.parametrize("value", ["prometheus", "", None, True, ["store"]])
+def test_another_value_is_refused_at_once(value: Any) -> None:
+    """The message names the setting and what it may be."""
+    with pytest.raises(InputError, match="kernel_statistics must be one of store, metrics, not "):
+        Settings(kernel_statistics=value)
