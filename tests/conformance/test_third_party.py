@@ -87,7 +87,8 @@ def test_a_backend_is_given_the_series_to_hold(tmp_path: Path) -> None:
 
 def test_the_package_imports_neither_pytest_nor_hypothesis() -> None:
     """Nor do the checks as plain functions, nor the servers that the command line starts."""
-    modules = "statcore.testing, statcore.testing.statistics, statcore.testing.metrics, statcore.testing.servers"
+    checks = "statcore.testing.inventory, statcore.testing.metrics, statcore.testing.statistics"
+    modules = f"statcore.testing, {checks}, statcore.testing.servers"
     source = f"import sys, {modules}; print(sorted({{'pytest', 'hypothesis'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"

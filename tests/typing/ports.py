@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import assert_type
 
 from redis.asyncio import Redis
 
 from statcore import (
     ContainerMetricQuerier,
+    InventoryPort,
     MatrixResult,
     MetricQuerierPort,
     PromQLPort,
@@ -18,8 +20,10 @@ from statcore import (
     StatisticsRepository,
     StatisticsSinkPort,
 )
-from statcore.ports import ScrapeSinkPort
-from statcore_memory import MemoryMetrics, MemoryStatistics
+from statcore.model.inventory import EndpointRecord, Page, SessionRecord
+from statcore.ports import InventorySinkPort, ScrapeSinkPort
+from statcore.services import SeriesInventory
+from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
 from statcore_prometheus import PrometheusClient
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 
@@ -40,6 +44,16 @@ def backends() -> list[MetricQuerierPort]:
     return [MemoryMetrics(), PrometheusClient("http://127.0.0.1")]
 
 
+def inventories(backend: MetricQuerierPort) -> list[InventoryPort]:
+    """Inventories that are asked what exists."""
+    return [MemoryInventory(), SeriesInventory(backend, clock=lambda: datetime.now(UTC), lookback="1m")]
+
+
+def inventory_sinks() -> list[InventorySinkPort]:
+    """Inventories that are told what exists."""
+    return [MemoryInventory()]
+
+
 def other_roles() -> tuple[PromQLPort, ScrapeSinkPort]:
     """Roles that one backend has and the other has not."""
     return PrometheusClient("http://127.0.0.1"), MemoryMetrics()
@@ -52,3 +66,11 @@ async def answers(store: StatisticsPort, backend: MetricQuerierPort) -> None:
     querier = ContainerMetricQuerier(metric_name="mem", value_type="current")
     time_range = QueryTimeRange(start="2026-11-22T10:00:00Z", end=1_795_345_200, step="1m")
     assert_type(await backend.query_utilization(querier, time_range), MatrixResult)
+
+
+async def pages(inventory: InventoryPort) -> None:
+    """A page is one of a kind of record."""
+    assert_type(await inventory.list_sessions(limit=10), Page[SessionRecord])
+    assert_type(await inventory.list_endpoints(offset=10), Page[EndpointRecord])
+    assert_type(await inventory.list_agents(), Page[str])
+    assert_type(Page.cut(["i-1"], limit=None, offset=0), Page[str])

@@ -18,8 +18,9 @@ import psutil
 
 from statcore.errors import InputError, StatcoreError, UnavailableError
 from statcore.model import MetricValue, id_text
+from statcore.model.inventory import KernelRecord
 from statcore.model.text import check_text
-from statcore.ports import ScrapeSample, StatisticsSinkPort
+from statcore.ports import InventorySinkPort, ScrapeSample, StatisticsSinkPort
 from statcore_collector.kernel import KernelTarget
 from statcore_collector.kernel_sampler import KernelRound, KernelSampler
 from statcore_collector.metric import sum_kernels
@@ -52,13 +53,20 @@ class Collector:
     Every method but `samples` is called on one event loop; sampling itself runs in a thread. The sink stays the caller's
     to close.
 
-    A kernel that is removed, or whose last process has ended, is gone from `samples` at once and from the store with the
-    next round. A session is stored as the sum over its kernels here: collectors of two agents that run kernels of one
-    session overwrite each other's sum.
+    A kernel that is removed, or whose last process has ended, is gone from `samples` and the inventory at once and from
+    the store with the next round. A session is stored as the sum over its kernels here: collectors of two agents that run
+    kernels of one session overwrite each other's sum.
     """
 
-    def __init__(self, sink: StatisticsSinkPort, *, agent_id: str, interval_s: float = 5.0) -> None:
-        """Collect for an agent every `interval_s` seconds, once `run` is awaited.
+    def __init__(
+        self,
+        sink: StatisticsSinkPort,
+        *,
+        agent_id: str,
+        interval_s: float = 5.0,
+        inventory: InventorySinkPort | None = None,
+    ) -> None:
+        """Collect for an agent every `interval_s` seconds, once `run` is awaited; `inventory` is told of its kernels.
 
         Raises:
             InputError: the interval is not above zero, or the agent id is empty or not text.
@@ -70,6 +78,7 @@ class Collector:
         self.agent_id = agent_id
         self.interval_s = interval_s
         self._sink = sink
+        self._inventory = inventory
         self._kernels: dict[str, KernelSampler] = {}
         self._node = NodeSampler()
         self._latest: _Round | None = None
@@ -94,6 +103,16 @@ class Collector:
         for other in self._kernels.values():
             if other.root == root:
                 raise InputError(f"pid {target.pid} is being collected already, as kernel {other.target.kernel_id}")
+        if self._inventory is not None:
+            self._inventory.register_kernel(
+                KernelRecord(
+                    kernel_id=target.kernel_id,
+                    session_id=target.session_id,
+                    agent_id=self.agent_id,
+                    user_id=target.user_id,
+                    project_id=target.project_id,
+                )
+            )
         self._kernels[target.kernel_id] = KernelSampler(target, root=root, agent_id=self.agent_id)
 
     def remove(self, kernel_id: UUID | str) -> None:
@@ -106,6 +125,8 @@ class Collector:
         if (latest := self._latest) is not None:
             left = {key: found for key, found in latest.kernels.items() if key != target.kernel_id}
             self._latest = attrs.evolve(latest, kernels=left)
+        if self._inventory is not None:
+            self._inventory.forget_kernel(target.kernel_id)
 
     @property
     def kernel_ids(self) -> tuple[str, ...]:

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from statcore.ports import ScrapeSample
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, UNKNOWN_OWNER
 from statcore_collector.kernel import KernelTarget
 from statcore_collector.metric import Reading
 
 DEVICE_SERIES: Final = "backendai_device_utilization"
 PROCESS_SERIES: Final = "backendai_process_utilization"
-_UNKNOWN_OWNER: Final = "undefined"
 
 
 def container_samples(target: KernelTarget, agent_id: str, readings: Mapping[str, Reading]) -> Iterator[ScrapeSample]:
@@ -43,9 +42,9 @@ def _owner_labels(target: KernelTarget, agent_id: str) -> dict[str, str]:
     return {
         "agent_id": agent_id,
         "kernel_id": target.kernel_id,
-        "session_id": target.session_id or _UNKNOWN_OWNER,
-        "user_id": target.user_id or _UNKNOWN_OWNER,
-        "project_id": target.project_id or _UNKNOWN_OWNER,
+        "session_id": target.session_id or UNKNOWN_OWNER,
+        "user_id": target.user_id or UNKNOWN_OWNER,
+        "project_id": target.project_id or UNKNOWN_OWNER,
     }
 
 

@@ -1,7 +1,7 @@
 """Shipped with statcore for whoever writes an adapter or a querier: conformance checks, test data, real servers.
 
 - `conformance`: pytest classes to subclass, one per port; needs pytest.
-- `statistics`, `metrics`: the same checks as plain async functions, for any other test runner.
+- `statistics`, `metrics`, `inventory`: the same checks as plain async functions, for any other test runner.
 - `strategies`: Hypothesis strategies for the model; needs hypothesis.
 - `servers`: a real Valkey or Prometheus for the length of a `with`.
 

@@ -13,10 +13,12 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
-from statcore.testing import metrics, statistics
+from statcore.testing import inventory, metrics, statistics
+from statcore.testing.inventory import InventoryCheck, InventoryDataset
 from statcore.testing.metrics import MetricCheck, MetricDataset
 from statcore.testing.statistics import StatisticsCheck
 
@@ -95,5 +97,43 @@ class MetricQuerierConformance(ABC):
         async def run() -> None:
             async with self.open(dataset) as backend:
                 await check(backend, dataset)
+
+        _run(check, run())
+
+
+class InventoryConformance(ABC):
+    """Checks an inventory.
+
+    Example::
+
+        class TestMyInventory(InventoryConformance):
+            @asynccontextmanager
+            async def open(self, planted):
+                async with my_database() as database:
+                    await database.insert(planted.sessions, planted.endpoints)
+                    yield MyInventory(database)
+
+    `open` is entered for every check, in the check's event loop. Where planting is expensive, plant in a fixture of class
+    scope that asks for the fixture `planted`, and have `open` connect only. An inventory that raises `UnsupportedError`
+    for endpoints plants none.
+    """
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def planted(cls) -> InventoryDataset:
+        """The records to plant, and nothing else, the same for all checks of a class."""
+        return InventoryDataset.usual()
+
+    @abstractmethod
+    def open(self, planted: InventoryDataset) -> AbstractAsyncContextManager[InventoryPort]:
+        """Open an inventory that holds the records, and close it afterwards."""
+
+    @pytest.mark.parametrize("check", inventory.CHECKS, ids=_name)
+    def test_keeps_promise(self, check: InventoryCheck, planted: InventoryDataset) -> None:
+        """The inventory keeps the promise that the check's docstring makes."""
+
+        async def run() -> None:
+            async with self.open(planted) as opened:
+                await check(opened, planted)
 
         _run(check, run())

@@ -1,0 +1,169 @@
+"""The inventory in memory: told of kernels and endpoints, it knows their sessions and agents."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model import id_text
+from statcore.model.inventory import EndpointRecord, KernelRecord, Page, ReplicaRecord, SessionRecord
+from statcore.model.text import check_text
+
+_T = TypeVar("_T")
+_KERNEL_ID: Final = attrgetter("kernel_id")
+_REPLICA_ID: Final = attrgetter("replica_id")
+
+
+@attrs.frozen(eq=False)
+class _ById(Generic[_T]):
+    """What there is of one kind, and its ids in order, so that a page costs no sorting."""
+
+    values: dict[str, _T] = attrs.field(factory=dict[str, _T], init=False)
+    ids: list[str] = attrs.field(factory=list[str], init=False)
+
+    def put(self, id_: str, value: _T) -> None:
+        if id_ not in self.values:
+            insort(self.ids, id_)
+        self.values[id_] = value
+
+    def drop(self, id_: str) -> None:
+        if id_ in self.values:
+            del self.values[id_]
+            del self.ids[bisect_left(self.ids, id_)]
+
+    def page(self, limit: int | None, offset: int) -> Page[_T]:
+        ids = Page.cut(self.ids, limit=limit, offset=offset)
+        return Page(items=[self.values[id_] for id_ in ids.items], total_count=ids.total_count)
+
+    def find(self, ids: Sequence[str]) -> list[_T | None]:
+        return [self.values.get(id_text(id_)) for id_ in ids]
+
+
+@attrs.frozen(eq=False)
+class MemoryInventory:
+    """An `InventoryPort` and `InventorySinkPort` in this process, to be used from one event loop or thread.
+
+    A session is its kernels, and an agent is known by those that it runs: either is gone with the last of them.
+    Everything is in the order of ids.
+    """
+
+    _kernels: dict[str, KernelRecord] = attrs.field(factory=dict[str, KernelRecord], init=False, repr=False)
+    # Built when kernels come and go, since there is more reading.
+    _sessions: _ById[SessionRecord] = attrs.field(factory=_ById[SessionRecord], init=False, repr=False)
+    _kernel_counts: _ById[int] = attrs.field(factory=_ById[int], init=False, repr=False)
+    _endpoints: _ById[EndpointRecord] = attrs.field(factory=_ById[EndpointRecord], init=False, repr=False)
+
+    def register_kernel(self, kernel: KernelRecord, /) -> None:
+        """Add a kernel, or replace what is known of it; ids are kept as canonical text.
+
+        Raises:
+            InputError: an id that is not one, or an agent's that is empty or not text.
+        """
+        kernel = KernelRecord(
+            kernel_id=id_text(kernel.kernel_id),
+            session_id=_known_id(kernel.session_id),
+            agent_id=_agent(kernel.agent_id),
+            user_id=_known_id(kernel.user_id),
+            project_id=_known_id(kernel.project_id),
+        )
+        self.forget_kernel(kernel.kernel_id)
+        self._kernels[kernel.kernel_id] = kernel
+        if kernel.session_id is not None:
+            others = self._kernels_of(kernel.session_id)
+            at = bisect_left(others, kernel.kernel_id, key=_KERNEL_ID)
+            self._put_session(kernel.session_id, (*others[:at], kernel, *others[at:]))
+        if kernel.agent_id is not None:
+            self._count(kernel.agent_id, 1)
+
+    def forget_kernel(self, kernel_id: str, /) -> None:
+        """Remove a kernel; one that is not known is ignored.
+
+        Raises:
+            InputError: not an id.
+        """
+        kernel = self._kernels.pop(id_text(kernel_id), None)
+        if kernel is None:
+            return
+        if kernel.session_id is not None:
+            left = tuple(other for other in self._kernels_of(kernel.session_id) if other is not kernel)
+            self._put_session(kernel.session_id, left)
+        if kernel.agent_id is not None:
+            self._count(kernel.agent_id, -1)
+
+    def register_endpoint(self, endpoint: EndpointRecord, /) -> None:
+        """Add an endpoint with its replicas, or replace it as a whole; ids are kept as canonical text.
+
+        Raises:
+            InputError: an id that is not one, or a replica twice.
+        """
+        replicas = tuple(
+            ReplicaRecord(
+                replica_id=id_text(replica.replica_id), session_id=_known_id(replica.session_id), active=replica.active
+            )
+            for replica in endpoint.replicas
+        )
+        endpoint_id = id_text(endpoint.endpoint_id)
+        if len({replica.replica_id for replica in replicas}) < len(replicas):
+            raise InputError(f"endpoint {endpoint_id} has a replica twice")
+        in_order = tuple(sorted(replicas, key=_REPLICA_ID))
+        self._endpoints.put(endpoint_id, EndpointRecord(endpoint_id=endpoint_id, replicas=in_order))
+
+    def forget_endpoint(self, endpoint_id: str, /) -> None:
+        """Remove an endpoint; one that is not known is ignored.
+
+        Raises:
+            InputError: not an id.
+        """
+        self._endpoints.drop(id_text(endpoint_id))
+
+    async def list_sessions(self, *, limit: int | None = None, offset: int = 0) -> Page[SessionRecord]:
+        """Return a page of the sessions, each with all of its kernels; `InputError` where either is negative."""
+        return self._sessions.page(limit, offset)
+
+    async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
+        """Return the session of each id, in order; None for one that does not exist, `InputError` for what is no id."""
+        return self._sessions.find(session_ids)
+
+    async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:
+        """Return a page of the endpoints, each with all of its replicas; `InputError` where either is negative."""
+        return self._endpoints.page(limit, offset)
+
+    async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:
+        """Return the endpoint of each id, in order; None for one that does not exist, `InputError` for what is no id."""
+        return self._endpoints.find(endpoint_ids)
+
+    async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
+        """Return a page of the ids of the agents that run kernels; `InputError` where either is negative."""
+        return Page.cut(self._kernel_counts.ids, limit=limit, offset=offset)
+
+    def _kernels_of(self, session_id: str) -> tuple[KernelRecord, ...]:
+        session = self._sessions.values.get(session_id)
+        return () if session is None else session.kernels
+
+    def _put_session(self, session_id: str, kernels: tuple[KernelRecord, ...]) -> None:
+        if kernels:
+            self._sessions.put(session_id, SessionRecord(session_id=session_id, kernels=kernels))
+        else:
+            self._sessions.drop(session_id)
+
+    def _count(self, agent_id: str, change: int) -> None:
+        count = self._kernel_counts.values.get(agent_id, 0) + change
+        if count:
+            self._kernel_counts.put(agent_id, count)
+        else:
+            self._kernel_counts.drop(agent_id)
+
+
+def _known_id(value: str | None) -> str | None:
+    return None if value is None else id_text(value)
+
+
+def _agent(value: str | None) -> str | None:
+    if value == "":
+        raise InputError("agent_id is empty; None says that it is not known")
+    return None if value is None else check_text(value, what="agent_id")

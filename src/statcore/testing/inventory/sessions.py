@@ -1,0 +1,73 @@
+"""Sessions with their kernels, and the agents that run these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+
+import attrs
+
+from statcore.model.inventory import SessionRecord
+from statcore.ports.inventory import InventoryPort
+from statcore.testing.expectations import expect
+from statcore.testing.inventory.dataset import InventoryDataset, planted_id
+
+
+def _sorted(sessions: Sequence[SessionRecord]) -> list[SessionRecord]:
+    by_kernel, by_session = attrgetter("kernel_id"), attrgetter("session_id")
+    inside = [attrs.evolve(session, kernels=tuple(sorted(session.kernels, key=by_kernel))) for session in sessions]
+    return sorted(inside, key=by_session)
+
+
+async def check_all_sessions_are_listed(inventory: InventoryPort, planted: InventoryDataset) -> None:
+    """Each session is listed once, with all of its kernels and their owners; an owner that is not known is None."""
+    page = await inventory.list_sessions()
+    expect(len(planted.sessions), len(page.items), "the number of sessions")
+    for wanted, found in zip(_sorted(planted.sessions), _sorted(page.items), strict=True):
+        expect(wanted, found, "a session")
+
+
+async def check_the_order_is_stable(inventory: InventoryPort, planted: InventoryDataset) -> None:
+    """Asked again, sessions, the kernels within, and agents are in the order that they were in; found sessions, too."""
+    first = list((await inventory.list_sessions()).items)
+    agents = list((await inventory.list_agents()).items)
+    for _ in range(3):
+        expect(first, list((await inventory.list_sessions()).items), "the sessions, listed again")
+        expect(agents, list((await inventory.list_agents()).items), "the agents, listed again")
+    found = await inventory.find_sessions([session.session_id for session in first])
+    expect(first, list(found), f"the {len(planted.sessions)} sessions, found in the order in which they are listed")
+
+
+async def check_sessions_are_found_in_the_order_asked(inventory: InventoryPort, planted: InventoryDataset) -> None:
+    """Each id has its session at its place, a few ids or all at once, in whatever order they come."""
+    backwards = planted.sessions[::-1]
+    for wanted in (backwards, backwards[:1], (backwards[5], backwards[2], backwards[9])):
+        found = await inventory.find_sessions([session.session_id for session in wanted])
+        expect([session.session_id for session in wanted], [one and one.session_id for one in found], "the sessions found")
+        for one, other in zip(wanted, found, strict=True):
+            expect(_sorted([one]), _sorted([other] if other else []), "a session found")
+
+
+async def check_unknown_sessions_are_none(inventory: InventoryPort, planted: InventoryDataset) -> None:
+    """An id of no session, be it another object's, is None at its place, and shifts no other; no ids find nothing."""
+    known = planted.sessions[3].session_id
+    asked = [planted_id("nothing", 1), known, planted.kernels[0].kernel_id, planted_id("nothing", 2)]
+    found = await inventory.find_sessions(asked)
+    expect([None, known, None, None], [one and one.session_id for one in found], "one known session among unknown ones")
+    expect([], list(await inventory.find_sessions([])), "the sessions of no ids")
+
+
+async def check_duplicates_are_found_at_each_place(inventory: InventoryPort, planted: InventoryDataset) -> None:
+    """An id that is asked for several times has its session at each of its places."""
+    first, second = (session.session_id for session in planted.sessions[:2])
+    unknown = planted_id("nothing", 1)
+    asked = [first, second, first, unknown, first, unknown]
+    found = await inventory.find_sessions(asked)
+    expected = [first, second, first, None, first, None]
+    expect(expected, [one and one.session_id for one in found], "sessions asked for several times")
+
+
+async def check_agents_are_listed_once(inventory: InventoryPort, planted: InventoryDataset) -> None:
+    """Each agent that runs a kernel is listed once, however many it runs, as the text that it is."""
+    page = await inventory.list_agents()
+    expect(planted.agent_ids, sorted(page.items), "the agents")

@@ -1,0 +1,57 @@
+"""The inventory that reads the series of a real Prometheus keeps every promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from statcore.errors import UnavailableError
+from statcore.ports import InventoryPort
+from statcore.services import SeriesInventory
+from statcore.testing.conformance import InventoryConformance
+from statcore.testing.inventory import InventoryDataset, container_samples
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
+from statcore.testing.servers import find_program, running_prometheus
+from statcore_prometheus import PrometheusClient
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+class TestSeriesOfPrometheus(InventoryConformance):
+    """A server that was started on the series of all kernels."""
+
+    url: str
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _start(cls, planted: InventoryDataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        """One server for all checks."""
+        try:
+            promtool, _ = find_program("promtool"), find_program("prometheus")
+        except UnavailableError as error:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+        folder = tmp_path_factory.mktemp("prometheus")
+        times = [NOW.timestamp() - seconds for seconds in (60, 30, 0)]
+        series = (
+            PlantedSeries(name, labels, [(time, value) for time in times])
+            for name, labels, value in container_samples(planted.kernels)
+        )
+        text = folder / "planted.txt"
+        text.write_text(openmetrics_text(series), encoding="utf-8", newline="\n")
+        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        with running_prometheus(folder, targets={}) as server:
+            cls.url = server.url
+            yield
+
+    @asynccontextmanager
+    async def open(self, planted: InventoryDataset) -> AsyncGenerator[InventoryPort]:  # noqa: ARG002 - loaded already
+        """Connect."""
+        async with aclosing(PrometheusClient(self.url)) as client:
+            yield SeriesInventory(client, clock=lambda: NOW)

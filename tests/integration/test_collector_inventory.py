@@ -1,0 +1,159 @@
+"""What collectors of real processes tell of what exists: to an inventory in memory, and through a real Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import sys
+from collections.abc import Callable
+from contextlib import aclosing, closing
+from datetime import UTC, datetime
+from subprocess import DEVNULL, Popen
+from uuid import uuid4
+
+import pytest
+from tests.integration.played_kernels import Start, hear
+
+from statcore.errors import InputError
+from statcore.model.inventory import KernelRecord, SessionRecord
+from statcore.ports import InventoryPort
+from statcore.services import SeriesInventory
+from statcore.testing.servers import Server
+from statcore_collector import Collector, KernelTarget, start_exporter
+from statcore_memory import MemoryInventory, MemoryStatistics
+from statcore_prometheus import PrometheusClient
+
+IDLE = 'say("up")\ntold()'
+Known = tuple[list[SessionRecord], list[str], list[SessionRecord | None]]
+SESSION, OTHER_SESSION, USER = sorted(str(uuid4()) for _ in range(3))
+
+
+def collecting(inventory: MemoryInventory, agent_id: str) -> Collector:
+    """Return a collector that tells the inventory."""
+    return Collector(MemoryStatistics(), agent_id=agent_id, interval_s=0.2, inventory=inventory)
+
+
+def add(collector: Collector, process: Popen[bytes], session_id: str, user_id: str | None = None) -> KernelRecord:
+    """Collect a process as a new kernel, and return what is to be known of it."""
+    kernel_id = str(uuid4())
+    collector.add(KernelTarget(pid=process.pid, kernel_id=kernel_id, session_id=session_id, user_id=user_id))
+    return KernelRecord(kernel_id=kernel_id, session_id=session_id, agent_id=collector.agent_id, user_id=user_id)
+
+
+def ended_process() -> Popen[bytes]:
+    """Return a process that is no more."""
+    process = Popen([sys.executable, "-c", ""], stdin=DEVNULL)
+    process.wait()
+    return process
+
+
+async def end(process: Popen[bytes]) -> None:
+    """Kill a process and wait until it has ended."""
+    handle = os.pidfd_open(process.pid)
+    process.kill()
+    await asyncio.to_thread(select.select, [handle], [], [])
+    os.close(handle)
+
+
+async def read(inventory: InventoryPort) -> Known:
+    """Return all sessions, all agents, and what is found by id."""
+    sessions, agents = await inventory.list_sessions(), await inventory.list_agents()
+    return list(sessions.items), list(agents.items), list(await inventory.find_sessions([OTHER_SESSION, USER, SESSION]))
+
+
+def expected(*kernels: KernelRecord) -> Known:
+    """Return what is to be read where there are these kernels."""
+    in_order = sorted(kernels, key=lambda kernel: kernel.kernel_id)
+    members = {id_: tuple(one for one in in_order if one.session_id == id_) for id_ in (SESSION, OTHER_SESSION)}
+    sessions = {id_: SessionRecord(session_id=id_, kernels=members[id_]) for id_ in sorted(members) if members[id_]}
+    agents = sorted({kernel.agent_id for kernel in kernels if kernel.agent_id})
+    return list(sessions.values()), agents, [sessions.get(OTHER_SESSION), None, sessions.get(SESSION)]
+
+
+async def agree(inventory: InventoryPort, known: Known) -> None:
+    """Return when that is what is read."""
+    while await read(inventory) != known:  # noqa: ASYNC110 - Prometheus does not tell when it scrapes
+        await asyncio.sleep(0.05)
+
+
+async def test_a_kernel_appears_ends_and_disappears(start_kernel: Start) -> None:
+    """Known from the moment that it is added, and gone with the round that finds it ended, or when it is removed."""
+    inventory = MemoryInventory()
+    here, there = collecting(inventory, "i-1"), collecting(inventory, "i-2")
+    processes = [start_kernel(IDLE) for _ in range(3)]
+    assert ["up"] * 3 == [await hear(process) for process in processes]
+
+    first = add(here, processes[0], SESSION, USER)
+    assert expected(first) == await read(inventory)
+    second, third = add(there, processes[1], SESSION), add(there, processes[2], OTHER_SESSION)
+    await here.collect()
+    assert expected(first, second, third) == await read(inventory)
+
+    await end(processes[0])
+    await there.collect()
+    assert expected(first, second, third) == await read(inventory)
+    await here.collect()
+    assert expected(second, third) == await read(inventory)
+
+    there.remove(third.kernel_id.upper())
+    assert expected(second) == await read(inventory)
+    there.remove(second.kernel_id)
+    assert expected() == await read(inventory)
+
+
+async def test_a_kernel_that_is_refused_is_not_told(start_kernel: Start) -> None:
+    """What is known of the one that has its place stays."""
+    inventory = MemoryInventory()
+    collector = collecting(inventory, "i-1")
+    process, other = start_kernel(IDLE), start_kernel(IDLE)
+    known = add(collector, process, SESSION)
+    with pytest.raises(InputError, match="is being collected already"):
+        collector.add(KernelTarget(pid=other.pid, kernel_id=known.kernel_id, session_id=OTHER_SESSION))
+    with pytest.raises(InputError, match="is being collected already, as kernel"):
+        add(collector, process, OTHER_SESSION)
+    with pytest.raises(InputError, match="no process has the pid"):
+        add(collector, ended_process(), OTHER_SESSION)
+    assert expected(known) == await read(inventory)
+
+
+async def test_a_kernel_that_the_inventory_refuses_is_not_collected(start_kernel: Start) -> None:
+    """The two never differ."""
+
+    class Closed(MemoryInventory):
+        def register_kernel(self, kernel: KernelRecord, /) -> None:
+            raise InputError(f"no place for {kernel.kernel_id}")
+
+    collector = collecting(Closed(), "i-1")
+    with pytest.raises(InputError, match="no place for"):
+        add(collector, start_kernel(IDLE), SESSION)
+    assert () == collector.kernel_ids
+
+
+async def test_series_of_a_real_prometheus_tell_the_same(
+    start_kernel: Start, start_prometheus: Callable[..., Server]
+) -> None:
+    """Two agents, of whose kernels one ends: an inventory over what is scraped comes to agree with the one in memory."""
+    told = MemoryInventory()
+    here, there = collecting(told, "i-1"), collecting(told, "i-2")
+    processes = [start_kernel(IDLE) for _ in range(4)]
+    assert ["up"] * 4 == [await hear(process) for process in processes]
+    ending = add(here, processes[0], SESSION, USER)
+    staying = [add(there, processes[1], SESSION), add(there, processes[2], OTHER_SESSION, USER)]
+    stop = asyncio.Event()
+    with closing(start_exporter(here)) as first, closing(start_exporter(there)) as second:
+        targets = {"here": first.address, "there": second.address}
+        server = await asyncio.to_thread(start_prometheus, targets=targets, scrape_interval="500ms")
+        async with aclosing(PrometheusClient(server.url)) as client, asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            tasks.create_task(here.run(stop))
+            tasks.create_task(there.run(stop))
+            series = SeriesInventory(client, clock=lambda: datetime.now(UTC), lookback="1s")
+
+            await agree(series, expected(ending, *staying))
+            assert expected(ending, *staying) == await read(told)
+
+            await end(processes[0])
+            started = add(there, processes[3], OTHER_SESSION)
+            await agree(series, expected(*staying, started))
+            assert expected(*staying, started) == await read(told)
+            stop.set()

@@ -1,0 +1,148 @@
+"""The inventory in memory: what follows from kernels that come, change and go, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import attrs
+import pytest
+
+from statcore.errors import InputError
+from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
+from statcore_memory import MemoryInventory
+
+KERNEL, OTHER, SESSION, NEXT_SESSION = sorted(str(uuid4()) for _ in range(4))
+RECORD = KernelRecord(kernel_id=KERNEL, session_id=SESSION, agent_id="i-1", user_id=str(uuid4()), project_id=str(uuid4()))
+
+
+async def listed(inventory: MemoryInventory) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return all sessions, agents and endpoints."""
+    pages = await inventory.list_sessions(), await inventory.list_agents(), await inventory.list_endpoints()
+    sessions, agents, endpoints = (list(page.items) for page in pages)
+    return sessions, agents, endpoints
+
+
+async def test_a_session_is_its_kernels_in_order() -> None:
+    """Whatever the order in which they came; a kernel without a session is in none, but its agent is known."""
+    inventory = MemoryInventory()
+    other = KernelRecord(kernel_id=OTHER, session_id=SESSION)
+    for kernel in (other, RECORD, KernelRecord(kernel_id=str(uuid4()), agent_id="i-0")):
+        inventory.register_kernel(kernel)
+
+    sessions, agents, _ = await listed(inventory)
+
+    assert [SessionRecord(session_id=SESSION, kernels=(RECORD, other))] == sessions
+    assert ["i-0", "i-1"] == agents
+
+
+async def test_the_last_kernel_takes_session_and_agent_along() -> None:
+    """They stay for as long as one is left; forgetting what is not known does nothing."""
+    inventory = MemoryInventory()
+    other = attrs.evolve(RECORD, kernel_id=OTHER)
+    inventory.register_kernel(RECORD)
+    inventory.register_kernel(other)
+
+    inventory.forget_kernel(KERNEL)
+    inventory.forget_kernel(KERNEL)
+    assert ([SessionRecord(session_id=SESSION, kernels=(other,))], ["i-1"], []) == await listed(inventory)
+
+    inventory.forget_kernel(OTHER)
+    assert ([], [], []) == await listed(inventory)
+    assert [None] == await inventory.find_sessions([SESSION])
+
+
+async def test_a_kernel_that_is_registered_again_is_replaced() -> None:
+    """With it goes where it was before: its session and its agent."""
+    inventory = MemoryInventory()
+    moved = KernelRecord(kernel_id=KERNEL, session_id=NEXT_SESSION, agent_id="i-2")
+    inventory.register_kernel(RECORD)
+    inventory.register_kernel(moved)
+    inventory.register_kernel(moved)
+
+    expected = SessionRecord(session_id=NEXT_SESSION, kernels=(moved,))
+    assert ([expected], ["i-2"], []) == await listed(inventory)
+
+
+async def test_ids_are_canonical_whatever_their_spelling() -> None:
+    """A kernel is one kernel, and is found and forgotten, in any spelling."""
+    inventory = MemoryInventory()
+    inventory.register_kernel(RECORD)
+    inventory.register_kernel(attrs.evolve(RECORD, kernel_id=KERNEL.upper(), session_id=f"{{{SESSION}}}"))
+
+    (found,) = await inventory.find_sessions([SESSION.replace("-", "")])
+    assert SessionRecord(session_id=SESSION, kernels=(RECORD,)) == found
+
+    inventory.forget_kernel(f"urn:uuid:{KERNEL}")
+    assert ([], [], []) == await listed(inventory)
+
+
+@pytest.mark.parametrize(
+    ("owner", "value"),
+    [
+        ("kernel_id", "k"),
+        ("session_id", "undefined"),
+        ("user_id", ""),
+        ("project_id", 7),
+        ("agent_id", ""),
+        ("agent_id", "\ud800"),
+        ("agent_id", 7),
+    ],
+)
+async def test_a_bad_id_is_refused_and_changes_nothing(owner: str, value: Any) -> None:
+    """What was known of the kernel before stays."""
+    inventory = MemoryInventory()
+    inventory.register_kernel(RECORD)
+    before = await listed(inventory)
+
+    with pytest.raises(InputError):
+        inventory.register_kernel(attrs.evolve(RECORD, **{"session_id": NEXT_SESSION, owner: value}))
+
+    assert before == await listed(inventory)
+
+
+async def test_finding_refuses_what_is_no_id() -> None:
+    """It is a mistake, not an object that does not exist."""
+    inventory = MemoryInventory()
+    with pytest.raises(InputError, match="'all'"):
+        await inventory.find_sessions(["all"])
+    with pytest.raises(InputError, match="'all'"):
+        await inventory.find_endpoints(["all"])
+
+
+async def test_an_endpoint_is_replaced_as_a_whole() -> None:
+    """Its replicas are in the order of their ids, which are canonical."""
+    inventory = MemoryInventory()
+    active, idle = ReplicaRecord(replica_id=KERNEL, session_id=SESSION), ReplicaRecord(replica_id=OTHER, active=False)
+    spelled = attrs.evolve(active, replica_id=KERNEL.upper(), session_id=SESSION.upper())
+    inventory.register_endpoint(EndpointRecord(endpoint_id=SESSION, replicas=(idle,)))
+    inventory.register_endpoint(EndpointRecord(endpoint_id=SESSION.upper(), replicas=(idle, spelled)))
+
+    expected = EndpointRecord(endpoint_id=SESSION, replicas=(active, idle))
+    assert ([], [], [expected]) == await listed(inventory)
+    assert [None, expected] == await inventory.find_endpoints([OTHER, SESSION])
+
+    inventory.forget_endpoint(SESSION.upper())
+    inventory.forget_endpoint(SESSION)
+    assert ([], [], []) == await listed(inventory)
+
+
+async def test_an_endpoint_has_a_replica_once() -> None:
+    """Counting it twice would scale by a number that is wrong."""
+    inventory = MemoryInventory()
+    twice = (ReplicaRecord(replica_id=KERNEL), ReplicaRecord(replica_id=KERNEL.upper()))
+    with pytest.raises(InputError, match=f"endpoint {SESSION} has a replica twice"):
+        inventory.register_endpoint(EndpointRecord(endpoint_id=SESSION, replicas=twice))
+    assert ([], [], []) == await listed(inventory)
+
+
+async def test_a_page_stays_as_it_was() -> None:
+    """What comes and goes afterwards is on the next one."""
+    inventory = MemoryInventory()
+    inventory.register_kernel(RECORD)
+    sessions, agents = await inventory.list_sessions(), await inventory.list_agents()
+
+    inventory.register_kernel(KernelRecord(kernel_id=OTHER, session_id=SESSION, agent_id="i-2"))
+
+    assert [SessionRecord(session_id=SESSION, kernels=(RECORD,))] == list(sessions.items)
+    assert ["i-1"] == list(agents.items)
