@@ -1,0 +1,116 @@
+"""From the rules of many endpoints to their decisions: what both repositories share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import attrs
+
+from statcore.consumers.decision import ScalingDecision, decide
+from statcore.consumers.observation import Abstention, Observation
+from statcore.consumers.observing import (
+    Observe,
+    find_records,
+    observe_endpoints,
+    observe_kernels,
+    observe_queries,
+    or_abstain,
+)
+from statcore.consumers.rules import MetricSource, ScalingRule, check_replicas
+from statcore.model.ids import id_text
+from statcore.model.inventory import EndpointRecord
+from statcore.ports.inventory import InventoryPort
+from statcore.ports.metrics import MetricQuerierPort
+from statcore.statistics.side_by_side import run_together
+from statcore.statistics.stateful_source import StatisticsStatefulSource
+
+
+def _endpoint_id(value: UUID | str) -> str:
+    return id_text(value)
+
+
+def _rules(rules: Iterable[ScalingRule]) -> tuple[ScalingRule, ...]:
+    return tuple(rules)
+
+
+@attrs.frozen(kw_only=True)
+class Deployment:
+    """An endpoint, how many replicas it has, and the rules that may change that, the earlier one with precedence.
+
+    Raises:
+        InputError: the id is not a UUID, or the number of replicas not a whole one from 0 up.
+    """
+
+    endpoint_id: str = attrs.field(converter=_endpoint_id)
+    replicas: int = attrs.field(validator=check_replicas)
+    rules: tuple[ScalingRule, ...] = attrs.field(converter=_rules)
+
+
+@attrs.frozen
+class AutoScaler:
+    """The repositories' constructor.
+
+    Args:
+        source: live statistics of kernels and endpoints.
+        inventory: which replicas an endpoint has, and which kernels they run.
+        metrics: what answers the queriers of rules. Without it those rules abstain: the manager's users write rules, and
+            one of theirs must not stop the decisions for all others.
+    """
+
+    source: StatisticsStatefulSource
+    inventory: InventoryPort
+    metrics: MetricQuerierPort | None = attrs.field(default=None, kw_only=True)
+
+    async def _decide(
+        self,
+        deployments: Sequence[Deployment],
+        *,
+        now: datetime,
+        endpoints: Mapping[str, EndpointRecord] | None = None,
+    ) -> list[ScalingDecision]:
+        """Read what the rules need, concurrently, and decide for each deployment; `endpoints` are those found before."""
+        rules = [rule for deployment in deployments for rule in deployment.rules]
+        by_endpoint, by_query = await run_together(
+            [
+                self._observe_endpoints(deployments, endpoints),
+                observe_queries(rules, metrics=self.metrics, now=now),
+            ]
+        )
+        decisions: list[ScalingDecision] = []
+        for deployment in deployments:
+            observations = [
+                (by_endpoint if rule.querier is None else by_query)(deployment.endpoint_id, rule)
+                for rule in deployment.rules
+            ]
+            decisions.append(decide(deployment.rules, observations, replicas=deployment.replicas, now=now))
+            await asyncio.sleep(0)  # entries are decoded when they are looked at, and others want their turns
+        return decisions
+
+    @or_abstain("the inventory")
+    async def _observe_endpoints(
+        self, deployments: Sequence[Deployment], endpoints: Mapping[str, EndpointRecord] | None
+    ) -> Observe:
+        wanted = {
+            source: [one.endpoint_id for one in deployments if any(rule.source is source for rule in one.rules)]
+            for source in (MetricSource.KERNEL, MetricSource.INFERENCE_FRAMEWORK)
+        }
+        if endpoints is None:
+            endpoints = await find_records(self.inventory.find_endpoints, [id_ for ids in wanted.values() for id_ in ids])
+        found = endpoints
+        kernels, own = ({id_: found[id_] for id_ in ids if id_ in found} for ids in wanted.values())
+        by_kernels, by_own = await run_together(
+            [
+                observe_kernels(kernels, source=self.source, inventory=self.inventory),
+                observe_endpoints(own, source=self.source),
+            ]
+        )
+
+        def observe(endpoint_id: str, rule: ScalingRule) -> Observation:
+            if endpoint_id not in found:
+                return Abstention(f"endpoint {endpoint_id} does not exist")
+            return (by_kernels if rule.source is MetricSource.KERNEL else by_own)(endpoint_id, rule)
+
+        return observe

@@ -1,0 +1,259 @@
+"""Auto-scaling on what a real Valkey holds, faults included, with queries on the metric backend in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import attrs
+import pytest
+from redis import Redis
+
+from statcore.consumers import (
+    ComparatorRule,
+    Deployment,
+    DeploymentRepository,
+    ScheduleRepository,
+    ThresholdRule,
+    Verdict,
+)
+from statcore.model import MetricValue
+from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
+from statcore.queriers import ContainerMetricQuerier
+from statcore.statistics import StatisticsStatefulSource
+from statcore.testing.servers import Server
+from statcore_memory import MemoryMetrics
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+CPU = ThresholdRule(
+    name="cpu", source="kernel", metric_name="cpu_util", upper_threshold=80, lower_threshold=20, max_replicas=4
+)
+REQUESTS = ComparatorRule(
+    name="requests",
+    source="inference-framework",
+    metric_name="vllm_num_requests_running",
+    threshold=10,
+    comparator="greater-than-or-equal",
+    step_size=2,
+)
+
+
+def memory_rule(session_id: str) -> ThresholdRule:
+    """Return a rule on the memory of a session."""
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="current", session_id=session_id)
+    return ThresholdRule(name="mem", source="prometheus", querier=querier, upper_threshold=1_000, lower_threshold=100)
+
+
+@attrs.frozen
+class Inventory:
+    """Endpoints of which each replica is a session of one kernel."""
+
+    endpoints: dict[str, EndpointRecord] = attrs.field(factory=dict)
+    sessions: dict[str, SessionRecord] = attrs.field(factory=dict)
+
+    def add(self, replicas: int) -> tuple[str, list[str]]:
+        """Add an endpoint and return its id and those of its kernels."""
+        endpoint_id, kernel_ids = str(uuid4()), [str(uuid4()) for _ in range(replicas)]
+        records = [ReplicaRecord(replica_id=str(uuid4()), session_id=str(uuid4())) for _ in kernel_ids]
+        self.endpoints[endpoint_id] = EndpointRecord(endpoint_id=endpoint_id, replicas=tuple(records))
+        for record, kernel_id in zip(records, kernel_ids, strict=True):
+            session_id = str(record.session_id)
+            kernel = KernelRecord(kernel_id=kernel_id, session_id=session_id)
+            self.sessions[session_id] = SessionRecord(session_id=session_id, kernels=(kernel,))
+        return endpoint_id, kernel_ids
+
+    async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> list[EndpointRecord | None]:
+        """See `InventoryPort`."""
+        return [self.endpoints.get(id_) for id_ in endpoint_ids]
+
+    async def find_sessions(self, session_ids: Sequence[str], /) -> list[SessionRecord | None]:
+        """See `InventoryPort`."""
+        return [self.sessions.get(id_) for id_ in session_ids]
+
+
+@pytest.fixture
+def redis(valkey: Server) -> Iterator[Redis]:
+    """A plain client of the statistics."""
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        yield client
+
+
+@pytest.fixture
+async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
+    """What the agents write with."""
+    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
+        yield sink
+
+
+@pytest.fixture
+async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
+    """A store whose entries are fresh for a minute."""
+    async with aclosing(ValkeyStatistics.from_url(valkey.url, options=ValkeyOptions(freshness_s=60))) as store:
+        yield store
+
+
+def cpu(pct: str) -> dict[str, MetricValue]:
+    """Return the metrics of a kernel."""
+    return {"cpu_util": MetricValue(current="1", capacity="1000", pct=pct), "mem": MetricValue(current="1")}
+
+
+def deployments(store: ValkeyStatistics, inventory: Inventory, metrics: MemoryMetrics) -> DeploymentRepository:
+    """Return the repository under test."""
+    return DeploymentRepository(StatisticsStatefulSource(store), inventory, metrics=metrics)  # type: ignore[arg-type]
+
+
+def remembered(inventory: Inventory) -> MemoryMetrics:
+    """Return a metric backend that was told that every session takes 5,000 bytes of memory."""
+    metrics = MemoryMetrics(clock=NOW.timestamp)
+    what = {"container_metric_name": "mem", "value_type": "current"}
+    series = [("backendai_container_utilization", {**what, "session_id": id_}, 5_000.0) for id_ in inventory.sessions]
+    metrics.append_scrape(series, target="agent", time=NOW)
+    return metrics
+
+
+def malform(redis: Redis, id_: str) -> None:
+    """Cut the last byte off."""
+    payload = redis.get(id_)
+    assert isinstance(payload, bytes)
+    redis.set(id_, payload[:-1], keepttl=True)
+
+
+FAULTS: dict[str, Callable[[Redis, str], object]] = {
+    "has malformed data: key": malform,
+    "has malformed data: metric 'cpu_util'": lambda redis, id_: redis.set(id_, b"\x81\xa8cpu_util\x05", ex=86_400),
+    "has stale data": lambda redis, id_: redis.expire(id_, 86_400 - 61),
+    "has oversized data": lambda redis, id_: redis.set(id_, b"x" * 300_000, ex=86_400),
+    "has unavailable data": lambda redis, id_: (redis.delete(id_), redis.lpush(id_, "x")),
+}
+
+
+async def expect_one_endpoint_to_be_stopped(
+    inventory: Inventory, store: ValkeyStatistics, stopped: str, *, reason: str
+) -> None:
+    """Decide for all endpoints, each with three replicas of 90 percent."""
+    them = [Deployment(endpoint_id=id_, replicas=3, rules=[CPU]) for id_ in inventory.endpoints]
+    decisions = await deployments(store, inventory, remembered(inventory)).decide_replicas(them, now=NOW)
+    for deployment, decision in zip(them, decisions, strict=True):
+        (outcome,) = decision.outcomes
+        if deployment.endpoint_id == stopped:
+            assert (3, Verdict.ABSTAINED) == (decision.replicas, outcome.verdict)
+            assert reason in outcome.reason
+        else:
+            assert (4, "cpu_util 90.00 > 80: +1") == (decision.replicas, outcome.reason)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_one_bad_entry_stops_its_endpoint_alone(
+    redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics, fault: str
+) -> None:
+    """Of a hundred endpoints; the reason names the kernel and what is wrong with it."""
+    inventory = Inventory()
+    kernels = dict(inventory.add(3) for _ in range(100))
+    await sink.store_kernel_statistics({id_: cpu("90.00") for ids in kernels.values() for id_ in ids})
+    stopped = list(kernels)[42]
+    FAULTS[fault](redis, kernels[stopped][1])
+    await expect_one_endpoint_to_be_stopped(inventory, store, stopped, reason=f"kernel {kernels[stopped][1]} {fault}")
+
+
+@pytest.mark.parametrize("pct", ["NaN", "Infinity", "-Infinity"])
+async def test_a_percentage_that_is_not_finite_stops_its_endpoint_alone(
+    sink: ValkeyStatisticsSink, store: ValkeyStatistics, pct: str
+) -> None:
+    """Agents do write such."""
+    inventory = Inventory()
+    kernels = dict(inventory.add(3) for _ in range(5))
+    stopped, (bad, *_) = list(kernels.items())[2]
+    await sink.store_kernel_statistics({id_: cpu("90.00") for ids in kernels.values() for id_ in ids} | {bad: cpu(pct)})
+    reason = f"kernel {bad} has no finite cpu_util: pct is {pct!r}"
+    await expect_one_endpoint_to_be_stopped(inventory, store, stopped, reason=reason)
+
+
+async def test_a_kernel_without_an_entry_is_left_out(
+    redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
+) -> None:
+    """It has just been started; with none left, there is nothing to decide on."""
+    inventory = Inventory()
+    endpoint_id, ids = inventory.add(3)
+    await sink.store_kernel_statistics({ids[0]: cpu("70.00"), ids[1]: cpu("95.00"), ids[2]: cpu("0.00")})
+    repository = deployments(store, inventory, remembered(inventory))
+    reasons = []
+    for gone in ([], [ids[2]], ids):
+        if gone:
+            redis.delete(*gone)
+        deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU])
+        (decision,) = await repository.decide_replicas([deployment], now=NOW)
+        reasons.append(decision.outcomes[0].reason)
+    assert [
+        "cpu_util 55.00 <= 80 and >= 20",
+        "cpu_util 82.50 > 80: +1",
+        "abstained: none of 3 kernels has cpu_util",
+    ] == reasons
+
+
+async def test_a_dead_store_is_no_idle_cluster(start_valkey: Callable[..., Server]) -> None:
+    """The rules that rest on it abstain and say so; a query still decides; and it all ends within the deadline."""
+    server = start_valkey()
+    inventory = Inventory()
+    endpoint_id, _ = inventory.add(3)
+    session_id = next(iter(inventory.sessions))
+    server.process.terminate()
+    server.process.wait()
+    async with (
+        aclosing(ValkeyStatistics.from_url(server.url, options=ValkeyOptions(timeout_s=0.5))) as store,
+        asyncio.timeout(10),
+    ):
+        repository = deployments(store, inventory, remembered(inventory))
+        deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU, REQUESTS, memory_rule(session_id)])
+        (decision,) = await repository.decide_replicas([deployment], now=NOW)
+    kernels, endpoint, query = (outcome.reason for outcome in decision.outcomes)
+    assert kernels.startswith("abstained: kernels cannot be read: UnavailableError: ")
+    assert endpoint.startswith("abstained: the endpoints' own statistics cannot be read: UnavailableError: ")
+    assert (4, "mem 5000 > 1000: +1") == (decision.replicas, query)
+
+
+async def test_a_query_that_finds_no_series_is_no_zero(store: ValkeyStatistics) -> None:
+    """Each session has its own answer, though one request asks for all of them."""
+    inventory = Inventory()
+    endpoint_id, _ = inventory.add(3)
+    unknown, known = memory_rule(str(uuid4())), memory_rule(next(iter(inventory.sessions)))
+    repository = deployments(store, inventory, remembered(inventory))
+    deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[unknown, known])
+    (decision,) = await repository.decide_replicas([deployment], now=NOW)
+    assert ["abstained: the query found 0 samples, not one", "mem 5000 > 1000: +1"] == [
+        outcome.reason for outcome in decision.outcomes
+    ]
+
+
+async def test_the_schedulers_tick_reads_each_kind_once(
+    redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
+) -> None:
+    """A hundred endpoints, of which one has a histogram, one a stale entry, one none, and one does not exist."""
+    inventory = Inventory()
+    kernels = dict(inventory.add(number % 4 + 1) for number in range(100))
+    histogram, stale, gone, *_ = kernels
+    running = {"vllm_num_requests_running": {"__type": "GAUGE", "current": "40", "capacity": None, "pct": "0.00"}}
+    distributed = {"vllm_num_requests_running": {"__type": "HISTOGRAM", "current": {"1.0": "9", "+Inf": "40"}}}
+    await sink.store_endpoint_statistics({id_: running for id_ in kernels if id_ != gone} | {histogram: distributed})
+    await sink.store_kernel_statistics({id_: cpu("10.00") for ids in kernels.values() for id_ in ids})
+    redis.expire(f"inference.{stale}.app", 120 - 61)
+    redis.config_resetstat()
+    repository = ScheduleRepository(StatisticsStatefulSource(store), inventory)  # type: ignore[arg-type]
+    unknown = str(uuid4())
+    down = ComparatorRule(
+        name="idle", source="kernel", metric_name="cpu_util", threshold=20, comparator="less-than", step_size=-1
+    )
+    decisions = await repository.autoscale({id_: [REQUESTS, down] for id_ in (*kernels, unknown)}, now=NOW)
+    assert 2 == redis.info("commandstats")["cmdstat_mget"]["calls"]
+    assert decisions.pop(unknown) is None
+    counted = {id_: (decision.previous, decision.replicas) for id_, decision in decisions.items() if decision}
+    # Forty requests are ten or more for each of one to four replicas; without that number, idle kernels decide.
+    without = (histogram, stale, gone)
+    assert {id_: (len(ids), len(ids) + (-1 if id_ in without else 2)) for id_, ids in kernels.items()} == counted
+    words = ("a histogram", "stale data", "no vllm_num_requests_running")
+    for id_, word in zip(without, words, strict=True):
+        decision = decisions[id_]
+        assert word in (decision.outcomes[0].reason if decision else "")

@@ -1,0 +1,301 @@
+"""Deciding for deployments: what is read, how often, and what a failure means for which rule."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.unit.consumers.cluster import NOW, Cluster, cpu, id_of, inference_rule, kernel_rule, loads, query_rule, running
+
+from statcore.consumers import Deployment, DeploymentRepository, ScalingDecision, ScalingRule, Verdict
+from statcore.errors import InputError, StatcoreError, TimedOutError, UnavailableError, UnsupportedError
+from statcore.model import Problem, ProblemKind, VectorResult
+from statcore.model.inventory import EndpointRecord, ReplicaRecord
+from statcore.queriers import UtilizationMetricQuerier
+from statcore.statistics import StatisticsStatefulSource
+from statcore.testing.queriers import FixedQuerier
+
+DOWN = UnavailableError("nobody answers", service="db")
+
+
+async def decide_one(cluster: Cluster, *rules: ScalingRule, endpoint_id: str, replicas: int = 3) -> ScalingDecision:
+    """Decide for one deployment."""
+    deployment = Deployment(endpoint_id=endpoint_id, replicas=replicas, rules=rules)
+    (decision,) = await cluster.deployments.decide_replicas([deployment], now=NOW)
+    return decision
+
+
+def reasons(decision: ScalingDecision) -> list[str]:
+    """Return what the decision says of each rule."""
+    return [outcome.reason for outcome in decision.outcomes]
+
+
+async def test_everything_is_read_once_for_all_deployments() -> None:
+    """Fifty endpoints with rules of every source, two of them asking the same; each gets what is its own."""
+    cluster = Cluster(found=lambda _querier, _time: loads(3.0))
+    deployments = []
+    for number in range(1, 51):
+        endpoint_id = cluster.add_endpoint(number, [cpu("79"), None], [cpu(str(number + 55))], idle=number % 3)
+        cluster.endpoint_statistics[endpoint_id] = running(str(number))
+        rules = (kernel_rule(upper_threshold=90), kernel_rule(), inference_rule(threshold=20), query_rule())
+        deployments.append(Deployment(endpoint_id=endpoint_id, replicas=5, rules=rules))
+    decisions = await cluster.deployments.decide_replicas([*deployments, deployments[0]], now=NOW)
+    # Above 80 is the mean of 79 and 82 or more; twenty for each of two replicas are forty.
+    expected = [6 if number > 26 else 7 if number >= 40 else 5 for number in range(1, 51)]
+    assert [*expected, expected[0]] == [decision.replicas for decision in decisions]
+    others = ["fetch_endpoint_statistics", "fetch_kernel_statistics", "find_endpoints", "find_sessions"]
+    assert others == [name for name in cluster.asked if name != "query_utilization_now"]
+    asked = dict(cluster.calls)
+    assert [id_of(number) for number in range(1, 51)] == asked["find_endpoints"] == asked["fetch_endpoint_statistics"]
+    assert (100, 150) == (len(asked["find_sessions"]), len(asked["fetch_kernel_statistics"]))
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([], []),
+        ([kernel_rule()], ["fetch_kernel_statistics", "find_endpoints", "find_sessions"]),
+        ([inference_rule()], ["fetch_endpoint_statistics", "find_endpoints"]),
+        ([query_rule()], ["query_utilization_now"]),
+    ],
+)
+async def test_what_no_rule_needs_is_not_read(rules: Sequence[ScalingRule], expected: list[str]) -> None:
+    """A source is asked only when it is a rule's."""
+    cluster = Cluster()
+    decision = await decide_one(cluster, *rules, endpoint_id=cluster.add_endpoint(1, [cpu("50")]))
+    assert expected == cluster.asked
+    assert (len(rules), False) == (len(decision.outcomes), decision.changed)
+
+
+async def test_no_deployments_read_nothing() -> None:
+    """No decisions, either."""
+    cluster = Cluster()
+    assert [] == await cluster.deployments.decide_replicas([], now=NOW)
+    assert [] == cluster.calls
+
+
+async def test_an_endpoint_without_active_replicas_has_no_sessions_to_ask_for() -> None:
+    """Its own metrics count as those of one replica."""
+    cluster = Cluster()
+    endpoint_id = cluster.add_endpoint(1, idle=2)
+    cluster.endpoint_statistics[endpoint_id] = running("10")
+    decision = await decide_one(cluster, kernel_rule(), inference_rule(), endpoint_id=endpoint_id, replicas=0)
+    assert ["abstained: none of 0 kernels has cpu_util", "running 10 >= 10: +2"] == reasons(decision)
+    assert ["fetch_endpoint_statistics", "find_endpoints"] == cluster.asked
+
+
+async def test_different_kinds_are_read_side_by_side() -> None:
+    """Sessions, endpoints' statistics and queries are all on their way before any of them is answered."""
+    together = {"find_sessions", "fetch_endpoint_statistics", "query_utilization_now"}
+    all_there = asyncio.Event()
+
+    async def wait_for_the_others(name: str) -> None:
+        together.discard(name)
+        if not together:
+            all_there.set()
+        if name != "find_endpoints":
+            await all_there.wait()
+
+    cluster = Cluster(before=wait_for_the_others, found=lambda _querier, _time: loads(3.0))
+    endpoint_id = cluster.add_endpoint(1, [cpu("50")])
+    cluster.endpoint_statistics[endpoint_id] = running("5")
+    async with asyncio.timeout(10):
+        decision = await decide_one(cluster, kernel_rule(), inference_rule(), query_rule(), endpoint_id=endpoint_id)
+    assert ["cpu_util 50 <= 80 and >= 20", "running 5 not >= 10", "load 3 <= 5 and >= 1"] == reasons(decision)
+
+
+@pytest.mark.parametrize(
+    ("read", "untouched"),
+    [
+        ("find_endpoints", [2]),
+        ("find_sessions", [1, 2]),
+        ("fetch_kernel_statistics", [1, 2]),
+        ("fetch_endpoint_statistics", [0, 2]),
+        ("query_utilization_now", [0, 1]),
+    ],
+)
+@pytest.mark.parametrize("error", [DOWN, TimedOutError("late", timeout_s=1), UnsupportedError("cannot know")])
+async def test_a_read_that_fails_makes_the_rules_that_rest_on_it_abstain(
+    read: str, untouched: list[int], error: StatcoreError
+) -> None:
+    """They give the failure as the reason; the others decide as ever; and no failure is a zero that scales down."""
+    cluster = Cluster(failing={read: error}, found=lambda _querier, _time: loads(9.0))
+    endpoint_id = cluster.add_endpoint(1, [cpu("90")])
+    cluster.endpoint_statistics[endpoint_id] = running("30")
+    rules = (kernel_rule(), inference_rule(), query_rule())
+    for position, rule in enumerate(rules):
+        decision = await decide_one(cluster, rule, endpoint_id=endpoint_id)
+        (outcome,) = decision.outcomes
+        if position in untouched:
+            assert decision.changed
+        else:
+            assert (3, Verdict.ABSTAINED) == (decision.replicas, outcome.verdict)
+            assert f"{type(error).__name__}: {error}" in outcome.reason
+    decision = await decide_one(cluster, *rules, endpoint_id=endpoint_id)
+    assert rules[untouched[0]] is decision.rule
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+async def test_one_kernel_that_cannot_be_trusted_stops_its_endpoints_rules_alone(kind: ProblemKind) -> None:
+    """Whatever is wrong with it; the other endpoint is scaled."""
+    cluster = Cluster()
+    first = cluster.add_endpoint(1, [cpu("90"), cpu("90")], [cpu("90")])
+    second = cluster.add_endpoint(2, [cpu("90")])
+    bad = cluster.sessions[id_of(100)].kernels[1].kernel_id
+    cluster.problems[bad] = Problem(kind, message="look here")
+    deployments = [Deployment(endpoint_id=id_, replicas=3, rules=[kernel_rule()]) for id_ in (first, second)]
+    stopped, scaled = await cluster.deployments.decide_replicas(deployments, now=NOW)
+    assert [f"abstained: kernel {bad} has {kind} data: look here"] == reasons(stopped)
+    assert (3, 4) == (stopped.replicas, scaled.replicas)
+
+
+async def test_an_endpoint_that_does_not_exist_abstains() -> None:
+    """Where the rule needs the inventory; a query needs none."""
+    cluster = Cluster(found=lambda _querier, _time: loads(9.0))
+    decision = await decide_one(cluster, kernel_rule(), inference_rule(), query_rule(), endpoint_id=id_of(7))
+    missing = f"abstained: endpoint {id_of(7)} does not exist"
+    assert [missing, missing, "load 9 > 5: +1"] == reasons(decision)
+    assert ["find_endpoints", "query_utilization_now"] == cluster.asked
+
+
+async def test_inactive_replicas_and_vanished_sessions_do_not_count() -> None:
+    """Neither their kernels nor themselves; a kernel that two replicas share counts once."""
+    cluster = Cluster()
+    endpoint_id = cluster.add_endpoint(1, [cpu("60")], [cpu("90"), cpu("90")])
+    known = cluster.endpoints[endpoint_id].replicas
+    idle = cluster.add_endpoint(2, [cpu("0")])
+    replicas = (
+        *known,
+        known[1],
+        ReplicaRecord(replica_id=id_of(3), session_id=cluster.endpoints[idle].replicas[0].session_id, active=False),
+        ReplicaRecord(replica_id=id_of(4), session_id=id_of(4)),
+    )
+    cluster.endpoints[endpoint_id] = EndpointRecord(endpoint_id=endpoint_id, replicas=replicas)
+    cluster.endpoint_statistics[endpoint_id] = running("20")
+    decision = await decide_one(cluster, kernel_rule(), inference_rule(), endpoint_id=endpoint_id)
+    assert ["cpu_util 80 <= 80 and >= 20", "running 5 not >= 10"] == reasons(decision)
+
+
+async def test_an_active_replica_whose_session_is_not_known_may_hide_load() -> None:
+    """The rule abstains rather than to decide on the others."""
+    cluster = Cluster()
+    endpoint_id = cluster.add_endpoint(1, [cpu("10")])
+    replicas = (*cluster.endpoints[endpoint_id].replicas, ReplicaRecord(replica_id=id_of(5)))
+    cluster.endpoints[endpoint_id] = EndpointRecord(endpoint_id=endpoint_id, replicas=replicas)
+    decision = await decide_one(cluster, kernel_rule(), endpoint_id=endpoint_id)
+    assert ["abstained: an active replica's session is not known"] == reasons(decision)
+
+
+async def test_an_inventory_that_answers_too_little_is_not_believed() -> None:
+    """Never are records shifted to the wrong endpoint."""
+
+    class Short(Cluster):
+        async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:
+            return (await super().find_endpoints(endpoint_ids))[1:]
+
+    cluster = Short()
+    decision = await decide_one(cluster, kernel_rule(), endpoint_id=cluster.add_endpoint(1, [cpu("90")]))
+    (reason,) = reasons(decision)
+    assert "abstained: the inventory cannot be read: ProtocolError" in reason
+    assert "0 records for 1 ids" in reason
+
+
+async def test_queries_are_evaluated_at_the_time_of_the_decision() -> None:
+    """Not at the backend's own now."""
+    times = []
+
+    def found(_: UtilizationMetricQuerier, time: datetime | None) -> VectorResult:
+        times.append(time)
+        return loads(9.0)
+
+    cluster = Cluster(found=found)
+    decision = await decide_one(cluster, query_rule(), endpoint_id=id_of(1))
+    assert (4, [NOW]) == (decision.replicas, times)
+
+
+async def test_a_querier_that_fails_stops_its_own_rule_alone() -> None:
+    """A plugin's querier is the plugin's, and so is its fault."""
+    cluster = Cluster(found=lambda _querier, _time: loads(0.5))
+    rules = (query_rule(querier=FixedQuerier("")), query_rule())
+    decision = await decide_one(cluster, *rules, endpoint_id=id_of(1))
+    refused, decided = reasons(decision)
+    assert re.fullmatch(r"abstained: the query failed: PluginError: .*FixedQuerier\.name\(\).*", refused)
+    assert (2, "load 0.5 < 1: -1") == (decision.replicas, decided)
+
+
+async def test_without_a_metric_backend_its_rules_abstain() -> None:
+    """They are a user's, and the others' rules are still to decide."""
+    cluster = Cluster()
+    endpoint_id = cluster.add_endpoint(1, [cpu("90")])
+    repository = DeploymentRepository(StatisticsStatefulSource(cluster), cluster)  # type: ignore[arg-type]
+    deployment = Deployment(endpoint_id=endpoint_id, replicas=1, rules=[query_rule(), kernel_rule()])
+    (decision,) = await repository.decide_replicas([deployment], now=NOW)
+    assert (2, ["abstained: there is no metric backend to ask", "cpu_util 90 > 80: +1"]) == (
+        decision.replicas,
+        reasons(decision),
+    )
+
+
+@pytest.mark.parametrize("now", [datetime(2026, 11, 22, 10), None, "yesterday"])  # noqa: DTZ001 - it is to be refused
+async def test_a_time_without_a_zone_is_refused_before_anything_is_read(now: Any) -> None:
+    """And what is no time at all."""
+    cluster = Cluster()
+    deployment = Deployment(endpoint_id=id_of(1), replicas=1, rules=[kernel_rule(), query_rule()])
+    with pytest.raises(InputError, match="time"):
+        await cluster.deployments.decide_replicas([deployment], now=now)
+    assert [] == cluster.calls
+
+
+@pytest.mark.parametrize("bad", [{"endpoint_id": "x"}, {"replicas": -1}, {"replicas": 1.5}, {"replicas": True}])
+def test_a_deployment_has_an_id_and_a_count(bad: dict[str, Any]) -> None:
+    """The message names what is wrong."""
+    with pytest.raises(InputError, match=r"not an id|replicas"):
+        Deployment(**{"endpoint_id": id_of(1), "replicas": 1, "rules": (), **bad})
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_cancelled_decision_cancels_its_reads(turns: int) -> None:
+    """However far it is, the caller gets `CancelledError`, and nothing goes on or is left over."""
+    running_reads = 0
+
+    async def hang(_: str) -> None:
+        nonlocal running_reads
+        running_reads += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            running_reads -= 1
+
+    cluster = Cluster(before=hang)
+    endpoint_id = cluster.add_endpoint(1, [cpu("90")])
+    task = asyncio.create_task(decide_one(cluster, kernel_rule(), query_rule(), endpoint_id=endpoint_id))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert 0 == running_reads
+
+
+async def test_others_get_their_turns_between_deployments() -> None:
+    """While kernels are gathered, and while entries are decoded, which for thousands takes its time."""
+    cluster = Cluster()
+    ids = [cluster.add_endpoint(number, [cpu("90")]) for number in range(1, 21)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    deployments = [Deployment(endpoint_id=id_, replicas=1, rules=[kernel_rule()]) for id_ in ids]
+    decisions = await cluster.deployments.decide_replicas(deployments, now=datetime.now(UTC))
+    counting.cancel()
+    assert [2] * 20 == [decision.replicas for decision in decisions]
+    assert 40 <= turns

@@ -1,0 +1,133 @@
+"""From what was read to a number, or to the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.unit.consumers.cluster import cpu, loads, running
+
+from statcore.consumers import Abstention
+from statcore.consumers.observation import current_per_replica, mean_pct, only_sample
+from statcore.errors import MalformedEntryError, QueryRejectedError
+from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore.model.statistics import UNBOUNDED
+
+
+class Unreadable(dict[str, Any]):
+    """An entry whose metrics cannot be decoded."""
+
+    def __getitem__(self, metric: str) -> Any:
+        """Fail, as a stored entry does when a metric is read."""
+        raise MalformedEntryError(f"metric {metric!r} is garbage", key="k", metric=metric)
+
+
+def mean(*entries: Mapping[str, Any] | None, **problems: Problem) -> Decimal | str:
+    """Return the mean of `cpu_util` over kernels called k0, k1, …, or the reason why there is none."""
+    batch = StatisticsBatch(entries, problems={int(name[1:]): problem for name, problem in problems.items()})
+    observed = mean_pct("cpu_util", [f"k{number}" for number in range(len(entries))], batch)
+    return observed.reason if isinstance(observed, Abstention) else observed
+
+
+def per_replica(entry: Mapping[str, Any] | None, active: int = 1, problem: Problem | None = None) -> Decimal | str:
+    """Return `running` for each replica, or the reason why there is none."""
+    batch = StatisticsBatch([entry], problems={} if problem is None else {0: problem})
+    observed = current_per_replica("running", batch, active=active)
+    return observed.reason if isinstance(observed, Abstention) else observed
+
+
+def test_the_mean_is_over_the_kernels_that_have_the_metric() -> None:
+    """One without an entry or without the metric counts neither as a kernel nor as a zero; a real zero counts."""
+    assert Decimal(60) == mean(cpu("90"), None, {"mem": {"pct": "1.00"}}, {}, cpu("30"))
+    assert Decimal("30.05") == mean(cpu("60.10"), cpu("0.00"))
+    assert Decimal("0.1") == mean(*[cpu("0.1")] * 10)
+    assert Decimal(0) == mean(cpu("-0"))
+
+
+def test_no_kernel_with_the_metric_is_no_mean() -> None:
+    """Neither is no kernel."""
+    assert "none of 3 kernels has cpu_util" == mean(None, {}, {"mem": {"pct": "1.00"}})
+    assert "none of 0 kernels has cpu_util" == mean()
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+@pytest.mark.parametrize("entry", [None, cpu("50")])
+def test_a_kernel_with_a_problem_is_named(kind: ProblemKind, entry: Mapping[str, Any] | None) -> None:
+    """Whether or not its entry is there all the same."""
+    problem = Problem(kind, message="look here", key="k1")
+    assert f"kernel k1 has {kind} data: look here" == mean(cpu("50"), entry, k1=problem)
+
+
+def test_a_metric_that_cannot_be_decoded_is_a_malformed_kernel() -> None:
+    """It is found only when it is read."""
+    assert "kernel k1 has malformed data: metric 'cpu_util' is garbage" == mean(cpu("50"), Unreadable(cpu("50")))
+
+
+@pytest.mark.parametrize("pct", ["NaN", "Infinity", "-Infinity", "", "x", "٣", None, 5, 5.0, "1E+400"])
+def test_a_percentage_that_is_no_finite_number_names_its_kernel(pct: Any) -> None:
+    """A number that is not text is not what the agents write."""
+    assert f"kernel k1 has no finite cpu_util: pct is {pct!r}" == mean(cpu("50"), cpu(pct), cpu("50"))
+
+
+@pytest.mark.parametrize("capacity", [None, "0", "0.000", "NaN", "", UNBOUNDED])
+def test_the_zero_that_stands_for_no_capacity_is_no_percentage(capacity: str | None) -> None:
+    """It would scale down what may be loaded; any other percentage speaks for itself."""
+    assert "kernel k1 has no capacity of cpu_util, and so no percentage" == mean(cpu("50"), cpu("0.00", capacity))
+    assert Decimal(50) == mean(cpu("50", capacity))
+
+
+@pytest.mark.parametrize(("active", "expected"), [(0, 30), (1, 30), (2, 15), (4, Decimal("7.5"))])
+def test_an_endpoints_value_is_divided_by_its_active_replicas(active: int, expected: Decimal) -> None:
+    """Or by one when there is none."""
+    assert expected == per_replica(running("30"), active)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (None, "the endpoint has no running"),
+        ({}, "the endpoint has no running"),
+        (Unreadable(running("5")), "the endpoint has malformed data: metric 'running' is garbage"),
+        (running({"1": "5"}, "HISTOGRAM"), "running is a histogram, which has no one current value"),
+        (running({"1": "5"}, ""), "running is a histogram, which has no one current value"),
+        (running("5", "HISTOGRAM"), "running is a histogram, which has no one current value"),
+        (running("NaN"), "the endpoint has no finite running: current is 'NaN'"),
+        (running(None), "the endpoint has no finite running: current is None"),
+        ({"running": {}}, "the endpoint has no finite running: current is None"),
+    ],
+)
+def test_an_endpoint_without_a_number_says_so(entry: Mapping[str, Any] | None, reason: str) -> None:
+    """Nothing is made up for it."""
+    assert reason == per_replica(entry)
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+def test_an_endpoint_with_a_problem_says_which(kind: ProblemKind) -> None:
+    """Even when its entry is there all the same."""
+    expected = f"the endpoint has {kind} data: look here"
+    assert expected == per_replica(running("5"), problem=Problem(kind, message="look here"))
+
+
+def test_a_query_must_find_exactly_one_sample() -> None:
+    """In an answer that is whole; warnings alone do not make it partial."""
+    assert Decimal("0.1") == only_sample(loads(0.1, warnings=("slow",)))
+    assert Abstention("the query found 0 samples, not one") == only_sample(loads())
+    assert Abstention("the query found 2 samples, not one") == only_sample(loads(1.0, 1.0))
+    assert Abstention("the answer is partial: a; b") == only_sample(loads(1.0, partial=True, warnings=("a", "b")))
+    assert Abstention("the answer is partial: the backend gives no reason") == only_sample(loads(1.0, partial=True))
+
+
+def test_a_query_that_failed_is_no_number() -> None:
+    """The reason is the error's own."""
+    expected = Abstention("the query failed: QueryRejectedError: parse error")
+    assert expected == only_sample(QueryRejectedError("parse error"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_sample_keeps_what_is_not_finite_for_the_decision_to_refuse(value: float) -> None:
+    """It does not become another number on the way."""
+    observed = only_sample(loads(value))
+    assert isinstance(observed, Decimal)
+    assert not observed.is_finite()
