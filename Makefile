@@ -26,6 +26,7 @@ static: .venv/.dev ## lint, import contracts, types
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	@scripts/verify-types $(BIN)
 
 format: .venv/.dev ## rewrite the code in house style
 	$(BIN)/ruff check --fix-only .

@@ -1,0 +1,45 @@
+"""What the resolvers of one request work with."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeAlias
+
+import attrs
+
+from statcore.model.batch import Problem
+from statcore.plugins import PluginRegistry
+from statcore.ports import InventoryPort, MetricQuerierPort
+from statcore.promql import RATE_INTERVAL
+from statcore.statistics import StatisticsRepository
+from statcore_graphql.loaders import DataLoaderManager, RequestLoaders
+
+FieldProblem: TypeAlias = tuple[list[str | int], Problem]
+"""A problem, and its path in the answer."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class GraphQueryContext:
+    """Built anew for every request, and for each of a batch of them, of what the host has opened.
+
+    Args:
+        statistics_repository: where live statistics are read.
+        inventory: which sessions, endpoints and agents there are.
+        metrics: the backend that utilization is queried from.
+        plugins: which kinds of querier there are.
+        dataloader_manager: which loaders there are; the same for all requests.
+        rate_interval: the window that rates are taken over.
+
+    Attributes:
+        loaders: the request's own.
+        problems: what is wrong with values that are answered all the same.
+    """
+
+    statistics_repository: StatisticsRepository
+    inventory: InventoryPort
+    metrics: MetricQuerierPort
+    plugins: PluginRegistry
+    dataloader_manager: DataLoaderManager = attrs.field(factory=DataLoaderManager)
+    rate_interval: timedelta | str = RATE_INTERVAL
+    loaders: RequestLoaders = attrs.field(factory=RequestLoaders, init=False)
+    problems: list[FieldProblem] = attrs.field(factory=list[FieldProblem], init=False)

@@ -1,0 +1,63 @@
+"""Inference endpoints and their replicas."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import strawberry
+from strawberry.scalars import JSON
+
+from statcore.model.inventory import EndpointRecord
+from statcore_graphql.schema.loaded import statistics_field
+
+
+@strawberry.type(description="A replica of an inference endpoint.")
+class Replica:
+    """A replica."""
+
+    endpoint_id: strawberry.Private[str]
+    replica_id: str
+    session_id: str | None
+    active: bool
+
+    live_stat: JSON | None = statistics_field(
+        "ReplicaStatistics.by_replica",
+        key=lambda replica: (replica.endpoint_id, replica.replica_id),
+        description="The metrics of its inference framework; null where there are none.",
+    )
+
+
+@strawberry.type(description="An inference endpoint.")
+class Endpoint:
+    """An endpoint."""
+
+    endpoint_id: str
+    replicas: list[Replica]
+
+    live_stat: JSON | None = statistics_field(
+        "EndpointStatistics.by_endpoint",
+        key=lambda endpoint: endpoint.endpoint_id,
+        description="The metrics of its inference framework; null where there are none.",
+    )
+
+    @classmethod
+    def of(cls, record: EndpointRecord) -> Self:
+        """Read a record."""
+        replicas = [
+            Replica(
+                endpoint_id=record.endpoint_id,
+                replica_id=replica.replica_id,
+                session_id=replica.session_id,
+                active=replica.active,
+            )
+            for replica in record.replicas
+        ]
+        return cls(endpoint_id=record.endpoint_id, replicas=replicas)
+
+
+@strawberry.type(description="A page of the inference endpoints.")
+class EndpointList:
+    """Some of the endpoints."""
+
+    items: list[Endpoint]
+    total_count: int

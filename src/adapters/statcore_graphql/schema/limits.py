@@ -1,0 +1,62 @@
+"""How large a query may be. Each fragment is measured once, where following every spread anew could take for ever."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, cast
+
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    ValidationContext,
+    ValidationRule,
+)
+
+MAX_TOKENS: Final = 1_000
+MAX_DEPTH: Final = 8
+MAX_ALIASES: Final = 50
+
+
+class _Size(NamedTuple):
+    depth: int = 0
+    aliases: int = 0
+
+
+class SizeRule(ValidationRule):
+    """Refuses an operation that is nested too deeply or has too many aliases."""
+
+    def __init__(self, context: ValidationContext) -> None:
+        """Look at one document."""
+        super().__init__(context)
+        self._measured: dict[str, _Size] = {}
+
+    def enter_operation_definition(self, node: OperationDefinitionNode, *_: object) -> None:
+        """Measure an operation."""
+        size = self._measure(node.selection_set)
+        if size.depth > MAX_DEPTH:
+            self.report_error(GraphQLError(f"the query is nested {size.depth} deep, more than {MAX_DEPTH}", node))
+        if size.aliases > MAX_ALIASES:
+            self.report_error(GraphQLError(f"the query has {size.aliases} aliases, more than {MAX_ALIASES}", node))
+
+    def _measure(self, selections: SelectionSetNode | None) -> _Size:
+        sizes: list[_Size] = []
+        for selection in selections.selections if selections else ():
+            if isinstance(selection, FragmentSpreadNode):
+                sizes.append(self._fragment(selection.name.value))
+            elif not isinstance(selection, FieldNode):
+                sizes.append(self._measure(cast("InlineFragmentNode", selection).selection_set))
+            elif not selection.name.value.startswith("__"):  # introspection has limits of its own
+                within = self._measure(selection.selection_set)
+                sizes.append(_Size(within.depth + 1, within.aliases + bool(selection.alias)))
+        return _Size(max((size.depth for size in sizes), default=0), sum(size.aliases for size in sizes))
+
+    def _fragment(self, name: str) -> _Size:
+        if name not in self._measured:
+            self._measured[name] = _Size()  # what spreads itself, or is not there, is for other rules to refuse
+            fragment = self.context.get_fragment(name)
+            if fragment is not None:
+                self._measured[name] = self._measure(fragment.selection_set)
+        return self._measured[name]

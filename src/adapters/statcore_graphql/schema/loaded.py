@@ -1,0 +1,76 @@
+"""Fields whose value a loader brings: which loader that is stands in the field's metadata, to be checked at start-up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Any, Final, TypeGuard, cast
+
+import strawberry
+from strawberry.scalars import JSON
+from strawberry.types.base import StrawberryObjectDefinition
+
+from statcore.errors import MalformedEntryError
+from statcore.model.batch import Problem, ProblemKind
+from statcore_graphql.context import FieldProblem, GraphQueryContext
+from statcore_graphql.schema.json import to_json
+
+LOADER: Final = "statcore.loader"
+"""The key of the loader's name in a field's metadata."""
+
+
+def statistics_field(loader: str, *, key: Callable[[Any], Hashable], description: str) -> Any:  # noqa: ANN401 - Strawberry's
+    """Return a field for the statistics that a loader has for an object.
+
+    Args:
+        loader: the loader's name.
+        key: what the loader knows the object by.
+        description: what the schema says of the field.
+    """
+
+    # Not a coroutine itself: all keys of an answer, however deep, are known before the first read.
+    def resolve(root: strawberry.Parent[Any], info: strawberry.Info[GraphQueryContext]) -> JSON | None:
+        context, wanted = info.context, key(root)
+        loading = context.dataloader_manager.get_loader(context, loader).load(wanted)
+        return cast("JSON", _loaded(loading, loader, wanted, info))
+
+    return strawberry.field(resolver=resolve, description=description, metadata={LOADER: loader})
+
+
+def loader_names(schema: strawberry.Schema) -> set[str]:
+    """Return the loaders that the fields of a schema are brought by."""
+    types = (known.definition for known in schema.schema_converter.type_map.values())
+    fields = (field for type_ in types if isinstance(type_, StrawberryObjectDefinition) for field in type_.fields)
+    return {field.metadata[LOADER] for field in fields if LOADER in field.metadata}
+
+
+async def _loaded(
+    loading: Awaitable[Mapping[str, Any] | None],
+    loader: str,
+    key: Hashable,
+    info: strawberry.Info[GraphQueryContext],
+) -> dict[str, object] | None:
+    entry = await loading
+    if entry is None:
+        return None
+    context, path = info.context, info.path.as_list()
+    if remark := context.dataloader_manager.get_remark(context, loader, key):
+        context.problems.append((path, remark))
+    return _read(entry, path, context.problems)
+
+
+def _read(entry: Mapping[str, object], path: list[str | int], problems: list[FieldProblem]) -> dict[str, object]:
+    """Return an entry as JSON, without what turns out to be malformed now that it is read."""
+    read: dict[str, object] = {}
+    for name in entry:
+        here = [*path, str(name)]
+        try:
+            part = entry[name]
+            read[str(name)] = _read(part, here, problems) if _decodes_itself(part) else to_json(part)
+        except MalformedEntryError as error:
+            problems.append((here, Problem(ProblemKind.MALFORMED, message=str(error), key=error.key)))
+    return read
+
+
+def _decodes_itself(part: object) -> TypeGuard[Mapping[str, object]]:
+    """Return whether reading a part, such as a half of an agent's entry, may fail as reading the entry may."""
+    return isinstance(part, Mapping) and not isinstance(part, dict)

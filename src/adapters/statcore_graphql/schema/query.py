@@ -1,0 +1,84 @@
+"""The entry points of the schema. Each may be null, so that the failure of one leaves the others standing."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import strawberry
+from strawberry.scalars import JSON
+
+from statcore.errors import InputError
+from statcore.model.ids import id_text
+from statcore.plugins.fields import build_querier
+from statcore.services.available_metrics import available_metrics
+from statcore_graphql.context import GraphQueryContext
+from statcore_graphql.schema.agent import Agent, AgentList
+from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
+from statcore_graphql.schema.endpoint import Endpoint, EndpointList
+from statcore_graphql.schema.loaded import LOADER
+from statcore_graphql.schema.page import DEFAULT_LIMIT, check_limit
+from statcore_graphql.schema.querier import Querier
+from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
+
+_Info = strawberry.Info[GraphQueryContext]
+
+
+@strawberry.type
+class Query:
+    """What can be asked; a host may subclass it to add fields of its own."""
+
+    @strawberry.field(description="A page of the sessions.")
+    async def compute_session_list(
+        self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0
+    ) -> ComputeSessionList | None:
+        """Ask the inventory."""
+        page = await info.context.inventory.list_sessions(limit=check_limit(limit), offset=offset)
+        return ComputeSessionList(items=[ComputeSession.of(one) for one in page.items], total_count=page.total_count)
+
+    @strawberry.field(description="The session with an id; null when there is none.")
+    async def compute_session(self, info: _Info, session_id: str) -> ComputeSession | None:
+        """Ask the inventory."""
+        (record,) = await info.context.inventory.find_sessions([id_text(session_id)])
+        return None if record is None else ComputeSession.of(record)
+
+    @strawberry.field(description="A page of the inference endpoints.")
+    async def endpoint_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> EndpointList | None:
+        """Ask the inventory."""
+        page = await info.context.inventory.list_endpoints(limit=check_limit(limit), offset=offset)
+        return EndpointList(items=[Endpoint.of(one) for one in page.items], total_count=page.total_count)
+
+    @strawberry.field(description="A page of the agents.")
+    async def agent_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> AgentList | None:
+        """Ask the inventory."""
+        page = await info.context.inventory.list_agents(limit=check_limit(limit), offset=offset)
+        return AgentList(items=[Agent(agent_id=one) for one in page.items], total_count=page.total_count)
+
+    @strawberry.field(description="The kinds of querier that are installed.")
+    def queriers(self, info: _Info) -> list[Querier]:
+        """Ask the plugins."""
+        return [Querier.of(spec) for spec in info.context.plugins.queriers.values()]
+
+    @strawberry.field(description="The names of the metrics that the backend has for a kind of querier.")
+    async def available_metrics(self, info: _Info, querier: str) -> list[str] | None:
+        """Ask the backend."""
+        spec = info.context.plugins.querier(querier)
+        return await available_metrics(info.context.metrics, series=spec.series, metric_label=spec.metric_label)
+
+    @strawberry.field(
+        description="Utilization over time of what a selector, an object with the fields of the kind of querier, selects;"
+        " times are RFC 3339 with a zone or unix seconds, the step a duration (1m).",
+        metadata={LOADER: UTILIZATION_LOADER},
+    )
+    async def utilization(
+        self, info: _Info, querier: str, selector: JSON, start: str, end: str, step: str
+    ) -> Utilization | None:
+        """Query the backend."""
+        spec = info.context.plugins.querier(querier)
+        wanted = build_querier(spec, _fields(selector))
+        return await load_utilization(info.context, wanted, start=start, end=end, step=step)
+
+
+def _fields(selector: object) -> dict[str, object]:
+    if isinstance(selector, dict):
+        return cast("dict[str, object]", selector)
+    raise InputError(f"selector must be an object of fields, not {type(selector).__name__}")

@@ -1,0 +1,195 @@
+"""What a client is told of a failure, and what the log is."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import strawberry
+from tests.graphql_asking import Host, inventory_of, session_id
+
+from statcore.errors import AccessDeniedError, InputError, TimedOutError, UnavailableError
+from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore_graphql import loaders
+from statcore_graphql.schema import Query
+from statcore_memory import MemoryStatistics
+
+STATISTICS = "{ compute_session_list { items { live_stat inference_metrics } } }"
+
+
+class Failing(MemoryStatistics):
+    """A store of which one kind cannot be read."""
+
+    error: Exception
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Raise."""
+        del ids
+        raise self.error
+
+
+def failing(error: Exception) -> Failing:
+    """Return a store that raises the error."""
+    return type("FailingWithThis", (Failing,), {"error": error})()
+
+
+def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:
+    """Return what was logged under a name."""
+    return [record for record in caplog.records if record.name == name]
+
+
+@pytest.mark.parametrize(
+    ("error", "extensions"),
+    [
+        (UnavailableError("refused\nby valkey://db:6379"), {"code": "UnavailableError", "retryable": True}),
+        (AccessDeniedError("the user reader may not"), {"code": "AccessDeniedError", "retryable": False}),
+        (TimedOutError("no answer in 5 s", timeout_s=5), {"code": "TimedOutError", "retryable": True}),
+    ],
+)
+async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
+    error: Exception, extensions: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its code and whether trying again may help; the other kind is answered; the log has one line, no traceback."""
+    host = Host(statistics=failing(error), inventory=inventory_of(20))
+    await host.statistics.store_session_activity(session_id(0), requests=1, last_response_ms=2)  # type: ignore[attr-defined]
+    answer = await host.ask(STATISTICS)
+    items = answer.data["compute_session_list"]["items"]
+    assert [None] * 20 == [item["live_stat"] for item in items]
+    assert {"requests": 1, "last_response_ms": 2} == items[0]["inference_metrics"]
+    paths = [["compute_session_list", "items", number, "live_stat"] for number in range(20)]
+    assert paths == sorted((one["path"] for one in answer.errors), key=lambda path: path[2])
+    assert all(extensions == one["extensions"] for one in answer.errors)
+    assert {str(error)} == {one["message"] for one in answer.errors}
+    (record,) = log_of(caplog, "statcore_graphql")
+    message = " ".join(str(error).split())
+    assert f"compute_session_list.items.0.live_stat and 19 others: {extensions['code']}: {message}" == record.getMessage()
+    assert (logging.WARNING, None) == (record.levelno, record.exc_info)
+    assert [] == log_of(caplog, "strawberry.execution")
+
+
+async def test_an_unexpected_exception_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing of it is in the response, and all of it, once, in the log; the other kind is answered."""
+    secret = "password hunter2 in frame"  # noqa: S105 - no real one
+    host = Host(statistics=failing(ZeroDivisionError(secret)), inventory=inventory_of(3))
+    answer = await host.ask(STATISTICS)
+    assert ["internal error; the server's log says more"] * 3 == [error["message"] for error in answer.errors]
+    assert {"InternalError"} == set(answer.codes.values())
+    assert all({"code": "InternalError"} == error["extensions"] for error in answer.errors)
+    everything = json.dumps([answer.data, answer.errors, answer.extensions])
+    assert not any(word in everything for word in ("hunter2", "ZeroDivision", "Traceback", ".py"))
+    zeros = {"requests": 0, "last_response_ms": 0}
+    assert [zeros] * 3 == [item["inference_metrics"] for item in answer.data["compute_session_list"]["items"]]
+    (record,) = log_of(caplog, "strawberry.execution")
+    assert logging.ERROR == record.levelno
+    assert record.exc_info
+    assert secret == str(record.exc_info[1])
+    assert [] == log_of(caplog, "statcore_graphql")
+
+
+@strawberry.type
+class Fragile(Query):
+    """A host's fields, one of which cannot answer what it promises."""
+
+    @strawberry.field
+    def broken(self) -> int | None:
+        """Raise."""
+        raise KeyError("/secret/path")
+
+    @strawberry.field
+    def refused(self) -> int | None:
+        """Raise what is meant for the client."""
+        raise InputError("not so")
+
+
+async def test_a_hosts_fields_are_treated_alike(caplog: pytest.LogCaptureFixture) -> None:
+    """What it raises unexpectedly stays in the log; errors of ours have their code."""
+    answer = await Host(query=Fragile).ask("{ broken refused queriers { name } }")
+    assert {"broken": "InternalError", "refused": "InputError"} == answer.codes
+    assert "container" in [one["name"] for one in answer.data["queriers"]]
+    assert "secret" not in json.dumps(answer.errors)
+    assert "/secret/path" in caplog.text
+
+
+async def test_what_fails_before_anything_is_executed_is_no_secret_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception while the query is looked at, too, stays in the log."""
+    host = Host()
+
+    def fail(*_: object) -> None:
+        raise OSError("/secret/path")
+
+    monkeypatch.setattr("statcore_graphql.schema.limits.SizeRule.enter_operation_definition", fail)
+    answer = await host.ask("{ queriers { name } }")
+    assert answer.data is None
+    assert ["InternalError"] == [error["extensions"]["code"] for error in answer.errors]
+    assert "secret" not in json.dumps(answer.errors)
+    assert "/secret/path" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("{ no_such_field }", "Cannot query field 'no_such_field' on type 'Query'."),
+        ("{ compute_session_list(limit: null) { total_count } }", "Expected value of type 'Int!', found null."),
+        ("{ computeSessionList { total_count } }", "Cannot query field 'computeSessionList' on type 'Query'."),
+        ("{ ...Nowhere }", "Unknown fragment 'Nowhere'."),
+        ("{ ", "Syntax Error: Expected Name, found <EOF>."),
+    ],
+)
+async def test_a_wrong_query_is_told_what_is_wrong(query: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In the words of GraphQL, and logged in one line."""
+    answer = await Host().ask(query)
+    assert answer.data is None
+    assert [message] == [error["message"].partition(" Did you mean")[0] for error in answer.errors]
+    (record,) = caplog.records
+    assert f"query: GraphQLError: {message}" == record.getMessage().partition(" Did you mean")[0]
+    assert record.exc_info is None
+
+
+async def test_a_request_loads_so_many_values_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a kind that goes beyond are errors, what was asked twice counts once, and the next request starts anew."""
+    monkeypatch.setattr(loaders, "MAX_KEYS", 10)
+    host = Host(inventory=inventory_of(5))
+    within = "a: live_stat b: live_stat kernels { live_stat }"
+    for _ in range(2):
+        await host.ask_right(f"{{ compute_session_list {{ items {{ {within} }} }} }}")
+    answer = await host.ask(f"{{ compute_session_list {{ items {{ inference_metrics {within} }} }} }}")
+    beyond = "the request asks for more than 10 values of statistics; ask for fewer objects"
+    assert {(beyond, "InputError")} == {(error["message"], error["extensions"]["code"]) for error in answer.errors}
+    expected = {
+        "inference_metrics": {"requests": 0, "last_response_ms": 0},
+        "a": None,
+        "b": None,
+        "kernels": [{"live_stat": None}],
+    }
+    assert [expected] * 5 == answer.data["compute_session_list"]["items"]
+    assert 15 == len(answer.errors)
+
+
+async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind() -> None:
+    """Each kind of problem, beside one that simply is not there and one that is given all the same."""
+    store = MemoryStatistics()
+    kinds = list(ProblemKind)
+    for number, kind in enumerate(kinds):
+        store.plant(session_id(number), None, problem=Problem(kind, message="as planted", key=session_id(number)))
+    store.plant(session_id(6), {"mem": {"current": "1"}}, problem=Problem(ProblemKind.STALE, message="old"))
+    answer = await Host(statistics=store, inventory=inventory_of(7)).ask("{ compute_session_list { items { live_stat } } }")
+    items = answer.data["compute_session_list"]["items"]
+    assert [*[None] * 6, {"mem": {"current": "1"}}] == [item["live_stat"] for item in items]
+    malformed = {ProblemKind.MALFORMED, ProblemKind.OVERSIZED}
+    told = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
+    assert told == {
+        number: ("MalformedEntryError" if kind in malformed else "UnavailableError", f"{kind}: as planted")
+        for number, kind in enumerate(kinds)
+    }
+    assert {"compute_session_list.items.6.live_stat": "stale"} == answer.problems
+    expected: dict[str, Any] = {
+        "path": ["compute_session_list", "items", 6, "live_stat"],
+        "kind": "stale",
+        "message": "old",
+    }
+    assert [expected] == answer.extensions["problems"]

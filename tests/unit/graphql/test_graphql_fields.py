@@ -1,0 +1,190 @@
+"""What the schema has, and what each field answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from graphql import GraphQLObjectType
+from tests.graphql_asking import Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
+
+from statcore.model import MetricValue
+from statcore_graphql import DataLoaderManager
+from statcore_graphql.schema import build_schema
+from statcore_graphql.schema.loaded import LOADER
+from statcore_memory import MemoryStatistics
+
+FIELDS = {
+    "Query": [
+        "agent_list",
+        "available_metrics",
+        "compute_session",
+        "compute_session_list",
+        "endpoint_list",
+        "queriers",
+        "utilization",
+    ],
+    "ComputeSessionList": ["items", "total_count"],
+    "ComputeSession": ["inference_metrics", "kernels", "live_stat", "session_id", "utilization"],
+    "Kernel": ["agent_id", "kernel_id", "live_stat"],
+    "EndpointList": ["items", "total_count"],
+    "Endpoint": ["endpoint_id", "live_stat", "replicas"],
+    "Replica": ["active", "live_stat", "replica_id", "session_id"],
+    "AgentList": ["items", "total_count"],
+    "Agent": ["agent_id", "live_stat"],
+    "Querier": ["fields", "name", "summary"],
+    "Field": ["choices", "default", "help", "name", "required", "type"],
+    "Utilization": ["infos", "partial", "series", "warnings"],
+    "UtilizationSeries": ["labels", "values"],
+}
+LOADERS = {
+    ("Query", "utilization"): "UtilizationMetrics.by_querier",
+    ("ComputeSession", "utilization"): "UtilizationMetrics.by_querier",
+    ("ComputeSession", "live_stat"): "KernelStatistics.by_kernel",
+    ("ComputeSession", "inference_metrics"): "KernelStatistics.inference_metrics_by_kernel",
+    ("Kernel", "live_stat"): "KernelStatistics.by_kernel",
+    ("Endpoint", "live_stat"): "EndpointStatistics.by_endpoint",
+    ("Replica", "live_stat"): "ReplicaStatistics.by_replica",
+    ("Agent", "live_stat"): "AgentStatistics.by_agent",
+}
+ARGUMENTS = {
+    "compute_session_list": {"limit": "Int!", "offset": "Int!"},
+    "compute_session": {"session_id": "String!"},
+    "available_metrics": {"querier": "String!"},
+    "utilization": dict.fromkeys(("querier", "start", "end", "step"), "String!") | {"selector": "JSON!"},
+}
+
+
+def object_types() -> dict[str, GraphQLObjectType]:
+    """Return the object types of the schema."""
+    types = build_schema(DataLoaderManager())._schema.type_map.values()  # type: ignore[attr-defined]
+    return {one.name: one for one in types if isinstance(one, GraphQLObjectType) and not one.name.startswith("__")}
+
+
+def test_the_schema_has_these_fields() -> None:
+    """In snake case, as everything that the proposals name."""
+    assert FIELDS == {name: sorted(one.fields) for name, one in object_types().items()}
+
+
+def test_every_field_that_may_fail_may_be_null() -> None:
+    """So that its failure leaves its parent standing; what can fail is what has a resolver that asks somebody."""
+    loaded = {"inference_metrics", "live_stat", "utilization"}
+    asked = {*FIELDS["Query"], "fields"} - {"queriers"}  # the plugins have been asked at start-up
+    for name, one in object_types().items():
+        nullable = {field for field, defined in one.fields.items() if not str(defined.type).endswith("!")}
+        assert (loaded | asked) & set(FIELDS[name]) <= nullable
+
+
+def test_every_loaded_field_says_which_loader_brings_it() -> None:
+    """That is how a loader that is not there is found when the schema is built."""
+    types = build_schema(DataLoaderManager()).schema_converter.type_map.values()
+    found = {
+        (known.definition.name, field.name): field.metadata[LOADER]
+        for known in types
+        for field in getattr(known.definition, "fields", ())
+        if LOADER in field.metadata
+    }
+    assert LOADERS == found
+
+
+@pytest.mark.parametrize("field", ARGUMENTS)
+def test_the_entry_points_take_these_arguments(field: str) -> None:
+    """In snake case, too."""
+    arguments = object_types()["Query"].fields[field].args
+    assert ARGUMENTS[field] == {name: str(argument.type) for name, argument in arguments.items()}
+
+
+def test_a_sessions_utilization_takes_the_metric_and_the_times() -> None:
+    """The value type is the current one unless it is said."""
+    arguments = object_types()["ComputeSession"].fields["utilization"].args
+    expected = dict.fromkeys(("metric_name", "start", "end", "step", "value_type"), "String!")
+    assert expected == {name: str(argument.type) for name, argument in arguments.items()}
+    assert "current" == arguments["value_type"].default_value
+
+
+async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
+    """All that the schema has of live statistics, in one query; what has none is null without an error."""
+    store = MemoryStatistics()
+    cpu = MetricValue(current="750", capacity="1000", pct="75.00", unit_hint="percent", stats={"max": "800"})
+    running: Any = {"vllm_num_requests_running": {"current": "3", "__type": "GAUGE"}}
+    await store.store_kernel_statistics({session_id(0): {"cpu_util": cpu}, kernel_id(0): {"mem": cpu}})
+    await store.store_session_activity(session_id(0), requests=7, last_response_ms=12)
+    await store.store_session_activity(session_id(1), requests=0, last_response_ms=0)
+    await store.store_endpoint_statistics({endpoint_id(0): running})
+    await store.store_replica_statistics({(endpoint_id(0), replica_id(0)): running})
+    await store.store_agent_statistics("i-0", node={"cpu_util": cpu}, devices={"mem": {"0": cpu}}, interval_s=30)
+    host = Host(statistics=store, inventory=inventory_of(2, endpoints=2))
+    data = await host.ask_right(
+        """{
+            compute_session_list {
+                total_count
+                items { session_id live_stat inference_metrics kernels { kernel_id agent_id live_stat } }
+            }
+            endpoint_list {
+                total_count
+                items { endpoint_id live_stat replicas { replica_id session_id active live_stat } }
+            }
+            agent_list { total_count items { agent_id live_stat } }
+        }"""
+    )
+    value = {"current": "750", "capacity": "1000", "pct": "75.00", "unit_hint": "percent", "stats.max": "800"}
+    expected = {
+        "compute_session_list": {
+            "total_count": 2,
+            "items": [
+                {
+                    "session_id": session_id(0),
+                    "live_stat": {"cpu_util": value},
+                    "inference_metrics": {"requests": 7, "last_response_ms": 12},
+                    "kernels": [{"kernel_id": kernel_id(0), "agent_id": "i-0", "live_stat": {"mem": value}}],
+                },
+                {
+                    "session_id": session_id(1),
+                    "live_stat": None,
+                    "inference_metrics": {"requests": 0, "last_response_ms": 0},
+                    "kernels": [{"kernel_id": kernel_id(1), "agent_id": "i-1", "live_stat": None}],
+                },
+            ],
+        },
+        "endpoint_list": {
+            "total_count": 2,
+            "items": [
+                {
+                    "endpoint_id": endpoint_id(0),
+                    "live_stat": running,
+                    "replicas": [
+                        {
+                            "replica_id": replica_id(0),
+                            "session_id": session_id(0),
+                            "active": True,
+                            "live_stat": running,
+                        }
+                    ],
+                },
+                {
+                    "endpoint_id": endpoint_id(1),
+                    "live_stat": None,
+                    "replicas": [
+                        {"replica_id": replica_id(1), "session_id": session_id(1), "active": False, "live_stat": None}
+                    ],
+                },
+            ],
+        },
+        "agent_list": {
+            "total_count": 2,
+            "items": [
+                {"agent_id": "i-0", "live_stat": {"node": {"cpu_util": value}, "devices": {"mem": {"0": value}}}},
+                {"agent_id": "i-1", "live_stat": None},
+            ],
+        },
+    }
+    assert expected == data
+
+
+async def test_the_query_of_the_first_proposal() -> None:
+    """Word for word."""
+    store = MemoryStatistics()
+    await store.store_session_activity(session_id(0), requests=3, last_response_ms=40)
+    host = Host(statistics=store, inventory=inventory_of(1))
+    data = await host.ask_right("query {\n  compute_session_list {\n    items {\n      inference_metrics\n    }\n  }\n}")
+    assert {"compute_session_list": {"items": [{"inference_metrics": {"requests": 3, "last_response_ms": 40}}]}} == data

@@ -1,0 +1,102 @@
+"""How large a query may be."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from graphql import get_introspection_query
+from tests.graphql_asking import Host
+
+from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
+
+FIELD = "compute_session_list { total_count }"
+
+
+@pytest.fixture(scope="module")
+def host() -> Host:
+    """A host of nothing."""
+    return Host()
+
+
+def aliases(count: int) -> str:
+    """Return so many aliased fields."""
+    return " ".join(f"a{number}: {FIELD}" for number in range(count))
+
+
+def nested(depth: int) -> str:
+    """Return a field nested so deeply, which the schema need not have."""
+    return "a { " * (depth - 1) + "a" + " }" * (depth - 1)
+
+
+async def refusals(host: Host, query: str) -> list[str]:
+    """Return what is said against a query, besides that the schema has no such fields."""
+    answer = await host.ask(query)
+    if answer.errors:
+        assert answer.data is None
+    return [error["message"] for error in answer.errors if "Cannot query field" not in error["message"]]
+
+
+async def test_tokens_are_limited(host: Host) -> None:
+    """One more than the limit is refused before anything else is looked at."""
+    before, after = "query ($x: JSON = [", "]) { available_metrics(querier: $x) }"  # nineteen tokens
+    numbers = MAX_TOKENS - 19
+    assert not any("tokens" in message for message in await refusals(host, before + "1 " * numbers + after))
+    refused = [f"Syntax Error: Document contains more than {MAX_TOKENS} tokens. Parsing aborted."]
+    assert refused == await refusals(host, before + "1 " * (numbers + 1) + after)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{{ {} }}",
+        "{{ ... on Query {{ {} }} }}",
+        "{{ ...One }} fragment One on Query {{ ...Two }} fragment Two on Query {{ {} }}",
+        "query One {{ queriers {{ name }} }} query Two {{ {} }}",
+    ],
+    ids=["plain", "inline fragment", "fragments", "second operation"],
+)
+async def test_depth_and_aliases_are_limited(host: Host, query: str) -> None:
+    """Through fragments of either kind, and in every operation of a document."""
+    expected = f"the query is nested {MAX_DEPTH + 1} deep, more than {MAX_DEPTH}"
+    assert [] == [message for message in await refusals(host, query.format(nested(MAX_DEPTH))) if "nested" in message]
+    assert [expected] == [
+        message for message in await refusals(host, query.format(nested(MAX_DEPTH + 1))) if "nested" in message
+    ]
+    expected = f"the query has {MAX_ALIASES + 1} aliases, more than {MAX_ALIASES}"
+    for count, messages in ((MAX_ALIASES, []), (MAX_ALIASES + 1, [expected])):
+        said = await refusals(host, query.format(aliases(count)))
+        assert messages == [message for message in said if "aliases" in message]
+
+
+async def test_aliases_count_as_often_as_their_fragment_is_spread(host: Host) -> None:
+    """Or a small query could ask for much."""
+    spreads = " ".join("... on Query { ...Two }" for _ in range(26))
+    query = f"{{ {spreads} }} fragment Two on Query {{ {aliases(2)} }}"
+    assert [f"the query has 52 aliases, more than {MAX_ALIASES}"] == await refusals(host, query)
+
+
+async def test_fragments_that_spread_others_twice_take_no_time(host: Host) -> None:
+    """Following every one of two to the fortieth ways would take for ever."""
+    chain = "".join(f" fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
+    end = " fragment F40 on Query { queriers { name } }"
+    async with asyncio.timeout(60):
+        assert [] == await refusals(host, "{ ...F0 }" + chain + end)
+        aliased = " fragment F40 on Query { a: queriers { name } }"
+        assert [f"the query has {2**40} aliases, more than {MAX_ALIASES}"] == await refusals(
+            host, "{ ...F0 }" + chain + aliased
+        )
+
+
+async def test_fragments_in_a_circle_are_refused(host: Host) -> None:
+    """By the rule that GraphQL has for it."""
+    query = "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }"
+    assert ["Cannot spread fragment 'A' within itself via 'B'."] == await refusals(host, query)
+
+
+async def test_tools_may_ask_what_the_schema_is(host: Host) -> None:
+    """The query that they send is deeper than others may be, and has no end of its own only where it nests lists."""
+    data = await host.ask_right(get_introspection_query())
+    assert "ComputeSession" in {one["name"] for one in data["__schema"]["types"]}
+    endless = "{ __schema { types { " + "fields { type { " * 8 + "name" + " } }" * 8 + " } } }"
+    assert "Maximum introspection depth exceeded" in await refusals(host, endless)

@@ -1,0 +1,272 @@
+"""Kinds of querier, the metrics that there are for them, and utilization of what a selector selects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from tests.graphql_asking import CountedMetrics, Host, inventory_of, kernel_id, session_id
+
+from statcore.model import MatrixResult, QueryTimeRange
+from statcore.promql import MAX_POINTS
+from statcore.queriers import UtilizationMetricQuerier
+from statcore_memory import MemoryMetrics
+
+NOW = 1_795_000_000
+TIMES = f'start: "{NOW}", end: "{NOW + 60}", step: "30s"'
+GOOD = f'good: utilization(querier: "container", selector: {{metric_name: "mem"}}, {TIMES}) {{ partial }}'
+
+
+def metrics(sessions: int = 2) -> CountedMetrics:
+    """Return a backend with three scrapes of sessions' memory and of two nodes."""
+    backend = CountedMetrics()
+    for scrape in range(3):
+        samples: list[tuple[str, dict[str, str], float]] = [
+            (
+                "backendai_container_utilization",
+                {
+                    "container_metric_name": name,
+                    "value_type": "current",
+                    "session_id": session_id(number),
+                    "kernel_id": kernel_id(number),
+                },
+                value,
+            )
+            for number in range(sessions)
+            for name, value in (("mem", 100.5 * number + scrape), ("cpu_util", 30.0 * scrape))
+        ]
+        samples += [
+            ("node_utilization", {"metric": "load", "value_type": "current", "node_id": node}, number)
+            for number, node in enumerate(("n1", "n2"), start=1)
+        ]
+        backend.append_scrape(samples, target="t", time=NOW + 30 * scrape)
+    return backend
+
+
+def values(*numbers: str) -> list[list[Any]]:
+    """Return samples as they are answered."""
+    return [[NOW + 30.0 * position, number] for position, number in enumerate(numbers)]
+
+
+async def test_kinds_of_querier_are_listed_with_their_fields(nodes: Any) -> None:
+    """The core's and a plugin's alike; a class that cannot be read is an error of its own fields alone."""
+    assert nodes
+    answer = await Host().ask("{ queriers { name summary fields { name type required default choices help } } }")
+    by_name = {one["name"]: one for one in answer.data["queriers"]}
+    assert ["absent", "container", "node", "single", "unreadable"] == sorted(by_name)
+    expected = [
+        {
+            "name": "metric_name",
+            "type": "text",
+            "required": True,
+            "default": None,
+            "choices": [],
+            "help": "what is measured.",
+        },
+        {"name": "node_id", "type": "text", "required": False, "default": None, "choices": [], "help": "which node."},
+        {
+            "name": "value_type",
+            "type": "choice",
+            "required": False,
+            "default": "current",
+            "choices": ["current", "capacity"],
+            "help": "",
+        },
+        {"name": "rack", "type": "integer", "required": False, "default": "1", "choices": [], "help": "how many of them."},
+    ]
+    assert {"name": "node", "summary": "nodes", "fields": expected} == by_name["node"]
+    container = {field["name"]: field for field in by_name["container"]["fields"]}
+    assert "uuid" == container["kernel_id"]["type"]
+    assert "a UUID, or text that spells one." == container["kernel_id"]["help"]
+    unreadable = list(by_name).index("unreadable")
+    assert {f"queriers.{unreadable}.fields": "PluginError"} == answer.codes
+    assert by_name["unreadable"]["fields"] is None
+
+
+async def test_available_metrics_are_those_of_the_series(nodes: Any) -> None:
+    """By the label that tells them apart, or the series itself where there is none and it exists."""
+    assert nodes
+    data = await Host(metrics=metrics()).ask_right(
+        """{
+            container: available_metrics(querier: "container")
+            node: available_metrics(querier: "node")
+            single: available_metrics(querier: "single")
+            absent: available_metrics(querier: "absent")
+        }"""
+    )
+    assert {"container": ["cpu_util", "mem"], "node": ["load"], "single": ["node_utilization"], "absent": []} == data
+
+
+@pytest.mark.parametrize(
+    "field", ["available_metrics(querier: $name)", f"utilization(querier: $name, selector: {{}}, {TIMES}) {{ partial }}"]
+)
+async def test_an_unknown_kind_of_querier_lists_those_that_are_known(field: str) -> None:
+    """On the path of the field."""
+    answer = await Host().ask(f"query ($name: String!) {{ bad: {field} {GOOD} }}", name="gpu")
+    assert {"bad": None, "good": {"partial": False}} == answer.data
+    assert {"bad": "InputError"} == answer.codes
+    assert "there is no querier gpu; known are: container" == answer.errors[0]["message"]
+
+
+async def test_utilization_of_containers() -> None:
+    """Labels and pairs of time and text, as Prometheus writes them; cumulative counters as rates over five minutes."""
+    data = await Host(metrics=metrics()).ask_right(
+        f"""query ($mem: JSON!, $cpu: JSON!) {{
+            mem: utilization(querier: "container", selector: $mem, {TIMES}) {{
+                series {{ labels values }} warnings infos partial
+            }}
+            cpu: utilization(querier: "container", selector: $cpu, {TIMES}) {{ series {{ labels values }} }}
+        }}""",
+        mem={"metric_name": "mem", "session_id": session_id(1)},
+        cpu={"metric_name": "cpu_util", "kernel_id": kernel_id(0), "value_type": "current"},
+    )
+    mem = {"labels": {"session_id": session_id(1), "value_type": "current"}, "values": values("100.5", "101.5", "102.5")}
+    assert {"series": [mem], "warnings": [], "infos": [], "partial": False} == data["mem"]
+    cpu = {"labels": {"kernel_id": kernel_id(0), "value_type": "current"}, "values": values("0", "0.1", "0.2")[1:]}
+    assert {"series": [cpu]} == data["cpu"]
+
+
+async def test_rates_are_taken_over_the_contexts_window() -> None:
+    """Half a minute of processor time in two minutes, not in five."""
+    selector = f'{{metric_name: "cpu_util", session_id: "{session_id(0)}"}}'
+    query = f'{{ utilization(querier: "container", selector: {selector}, {TIMES}) {{ series {{ values }} }} }}'
+    host = Host(metrics=metrics())
+    answer = await host.ask(query, context=attrs.evolve(host.context(), rate_interval="2m"))
+    assert {"utilization": {"series": [{"values": values("0", "0.25", "0.5")[1:]}]}} == answer.data
+
+
+async def test_utilization_of_a_plugins_querier(nodes: Any) -> None:
+    """A plain data class as in the proposal, which cannot even be hashed, also by a selector with variables in it."""
+    with pytest.raises(TypeError):
+        hash(nodes.NodeMetricQuerier(metric_name="load"))
+    data = await Host(metrics=metrics()).ask_right(
+        f"""query ($node: String!) {{
+            one: utilization(querier: "node", selector: {{metric_name: "load", node_id: $node}}, {TIMES}) {{
+                series {{ labels values }}
+            }}
+            all: utilization(querier: "node", selector: {{metric_name: "load", rack: 3}}, {TIMES}) {{
+                series {{ labels values }}
+            }}
+        }}""",
+        node="n2",
+    )
+    one = {"labels": {"node_id": "n2", "value_type": "current"}, "values": values("2", "2", "2")}
+    assert {"series": [one]} == data["one"]
+    assert {"series": [{"labels": {"value_type": "current"}, "values": values("3", "3", "3")}]} == data["all"]
+
+
+async def test_utilization_of_sessions() -> None:
+    """Each gets its own series, though all are asked for together; what is not there has none."""
+    backend = metrics(3)
+    fields = "{ series { labels values } }"
+    field = f'utilization(metric_name: "mem", {TIMES}) {fields}'
+    field += f' capacity: utilization(metric_name: "mem", value_type: "capacity", {TIMES}) {fields}'
+    data = await Host(metrics=backend, inventory=inventory_of(3)).ask_right(
+        f"{{ compute_session_list {{ items {{ {field} }} }} }}"
+    )
+    expected = [
+        {
+            "labels": {"session_id": session_id(number), "value_type": "current"},
+            "values": values(*(f"{100.5 * number + scrape:g}" for scrape in range(3))),
+        }
+        for number in range(3)
+    ]
+    items = data["compute_session_list"]["items"]
+    assert [[one] for one in expected] == [item["utilization"]["series"] for item in items]
+    assert [[]] * 3 == [item["capacity"]["series"] for item in items]
+    assert 2 == len(backend.asked)
+
+
+BAD_SELECTORS = [
+    ("container", {"metric_name": "mem", "colour": 1}, "InputError", "colour"),
+    ("container", {}, "InputError", "metric_name"),
+    ("container", {"metric_name": 5}, "InputError", "metric_name must be of type text, not 5"),
+    ("container", {"metric_name": "mem", "kernel_id": "x"}, "InputError", "not an id: 'x'"),
+    ("container", {"metric_name": "mem", "value_type": "pct"}, "InputError", "one of current, capacity"),
+    ("container", {"metric_name": "\ud800"}, "InputError", "surrogate"),
+    ("container", [], "InputError", "selector must be an object of fields, not list"),
+    ("container", "mem", "InputError", "selector must be an object of fields, not str"),
+    ("node", {"metric_name": "load", "rack": "1"}, "InputError", "rack must be of type integer, not '1'"),
+    ("node", {"metric_name": "load", "rack": -1}, "InputError", "rack must not be negative"),
+    ("node", {"metric_name": "crash"}, "PluginError", "KeyError"),
+    ("node", {"metric_name": "late"}, "PluginError", "NodeMetricQuerier.labels() raised KeyError"),
+    ("unreadable", {"what": 1}, "PluginError", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("querier", "selector", "code", "message"), BAD_SELECTORS)
+async def test_a_bad_selector_is_an_error_on_its_path(
+    nodes: Any, querier: str, selector: Any, code: str, message: str
+) -> None:
+    """With the reason, and nothing is asked for it; the other field is answered."""
+    assert nodes
+    backend = metrics()
+    answer = await Host(metrics=backend).ask(
+        f"""query ($querier: String!, $selector: JSON!) {{
+            bad: utilization(querier: $querier, selector: $selector, {TIMES}) {{ partial }}
+            {GOOD}
+        }}""",
+        querier=querier,
+        selector=selector,
+    )
+    assert {"bad": None, "good": {"partial": False}} == answer.data
+    (error,) = answer.errors
+    assert (["bad"], {"code": code, "retryable": False}) == (error["path"], error["extensions"])
+    assert message in error["message"]
+    assert 1 == len(backend.asked)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ('start: "2026-11-22T10:00:00", end: "2026-11-22T11:00:00Z", step: "1m"', "a time without a zone"),
+        ('start: "yesterday", end: "2026-11-22T11:00:00Z", step: "1m"', "not a time: 'yesterday'"),
+        ('start: "10", end: "9", step: "1m"', "the range ends before it starts"),
+        ('start: "10", end: "20", step: "0s"', "step must be whole milliseconds above zero"),
+        ('start: "10", end: "20", step: "-1s"', "step must be whole milliseconds above zero"),
+        (f'start: "0", end: "{MAX_POINTS}", step: "1"', f"{MAX_POINTS + 1} points are more than {MAX_POINTS}"),
+        ('start: "0", end: "1795000000", step: "1ms"', "take a longer step or a shorter range"),
+    ],
+)
+async def test_a_bad_time_range_is_an_error_on_its_path(times: str, message: str) -> None:
+    """At the top and on each session; nothing is asked."""
+    backend = CountedMetrics()
+    answer = await Host(metrics=backend, inventory=inventory_of(2)).ask(
+        f"""{{
+            bad: utilization(querier: "container", selector: {{metric_name: "mem"}}, {times}) {{ partial }}
+            compute_session_list {{ items {{ session_id utilization(metric_name: "mem", {times}) {{ partial }} }} }}
+        }}"""
+    )
+    items = [{"session_id": session_id(number), "utilization": None} for number in range(2)]
+    assert {"bad": None, "compute_session_list": {"items": items}} == answer.data
+    paths = ["bad", *(f"compute_session_list.items.{number}.utilization" for number in range(2))]
+    assert dict.fromkeys(paths, "InputError") == answer.codes
+    assert all(message in error["message"] for error in answer.errors)
+    assert [] == backend.asked
+
+
+async def test_as_many_points_as_a_server_gives_are_answered() -> None:
+    """The limit itself is allowed."""
+    times = f'start: "1", end: "{MAX_POINTS}", step: "1"'
+    query = f'{{ utilization(querier: "container", selector: {{metric_name: "mem"}}, {times}) {{ partial }} }}'
+    assert {"utilization": {"partial": False}} == await Host().ask_right(query)
+
+
+class Remarking(MemoryMetrics):
+    """A backend that could not read all of its data."""
+
+    async def query_utilization(
+        self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange, **options: Any
+    ) -> MatrixResult:
+        """Answer nothing, and say so."""
+        del querier, time_range, options
+        return MatrixResult(series=(), warnings=("a store is down",), infos=("slow",), partial=True)
+
+
+async def test_what_the_backend_remarks_is_answered() -> None:
+    """Never shown as a plain answer without series."""
+    fields = "{ series { labels } warnings infos partial }"
+    query = f'{{ utilization(querier: "container", selector: {{metric_name: "mem"}}, {TIMES}) {fields} }}'
+    expected = {"series": [], "warnings": ["a store is down"], "infos": ["slow"], "partial": True}
+    assert {"utilization": expected} == await Host(metrics=Remarking()).ask_right(query)
