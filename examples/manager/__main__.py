@@ -1,0 +1,41 @@
+"""`python -m manager`: run until SIGINT or SIGTERM, and end in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import Final
+
+from manager.app import running_manager
+from manager.settings import ManagerSettings
+from statcore.errors import StatcoreError
+
+_LOGGER: Final = logging.getLogger("manager")
+
+
+async def run(settings: ManagerSettings) -> None:
+    """Run until a signal comes."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with running_manager(settings) as url:
+        _LOGGER.info("serving %s", url)
+        await stopped.wait()
+
+
+def main() -> int:
+    """Return 0, or after one line of explanation 1."""
+    logging.basicConfig(level=logging.INFO, format="manager: %(message)s")
+    try:
+        asyncio.run(run(ManagerSettings.from_environment(os.environ)))
+    except StatcoreError as error:
+        print(f"manager: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Serving an application over HTTP for as long as a block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from statcore.errors import UnavailableError
+
+_SHUTDOWN_S: Final = 10.0
+"""How long requests that run may take to finish when the manager is stopped."""
+
+
+@asynccontextmanager
+async def serving(app: web.Application, *, host: str, port: int) -> AsyncGenerator[str]:
+    """Serve, and yield the URL; afterwards requests that run are finished, and no new ones are taken.
+
+    Raises:
+        UnavailableError: the port is taken, or this machine has no such address.
+    """
+    runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await _listen(runner, host, port)
+        yield f"http://{host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise UnavailableError(f"cannot serve on {host}:{port}: {error.strerror}", service=f"{host}:{port}") from error

@@ -1,0 +1,231 @@
+"""`examples/manager` as an operator runs it: over a real Valkey and a real Prometheus, asked over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import msgpack
+import pytest
+from redis import Redis
+
+from statcore.testing.servers import Server
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+FAILING_QUERY = "query { compute_session_list { items { inference_metrics } } }"
+PAGE = "query ($limit: Int!) { compute_session_list(limit: $limit) { items { inference_metrics } total_count } }"
+MAIN_ENDPOINT = str(uuid4())
+
+
+def _cluster(sessions: Sequence[str]) -> str:
+    """Return a cluster file: every session is its own kernel, and the first two are the replicas of an endpoint."""
+    document = [f'[[sessions]]\nsession_id = "{one}"\nkernels = ["{one}"]\n' for one in sessions]
+    replicas = ", ".join(f'{{replica_id = "{uuid4()}", session_id = "{one}"}}' for one in sessions[:2])
+    document.append(f'[[endpoints]]\nendpoint_id = "{MAIN_ENDPOINT}"\nreplicas = [{replicas}]\n')
+    document.append('[[endpoints.rules]]\nname = "busy"\nsource = "kernel"\nmetric_name = "cpu_util"\n')
+    document.append('upper_threshold = "80"\nmax_replicas = 3\ncooldown_s = 3600\n')
+    return "".join(document)
+
+
+class Manager:
+    """A running manager."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str, session: aiohttp.ClientSession) -> None:
+        """Talk to it."""
+        self.process = process
+        self.url = url
+        self._session = session
+
+    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Return what `POST /graphql` answers."""
+        body = {"query": query, "variables": variables}
+        async with self._session.post(f"{self.url}/graphql", json=body) as response:
+            assert 200 == response.status, await response.text()
+            return dict(await response.json())
+
+    async def replicas(self, *, saying: str) -> dict[str, Any]:
+        """Return what `GET /replicas` answers of the endpoint, once its rules say something."""
+        while True:
+            async with self._session.get(f"{self.url}/replicas") as response:
+                decided = (await response.json()).get(MAIN_ENDPOINT, {})
+            if saying in str(decided.get("rules")):
+                return dict(decided)
+            await asyncio.sleep(0.05)
+
+
+Start = Callable[[Sequence[str], Mapping[str, str]], AbstractAsyncContextManager[Manager]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Start a manager of a cluster of sessions, with settings."""
+
+    @asynccontextmanager
+    async def start(sessions: Sequence[str], settings: Mapping[str, str]) -> AsyncGenerator[Manager]:
+        cluster = tmp_path / f"{uuid4()}.toml"
+        cluster.write_text(_cluster(sessions))
+        fixed = {"CLUSTER": str(cluster), "PORT": "0", "TICK_S": "0.2"}
+        environment = {f"MANAGER_{name}": value for name, value in {**fixed, **settings}.items()}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", "manager"),
+            cwd=EXAMPLES,
+            env={**os.environ, **environment},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stderr is not None
+            line = (await process.stderr.readline()).decode()
+            assert "serving " in line, line
+            async with aiohttp.ClientSession() as session:
+                yield Manager(process, line.split()[-1], session)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+
+    return start
+
+
+def _plant(client: Redis, sessions: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Write what agents and proxies write of sessions, and return the inference metrics by session."""
+    metrics = {one: {"requests": number, "last_response_ms": number * 2} for number, one in enumerate(sessions)}
+    busy = msgpack.packb({"cpu_util": {"current": "900", "capacity": "1000", "pct": "90", "unit_hint": "percent"}})
+    with client.pipeline() as pipeline:
+        for one in metrics:
+            pipeline.set(one, busy, ex=86400)
+        pipeline.execute()
+    live = Redis(host="127.0.0.1", port=client.connection_pool.connection_kwargs["port"], db=2)
+    with live, live.pipeline() as pipeline:
+        for one, found in metrics.items():
+            pipeline.set(f"session.{one}.requests", found["requests"])
+            pipeline.set(f"session.{one}.last_response_time", found["last_response_ms"])
+        pipeline.execute()
+    return metrics
+
+
+def _commands(client: Redis) -> dict[str, int]:
+    """Return how often the server ran each command that reads, and begin to count anew."""
+    stats: Mapping[str, Any] = client.info("commandstats")
+    counts = {name.removeprefix("cmdstat_"): int(found["calls"]) for name, found in stats.items()}
+    client.config_resetstat()
+    return {name: count for name, count in counts.items() if name in {"get", "mget", "ttl", "pttl", "strlen"}}
+
+
+async def test_the_failing_query_of_the_proposal_is_answered(
+    valkey: Server, start_prometheus: Callable[..., Server], start: Start
+) -> None:
+    """Every session's inference metrics over HTTP, with one command to Valkey for ten sessions and two for 1,000."""
+    prometheus = start_prometheus()
+    sessions = sorted(str(uuid4()) for _ in range(1_000))
+    settings = {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url, "TICK_S": "3600"}
+    counts: dict[int, dict[str, int]] = {}
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        metrics = _plant(client, sessions)
+        async with start(sessions, settings) as manager:
+            answer = await manager.ask(FAILING_QUERY)
+            items = [{"inference_metrics": metrics[one]} for one in sessions]
+            assert {"data": {"compute_session_list": {"items": items[:100]}}} == answer
+            for limit in (10, 500, 1_000):
+                _commands(client)
+                found = (await manager.ask(PAGE, limit=limit))["data"]["compute_session_list"]
+                counts[limit] = _commands(client)
+                assert {"items": items[:limit], "total_count": 1_000} == found
+    # Two keys a session, at most 1,000 keys a command.
+    assert {10: {"mget": 1}, 500: {"mget": 1}, 1_000: {"mget": 2}} == counts
+
+
+async def test_busy_kernels_get_another_replica_once(
+    valkey: Server, start_prometheus: Callable[..., Server], start: Start
+) -> None:
+    """The tick decides on real data: one step up, and then the rule rests."""
+    prometheus = start_prometheus()
+    sessions = [str(uuid4()) for _ in range(3)]
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        _plant(client, sessions)
+    async with (
+        asyncio.timeout(30),
+        start(sessions, {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url}) as manager,
+    ):
+        assert manager.process.stderr is not None
+        logged = (await manager.process.stderr.readline()).decode().strip()
+        assert f"manager: {MAIN_ENDPOINT}: 2 -> 3, cpu_util 90 > 80: +1" == logged
+        decided = await manager.replicas(saying="cooling down")
+    assert 3 == decided["replicas"]
+
+
+async def test_a_dead_store_moves_nothing_and_is_said(start: Start) -> None:
+    """With nothing there to answer the manager runs: queries have errors on their paths, rules abstain."""
+    sessions = [str(uuid4()) for _ in range(2)]
+    nowhere = {"STATISTICS_URL": "valkey://127.0.0.1:1", "METRICS_URL": "http://127.0.0.1:1"}
+    async with asyncio.timeout(60), start(sessions, nowhere) as manager:
+        answer = await manager.ask(FAILING_QUERY)
+        decided = await manager.replicas(saying="abstained")
+    assert [{"inference_metrics": None}] * 2 == answer["data"]["compute_session_list"]["items"]
+    assert ["UnavailableError"] * 2 == [error["extensions"]["code"] for error in answer["errors"]]
+    assert [["compute_session_list", "items", n, "inference_metrics"] for n in range(2)] == [
+        e["path"] for e in answer["errors"]
+    ]
+    assert 2 == decided["replicas"]
+
+
+async def test_a_request_that_runs_is_finished_when_it_is_stopped(
+    start_valkey: Callable[..., Server], start_prometheus: Callable[..., Server], start: Start
+) -> None:
+    """SIGTERM while Valkey is slow: the answer still comes, then the process ends with 0 and no traceback."""
+    valkey, prometheus = start_valkey(), start_prometheus()
+    sessions = [str(uuid4()) for _ in range(2)]
+    settings = {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url, "TICK_S": "3600"}
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        metrics = _plant(client, sessions)
+    async with asyncio.timeout(60), start(sessions, settings) as manager:
+        await manager.ask(FAILING_QUERY)  # the connections are there
+        valkey.process.send_signal(signal.SIGSTOP)
+        try:
+            asking = asyncio.create_task(manager.ask(FAILING_QUERY))
+            await asyncio.sleep(0.3)  # no event tells that a request has arrived at a server
+            manager.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.3)  # nor that a signal has
+            assert manager.process.returncode is None
+        finally:
+            valkey.process.send_signal(signal.SIGCONT)
+        answer = await asking
+        assert 0 == await manager.process.wait()
+        assert manager.process.stderr is not None
+        assert b"Traceback" not in await manager.process.stderr.read()
+    assert [{"inference_metrics": metrics[one]} for one in sorted(sessions)] == answer["data"]["compute_session_list"][
+        "items"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"PORT": "x"}, "manager: MANAGER_PORT must be a number from 0 to 65535, not 'x'"),
+        ({"TICK_S": "0"}, "manager: MANAGER_TICK_S must be a number of seconds above zero, not '0'"),
+        ({"CLUSTER": "nowhere.toml"}, "manager: cannot read nowhere.toml: No such file or directory"),
+        ({"CLUSTER": "manager/app.py"}, "manager: manager/app.py: "),
+        ({"KERNEL_STATISTICS": "x"}, "kernel_statistics"),
+        ({"STATISTICS_URL": "mysql://"}, "there is no statistics store mysql:"),
+    ],
+)
+async def test_bad_settings_are_one_line(settings: Mapping[str, str], says: str) -> None:
+    """Exit 1 and what is wrong with which setting, without a traceback."""
+    given = {"CLUSTER": "manager/cluster.toml", "PORT": "0", **settings}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "manager"),
+        cwd=EXAMPLES,
+        env={**os.environ, **{f"MANAGER_{name}": value for name, value in given.items()}},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    assert 1 == process.returncode
+    assert 1 == len(said.decode().splitlines())
+    assert says in said.decode()
