@@ -28,9 +28,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _install(folder: Path, requirement: str) -> Path:
+def _install(folder: Path, *requirements: str) -> Path:
     venv.create(folder, with_pip=True)
-    installed = _run(folder / "bin" / "pip", "install", "--quiet", requirement)
+    installed = _run(folder / "bin" / "pip", "install", "--quiet", *requirements)
     assert 0 == installed.returncode, installed.stderr
     return folder / "bin"
 
@@ -99,3 +99,20 @@ def test_with_all_extras_the_demo_runs(wheel: Path, tmp_path: Path) -> None:
     assert 0 == answer.returncode, answer.stderr
     document = json.loads(answer.stdout)
     assert {"kernels", "utilization"} <= document.keys()
+
+
+@pytest.mark.timeout(600)
+def test_a_host_on_graphene_uses_the_helpers(wheel: Path, tmp_path: Path) -> None:
+    """Without Strawberry, and with aiodataloader: one read for all items, and errors where the host wants them."""
+    bin_ = _install(tmp_path / "graphene", str(wheel), "graphene>=3.4", "aiodataloader>=0.4")
+    answer = _run(bin_ / "python", Path(__file__).parent / "graphene_host.py")
+    assert 0 == answer.returncode, answer.stderr
+    served, damaged, imported = json.loads(answer.stdout)
+    # graphene's own JSON type quotes what it answers.
+    expected = [{"inference_metrics": f'{{"requests": {number}, "last_response_ms": 1}}'} for number in range(20)]
+    assert {"items": expected, "errors": [], "reads": [20]} == served
+    assert {5: '{"mem": {"current": "1"}}'} == {
+        n: one["live_stat"] for n, one in enumerate(damaged["items"]) if any(one.values())
+    }
+    assert [[["compute_session_list", "items", 3, "live_stat"], "MalformedEntryError"]] == damaged["errors"]
+    assert {"strawberry": False} == imported
