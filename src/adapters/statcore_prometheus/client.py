@@ -21,6 +21,7 @@ from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.statistics.side_by_side import run_together
 from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.join import join_parts
 from statcore_prometheus.options import PrometheusOptions
@@ -102,13 +103,8 @@ class PrometheusClient:
                 return await self._transport.ask(request, MatrixReader, until=until)
 
         async with self._transport.deadline() as until:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(ask_part(request, until)) for request in requests]
-            except ExceptionGroup as errors:
-                first = errors.exceptions[0]
-                raise first from first.__cause__
-        return self._checked(join_parts([task.result() for task in tasks]), requests[0])
+            answers = await run_together(ask_part(request, until) for request in requests)
+        return self._checked(join_parts(answers), requests[0])
 
     async def label_values(
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None

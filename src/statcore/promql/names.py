@@ -61,9 +61,7 @@ def grouping_text(label_names: tuple[str, ...]) -> str:
     """Return ` by (…)` for checked label names, or nothing for none."""
     if not label_names:
         return ""
-    return (
-        f" by ({','.join([quote(name) if name.lower() in NEVER_GROUPED else label_text(name) for name in label_names])})"
-    )
+    return f" by ({','.join([quote(name) if name.lower() in NEVER_GROUPED else label_text(name) for name in label_names])})"
 
 
 def url_path_name(name: str) -> str:

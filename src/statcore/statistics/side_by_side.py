@@ -9,23 +9,26 @@ _T = TypeVar("_T")
 
 
 async def run_together(work: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """Return the results in order; the first error cancels the others, and is raised as it is, in no group of errors."""
-    from asyncio import Task, TaskGroup  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
+    """Return the results in order; the first error ends the others, and is raised as it is, in no group of errors."""
+    # Costs as much as the rest of the import, and is there by now. No TaskGroup: before Python 3.13 it may take a
+    # cancellation from outside for its own, or leave its own behind in the task that called. No gather: that may
+    # swallow one which comes in the same turn as an error.
+    from asyncio import FIRST_COMPLETED, ensure_future, wait  # noqa: PLC0415
 
-    tasks: list[Task[_T]] = []
-
-    def cancel_others(ended: Task[_T]) -> None:
-        # A group takes whatever is cancelled for its own doing, and would let the others go on.
-        for task in tasks if ended.cancelled() else ():
-            if not task.cancelling():
-                task.cancel()
-
+    tasks = [ensure_future(one) for one in work]
+    ended, going_on = list(tasks[:0]), set(tasks)
     try:
-        async with TaskGroup() as group:
-            for one in work:
-                tasks.append(group.create_task(one))
-                tasks[-1].add_done_callback(cancel_others)
-    except ExceptionGroup as errors:
-        error = errors.exceptions[0]
-        raise error from error.__cause__  # the adapter's own, which `from None` would drop
+        while going_on and not any(task.cancelled() or task.exception() for task in ended):
+            done, going_on = await wait(going_on, return_when=FIRST_COMPLETED)
+            ended = [task for task in tasks if task in done]
+    finally:
+        for task in going_on:
+            task.cancel()
+        if going_on:
+            await wait(going_on)
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()  # or asyncio logs it as never looked at
+    for task in ended:
+        task.result()
     return [task.result() for task in tasks]

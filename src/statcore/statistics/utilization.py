@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import attrs
 
-from statcore.errors import StatcoreError
+from statcore.errors import StatcoreError, TimedOutError, UnavailableError
 from statcore.model.matrix import MatrixResult
 from statcore.model.settings import check_count
 from statcore.model.time_range import QueryTimeRange
@@ -33,7 +33,8 @@ class UtilizationSource:
 
     Each method returns one outcome per querier, in order: an answer, or the error that this querier met. A request that
     fails is the outcome of those it was for, and a querier that breaks its contract, or was given bad input, of that one
-    alone; the others are answered.
+    alone; the others are answered. Only once the backend does not answer in time, or not at all, nothing more is asked:
+    that is the outcome of all others, too, so that the whole waits no longer than one request may.
 
     Args:
         metrics: the backend; it stays the caller's to close.
@@ -92,10 +93,13 @@ class UtilizationSource:
         else:
             coalesced = await to_thread(coalesce_resolved, sound, max_values=self.max_values)
         pending = iter(coalesced)
+        away: list[StatcoreError] = []
 
         async def work() -> None:
             for one in pending:
-                outcomes.update(zip(one.positions, await _ask(one, ask), strict=True))
+                answers = [away[0]] * len(one.positions) if away else await _ask(one, ask)
+                outcomes.update(zip(one.positions, answers, strict=True))
+                away.extend(answer for answer in answers[:1] if isinstance(answer, UnavailableError | TimedOutError))
 
         await run_together(work() for _ in range(_REQUESTS_AT_ONCE))
         return [outcomes[position] for position in range(len(outcomes))]

@@ -12,7 +12,15 @@ from typing import Any
 import attrs
 import pytest
 
-from statcore.errors import InputError, PluginError, ProtocolError, StatcoreError, UnavailableError
+from statcore.errors import (
+    InputError,
+    PluginError,
+    ProtocolError,
+    QueryRejectedError,
+    StatcoreError,
+    TimedOutError,
+    UnavailableError,
+)
 from statcore.model import MatrixResult, QueryTimeRange, Sample, Series, VectorResult
 from statcore.queriers import UtilizationMetricQuerier, resolve
 from statcore.statistics import UtilizationSource, utilization
@@ -101,16 +109,30 @@ async def test_no_queriers_ask_nothing() -> None:
 
 async def test_a_failed_request_is_the_outcome_of_its_members() -> None:
     """The others are answered."""
-    down = UnavailableError("down", service="metrics")
+    refused = QueryRejectedError("too many samples")
 
     async def fail(asked: list[str]) -> None:
         if "c" in asked:
-            raise down
+            raise refused
 
     metrics = RecordingMetrics(before=fail)
     outcomes = await UtilizationSource(metrics, max_values=2).read_utilization_batch(hosts("abcde"), RANGE)
-    assert ["a", "b", down, down, "e"] == shown(outcomes)
+    assert ["a", "b", refused, refused, "e"] == shown(outcomes)
     assert [["a", "b"], ["c", "d"], ["e"]] == [asked for asked, _ in metrics.calls]
+
+
+@pytest.mark.parametrize("error", [TimedOutError("too slow", timeout_s=1), UnavailableError("gone")])
+async def test_a_backend_that_does_not_answer_is_not_asked_again(error: StatcoreError) -> None:
+    """Or each request would wait for a deadline of its own: what was not asked yet has the same outcome."""
+
+    async def never_answer(_: list[str]) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    metrics = RecordingMetrics(before=never_answer)
+    outcomes = await UtilizationSource(metrics, max_values=1).read_utilization_now_batch(hosts("abcdefghijkl"))
+    assert [error] * 12 == list(outcomes)
+    assert list("abcd") == [wanted for (wanted,), _ in metrics.calls]
 
 
 async def test_an_answer_to_another_question_is_an_error_of_its_members() -> None:

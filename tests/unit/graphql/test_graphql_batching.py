@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import strawberry
 from tests.graphql_asking import (
     CountedMetrics,
     CountedStatistics,
@@ -19,6 +20,8 @@ from tests.graphql_asking import (
 from statcore.errors import UnavailableError
 from statcore.model import MatrixResult, MetricValue, QueryTimeRange
 from statcore.queriers import UtilizationMetricQuerier
+from statcore_graphql.schema import Query
+from statcore_graphql.schema.loaded import statistics_field
 from statcore_memory import MemoryStatistics
 
 TIMES = 'start: "1795000000", end: "1795000060", step: "30s"'
@@ -26,10 +29,10 @@ UTILIZATION = f'utilization(metric_name: "mem", {TIMES}) {{ series {{ labels }} 
 MEM = f'utilization(querier: "container", selector: {{metric_name: "mem", user_id: $user}}, {TIMES}) {{ partial }}'
 
 
-def counted(sessions: int, **options: Any) -> tuple[Host, list[tuple[str, int]]]:
+def counted(sessions: int, *, query: type = Query, **options: Any) -> tuple[Host, list[tuple[str, int]]]:
     """Return a host, and the list of its reads."""
-    store = CountedStatistics(MemoryStatistics())
-    return Host(statistics=store, inventory=inventory_of(sessions, **options)), store.reads  # type: ignore[arg-type]
+    store: Any = CountedStatistics(MemoryStatistics())
+    return Host(statistics=store, inventory=inventory_of(sessions, **options), query=query), store.reads
 
 
 @pytest.mark.parametrize("sessions", [1, 10, 100, 1_000])
@@ -105,6 +108,41 @@ async def test_every_object_gets_its_own_out_of_the_one_read() -> None:
         assert [{"live_stat": {"r": {"current": str(number)}} if there else None}] == endpoint["replicas"]
     incomplete = {f"compute_session_list.items.{number}.inference_metrics" for number in range(200) if number % 3}
     assert incomplete == set(answer.problems)
+
+
+@strawberry.type
+class Branch:
+    """A host's object that has more of its kind below it."""
+
+    number: int
+    live_stat = statistics_field(
+        "KernelStatistics.by_kernel", key=lambda branch: session_id(branch.number), description="the host's"
+    )
+
+    @strawberry.field
+    def branches(self) -> list[Branch]:
+        """Return two."""
+        return [Branch(number=2 * self.number + 1), Branch(number=2 * self.number + 2)]
+
+
+@strawberry.type
+class Tree(Query):
+    """A host's query with such an object."""
+
+    @strawberry.field
+    def root(self) -> Branch:
+        """Return the lowest."""
+        return Branch(number=0)
+
+
+async def test_one_read_however_deep_the_objects_are() -> None:
+    """All keys of an answer are known before the first of them is read."""
+    host, reads = counted(0, query=Tree)
+    selected = "live_stat"
+    for _ in range(6):
+        selected = f"live_stat branches {{ {selected} }}"
+    await host.ask_right(f"{{ root {{ {selected} }} }}")
+    assert [("kernel_statistics", 2**7 - 1)] == reads
 
 
 @pytest.mark.parametrize(("sessions", "requests"), [(1, 1), (256, 1), (257, 2), (600, 3)])

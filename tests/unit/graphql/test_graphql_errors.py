@@ -134,7 +134,7 @@ async def test_what_fails_before_anything_is_executed_is_no_secret_told(
     ("query", "message"),
     [
         ("{ no_such_field }", "Cannot query field 'no_such_field' on type 'Query'."),
-        ("{ compute_session_list(limit: null) { total_count } }", "Expected value of type 'Int!', found null."),
+        ('{ compute_session_list(limit: "x") { total_count } }', 'Int cannot represent non-integer value: "x"'),
         ("{ computeSessionList { total_count } }", "Cannot query field 'computeSessionList' on type 'Query'."),
         ("{ ...Nowhere }", "Unknown fragment 'Nowhere'."),
         ("{ ", "Syntax Error: Expected Name, found <EOF>."),

@@ -1,0 +1,107 @@
+"""Several things at once: whose error is raised, and that no cancellation is lost, whenever it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from statcore.errors import UnavailableError
+from statcore.statistics.side_by_side import run_together
+
+
+async def _after(turns: int, outcome: Any) -> Any:
+    """Return an outcome, or raise it, after so many turns of the event loop."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+class Hanging:
+    """Work that only a cancellation ends, and that takes some turns to clean up."""
+
+    def __init__(self, *, turns: int = 0) -> None:
+        """Take so many turns."""
+        self.turns = turns
+        self.cleaned = False
+
+    async def run(self) -> None:
+        """Wait."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await _after(self.turns, None)
+            self.cleaned = True
+
+
+async def test_results_are_in_order() -> None:
+    """Whichever is done first."""
+    assert [] == await run_together([])
+    assert [3, 0, 1] == await run_together([_after(3, 3), _after(0, 0), _after(1, 1)])
+
+
+async def test_the_first_error_ends_the_others() -> None:
+    """It is raised itself, with its cause, once the others have cleaned up."""
+    hanging = Hanging(turns=3)
+    error = UnavailableError("down")
+    error.__cause__ = OSError("refused")
+    with pytest.raises(UnavailableError) as raised:
+        await run_together([hanging.run(), _after(9, ValueError("later")), _after(1, error)])
+    assert error is raised.value
+    assert isinstance(error.__cause__, OSError)
+    assert hanging.cleaned
+
+
+async def test_an_error_leaves_no_cancellation_behind() -> None:
+    """A caller that handles it can still be timed out."""
+
+    async def caller() -> None:
+        with pytest.raises(UnavailableError):
+            await run_together([_after(1, UnavailableError("down")), Hanging(turns=2).run()])
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(caller(), 0.01)
+    with pytest.raises(UnavailableError):
+        await run_together([_after(1, UnavailableError("down")), Hanging(turns=2).run()])
+    task = asyncio.current_task()
+    assert task is not None
+    assert 0 == task.cancelling()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_cancellation_is_never_lost(turns: int) -> None:
+    """Neither before the error, nor in the same turn, nor while the others clean up after it."""
+    hanging = Hanging(turns=4)
+    outcome: list[str] = []
+
+    async def caller() -> None:
+        try:
+            await run_together([_after(4, UnavailableError("down")), hanging.run()])
+        except UnavailableError:
+            outcome.append("handled")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(caller())
+    await _after(turns, None)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await task
+    assert task.cancelled()
+
+
+async def test_work_that_is_cancelled_is_cancelled() -> None:
+    """And ends its caller, as it would alone."""
+    task = asyncio.ensure_future(asyncio.Event().wait())
+
+    async def wait() -> None:
+        await task
+
+    asyncio.get_running_loop().call_soon(task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await run_together([wait(), _after(1, None)])
+    assert task.cancelled()
