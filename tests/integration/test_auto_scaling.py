@@ -223,7 +223,7 @@ async def test_a_query_that_finds_no_series_is_no_zero(store: ValkeyStatistics) 
     repository = deployments(store, inventory, remembered(inventory))
     deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[unknown, known])
     (decision,) = await repository.decide_replicas([deployment], now=NOW)
-    assert ["abstained: the query found 0 samples, not one", "mem 5000 > 1000: +1"] == [
+    assert ["abstained: the query found nothing", "mem 5000 > 1000: +1"] == [
         outcome.reason for outcome in decision.outcomes
     ]
 

@@ -22,7 +22,9 @@ class Verdict(StrEnum):
     QUIET = "quiet"
     """Its value asks for no change."""
     COOLING_DOWN = "cooling-down"
-    """It triggered too short a time ago."""
+    """It triggered too short a time ago. It moves nothing, and lets no later rule move against what its value asks for."""
+    HELD_BACK = "held-back"
+    """It would move against a rule before it that cools down."""
     ABSTAINED = "abstained"
     """It had nothing to decide on."""
 
@@ -61,10 +63,10 @@ class ScalingDecision:
 def decide(
     rules: Sequence[ScalingRule], observations: Sequence[Observation], *, replicas: int, now: datetime
 ) -> ScalingDecision:
-    """Let the first rule that triggers change the number of replicas, within its bounds.
+    """Let the first rule that triggers change the number of replicas, within its bounds and never against its step.
 
     A rule that triggers and is already at its bound still wins: an endpoint that is overloaded at its maximum must not be
-    scaled down by a later rule.
+    scaled down by a later rule. Nor must it while that first rule cools down.
 
     Args:
         rules: the earlier one has precedence.
@@ -76,31 +78,44 @@ def decide(
         InputError: another number of observations than of rules, replicas below zero, or a time without a zone.
     """
     moment = parse_time(now)
-    if replicas < 0 or len(rules) != len(observations):
-        raise InputError(f"{len(observations)} observations for {len(rules)} rules and {replicas} replicas")
+    if len(rules) != len(observations):
+        raise InputError(f"there are {len(observations)} observations for {len(rules)} rules")
+    if replicas < 0:
+        raise InputError(f"replicas must be a whole number from 0 up, not {replicas}")
     outcomes: list[RuleOutcome] = []
+    cooling: list[tuple[ScalingRule, int]] = []
     for rule, observed in zip(rules, observations, strict=True):
-        step, outcome = _judge(rule, observed, replicas, moment)
-        outcomes.append(outcome)
-        if step:
-            desired = rule.clamp(replicas + step)
+        if isinstance(observed, Abstention) or not observed.is_finite():
+            reason = observed.reason if isinstance(observed, Abstention) else f"the value is {observed}"
+            outcomes.append(RuleOutcome(rule, verdict=Verdict.ABSTAINED, reason=f"abstained: {reason}"))
+            continue
+        step, comparison = rule.step_at(observed)
+        found = f"{rule.subject} {observed:.12g} {comparison}"
+        opposed = next((other for other, wish in cooling if wish * step < 0), None)
+        if not step:
+            outcomes.append(RuleOutcome(rule, verdict=Verdict.QUIET, reason=found))
+        elif (rests_s := rule.rests_for_s(moment)) > 0:
+            cooling.append((rule, step))
+            reason = f"{found}: {step:+d}, but cooling down for another {rests_s:.6g} s"
+            outcomes.append(RuleOutcome(rule, verdict=Verdict.COOLING_DOWN, reason=reason))
+        elif opposed:
+            reason = f"{found}: {step:+d}, but {opposed.name!r} asks for the opposite while it cools down"
+            outcomes.append(RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason))
+        else:
+            desired, held = _within_bounds(rule, replicas, step)
+            outcomes.append(RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{found}: {step:+d}{held}"))
             return ScalingDecision(replicas=desired, previous=replicas, rule=rule, outcomes=tuple(outcomes))
     return ScalingDecision(replicas=replicas, previous=replicas, rule=None, outcomes=tuple(outcomes))
 
 
-def _judge(rule: ScalingRule, observed: Observation, replicas: int, now: datetime) -> tuple[int, RuleOutcome]:
-    if (rests_s := rule.rests_for_s(now)) > 0:
-        reason = f"cooling down for another {rests_s:.6g} s"
-        return 0, RuleOutcome(rule, verdict=Verdict.COOLING_DOWN, reason=reason)
-    if isinstance(observed, Abstention) or not observed.is_finite():
-        reason = observed.reason if isinstance(observed, Abstention) else f"the value is {observed}"
-        return 0, RuleOutcome(rule, verdict=Verdict.ABSTAINED, reason=f"abstained: {reason}")
-    step, comparison = rule.step_at(observed)
-    reason = f"{rule.subject} {observed:.12g} {comparison}"
-    if not step:
-        return 0, RuleOutcome(rule, verdict=Verdict.QUIET, reason=reason)
+def _within_bounds(rule: ScalingRule, replicas: int, step: int) -> tuple[int, str]:
+    """Return the number of replicas after a step, and what its bounds had to do with that."""
     wanted = replicas + step
     # Upstream skipped a rule whose result is out of bounds; here the bounds clamp it.
     bound = rule.clamp(wanted)
-    held = f", held at its {'maximum' if bound < wanted else 'minimum'} {bound}" if bound != wanted else ""
-    return step, RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{reason}: {step:+d}{held}")
+    if bound == wanted:
+        return wanted, ""
+    limit = f"its {'maximum' if bound < wanted else 'minimum'} {bound}"
+    if (bound - replicas) * step < 0:
+        return replicas, f", but already beyond {limit}"
+    return bound, f", held at {limit}"

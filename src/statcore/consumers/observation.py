@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import attrs
 
@@ -38,10 +38,9 @@ def mean_pct(metric: str, kernel_ids: Sequence[str], statistics: StatisticsBatch
             return Abstention(f"kernel {kernel_id} has {problem.kind} data: {problem.message}")
         if entry is None or metric not in entry:
             continue
-        try:
-            fields = entry[metric]
-        except MalformedEntryError as error:
-            return Abstention(f"kernel {kernel_id} has malformed data: {error}")
+        fields = _fields(f"kernel {kernel_id}", entry, metric)
+        if isinstance(fields, Abstention):
+            return fields
         percent = finite_number(fields.get("pct"))
         if percent is None:
             return Abstention(f"kernel {kernel_id} has no finite {metric}: pct is {fields.get('pct')!r:.100}")
@@ -61,10 +60,9 @@ def current_per_replica(metric: str, statistics: StatisticsBatch, *, active: int
     (entry,) = statistics.entries
     if entry is None or metric not in entry:
         return Abstention(f"the endpoint has no {metric}")
-    try:
-        fields = entry[metric]
-    except MalformedEntryError as error:
-        return Abstention(f"the endpoint has malformed data: {error}")
+    fields = _fields("the endpoint", entry, metric)
+    if isinstance(fields, Abstention):
+        return fields
     current = fields.get("current")
     if fields.get("__type") == "HISTOGRAM" or isinstance(current, Mapping):
         return Abstention(f"{metric} is a histogram, which has no one current value")
@@ -74,12 +72,24 @@ def current_per_replica(metric: str, statistics: StatisticsBatch, *, active: int
     return number / (active or 1)
 
 
+def _fields(whose: str, entry: Mapping[str, Any], metric: str) -> Mapping[str, Any] | Abstention:
+    try:
+        fields = entry[metric]
+    except MalformedEntryError as error:
+        return Abstention(f"{whose} has malformed data: {error}")
+    if isinstance(fields, Mapping):
+        return cast("Mapping[str, Any]", fields)
+    return Abstention(f"{whose} has malformed data: {metric} is {fields!r:.100}")
+
+
 def only_sample(answer: VectorResult | StatcoreError) -> Observation:
     """Return the value of the only sample that a query found, finite or not: the decision abstains on what is not."""
     if isinstance(answer, StatcoreError):
         return Abstention(f"the query failed: {describe(answer)}")
-    if answer.partial:
-        return Abstention(f"the answer is partial: {'; '.join(answer.warnings) or 'the backend gives no reason'}")
-    if len(answer.samples) != 1:
-        return Abstention(f"the query found {len(answer.samples)} samples, not one")
+    if answer.partial or answer.warnings:
+        return Abstention(f"the answer may lack data: {'; '.join(answer.warnings) or 'it is partial'}")
+    if not answer.samples:
+        return Abstention("the query found nothing")
+    if len(answer.samples) > 1:
+        return Abstention(f"the query found {len(answer.samples)} samples; its querier must filter by what it groups by")
     return Decimal(format_sample_value(answer.samples[0].value))

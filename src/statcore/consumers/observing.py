@@ -62,7 +62,7 @@ async def observe_kernels(
 ) -> Observe:
     """Read the statistics of all kernels of the endpoints' active replicas.
 
-    A replica whose session no longer exists has no kernels; one whose session is not known makes the rules abstain.
+    A replica whose session is not known, or unknown to the inventory, may hide load: the rules abstain.
     """
     sessions_of = {id_: [one.session_id for one in active_replicas(endpoint)] for id_, endpoint in endpoints.items()}
     known = [id_ for session_ids in sessions_of.values() for id_ in session_ids if id_ is not None]
@@ -78,8 +78,8 @@ async def observe_kernels(
     batch = await source.read_kernel_statistics_batch(kernel_ids)
 
     def observe(endpoint_id: str, rule: ScalingRule) -> Observation:
-        if None in sessions_of[endpoint_id]:
-            return Abstention("an active replica's session is not known")
+        if any(id_ not in sessions for id_ in sessions_of[endpoint_id]):
+            return Abstention("the session of an active replica is not known")
         span = span_of[endpoint_id]
         return mean_pct(rule.subject, kernel_ids[span], batch[span])
 

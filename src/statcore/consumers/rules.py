@@ -57,7 +57,10 @@ _COMPARISONS: Final[dict[Comparator, tuple[str, Callable[[Decimal, Decimal], boo
 
 
 def _threshold(value: Decimal | float | str) -> Decimal:
-    number = finite_number(str(value))
+    try:
+        number = finite_number(str(value))
+    except ValueError as error:  # Python does not write numbers of that many digits
+        raise InputError(f"a threshold must be a finite number: {error}") from error
     if number is None:
         raise InputError(f"a threshold must be a finite number, not {value!r:.100}")
     return number

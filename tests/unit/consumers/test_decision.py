@@ -26,7 +26,9 @@ from statcore.errors import InputError
         ({"min_replicas": 4}, "5", 4, 4, "cpu_util 5 < 20: -2, held at its minimum 4"),
         ({}, "5", 1, 0, "cpu_util 5 < 20: -2, held at its minimum 0"),
         ({"min_replicas": 9}, "91.2", 4, 9, "cpu_util 91.2 > 80: +2, held at its minimum 9"),
-        ({"max_replicas": 3}, "91.2", 9, 3, "cpu_util 91.2 > 80: +2, held at its maximum 3"),
+        ({"max_replicas": 3}, "91.2", 9, 9, "cpu_util 91.2 > 80: +2, but already beyond its maximum 3"),
+        ({"min_replicas": 9}, "5", 4, 4, "cpu_util 5 < 20: -2, but already beyond its minimum 9"),
+        ({"max_replicas": 3}, "5", 9, 3, "cpu_util 5 < 20: -2, held at its maximum 3"),
         ({"min_replicas": 9}, "50", 4, 4, "cpu_util 50 <= 80 and >= 20"),
         ({}, "91.233333333333333333", 4, 6, "cpu_util 91.2333333333 > 80: +2"),
         ({}, "1E+30", 4, 6, "cpu_util 1e+30 > 80: +2"),
@@ -37,7 +39,7 @@ from statcore.errors import InputError
 def test_a_step_is_clamped_to_the_bounds(
     bounds: dict[str, Any], value: str, replicas: int, expected: int, reason: str
 ) -> None:
-    """Not skipped; a rule that does not trigger enforces no bounds."""
+    """Not skipped, and never turned round; a rule that does not trigger enforces no bounds."""
     decision = decide([kernel_rule(step_size=2, **bounds)], [Decimal(value)], replicas=replicas, now=NOW)
     assert (expected, replicas, expected != replicas) == (decision.replicas, decision.previous, decision.changed)
     assert [reason] == [outcome.reason for outcome in decision.outcomes]
@@ -53,6 +55,18 @@ def test_an_overloaded_endpoint_at_its_maximum_is_not_scaled_down_by_a_later_rul
     assert (5, True, rules[0]) == (decision.replicas, decision.changed, decision.rule)
 
 
+def test_nor_while_the_first_rule_cools_down() -> None:
+    """What cools down still asks for more: a later rule may add replicas, and not remove any, whose metric is low."""
+    cooling = kernel_rule(cooldown_s=60, last_triggered_at=NOW - timedelta(seconds=10), max_replicas=5)
+    fewer = kernel_rule(name="memory", metric_name="mem")
+    decision = decide([cooling, fewer], [Decimal(95), Decimal(5)], replicas=5, now=NOW)
+    assert (5, None) == (decision.replicas, decision.rule)
+    assert [Verdict.COOLING_DOWN, Verdict.HELD_BACK] == [outcome.verdict for outcome in decision.outcomes]
+    assert "mem 5 < 20: -1, but 'cpu' asks for the opposite while it cools down" == decision.outcomes[1].reason
+    assert 6 == decide([cooling, fewer], [Decimal(95), Decimal(95)], replicas=5, now=NOW).replicas
+    assert 4 == decide([cooling, fewer], [Decimal(50), Decimal(5)], replicas=5, now=NOW).replicas
+
+
 def test_rules_that_abstain_rest_or_are_quiet_leave_the_decision_to_the_next() -> None:
     """And each says why; the rules after the one that triggers are not looked at."""
     resting = kernel_rule(cooldown_s=300, last_triggered_at=NOW - timedelta(seconds=257.5))
@@ -63,7 +77,7 @@ def test_rules_that_abstain_rest_or_are_quiet_leave_the_decision_to_the_next() -
     assert rules[:4] == [outcome.rule for outcome in decision.outcomes]
     assert [
         (Verdict.ABSTAINED, "abstained: no data"),
-        (Verdict.COOLING_DOWN, "cooling down for another 42.5 s"),
+        (Verdict.COOLING_DOWN, "cpu_util 95 > 80: +1, but cooling down for another 42.5 s"),
         (Verdict.QUIET, "cpu_util 50 <= 80 and >= 20"),
         (Verdict.TRIGGERED, "running 10 >= 10: +2"),
     ] == [(outcome.verdict, outcome.reason) for outcome in decision.outcomes]
@@ -78,9 +92,9 @@ def test_a_cool_down_may_be_longer_than_there_are_dates() -> None:
 @pytest.mark.parametrize(
     ("observed", "replicas", "now", "message"),
     [
-        ([], 1, NOW, "0 observations for 1 rules"),
+        ([], 1, NOW, "there are 0 observations for 1 rules"),
         ([Decimal(1), Decimal(1)], 1, NOW, "2 observations for 1 rules"),
-        ([Decimal(1)], -1, NOW, "-1 replicas"),
+        ([Decimal(1)], -1, NOW, "replicas must be a whole number from 0 up, not -1"),
         ([Decimal(1)], 1, datetime(2026, 11, 22), "a time without a zone"),  # noqa: DTZ001 - it is to be refused
     ],
 )

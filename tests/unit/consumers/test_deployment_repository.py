@@ -162,7 +162,7 @@ async def test_an_endpoint_that_does_not_exist_abstains() -> None:
     assert ["find_endpoints", "query_utilization_now"] == cluster.asked
 
 
-async def test_inactive_replicas_and_vanished_sessions_do_not_count() -> None:
+async def test_inactive_replicas_do_not_count() -> None:
     """Neither their kernels nor themselves; a kernel that two replicas share counts once."""
     cluster = Cluster()
     endpoint_id = cluster.add_endpoint(1, [cpu("60")], [cpu("90"), cpu("90")])
@@ -172,22 +172,22 @@ async def test_inactive_replicas_and_vanished_sessions_do_not_count() -> None:
         *known,
         known[1],
         ReplicaRecord(replica_id=id_of(3), session_id=cluster.endpoints[idle].replicas[0].session_id, active=False),
-        ReplicaRecord(replica_id=id_of(4), session_id=id_of(4)),
     )
     cluster.endpoints[endpoint_id] = EndpointRecord(endpoint_id=endpoint_id, replicas=replicas)
     cluster.endpoint_statistics[endpoint_id] = running("20")
     decision = await decide_one(cluster, kernel_rule(), inference_rule(), endpoint_id=endpoint_id)
-    assert ["cpu_util 80 <= 80 and >= 20", "running 5 not >= 10"] == reasons(decision)
+    assert ["cpu_util 80 <= 80 and >= 20", "running 6.66666666667 not >= 10"] == reasons(decision)
 
 
-async def test_an_active_replica_whose_session_is_not_known_may_hide_load() -> None:
-    """The rule abstains rather than to decide on the others."""
+@pytest.mark.parametrize("session_id", [None, id_of(4)])
+async def test_an_active_replica_whose_session_is_not_known_may_hide_load(session_id: str | None) -> None:
+    """Whether it has none, or one that the inventory does not find: the rule does not decide on the others."""
     cluster = Cluster()
     endpoint_id = cluster.add_endpoint(1, [cpu("10")])
-    replicas = (*cluster.endpoints[endpoint_id].replicas, ReplicaRecord(replica_id=id_of(5)))
+    replicas = (*cluster.endpoints[endpoint_id].replicas, ReplicaRecord(replica_id=id_of(5), session_id=session_id))
     cluster.endpoints[endpoint_id] = EndpointRecord(endpoint_id=endpoint_id, replicas=replicas)
     decision = await decide_one(cluster, kernel_rule(), endpoint_id=endpoint_id)
-    assert ["abstained: an active replica's session is not known"] == reasons(decision)
+    assert ["abstained: the session of an active replica is not known"] == reasons(decision)
 
 
 async def test_an_inventory_that_answers_too_little_is_not_believed() -> None:

@@ -65,6 +65,13 @@ def test_a_metric_that_cannot_be_decoded_is_a_malformed_kernel() -> None:
     assert "kernel k1 has malformed data: metric 'cpu_util' is garbage" == mean(cpu("50"), Unreadable(cpu("50")))
 
 
+@pytest.mark.parametrize("fields", [5, "50", None, [("pct", "50")]])
+def test_a_metric_that_is_no_map_is_malformed(fields: Any) -> None:
+    """Some stores hand out whatever was put into them."""
+    assert f"kernel k1 has malformed data: cpu_util is {fields!r}" == mean(cpu("50"), {"cpu_util": fields})
+    assert f"the endpoint has malformed data: running is {fields!r}" == per_replica({"running": fields}, 1)
+
+
 @pytest.mark.parametrize("pct", ["NaN", "Infinity", "-Infinity", "", "x", "٣", None, 5, 5.0, "1E+400"])
 def test_a_percentage_that_is_no_finite_number_names_its_kernel(pct: Any) -> None:
     """A number that is not text is not what the agents write."""
@@ -111,12 +118,13 @@ def test_an_endpoint_with_a_problem_says_which(kind: ProblemKind) -> None:
 
 
 def test_a_query_must_find_exactly_one_sample() -> None:
-    """In an answer that is whole; warnings alone do not make it partial."""
-    assert Decimal("0.1") == only_sample(loads(0.1, warnings=("slow",)))
-    assert Abstention("the query found 0 samples, not one") == only_sample(loads())
-    assert Abstention("the query found 2 samples, not one") == only_sample(loads(1.0, 1.0))
-    assert Abstention("the answer is partial: a; b") == only_sample(loads(1.0, partial=True, warnings=("a", "b")))
-    assert Abstention("the answer is partial: the backend gives no reason") == only_sample(loads(1.0, partial=True))
+    """In an answer of which nothing is said to be missing."""
+    assert Decimal("0.1") == only_sample(loads(0.1))
+    assert Abstention("the query found nothing") == only_sample(loads())
+    several = Abstention("the query found 2 samples; its querier must filter by what it groups by")
+    assert several == only_sample(loads(1.0, 1.0))
+    assert Abstention("the answer may lack data: a; b") == only_sample(loads(1.0, warnings=("a", "b")))
+    assert Abstention("the answer may lack data: it is partial") == only_sample(loads(1.0, partial=True))
 
 
 def test_a_query_that_failed_is_no_number() -> None:
