@@ -50,9 +50,7 @@ class Settings:
     metrics_url: str | None = attrs.field(default=None, repr=False)
     statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     metrics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
-    kernel_statistics: Literal["store", "metrics"] = attrs.field(
-        default="store", repr=False, validator=_check_kernel_statistics
-    )
+    kernel_statistics: Literal["store", "metrics"] = attrs.field(default="store", validator=_check_kernel_statistics)
 
 
 @attrs.frozen(kw_only=True)

@@ -21,7 +21,9 @@ def decimal_text(value: float | Decimal, *, places: int = 3) -> str:
     if not math.isfinite(value):
         raise InputError(f"not a finite number: {value}")
     rounded = Decimal(value).quantize(Decimal(1).scaleb(-places), context=_EXACT)
-    text = format(rounded, "f").rstrip("0").rstrip(".")
+    text = format(rounded, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from statcore.errors import InputError, UnsupportedError
+from statcore.errors import InputError, PartialAnswerError, UnsupportedError
 from statcore.model.duration import format_duration, parse_duration
 from statcore.model.ids import id_text
 from statcore.model.inventory import EndpointRecord, KernelRecord, Page, SessionRecord
@@ -99,8 +99,8 @@ class SeriesInventory:
     makes all that its target exports vanish for a moment, hides nothing that was there at one of the others; and what has
     ended is still told for as long, on top of how long its agent goes on exporting it.
 
-    Kernels without a session are in none; agents are known by the kernels that they run. A kernel whose owners have
-    changed has the newer ones. Labels that should be ids and are none are taken for unknown, and logged.
+    Kernels without a session are in none; agents are known by the kernels that they run. A kernel whose agent, user or
+    project has changed has the newer one; one that moved to another session is for a while in both. Labels that should be ids and are none are taken for unknown, and logged.
 
     Values are asked for, and not label values: with those a Prometheus answers whatever it has had for hours. Every
     call makes the backend read the newest samples of all current values, or of those of the sessions that are looked for.
@@ -123,7 +123,8 @@ class SeriesInventory:
 
         Raises:
             InputError: `limit` or `offset` is negative.
-            StatcoreError: the backend failed, as `MetricQuerierPort` says; so of the other methods.
+            PartialAnswerError: the backend says that its answer may lack something, which would read as not existing.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says; both so of the other methods.
         """
         Page.cut((), limit=limit, offset=offset)  # refused before anything is sent
         recent, ids = self._recent(), _Ids()
@@ -167,8 +168,8 @@ class SeriesInventory:
     async def _seen(self, containers: _Containers, time_range: QueryTimeRange) -> Sequence[Series]:
         result = await self.metrics.query_utilization(containers, time_range)
         if result.warnings or result.partial:
-            # A page has no place for them.
-            _LOGGER.warning("what exists: %s", "; ".join(result.warnings) or "the answer is partial")
+            reasons = "; ".join(result.warnings) or "the backend says that the answer is partial"
+            raise PartialAnswerError(f"what exists is not known in full: {reasons}", warnings=result.warnings)
         return [series for series in result.series if len(series)]
 
     async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:

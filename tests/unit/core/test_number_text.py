@@ -32,6 +32,7 @@ def test_numbers_are_plain_decimal_text(expected: str, value: float | Decimal) -
 def test_percentages_have_two_places() -> None:
     """`places` says how many digits are kept."""
     assert "66.67" == decimal_text(200 / 3, places=2)
+    assert ["100", "0", "0"] == [decimal_text(number, places=0) for number in (100, 0, -0.4)]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -162,4 +162,4 @@ def test_settings_show_no_secrets() -> None:
         metrics_options={"token": "secret"},
     )
 
-    assert "Settings()" == repr(settings)
+    assert "Settings(kernel_statistics='store')" == repr(settings)

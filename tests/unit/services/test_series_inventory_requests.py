@@ -21,7 +21,7 @@ from tests.unit.services.kernel_series import (
     session,
 )
 
-from statcore.errors import InputError, UnavailableError, UnsupportedError
+from statcore.errors import InputError, PartialAnswerError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, QueryTimeRange, Series
 from statcore.model.inventory import Page
 from statcore.plugins import PluginRegistry
@@ -95,11 +95,14 @@ async def test_series_without_a_point_are_nothing() -> None:
     assert [None] == await looking(backend).find_sessions([str(kernel(1).session_id)])
 
 
-async def test_an_answer_that_may_lack_something_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Pages have no place for it."""
-    await looking(answering(warnings=("store-2 is away", "slow"))).list_agents()
-    await looking(answering(partial=True)).list_sessions()
-    assert ["what exists: store-2 is away; slow", "what exists: the answer is partial"] == caplog.messages
+@pytest.mark.parametrize("ask", ["list_sessions", "list_agents", "find_sessions"])
+async def test_an_answer_that_may_lack_something_is_refused(ask: str) -> None:
+    """What is missing would read as not existing."""
+    ids = [[id_of(1)]] if ask == "find_sessions" else []
+    with pytest.raises(PartialAnswerError, match=r"not known in full: store-2 is away; slow$"):
+        await getattr(looking(answering(warnings=("store-2 is away", "slow"))), ask)(*ids)
+    with pytest.raises(PartialAnswerError, match=r"the backend says that the answer is partial$"):
+        await getattr(looking(answering(partial=True)), ask)(*ids)
 
 
 @pytest.mark.parametrize("ask", ["list_sessions", "list_agents", "find_sessions"])
