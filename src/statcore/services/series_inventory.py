@@ -100,7 +100,8 @@ class SeriesInventory:
     ended is still told for as long, on top of how long its agent goes on exporting it.
 
     Kernels without a session are in none; agents are known by the kernels that they run. A kernel whose agent, user or
-    project has changed has the newer one; one that moved to another session is for a while in both. Labels that should be ids and are none are taken for unknown, and logged.
+    project has changed has the newer one; one that moved to another session is for a while in both. Labels that should be
+    ids and are none are taken for unknown, and logged.
 
     Values are asked for, and not label values: with those a Prometheus answers whatever it has had for hours. Every
     call makes the backend read the newest samples of all current values, or of those of the sessions that are looked for.
