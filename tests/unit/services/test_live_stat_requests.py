@@ -14,7 +14,7 @@ from tests.unit.services.live_backend import NOW, UUIDS, LiveBackend, kind_of
 from statcore.errors import InputError, ProtocolError, UnavailableError
 from statcore.model import StatisticsBatch
 from statcore.promql import live_stat_queries, render
-from statcore.services import KernelLiveStatService
+from statcore.services import KernelLiveStatService, live_stat
 
 IDS = [str(UUID(int=number)) for number in range(600)]
 SIX = ("now", "rate_now", "max", "avg", "rate_max", "rate_avg")
@@ -182,3 +182,27 @@ async def test_a_kernel_that_was_not_asked_for_is_no_answer(labels: dict[str, st
     backend = LiveBackend(_mem(IDS[0]), more=({"container_metric_name": "mem", **labels},))
     with pytest.raises(ProtocolError, match="which was not asked for"):
         await KernelLiveStatService(backend).fetch_kernel_statistics(IDS[:2])
+
+
+async def test_others_get_their_turns_while_much_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one turn six expressions are written, or one answer is sorted, or a few kernels are put together, and no more."""
+    turn = 0
+    done: Counter[tuple[int, str]] = Counter()
+
+    def counted(name: str, original: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            done[turn, name] += 1
+            return original(*args, **kwargs)
+
+        return call
+
+    for name in ("live_stat_queries", "figures"):
+        monkeypatch.setattr(live_stat, name, counted(name, getattr(live_stat, name)))
+    monkeypatch.setattr(live_stat.LiveFigures, "entry", counted("entry", live_stat.LiveFigures.entry))
+    reading = asyncio.create_task(KernelLiveStatService(LiveBackend(_mem(*IDS))).fetch_kernel_statistics(IDS))
+    while not reading.done():
+        await asyncio.sleep(0)
+        turn += 1
+    assert {"live_stat_queries": 3, "figures": 18, "entry": 600} == Counter(name for _, name in done.elements())
+    most = {name: max(count for (_, other), count in done.items() if other == name) for _, name in done}
+    assert {"live_stat_queries": 1, "figures": 1, "entry": 32} == most
