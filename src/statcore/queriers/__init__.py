@@ -1,6 +1,7 @@
 """Queriers: small value objects that say what to query, never how."""
 
-from statcore.queriers.coalesce import CoalescedQuerier, coalesce
+from statcore.queriers.coalesce import coalesce
+from statcore.queriers.coalesced import CoalescedQuerier
 from statcore.queriers.container import ContainerMetricQuerier
 from statcore.queriers.interface import (
     AggregatingMetricQuerier,

@@ -1,20 +1,16 @@
-"""Many queriers as few: those that differ in the value of one label are asked together, and each gets its own series.
-
-What may be merged, which label is chosen for it, and how an answer is taken apart again; nothing is asked here.
-"""
+"""Many queriers as few: what may be merged, and along which label; nothing is asked here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import attrs
 
-from statcore.errors import InputError, ProtocolError
-from statcore.model.matrix import MatrixResult, Series
+from statcore.errors import InputError
 from statcore.model.text import check_text
-from statcore.model.vector import Sample, VectorResult
-from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.coalesced import CoalescedQuerier, Share
+from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
 from statcore.queriers.resolve import ResolvedQuerier, resolve
 
@@ -22,78 +18,6 @@ MAX_VALUES: Final = 256
 """How many values of a label one querier names, unless told otherwise."""
 NEVER_GROUPED: Final = frozenset(["inf", "nan", "without"])
 """Words, in any case, that no server takes bare for a label to group by; only newer ones take them quoted."""
-
-_Answer = TypeVar("_Answer", MatrixResult, VectorResult)
-_Part = TypeVar("_Part", Series, Sample)
-
-
-class _Share(NamedTuple):
-    """What of an answer is one member's: the series with these values, and whether they keep the label."""
-
-    values: tuple[str, ...]
-    keeps_label: bool
-
-
-@attrs.frozen
-class CoalescedQuerier(UtilizationMetricQuerier):
-    """Asks for several queriers at once, or for a single one exactly as that one would; `coalesce` makes it.
-
-    `positions` says which queriers of the input are its members, in ascending order.
-    """
-
-    positions: tuple[int, ...]
-    _asked: ResolvedQuerier = attrs.field(hash=False)
-    _label: str | None = None
-    _shares: tuple[_Share, ...] = attrs.field(default=(), repr=False)
-
-    def name(self) -> str:
-        """Return the members' metric name."""
-        return self._asked.name
-
-    def labels(self) -> Mapping[str, str | LabelMatcher]:
-        """Return the members' matchers; that of the label in which they differ takes the values of all."""
-        return self._asked.wanted
-
-    def group_by_labels(self) -> Sequence[str]:
-        """Return what the members group by, and the label in which they differ."""
-        return self._asked.group_by
-
-    def query_strategy(self) -> QueryStrategy:
-        """Return the members' strategy."""
-        return self._asked.strategy
-
-    def split(self, answer: _Answer) -> tuple[_Answer, ...]:
-        """Return what each member would have been answered, in the order of `positions`.
-
-        Series stay in the backend's order; its warnings and infos, and whether the answer is partial, are for every member.
-
-        Raises:
-            ProtocolError: a series is no member's.
-        """
-        if self._label is None:
-            return (answer,) * len(self.positions)
-        if isinstance(answer, MatrixResult):
-            parts = self._parts(self._label, answer.series)
-            return tuple(attrs.evolve(answer, series=part) for part in parts)  # type: ignore[call-arg]  # it is one of two
-        return tuple(attrs.evolve(answer, samples=part) for part in self._parts(self._label, answer.samples))
-
-    def _parts(self, label: str, found: Iterable[_Part]) -> Iterator[tuple[_Part, ...]]:
-        parts: list[list[_Part]] = [[] for _ in self._shares]
-        takers: dict[str, list[tuple[list[_Part], bool]]] = {}
-        for part, share in zip(parts, self._shares, strict=True):
-            for value in share.values:
-                takers.setdefault(value, []).append((part, share.keeps_label))
-        for one in found:
-            value = one.labels.get(label, "")  # the empty value asks for the series that lack the label
-            if value not in takers:
-                raise ProtocolError(f"the answer holds a series whose {label} is {value!r:.100}, which was not asked for")
-            for part, keeps_label in takers[value]:
-                part.append(one if keeps_label else _without(label, one))
-        return map(tuple, parts)
-
-
-def _without(label: str, one: _Part) -> _Part:
-    return attrs.evolve(one, labels={name: value for name, value in one.labels.items() if name != label})
 
 
 def coalesce(queriers: Sequence[UtilizationMetricQuerier], *, max_values: int = MAX_VALUES) -> tuple[CoalescedQuerier, ...]:
@@ -169,11 +93,11 @@ def _plain(wanted: str | LabelMatcher) -> str | LabelMatcher:
 
 
 def _fewest_batches(family: list[_Question], max_values: int) -> list[_Batch]:
-    """Merge what shares most values first; or, if that gives fewer, all that can be merged along one label first.
+    """Merge where most can be merged first; or, where that gives fewer, all that can be merged along one label first.
 
-    The least there is cannot be found in reasonable time, but merging along no single label gives less than this.
+    The least there is cannot be found in reasonable time, but no label gives less when all is merged along it alone.
     """
-    mergeable = sorted(_mergeable(family, max_values), key=lambda batch: -len(batch.questions))
+    mergeable = sorted(_mergeable(family), key=lambda batch: -len(batch.questions))
     labels = dict.fromkeys(batch.label for batch in mergeable)
     plans = [_divide(family, mergeable, max_values)]
     if len(labels) > 1:
@@ -184,7 +108,7 @@ def _fewest_batches(family: list[_Question], max_values: int) -> list[_Batch]:
     return min(plans, key=len)
 
 
-def _mergeable(family: list[_Question], max_values: int) -> Iterator[_Batch]:
+def _mergeable(family: list[_Question]) -> Iterator[_Batch]:
     """Yield all that could be asked together if only values were unlimited; a question is in one batch per label."""
     for place, label in enumerate(family[0].names):
         differing = {(question.matchers[place], label in question.asked.group_by) for question in family}
@@ -192,7 +116,7 @@ def _mergeable(family: list[_Question], max_values: int) -> Iterator[_Batch]:
             continue
         found: dict[object, list[_Question]] = {}
         for question in family:
-            if 0 < len(question.values(label)) <= max_values:
+            if question.values(label):
                 grouped_else = tuple([name for name in question.asked.group_by if name != label])
                 others = question.matchers[:place] + question.matchers[place + 1 :]
                 found.setdefault((grouped_else, others), []).append(question)
@@ -200,7 +124,7 @@ def _mergeable(family: list[_Question], max_values: int) -> Iterator[_Batch]:
 
 
 def _divide(family: list[_Question], mergeable: list[_Batch], max_values: int) -> list[_Batch]:
-    """Put every question into the first batch that has room for it beside another; what is left stays alone."""
+    """Ask for each of these together, in their order, less what was taken before; what is left at the end stays alone."""
     left = dict.fromkeys(family)
     batches: list[_Batch] = []
     for label, questions in mergeable:
@@ -233,7 +157,7 @@ def _coalesced(batch: _Batch) -> CoalescedQuerier:
     if len(questions) == 1:
         return CoalescedQuerier(tuple(questions[0].positions), asked)
     shares = sorted(
-        (position, _Share(question.values(label), label in question.asked.group_by))
+        (position, Share(question.values(label), label in question.asked.group_by))
         for question in questions
         for position in question.positions
     )

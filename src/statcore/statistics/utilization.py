@@ -15,7 +15,8 @@ from statcore.model.time_range import QueryTimeRange
 from statcore.model.vector import VectorResult
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.utilization import RATE_INTERVAL
-from statcore.queriers.coalesce import MAX_VALUES, CoalescedQuerier, coalesce_resolved, resolve_plain
+from statcore.queriers.coalesce import MAX_VALUES, coalesce_resolved, resolve_plain
+from statcore.queriers.coalesced import CoalescedQuerier
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.resolve import ResolvedQuerier
 from statcore.statistics.side_by_side import run_together

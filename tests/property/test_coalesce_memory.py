@@ -1,0 +1,116 @@
+"""Coalesced is one by one: whatever is in the memory adapter, and whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.coalescing import labelled, mixed_queriers, planted_series, time_ranges
+
+from statcore.model import MatrixResult, QueryTimeRange, VectorResult
+from statcore.queriers import CoalescedQuerier, QueryStrategy, UtilizationMetricQuerier, coalesce
+from statcore.statistics import UtilizationSource
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore_memory import MemoryMetrics
+
+MAX_VALUES = st.sampled_from([1, 2, 3, 256])
+NUMBERS = st.one_of(st.floats(), st.floats(-1e6, 1e6), st.integers(0, 9).map(float))
+
+
+def load(series: list[PlantedSeries]) -> MemoryMetrics:
+    """Scrape every series as a target of its own, in order of time."""
+    memory = MemoryMetrics()
+    scrapes = defaultdict(list)
+    for number, (name, labels, samples) in enumerate(series):
+        for time, value in samples:
+            scrapes[time].append((f"target {number}", (name, labels, value)))
+    for time, scraped in sorted(scrapes.items()):
+        for target, sample in scraped:
+            memory.append_scrape([sample], target=target, time=time)
+    return memory
+
+
+def test_what_is_asked_together_is_what_each_would_have_been_answered() -> None:
+    """For queriers of every kind and strategy: the same label sets with the very same samples, as a range and now.
+
+    The memory adapter adds up series in order of their labels, so that not even the last digit may differ.
+    """
+    shared: Counter[tuple[str, str]] = Counter()
+
+    @settings(max_examples=2 * settings().max_examples)
+    @given(planted_series(NUMBERS), mixed_queriers(), MAX_VALUES, time_ranges())
+    def check(
+        series: list[PlantedSeries], queriers: list[UtilizationMetricQuerier], max_values: int, between: QueryTimeRange
+    ) -> None:
+        memory = load(series)
+
+        async def each(querier: UtilizationMetricQuerier) -> tuple[MatrixResult, VectorResult]:
+            matrix = await memory.query_utilization(querier, between)
+            return matrix, await memory.query_utilization_now(querier, time=between.end)
+
+        async def compare() -> None:
+            coalesced = coalesce(queriers, max_values=max_values)
+            assert list(range(len(queriers))) == sorted(position for one in coalesced for position in one.positions)
+            for one in coalesced:
+                matrix, vector = await each(one)
+                parts = zip(one.positions, one.split(matrix), one.split(vector), strict=True)
+                for position, part, part_now in parts:
+                    expected, expected_now = await each(queriers[position])
+                    assert labelled(expected) == labelled(part)
+                    assert labelled(expected_now) == labelled(part_now)
+                    if part.series and len(one.positions) > 1:
+                        shared[type(queriers[position]).__name__, one.query_strategy()] += 1
+
+        asyncio.run(compare())
+
+    check()
+    kinds = {"ContainerMetricQuerier", "ReplicaQuerier", "FixedQuerier"}
+    assert (kinds, set(QueryStrategy)) == tuple(map(set, zip(*shared, strict=True))), shared
+
+
+@given(planted_series(NUMBERS), mixed_queriers(), MAX_VALUES, MAX_VALUES, time_ranges())
+def test_what_was_coalesced_can_be_coalesced_again(
+    series: list[PlantedSeries],
+    queriers: list[UtilizationMetricQuerier],
+    max_values: int,
+    more_values: int,
+    between: QueryTimeRange,
+) -> None:
+    """The results are queriers like others, and split into what they would have been answered, and that again."""
+    memory = load(series)
+
+    async def compare() -> None:
+        inner = coalesce(queriers, max_values=max_values)
+        outer = coalesce(inner, max_values=more_values)
+        answered: dict[int, MatrixResult] = {}
+        for one in outer:
+            answer = await memory.query_utilization(one, between)
+            for middle, part in zip(one.positions, one.split(answer), strict=True):
+                again: CoalescedQuerier = inner[middle]
+                answered.update(zip(again.positions, again.split(part), strict=True))
+        expected = [labelled(await memory.query_utilization(querier, between)) for querier in queriers]
+        assert expected == [labelled(answered[position]) for position in range(len(queriers))]
+
+    asyncio.run(compare())
+
+
+@given(planted_series(NUMBERS), mixed_queriers(), MAX_VALUES, time_ranges())
+def test_a_source_answers_every_querier_in_order(
+    series: list[PlantedSeries], queriers: list[UtilizationMetricQuerier], max_values: int, between: QueryTimeRange
+) -> None:
+    """Ranges and instants are those that one query each would give."""
+    memory = load(series)
+    source = UtilizationSource(memory, max_values=max_values)
+
+    async def compare() -> None:
+        ranges = await source.read_utilization_batch(queriers, between)
+        now = await source.read_utilization_now_batch(queriers, time=between.end)
+        for querier, one, one_now in zip(queriers, ranges, now, strict=True):
+            assert isinstance(one, MatrixResult)
+            assert isinstance(one_now, VectorResult)
+            assert labelled(await memory.query_utilization(querier, between)) == labelled(one)
+            assert labelled(await memory.query_utilization_now(querier, time=between.end)) == labelled(one_now)
+
+    asyncio.run(compare())

@@ -1,0 +1,309 @@
+"""What is merged and what is not, the text that is sent for it, and who gets which series of the answer."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+
+from statcore.errors import InputError, PluginError, ProtocolError
+from statcore.model import MatrixResult, Sample, Series, VectorResult
+from statcore.promql import render, utilization_query
+from statcore.queriers import (
+    ContainerMetricQuerier,
+    LabelMatcher,
+    QueryStrategy,
+    UtilizationMetricQuerier,
+    coalesce,
+)
+from statcore.testing.queriers import FixedQuerier
+
+IDS = [str(UUID(int=number)) for number in range(1000)]
+A = FixedQuerier("up", {"job": "x", "host": "a"}, group_by=["host"])
+
+
+def text(querier: UtilizationMetricQuerier) -> str:
+    """Return what is sent for a querier."""
+    return render(utilization_query(querier))
+
+
+def texts(*queriers: UtilizationMetricQuerier, max_values: int = 256) -> list[str]:
+    """Return what is sent for queriers."""
+    return [text(one) for one in coalesce(queriers, max_values=max_values)]
+
+
+def host(value: str | LabelMatcher, **changes: Any) -> FixedQuerier:
+    """Return a querier like `A` for another host."""
+    return FixedQuerier("up", {"job": "x", "host": value}, **{"group_by": ["host"], **changes})
+
+
+def mem(kernel: int, metric: str = "mem") -> ContainerMetricQuerier:
+    """Return a querier of a kernel's gauge."""
+    return ContainerMetricQuerier(metric_name=metric, value_type="current", kernel_id=IDS[kernel])
+
+
+def matrix(*labels: Mapping[str, str]) -> MatrixResult:
+    """Return an answer with series of one sample, numbered from 0."""
+    return MatrixResult(
+        series=tuple(
+            Series(labels=one, timestamps=array("d", [60.0]), values=array("d", [number]))
+            for number, one in enumerate(labels)
+        )
+    )
+
+
+def vector(*labels: Mapping[str, str]) -> VectorResult:
+    """Return an answer with samples numbered from 0."""
+    return VectorResult(
+        samples=tuple(Sample(labels=one, timestamp=60.0, value=number) for number, one in enumerate(labels))
+    )
+
+
+def shown(answers: tuple[VectorResult, ...]) -> list[list[tuple[dict[str, str], float]]]:
+    """Return the labels and values of answers."""
+    return [[(dict(one.labels), one.value) for one in answer.samples] for answer in answers]
+
+
+def values(answer: MatrixResult | VectorResult) -> list[float]:
+    """Return the first value of each series."""
+    if isinstance(answer, VectorResult):
+        return [one.value for one in answer.samples]
+    return [one.values[0] for one in answer.series]
+
+
+def test_the_text_of_two_kernels() -> None:
+    """The ids become a set; all else stays as it is, and where it is."""
+    kernels = [
+        ContainerMetricQuerier(metric_name="cpu_util", value_type="current", kernel_id=IDS[kernel], user_id=IDS[9])
+        for kernel in (2, 1)
+    ]
+    expected = (
+        "sum by (kernel_id,user_id,value_type)(rate(backendai_container_utilization"
+        '{container_metric_name="cpu_util",value_type="current",'
+        f'kernel_id=~"{IDS[1]}|{IDS[2]}",user_id="{IDS[9]}"}}[5m]))'
+    )
+    assert [expected] == texts(*kernels)
+    assert [(0, 1)] == [one.positions for one in coalesce(kernels)]
+
+
+def test_a_label_that_is_not_kept_is_kept_to_tell_the_members_apart() -> None:
+    """And taken off again."""
+    (one,) = coalesce([FixedQuerier("up", {"host": host}, group_by=["job"]) for host in "ab"])
+    assert 'sum by (host,job)(up{host=~"a|b"})' == text(one)
+    answers = one.split(vector({"host": "b", "job": "x"}, {"host": "a", "job": "y"}, {"host": "b"}))
+    assert [[({"job": "y"}, 1)], [({"job": "x"}, 0), ({}, 2)]] == shown(answers)
+
+
+@pytest.mark.parametrize(
+    "alone",
+    [
+        A,
+        FixedQuerier("up"),
+        FixedQuerier("up", {"host": LabelMatcher.equal("a"), "job": LabelMatcher.not_regex("x.*")}),
+        FixedQuerier("up", {"host": LabelMatcher.one_of([*"abc"])}, group_by=["host", "job", "host"]),
+        mem(1),
+    ],
+)
+def test_a_querier_alone_is_asked_for_as_it_asks_itself(alone: UtilizationMetricQuerier) -> None:
+    """Nothing is added, and the whole answer is its own, whatever labels it has."""
+    coalesced = coalesce([alone, FixedQuerier("down", {"host": "a"}), alone])
+    assert [text(alone), 'sum(down{host="a"})'] == list(map(text, coalesced))
+    assert [(0, 2), (1,)] == [one.positions for one in coalesced]
+    answer = vector({"host": "z"})
+    assert (answer, answer) == coalesced[0].split(answer)
+
+
+def test_equal_queriers_share_one_value() -> None:
+    """In whatever order they name their labels, and however they say that a value is to be matched exactly."""
+    reordered = FixedQuerier("up", {"host": LabelMatcher.equal("a"), "job": "x"}, group_by=["host", "host"])
+    (one,) = coalesce([A, host("b"), reordered, A], max_values=2)
+    assert 'sum by (host)(up{job="x",host=~"a|b"})' == text(one)
+    assert [[0], [1], [0], [0]] == [[x.value for x in y.samples] for y in one.split(vector({"host": "a"}, {"host": "b"}))]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FixedQuerier("down", {"job": "x", "host": "b"}, group_by=["host"]),
+        host("b", strategy=QueryStrategy.RATE),
+        host("b", group_by=["host", "job"]),
+        FixedQuerier("up", {"job": "y", "host": "b"}, group_by=["host"]),
+        FixedQuerier("up", {"host": "b"}, group_by=["host"]),
+        FixedQuerier("up", {"job": "x", "host": "b", "rack": "r"}, group_by=["host"]),
+        host(LabelMatcher.not_equal("b")),
+        host(LabelMatcher.regex("b")),
+        host(LabelMatcher.not_regex("b")),
+        host(LabelMatcher.one_of([*"bc"]), group_by=[]),
+    ],
+)
+def test_what_differs_in_more_than_the_value_of_a_label_is_not_merged(other: FixedQuerier) -> None:
+    """Another metric, strategy, grouping, second value or label; or series that could not be told apart."""
+    assert [text(A), text(other)] == texts(A, other)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [LabelMatcher.not_equal("y"), LabelMatcher.regex("x.*"), LabelMatcher.not_regex("y"), LabelMatcher.one_of([*"xy"])],
+)
+def test_other_labels_are_matched_in_any_way_that_is_the_same(same: LabelMatcher) -> None:
+    """Also by a set that is not grouped by."""
+    queriers = [FixedQuerier("up", {"job": same, "host": host}) for host in "ab"]
+    assert [f'sum by (host)(up{{job{same.operator}"{same.value}",host=~"a|b"}})'] == texts(*queriers)
+
+
+def test_sets_that_are_grouped_by_are_merged() -> None:
+    """Each member gets the series of its values in the order of the answer, also those that another has, too."""
+    queriers = [host(LabelMatcher.one_of([*"ab"])), host("c"), host(LabelMatcher.one_of([*"bd"])), host("b", group_by=[])]
+    (one,) = coalesce(queriers)
+    assert 'sum by (host)(up{job="x",host=~"a|b|c|d"})' == text(one)
+    a, b, c, d = ({"host": value} for value in "abcd")
+    expected = [[(b, 1), (a, 3)], [(c, 2)], [(d, 0), (b, 1)], [({}, 1)]]
+    assert expected == shown(one.split(vector(d, b, c, a)))
+
+
+def test_an_empty_value_is_the_series_without_the_label() -> None:
+    """As it is for a server."""
+    (one,) = coalesce([host(""), host("b")])
+    assert 'sum by (host)(up{job="x",host=~"|b"})' == text(one)
+    assert [[({}, 1)], [({"host": "b"}, 0)]] == shown(one.split(vector({"host": "b"}, {})))
+
+
+def test_values_are_taken_literally() -> None:
+    """What means something in a regular expression is escaped there, and is itself in the answer."""
+    (one,) = coalesce([host("a|b"), host("c.*")])
+    assert r'sum by (host)(up{job="x",host=~"a\\|b|c\\.\\*"})' == text(one)
+    assert [[({"host": "a|b"}, 1)], [({"host": "c.*"}, 0)]] == shown(one.split(vector({"host": "c.*"}, {"host": "a|b"})))
+
+
+@pytest.mark.parametrize("labels", [{"host": "c"}, {}, {"job": "a"}])
+def test_a_series_that_nobody_asked_for(labels: dict[str, str]) -> None:
+    """The answer is not one to this question."""
+    (one,) = coalesce([host("a"), host("b")])
+    with pytest.raises(ProtocolError, match=rf"whose host is {labels.get('host', '')!r}, which was not asked for"):
+        one.split(vector({"host": "a"}, labels))
+    with pytest.raises(ProtocolError, match="not asked for"):
+        one.split(matrix({"host": "a"}, labels))
+
+
+@pytest.mark.parametrize("answer", [matrix({"host": "b"}, {"host": "a"}), vector({"host": "b"}, {"host": "a"})])
+@pytest.mark.parametrize("partial", [True, False])
+def test_remarks_go_to_every_member(answer: MatrixResult | VectorResult, partial: bool) -> None:  # noqa: FBT001 - parameter
+    """Warnings, infos, and that something is missing; also to one that has no series."""
+    noted = attrs.evolve(answer, warnings=("w",), infos=("i",), partial=partial)
+    (one,) = coalesce([host("a"), host("c"), host("b")])
+    parts: tuple[MatrixResult | VectorResult, ...] = one.split(noted)
+    assert [(("w",), ("i",), partial)] * 3 == [(part.warnings, part.infos, part.partial) for part in parts]
+    assert [[1.0], [], [0.0]] == [values(part) for part in parts]
+
+
+def test_samples_are_handed_on_not_copied() -> None:
+    """However large they are, and whether or not the label is taken off."""
+    answer = matrix({"host": "a"}, {"host": "b"})
+    (one,) = coalesce([host("a"), host("b", group_by=[])])
+    parts = one.split(answer)
+    assert all(part.series[0].values is series.values for part, series in zip(parts, answer.series, strict=True))
+
+
+def test_batches_of_values() -> None:
+    """As many values at a time as may be; the last alone is asked for as it asks itself."""
+    coalesced = coalesce([mem(number) for number in range(513)])
+    assert [256, 256, 1] == [len(one.positions) for one in coalesced]
+    assert text(mem(512)) == text(coalesced[-1])
+    assert [(0, 1), (2, 3), (4,)] == [one.positions for one in coalesce([mem(number) for number in range(5)], max_values=2)]
+    assert [text(mem(number)) for number in range(3)] == texts(*map(mem, range(3)), max_values=1)
+
+
+def test_a_set_stays_in_one_batch() -> None:
+    """One that is larger than a batch stays alone, as it is."""
+    large = host(LabelMatcher.one_of([*"abcd"]))
+    coalesced = coalesce(
+        [host("a"), host(LabelMatcher.one_of([*"ef"])), large, host(LabelMatcher.one_of([*"gh"]))], max_values=3
+    )
+    assert [(0, 1), (2,), (3,)] == [one.positions for one in coalesced]
+    assert text(large) == text(coalesced[1])
+
+
+def test_two_metrics_of_many_kernels() -> None:
+    """They are merged along the label that saves more: two batches for each metric."""
+    queriers = [mem(kernel, metric) for kernel in range(500) for metric in ("mem", "io_read")]
+    coalesced = coalesce(queriers)
+    assert [256, 256, 244, 244] == [len(one.positions) for one in coalesced]
+    assert 500 == len({position // 2 for one in coalesced[::2] for position in one.positions})
+
+
+def test_one_metric_of_many_kernels_beside_many_metrics_of_one() -> None:
+    """What no batch of kernels has, goes into one of metrics."""
+    queriers = [mem(kernel) for kernel in range(100)] + [mem(7, f"metric{number}") for number in range(50)]
+    assert [tuple(range(100)), tuple(range(100, 150))] == [one.positions for one in coalesce(queriers)]
+
+
+def test_many_metrics_of_a_few_kernels_beside_one_metric_of_many() -> None:
+    """Each kernel's metrics are one batch, though every metric has more than one kernel."""
+    queriers = [mem(kernel) for kernel in range(100)]
+    queriers += [mem(kernel, f"metric{number}") for number in range(50) for kernel in (7, 8)]
+    assert 3 == len(coalesce(queriers))
+
+
+def test_a_metric_that_every_kernel_has_beside_others() -> None:
+    """Taking the most kernels together first would leave each kernel's other metrics to a request of their own."""
+    queriers = [mem(kernel, metric) for kernel in range(4) for metric in ("mem", f"one{kernel}", f"two{kernel}")]
+    assert [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11)] == [one.positions for one in coalesce(queriers)]
+
+
+def test_a_tie_goes_to_the_label_that_is_first_by_name() -> None:
+    """So that the same input gives the same requests in every process."""
+    square = [FixedQuerier("up", {"b": b, "a": a}) for b in "xy" for a in "xy"]
+    assert ['sum by (a)(up{b="x",a=~"x|y"})', 'sum by (a)(up{b="y",a=~"x|y"})'] == texts(*square)
+
+
+@pytest.mark.parametrize("label", ["inf", "NaN", "without"])
+def test_a_label_that_not_every_server_groups_by_is_not_added(label: str) -> None:
+    """The queriers are answered one by one."""
+    queriers = [FixedQuerier("up", {label: value}) for value in "ab"]
+    assert list(map(text, queriers)) == texts(*queriers)
+
+
+def test_results_can_be_coalesced() -> None:
+    """Smaller batches into a larger one, which splits into their answers, and these into those of the first queriers."""
+    queriers = [host(value, group_by=["host"] if value < "c" else []) for value in "abcde"]
+    inner = coalesce(queriers, max_values=2)
+    assert [(0, 1), (2, 3), (4,)] == [one.positions for one in inner]
+    (outer,) = coalesce(inner)
+    assert [text(one) for one in coalesce(queriers)] == [text(outer)]
+    parts = outer.split(vector(*({"host": value} for value in "edcba")))
+    answers = [answer for one, part in zip(inner, parts, strict=True) for answer in one.split(part)]
+    assert [[({"host": "a"}, 4)], [({"host": "b"}, 3)], [({}, 2)], [({}, 1)], [({}, 0)]] == shown(tuple(answers))
+
+
+def test_a_result_is_a_value() -> None:
+    """Equal to another of the same input, and hashable."""
+    assert {*coalesce([A, host("b")])} == {*coalesce([A, host("b")])}
+    assert coalesce([A, host("b")]) != coalesce([A, host("c")])
+
+
+def test_nothing_is_nothing() -> None:
+    """No queriers, no requests."""
+    assert () == coalesce([])
+
+
+def test_a_broken_querier_is_named() -> None:
+    """As whenever it is asked."""
+    with pytest.raises(PluginError, match=r"FixedQuerier\.name\(\) answered '': expected a metric name"):
+        coalesce([A, FixedQuerier("")])
+
+
+@pytest.mark.parametrize("max_values", [0, -1])
+def test_a_batch_holds_at_least_one_value(max_values: int) -> None:
+    """The message names the argument."""
+    with pytest.raises(InputError, match=f"max_values must be at least 1, not {max_values}"):
+        coalesce([A], max_values=max_values)
+
+
+def test_text_that_cannot_be_sent_is_refused_before_it_is_merged() -> None:
+    """Or it would spoil the requests of others."""
+    with pytest.raises(InputError, match="a label value holds a lone surrogate"):
+        coalesce([A, host("\ud800")])
