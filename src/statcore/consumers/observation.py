@@ -88,8 +88,10 @@ def only_sample(answer: VectorResult | StatcoreError) -> Observation:
         return Abstention(f"the query failed: {describe(answer)}")
     if answer.partial or answer.warnings:
         return Abstention(f"the answer may lack data: {'; '.join(answer.warnings) or 'it is partial'}")
-    if not answer.samples:
-        return Abstention("the query found nothing")
-    if len(answer.samples) > 1:
-        return Abstention(f"the query found {len(answer.samples)} samples; its querier must filter by what it groups by")
-    return Decimal(format_sample_value(answer.samples[0].value))
+    match answer.samples:
+        case ():
+            return Abstention("the query found nothing")
+        case (sample,):
+            return Decimal(format_sample_value(sample.value))
+        case several:
+            return Abstention(f"the query found {len(several)} samples; its querier must filter by what it groups by")
