@@ -30,7 +30,7 @@ def _require_program(*names: str) -> str:
         pytest.skip(str(error))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def require_program() -> Callable[..., str]:
     """Return a function that skips, or where CI=true fails, the test when none of the programs named is installed."""
     return _require_program

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from statcore.errors import UnavailableError
 from statcore.model import format_sample_value
 from statcore.ports import MetricQuerierPort
 from statcore.testing.conformance import MetricQuerierConformance
 from statcore.testing.metrics import MetricDataset
 from statcore.testing.metrics.dataset import METRIC, ODD_NUMBERS
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server, find_program, running_prometheus
+from statcore.testing.servers import Server, plant_openmetrics, running_prometheus
 from statcore_prometheus import PrometheusClient
 
 
@@ -30,17 +27,14 @@ class TestPrometheus(MetricQuerierConformance):
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def _start(cls, dataset: MetricDataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    def _start(
+        cls, dataset: MetricDataset, tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]
+    ) -> Iterator[None]:
         """One server for all checks."""
-        try:
-            promtool, _ = find_program("promtool"), find_program("prometheus")
-        except UnavailableError as error:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+        require_program("prometheus")
+        require_program("promtool")
         folder = tmp_path_factory.mktemp("prometheus")
-        text = folder / "planted.txt"
-        text.write_text(openmetrics_text(dataset.series), encoding="utf-8", newline="\n")
-        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        plant_openmetrics(folder, openmetrics_text(dataset.series))
         with running_prometheus(folder, targets={}) as cls.server:
             yield
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 
-from statcore.errors import UnavailableError
 from statcore.ports import InventoryPort
 from statcore.services import SeriesInventory
 from statcore.testing.conformance import InventoryConformance
 from statcore.testing.inventory import InventoryDataset, container_samples
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import find_program, running_prometheus
+from statcore.testing.servers import plant_openmetrics, running_prometheus
 from statcore_prometheus import PrometheusClient
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -30,22 +27,19 @@ class TestSeriesOfPrometheus(InventoryConformance):
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def _start(cls, planted: InventoryDataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    def _start(
+        cls, planted: InventoryDataset, tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]
+    ) -> Iterator[None]:
         """One server for all checks."""
-        try:
-            promtool, _ = find_program("promtool"), find_program("prometheus")
-        except UnavailableError as error:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+        require_program("prometheus")
+        require_program("promtool")
         folder = tmp_path_factory.mktemp("prometheus")
         times = [NOW.timestamp() - seconds for seconds in (60, 30, 0)]
         series = (
             PlantedSeries(name, labels, [(time, value) for time in times])
             for name, labels, value in container_samples(planted.kernels)
         )
-        text = folder / "planted.txt"
-        text.write_text(openmetrics_text(series), encoding="utf-8", newline="\n")
-        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        plant_openmetrics(folder, openmetrics_text(series))
         with running_prometheus(folder, targets={}) as server:
             cls.url = server.url
             yield

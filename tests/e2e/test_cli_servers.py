@@ -5,22 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.program import END, MEM, ONE, THREE, TWO, statcore
 
-from statcore.testing.servers import Server, find_program, running_prometheus
+from statcore.testing.servers import Server, plant_openmetrics, running_prometheus
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def history(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
     """A Prometheus with a quarter of an hour of one kernel: half a core, and memory that grows by a byte a second."""
     folder = tmp_path_factory.mktemp("prometheus")
     labels = f'agent_id="a",kernel_id="{ONE}",session_id="{TWO}",user_id="u",project_id="p",value_type="current"'
@@ -31,15 +29,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             f" {base + slope * (time - END)} {time}"
             for time in range(END - 900, END + 1, 5)
         ]
-    text = folder / "samples.om"
-    text.write_text("\n".join([*lines, "# EOF", ""]))
-    try:
-        promtool = find_program("promtool")
-        find_program("prometheus")
-    except Exception as error:  # noqa: BLE001 - as tests/conftest.py does for its own fixtures
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    require_program("prometheus")
+    require_program("promtool")
+    plant_openmetrics(folder, "\n".join([*lines, "# EOF", ""]))
     # The samples lie ahead of the clock where this runs before their date, or long behind it: nothing may be dropped.
     with running_prometheus(folder, targets={}, arguments=["--storage.tsdb.retention.time=100y"]) as server:
         yield server

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -26,20 +25,12 @@ from statcore.statistics import UtilizationSource
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.queriers import FixedQuerier
-from statcore.testing.servers import Server, find_program
+from statcore.testing.servers import Server, plant_openmetrics
 from statcore_prometheus import PrometheusClient
 
 EXAMPLES: Final = 150
 START_S: Final = START_MS // 1000
 RANGE: Final = QueryTimeRange(start=from_unix_ms(START_MS), end=from_unix_ms(START_MS + 600_000), step="1m")
-
-
-def load(series: Iterable[PlantedSeries], folder: Path) -> None:
-    """Write the blocks of a data folder."""
-    text = folder / "planted.txt"
-    text.write_text(openmetrics_text(series), encoding="utf-8", newline="\n")
-    command = [find_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
 def all_series() -> Iterator[PlantedSeries]:
@@ -88,7 +79,7 @@ def test_what_is_asked_together_is_what_each_would_have_been_answered(
     tmp_path: Path, start_prometheus: Callable[..., Server]
 ) -> None:
     """Queriers of all kinds, through the source in few requests and by themselves, as a range and now."""
-    load(all_series(), tmp_path)
+    plant_openmetrics(tmp_path, openmetrics_text(all_series()))
     server = start_prometheus(tmp_path)
     points: Counter[QueryStrategy] = Counter()
 
@@ -121,7 +112,7 @@ async def test_the_server_counts_batches_not_kernels(tmp_path: Path, start_prome
     """500 kernels' `cpu_util` are two requests, their `mem` and `io_read` two each, whatever else is asked beside."""
     labels = [{**kernel.labels(), "container_metric_name": "cpu_util"} for kernel in kernels(500)]
     samples = [(START_S + 60.0 * turn, 7.0 * turn) for turn in range(10)]
-    load([PlantedSeries(CONTAINER_SERIES, one, samples) for one in labels], tmp_path)
+    plant_openmetrics(tmp_path, openmetrics_text(PlantedSeries(CONTAINER_SERIES, one, samples) for one in labels))
     server = start_prometheus(tmp_path)
     client = PrometheusClient(server.url)
     source = UtilizationSource(client)
@@ -152,7 +143,7 @@ async def test_labels_that_no_server_groups_by_bare_are_not_merged_along(
 ) -> None:
     """Queriers that filter by such a label are answered one by one, where a grouping by it would be refused."""
     series = [PlantedSeries("odd", {"inf": value}, [(float(START_S), number)]) for number, value in enumerate("ab")]
-    load(series, tmp_path)
+    plant_openmetrics(tmp_path, openmetrics_text(series))
     client = PrometheusClient(start_prometheus(tmp_path).url)
     try:
         queriers = [FixedQuerier("odd", {"inf": value}) for value in "ab"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +15,7 @@ from statcore.model import ProblemKind
 from statcore.services import KernelLiveStatService
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server, find_program, free_port, running_prometheus
+from statcore.testing.servers import Server, free_port, plant_openmetrics, running_prometheus
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 MINUTE = 60
@@ -73,18 +71,12 @@ def planted() -> list[PlantedSeries]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
     """Start a server on the planted series, for all tests."""
-    try:
-        find_program("prometheus")
-        promtool = find_program("promtool")
-    except UnavailableError as error:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+    require_program("prometheus")
+    require_program("promtool")
     folder = tmp_path_factory.mktemp("prometheus")
-    text = folder / "planted.txt"
-    text.write_text(openmetrics_text(planted()))
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    plant_openmetrics(folder, openmetrics_text(planted()))
     with running_prometheus(folder, targets={}) as running:
         yield running
 

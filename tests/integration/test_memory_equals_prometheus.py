@@ -9,7 +9,6 @@ import asyncio
 import json
 import math
 import random
-import subprocess
 import threading
 import urllib.parse
 from collections import Counter
@@ -32,7 +31,7 @@ from statcore.model.time_range import from_unix_ms
 from statcore.promql import render, utilization_query
 from statcore.queriers import LabelMatcher, QueryStrategy
 from statcore.testing.queriers import FixedQuerier
-from statcore.testing.servers import Server, find_program
+from statcore.testing.servers import Server, plant_openmetrics
 from statcore_memory import MemoryMetrics
 
 LabelSet: TypeAlias = tuple[tuple[str, str], ...]
@@ -172,10 +171,7 @@ def load_into_prometheus(cases: list[Case], folder: Path) -> None:
         for labels, drawn in case.items():
             series = exposed({"case": str(number), **dict(labels)})
             lines += [f"{series} {format_sample_value(value)} {time / 1000:.3f}" for time, value in drawn]
-    text = folder / "samples.txt"
-    text.write_text("\n".join([*lines, "# EOF", ""]))
-    command = [find_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
-    subprocess.run(command, check=True, capture_output=True)
+    plant_openmetrics(folder, "\n".join([*lines, "# EOF", ""]))
 
 
 def exposed(labels: dict[str, str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
@@ -18,7 +17,7 @@ from statcore.errors import QueryRejectedError, TimedOutError, UnavailableError,
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
-from statcore.testing.servers import Server, find_program, free_port, running_prometheus
+from statcore.testing.servers import Server, free_port, plant_openmetrics, running_prometheus
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 START_S = 1_795_341_600
@@ -46,18 +45,12 @@ def planted_text() -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
     """Start a server on the planted series, for all tests."""
-    try:
-        find_program("prometheus")
-        promtool = find_program("promtool")
-    except UnavailableError as error:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+    require_program("prometheus")
+    require_program("promtool")
     folder = tmp_path_factory.mktemp("prometheus")
-    text = folder / "planted.txt"
-    text.write_text(planted_text())
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    plant_openmetrics(folder, planted_text())
     with running_prometheus(folder, targets={}) as running:
         yield running
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -39,7 +38,7 @@ from statcore.promql import (
 from statcore.queriers import LabelMatcher, UtilizationMetricQuerier
 from statcore.testing.metrics.dataset import HOSTILE_VALUES, PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server, find_program
+from statcore.testing.servers import Server, plant_openmetrics
 from statcore.testing.strategies import durations, label_matchers, label_names, label_values, metric_names, queriers
 
 WORDS: Final = (
@@ -175,10 +174,7 @@ def planted(tmp_path: Path, start_prometheus: Callable[..., Server]) -> tuple[Se
     """A server with one series for each value, whose sample is the value's position."""
     values = planted_values()
     series = [PlantedSeries("planted", {"text": text}, [(TIME, float(number))]) for number, text in enumerate(values)]
-    samples = tmp_path / "planted.txt"
-    samples.write_text(openmetrics_text(series), encoding="utf-8", newline="\n")
-    command = [find_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(samples), str(tmp_path / "data")]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    plant_openmetrics(tmp_path, openmetrics_text(series))
     return start_prometheus(tmp_path), values
 
 

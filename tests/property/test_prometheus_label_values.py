@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from contextlib import aclosing
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from statcore.errors import UnavailableError
 from statcore.model import parse_time
 from statcore.promql import Selector, render
 from statcore.queriers import LabelMatcher
-from statcore.testing.servers import find_program, running_prometheus
+from statcore.testing.servers import find_program, plant_openmetrics, running_prometheus
 from statcore_prometheus import PrometheusClient
 
 TIME_S = 1_795_341_600
@@ -54,10 +53,7 @@ def _plant(folder: Path, values: list[str]) -> None:
     """Put one series for each value where a server that is to start will find them."""
     escaped = [value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") for value in values]
     lines = [f'planted{{text="{text}"}} {number} {TIME_S}' for number, text in enumerate(escaped)]
-    text = folder / "planted.txt"
-    text.write_bytes("\n".join(["# TYPE planted unknown", *lines, "# EOF", ""]).encode())
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    plant_openmetrics(folder, "\n".join(["# TYPE planted unknown", *lines, "# EOF", ""]))
 
 
 # Without shrinking: each example is a server of its own, and the failing value is named anyway.

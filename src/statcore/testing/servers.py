@@ -15,10 +15,11 @@ from typing import Final
 
 import attrs
 
-from statcore.errors import UnavailableError
+from statcore.errors import InputError, UnavailableError
 
 _START_S: Final = 30.0
 _STOP_S: Final = 10.0
+_PLANT_S: Final = 100.0
 _START_ATTEMPTS: Final = 3
 LOOPBACK: Final = "127.0.0.1"
 
@@ -63,6 +64,22 @@ def running_valkey(folder: Path, *, arguments: Sequence[str] = ()) -> Generator[
 
     with _running(command, folder / "valkey.log", ready=_valkey_answers, url=f"valkey://{LOOPBACK}") as server:
         yield server
+
+
+def plant_openmetrics(folder: Path, text: str) -> None:
+    """Put samples where `running_prometheus` with the same folder finds them: OpenMetrics text with timestamps in seconds.
+
+    Raises:
+        UnavailableError: `promtool`, which comes with Prometheus, is not installed.
+        InputError: it refuses the text.
+    """
+    program = find_program("promtool")
+    source = folder / "planted.txt"
+    source.write_text(text, encoding="utf-8", newline="\n")
+    command = [program, "tsdb", "create-blocks-from", "openmetrics", str(source), str(folder / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_PLANT_S, check=False)  # noqa: S603 - promtool
+    if done.returncode:
+        raise InputError(f"promtool refuses the samples: {done.stderr.strip()}")
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from statcore.errors import UnavailableError
+from statcore.errors import InputError, UnavailableError
 from statcore.testing import servers
-from statcore.testing.servers import find_program, free_port, running_prometheus, running_valkey
+from statcore.testing.servers import find_program, free_port, plant_openmetrics, running_prometheus, running_valkey
 
 ANSWERS_PING = """
 import signal, socket, sys
@@ -157,3 +157,10 @@ def test_nobody_answers_on_a_free_port() -> None:
     assert (False, False) == (servers._valkey_answers(port), servers._prometheus_ready(port))
     with socket.create_server(("127.0.0.1", port)) as listener:
         assert port == listener.getsockname()[1]
+
+
+def test_samples_that_cannot_be_read_are_refused(tmp_path: Path, require_program: Callable[..., str]) -> None:
+    """With what the tool says of them, rather than a server without data."""
+    require_program("promtool")
+    with pytest.raises(InputError, match="promtool refuses the samples: .+"):
+        plant_openmetrics(tmp_path, "half a line")
