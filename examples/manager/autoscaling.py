@@ -60,6 +60,8 @@ async def ticking(keeper: ReplicaKeeper, interval_s: float) -> AsyncGenerator[No
                 await keeper.tick(datetime.now(UTC))
             except StatcoreError as error:
                 _LOGGER.warning("no decision on replicas: %s", error)
+            except Exception:
+                _LOGGER.exception("no decision on replicas")
             await asyncio.sleep(interval_s)
 
     task = asyncio.create_task(tick_on())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,23 +32,41 @@ class Cluster:
         """
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
-            return cls._read(document)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: {error}") from error
-
-    @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Self:
+        except ValueError as error:
+            raise InputError(f"{path} is not TOML: {error}") from error
         inventory = MemoryInventory()
-        for session in document.get("sessions", []):
-            for kernel_id in session["kernels"]:
-                owners = {"session_id": session["session_id"], "agent_id": session.get("agent_id")}
-                inventory.register_kernel(KernelRecord(kernel_id=kernel_id, **owners))
+        for number, session in enumerate(document.get("sessions", [])):
+            with _naming(f"{path}, session {number}"):
+                _register(inventory, session)
         deployments: list[Deployment] = []
-        for endpoint in document.get("endpoints", []):
-            replicas = tuple(ReplicaRecord(**replica) for replica in endpoint["replicas"])
-            inventory.register_endpoint(EndpointRecord(endpoint_id=endpoint["endpoint_id"], replicas=replicas))
-            rules = tuple(ThresholdRule(**rule) for rule in endpoint.get("rules", []))
-            deployments.append(Deployment(endpoint_id=endpoint["endpoint_id"], replicas=len(replicas), rules=rules))
+        for number, endpoint in enumerate(document.get("endpoints", [])):
+            with _naming(f"{path}, endpoint {number}"):
+                deployments.append(_deployment(inventory, endpoint))
         return cls(inventory=inventory, deployments=tuple(deployments))
+
+
+def _register(inventory: MemoryInventory, session: Mapping[str, Any]) -> None:
+    for kernel_id in session["kernels"]:
+        owners = {"session_id": session["session_id"], "agent_id": session.get("agent_id")}
+        inventory.register_kernel(KernelRecord(kernel_id=kernel_id, **owners))
+
+
+def _deployment(inventory: MemoryInventory, endpoint: Mapping[str, Any]) -> Deployment:
+    endpoint_id = endpoint["endpoint_id"]
+    replicas = tuple(ReplicaRecord(**replica) for replica in endpoint["replicas"])
+    inventory.register_endpoint(EndpointRecord(endpoint_id=endpoint_id, replicas=replicas))
+    rules = tuple(ThresholdRule(**rule) for rule in endpoint.get("rules", []))
+    return Deployment(endpoint_id=endpoint_id, replicas=sum(replica.active for replica in replicas), rules=rules)
+
+
+@contextmanager
+def _naming(what: str) -> Generator[None]:
+    """Say what it was that could not be read."""
+    try:
+        yield
+    except KeyError as error:
+        raise InputError(f"{what} lacks {error}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what}: {error}") from error

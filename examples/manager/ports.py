@@ -15,6 +15,8 @@ async def open_ports(settings: ManagerSettings, plugins: PluginRegistry) -> Asyn
     """Open the store and the metric backend; neither has to answer yet."""
     chosen = Settings(
         statistics_url=settings.statistics_url,
+        # Without a bound on its age an entry is believed until it expires, a day after its agent fell silent.
+        statistics_options={"freshness_s": settings.freshness_s},
         metrics_url=settings.metrics_url,
         kernel_statistics=settings.kernel_statistics,
     )

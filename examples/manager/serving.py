@@ -25,7 +25,7 @@ async def serving(app: web.Application, *, host: str, port: int) -> AsyncGenerat
     await runner.setup()
     try:
         await _listen(runner, host, port)
-        yield f"http://{host}:{runner.addresses[0][1]}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 

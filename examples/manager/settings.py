@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -13,22 +13,6 @@ from statcore.errors import InputError
 
 PREFIX: Final = "MANAGER_"
 _HIGHEST_PORT: Final = 65_535
-
-
-def _port(value: str | int) -> int:
-    if not str(value).isdecimal() or int(value) > _HIGHEST_PORT:
-        raise InputError(f"{PREFIX}PORT must be a number from 0 to {_HIGHEST_PORT}, not {value!r}")
-    return int(value)
-
-
-def _seconds(value: str | float) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise InputError(f"{PREFIX}TICK_S must be a number of seconds above zero, not {value!r}")
-    return seconds
 
 
 @attrs.frozen(kw_only=True)
@@ -41,15 +25,17 @@ class ManagerSettings:
         cluster: the file that describes the cluster.
         host, port: where HTTP is served; port 0 takes a free one.
         tick_s: the time between two decisions on replicas, in seconds.
+        freshness_s: how old live statistics may be, in seconds, before they are called stale, and no rule rests on them.
         kernel_statistics: where live statistics of kernels come from: `store` or `metrics`.
     """
 
     statistics_url: str = attrs.field(default="valkey://127.0.0.1:6379", repr=False)
     metrics_url: str = attrs.field(default="http://127.0.0.1:9090", repr=False)
-    cluster: Path = attrs.field(default=Path("cluster.toml"), converter=Path)
+    cluster: Path = Path("cluster.toml")
     host: str = "127.0.0.1"
-    port: int = attrs.field(default=8080, converter=_port)
-    tick_s: float = attrs.field(default=10.0, converter=_seconds)
+    port: int = 8080
+    tick_s: float = 10.0
+    freshness_s: float = 60.0
     kernel_statistics: Literal["store", "metrics"] = "store"
 
     @classmethod
@@ -57,10 +43,45 @@ class ManagerSettings:
         """Read the variables that are set.
 
         Raises:
-            InputError: a value cannot be used.
+            InputError: a value cannot be used; the message names its variable.
         """
-        names = [field.name for field in attrs.fields(cls)]
-        given: dict[str, Any] = {
-            name: environment[variable] for name in names if (variable := PREFIX + name.upper()) in environment
-        }
+        given: dict[str, Any] = {}
+        for field in attrs.fields(cls):
+            variable = PREFIX + field.name.upper()
+            if text := environment.get(variable):
+                try:
+                    given[field.name] = _READERS.get(field.name, str)(text)
+                except InputError as error:
+                    raise InputError(f"{variable} must be {error}, not {text!r}") from error
         return cls(**given)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        raise InputError(f"a number from 0 to {_HIGHEST_PORT}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise InputError("a number of seconds above zero")
+    return seconds
+
+
+def _source(text: str) -> str:
+    if text not in {"store", "metrics"}:
+        raise InputError("store or metrics")
+    return text
+
+
+_READERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "cluster": Path,
+    "port": _port,
+    "tick_s": _seconds,
+    "freshness_s": _seconds,
+    "kernel_statistics": _source,
+}

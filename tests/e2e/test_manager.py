@@ -161,6 +161,45 @@ async def test_busy_kernels_get_another_replica_once(
     assert 3 == decided["replicas"]
 
 
+async def test_a_fallen_silent_agent_moves_nothing(
+    valkey: Server, start_prometheus: Callable[..., Server], start: Start
+) -> None:
+    """Its last numbers are in the store for a day; after the bound they are told as stale, and the rule abstains."""
+    prometheus = start_prometheus()
+    sessions = [str(uuid4()) for _ in range(2)]
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        _plant(client, sessions)
+        for one in sessions:
+            client.expire(one, 86_400 - 61)  # written a minute ago, and a second
+    async with (
+        asyncio.timeout(30),
+        start(sessions, {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url}) as manager,
+    ):
+        answer = await manager.ask("{ compute_session_list { items { live_stat } } }")
+        decided = await manager.replicas(saying="abstained")
+    assert ["stale", "stale"] == [problem["kind"] for problem in answer["extensions"]["problems"]]
+    assert 2 == decided["replicas"]
+    assert "stale" in decided["rules"]["busy"]
+
+
+@pytest.mark.parametrize("body", [b"null", b'"x"', b"[" * 100_000, b"{", b"\xff"])
+async def test_a_body_that_is_no_query_is_a_bad_request(body: bytes, start: Start) -> None:
+    """400, without a traceback in the log; the next request is answered."""
+    nowhere = {"STATISTICS_URL": "valkey://127.0.0.1:1", "METRICS_URL": "http://127.0.0.1:1", "TICK_S": "3600"}
+    async with asyncio.timeout(60), start([str(uuid4())], nowhere) as manager:
+        headers = {"content-type": "application/json"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{manager.url}/graphql", data=body, headers=headers) as no,
+        ):
+            assert 400 == no.status
+        assert {"data": {"queriers": [{"name": "container"}]}} == await manager.ask("{ queriers { name } }")
+        manager.process.terminate()
+        await manager.process.wait()
+        assert manager.process.stderr is not None
+        assert b"Traceback" not in await manager.process.stderr.read()
+
+
 async def test_a_dead_store_moves_nothing_and_is_said(start: Start) -> None:
     """With nothing there to answer the manager runs: queries have errors on their paths, rules abstain."""
     sessions = [str(uuid4()) for _ in range(2)]
@@ -211,8 +250,8 @@ async def test_a_request_that_runs_is_finished_when_it_is_stopped(
         ({"PORT": "x"}, "manager: MANAGER_PORT must be a number from 0 to 65535, not 'x'"),
         ({"TICK_S": "0"}, "manager: MANAGER_TICK_S must be a number of seconds above zero, not '0'"),
         ({"CLUSTER": "nowhere.toml"}, "manager: cannot read nowhere.toml: No such file or directory"),
-        ({"CLUSTER": "manager/app.py"}, "manager: manager/app.py: "),
-        ({"KERNEL_STATISTICS": "x"}, "kernel_statistics"),
+        ({"CLUSTER": "manager/app.py"}, "manager: manager/app.py is not TOML: "),
+        ({"KERNEL_STATISTICS": "x"}, "manager: MANAGER_KERNEL_STATISTICS must be store or metrics, not 'x'"),
         ({"STATISTICS_URL": "mysql://"}, "there is no statistics store mysql:"),
     ],
 )
@@ -229,3 +268,31 @@ async def test_bad_settings_are_one_line(settings: Mapping[str, str], says: str)
     assert 1 == process.returncode
     assert 1 == len(said.decode().splitlines())
     assert says in said.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[sessions]]\nsession_id = "x"', "session 0 lacks 'kernels'"),
+        ('sessions = ["a"]', "session 0: string indices must be integers"),
+        ('[[endpoints]]\nendpoint_id = "x"\nreplicas = []', "endpoint 0: not an id: 'x'"),
+        (
+            f'[[endpoints]]\nendpoint_id = "{MAIN_ENDPOINT}"\nreplicas = []\nrules = [{{uper_threshold = 1}}]',
+            "endpoint 0: ThresholdRule",
+        ),
+    ],
+)
+async def test_a_bad_cluster_says_what_is_wrong_where(text: str, says: str, tmp_path: Path) -> None:
+    """Exit 1, one line, with the file and the place."""
+    cluster = tmp_path / "c.toml"
+    cluster.write_text(text)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "manager"),
+        cwd=EXAMPLES,
+        env={**os.environ, "MANAGER_CLUSTER": str(cluster)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    assert 1 == process.returncode
+    (line,) = said.decode().splitlines()
+    assert f"manager: {cluster}, {says}" in line

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from strawberry.dataloader import DataLoader
 
 MAX_KEYS: Final = 50_000
-"""How many keys one request may load."""
+"""How many objects one request may list, and keys it may load, in all."""
 
 LoaderKey: TypeAlias = tuple[str, frozenset[tuple[str, Hashable]]]
 """A loader's name and parameters, compared by value: a hash of them could meet another's."""
@@ -44,23 +44,23 @@ class Loader:
 
 @attrs.define(eq=False)
 class RequestLoaders:
-    """The loaders that one request has made, what was remarked about their values, and how many keys they loaded."""
+    """The loaders that one request has made, what was remarked about their values, and how much it has asked for."""
 
     made: dict[LoaderKey, DataLoader[Any, Any]] = attrs.field(factory=dict[LoaderKey, Any], init=False)
     remarks: dict[tuple[LoaderKey, Hashable], Problem] = attrs.field(
         factory=dict[tuple[LoaderKey, Hashable], Problem], init=False
     )
-    loaded: int = attrs.field(default=0, init=False)
+    asked: int = attrs.field(default=0, init=False)
 
-    def count(self, keys: int) -> None:
-        """Count keys that are about to be loaded.
+    def count(self, more: int) -> None:
+        """Count objects that are listed, or keys that are about to be loaded.
 
         Raises:
-            InputError: they are more than a request may load.
+            InputError: they are more than a request may ask for.
         """
-        self.loaded += keys
-        if self.loaded > MAX_KEYS:
-            raise InputError(f"the request asks for more than {MAX_KEYS} values of statistics; ask for fewer objects")
+        self.asked += more
+        if self.asked > MAX_KEYS:
+            raise InputError(f"the request asks for more than {MAX_KEYS} objects and statistics of objects; ask for fewer")
 
 
 class HasLoaders(Protocol):

@@ -109,5 +109,5 @@ class Reading:
         types = await self.database.ask([("TYPE", key) for key in missing.values()], deadline=self.deadline)
         for (position, key), kind in zip(missing.items(), types, strict=True):
             if kind not in (b"none", b"string"):  # a string has come since
-                message = f"key {key!r} holds a {kind!r}, not a string"
+                message = f"key {key!r} holds a {kind.decode() if isinstance(kind, bytes) else kind}, not a string"
                 self.problems[position] = Problem(ProblemKind.UNAVAILABLE, message=message, key=key)

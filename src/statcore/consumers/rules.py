@@ -91,8 +91,9 @@ class ScalingRule(ABC):
         source: where its value comes from.
         metric_name: which metric of a kernel or inference framework; none with a querier.
         querier: what to ask a metric backend for; it must come to one series, so it groups by what it filters by.
-        min_replicas: what its result is raised to, by default 0.
-        max_replicas: what its result is lowered to, by default nothing.
+        min_replicas: what a step down ends at, by default 0. Where there are fewer already a step down moves nothing, and
+            a step up reaches at least this.
+        max_replicas: likewise what a step up ends at, by default nothing. Bounds alone move nothing.
         cooldown_s: for how many seconds after `last_triggered_at` it rests.
         last_triggered_at: when it last won, aware; None is never.
 

@@ -123,7 +123,7 @@ def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> Utilizatio
     fields = querier_fields(spec)
     known = [field.name for field in fields]
     if unknown := sorted(values.keys() - set(known)):
-        raise InputError(f"{spec.name} has no {', '.join(unknown)}; its fields are {', '.join(known)}")
+        raise InputError(f"{spec.name} has no field {unknown[0]!r:.100}; its fields are {', '.join(known)}")
     given: dict[str, Any] = {}
     for field in fields:
         value = values.get(field.name)

@@ -103,7 +103,7 @@ class PluginRegistry:
                 plugin=", ".join(plugin.report.name for plugin in owners),
             )
         known = sorted(key.name for key in self._owners if key.kind == wanted.kind)
-        message = f"there is no {wanted}; known are: {', '.join(known) or 'none'}"
+        message = f"there is no {wanted!s:.100}; known are: {', '.join(known) or 'none'}"
         if blocked := [report.name for report in self.reports if report.status is PluginStatus.BLOCKED]:
             message += f"; disabled plugins: {', '.join(blocked)}"
         # What a plugin that did not load would offer nobody knows: it may be the one that is wanted.

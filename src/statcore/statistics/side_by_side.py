@@ -13,10 +13,11 @@ async def run_together(work: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
     # Costs as much as the rest of the import, and is there by now. No TaskGroup: before Python 3.13 it may take a
     # cancellation from outside for its own, or leave its own behind in the task that called. No gather: that may
     # swallow one which comes in the same turn as an error.
-    from asyncio import FIRST_COMPLETED, ensure_future, wait  # noqa: PLC0415
+    from asyncio import FIRST_COMPLETED, Task, create_task, wait  # noqa: PLC0415
 
-    tasks = [ensure_future(one) for one in work]
-    ended, going_on = list(tasks[:0]), set(tasks)
+    tasks = [create_task(one) for one in work]
+    ended: list[Task[_T]] = []
+    going_on = set(tasks)
     try:
         while going_on and not any(task.cancelled() or task.exception() for task in ended):
             done, going_on = await wait(going_on, return_when=FIRST_COMPLETED)

@@ -11,7 +11,18 @@ import pytest
 import strawberry
 from tests.graphql_asking import Host, inventory_of, session_id
 
-from statcore.errors import AccessDeniedError, InputError, TimedOutError, UnavailableError
+from statcore.errors import (
+    AccessDeniedError,
+    InputError,
+    MalformedEntryError,
+    MissingExtraError,
+    PartialAnswerError,
+    PluginError,
+    ProtocolError,
+    StatcoreError,
+    TimedOutError,
+    UnavailableError,
+)
 from statcore.model import Problem, ProblemKind, StatisticsBatch
 from statcore_graphql import loaders
 from statcore_graphql.schema import Query
@@ -42,17 +53,27 @@ def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecor
 
 
 @pytest.mark.parametrize(
-    ("error", "extensions"),
+    ("error", "told"),
     [
-        (UnavailableError("refused\nby valkey://db:6379"), {"code": "UnavailableError", "retryable": True}),
-        (AccessDeniedError("the user reader may not"), {"code": "AccessDeniedError", "retryable": False}),
-        (TimedOutError("no answer in 5 s", timeout_s=5), {"code": "TimedOutError", "retryable": True}),
+        (UnavailableError("refused\nby valkey://db:6379"), "cannot be read now; the server's log says more"),
+        (AccessDeniedError("the user reader may not"), "cannot be read now; the server's log says more"),
+        (TimedOutError("no answer in 5 s", timeout_s=5), "did not answer in time"),
+        (ProtocolError("not MessagePack: 0xdeadbeef"), "gave an answer that is none; the server's log says more"),
+        (
+            PartialAnswerError("store-2: rpc error", warnings=()),
+            "could not read all of its data; the server's log says more",
+        ),
+        (PluginError("Acme failed: KeyError: 'secret'"), "a plugin failed; the server's log says more"),
+        (MissingExtraError("valkey"), "internal error; the server's log says more"),
+        (MalformedEntryError("key k is garbage", key="k"), "key k is garbage"),
     ],
+    ids=lambda part: type(part).__name__,
 )
 async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
-    error: Exception, extensions: dict[str, Any], caplog: pytest.LogCaptureFixture
+    error: StatcoreError, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With its code and whether trying again may help; the other kind is answered; the log has one line, no traceback."""
+    """With its code and whether trying again may help, but not what services say; the log has that, in one line."""
+    extensions = {"code": type(error).__name__, "retryable": error.retryable}
     host = Host(statistics=failing(error), inventory=inventory_of(20))
     await host.statistics.store_session_activity(session_id(0), requests=1, last_response_ms=2)  # type: ignore[attr-defined]
     answer = await host.ask(STATISTICS)
@@ -62,7 +83,8 @@ async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
     paths = [["compute_session_list", "items", number, "live_stat"] for number in range(20)]
     assert paths == sorted((one["path"] for one in answer.errors), key=lambda path: path[2])
     assert all(extensions == one["extensions"] for one in answer.errors)
-    assert {str(error)} == {one["message"] for one in answer.errors}
+    (message,) = {one["message"] for one in answer.errors}
+    assert message.endswith(told)
     (record,) = log_of(caplog, "statcore_graphql")
     message = " ".join(str(error).split())
     assert f"compute_session_list.items.0.live_stat and 19 others: {extensions['code']}: {message}" == record.getMessage()
@@ -150,15 +172,18 @@ async def test_a_wrong_query_is_told_what_is_wrong(query: str, message: str, cap
     assert record.exc_info is None
 
 
-async def test_a_request_loads_so_many_values_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of a kind that goes beyond are errors, what was asked twice counts once, and the next request starts anew."""
-    monkeypatch.setattr(loaders, "MAX_KEYS", 10)
+async def test_a_request_asks_for_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects listed and values loaded count; those of a kind that goes beyond are errors, values asked twice count once.
+
+    The next request starts anew.
+    """
+    monkeypatch.setattr(loaders, "MAX_KEYS", 15)
     host = Host(inventory=inventory_of(5))
     within = "a: live_stat b: live_stat kernels { live_stat }"
     for _ in range(2):
         await host.ask_right(f"{{ compute_session_list {{ items {{ {within} }} }} }}")
     answer = await host.ask(f"{{ compute_session_list {{ items {{ inference_metrics {within} }} }} }}")
-    beyond = "the request asks for more than 10 values of statistics; ask for fewer objects"
+    beyond = "the request asks for more than 15 objects and statistics of objects; ask for fewer"
     assert {(beyond, "InputError")} == {(error["message"], error["extensions"]["code"]) for error in answer.errors}
     expected = {
         "inference_metrics": {"requests": 0, "last_response_ms": 0},
@@ -168,6 +193,9 @@ async def test_a_request_loads_so_many_values_and_no_more(monkeypatch: pytest.Mo
     }
     assert [expected] * 5 == answer.data["compute_session_list"]["items"]
     assert 15 == len(answer.errors)
+    lists = " ".join(f"list{number}: compute_session_list {{ total_count }}" for number in range(4))
+    answer = await host.ask(f"{{ {lists} }}")
+    assert {"list3": None} == {name: found for name, found in answer.data.items() if found is None}
 
 
 async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind() -> None:
@@ -180,10 +208,11 @@ async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind
     answer = await Host(statistics=store, inventory=inventory_of(7)).ask("{ compute_session_list { items { live_stat } } }")
     items = answer.data["compute_session_list"]["items"]
     assert [*[None] * 6, {"mem": {"current": "1"}}] == [item["live_stat"] for item in items]
+    away = "the service that has this cannot be read now; the server's log says more"
     malformed = {ProblemKind.MALFORMED, ProblemKind.OVERSIZED}
     told = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
     assert told == {
-        number: ("MalformedEntryError" if kind in malformed else "UnavailableError", f"{kind}: as planted")
+        number: ("MalformedEntryError", f"{kind}: as planted") if kind in malformed else ("UnavailableError", away)
         for number, kind in enumerate(kinds)
     }
     assert {"compute_session_list.items.6.live_stat": "stale"} == answer.problems

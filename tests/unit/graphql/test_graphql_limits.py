@@ -69,6 +69,13 @@ async def test_depth_and_aliases_are_limited(host: Host, query: str) -> None:
         assert messages == [message for message in said if "aliases" in message]
 
 
+async def test_aliases_of_introspection_count(host: Host) -> None:
+    """They are as many values of an answer as any."""
+    names = " ".join(f"a{number}: __typename" for number in range(MAX_ALIASES + 1))
+    (said,) = await refusals(host, f"{{ compute_session_list {{ items {{ {names} }} }} }}")
+    assert f"the query has {MAX_ALIASES + 1} aliases, more than {MAX_ALIASES}" == said
+
+
 async def test_aliases_count_as_often_as_their_fragment_is_spread(host: Host) -> None:
     """Or a small query could ask for much."""
     spreads = " ".join("... on Query { ...Two }" for _ in range(26))

@@ -277,7 +277,7 @@ async def test_queriers_that_ask_the_same_are_one_key(nodes: Any) -> None:
     results = await loader.load_many(queriers)
     assert results[0] is results[1]
     assert results[3] is results[4]
-    assert 3 == ctx.loaders.loaded
+    assert 3 == ctx.loaders.asked
     assert 2 == len(host.metrics.asked)
 
 

@@ -188,7 +188,7 @@ def test_a_value_of_another_type_is_refused(data: st.DataObject) -> None:
     [
         ({}, "node needs metric_name"),
         ({"metric_name": None}, "node needs metric_name"),
-        ({"metric_name": "m", "colour": "red"}, "node has no colour; its fields are metric_name, node_id, rack"),
+        ({"metric_name": "m", "colour": "red"}, "node has no field 'colour'; its fields are metric_name, node_id, rack"),
         ({"metric_name": "m", "level": "middle"}, "level must be one of 1, 2, not 'middle'"),
         ({"metric_name": "m", "node_id": "x"}, "not an id: 'x'"),
     ],

@@ -48,7 +48,9 @@ class SizeRule(ValidationRule):
                 sizes.append(self._fragment(selection.name.value))
             elif not isinstance(selection, FieldNode):
                 sizes.append(self._measure(cast("InlineFragmentNode", selection).selection_set))
-            elif not selection.name.value.startswith("__"):  # introspection has limits of its own
+            elif selection.name.value.startswith("__"):  # introspection has limits of its own, if not on aliases
+                sizes.append(_Size(0, int(bool(selection.alias))))
+            else:
                 within = self._measure(selection.selection_set)
                 sizes.append(_Size(within.depth + 1, within.aliases + bool(selection.alias)))
         return _Size(max((size.depth for size in sizes), default=0), sum(size.aliases for size in sizes))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from statcore.errors import InputError
+from statcore.model.inventory import Page
+from statcore_graphql.context import GraphQueryContext
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 10_000
 
+_Record = TypeVar("_Record")
 
-def check_limit(limit: int) -> int:
-    """Return how many items of a list are answered.
+
+async def read_page(
+    context: GraphQueryContext, list_: Callable[..., Awaitable[Page[_Record]]], *, limit: int, offset: int
+) -> Page[_Record]:
+    """Return a page of what the inventory lists.
 
     Raises:
-        InputError: more than one answer may hold.
+        InputError: more than one answer, or one request, may hold.
     """
     if limit > MAX_LIMIT:
         raise InputError(f"limit must be at most {MAX_LIMIT}, not {limit}; page with offset")
-    return limit
+    page = await list_(limit=limit, offset=offset)
+    context.loaders.count(len(page.items))
+    return page

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from graphql import GraphQLError
 from strawberry.extensions import SchemaExtension
 
-from statcore.errors import StatcoreError
+from statcore.errors import (
+    InputError,
+    MalformedEntryError,
+    PartialAnswerError,
+    PluginError,
+    ProtocolError,
+    QueryRejectedError,
+    StatcoreError,
+    TimedOutError,
+    UnavailableError,
+    UnsupportedError,
+)
 from statcore_graphql.context import GraphQueryContext
 
 _UNEXPECTED: Final = "internal error; the server's log says more"
+_CLIENTS_OWN: Final = (InputError, MalformedEntryError, QueryRejectedError, UnsupportedError)
+_FAILURES: Final[Mapping[type[StatcoreError], str]] = {
+    TimedOutError: "the service that has this did not answer in time",
+    UnavailableError: "the service that has this cannot be read now; the server's log says more",
+    PartialAnswerError: "the metric backend could not read all of its data; the server's log says more",
+    ProtocolError: "the service that has this gave an answer that is none; the server's log says more",
+    PluginError: "a plugin failed; the server's log says more",
+}
 
 
 class ProblemsExtension(SchemaExtension):
@@ -32,11 +52,20 @@ def is_expected(error: GraphQLError) -> bool:
 
 
 def shown(error: GraphQLError) -> GraphQLError:
-    """Return what a client is told: errors of ours have a code, all others, which may tell too much, no message."""
+    """Return what a client is told: of what it can do something about, everything; of all else, what kind of failure it is.
+
+    What services and plugins say of their failures may tell too much; the log has it.
+    """
     cause = error.original_error
+    if cause is None or isinstance(cause, GraphQLError):
+        return error
+    extensions: dict[str, Any] = {"code": "InternalError"}
+    message = _UNEXPECTED
     if isinstance(cause, StatcoreError):
         extensions = {"code": type(cause).__name__, "retryable": cause.retryable}
-        return GraphQLError(error.message, nodes=error.nodes, path=error.path, extensions=extensions)
-    if is_expected(error):
-        return error
-    return GraphQLError(_UNEXPECTED, nodes=error.nodes, path=error.path, extensions={"code": "InternalError"})
+        message = error.message if isinstance(cause, _CLIENTS_OWN) else _told(cause)
+    return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)
+
+
+def _told(error: StatcoreError) -> str:
+    return next((sentence for kind, sentence in _FAILURES.items() if isinstance(error, kind)), _UNEXPECTED)

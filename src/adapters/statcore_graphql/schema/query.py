@@ -16,7 +16,7 @@ from statcore_graphql.schema.agent import Agent, AgentList
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
 from statcore_graphql.schema.endpoint import Endpoint, EndpointList
 from statcore_graphql.schema.loaded import LOADER
-from statcore_graphql.schema.page import DEFAULT_LIMIT, check_limit
+from statcore_graphql.schema.page import DEFAULT_LIMIT, read_page
 from statcore_graphql.schema.querier import Querier
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
@@ -32,7 +32,7 @@ class Query:
         self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0
     ) -> ComputeSessionList | None:
         """Ask the inventory."""
-        page = await info.context.inventory.list_sessions(limit=check_limit(limit), offset=offset)
+        page = await read_page(info.context, info.context.inventory.list_sessions, limit=limit, offset=offset)
         return ComputeSessionList(items=[ComputeSession.of(one) for one in page.items], total_count=page.total_count)
 
     @strawberry.field(description="The session with an id; null when there is none.")
@@ -44,13 +44,13 @@ class Query:
     @strawberry.field(description="A page of the inference endpoints.")
     async def endpoint_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> EndpointList | None:
         """Ask the inventory."""
-        page = await info.context.inventory.list_endpoints(limit=check_limit(limit), offset=offset)
+        page = await read_page(info.context, info.context.inventory.list_endpoints, limit=limit, offset=offset)
         return EndpointList(items=[Endpoint.of(one) for one in page.items], total_count=page.total_count)
 
     @strawberry.field(description="A page of the agents.")
     async def agent_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> AgentList | None:
         """Ask the inventory."""
-        page = await info.context.inventory.list_agents(limit=check_limit(limit), offset=offset)
+        page = await read_page(info.context, info.context.inventory.list_agents, limit=limit, offset=offset)
         return AgentList(items=[Agent(agent_id=one) for one in page.items], total_count=page.total_count)
 
     @strawberry.field(description="The kinds of querier that are installed.")
