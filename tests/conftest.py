@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from statcore.errors import UnavailableError
-from statcore.testing.servers import Server, find_program, running_prometheus, running_valkey
+from statcore.testing.servers import Server, find_program, plant_openmetrics, running_prometheus, running_valkey
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -64,6 +64,22 @@ def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             return stack.enter_context(running_valkey(folder, **options))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def prometheus_holding(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Server]]:
+    """Run a Prometheus that has the samples of an OpenMetrics text, for as long as a `with` block lasts."""
+    _require_program("prometheus")
+    _require_program("promtool")
+
+    @contextmanager
+    def holding(text: str, **options: Any) -> Iterator[Server]:
+        folder = tmp_path_factory.mktemp("prometheus")
+        plant_openmetrics(folder, text)
+        with running_prometheus(folder, targets={}, **options) as server:
+            yield server
+
+    return holding
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+from tests.conformance.planted_inventory import right_inventory
+
 from statcore.ports import InventoryPort
 from statcore.services import SeriesInventory
 from statcore.testing.conformance import InventoryConformance
 from statcore.testing.inventory import InventoryDataset, container_samples
-from statcore_memory import MemoryInventory, MemoryMetrics
+from statcore_memory import MemoryMetrics
 
 
 class TestMemoryInventory(InventoryConformance):
@@ -19,12 +21,7 @@ class TestMemoryInventory(InventoryConformance):
     @asynccontextmanager
     async def open(self, planted: InventoryDataset) -> AsyncGenerator[InventoryPort]:
         """Tell it."""
-        inventory = MemoryInventory()
-        for kernel in planted.kernels:
-            inventory.register_kernel(kernel)
-        for endpoint in planted.endpoints:
-            inventory.register_endpoint(endpoint)
-        yield inventory
+        yield right_inventory(planted)
 
 
 class TestSeriesOfMemoryMetrics(InventoryConformance):

@@ -6,7 +6,7 @@ import json
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 import pytest
 
@@ -16,7 +16,7 @@ from statcore.testing.conformance import MetricQuerierConformance
 from statcore.testing.metrics import MetricDataset
 from statcore.testing.metrics.dataset import METRIC, ODD_NUMBERS
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server, plant_openmetrics, running_prometheus
+from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient
 
 
@@ -28,14 +28,10 @@ class TestPrometheus(MetricQuerierConformance):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def _start(
-        cls, dataset: MetricDataset, tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]
+        cls, dataset: MetricDataset, prometheus_holding: Callable[..., AbstractContextManager[Server]]
     ) -> Iterator[None]:
         """One server for all checks."""
-        require_program("prometheus")
-        require_program("promtool")
-        folder = tmp_path_factory.mktemp("prometheus")
-        plant_openmetrics(folder, openmetrics_text(dataset.series))
-        with running_prometheus(folder, targets={}) as cls.server:
+        with prometheus_holding(openmetrics_text(dataset.series)) as cls.server:
             yield
 
     @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +14,7 @@ from statcore.testing.conformance import InventoryConformance
 from statcore.testing.inventory import InventoryDataset, container_samples
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import plant_openmetrics, running_prometheus
+from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -28,19 +28,15 @@ class TestSeriesOfPrometheus(InventoryConformance):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def _start(
-        cls, planted: InventoryDataset, tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]
+        cls, planted: InventoryDataset, prometheus_holding: Callable[..., AbstractContextManager[Server]]
     ) -> Iterator[None]:
         """One server for all checks."""
-        require_program("prometheus")
-        require_program("promtool")
-        folder = tmp_path_factory.mktemp("prometheus")
         times = [NOW.timestamp() - seconds for seconds in (60, 30, 0)]
         series = (
             PlantedSeries(name, labels, [(time, value) for time in times])
             for name, labels, value in container_samples(planted.kernels)
         )
-        plant_openmetrics(folder, openmetrics_text(series))
-        with running_prometheus(folder, targets={}) as server:
+        with prometheus_holding(openmetrics_text(series)) as server:
             cls.url = server.url
             yield
 

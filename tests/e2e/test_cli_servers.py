@@ -9,18 +9,18 @@ import re
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from tests.e2e.program import END, MEM, ONE, THREE, TWO, statcore
 
-from statcore.testing.servers import Server, plant_openmetrics, running_prometheus
+from statcore.testing.servers import Server
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
+def history(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
     """A Prometheus with a quarter of an hour of one kernel: half a core, and memory that grows by a byte a second."""
-    folder = tmp_path_factory.mktemp("prometheus")
     labels = f'agent_id="a",kernel_id="{ONE}",session_id="{TWO}",user_id="u",project_id="p",value_type="current"'
     lines = ["# TYPE backendai_container_utilization gauge"]
     for metric, slope, base in (("cpu_util", 500, 0), ("mem", 1, 1 << 20)):
@@ -29,11 +29,9 @@ def history(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[
             f" {base + slope * (time - END)} {time}"
             for time in range(END - 900, END + 1, 5)
         ]
-    require_program("prometheus")
-    require_program("promtool")
-    plant_openmetrics(folder, "\n".join([*lines, "# EOF", ""]))
+    text = "\n".join([*lines, "# EOF", ""])
     # The samples lie ahead of the clock where this runs before their date, or long behind it: nothing may be dropped.
-    with running_prometheus(folder, targets={}, arguments=["--storage.tsdb.retention.time=100y"]) as server:
+    with prometheus_holding(text, arguments=["--storage.tsdb.retention.time=100y"]) as server:
         yield server
 
 

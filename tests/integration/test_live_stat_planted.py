@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from statcore.model import ProblemKind
 from statcore.services import KernelLiveStatService
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server, free_port, plant_openmetrics, running_prometheus
+from statcore.testing.servers import Server, free_port
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 MINUTE = 60
@@ -71,13 +71,9 @@ def planted() -> list[PlantedSeries]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
+def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
     """Start a server on the planted series, for all tests."""
-    require_program("prometheus")
-    require_program("promtool")
-    folder = tmp_path_factory.mktemp("prometheus")
-    plant_openmetrics(folder, openmetrics_text(planted()))
-    with running_prometheus(folder, targets={}) as running:
+    with prometheus_holding(openmetrics_text(planted())) as running:
         yield running
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from statcore.errors import QueryRejectedError, TimedOutError, UnavailableError,
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
-from statcore.testing.servers import Server, free_port, plant_openmetrics, running_prometheus
+from statcore.testing.servers import Server, free_port
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 START_S = 1_795_341_600
@@ -45,13 +45,9 @@ def planted_text() -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
+def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
     """Start a server on the planted series, for all tests."""
-    require_program("prometheus")
-    require_program("promtool")
-    folder = tmp_path_factory.mktemp("prometheus")
-    plant_openmetrics(folder, planted_text())
-    with running_prometheus(folder, targets={}) as running:
+    with prometheus_holding(planted_text()) as running:
         yield running
 
 

@@ -10,14 +10,13 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.queriers.coalesced import CoalescedQuerier, Share
+from statcore.queriers.grouping import NEVER_GROUPED
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
 from statcore.queriers.resolve import ResolvedQuerier, resolve
 
 MAX_VALUES: Final = 256
 """How many values of a label one querier names, unless told otherwise."""
-NEVER_GROUPED: Final = frozenset(["inf", "nan", "without"])
-"""Words, in any case, that no server takes bare for a label to group by; only newer ones take them quoted."""
 
 
 def coalesce(queriers: Sequence[UtilizationMetricQuerier], *, max_values: int = MAX_VALUES) -> tuple[CoalescedQuerier, ...]:

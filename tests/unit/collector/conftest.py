@@ -45,18 +45,6 @@ class RecordingSink:
         await self._answer("store_container_count")
         self.counts[agent_id] = count
 
-    async def store_endpoint_statistics(self, entries: Mapping[str, Any], /) -> None:
-        """No collector calls this."""
-        raise NotImplementedError
-
-    async def store_replica_statistics(self, entries: Mapping[tuple[str, str], Any], /) -> None:
-        """No collector calls this."""
-        raise NotImplementedError
-
-    async def store_session_activity(self, session_id: str, /, *, requests: int, last_response_ms: int) -> None:
-        """No collector calls this."""
-        raise NotImplementedError
-
     async def remove(self, ids: Iterable[str], /) -> None:
         """Forget them."""
         await self._answer("remove")
@@ -64,10 +52,6 @@ class RecordingSink:
         self.removed.append(gone)
         for key in gone:
             self.kernels.pop(key, None)
-
-    async def aclose(self) -> None:
-        """No collector calls this: the sink is its owner's to close."""
-        raise NotImplementedError
 
 
 @pytest.fixture

@@ -9,7 +9,15 @@ from uuid import UUID
 
 import attrs
 
-from statcore.consumers import ComparatorRule, DeploymentRepository, ScheduleRepository, ThresholdRule
+from statcore.consumers import (
+    ComparatorRule,
+    Deployment,
+    DeploymentRepository,
+    ScalingDecision,
+    ScalingRule,
+    ScheduleRepository,
+    ThresholdRule,
+)
 from statcore.errors import StatcoreError
 from statcore.model import Problem, Sample, StatisticsBatch, VectorResult
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
@@ -140,3 +148,10 @@ class Cluster:
     def _batch(self, ids: Sequence[str], entries: dict[str, dict[str, Any]]) -> StatisticsBatch:
         problems = {position: self.problems[id_] for position, id_ in enumerate(ids) if id_ in self.problems}
         return StatisticsBatch([entries.get(id_) for id_ in ids], problems=problems)
+
+
+async def decide_one(cluster: Cluster, *rules: ScalingRule, endpoint_id: str, replicas: int = 3) -> ScalingDecision:
+    """Decide for one deployment."""
+    deployment = Deployment(endpoint_id=endpoint_id, replicas=replicas, rules=rules)
+    (decision,) = await cluster.deployments.decide_replicas([deployment], now=NOW)
+    return decision

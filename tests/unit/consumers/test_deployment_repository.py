@@ -5,11 +5,22 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.unit.consumers.cluster import NOW, Cluster, cpu, id_of, inference_rule, kernel_rule, loads, query_rule, running
+from tests.unit.consumers.cluster import (
+    NOW,
+    Cluster,
+    cpu,
+    decide_one,
+    id_of,
+    inference_rule,
+    kernel_rule,
+    loads,
+    query_rule,
+    running,
+)
 
 from statcore.consumers import Deployment, DeploymentRepository, ScalingDecision, ScalingRule, Verdict
 from statcore.errors import InputError, StatcoreError, TimedOutError, UnavailableError, UnsupportedError
@@ -20,13 +31,6 @@ from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.queriers import FixedQuerier
 
 DOWN = UnavailableError("nobody answers", service="db")
-
-
-async def decide_one(cluster: Cluster, *rules: ScalingRule, endpoint_id: str, replicas: int = 3) -> ScalingDecision:
-    """Decide for one deployment."""
-    deployment = Deployment(endpoint_id=endpoint_id, replicas=replicas, rules=rules)
-    (decision,) = await cluster.deployments.decide_replicas([deployment], now=NOW)
-    return decision
 
 
 def reasons(decision: ScalingDecision) -> list[str]:
@@ -255,47 +259,3 @@ def test_a_deployment_has_an_id_and_a_count(bad: dict[str, Any]) -> None:
     """The message names what is wrong."""
     with pytest.raises(InputError, match=r"not an id|replicas"):
         Deployment(**{"endpoint_id": id_of(1), "replicas": 1, "rules": (), **bad})
-
-
-@pytest.mark.parametrize("turns", range(6))
-async def test_a_cancelled_decision_cancels_its_reads(turns: int) -> None:
-    """However far it is, the caller gets `CancelledError`, and nothing goes on or is left over."""
-    running_reads = 0
-
-    async def hang(_: str) -> None:
-        nonlocal running_reads
-        running_reads += 1
-        try:
-            await asyncio.Event().wait()
-        finally:
-            running_reads -= 1
-
-    cluster = Cluster(before=hang)
-    endpoint_id = cluster.add_endpoint(1, [cpu("90")])
-    task = asyncio.create_task(decide_one(cluster, kernel_rule(), query_rule(), endpoint_id=endpoint_id))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert 0 == running_reads
-
-
-async def test_others_get_their_turns_between_deployments() -> None:
-    """While kernels are gathered, and while entries are decoded, which for thousands takes its time."""
-    cluster = Cluster()
-    ids = [cluster.add_endpoint(number, [cpu("90")]) for number in range(1, 21)]
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    counting = asyncio.create_task(count())
-    deployments = [Deployment(endpoint_id=id_, replicas=1, rules=[kernel_rule()]) for id_ in ids]
-    decisions = await cluster.deployments.decide_replicas(deployments, now=datetime.now(UTC))
-    counting.cancel()
-    assert [2] * 20 == [decision.replicas for decision in decisions]
-    assert 40 <= turns

@@ -9,7 +9,7 @@ from statcore.plugins import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
 from statcore.queriers import ContainerMetricQuerier
 STATCORE_PLUGIN_API = 1
 async def nothing(url, options):
-    raise NotImplementedError
+    raise AssertionError("nothing is opened here")
 """
 
 
