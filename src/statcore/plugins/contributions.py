@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 
@@ -19,6 +19,7 @@ Options: TypeAlias = Mapping[str, Any]
 """An adapter's own settings by name, beside the URL; the adapter checks them and names a bad one in an `InputError`."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
@@ -50,13 +51,14 @@ def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) ->
 
 @attrs.frozen(kw_only=True)
 class QuerierSpec:
-    """A kind of querier.
+    """A kind of querier; a hook may return the class alone, which `of` then describes.
 
     Args:
         name: what users type: `statcore query NAME`.
         summary: one line for listings.
         querier: the class; its keyword-only fields become options.
-        series: the metric name in the backend, to list what exists.
+        series: the metric name in the backend, to list what exists; None where each choice of the field `metric_name` has
+            series of its own.
         metric_label: the label of `series` that tells its metrics apart, or None where `series` is the only metric.
 
     Raises:
@@ -66,8 +68,22 @@ class QuerierSpec:
     name: str = attrs.field(validator=_check_name)
     summary: str = attrs.field(validator=_check_text)
     querier: type[UtilizationMetricQuerier] = attrs.field(validator=_check_querier)
-    series: str = attrs.field(validator=_check_text)
+    series: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
     metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
+
+    @classmethod
+    def of(cls, querier: type[UtilizationMetricQuerier]) -> Self:
+        """Describe a class by itself: `NodeMetricQuerier` is `node`, and the summary is the first line of its docstring.
+
+        Raises:
+            InputError: it has no docstring, or is no class of queriers.
+        """
+        words = _WORDS.findall(re.sub(r"(Metric)?Querier$", "", querier.__name__))
+        # What a class inherits, and what attrs or dataclasses write for one without, is no summary of its own.
+        summary = (vars(querier).get("__doc__") or "").strip().partition("\n")[0].rstrip(".")
+        if not summary or summary.startswith(f"{querier.__name__}("):
+            raise InputError(f"{querier.__name__} needs a docstring, whose first line is its summary in listings")
+        return cls(name="-".join(words).lower(), summary=summary, querier=querier)
 
 
 @attrs.frozen(kw_only=True)

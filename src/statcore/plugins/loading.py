@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeGuard
 
 import attrs
 import pluggy
@@ -13,6 +13,7 @@ from statcore.plugins.contributions import Contribution, MetricBackendSpec, Quer
 from statcore.plugins.discovery import Candidate
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.plugins.spec import API_VERSION, GROUP
+from statcore.queriers.interface import UtilizationMetricQuerier
 
 HOOKS: Final[Mapping[str, type[Contribution]]] = {
     "statcore_queriers": QuerierSpec,
@@ -103,6 +104,10 @@ def _objection(plugin: object, hooks: set[str]) -> str | None:
     return None if hooks else f"it implements none of the hooks {known}"
 
 
+def _is_querier(offered: object) -> TypeGuard[type[UtilizationMetricQuerier]]:
+    return isinstance(offered, type) and issubclass(offered, UtilizationMetricQuerier)
+
+
 def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, Contribution]:
     contributions: dict[Offer, Contribution] = {}
     for hook, implementation in hooks:
@@ -110,7 +115,8 @@ def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, 
         answer: object = implementation.function()
         if not isinstance(answer, list | tuple):
             raise TypeError(f"{hook} returned {type(answer).__name__}, not a list of {expected.__name__}")
-        for contribution in answer:  # pyright: ignore[reportUnknownVariableType] - checked in the next line
+        for offered in answer:  # pyright: ignore[reportUnknownVariableType] - checked in what follows
+            contribution: object = QuerierSpec.of(offered) if expected is QuerierSpec and _is_querier(offered) else offered
             if not isinstance(contribution, expected):
                 raise TypeError(f"{hook} returned a list with {contribution!r:.200}, which is no {expected.__name__}")
             names = (contribution.name,) if isinstance(contribution, QuerierSpec) else contribution.schemes

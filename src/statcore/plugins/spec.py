@@ -8,6 +8,7 @@ from typing import Final
 import pluggy
 
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.queriers.interface import UtilizationMetricQuerier
 
 GROUP: Final = "statcore"
 """The entry-point group, and the prefix of every hook."""
@@ -19,8 +20,8 @@ hookimpl: Final = pluggy.HookimplMarker(GROUP)
 
 
 @hookspec
-def statcore_queriers() -> Sequence[QuerierSpec]:
-    """Contribute kinds of querier."""
+def statcore_queriers() -> Sequence[QuerierSpec | type[UtilizationMetricQuerier]]:
+    """Contribute kinds of querier: classes, or specs where more is to be said."""
     return ()
 
 

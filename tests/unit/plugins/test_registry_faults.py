@@ -48,7 +48,7 @@ BROKEN = {
         "TypeError: statcore_queriers returned generator, not a list of QuerierSpec",
     ),
     "things that are no specs": (
-        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return [ContainerMetricQuerier]",
+        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return [ContainerMetricQuerier.name]",
         "which is no QuerierSpec",
     ),
     "specs of another hook": (

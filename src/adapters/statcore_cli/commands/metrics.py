@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from statcore.plugins.contributions import QuerierSpec
-from statcore.services.available_metrics import available_metrics
+from statcore.plugins.metric_names import metric_names
 from statcore_cli.options import format_option, setting_options
 from statcore_cli.output import write
 from statcore_cli.querier_commands import QuerierGroup
@@ -31,7 +31,7 @@ Example:
 
 async def _list(session: Session, spec: QuerierSpec) -> list[str]:
     async with session.metrics() as backend:
-        return await available_metrics(backend, series=spec.series, metric_label=spec.metric_label)
+        return await metric_names(backend, spec)
 
 
 command = QuerierGroup(

@@ -10,7 +10,7 @@ from strawberry.scalars import JSON
 from statcore.errors import InputError
 from statcore.model.ids import id_text
 from statcore.plugins.fields import build_querier
-from statcore.services.available_metrics import available_metrics
+from statcore.plugins.metric_names import metric_names
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
@@ -61,8 +61,7 @@ class Query:
     @strawberry.field(description="The names of the metrics that the backend has for a kind of querier.")
     async def available_metrics(self, info: _Info, querier: str) -> list[str] | None:
         """Ask the backend."""
-        spec = info.context.plugins.querier(querier)
-        return await available_metrics(info.context.metrics, series=spec.series, metric_label=spec.metric_label)
+        return await metric_names(info.context.metrics, info.context.plugins.querier(querier))
 
     @strawberry.field(
         description="Utilization over time of what a selector, an object with the fields of the kind of querier, selects;"

@@ -1,0 +1,44 @@
+"""Which metrics the backend has for a kind of querier."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from statcore.errors import InputError
+from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.fields import build_querier, querier_fields
+from statcore.ports.metrics import MetricQuerierPort
+from statcore.promql.syntax import Selector
+from statcore.queriers.resolve import resolve
+from statcore.services.available_metrics import available_metrics
+from statcore.statistics.side_by_side import run_together
+
+METRIC_FIELD: Final = "metric_name"
+"""The field of a querier class that tells its metrics apart."""
+
+
+async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[str]:
+    """Return the names that the field `metric_name` may have, as far as the backend has series for them.
+
+    Where the class needs more than that field, its choices are returned as they are: what it knows.
+
+    Raises:
+        PluginError: the class breaks its contract.
+        InputError: it neither names series nor has choices of metrics, so that nothing can be listed.
+        StatcoreError: the backend failed, as `MetricQuerierPort` says.
+    """
+    if spec.series is not None:
+        return await available_metrics(metrics, series=spec.series, metric_label=spec.metric_label)
+    fields = querier_fields(spec)
+    choices = next((list(field.choices) for field in fields if field.name == METRIC_FIELD), [])
+    if not choices:
+        raise InputError(f"{spec.name} does not say which metrics it has; query them by name")
+    if any(field.required for field in fields if field.name != METRIC_FIELD):
+        return choices
+
+    async def exists(choice: str) -> bool:
+        asked = resolve(build_querier(spec, {METRIC_FIELD: choice}))
+        return bool(await metrics.series(Selector(asked.name, asked.wanted)))
+
+    found = await run_together(exists(choice) for choice in choices)
+    return [choice for choice, there in zip(choices, found, strict=True) if there]

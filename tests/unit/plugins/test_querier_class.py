@@ -1,0 +1,128 @@
+"""A querier class alone is a contribution: its name, its summary and its metrics are read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import attrs
+import pytest
+from tests.unit.plugins.plugin_modules import HEAD, report_of
+
+from statcore.errors import InputError
+from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
+from statcore.plugins.metric_names import metric_names
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+from statcore_memory import MemoryMetrics
+
+
+class Known(UtilizationMetricQuerier):
+    """A querier whose answers do not matter here."""
+
+    def name(self) -> str:
+        """Answer."""
+        return "m"
+
+    def labels(self) -> Mapping[str, str]:
+        """Answer."""
+        return {}
+
+    def group_by_labels(self) -> list[str]:
+        """Answer."""
+        return []
+
+    def query_strategy(self) -> QueryStrategy:
+        """Answer."""
+        return QueryStrategy.GAUGE
+
+
+@attrs.frozen(kw_only=True)
+class RackMetricQuerier(Known):
+    """Racks, by row.
+
+    More is said here.
+    """
+
+    metric_name: Literal["power", "heat", "noise"]
+    row: str | None = None
+
+    def name(self) -> str:
+        """Answer."""
+        return f"rack_{self.metric_name}"
+
+
+@attrs.frozen(kw_only=True)
+class RowQuerier(RackMetricQuerier):
+    """Rows."""
+
+    number: int
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("NodeMetricQuerier", "node"),
+        ("AgentDeviceMetricQuerier", "agent-device"),
+        ("ProcessQuerier", "process"),
+        ("VLLMMetricQuerier", "vllm"),
+        ("GPUMemoryQuerier", "gpu-memory"),
+        ("Rack", "rack"),
+        ("Rack2MetricQuerier", "rack2"),
+    ],
+)
+def test_the_name_is_that_of_the_class(name: str, expected: str) -> None:
+    """Without what every querier is called, in lower case, its words joined."""
+    assert expected == QuerierSpec.of(type(name, (Known,), {"__doc__": "D."})).name
+
+
+def test_the_summary_is_the_first_line_of_the_docstring() -> None:
+    """Of the class's own, without the stop."""
+    spec = QuerierSpec.of(RackMetricQuerier)
+    assert ("rack", "Racks, by row", RackMetricQuerier) == (spec.name, spec.summary, spec.querier)
+
+
+@dataclass(kw_only=True)
+class Undocumented(Known):  # noqa: D101 - that is the point
+    rack: str = "r1"
+
+
+@pytest.mark.parametrize(
+    "querier", [Undocumented, type("NodeQuerier", (Known,), {}), type("Querier", (Known,), {"__doc__": "D"})]
+)
+def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -> None:
+    """What it inherits, and what a dataclass writes for it, is not its own; nor may nothing be left of its name."""
+    with pytest.raises(InputError, match=r"needs a docstring|name must be"):
+        QuerierSpec.of(querier)
+
+
+def test_a_hook_returns_the_class_alone(install: Callable[..., Path]) -> None:
+    """And one that does not say what it is, is the fault of its plugin."""
+    source = f"""{HEAD}
+class %sMetricQuerier(ContainerMetricQuerier):
+    {{doc}}
+@hookimpl
+def statcore_queriers():
+    return [%sMetricQuerier]
+"""
+    install("acme-good", good=(source % ("Rack", "Rack")).replace("{doc}", '"""Racks."""'))
+    install("acme-bad", bad=(source % ("Row", "Row")).replace("{doc}", "pass"))
+
+    registry = PluginRegistry.discover()
+
+    assert "Racks" == registry.querier("rack").summary
+    assert ("querier rack",) == report_of(registry, "good").offers
+    bad = report_of(registry, "bad")
+    assert (PluginStatus.BROKEN, True) == (bad.status, "RowMetricQuerier needs a docstring" in (bad.error or ""))
+
+
+async def test_metrics_are_the_choices_that_have_series() -> None:
+    """Each has series of its own; where more than the metric must be known, all choices are listed."""
+    backend = MemoryMetrics()
+    scrape = [("rack_power", {"row": "1"}, 1.0), ("rack_noise", {"row": "1"}, 1.0), ("heat", {}, 1.0)]
+    backend.append_scrape(scrape, target="t", time=backend.clock())
+    assert ["power", "noise"] == await metric_names(backend, QuerierSpec.of(RackMetricQuerier))
+    assert ["power", "heat", "noise"] == await metric_names(backend, QuerierSpec.of(RowQuerier))
+    with pytest.raises(InputError, match="known does not say which metrics it has"):
+        await metric_names(backend, QuerierSpec.of(Known))
