@@ -16,6 +16,7 @@ from statcore_cli.session import Session
 
 _PREFIX: Final = "querier_"
 """In front of the names of click parameters that are a querier's fields, so that they cannot meet any other's."""
+_OURS: Final = "statcore"
 _TYPES: Final[Mapping[FieldType, click.ParamType[Any]]] = {
     FieldType.TEXT: click.STRING,
     FieldType.TRUTH: click.BOOL,
@@ -38,8 +39,13 @@ class QuerierGroup(LazyGroup):
         self._build = build
 
     def summaries(self, ctx: click.Context) -> Mapping[str, str]:
-        """Return the kinds of querier that plugins offer."""
-        return {name: spec.summary for name, spec in Session.of(ctx).registry.queriers.items()}
+        """Return the kinds of querier that plugins offer, and where those come from that are not our own."""
+        registry = Session.of(ctx).registry
+        origins = {name: registry.origin(name) for name in registry.queriers}
+        return {
+            name: spec.summary if origins[name].distribution == _OURS else f"{spec.summary}  [{origins[name].source}]"
+            for name, spec in registry.queriers.items()
+        }
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command for a kind; an unknown one raises with the names that are known."""

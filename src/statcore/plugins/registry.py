@@ -84,6 +84,11 @@ class PluginRegistry:
         """
         return self._find(QuerierSpec, name)
 
+    def origin(self, querier: str) -> PluginReport:
+        """Return the report on the plugin that offers a kind of querier; the errors are those of `querier`."""
+        self.querier(querier)
+        return self._owners[offer(QuerierSpec, querier)][0].report
+
     def statistics_store(self, scheme: str) -> StatisticsStoreSpec:
         """Return the kind of store that a URL scheme names; the errors are those of `querier`."""
         return self._find(StatisticsStoreSpec, scheme)

@@ -47,6 +47,11 @@ class PluginReport:
     remedy: str | None = None
 
     @property
+    def source(self) -> str:
+        """What installed it, as listings name it."""
+        return f"{self.distribution} {self.version}"
+
+    @property
     def origin(self) -> str:
         """The plugin as messages name it."""
-        return f"{self.name!r} of {self.distribution} {self.version}"
+        return f"{self.name!r} of {self.source}"

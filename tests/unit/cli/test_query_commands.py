@@ -123,12 +123,14 @@ class TestQuery:
         assert [] == [call for call in fake.CALLS if call not in ("closed", ("fake:", {}))]
 
     def test_help_lists_every_kind_though_one_is_broken(self, statcore: Invoke) -> None:
-        """The kinds come from plugins, with the line that they say about themselves."""
+        """The kinds come from plugins, with the line that they say about themselves, and with where they come from."""
         result = statcore("query", "--help")
 
         assert 0 == result.exit_code
-        for line in ("node        nodes", "rack        racks", "unreadable  nobody knows"):
+        of = "[acme-fake 1.0]"
+        for line in (f"node        nodes  {of}", f"rack        racks  {of}", f"unreadable  nobody knows  {of}"):
             assert line in result.stdout
+        assert "[statcore" not in result.stdout
 
     def test_help_of_a_kind_teaches_its_options(self, statcore: Invoke) -> None:
         """Texts and defaults are those of the class."""
