@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeGuard
 
@@ -61,9 +62,22 @@ class Loaded:
     contributions: Mapping[Offer, Contribution] = attrs.field(factory=dict[Offer, Contribution])
 
 
-def load_plugin(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
-    """Import a plugin and ask its hooks; whatever goes wrong is in the report."""
-    off = f"or switch it off: STATCORE_DISABLE_PLUGINS={candidate.name}"
+def load_plugin(candidate: Candidate, manager: pluggy.PluginManager, *, timeout_s: float) -> Loaded:
+    """Import a plugin and ask its hooks; whatever goes wrong, a deadline that passes too, is in the report."""
+    loaded: list[Loaded] = []
+    # Nothing ends code that hangs: it is left behind in a thread that no program waits for.
+    thread = threading.Thread(target=lambda: loaded.append(_load(candidate, manager)), name=candidate.name, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if loaded:
+        return loaded[0]
+    error = f"it was not loaded within {timeout_s:g} s"
+    remedy = f"upgrade or uninstall {candidate.distribution}, {_switch_off(candidate)}"
+    return Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy))
+
+
+def _load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
+    off = _switch_off(candidate)
     try:
         plugin = candidate.entry_point.load()
         manager.register(plugin, candidate.name)
@@ -72,8 +86,6 @@ def load_plugin(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
             remedy = f"install a {candidate.distribution} made for plugin API {API_VERSION}, {off}"
             return Loaded(candidate.report(PluginStatus.REJECTED, error=objection, remedy=remedy))
         contributions = _contributions(hooks)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # noqa: BLE001 - SystemExit and the like of a plugin must not end its host
         # Wrong arguments of a hook are the one fault that pluggy itself finds.
         status = PluginStatus.REJECTED if isinstance(error, pluggy.PluginValidationError) else PluginStatus.BROKEN
@@ -81,6 +93,10 @@ def load_plugin(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
         return Loaded(candidate.report(status, error=describe(error), remedy=remedy))
     report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
     return Loaded(report, contributions)
+
+
+def _switch_off(candidate: Candidate) -> str:
+    return f"or switch it off: STATCORE_DISABLE_PLUGINS={candidate.name}"
 
 
 def _hooks(manager: pluggy.PluginManager, plugin: object) -> Iterator[tuple[str, pluggy.HookImpl]]:

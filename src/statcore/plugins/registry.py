@@ -16,6 +16,9 @@ from statcore.plugins.discovery import Candidate, find_candidates
 from statcore.plugins.loading import HookManager, Loaded, Offer, load_plugin, offer
 from statcore.plugins.report import PluginReport, PluginStatus
 
+LOAD_TIMEOUT_S: Final = 10.0
+"""How long a plugin may take to load, unless told otherwise."""
+
 _log: Final = logging.getLogger("statcore.plugins")
 _C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec)
 
@@ -32,19 +35,22 @@ class PluginRegistry:
     _owners: Mapping[Offer, Sequence[Loaded]] = attrs.field(repr=False)
 
     @classmethod
-    def discover(cls, *, disabled: Collection[str] = ()) -> Self:
+    def discover(cls, *, disabled: Collection[str] = (), timeout_s: float = LOAD_TIMEOUT_S) -> Self:
         """Import every installed plugin that is not disabled and ask its hooks.
 
         A plugin that fails costs nothing but itself: it gets a report and one warning in the log `statcore.plugins`.
 
         Args:
             disabled: names of entry points not to import.
+            timeout_s: how many seconds each plugin may take; one that hangs is left behind in its thread.
 
         Raises:
-            InputError: `disabled` is one text.
+            InputError: `disabled` is one text, or `timeout_s` is not above zero.
         """
         if isinstance(disabled, str):
             raise InputError(f"disabled takes a collection of names, not one text: {disabled!r}")
+        if not timeout_s > 0:
+            raise InputError(f"timeout_s must be above zero, not {timeout_s!r}")
         candidates, unreadable = find_candidates()
         by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
         for candidate in candidates:
@@ -58,7 +64,7 @@ class PluginRegistry:
             elif len(namesakes) > 1:
                 loaded.extend(_ambiguous(namesakes))
             else:
-                loaded.append(load_plugin(namesakes[0], manager))
+                loaded.append(load_plugin(namesakes[0], manager, timeout_s=timeout_s))
         owners: defaultdict[Offer, list[Loaded]] = defaultdict(list)
         for plugin in loaded:
             for key in plugin.contributions:
