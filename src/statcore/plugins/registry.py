@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Self, TypeVar, cast
 
 import attrs
@@ -52,19 +52,7 @@ class PluginRegistry:
         if not timeout_s > 0:
             raise InputError(f"timeout_s must be above zero, not {timeout_s!r}")
         candidates, unreadable = find_candidates()
-        by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
-        for candidate in candidates:
-            by_name[candidate.name].append(candidate)
-        manager = HookManager(spec.GROUP)
-        manager.add_hookspecs(spec)
-        loaded: list[Loaded] = []
-        for name, namesakes in by_name.items():
-            if name in disabled:
-                loaded.extend(Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
-            elif len(namesakes) > 1:
-                loaded.extend(_ambiguous(namesakes))
-            else:
-                loaded.append(load_plugin(namesakes[0], manager, timeout_s=timeout_s))
+        loaded = list(_load_each(candidates, disabled, timeout_s))
         owners: defaultdict[Offer, list[Loaded]] = defaultdict(list)
         for plugin in loaded:
             for key in plugin.contributions:
@@ -123,6 +111,21 @@ class PluginRegistry:
             raise InputError(message)
         causes = "; ".join(f"{report.origin} is {report.status}: {report.error}" for report in failed)
         raise PluginError(f"{message}; it may belong to {causes}", plugin=", ".join(report.name for report in failed))
+
+
+def _load_each(candidates: Iterable[Candidate], disabled: Collection[str], timeout_s: float) -> Iterator[Loaded]:
+    by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        by_name[candidate.name].append(candidate)
+    manager = HookManager(spec.GROUP)
+    manager.add_hookspecs(spec)
+    for name, namesakes in by_name.items():
+        if name in disabled:
+            yield from (Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
+        elif len(namesakes) > 1:
+            yield from _ambiguous(namesakes)
+        else:
+            yield load_plugin(namesakes[0], manager, timeout_s=timeout_s)
 
 
 def _ambiguous(namesakes: Sequence[Candidate]) -> list[Loaded]:
