@@ -7,7 +7,17 @@ from typing import Final, get_args
 
 from hypothesis import strategies as st
 
-from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector, Subquery
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    Expression,
+    HistogramQuantile,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+)
 from statcore.promql.syntax import AggregationOperator, BinaryOperator, Function
 from statcore.testing.strategies import durations
 
@@ -31,7 +41,8 @@ def expressions(
         return st.one_of(
             st.builds(Aggregation, st.sampled_from(get_args(AggregationOperator)), inner, by=by),
             st.builds(Call, st.sampled_from(get_args(Function)), ranges | st.builds(Subquery, inner, durations())),
-            st.builds(BinaryOperation, st.sampled_from(get_args(BinaryOperator)), inner, st.builds(Number, finite)),
+            st.builds(BinaryOperation, st.sampled_from(get_args(BinaryOperator)), inner, inner | st.builds(Number, finite)),
+            st.builds(HistogramQuantile, st.floats(0, 1), inner),
         )
 
     return st.recursive(selectors, larger, max_leaves=5)

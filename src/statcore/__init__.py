@@ -29,6 +29,7 @@ from statcore.ports import InventoryPort, MetricQuerierPort, PromQLPort, Statist
 from statcore.queriers import (
     AggregatingMetricQuerier,
     ContainerMetricQuerier,
+    ExpressionStrategy,
     LabelMatcher,
     PrometheusMetricQuerier,
     QueryStrategy,
@@ -40,6 +41,7 @@ __all__ = [
     "AccessDeniedError",
     "AggregatingMetricQuerier",
     "ContainerMetricQuerier",
+    "ExpressionStrategy",
     "InputError",
     "InventoryPort",
     "LabelMatcher",

@@ -26,6 +26,8 @@ from statcore.promql import (
     BinaryOperation,
     Call,
     Expression,
+    HistogramQuantile,
+    Number,
     RangeSelector,
     Selector,
     Subquery,
@@ -75,7 +77,7 @@ def tree_of(node: Any) -> Tree:  # noqa: PLR0911 - one for each kind of node
             raise AssertionError(f"nothing writes a {other}")
 
 
-def tree_of_value(value: Any) -> Tree:
+def tree_of_value(value: Any) -> Tree:  # noqa: PLR0911 - one for each kind of expression
     """Return the tree that an expression should be read as."""
     match value:
         case Selector():
@@ -90,7 +92,11 @@ def tree_of_value(value: Any) -> Tree:
         case Aggregation(operator, expression, by):
             return ("aggregation", operator, by, tree_of_value(expression))
         case BinaryOperation(operator, left, right):
-            return ("operation", operator, tree_of_value(left), ("number", right.value))
+            return ("operation", operator, tree_of_value(left), tree_of_value(right))
+        case Number(number):
+            return ("number", number)
+        case HistogramQuantile(quantile, buckets):
+            return ("call", "histogram_quantile", ("number", quantile), tree_of_value(buckets))
         case other:
             raise AssertionError(f"not an expression: {other!r}")
 

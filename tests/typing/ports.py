@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import assert_type
+from typing import Literal, assert_type
 
+import attrs
 from redis.asyncio import Redis
 
 from statcore import (
     ContainerMetricQuerier,
+    ExpressionStrategy,
     InventoryPort,
     MatrixResult,
     MetricQuerierPort,
     PromQLPort,
+    QueryStrategy,
     QueryTimeRange,
     StatisticsBatch,
     StatisticsPort,
@@ -22,6 +25,8 @@ from statcore import (
 )
 from statcore.model.inventory import EndpointRecord, Page, SessionRecord
 from statcore.ports import InventorySinkPort, ScrapeSinkPort
+from statcore.promql import Aggregation, Call, Expression, RangeSelector, Selector
+from statcore.queriers import ResolvedQuerier
 from statcore.services import SeriesInventory
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
 from statcore_prometheus import PrometheusClient
@@ -74,3 +79,26 @@ async def pages(inventory: InventoryPort) -> None:
     assert_type(await inventory.list_endpoints(offset=10), Page[EndpointRecord])
     assert_type(await inventory.list_agents(), Page[str])
     assert_type(Page.cut(["i-1"], limit=None, offset=0), Page[str])
+
+
+@attrs.frozen
+class Largest:
+    """A strategy with a parameter."""
+
+    operator: Literal["max", "min"]
+
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+        """Take the largest of each group."""
+        del window
+        return Aggregation(self.operator, Selector(asked.name, asked.wanted), asked.group_by)
+
+
+def changed(asked: ResolvedQuerier, window: str) -> Expression:
+    """Return how much a value changed: a strategy that is a function."""
+    change = Call("delta", RangeSelector(Selector(asked.name, asked.wanted), window))
+    return Aggregation("sum", change, asked.group_by)
+
+
+def strategies() -> list[QueryStrategy | ExpressionStrategy]:
+    """What `query_strategy` may return."""
+    return [QueryStrategy.GAUGE, Largest("max"), changed]

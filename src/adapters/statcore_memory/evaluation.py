@@ -11,7 +11,7 @@ import attrs
 
 from statcore.errors import UnsupportedError
 from statcore.model import Series, parse_duration
-from statcore.promql import Aggregation, BinaryOperation, Call, Expression, RangeSelector, Selector, render
+from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector, render
 from statcore_memory.series import LOOKBACK_MS, Labels, StoredSeries
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -49,7 +49,7 @@ class Utilization:
         """
         divisor: float | None = None
         summed = expression
-        if isinstance(expression, BinaryOperation) and expression.operator == "/":
+        if isinstance(expression, BinaryOperation) and expression.operator == "/" and isinstance(expression.right, Number):
             summed, divisor = expression.left, expression.right.value
         match summed:
             case Aggregation("sum", Selector() as selector, by=by):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeGuard
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeGuard, cast
 
 import attrs
 import pluggy
@@ -131,8 +131,8 @@ def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, 
         answer: object = implementation.function()
         if not isinstance(answer, list | tuple):
             raise TypeError(f"{hook} returned {type(answer).__name__}, not a list of {expected.__name__}")
-        for offered in answer:  # pyright: ignore[reportUnknownVariableType] - checked in what follows
-            contribution: object = QuerierSpec.of(offered) if expected is QuerierSpec and _is_querier(offered) else offered
+        for offered in cast("Sequence[object]", answer):
+            contribution = QuerierSpec.of(offered) if expected is QuerierSpec and _is_querier(offered) else offered
             if not isinstance(contribution, expected):
                 raise TypeError(f"{hook} returned a list with {contribution!r:.200}, which is no {expected.__name__}")
             names = (contribution.name,) if isinstance(contribution, QuerierSpec) else contribution.schemes

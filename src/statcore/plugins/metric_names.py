@@ -30,7 +30,7 @@ async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[st
     if spec.series is not None:
         return await available_metrics(metrics, series=spec.series, metric_label=spec.metric_label)
     fields = querier_fields(spec)
-    choices = next((list(field.choices) for field in fields if field.name == METRIC_FIELD), [])
+    choices = [choice for field in fields if field.name == METRIC_FIELD for choice in field.choices]
     if not choices:
         raise InputError(f"{spec.name} does not say which metrics it has; query them by name")
     if any(field.required for field in fields if field.name != METRIC_FIELD):

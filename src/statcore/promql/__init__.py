@@ -4,7 +4,17 @@ from statcore.promql.live_stat import LiveStatQueries, id_batches, live_stat_que
 from statcore.promql.names import url_path_name
 from statcore.promql.plan import MAX_POINTS, split_range
 from statcore.promql.render import render
-from statcore.promql.syntax import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector, Subquery
+from statcore.promql.syntax import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    Expression,
+    HistogramQuantile,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+)
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, utilization_query
 
 __all__ = [
@@ -15,6 +25,7 @@ __all__ = [
     "BinaryOperation",
     "Call",
     "Expression",
+    "HistogramQuantile",
     "LiveStatQueries",
     "Number",
     "RangeSelector",

@@ -49,6 +49,13 @@ def _finite(value: float) -> float:
     return number
 
 
+def _quantile(value: float) -> float:
+    quantile = _finite(value)
+    if not 0 <= quantile <= 1:
+        raise InputError(f"a quantile is from 0 to 1, not {value!r:.100}")
+    return quantile
+
+
 def _label_names(names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise InputError(f"expected a collection of label names, not one text: {names!r}")
@@ -183,17 +190,34 @@ class Number:
 
 @attrs.frozen
 class BinaryOperation:
-    """An arithmetic operation of an expression and a number."""
+    """An arithmetic operation of an expression and a number, or another expression whose series have the same labels."""
 
     operator: BinaryOperator = attrs.field(validator=_one_of(get_args(BinaryOperator)))
     left: Expression
-    right: Number
+    right: Expression | Number
     text: str = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Write the text."""
-        left = f"({self.left.text})" if isinstance(self.left, BinaryOperation) else self.left.text
-        object.__setattr__(self, "text", f"{left} {self.operator} {self.right.value!r}")
+        right = repr(self.right.value) if isinstance(self.right, Number) else _operand(self.right)
+        object.__setattr__(self, "text", f"{_operand(self.left)} {self.operator} {right}")
 
 
-Expression: TypeAlias = Selector | Call | Aggregation | BinaryOperation
+def _operand(expression: Expression) -> str:
+    return f"({expression.text})" if isinstance(expression, BinaryOperation) else expression.text
+
+
+@attrs.frozen
+class HistogramQuantile:
+    """A quantile, from 0 to 1, of classic histograms: `buckets` has the label `le`, which the answer has not."""
+
+    quantile: float = attrs.field(converter=_quantile)
+    buckets: Expression
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Write the text."""
+        object.__setattr__(self, "text", f"histogram_quantile({self.quantile!r}, {self.buckets.text})")
+
+
+Expression: TypeAlias = Selector | Call | Aggregation | BinaryOperation | HistogramQuantile

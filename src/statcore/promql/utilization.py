@@ -1,15 +1,18 @@
-"""A querier to the expression of its utilization: the three strategies."""
+"""A querier to the expression of its utilization: the three strategies, and those of plugins."""
 
 from __future__ import annotations
 
+import reprlib
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast, get_args
 
-from statcore.errors import InputError
+from statcore.errors import InputError, PluginError
 from statcore.model.duration import format_duration
+from statcore.model.text import describe
 from statcore.promql.syntax import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector
-from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.resolve import resolve
+from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier
 
 RATE_INTERVAL: Final = "5m"
 """The window that rates are taken over."""
@@ -26,13 +29,15 @@ def utilization_query(
     """Return the expression that answers a querier.
 
     Raises:
-        PluginError: the querier breaks its contract.
+        PluginError: the querier, or a strategy of its plugin's own, breaks its contract.
         InputError: an interval that is not positive, or a name that cannot be one.
     """
     if not normalization_interval_s > 0:
         raise InputError(f"normalization_interval_s must be above zero, not {normalization_interval_s!r}")
     window = format_duration(rate_interval)  # checked for a gauge, too, which does not use it
     asked = resolve(querier)
+    if not isinstance(asked.strategy, QueryStrategy):
+        return _own_expression(asked.strategy, asked, window)
     selector = Selector(asked.name, asked.wanted)
     if asked.strategy is QueryStrategy.GAUGE:
         return Aggregation("sum", selector, asked.group_by)
@@ -40,3 +45,18 @@ def utilization_query(
     if asked.strategy is QueryStrategy.RATE:
         return summed_rate
     return BinaryOperation("/", summed_rate, Number(normalization_interval_s))
+
+
+def _own_expression(strategy: ExpressionStrategy, asked: ResolvedQuerier, window: str) -> Expression:
+    name: str = getattr(strategy, "__qualname__", type(strategy).__qualname__)
+    plugin = f"{strategy.__module__}.{name}"
+    try:
+        answer: object = strategy(asked, window)
+    except InputError:
+        raise
+    except Exception as error:
+        raise PluginError(f"the strategy {plugin} raised {describe(error)}", plugin=plugin, method="__call__") from error
+    if isinstance(answer, get_args(Expression)):
+        return cast("Expression", answer)
+    said = f"answered {reprlib.repr(answer)}: expected an expression of statcore.promql"
+    raise PluginError(f"the strategy {plugin} {said}", plugin=plugin, method="__call__")

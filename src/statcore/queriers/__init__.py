@@ -6,19 +6,21 @@ from statcore.queriers.container import ContainerMetricQuerier
 from statcore.queriers.interface import (
     AggregatingMetricQuerier,
     PrometheusMetricQuerier,
-    QueryStrategy,
     UtilizationMetricQuerier,
 )
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.resolve import ResolvedQuerier, resolve
+from statcore.queriers.resolve import resolve
+from statcore.queriers.strategy import ExpressionStrategy, QueryExpression, QueryStrategy, ResolvedQuerier
 
 __all__ = [
     "AggregatingMetricQuerier",
     "CoalescedQuerier",
     "ContainerMetricQuerier",
+    "ExpressionStrategy",
     "LabelMatcher",
     "MatchOperator",
     "PrometheusMetricQuerier",
+    "QueryExpression",
     "QueryStrategy",
     "ResolvedQuerier",
     "UtilizationMetricQuerier",

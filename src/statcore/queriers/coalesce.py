@@ -13,7 +13,8 @@ from statcore.queriers.coalesced import CoalescedQuerier, Share
 from statcore.queriers.grouping import NEVER_GROUPED
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.resolve import ResolvedQuerier, resolve
+from statcore.queriers.resolve import resolve
+from statcore.queriers.strategy import ResolvedQuerier
 
 MAX_VALUES: Final = 256
 """How many values of a label one querier names, unless told otherwise."""

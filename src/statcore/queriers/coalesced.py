@@ -10,9 +10,9 @@ import attrs
 from statcore.errors import ProtocolError
 from statcore.model.matrix import MatrixResult, Series
 from statcore.model.vector import Sample, VectorResult
-from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.resolve import ResolvedQuerier
+from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier
 
 _Answer = TypeVar("_Answer", MatrixResult, VectorResult)
 _Part = TypeVar("_Part", Series, Sample)
@@ -49,7 +49,7 @@ class CoalescedQuerier(UtilizationMetricQuerier):
         """Return what the members group by, and the label in which they differ."""
         return self._asked.group_by
 
-    def query_strategy(self) -> QueryStrategy:
+    def query_strategy(self) -> QueryStrategy | ExpressionStrategy:
         """Return the members' strategy."""
         return self._asked.strategy
 

@@ -10,7 +10,8 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.ids import id_text
 from statcore.model.text import check_text
-from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.strategy import QueryStrategy
 
 CONTAINER_SERIES: Final = "backendai_container_utilization"
 CONTAINER_METRIC_LABEL: Final = "container_metric_name"

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 
 from statcore.queriers.matcher import LabelMatcher
-
-
-class QueryStrategy(StrEnum):
-    """How the samples of a series become a utilization."""
-
-    GAUGE = "gauge"
-    """The value as it is (`mem`)."""
-    RATE = "rate"
-    """The increase per second of a cumulative counter (`cpu_util`)."""
-    RATE_NORMALIZED = "rate_normalized"
-    """The increase per second divided by the collection interval in seconds (`net_rx`, `net_tx`)."""
+from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy
 
 
 class PrometheusMetricQuerier(ABC):
@@ -44,5 +33,5 @@ class UtilizationMetricQuerier(AggregatingMetricQuerier):
     """Which series, how they are summed, and how their samples are read."""
 
     @abstractmethod
-    def query_strategy(self) -> QueryStrategy:
-        """Return the strategy for this metric."""
+    def query_strategy(self) -> QueryStrategy | ExpressionStrategy:
+        """Return the strategy for this metric: one of the three, or one of the plugin's own."""

@@ -6,26 +6,13 @@ import reprlib
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 from statcore.errors import InputError, PluginError
 from statcore.model.text import describe
-from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
-from statcore.queriers.matcher import LabelMatcher, as_matchers
-
-
-class ResolvedQuerier(NamedTuple):
-    """A querier's answers, checked: `wanted` as the querier wrote its labels, the group-by labels sorted and distinct."""
-
-    name: str
-    wanted: Mapping[str, str | LabelMatcher]
-    group_by: tuple[str, ...]
-    strategy: QueryStrategy
-
-    @property
-    def labels(self) -> dict[str, LabelMatcher]:
-        """The matcher of every label, in the querier's order."""
-        return as_matchers(self.wanted)
+from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.matcher import LabelMatcher
+from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier
 
 
 class _NonsenseError(Exception):
@@ -97,9 +84,12 @@ def _sorted_names(names: tuple[object, ...]) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def _strategy(answer: object) -> QueryStrategy:
+def _strategy(answer: object) -> QueryStrategy | ExpressionStrategy:
     if isinstance(answer, QueryStrategy):
         return answer
     if isinstance(answer, str) and answer in list(QueryStrategy):
         return QueryStrategy(answer)
-    raise _NonsenseError(answer, f"one of {', '.join(QueryStrategy)}")
+    if callable(answer) and not isinstance(answer, type):
+        hash(answer)  # equal strategies share requests
+        return cast("ExpressionStrategy", answer)
+    raise _NonsenseError(answer, f"one of {', '.join(QueryStrategy)}, or a strategy of the plugin's own")

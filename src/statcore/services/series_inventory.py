@@ -18,8 +18,9 @@ from statcore.model.time_range import QueryTimeRange
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import id_batches
 from statcore.queriers.container import CONTAINER_SERIES, UNKNOWN_OWNER
-from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
+from statcore.queriers.strategy import QueryStrategy
 from statcore.statistics.side_by_side import run_together
 
 _LOGGER: Final = logging.getLogger(__name__)

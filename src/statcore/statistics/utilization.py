@@ -18,7 +18,7 @@ from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.coalesce import MAX_VALUES, coalesce_resolved, resolve_plain
 from statcore.queriers.coalesced import CoalescedQuerier
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.resolve import ResolvedQuerier
+from statcore.queriers.strategy import ResolvedQuerier
 from statcore.statistics.side_by_side import run_together
 
 _REQUESTS_AT_ONCE: Final = 4

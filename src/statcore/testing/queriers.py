@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
+from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy
 
 
 @attrs.frozen
@@ -17,7 +18,7 @@ class FixedQuerier(UtilizationMetricQuerier):
     metric: str
     matchers: Mapping[str, str | LabelMatcher] = attrs.field(factory=dict[str, "str | LabelMatcher"], hash=False)
     group_by: Sequence[str] = attrs.field(default=(), kw_only=True)
-    strategy: QueryStrategy = attrs.field(default=QueryStrategy.GAUGE, kw_only=True)
+    strategy: QueryStrategy | ExpressionStrategy = attrs.field(default=QueryStrategy.GAUGE, kw_only=True)
 
     def name(self) -> str:
         """Return `metric`."""
@@ -31,6 +32,6 @@ class FixedQuerier(UtilizationMetricQuerier):
         """Return `group_by`."""
         return self.group_by
 
-    def query_strategy(self) -> QueryStrategy:
+    def query_strategy(self) -> QueryStrategy | ExpressionStrategy:
         """Return `strategy`."""
         return self.strategy

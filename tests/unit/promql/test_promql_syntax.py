@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from statcore.errors import InputError
-from statcore.promql import Aggregation, BinaryOperation, Call, Number, RangeSelector, Selector, Subquery, render
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    HistogramQuantile,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+    render,
+)
 from statcore.queriers import LabelMatcher
 
 UP = Selector("up")
@@ -105,6 +115,9 @@ def test_a_member_of_an_enumeration_is_its_value() -> None:
         (BinaryOperation("*", UP, Number(100)), "up * 100.0"),
         (BinaryOperation("-", BinaryOperation("/", UP, Number(2)), Number(-1)), "(up / 2.0) - -1.0"),
         (Aggregation("sum", BinaryOperation("/", UP, Number(5))), "sum(up / 5.0)"),
+        (BinaryOperation("-", UP, Selector("down", offset="1h")), "up - down offset 1h"),
+        (BinaryOperation("-", UP, BinaryOperation("-", UP, Number(1))), "up - (up - 1.0)"),
+        (HistogramQuantile(0.5, Aggregation("sum", UP, by=["le"])), "histogram_quantile(0.5, sum by (le)(up))"),
     ],
 )
 def test_an_expression(expression: Any, text: str) -> None:
@@ -190,6 +203,13 @@ def test_what_is_not_a_finite_number_is_refused(value: Any) -> None:
     """Also text that would go on after the number."""
     with pytest.raises(InputError, match="not a finite number"):
         Number(value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, math.nan, "0.5) or (up", None])
+def test_what_is_no_quantile_is_refused(value: Any) -> None:
+    """The server would answer an infinity."""
+    with pytest.raises(InputError, match=r"a quantile is from 0 to 1|not a finite number"):
+        HistogramQuantile(value, UP)
 
 
 def test_one_text_is_no_collection_of_labels() -> None:

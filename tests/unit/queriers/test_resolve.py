@@ -14,6 +14,7 @@ from statcore.promql import utilization_query
 from statcore.queriers import LabelMatcher, QueryStrategy, ResolvedQuerier, UtilizationMetricQuerier, resolve
 from statcore.testing.queriers import FixedQuerier
 
+ONE_OF = "one of gauge, rate, rate_normalized, or a strategy of the plugin's own"
 METHODS = ("name", "labels", "group_by_labels", "query_strategy")
 
 
@@ -169,9 +170,10 @@ def test_a_method_that_is_a_coroutine_function(method: str) -> None:
         ("group_by_labels", ["job", ""], "a list of label names"),
         ("group_by_labels", [None, "job"], "a list of label names"),
         ("group_by_labels", [["job"]], "a list of label names"),
-        ("query_strategy", "average", "one of gauge, rate, rate_normalized"),
-        ("query_strategy", "", "one of gauge, rate, rate_normalized"),
-        ("query_strategy", ["rate"], "one of gauge, rate, rate_normalized"),
+        ("query_strategy", "average", ONE_OF),
+        ("query_strategy", "", ONE_OF),
+        ("query_strategy", ["rate"], ONE_OF),
+        ("query_strategy", QueryStrategy, ONE_OF),
     ],
 )
 def test_nonsense(method: str, answer: Any, expected: str) -> None:

@@ -11,8 +11,8 @@ from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
 from statcore.model.vector import VectorResult
 from statcore.promql.syntax import Selector
-from statcore.queriers.interface import QueryStrategy
 from statcore.queriers.matcher import LabelMatcher
+from statcore.queriers.strategy import QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.metrics.dataset import METRIC, MetricDataset
 from statcore.testing.queriers import FixedQuerier

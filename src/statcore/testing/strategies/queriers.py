@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from statcore.queriers.container import VALUE_TYPES, ContainerMetricQuerier
-from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
+from statcore.queriers.strategy import QueryStrategy
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.strategies.ids import agent_ids, ids
 from statcore.testing.strategies.names import label_names, label_values, metric_names

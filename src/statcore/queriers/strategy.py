@@ -1,0 +1,62 @@
+"""How the samples of a series become a utilization: the three strategies, and those of plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from statcore.queriers.matcher import LabelMatcher, as_matchers
+
+
+class QueryStrategy(StrEnum):
+    """How the samples of a series become a utilization."""
+
+    GAUGE = "gauge"
+    """The value as it is (`mem`)."""
+    RATE = "rate"
+    """The increase per second of a cumulative counter (`cpu_util`)."""
+    RATE_NORMALIZED = "rate_normalized"
+    """The increase per second divided by the collection interval in seconds (`net_rx`, `net_tx`)."""
+
+
+class QueryExpression(Protocol):
+    """A value of `statcore.promql`, which is all that a strategy may answer with."""
+
+    @property
+    def text(self) -> str:
+        """The PromQL."""
+        ...
+
+
+class ExpressionStrategy(Protocol):
+    """A strategy of a plugin's own, for what is none of the three: a quantile of a histogram, a difference of two metrics.
+
+    A function will do. One with parameters is a frozen class with `__call__`, so that equal ones are equal: queriers
+    share requests only where their strategies are equal.
+    """
+
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> QueryExpression:
+        """Return the expression, made of values of `statcore.promql`, that answers a querier.
+
+        Args:
+            asked: the querier's other answers. Where alike queriers share a request these are not one querier's own: so
+                use these labels and no others. The answer must have one series per combination of `asked.group_by`, with
+                these labels alone, whose value depends on the samples of that combination alone.
+            window: the duration that rates are taken over, for example `5m`.
+        """
+        ...
+
+
+class ResolvedQuerier(NamedTuple):
+    """A querier's answers, checked: `wanted` as the querier wrote its labels, the group-by labels sorted and distinct."""
+
+    name: str
+    wanted: Mapping[str, str | LabelMatcher]
+    group_by: tuple[str, ...]
+    strategy: QueryStrategy | ExpressionStrategy
+
+    @property
+    def labels(self) -> dict[str, LabelMatcher]:
+        """The matcher of every label, in the querier's order."""
+        return as_matchers(self.wanted)

@@ -1,0 +1,120 @@
+"""Strategies that are none of the three: those of plugins, written with values of `statcore.promql`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from statcore.errors import InputError, PluginError, UnsupportedError
+from statcore.model import QueryTimeRange
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    Expression,
+    HistogramQuantile,
+    RangeSelector,
+    Selector,
+    render,
+    utilization_query,
+)
+from statcore.queriers import ResolvedQuerier, coalesce
+from statcore.testing.queriers import FixedQuerier
+from statcore_memory import MemoryMetrics
+
+
+@attrs.frozen
+class Quantile:
+    """A quantile of a histogram."""
+
+    quantile: float
+
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+        """Take the quantile of each group."""
+        rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
+        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*asked.group_by, "le")))
+
+
+def used(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Return the difference of two metrics."""
+    total, free = (Aggregation("sum", Selector(name, asked.wanted), asked.group_by) for name in ("total", "free"))
+    return BinaryOperation("-", total, free)
+
+
+def asking(strategy: Any, host: str = "a") -> FixedQuerier:
+    """Return a querier with a strategy."""
+    return FixedQuerier("seconds_bucket", {"host": host}, group_by=["host"], strategy=strategy)
+
+
+def test_the_expression_is_the_strategys() -> None:
+    """It is given the labels, the labels to group by, and the window as text."""
+    expected = 'histogram_quantile(0.95, sum by (host,le)(rate(seconds_bucket{host="a"}[90s])))'
+    assert expected == render(utilization_query(asking(Quantile(0.95)), rate_interval="90s"))
+    assert 'sum by (host)(total{host="a"}) - sum by (host)(free{host="a"})' == render(utilization_query(asking(used)))
+
+
+def test_queriers_with_equal_strategies_share_a_request() -> None:
+    """The strategy is asked with what all of them want; another quantile is another request."""
+    queriers = [asking(Quantile(0.5)), asking(Quantile(0.5), "b"), asking(Quantile(0.9), "c"), asking(used)]
+    texts = [render(utilization_query(one)) for one in coalesce(queriers)]
+    assert [
+        'histogram_quantile(0.5, sum by (host,le)(rate(seconds_bucket{host=~"a|b"}[5m])))',
+        'histogram_quantile(0.9, sum by (host,le)(rate(seconds_bucket{host="c"}[5m])))',
+        'sum by (host)(total{host="a"}) - sum by (host)(free{host="a"})',
+    ] == texts
+
+
+def raising(asked: ResolvedQuerier, window: str, /) -> Expression:
+    """Fail."""
+    raise LookupError(f"{asked.name} {window}")
+
+
+def text(asked: ResolvedQuerier, window: str, /) -> Any:
+    """Return what could hold anything."""
+    return f"{asked.name}[{window}]"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (raising, "raising raised LookupError: seconds_bucket 5m"),
+        (text, "text answered 'seconds_bucket[5m]': expected an expression of statcore.promql"),
+        (lambda *_: RangeSelector(Selector("up"), "5m"), "<lambda> answered RangeSelector"),
+        (lambda: None, "<lambda> raised TypeError"),
+    ],
+)
+def test_a_strategy_that_breaks_its_contract_is_named(strategy: Any, message: str) -> None:
+    """By module and name; text of its own is nothing that could be trusted to stay in its place."""
+    with pytest.raises(PluginError, match=r"the strategy .*test_expression_strategies\.") as raised:
+        utilization_query(asking(strategy))
+    assert message in str(raised.value)
+    assert raised.value.plugin.startswith(__name__)
+    assert "__call__" == raised.value.method
+
+
+def test_bad_input_is_the_callers() -> None:
+    """A strategy that refuses what it was given says so itself."""
+    with pytest.raises(InputError, match=r"a quantile is from 0 to 1, not 95"):
+        utilization_query(asking(Quantile(95)))
+
+
+def test_a_strategy_that_cannot_be_compared_is_refused() -> None:
+    """Whether two are the same question could not be told."""
+
+    class Unhashable(list[int]):
+        def __call__(self) -> None:
+            """Do nothing."""
+
+    with pytest.raises(PluginError, match=r"query_strategy\(\) raised TypeError: unhashable") as raised:
+        utilization_query(asking(Unhashable()))
+    assert "query_strategy" == raised.value.method
+
+
+async def test_memory_says_what_it_cannot_evaluate() -> None:
+    """It answers the three strategies alone."""
+    with pytest.raises(UnsupportedError, match=r"cannot evaluate histogram_quantile\(0\.5, "):
+        await MemoryMetrics().query_utilization(asking(Quantile(0.5)), QueryTimeRange(start=0, end=60, step="1m"))
+    with pytest.raises(UnsupportedError, match=r"cannot evaluate sum by \(host\)\(total"):
+        await MemoryMetrics().query_utilization_now(asking(used))
