@@ -13,12 +13,13 @@ from pathlib import Path
 
 import decoding
 import live_reads
+import startup
 from report import versions
 from rich.console import Console
 
 from statcore.errors import UnavailableError
 
-_MEASUREMENTS = {"live": live_reads.measure, "decoding": decoding.measure}
+_MEASUREMENTS = {"live": live_reads.measure, "decoding": decoding.measure, "startup": startup.measure}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
+from tests.environments import ROOT, build_wheels
 
 from statcore.errors import UnavailableError
 from statcore.testing.servers import Server, find_program, plant_openmetrics, running_prometheus, running_valkey
@@ -96,3 +97,10 @@ def start_prometheus(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             return stack.enter_context(running_prometheus(folder, **{"targets": {}, **options}))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built once for the whole run."""
+    (path,) = build_wheels(tmp_path_factory.mktemp("wheel"), ROOT)
+    return path

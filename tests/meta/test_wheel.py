@@ -3,36 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def _run(*words: str | Path, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=timeout_s, check=False)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    built = _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
-    assert 0 == built.returncode, built.stderr
-    (path,) = folder.glob("*.whl")
-    return path
-
-
-def _install(folder: Path, *requirements: str) -> Path:
-    venv.create(folder, with_pip=True)
-    installed = _run(folder / "bin" / "pip", "install", "--quiet", *requirements)
-    assert 0 == installed.returncode, installed.stderr
-    return folder / "bin"
+from tests.environments import create_environment, run
 
 
 def test_every_root_in_the_wheel_is_ours(wheel: Path) -> None:
@@ -53,7 +28,7 @@ def test_every_package_is_typed(wheel: Path) -> None:
 @pytest.mark.timeout(600)
 def test_without_extras_the_core_works_and_names_what_is_missing(wheel: Path, tmp_path: Path) -> None:
     """`import statcore` needs attrs and pluggy alone, and each adapter asked for names its extra."""
-    bin_ = _install(tmp_path / "bare", str(wheel))
+    bin_ = create_environment(tmp_path / "bare", str(wheel))
     program = """
 import asyncio, importlib.metadata, statcore
 from statcore.plugins import PluginRegistry
@@ -74,9 +49,9 @@ asyncio.run(ask(open_statistics(settings, registry)))
 asyncio.run(ask(open_metrics(settings, registry)))
 print(*sorted(d.name for d in importlib.metadata.distributions() if d.name not in {"pip", "setuptools"}))
 """
-    answer = _run(bin_ / "python", "-W", "error", "-c", program)
+    answer = run(bin_ / "python", "-W", "error", "-c", program)
     assert ["valkey", "prometheus", "attrs pluggy statcore"] == answer.stdout.splitlines(), answer.stderr
-    command = _run(bin_ / "statcore", "--help")
+    command = run(bin_ / "statcore", "--help")
     assert 1 == command.returncode
     assert "pip install 'statcore[cli]'" in command.stderr
 
@@ -84,9 +59,9 @@ print(*sorted(d.name for d in importlib.metadata.distributions() if d.name not i
 @pytest.mark.timeout(600)
 def test_with_the_command_line_alone_the_collector_is_named(wheel: Path, tmp_path: Path) -> None:
     """What needs the collector says so in one line."""
-    bin_ = _install(tmp_path / "cli", f"statcore[cli] @ {wheel.as_uri()}")
+    bin_ = create_environment(tmp_path / "cli", f"statcore[cli] @ {wheel.as_uri()}")
     for command in ("demo", "collect"):
-        answer = _run(bin_ / "statcore", command)
+        answer = run(bin_ / "statcore", command)
         assert 1 == answer.returncode
         assert ["pip install 'statcore[collector]'"] == [line.rpartition(": ")[2] for line in answer.stderr.splitlines()]
 
@@ -94,8 +69,8 @@ def test_with_the_command_line_alone_the_collector_is_named(wheel: Path, tmp_pat
 @pytest.mark.timeout(600)
 def test_with_all_extras_the_demo_runs(wheel: Path, tmp_path: Path) -> None:
     """The built wheel with `[all]`, in an empty environment, runs the demo to a JSON document."""
-    bin_ = _install(tmp_path / "all", f"statcore[all] @ {wheel.as_uri()}")
-    answer = _run(bin_ / "statcore", "demo", "--once", "--format", "json", timeout_s=120)
+    bin_ = create_environment(tmp_path / "all", f"statcore[all] @ {wheel.as_uri()}")
+    answer = run(bin_ / "statcore", "demo", "--once", "--format", "json", timeout_s=120)
     assert 0 == answer.returncode, answer.stderr
     document = json.loads(answer.stdout)
     assert {"kernels", "utilization"} <= document.keys()
@@ -104,8 +79,8 @@ def test_with_all_extras_the_demo_runs(wheel: Path, tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_a_host_on_graphene_uses_the_helpers(wheel: Path, tmp_path: Path) -> None:
     """Without Strawberry, and with aiodataloader: one read for all items, and errors where the host wants them."""
-    bin_ = _install(tmp_path / "graphene", str(wheel), "graphene>=3.4", "aiodataloader>=0.4")
-    answer = _run(bin_ / "python", Path(__file__).parent / "graphene_host.py")
+    bin_ = create_environment(tmp_path / "graphene", str(wheel), "graphene>=3.4", "aiodataloader>=0.4")
+    answer = run(bin_ / "python", Path(__file__).parent / "graphene_host.py")
     assert 0 == answer.returncode, answer.stderr
     served, damaged, imported = json.loads(answer.stdout)
     # graphene's own JSON type quotes what it answers.

@@ -1,7 +1,18 @@
 """Statistics, metrics and inventory in this process: the embedded default, and the fake that tests can trust."""
 
-from statcore_memory.inventory import MemoryInventory
-from statcore_memory.metrics import MemoryMetrics
-from statcore_memory.statistics import MemoryStatistics
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statcore.model.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from statcore_memory.inventory import MemoryInventory
+    from statcore_memory.metrics import MemoryMetrics
+    from statcore_memory.statistics import MemoryStatistics
 
 __all__ = ["MemoryInventory", "MemoryMetrics", "MemoryStatistics"]
+
+__getattr__ = on_demand(
+    __name__, {"MemoryInventory": "inventory", "MemoryMetrics": "metrics", "MemoryStatistics": "statistics"}
+)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from statcore.model.on_demand import on_demand
 
 if TYPE_CHECKING:
     from statcore_valkey.options import ValkeyOptions
@@ -11,12 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ValkeyOptions", "ValkeyStatistics", "ValkeyStatisticsSink"]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
-    """Load a public name."""
-    from importlib import import_module  # noqa: PLC0415 - only this needs it
-
-    homes = {"ValkeyOptions": "options", "ValkeyStatistics": "statistics", "ValkeyStatisticsSink": "sink"}
-    if name not in homes:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{homes[name]}"), name)
+__getattr__ = on_demand(
+    __name__, {"ValkeyOptions": "options", "ValkeyStatistics": "statistics", "ValkeyStatisticsSink": "sink"}
+)

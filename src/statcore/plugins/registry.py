@@ -16,7 +16,7 @@ from statcore.plugins.discovery import Candidate, find_candidates
 from statcore.plugins.loading import HookManager, Loaded, Offer, load_plugin, offer
 from statcore.plugins.report import PluginReport, PluginStatus
 
-LOAD_TIMEOUT_S: Final = 10.0
+LOAD_TIMEOUT_S: Final = 5.0
 """How long a plugin may take to load, unless told otherwise."""
 
 _log: Final = logging.getLogger("statcore.plugins")
