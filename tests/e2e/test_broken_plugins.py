@@ -78,8 +78,8 @@ def test_each_is_reported_with_its_remedy(statcore: Path) -> None:
 def test_the_others_keep_answering(statcore: Path, prometheus_holding: Callable[..., Any]) -> None:
     """Our own querier and that of the sound plugin are asked, and a real Prometheus answers both."""
     labels = 'container_metric_name="mem",value_type="current"'
-    text = f"# TYPE backendai_container_utilization gauge\nbackendai_container_utilization{{{labels}}} 4096 1795341600\n# EOF\n"
-    with prometheus_holding(text) as server:
+    sample = f"backendai_container_utilization{{{labels}}} 4096 1795341600"
+    with prometheus_holding(f"# TYPE backendai_container_utilization gauge\n{sample}\n# EOF\n") as server:
         asked = [_query(statcore, server, kind) for kind in ("container", "rack")]
         gpu = run(statcore, "query", "gpu", "--metric-name", "mem", metrics_url=server.url)
 

@@ -24,7 +24,7 @@ class _Instances(Generic[_T]):
     """What one registry has opened, by name: whoever opens the same name meets in the same instance."""
 
     def __init__(self, load: Callable[[], type[_T]]) -> None:
-        self._load = load
+        self._load: Callable[[], type[_T]] = load
         self._opened: dict[str, tuple[Options, _T]] = {}
 
     async def open(self, url: str, options: Options) -> _T:

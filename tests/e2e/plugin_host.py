@@ -1,0 +1,78 @@
+"""A host, run where plugins are installed: asks every kind of querier by Python and by GraphQL.
+
+It prints the answers as JSON. Usage: plugin_host.py METRICS_URL SELECTORS, where SELECTORS is a JSON object of a selector by kind of querier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from statcore import MetricQuerierPort, QueryTimeRange, UtilizationMetricQuerier
+from statcore.plugins import PluginRegistry
+from statcore.plugins.fields import build_querier
+from statcore.runtime import Settings, open_runtime
+from statcore_graphql import DataLoaderManager, GraphQueryContext
+from statcore_graphql.schema import build_schema
+
+QUERY = """
+query ($querier: String!, $selector: JSON!, $start: String!, $end: String!) {
+  utilization(querier: $querier, selector: $selector, start: $start, end: $end, step: "1s") { series { labels values } }
+}
+"""
+WITHIN_S = 60
+
+
+async def until_answered(metrics: MetricQuerierPort, querier: UtilizationMetricQuerier) -> list[list[float]]:
+    """Ask for the last seconds until there is something: nobody tells when a first scrape, or a second, is done."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            answer = await metrics.query_utilization(querier, last_seconds(), rate_interval="10s")
+            if answer.series:
+                return [list(series.values) for series in answer.series]
+            await asyncio.sleep(0.5)
+
+
+def last_seconds() -> QueryTimeRange:
+    """Return a range that ends now."""
+    now = datetime.now(UTC)
+    return QueryTimeRange(start=now - timedelta(seconds=5), end=now, step="1s")
+
+
+async def main(url: str, selectors: dict[str, dict[str, Any]]) -> None:
+    """Print the kinds, and what each way of asking answered."""
+    registry = PluginRegistry.discover()
+    settings = Settings(statistics_url="memory://", metrics_url=url)
+    async with open_runtime(settings, registry) as runtime:
+        manager = DataLoaderManager()
+        schema = build_schema(manager)
+
+        async def ask(query: str, **variables: Any) -> Any:
+            context = GraphQueryContext(
+                statistics_repository=runtime.repository,
+                inventory=runtime.inventory,
+                metrics=runtime.metrics,
+                plugins=registry,
+                dataloader_manager=manager,
+                rate_interval="10s",
+            )
+            answer = await schema.execute(query, variable_values=variables, context_value=context)
+            return {"data": answer.data, "errors": [error.message for error in answer.errors or ()]}
+
+        python: dict[str, Any] = {}
+        graphql: dict[str, Any] = {}
+        for kind, selector in selectors.items():
+            querier = build_querier(registry.querier(kind), selector)
+            python[kind] = await until_answered(runtime.metrics, querier)
+            wanted = last_seconds()
+            times = {"start": wanted.start.isoformat(), "end": wanted.end.isoformat()}
+            graphql[kind] = await ask(QUERY, querier=kind, selector=selector, **times)
+        kinds = await ask("{ queriers { name summary fields { name type required choices help } } }")
+        print(json.dumps({"queriers": kinds, "python": python, "graphql": graphql}))  # noqa: T201 - read by the test
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))

@@ -1,0 +1,174 @@
+"""The plugins of this repository as wheels, in an environment that holds nothing else, over real exporters."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, start_http_server
+from tests.environments import ROOT, build_wheels, create_environment, install, run
+
+from statcore.testing.servers import Server, free_port, running_prometheus
+
+PLUGINS: Final = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+AGENT: Final = "agent-under-test"
+SELECTORS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "container": {"metric_name": "cpu_util"},
+    "node": {"metric_name": "cpu_usage"},
+    "agent-device": {"metric_name": "mem", "value_type": "current", "agent_id": AGENT},
+    "process": {"metric_name": "cpu_util", "value_type": "current"},
+    "inference": {"metric_name": "time_to_first_token", "quantile": 0.5},
+}
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheels of the plugins, by distribution."""
+    built = build_wheels(tmp_path_factory.mktemp("plugins"), *PLUGINS)
+    return {path.name.split("-")[0].replace("_", "-"): path for path in built}
+
+
+@pytest.fixture(scope="module")
+def bin_(tmp_path_factory: pytest.TempPathFactory, wheel: Path, wheels: dict[str, Path]) -> Path:
+    """Where the programs of an environment are that holds statcore, these plugins, and what they need."""
+    requirement = f"statcore[cli,prometheus,graphql] @ {wheel.as_uri()}"
+    return create_environment(tmp_path_factory.mktemp("host") / "environment", requirement, *wheels.values())
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    tmp_path_factory: pytest.TempPathFactory, valkey_server: Server, require_program: Callable[..., str]
+) -> Iterator[Server]:
+    """A Prometheus that scrapes a node exporter, a collector of a busy child, and what a model server exports."""
+    require_program("prometheus")
+    exporter = require_program("prometheus-node-exporter")
+    with ExitStack() as stack:
+        targets = {"node": f"127.0.0.1:{free_port()}", "statcore": f"127.0.0.1:{free_port()}", "vllm": _model_server(stack)}
+        _start(stack, exporter, f"--web.listen-address={targets['node']}")
+        load = _start(stack, sys.executable, "-m", "statcore_cli.demo.loads", "busy", "0.2")
+        collect = ["collect", "--statistics-url", valkey_server.url, "--interval", "1s", "--agent-id", AGENT]
+        kernel = ["--kernel", f"pid={load.pid},kernel_id={uuid4()}"]
+        _start(stack, sys.executable, "-m", "statcore_cli", *collect, "--listen", targets["statcore"], *kernel)
+        folder = tmp_path_factory.mktemp("prometheus")
+        yield stack.enter_context(running_prometheus(folder, targets=targets))
+
+
+def _start(stack: ExitStack, *command: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+    return process
+
+
+def _model_server(stack: ExitStack) -> str:
+    """Serve what a vLLM server exports, under its names: a real one wants a GPU."""
+    registry = CollectorRegistry()
+    labels = {"model_name": "m", "engine": "0"}
+    Gauge("vllm:num_requests_running", "running", labels, registry=registry).labels(**labels).set(3)
+    seconds = Histogram("vllm:time_to_first_token_seconds", "seconds", labels, registry=registry).labels(**labels)
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+    stack.callback(thread.join)
+    stack.callback(server.shutdown)
+    seconds.observe(0.1)
+    registry.register(_Observing(seconds))
+    return f"127.0.0.1:{server.server_port}"
+
+
+class _Observing:
+    """Makes a request end whenever the server is scraped, so that the histogram has a rate."""
+
+    def __init__(self, seconds: Histogram) -> None:
+        self._seconds = seconds
+
+    def collect(self) -> list[Any]:
+        """Add an observation, and no metric."""
+        self._seconds.observe(0.1)
+        return []
+
+
+def _ask_host(bin_: Path, prometheus: Server, selectors: Mapping[str, Any]) -> dict[str, Any]:
+    program = Path(__file__).parent / "plugin_host.py"
+    answer = run(bin_ / "python", "-W", "error", program, prometheus.url, json.dumps(selectors))
+    assert 0 == answer.returncode, answer.stderr
+    document: dict[str, Any] = json.loads(answer.stdout)
+    return document
+
+
+@pytest.mark.timeout(400)
+def test_every_querier_answers_by_python_and_graphql(bin_: Path, prometheus: Server) -> None:
+    """Each kind that is installed, on series that were really scraped."""
+    answers = _ask_host(bin_, prometheus, SELECTORS)
+
+    assert sorted(SELECTORS) == [querier["name"] for querier in answers["queriers"]["data"]["queriers"]]
+    for kind in SELECTORS:
+        assert any(value == value for series in answers["python"][kind] for value in series), kind  # noqa: PLR0124 - no NaN
+        assert [] == answers["graphql"][kind]["errors"]
+        assert answers["graphql"][kind]["data"]["utilization"]["series"]
+
+
+@pytest.mark.timeout(400)
+def test_every_querier_answers_on_the_command_line(bin_: Path, prometheus: Server) -> None:
+    """The options are made of the class's fields; `--help` says where a kind comes from."""
+    _ask_host(bin_, prometheus, SELECTORS)  # until there is something to be seen
+    listing = run(bin_ / "statcore", "query", "--help").stdout
+    for kind, selector in SELECTORS.items():
+        assert kind in listing
+        options = [word for name, value in selector.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        answer = run(
+            *(bin_ / "statcore", "query", kind, *options, "--last", "5s", "--format", "json"),
+            metrics_url=prometheus.url,
+            rate_interval="10s",
+        )
+        assert 0 == answer.returncode, answer.stderr
+        assert json.loads(answer.stdout)["series"], kind
+        text = run(bin_ / "statcore", "promql", kind, *options)
+        assert 0 == text.returncode, text.stderr
+        metrics = run(bin_ / "statcore", "metrics", kind, "--format", "json", metrics_url=prometheus.url)
+        assert selector["metric_name"] in json.loads(metrics.stdout)["metrics"], metrics.stderr
+    assert all(distribution in listing for distribution in ("statcore-node", "statcore-agent", "statcore-vllm"))
+
+
+@pytest.mark.timeout(400)
+def test_uninstalled_it_is_gone(bin_: Path, prometheus: Server, wheels: dict[str, Path]) -> None:
+    """From the command line, GraphQL and Python; the others go on, and installed again it is back."""
+    others = {kind: selector for kind, selector in SELECTORS.items() if kind != "node"}
+    removed = run(bin_ / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "statcore-node")
+    assert 0 == removed.returncode, removed.stderr
+    try:
+        answers = _ask_host(bin_, prometheus, others)
+        refused = run(bin_ / "statcore", "query", "node", "--metric-name", "load1", metrics_url=prometheus.url)
+    finally:
+        install(bin_, "--no-deps", wheels["statcore-node"])
+
+    assert sorted(others) == [querier["name"] for querier in answers["queriers"]["data"]["queriers"]]
+    assert 2 == refused.returncode
+    assert "there is no querier node; known are: agent-device, container, inference, process" in refused.stderr
+    assert 0 == run(bin_ / "statcore", "query", "node", "--help").returncode
+
+
+def test_nothing_of_ours_names_a_plugin() -> None:
+    """What a plugin brings, no file of the library knows: neither its distribution, nor its package, nor its classes."""
+    words = {path.name for path in PLUGINS} | {path.name.replace("-", "_") for path in PLUGINS}
+    for path in PLUGINS:
+        for module in path.glob("src/**/*.py"):
+            words |= {
+                line.split("(")[0].removeprefix("class ")
+                for line in module.read_text().splitlines()
+                if line[:6] == "class "
+            }
+    named = {
+        (str(path.relative_to(ROOT)), word)
+        for path in (ROOT / "src").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+        for word in words
+        if word in path.read_text(encoding="utf-8")
+    }
+    assert len(words) > len(PLUGINS)
+    assert set() == named
