@@ -43,6 +43,7 @@ Reply = Callable[..., bytes]
         (502, "what", UnavailableError, 3),
         (503, refusal("unavailable", "what"), UnavailableError, 3),
         (503, refusal("timeout", "query timed out what"), TimedOutError, 3),
+        (422, refusal("422", "timeout exceeded during query execution: 0.5 seconds what"), TimedOutError, 3),
         (504, "what", UnavailableError, 3),
         (429, "what", UnavailableError, 3),
     ],

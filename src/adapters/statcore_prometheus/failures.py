@@ -66,6 +66,8 @@ def status_failure(  # noqa: PLR0911 - one return for each cause
     match status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return AccessDeniedError(f"{service}: {_missing(endpoint, headers)} ({said})", service=service)
+        case HTTPStatus.UNPROCESSABLE_ENTITY if "timeout exceeded" in text:  # so says VictoriaMetrics
+            return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
             advice = next((f"; {advice}" for sign, advice in _LIMITS.items() if sign in text), "")
             return QueryRejectedError(f"{service}: {text or said}{advice}", query=request.subject, status=status)

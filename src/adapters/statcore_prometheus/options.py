@@ -20,6 +20,11 @@ _OWN_HEADERS: Final = frozenset(
 )
 
 
+def _parameter_texts(_: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]) -> None:
+    if not all(_is_text(name) and _is_text(text) for name, text in value.items()):
+        raise InputError(f"{attribute.name} must map names to texts without control characters, none of them empty")
+
+
 def _urls(_: object, attribute: attrs.Attribute[Any], value: Sequence[object]) -> None:
     if not all(map(_is_text, value)):
         raise InputError(f"{attribute.name} must be a list of URLs")
@@ -47,7 +52,7 @@ def _tuple(value: Sequence[str]) -> tuple[str, ...]:
 
 def _read_only(value: Mapping[str, str]) -> Mapping[str, str]:
     if not isinstance(cast("object", value), Mapping):
-        raise InputError("headers must be a mapping of names to texts")
+        raise InputError("headers and parameters must be mappings of names to texts")
     return MappingProxyType(dict(value))
 
 
@@ -66,6 +71,7 @@ class PrometheusOptions:
         username, password: basic authentication; a URL may carry them instead.
         bearer_token: the token of an Authorization header.
         headers: sent with every request, for example `X-Scope-OrgID`.
+        parameters: sent with every request that has no parameter of that name already, for example `dedup` of Thanos.
         tls_ca_file: certificates to trust instead of the system's, PEM.
         tls_cert_file, tls_key_file: the certificate to show, PEM.
         tls_verify: whether the server's certificate is checked.
@@ -88,6 +94,9 @@ class PrometheusOptions:
     bearer_token: str | None = attrs.field(default=None, validator=_optional(check_text), repr=False)
     headers: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_header_texts, repr=False, hash=False
+    )
+    parameters: Mapping[str, str] = attrs.field(
+        factory=dict[str, str], converter=_read_only, validator=_parameter_texts, repr=False, hash=False
     )
     tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_text))
     tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_text))

@@ -129,6 +129,8 @@ class Transport:
         parameters = list(request.parameters)
         if request.is_query:
             parameters.append(("timeout", f"{max(1, int(timeout_s * 1000))}ms"))
+        own = {name for name, _ in parameters}
+        parameters += [(name, text) for name, text in self._options.parameters.items() if name not in own]
         text = urlencode(parameters)
         address = f"{endpoint.address}{request.path}"
         try:

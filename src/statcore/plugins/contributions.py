@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
@@ -42,6 +43,20 @@ def _check_schemes(_: object, attribute: attrs.Attribute[Any], value: object) ->
     schemes = cast("tuple[object, ...]", value) if isinstance(value, tuple) else ()
     if not schemes or not all(isinstance(scheme, str) and _SCHEME.fullmatch(scheme) for scheme in schemes):
         raise InputError(f"{attribute.name} must be a tuple of lower-case URL schemes, not {value!r:.200}")
+
+
+def _check_differences(_: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]) -> None:
+    for check, difference in value.items():
+        if not (isinstance(check, str) and check and isinstance(difference, str) and difference):
+            raise InputError(
+                f"{attribute.name} must map names of checks to sentences, not {check!r:.80} to {difference!r:.80}"
+            )
+
+
+def _read_only(value: Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(cast("object", value), Mapping):
+        raise InputError(f"differences must be a mapping of names of checks to sentences, not {value!r:.200}")
+    return MappingProxyType(dict(value))
 
 
 def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -114,13 +129,22 @@ class StatisticsStoreSpec:
 
 @attrs.frozen(kw_only=True)
 class MetricBackendSpec:
-    """A kind of metric backend; the arguments are those of `StatisticsStoreSpec`."""
+    """A kind of metric backend; the other arguments are those of `StatisticsStoreSpec`.
+
+    Args:
+        differences: what this backend does otherwise than `MetricQuerierPort` promises: the name of a check of
+            `statcore.testing.metrics`, such as `values_are_exact`, to one sentence that says what happens instead.
+            `MetricQuerierConformance` takes them, too, and verifies them.
+    """
 
     name: str = attrs.field(validator=_check_name)
     summary: str = attrs.field(validator=_check_text)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[MetricQuerierPort]] = attrs.field(validator=_check_factory)
     extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
+    differences: Mapping[str, str] = attrs.field(
+        factory=dict[str, str], converter=_read_only, validator=_check_differences, hash=False
+    )
 
 
 Contribution: TypeAlias = QuerierSpec | StatisticsStoreSpec | MetricBackendSpec

@@ -104,6 +104,20 @@ def running_prometheus(
         yield server
 
 
+@contextmanager
+def running_victoriametrics(folder: Path, *, arguments: Sequence[str] = ()) -> Generator[Server]:
+    """Run a single-node `victoria-metrics` with its data in `folder`, and yield it once ready."""
+    program = find_program("victoria-metrics")
+
+    def command(port: int) -> list[str]:
+        fixed = [f"-storageDataPath={folder / 'data'}", f"-httpListenAddr={LOOPBACK}:{port}"]
+        return [program, *fixed, *arguments]
+
+    log = folder / "victoria-metrics.log"
+    with _running(command, log, ready=_prometheus_ready, url=f"http://{LOOPBACK}") as server:
+        yield server
+
+
 def _prometheus_config(targets: Mapping[str, str], scrape_interval: str) -> str:
     lines = ["global:", f"  scrape_interval: {scrape_interval}", f"  scrape_timeout: {scrape_interval}", "scrape_configs:"]
     for job, address in targets.items():
@@ -148,7 +162,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, ready: Callab
     while process.poll() is None and time.monotonic() < deadline:
         if ready(port):
             return True
-        time.sleep(0.02)  # neither server tells its parent when it is ready
+        time.sleep(0.02)  # no server tells its parent when it is ready
     return False
 
 

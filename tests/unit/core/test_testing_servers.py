@@ -13,7 +13,14 @@ import pytest
 
 from statcore.errors import InputError, UnavailableError
 from statcore.testing import servers
-from statcore.testing.servers import find_program, free_port, plant_openmetrics, running_prometheus, running_valkey
+from statcore.testing.servers import (
+    find_program,
+    free_port,
+    plant_openmetrics,
+    running_prometheus,
+    running_valkey,
+    running_victoriametrics,
+)
 
 ANSWERS_PING = """
 import signal, socket, sys
@@ -149,6 +156,18 @@ def test_prometheus_is_told_what_to_scrape(
     lines = (tmp_path / "prometheus.yml").read_text().splitlines()
     assert ["global:", "  scrape_interval: 2s", "  scrape_timeout: 2s", "scrape_configs:"] == lines[:4]
     assert ["  - job_name: 'agent'", "    static_configs:", "      - targets: ['127.0.0.1:9']"] == lines[4:7]
+
+
+def test_victoriametrics_keeps_to_its_folder(
+    program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On loopback, with the arguments given."""
+    program("victoria-metrics", "import time; time.sleep(60)")
+    monkeypatch.setattr(servers, "_prometheus_ready", lambda _: True)
+    with running_victoriametrics(tmp_path, arguments=["-search.disableCache"]) as server:
+        fixed = [f"-storageDataPath={tmp_path / 'data'}", f"-httpListenAddr=127.0.0.1:{server.port}"]
+        assert [str(tmp_path / "bin" / "victoria-metrics"), *fixed, "-search.disableCache"] == server.process.args
+    assert f"http://127.0.0.1:{server.port}" == server.url
 
 
 def test_nobody_answers_on_a_free_port() -> None:

@@ -42,6 +42,7 @@ def test_no_settings_are_the_defaults() -> None:
         *[("fallback_urls", value) for value in ([1], [""], {}, 7)],
         *[("headers", value) for value in ([], "X Y=z", "=z", "X-Y", "X-Y=", {"X-Y": 1}, {1: "x"}, {"X-Y": "a\r\nb: c"})],
         *[("headers", {name: "x"}) for name in ("Accept-Encoding", "content-length", "X\n")],
+        *[("parameters", value) for value in ([], "dedup=1", {"dedup": ""}, {"": "1"}, {"dedup": 1}, {"a": "b\n"})],
         *[("bearer_token", value) for value in ("", "two\nlines", 7)],
         *[("username", value) for value in ("", "ann", "a:b", 7)],
         *[("password", value) for value in ("", SECRET)],
@@ -81,16 +82,17 @@ def test_secrets_are_not_shown() -> None:
     """Neither passwords and tokens nor what may hold them."""
     options = [
         PrometheusOptions(username="ann", password=SECRET, fallback_urls=(f"http://ann:{SECRET}@b",)),
-        PrometheusOptions(bearer_token=SECRET, headers={"X-Key": SECRET}),
+        PrometheusOptions(bearer_token=SECRET, headers={"X-Key": SECRET}, parameters={"key": SECRET}),
     ]
     assert SECRET not in repr(options)
 
 
 def test_options_do_not_change() -> None:
     """Not even through the mapping that they were built from."""
-    headers = {"X-Key": "a"}
-    options = PrometheusOptions(headers=headers)
-    headers["X-Key"] = "b"
-    assert {"X-Key": "a"} == dict(options.headers)
-    with pytest.raises(TypeError):
-        options.headers["X-Key"] = "c"  # type: ignore[index]
+    given = {"X-Key": "a"}
+    options = PrometheusOptions(headers=given, parameters=given)
+    given["X-Key"] = "b"
+    for mapping in (options.headers, options.parameters):
+        assert {"X-Key": "a"} == dict(mapping)
+        with pytest.raises(TypeError):
+            mapping["X-Key"] = "c"  # type: ignore[index]

@@ -1,0 +1,110 @@
+"""A real VictoriaMetrics, ways to fill it, and a server that says what a real single node never does."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from typing import Any
+
+import attrs
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from statcore.errors import UnavailableError
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
+from statcore.testing.servers import Server, find_program, running_victoriametrics
+from statcore_victoriametrics.client import VictoriaMetricsClient
+
+
+@pytest.fixture(scope="session")
+def start_victoriametrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Start a server that lasts for the whole run; arguments as `running_victoriametrics`."""
+    try:
+        find_program("victoria-metrics")
+    except UnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> Server:
+            return stack.enter_context(running_victoriametrics(tmp_path_factory.mktemp("victoriametrics"), **options))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(start_victoriametrics: Callable[..., Server]) -> Server:
+    """One server for all tests; each plants series of names that no other test uses."""
+    return start_victoriametrics()
+
+
+@pytest.fixture(scope="session")
+def ask_server() -> Callable[..., str]:
+    """`ask_server(server, path, body)` asks for what is no part of the Prometheus API, and returns the answer's text."""
+
+    def ask(server: Server, path: str, body: str | None = None) -> str:
+        address = f"http://127.0.0.1:{server.port}{path}"
+        with urllib.request.urlopen(address, data=None if body is None else body.encode(), timeout=60) as answer:
+            text: bytes = answer.read()
+        return text.decode()
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def plant(ask_server: Callable[..., str]) -> Callable[[Server, Iterable[PlantedSeries]], None]:
+    """`plant(server, series)` imports samples and waits until queries see them."""
+
+    def text_lines(series: Iterable[PlantedSeries]) -> Iterator[str]:
+        for line in openmetrics_text(series).rstrip("\n").split("\n"):
+            if not line.startswith("#"):
+                sample, _, time = line.rpartition(" ")
+                yield f"{sample} {round(float(time) * 1000)}\n"  # the server reads milliseconds
+
+    def run(server: Server, series: Iterable[PlantedSeries]) -> None:
+        ask_server(server, "/api/v1/import/prometheus", "".join(text_lines(series)))
+        ask_server(server, "/internal/force_flush")
+
+    return run
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[VictoriaMetricsClient]:
+    """A client of the server."""
+    client = VictoriaMetricsClient(f"victoriametrics://127.0.0.1:{server.port}")
+    yield client
+    await client.aclose()
+
+
+@attrs.define
+class Scripted:
+    """A server that gives one answer to everything, and notes the parameters of each request."""
+
+    url: str
+    seen: list[dict[str, str]] = attrs.field(factory=list[dict[str, str]])
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[Callable[..., Awaitable[Scripted]]]:
+    """Start a server of that kind, with the answer to give, at a URL with the scheme `victoriametrics`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(answer: dict[str, Any]) -> Scripted:
+            async def reply(request: web.Request) -> web.Response:
+                told.seen.append(
+                    {"path": request.path, **request.query, **{k: str(v) for k, v in (await request.post()).items()}}
+                )
+                return web.json_response(answer)
+
+            app = web.Application()
+            app.router.add_route("*", "/{path:.*}", reply)
+            running = await stack.enter_async_context(TestServer(app, host="127.0.0.1"))
+            told = Scripted(f"victoriametrics://127.0.0.1:{running.port}")
+            return told
+
+        yield start

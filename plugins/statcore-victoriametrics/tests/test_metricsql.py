@@ -1,0 +1,53 @@
+"""Expressions as VictoriaMetrics is to read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    Expression,
+    HistogramQuantile,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+)
+from statcore.queriers import LabelMatcher
+from statcore_victoriametrics.metricsql import read_alike, select_alike
+
+M = Selector("m", {"a": LabelMatcher.not_regex(".*")}, offset="1m")
+WRITTEN = 'm{a!~"(.*)"}'
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        (M, f"default_rollup({WRITTEN}[5m] offset 1m)"),
+        (Call("rate", RangeSelector(M, "2m")), f"rate({WRITTEN}[2m] offset 1m)"),
+        (Aggregation("sum", M, ("b",)), f"sum by (b)(default_rollup({WRITTEN}[5m] offset 1m))"),
+        (
+            BinaryOperation("*", BinaryOperation("/", M, Selector("n")), Number(2)),
+            f"(default_rollup({WRITTEN}[5m] offset 1m) / default_rollup(n[5m])) * 2.0",
+        ),
+        (
+            Call("max_over_time", Subquery(Aggregation("sum", Selector("n")), "5m")),
+            "max_over_time((sum(default_rollup(n[5m])))[5m:1m])",
+        ),
+        (
+            HistogramQuantile(0.5, Aggregation("sum", Call("rate", RangeSelector(Selector("n"), "1m")), ("le",))),
+            "histogram_quantile(0.5, sum by (le)(rate(n[1m])))",
+        ),
+    ],
+)
+def test_what_reads_the_same_there(expression: Expression, expected: str) -> None:
+    """Selectors have a lookback and subqueries a step, however deep; all else stays."""
+    assert expected == read_alike(expression)
+
+
+def test_a_selector_keeps_its_other_matchers() -> None:
+    """In order, with the offset."""
+    labels = {"a": "x", "b": LabelMatcher.regex(".*"), "c": LabelMatcher.not_regex(".+")}
+    assert Selector("m", labels, offset="5m") == select_alike(Selector("m", labels, offset="5m"))

@@ -1,0 +1,186 @@
+"""What a real server is asked, and how it answers, where the conformance suite does not look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from statcore.errors import QueryRejectedError
+from statcore.model import QueryTimeRange
+from statcore.promql import Aggregation, Call, Expression, Selector, Subquery
+from statcore.queriers import ResolvedQuerier
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.queriers import FixedQuerier
+from statcore.testing.servers import Server
+from statcore_victoriametrics.client import VictoriaMetricsClient
+
+Plant = Callable[..., None]
+SECOND = timedelta(seconds=1)
+
+
+def the_second() -> datetime:
+    """Return the present whole second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def ramp(name: str, end: datetime, *, count: int, every: timedelta) -> list[PlantedSeries]:
+    """Return a series that grows by one from sample to sample."""
+    start = end - (count - 1) * every
+    return [PlantedSeries(name, {}, [((start + i * every).timestamp(), float(i)) for i in range(count)])]
+
+
+@pytest.mark.parametrize(("points", "requests"), [(30_000, 1), (60_001, 3)])
+async def test_long_ranges_take_few_requests(
+    client: VictoriaMetricsClient,
+    server: Server,
+    plant: Plant,
+    monkeypatch: pytest.MonkeyPatch,
+    points: int,
+    requests: int,
+) -> None:
+    """A range is split at 30,000 points, not at the 11,000 of Prometheus, and joined without a point lost or twice."""
+    end = the_second() - timedelta(minutes=1)
+    name = f"ramp_to_{points}"
+    plant(server, ramp(name, end, count=241, every=15 * SECOND))
+    step = timedelta(milliseconds=50)
+    time_range = QueryTimeRange(start=end - (points - 1) * step, end=end, step=step)
+
+    sent: list[object] = []
+    send = aiohttp.ClientSession.request
+    monkeypatch.setattr(aiohttp.ClientSession, "request", lambda *asked, **how: sent.append(asked) or send(*asked, **how))
+    result = await client.query_utilization(FixedQuerier(name), time_range)
+    assert requests == len(sent)
+    (series,) = result.series
+    ms = [round(time * 1000) for time in series.timestamps]
+    first = round(time_range.start.timestamp() * 1000)
+    assert list(range(first, first + 50 * points, 50)) == ms
+    last = round(end.timestamp() * 1000)
+    assert [240 - (last - at + 14_999) // 15_000 for at in ms] == list(series.values)
+
+
+async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, server: Server) -> None:
+    """So that 30,000 is the number: one more in a request, and the error says what to change."""
+    bold = VictoriaMetricsClient.from_settings(f"http://127.0.0.1:{server.port}", {"max_points": 30_001})
+    time_range = QueryTimeRange(start=the_second() - 30_000 * SECOND, end=the_second(), step=SECOND)
+    with pytest.raises(QueryRejectedError, match=r"cannot exceed .*=30000; lower max_points"):
+        await bold.query_utilization(FixedQuerier("up"), time_range)
+    assert () == (await client.query_utilization(FixedQuerier("nobody"), time_range)).series
+    await bold.aclose()
+
+
+async def test_series_of_other_days_are_listed(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
+    """Without a time range all that is kept, and with one what is in it; the server by itself would list today's."""
+    days = [0, 1, 3, 20]
+    at = {str(day): (the_second() - timedelta(days=day)).timestamp() for day in days}
+    plant(server, [PlantedSeries("aged", {"day": day}, [(time, 1.0)]) for day, time in at.items()])
+    match = Selector("aged")
+    assert sorted(at) == sorted(labels["day"] for labels in await client.series(match))
+    assert sorted(at) == list(await client.label_values("day", match=match))
+    then = the_second() - timedelta(days=3)
+    around = (then - timedelta(hours=1), then + timedelta(hours=1))
+    assert ["3"] == [labels["day"] for labels in await client.series(match, time_range=around)]
+    assert ["3"] == list(await client.label_values("day", match=match, time_range=around))
+
+
+async def test_the_newest_half_minute_of_a_fine_range_stands_still(
+    client: VictoriaMetricsClient, server: Server, plant: Plant
+) -> None:
+    """As the read-me says: the server repeats the value before, unless the step is a minute; an instant is right."""
+    end = the_second()
+    plant(server, ramp("newest", end, count=61, every=3 * SECOND))
+    asked = FixedQuerier("newest")
+    fine = await client.query_utilization(asked, QueryTimeRange(start=end - 60 * SECOND, end=end, step=3 * SECOND))
+    assert fine.series[0].values[-1] == fine.series[0].values[-2]
+    assert 60.0 > fine.series[0].values[-1]
+    coarse = await client.query_utilization(asked, QueryTimeRange(start=end - 60 * SECOND, end=end, step=60 * SECOND))
+    assert [40.0, 60.0] == list(coarse.series[0].values)
+    assert [60.0] == [sample.value for sample in (await client.query_utilization_now(asked, time=end)).samples]
+
+
+async def test_a_long_step_does_not_lengthen_the_lookback(
+    client: VictoriaMetricsClient, server: Server, plant: Plant
+) -> None:
+    """A sample counts for five minutes, also where the points are an hour apart."""
+    end = the_second() - timedelta(minutes=10)
+    plant(server, ramp("over", end, count=10, every=15 * SECOND))
+    hour = timedelta(hours=1)
+    result = await client.query_utilization(
+        FixedQuerier("over"), QueryTimeRange(start=end + 4 * 60 * SECOND - hour, end=end + 9 * 60 * SECOND, step=hour)
+    )
+    assert [9.0] == [value for series in result.series for value in series.values]
+    late = QueryTimeRange(start=end + 6 * 60 * SECOND - hour, end=end + 6 * 60 * SECOND, step=hour)
+    assert () == (await client.query_utilization(FixedQuerier("over"), late)).series
+
+
+def highest(asked: ResolvedQuerier, window: str) -> Expression:
+    """Return the highest sum in the window: a strategy of a plugin's own."""
+    return Call("max_over_time", Subquery(Aggregation("sum", Selector(asked.name, asked.wanted)), window))
+
+
+async def test_subqueries_look_every_minute(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
+    """As in Prometheus, by querier and by text, where the server's own step would miss what is between."""
+    minute = datetime.fromtimestamp(the_second().timestamp() // 60 * 60, UTC) - timedelta(minutes=20)
+    values = [5.0, 5.0, 9.0, 5.0, 5.0, 5.0]
+    samples = [(minute.timestamp() + 60 * number, value) for number, value in enumerate(values)]
+    plant(server, [PlantedSeries("peaks", {}, samples)])
+    time = minute + 5 * 60 * SECOND
+    by_text = await client.query("max_over_time((sum(peaks))[5m:])", time=time)
+    asked = FixedQuerier("peaks", strategy=highest)
+    at_once = await client.query_utilization_now(asked, time=time)
+    ranged = await client.query_utilization(asked, QueryTimeRange(start=time, end=time, step=timedelta(hours=1)))
+    assert [9.0] == [sample.value for sample in by_text.samples]
+    assert [9.0] == [sample.value for sample in at_once.samples]
+    assert [9.0] == [value for series in ranged.series for value in series.values]
+
+
+@pytest.fixture
+async def exported() -> AsyncIterator[tuple[int, list[str]]]:
+    """The port of an exporter, and the lines that it exports."""
+    lines: list[str] = []
+
+    async def export(_: web.Request) -> web.Response:
+        return web.Response(text="\n".join([*lines, ""]))
+
+    app = web.Application()
+    app.router.add_get("/metrics", export)
+    async with TestServer(app, host="127.0.0.1") as exporter:
+        assert exporter.port
+        yield exporter.port, lines
+
+
+async def test_a_series_that_is_no_longer_scraped_is_gone_at_once(
+    exported: tuple[int, list[str]],
+    start_victoriametrics: Callable[..., Server],
+    ask_server: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    """The mark that ends it is heeded: it does not last for the five minutes that a sample counts."""
+    port, lines = exported
+    config = tmp_path / "scrape.yml"
+    config.write_text(
+        f"scrape_configs:\n- job_name: test\n  scrape_interval: 1s\n  static_configs:\n  - targets: ['127.0.0.1:{port}']\n"
+    )
+    lines += ['scraped{kernel="a"} 1', 'scraped{kernel="b"} 2']
+    scraping = await asyncio.to_thread(start_victoriametrics, arguments=[f"-promscrape.config={config}"])
+    client = VictoriaMetricsClient(scraping.url)
+
+    async def kernels() -> Iterator[str]:
+        await asyncio.to_thread(ask_server, scraping, "/internal/force_flush")
+        result = await client.query_utilization_now(FixedQuerier("scraped", group_by=["kernel"]))
+        return (sample.labels["kernel"] for sample in result.samples)
+
+    async with asyncio.timeout(60):
+        while ["a", "b"] != sorted(await kernels()):  # noqa: ASYNC110 - the server tells nobody when it has scraped
+            await asyncio.sleep(0.1)
+        lines.pop()
+        while ["a"] != sorted(await kernels()):  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(0.1)
+    assert ["a"] == sorted(await kernels())
+    await client.aclose()

@@ -1,0 +1,132 @@
+"""What is sent, what is made of an answer, and what the URL chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statcore.errors import InputError, PartialAnswerError
+from statcore.model import QueryTimeRange
+from statcore.plugins import PluginRegistry
+from statcore.ports import MetricQuerierPort, PromQLPort
+from statcore.promql import Selector
+from statcore.queriers import QueryStrategy
+from statcore.runtime import Settings, open_metrics
+from statcore.testing.queriers import FixedQuerier
+from statcore.testing.servers import Server
+from statcore_prometheus import PrometheusOptions
+from statcore_victoriametrics.client import VictoriaMetricsClient, http_url
+
+TIME = datetime(2026, 11, 1, tzinfo=UTC)
+HOUR = QueryTimeRange(start=TIME, end=TIME + timedelta(hours=1), step="1m")
+NOTHING = {"status": "success", "data": {"resultType": "vector", "result": []}}
+PARTIAL = {"status": "success", "isPartial": True, "data": {"resultType": "matrix", "result": []}}
+Scripted = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PluginRegistry:
+    """A registry of an environment in which the plugin is installed, as far as discovery can tell."""
+    if "victoriametrics" not in metadata.entry_points(group="statcore").names:
+        folder = tmp_path / "statcore_victoriametrics-0.1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: statcore-victoriametrics\nVersion: 0.1.0\n")
+        (folder / "entry_points.txt").write_text("[statcore]\nvictoriametrics = statcore_victoriametrics.plugin\n")
+        monkeypatch.syspath_prepend(tmp_path)
+    return PluginRegistry.discover()
+
+
+async def test_the_scheme_of_a_url_chooses_it(registry: PluginRegistry, server: Server) -> None:
+    """Settings name a URL, and what is opened answers from a real server, queriers and text alike."""
+    url = f"VictoriaMetrics://127.0.0.1:{server.port}"
+    async with open_metrics(Settings(metrics_url=url, metrics_options={"timeout_s": 20}), registry) as backend:
+        assert isinstance(backend, VictoriaMetricsClient)
+        assert isinstance(backend, MetricQuerierPort)
+        assert isinstance(backend, PromQLPort)
+        await backend.ping()
+        assert [2.0] == [sample.value for sample in (await backend.query("1 + 1")).samples]
+        ranged = await backend.query_range("vector(3)", HOUR)
+        assert [3.0] * 61 == list(ranged.series[0].values)
+    with pytest.raises(InputError, match="closed"):
+        await backend.query("1")
+    with pytest.raises(InputError, match="'tiemout_s'"):
+        async with open_metrics(Settings(metrics_url=url, metrics_options={"tiemout_s": 1}), registry):
+            pytest.fail("opened")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("victoriametrics://a:8428/select/0/prometheus", "http://a:8428/select/0/prometheus"),
+        ("victoriametrics+https://u:p@a", "https://u:p@a"),
+        ("VictoriaMetrics+HTTPS://a", "https://a"),
+        ("https://a", "https://a"),
+        ("a", "a"),
+    ],
+)
+def test_the_scheme_says_whether_there_is_tls(url: str, expected: str) -> None:
+    """All else of the URL stays as it is."""
+    assert expected == http_url(url)
+
+
+async def test_what_a_cluster_leaves_out_is_told(scripted: Scripted) -> None:
+    """`isPartial` is in the result, and an error in strict mode; a range in parts is partial when one part is."""
+    told = await scripted(PARTIAL)
+    for settings in ({}, {"max_points": 7}):
+        client = VictoriaMetricsClient.from_settings(told.url, settings)
+        assert (await client.query_utilization(FixedQuerier("up"), HOUR)).partial
+        assert (await client.query_range("up", HOUR)).partial
+        await client.aclose()
+    strict = VictoriaMetricsClient.from_settings(told.url, {"strict": True})
+    with pytest.raises(PartialAnswerError, match="partial"):
+        await strict.query_utilization(FixedQuerier("up"), HOUR)
+    await strict.aclose()
+
+
+async def test_a_querier_is_asked_for_without_the_server_s_own_ways(scripted: Scripted) -> None:
+    """No cache, no sample from before the window, a lookback of five minutes, and the caller's own parameters."""
+    told = await scripted(NOTHING)
+    settings = {"parameters": {"extra_label": "team=a", "nocache": "0"}, "normalization_interval_s": 2.0}
+    client = VictoriaMetricsClient.from_settings(told.url, settings)
+    await client.query_utilization_now(FixedQuerier("m", {"a": "x"}, group_by=["b"]), time=TIME)
+    await client.query_utilization_now(FixedQuerier("m", strategy=QueryStrategy.RATE_NORMALIZED), rate_interval="1m")
+    await client.query("m", time=TIME)
+    await client.aclose()
+    gauge, rate, text = told.seen
+    ours = {"extra_label": "team=a", "nocache": "1", "max_lookback": "1ms"}
+    assert {"query": 'sum by (b)(default_rollup(m{a="x"}[5m]))', **ours}.items() <= gauge.items()
+    assert {"query": "sum(rate(m[1m])) / 2.0", **ours}.items() <= rate.items()
+    assert {"query": "m", "extra_label": "team=a", "nocache": "1", "step": "1m"}.items() <= text.items()
+    assert "max_lookback" not in text
+    assert "step" not in gauge
+
+
+async def test_a_range_keeps_its_own_step(scripted: Scripted) -> None:
+    """The step of instants is for instants."""
+    told = await scripted({"status": "success", "data": {"resultType": "matrix", "result": []}})
+    client = VictoriaMetricsClient(told.url)
+    await client.query_range("m", QueryTimeRange(start=TIME, end=TIME, step="7s"))
+    await client.aclose()
+    assert "7s" == told.seen[0]["step"]
+
+
+async def test_the_other_of_a_pair_answers(scripted: Scripted) -> None:
+    """Its URL may have the scheme of the first."""
+    told = await scripted({"status": "success", "data": ["a"]})
+    options = PrometheusOptions(fallback_urls=(told.url,), attempts=1)
+    client = VictoriaMetricsClient("victoriametrics://127.0.0.1:1", options=options)
+    assert ["a"] == await client.label_values("x", match=Selector("m"))
+    await client.aclose()
+    assert "m" == told.seen[0]["match[]"]
+
+
+@pytest.mark.parametrize("url", ["victoriametrics:", "victoriametrics://", "victoriametrics://a?x=1", "tcp://a"])
+def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
+    """Before anything is opened."""
+    with pytest.raises(InputError, match=r"^url "):
+        VictoriaMetricsClient(url)

@@ -1,0 +1,53 @@
+"""The spec: what it says of itself, in the read-me too, and that no driver is needed for it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from statcore.errors import MissingExtraError
+from statcore.plugins import API_VERSION
+from statcore_victoriametrics import plugin
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_it_is_a_backend_with_two_schemes() -> None:
+    """One of them with TLS; the driver is that of Prometheus."""
+    (spec,) = plugin.statcore_metric_backends()
+    assert (API_VERSION, "prometheus") == (plugin.STATCORE_PLUGIN_API, spec.extra)
+    assert ("victoriametrics", "victoriametrics+https") == spec.schemes
+
+
+def test_the_read_me_lists_the_differences_of_the_spec() -> None:
+    """Check by check, in the very words."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", README.read_text(), re.MULTILINE)
+    assert list(plugin.SPEC.differences.items()) == rows
+
+
+def test_finding_it_imports_no_driver() -> None:
+    """Neither aiohttp nor the client that needs it."""
+    code = (
+        "import sys, statcore_victoriametrics.plugin; "
+        "print({'aiohttp', 'msgspec', 'statcore_prometheus', 'statcore_victoriametrics.client'} & sys.modules.keys())"
+    )
+    path = str(Path(plugin.__file__).parent.parent)
+    said = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60, env={"PYTHONPATH": path}
+    )
+    assert "set()" == said.stdout.strip()
+
+
+async def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the module whose import failed."""
+    for name in list(sys.modules):
+        if re.match(r"statcore_prometheus\b|statcore_victoriametrics\.client$", name):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(MissingExtraError, match=r"statcore\[prometheus\]") as caught:
+        await plugin.open_victoriametrics("victoriametrics://127.0.0.1:1", {})
+    assert "aiohttp" == caught.value.module
