@@ -1,0 +1,54 @@
+"""The querier of agents' devices."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+from attrs.validators import optional
+
+from statcore import QueryStrategy, UtilizationMetricQuerier
+from statcore_agent.checks import check_text, check_value_type
+from statcore_agent.counters import ValueType, strategy_of
+
+DEVICE_SERIES: Final = "backendai_device_utilization"
+DEVICE_METRIC_LABEL: Final = "device_metric_name"
+_OWNERS: Final = ("agent_id", "device_id")
+
+
+@attrs.frozen(kw_only=True)
+class AgentDeviceMetricQuerier(UtilizationMetricQuerier):
+    """Devices of agents: cores, disks, network cards, accelerators.
+
+    Args:
+        metric_name: what the agents export, for example `cpu_util`, `mem`, `cuda_mem`.
+        value_type: `current` or `capacity`.
+        agent_id: the agent's name; by default every agent.
+        device_id: the device's name on its agent, for example `0` or `eth0`; by default every device.
+
+    Raises:
+        InputError: another value type, or a text that is empty or cannot be sent.
+    """
+
+    metric_name: str = attrs.field(validator=check_text)
+    value_type: ValueType = attrs.field(validator=check_value_type)
+    agent_id: str | None = attrs.field(default=None, validator=optional(check_text))
+    device_id: str | None = attrs.field(default=None, validator=optional(check_text))
+
+    def name(self) -> str:
+        """Return the series that the agents export for devices."""
+        return DEVICE_SERIES
+
+    def labels(self) -> dict[str, str]:
+        """Return the metric, the value type, and what is set of agent and device."""
+        owners = {label: getattr(self, label) for label in _OWNERS}
+        wanted = {DEVICE_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **owners}
+        return {label: value for label, value in wanted.items() if value is not None}
+
+    def group_by_labels(self) -> list[str]:
+        """Return what tells devices apart: a percentage of one and of another do not add up."""
+        return ["value_type", *_OWNERS]
+
+    def query_strategy(self) -> QueryStrategy:
+        """Return the rate for current values of counters, else the value as it is."""
+        return strategy_of(self.metric_name, self.value_type)

@@ -1,0 +1,21 @@
+"""How statcore finds this plugin: the queriers `agent-device` and `process`."""
+
+from __future__ import annotations
+
+import attrs
+
+from statcore.plugins import QuerierSpec, hookimpl
+from statcore_agent.device import DEVICE_METRIC_LABEL, DEVICE_SERIES, AgentDeviceMetricQuerier
+from statcore_agent.process import PROCESS_METRIC_LABEL, PROCESS_SERIES, ProcessMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+
+
+@hookimpl
+def statcore_queriers() -> list[QuerierSpec]:
+    """Contribute both, with the series whose metrics are listed."""
+    device, process = QuerierSpec.of(AgentDeviceMetricQuerier), QuerierSpec.of(ProcessMetricQuerier)
+    return [
+        attrs.evolve(device, series=DEVICE_SERIES, metric_label=DEVICE_METRIC_LABEL),
+        attrs.evolve(process, series=PROCESS_SERIES, metric_label=PROCESS_METRIC_LABEL),
+    ]

@@ -1,0 +1,65 @@
+"""The querier of processes."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+import attrs
+from attrs.validators import optional
+
+from statcore import QueryStrategy, UtilizationMetricQuerier
+from statcore_agent.checks import check_pid, check_text, check_value_type, to_uuid
+from statcore_agent.counters import ValueType, strategy_of
+
+PROCESS_SERIES: Final = "backendai_process_utilization"
+PROCESS_METRIC_LABEL: Final = "process_metric_name"
+_OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id", "container_id", "pid")
+
+
+@attrs.frozen(kw_only=True)
+class ProcessMetricQuerier(UtilizationMetricQuerier):
+    """Processes inside of containers, by kernel and process id.
+
+    Args:
+        metric_name: what the agents export, for example `cpu_util`, `mem`, `io_read`.
+        value_type: `current` or `capacity`.
+        kernel_id, session_id, user_id, project_id: a UUID, or text that spells one; by default every one.
+        agent_id: the agent's name.
+        container_id: the container's id, as the agent's runtime spells it.
+        pid: the process's number.
+
+    Raises:
+        InputError: another value type, an id that is not one, or a text that is empty or cannot be sent.
+    """
+
+    metric_name: str = attrs.field(validator=check_text)
+    value_type: ValueType = attrs.field(validator=check_value_type)
+    kernel_id: UUID | None = attrs.field(default=None, converter=to_uuid)
+    agent_id: str | None = attrs.field(default=None, validator=optional(check_text))
+    session_id: UUID | None = attrs.field(default=None, converter=to_uuid)
+    user_id: UUID | None = attrs.field(default=None, converter=to_uuid)
+    project_id: UUID | None = attrs.field(default=None, converter=to_uuid)
+    container_id: str | None = attrs.field(default=None, validator=optional(check_text))
+    pid: int | None = attrs.field(default=None, validator=optional(check_pid))
+
+    def name(self) -> str:
+        """Return the series that the agents export for processes."""
+        return PROCESS_SERIES
+
+    def labels(self) -> dict[str, str]:
+        """Return the metric, the value type, and the owners that are set."""
+        owners = {label: getattr(self, label) for label in self._filtered()}
+        texts = {label: value if isinstance(value, str) else str(value) for label, value in owners.items()}
+        return {PROCESS_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **texts}
+
+    def group_by_labels(self) -> list[str]:
+        """Return what tells processes apart, and each label that is filtered by."""
+        return ["value_type", "kernel_id", "pid", *self._filtered()]
+
+    def query_strategy(self) -> QueryStrategy:
+        """Return the rate for current values of counters, else the value as it is."""
+        return strategy_of(self.metric_name, self.value_type)
+
+    def _filtered(self) -> list[str]:
+        return [label for label in _OWNERS if getattr(self, label) is not None]

@@ -1,0 +1,105 @@
+"""Two real agents with a busy process each, and a real Prometheus that scrapes them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID
+
+import attrs
+import pytest
+
+from statcore.errors import UnavailableError
+from statcore.testing.servers import Server, find_program, running_prometheus
+from statcore_prometheus import PrometheusClient
+
+# Half of a core and 40 MiB, until standard input ends.
+_WORK = """
+import os, sys, threading, time
+threading.Thread(target=lambda: (sys.stdin.buffer.read(1), os._exit(0)), daemon=True).start()
+kept = bytearray(40 << 20)
+while True:
+    end = time.process_time() + 0.02
+    while time.process_time() < end: pass
+    time.sleep(0.02)
+"""
+
+
+@attrs.frozen
+class Agent:
+    """A running `statcore collect`, and the process that it collects."""
+
+    agent_id: str
+    kernel_id: UUID
+    pid: int
+    address: str
+
+
+@pytest.fixture(scope="session")
+def agents() -> Iterator[list[Agent]]:
+    """Two agents of this machine, which have its devices in common."""
+    with ExitStack() as stack:
+
+        def start(*words: str, error: int | None = None) -> subprocess.Popen[bytes]:
+            command = [sys.executable, *words]
+            process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stderr=error))
+            stack.callback(process.kill)
+            return process
+
+        def agent(number: int) -> Agent:
+            worker = start("-c", _WORK)
+            kernel_id = UUID(int=number)
+            collect = start(
+                *("-m", "statcore_cli", "collect", "--statistics-url", "memory://", "--listen", "127.0.0.1:0"),
+                *(
+                    "--agent-id",
+                    f"i-{number}",
+                    "--interval",
+                    "200ms",
+                    "--kernel",
+                    f"pid={worker.pid},kernel_id={kernel_id}",
+                ),
+                error=subprocess.PIPE,
+            )
+            assert collect.stderr is not None
+            said: list[str] = []
+            for line in collect.stderr:
+                said.append(line.decode())
+                if "serving http://" in said[-1]:
+                    address = said[-1].partition("http://")[2].partition("/")[0]
+                    return Agent(f"i-{number}", kernel_id, worker.pid, address)
+            pytest.fail(f"statcore collect ended: {said}")
+
+        yield [agent(1), agent(2)]
+
+
+@pytest.fixture(scope="session")
+def scraping(agents: list[Agent], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prometheus that scrapes them; where it is not installed, a skip, or a failure where CI=true."""
+    try:
+        find_program("prometheus")
+    except UnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    targets = {agent.agent_id: agent.address for agent in agents}
+    with running_prometheus(tmp_path_factory.mktemp("prometheus"), targets=targets, scrape_interval="500ms") as server:
+        yield server
+
+
+@pytest.fixture
+async def client(scraping: Server) -> AsyncIterator[PrometheusClient]:
+    """Its client."""
+    client = PrometheusClient(scraping.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def project() -> Path:
+    """The folder of this plugin."""
+    return Path(__file__).parent.parent

@@ -1,0 +1,223 @@
+"""What the queriers of devices and processes ask, and what statcore makes of the classes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import promql_parser
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from statcore import InputError, QueryStrategy, UtilizationMetricQuerier
+from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
+from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.promql import render, utilization_query
+from statcore.queriers import coalesce
+from statcore.testing.strategies import label_values
+from statcore_agent import COUNTERS, AgentDeviceMetricQuerier, ProcessMetricQuerier
+
+DEVICE = 'backendai_device_utilization{device_metric_name="%s",value_type="%s"}'
+PROCESS = 'backendai_process_utilization{process_metric_name="%s",value_type="%s"}'
+GROUPED = "sum by (agent_id,device_id,value_type)"
+KERNEL = UUID("6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11")
+EXPECTED = {
+    "cpu_util": f"{GROUPED}(rate({DEVICE % ('cpu_util', 'current')}[5m]))",
+    "io_read": f"{GROUPED}(rate({DEVICE % ('io_read', 'current')}[5m]))",
+    "io_write": f"{GROUPED}(rate({DEVICE % ('io_write', 'current')}[5m]))",
+    "net_rx": f"{GROUPED}(rate({DEVICE % ('net_rx', 'current')}[5m])) / 5.0",
+    "net_tx": f"{GROUPED}(rate({DEVICE % ('net_tx', 'current')}[5m])) / 5.0",
+    "mem": f"{GROUPED}({DEVICE % ('mem', 'current')})",
+    "cpu_used": f"{GROUPED}({DEVICE % ('cpu_used', 'current')})",
+    "cuda_util": f"{GROUPED}({DEVICE % ('cuda_util', 'current')})",
+}
+HOSTILE = (*'"\\\n{}()[],=~|# \ufffd\ud800', "i-1", '"} or up{a="', " or vector(1)", "é", "🦀")
+hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=6).map("".join) | label_values().filter(bool)
+owners = st.dictionaries(st.sampled_from(["agent_id", "device_id"]), hostile)
+
+
+def text_of(querier: UtilizationMetricQuerier, **settings: Any) -> str:
+    """Return the PromQL of a querier."""
+    return render(utilization_query(querier, **settings))
+
+
+@pytest.mark.parametrize("metric", EXPECTED)
+def test_the_promql_of_current_values(metric: str) -> None:
+    """Of devices; and of processes likewise."""
+    assert EXPECTED[metric] == text_of(AgentDeviceMetricQuerier(metric_name=metric, value_type="current"))
+    of_processes = EXPECTED[metric].replace("device_util", "process_util").replace("device_metric", "process_metric")
+    of_processes = of_processes.replace(GROUPED, "sum by (kernel_id,pid,value_type)")
+    assert of_processes == text_of(ProcessMetricQuerier(metric_name=metric, value_type="current"))
+
+
+@pytest.mark.parametrize("metric", [*COUNTERS, "mem"])
+def test_a_capacity_is_a_gauge(metric: str) -> None:
+    """It is a constant, whose rate would be 0."""
+    device = AgentDeviceMetricQuerier(metric_name=metric, value_type="capacity")
+    assert f"{GROUPED}({DEVICE % (metric, 'capacity')})" == text_of(device)
+    process = ProcessMetricQuerier(metric_name=metric, value_type="capacity")
+    assert f"sum by (kernel_id,pid,value_type)({PROCESS % (metric, 'capacity')})" == text_of(process)
+
+
+def test_what_is_filtered_by() -> None:
+    """Every label, in the order of the wire format; processes are grouped by it as well."""
+    device = AgentDeviceMetricQuerier(metric_name="mem", value_type="current", agent_id="i-1", device_id="root")
+    filtered = (DEVICE % ("mem", "current")).replace("}", ',agent_id="i-1",device_id="root"}')
+    assert f"{GROUPED}({filtered})" == text_of(device)
+    process = ProcessMetricQuerier(
+        metric_name="mem",
+        value_type="current",
+        kernel_id=KERNEL,
+        session_id=str(KERNEL).upper(),
+        agent_id="i-1",
+        user_id=f"{{{KERNEL}}}",
+        project_id=KERNEL,
+        container_id="0a1b",
+        pid=4711,
+    )
+    assert (
+        "sum by (agent_id,container_id,kernel_id,pid,project_id,session_id,user_id,value_type)"
+        '(backendai_process_utilization{process_metric_name="mem",value_type="current",'
+        f'kernel_id="{KERNEL}",session_id="{KERNEL}",agent_id="i-1",user_id="{KERNEL}",project_id="{KERNEL}",'
+        'container_id="0a1b",pid="4711"})'
+    ) == text_of(process)
+
+
+@given(hostile, st.sampled_from(["current", "capacity"]), owners)
+@example('"} or up{a="', "current", {"agent_id": '"} or up{a="'})
+def test_texts_stay_in_their_places(metric: str, value_type: Any, given_owners: dict[str, str]) -> None:
+    """Each is the value of its label; only what cannot be sent is refused, at once."""
+    try:
+        querier = AgentDeviceMetricQuerier(metric_name=metric, value_type=value_type, **given_owners)
+    except InputError:
+        assert any("\ud800" <= character <= "\udfff" for text in (metric, *given_owners.values()) for character in text)
+        return
+    node: Any = promql_parser.parse(text_of(querier)).expr
+    node = node.args[0].vector_selector if isinstance(node, promql_parser.Call) else node
+    found = {matcher.name: matcher.value for matcher in node.matchers.matchers}
+    assert {"device_metric_name": metric, "value_type": value_type, **given_owners} == found
+    assert "backendai_device_utilization" == node.name
+
+
+@given(hostile)
+def test_a_container_id_stays_in_its_place(container: str) -> None:
+    """Likewise."""
+    try:
+        querier = ProcessMetricQuerier(metric_name="mem", value_type="current", container_id=container)
+    except InputError:
+        assert any("\ud800" <= character <= "\udfff" for character in container)
+        return
+    matchers = promql_parser.parse(text_of(querier)).expr.matchers.matchers
+    assert {"process_metric_name": "mem", "value_type": "current", "container_id": container} == {
+        matcher.name: matcher.value for matcher in matchers
+    }
+
+
+@pytest.mark.parametrize("kind", [AgentDeviceMetricQuerier, ProcessMetricQuerier])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"metric_name": ""}, "metric_name is empty"),
+        ({"metric_name": None}, "must be text, not NoneType"),
+        ({"metric_name": "\ud800"}, "lone surrogate"),
+        ({"value_type": "pct"}, "value_type must be current or capacity, not 'pct'"),
+        ({"value_type": []}, "value_type must be current or capacity"),
+        ({"agent_id": ""}, "agent_id is empty"),
+    ],
+)
+def test_bad_input_is_refused_when_it_is_given(
+    kind: Callable[..., UtilizationMetricQuerier], values: dict[str, Any], message: str
+) -> None:
+    """Before anything is asked."""
+    with pytest.raises(InputError, match=message):
+        kind(**{"metric_name": "mem", "value_type": "current", **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pid": 0}, "above zero"),
+        ({"pid": True}, "above zero"),
+        ({"pid": "1"}, "above zero"),
+        ({"user_id": "x"}, "not an id"),
+    ],
+)
+def test_bad_owners_of_processes_are_refused(values: dict[str, Any], message: str) -> None:
+    """Numbers that are none, and ids that are none."""
+    with pytest.raises(InputError, match=message):
+        ProcessMetricQuerier(metric_name="mem", value_type="current", **values)
+
+
+def test_fields_are_read_from_the_classes() -> None:
+    """Metrics are open text, ids are ids, and everything is documented."""
+    device, process = QuerierSpec.of(AgentDeviceMetricQuerier), QuerierSpec.of(ProcessMetricQuerier)
+    types = [{field.name: field.type for field in querier_fields(spec)} for spec in (device, process)]
+    common = {"metric_name": FieldType.TEXT, "value_type": FieldType.CHOICE, "agent_id": FieldType.TEXT}
+    assert {**common, "device_id": FieldType.TEXT} == types[0]
+    ids = dict.fromkeys(["kernel_id", "session_id", "user_id", "project_id"], FieldType.UUID)
+    assert {**common, **ids, "container_id": FieldType.TEXT, "pid": FieldType.INTEGER} == types[1]
+    assert all(field.help for spec in (device, process) for field in querier_fields(spec))
+    assert ProcessMetricQuerier(metric_name="mem", value_type="current", kernel_id=KERNEL, pid=1) == build_querier(
+        process, {"metric_name": "mem", "kernel_id": str(KERNEL), "pid": 1}
+    )
+
+
+def test_many_are_few_requests() -> None:
+    """Devices of many agents, and processes of many kernels, are asked for together."""
+    devices = [
+        AgentDeviceMetricQuerier(metric_name="cuda_util", value_type="current", agent_id=f"i-{number}")
+        for number in range(100)
+    ]
+    processes = [
+        ProcessMetricQuerier(metric_name="cpu_util", value_type="current", kernel_id=UUID(int=number))
+        for number in range(100)
+    ]
+    assert [tuple(range(100)), tuple(range(100, 200))] == [one.positions for one in coalesce([*devices, *processes])]
+
+
+def test_statcore_finds_the_plugin(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the entry point that the project declares, with the series whose metrics are listed."""
+    declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    folder = tmp_path / "statcore_agent-0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {declared['name']}\nVersion: {declared['version']}\n")
+    entries = "".join(f"{name} = {module}\n" for name, module in declared["entry-points"]["statcore"].items())
+    (folder / "entry_points.txt").write_text(f"[statcore]\n{entries}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    registry = PluginRegistry.discover()
+
+    assert (PluginStatus.OK, "statcore-agent") == (
+        registry.origin("process").status,
+        registry.origin("process").distribution,
+    )
+    device, process = registry.querier("agent-device"), registry.querier("process")
+    assert [AgentDeviceMetricQuerier, ProcessMetricQuerier] == [device.querier, process.querier]
+    assert ("backendai_device_utilization", "device_metric_name") == (device.series, device.metric_label)
+    assert ("backendai_process_utilization", "process_metric_name") == (process.series, process.metric_label)
+
+
+def test_the_plugin_imports_no_driver(project: Path) -> None:
+    """Discovery stays fast."""
+    program = "import sys, statcore_agent.plugin; print(*sys.modules)"
+    environment = {"PYTHONPATH": str(project / "src")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "statcore_agent" in imported
+    assert set() == imported & {"aiohttp", "redis", "msgspec", "strawberry", "click", "rich", "prometheus_client", "psutil"}
+
+
+def test_the_readme_has_the_table(project: Path) -> None:
+    """The metrics that are no gauges, and how each is queried."""
+    rows = [
+        line.strip("|").split("|") for line in (project / "README.md").read_text().splitlines() if line.startswith("| `")
+    ]
+    found = {metric.strip(" `"): QueryStrategy(strategy.strip(" `")) for metric, strategy, *_ in rows}
+    assert dict(COUNTERS) == {metric: strategy for metric, strategy in found.items() if strategy != QueryStrategy.GAUGE}
+    assert {"mem", "cpu_used"} <= found.keys() - COUNTERS.keys()

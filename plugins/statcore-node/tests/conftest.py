@@ -1,0 +1,83 @@
+"""A real node_exporter and a real Prometheus that scrapes it; a missing program is a skip, or a failure where CI=true."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from statcore.errors import UnavailableError
+from statcore.testing.servers import LOOPBACK, Server, find_program, free_port, running_prometheus
+from statcore_prometheus import PrometheusClient
+
+_START_S = 30.0
+
+
+def _program(name: str) -> str:
+    try:
+        return find_program(name)
+    except UnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[[str], str]:
+    """Return a function that skips, or where CI=true fails, the test when a program is not installed."""
+    return _program
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the URL is the test's own
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def node_id(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running node_exporter, by its address, which is the node's id."""
+    address = f"{LOOPBACK}:{free_port()}"
+    log = tmp_path_factory.mktemp("exporter") / "exporter.log"
+    with log.open("wb") as output:
+        command = [_program("prometheus-node-exporter"), f"--web.listen-address={address}"]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + _START_S
+        while not _answers(f"http://{address}/metrics"):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)  # it does not tell its parent when it is ready
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def scraping(node_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prometheus that scrapes the node."""
+    _program("prometheus")
+    with running_prometheus(tmp_path_factory.mktemp("prometheus"), targets={"node": node_id}) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(scraping: Server) -> AsyncIterator[PrometheusClient]:
+    """Its client."""
+    client = PrometheusClient(scraping.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def project() -> Path:
+    """The folder of this plugin."""
+    return Path(__file__).parent.parent

@@ -1,0 +1,153 @@
+"""Nodes with everything that must not be counted, in a real Prometheus: exact values, one by one and together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from statcore.statistics import UtilizationSource
+from statcore.testing.servers import Server, plant_openmetrics, running_prometheus
+from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
+from statcore_prometheus import PrometheusClient
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+NODES = {"a:9100": 1, "b:9100": 2, 'rack "1"\\5': 3}
+"""Nodes, and by what their values are multiplied."""
+
+FILE_SYSTEMS = (  # device, mount point, type, and size, free and available
+    ("/dev/mapper/vg-root", "/", "xfs", (1000, 400, 300)),
+    ("/dev/mapper/vg-root", "/var/lib/kubelet/pods/1/volumes", "xfs", (1000, 400, 300)),
+    ("/dev/nvme0n1p1", "/boot", "vfat", (10, 9, 9)),
+    ("/dev/lvm/lost", "/srv", "ext4", (500, 50, 5)),
+    ("/dev/loop3", "/snap/core", "ext4", (7, 0, 0)),
+    ("/dev/zram1", "/var/tmp", "ext4", (7, 7, 7)),  # noqa: S108 - a mount point
+    ("tmpfs", "/run", "tmpfs", (3000, 3000, 3000)),
+    ("storage:/export", "/home", "nfs4", (90000, 1, 1)),
+    ("//storage/share", "/share", "cifs", (90000, 1, 1)),
+    ("/dev/fuse", "/run/portal", "fuse.portal", (5, 5, 5)),
+    ("tank/home", "/tank", "zfs", (6, 6, 6)),
+)
+DISKS = {"sda": 10, "vdb": 1, "nvme0n1": 100, "nvme10n2": 1000, "mmcblk0": 10_000, "xvda": 100_000}
+ON_DISKS = ("dm-0", "md127", "loop7", "ram0", "zram0", "sr0", "bcache0", "drbd1", "nvme0n1p2", "mmcblk0p1")
+CARDS = {"eth0": 10, "ens5": 1, "enp3s0f1np1": 100, "ib0": 1000, "em1": 10_000, "wlan0": 100_000, "bnep0": 1_000_000}
+ON_CARDS = (
+    *(
+        "lo",
+        "bond0",
+        "br0",
+        "br-1f2e3d",
+        "cali12ab",
+        "cilium_host",
+        "cni0",
+        "docker0",
+        "dummy0",
+        "flannel.1",
+        "ifb1",
+        "eth0.100",
+    ),
+    *("kube-ipvs0", "lxcbr0", "macvtap3", "ovs-system", "podman0", "sit0", "tailscale0", "tap5", "team0", "tun0", "veth9f"),
+    *("virbr0", "vlan7", "vnet2", "vxlan.calico", "wg0", "zt7nn"),
+)
+WRONG = 7_000_000_000
+"""What the devices say that do not count."""
+
+EXPECTED: dict[NodeMetricName, float] = {
+    "cpu_usage": 1.25,
+    "cpu_iowait": 0.25,
+    "cpu_steal": 0.5,
+    "cpu_total": 2,
+    "mem_used": 600,
+    "mem_available": 400,
+    "swap_used": 30,
+    "disk_total": 1510,
+    "disk_used": 1510 - 459,
+    "disk_available": 314,
+    "disk_read": 111_111,
+    "disk_write": 111_111,
+    "disk_busy": 0.5,
+    "net_rx": 1_111_111,
+    "net_tx": 1_111_111,
+    "net_rx_errors": 1_111_111,
+    "net_tx_errors": 1_111_111,
+    "uptime": 86_400,
+}
+"""What a node has whose values are not multiplied."""
+NOT_MULTIPLIED = ("cpu_total",)
+CPU = {"user": 0.5, "system": 0.125, "iowait": 0.125, "steal": 0.25, "idle": 0.0}
+
+
+def series_of_a_node() -> Iterator[tuple[str, str, float, bool]]:
+    """Yield name, labels, value, and whether that is the increase per second of a counter."""
+    for cpu, (mode, rate) in ((cpu, each) for cpu in (0, 1) for each in CPU.items()):
+        yield "node_cpu_seconds_total", f'cpu="{cpu}",mode="{mode}"', rate, True
+    for name, value in (("MemTotal", 1000), ("MemAvailable", 400), ("SwapTotal", 50), ("SwapFree", 20)):
+        yield f"node_memory_{name}_bytes", "", value, False
+    for device, place, kind, sizes in FILE_SYSTEMS:
+        for name, value in zip(("size", "free", "avail"), sizes, strict=True):
+            labels = f'device="{device}",mountpoint="{place}",fstype="{kind}"'
+            yield f"node_filesystem_{name}_bytes", labels, value, False
+    for device, value in {**DISKS, **dict.fromkeys(ON_DISKS, WRONG)}.items():
+        yield "node_disk_read_bytes_total", f'device="{device}"', value, True
+        yield "node_disk_written_bytes_total", f'device="{device}"', value, True
+        busy = 0.5 if device == "sda" else 0.25
+        yield "node_disk_io_time_seconds_total", f'device="{device}"', busy if device in DISKS else 0.75, True
+    for device, value in {**CARDS, **dict.fromkeys(ON_CARDS, WRONG)}.items():
+        for name in ("receive_bytes", "transmit_bytes", "receive_errs", "transmit_errs"):
+            yield f"node_network_{name}_total", f'device="{device}"', value, True
+    yield "node_time_seconds", "", 186_400, False
+    yield "node_boot_time_seconds", "", 100_000, False
+
+
+def planted() -> str:
+    """Return the samples as OpenMetrics text, one every 15 seconds of the last ten minutes."""
+    by_name: dict[str, list[str]] = {}
+    for node, factor in NODES.items():
+        instance = node.replace("\\", r"\\").replace('"', r"\"")
+        for name, labels, value, is_counter in series_of_a_node():
+            for number in range(41):
+                time = (NOW - timedelta(seconds=15 * (40 - number))).timestamp()
+                amount = value * factor * (15 * number if is_counter else 1)
+                labelled = f'{{{labels}{"," if labels else ""}instance="{instance}"}}'
+                by_name.setdefault(name, []).append(f"{name}{labelled} {amount} {time}")
+    lines = (line for name, lines in by_name.items() for line in (f"# TYPE {name} unknown", *lines))
+    return "\n".join([*lines, "# EOF", ""])
+
+
+@pytest.fixture(scope="module")
+def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[[str], str]) -> Iterator[Server]:
+    """A Prometheus that holds the samples."""
+    require_program("prometheus")
+    require_program("promtool")
+    folder = tmp_path_factory.mktemp("planted")
+    plant_openmetrics(folder, planted())
+    with running_prometheus(folder, targets={}) as server:
+        yield server
+
+
+@pytest.fixture
+async def planted_client(holding: Server) -> AsyncIterator[PrometheusClient]:
+    """Its client."""
+    client = PrometheusClient(holding.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.mark.parametrize("metric", EXPECTED)
+async def test_what_must_not_count_does_not(planted_client: PrometheusClient, metric: NodeMetricName) -> None:
+    """A file system counts once, and what lies on disks and cards, or is neither, not at all; on each node by itself."""
+    found = await planted_client.query_utilization_now(NodeMetricQuerier(metric_name=metric), time=NOW)
+    expected = {node: EXPECTED[metric] * (1 if metric in NOT_MULTIPLIED else factor) for node, factor in NODES.items()}
+    assert expected == pytest.approx({sample.labels["instance"]: sample.value for sample in found.samples})
+
+
+async def test_nodes_together_are_nodes_one_by_one(planted_client: PrometheusClient) -> None:
+    """Every metric of every node, of one that there is not, too."""
+    nodes = [*NODES, "c:9100"]
+    queriers = [NodeMetricQuerier(metric_name=metric, node_id=node) for metric in EXPECTED for node in nodes]
+    each = [await planted_client.query_utilization_now(querier, time=NOW) for querier in queriers]
+    together = await UtilizationSource(planted_client).read_utilization_now_batch(queriers, time=NOW)
+    assert each == list(together)
+    assert len(EXPECTED) * len(NODES) == sum(len(answer.samples) for answer in each)
+    assert EXPECTED.keys() <= METRICS.keys()

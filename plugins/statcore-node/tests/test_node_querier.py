@@ -1,0 +1,194 @@
+"""What the querier of nodes asks, and what statcore makes of the class."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import promql_parser
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from statcore import InputError
+from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
+from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.promql import render, utilization_query
+from statcore.queriers import coalesce
+from statcore.testing.strategies import label_values
+from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
+
+FILES = 'device!~"[^/].*|//.*|/dev/(fuse|loop|ram|zram).*"'
+DISKS = 'device!~"(bcache|dm-|drbd|fd|loop|md|ram|sr|zram)[0-9].*|(mmcblk|nvme).+p[0-9]+"'
+CARDS = (
+    'device!~"lo|(bond|br-|br[0-9]|cali|cilium|cni|docker|dummy|flannel|gre|ifb|ip6tnl|ipvl|kube|lxc|lxd|macv|nerdctl|nodelocal'
+    '|ovs|podman|sit|tailscale|tap|team|tun|veth|virbr|vlan|vnet|vxlan|wg|zt).*|.+[.][0-9]+"'
+)
+NODE = 'instance="a:9100"'
+SIZES = f"sum by (instance)(max by (device,instance)(node_filesystem_size_bytes{{{FILES},{NODE}}}))"
+EXPECTED = {
+    "cpu_usage": f'sum by (instance)(rate(node_cpu_seconds_total{{mode!~"idle|iowait|steal",{NODE}}}[5m]))',
+    "cpu_iowait": f'sum by (instance)(rate(node_cpu_seconds_total{{mode="iowait",{NODE}}}[5m]))',
+    "cpu_steal": f'sum by (instance)(rate(node_cpu_seconds_total{{mode="steal",{NODE}}}[5m]))',
+    "cpu_total": f'count by (instance)(node_cpu_seconds_total{{mode="idle",{NODE}}})',
+    "load1": f"sum by (instance)(node_load1{{{NODE}}})",
+    "load5": f"sum by (instance)(node_load5{{{NODE}}})",
+    "load15": f"sum by (instance)(node_load15{{{NODE}}})",
+    "procs_running": f"sum by (instance)(node_procs_running{{{NODE}}})",
+    "procs_blocked": f"sum by (instance)(node_procs_blocked{{{NODE}}})",
+    "mem_total": f"sum by (instance)(node_memory_MemTotal_bytes{{{NODE}}})",
+    "mem_used": f"sum by (instance)(node_memory_MemTotal_bytes{{{NODE}}})"
+    f" - sum by (instance)(node_memory_MemAvailable_bytes{{{NODE}}})",
+    "mem_available": f"sum by (instance)(node_memory_MemAvailable_bytes{{{NODE}}})",
+    "swap_total": f"sum by (instance)(node_memory_SwapTotal_bytes{{{NODE}}})",
+    "swap_used": f"sum by (instance)(node_memory_SwapTotal_bytes{{{NODE}}})"
+    f" - sum by (instance)(node_memory_SwapFree_bytes{{{NODE}}})",
+    "disk_total": SIZES,
+    "disk_used": f"{SIZES} - sum by (instance)(max by (device,instance)(node_filesystem_free_bytes{{{FILES},{NODE}}}))",
+    "disk_available": f"sum by (instance)(max by (device,instance)(node_filesystem_avail_bytes{{{FILES},{NODE}}}))",
+    "disk_read": f"sum by (instance)(rate(node_disk_read_bytes_total{{{DISKS},{NODE}}}[5m]))",
+    "disk_write": f"sum by (instance)(rate(node_disk_written_bytes_total{{{DISKS},{NODE}}}[5m]))",
+    "disk_busy": f"max by (instance)(rate(node_disk_io_time_seconds_total{{{DISKS},{NODE}}}[5m]))",
+    "net_rx": f"sum by (instance)(rate(node_network_receive_bytes_total{{{CARDS},{NODE}}}[5m]))",
+    "net_tx": f"sum by (instance)(rate(node_network_transmit_bytes_total{{{CARDS},{NODE}}}[5m]))",
+    "net_rx_errors": f"sum by (instance)(rate(node_network_receive_errs_total{{{CARDS},{NODE}}}[5m]))",
+    "net_tx_errors": f"sum by (instance)(rate(node_network_transmit_errs_total{{{CARDS},{NODE}}}[5m]))",
+    "fds_open": f"sum by (instance)(node_filefd_allocated{{{NODE}}})",
+    "uptime": f"sum by (instance)(node_time_seconds{{{NODE}}}) - sum by (instance)(node_boot_time_seconds{{{NODE}}})",
+}
+HOSTILE = (*'"\\\n{}()[],=~|# \ufffd\ud800', "node", '"} or up{a="', " or vector(1)", "9100", "é", "🦀")
+hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=6).map("".join) | label_values().filter(bool)
+metric_names_of_nodes = st.sampled_from(list(METRICS))
+
+
+def text_of(metric: NodeMetricName, node: str | None, **settings: Any) -> str:
+    """Return the PromQL of a querier."""
+    return render(utilization_query(NodeMetricQuerier(metric_name=metric, node_id=node), **settings))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_promql_of_every_metric(metric: NodeMetricName) -> None:
+    """Of one node; and without one the same but for its label."""
+    assert EXPECTED[metric] == text_of(metric, "a:9100")
+    without = EXPECTED[metric].replace(f",{NODE}", "").replace(f"{{{NODE}}}", "")
+    assert without == text_of(metric, None)
+
+
+def test_the_window_is_that_of_the_query() -> None:
+    """Of the plugin's own strategies, too."""
+    assert "[90s]" in text_of("disk_busy", None, rate_interval="90s")
+
+
+def test_the_table_is_what_the_type_says() -> None:
+    """Names in the type, in the table and in this test are the same, in the same order."""
+    assert list(get_args(NodeMetricName)) == list(METRICS) == list(EXPECTED)
+
+
+def selectors_in(node: Any) -> list[Any]:
+    """Return every selector of a parsed expression."""
+    if isinstance(node, promql_parser.VectorSelector):
+        return [node]
+    parts = [getattr(node, name, None) for name in ("expr", "lhs", "rhs", "vector_selector")]
+    inner = itertools.chain((part for part in parts if part is not None), getattr(node, "args", ()))
+    return list(itertools.chain.from_iterable(map(selectors_in, inner)))
+
+
+@given(metric_names_of_nodes, hostile)
+@example("mem_used", '"} or up{a="')
+def test_a_node_id_stays_in_its_place(metric: NodeMetricName, node: str) -> None:
+    """It is the value of the label `instance` of every selector, no more; what cannot be sent is refused."""
+    try:
+        text = text_of(metric, node)
+    except InputError:
+        assert any("\ud800" <= character <= "\udfff" for character in node)
+        return
+    selectors = selectors_in(promql_parser.parse(text))
+    expected = len(selectors_in(promql_parser.parse(EXPECTED[metric])))
+    assert expected == len(selectors)
+    own = set(METRICS[metric].labels)
+    for selector in selectors:
+        matchers = selector.matchers.matchers
+        assert [node] == [matcher.value for matcher in matchers if matcher.name == "instance"]
+        assert own | {"instance"} == {matcher.name for matcher in matchers}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"metric_name": "cpu_usgae"}, "metric_name must be one of cpu_usage, .* not 'cpu_usgae'"),
+        ({"metric_name": ["load1"]}, "metric_name must be one of"),
+        ({"metric_name": "load1", "node_id": ""}, "node_id is empty"),
+        ({"metric_name": "load1", "node_id": "\ud800"}, "lone surrogate"),
+        ({"metric_name": "load1", "node_id": 9100}, "must be text, not int"),
+    ],
+)
+def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: str) -> None:
+    """Before anything is asked."""
+    with pytest.raises(InputError, match=message):
+        NodeMetricQuerier(**values)
+
+
+def test_fields_are_read_from_the_class() -> None:
+    """The metrics are choices, the node is optional, and both are documented."""
+    spec = QuerierSpec.of(NodeMetricQuerier)
+    metric, node = querier_fields(spec)
+    assert ("node", "Nodes, as their node_exporter sees them") == (spec.name, spec.summary)
+    assert (FieldType.CHOICE, list(METRICS), "cpu_usage") == (metric.type, list(metric.choices), metric.default)
+    assert (FieldType.TEXT, False) == (node.type, node.required)
+    assert metric.help.startswith("what to measure")
+    assert "10.0.0.5:9100" in node.help
+    assert NodeMetricQuerier(metric_name="load1", node_id="a:9100") == build_querier(
+        spec, {"metric_name": "load1", "node_id": "a:9100"}
+    )
+    with pytest.raises(InputError, match="metric_name must be one of"):
+        build_querier(spec, {"metric_name": "load2"})
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_nodes_are_one_request(metric: NodeMetricName) -> None:
+    """Whatever the metric's strategy, nodes are asked for together."""
+    queriers = [NodeMetricQuerier(metric_name=metric, node_id=f"10.0.0.{number}:9100") for number in range(100)]
+    (together,) = coalesce(queriers)
+    assert tuple(range(100)) == together.positions
+    assert render(utilization_query(together)).count("instance=~") == EXPECTED[metric].count("instance=")
+
+
+def test_statcore_finds_the_plugin(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the entry point that the project declares."""
+    declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    folder = tmp_path / "statcore_node-0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {declared['name']}\nVersion: {declared['version']}\n")
+    entries = "".join(f"{name} = {module}\n" for name, module in declared["entry-points"]["statcore"].items())
+    (folder / "entry_points.txt").write_text(f"[statcore]\n{entries}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    registry = PluginRegistry.discover()
+
+    assert (PluginStatus.OK, "statcore-node") == (registry.origin("node").status, registry.origin("node").distribution)
+    assert NodeMetricQuerier is registry.querier("node").querier
+
+
+def test_the_plugin_imports_no_driver(project: Path) -> None:
+    """Discovery stays fast."""
+    program = "import sys, statcore_node.plugin; print(*sys.modules)"
+    environment = {"PYTHONPATH": str(project / "src")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "statcore_node" in imported
+    assert set() == imported & {"aiohttp", "redis", "msgspec", "strawberry", "click", "rich", "prometheus_client", "psutil"}
+
+
+def test_the_readme_has_the_table(project: Path) -> None:
+    """Metric by metric: its unit, its series and what it is."""
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in (project / "README.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
+    expected = [(f"`{name}`", row.unit, f"`{row.series}`", row.meaning) for name, row in METRICS.items()]
+    assert expected == rows

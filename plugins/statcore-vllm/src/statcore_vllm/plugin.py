@@ -1,0 +1,14 @@
+"""How statcore finds this plugin: the querier `inference`."""
+
+from __future__ import annotations
+
+from statcore.plugins import hookimpl
+from statcore_vllm.querier import InferenceMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+
+
+@hookimpl
+def statcore_queriers() -> list[type[InferenceMetricQuerier]]:
+    """Contribute `inference`."""
+    return [InferenceMetricQuerier]

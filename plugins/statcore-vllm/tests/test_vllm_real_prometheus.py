@@ -1,0 +1,218 @@
+"""Stand-ins for vLLM servers, scraped by a real Prometheus: every metric against what they were given."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+import signal
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statcore.plugins import QuerierSpec
+from statcore.plugins.metric_names import metric_names
+from statcore.statistics import UtilizationSource
+from statcore.testing.servers import Server, running_prometheus
+from statcore_prometheus import PrometheusClient
+from statcore_vllm import METRICS, InferenceMetricName, InferenceMetricQuerier
+
+WINDOW_S = 60
+LAST_PROMPT = 7
+"""Added to a counter after everything else: who sees it sees all."""
+
+_draw = random.Random(4)  # noqa: S311 - test data
+TIMES: dict[str, dict[InferenceMetricName, list[float]]] = {
+    server: {
+        "time_to_first_token": [_draw.lognormvariate(-1, 1.2) for _ in range(307)],
+        "inter_token_latency": [_draw.lognormvariate(-3.5, 0.8) for _ in range(1999)],
+        "request_latency": [_draw.lognormvariate(2, 1) for _ in range(211)],
+    }
+    for server in ("big", "small", "other", "old")
+}
+GIVEN: dict[str, dict[InferenceMetricName, list[float]]] = {
+    "big": {"requests_running": [31, 12], "requests_waiting": [4, 0], "kv_cache_usage": [0.9, 0.4]},
+    "small": {"requests_running": [5], "requests_waiting": [0], "kv_cache_usage": [0.125]},
+    "other": {"requests_running": [1], "requests_waiting": [100], "kv_cache_usage": [1.0]},
+    "old": {"requests_running": [2], "requests_waiting": [3], "kv_cache_usage": [0.625]},
+}
+TOKENS = {"big": ([1000, 24000], [300, 333]), "small": ([100], [50]), "other": ([7], [900_000]), "old": ([30], [60])}
+ENDED = {"stop": 40, "length": 8, "abort": 1000, "error": 5000}
+NAMES: dict[InferenceMetricName, str] = {
+    "requests_running": "running",
+    "requests_waiting": "waiting",
+    "kv_cache_usage": "cache",
+    "time_to_first_token": "first",
+    "inter_token_latency": "inter",
+    "request_latency": "request",
+}
+BUSY = ("big", "small", "other")
+
+
+def raw(server: Server, promql: str) -> dict[str, Any]:
+    """Return the series of an answer by server, asked for without any of statcore."""
+    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql})}"
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
+        return {series["metric"]["instance"]: series for series in json.load(answer)["data"]["result"]}
+
+
+def wait_until(seen: Callable[[], bool]) -> None:
+    """Return once it is so."""
+    deadline = time.monotonic() + 60
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # Prometheus does not tell when it scrapes
+
+
+@pytest.fixture(scope="module")
+def scraping(
+    stand_ins: dict[str, Any], prometheus_program: str, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A Prometheus that has seen all servers idle, and then all that they were given; it renames as README.md says."""
+    assert prometheus_program
+    folder = tmp_path_factory.mktemp("prometheus")
+    targets = {name: server.address for name, server in stand_ins.items()}
+    assert "old" == list(targets)[-1]
+    rules = (project / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    with running_prometheus(folder, targets=targets, scrape_interval="500ms") as server:
+        with (folder / "prometheus.yml").open("a") as config:
+            config.write(rules)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(raw(server, "vllm:inter_token_latency_seconds_count == 0")) == len(targets))
+        for name, stand_in in stand_ins.items():
+            if name in GIVEN:
+                give(name, stand_in)
+        wait_until(lambda: len(raw(server, f'vllm:prompt_tokens_total{{engine="0"}} % 10 == {LAST_PROMPT}')) == len(GIVEN))
+        yield server
+
+
+def give(name: str, stand_in: Any) -> None:
+    """Let a server have what this test says."""
+    for metric, values in GIVEN[name].items():
+        stand_in.set(NAMES[metric], values)
+    for metric, times in TIMES[name].items():
+        stand_in.observe(NAMES[metric], times)
+    stand_in.end(ENDED)
+    prompt, generation = TOKENS[name]
+    stand_in.set("generation", generation)
+    stand_in.set("prompt", [tokens // 10 * 10 + LAST_PROMPT for tokens in prompt])
+
+
+@pytest.fixture
+async def client(scraping: Server) -> AsyncIterator[PrometheusClient]:
+    """Its client."""
+    client = PrometheusClient(scraping.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def scraped(scraping: Server, stand_ins: dict[str, Any]) -> dict[str, datetime]:
+    """When each server was scraped last: a rate up to that instant is not extended, since before all was 0."""
+    at = raw(scraping, "timestamp(vllm:num_requests_running)")
+    return {name: datetime.fromtimestamp(float(at[server.address]["value"][1]), UTC) for name, server in stand_ins.items()}
+
+
+async def ask(client: PrometheusClient, stand_in: Any, metric: InferenceMetricName, at: datetime, **values: Any) -> float:
+    """Return the value of the one series, which is the server's and its model's."""
+    querier = InferenceMetricQuerier(metric_name=metric, server=stand_in.address, **values)
+    (sample,) = (await client.query_utilization_now(querier, time=at, rate_interval=f"{WINDOW_S}s")).samples
+    assert {"instance": stand_in.address, "model_name": stand_in.model} == sample.labels
+    return sample.value
+
+
+def quantile_of(times: Sequence[float], bounds: Sequence[float], quantile: float) -> float:
+    """Return the quantile, as far as it can be told from how many are within each bound."""
+    rank = quantile * len(times)
+    for lower, upper in itertools.pairwise((0.0, *bounds)):
+        below, within = sum(time <= lower for time in times), sum(time <= upper for time in times)
+        if within and within >= rank:
+            return lower + (upper - lower) * (rank - below) / (within - below)
+    return bounds[-1]
+
+
+@pytest.mark.parametrize("name", GIVEN)
+async def test_gauges(client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime], name: str) -> None:
+    """Requests of a server's engines are added; the shares of their caches are not."""
+    for metric, values in GIVEN[name].items():
+        expected = sum(values) / len(values) if metric == "kv_cache_usage" else sum(values)
+        assert expected == pytest.approx(await ask(client, stand_ins[name], metric, scraped[name]))
+
+
+@pytest.mark.parametrize("name", GIVEN)
+async def test_rates(client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime], name: str) -> None:
+    """Tokens, and requests but for those that were aborted or failed, per second of the window."""
+    prompt, generation = TOKENS[name]
+    expected: dict[InferenceMetricName, float] = {
+        "prompt_tokens": sum(tokens // 10 * 10 + LAST_PROMPT for tokens in prompt),
+        "generation_tokens": sum(generation),
+        "requests_succeeded": ENDED["stop"] + ENDED["length"],
+    }
+    for metric, count in expected.items():
+        assert count / WINDOW_S == pytest.approx(await ask(client, stand_ins[name], metric, scraped[name]))
+
+
+@pytest.mark.parametrize("quantile", [0.01, 0.05, 0.5, 0.95, 0.999, 1])
+@pytest.mark.parametrize("name", TIMES)
+async def test_quantiles(
+    client: PrometheusClient,
+    stand_ins: dict[str, Any],
+    scraped: dict[str, datetime],
+    name: str,
+    quantile: float,
+    bounds: Any,
+) -> None:
+    """What can be told of the times that the server's engines saw, all together."""
+    for metric, times in TIMES[name].items():
+        expected = quantile_of(times, bounds[metric], quantile)
+        found = await ask(client, stand_ins[name], metric, scraped[name], quantile=quantile)
+        assert expected == pytest.approx(found, rel=1e-6)
+
+
+async def test_without_requests_there_is_no_time(
+    client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime]
+) -> None:
+    """Not even 0; but there are no tokens."""
+    assert math.isnan(await ask(client, stand_ins["idle"], "time_to_first_token", scraped["idle"]))
+    assert 0 == await ask(client, stand_ins["idle"], "generation_tokens", scraped["idle"])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+async def test_one_model_of_all_servers(
+    client: PrometheusClient, stand_ins: dict[str, Any], metric: InferenceMetricName
+) -> None:
+    """Each server of the model is a series; those of others are none."""
+    querier = InferenceMetricQuerier(metric_name=metric, model_name="acme/chat-70b")
+    found = await client.query_utilization_now(querier, rate_interval=f"{WINDOW_S}s")
+    expected = {server.address for server in stand_ins.values() if server.model == "acme/chat-70b"}
+    assert expected == {sample.labels["instance"] for sample in found.samples}
+
+
+async def test_together_is_one_by_one(
+    client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime]
+) -> None:
+    """Every metric of every server, and two quantiles; one that there is not, too."""
+    servers = [*(stand_ins[name].address for name in BUSY), "nowhere:8000"]
+    queriers = [
+        InferenceMetricQuerier(metric_name=metric, server=server, quantile=quantile)
+        for metric in METRICS
+        for quantile in (0.5, 0.95)
+        for server in servers
+    ]
+    at, window = max(scraped.values()), f"{WINDOW_S}s"
+    each = [await client.query_utilization_now(querier, time=at, rate_interval=window) for querier in queriers]
+    together = await UtilizationSource(client).read_utilization_now_batch(queriers, time=at, rate_interval=window)
+    assert each == list(together)
+    assert len(METRICS) * 2 * len(BUSY) == sum(len(answer.samples) for answer in each)
+
+
+async def test_metrics_are_listed(client: PrometheusClient) -> None:
+    """The servers have the series of all of them."""
+    assert list(METRICS) == await metric_names(client, QuerierSpec.of(InferenceMetricQuerier))
