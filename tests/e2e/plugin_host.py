@@ -1,6 +1,7 @@
 """A host, run where plugins are installed: asks every kind of querier by Python and by GraphQL.
 
-It prints the answers as JSON. Usage: plugin_host.py METRICS_URL SELECTORS, where SELECTORS is a JSON object of a selector by kind of querier.
+It prints the answers as JSON.
+Usage: plugin_host.py METRICS_URL SELECTORS, where SELECTORS is a JSON object of a selector by kind of querier.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,12 +30,11 @@ WITHIN_S = 60
 
 async def until_answered(metrics: MetricQuerierPort, querier: UtilizationMetricQuerier) -> list[list[float]]:
     """Ask for the last seconds until there is something: nobody tells when a first scrape, or a second, is done."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            answer = await metrics.query_utilization(querier, last_seconds(), rate_interval="10s")
-            if answer.series:
-                return [list(series.values) for series in answer.series]
-            await asyncio.sleep(0.5)
+    until = time.monotonic() + WITHIN_S
+    while not (answer := await metrics.query_utilization(querier, last_seconds(), rate_interval="10s")).series:
+        assert time.monotonic() < until, f"no series of {querier}"
+        await asyncio.sleep(0.5)
+    return [list(series.values) for series in answer.series]
 
 
 def last_seconds() -> QueryTimeRange:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge, Histogram, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from tests.environments import ROOT, build_wheels, create_environment, install, run
 
-from statcore.testing.servers import Server, free_port, running_prometheus
+from statcore.testing.servers import Server, free_port, running_prometheus, running_victoriametrics
 
 PLUGINS: Final = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 AGENT: Final = "agent-under-test"
@@ -43,9 +46,13 @@ def bin_(tmp_path_factory: pytest.TempPathFactory, wheel: Path, wheels: dict[str
 
 
 @pytest.fixture(scope="module")
-def prometheus(
-    tmp_path_factory: pytest.TempPathFactory, valkey_server: Server, require_program: Callable[..., str]
-) -> Iterator[Server]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Prometheus has its configuration and data."""
+    return tmp_path_factory.mktemp("prometheus")
+
+
+@pytest.fixture(scope="module")
+def prometheus(folder: Path, valkey_server: Server, require_program: Callable[..., str]) -> Iterator[Server]:
     """A Prometheus that scrapes a node exporter, a collector of a busy child, and what a model server exports."""
     require_program("prometheus")
     exporter = require_program("prometheus-node-exporter")
@@ -56,46 +63,44 @@ def prometheus(
         collect = ["collect", "--statistics-url", valkey_server.url, "--interval", "1s", "--agent-id", AGENT]
         kernel = ["--kernel", f"pid={load.pid},kernel_id={uuid4()}"]
         _start(stack, sys.executable, "-m", "statcore_cli", *collect, "--listen", targets["statcore"], *kernel)
-        folder = tmp_path_factory.mktemp("prometheus")
         yield stack.enter_context(running_prometheus(folder, targets=targets))
 
 
 def _start(stack: ExitStack, *command: str) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    stack.callback(process.wait)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, **silent))
     stack.callback(process.terminate)
     return process
 
 
 def _model_server(stack: ExitStack) -> str:
-    """Serve what a vLLM server exports, under its names: a real one wants a GPU."""
+    """Serve what a vLLM server exports, under its names, and end a request whenever asked: a real one wants a GPU."""
     registry = CollectorRegistry()
     labels = {"model_name": "m", "engine": "0"}
-    Gauge("vllm:num_requests_running", "running", labels, registry=registry).labels(**labels).set(3)
     seconds = Histogram("vllm:time_to_first_token_seconds", "seconds", labels, registry=registry).labels(**labels)
-    server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+
+    class Exporter(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seconds.observe(0.1)
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+            self.end_headers()
+            self.wfile.write(generate_latest(registry))
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Exporter))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
     stack.callback(thread.join)
     stack.callback(server.shutdown)
-    seconds.observe(0.1)
-    registry.register(_Observing(seconds))
     return f"127.0.0.1:{server.server_port}"
 
 
-class _Observing:
-    """Makes a request end whenever the server is scraped, so that the histogram has a rate."""
-
-    def __init__(self, seconds: Histogram) -> None:
-        self._seconds = seconds
-
-    def collect(self) -> list[Any]:
-        """Add an observation, and no metric."""
-        self._seconds.observe(0.1)
-        return []
-
-
-def _ask_host(bin_: Path, prometheus: Server, selectors: Mapping[str, Any]) -> dict[str, Any]:
+def _ask_host(bin_: Path, metrics_url: str, selectors: Mapping[str, Any]) -> dict[str, Any]:
     program = Path(__file__).parent / "plugin_host.py"
-    answer = run(bin_ / "python", "-W", "error", program, prometheus.url, json.dumps(selectors))
+    answer = run(bin_ / "python", "-W", "error", program, metrics_url, json.dumps(selectors))
     assert 0 == answer.returncode, answer.stderr
     document: dict[str, Any] = json.loads(answer.stdout)
     return document
@@ -104,7 +109,7 @@ def _ask_host(bin_: Path, prometheus: Server, selectors: Mapping[str, Any]) -> d
 @pytest.mark.timeout(400)
 def test_every_querier_answers_by_python_and_graphql(bin_: Path, prometheus: Server) -> None:
     """Each kind that is installed, on series that were really scraped."""
-    answers = _ask_host(bin_, prometheus, SELECTORS)
+    answers = _ask_host(bin_, prometheus.url, SELECTORS)
 
     assert sorted(SELECTORS) == [querier["name"] for querier in answers["queriers"]["data"]["queriers"]]
     for kind in SELECTORS:
@@ -116,8 +121,8 @@ def test_every_querier_answers_by_python_and_graphql(bin_: Path, prometheus: Ser
 @pytest.mark.timeout(400)
 def test_every_querier_answers_on_the_command_line(bin_: Path, prometheus: Server) -> None:
     """The options are made of the class's fields; `--help` says where a kind comes from."""
-    _ask_host(bin_, prometheus, SELECTORS)  # until there is something to be seen
-    listing = run(bin_ / "statcore", "query", "--help").stdout
+    _ask_host(bin_, prometheus.url, SELECTORS)  # until there is something to be seen
+    listing = "".join(run(bin_ / "statcore", "query", "--help").stdout.split())
     for kind, selector in SELECTORS.items():
         assert kind in listing
         options = [word for name, value in selector.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -132,7 +137,7 @@ def test_every_querier_answers_on_the_command_line(bin_: Path, prometheus: Serve
         assert 0 == text.returncode, text.stderr
         metrics = run(bin_ / "statcore", "metrics", kind, "--format", "json", metrics_url=prometheus.url)
         assert selector["metric_name"] in json.loads(metrics.stdout)["metrics"], metrics.stderr
-    assert all(distribution in listing for distribution in ("statcore-node", "statcore-agent", "statcore-vllm"))
+    assert all(f"[{name}0.1.0]" in listing for name in ("statcore-node", "statcore-agent", "statcore-vllm"))
 
 
 @pytest.mark.timeout(400)
@@ -142,7 +147,7 @@ def test_uninstalled_it_is_gone(bin_: Path, prometheus: Server, wheels: dict[str
     removed = run(bin_ / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "statcore-node")
     assert 0 == removed.returncode, removed.stderr
     try:
-        answers = _ask_host(bin_, prometheus, others)
+        answers = _ask_host(bin_, prometheus.url, others)
         refused = run(bin_ / "statcore", "query", "node", "--metric-name", "load1", metrics_url=prometheus.url)
     finally:
         install(bin_, "--no-deps", wheels["statcore-node"])
@@ -153,22 +158,28 @@ def test_uninstalled_it_is_gone(bin_: Path, prometheus: Server, wheels: dict[str
     assert 0 == run(bin_ / "statcore", "query", "node", "--help").returncode
 
 
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("prometheus")
+def test_a_backend_of_another_make_is_chosen_by_its_scheme(
+    bin_: Path, folder: Path, tmp_path: Path, require_program: Callable[..., str]
+) -> None:
+    """The same questions to a VictoriaMetrics that scrapes the same exporters."""
+    require_program("victoria-metrics")
+    # Otherwise it answers nothing of the last half minute.
+    arguments = [f"-promscrape.config={folder / 'prometheus.yml'}", "-search.latencyOffset=0s"]
+    with running_victoriametrics(tmp_path, arguments=arguments) as server:
+        answers = _ask_host(bin_, f"victoriametrics://127.0.0.1:{server.port}", SELECTORS)
+
+    assert {kind: [] for kind in SELECTORS} == {kind: answers["graphql"][kind]["errors"] for kind in SELECTORS}
+    assert all(answers["python"].values())
+
+
 def test_nothing_of_ours_names_a_plugin() -> None:
     """What a plugin brings, no file of the library knows: neither its distribution, nor its package, nor its classes."""
-    words = {path.name for path in PLUGINS} | {path.name.replace("-", "_") for path in PLUGINS}
-    for path in PLUGINS:
-        for module in path.glob("src/**/*.py"):
-            words |= {
-                line.split("(")[0].removeprefix("class ")
-                for line in module.read_text().splitlines()
-                if line[:6] == "class "
-            }
-    named = {
-        (str(path.relative_to(ROOT)), word)
-        for path in (ROOT / "src").rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
-        for word in words
-        if word in path.read_text(encoding="utf-8")
-    }
-    assert len(words) > len(PLUGINS)
-    assert set() == named
+    sources = "".join(path.read_text() for plugin in PLUGINS for path in plugin.glob("src/**/*.py"))
+    words = {*re.findall(r"^class (\w+)", sources, re.MULTILINE), *(path.name.replace("-", "[-_]") for path in PLUGINS)}
+    naming = re.compile(rf"\b({'|'.join(words)})\b")
+    texts = [path for path in (ROOT / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+
+    assert {"NodeMetricQuerier", "InferenceMetricQuerier", "statcore[-_]node"} < words
+    assert [] == [(str(path), found[0]) for path in texts if (found := naming.search(path.read_text(encoding="utf-8")))]

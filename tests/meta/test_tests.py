@@ -6,15 +6,16 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-TESTS = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
+TESTS = (ROOT / "tests", *ROOT.glob("plugins/*/tests"))
 PROVES = ("assert", "raises", "check", "expect", "fail", "verify")
 
 
 def _tests() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for path in TESTS.rglob("test_*.py"):
+    for path in (path for folder in TESTS for path in folder.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
-                yield f"{path.relative_to(TESTS)}:{node.lineno} {node.name}", node
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
 
 
 def _proves_something(test: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -38,6 +39,7 @@ def test_the_rules_see_the_tests() -> None:
     """The two rules above read this very file, and tell a bare test from one that proves something."""
     names = [where for where, _ in _tests()]
     assert any("test_the_rules_see_the_tests" in name for name in names)
+    assert any(name.startswith("plugins/") for name in names)
     bare = ast.parse("def test_x():\n    run()").body[0]
     assert isinstance(bare, ast.FunctionDef)
     assert not _proves_something(bare)

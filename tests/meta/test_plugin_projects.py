@@ -1,0 +1,30 @@
+"""The plugins of this repository are projects of their own: each passes its own tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.environments import ROOT
+
+PLUGINS: Final = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.name)
+def test_a_plugin_passes_its_own_tests(project: Path) -> None:
+    """With its own settings of pytest, and where CI=true without a skip."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=280, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    if os.environ.get("CI") == "true":
+        assert "skipped" not in done.stdout
+
+
+def test_every_folder_of_plugins_is_a_project() -> None:
+    """Nothing there escapes these tests."""
+    assert [path.name for path in PLUGINS] == sorted(path.name for path in (ROOT / "plugins").iterdir())
