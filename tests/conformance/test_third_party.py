@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from statcore.testing import metrics, statistics
+from statcore.testing import metrics, querier_checks, statistics
 
 STORE = """
 from contextlib import asynccontextmanager
@@ -53,6 +53,29 @@ class TestMyBackend(MetricQuerierConformance):
         yield MyBackend(series for series in dataset.series if series.labels.get("case") == "owners")
 """
 
+QUERIER = '''
+from dataclasses import dataclass
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+from statcore.testing.conformance import QuerierConformance
+
+@dataclass(frozen=True, kw_only=True)
+class RackMetricQuerier(UtilizationMetricQuerier):
+    """Racks.
+
+    Args:
+        rack: which one.
+    """
+    rack: str
+    def name(self): return "rack_power"
+    def labels(self): return {"rack": self.rack.strip()}
+    def group_by_labels(self): return ["rack"]
+    def query_strategy(self): return QueryStrategy.GAUGE
+
+class TestMyRack(QuerierConformance):
+    def queriers(self):
+        return [RackMetricQuerier(rack=name) for name in ("r1", "r2")]
+'''
+
 
 def run(folder: Path, source: str, *arguments: str) -> str:
     """Run pytest on a file by itself, without any other plugin, and return what it prints."""
@@ -81,13 +104,21 @@ def test_a_broken_promise_is_told_in_words(tmp_path: Path) -> None:
 def test_a_backend_is_given_the_series_to_hold(tmp_path: Path) -> None:
     """The data set is the same for all checks of the class."""
     report = run(tmp_path, BACKEND, "-k", "now_is_the_present or label_values_of_all or ping_returns")
-    assert f"1 failed, 2 passed, {len(metrics.CHECKS) - 3} deselected" in report
+    assert f"1 failed, 2 passed, {len(metrics.CHECKS) - 2} deselected" in report  # one test is of the class itself
     assert "the planted shapes among all" in report
+
+
+def test_queriers_are_checked_in_three_lines(tmp_path: Path) -> None:
+    """One test per check; what a caller typed and the class changed is shown, and the promise beside it."""
+    report = run(tmp_path, QUERIER)
+    assert f"1 failed, {len(querier_checks.CHECKS) - 1} passed" in report
+    assert r"rack='\n' is neither refused nor the value of a label in {'rack'" in report
+    assert "The promise: Text in a text field is refused with `InputError`, or matched as it is" in report
 
 
 def test_the_package_imports_neither_pytest_nor_hypothesis() -> None:
     """Nor do the checks as plain functions, nor the servers that the command line starts."""
-    checks = "statcore.testing.inventory, statcore.testing.metrics, statcore.testing.statistics"
+    checks = ", ".join(f"statcore.testing.{part}" for part in ("inventory", "metrics", "querier_checks", "statistics"))
     modules = f"statcore.testing, {checks}, statcore.testing.servers"
     source = f"import sys, {modules}; print(sorted({{'pytest', 'hypothesis'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), *(ROOT / "examples").glob("**/*.md")])
+WRITTEN = {"statcore_rack"}  # what a reader is told to write, and imports then
 _FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _PATH = re.compile(r"`((?:src|tests|docs|examples|benchmarks|scripts|plugins)/[\w./-]+)`")
 
@@ -26,7 +27,7 @@ def test_python_in_documents_imports_what_exists(document: Path) -> None:
         f"{node.module}.{alias.name}"
         for block in _blocks(document)
         for node in ast.walk(ast.parse(block))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("statcore")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("statcore") and node.module not in WRITTEN
         for alias in node.names
         if not hasattr(importlib.import_module(node.module or ""), alias.name)
     ]
@@ -42,5 +43,5 @@ def test_paths_in_documents_exist(document: Path) -> None:
 
 def test_there_are_documents_with_code() -> None:
     """The rules above read something."""
-    assert {"README.md", "CONTRIBUTING.md", "migration.md"} <= {document.name for document in DOCUMENTS}
-    assert all(_blocks(ROOT / name) for name in ("README.md", "docs/migration.md"))
+    assert {"README.md", "CONTRIBUTING.md", "migration.md", "plugins.md"} <= {document.name for document in DOCUMENTS}
+    assert all(_blocks(ROOT / name) for name in ("README.md", "docs/migration.md", "docs/plugins.md"))

@@ -19,6 +19,7 @@ from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
 from statcore.plugins.fields import FieldType, build_querier, querier_fields
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
+from statcore.testing.conformance import QuerierConformance
 from statcore.testing.strategies import label_values
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 
@@ -192,3 +193,12 @@ def test_the_readme_has_the_table(project: Path) -> None:
     ]
     expected = [(f"`{name}`", row.unit, f"`{row.series}`", row.meaning) for name, row in METRICS.items()]
     assert expected == rows
+
+
+class TestNodeMetricQuerier(QuerierConformance):
+    """The suite that statcore ships."""
+
+    def queriers(self) -> list[NodeMetricQuerier]:
+        """Return each metric, of all nodes and of two."""
+        nodes = (None, "a:9100", "b:9100")
+        return [NodeMetricQuerier(metric_name=metric, node_id=node) for metric in METRICS for node in nodes]

@@ -18,6 +18,7 @@ from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
 from statcore.plugins.fields import FieldType, build_querier, querier_fields
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
+from statcore.testing.conformance import QuerierConformance
 from statcore.testing.strategies import label_values
 from statcore_vllm import METRICS, InferenceMetricName, InferenceMetricQuerier
 
@@ -181,3 +182,13 @@ def test_the_readme_has_the_table(project: Path) -> None:
     ]
     expected = [(f"`{name}`", row.unit, f"`{row.series}`", row.meaning) for name, row in METRICS.items()]
     assert expected == rows
+
+
+class TestInferenceMetricQuerier(QuerierConformance):
+    """The suite that statcore ships."""
+
+    def queriers(self) -> list[InferenceMetricQuerier]:
+        """Return each metric, of all servers, of two, and of a model."""
+        owners: list[dict[str, Any]] = [{}, {"server": "a:8000"}, {"server": "b:8000"}, {"model_name": "m"}]
+        kinds = [InferenceMetricQuerier(metric_name=metric, **owner) for metric in METRICS for owner in owners]
+        return [*kinds, InferenceMetricQuerier(metric_name="request_latency", quantile=0.5)]

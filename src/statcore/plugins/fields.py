@@ -98,8 +98,11 @@ def querier_fields(spec: QuerierSpec) -> list[QuerierField]:
     querier = spec.querier
     try:
         parameters = inspect.signature(querier).parameters.values()
-        # The class's own annotations first: a converter widens that of the constructor.
-        hints = typing.get_type_hints(querier.__init__) | typing.get_type_hints(querier)
+        # The class's own annotations first: a converter widens that of the constructor, and where fields are inherited from
+        # another module, a constructor that attrs or dataclasses wrote has annotations that cannot be read in its own.
+        hints = typing.get_type_hints(querier)
+        if any(parameter.name not in hints and f"_{parameter.name}" not in hints for parameter in parameters):
+            hints = typing.get_type_hints(querier.__init__) | hints
     except Exception as error:
         raise PluginError(
             f"the fields of {querier.__module__}.{querier.__qualname__} cannot be read: {describe(error)}",

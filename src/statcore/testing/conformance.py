@@ -1,6 +1,6 @@
-"""The checks as pytest classes: subclass one, say how to open the adapter, and every check is a test.
+"""The checks as pytest classes: subclass one, say how to open the adapter or give queriers, and every check is a test.
 
-No pytest plugin is needed: each check has an event loop of its own.
+No pytest plugin is needed: each check of an adapter has an event loop of its own.
 """
 
 from __future__ import annotations
@@ -8,18 +8,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
+from typing import ClassVar
 
 import pytest
 
+from statcore.errors import StatcoreError, TimedOutError, UnavailableError
+from statcore.plugins.contributions import QuerierSpec
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
-from statcore.testing import inventory, metrics, statistics
+from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.testing import inventory, metrics, querier_checks, statistics
 from statcore.testing.inventory import InventoryCheck, InventoryDataset
 from statcore.testing.metrics import MetricCheck, MetricDataset
+from statcore.testing.querier_checks import QuerierCheck
 from statcore.testing.statistics import StatisticsCheck
 
 
@@ -78,7 +84,12 @@ class MetricQuerierConformance(ABC):
     `open` is entered for every check, in the check's event loop. Where loading is expensive, load in a fixture of class
     scope that asks for the fixture `dataset`, and have `open` connect only. `statcore.testing.metrics.openmetrics` writes
     the series as text that Prometheus loads.
+
+    A backend that cannot keep a promise says so in `differences`: the name of the check, as its test shows it, to what
+    happens instead. Such a check must fail, so that what is documented is true. A spec's `differences` are meant for this.
     """
+
+    differences: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -92,13 +103,28 @@ class MetricQuerierConformance(ABC):
 
     @pytest.mark.parametrize("check", metrics.CHECKS, ids=_name)
     def test_keeps_promise(self, check: MetricCheck, dataset: MetricDataset) -> None:
-        """The backend keeps the promise that the check's docstring makes."""
+        """The backend keeps the promise that the check's docstring makes, or breaks it as documented."""
 
         async def run() -> None:
             async with self.open(dataset) as backend:
                 await check(backend, dataset)
 
-        _run(check, run())
+        difference = self.differences.get(_name(check))
+        if difference is None:
+            _run(check, run())
+            return
+        try:
+            asyncio.run(run())
+        except (TimedOutError, UnavailableError):  # nothing was answered, so nothing is shown
+            raise
+        except (AssertionError, StatcoreError):
+            return
+        pytest.fail(f"the promise is kept, so this difference does not exist any more: {_name(check)}: {difference}")
+
+    def test_differs_in_known_promises(self) -> None:
+        """Every difference that is documented is one from a promise."""
+        unknown = self.differences.keys() - set(map(_name, metrics.CHECKS))
+        assert not unknown, f"differences from what is no check: {', '.join(sorted(unknown))}"  # noqa: S101 - a test
 
 
 class InventoryConformance(ABC):
@@ -137,3 +163,33 @@ class InventoryConformance(ABC):
                 await check(opened, planted)
 
         _run(check, run())
+
+
+class QuerierConformance(ABC):
+    """Checks a class of queriers, without any server.
+
+    Example::
+
+        class TestRack(QuerierConformance):
+            def queriers(self):
+                return [RackMetricQuerier(metric_name="power"), RackMetricQuerier(metric_name="power", rack_id="r1")]
+
+    Give several, with and without each optional field, some of them different in one value alone.
+    """
+
+    @abstractmethod
+    def queriers(self) -> Sequence[UtilizationMetricQuerier]:
+        """Return queriers of the class."""
+
+    def spec(self) -> QuerierSpec:
+        """Return what the plugin contributes: by default the class of the first querier as it is."""
+        return QuerierSpec.of(type(self.queriers()[0]))
+
+    @pytest.mark.parametrize("check", querier_checks.CHECKS, ids=_name)
+    def test_keeps_promise(self, check: QuerierCheck) -> None:
+        """The class keeps the promise that the check's docstring makes."""
+        try:
+            check(self.spec(), self.queriers())
+        except Exception as error:
+            error.add_note(f"The promise: {inspect.getdoc(check)}")
+            raise

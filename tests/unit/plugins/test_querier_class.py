@@ -13,8 +13,9 @@ from tests.unit.plugins.plugin_modules import HEAD, report_of
 
 from statcore.errors import InputError
 from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
+from statcore.plugins.fields import FieldType, querier_fields
 from statcore.plugins.metric_names import metric_names
-from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers import ContainerMetricQuerier, QueryStrategy, UtilizationMetricQuerier
 from statcore_memory import MemoryMetrics
 
 
@@ -60,6 +61,13 @@ class RowQuerier(RackMetricQuerier):
     number: int
 
 
+@attrs.frozen(kw_only=True)
+class PodMetricQuerier(ContainerMetricQuerier):
+    """Pods, whose ids are of a type that this module does not import."""
+
+    pod: str | None = None
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -70,6 +78,9 @@ class RowQuerier(RackMetricQuerier):
         ("GPUMemoryQuerier", "gpu-memory"),
         ("Rack", "rack"),
         ("Rack2MetricQuerier", "rack2"),
+        ("H100MetricQuerier", "h100"),
+        ("GPU2MemoryQuerier", "gpu2-memory"),
+        ("XRayQuerier", "x-ray"),
     ],
 )
 def test_the_name_is_that_of_the_class(name: str, expected: str) -> None:
@@ -126,3 +137,9 @@ async def test_metrics_are_the_choices_that_have_series() -> None:
     assert ["power", "heat", "noise"] == await metric_names(backend, QuerierSpec.of(RowQuerier))
     with pytest.raises(InputError, match="known does not say which metrics it has"):
         await metric_names(backend, QuerierSpec.of(Known))
+
+
+def test_fields_that_are_inherited_from_another_module_are_read() -> None:
+    """What their annotations name need not be known in the module of the class itself."""
+    fields = {field.name: field.type for field in querier_fields(QuerierSpec.of(PodMetricQuerier))}
+    assert (FieldType.UUID, FieldType.CHOICE, FieldType.TEXT) == (fields["kernel_id"], fields["value_type"], fields["pod"])

@@ -1,0 +1,74 @@
+"""What a querier's four methods answer, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from statcore.errors import InputError
+from statcore.plugins.contributions import QuerierSpec
+from statcore.promql.names import label_text, selector_parts
+from statcore.promql.syntax import Selector
+from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.testing.expectations import expect
+from statcore.testing.querier_checks.asking import arguments_of, ask, at_least_one, expression_of
+from statcore.testing.querier_checks.expressions import expect_answers, rate_windows
+
+_WINDOWS: Final = ("5m", "90s", "1h30m", "1ms", "1y", timedelta(minutes=7))
+
+
+def check_methods_answer(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """The four methods of a querier that could be built answer, with what `UtilizationMetricQuerier` says of each.
+
+    A name; matchers, as text or `LabelMatcher`, by label; a list of labels; a strategy, one of the three or a function.
+    What a querier cannot be asked about, its constructor refuses.
+    """
+    del spec
+    for querier in at_least_one(queriers):
+        ask(querier)
+
+
+def check_names_can_be_written(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """The metric name and the labels, those grouped by too, are names, and `__name__` is none of the labels."""
+    del spec
+    for querier in queriers:
+        asked = ask(querier)
+        try:
+            selector_parts(asked.name)
+            for label in asked.group_by:
+                label_text(label)
+            Selector(asked.name, asked.wanted)
+        except InputError as error:
+            raise AssertionError(f"{querier!r:.200}: {error}") from error
+
+
+def check_expressions_render_for_any_window(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """The strategy gives an expression for every window, and rates in it are taken over that window and no other."""
+    del spec
+    for querier in queriers:
+        for window in _WINDOWS:
+            expression = expression_of(querier, window=window)
+            wanted = "7m" if isinstance(window, timedelta) else window
+            if windows := rate_windows(expression) - {wanted}:
+                raise AssertionError(f"rates over {windows}, though {wanted} was asked for, in {expression.text}")
+
+
+def check_answers_keep_the_labels_grouped_by(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """The answer's series have the labels grouped by and no others, as far as the expression tells; no matcher is lost."""
+    del spec
+    for querier in queriers:
+        expect_answers(ask(querier), expression_of(querier))
+
+
+def check_asking_again_answers_the_same(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """A querier answers the same however often it is asked, and so does another one with the same fields."""
+    for querier in queriers:
+        first, text = ask(querier), expression_of(querier).text
+        for again in (querier, spec.querier(**arguments_of(spec, querier))):
+            second = ask(again)
+            expect(first.name, second.name, f"the name that {again!r:.200} answers the next time")
+            expect(list(first.wanted.items()), list(second.wanted.items()), "the labels, in order, the next time")
+            expect(first.group_by, second.group_by, "the labels to group by the next time")
+            expect(first.strategy, second.strategy, "the strategy the next time, by which queriers share requests")
+            expect(text, expression_of(again).text, "the expression the next time")

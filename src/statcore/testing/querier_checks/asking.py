@@ -1,0 +1,99 @@
+"""Asking a querier, and reading its fields as a command line or JSON would give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from statcore.errors import PluginError
+from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
+from statcore.promql.syntax import Expression
+from statcore.promql.utilization import RATE_INTERVAL, utilization_query
+from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.resolve import resolve
+from statcore.queriers.strategy import ResolvedQuerier
+
+_JSON: Final = (str, bool, int, float)
+
+
+def ask(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
+    """Return what a querier answers, which must be within the contract."""
+    try:
+        return resolve(querier)
+    except Exception as error:
+        raise AssertionError(f"{querier!r:.200} does not answer: {error}") from error
+
+
+def expression_of(querier: UtilizationMetricQuerier, *, window: Any = RATE_INTERVAL) -> Expression:  # noqa: ANN401 - any
+    """Return the expression of a querier, which must have one."""
+    try:
+        return utilization_query(querier, rate_interval=window)
+    except Exception as error:
+        raise AssertionError(f"{querier!r:.200} cannot be queried with the window {window}: {error}") from error
+
+
+def fields_of(spec: QuerierSpec, *types: FieldType) -> list[QuerierField]:
+    """Return the fields that are of one of these types; those of a class must be readable."""
+    try:
+        fields = querier_fields(spec)
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
+    return [field for field in fields if not types or field.type in types]
+
+
+def arguments_of(spec: QuerierSpec, querier: UtilizationMetricQuerier) -> dict[str, Any]:
+    """Return what the constructor is given to make a querier again: its attributes, by the name of the field."""
+    found: dict[str, Any] = {}
+    for field in fields_of(spec):
+        attribute = next((name for name in (field.name, f"_{field.name}") if hasattr(querier, name)), None)
+        if attribute is None:
+            raise AssertionError(f"{field.name} cannot be read of {querier!r:.200}: it has no attribute of that name")
+        found[field.name] = getattr(querier, attribute)
+    return found
+
+
+def values_of(spec: QuerierSpec, querier: UtilizationMetricQuerier) -> dict[str, Any]:
+    """Return a querier's fields as JSON holds them; None, which counts as not given, is left out."""
+    fields = {field.name: field for field in fields_of(spec)}
+    arguments = arguments_of(spec, querier)
+    return {name: _json(fields[name], value) for name, value in arguments.items() if value is not None}
+
+
+def _json(field: QuerierField, value: object) -> object:
+    if field.choices:
+        for text, choice in field.choices.items():
+            if choice == value:
+                return text
+        raise AssertionError(f"{field.name} is {value!r:.200}, which is none of its choices {', '.join(field.choices)}")
+    if isinstance(value, UUID):
+        return str(value)
+    if type(value) in _JSON:
+        return value
+    return str(value)  # of what the annotation calls something else than text, number, truth, id or choice
+
+
+def build(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:
+    """Build a querier as the command line and GraphQL do; what it refuses it must refuse with `InputError`."""
+    try:
+        return build_querier(spec, values)
+    except PluginError as error:
+        raise AssertionError(f"{dict(values)!r:.500}: {error}; what is refused is refused with InputError") from error
+
+
+def query(spec: QuerierSpec, values: Mapping[str, object]) -> tuple[ResolvedQuerier, Expression]:
+    """Build a querier and ask it; the errors are those of `build`."""
+    querier = build(spec, values)
+    try:
+        return resolve(querier), utilization_query(querier)
+    except PluginError as error:
+        raise AssertionError(f"{querier!r:.200}: {error}; what is refused is refused with InputError") from error
+
+
+def at_least_one(queriers: Iterable[UtilizationMetricQuerier]) -> list[UtilizationMetricQuerier]:
+    """Return the queriers; without any, nothing would be checked."""
+    found = list(queriers)
+    if not found:
+        raise AssertionError("there is no querier to check")
+    return found

@@ -1,0 +1,84 @@
+"""What the command line and GraphQL make of a querier's class."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from itertools import combinations
+
+from statcore.errors import InputError
+from statcore.plugins.contributions import QuerierSpec
+from statcore.promql.names import label_text, selector_parts
+from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.testing.expectations import expect
+from statcore.testing.querier_checks.asking import arguments_of, at_least_one, build, fields_of, query, values_of
+
+
+def check_the_spec_describes_them(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """The spec is of the queriers' class; its summary fits one line of a listing, its series and label are names."""
+    for querier in at_least_one(queriers):
+        expect(spec.querier, type(querier), f"the class of {querier!r:.200}")
+    if not spec.summary.isprintable():
+        raise AssertionError(f"the summary is no line that can be printed: {spec.summary!r:.200}")
+    try:
+        for text, write in ((spec.series, selector_parts), (spec.metric_label, label_text)):
+            if text is not None:
+                write(text)
+    except InputError as error:
+        raise AssertionError(str(error)) from error
+
+
+def check_fields_are_keyword_only_and_documented(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """The constructor takes its arguments by name alone, and the docstring says of each, under `Args:`, what it is."""
+    del queriers
+    for parameter in inspect.signature(spec.querier).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            raise AssertionError(f"{spec.querier.__name__} takes {parameter}, which is not keyword-only")
+    for field in fields_of(spec):
+        if not field.help:
+            raise AssertionError(
+                f"the docstring of {spec.querier.__name__} does not say under `Args:` what {field.name} is"
+            )
+
+
+def check_equal_fields_make_equal_queriers(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """Queriers are values: equal and of one hash where their fields are equal, not equal where one differs."""
+    with_arguments = [(querier, arguments_of(spec, querier)) for querier in queriers]
+    for querier, arguments in with_arguments:
+        again = spec.querier(**arguments)
+        expect(True, querier == again, f"whether {querier!r:.200} equals another with the same fields")  # noqa: FBT003
+        try:
+            expect(hash(querier), hash(again), f"the hash of another {querier!r:.200}")
+        except TypeError as error:
+            raise AssertionError(f"{querier!r:.200} cannot be hashed: {error}") from error
+    for (one, its), (two, others) in combinations(with_arguments, 2):
+        expect(its == others, one == two, f"whether {one!r:.200} equals {two!r:.200}")
+
+
+def check_queriers_are_built_from_text(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """From its fields as JSON or a command line has them (text, truth, numbers, choices) the same querier is built."""
+    for querier in queriers:
+        values = values_of(spec, querier)
+        try:
+            again = build(spec, json.loads(json.dumps(values)))
+        except InputError as error:
+            raise AssertionError(f"{querier!r:.200} cannot be built from {values!r:.500}: {error}") from error
+        expect(querier, again, f"the querier built from {values!r:.500}")
+
+
+def check_optional_fields_may_be_left_out(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """With the required fields alone, and any one other, a querier is answered, or refused with `InputError`."""
+    for querier in queriers:
+        values = values_of(spec, querier)
+        required = {field.name for field in fields_of(spec) if field.required}
+        for also in (None, *(values.keys() - required)):
+            given = {name: value for name, value in values.items() if name == also or name in required}
+            _answer_or_refuse(spec, given)
+
+
+def _answer_or_refuse(spec: QuerierSpec, values: dict[str, object]) -> None:
+    try:
+        query(spec, values)
+    except InputError:
+        return

@@ -1,0 +1,167 @@
+"""Queriers that keep every promise: our own, and those that are right in every way that the checks must let pass."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+import pytest
+from tests.conformance.racks import FULL, Rack, doing, racks, some, total
+
+from statcore.errors import InputError
+from statcore.plugins import QuerierSpec
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    Expression,
+    HistogramQuantile,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+)
+from statcore.queriers import ContainerMetricQuerier, ResolvedQuerier
+from statcore.testing.conformance import QuerierConformance
+
+KERNELS = ("6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12")
+
+
+class TestContainerMetricQuerier(QuerierConformance):
+    """The querier that comes with statcore."""
+
+    def queriers(self) -> list[ContainerMetricQuerier]:
+        """With each owner, of counters and of gauges."""
+        owned: dict[str, Any] = dict.fromkeys(("kernel_id", "session_id", "user_id", "project_id"), KERNELS[0])
+        return [
+            *[
+                ContainerMetricQuerier(metric_name=metric, value_type="current", kernel_id=kernel)
+                for metric in ("cpu_util", "mem", "net_rx")
+                for kernel in KERNELS
+            ],
+            ContainerMetricQuerier(metric_name="mem", value_type="capacity"),
+            ContainerMetricQuerier(metric_name="mem", value_type="current", agent_id="a", **owned),
+        ]
+
+
+class TestRack(QuerierConformance):
+    """The right one, of which all that are wrong are made."""
+
+    def queriers(self) -> list[Rack]:
+        """With every type of field."""
+        return some()
+
+
+@attrs.frozen(kw_only=True)
+class Strict(Rack):
+    """Racks, which refuse whatever is odd.
+
+    Args:
+        metric_name, rack, note, room, level, depth, share, strict: as it says.
+    """
+
+    metric_name: Literal["power", "heat"] = attrs.field(validator=attrs.validators.in_(["power", "heat"]))
+
+    def __attrs_post_init__(self) -> None:
+        """Take nothing that is not known."""
+        known = (
+            self.rack in {None, "r1", "r2"},
+            self.note in {None, "n"},
+            self.depth in {1, 2},
+            not self.strict or self.share,
+        )
+        if not all(known):
+            raise InputError("there is no such rack")
+
+
+class TestRackThatRefuses(QuerierConformance):
+    """A class may refuse what it likes."""
+
+    def queriers(self) -> list[Rack]:
+        """With all of the fields, too, which need each other."""
+        return some(Strict)
+
+    def spec(self) -> QuerierSpec:
+        """Say more than the class does."""
+        return QuerierSpec(name="rack", summary="racks", querier=Strict, series="rack_power", metric_label="metric")
+
+
+class Late(Rack):
+    """Racks, which are refused when they are asked.
+
+    Args:
+        metric_name, rack, note, room, level, depth, share, strict: as it says.
+    """
+
+    def name(self) -> str:
+        """Refuse other metrics, and names with a hyphen."""
+        if self.metric_name not in {"power", "heat"} or "-" in (self.rack or ""):
+            raise InputError("there is no such rack")
+        return super().name()
+
+
+class TestRackThatRefusesWhenAsked(QuerierConformance):
+    """What was not given to the checks may be refused late."""
+
+    def queriers(self) -> list[Rack]:
+        """None of these is."""
+        return some(Late)
+
+
+@attrs.frozen
+class Own:
+    """A strategy of every kind of expression."""
+
+    quantile: float
+
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+        """Write something long."""
+        half = BinaryOperation("/", Call("max_over_time", Subquery(total(asked), "1h")), Number(2))
+        rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
+        return BinaryOperation(
+            "+", half, HistogramQuantile(self.quantile, Aggregation("sum", rate, (*asked.group_by, "le")))
+        )
+
+
+def unsummed(asked: ResolvedQuerier, window: str, /) -> Expression:
+    """Leave to the server which labels there are."""
+    rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
+    return BinaryOperation("-", HistogramQuantile(0.5, rate), total(asked))
+
+
+def of_capacity(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Divide by series that a constant tells from those asked for."""
+    capacity = Selector(asked.name, {**asked.wanted, "depth": "all"})
+    return BinaryOperation("/", total(asked), Aggregation("sum", capacity, asked.group_by))
+
+
+class TestRackWithStrategiesOfItsOwn(QuerierConformance):
+    """Only as much is demanded of these as can be told."""
+
+    @pytest.fixture(autouse=True, params=[Own(0.5), unsummed, of_capacity])
+    def _choose(self, request: pytest.FixtureRequest) -> None:
+        """Let every check see each."""
+        self.chosen = doing(request.param)
+
+    def queriers(self) -> list[Rack]:
+        """With the strategy that was chosen."""
+        return self.chosen
+
+
+class TestRackWhoseNameChoosesTheStrategy(QuerierConformance):
+    """As that of a metric may, where it is text."""
+
+    @pytest.fixture(autouse=True, params=[(unsummed, "rate"), ("gauge", "rate"), (unsummed, Own(0.5))])
+    def _choose(self, request: pytest.FixtureRequest) -> None:
+        """Let every check see each pair."""
+        one, others = request.param
+        self.chosen = racks(query_strategy=lambda rack: one if rack.rack == "one" else others)
+
+    def queriers(self) -> list[Rack]:
+        """With the strategies that were chosen."""
+        return self.chosen
+
+
+def test_no_field_is_left_out() -> None:
+    """Every field of the right one is filled in, somewhere."""
+    assert {field.name for field in attrs.fields(Rack)} == FULL.keys()

@@ -1,0 +1,52 @@
+"""What `statcore plugins new` writes, built, installed and used by somebody who has nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from tests.environments import build_wheels, create_environment, run
+
+
+@pytest.mark.timeout(400)
+def test_a_new_plugin_passes_its_own_tests_and_answers(wheel: Path, tmp_path: Path) -> None:
+    """Its wheel and that of statcore, in an empty environment, where its tests pass without its sources, too."""
+    bin_ = create_environment(tmp_path / "environment", f"statcore[cli,testing] @ {wheel.as_uri()}")
+    written = run("env", f"--chdir={tmp_path}", bin_ / "statcore", "plugins", "new", "tape-library")
+    assert 0 == written.returncode, written.stderr
+    project = tmp_path / "statcore-tape-library"
+
+    before = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", project)
+    assert 0 == before.returncode, before.stdout
+    (built,) = build_wheels(tmp_path / "built", project)
+    installed = run(bin_ / "python", "-m", "pip", "install", "--quiet", built)
+    assert 0 == installed.returncode, installed.stderr
+    shutil.rmtree(project / "src")
+    after = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", project)
+
+    assert before.stdout.splitlines()[-1].split(" in ")[0] == after.stdout.splitlines()[-1].split(" in ")[0]
+    assert 0 == after.returncode, after.stdout
+    assert 0 == run(bin_ / "statcore", "plugins").returncode
+    listing = "".join(run(bin_ / "statcore", "query", "--help").stdout.split())  # it is folded, at hyphens, too
+    assert "tape-libraryEverytapelibrary,oronebyitsid[statcore-tape-library0.1.0]" in listing
+    assert "--tape-library-id TEXT" in run(bin_ / "statcore", "query", "tape-library", "--help").stdout
+    text = run(bin_ / "statcore", "promql", "tape-library", "--metric-name", "energy", "--tape-library-id", 't"1').stdout
+    assert 'sum by (tape_library_id)(rate(tape_library_energy{tape_library_id="t\\"1"}[5m]))\n' == text
+    again = run("env", f"--chdir={tmp_path}", bin_ / "statcore", "plugins", "new", "tape-library")
+    assert "the querier tape-library is there already" in again.stderr
+
+
+@pytest.mark.parametrize("kind", ["rack", "tape-library"])
+def test_a_new_plugin_is_clean(tmp_path: Path, kind: str) -> None:
+    """By the default rules of ruff, and by mypy --strict, its tests included."""
+    written = run("env", f"--chdir={tmp_path}", sys.executable, "-m", "statcore_cli", "plugins", "new", kind)
+    assert 0 == written.returncode, written.stderr
+    project = tmp_path / f"statcore-{kind}"
+
+    inside = ("env", f"--chdir={project}", "MYPYPATH=src", sys.executable, "-m")
+    linted = run(*inside, "ruff", "check", "--isolated", "--no-cache", ".")
+    assert (0, "All checks passed!\n") == (linted.returncode, linted.stdout)
+    typed = run(*inside, "mypy", "--strict", f"--cache-dir={tmp_path}", "src", "tests")
+    assert (0, "Success: no issues found in 2 source files\n") == (typed.returncode, typed.stdout), typed.stderr

@@ -1,0 +1,144 @@
+"""What docs/plugins.md shows works as it stands there, and what it lists is all there is."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import parse, validate
+from tests.environments import ROOT
+
+from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, spec
+from statcore.plugins.loading import HOOKS
+from statcore.plugins.registry import LOAD_TIMEOUT_S
+from statcore.promql import utilization_query
+from statcore.queriers import QueryStrategy
+from statcore.testing import metrics, querier_checks
+from statcore.testing.queriers import FixedQuerier
+from statcore_graphql import DataLoaderManager
+from statcore_graphql.schema import build_schema
+
+TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, containing: str = "") -> list[str]:
+    """Return the blocks of code in a language that contain something."""
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    return [block for block in found if containing in block]
+
+
+def lines_of_code(source: str) -> int:
+    """Return how many lines there are, less empty ones and docstrings."""
+    documented = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    docstrings = [node.body[0] for node in documented if ast.get_docstring(node)]
+    ignored = {line for node in docstrings for line in range(node.lineno, (node.end_lineno or 0) + 1)}
+    return sum(1 for number, line in enumerate(source.splitlines(), 1) if line.strip() and number not in ignored)
+
+
+def module(source: str) -> dict[str, Any]:
+    """Run a block, and return what it defines."""
+    namespace: dict[str, Any] = {"__name__": __name__}
+    exec(source, namespace)  # noqa: S102 - the document's own
+    return namespace
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with the querier of fifteen lines, its entry point, and its tests."""
+    (querier,) = blocks("python", "class RackMetricQuerier")
+    (entry_points,) = blocks("toml", "entry-points")
+    (tests,) = blocks("python", "class TestRack")
+    (tmp_path / "statcore_rack.py").write_text(querier)
+    (tmp_path / "test_rack.py").write_text(tests)
+    information = tmp_path / "statcore_rack-0.1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: statcore-rack\nVersion: 0.1.0\n")
+    (information / "entry_points.txt").write_text(entry_points.replace("project.entry-points.", "").replace('"', ""))
+    return tmp_path
+
+
+def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of Python where the plugin is installed."""
+    settings = {"PYTHONPATH": str(site), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STATCORE_")} | settings
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_the_querier_has_fifteen_lines() -> None:
+    """Of code; what it says of itself is help for its users."""
+    (source,) = blocks("python", "class RackMetricQuerier")
+    assert 15 == lines_of_code(source)
+    assert max(map(len, source.splitlines())) <= 124
+
+
+def test_the_querier_passes_the_suite_as_the_document_runs_it(site: Path) -> None:
+    """Every check, and the text that it expects."""
+    report = run(site, "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_rack.py").stdout
+    assert f"{len(querier_checks.CHECKS) + 1} passed" in report, report
+
+
+def test_the_querier_is_on_the_command_line_as_the_document_shows(site: Path) -> None:
+    """The text that is printed, its options, and where it comes from."""
+    (console,) = blocks("console", "statcore promql rack")
+    shown = re.search(r"^\$ statcore (promql rack .*)\n(.*)$", console, re.MULTILINE)
+    assert shown is not None
+    assert f"{shown[2]}\n" == run(site, "statcore_cli", *shown[1].split()).stdout
+    usage = run(site, "statcore_cli", "query", "rack", "--help").stdout
+    assert "--metric-name [power|energy]" in usage
+    assert "--rack-id TEXT" in usage
+    assert "the label `rack_id` of one; every one where it is left out." in " ".join(usage.split())
+    assert "[statcore-rack 0.1.0]" in run(site, "statcore_cli", "query", "--help").stdout
+    assert 0 == run(site, "statcore_cli", "plugins").returncode
+
+
+def test_the_graphql_is_valid() -> None:
+    """By the schema that is served."""
+    (query,) = blocks("graphql")
+    assert [] == validate(build_schema(DataLoaderManager())._schema, parse(query))
+
+
+def test_the_texts_of_the_strategies_are_those_that_are_sent() -> None:
+    """In the table of the three."""
+    kinds = re.findall(r"^\| `QueryStrategy\.(\w+)` \| `(.*?)`", TEXT, re.MULTILINE)
+    assert [strategy.name for strategy in QueryStrategy] == [name for name, _ in kinds]
+    for strategy, (_, text) in zip(QueryStrategy, kinds, strict=True):
+        series = re.search(r"rack_\w+(?=\{)", text)
+        assert series is not None
+        asked = FixedQuerier(series[0], {"x": "…"}, group_by=["rack_id"], strategy=strategy)
+        assert text.replace("{…}", '{x="…"}') == utilization_query(asked).text
+
+
+def test_the_strategy_of_its_own_keeps_every_promise() -> None:
+    """The class of the example passes the suite."""
+    (source,) = blocks("python", "class DoorMetricQuerier")
+    doors = module(source)["DoorMetricQuerier"]
+    queriers = [doors(), doors(rack_id="r1"), doors(rack_id="r2", quantile=0.5)]
+    for check in querier_checks.CHECKS:
+        check(QuerierSpec.of(doors), queriers)
+    assert "door" == QuerierSpec.of(doors).name
+
+
+def test_the_backend_is_one() -> None:
+    """Its spec is accepted, and the difference that it names is from a check that there is."""
+    (source,) = blocks("python", "def statcore_metric_backends")
+    (backend,) = module(source)["statcore_metric_backends"]()
+    assert isinstance(backend, MetricBackendSpec)
+    assert backend.differences.keys() <= {check.__name__.removeprefix("check_") for check in metrics.CHECKS}
+
+
+def test_the_lists_are_whole() -> None:
+    """Hooks with what they return, statuses, the version, the deadline."""
+    for hook in HOOKS:
+        returns = inspect.signature(getattr(spec, hook)).return_annotation.replace("|", "\\|")
+        assert f"| `{hook}()` | `{returns}`" in TEXT
+    assert [status.value for status in PluginStatus] == re.findall(r"^\| `(\w+)` \| it", TEXT, re.MULTILINE)
+    assert f"`STATCORE_PLUGIN_API = {API_VERSION}`" in TEXT
+    assert f"within {LOAD_TIMEOUT_S:g} s" in TEXT
