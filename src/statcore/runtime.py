@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
 
-from statcore.errors import InputError, PluginError, StatcoreError, UnsupportedError
+from statcore.errors import InputError, PluginError, StatcoreError
 from statcore.model.text import describe
 from statcore.plugins.contributions import Options
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
-from statcore.ports.promql import PromQLPort
+from statcore.ports.promql import as_promql
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.services.live_stat import KernelLiveStatService
@@ -147,16 +147,9 @@ async def open_runtime(settings: Settings, registry: PluginRegistry) -> AsyncGen
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_statistics(settings, registry))
         metrics = await stack.enter_async_context(open_metrics(settings, registry))
-        kernels = _live_statistics(metrics) if settings.kernel_statistics == "metrics" else None
+        kernels = None
+        if settings.kernel_statistics == "metrics":
+            kernels = KernelLiveStatService(as_promql(metrics, wanted_by="kernel_statistics is metrics"))
         repository = StatisticsRepositories.create(store, kernels=kernels).repository
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         yield Runtime(statistics=store, repository=repository, metrics=metrics, inventory=inventory)
-
-
-def _live_statistics(metrics: MetricQuerierPort) -> KernelLiveStatService:
-    if not _has_methods_of(PromQLPort, metrics):
-        raise UnsupportedError(
-            "kernel_statistics is metrics, for which the backend that metrics_url names must evaluate PromQL;"
-            f" {type(metrics).__name__} does not"
-        )
-    return KernelLiveStatService(cast("PromQLPort", metrics))

@@ -24,8 +24,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "kernels": "Show the live statistics of kernels or sessions.",
     "query": "Show utilization over a time range.",
     "promql": "Print the PromQL text that a query sends.",
+    "preset": "Show what named queries answer, and which there are.",
     "metrics": "List the metrics that a kind of object has.",
-    "plugins": "List the plugins and what they offer.",
+    "plugins": "List the plugins and what they offer; start a new one.",
     "doctor": "Check configuration, plugins, store and backend.",
 }
 _EXTRAS: Final = {"plotille": "cli", "rich": "cli", "prometheus_client": "collector", "psutil": "collector"}
@@ -101,18 +102,20 @@ def _fail(message: str, code: int) -> NoReturn:
 
 @click.group(
     cls=_Program,
-    params=setting_options("statistics_url", "metrics_url", "rate_interval", "disable_plugins"),
+    params=setting_options("statistics_url", "metrics_url", "rate_interval", "disable_plugins", "presets"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Settings come from options, else from the environment (STATCORE_STATISTICS_URL,
-STATCORE_METRICS_URL, STATCORE_RATE_INTERVAL, STATCORE_DISABLE_PLUGINS), else
-from the TOML file that --config or STATCORE_CONFIG names:
+STATCORE_METRICS_URL, STATCORE_RATE_INTERVAL, STATCORE_DISABLE_PLUGINS,
+STATCORE_PRESETS), else from the TOML file that --config or STATCORE_CONFIG
+names:
 
 \b
     statistics_url = "valkey://127.0.0.1:6379"
     metrics_url = "http://127.0.0.1:9090"
     rate_interval = "5m"
     disable_plugins = []
+    presets = []    # files, relative to this one; see `statcore preset --help`
     [statistics]    # the store's own options
     [metrics]       # the metric backend's own options
 

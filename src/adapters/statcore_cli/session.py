@@ -7,19 +7,20 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import attrs
 import click
 
 from statcore.errors import InputError
+from statcore.plugins.preset_catalog import PresetCatalog
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.runtime import Settings, open_metrics, open_sink, open_statistics
 from statcore_cli.options import SettingName, flag, variable
-from statcore_cli.settings import CliSettings, Setting, naming
+from statcore_cli.settings import CliSettings, Setting, naming, read_file
 
 _T = TypeVar("_T")
 _REGISTRIES: Final = "statcore_cli.registries"
@@ -62,6 +63,14 @@ class Session:
         url = _configured(self.settings.metrics_url, "metrics_url", "metric backend")
         return self._opened(open_metrics, _not_memory(url), "metrics")
 
+    def presets(self) -> PresetCatalog:
+        """Return the presets of the plugins and of the configured files.
+
+        Raises:
+            InputError: a file cannot be read, or is none of presets.
+        """
+        return PresetCatalog.read(self.registry, {file.value: read_file(file) for file in self.settings.presets})
+
     def _statistics_url(self) -> Setting:
         return _configured(self.settings.statistics_url, "statistics_url", "store of live statistics")
 
@@ -85,9 +94,8 @@ class Session:
 
 def given_options(ctx: click.Context) -> dict[str, str]:
     """Return the settings given as options on the command line; the ones closer to the command win."""
-    names: tuple[SettingName, ...] = ("config", "statistics_url", "metrics_url", "rate_interval", "disable_plugins")
     given = given_options(ctx.parent) if ctx.parent else {}
-    return given | {name: ctx.params[name] for name in names if ctx.params.get(name) is not None}
+    return given | {name: ctx.params[name] for name in get_args(SettingName) if ctx.params.get(name) is not None}
 
 
 def run(work: Coroutine[Any, Any, _T], *, doing: str) -> _T:

@@ -18,7 +18,7 @@ from statcore_cli.options import SettingName, flag, variable
 
 _TEXTS: Final[tuple[SettingName, ...]] = ("statistics_url", "metrics_url", "rate_interval")
 _TABLES: Final = ("statistics", "metrics")
-_KEYS: Final = (*_TEXTS, "disable_plugins", *_TABLES)
+_KEYS: Final = (*_TEXTS, "disable_plugins", "presets", *_TABLES)
 
 
 @contextmanager
@@ -46,6 +46,7 @@ class CliSettings:
     metrics_url: Setting | None = None
     rate_interval: Setting
     disabled: frozenset[str] = frozenset()
+    presets: tuple[Setting, ...] = ()
     statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     metrics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     file: str | None = None
@@ -75,6 +76,7 @@ class CliSettings:
             metrics_url=find("metrics_url"),
             rate_interval=rate_interval,
             disabled=_disabled(_first("disable_plugins", options, environment), document, path),
+            presets=_presets(_first("presets", options, environment), document, path),
             statistics_options=_table(document, "statistics", path),
             metrics_options=_table(document, "metrics", path),
             file=path or None,
@@ -89,11 +91,24 @@ def _first(name: SettingName, options: Mapping[str, str], environment: Mapping[s
     return Setting(value, variable(name)) if value else None
 
 
-def _load(config: Setting) -> dict[str, Any]:
+def read_file(file: Setting) -> str:
+    """Return what is in the file that a setting names.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
     try:
-        document = tomllib.loads(Path(config.value).read_text(encoding="utf-8"))
+        return Path(file.value).read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{config.origin}: cannot read {config.value}: {error.strerror}") from error
+        raise InputError(f"{file.origin}: cannot read {file.value}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{file.origin}: {file.value} is not TOML: {error}") from error
+
+
+def _load(config: Setting) -> dict[str, Any]:
+    text = read_file(config)
+    try:
+        document = tomllib.loads(text)
     except ValueError as error:
         raise InputError(f"{config.origin}: {config.value} is not TOML: {error}") from error
     if unknown := sorted(document.keys() - set(_KEYS)):
@@ -115,12 +130,25 @@ def _table(document: Mapping[str, Any], key: str, path: str) -> dict[str, Any]:
 
 
 def _disabled(given: Setting | None, document: Mapping[str, Any], path: str) -> frozenset[str]:
+    return frozenset(_split(given) if given else _texts(document, "disable_plugins", path))
+
+
+def _presets(given: Setting | None, document: Mapping[str, Any], path: str) -> tuple[Setting, ...]:
     if given is not None:
-        return frozenset(name.strip() for name in given.value.split(",") if name.strip())
-    names = document.get("disable_plugins", [])
+        return tuple(Setting(file, given.origin) for file in _split(given))
+    files = (Path(path).parent / file for file in _texts(document, "presets", path))
+    return tuple(Setting(str(file), f"presets in {path}") for file in files)
+
+
+def _split(given: Setting) -> list[str]:
+    return [name.strip() for name in given.value.split(",") if name.strip()]
+
+
+def _texts(document: Mapping[str, Any], key: str, path: str) -> list[str]:
+    names = document.get(key, [])
     if not isinstance(names, list):
-        raise InputError(f"disable_plugins in {path}: expected a list of names, not {type(names).__name__}")
-    return frozenset(_text(name, "disable_plugins", path) for name in cast("list[object]", names))
+        raise InputError(f"{key} in {path}: expected a list of names, not {type(names).__name__}")
+    return [_text(name, key, path) for name in cast("list[object]", names)]
 
 
 def address(url: str) -> str:

@@ -6,6 +6,7 @@ The schema, on Strawberry, is in `statcore_graphql.schema`; nothing here imports
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.loaders import DataLoaderManager, Loader, RequestLoaders
 from statcore_graphql.outcomes import Outcomes
+from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
 from statcore_graphql.utilization import UtilizationMetrics
 
@@ -17,6 +18,7 @@ __all__ = [
     "KernelStatistics",
     "Loader",
     "Outcomes",
+    "PresetMetrics",
     "ReplicaStatistics",
     "RequestLoaders",
     "UtilizationMetrics",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeAlias
 
 import attrs
 
 from statcore.model.batch import Problem
-from statcore.plugins import PluginRegistry
+from statcore.plugins import PluginRegistry, Preset
 from statcore.ports import InventoryPort, MetricQuerierPort
 from statcore.promql import RATE_INTERVAL
 from statcore.statistics import StatisticsRepository
@@ -16,6 +17,10 @@ from statcore_graphql.loaders import DataLoaderManager, RequestLoaders
 
 FieldProblem: TypeAlias = tuple[list[str | int], Problem]
 """A problem, and its path in the answer."""
+
+
+def _presets_of_plugins(context: GraphQueryContext) -> Mapping[str, Preset]:
+    return context.plugins.presets
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -29,6 +34,7 @@ class GraphQueryContext:
         plugins: which kinds of querier there are.
         dataloader_manager: which loaders there are; the same for all requests.
         rate_interval: the window that rates are taken over.
+        presets: which presets there are, by name; by default those of the plugins.
 
     Attributes:
         loaders: the request's own.
@@ -41,5 +47,6 @@ class GraphQueryContext:
     plugins: PluginRegistry
     dataloader_manager: DataLoaderManager = attrs.field(factory=DataLoaderManager)
     rate_interval: timedelta | str = RATE_INTERVAL
+    presets: Mapping[str, Preset] = attrs.field(default=attrs.Factory(_presets_of_plugins, takes_self=True))
     loaders: RequestLoaders = attrs.field(factory=RequestLoaders, init=False)
     problems: list[FieldProblem] = attrs.field(factory=list[FieldProblem], init=False)

@@ -9,8 +9,9 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.batch import Problem
-from statcore.plugins.extras import requires_extra
+from statcore.model.extras import requires_extra
 from statcore_graphql.outcomes import Outcomes
+from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
 from statcore_graphql.utilization import UtilizationMetrics, querier_key
 
@@ -78,6 +79,7 @@ _STANDARD: Final[Mapping[str, Loader]] = {
     "EndpointStatistics.by_endpoint": Loader(EndpointStatistics.batch_load_by_endpoint),
     "ReplicaStatistics.by_replica": Loader(ReplicaStatistics.batch_load_by_replica),
     "AgentStatistics.by_agent": Loader(AgentStatistics.batch_load_by_agent),
+    "PresetMetrics.by_query": Loader(PresetMetrics.batch_load_by_query),
     "UtilizationMetrics.by_querier": Loader(UtilizationMetrics.batch_load_by_querier, key=querier_key),
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from statcore.model.extras import requires_extra
 from statcore.plugins.contributions import Options, StatisticsStoreSpec
-from statcore.plugins.extras import requires_extra
 from statcore.plugins.spec import API_VERSION, hookimpl
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort

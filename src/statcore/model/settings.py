@@ -14,6 +14,7 @@ from statcore.errors import InputError
 _T = TypeVar("_T")
 NOT_A_SETTING: Final = {"setting": False}
 """The metadata of a field that a program may set at construction, but no file: a clock, for one."""
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -39,6 +40,12 @@ def check_text(_: object, field: attrs.Attribute[Any], value: object) -> None:
     """Accept text on one line that is not empty; since it may be a secret, the complaint does not show it."""
     if not isinstance(value, str) or not value or _UNFIT.search(value):
         raise InputError(f"{field.name} must be text without control characters, and not empty")
+
+
+def check_name(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Accept what users type to ask for something: lower-case letters, digits, hyphens and underscores."""
+    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        raise InputError(f"{field.name} must be a lower-case word such as container, not {value!r:.200}")
 
 
 def from_settings(kind: type[_T], settings: Mapping[str, Any], *, adapter: str) -> _T:

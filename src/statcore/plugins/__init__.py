@@ -1,10 +1,12 @@
 """How queriers, stores and backends come in from outside; the only package that imports pluggy."""
 
+from statcore.model.extras import requires_extra
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.extras import requires_extra
+from statcore.plugins.preset_catalog import PresetCatalog
 from statcore.plugins.registry import PluginRegistry
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.plugins.spec import API_VERSION, hookimpl
+from statcore.promql.preset import Preset
 
 __all__ = [
     "API_VERSION",
@@ -12,6 +14,8 @@ __all__ = [
     "PluginRegistry",
     "PluginReport",
     "PluginStatus",
+    "Preset",
+    "PresetCatalog",
     "QuerierSpec",
     "StatisticsStoreSpec",
     "hookimpl",

@@ -11,22 +11,18 @@ from typing import Any, Final, Self, TypeAlias, cast
 import attrs
 
 from statcore.errors import InputError
+from statcore.model.settings import check_name
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
+from statcore.promql.preset import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 Options: TypeAlias = Mapping[str, Any]
 """An adapter's own settings by name, beside the URL; the adapter checks them and names a bad one in an `InputError`."""
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
-_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])[a-z0-9]*|[A-Z]?[a-z0-9]+")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
-
-
-def _check_name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
-        raise InputError(f"{attribute.name} must be a lower-case word such as container, not {value!r:.200}")
 
 
 def _check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -80,7 +76,7 @@ class QuerierSpec:
         InputError: an argument is not what is said here.
     """
 
-    name: str = attrs.field(validator=_check_name)
+    name: str = attrs.field(validator=check_name)
     summary: str = attrs.field(validator=_check_text)
     querier: type[UtilizationMetricQuerier] = attrs.field(validator=_check_querier)
     series: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
@@ -88,7 +84,7 @@ class QuerierSpec:
 
     @classmethod
     def of(cls, querier: type[UtilizationMetricQuerier]) -> Self:
-        """Describe a class by itself: `NodeMetricQuerier` is `node`, and the summary is the first line of its docstring.
+        """Describe a class by itself: `RackMetricQuerier` is `rack`, and the summary is the first line of its docstring.
 
         Raises:
             InputError: it has no docstring, or is no class of queriers.
@@ -117,7 +113,7 @@ class StatisticsStoreSpec:
         InputError: an argument is not what is said here.
     """
 
-    name: str = attrs.field(validator=_check_name)
+    name: str = attrs.field(validator=check_name)
     summary: str = attrs.field(validator=_check_text)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[StatisticsPort]] = attrs.field(validator=_check_factory)
@@ -137,7 +133,7 @@ class MetricBackendSpec:
             `MetricQuerierConformance` takes them, too, and verifies them.
     """
 
-    name: str = attrs.field(validator=_check_name)
+    name: str = attrs.field(validator=check_name)
     summary: str = attrs.field(validator=_check_text)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[MetricQuerierPort]] = attrs.field(validator=_check_factory)
@@ -147,4 +143,4 @@ class MetricBackendSpec:
     )
 
 
-Contribution: TypeAlias = QuerierSpec | StatisticsStoreSpec | MetricBackendSpec
+Contribution: TypeAlias = QuerierSpec | StatisticsStoreSpec | MetricBackendSpec | Preset

@@ -9,23 +9,27 @@ from typing import Final, TypeGuard, cast
 import attrs
 import pluggy
 
+from statcore.errors import MissingExtraError
 from statcore.model.text import describe
 from statcore.plugins.contributions import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
 from statcore.plugins.discovery import Candidate
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.plugins.spec import API_VERSION, GROUP
+from statcore.promql.preset import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 HOOKS: Final[Mapping[str, type[Contribution]]] = {
     "statcore_queriers": QuerierSpec,
     "statcore_statistics_stores": StatisticsStoreSpec,
     "statcore_metric_backends": MetricBackendSpec,
+    "statcore_presets": Preset,
 }
 """What each hook returns a list of."""
 _KINDS: Final[Mapping[type[Contribution], str]] = {
     QuerierSpec: "querier",
     StatisticsStoreSpec: "statistics store",
     MetricBackendSpec: "metric backend",
+    Preset: "preset",
 }
 
 
@@ -50,8 +54,8 @@ class Offer:
 
 
 def offer(kind: type[Contribution], name: str) -> Offer:
-    """Return the offer of a querier's name or, for stores and backends, of a URL scheme."""
-    return Offer(_KINDS[kind], name if kind is QuerierSpec else f"{name}:")
+    """Return the offer of a querier's or a preset's name or, for stores and backends, of a URL scheme."""
+    return Offer(_KINDS[kind], name if kind in {QuerierSpec, Preset} else f"{name}:")
 
 
 @attrs.frozen
@@ -89,7 +93,8 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
     except BaseException as error:  # noqa: BLE001 - SystemExit and the like of a plugin must not end its host
         # Wrong arguments of a hook are the one fault that pluggy itself finds.
         status = PluginStatus.REJECTED if isinstance(error, pluggy.PluginValidationError) else PluginStatus.BROKEN
-        remedy = f"reinstall or upgrade {candidate.distribution}, {off}"
+        missing = f"pip install 'statcore[{error.extra}]'" if isinstance(error, MissingExtraError) else None
+        remedy = f"{missing or f'reinstall or upgrade {candidate.distribution}'}, {off}"
         return Loaded(candidate.report(status, error=describe(error), remedy=remedy))
     report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
     return Loaded(report, contributions)
@@ -135,7 +140,7 @@ def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, 
             contribution = QuerierSpec.of(offered) if expected is QuerierSpec and _is_querier(offered) else offered
             if not isinstance(contribution, expected):
                 raise TypeError(f"{hook} returned a list with {contribution!r:.200}, which is no {expected.__name__}")
-            names = (contribution.name,) if isinstance(contribution, QuerierSpec) else contribution.schemes
+            names = (contribution.name,) if isinstance(contribution, QuerierSpec | Preset) else contribution.schemes
             for key in (offer(expected, name) for name in names):
                 if key in contributions:
                     raise ValueError(f"{hook} offers {key} twice")

@@ -15,12 +15,13 @@ from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, Stati
 from statcore.plugins.discovery import Candidate, find_candidates
 from statcore.plugins.loading import HookManager, Loaded, Offer, load_plugin, offer
 from statcore.plugins.report import PluginReport, PluginStatus
+from statcore.promql.preset import Preset
 
 LOAD_TIMEOUT_S: Final = 5.0
 """How long a plugin may take to load, unless told otherwise."""
 
 _log: Final = logging.getLogger("statcore.plugins")
-_C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec)
+_C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec, Preset)
 
 
 @attrs.frozen
@@ -66,8 +67,12 @@ class PluginRegistry:
     @property
     def queriers(self) -> Mapping[str, QuerierSpec]:
         """Every kind of querier that can be asked for, by name, in alphabetical order."""
-        sole = {key.name: owners[0].contributions[key] for key, owners in sorted(self._owners.items()) if len(owners) == 1}
-        return {name: contribution for name, contribution in sole.items() if isinstance(contribution, QuerierSpec)}
+        return self._sole(QuerierSpec)
+
+    @property
+    def presets(self) -> Mapping[str, Preset]:
+        """Every preset of a plugin that can be asked for, by name, in alphabetical order."""
+        return self._sole(Preset)
 
     def querier(self, name: str) -> QuerierSpec:
         """Return one kind of querier.
@@ -83,6 +88,15 @@ class PluginRegistry:
         self.querier(querier)
         return self._owners[offer(QuerierSpec, querier)][0].report
 
+    def preset(self, name: str, *, others: Iterable[str] = ()) -> Preset:
+        """Return one preset; the errors are those of `querier`, and name `others` among those that are known."""
+        return self._find(Preset, name, others)
+
+    def preset_origin(self, name: str) -> PluginReport:
+        """Return the report on the plugin that offers a preset; the errors are those of `querier`."""
+        self.preset(name)
+        return self._owners[offer(Preset, name)][0].report
+
     def statistics_store(self, scheme: str) -> StatisticsStoreSpec:
         """Return the kind of store that a URL scheme names; the errors are those of `querier`."""
         return self._find(StatisticsStoreSpec, scheme)
@@ -91,7 +105,12 @@ class PluginRegistry:
         """Return the kind of backend that a URL scheme names; the errors are those of `querier`."""
         return self._find(MetricBackendSpec, scheme)
 
-    def _find(self, kind: type[_C], name: str) -> _C:
+    def _sole(self, kind: type[_C]) -> dict[str, _C]:
+        sole = [(key.name, owners[0].contributions[key]) for key, owners in self._owners.items() if len(owners) == 1]
+        found = {name: contribution for name, contribution in sole if isinstance(contribution, kind)}
+        return {name: found[name] for name in sorted(found)}
+
+    def _find(self, kind: type[_C], name: str, others: Iterable[str] = ()) -> _C:
         wanted = offer(kind, name)
         owners = self._owners.get(wanted, ())
         if len(owners) == 1:
@@ -101,7 +120,7 @@ class PluginRegistry:
                 f"{wanted} is offered by {_origins(plugin.report for plugin in owners)}; uninstall or disable one of them",
                 plugin=", ".join(plugin.report.name for plugin in owners),
             )
-        known = sorted(key.name for key in self._owners if key.kind == wanted.kind)
+        known = sorted({key.name for key in self._owners if key.kind == wanted.kind}.union(others))
         message = f"there is no {wanted!s:.100}; known are: {', '.join(known) or 'none'}"
         if blocked := [report.name for report in self.reports if report.status is PluginStatus.BLOCKED]:
             message += f"; disabled plugins: {', '.join(blocked)}"

@@ -8,6 +8,7 @@ from typing import Final
 import pluggy
 
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.promql.preset import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 GROUP: Final = "statcore"
@@ -34,4 +35,10 @@ def statcore_statistics_stores() -> Sequence[StatisticsStoreSpec]:
 @hookspec
 def statcore_metric_backends() -> Sequence[MetricBackendSpec]:
     """Contribute kinds of metric backend."""
+    return ()
+
+
+@hookspec
+def statcore_presets() -> Sequence[Preset]:
+    """Contribute named queries that users fill in; what contributes them depends on `statcore[presets]`."""
     return ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
+from statcore.errors import UnsupportedError
 from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
 from statcore.model.vector import VectorResult
@@ -21,3 +22,21 @@ class PromQLPort(Protocol):
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
         """Evaluate at every point of the range, however many points that are."""
         ...
+
+
+def as_promql(backend: object, *, wanted_by: str) -> PromQLPort:
+    """Return a backend as one that evaluates PromQL.
+
+    Args:
+        backend: a metric backend.
+        wanted_by: what needs it, for the message.
+
+    Raises:
+        UnsupportedError: it evaluates none.
+    """
+    # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
+    if hasattr(backend, "query") and hasattr(backend, "query_range"):
+        return cast("PromQLPort", backend)
+    raise UnsupportedError(
+        f"{wanted_by}, for which the metric backend must evaluate PromQL; {type(backend).__name__} does not"
+    )

@@ -59,9 +59,12 @@ def label_text(label_name: str) -> str:
 @lru_cache(maxsize=1024)
 def grouping_text(label_names: tuple[str, ...]) -> str:
     """Return ` by (…)` for checked label names, or nothing for none."""
-    if not label_names:
-        return ""
-    return f" by ({','.join([quote(name) if name.lower() in NEVER_GROUPED else label_text(name) for name in label_names])})"
+    return f" by ({grouped_text(label_names)})" if label_names else ""
+
+
+def grouped_text(label_names: tuple[str, ...]) -> str:
+    """Return checked label names as they are written in the parentheses of a grouping."""
+    return ",".join([quote(name) if name.lower() in NEVER_GROUPED else label_text(name) for name in label_names])
 
 
 def url_path_name(name: str) -> str:

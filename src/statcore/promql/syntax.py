@@ -56,7 +56,29 @@ def _quantile(value: float) -> float:
     return quantile
 
 
-def _label_names(names: Iterable[str]) -> tuple[str, ...]:
+def matcher_texts(labels: Mapping[str, str | LabelMatcher]) -> list[str]:
+    """Return matchers as they are written between the braces of a selector.
+
+    Raises:
+        InputError: a name that cannot be one, or a value that is no text.
+    """
+    texts: list[str] = []
+    for label, wanted in labels.items():
+        if isinstance(wanted, str):
+            texts.append(f'{label_text(label)}="{escape(wanted)}"')
+        elif isinstance(wanted, LabelMatcher):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            texts.append(f'{label_text(label)}{wanted.operator}"{escape(wanted.value)}"')
+        else:
+            raise InputError(f"the label {label!r} is matched by text or a LabelMatcher, not by {wanted!r:.100}")
+    return texts
+
+
+def label_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the labels of a grouping: checked, sorted, without duplicates.
+
+    Raises:
+        InputError: one text instead of a collection, or a name that cannot be one.
+    """
     if isinstance(names, str):
         raise InputError(f"expected a collection of label names, not one text: {names!r}")
     return _checked_names(tuple(names))
@@ -97,14 +119,7 @@ class Selector:
     def __attrs_post_init__(self) -> None:
         """Write the text, which checks everything that is in it."""
         before, first = selector_parts(self.name)
-        inside = [first] if first else []
-        for label, wanted in self._labels.items():
-            if isinstance(wanted, str):
-                inside.append(f'{label_text(label)}="{escape(wanted)}"')
-            elif isinstance(wanted, LabelMatcher):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-                inside.append(f'{label_text(label)}{wanted.operator}"{escape(wanted.value)}"')
-            else:
-                raise InputError(f"the label {label!r} is matched by text or a LabelMatcher, not by {wanted!r:.100}")
+        inside = [first, *matcher_texts(self._labels)] if first else matcher_texts(self._labels)
         if "__name__" in self._labels:
             raise InputError(f"the label __name__ beside the metric name {self.name!r}")
         text = f"{before}{{{','.join(inside)}}}" if inside else before
@@ -173,7 +188,7 @@ class Aggregation:
 
     operator: AggregationOperator = attrs.field(validator=_one_of(get_args(AggregationOperator)))
     expression: Expression
-    by: tuple[str, ...] = attrs.field(converter=_label_names, default=())
+    by: tuple[str, ...] = attrs.field(converter=label_names, default=())
     text: str = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

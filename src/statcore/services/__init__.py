@@ -13,9 +13,12 @@ from statcore.services.container_types import (
 )
 from statcore.services.container_utilization import ContainerUtilizationMetricService
 from statcore.services.live_stat import KernelLiveStatService
+from statcore.services.presets import MAX_RANGE, MIN_STEP, PresetService
 from statcore.services.series_inventory import SeriesInventory
 
 __all__ = [
+    "MAX_RANGE",
+    "MIN_STEP",
     "ContainerMetricAction",
     "ContainerMetricActionResult",
     "ContainerMetricMetadataAction",
@@ -26,6 +29,7 @@ __all__ = [
     "ContainerUtilizationMetricService",
     "KernelLiveStatService",
     "MetricResultValue",
+    "PresetService",
     "SeriesInventory",
     "available_metrics",
 ]

@@ -168,7 +168,7 @@ def fake(install: Callable[..., Path]) -> Any:
 @pytest.fixture
 def statcore(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run the command line with the fake store and backend configured, and no other settings."""
-    for name in ("STATISTICS_URL", "METRICS_URL", "RATE_INTERVAL", "DISABLE_PLUGINS", "CONFIG"):
+    for name in ("STATISTICS_URL", "METRICS_URL", "RATE_INTERVAL", "DISABLE_PLUGINS", "PRESETS", "CONFIG"):
         monkeypatch.delenv(f"STATCORE_{name}", raising=False)
     del fake
 

@@ -55,7 +55,9 @@ def test_help_imports_nothing_but_click() -> None:
     assert set() == names & {*DRIVERS, "statcore", "attrs", "pluggy", "rich", "plotille", "asyncio"}
 
 
-@pytest.mark.parametrize("arguments", [["plugins"], ["query", "--help"], ["query", "container", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["plugins"], ["plugins", "new", "container"], ["query", "--help"], ["query", "container", "--help"]]
+)
 def test_plugins_are_listed_without_their_drivers(arguments: list[str]) -> None:
     """Adapters import theirs when they are opened."""
     names = imported(*arguments)

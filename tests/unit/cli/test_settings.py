@@ -20,8 +20,12 @@ def test_an_option_beats_the_environment_which_beats_the_file(
 ) -> None:
     """Whatever combination is given, the first of the three wins, and the setting knows where it came from."""
     file = tmp_path_factory.mktemp("settings") / "statcore.toml"
-    file.write_text('metrics_url = "file:"\nrate_interval = "3m"\ndisable_plugins = ["file"]' if "file" in places else "")
-    given_options = {"metrics_url": "option:", "rate_interval": "1m", "disable_plugins": "option"}
+    file.write_text(
+        'metrics_url = "file:"\nrate_interval = "3m"\ndisable_plugins = ["file"]\npresets = ["file"]'
+        if "file" in places
+        else ""
+    )
+    given_options = {"metrics_url": "option:", "rate_interval": "1m", "disable_plugins": "option", "presets": "option"}
     variables = {
         f"STATCORE_{name.upper()}": value.replace("option", "environment") for name, value in given_options.items()
     }
@@ -34,6 +38,8 @@ def test_an_option_beats_the_environment_which_beats_the_file(
     origins = {"option": "--metrics-url", "environment": "STATCORE_METRICS_URL", "file": f"metrics_url in {file}"}
     assert Setting(f"{winner}:", origins[winner]) == settings.metrics_url
     assert {winner} == settings.disabled
+    presets = {"option": "--presets", "environment": "STATCORE_PRESETS", "file": f"presets in {file}"}
+    assert (Setting(str(file.parent / "file") if winner == "file" else winner, presets[winner]),) == settings.presets
     assert ("3m" if winner == "file" else "1m") == settings.rate_interval.value
 
 
@@ -60,6 +66,23 @@ def test_names_of_plugins_are_separated_by_commas() -> None:
     assert {"a", "b"} == CliSettings.read({}, {"STATCORE_DISABLE_PLUGINS": " a,,b ,"}).disabled
 
 
+def test_files_of_presets_are_separated_by_commas() -> None:
+    """Those of the command line are where they are."""
+    settings = CliSettings.read({"presets": " a.toml,,/b/c.toml ,"}, {})
+    assert ["a.toml", "/b/c.toml"] == [file.value for file in settings.presets]
+
+
+def test_files_that_a_file_names_are_relative_to_it(tmp_path: Path) -> None:
+    """Wherever the program runs; an absolute path is what it is, and names may hold commas."""
+    file = tmp_path / "statcore.toml"
+    file.write_text("presets = ['a,b.toml', 'more/c.toml', '/d.toml']")
+
+    settings = CliSettings.read({"config": str(file)}, {})
+
+    expected = [str(tmp_path / "a,b.toml"), str(tmp_path / "more" / "c.toml"), "/d.toml"]
+    assert expected == [one.value for one in settings.presets]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -71,6 +94,8 @@ def test_names_of_plugins_are_separated_by_commas() -> None:
         ("rate_interval = '5 minutes'", "rate_interval in FILE: not a duration: '5 minutes'"),
         ("metrics = 'x'", "metrics in FILE: expected a table [metrics], not str"),
         ("disable_plugins = 'x'", "disable_plugins in FILE: expected a list of names, not str"),
+        ("presets = 'x'", "presets in FILE: expected a list of names, not str"),
+        ("presets = ['']", "presets in FILE: expected a non-empty text, not str"),
         ("disable_plugins = [1]", "disable_plugins in FILE: expected a non-empty text, not int"),
     ],
 )

@@ -21,6 +21,8 @@ FIELDS = {
         "compute_session",
         "compute_session_list",
         "endpoint_list",
+        "preset_result",
+        "presets",
         "queriers",
         "utilization",
     ],
@@ -32,12 +34,14 @@ FIELDS = {
     "Replica": ["active", "live_stat", "replica_id", "session_id"],
     "AgentList": ["items", "total_count"],
     "Agent": ["agent_id", "live_stat"],
+    "Preset": ["description", "filter_labels", "group_labels", "name", "template", "window"],
     "Querier": ["fields", "name", "summary"],
     "Field": ["choices", "default", "help", "name", "required", "type"],
     "Utilization": ["infos", "partial", "series", "warnings"],
     "UtilizationSeries": ["labels", "values"],
 }
 LOADERS = {
+    ("Query", "preset_result"): "PresetMetrics.by_query",
     ("Query", "utilization"): "UtilizationMetrics.by_querier",
     ("ComputeSession", "utilization"): "UtilizationMetrics.by_querier",
     ("ComputeSession", "live_stat"): "KernelStatistics.by_kernel",
@@ -51,6 +55,12 @@ ARGUMENTS = {
     "compute_session_list": {"limit": "Int!", "offset": "Int!"},
     "compute_session": {"session_id": "String!"},
     "available_metrics": {"querier": "String!"},
+    "preset_result": {
+        **dict.fromkeys(("name", "start", "end", "step"), "String!"),
+        "labels": "JSON",
+        "group_labels": "[String!]",
+        "window": "String",
+    },
     "utilization": dict.fromkeys(("querier", "start", "end", "step"), "String!") | {"selector": "JSON!"},
 }
 
@@ -69,7 +79,7 @@ def test_the_schema_has_these_fields() -> None:
 def test_every_field_that_may_fail_may_be_null() -> None:
     """So that its failure leaves its parent standing; what can fail is what has a resolver that asks somebody."""
     loaded = {"inference_metrics", "live_stat", "utilization"}
-    asked = {*FIELDS["Query"], "fields"} - {"queriers"}  # the plugins have been asked at start-up
+    asked = {*FIELDS["Query"], "fields"} - {"presets", "queriers"}  # the plugins have been asked at start-up
     for name, one in object_types().items():
         nullable = {field for field, defined in one.fields.items() if not str(defined.type).endswith("!")}
         assert (loaded | asked) & set(FIELDS[name]) <= nullable

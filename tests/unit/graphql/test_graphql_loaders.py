@@ -26,7 +26,8 @@ from statcore_memory import MemoryStatistics
 
 KNOWN = (
     "AgentStatistics.by_agent, EndpointStatistics.by_endpoint, KernelStatistics.by_kernel,"
-    " KernelStatistics.inference_metrics_by_kernel, ReplicaStatistics.by_replica, UtilizationMetrics.by_querier"
+    " KernelStatistics.inference_metrics_by_kernel, PresetMetrics.by_query, ReplicaStatistics.by_replica,"
+    " UtilizationMetrics.by_querier"
 )
 RANGE = QueryTimeRange(start=1_795_000_000, end=1_795_000_060, step="30s")
 

@@ -35,7 +35,10 @@ class Check:
 
 
 @click.command(
-    params=[*setting_options("statistics_url", "metrics_url", "rate_interval", "disable_plugins"), format_option()],
+    params=[
+        *setting_options("statistics_url", "metrics_url", "rate_interval", "disable_plugins", "presets"),
+        format_option(),
+    ],
     epilog="""\b
 Examples:
     statcore doctor
@@ -67,6 +70,8 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
     yield Check("settings", "ok", f"rate_interval {settings.rate_interval.value} from {settings.rate_interval.origin}")
     session = Session.of(ctx)
     yield from _plugin_checks(session.registry, settings)
+    if settings.presets:
+        yield _preset_check(session)
     yield run(_ping("store", settings.statistics_url, session.statistics), doing="asking the store")
     yield run(_ping("backend", settings.metrics_url, session.metrics), doing="asking the metric backend")
 
@@ -81,6 +86,18 @@ def _plugin_checks(registry: PluginRegistry, settings: CliSettings) -> Iterator[
         yield Check("plugins", "wrong", detail, "`statcore plugins` lists the names")
     elif not faults:
         yield Check("plugins", "ok", f"{len(registry.reports)} installed")
+
+
+def _preset_check(session: Session) -> Check:
+    try:
+        presets = session.presets().presets
+    except MissingExtraError as error:
+        return Check("presets", "wrong", str(error), f"pip install 'statcore[{error.extra}]'")
+    except InputError as error:
+        return Check("presets", "wrong", str(error), "correct it there")
+    return Check(
+        "presets", "ok", f"{len(presets)}, with those of {', '.join(file.value for file in session.settings.presets)}"
+    )
 
 
 async def _ping(

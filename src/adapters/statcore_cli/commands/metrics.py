@@ -21,7 +21,7 @@ def _build(spec: QuerierSpec) -> click.Command:
         spec.name,
         params=[*setting_options("metrics_url"), format_option()],
         callback=answer,
-        help=f"List the metrics of {spec.summary}.",
+        help=f"List metrics: {spec.summary}.",
         epilog=f"""\b
 Example:
     statcore metrics {spec.name} --format json

@@ -33,7 +33,7 @@ def _build(spec: QuerierSpec) -> click.Command:
         spec.name,
         params=[*options.params(), *own],
         callback=answer,
-        help=f"Print the PromQL text for {spec.summary}.",
+        help=f"Print the PromQL text: {spec.summary}.",
         epilog=f"""\b
 Example:
     statcore promql {options.usage()}

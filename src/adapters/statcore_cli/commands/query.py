@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from statcore.model.matrix import MatrixResult
-from statcore.model.response import format_sample_value
 from statcore.model.time_range import QueryTimeRange
 from statcore.plugins.contributions import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore_cli.chart import draw
+from statcore_cli.matrix_output import write_matrix
 from statcore_cli.options import format_option, setting_options
-from statcore_cli.output import write
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
 from statcore_cli.session import Session, run
-from statcore_cli.text import printable
-from statcore_cli.times import format_time, range_options, read_range
+from statcore_cli.times import range_options, read_range
 
 
 def _build(spec: QuerierSpec) -> click.Command:
@@ -31,13 +26,13 @@ def _build(spec: QuerierSpec) -> click.Command:
         session = Session.of(click.get_current_context())
         time_range = read_range(values, datetime.now(UTC))
         result = run(_query(session, options.build(values), time_range), doing=f"querying {spec.name}")
-        _print(result, output_format, time_range)
+        write_matrix(output_format, result, time_range)
 
     return click.Command(
         spec.name,
         params=[*options.params(), *own],
         callback=answer,
-        help=f"Show the utilization of {spec.summary}.",
+        help=f"Show utilization: {spec.summary}.",
         epilog=f"""\b
 Examples:
     statcore query {options.usage()}
@@ -50,49 +45,6 @@ Examples:
 async def _query(session: Session, querier: UtilizationMetricQuerier, time_range: QueryTimeRange) -> MatrixResult:
     async with session.metrics() as backend:
         return await backend.query_utilization(querier, time_range, rate_interval=session.settings.rate_interval.value)
-
-
-def _print(result: MatrixResult, output_format: str, time_range: QueryTimeRange) -> None:
-    if output_format == "plot":
-        width = shutil.get_terminal_size().columns
-        for series in result.series:
-            click.echo(_title(series.labels))
-            click.echo(draw(series, time_range, width=width))
-    else:
-        labels = list(dict.fromkeys(label for series in result.series for label in series.labels))
-        write(output_format, [*labels, "time", "value"], _rows(result, labels), lambda: _document(result))
-    if output_format != "json":
-        for note in _notes(result):
-            click.echo(f"statcore: {printable(note)}", err=True)
-
-
-def _title(labels: Any) -> str:  # noqa: ANN401
-    return printable(", ".join(f"{label}={value}" for label, value in labels.items()) or "all")
-
-
-def _rows(result: MatrixResult, labels: list[str]) -> Iterator[list[str]]:
-    for series in result.series:
-        owned = [series.labels.get(label, "") for label in labels]
-        for time, value in zip(series.timestamps, series.values, strict=True):
-            yield [*owned, format_time(time), format_sample_value(value)]
-
-
-def _document(result: MatrixResult) -> dict[str, Any]:
-    return {
-        "series": result.to_json(),
-        "warnings": result.warnings,
-        "infos": result.infos,
-        "partial": result.partial,
-    }
-
-
-def _notes(result: MatrixResult) -> Iterator[str]:
-    if not result.series:
-        yield "no series: nothing matches, or there are no samples in this time range"
-    if result.partial:
-        yield "the answer is partial: the backend could not read all of its data"
-    yield from (f"warning: {warning}" for warning in result.warnings)
-    yield from (f"info: {info}" for info in result.infos)
 
 
 command = QuerierGroup(

@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 
 from statcore.errors import InputError
 from statcore.model.ids import id_text
+from statcore.model.time_range import QueryTimeRange
 from statcore.plugins.fields import build_querier
 from statcore.plugins.metric_names import metric_names
 from statcore_graphql.context import GraphQueryContext
@@ -17,6 +18,7 @@ from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessi
 from statcore_graphql.schema.endpoint import Endpoint, EndpointList
 from statcore_graphql.schema.loaded import LOADER
 from statcore_graphql.schema.page import DEFAULT_LIMIT, read_page
+from statcore_graphql.schema.preset import PRESET_LOADER, Preset, load_preset
 from statcore_graphql.schema.querier import Querier
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
@@ -75,6 +77,38 @@ class Query:
         spec = info.context.plugins.querier(querier)
         wanted = build_querier(spec, _fields(selector))
         return await load_utilization(info.context, wanted, start=start, end=end, step=step)
+
+    @strawberry.field(description="The named queries that there are.")
+    def presets(self, info: _Info) -> list[Preset]:
+        """Ask the context."""
+        return [Preset.of(preset) for preset in info.context.presets.values()]
+
+    @strawberry.field(
+        description="What a preset answers over time; `labels` is an object of label to text, or to texts of which any"
+        " matches; times and step are as in `utilization`.",
+        metadata={LOADER: PRESET_LOADER},
+    )
+    async def preset_result(
+        self,
+        info: _Info,
+        name: str,
+        start: str,
+        end: str,
+        step: str,
+        labels: JSON | None = None,
+        group_labels: list[str] | None = None,
+        window: str | None = None,
+    ) -> Utilization | None:
+        """Query the backend."""
+        time_range = QueryTimeRange(start=start, end=end, step=step)
+        return await load_preset(
+            info.context,
+            name,
+            time_range=time_range,
+            labels={} if labels is None else labels,
+            group_labels=group_labels or [],
+            window=window,
+        )
 
 
 def _fields(selector: object) -> dict[str, object]:

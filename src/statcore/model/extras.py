@@ -1,4 +1,4 @@
-"""Drivers that may not be installed."""
+"""Libraries that may not be installed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,75 @@
+"""What stands in the places of a PromQL text that values may be put into; the only module that imports its parser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+from statcore.errors import InputError
+from statcore.model.extras import requires_extra
+
+Placeholder: TypeAlias = Literal["labels", "window", "group_by"]
+Place: TypeAlias = tuple[Placeholder, object]
+"""For what, and what is there: a matcher as text, the duration of a range as a timedelta, a label as text."""
+
+
+def read_places(promql: str) -> list[Place]:
+    """Return every matcher that selects, every label that an aggregation keeps, and the duration of every range.
+
+    Labels that are dropped (`without`) or joined by (`on`, `group_left`, …), alternatives of matchers (`or`), steps and
+    offsets are none of these.
+
+    Raises:
+        InputError: the text is no PromQL, or nothing that has a value at a point in time.
+        MissingExtraError: the parser is not installed.
+    """
+    with requires_extra("presets"):
+        import promql_parser as parser  # noqa: PLC0415 - an extra, which nothing but templates needs
+
+    try:
+        tree: Any = parser.parse(promql)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    while isinstance(tree, parser.ParenExpr):
+        tree = tree.expr
+    if isinstance(tree, parser.MatrixSelector | parser.SubqueryExpr | parser.StringLiteral):
+        raise InputError("it has no value at a point in time, as a number or an instant vector has")
+    return [place for node in _nodes(tree) for place in _places_in(node)]
+
+
+def _nodes(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything
+    import promql_parser as parser  # noqa: PLC0415
+
+    waiting: list[Any] = [tree]  # the parser's own `walk` takes minutes where expressions are nested deeply
+    while waiting:
+        node = waiting.pop()
+        yield node
+        match node:
+            case parser.MatrixSelector(vector_selector=selector):
+                waiting.append(selector)
+            case parser.BinaryExpr(lhs=left, rhs=right):
+                waiting += [left, right]
+            case parser.Call(args=arguments):
+                waiting += arguments
+            case parser.AggregateExpr(expr=inner, param=parameter):
+                waiting += [inner, parameter]  # a parameter that is not there is None
+            case parser.ParenExpr(expr=inner) | parser.UnaryExpr(expr=inner) | parser.SubqueryExpr(expr=inner):
+                waiting.append(inner)
+            case _:
+                pass
+
+
+def _places_in(node: Any) -> Iterator[Place]:  # noqa: ANN401 - likewise
+    import promql_parser as parser  # noqa: PLC0415
+
+    match node:
+        case parser.VectorSelector(matchers=matchers):
+            for matcher in matchers.matchers:
+                yield "labels", str(matcher)
+        case parser.MatrixSelector(range=window) | parser.SubqueryExpr(range=window):
+            yield "window", window
+        case parser.AggregateExpr(modifier=modifier) if modifier and modifier.type == parser.AggModifierType.By:
+            for label in modifier.labels:
+                yield "group_by", label
+        case _:
+            pass

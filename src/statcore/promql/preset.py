@@ -1,0 +1,129 @@
+"""Named queries that users fill in: what may be filled in, and the PromQL that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, cast
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model.duration import format_duration, parse_duration
+from statcore.model.settings import check_name, check_text
+from statcore.promql.syntax import label_names
+from statcore.promql.template import Template
+from statcore.promql.utilization import RATE_INTERVAL
+from statcore.queriers.coalesce import MAX_VALUES
+from statcore.queriers.matcher import LabelMatcher
+
+MAX_WINDOW: Final = timedelta(days=7)
+"""The longest window: a server reads all samples in it for every point of an answer."""
+
+
+def _as_template(value: Template | str) -> Template:
+    return value if isinstance(value, Template) else Template(value)
+
+
+def _as_labels(names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, list | tuple):
+        return tuple(cast("Sequence[str]", names))
+    return cast("tuple[str, ...]", names)  # which the validator refuses
+
+
+def _check_labels(_: object, field: attrs.Attribute[Any], names: object) -> None:
+    if not isinstance(names, tuple):
+        raise InputError(f"{field.name} must be a list of label names, not {names!r:.100}")
+    try:
+        label_names(cast("tuple[str, ...]", names))
+    except InputError as error:
+        raise InputError(f"{field.name}: {error}") from error
+
+
+def _as_window(window: timedelta | str) -> str:
+    try:
+        text = format_duration(window)
+    except InputError as error:
+        raise InputError(f"window: {error}") from error
+    if parse_duration(text) > MAX_WINDOW:
+        raise InputError(f"window: {text} is longer than {format_duration(MAX_WINDOW)}")
+    return text
+
+
+@attrs.frozen(kw_only=True)
+class Preset:
+    """A PromQL template with a name, and what users may fill in.
+
+    Args:
+        name: what users type: `statcore preset run NAME`.
+        description: one line that says what the numbers are, and their unit.
+        template: a `Template`, or its text.
+        filter_labels: the labels that `${{ labels }}` may match.
+        group_labels: the labels that `${{ group_by }}` may hold.
+        window: what `${{ window }}` is unless a user says otherwise; at most `MAX_WINDOW`.
+
+    Raises:
+        InputError: an argument is not what is said here, or labels are allowed that the template has no place for.
+        MissingExtraError: the parser, which the extra `presets` installs, is not there.
+    """
+
+    name: str = attrs.field(validator=check_name)
+    description: str = attrs.field(validator=check_text)
+    template: Template = attrs.field(converter=_as_template)
+    filter_labels: tuple[str, ...] = attrs.field(default=(), converter=_as_labels, validator=_check_labels)
+    group_labels: tuple[str, ...] = attrs.field(default=(), converter=_as_labels, validator=_check_labels)
+    window: str = attrs.field(default=RATE_INTERVAL, converter=_as_window)
+
+    def __attrs_post_init__(self) -> None:
+        """Check what no single field can."""
+        if "__name__" in self.filter_labels:
+            raise InputError("filter_labels must not hold __name__: the template says which metrics it is about")
+        for field, allowed, place in (
+            ("filter_labels", self.filter_labels, "labels"),
+            ("group_labels", self.group_labels, "group_by"),
+        ):
+            if allowed and place not in self.template.placeholders:
+                raise InputError(f"{field} are {', '.join(allowed)}, but the template has no ${{{{ {place} }}}}")
+
+    def promql(
+        self,
+        *,
+        labels: Mapping[str, str | Sequence[str]] | None = None,
+        group_labels: Sequence[str] = (),
+        window: timedelta | str | None = None,
+    ) -> str:
+        """Return the query with what a user filled in.
+
+        Args:
+            labels: label name to the value that it must have, or to values of which it must have any.
+            group_labels: by which labels.
+            window: instead of the preset's own.
+
+        Raises:
+            InputError: a label that is not allowed, what is no text, no value or more than `MAX_VALUES` of them, or a
+                window that is none, is too long, or has no place in the template.
+        """
+        if window is not None and "window" not in self.template.placeholders:
+            raise InputError(f"the preset {self.name} has no window")
+        return self.template.render(
+            {label: self._matcher(label, wanted) for label, wanted in (labels or {}).items()},
+            window=self.window if window is None else _as_window(window),
+            group_by=[self._allowed(label, self.group_labels, "grouped") for label in label_names(group_labels)],
+        )
+
+    def _allowed(self, label: str, allowed: Sequence[str], done: str) -> str:
+        if label in allowed:
+            return label
+        known = f"only by {', '.join(allowed)}" if allowed else "by nothing"
+        raise InputError(f"the preset {self.name} cannot be {done} by {label!r:.100}; {known}")
+
+    def _matcher(self, label: str, wanted: Any) -> LabelMatcher:  # noqa: ANN401 - callers may be untyped
+        name = self._allowed(label, self.filter_labels, "filtered")
+        if isinstance(wanted, str):
+            return LabelMatcher.equal(wanted)
+        if not isinstance(wanted, list | tuple):
+            raise InputError(f"the label {name} must be text or a list of texts, not {wanted!r:.100}")
+        values = cast("Sequence[str]", wanted)
+        if not 0 < len(values) <= MAX_VALUES:
+            raise InputError(f"the label {name} has {len(values)} values; from 1 to {MAX_VALUES} are allowed")
+        return LabelMatcher.one_of(values)

@@ -1,0 +1,138 @@
+"""PromQL texts with placeholders, which nothing that is put into them can leave."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final, cast, get_args
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model.duration import format_duration, parse_duration
+from statcore.model.text import check_text
+from statcore.promql.names import grouped_text
+from statcore.promql.parsing import Placeholder, read_places
+from statcore.promql.syntax import label_names, matcher_texts
+from statcore.queriers.matcher import LabelMatcher
+
+MAX_LENGTH: Final = 4_000
+"""Characters of a template: what the parser takes in well below a second, however deeply it is nested."""
+
+_PLACEHOLDER: Final = re.compile(rf"\$\{{\{{ *({'|'.join(get_args(Placeholder))}) *\}}\}}")
+_STRAY: Final = re.compile(r"\$\{\{[^}\n]{0,40}\}{0,2}")
+_KNOWN: Final = ", ".join(f"${{{{ {name} }}}}" for name in get_args(Placeholder))
+_PLACES: Final[Mapping[Placeholder, tuple[str, str, str]]] = {
+    "labels": ("{, \t\n", "}, \t\n", 'among the matchers of a selector: up{job="a",${{ labels }}}'),
+    "window": ("[ \t\n", "]: \t\n", "alone in the brackets of a range: rate(x_total[${{ window }}])"),
+    "group_by": ("(, \t\n", "), \t\n", "among the labels that an aggregation keeps: sum by (job,${{ group_by }})(up)"),
+}
+"""What may be in front of each, what behind it, and where it belongs."""
+
+
+def _check_text(_: object, field: attrs.Attribute[Any], text: str) -> None:
+    del field
+    if len(check_text(text, what="a template")) > MAX_LENGTH:
+        raise InputError(f"a template of {len(text)} characters; at most {MAX_LENGTH} are allowed")
+    for character in text:
+        # Servers refuse U+FFFD as it is, which the parser takes.
+        if not (character.isprintable() or character in "\t\n") or character == "\ufffd":
+            raise InputError(f"a template holds {character!a} as it is; write it as an escape in a string")
+
+
+@attrs.frozen
+class Template:
+    """A PromQL text with any of the placeholders `${{ labels }}`, `${{ window }}` and `${{ group_by }}`, each in its place.
+
+    That is checked by parsing what it becomes. `${{ labels }}` stands among the matchers of a selector, `${{ window }}` is
+    the duration of a range or a subquery, `${{ group_by }}` stands among the labels of a `by (…)`: not of `without`, where
+    it would say which labels are dropped, nor of `on`, `ignoring` or `group_left`, where a label may make the query fail.
+
+    Args:
+        text: at most `MAX_LENGTH` printable characters, tabs and line breaks.
+
+    Raises:
+        InputError: another placeholder, one out of its place, or no PromQL, be it with labels put in or without.
+        MissingExtraError: the parser, which the extra `presets` installs, is not there.
+    """
+
+    text: str = attrs.field(validator=_check_text)
+    _parts: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Find the placeholders, and check that each is in its place."""
+        parts = tuple(_PLACEHOLDER.split(self.text))
+        for literal in parts[::2]:
+            if stray := _STRAY.search(literal):
+                raise InputError(f"{stray[0]!r} is no placeholder; the placeholders of a template are {_KNOWN}")
+        object.__setattr__(self, "_parts", parts)
+        for before, name, after in zip(parts[::2], self._names, parts[2::2], strict=False):
+            if before[-1:] not in _PLACES[name][0] or after[:1] not in _PLACES[name][1]:
+                raise _misplaced(name)
+        self._check_places()
+
+    @property
+    def placeholders(self) -> frozenset[Placeholder]:
+        """The names of those that there are."""
+        return frozenset(self._names)
+
+    def render(
+        self,
+        labels: Mapping[str, str | LabelMatcher] | None = None,
+        *,
+        window: timedelta | str,
+        group_by: Iterable[str] = (),
+    ) -> str:
+        """Return the text with values in the places of the placeholders.
+
+        Args:
+            labels: label name to matcher, in the order in which they are to be written; text means an exact match.
+            window: a duration.
+            group_by: names of labels, which are written sorted and without duplicates.
+
+        Raises:
+            InputError: a name or a duration that cannot be one, a value that is no text, or `__name__` among the labels.
+        """
+        if "__name__" in (labels or {}):
+            raise InputError("the label __name__ cannot be matched: a template says which metrics it is about")
+        return self._fill(
+            labels=",".join(matcher_texts(labels or {})),
+            window=format_duration(window),
+            group_by=grouped_text(label_names(group_by)),
+        )
+
+    @property
+    def _names(self) -> tuple[Placeholder, ...]:
+        return cast("tuple[Placeholder, ...]", self._parts[1::2])
+
+    def _fill(self, **values: str) -> str:
+        return "".join(values[part] if position % 2 else part for position, part in enumerate(self._parts))
+
+    def _check_places(self) -> None:
+        number = 1 + hash(self.text) % 10**9  # which no text can know: it is another one in every process
+        mark, window = f"mark_{number}", f"{number}ms"
+        marks: dict[Placeholder, str] = {"labels": f'{mark}="{mark}"', "window": window, "group_by": mark}
+        hints = "".join(f"; {_belongs(name)}" for name in marks if name in self.placeholders)
+        try:
+            found = Counter(read_places(self._fill(**marks)))
+        except InputError as error:
+            raise InputError(f"the template is no PromQL: {error}{hints}") from None
+        for name, count in Counter(self._names).items():
+            if count != found[name, parse_duration(window) if name == "window" else marks[name]]:
+                raise _misplaced(name)
+        try:
+            read_places(self._fill(labels="", window="5m", group_by=""))
+        except InputError as error:
+            what = "the template is no PromQL without labels"
+            how = 'a comma goes before a placeholder, not after it, and a selector needs more: up{job="a",${{ labels }}}'
+            raise InputError(f"{what}: {error}; {how}") from None
+
+
+def _belongs(name: Placeholder) -> str:
+    return f"${{{{ {name} }}}} belongs {_PLACES[name][2]}"
+
+
+def _misplaced(name: Placeholder) -> InputError:
+    return InputError(f"a placeholder of the template is out of its place: {_belongs(name)}")

@@ -1,0 +1,88 @@
+"""Presets answered: what users fill in, checked, limited, and asked of a backend that evaluates PromQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from statcore.errors import InputError
+from statcore.model.duration import format_duration
+from statcore.model.matrix import MatrixResult
+from statcore.model.time_range import QueryTimeRange
+from statcore.ports.promql import PromQLPort
+from statcore.promql.plan import MAX_POINTS
+from statcore.promql.preset import Preset
+
+MAX_RANGE: Final = timedelta(days=366)
+"""The longest range of time: from a day to the same day of the year before."""
+MIN_STEP: Final = timedelta(seconds=1)
+"""The shortest step: samples are seldom closer together."""
+
+
+@attrs.frozen
+class PresetService:
+    """Answers presets by name.
+
+    Args:
+        promql: the backend, which stays the caller's to close.
+        presets: by name, as `PluginRegistry.presets` or `PresetCatalog.presets` has them.
+    """
+
+    promql: PromQLPort
+    presets: Mapping[str, Preset]
+
+    async def query_preset(
+        self,
+        name: str,
+        *,
+        time_range: QueryTimeRange,
+        labels: Mapping[str, str | Sequence[str]] | None = None,
+        group_labels: Sequence[str] = (),
+        window: timedelta | str | None = None,
+    ) -> MatrixResult:
+        """Return the values of a preset at every point of a range of at most `MAX_POINTS` points.
+
+        Args:
+            name: which preset.
+            time_range: at most `MAX_RANGE` long, in steps of at least `MIN_STEP`.
+            labels: label name to the value that it must have, or to values of which it must have any.
+            group_labels: by which labels.
+            window: instead of the preset's own; at most `MAX_WINDOW` long.
+
+        Raises:
+            InputError: there is no such preset, it does not allow what is filled in, or a limit is exceeded; before
+                anything is sent.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
+        """
+        promql = self.text(name, time_range=time_range, labels=labels, group_labels=group_labels, window=window)
+        return await self.promql.query_range(promql, time_range)
+
+    def text(
+        self,
+        name: str,
+        *,
+        time_range: QueryTimeRange,
+        labels: Mapping[str, str | Sequence[str]] | None = None,
+        group_labels: Sequence[str] = (),
+        window: timedelta | str | None = None,
+    ) -> str:
+        """Return the PromQL that `query_preset` asks; the arguments and errors are the same."""
+        preset = self.presets.get(name)
+        if preset is None:
+            raise InputError(f"there is no preset {name:.100}; known are: {', '.join(self.presets) or 'none'}")
+        _check_range(time_range)
+        return preset.promql(labels=labels, group_labels=group_labels, window=window)
+
+
+def _check_range(time_range: QueryTimeRange) -> None:
+    length = time_range.end - time_range.start
+    if length > MAX_RANGE:
+        raise InputError(f"a range of {length} is longer than {format_duration(MAX_RANGE)}; take a shorter one")
+    if time_range.step < MIN_STEP:
+        step = format_duration(time_range.step)
+        raise InputError(f"a step of {step} is shorter than {format_duration(MIN_STEP)}; take a longer one")
+    if time_range.points > MAX_POINTS:
+        raise InputError(f"{time_range.points} points are more than {MAX_POINTS}; take a longer step or a shorter range")

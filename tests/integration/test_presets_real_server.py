@@ -1,0 +1,135 @@
+"""A real Prometheus answers presets: hostile values select exactly their series, and every template is read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, aclosing
+from pathlib import Path
+
+import pytest
+from tests.e2e.program import environment
+from tests.promql_templates import VALID
+
+from statcore.errors import QueryRejectedError
+from statcore.model import MatrixResult, QueryTimeRange
+from statcore.plugins import Preset
+from statcore.promql.template import Template
+from statcore.services import PresetService
+from statcore.testing.metrics.dataset import HOSTILE_VALUES, PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
+from statcore.testing.servers import Server
+from statcore_prometheus import PrometheusClient
+
+TIME = 1_795_000_000
+RANGE = QueryTimeRange(start=TIME, end=TIME + 600, step="5m")
+VALUES = sorted({*HOSTILE_VALUES, "a", "a|b", ".*", '"} or vector(1) #', "${{ labels }}", "5m]", "\n", "\\", "x,y"} - {""})
+NUMBER = Preset(
+    name="number",
+    description="The number of each series",
+    template="max by (${{ group_by }})(planted{job='a',${{ labels }}})",
+    filter_labels=["text", "zone"],
+    group_labels=["text", "zone"],
+)
+SPEED = Preset(
+    name="speed",
+    description="How fast numbers grow",
+    template="sum by (${{ group_by }})(rate(growing{${{ labels }}}[${{ window }}]))",
+    filter_labels=["text"],
+    group_labels=["text"],
+)
+
+
+@pytest.fixture(scope="module")
+def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
+    """A server with a series for each value, whose samples are the value's position, and a counter."""
+    times = (TIME, TIME + 300, TIME + 600)
+    series = [
+        PlantedSeries(
+            "planted", {"text": text, "job": "a", "zone": str(number % 2)}, [(time, float(number)) for time in times]
+        )
+        for number, text in enumerate(VALUES)
+    ]
+    counter = [(TIME + 15 * step, 30.0 * step) for step in range(41)]
+    text = openmetrics_text([*series, PlantedSeries("growing", {"text": "a"}, counter)])
+    # The samples lie ahead of the clock where this runs before their date, or long behind it: nothing may be dropped.
+    with prometheus_holding(text, arguments=["--storage.tsdb.retention.time=100y"]) as running:
+        yield running
+
+
+def numbers(answer: MatrixResult) -> dict[str, list[float]]:
+    """Return the values of each series by its label `text`."""
+    return {series.labels["text"]: list(series.values) for series in answer.series}
+
+
+async def test_hostile_values_select_exactly_their_series(server: Server) -> None:
+    """One by one, and any of several; never is there another series, or an error."""
+    async with aclosing(PrometheusClient(server.url)) as client:
+        service = PresetService(client, {"number": NUMBER})
+        for number, value in enumerate(VALUES):
+            answer = await service.query_preset("number", time_range=RANGE, labels={"text": value}, group_labels=["text"])
+            assert {value: [float(number)] * 3} == numbers(answer)
+        for some in (VALUES[::2], VALUES[1::3], VALUES):
+            answer = await service.query_preset("number", time_range=RANGE, labels={"text": some}, group_labels=["text"])
+            assert set(some) == numbers(answer).keys()
+        nobody = {"text": VALUES, "zone": "2"}
+        assert () == (await service.query_preset("number", time_range=RANGE, labels=nobody)).series
+        (everything,) = (await service.query_preset("number", time_range=RANGE)).series
+        assert ({}, [float(len(VALUES) - 1)] * 3) == (everything.labels, list(everything.values))
+
+
+async def test_the_window_is_the_presets_or_the_callers(server: Server) -> None:
+    """Thirty in fifteen seconds are two a second, wherever a window has two samples of them."""
+    at_end = QueryTimeRange(start=TIME + 600, end=TIME + 600, step="1s")
+    async with aclosing(PrometheusClient(server.url)) as client:
+        service = PresetService(client, {"speed": SPEED})
+        for window in (None, "1m", "10m"):
+            answer = await service.query_preset("speed", time_range=at_end, group_labels=["text"], window=window)
+            assert {"a": [pytest.approx(2.0)]} == numbers(answer)
+        assert () == (await service.query_preset("speed", time_range=at_end, window="14s")).series
+
+
+@pytest.mark.parametrize("text", VALID)
+async def test_the_server_reads_what_the_parser_does(server: Server, text: str) -> None:
+    """With values, and with none: commas in front of nothing, empty groupings and comments among it."""
+    template = Template(text)
+    async with aclosing(PrometheusClient(server.url)) as client:
+        for labels, group_by in (({}, ()), ({"a": '"', "on": "b"}, ("by", "zone"))):
+            answer = await client.query_range(template.render(labels, window="5m", group_by=group_by), RANGE)
+            assert "success" == answer.status
+
+
+async def test_what_the_parser_alone_takes_is_the_servers_to_refuse(server: Server) -> None:
+    """It is laxer in places: then the answer is the server's refusal, with its reason."""
+    service_of = {"lax": Preset(name="lax", description="d", template="up @ 1e+20")}
+    async with aclosing(PrometheusClient(server.url)) as client:
+        with pytest.raises(QueryRejectedError, match="timestamp out of bounds"):
+            await PresetService(client, service_of).query_preset("lax", time_range=RANGE)
+
+
+def test_the_command_answers(server: Server, tmp_path: Path) -> None:
+    """From a file that the settings file names, with a value that would end a string."""
+    (tmp_path / "numbers.toml").write_text(
+        "[presets.number]\ndescription = 'The number of each series'\n"
+        f"template = '''{NUMBER.template.text}'''\nfilter_labels = ['text']\ngroup_labels = ['text', 'zone']\n"
+    )
+    settings = tmp_path / "statcore.toml"
+    settings.write_text(f'metrics_url = "{server.url}"\npresets = ["numbers.toml"]\n')
+    value = '"} or vector(1) #'
+    filters = ["--label", f"text={value}", "--label", "text=a", "--group-by", "text"]
+    times = ["--start", str(TIME), "--end", str(TIME + 300), "--step", "5m", "--format", "json"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "statcore_cli", "preset", "run", "number", *filters, *times],
+        env=environment(config=str(settings)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    series = {one["labels"]["text"]: one["values"] for one in json.loads(done.stdout)["series"]}
+    assert {text: [float(VALUES.index(text))] * 2 for text in ("a", value)} == series

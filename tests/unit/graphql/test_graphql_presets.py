@@ -1,0 +1,212 @@
+"""Which presets there are, and what they answer."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from tests.graphql_asking import Host
+
+from statcore.errors import QueryRejectedError, UnavailableError
+from statcore.model import MatrixResult, QueryTimeRange, Series
+from statcore.plugins import Preset
+from statcore.promql import MAX_POINTS
+from statcore_memory import MemoryMetrics
+
+PLUGIN = """
+from statcore.plugins import Preset, hookimpl
+STATCORE_PLUGIN_API = 1
+@hookimpl
+def statcore_presets():
+    template = "sum by (${{ group_by }})(rate(x_total{${{ labels }}}[${{ window }}]))"
+    return [
+        Preset(name="busy", description="Work done", template=template,
+               filter_labels=["kernel_id", "agent_id"], group_labels=["agent_id"], window="1h"),
+        Preset(name="up", description="What is up", template="up"),
+    ]
+"""
+NOW = 1_795_000_000
+TIMES = f'start: "{NOW}", end: "{NOW + 60}", step: "30s"'
+RANGE = QueryTimeRange(start=NOW, end=NOW + 60, step="30s")
+GOOD = f'good: preset_result(name: "up", {TIMES}) {{ partial }}'
+
+
+@attrs.frozen(kw_only=True)
+class Backend(MemoryMetrics):
+    """Evaluates no PromQL, but answers one series to each text, and remembers the texts."""
+
+    asked: list[tuple[str, QueryTimeRange]] = attrs.field(factory=list, init=False)
+    at_once: list[int] = attrs.field(factory=lambda: [0, 0], init=False)
+    errors: dict[str, Exception] = attrs.field(factory=dict)
+
+    async def query(self, promql: str, /, *, time: Any = None) -> Any:
+        """Fail: no preset is asked at an instant."""
+        raise AssertionError((promql, time))
+
+    async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
+        """Count the questions that are on their way at once, and answer."""
+        self.asked.append((promql, time_range))
+        self.at_once[0] += 1
+        self.at_once[1] = max(self.at_once)
+        await asyncio.sleep(0)
+        self.at_once[0] -= 1
+        if error := next((error for word, error in self.errors.items() if word in promql), None):
+            raise error
+        series = Series(labels={"a": "b"}, timestamps=array("d", [NOW]), values=array("d", [0.5]))
+        return MatrixResult(series=(series,), warnings=("w",), infos=("i",), partial=True)
+
+
+@pytest.fixture(autouse=True)
+def plugin(install: Callable[..., Path]) -> None:
+    """Install a plugin with two presets."""
+    install("acme-presets", presets=PLUGIN)
+
+
+async def test_presets_are_listed() -> None:
+    """With all that a client needs to fill one in; the window is null where there is no place for one."""
+    data = await Host().ask_right("{ presets { name description filter_labels group_labels window template } }")
+    busy = {
+        "name": "busy",
+        "description": "Work done",
+        "filter_labels": ["kernel_id", "agent_id"],
+        "group_labels": ["agent_id"],
+        "window": "1h",
+        "template": "sum by (${{ group_by }})(rate(x_total{${{ labels }}}[${{ window }}]))",
+    }
+    up = {"name": "up", "description": "What is up", "template": "up", "filter_labels": [], "group_labels": []}
+    assert {"presets": [busy, {**up, "window": None}]} == data
+
+
+async def test_a_preset_is_asked_as_it_is_filled_in() -> None:
+    """Labels are text or lists of text, in variables or in the query."""
+    backend = Backend()
+    data = await Host(metrics=backend).ask_right(
+        f"""query ($labels: JSON, $by: [String!]) {{
+            one: preset_result(name: "busy", labels: $labels, group_labels: $by, window: "5m", {TIMES}) {{
+                series {{ labels values }} warnings infos partial
+            }}
+            two: preset_result(name: "busy", labels: {{kernel_id: "k", agent_id: ["x"]}}, {TIMES}) {{ partial }}
+            three: preset_result(name: "up", labels: null, group_labels: null, window: null, {TIMES}) {{ partial }}
+        }}""",
+        labels={"kernel_id": ["k.1", "k.2"]},
+        by=["agent_id"],
+    )
+    series = {"labels": {"a": "b"}, "values": [[float(NOW), "0.5"]]}
+    assert {"series": [series], "warnings": ["w"], "infos": ["i"], "partial": True} == data["one"]
+    assert [
+        (r'sum by (agent_id)(rate(x_total{kernel_id=~"k\\.1|k\\.2"}[5m]))', RANGE),
+        ('sum by ()(rate(x_total{kernel_id="k",agent_id="x"}[1h]))', RANGE),
+        ("up", RANGE),
+    ] == backend.asked
+
+
+async def test_equal_questions_are_asked_once_and_not_all_at_once() -> None:
+    """Whatever they are called; those over another range are others."""
+    backend = Backend()
+    later = f'start: "{NOW + 1}", end: "{NOW + 60}", step: "30s"'
+    fields = [
+        f'f{n}: preset_result(name: "busy", labels: {{kernel_id: "{n % 10}"}}, {TIMES}) {{ partial }}' for n in range(20)
+    ]
+    await Host(metrics=backend).ask_right(
+        f'{{ {" ".join(fields)} later: preset_result(name: "busy", labels: {{kernel_id: "0"}}, {later}) {{ partial }} }}'
+    )
+    assert (11, 4) == (len(backend.asked), backend.at_once[1])
+
+
+BAD = [
+    ('name: "idle"', "there is no preset idle; known are: busy, up"),
+    ('name: "busy", labels: {user_id: "x"}', "cannot be filtered by 'user_id'; only by kernel_id, agent_id"),
+    ('name: "busy", labels: {kernel_id: 5}', "the label kernel_id must be text or a list of texts, not 5"),
+    ('name: "busy", labels: {kernel_id: []}', "the label kernel_id has 0 values"),
+    ('name: "busy", labels: {kernel_id: [["k"]]}', "a label value must be text, not list"),
+    ('name: "busy", labels: ["kernel_id"]', "labels must be an object of texts or lists of texts, not list"),
+    ('name: "busy", group_labels: ["kernel_id"]', "cannot be grouped by 'kernel_id'; only by agent_id"),
+    ('name: "busy", window: "5m] or up[5m"', "window: not a duration"),
+    ('name: "up", window: "5m"', "the preset up has no window"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD)
+async def test_what_is_not_allowed_is_an_error_on_its_path(arguments: str, message: str) -> None:
+    """With the reason, and nothing is asked for it; the other field is answered."""
+    backend = Backend()
+    answer = await Host(metrics=backend).ask(f"{{ bad: preset_result({arguments}, {TIMES}) {{ partial }} {GOOD} }}")
+    assert {"bad": None, "good": {"partial": True}} == answer.data
+    assert {"bad": "InputError"} == answer.codes
+    assert message in answer.errors[0]["message"]
+    assert [("up", RANGE)] == backend.asked
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ('start: "2026-11-22T10:00:00", end: "2026-11-22T11:00:00Z", step: "1m"', "a time without a zone"),
+        ('start: "10", end: "9", step: "1m"', "the range ends before it starts"),
+        ('start: "10", end: "20", step: "0s"', "step must be whole milliseconds above zero"),
+        ('start: "10", end: "20", step: "100ms"', "a step of 100ms is shorter than 1s"),
+        (f'start: "0", end: "{MAX_POINTS}", step: "1"', f"{MAX_POINTS + 1} points are more than {MAX_POINTS}"),
+        ('start: "0", end: "1795000000", step: "1d"', "is longer than 366d; take a shorter one"),
+    ],
+)
+async def test_ranges_are_limited(times: str, message: str) -> None:
+    """On the path of the field; nothing is asked."""
+    backend = Backend()
+    answer = await Host(metrics=backend).ask(f'{{ bad: preset_result(name: "up", {times}) {{ partial }} }}')
+    assert {"bad": "InputError"} == answer.codes
+    assert message in answer.errors[0]["message"]
+    assert [] == backend.asked
+
+
+async def test_a_question_that_fails_takes_no_other_with_it() -> None:
+    """A client is told why its query was refused."""
+    backend = Backend(errors={'"k"': QueryRejectedError("the server's own words")})
+    bad = f'bad: preset_result(name: "busy", labels: {{kernel_id: "k"}}, {TIMES}) {{ partial }}'
+    answer = await Host(metrics=backend).ask(f"{{ {bad} {GOOD} }}")
+    assert {"bad": None, "good": {"partial": True}} == answer.data
+    assert {"bad": "QueryRejectedError"} == answer.codes
+
+
+async def test_once_the_backend_is_away_nothing_more_is_asked() -> None:
+    """So that a request waits no longer than a few questions at once may."""
+    backend = Backend(errors={"x_total": UnavailableError("refused")})
+    fields = [f'f{n}: preset_result(name: "busy", labels: {{kernel_id: "{n}"}}, {TIMES}) {{ partial }}' for n in range(30)]
+    answer = await Host(metrics=backend).ask(f"{{ {' '.join(fields)} }}")
+    assert dict.fromkeys([f"f{n}" for n in range(30)], "UnavailableError") == answer.codes
+    assert 4 == len(backend.asked)
+
+
+async def test_a_backend_without_promql_is_an_error_of_the_field() -> None:
+    """That a client can do nothing about, and is told."""
+    answer = await Host().ask(f"{{ {GOOD} presets {{ name }} }}")
+    assert ({"good": "UnsupportedError"}, 2) == (answer.codes, len(answer.data["presets"]))
+    assert "the metric backend must evaluate PromQL; CountedMetrics does not" in answer.errors[0]["message"]
+
+
+async def test_a_broken_plugin_may_be_the_one_that_has_it(install: Callable[..., Path]) -> None:
+    """Of which the client is told no more than that."""
+    install("acme-bad", bad="1 / 0")
+    answer = await Host(metrics=Backend()).ask(f'{{ preset_result(name: "idle", {TIMES}) {{ partial }} }}')
+    assert {"preset_result": "PluginError"} == answer.codes
+    assert "acme" not in answer.errors[0]["message"]
+
+
+async def test_a_host_may_have_other_presets() -> None:
+    """Those of its files, for example."""
+    host, own = Host(metrics=Backend()), Preset(name="own", description="d", template="vector(1)")
+    context = host.context()
+    assert {"busy", "up"} == set(context.presets)
+
+    answer = await host.ask(
+        f'{{ presets {{ name }} preset_result(name: "own", {TIMES}) {{ partial }} {GOOD} }}',
+        context=attrs.evolve(context, presets={"own": own}),
+    )
+
+    assert {"presets": [{"name": "own"}], "preset_result": {"partial": True}} == {
+        field: answer.data[field] for field in ("presets", "preset_result")
+    }
+    assert {"good": "InputError"} == answer.codes

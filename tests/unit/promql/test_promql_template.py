@@ -1,0 +1,190 @@
+"""What a template becomes, and which texts are none."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.promql_templates import VALID
+
+from statcore.errors import InputError, MissingExtraError
+from statcore.promql.template import MAX_LENGTH, Template
+from statcore.queriers import LabelMatcher
+
+BUSY = 'sum by (job,${{ group_by }})(rate(x_total{job="a",${{labels}}}[${{  window }}]))'
+LABELS = "${{ labels }} belongs among the matchers of a selector"
+WINDOW = "${{ window }} belongs alone in the brackets of a range"
+GROUP_BY = "${{ group_by }} belongs among the labels that an aggregation keeps"
+PLACEHOLDERS = "is no placeholder; the placeholders of a template are ${{ labels }}, ${{ window }}, ${{ group_by }}"
+
+
+def test_values_are_put_in_the_places_of_placeholders() -> None:
+    """Matchers in their order, labels to group by sorted and distinct, the window in Prometheus syntax."""
+    labels = {"user_id": 'a"\n', "kernel_id": LabelMatcher.one_of(["y", "x.z"]), "zone": LabelMatcher.not_equal("b")}
+
+    text = Template(BUSY).render(labels, window=timedelta(minutes=90), group_by=["user_id", "inf", "agent", "user_id"])
+
+    expected = r'job="a",user_id="a\"\n",kernel_id=~"x\\.z|y",zone!="b"'
+    assert f'sum by (job,agent,"inf",user_id)(rate(x_total{{{expected}}}[1h30m]))' == text
+
+
+def test_without_values_there_is_nothing_in_their_places() -> None:
+    """But for the window, which there always is."""
+    assert 'sum by (job,)(rate(x_total{job="a",}[5m]))' == Template(BUSY).render(window="5m")
+    assert "vector(1)" == Template("vector(1)").render({"a": "b"}, window="5m", group_by=["c"])
+
+
+def test_a_template_says_which_placeholders_it_has() -> None:
+    """Each once."""
+    assert {"labels", "window", "group_by"} == Template(BUSY).placeholders
+    assert {"labels"} == Template("a{${{ labels }}} + b{${{ labels }}}").placeholders
+    assert set() == Template("up").placeholders
+
+
+def test_templates_are_values() -> None:
+    """Of the same text they are equal, and may be copied and sent."""
+    one = Template(VALID[2])
+    assert one == Template(VALID[2]) != Template("up")
+    assert 1 == len({one, copy.deepcopy(one), pickle.loads(pickle.dumps(one))})  # noqa: S301 - our own
+    assert one.render(window="5m") == pickle.loads(pickle.dumps(one)).render(window="5m")  # noqa: S301
+    assert f"Template(text={VALID[2]!r})" == repr(one)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": {"__name__": "up"}}, "the label __name__ cannot be matched"),
+        ({"labels": {'a"': "x"}}, "must not hold quotes"),
+        ({"labels": {"a": "\ud800"}}, "holds a lone surrogate"),
+        ({"labels": {"a": 5}}, "the label 'a' is matched by text or a LabelMatcher, not by 5"),
+        ({"group_by": ["a)"], "labels": {}}, None),
+        ({"group_by": ["{"]}, "must not hold quotes, backslashes, braces"),
+        ({"group_by": "abc"}, "not one text: 'abc'"),
+        ({"window": "5m] or up[5m"}, "not a duration"),
+        ({"window": "0s"}, "duration out of range"),
+    ],
+)
+def test_a_value_that_is_none_is_refused(arguments: dict[str, Any], message: str | None) -> None:
+    """As everywhere; a strange label that newer servers know is written in quotes."""
+    template = Template(BUSY)
+    if message is None:
+        assert '"a)"' in template.render(window="5m", **arguments)
+        return
+    with pytest.raises(InputError, match=message):
+        template.render(**{"window": "5m", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("up{${{ label }}}", f"'${{{{ label }}}}' {PLACEHOLDERS}"),
+        ("up{${{ Labels }}}", f"'${{{{ Labels }}}}' {PLACEHOLDERS}"),
+        ("up{${{}}}", f"'${{{{}}}}' {PLACEHOLDERS}"),
+        ("up ${{", f"'${{{{' {PLACEHOLDERS}"),
+        ("up{${{ labels }", f"'${{{{ labels }}' {PLACEHOLDERS}"),
+        ("up{${{\nlabels }}}", f"'${{{{' {PLACEHOLDERS}"),
+        ("up{${{ ${{ labels }} }}}", f"'${{{{ ' {PLACEHOLDERS}"),
+    ],
+)
+def test_what_looks_like_a_placeholder_and_is_none_is_refused(text: str, message: str) -> None:
+    """With the three that there are."""
+    with pytest.raises(InputError) as raised:
+        Template(text)
+    assert message == str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "belongs"),
+    [
+        ('sum(up{a="${{ labels }}"})', LABELS),
+        ("up{a=' ${{ labels }} '}", LABELS),
+        ("up{a=` ${{ labels }} `}", LABELS),
+        ("up # ${{ labels }}", LABELS),
+        ("up # ${{ labels }}\n+ up{${{ labels }}}", LABELS),
+        ("up{b${{ labels }}}", LABELS),
+        ("up{${{ labels }}b}", LABELS),
+        ('{a="b" or ${{ labels }}}', LABELS),
+        ('{a="b" or c="d",${{ labels }}}', LABELS),
+        ('{a="b",${{ labels }} or c="d"}', LABELS),
+        ("sum by (${{ labels }})(up)", LABELS),
+        ('label_replace(up, "a", " ${{ labels }} ", "b", "")', LABELS),
+        ("rate(up[1h${{ window }}])", WINDOW),
+        ("rate(up[0${{ window }}])", WINDOW),
+        ("rate(up[${{ window }}s])", WINDOW),
+        ("rate(up[5m] offset ${{ window }})", WINDOW),
+        ("max_over_time(up[1h:${{ window }}])", WINDOW),
+        ("up{${{ window }}}", WINDOW),
+        ("sum by (${{ window }})(up)", WINDOW),
+        ("sum by (a${{ group_by }})(up)", GROUP_BY),
+        ("sum by (${{ group_by }}a)(up)", GROUP_BY),
+        ('sum by ("${{ group_by }}")(up)', GROUP_BY),
+        ("sum by (' ${{ group_by }} ')(up)", GROUP_BY),
+        ("sum without (${{ group_by }})(up)", GROUP_BY),
+        ("up + on (${{ group_by }}) up", GROUP_BY),
+        ("up + ignoring (${{ group_by }}) up", GROUP_BY),
+        ("up + on (a) group_left (${{ group_by }}) up", GROUP_BY),
+        ("up + on (a) group_right (b, ${{ group_by }}) up", GROUP_BY),
+        ("up{ ${{ group_by }} }", GROUP_BY),
+    ],
+)
+def test_a_placeholder_out_of_its_place_is_refused(text: str, belongs: str) -> None:
+    """In a string, in a comment, glued to something, or where it would mean something else; told where it belongs."""
+    with pytest.raises(InputError) as raised:
+        Template(text)
+    assert belongs in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["{${{ labels }}}", 'up{${{ labels }},a="b"}', "sum by (${{ group_by }},a)(up)"])
+def test_a_template_must_mean_something_without_labels(text: str) -> None:
+    """It says what to write instead."""
+    with pytest.raises(InputError, match=r"is no PromQL without labels: .*; a comma goes before a placeholder, not after"):
+        Template(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the template is no PromQL: no expression"),
+        ("sum(", "the template is no PromQL: "),
+        ("up up", "the template is no PromQL: "),
+        ("no_such_function(up)", "the template is no PromQL: unknown function"),
+        ("up{{{ labels }}}", "the template is no PromQL: "),
+        ('up{a=~"("}', "the template is no PromQL: illegal regex"),
+        ("${{ labels }}", "the template is no PromQL: "),
+        ("up[5m]", "no value at a point in time"),
+        ("(up[${{ window }}])", "no value at a point in time"),
+        ("up[${{ window }}:1m]", "no value at a point in time"),
+        ('"text"', "no value at a point in time"),
+        ("up\x00", r"a template holds '\x00' as it is; write it as an escape"),
+        ('up{a="\x1b[2J"}', r"a template holds '\x1b' as it is"),
+        ('up{a="\ufffd"}', r"a template holds '\ufffd' as it is"),
+        ("up # \u202e", r"a template holds '\u202e' as it is"),
+        ("up\ud800", "a template holds a lone surrogate"),
+        ("u" * (MAX_LENGTH + 1), "a template of 4001 characters; at most 4000"),
+        (None, "a template must be text, not NoneType"),
+    ],
+)
+def test_what_no_server_could_answer_is_refused(text: Any, message: str) -> None:
+    """When it is built, and not when it is asked."""
+    with pytest.raises(InputError) as raised:
+        Template(text)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 1999 + "1" + ")" * 1999, "abs(" * 790 + "u" + ")" * 790, "^".join(["u"] * 1990), "-" * 3990 + "u"]
+)
+def test_a_text_that_is_nested_deeply_is_read_all_the_same(text: str) -> None:
+    """The longest text that is allowed costs the parser well below its stack, and its own time limit nobody's patience."""
+    assert text == Template(text).render(window="5m")
+
+
+def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template that cannot be checked is not taken."""
+    monkeypatch.setitem(sys.modules, "promql_parser", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'statcore\[presets\]'"):
+        Template("up")

@@ -1,0 +1,150 @@
+"""What the service asks of a backend, and which questions it does not ask."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from statcore.errors import InputError, QueryRejectedError, UnsupportedError
+from statcore.model import MatrixResult, QueryTimeRange, VectorResult
+from statcore.ports.promql import as_promql
+from statcore.promql import MAX_POINTS
+from statcore.promql.preset import Preset
+from statcore.services import MAX_RANGE, MIN_STEP, PresetService
+from statcore_memory import MemoryMetrics
+
+START = 1_795_000_000
+HOUR = QueryTimeRange(start=START, end=START + 3600, step="1m")
+BUSY = Preset(
+    name="busy",
+    description="d",
+    template="sum by (${{ group_by }})(rate(x_total{${{ labels }}}[${{ window }}]))",
+    filter_labels=["kernel_id"],
+    group_labels=["agent_id"],
+)
+
+
+@attrs.frozen
+class Backend:
+    """Remembers what it was asked, and answers nothing, or fails."""
+
+    asked: list[tuple[str, QueryTimeRange]] = attrs.field(factory=list)
+    error: Exception | None = None
+
+    async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
+        """Fail: no preset is asked at an instant."""
+        raise AssertionError((promql, time))
+
+    async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
+        """See the port."""
+        self.asked.append((promql, time_range))
+        if self.error is not None:
+            raise self.error
+        return MatrixResult(series=(), warnings=("w",))
+
+
+def service(backend: Backend) -> PresetService:
+    """Return the service with one preset."""
+    return PresetService(backend, {"busy": BUSY})
+
+
+async def test_a_preset_is_asked_as_it_is_filled_in() -> None:
+    """Once, over the whole range; the answer is the backend's."""
+    backend = Backend()
+
+    answer = await service(backend).query_preset(
+        "busy", time_range=HOUR, labels={"kernel_id": ["a", "b"]}, group_labels=["agent_id"], window="10m"
+    )
+
+    assert [('sum by (agent_id)(rate(x_total{kernel_id=~"a|b"}[10m]))', HOUR)] == backend.asked
+    assert ("w",) == answer.warnings
+
+
+async def test_nothing_need_be_filled_in() -> None:
+    """Then it is all series in one, with the preset's own window."""
+    backend = Backend()
+    await service(backend).query_preset("busy", time_range=HOUR)
+    assert ["sum by ()(rate(x_total{}[5m]))"] == [text for text, _ in backend.asked]
+
+
+def test_the_text_can_be_had_without_asking() -> None:
+    """The same as is asked."""
+    backend = Backend()
+    assert 'rate(x_total{kernel_id="a"}[5m])' in service(backend).text("busy", time_range=HOUR, labels={"kernel_id": "a"})
+    assert [] == backend.asked
+
+
+async def test_the_backends_errors_are_passed_on() -> None:
+    """As they are."""
+    error = QueryRejectedError("no")
+    with pytest.raises(QueryRejectedError) as raised:
+        await service(Backend(error=error)).query_preset("busy", time_range=HOUR)
+    assert error is raised.value
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"name": "idle"}, "there is no preset idle; known are: busy"),
+        ({"labels": {"user_id": "x"}}, "cannot be filtered by 'user_id'; only by kernel_id"),
+        ({"group_labels": ["kernel_id"]}, "cannot be grouped by 'kernel_id'; only by agent_id"),
+        ({"window": "8d"}, "window: 8d is longer than 1w"),
+        (
+            {"time_range": QueryTimeRange(start=START, end=START + MAX_POINTS, step="1s")},
+            "11001 points are more than 11000; take a longer step or a shorter range",
+        ),
+        (
+            {"time_range": QueryTimeRange(start=START, end=START + 1, step="999ms")},
+            "a step of 999ms is shorter than 1s; take a longer one",
+        ),
+        (
+            {"time_range": QueryTimeRange(start=START, end=START + 367 * 86_400, step="1d")},
+            "a range of 367 days, 0:00:00 is longer than 366d; take a shorter one",
+        ),
+    ],
+)
+async def test_what_is_not_allowed_is_not_asked(asked: dict[str, Any], message: str) -> None:
+    """The message says what to change."""
+    backend = Backend()
+    with pytest.raises(InputError) as raised:
+        await service(backend).query_preset(**{"name": "busy", "time_range": HOUR, **asked})
+    assert message in str(raised.value)
+    assert [] == backend.asked
+
+
+async def test_without_presets_there_is_none() -> None:
+    """And the message says so."""
+    with pytest.raises(InputError, match="there is no preset busy; known are: none"):
+        await PresetService(Backend(), {}).query_preset("busy", time_range=HOUR)
+
+
+@pytest.mark.parametrize(
+    "time_range",
+    [
+        QueryTimeRange(start=START, end=START + MAX_POINTS - 1, step=MIN_STEP),
+        QueryTimeRange(start=START, end=datetime.fromtimestamp(START).astimezone() + MAX_RANGE, step="1h"),
+        QueryTimeRange(start=START, end=START, step=timedelta(days=1000)),
+    ],
+)
+async def test_the_limits_themselves_are_allowed(time_range: QueryTimeRange) -> None:
+    """As many points as a server gives, a whole year, any longer step."""
+    backend = Backend()
+    await service(backend).query_preset("busy", time_range=time_range)
+    assert [time_range] == [asked for _, asked in backend.asked]
+
+
+def test_a_backend_without_promql_is_told_from_one_with_it() -> None:
+    """One that delegates whatever it is asked is one with it."""
+
+    class Wrapper:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(Backend(), name)
+
+    wrapper = Wrapper()
+    assert wrapper is as_promql(wrapper, wanted_by="x")
+    message = "busy is a preset, for which the metric backend must evaluate PromQL; MemoryMetrics does not"
+    with pytest.raises(UnsupportedError, match=message):
+        as_promql(MemoryMetrics(), wanted_by="busy is a preset")
