@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 import attrs
 
 from statcore.errors import InputError
+from statcore.imports import requires_extra
 from statcore.model.batch import Problem
-from statcore.model.extras import requires_extra
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from statcore.model.on_demand import on_demand
+from statcore.imports import on_demand
 
 if TYPE_CHECKING:
     from statcore_memory.inventory import MemoryInventory

@@ -52,6 +52,8 @@ class Utilization:
         if isinstance(expression, BinaryOperation) and expression.operator == "/" and isinstance(expression.right, Number):
             summed, divisor = expression.left, expression.right.value
         match summed:
+            case _ if divisor == 0:
+                raise UnsupportedError(f"the memory adapter cannot divide by zero: {render(expression)}")
             case Aggregation("sum", Selector() as selector, by=by):
                 return cls(selector=selector, window_ms=None, by=frozenset(by), divisor=divisor)
             case Aggregation("sum", Call("rate", RangeSelector(selector, window)), by=by):

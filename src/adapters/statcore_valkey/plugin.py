@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statcore.model.extras import requires_extra
+from statcore.imports import requires_extra
 from statcore.plugins.contributions import Options, StatisticsStoreSpec
 from statcore.plugins.spec import API_VERSION, hookimpl
 from statcore.ports.sink import StatisticsSinkPort

@@ -29,7 +29,7 @@ def describe(error: BaseException) -> str:
     """Return one printable line: the kind of error and its message, even where the message itself raises."""
     try:
         message = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - third-party code
+    except BaseException:  # noqa: BLE001 - third-party code, which may even try to exit
         message = "(it has no readable message)"
     line = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)

@@ -1,6 +1,6 @@
 """How queriers, stores and backends come in from outside; the only package that imports pluggy."""
 
-from statcore.model.extras import requires_extra
+from statcore.imports import requires_extra
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
 from statcore.plugins.preset_catalog import PresetCatalog
 from statcore.plugins.registry import PluginRegistry

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeGuard, cast
 
 import attrs
@@ -11,6 +13,7 @@ import pluggy
 
 from statcore.errors import MissingExtraError
 from statcore.model.text import describe
+from statcore.plugins import spec
 from statcore.plugins.contributions import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
 from statcore.plugins.discovery import Candidate
 from statcore.plugins.report import PluginReport, PluginStatus
@@ -31,14 +34,6 @@ _KINDS: Final[Mapping[type[Contribution], str]] = {
     MetricBackendSpec: "metric backend",
     Preset: "preset",
 }
-
-
-class HookManager(pluggy.PluginManager):
-    """A plugin manager that does not inspect, at great length, every name of a module for being a hook."""
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        """Return the marks of a hook."""
-        return super().parse_hookimpl_opts(plugin, name) if hasattr(getattr(plugin, name), f"{GROUP}_impl") else None
 
 
 @attrs.frozen(order=True)
@@ -66,26 +61,49 @@ class Loaded:
     contributions: Mapping[Offer, Contribution] = attrs.field(factory=dict[Offer, Contribution])
 
 
-def load_plugin(candidate: Candidate, manager: pluggy.PluginManager, *, timeout_s: float) -> Loaded:
-    """Import a plugin and ask its hooks; whatever goes wrong, a deadline that passes too, is in the report."""
-    loaded: list[Loaded] = []
-    # Nothing ends code that hangs: it is left behind in a thread that no program waits for.
-    thread = threading.Thread(target=lambda: loaded.append(_load(candidate, manager)), name=candidate.name, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if loaded:
-        return loaded[0]
-    error = f"it was not loaded within {timeout_s:g} s"
-    remedy = f"upgrade or uninstall {candidate.distribution}, {_switch_off(candidate)}"
-    return Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy))
+def _new_manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(spec)
+    return manager
+
+
+@attrs.define
+class Loader:
+    """Loads plugins one after the other, each in a thread of its own that may take `timeout_s` seconds."""
+
+    timeout_s: float
+    _manager: pluggy.PluginManager = attrs.field(factory=_new_manager, init=False)
+
+    def load(self, candidate: Candidate) -> Loaded:
+        """Import a plugin and ask its hooks; whatever goes wrong, a deadline that passes too, is in the report."""
+        loaded: list[Loaded] = []
+        manager = self._manager
+        # Nothing ends code that hangs: it is left behind in a thread that no program waits for.
+        thread = threading.Thread(target=lambda: loaded.append(_load(candidate, manager)), name=candidate.name, daemon=True)
+        thread.start()
+        thread.join(self.timeout_s)
+        if loaded:
+            return loaded[0]
+        self._manager = _new_manager()  # what is left behind may go on with the other one at any time
+        error = f"it was not loaded within {self.timeout_s:g} s{_whereabouts(thread)}"
+        remedy = f"upgrade or uninstall {candidate.distribution}, {_switch_off(candidate)}"
+        return Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy))
+
+
+def _whereabouts(thread: threading.Thread) -> str:
+    """Return what line a thread is at: it may be another's, which this plugin waits for."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented all the same
+    stack = traceback.extract_stack(frame) if frame else []
+    waiting = ("<frozen importlib", threading.__file__)
+    lines = [f"; it is at {at.filename}:{at.lineno}" for at in stack if not at.filename.startswith(waiting)]
+    return lines[-1] if lines else ""
 
 
 def _load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
     off = _switch_off(candidate)
     try:
         plugin = candidate.entry_point.load()
-        manager.register(plugin, candidate.name)
-        hooks = list(_hooks(manager, plugin))
+        hooks = list(_hooks(manager, plugin, candidate.name))
         if objection := _objection(plugin, {hook for hook, _ in hooks}):
             remedy = f"install a {candidate.distribution} made for plugin API {API_VERSION}, {off}"
             return Loaded(candidate.report(PluginStatus.REJECTED, error=objection, remedy=remedy))
@@ -104,7 +122,10 @@ def _switch_off(candidate: Candidate) -> str:
     return f"or switch it off: STATCORE_DISABLE_PLUGINS={candidate.name}"
 
 
-def _hooks(manager: pluggy.PluginManager, plugin: object) -> Iterator[tuple[str, pluggy.HookImpl]]:
+def _hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> Iterator[tuple[str, pluggy.HookImpl]]:
+    if manager.is_registered(plugin):
+        raise ValueError(f"its module is a plugin already, by the entry point {manager.get_name(plugin)}")
+    manager.register(plugin, name)
     for caller in manager.get_hookcallers(plugin) or ():
         for implementation in caller.get_hookimpls():
             if implementation.plugin is plugin and (caller.name in HOOKS or not implementation.optionalhook):
@@ -112,6 +133,8 @@ def _hooks(manager: pluggy.PluginManager, plugin: object) -> Iterator[tuple[str,
 
 
 def _objection(plugin: object, hooks: set[str]) -> str | None:
+    if isinstance(plugin, type):
+        return f"its entry point names the class {plugin.__qualname__}; name the module that has the hooks"
     version = getattr(plugin, "STATCORE_PLUGIN_API", None)
     if version is None:
         return f"it does not say which plugin API it was written for: STATCORE_PLUGIN_API = {API_VERSION} is missing"
@@ -134,6 +157,8 @@ def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, 
     for hook, implementation in hooks:
         expected = HOOKS[hook]
         answer: object = implementation.function()
+        if isinstance(answer, Coroutine):
+            answer.close()  # or Python warns that nobody awaited it
         if not isinstance(answer, list | tuple):
             raise TypeError(f"{hook} returned {type(answer).__name__}, not a list of {expected.__name__}")
         for offered in cast("Sequence[object]", answer):

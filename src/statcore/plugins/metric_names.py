@@ -20,7 +20,7 @@ METRIC_FIELD: Final = "metric_name"
 async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[str]:
     """Return the names that the field `metric_name` may have, as far as the backend has series for them.
 
-    Where the class needs more than that field, its choices are returned as they are: what it knows.
+    Where the class needs more than that field, or needs it for a choice, nothing is asked about it: the class knows it.
 
     Raises:
         PluginError: the class breaks its contract.
@@ -37,8 +37,11 @@ async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[st
         return choices
 
     async def exists(choice: str) -> bool:
-        asked = resolve(build_querier(spec, {METRIC_FIELD: choice}))
-        return bool(await metrics.series(Selector(asked.name, asked.wanted)))
+        try:
+            asked = resolve(build_querier(spec, {METRIC_FIELD: choice}))
+        except InputError:  # this one wants more than its name
+            return True
+        return bool(await metrics.label_values("__name__", match=Selector(asked.name, asked.wanted)))
 
     found = await run_together(exists(choice) for choice in choices)
     return [choice for choice, there in zip(choices, found, strict=True) if there]

@@ -10,16 +10,16 @@ from typing import Final, Self, TypeVar, cast
 import attrs
 
 from statcore.errors import InputError, PluginError
-from statcore.plugins import spec
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
 from statcore.plugins.discovery import Candidate, find_candidates
-from statcore.plugins.loading import HookManager, Loaded, Offer, load_plugin, offer
+from statcore.plugins.loading import Loaded, Loader, Offer, offer
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.promql.preset import Preset
 
 LOAD_TIMEOUT_S: Final = 5.0
 """How long a plugin may take to load, unless told otherwise."""
 
+_OURS: Final = "statcore"
 _log: Final = logging.getLogger("statcore.plugins")
 _C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec, Preset)
 
@@ -136,21 +136,20 @@ def _load_each(candidates: Iterable[Candidate], disabled: Collection[str], timeo
     by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_name[candidate.name].append(candidate)
-    manager = HookManager(spec.GROUP)
-    manager.add_hookspecs(spec)
+    loader = Loader(timeout_s)
     for name, namesakes in by_name.items():
         if name in disabled:
             yield from (Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
         elif len(namesakes) > 1:
             yield from _ambiguous(namesakes)
         else:
-            yield load_plugin(namesakes[0], manager, timeout_s=timeout_s)
+            yield loader.load(namesakes[0])
 
 
 def _ambiguous(namesakes: Sequence[Candidate]) -> list[Loaded]:
     reports = [candidate.report(PluginStatus.REJECTED) for candidate in namesakes]
     error = f"the plugin name is taken more than once, by {_origins(reports)}"
-    remedy = "uninstall one of the distributions"
+    remedy = f"uninstall {' or '.join(sorted({candidate.distribution for candidate in namesakes} - {_OURS}))}"
     return [Loaded(attrs.evolve(report, error=error, remedy=remedy)) for report in reports]
 
 

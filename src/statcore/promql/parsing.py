@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 from statcore.errors import InputError
-from statcore.model.extras import requires_extra
+from statcore.imports import requires_extra
 
 Placeholder: TypeAlias = Literal["labels", "window", "group_by"]
 Place: TypeAlias = tuple[Placeholder, object]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Coroutine
 from datetime import timedelta
+from types import FunctionType
 from typing import Final, cast, get_args
 
 from statcore.errors import InputError, PluginError
@@ -48,15 +50,20 @@ def utilization_query(
 
 
 def _own_expression(strategy: ExpressionStrategy, asked: ResolvedQuerier, window: str) -> Expression:
-    name: str = getattr(strategy, "__qualname__", type(strategy).__qualname__)
-    plugin = f"{strategy.__module__}.{name}"
     try:
         answer: object = strategy(asked, window)
     except InputError:
         raise
     except Exception as error:
-        raise PluginError(f"the strategy {plugin} raised {describe(error)}", plugin=plugin, method="__call__") from error
+        raise _broken(strategy, f"raised {describe(error)}") from error
     if isinstance(answer, get_args(Expression)):
         return cast("Expression", answer)
-    said = f"answered {reprlib.repr(answer)}: expected an expression of statcore.promql"
-    raise PluginError(f"the strategy {plugin} {said}", plugin=plugin, method="__call__")
+    if isinstance(answer, Coroutine):
+        answer.close()  # or Python warns that nobody awaited it
+    raise _broken(strategy, f"answered {reprlib.repr(answer)}: expected an expression of statcore.promql")
+
+
+def _broken(strategy: ExpressionStrategy, said: str) -> PluginError:
+    named = strategy if isinstance(strategy, FunctionType) else type(strategy)
+    plugin = f"{named.__module__}.{named.__qualname__}"
+    return PluginError(f"the strategy {plugin} {said}", plugin=plugin, method="__call__")

@@ -10,7 +10,13 @@ from statcore.queriers.interface import (
 )
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
 from statcore.queriers.resolve import resolve
-from statcore.queriers.strategy import ExpressionStrategy, QueryExpression, QueryStrategy, ResolvedQuerier
+from statcore.queriers.strategy import (
+    ExpressionStrategy,
+    QueryExpression,
+    QueryStrategy,
+    ResolvedQuerier,
+    StrategyKey,
+)
 
 __all__ = [
     "AggregatingMetricQuerier",
@@ -23,6 +29,7 @@ __all__ = [
     "QueryExpression",
     "QueryStrategy",
     "ResolvedQuerier",
+    "StrategyKey",
     "UtilizationMetricQuerier",
     "coalesce",
     "resolve",

@@ -12,7 +12,7 @@ from statcore.errors import InputError, PluginError
 from statcore.model.text import describe
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier
+from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier, StrategyKey
 
 
 class _NonsenseError(Exception):
@@ -90,6 +90,7 @@ def _strategy(answer: object) -> QueryStrategy | ExpressionStrategy:
     if isinstance(answer, str) and answer in list(QueryStrategy):
         return QueryStrategy(answer)
     if callable(answer) and not isinstance(answer, type):
-        hash(answer)  # equal strategies share requests
-        return cast("ExpressionStrategy", answer)
+        strategy = cast("ExpressionStrategy", answer)
+        StrategyKey(strategy)  # which asks for its hash
+        return strategy
     raise _NonsenseError(answer, f"one of {', '.join(QueryStrategy)}, or a strategy of the plugin's own")

@@ -60,3 +60,27 @@ class ResolvedQuerier(NamedTuple):
     def labels(self) -> dict[str, LabelMatcher]:
         """The matcher of every label, in the querier's order."""
         return as_matchers(self.wanted)
+
+
+class StrategyKey:
+    """What tells strategies apart, whatever a plugin's own comparison does: one that fails means that they differ."""
+
+    def __init__(self, strategy: QueryStrategy | ExpressionStrategy) -> None:
+        """Take the hash once."""
+        self._strategy = strategy
+        self._hash = hash(strategy)
+
+    def __hash__(self) -> int:
+        """Return the strategy's."""
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both strategies are the same or equal."""
+        if not isinstance(other, StrategyKey):
+            return NotImplemented
+        if self._strategy is other._strategy:
+            return True
+        try:
+            return bool(self._strategy == other._strategy)
+        except Exception:  # noqa: BLE001 - third-party code
+            return False

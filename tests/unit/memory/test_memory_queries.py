@@ -131,6 +131,8 @@ async def test_bad_selections_are_refused() -> None:
         Selector("up"),
         Aggregation("avg", Selector("up")),
         BinaryOperation("*", Aggregation("sum", Selector("up")), Number(2)),
+        BinaryOperation("/", Aggregation("sum", Selector("up")), Number(0)),
+        BinaryOperation("/", Aggregation("sum", Selector("up")), Aggregation("sum", Selector("up"))),
     ],
 )
 def test_other_expressions_are_unsupported(expression: Any) -> None:

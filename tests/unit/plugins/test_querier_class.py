@@ -139,6 +139,24 @@ async def test_metrics_are_the_choices_that_have_series() -> None:
         await metric_names(backend, QuerierSpec.of(Known))
 
 
+@attrs.frozen(kw_only=True)
+class DemandingQuerier(Known):
+    """Wants a row for one of its metrics."""
+
+    metric_name: Literal["power", "heat"]
+    row: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check."""
+        if self.metric_name == "heat" and self.row is None:
+            raise InputError("heat is measured by row")
+
+
+async def test_a_choice_that_wants_more_is_listed() -> None:
+    """Nothing can be asked about it, and it takes no other with it."""
+    assert ["heat"] == await metric_names(MemoryMetrics(), QuerierSpec.of(DemandingQuerier))
+
+
 def test_fields_that_are_inherited_from_another_module_are_read() -> None:
     """What their annotations name need not be known in the module of the class itself."""
     fields = {field.name: field.type for field in querier_fields(QuerierSpec.of(PodMetricQuerier))}

@@ -48,6 +48,14 @@ BROKEN = {
         f"{HEAD}\n@hookimpl(wrapper=True)\ndef statcore_queriers(): yield",
         "TypeError: statcore_queriers returned generator, not a list of QuerierSpec",
     ),
+    "an async hook": (
+        f"{HEAD}\n@hookimpl\nasync def statcore_queriers(): return []",
+        "TypeError: statcore_queriers returned coroutine, not a list of QuerierSpec",
+    ),
+    "a message that exits": (
+        "class Odd(Exception):\n    def __str__(self): raise SystemExit\nraise Odd",
+        "Odd: (it has no readable message)",
+    ),
     "things that are no specs": (
         f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return [ContainerMetricQuerier.name]",
         "which is no QuerierSpec",
@@ -133,6 +141,34 @@ def test_a_hook_for_a_newer_statcore_may_be_optional(install: Install) -> None:
     install("acme-nodes", nodes=querier("node") + "\n@hookimpl(optionalhook=True)\ndef statcore_future(): return []")
 
     assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
+
+
+def test_objects_that_answer_to_nothing_do_no_harm(install: Install) -> None:
+    """A module may hold proxies that fail whenever they are touched, as some frameworks have."""
+    proxy = "class Proxy:\n    def __getattr__(self, name): raise RuntimeError('no request')\nrequest = Proxy()\n"
+    install("acme-nodes", nodes=proxy + querier("node"))
+
+    assert PluginStatus.OK is report_of(PluginRegistry.discover(), "nodes").status
+
+
+def test_an_entry_point_to_the_class_is_told_to_name_the_module(install: Install) -> None:
+    """The likely first mistake."""
+    install("acme-nodes", entry_points="[statcore]\nnodes = acme_nodes_it:ContainerMetricQuerier\n", it=querier("node"))
+
+    report = report_of(PluginRegistry.discover(), "nodes")
+
+    assert PluginStatus.REJECTED is report.status
+    assert "its entry point names the class ContainerMetricQuerier; name the module that has the hooks" == report.error
+
+
+def test_one_module_is_one_plugin(install: Install) -> None:
+    """A second entry point to it is told which has it."""
+    install("acme-nodes", entry_points="[statcore]\na = acme_nodes_it\nb = acme_nodes_it\n", it=querier("node"))
+
+    registry = PluginRegistry.discover()
+
+    assert PluginStatus.OK is report_of(registry, "a").status
+    assert "ValueError: its module is a plugin already, by the entry point a" == report_of(registry, "b").error
 
 
 def test_an_unreadable_entry_point_file_costs_nothing_but_itself(

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from statcore.errors import InputError, PluginError, UnsupportedError
-from statcore.model import QueryTimeRange
+from statcore.model import QueryTimeRange, VectorResult
 from statcore.promql import (
     Aggregation,
     BinaryOperation,
@@ -21,6 +21,7 @@ from statcore.promql import (
     utilization_query,
 )
 from statcore.queriers import ResolvedQuerier, coalesce
+from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
 from statcore_memory import MemoryMetrics
 
@@ -76,6 +77,11 @@ def text(asked: ResolvedQuerier, window: str, /) -> Any:
     return f"{asked.name}[{window}]"
 
 
+async def awaited(asked: ResolvedQuerier, window: str, /) -> Any:
+    """Answer later."""
+    return raising(asked, window)
+
+
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
@@ -83,6 +89,7 @@ def text(asked: ResolvedQuerier, window: str, /) -> Any:
         (text, "text answered 'seconds_bucket[5m]': expected an expression of statcore.promql"),
         (lambda *_: RangeSelector(Selector("up"), "5m"), "<lambda> answered RangeSelector"),
         (lambda: None, "<lambda> raised TypeError"),
+        (awaited, "awaited answered <coroutine ob"),
     ],
 )
 def test_a_strategy_that_breaks_its_contract_is_named(strategy: Any, message: str) -> None:
@@ -110,6 +117,38 @@ def test_a_strategy_that_cannot_be_compared_is_refused() -> None:
     with pytest.raises(PluginError, match=r"query_strategy\(\) raised TypeError: unhashable") as raised:
         utilization_query(asking(Unhashable()))
     assert "query_strategy" == raised.value.method
+
+
+class Odd:
+    """A strategy that cannot be looked at."""
+
+    def __hash__(self) -> int:
+        """Be like every other."""
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        """Fail."""
+        raise LookupError
+
+    def __getattr__(self, name: str) -> Any:
+        """Fail."""
+        raise LookupError(name)
+
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Any:
+        """Fail."""
+        return raising(asked, window)
+
+
+async def test_an_odd_strategy_harms_no_other_querier() -> None:
+    """Neither comparing nor naming it takes the batch with it, and its error names its class."""
+    ordinary = FixedQuerier("up", {"host": "a"}, group_by=["host"])
+    queriers = [asking(Odd()), asking(Odd(), "b"), ordinary]
+    first, second, answer = await UtilizationSource(MemoryMetrics()).read_utilization_now_batch(queriers)
+
+    assert isinstance(first, PluginError)
+    assert "test_expression_strategies.Odd raised LookupError" in str(first)
+    assert isinstance(second, PluginError)
+    assert VectorResult(samples=()) == answer
 
 
 async def test_memory_says_what_it_cannot_evaluate() -> None:

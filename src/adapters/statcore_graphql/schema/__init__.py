@@ -1,6 +1,6 @@
 """The schema, on Strawberry: what a manager asks about its objects. Served by whatever web framework the host has."""
 
-from statcore.model.extras import requires_extra
+from statcore.imports import requires_extra
 
 with requires_extra("graphql"):
     from statcore_graphql.schema.build import build_schema

@@ -1,0 +1,40 @@
+"""Modules that are imported only when somebody uses them: libraries that may not be installed, and names of adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from statcore.errors import MissingExtraError
+
+
+@contextmanager
+def requires_extra(extra: str) -> Generator[None]:
+    """Import inside this what the extra of that name installs.
+
+    Raises:
+        MissingExtraError: a module is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(extra, module=error.name) from error
+
+
+def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a package's `__getattr__` (PEP 562), so that finding its plugin loads nothing else of it.
+
+    Args:
+        package: its name.
+        homes: the module of the package in which each public name is.
+    """
+
+    def load(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+        from importlib import import_module  # noqa: PLC0415 - only this needs it
+
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{homes[name]}"), name)
+
+    return load
