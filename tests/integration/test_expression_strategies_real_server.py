@@ -6,19 +6,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
-import attrs
 import pytest
+from tests.own_strategies import Quantile, used
 
 from statcore.promql import (
-    Aggregation,
-    BinaryOperation,
-    Call,
     Expression,
-    HistogramQuantile,
-    RangeSelector,
-    Selector,
 )
-from statcore.queriers import ResolvedQuerier
 from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
@@ -30,24 +23,6 @@ BUCKETS = {"a": {"1": 5, "2": 10, "+Inf": 10}, "b": {"1": 0, "2": 8, "+Inf": 8},
 MEDIANS = {"a": 1.0, "b": 1.5, "c": 2.0}
 TOTAL = {"a": 100.0, "b": 200.0, "c": 300.0}
 FREE = {"a": 30.0, "b": 20.0, "c": 0.0}
-
-
-@attrs.frozen
-class Quantile:
-    """A quantile of a histogram."""
-
-    quantile: float
-
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
-        """Take the quantile of each group."""
-        rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
-        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*asked.group_by, "le")))
-
-
-def used(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Return the difference of two metrics."""
-    total, free = (Aggregation("sum", Selector(name, asked.wanted), asked.group_by) for name in ("total", "free"))
-    return BinaryOperation("-", total, free)
 
 
 def planted() -> str:

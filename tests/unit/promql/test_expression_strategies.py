@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
+from tests.own_strategies import Quantile, used
 
 from statcore.errors import InputError, PluginError, UnsupportedError
 from statcore.model import QueryTimeRange, VectorResult
 from statcore.promql import (
-    Aggregation,
-    BinaryOperation,
-    Call,
     Expression,
-    HistogramQuantile,
     RangeSelector,
     Selector,
     render,
@@ -24,24 +20,6 @@ from statcore.queriers import ResolvedQuerier, coalesce
 from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
 from statcore_memory import MemoryMetrics
-
-
-@attrs.frozen
-class Quantile:
-    """A quantile of a histogram."""
-
-    quantile: float
-
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
-        """Take the quantile of each group."""
-        rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
-        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*asked.group_by, "le")))
-
-
-def used(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Return the difference of two metrics."""
-    total, free = (Aggregation("sum", Selector(name, asked.wanted), asked.group_by) for name in ("total", "free"))
-    return BinaryOperation("-", total, free)
 
 
 def asking(strategy: Any, host: str = "a") -> FixedQuerier:
