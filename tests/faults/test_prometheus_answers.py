@@ -198,11 +198,11 @@ async def test_a_base_path_comes_before_the_api(fake_prometheus: Start, http_rep
 async def test_parameters_go_with_every_request(fake_prometheus: Start, http_reply: Reply) -> None:
     """Queries and lists alike, unless a request has a parameter of that name: what is asked for is not changed."""
     server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
-    options = PrometheusOptions(parameters={"dedup": "a&b", "query": "down", "match[]": "down", "timeout": "1h"})
+    options = PrometheusOptions(parameters={"dedup": "a&b", "match[]": "down", "timeout": "1h"})
     async with aclosing(PrometheusClient(server.url, options=options)) as client:
         await client.query("up")
         await client.label_values("job", match=Selector("up"))
     asked, listed = server.seen
-    assert ("a&b", "up", "down") == (asked.form["dedup"], asked.form["query"], asked.form["match[]"])
+    assert ("a&b", "down") == (asked.form["dedup"], asked.form["match[]"])
     assert "1h" != asked.form["timeout"]
-    assert {"match[]": "up", "dedup": "a&b", "query": "down", "timeout": "1h"} == listed.parameters
+    assert {"match[]": "up", "dedup": "a&b", "timeout": "1h"} == listed.parameters

@@ -76,6 +76,7 @@ async def test_a_refused_query_says_which_and_why(fake_prometheus: Start, http_r
     [
         ("exceeded maximum resolution of 11,000 points per timeseries.", "lower max_points"),
         ("query processing would load too many samples into memory", "shorter range"),
+        ("too long query; got 25911 bytes", "larger -search.maxQueryLen, or name fewer values"),
     ],
 )
 async def test_a_server_limit_says_what_to_change(

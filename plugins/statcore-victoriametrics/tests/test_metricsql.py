@@ -27,6 +27,11 @@ WRITTEN = 'm{a!~"(.*)"}'
     [
         (M, f"default_rollup({WRITTEN}[5m] offset 1m)"),
         (Call("rate", RangeSelector(M, "2m")), f"rate({WRITTEN}[2m] offset 1m)"),
+        (Call("increase", RangeSelector(M, "2m")), f"increase_prometheus({WRITTEN}[2m] offset 1m)"),
+        (
+            Aggregation("max", Call("delta", Subquery(Selector("n"), "5m"))),
+            "max(delta_prometheus((default_rollup(n[5m]))[5m:1m]))",
+        ),
         (Aggregation("sum", M, ("b",)), f"sum by (b)(default_rollup({WRITTEN}[5m] offset 1m))"),
         (
             BinaryOperation("*", BinaryOperation("/", M, Selector("n")), Number(2)),
@@ -43,7 +48,7 @@ WRITTEN = 'm{a!~"(.*)"}'
     ],
 )
 def test_what_reads_the_same_there(expression: Expression, expected: str) -> None:
-    """Selectors have a lookback and subqueries a step, however deep; all else stays."""
+    """Selectors have a lookback, subqueries a step, and increases their own window, however deep; all else stays."""
     assert expected == read_alike(expression)
 
 

@@ -13,9 +13,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from statcore.errors import QueryRejectedError
-from statcore.model import QueryTimeRange
-from statcore.promql import Aggregation, Call, Expression, Selector, Subquery
-from statcore.queriers import ResolvedQuerier
+from statcore.model import QueryTimeRange, VectorResult
+from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Selector, Subquery
+from statcore.queriers import LabelMatcher, ResolvedQuerier
+from statcore.statistics import UtilizationSource
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
@@ -75,6 +76,32 @@ async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, ser
     await bold.aclose()
 
 
+def share(asked: ResolvedQuerier, _: str) -> Expression:
+    """Return a share, which names the labels twice: a strategy of a plugin's own."""
+    part = Aggregation("sum", Selector(asked.name, asked.wanted), asked.group_by)
+    return BinaryOperation("/", part, part)
+
+
+async def test_too_long_a_query_says_what_to_change(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
+    """256 values, named twice, are more text than the server reads; with fewer values a request all are answered."""
+    now = the_second()
+    names = [f"gpu-node-{number:04}.rack07.dc1.example.com:9100" for number in range(256)]
+    plant(server, [PlantedSeries("named", {"x": name}, [(now.timestamp(), 3.0)]) for name in names])
+    queriers = [FixedQuerier("named", {"x": name}, group_by=["x"], strategy=share) for name in names]
+
+    refused = await UtilizationSource(client).read_utilization_now_batch(queriers, time=now)
+    assert {QueryRejectedError} == {type(outcome) for outcome in refused}
+    said = str(refused[0])
+    assert "too long query" in said
+    assert "larger -search.maxQueryLen" in said
+    assert "UtilizationSource(max_values=…)" in said
+
+    answered = await UtilizationSource(client, max_values=100).read_utilization_now_batch(queriers, time=now)
+    assert [[1.0]] * 256 == [
+        [sample.value for sample in outcome.samples] for outcome in answered if isinstance(outcome, VectorResult)
+    ]
+
+
 async def test_series_of_other_days_are_listed(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
     """Without a time range all that is kept, and with one what is in it; the server by itself would list today's."""
     days = [0, 1, 3, 20]
@@ -87,6 +114,16 @@ async def test_series_of_other_days_are_listed(client: VictoriaMetricsClient, se
     around = (then - timedelta(hours=1), then + timedelta(hours=1))
     assert ["3"] == [labels["day"] for labels in await client.series(match, time_range=around)]
     assert ["3"] == list(await client.label_values("day", match=match, time_range=around))
+
+
+async def test_values_are_listed_of_the_series_that_are_meant(
+    client: VictoriaMetricsClient, server: Server, plant: Plant
+) -> None:
+    """The regex that the server takes for "has no value" selects nothing here, either."""
+    now = the_second().timestamp()
+    plant(server, [PlantedSeries("picked", labels, [(now, 1.0)]) for labels in ({"x": "a"}, {"x": "b", "y": "c"})])
+    assert [] == await client.label_values("x", match=Selector("picked", {"y": LabelMatcher.not_regex(".*")}))
+    assert ["a"] == await client.label_values("x", match=Selector("picked", {"y": LabelMatcher.not_regex(".+")}))
 
 
 async def test_the_newest_half_minute_of_a_fine_range_stands_still(

@@ -115,6 +115,28 @@ async def test_a_range_keeps_its_own_step(scripted: Scripted) -> None:
     assert "7s" == told.seen[0]["step"]
 
 
+async def test_lists_are_of_all_time_unless_a_time_is_given(scripted: Scripted) -> None:
+    """Values of labels as series: what a server lists without a time differs from version to version."""
+    told = await scripted({"status": "success", "data": []})
+    client = VictoriaMetricsClient(told.url)
+    before = datetime.now(UTC).timestamp()
+    await client.label_values("x")
+    await client.series(Selector("m"))
+    await client.label_values("x", time_range=(TIME, TIME))
+    await client.aclose()
+    *without, given = told.seen
+    assert ["1.000", "1.000"] == [asked["start"] for asked in without]
+    assert all(before - 1 < float(asked["end"]) for asked in without)
+    assert given["start"] == given["end"] == f"{TIME.timestamp():.3f}"
+
+
+@pytest.mark.parametrize("name", ["time", "start", "end", "step", "query"])
+def test_what_a_call_says_itself_is_no_parameter(name: str) -> None:
+    """The step of instants least of all: the client has one of its own for them."""
+    with pytest.raises(InputError, match=f"parameters must not hold {name},"):
+        VictoriaMetricsClient.from_settings("victoriametrics://a", {"parameters": {name: "1"}})
+
+
 async def test_the_other_of_a_pair_answers(scripted: Scripted) -> None:
     """Its URL may have the scheme of the first."""
     told = await scripted({"status": "success", "data": ["a"]})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -27,6 +29,21 @@ def test_the_read_me_lists_the_differences_of_the_spec() -> None:
     """Check by check, in the very words."""
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", README.read_text(), re.MULTILINE)
     assert list(plugin.SPEC.differences.items()) == rows
+
+
+def test_it_uses_public_names_alone() -> None:
+    """In every module: of statcore itself, and of its packages, what they list in `__all__`."""
+    folder = Path(plugin.__file__).parent
+    imports = [
+        (node.module, alias.name)
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and re.match(r"statcore(_prometheus)?\b", node.module)
+        for alias in node.names
+    ]
+    assert ("statcore.plugins", "MetricBackendSpec") in imports
+    listed = {module: getattr(importlib.import_module(module), "__all__", ()) for module, _ in imports}
+    assert [] == [(module, name) for module, name in imports if name not in listed[module]]
 
 
 def test_finding_it_imports_no_driver() -> None:

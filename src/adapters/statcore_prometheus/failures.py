@@ -30,6 +30,10 @@ _LIMITS: Final = {
     "exceeded maximum resolution": "lower max_points, or ask for a longer step",
     "too many points": "lower max_points, or ask for a longer step",
     "too many samples": "ask for a shorter range, a longer step or fewer series, or raise the server's limit on samples",
+    "too long query": (
+        "start the server with a larger -search.maxQueryLen, or name fewer values in a request: "
+        "UtilizationSource(max_values=…)"
+    ),
     "exceeds the limit": "ask for a shorter range or fewer series, or raise the server's limit",
 }
 _TOO_LARGE: Final = {

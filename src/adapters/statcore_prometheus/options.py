@@ -19,10 +19,15 @@ _OWN_HEADERS: Final = frozenset(
     ["accept-encoding", "content-encoding", "content-length", "content-type", "transfer-encoding"]
 )
 
+# What a call says itself, or leaves out on purpose. Not `step`: at an instant no call has one, and some servers heed it.
+_OWN_PARAMETERS: Final = frozenset(["end", "query", "start", "time"])
+
 
 def _parameter_texts(_: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]) -> None:
     if not all(_is_text(name) and _is_text(text) for name, text in value.items()):
         raise InputError(f"{attribute.name} must map names to texts without control characters, none of them empty")
+    if own := sorted(_OWN_PARAMETERS.intersection(value)):
+        raise InputError(f"{attribute.name} must not hold {', '.join(own)}, which each call says itself")
 
 
 def _urls(_: object, attribute: attrs.Attribute[Any], value: Sequence[object]) -> None:
@@ -71,7 +76,8 @@ class PrometheusOptions:
         username, password: basic authentication; a URL may carry them instead.
         bearer_token: the token of an Authorization header.
         headers: sent with every request, for example `X-Scope-OrgID`.
-        parameters: sent with every request that has no parameter of that name already, for example `dedup` of Thanos.
+        parameters: sent with every request that has no parameter of that name already, for example `dedup` of Thanos; what
+            is asked, and when, each call says itself: `query`, `time`, `start` and `end` are refused.
         tls_ca_file: certificates to trust instead of the system's, PEM.
         tls_cert_file, tls_key_file: the certificate to show, PEM.
         tls_verify: whether the server's certificate is checked.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
-import traceback
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeGuard, cast
 
 import attrs
 import pluggy
 
 from statcore.errors import MissingExtraError
+from statcore.model.coroutines import discard
 from statcore.model.text import describe
 from statcore.plugins import spec
 from statcore.plugins.contributions import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
@@ -92,11 +92,11 @@ class Loader:
 
 def _whereabouts(thread: threading.Thread) -> str:
     """Return what line a thread is at: it may be another's, which this plugin waits for."""
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented all the same
-    stack = traceback.extract_stack(frame) if frame else []
-    waiting = ("<frozen importlib", threading.__file__)
-    lines = [f"; it is at {at.filename}:{at.lineno}" for at in stack if not at.filename.startswith(waiting)]
-    return lines[-1] if lines else ""
+    frames = sys._current_frames()  # noqa: SLF001 - documented all the same  # pyright: ignore[reportPrivateUsage]
+    frame = frames.get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_filename.startswith(("<frozen importlib", threading.__file__)):
+        frame = frame.f_back
+    return f"; it is at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
 
 
 def _load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
@@ -157,8 +157,7 @@ def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, 
     for hook, implementation in hooks:
         expected = HOOKS[hook]
         answer: object = implementation.function()
-        if isinstance(answer, Coroutine):
-            answer.close()  # or Python warns that nobody awaited it
+        discard(answer)
         if not isinstance(answer, list | tuple):
             raise TypeError(f"{hook} returned {type(answer).__name__}, not a list of {expected.__name__}")
         for offered in cast("Sequence[object]", answer):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Coroutine
 from datetime import timedelta
 from types import FunctionType
 from typing import Final, cast, get_args
 
 from statcore.errors import InputError, PluginError
+from statcore.model.coroutines import discard
 from statcore.model.duration import format_duration
 from statcore.model.text import describe
 from statcore.promql.syntax import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector
@@ -58,8 +58,7 @@ def _own_expression(strategy: ExpressionStrategy, asked: ResolvedQuerier, window
         raise _broken(strategy, f"raised {describe(error)}") from error
     if isinstance(answer, get_args(Expression)):
         return cast("Expression", answer)
-    if isinstance(answer, Coroutine):
-        answer.close()  # or Python warns that nobody awaited it
+    discard(answer)
     raise _broken(strategy, f"answered {reprlib.repr(answer)}: expected an expression of statcore.promql")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, cast
 
 from statcore.errors import InputError, PluginError
+from statcore.model.coroutines import discard
 from statcore.model.text import describe
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
@@ -18,8 +19,7 @@ from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, Resolv
 class _NonsenseError(Exception):
     def __init__(self, answer: object, expected: str) -> None:
         super().__init__(f"answered {reprlib.repr(answer)}: expected {expected}")
-        if isinstance(answer, Coroutine):
-            answer.close()  # or Python warns that nobody awaited it
+        discard(answer)
 
 
 def resolve(querier: UtilizationMetricQuerier) -> ResolvedQuerier:

@@ -56,6 +56,14 @@ def test_a_bad_setting_is_named(setting: str, value: Any) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["time", "start", "end", "query"])
+def test_what_each_call_says_itself_is_no_parameter(name: str) -> None:
+    """A time for all instants that name none would be an answer to another question."""
+    with pytest.raises(InputError, match=rf"^parameters must not hold {name}, which each call says itself$"):
+        PrometheusOptions(parameters={"dedup": "1", name: "1"})
+    assert {"step": "1m"} == dict(PrometheusOptions(parameters={"step": "1m"}).parameters)
+
+
 def test_an_unknown_setting_is_named() -> None:
     """With those that there are."""
     with pytest.raises(InputError, match=r"'time_out'.*timeout_s") as caught:

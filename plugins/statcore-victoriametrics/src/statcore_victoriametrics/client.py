@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 import attrs
 
+from statcore import InputError
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
 from statcore.promql import RATE_INTERVAL, Selector, utilization_query
 from statcore.queriers import UtilizationMetricQuerier
@@ -35,6 +36,10 @@ def http_url(url: str) -> str:
     return f"{_SCHEMES.get(scheme.lower(), scheme)}{colon}{rest}"
 
 
+def _any_time(time_range: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
+    return (_BEGINNING, datetime.now(UTC)) if time_range is None else time_range
+
+
 class VictoriaMetricsClient:
     """Asks a VictoriaMetrics; implements `MetricQuerierPort` and `PromQLPort`.
 
@@ -47,11 +52,13 @@ class VictoriaMetricsClient:
         options: everything else; `fallback_urls` may have the same schemes.
 
     Raises:
-        InputError: a URL that cannot be used.
+        InputError: a URL that cannot be used, or a `step` among the parameters.
     """
 
     def __init__(self, url: str, *, options: PrometheusOptions = _DEFAULTS) -> None:
         """Check the arguments; nothing is opened before the first request."""
+        if "step" in options.parameters:
+            raise InputError("parameters must not hold step, which the client says itself")
         self._normalization_interval_s = options.normalization_interval_s
 
         def client(**parameters: str) -> PrometheusClient:
@@ -109,10 +116,10 @@ class VictoriaMetricsClient:
     ) -> Sequence[str]:
         """Return the distinct values of a label, sorted, among the series that `match` selects, by default all.
 
-        A time range is widened to whole days, in UTC.
+        A time range is widened to whole days, in UTC; without one all that is kept counts.
         """
         match = None if match is None else select_alike(match)
-        return await self._of_text.label_values(label, match=match, time_range=time_range)
+        return await self._of_text.label_values(label, match=match, time_range=_any_time(time_range))
 
     async def series(
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
@@ -121,8 +128,7 @@ class VictoriaMetricsClient:
 
         A time range is widened to whole days, in UTC; without one the server would list those of today.
         """
-        time_range = (_BEGINNING, datetime.now(UTC)) if time_range is None else time_range
-        return await self._of_text.series(select_alike(match), time_range=time_range)
+        return await self._of_text.series(select_alike(match), time_range=_any_time(time_range))
 
     async def ping(self) -> None:
         """Return when the server evaluates a query; raise as a query would when it does not."""

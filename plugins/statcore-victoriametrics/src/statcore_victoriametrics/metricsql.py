@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 
 import attrs
 
-from statcore.promql import Expression, RangeSelector, Selector, Subquery
+from statcore.promql import Call, Expression, RangeSelector, Selector, Subquery
 from statcore.queriers import LabelMatcher
 
 LOOKBACK: Final = "5m"
@@ -18,6 +18,8 @@ _PARTS: Final = (*get_args(Expression), RangeSelector, Subquery)
 # The server takes this one regex for "has no value", and any other that matches everything for what it is.
 _MISREAD: Final = LabelMatcher.not_regex(".*")
 _NOTHING: Final = LabelMatcher.not_regex("(.*)")
+# By their own names these count the sample before the window, too, and from zero where a series begins.
+_OF_THE_WINDOW_ALONE: Final = {"increase": "increase_prometheus", "delta": "delta_prometheus"}
 
 
 @attrs.frozen
@@ -48,6 +50,8 @@ def _rewritten(part: Any) -> Any:  # noqa: ANN401 - part of an expression, to wh
             return RangeSelector(select_alike(selector), window)
         case Subquery(expression, window):
             return _Written(f"({_rewritten(expression).text})[{window}:{RESOLUTION}]")
+        case Call(function, argument) if function in _OF_THE_WINDOW_ALONE:
+            return _Written(f"{_OF_THE_WINDOW_ALONE[function]}({_rewritten(argument).text})")
         case _:
             inner = {field.name: getattr(part, field.name) for field in attrs.fields(type(part)) if field.init}
             return attrs.evolve(

@@ -3,7 +3,10 @@
 What VictoriaMetrics does otherwise than Prometheus, and what becomes of it:
 
 - Rates: its `rate` takes in the last sample before the window, and holds a rate of zero where the window has none; the
-  client asks for the samples of the window alone. As ever in VictoriaMetrics nothing is extrapolated to the window's ends.
+  client asks for the samples of the window alone. As ever in VictoriaMetrics nothing is extrapolated to the window's ends,
+  and a counter that falls by less than an eighth was not reset.
+- Increases: its `increase` and `delta` count the sample before the window, too, and from zero where a series begins; the
+  client asks for `increase_prometheus` and `delta_prometheus`, which do neither, and extrapolate as little.
 - 30,000 points per series and request, where Prometheus has 11,000: the client splits ranges at 30,000.
 - `isPartial`, which a cluster says when a storage node is away: the answer is `partial`, and an error in strict mode.
 - What a client cannot mend is in `differences`, and the conformance suite verifies each.
@@ -11,14 +14,16 @@ What VictoriaMetrics does otherwise than Prometheus, and what becomes of it:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from statcore.plugins import API_VERSION, MetricBackendSpec, hookimpl, requires_extra
-from statcore.plugins.contributions import Options
 from statcore.ports import MetricQuerierPort
 
 STATCORE_PLUGIN_API = API_VERSION
 
 
-async def open_victoriametrics(url: str, options: Options) -> MetricQuerierPort:
+async def open_victoriametrics(url: str, options: Mapping[str, Any]) -> MetricQuerierPort:
     """Open a client of the server at `url`; `options` are those of `PrometheusOptions` by name.
 
     Raises:
