@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from statcore.imports import on_demand
 
@@ -12,4 +13,4 @@ if TYPE_CHECKING:
 
 __all__ = ["PrometheusClient", "PrometheusOptions"]
 
-__getattr__ = on_demand(__name__, {"PrometheusClient": "client", "PrometheusOptions": "options"})
+__getattr__: Callable[[str], Any] = on_demand(__name__, {"PrometheusClient": "client", "PrometheusOptions": "options"})

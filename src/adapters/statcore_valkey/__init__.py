@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from statcore.imports import on_demand
 
@@ -13,6 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ValkeyOptions", "ValkeyStatistics", "ValkeyStatisticsSink"]
 
-__getattr__ = on_demand(
+__getattr__: Callable[[str], Any] = on_demand(
     __name__, {"ValkeyOptions": "options", "ValkeyStatistics": "statistics", "ValkeyStatisticsSink": "sink"}
 )
