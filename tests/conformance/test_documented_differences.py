@@ -11,7 +11,9 @@ import pytest
 
 BACKEND = """
 from contextlib import asynccontextmanager
-from statcore.errors import QueryRejectedError, TimedOutError, UnavailableError
+from statcore.errors import (
+    InputError, PluginError, ProtocolError, QueryRejectedError, TimedOutError, UnavailableError, UnsupportedError
+)
 from statcore.testing.conformance import MetricQuerierConformance
 from statcore_memory import MemoryMetrics
 
@@ -33,6 +35,10 @@ class TestMyBackend(MetricQuerierConformance):
     [
         ("raise AssertionError('no')", {"ping_returns": "It never does."}, "1 passed", ""),
         ("raise QueryRejectedError('no')", {"ping_returns": "It never does."}, "1 passed", ""),
+        ("raise UnsupportedError('no')", {"ping_returns": "It never does."}, "1 passed", ""),
+        ("raise InputError('bug')", {"ping_returns": "It never does."}, "1 failed", "InputError: bug"),
+        ("raise ProtocolError('odd')", {"ping_returns": "It never does."}, "1 failed", "ProtocolError: odd"),
+        ("raise PluginError('bug')", {"ping_returns": "It never does."}, "1 failed", "PluginError: bug"),
         ("raise QueryRejectedError('no')", {"values_are_exact": "They are not."}, "1 failed", "QueryRejectedError: no"),
         ("raise QueryRejectedError('no')", {}, "1 failed", "QueryRejectedError: no"),
         (

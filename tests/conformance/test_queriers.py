@@ -21,7 +21,7 @@ from statcore.promql import (
     Selector,
     Subquery,
 )
-from statcore.queriers import ContainerMetricQuerier, ResolvedQuerier
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, ResolvedQuerier
 from statcore.testing.conformance import QuerierConformance
 
 KERNELS = ("6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12")
@@ -123,10 +123,22 @@ class Own:
         )
 
 
-def unsummed(asked: ResolvedQuerier, window: str, /) -> Expression:
-    """Leave to the server which labels there are."""
-    rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
-    return BinaryOperation("-", HistogramQuantile(0.5, rate), total(asked))
+def summed_late(asked: ResolvedQuerier, window: str, /) -> Expression:
+    """Leave to the server which labels there are, until the end; a change is over the window, a mean over what is meant."""
+    selector = Selector(asked.name, asked.wanted)
+    change = Call("delta", RangeSelector(selector, window))
+    per_series = BinaryOperation("/", change, Call("avg_over_time", RangeSelector(selector, "1d")))
+    device = Aggregation("max", per_series, (*asked.group_by, "device"))
+    return Aggregation("sum", device, asked.group_by)
+
+
+def of_all_modes(asked: ResolvedQuerier, window: str, /) -> Expression:
+    """Divide what has a matcher of the strategy's own by what has not."""
+    idle, every = (
+        Aggregation("sum", Call("rate", RangeSelector(Selector(asked.name, labels), window)), asked.group_by)
+        for labels in ({**asked.wanted, "mode": "idle"}, asked.wanted)
+    )
+    return BinaryOperation("/", idle, every)
 
 
 def of_capacity(asked: ResolvedQuerier, _window: str, /) -> Expression:
@@ -138,7 +150,7 @@ def of_capacity(asked: ResolvedQuerier, _window: str, /) -> Expression:
 class TestRackWithStrategiesOfItsOwn(QuerierConformance):
     """Only as much is demanded of these as can be told."""
 
-    @pytest.fixture(autouse=True, params=[Own(0.5), unsummed, of_capacity])
+    @pytest.fixture(autouse=True, params=[Own(0.5), summed_late, of_all_modes, of_capacity])
     def _choose(self, request: pytest.FixtureRequest) -> None:
         """Let every check see each."""
         self.chosen = doing(request.param)
@@ -151,7 +163,7 @@ class TestRackWithStrategiesOfItsOwn(QuerierConformance):
 class TestRackWhoseNameChoosesTheStrategy(QuerierConformance):
     """As that of a metric may, where it is text."""
 
-    @pytest.fixture(autouse=True, params=[(unsummed, "rate"), ("gauge", "rate"), (unsummed, Own(0.5))])
+    @pytest.fixture(autouse=True, params=[(summed_late, "rate"), ("gauge", "rate"), (summed_late, Own(0.5))])
     def _choose(self, request: pytest.FixtureRequest) -> None:
         """Let every check see each pair."""
         one, others = request.param
@@ -159,6 +171,61 @@ class TestRackWhoseNameChoosesTheStrategy(QuerierConformance):
 
     def queriers(self) -> list[Rack]:
         """With the strategies that were chosen."""
+        return self.chosen
+
+
+def whole_name(rack: Rack) -> str:
+    """Return the metric that was typed, which there is none without."""
+    if rack.note == "":
+        raise InputError("note is empty")
+    return rack.note or "rack_power"
+
+
+TEXTS = ("rack", "note")
+
+
+def refusing_plain(rack: Rack) -> dict[str, Any]:
+    """Return labels for odd texts alone, as a class may that knows its own."""
+    if any((getattr(rack, name) or "").startswith("statcore") for name in TEXTS):
+        raise InputError("there is no such rack")
+    return (
+        {"instance": f"{rack.rack}:{rack.note}"}
+        if rack.rack and rack.note
+        else {"rack": str(rack.rack), "note": str(rack.note)}
+    )
+
+
+TEXT_ELSEWHERE: dict[str, dict[str, Any]] = {
+    "the metric name": {
+        "name": whole_name,
+        "labels": lambda rack: {"metric": rack.metric_name, "rack": rack.rack or "any"},
+    },
+    "part of it, and of a label": {"name": lambda rack: f"rack_{rack.metric_name}_{rack.note}"},
+    "a regex": {
+        "labels": lambda rack: {
+            "rack": LabelMatcher.regex(".*" if rack.rack is None else rack.rack),
+            "note": LabelMatcher.not_regex("" if rack.note is None else rack.note),
+        }
+    },
+    "one of a set": {
+        "labels": lambda rack: {name: LabelMatcher.one_of([str(getattr(rack, name)), "x|y"]) for name in TEXTS}
+    },
+    "a part of a value": {"labels": lambda rack: {"instance": f"{rack.rack}:{rack.note}"}},
+    "a part of none of them": {"labels": lambda rack: {"instance": LabelMatcher.not_equal(f"{rack.rack}:{rack.note}")}},
+    "where plain text is refused": {"labels": refusing_plain},
+}
+
+
+class TestRackWhoseTextIsElsewhere(QuerierConformance):
+    """In the metric's name, which refuses most of it; in a regex, which users write; beside other text in a value."""
+
+    @pytest.fixture(autouse=True, params=TEXT_ELSEWHERE.values(), ids=TEXT_ELSEWHERE)
+    def _choose(self, request: pytest.FixtureRequest) -> None:
+        """Let every check see each."""
+        self.chosen = racks(**request.param)
+
+    def queriers(self) -> list[Rack]:
+        """With the members that were chosen."""
         return self.chosen
 
 

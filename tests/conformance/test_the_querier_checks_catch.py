@@ -31,6 +31,26 @@ def groups_by_rack(asked: ResolvedQuerier, _window: str, /) -> Expression:
     return Aggregation("sum", Selector(asked.name, asked.wanted), ("rack",))
 
 
+def sums_nothing(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Leave every label that the series have."""
+    return Selector(asked.name, asked.wanted)
+
+
+def rates_nothing_summed(asked: ResolvedQuerier, window: str, /) -> Expression:
+    """Leave every label but that of the buckets."""
+    return HistogramQuantile(0.5, Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window)))
+
+
+def one_side_sums(asked: ResolvedQuerier, window: str, /) -> Expression:
+    """Subtract a sum from what has all labels."""
+    return BinaryOperation("-", rates_nothing_summed(asked, window), total(asked))
+
+
+def sums_the_label_away(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Keep what is not there any more."""
+    return Aggregation("max", Aggregation("sum", Selector(asked.name, asked.wanted), ("depth",)), asked.group_by)
+
+
 def forgets_the_buckets(asked: ResolvedQuerier, window: str, /) -> Expression:
     """Sum the buckets away."""
     return HistogramQuantile(0.5, increase(asked, window))
@@ -44,6 +64,28 @@ def sides_differ(asked: ResolvedQuerier, _window: str, /) -> Expression:
 def forgets_the_matchers(asked: ResolvedQuerier, _window: str, /) -> Expression:
     """Ask for all racks."""
     return Aggregation("sum", Selector(asked.name), asked.group_by)
+
+
+def one_side_forgets_the_matchers(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Subtract what all racks have."""
+    return BinaryOperation("-", total(asked), Aggregation("sum", Selector("other"), asked.group_by))
+
+
+def sets_the_depth_everywhere(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Ask for another depth than is asked for, and for nothing else."""
+    return Aggregation("sum", Selector(asked.name, {**asked.wanted, "depth": "all"}), asked.group_by)
+
+
+def divides_by_another_rack(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Divide by what has another value of a label that is grouped by, so that no two series meet."""
+    other = Selector(asked.name, {**asked.wanted, "rack": "r9"})
+    return BinaryOperation("/", total(asked), Aggregation("sum", other, asked.group_by))
+
+
+def changes_in_three_minutes(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Take the change of a gauge over what it likes."""
+    change = Call("delta", RangeSelector(Selector(asked.name, asked.wanted), "3m"))
+    return Aggregation("sum", change, asked.group_by)
 
 
 def takes_five_minutes(asked: ResolvedQuerier, _window: str, /) -> Expression:
@@ -109,12 +151,28 @@ CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
     (checks.check_names_can_be_written, "a label name must not hold", racks(group_by_labels=lambda _: ["ra\nck"])),
     (checks.check_names_can_be_written, "the label __name__ beside", racks(labels=lambda _: {"__name__": "x"})),
     (checks.check_expressions_render_for_any_window, "rates over {'5m'}, though 90s", doing(takes_five_minutes)),
+    (checks.check_expressions_render_for_any_window, "rates over {'3m'}, though 5m", doing(changes_in_three_minutes)),
     (checks.check_expressions_render_for_any_window, "with the window 90s: .*ValueError", doing(takes_minutes)),
     (checks.check_expressions_render_for_any_window, "expected an expression", doing(lambda *_: "rack_power")),
     (checks.check_answers_keep_the_labels_grouped_by, "the labels of the answer", doing(sums_everything)),
+    (checks.check_answers_keep_the_labels_grouped_by, "has all labels of its series", doing(sums_nothing)),
+    (checks.check_answers_keep_the_labels_grouped_by, "has all labels of its series", doing(rates_nothing_summed)),
+    (checks.check_answers_keep_the_labels_grouped_by, "labels of the right side", doing(one_side_sums)),
+    (checks.check_answers_keep_the_labels_grouped_by, "keeps rack, which .* does not have", doing(sums_the_label_away)),
     (checks.check_answers_keep_the_labels_grouped_by, "has no buckets", doing(forgets_the_buckets)),
     (checks.check_answers_keep_the_labels_grouped_by, "labels of the right side", doing(sides_differ)),
     (checks.check_answers_keep_the_labels_grouped_by, "the label rack, matched by", doing(forgets_the_matchers)),
+    (
+        checks.check_answers_keep_the_labels_grouped_by,
+        "the label rack, matched by .* is not in other",
+        doing(one_side_forgets_the_matchers),
+    ),
+    (
+        checks.check_answers_keep_the_labels_grouped_by,
+        "the label depth, matched by .* is not in sum by",
+        doing(sets_the_depth_everywhere),
+    ),
+    (checks.check_answers_keep_the_labels_grouped_by, "rack is grouped by, and another", doing(divides_by_another_rack)),
     (checks.check_asking_again_answers_the_same, "the name that .* next time", racks(name=lambda _: f"m{next(COUNTER)}")),
     (checks.check_asking_again_answers_the_same, "the labels, in order", racks(labels=rotated)),
     (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -67,6 +68,54 @@ class Insisting(Rack):
 
 
 @attrs.frozen(kw_only=True)
+class Needing(Rack):
+    """Racks, of which a note needs a room, though the class does not say so."""
+
+    def __attrs_post_init__(self) -> None:
+        """Fail as no argument should."""
+        if self.note is not None and self.room is None:
+            raise KeyError("room")
+
+
+@attrs.frozen(kw_only=True)
+class Stepped(Rack):
+    """Racks, with fields that are one option where a command has `--step`."""
+
+    step: int = 1
+    rack_step: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class Trailing(Rack):
+    """Racks, with fields that are one option."""
+
+    room_: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class Nameless(Rack):
+    """Racks, with a field that no option can be called by."""
+
+    def __init__(self, *, metric_name: Literal["power", "heat"], _: int = 1, **others: Any) -> None:
+        """Take it."""
+        self.__attrs_init__(metric_name=metric_name, **others)
+
+
+class Same(enum.Enum):
+    """Choices that are the same text."""
+
+    NUMBER = 1
+    TEXT = "1"
+
+
+@attrs.frozen(kw_only=True)
+class Merged(Rack):
+    """Racks, with two choices that nobody could tell apart."""
+
+    same: Same = Same.TEXT
+
+
+@attrs.frozen(kw_only=True)
 class Alike(Rack):
     """Equal to others."""
 
@@ -78,6 +127,16 @@ class Validated(Rack):
     """Racks, some of which are refused by another error."""
 
     rack: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "r1", "r2"]))
+
+
+class OnlyOdd(Rack):
+    """Racks, which take odd text alone, and make nothing of it."""
+
+    def labels(self) -> dict[str, Any]:
+        """Refuse what is plain."""
+        if (self.rack or "").islower():
+            raise InputError("too plain")
+        return {**super().labels(), "rack": "odd"}
 
 
 @attrs.frozen
@@ -104,15 +163,19 @@ def given(rack: Any, *names: str) -> dict[str, Any]:
 CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
     (checks.check_the_spec_describes_them, "there is no querier", []),
     (checks.check_the_spec_describes_them, "the class of", [Rack(metric_name="power"), Undocumented(metric_name="power")]),
-    (checks.check_the_spec_describes_them, "no line that can be printed", racks(__doc__="Racks\tand rows.")),
     (checks.check_fields_are_keyword_only_and_documented, "not keyword-only", some(Positional)),
     (checks.check_fields_are_keyword_only_and_documented, "does not say under `Args:`", some(Undocumented)),
     (checks.check_fields_are_keyword_only_and_documented, "NoSuchType", some(Unreadable)),
+    (checks.check_fields_are_keyword_only_and_documented, "same has two choices", some(Merged)),
+    (checks.check_fields_are_options_of_their_own, "step and rack_step", some(Stepped)),
+    (checks.check_fields_are_options_of_their_own, "room and room_", some(Trailing)),
+    (checks.check_fields_are_options_of_their_own, "no letter", some(Nameless)),
     (checks.check_queriers_are_built_from_text, "hidden cannot be read", [Hidden(metric_name="power")]),
     (checks.check_queriers_are_built_from_text, "since is no time", some(Timed)),
     (checks.check_queriers_are_built_from_text, "none of its choices", [Rack(metric_name=NOISE)]),
     (checks.check_queriers_are_built_from_text, "the querier built from", [Rack(metric_name="power", depth=NO_DEPTH)]),
-    (checks.check_optional_fields_may_be_left_out, "KeyError", [Insisting(**FULL)]),
+    (checks.check_optional_fields_may_be_left_out, "KeyError: 'rack'", [Insisting(**FULL)]),
+    (checks.check_optional_fields_may_be_left_out, "KeyError: 'room'", [Needing(**FULL)]),
     (
         checks.check_optional_fields_may_be_left_out,
         "text or a LabelMatcher for the label 'rack'",
@@ -151,41 +214,66 @@ CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
         racks(name=lambda rack: "a" if rack.metric_name == "power" else "b"),
     ),
     (
-        checks.check_hostile_text_stays_a_label_value,
-        "rack=.* is neither refused nor the value",
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with rack=.*: expected",
         racks(labels=lambda rack: {name: text.strip() for name, text in given(rack, "rack", "note").items()}),
     ),
     (
-        checks.check_hostile_text_stays_a_label_value,
-        "note='' is neither refused nor the value",
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with note='': expected",
         racks(labels=lambda rack: {name: text for name, text in given(rack, "rack", "note").items() if text}),
     ),
     (
-        checks.check_hostile_text_stays_a_label_value,
-        "note='' is neither refused nor the value",
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with note='': expected",
         racks(labels=lambda rack: given(rack, "rack") | {"note": LabelMatcher.regex(rack.note or "x")}),
     ),
     (
-        checks.check_hostile_text_stays_a_label_value,
-        "but for the values of rack",
-        racks(name=lambda rack: f"rack_{rack.rack}"),
+        checks.check_hostile_text_stays_in_its_place,
+        "note='' is neither refused nor in .*note=~",
+        racks(labels=lambda rack: given(rack, "rack") | {"note": LabelMatcher.regex(f"{rack.note}.*")}),
     ),
     (
-        checks.check_hostile_text_stays_a_label_value,
-        "but for the values of rack",
+        checks.check_hostile_text_stays_in_its_place,
+        r"the expression with rack='\}': expected .*odd=~.*got .*odd=~",
+        racks(labels=lambda rack: given(rack, "rack", "note") | {"odd": LabelMatcher.regex(f"{rack.rack}.*")}),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "note='' is neither refused nor in",
+        racks(labels=lambda rack: given(rack, "rack")),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "rack='}' is answered, though .* a metric name must not hold",
+        racks(name=lambda rack: "rack_odd" if "}" in (rack.rack or "") else f"rack_{rack.rack}"),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "answered ''",
+        racks(name=lambda rack: rack.note if rack.note is not None else "n"),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "rack='}' is neither refused nor in",
+        some(OnlyOdd),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with rack=",
         racks(group_by_labels=lambda rack: [rack.rack or "rack"]),
     ),
     (
-        checks.check_hostile_text_stays_a_label_value,
-        "but for the values of rack",
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with rack=",
         racks(query_strategy=lambda rack: Remembers(rack.rack or "none")),
     ),
     (
-        checks.check_hostile_text_stays_a_label_value,
+        checks.check_hostile_text_stays_in_its_place,
         "UnicodeEncodeError",
         racks(labels=lambda rack: {name: text.encode().decode() for name, text in given(rack, "rack", "note").items()}),
     ),
-    (checks.check_hostile_text_stays_a_label_value, "what is refused is refused with InputError", some(Validated)),
+    (checks.check_hostile_text_stays_in_its_place, "what is refused is refused with InputError", some(Validated)),
 ]
 
 

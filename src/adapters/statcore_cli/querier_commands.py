@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 import click
 
+from statcore.errors import PluginError
 from statcore.plugins.contributions import QuerierSpec
 from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
 from statcore.queriers.interface import UtilizationMetricQuerier
@@ -17,6 +18,7 @@ from statcore_cli.session import Session
 _PREFIX: Final = "querier_"
 """In front of the names of click parameters that are a querier's fields, so that they cannot meet any other's."""
 _OURS: Final = "statcore"
+_HELP: Final = "--help"
 _TYPES: Final[Mapping[FieldType, click.ParamType[Any]]] = {
     FieldType.TEXT: click.STRING,
     FieldType.TRUTH: click.BOOL,
@@ -65,7 +67,13 @@ class QuerierOptions:
     taken: Collection[str]
 
     def params(self) -> list[click.Parameter]:
-        """Return an option for every field."""
+        """Return an option for every field.
+
+        Raises:
+            PluginError: two fields would be the same option, or one would be an option that the command has.
+        """
+        fields = querier_fields(self.spec)
+        self._check_distinct(fields)
         return [
             click.Option(
                 [self.flag(field), f"{_PREFIX}{field.name}"],
@@ -73,13 +81,24 @@ class QuerierOptions:
                 required=field.required,
                 help=f"{field.help}  [default: {field.note}]" if field.note else field.help,
             )
-            for field in querier_fields(self.spec)
+            for field in fields
         ]
 
     def flag(self, field: QuerierField) -> str:
         """Return the flag of a field."""
         flag = f"--{field.name.strip('_').replace('_', '-')}"
-        return f"--{self.spec.name}{flag[1:]}" if flag in {*self.taken, "--help"} else flag
+        return f"--{self.spec.name}{flag[1:]}" if flag in {*self.taken, _HELP} else flag
+
+    def _check_distinct(self, fields: Iterable[QuerierField]) -> None:
+        kind = self.spec.name
+        of = dict.fromkeys([*self.taken, _HELP, "--"], "")  # the last ends the options
+        for field in fields:
+            flag = self.flag(field)
+            other = of.setdefault(flag, field.name)
+            if not other:
+                raise PluginError(f"{field.name} of {kind} would be {flag}, which the command has", plugin=kind)
+            if other != field.name:
+                raise PluginError(f"{other} and {field.name} of {kind} would both be the option {flag}", plugin=kind)
 
     def usage(self) -> str:
         """Return the shortest use, for examples in help."""

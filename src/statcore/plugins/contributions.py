@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias, cast
@@ -22,12 +24,20 @@ Options: TypeAlias = Mapping[str, Any]
 """An adapter's own settings by name, beside the URL; the adapter checks them and names a bad one in an `InputError`."""
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])[a-z0-9]*|[A-Z]?[a-z0-9]+")
+_BREAKING: Final = frozenset(["Cc", "Cs", "Zl", "Zp"])
+"""The Unicode categories of what steers a terminal, cannot be encoded, or begins a line."""
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
 def _check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not value:
         raise InputError(f"{attribute.name} must be a non-empty text, not {value!r:.200}")
+
+
+def _check_line(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    _check_text(_, attribute, value)
+    if any(unicodedata.category(character) in _BREAKING for character in cast("str", value)):
+        raise InputError(f"{attribute.name} must be one line without control characters, not {value!r:.200}")
 
 
 def _check_querier(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -60,6 +70,17 @@ def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) ->
         raise InputError(f"{attribute.name} must be a function of a URL and options, not {value!r:.200}")
 
 
+def _docstring(querier: type[UtilizationMetricQuerier]) -> str:
+    """Return what a class says of itself: not what it inherits, and not the signature that dataclasses write instead."""
+    said: object = vars(querier).get("__doc__")
+    text = said.strip() if isinstance(said, str) else ""
+    if dataclasses.is_dataclass(querier) and text == f"{querier.__name__}{inspect.signature(querier)}".replace(
+        " -> None", ""
+    ):
+        return ""
+    return text
+
+
 @attrs.frozen(kw_only=True)
 class QuerierSpec:
     """A kind of querier; a hook may return the class alone, which `of` then describes.
@@ -77,7 +98,7 @@ class QuerierSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=_check_text)
+    summary: str = attrs.field(validator=_check_line)
     querier: type[UtilizationMetricQuerier] = attrs.field(validator=_check_querier)
     series: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
     metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
@@ -87,13 +108,15 @@ class QuerierSpec:
         """Describe a class by itself: `RackMetricQuerier` is `rack`, and the summary is the first line of its docstring.
 
         Raises:
-            InputError: it has no docstring, or is no class of queriers.
+            InputError: it has no docstring, its name is not ASCII, or it is no class of queriers.
         """
-        words = _WORDS.findall(re.sub(r"(Metric)?Querier$", "", querier.__name__))
-        # What a class inherits, and what attrs or dataclasses write for one without, is no summary of its own.
-        summary = (vars(querier).get("__doc__") or "").strip().partition("\n")[0].rstrip(".")
-        if not summary or summary.startswith(f"{querier.__name__}("):
-            raise InputError(f"{querier.__name__} needs a docstring, whose first line is its summary in listings")
+        name = querier.__name__
+        if not name.isascii():
+            raise InputError(f"the class name {name} must be ASCII, since users type it; or name the kind in a QuerierSpec")
+        words = _WORDS.findall(re.sub(r"(Metric)?Querier$", "", name))
+        summary = _docstring(querier).partition("\n")[0].rstrip(".")
+        if not summary:
+            raise InputError(f"{name} needs a docstring, whose first line is its summary in listings")
         return cls(name="-".join(words).lower(), summary=summary, querier=querier)
 
 
@@ -114,7 +137,7 @@ class StatisticsStoreSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=_check_text)
+    summary: str = attrs.field(validator=_check_line)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[StatisticsPort]] = attrs.field(validator=_check_factory)
     open_sink: Callable[[str, Options], Awaitable[StatisticsSinkPort]] | None = attrs.field(
@@ -134,7 +157,7 @@ class MetricBackendSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=_check_text)
+    summary: str = attrs.field(validator=_check_line)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[MetricQuerierPort]] = attrs.field(validator=_check_factory)
     extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))

@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Mapping
 from enum import Enum, StrEnum
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Final, Literal, NewType, Union, get_args, get_origin
 from uuid import UUID
 
 import attrs
@@ -53,7 +53,7 @@ class QuerierField:
         choices: the texts to choose from, and what each stands for.
         required: whether it must be given.
         default: what stands when it is not given and the class has no default of its own: the first of several choices.
-        note: the default as a listing shows it, or None.
+        note: the default as users would type it, for listings, or None.
         help: what the class's docstring says under `Args:`.
     """
 
@@ -103,17 +103,17 @@ def querier_fields(spec: QuerierSpec) -> list[QuerierField]:
         hints = typing.get_type_hints(querier)
         if any(parameter.name not in hints and f"_{parameter.name}" not in hints for parameter in parameters):
             hints = typing.get_type_hints(querier.__init__) | hints
+        texts = _documented(inspect.getdoc(querier) or "")
+        return [
+            _field(parameter, hints.get(parameter.name, hints.get(f"_{parameter.name}")), texts.get(parameter.name, ""))
+            for parameter in parameters
+            if parameter.kind in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+        ]
     except Exception as error:
         raise PluginError(
             f"the fields of {querier.__module__}.{querier.__qualname__} cannot be read: {describe(error)}",
             plugin=spec.name,
         ) from error
-    texts = _documented(inspect.getdoc(querier) or "")
-    return [
-        _field(parameter, hints.get(parameter.name, hints.get(f"_{parameter.name}")), texts.get(parameter.name, ""))
-        for parameter in parameters
-        if parameter.kind in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}
-    ]
 
 
 def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:
@@ -150,32 +150,52 @@ def _documented(docstring: str) -> dict[str, str]:
 
 
 def _field(parameter: inspect.Parameter, hint: Any, text: str) -> QuerierField:  # noqa: ANN401 - any annotation
-    hint = _without_none(hint)
-    choices = _choices(hint)
+    hint = _plain(hint)
+    choices = _choices(parameter.name, hint)
     required = parameter.default is parameter.empty
     default = next(iter(choices), None) if required else None
-    note = default if required else parameter.default
     return QuerierField(
         name=parameter.name,
         type=FieldType.CHOICE if choices else _TYPES.get(hint, FieldType.TEXT),
         choices=choices,
         required=required and default is None,
         default=default,
-        note=str(note) if isinstance(note, str | int | float) else None,
+        note=default if required else _shown(parameter.default, choices),
         help=text,
     )
 
 
-def _without_none(hint: Any) -> Any:  # noqa: ANN401 - any annotation
-    if get_origin(hint) not in {Union, types.UnionType}:
-        return hint
-    members = [member for member in get_args(hint) if member is not type(None)]
-    return members[0] if len(members) == 1 else str
+def _plain(hint: Any) -> Any:  # noqa: ANN401 - any annotation
+    """Return an annotation without None and without the names of a `NewType`; several types are text."""
+    while True:
+        if isinstance(hint, NewType):
+            hint = hint.__supertype__
+        elif get_origin(hint) in {Union, types.UnionType}:
+            members = [member for member in get_args(hint) if member is not types.NoneType]
+            hint = members[0] if len(members) == 1 else str
+        else:
+            return hint
 
 
-def _choices(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any annotation
+def _choices(name: str, hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any annotation
     if get_origin(hint) is Literal:
-        return {str(choice): choice for choice in get_args(hint)}
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return {str(member.value): member for member in hint}
-    return {}
+        found = [(str(choice), choice) for choice in get_args(hint) if choice is not None]
+    elif isinstance(hint, type) and issubclass(hint, Enum):
+        found = [(str(member.value), member) for member in hint]
+    else:
+        return {}
+    choices = dict(found)
+    if len(choices) < len(found):
+        twice = next(text for text, choice in found if choices[text] is not choice)
+        raise TypeError(f"{name} has two choices that are {twice!r:.100} as text")
+    return choices
+
+
+def _shown(default: object, choices: Mapping[str, Any]) -> str | None:
+    """Return a default as users would type it, or None where there is nothing that they could."""
+    for text, choice in choices.items():
+        if type(choice) is type(default) and choice == default:  # 1 is no True
+            return text
+    if not isinstance(default, str | int | float):
+        return None
+    return str(default.value if isinstance(default, Enum) else default)

@@ -127,6 +127,11 @@ class Rack(UtilizationMetricQuerier):
     def group_by_labels(self): return []
     def query_strategy(self): return QueryStrategy.GAUGE
 
+@dataclass(kw_only=True, frozen=True)
+class Twin(Rack):
+    step: int = 1
+    twin_step: int = 1
+
 class Unreadable(Rack):
     def __init__(self, *, what: "NoSuchType"): pass
 
@@ -135,6 +140,7 @@ def statcore_queriers():
     return [
         QuerierSpec(name="node", summary="nodes", querier=Node, series="node_utilization", metric_label="metric"),
         QuerierSpec(name="rack", summary="racks", querier=Rack, series="rack_utilization"),
+        QuerierSpec(name="twin", summary="twins", querier=Twin),
         QuerierSpec(name="unreadable", summary="nobody knows", querier=Unreadable, series="x"),
     ]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import click
 import pytest
 
+from statcore.errors import PluginError
 from statcore.plugins import PluginRegistry, QuerierSpec
 from statcore.plugins.fields import querier_fields
+from statcore.testing.queriers import FixedQuerier
 from statcore_cli.querier_commands import QuerierOptions
 
 
@@ -53,6 +56,44 @@ def test_a_field_named_like_an_option_gets_the_kind_in_front(node: QuerierSpec) 
         "--share",
     ] == flags
     assert "node --metric-name METRIC_NAME" == options.usage()
+
+
+def spec_with(*names: str) -> QuerierSpec:
+    """Return a kind of querier with these fields."""
+    fields = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=1) for name in names]
+    made = type("Made", (FixedQuerier,), {"__signature__": inspect.Signature(fields)})
+    return QuerierSpec(name="rack", summary="racks", querier=made)
+
+
+def flags_of(spec: QuerierSpec, *taken: str) -> list[str]:
+    """Return the flags of the fields."""
+    return [param.opts[0] for param in QuerierOptions(spec, taken).params()]
+
+
+def test_help_stays_help() -> None:
+    """Though no command says that it has that option."""
+    assert ["--rack-help", "--class"] == flags_of(spec_with("help", "class_"))
+
+
+@pytest.mark.parametrize(
+    ("names", "taken", "said"),
+    [
+        (("step", "rack_step"), ["--step"], "step and rack_step of rack would both be the option --rack-step"),
+        (("class_", "class__"), [], "class_ and class__ of rack would both be the option --class"),
+        (("step", "a"), ["--step", "--rack-step"], "step of rack would be --rack-step, which the command has"),
+        (("_", "a"), [], "_ of rack would be --, which the command has"),
+    ],
+)
+def test_fields_that_are_the_same_option_are_the_plugins_fault(names: tuple[str, ...], taken: list[str], said: str) -> None:
+    """They are named, rather than one of them silently lost."""
+    with pytest.raises(PluginError, match=said) as raised:
+        flags_of(spec_with(*names), *taken)
+    assert "rack" == raised.value.plugin
+
+
+def test_fields_that_could_be_the_same_option_are_not_in_another_command() -> None:
+    """What is not taken needs no kind in front."""
+    assert ["--step", "--rack-step"] == flags_of(spec_with("step", "rack_step"), "--other")
 
 
 def test_values_of_parameters_reach_the_constructor(node: QuerierSpec) -> None:

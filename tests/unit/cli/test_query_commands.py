@@ -108,7 +108,12 @@ class TestQuery:
             (["node", "--metric-name", "m", "--start", "noon"], 2, "statcore: --start: not a time: 'noon'"),
             (["container", "--metric-name", ""], 2, "statcore: metric_name is empty"),
             (["unreadable"], 1, "statcore: the fields of acme_fake_fake.Unreadable cannot be read: NameError"),
-            (["nothing"], None, "statcore: there is no querier nothing; known are: container, node, rack, unreadable"),
+            (
+                ["nothing"],
+                None,
+                "statcore: there is no querier nothing; known are: container, node, rack, twin, unreadable",
+            ),
+            (["twin"], 1, "statcore: step and twin_step of twin would both be the option --twin-step"),
         ],
     )
     def test_bad_usage_says_what_is_wrong(

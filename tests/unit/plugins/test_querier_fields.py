@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 from uuid import UUID
 
 import attrs
@@ -142,6 +142,75 @@ def test_dataclasses_serve_as_well() -> None:
     (field,) = querier_fields(_spec(Rack))
 
     assert ("rack_id", False, None, "r1") == (field.name, field.required, field.default, field.note)
+
+
+class Mode(str, enum.Enum):  # noqa: UP042 - as it was written before StrEnum
+    """An enumeration of text."""
+
+    A = "a"
+    B = "b"
+
+
+KelvinId = NewType("KelvinId", int)
+OuterId = NewType("OuterId", KelvinId)
+
+
+@attrs.frozen(kw_only=True)
+class Choosing(Known):
+    """Choices, and types of other names."""
+
+    mode: Mode = Mode.B
+    level: Level = Level.HIGH
+    maybe: Literal["x", None] = None  # noqa: PYI061 - as people write it
+    truth: Literal[1, True, "one"] = True
+    nested: Literal["y", None] | None = "y"  # noqa: PYI061 - likewise
+    unlisted: str = Mode.A
+    first: Mode
+    kelvin: KelvinId
+    outer: OuterId | None = None
+
+
+def test_the_default_of_a_choice_is_shown_as_it_is_typed() -> None:
+    """By its value, whatever an enumeration's members look like; None is no choice."""
+    fields = {field.name: field for field in querier_fields(_spec(Choosing))}
+
+    assert {
+        "mode": "b",
+        "level": "2",
+        "maybe": None,
+        "truth": "True",
+        "nested": "y",
+        "unlisted": "a",
+        "first": "a",
+        "kelvin": None,
+        "outer": None,
+    } == {name: field.note for name, field in fields.items()}
+    assert {"maybe": ["x"], "nested": ["y"], "truth": ["1", "True", "one"]} == {
+        name: list(fields[name].choices) for name in ("maybe", "nested", "truth")
+    }
+    assert "a" == fields["first"].default
+
+
+def test_a_type_of_another_name_is_what_it_is_made_of() -> None:
+    """A number that has a name is filled in with a number."""
+    fields = {field.name: field for field in querier_fields(_spec(Choosing))}
+    assert (FieldType.INTEGER, FieldType.INTEGER) == (fields["kelvin"].type, fields["outer"].type)
+    assert 5 == fields["outer"].read(5)
+
+
+class Same(enum.Enum):
+    """Choices that are the same text."""
+
+    NUMBER = 1
+    TEXT = "1"
+
+
+@pytest.mark.parametrize("hint", [Literal[1, "1"], Same, Literal[True, "True"] | None])
+def test_choices_that_are_the_same_text_are_the_plugins_fault(hint: Any) -> None:
+    """Nobody could tell them apart, so the field is named."""
+    one = type("One", (Known,), {"__annotations__": {"level": hint}, "level": attrs.field(kw_only=True)})
+    with pytest.raises(PluginError, match=r"One cannot be read: .*level has two choices that are '(1|True)' as text"):
+        querier_fields(_spec(attrs.frozen(one)))
 
 
 def test_fields_that_cannot_be_read_are_the_plugins_fault() -> None:

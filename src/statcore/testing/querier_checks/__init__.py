@@ -21,12 +21,13 @@ from statcore.testing.querier_checks.answers import (
 from statcore.testing.querier_checks.fields import (
     check_equal_fields_make_equal_queriers,
     check_fields_are_keyword_only_and_documented,
+    check_fields_are_options_of_their_own,
     check_optional_fields_may_be_left_out,
     check_queriers_are_built_from_text,
     check_the_spec_describes_them,
 )
 from statcore.testing.querier_checks.hostile import (
-    check_hostile_text_stays_a_label_value,
+    check_hostile_text_stays_in_its_place,
     check_odd_values_are_answered_or_refused,
     check_unknown_choices_are_refused,
 )
@@ -40,6 +41,7 @@ QuerierCheck: TypeAlias = Callable[[QuerierSpec, Sequence[UtilizationMetricQueri
 CHECKS: Final[tuple[QuerierCheck, ...]] = (
     check_the_spec_describes_them,
     check_fields_are_keyword_only_and_documented,
+    check_fields_are_options_of_their_own,
     check_queriers_are_built_from_text,
     check_optional_fields_may_be_left_out,
     check_equal_fields_make_equal_queriers,
@@ -52,7 +54,7 @@ CHECKS: Final[tuple[QuerierCheck, ...]] = (
     check_alike_queriers_share_requests,
     check_odd_values_are_answered_or_refused,
     check_unknown_choices_are_refused,
-    check_hostile_text_stays_a_label_value,
+    check_hostile_text_stays_in_its_place,
 )
 
 __all__ = ["CHECKS", "QuerierCheck"]

@@ -44,7 +44,10 @@ def check_names_can_be_written(spec: QuerierSpec, queriers: Sequence[Utilization
 
 
 def check_expressions_render_for_any_window(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """The strategy gives an expression for every window, and rates in it are taken over that window and no other."""
+    """The strategy gives an expression for every window, and `rate`, `irate`, `increase` and `delta` are over that alone.
+
+    A function `…_over_time` may have a window of its own, where that is what is meant: the maximum of a day.
+    """
     del spec
     for querier in queriers:
         for window in _WINDOWS:
@@ -55,7 +58,13 @@ def check_expressions_render_for_any_window(spec: QuerierSpec, queriers: Sequenc
 
 
 def check_answers_keep_the_labels_grouped_by(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """The answer's series have the labels grouped by and no others, as far as the expression tells; no matcher is lost."""
+    """The answer's series have the labels grouped by and no others, and no matcher of the querier is lost.
+
+    So everything is aggregated, and nothing keeps a label that an aggregation inside has dropped; the sides of an operation
+    have the same labels. Every selector has all of the querier's labels, matched as the querier does. In the place of a
+    label that is not grouped by, a selector may have a matcher of the strategy's own (the capacity beside what is current)
+    as long as another has the querier's. A selector may have more matchers.
+    """
     del spec
     for querier in queriers:
         expect_answers(ask(querier), expression_of(querier))

@@ -42,6 +42,22 @@ def check_fields_are_keyword_only_and_documented(spec: QuerierSpec, queriers: Se
             )
 
 
+def check_fields_are_options_of_their_own(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """No two fields become one option of the command line, with or without the kind's name in front.
+
+    Underscores around a name are left out there, and a field that is named like an option of a command gets the kind in
+    front: `rack_step` and `step` of the kind `rack` would both be `--rack-step`.
+    """
+    del queriers
+    names = {field.name: field.name.strip("_") for field in fields_of(spec)}
+    if nameless := [name for name, stripped in names.items() if not stripped]:
+        raise AssertionError(f"the field {nameless[0]} has no letter, and so no name for an option")
+    kind = spec.name.replace("-", "_")
+    for (one, its), (two, others) in combinations(names.items(), 2):
+        if its in {others, f"{kind}_{others}"} or others == f"{kind}_{its}":
+            raise AssertionError(f"{one} and {two} of {spec.name} would be one option of the command line")
+
+
 def check_equal_fields_make_equal_queriers(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
     """Queriers are values: equal and of one hash where their fields are equal, not equal where one differs."""
     with_arguments = [(querier, arguments_of(spec, querier)) for querier in queriers]

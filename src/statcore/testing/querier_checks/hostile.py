@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
-from statcore.errors import InputError
+import attrs
+
+from statcore.errors import InputError, StatcoreError
 from statcore.model.text import describe
 from statcore.plugins.contributions import QuerierSpec
 from statcore.plugins.fields import FieldType, QuerierField, build_querier
@@ -23,6 +25,7 @@ from statcore.testing.queriers import FixedQuerier
 
 _PLAIN: Final = "statcore-plain-text"
 _UNKNOWN: Final = "no_such_choice"
+_EXACT: Final = (MatchOperator.EQUAL, MatchOperator.NOT_EQUAL)
 _TEXTS: Final = ("", "}", *HOSTILE_VALUES, "\ud800")
 _ODD: Final[dict[FieldType, tuple[Any, ...]]] = {
     FieldType.TRUTH: (True, False),
@@ -56,11 +59,14 @@ def check_unknown_choices_are_refused(spec: QuerierSpec, queriers: Sequence[Util
                 _expect_no_other(spec, field, arguments_of(spec, querier))
 
 
-def check_hostile_text_stays_a_label_value(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    r"""Text in a text field is refused with `InputError`, or matched as it is, in the value of a label and nowhere else.
+def check_hostile_text_stays_in_its_place(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    r"""Text in a text field is refused with `InputError`, or stands as it is where text is written safely.
+
+    That is: the value of a label, or a part of it, for `=` and `!=`; one of a set; the whole of a regex, which is the
+    user's then; the metric's name or a part of it, where statcore refuses what is no name; nothing else changes with it.
 
     Any text: empty, which must not come to mean that none was given; quotes, backslashes, braces, line breaks, emoji,
-    U+FFFD; and what cannot be encoded is always refused. Matched as it is means `=` or `!=`, or one of a set.
+    U+FFFD; and what cannot be encoded is always refused.
     """
     for querier in queriers:
         values = values_of(spec, querier)
@@ -69,9 +75,15 @@ def check_hostile_text_stays_a_label_value(spec: QuerierSpec, queriers: Sequence
             with suppress(InputError):
                 plain, _ = query(spec, {**values, field.name: _PLAIN})
             for text in _TEXTS:
-                with suppress(InputError):
-                    asked, _ = query(spec, {**values, field.name: text})
-                    _expect_in_place(asked, plain, text=text, field=field)
+                try:
+                    asked, expression = query(spec, {**values, field.name: text})
+                except InputError:
+                    continue
+                about = f"the expression with {field.name}={text!r:.200}"
+                if plain is not None and _holds(plain, _PLAIN):
+                    expect(_with_text(plain, text, about=about), expression.text, about)
+                elif not _holds(asked, text):
+                    raise AssertionError(f"{field.name}={text!r:.200} is neither refused nor in {expression.text}")
 
 
 def _expect_no_other(spec: QuerierSpec, field: QuerierField, arguments: dict[str, Any]) -> None:
@@ -89,23 +101,33 @@ def _expect_no_other(spec: QuerierSpec, field: QuerierField, arguments: dict[str
         raise AssertionError(f"{field.name}={_UNKNOWN!r} is not refused, but answered with {text}")
 
 
-def _expect_in_place(asked: ResolvedQuerier, plain: ResolvedQuerier | None, *, text: str, field: QuerierField) -> None:
-    places = [label for label, matcher in asked.labels.items() if text in _literals(matcher)]
-    if not places:
-        raise AssertionError(
-            f"{field.name}={text!r:.200} is neither refused nor the value of a label in {asked.labels!r:.500}"
-        )
-    if plain is not None:
-        about = f"the expression with {field.name}={text!r:.200}, but for the values of {', '.join(places)}"
-        expect(_without(plain, places), _without(asked, places), about)
+def _holds(asked: ResolvedQuerier, text: str) -> bool:
+    return _in(asked.name, text) or any(_matches(matcher, text) for matcher in asked.labels.values())
 
 
-def _literals(matcher: LabelMatcher) -> Iterator[str]:
-    if matcher.operator in {MatchOperator.EQUAL, MatchOperator.NOT_EQUAL}:
-        yield matcher.value
-    yield from matcher.alternatives
+def _in(whole: str, text: str) -> bool:
+    return text in whole if text else not whole  # or nothing would be in everything
 
 
-def _without(asked: ResolvedQuerier, places: Sequence[str]) -> str:
-    wanted = {**asked.wanted, **dict.fromkeys(places, _PLAIN)}
-    return utilization_query(FixedQuerier(asked.name, wanted, group_by=asked.group_by, strategy=asked.strategy)).text
+def _matches(matcher: LabelMatcher, text: str) -> bool:
+    if matcher.operator in _EXACT:
+        return _in(matcher.value, text)
+    return text == matcher.value or text in matcher.alternatives
+
+
+def _with_text(plain: ResolvedQuerier, text: str, *, about: str) -> str:
+    """Return the expression that has a text wherever this one has the plain one."""
+    wanted = {label: _put(text, matcher) for label, matcher in plain.labels.items()}
+    querier = FixedQuerier(plain.name.replace(_PLAIN, text), wanted, group_by=plain.group_by, strategy=plain.strategy)
+    try:
+        return utilization_query(querier).text
+    except StatcoreError as error:
+        raise AssertionError(f"{about} is answered, though the text in its place is not: {error}") from error
+
+
+def _put(text: str, matcher: LabelMatcher) -> LabelMatcher:
+    if matcher.alternatives:
+        return LabelMatcher.one_of(value.replace(_PLAIN, text) for value in matcher.alternatives)
+    if matcher.operator in _EXACT or matcher.value == _PLAIN:
+        return attrs.evolve(matcher, value=matcher.value.replace(_PLAIN, text))
+    return matcher  # a part of a regex would be one itself
