@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
@@ -78,16 +78,28 @@ def agents() -> Iterator[list[Agent]]:
 
 
 @pytest.fixture(scope="session")
-def scraping(agents: list[Agent], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Prometheus that scrapes them; where it is not installed, a skip, or a failure where CI=true."""
-    try:
-        find_program("prometheus")
-    except UnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+def require_program() -> Callable[[str], str]:
+    """Return a function that skips, or where CI=true fails, the test when a program is not installed."""
+
+    def require(name: str) -> str:
+        try:
+            return find_program(name)
+        except UnavailableError as error:
+            if os.environ.get("CI") == "true":
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+
+    return require
+
+
+@pytest.fixture(scope="session")
+def scraping(
+    require_program: Callable[[str], str], agents: list[Agent], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A Prometheus that scrapes them."""
+    require_program("prometheus")
     targets = {agent.agent_id: agent.address for agent in agents}
-    with running_prometheus(tmp_path_factory.mktemp("prometheus"), targets=targets, scrape_interval="500ms") as server:
+    with running_prometheus(tmp_path_factory.mktemp("prometheus"), targets=targets) as server:
         yield server
 
 

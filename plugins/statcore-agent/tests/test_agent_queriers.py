@@ -52,7 +52,7 @@ def test_the_promql_of_current_values(metric: str) -> None:
     """Of devices; and of processes likewise."""
     assert EXPECTED[metric] == text_of(AgentDeviceMetricQuerier(metric_name=metric, value_type="current"))
     of_processes = EXPECTED[metric].replace("device_util", "process_util").replace("device_metric", "process_metric")
-    of_processes = of_processes.replace(GROUPED, "sum by (kernel_id,pid,value_type)")
+    of_processes = of_processes.replace(GROUPED, "sum by (agent_id,kernel_id,pid,value_type)")
     assert of_processes == text_of(ProcessMetricQuerier(metric_name=metric, value_type="current"))
 
 
@@ -62,7 +62,7 @@ def test_a_capacity_is_a_gauge(metric: str) -> None:
     device = AgentDeviceMetricQuerier(metric_name=metric, value_type="capacity")
     assert f"{GROUPED}({DEVICE % (metric, 'capacity')})" == text_of(device)
     process = ProcessMetricQuerier(metric_name=metric, value_type="capacity")
-    assert f"sum by (kernel_id,pid,value_type)({PROCESS % (metric, 'capacity')})" == text_of(process)
+    assert f"sum by (agent_id,kernel_id,pid,value_type)({PROCESS % (metric, 'capacity')})" == text_of(process)
 
 
 def test_what_is_filtered_by() -> None:

@@ -65,7 +65,9 @@ def node_id(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def scraping(node_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Prometheus that scrapes the node."""
     _program("prometheus")
-    with running_prometheus(tmp_path_factory.mktemp("prometheus"), targets={"node": node_id}) as server:
+    with running_prometheus(
+        tmp_path_factory.mktemp("prometheus"), targets={"node": node_id}, scrape_interval="2s"
+    ) as server:
         yield server
 
 

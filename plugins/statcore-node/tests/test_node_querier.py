@@ -24,10 +24,15 @@ from statcore.testing.strategies import label_values
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 
 FILES = 'device!~"[^/].*|//.*|/dev/(fuse|loop|ram|zram).*"'
-DISKS = 'device!~"(bcache|dm-|drbd|fd|loop|md|ram|sr|zram)[0-9].*|(mmcblk|nvme).+p[0-9]+"'
+DISKS = (
+    'device!~"(bcache|dm-|drbd|fd|loop|md|ram|sr|zd|zram)[0-9].*|md_d.*|(mmcblk|nbd|nvme|rbd).+p[0-9]+'
+    '|(h|s|v)d[a-z]+[0-9]+"'
+)
 CARDS = (
-    'device!~"lo|(bond|br-|br[0-9]|cali|cilium|cni|docker|dummy|flannel|gre|ifb|ip6tnl|ipvl|kube|lxc|lxd|macv|nerdctl|nodelocal'
-    '|ovs|podman|sit|tailscale|tap|team|tun|veth|virbr|vlan|vnet|vxlan|wg|zt).*|.+[.][0-9]+"'
+    'device!~"lo|(antrea|azv|bat|bond|br-|br[0-9]|bridge|cali|cbr|cilium|cni|datapath|docker|dummy|eni|erspan|flannel|fwbr|fwln|fwpr'
+    "|genev|gke|gre|ifb|incus|ip6_vti|ip6gre|ip6tnl|ip_vti|ipsec|ipvl|isatap|kube|l2tp|lxc|lxd|macv|nerdctl|nodelocal"
+    "|nordlynx|ovn|ovs|podman|ppp|qbr|qg-|qr-|qvb|qvo|sit|tailscale|tap|team|tun|veth|virbr|vlan|vmbr|vmnet|vnet|vti"
+    '|vxlan|weave|wg|wt[0-9]|xenbr|xfrm|zt).*|.+[.][0-9]+"'
 )
 NODE = 'instance="a:9100"'
 SIZES = f"sum by (instance)(max by (device,instance)(node_filesystem_size_bytes{{{FILES},{NODE}}}))"

@@ -24,7 +24,9 @@ from statcore.testing.servers import Server, running_prometheus
 from statcore_prometheus import PrometheusClient
 from statcore_vllm import METRICS, InferenceMetricName, InferenceMetricQuerier
 
-WINDOW_S = 60
+WINDOW_S = 600
+SCRAPE_S = 0.5
+"""How long it is from one scrape to the next, and how long one may take."""
 LAST_PROMPT = 7
 """Added to a counter after everything else: who sees it sees all."""
 
@@ -56,19 +58,20 @@ NAMES: dict[InferenceMetricName, str] = {
 BUSY = ("big", "small", "other")
 
 
-def raw(server: Server, promql: str) -> dict[str, Any]:
+def raw(server: Server, promql: str, at: float) -> dict[str, Any]:
     """Return the series of an answer by server, asked for without any of statcore."""
-    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql})}"
+    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
     with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
         return {series["metric"]["instance"]: series for series in json.load(answer)["data"]["result"]}
 
 
-def wait_until(seen: Callable[[], bool]) -> None:
-    """Return once it is so."""
+def wait_until(seen: Callable[[float], bool]) -> float:
+    """Return a time at which it is so, of whose scrapes none is under way any more."""
     deadline = time.monotonic() + 60
-    while not seen():
+    while not seen(at := time.time() - 2 * SCRAPE_S):
         assert time.monotonic() < deadline
         time.sleep(0.05)  # Prometheus does not tell when it scrapes
+    return at
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +84,14 @@ def scraping(
     targets = {name: server.address for name, server in stand_ins.items()}
     assert "old" == list(targets)[-1]
     rules = (project / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
-    with running_prometheus(folder, targets=targets, scrape_interval="500ms") as server:
+    with running_prometheus(folder, targets=targets, scrape_interval=f"{SCRAPE_S * 1000:.0f}ms") as server:
         with (folder / "prometheus.yml").open("a") as config:
             config.write(rules)
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(raw(server, "vllm:inter_token_latency_seconds_count == 0")) == len(targets))
+        wait_until(lambda at: len(raw(server, "vllm:inter_token_latency_seconds_count == 0", at)) == len(targets))
         for name, stand_in in stand_ins.items():
             if name in GIVEN:
                 give(name, stand_in)
-        wait_until(lambda: len(raw(server, f'vllm:prompt_tokens_total{{engine="0"}} % 10 == {LAST_PROMPT}')) == len(GIVEN))
         yield server
 
 
@@ -113,11 +115,30 @@ async def client(scraping: Server) -> AsyncIterator[PrometheusClient]:
     await client.aclose()
 
 
+@pytest.fixture(scope="module")
+def at(scraping: Server, stand_ins: dict[str, Any]) -> float:
+    """A time at which Prometheus has all servers, and all that they were given."""
+    everything = f'vllm:num_requests_running and on (instance) vllm:prompt_tokens_total{{engine="0"}} % 10 == {LAST_PROMPT}'
+    return wait_until(
+        lambda at: (
+            len(raw(scraping, everything, at)) == len(GIVEN)
+            and len(raw(scraping, "vllm:num_requests_running", at)) == len(stand_ins)
+        )
+    )
+
+
 @pytest.fixture
-def scraped(scraping: Server, stand_ins: dict[str, Any]) -> dict[str, datetime]:
+def moment(at: float) -> datetime:
+    """The same."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+@pytest.fixture
+def scraped(scraping: Server, stand_ins: dict[str, Any], at: float) -> dict[str, datetime]:
     """When each server was scraped last: a rate up to that instant is not extended, since before all was 0."""
-    at = raw(scraping, "timestamp(vllm:num_requests_running)")
-    return {name: datetime.fromtimestamp(float(at[server.address]["value"][1]), UTC) for name, server in stand_ins.items()}
+    found = raw(scraping, "timestamp(vllm:num_requests_running)", at)
+    times = {address: float(series["value"][1]) for address, series in found.items()}
+    return {name: datetime.fromtimestamp(times[server.address], UTC) for name, server in stand_ins.items()}
 
 
 async def ask(client: PrometheusClient, stand_in: Any, metric: InferenceMetricName, at: datetime, **values: Any) -> float:
@@ -176,6 +197,16 @@ async def test_quantiles(
         assert expected == pytest.approx(found, rel=1e-6)
 
 
+async def test_the_least_time_is_not_known(
+    client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime], bounds: Any
+) -> None:
+    """As README.md says: NaN, unless a time is within the first bound, and then 0."""
+    assert min(TIMES["big"]["time_to_first_token"]) > bounds["time_to_first_token"][0]
+    assert math.isnan(await ask(client, stand_ins["big"], "time_to_first_token", scraped["big"], quantile=0))
+    assert min(TIMES["big"]["inter_token_latency"]) <= bounds["inter_token_latency"][0]
+    assert 0 == await ask(client, stand_ins["big"], "inter_token_latency", scraped["big"], quantile=0)
+
+
 async def test_without_requests_there_is_no_time(
     client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime]
 ) -> None:
@@ -186,18 +217,16 @@ async def test_without_requests_there_is_no_time(
 
 @pytest.mark.parametrize("metric", METRICS)
 async def test_one_model_of_all_servers(
-    client: PrometheusClient, stand_ins: dict[str, Any], metric: InferenceMetricName
+    client: PrometheusClient, stand_ins: dict[str, Any], moment: datetime, metric: InferenceMetricName
 ) -> None:
     """Each server of the model is a series; those of others are none."""
     querier = InferenceMetricQuerier(metric_name=metric, model_name="acme/chat-70b")
-    found = await client.query_utilization_now(querier, rate_interval=f"{WINDOW_S}s")
+    found = await client.query_utilization_now(querier, time=moment, rate_interval=f"{WINDOW_S}s")
     expected = {server.address for server in stand_ins.values() if server.model == "acme/chat-70b"}
     assert expected == {sample.labels["instance"] for sample in found.samples}
 
 
-async def test_together_is_one_by_one(
-    client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime]
-) -> None:
+async def test_together_is_one_by_one(client: PrometheusClient, stand_ins: dict[str, Any], moment: datetime) -> None:
     """Every metric of every server, and two quantiles; one that there is not, too."""
     servers = [*(stand_ins[name].address for name in BUSY), "nowhere:8000"]
     queriers = [
@@ -206,13 +235,14 @@ async def test_together_is_one_by_one(
         for quantile in (0.5, 0.95)
         for server in servers
     ]
-    at, window = max(scraped.values()), f"{WINDOW_S}s"
-    each = [await client.query_utilization_now(querier, time=at, rate_interval=window) for querier in queriers]
-    together = await UtilizationSource(client).read_utilization_now_batch(queriers, time=at, rate_interval=window)
+    window = f"{WINDOW_S}s"
+    each = [await client.query_utilization_now(querier, time=moment, rate_interval=window) for querier in queriers]
+    together = await UtilizationSource(client).read_utilization_now_batch(queriers, time=moment, rate_interval=window)
     assert each == list(together)
     assert len(METRICS) * 2 * len(BUSY) == sum(len(answer.samples) for answer in each)
 
 
+@pytest.mark.usefixtures("at")
 async def test_metrics_are_listed(client: PrometheusClient) -> None:
     """The servers have the series of all of them."""
     assert list(METRICS) == await metric_names(client, QuerierSpec.of(InferenceMetricQuerier))

@@ -19,7 +19,7 @@ _OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id"
 
 @attrs.frozen(kw_only=True)
 class ProcessMetricQuerier(UtilizationMetricQuerier):
-    """Processes inside of containers, by kernel and process id.
+    """Processes inside of containers, by kernel, agent and process id.
 
     Args:
         metric_name: what the agents export, for example `cpu_util`, `mem`, `io_read`.
@@ -54,8 +54,8 @@ class ProcessMetricQuerier(UtilizationMetricQuerier):
         return {PROCESS_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **texts}
 
     def group_by_labels(self) -> list[str]:
-        """Return what tells processes apart, and each label that is filtered by."""
-        return ["value_type", "kernel_id", "pid", *self._filtered()]
+        """Return what tells processes apart, those of kernels that agents do not know as well, and what is filtered by."""
+        return ["value_type", "kernel_id", "agent_id", "pid", *self._filtered()]
 
     def query_strategy(self) -> QueryStrategy:
         """Return the rate for current values of counters, else the value as it is."""

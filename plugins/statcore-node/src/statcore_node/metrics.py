@@ -46,12 +46,19 @@ _BUSY: Final = {"mode": LabelMatcher.not_regex("idle|iowait|steal")}
 # pool, have no device below /dev; an image mounted through a loop device, and what is in memory, lie within what counts.
 _DISK_FILE_SYSTEMS: Final = {"device": LabelMatcher.not_regex("[^/].*|//.*|/dev/(fuse|loop|ram|zram).*")}
 # What is not on top of another device that counts: no RAID, logical volume, loop device or partition, and no memory.
-_DISKS: Final = {"device": LabelMatcher.not_regex("(bcache|dm-|drbd|fd|loop|md|ram|sr|zram)[0-9].*|(mmcblk|nvme).+p[0-9]+")}
+# xvda1 counts: some Xen guests have it as a whole disk.
+_DISKS: Final = {
+    "device": LabelMatcher.not_regex(
+        "(bcache|dm-|drbd|fd|loop|md|ram|sr|zd|zram)[0-9].*|md_d.*|(mmcblk|nbd|nvme|rbd).+p[0-9]+|(h|s|v)d[a-z]+[0-9]+"
+    )
+}
 # What carries the node's traffic itself: no loopback, bridge, bond, VLAN, tunnel, nor an end of a container's or VM's link.
 _NETWORK_CARDS: Final = {
     "device": LabelMatcher.not_regex(
-        "lo|(bond|br-|br[0-9]|cali|cilium|cni|docker|dummy|flannel|gre|ifb|ip6tnl|ipvl|kube|lxc|lxd|macv|nerdctl|nodelocal"
-        "|ovs|podman|sit|tailscale|tap|team|tun|veth|virbr|vlan|vnet|vxlan|wg|zt).*|.+[.][0-9]+"
+        "lo|(antrea|azv|bat|bond|br-|br[0-9]|bridge|cali|cbr|cilium|cni|datapath|docker|dummy|eni|erspan|flannel|fwbr|fwln|fwpr"
+        "|genev|gke|gre|ifb|incus|ip6_vti|ip6gre|ip6tnl|ip_vti|ipsec|ipvl|isatap|kube|l2tp|lxc|lxd|macv|nerdctl|nodelocal"
+        "|nordlynx|ovn|ovs|podman|ppp|qbr|qg-|qr-|qvb|qvo|sit|tailscale|tap|team|tun|veth|virbr|vlan|vmbr|vmnet|vnet|vti"
+        "|vxlan|weave|wg|wt[0-9]|xenbr|xfrm|zt).*|.+[.][0-9]+"
     )
 }
 

@@ -39,7 +39,8 @@ class InferenceMetricQuerier(UtilizationMetricQuerier):
         metric_name: what to measure; `statcore_vllm.METRICS` has the unit and the meaning of each.
         model_name: the model as its server names it; by default every model.
         server: the label `instance` of the server in Prometheus, such as `10.0.0.5:8000`; by default every server.
-        quantile: of times, from 0 to 1; other metrics have none, and leave it aside.
+        quantile: of times, from 0 to 1, where 0 is NaN unless a time is within the first bound of the histogram; other
+            metrics have none, and leave it aside.
 
     Raises:
         InputError: another metric name, a text that is empty or cannot be sent, or a quantile that is none.

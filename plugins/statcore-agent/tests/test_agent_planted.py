@@ -1,0 +1,72 @@
+"""Processes of owners that their agents do not know, in a real Prometheus: exact values, one by one and together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from statcore.statistics import UtilizationSource
+from statcore.testing.servers import Server, plant_openmetrics, running_prometheus
+from statcore_agent import ProcessMetricQuerier
+from statcore_prometheus import PrometheusClient
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+PROCESSES = {("i-1", "77"): 1, ("i-2", "77"): 2, ("i-2", "78"): 4}
+"""By agent and number; what their values are multiplied by."""
+MEMORY, CPU = 1000, 300
+
+
+def planted() -> str:
+    """Return the samples as OpenMetrics text, one every 15 seconds of the last ten minutes."""
+    unknown = ",".join(f'{owner}_id="undefined"' for owner in ("kernel", "session", "user", "project"))
+    lines = [
+        f'backendai_process_utilization{{process_metric_name="{metric}",value_type="current",{unknown},agent_id="{agent}",'
+        f'container_id="of-{agent}",pid="{pid}"}} {amount * factor} {(NOW - timedelta(seconds=15 * age)).timestamp()}'
+        for (agent, pid), factor in PROCESSES.items()
+        for age in reversed(range(41))
+        for metric, amount in (("mem", MEMORY), ("cpu_util", CPU * 15 * (40 - age)))
+    ]
+    return "\n".join(["# TYPE backendai_process_utilization unknown", *lines, "# EOF", ""])
+
+
+@pytest.fixture(scope="module")
+def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[[str], str]) -> Iterator[Server]:
+    """A Prometheus that holds the samples."""
+    require_program("prometheus")
+    require_program("promtool")
+    folder = tmp_path_factory.mktemp("planted")
+    plant_openmetrics(folder, planted())
+    with running_prometheus(folder, targets={}) as server:
+        yield server
+
+
+@pytest.fixture
+async def planted_client(holding: Server) -> AsyncIterator[PrometheusClient]:
+    """Its client."""
+    client = PrometheusClient(holding.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.mark.parametrize(("metric", "amount"), [("mem", MEMORY), ("cpu_util", CPU)])
+async def test_unknown_owners_of_two_agents_are_not_one(planted_client: PrometheusClient, metric: str, amount: int) -> None:
+    """Each agent numbers its processes by itself, and calls every kernel that it does not know the same."""
+    querier = ProcessMetricQuerier(metric_name=metric, value_type="current")
+    found = await planted_client.query_utilization_now(querier, time=NOW)
+    expected = {process: amount * factor for process, factor in PROCESSES.items()}
+    assert ["undefined"] * 3 == [sample.labels["kernel_id"] for sample in found.samples]
+    by_process = {(sample.labels["agent_id"], sample.labels["pid"]): sample.value for sample in found.samples}
+    assert expected == pytest.approx(by_process)
+
+
+async def test_processes_together_are_processes_one_by_one(planted_client: PrometheusClient) -> None:
+    """Those of one number, and of agents, of one that there is not, too."""
+    queriers = [
+        *(ProcessMetricQuerier(metric_name="mem", value_type="current", pid=pid) for pid in (77, 78, 79)),
+        *(ProcessMetricQuerier(metric_name="mem", value_type="current", agent_id=f"i-{number}") for number in (1, 2, 3)),
+    ]
+    each = [await planted_client.query_utilization_now(querier, time=NOW) for querier in queriers]
+    assert each == list(await UtilizationSource(planted_client).read_utilization_now_batch(queriers, time=NOW))
+    assert [2, 1, 0, 1, 2, 0] == [len(answer.samples) for answer in each]
