@@ -24,6 +24,7 @@ VALID: Final = (
     "max_over_time((sum by (${{ group_by }})(up{${{ labels }}}))[${{ window }}:1m] offset 1h) > bool 1",
     "topk by (${{ group_by }})(5, -rate(x_total{${{ labels }}}[${{   window   }}]))",
     '# how many ${ labels }\nsum without (instance)(up{\n  job="a", # \'\n  ${{ labels }}\n\t}) # the end',
+    "quantile(scalar(max(up{${{ labels }}})), up)",
     'label_replace(up{${{ labels }}}, "a", "$1", "b", "(.*)")',
 )
 """Templates with each placeholder wherever it may be."""

@@ -29,6 +29,7 @@ PIECES: Final = (
     *("up", "a", "x_total", "sum", "rate(", "max_over_time(", "sum by (", " by (", "without (", "on (", "ignoring ("),
     *("group_left (", " offset ", " or ", " + ", " @ ", "1h", "5m", ":1m", 'a="b"', ",a", '="', "label_join(up,"),
     *("${{ labels }}", "${{ window }}", "${{ group_by }}", "${{labels}}", "${{ other }}", "${{", "}}", "$"),
+    *(" inf", "nan", "1e30", "300000000y", "{99}", "^", "-"),
     *("\x00", "\r", "\u2028", "\ufffd", "\ud800", "🦀"),
 )
 pieces: Final = st.sampled_from(PIECES)

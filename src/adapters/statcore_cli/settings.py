@@ -16,6 +16,8 @@ from statcore.model.duration import parse_duration
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore_cli.options import SettingName, flag, variable
 
+MAX_FILE_LENGTH: Final = 1_000_000
+"""Characters of a file of settings or presets."""
 _TEXTS: Final[tuple[SettingName, ...]] = ("statistics_url", "metrics_url", "rate_interval")
 _TABLES: Final = ("statistics", "metrics")
 _KEYS: Final = (*_TEXTS, "disable_plugins", "presets", *_TABLES)
@@ -98,18 +100,22 @@ def read_file(file: Setting) -> str:
         InputError: it cannot be read, or is no text.
     """
     try:
-        return Path(file.value).read_text(encoding="utf-8")
+        with Path(file.value).open(encoding="utf-8-sig") as opened:
+            text = opened.read(MAX_FILE_LENGTH + 1)
     except OSError as error:
         raise InputError(f"{file.origin}: cannot read {file.value}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{file.origin}: {file.value} is not TOML: {error}") from error
+    if len(text) > MAX_FILE_LENGTH:
+        raise InputError(f"{file.origin}: {file.value} has more than {MAX_FILE_LENGTH} characters")
+    return text
 
 
 def _load(config: Setting) -> dict[str, Any]:
     text = read_file(config)
     try:
         document = tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{config.origin}: {config.value} is not TOML: {error}") from error
     if unknown := sorted(document.keys() - set(_KEYS)):
         raise InputError(f"{', '.join(unknown)} in {config.value}: no such setting; known are {', '.join(_KEYS)}")

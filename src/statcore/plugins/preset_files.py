@@ -28,7 +28,7 @@ def read_presets(text: str, *, file: str) -> Iterator[Preset]:
 
     try:
         document = tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not TOML: {error}") from error
     if unknown := sorted(document.keys() - {"presets"}):
         raise InputError(f"{file}: {', '.join(unknown)} is unknown; a file of presets has tables [presets.NAME] alone")

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from statcore.errors import InputError
 from statcore.imports import requires_extra
+from statcore.model.text import describe
 
 Placeholder: TypeAlias = Literal["labels", "window", "group_by"]
 Place: TypeAlias = tuple[Placeholder, object]
@@ -27,9 +28,18 @@ def read_places(promql: str) -> list[Place]:
         import promql_parser as parser  # noqa: PLC0415 - an extra, which nothing but templates needs
 
     try:
-        tree: Any = parser.parse(promql)
-    except ValueError as error:
+        return _read(parser.parse(promql))
+    except ValueError as error:  # a number that the parser cannot hold is found only when it is looked at
         raise InputError(str(error)) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the parser's own, which derives from nothing that it should
+            raise
+        raise InputError(f"its parser fails: {describe(error)}") from None
+
+
+def _read(tree: Any) -> list[Place]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything
+    import promql_parser as parser  # noqa: PLC0415
+
     while isinstance(tree, parser.ParenExpr):
         tree = tree.expr
     if isinstance(tree, parser.MatrixSelector | parser.SubqueryExpr | parser.StringLiteral):

@@ -20,6 +20,9 @@ from statcore.queriers.matcher import LabelMatcher
 MAX_WINDOW: Final = timedelta(days=7)
 """The longest window: a server reads all samples in it for every point of an answer."""
 
+MAX_VALUE_LENGTH: Final = 1_024
+"""Characters of a label's value that users fill in."""
+
 
 def _as_template(value: Template | str) -> Template:
     return value if isinstance(value, Template) else Template(value)
@@ -29,6 +32,16 @@ def _as_labels(names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(names, list | tuple):
         return tuple(cast("Sequence[str]", names))
     return cast("tuple[str, ...]", names)  # which the validator refuses
+
+
+def _listed(names: Any) -> set[Any]:  # noqa: ANN401 - callers may be untyped
+    """Return what is asked for, each once, before any of it is looked at more closely."""
+    try:
+        if isinstance(names, list | tuple):
+            return set(cast("Sequence[Any]", names))
+    except TypeError:  # among them is what is no text
+        pass
+    raise InputError(f"group_labels must be a list of label names, not {names!r:.100}")
 
 
 def _check_labels(_: object, field: attrs.Attribute[Any], names: object) -> None:
@@ -108,22 +121,22 @@ class Preset:
         return self.template.render(
             {label: self._matcher(label, wanted) for label, wanted in (labels or {}).items()},
             window=self.window if window is None else _as_window(window),
-            group_by=[self._allowed(label, self.group_labels, "grouped") for label in label_names(group_labels)],
+            group_by=[self._allowed(label, self.group_labels, "grouped") for label in _listed(group_labels)],
         )
 
-    def _allowed(self, label: str, allowed: Sequence[str], done: str) -> str:
+    def _allowed(self, label: Any, allowed: Sequence[str], done: str) -> str:  # noqa: ANN401 - callers may be untyped
         if label in allowed:
-            return label
+            return str(label)
         known = f"only by {', '.join(allowed)}" if allowed else "by nothing"
         raise InputError(f"the preset {self.name} cannot be {done} by {label!r:.100}; {known}")
 
     def _matcher(self, label: str, wanted: Any) -> LabelMatcher:  # noqa: ANN401 - callers may be untyped
         name = self._allowed(label, self.filter_labels, "filtered")
-        if isinstance(wanted, str):
-            return LabelMatcher.equal(wanted)
-        if not isinstance(wanted, list | tuple):
-            raise InputError(f"the label {name} must be text or a list of texts, not {wanted!r:.100}")
-        values = cast("Sequence[str]", wanted)
+        if not isinstance(wanted, str | list | tuple):
+            raise InputError(f"the label {name} must be text or a list of texts, not {type(wanted).__name__}")
+        values = [wanted] if isinstance(wanted, str) else cast("Sequence[object]", wanted)
         if not 0 < len(values) <= MAX_VALUES:
             raise InputError(f"the label {name} has {len(values)} values; from 1 to {MAX_VALUES} are allowed")
-        return LabelMatcher.one_of(values)
+        if any(isinstance(value, str) and len(value) > MAX_VALUE_LENGTH for value in values):
+            raise InputError(f"a value of the label {name} is longer than {MAX_VALUE_LENGTH} characters")
+        return LabelMatcher.one_of(cast("Sequence[str]", values))

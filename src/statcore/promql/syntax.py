@@ -80,8 +80,11 @@ def label_names(names: Iterable[str]) -> tuple[str, ...]:
         InputError: one text instead of a collection, or a name that cannot be one.
     """
     if isinstance(names, str):
-        raise InputError(f"expected a collection of label names, not one text: {names!r}")
-    return _checked_names(tuple(names))
+        raise InputError(f"expected a collection of label names, not one text: {names!r:.100}")
+    try:
+        return _checked_names(tuple(names))
+    except TypeError:  # no collection, or of things that are no text
+        raise InputError(f"expected a collection of label names, not {names!r:.100}") from None
 
 
 @lru_cache(maxsize=1024)  # programs group by few sets of labels, many times

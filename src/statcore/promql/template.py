@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from os import urandom
 from typing import Any, Final, cast, get_args
 
 import attrs
@@ -15,11 +16,9 @@ from statcore.model.duration import format_duration, parse_duration
 from statcore.model.text import check_text
 from statcore.promql.names import grouped_text
 from statcore.promql.parsing import Placeholder, read_places
+from statcore.promql.parsing_limits import check_cost
 from statcore.promql.syntax import label_names, matcher_texts
 from statcore.queriers.matcher import LabelMatcher
-
-MAX_LENGTH: Final = 4_000
-"""Characters of a template: what the parser takes in well below a second, however deeply it is nested."""
 
 _PLACEHOLDER: Final = re.compile(rf"\$\{{\{{ *({'|'.join(get_args(Placeholder))}) *\}}\}}")
 _STRAY: Final = re.compile(r"\$\{\{[^}\n]{0,40}\}{0,2}")
@@ -34,8 +33,7 @@ _PLACES: Final[Mapping[Placeholder, tuple[str, str, str]]] = {
 
 def _check_text(_: object, field: attrs.Attribute[Any], text: str) -> None:
     del field
-    if len(check_text(text, what="a template")) > MAX_LENGTH:
-        raise InputError(f"a template of {len(text)} characters; at most {MAX_LENGTH} are allowed")
+    check_cost(check_text(text, what="a template"))
     for character in text:
         # Servers refuse U+FFFD as it is, which the parser takes.
         if not (character.isprintable() or character in "\t\n") or character == "\ufffd":
@@ -51,7 +49,7 @@ class Template:
     it would say which labels are dropped, nor of `on`, `ignoring` or `group_left`, where a label may make the query fail.
 
     Args:
-        text: at most `MAX_LENGTH` printable characters, tabs and line breaks.
+        text: printable characters, tabs and line breaks, within the limits of `statcore.promql.parsing_limits`.
 
     Raises:
         InputError: another placeholder, one out of its place, or no PromQL, be it with labels put in or without.
@@ -111,7 +109,7 @@ class Template:
         return "".join(values[part] if position % 2 else part for position, part in enumerate(self._parts))
 
     def _check_places(self) -> None:
-        number = 1 + hash(self.text) % 10**9  # which no text can know: it is another one in every process
+        number = 1 + int.from_bytes(urandom(4), "big")  # which nobody who writes a text can know
         mark, window = f"mark_{number}", f"{number}ms"
         marks: dict[Placeholder, str] = {"labels": f'{mark}="{mark}"', "window": window, "group_by": mark}
         hints = "".join(f"; {_belongs(name)}" for name in marks if name in self.placeholders)

@@ -72,7 +72,7 @@ class PresetService:
         """Return the PromQL that `query_preset` asks; the arguments and errors are the same."""
         preset = self.presets.get(name)
         if preset is None:
-            raise InputError(f"there is no preset {name:.100}; known are: {', '.join(self.presets) or 'none'}")
+            raise InputError(f"there is no preset {name!r:.100}; known are: {', '.join(self.presets) or 'none'}")
         _check_range(time_range)
         return preset.promql(labels=labels, group_labels=group_labels, window=window)
 

@@ -122,6 +122,8 @@ class TestList:
             (None, "cannot read FILE: No such file or directory"),
             (b"\xff", "FILE is not TOML: "),
             (b"= x", "FILE is not TOML: "),
+            (b"a = " + b"[" * 5000, "FILE is not TOML: "),
+            (b"#" * 1_000_001, "FILE has more than 1000000 characters"),
             (b"[presets.a]", "FILE: preset a: description, template is missing"),
             (FILE.replace("busy", "uptime").encode(), "FILE: the preset uptime is one of plugin 'asked' of acme-asked 2.0"),
         ],

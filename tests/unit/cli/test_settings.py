@@ -88,6 +88,7 @@ def test_files_that_a_file_names_are_relative_to_it(tmp_path: Path) -> None:
     [
         ("statistic_url = 'x'", "statistic_url in FILE: no such setting; known are statistics_url, metrics_url, "),
         ("= nonsense", "--config: FILE is not TOML: "),
+        ("a = " + "[" * 5000, "--config: FILE is not TOML: "),
         ("a = '\xff'", "--config: FILE is not TOML: "),
         ("metrics_url = 5", "metrics_url in FILE: expected a non-empty text, not int"),
         ("metrics_url = ''", "metrics_url in FILE: expected a non-empty text, not str"),

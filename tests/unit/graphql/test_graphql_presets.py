@@ -119,9 +119,9 @@ async def test_equal_questions_are_asked_once_and_not_all_at_once() -> None:
 
 
 BAD = [
-    ('name: "idle"', "there is no preset idle; known are: busy, up"),
+    ('name: "idle"', "there is no preset 'idle'; known are: busy, up"),
     ('name: "busy", labels: {user_id: "x"}', "cannot be filtered by 'user_id'; only by kernel_id, agent_id"),
-    ('name: "busy", labels: {kernel_id: 5}', "the label kernel_id must be text or a list of texts, not 5"),
+    ('name: "busy", labels: {kernel_id: 5}', "the label kernel_id must be text or a list of texts, not int"),
     ('name: "busy", labels: {kernel_id: []}', "the label kernel_id has 0 values"),
     ('name: "busy", labels: {kernel_id: [["k"]]}', "a label value must be text, not list"),
     ('name: "busy", labels: ["kernel_id"]', "labels must be an object of texts or lists of texts, not list"),

@@ -68,6 +68,12 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
         (preset("window = 300"), "f.toml: preset a: window: expected a text, not int"),
         (preset("filter_labels = 'b'"), "f.toml: preset a: filter_labels: expected a list of texts, not str"),
         (preset("group_labels = [1]"), "f.toml: preset a: group_labels: a label name must be text, not int"),
+        (
+            preset("group_labels = [['a']]"),
+            "f.toml: preset a: group_labels: expected a collection of label names, not (['a'],)",
+        ),
+        (preset("filter_labels = [{}]"), "f.toml: preset a: filter_labels: expected a collection of label names"),
+        ("a = " + "[" * 5000, "f.toml is not TOML: "),
         (preset("filter_labels = ['b']"), "f.toml: preset a: filter_labels are b, but the template has no ${{ labels }}"),
         (preset("window = 'often'"), "f.toml: preset a: window: not a duration: 'often'"),
         (preset(template="template = 'sum('"), "f.toml: preset a: the template is no PromQL"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from tests.promql_templates import VALID
 
 from statcore.errors import InputError, MissingExtraError
-from statcore.promql.template import MAX_LENGTH, Template
+from statcore.promql.parsing_limits import MAX_LENGTH
+from statcore.promql.template import Template
 from statcore.queriers import LabelMatcher
 
 BUSY = 'sum by (job,${{ group_by }})(rate(x_total{job="a",${{labels}}}[${{  window }}]))'
@@ -164,8 +166,17 @@ def test_a_template_must_mean_something_without_labels(text: str) -> None:
         ('up{a="\ufffd"}', r"a template holds '\ufffd' as it is"),
         ("up # \u202e", r"a template holds '\u202e' as it is"),
         ("up\ud800", "a template holds a lone surrogate"),
-        ("u" * (MAX_LENGTH + 1), "a template of 4001 characters; at most 4000"),
+        ("u" * (MAX_LENGTH + 1), "a template of 2001 characters; at most 2000"),
         (None, "a template must be text, not NoneType"),
+        ("up offset inf", "the template is no PromQL: its parser fails: PanicException"),
+        ("rate(up[1e30])", "the template is no PromQL: its parser fails: PanicException"),
+        ("rate(up[300000000y])", "the template is no PromQL: number too large"),
+        ("(" * 101 + "1" + ")" * 101, "brackets are nested 101 deep; at most 100"),
+        ("^".join(["u"] * 202), "a template with 201 operators; at most 200"),
+        ("-" * 201 + "u", "a template with 201 operators; at most 200"),
+        (" or ".join(["u"] * 202), "a template with 201 operators; at most 200"),
+        ('up{a=~"\\\\pL{99}"' + ',a=~"\\\\pL{99}"' * 11 + "}", "regular expressions repeat more than 1000 times"),
+        ('up{a=~"((a{20}){10}){10}"}', "regular expressions repeat more than 1000 times"),
     ],
 )
 def test_what_no_server_could_answer_is_refused(text: Any, message: str) -> None:
@@ -176,11 +187,19 @@ def test_what_no_server_could_answer_is_refused(text: Any, message: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 1999 + "1" + ")" * 1999, "abs(" * 790 + "u" + ")" * 790, "^".join(["u"] * 1990), "-" * 3990 + "u"]
+    "text", ["(" * 100 + "1" + ")" * 100, "abs(" * 100 + "u" + ")" * 100, "^".join(["u"] * 201), "-" * 200 + "u"]
 )
 def test_a_text_that_is_nested_deeply_is_read_all_the_same(text: str) -> None:
-    """The longest text that is allowed costs the parser well below its stack, and its own time limit nobody's patience."""
-    assert text == Template(text).render(window="5m")
+    """Also in a thread with little stack: the parser has no other limit, and would end the process."""
+    texts: list[str] = []
+    before = threading.stack_size(512 * 1024)
+    try:
+        thread = threading.Thread(target=lambda: texts.append(Template(text).render(window="5m")))
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    assert [text] == texts
 
 
 def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

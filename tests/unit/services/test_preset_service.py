@@ -88,7 +88,7 @@ async def test_the_backends_errors_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"name": "idle"}, "there is no preset idle; known are: busy"),
+        ({"name": "idle"}, "there is no preset 'idle'; known are: busy"),
         ({"labels": {"user_id": "x"}}, "cannot be filtered by 'user_id'; only by kernel_id"),
         ({"group_labels": ["kernel_id"]}, "cannot be grouped by 'kernel_id'; only by agent_id"),
         ({"window": "8d"}, "window: 8d is longer than 1w"),
@@ -117,7 +117,7 @@ async def test_what_is_not_allowed_is_not_asked(asked: dict[str, Any], message: 
 
 async def test_without_presets_there_is_none() -> None:
     """And the message says so."""
-    with pytest.raises(InputError, match="there is no preset busy; known are: none"):
+    with pytest.raises(InputError, match="there is no preset 'busy'; known are: none"):
         await PresetService(Backend(), {}).query_preset("busy", time_range=HOUR)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Self, cast
 
 import strawberry
@@ -60,8 +61,9 @@ async def load_preset(
         UnsupportedError: the backend evaluates no PromQL.
     """
     if name not in context.presets:
-        context.plugins.preset(name, others=context.presets)
-    service = PresetService(as_promql(context.metrics, wanted_by=f"{name} is a preset"), context.presets)
+        with suppress(InputError):  # which names the plugins' presets: the host may have left them out
+            context.plugins.preset(name)
+    service = PresetService(as_promql(context.metrics, wanted_by="this is a preset"), context.presets)
     text = service.text(name, time_range=time_range, labels=_read_labels(labels), group_labels=group_labels, window=window)
     loader = context.dataloader_manager.get_loader(context, PRESET_LOADER)
     result: MatrixResult = await loader.load((text, time_range))
