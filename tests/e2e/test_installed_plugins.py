@@ -22,6 +22,12 @@ from statcore.testing.servers import Server, free_port, running_prometheus, runn
 
 PLUGINS: Final = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 AGENT: Final = "agent-under-test"
+OFFERS: Final = {
+    "statcore-agent": ["querier agent-device", "querier process"],
+    "statcore-node": ["querier node"],
+    "statcore-victoriametrics": ["metric backend victoriametrics+https:", "metric backend victoriametrics:"],
+    "statcore-vllm": ["querier inference"],
+}
 SELECTORS: Final[Mapping[str, Mapping[str, Any]]] = {
     "container": {"metric_name": "cpu_util"},
     "node": {"metric_name": "cpu_usage"},
@@ -104,6 +110,20 @@ def _ask_host(bin_: Path, metrics_url: str, selectors: Mapping[str, Any]) -> dic
     assert 0 == answer.returncode, answer.stderr
     document: dict[str, Any] = json.loads(answer.stdout)
     return document
+
+
+@pytest.mark.timeout(400)
+def test_each_is_found_by_its_own_entry_point(bin_: Path) -> None:
+    """With what it offers, and without a driver being imported: not for GraphQL's sake, nor for the program's."""
+    listed = run(bin_ / "statcore", "plugins", "--format", "json")
+    assert 0 == listed.returncode, listed.stderr
+    reports = json.loads(listed.stdout)["plugins"]
+    assert OFFERS == {one["distribution"]: one["offers"] for one in reports if one["distribution"] != "statcore"}
+
+    program = "import sys; from statcore.plugins import PluginRegistry; PluginRegistry.discover(); print(*sys.modules)"
+    imported = {name.partition(".")[0] for name in run(bin_ / "python", "-c", program).stdout.split()}
+    assert {name.replace("-", "_") for name in OFFERS} < imported
+    assert set() == imported & {"aiohttp", "msgspec", "stamina", "graphql", "strawberry", "click", "rich", "promql_parser"}
 
 
 @pytest.mark.timeout(400)

@@ -47,3 +47,9 @@ class TestProcessMetricQuerier(QuerierConformance):
     def spec(self) -> QuerierSpec:
         """Return what the hook does."""
         return PROCESS
+
+
+def test_metrics_are_listed_from_their_series() -> None:
+    """By the label that tells them apart."""
+    assert ("backendai_device_utilization", "device_metric_name") == (DEVICE.series, DEVICE.metric_label)
+    assert ("backendai_process_utilization", "process_metric_name") == (PROCESS.series, PROCESS.metric_label)

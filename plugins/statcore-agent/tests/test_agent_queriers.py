@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from statcore import InputError, QueryStrategy, UtilizationMetricQuerier
-from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
+from statcore.plugins import QuerierSpec
 from statcore.plugins.fields import FieldType, build_querier, querier_fields
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
@@ -179,38 +176,6 @@ def test_many_are_few_requests() -> None:
         for number in range(100)
     ]
     assert [tuple(range(100)), tuple(range(100, 200))] == [one.positions for one in coalesce([*devices, *processes])]
-
-
-def test_statcore_finds_the_plugin(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the entry point that the project declares, with the series whose metrics are listed."""
-    declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
-    folder = tmp_path / "statcore_agent-0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {declared['name']}\nVersion: {declared['version']}\n")
-    entries = "".join(f"{name} = {module}\n" for name, module in declared["entry-points"]["statcore"].items())
-    (folder / "entry_points.txt").write_text(f"[statcore]\n{entries}")
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    registry = PluginRegistry.discover()
-
-    assert (PluginStatus.OK, "statcore-agent") == (
-        registry.origin("process").status,
-        registry.origin("process").distribution,
-    )
-    device, process = registry.querier("agent-device"), registry.querier("process")
-    assert [AgentDeviceMetricQuerier, ProcessMetricQuerier] == [device.querier, process.querier]
-    assert ("backendai_device_utilization", "device_metric_name") == (device.series, device.metric_label)
-    assert ("backendai_process_utilization", "process_metric_name") == (process.series, process.metric_label)
-
-
-def test_the_plugin_imports_no_driver(project: Path) -> None:
-    """Discovery stays fast."""
-    program = "import sys, statcore_agent.plugin; print(*sys.modules)"
-    environment = {"PYTHONPATH": str(project / "src")}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    imported = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "statcore_agent" in imported
-    assert set() == imported & {"aiohttp", "redis", "msgspec", "strawberry", "click", "rich", "prometheus_client", "psutil"}
 
 
 def test_the_readme_has_the_table(project: Path) -> None:

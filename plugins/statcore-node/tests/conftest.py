@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from node_scrapes import Counters, Scrapes, increase, key, next_scrape, raw
 
 from statcore.errors import UnavailableError
 from statcore.testing.servers import LOOPBACK, Server, find_program, free_port, running_prometheus
 from statcore_prometheus import PrometheusClient
 
 _START_S = 30.0
+MEGABYTES = 8
+ROUNDS = 2
 
 
 def _program(name: str) -> str:
@@ -83,3 +86,41 @@ async def client(scraping: Server) -> AsyncIterator[PrometheusClient]:
 def project() -> Path:
     """The folder of this plugin."""
     return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def scraped(scraping: Server, tmp_path_factory: pytest.TempPathFactory) -> Scrapes:
+    """Several scrapes, during which something was written to the disk, if that is where temporary files are."""
+    folder = tmp_path_factory.mktemp("load")
+    before = Counters.read()
+    first = last = next_scrape(scraping)
+    loading = Counters.read()
+    loaded = loading
+    for number in range(ROUNDS):
+        with (folder / str(number)).open("wb") as load:
+            load.write(os.urandom(MEGABYTES << 20))
+            os.fsync(load.fileno())
+        loaded = Counters.read()
+        last = next_scrape(scraping)
+    return Scrapes(first, last, before, loading, loaded, Counters.read())
+
+
+@pytest.fixture
+def values(scraping: Server, scraped: Scrapes) -> Callable[[str], dict[str, float]]:
+    """Return a function from a series to its values at the last scrape, by device and mount point."""
+
+    def read(series: str) -> dict[str, float]:
+        return {key(one): float(one["value"][1]) for one in raw(scraping, series, scraped.last)}
+
+    return read
+
+
+@pytest.fixture
+def slopes(scraping: Server, scraped: Scrapes) -> Callable[[str], dict[str, float]]:
+    """Return a function from a counter to its increase per second between the scrapes, by mode and CPU or by device."""
+
+    def read(series: str) -> dict[str, float]:
+        found = raw(scraping, f"{series}[{scraped.window}]", scraped.last)
+        return {key(one): increase(one["values"]) / (scraped.last - scraped.first) for one in found}
+
+    return read

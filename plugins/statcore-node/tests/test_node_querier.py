@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from statcore import InputError
-from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
+from statcore.plugins import QuerierSpec
 from statcore.plugins.fields import FieldType, build_querier, querier_fields
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
@@ -161,32 +158,6 @@ def test_many_nodes_are_one_request(metric: NodeMetricName) -> None:
     (together,) = coalesce(queriers)
     assert tuple(range(100)) == together.positions
     assert render(utilization_query(together)).count("instance=~") == EXPECTED[metric].count("instance=")
-
-
-def test_statcore_finds_the_plugin(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the entry point that the project declares."""
-    declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
-    folder = tmp_path / "statcore_node-0.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {declared['name']}\nVersion: {declared['version']}\n")
-    entries = "".join(f"{name} = {module}\n" for name, module in declared["entry-points"]["statcore"].items())
-    (folder / "entry_points.txt").write_text(f"[statcore]\n{entries}")
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    registry = PluginRegistry.discover()
-
-    assert (PluginStatus.OK, "statcore-node") == (registry.origin("node").status, registry.origin("node").distribution)
-    assert NodeMetricQuerier is registry.querier("node").querier
-
-
-def test_the_plugin_imports_no_driver(project: Path) -> None:
-    """Discovery stays fast."""
-    program = "import sys, statcore_node.plugin; print(*sys.modules)"
-    environment = {"PYTHONPATH": str(project / "src")}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    imported = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "statcore_node" in imported
-    assert set() == imported & {"aiohttp", "redis", "msgspec", "strawberry", "click", "rich", "prometheus_client", "psutil"}
 
 
 def test_the_readme_has_the_table(project: Path) -> None:
