@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib import metadata
 from typing import Final
 
@@ -32,6 +31,11 @@ class Candidate:
         """The name of the entry point, by which settings and reports call the plugin."""
         return self.entry_point.name
 
+    @property
+    def how_to_switch_off(self) -> str:
+        """The end of a remedy."""
+        return f"switch it off: STATCORE_DISABLE_PLUGINS={self.name}"
+
     def report(self, status: PluginStatus, *, error: str | None = None, remedy: str | None = None) -> PluginReport:
         """Return what became of it."""
         return PluginReport(
@@ -46,40 +50,39 @@ class Candidate:
 
 def find_candidates() -> tuple[list[Candidate], list[PluginReport]]:
     """Return the installed plugins by name, and reports on distributions that cannot be read."""
+    candidates: list[Candidate] = []
     unreadable: list[PluginReport] = []
-    try:
-        found = list(metadata.entry_points(group=GROUP))
-    except Exception:  # noqa: BLE001 - a bad file of any one distribution, whosever it is, fails the call for all
-        found = list(_find_one_by_one(unreadable))
-    candidates = [Candidate(entry_point, *_identity(entry_point.dist)) for entry_point in found]
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        try:
+            # Most distributions are no plugins: that is seen at a glance, where the standard library parses them all.
+            if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            entry_points = list(distribution.entry_points.select(group=GROUP))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a file of any one distribution
+            unreadable.append(_unreadable(distribution, error))
+            continue
+        name, version = _identity(distribution)
+        key = _SEPARATORS.sub("-", name).lower()
+        if key not in seen or name == _UNKNOWN:  # what comes first on the path shadows the rest
+            candidates += [Candidate(entry_point, name, version) for entry_point in entry_points]
+        seen.add(key)
     return sorted(candidates, key=lambda candidate: (candidate.name, candidate.distribution)), unreadable
 
 
-def _find_one_by_one(unreadable: list[PluginReport]) -> Iterator[metadata.EntryPoint]:
-    seen: set[str] = set()
-    for distribution in metadata.distributions():
-        name, version = _identity(distribution)
-        key = _SEPARATORS.sub("-", name).lower()
-        if key in seen:  # what comes first on the path shadows the rest
-            continue
-        seen.add(key)
-        try:
-            yield from distribution.entry_points.select(group=GROUP)
-        except Exception as error:  # noqa: BLE001 - see above
-            report = PluginReport(
-                name=name,
-                distribution=name,
-                version=version,
-                status=PluginStatus.BROKEN,
-                error=f"its entry points cannot be read: {describe(error)}",
-                remedy=f"reinstall or uninstall {name}",
-            )
-            unreadable.append(report)
+def _unreadable(distribution: metadata.Distribution, error: Exception) -> PluginReport:
+    name, version = _identity(distribution)
+    return PluginReport(
+        name=name,
+        distribution=name,
+        version=version,
+        status=PluginStatus.BROKEN,
+        error=f"its entry points cannot be read: {describe(error)}",
+        remedy=f"reinstall or uninstall {name}",
+    )
 
 
-def _identity(distribution: metadata.Distribution | None) -> tuple[str, str]:
-    if distribution is None:
-        return _UNKNOWN, _UNKNOWN
+def _identity(distribution: metadata.Distribution) -> tuple[str, str]:
     try:
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     except (OSError, ValueError):

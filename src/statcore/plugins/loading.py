@@ -1,9 +1,7 @@
-"""Importing one plugin and asking its hooks, so that nothing it does reaches another."""
+"""Importing one plugin and asking its hooks, so that nothing it raises reaches another."""
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeGuard, cast
 
@@ -61,46 +59,16 @@ class Loaded:
     contributions: Mapping[Offer, Contribution] = attrs.field(factory=dict[Offer, Contribution])
 
 
-def _new_manager() -> pluggy.PluginManager:
+def new_manager() -> pluggy.PluginManager:
+    """Return a plugin manager that knows the hooks."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(spec)
     return manager
 
 
-@attrs.define
-class Loader:
-    """Loads plugins one after the other, each in a thread of its own that may take `timeout_s` seconds."""
-
-    timeout_s: float
-    _manager: pluggy.PluginManager = attrs.field(factory=_new_manager, init=False)
-
-    def load(self, candidate: Candidate) -> Loaded:
-        """Import a plugin and ask its hooks; whatever goes wrong, a deadline that passes too, is in the report."""
-        loaded: list[Loaded] = []
-        manager = self._manager
-        # Nothing ends code that hangs: it is left behind in a thread that no program waits for.
-        thread = threading.Thread(target=lambda: loaded.append(_load(candidate, manager)), name=candidate.name, daemon=True)
-        thread.start()
-        thread.join(self.timeout_s)
-        if loaded:
-            return loaded[0]
-        self._manager = _new_manager()  # what is left behind may go on with the other one at any time
-        error = f"it was not loaded within {self.timeout_s:g} s{_whereabouts(thread)}"
-        remedy = f"upgrade or uninstall {candidate.distribution}, {_switch_off(candidate)}"
-        return Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy))
-
-
-def _whereabouts(thread: threading.Thread) -> str:
-    """Return what line a thread is at: it may be another's, which this plugin waits for."""
-    frames = sys._current_frames()  # noqa: SLF001 - documented all the same  # pyright: ignore[reportPrivateUsage]
-    frame = frames.get(thread.ident or 0)
-    while frame is not None and frame.f_code.co_filename.startswith(("<frozen importlib", threading.__file__)):
-        frame = frame.f_back
-    return f"; it is at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
-
-
-def _load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
-    off = _switch_off(candidate)
+def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
+    """Import a plugin and ask its hooks; whatever goes wrong is in the report."""
+    off = f"or {candidate.how_to_switch_off}"
     try:
         plugin = candidate.entry_point.load()
         hooks = list(_hooks(manager, plugin, candidate.name))
@@ -116,10 +84,6 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
         return Loaded(candidate.report(status, error=describe(error), remedy=remedy))
     report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
     return Loaded(report, contributions)
-
-
-def _switch_off(candidate: Candidate) -> str:
-    return f"or switch it off: STATCORE_DISABLE_PLUGINS={candidate.name}"
 
 
 def _hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> Iterator[tuple[str, pluggy.HookImpl]]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Final, Self, TypeVar, cast
 
 import attrs
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.deadline import Loader
 from statcore.plugins.discovery import Candidate, find_candidates
-from statcore.plugins.loading import Loaded, Loader, Offer, offer
+from statcore.plugins.loading import Loaded, Offer, offer
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.promql.preset import Preset
 
@@ -136,14 +138,14 @@ def _load_each(candidates: Iterable[Candidate], disabled: Collection[str], timeo
     by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_name[candidate.name].append(candidate)
-    loader = Loader(timeout_s)
-    for name, namesakes in by_name.items():
-        if name in disabled:
-            yield from (Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
-        elif len(namesakes) > 1:
-            yield from _ambiguous(namesakes)
-        else:
-            yield loader.load(namesakes[0])
+    with closing(Loader(timeout_s)) as loader:
+        for name, namesakes in by_name.items():
+            if name in disabled:
+                yield from (Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
+            elif len(namesakes) > 1:
+                yield from _ambiguous(namesakes)
+            else:
+                yield loader.load(namesakes[0])
 
 
 def _ambiguous(namesakes: Sequence[Candidate]) -> list[Loaded]:

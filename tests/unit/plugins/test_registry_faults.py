@@ -6,7 +6,6 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -171,14 +170,14 @@ def test_one_module_is_one_plugin(install: Install) -> None:
     assert "ValueError: its module is a plugin already, by the entry point a" == report_of(registry, "b").error
 
 
-def test_an_unreadable_entry_point_file_costs_nothing_but_itself(
-    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A distribution that is not even a plugin takes nothing away, and shadowed ones stay shadowed."""
-    site = install("acme-nodes", nodes=querier("node"))
-    shadowed = shutil.copytree(site, tmp_path / "shadowed")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(shadowed)])
-    install("acme-garbage", entry_points="[console_scripts]\nno equals sign\n")
+@pytest.mark.parametrize(
+    "entry_points", [b"[statcore]\nno equals sign\n", b"[console_scripts]\nlatin = caf\xe9\n"], ids=["no entry", "no text"]
+)
+def test_an_unreadable_entry_point_file_costs_nothing_but_itself(install: Install, entry_points: bytes) -> None:
+    """It is reported, since a plugin may be in it; the others go on."""
+    install("acme-nodes", nodes=querier("node"))
+    site = install("acme-garbage")
+    (site / "acme_garbage-1.0.dist-info" / "entry_points.txt").write_bytes(entry_points)
 
     registry = PluginRegistry.discover()
 
@@ -186,6 +185,25 @@ def test_an_unreadable_entry_point_file_costs_nothing_but_itself(
     assert PluginStatus.BROKEN is report.status
     assert "its entry points cannot be read" in (report.error or "")
     assert {"container", "node"} <= set(registry.queriers)
+
+
+def test_what_is_no_plugin_is_not_judged(install: Install) -> None:
+    """However bad its entry points are."""
+    before = PluginRegistry.discover().reports
+    install("acme-garbage", entry_points="[console_scripts]\nno equals sign\n")
+
+    assert before == PluginRegistry.discover().reports
+
+
+def test_a_shadowed_distribution_does_not_count(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of a name on the path is the one whose modules are imported."""
+    site = install("acme-nodes", nodes=querier("node"))
+    shadowed = shutil.copytree(site, tmp_path / "shadowed")
+    headers = shadowed / "acme_nodes-1.0.dist-info" / "METADATA"
+    headers.write_text(headers.read_text().replace("Name: acme-nodes", "Name: Acme_Nodes"))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(shadowed)])
+
+    assert PluginStatus.OK is report_of(PluginRegistry.discover(), "nodes").status
 
 
 @pytest.mark.parametrize("headers", [b"", b"Name: \xff\xfe\nVersion: 1.0\n"], ids=["empty", "no text"])
@@ -197,14 +215,3 @@ def test_metadata_that_says_nothing_does_not_matter(install: Install, headers: b
     report = report_of(PluginRegistry.discover(), "nodes")
 
     assert (PluginStatus.OK, "unknown", "unknown") == (report.status, report.distribution, report.version)
-
-
-def test_an_entry_point_of_no_distribution_does_not_matter(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Custom importers may provide entry points that belong to nothing."""
-    install("acme-nodes", nodes=querier("node"))
-    alone = metadata.EntryPoint("nodes", "acme_nodes_nodes", "statcore")
-    monkeypatch.setattr(metadata, "entry_points", lambda group: metadata.EntryPoints([alone]).select(group=group))
-
-    (report,) = PluginRegistry.discover().reports
-
-    assert (PluginStatus.OK, "unknown") == (report.status, report.distribution)
