@@ -10,7 +10,7 @@ from statcore.errors import StatcoreError
 from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
 from statcore.ports.metrics import MetricQuerierPort
-from statcore.queriers import StrategyKey, UtilizationMetricQuerier, resolve
+from statcore.queriers import UtilizationMetricQuerier, resolve, strategy_key
 from statcore.statistics import UtilizationSource
 
 
@@ -47,4 +47,4 @@ def querier_key(querier: UtilizationMetricQuerier) -> Hashable:
         PluginError: the querier breaks its contract.
     """
     asked = resolve(querier)
-    return asked.name, tuple(asked.labels.items()), asked.group_by, StrategyKey(asked.strategy)
+    return asked.name, tuple(asked.labels.items()), asked.group_by, strategy_key(asked.strategy)

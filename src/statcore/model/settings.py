@@ -15,7 +15,8 @@ _T = TypeVar("_T")
 NOT_A_SETTING: Final = {"setting": False}
 """The metadata of a field that a program may set at construction, but no file: a clock, for one."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
-_UNFIT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What steers a terminal, begins a line, or cannot be encoded."""
 
 
 def check_seconds(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -39,7 +40,7 @@ def check_truth(_: object, field: attrs.Attribute[Any], value: object) -> None:
 def check_text(_: object, field: attrs.Attribute[Any], value: object) -> None:
     """Accept text on one line that is not empty; since it may be a secret, the complaint does not show it."""
     if not isinstance(value, str) or not value or _UNFIT.search(value):
-        raise InputError(f"{field.name} must be text without control characters, and not empty")
+        raise InputError(f"{field.name} must be text on one line without control characters, and not empty")
 
 
 def check_name(_: object, field: attrs.Attribute[Any], value: object) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias, cast
@@ -13,7 +12,7 @@ from typing import Any, Final, Self, TypeAlias, cast
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_name
+from statcore.model.settings import check_name, check_text
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
@@ -24,20 +23,7 @@ Options: TypeAlias = Mapping[str, Any]
 """An adapter's own settings by name, beside the URL; the adapter checks them and names a bad one in an `InputError`."""
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])[a-z0-9]*|[A-Z]?[a-z0-9]+")
-_BREAKING: Final = frozenset(["Cc", "Cs", "Zl", "Zp"])
-"""The Unicode categories of what steers a terminal, cannot be encoded, or begins a line."""
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
-
-
-def _check_text(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{attribute.name} must be a non-empty text, not {value!r:.200}")
-
-
-def _check_line(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    _check_text(_, attribute, value)
-    if any(unicodedata.category(character) in _BREAKING for character in cast("str", value)):
-        raise InputError(f"{attribute.name} must be one line without control characters, not {value!r:.200}")
 
 
 def _check_querier(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -98,10 +84,10 @@ class QuerierSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=_check_line)
+    summary: str = attrs.field(validator=check_text)
     querier: type[UtilizationMetricQuerier] = attrs.field(validator=_check_querier)
-    series: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
-    metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
+    series: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_text))
+    metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_text))
 
     @classmethod
     def of(cls, querier: type[UtilizationMetricQuerier]) -> Self:
@@ -137,13 +123,13 @@ class StatisticsStoreSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=_check_line)
+    summary: str = attrs.field(validator=check_text)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[StatisticsPort]] = attrs.field(validator=_check_factory)
     open_sink: Callable[[str, Options], Awaitable[StatisticsSinkPort]] | None = attrs.field(
         default=None, validator=attrs.validators.optional(_check_factory)
     )
-    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
+    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_text))
 
 
 @attrs.frozen(kw_only=True)
@@ -157,10 +143,10 @@ class MetricBackendSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=_check_line)
+    summary: str = attrs.field(validator=check_text)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[MetricQuerierPort]] = attrs.field(validator=_check_factory)
-    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_text))
+    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_text))
     differences: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_check_differences, hash=False
     )

@@ -98,6 +98,11 @@ class Preset:
             if allowed and place not in self.template.placeholders:
                 raise InputError(f"{field} are {', '.join(allowed)}, but the template has no ${{{{ {place} }}}}")
 
+    @property
+    def default_window(self) -> str | None:
+        """The window unless a user says otherwise, or None where the template has no place for one."""
+        return self.window if "window" in self.template.placeholders else None
+
     def promql(
         self,
         *,
@@ -116,7 +121,7 @@ class Preset:
             InputError: a label that is not allowed, what is no text, no value or more than `MAX_VALUES` of them, or a
                 window that is none, is too long, or has no place in the template.
         """
-        if window is not None and "window" not in self.template.placeholders:
+        if window is not None and self.default_window is None:
             raise InputError(f"the preset {self.name} has no window")
         return self.template.render(
             {label: self._matcher(label, wanted) for label, wanted in (labels or {}).items()},

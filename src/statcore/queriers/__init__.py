@@ -15,7 +15,7 @@ from statcore.queriers.strategy import (
     QueryExpression,
     QueryStrategy,
     ResolvedQuerier,
-    StrategyKey,
+    strategy_key,
 )
 
 __all__ = [
@@ -29,8 +29,8 @@ __all__ = [
     "QueryExpression",
     "QueryStrategy",
     "ResolvedQuerier",
-    "StrategyKey",
     "UtilizationMetricQuerier",
     "coalesce",
     "resolve",
+    "strategy_key",
 ]

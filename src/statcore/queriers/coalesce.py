@@ -14,7 +14,7 @@ from statcore.queriers.grouping import NEVER_GROUPED
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
 from statcore.queriers.resolve import resolve
-from statcore.queriers.strategy import ResolvedQuerier, StrategyKey
+from statcore.queriers.strategy import ResolvedQuerier, strategy_key
 
 MAX_VALUES: Final = 256
 """How many values of a label one querier names, unless told otherwise."""
@@ -52,7 +52,7 @@ def coalesce_resolved(asked: Mapping[int, ResolvedQuerier], *, max_values: int) 
     for position, one in asked.items():
         names = tuple(sorted(one.wanted))
         matchers = tuple([one.wanted[name] for name in names])
-        key = (one.name, StrategyKey(one.strategy), names, one.group_by, matchers)
+        key = (one.name, strategy_key(one.strategy), names, one.group_by, matchers)
         question = questions.get(key)
         if question is None:
             question = questions[key] = _Question(one, names, matchers)

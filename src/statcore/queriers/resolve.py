@@ -13,7 +13,7 @@ from statcore.model.coroutines import discard
 from statcore.model.text import describe
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier, StrategyKey
+from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier
 
 
 class _NonsenseError(Exception):
@@ -91,6 +91,6 @@ def _strategy(answer: object) -> QueryStrategy | ExpressionStrategy:
         return QueryStrategy(answer)
     if callable(answer) and not isinstance(answer, type):
         strategy = cast("ExpressionStrategy", answer)
-        StrategyKey(strategy)  # which asks for its hash
+        hash(strategy)  # or fail here, where the querier is named
         return strategy
     raise _NonsenseError(answer, f"one of {', '.join(QueryStrategy)}, or a strategy of the plugin's own")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -62,10 +62,13 @@ class ResolvedQuerier(NamedTuple):
         return as_matchers(self.wanted)
 
 
-class StrategyKey:
-    """What tells strategies apart, whatever a plugin's own comparison does: one that fails means that they differ."""
+def strategy_key(strategy: QueryStrategy | ExpressionStrategy) -> Hashable:
+    """Return what tells strategies apart; where a plugin's own comparison fails, they differ."""
+    return strategy if isinstance(strategy, QueryStrategy) else _OwnKey(strategy)
 
-    def __init__(self, strategy: QueryStrategy | ExpressionStrategy) -> None:
+
+class _OwnKey:
+    def __init__(self, strategy: ExpressionStrategy) -> None:
         """Take the hash once."""
         self._strategy = strategy
         self._hash = hash(strategy)
@@ -76,7 +79,7 @@ class StrategyKey:
 
     def __eq__(self, other: object) -> bool:
         """Return whether both strategies are the same or equal."""
-        if not isinstance(other, StrategyKey):
+        if not isinstance(other, _OwnKey):
             return NotImplemented
         if self._strategy is other._strategy:
             return True

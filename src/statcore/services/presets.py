@@ -27,11 +27,11 @@ class PresetService:
     """Answers presets by name.
 
     Args:
-        promql: the backend, which stays the caller's to close.
+        backend: what evaluates them, which stays the caller's to close.
         presets: by name, as `PluginRegistry.presets` or `PresetCatalog.presets` has them.
     """
 
-    promql: PromQLPort
+    backend: PromQLPort
     presets: Mapping[str, Preset]
 
     async def query_preset(
@@ -57,10 +57,10 @@ class PresetService:
                 anything is sent.
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
-        promql = self.text(name, time_range=time_range, labels=labels, group_labels=group_labels, window=window)
-        return await self.promql.query_range(promql, time_range)
+        promql = self.promql(name, time_range=time_range, labels=labels, group_labels=group_labels, window=window)
+        return await self.backend.query_range(promql, time_range)
 
-    def text(
+    def promql(
         self,
         name: str,
         *,

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import attrs
 
-from statcore.errors import StatcoreError, TimedOutError, UnavailableError
+from statcore.errors import StatcoreError
 from statcore.model.matrix import MatrixResult
 from statcore.model.settings import check_count
 from statcore.model.time_range import QueryTimeRange
@@ -19,9 +19,8 @@ from statcore.queriers.coalesce import MAX_VALUES, coalesce_resolved, resolve_pl
 from statcore.queriers.coalesced import CoalescedQuerier
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.strategy import ResolvedQuerier
-from statcore.statistics.side_by_side import run_together
+from statcore.statistics.side_by_side import ask_each
 
-_REQUESTS_AT_ONCE: Final = 4
 _AT_A_TIME: Final = 128
 """How many queriers are worked on before the event loop gets its turn: a millisecond or two."""
 
@@ -93,23 +92,11 @@ class UtilizationSource:
             coalesced = coalesce_resolved(sound, max_values=self.max_values)
         else:
             coalesced = await to_thread(coalesce_resolved, sound, max_values=self.max_values)
-        pending = iter(coalesced)
-        away: list[StatcoreError] = []
 
-        async def work() -> None:
-            for one in pending:
-                answers = [away[0]] * len(one.positions) if away else await _ask(one, ask)
-                outcomes.update(zip(one.positions, answers, strict=True))
-                away.extend(answer for answer in answers[:1] if isinstance(answer, UnavailableError | TimedOutError))
+        async def ask_and_split(querier: CoalescedQuerier) -> Sequence[_Answer]:
+            return querier.split(await ask(querier))
 
-        await run_together(work() for _ in range(_REQUESTS_AT_ONCE))
+        for querier, answers in zip(coalesced, await ask_each(coalesced, ask_and_split), strict=True):
+            each = [answers] * len(querier.positions) if isinstance(answers, StatcoreError) else answers
+            outcomes.update(zip(querier.positions, each, strict=True))
         return [outcomes[position] for position in range(len(outcomes))]
-
-
-async def _ask(
-    querier: CoalescedQuerier, ask: Callable[[CoalescedQuerier], Awaitable[_Answer]]
-) -> Sequence[_Answer | StatcoreError]:
-    try:
-        return querier.split(await ask(querier))
-    except StatcoreError as error:
-        return [error] * len(querier.positions)

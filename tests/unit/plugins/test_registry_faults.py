@@ -75,7 +75,7 @@ BROKEN = {
         querier("node").replace("=ContainerMetricQuerier,", "=ContainerMetricQuerier.__base__,"),
         "InputError: querier must be a class that implements UtilizationMetricQuerier",
     ),
-    "no summary": (querier("node").replace('"s"', "''"), "InputError: summary must be a non-empty text, not ''"),
+    "no summary": (querier("node").replace('"s"', "''"), "InputError: summary must be text on one line"),
     "schemes that are one text": (
         store("acme").replace("('acme', \"both\")", "'acme'"),
         "InputError: schemes must be a tuple of lower-case URL schemes, not 'acme'",

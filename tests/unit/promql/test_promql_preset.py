@@ -100,7 +100,7 @@ def test_what_has_no_place_in_the_template_is_refused() -> None:
         ({"name": "Busy Kernels"}, "name must be a lower-case word such as container, not 'Busy Kernels'"),
         ({"name": None}, "name must be a lower-case word"),
         ({"description": ""}, "description must be text"),
-        ({"description": "two\nlines"}, "description must be text without control characters"),
+        ({"description": "two\nlines"}, "description must be text on one line without control characters"),
         ({"template": "sum("}, "the template is no PromQL"),
         ({"template": 5}, "a template must be text, not int"),
         ({"filter_labels": "kernel_id"}, "filter_labels must be a list of label names, not 'kernel_id'"),

@@ -73,7 +73,7 @@ async def test_nothing_need_be_filled_in() -> None:
 def test_the_text_can_be_had_without_asking() -> None:
     """The same as is asked."""
     backend = Backend()
-    assert 'rate(x_total{kernel_id="a"}[5m])' in service(backend).text("busy", time_range=HOUR, labels={"kernel_id": "a"})
+    assert 'rate(x_total{kernel_id="a"}[5m])' in service(backend).promql("busy", time_range=HOUR, labels={"kernel_id": "a"})
     assert [] == backend.asked
 
 

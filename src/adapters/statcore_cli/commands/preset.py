@@ -90,7 +90,7 @@ def show_command(ctx: click.Context, /, name: str, output_format: str, **_: obje
         "origin": catalog.origin(name),
         "filter_labels": preset.filter_labels,
         "group_labels": preset.group_labels,
-        "window": preset.window if "window" in preset.template.placeholders else None,
+        "window": preset.default_window,
     }
     template = preset.template.text
     texts = {key: str(value or "") for key, value in known.items()}

@@ -39,7 +39,7 @@ class Preset:
             description=preset.description,
             filter_labels=list(preset.filter_labels),
             group_labels=list(preset.group_labels),
-            window=preset.window if "window" in preset.template.placeholders else None,
+            window=preset.default_window,
             template=preset.template.text,
         )
 
@@ -64,9 +64,10 @@ async def load_preset(
         with suppress(InputError):  # which names the plugins' presets: the host may have left them out
             context.plugins.preset(name)
     service = PresetService(as_promql(context.metrics, wanted_by="this is a preset"), context.presets)
-    text = service.text(name, time_range=time_range, labels=_read_labels(labels), group_labels=group_labels, window=window)
+    filled_in = _read_labels(labels)
+    promql = service.promql(name, time_range=time_range, labels=filled_in, group_labels=group_labels, window=window)
     loader = context.dataloader_manager.get_loader(context, PRESET_LOADER)
-    result: MatrixResult = await loader.load((text, time_range))
+    result: MatrixResult = await loader.load((promql, time_range))
     return Utilization.of(result)
 
 
