@@ -9,34 +9,15 @@ from typing import Any, Literal
 
 import attrs
 import pytest
+from tests.known_querier import Known
 from tests.unit.plugins.plugin_modules import HEAD, report_of
 
 from statcore.errors import InputError
 from statcore.plugins import MetricBackendSpec, PluginRegistry, PluginStatus, QuerierSpec, StatisticsStoreSpec
 from statcore.plugins.fields import FieldType, querier_fields
 from statcore.plugins.metric_names import metric_names
-from statcore.queriers import ContainerMetricQuerier, QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers import ContainerMetricQuerier
 from statcore_memory import MemoryMetrics
-
-
-class Known(UtilizationMetricQuerier):
-    """A querier whose answers do not matter here."""
-
-    def name(self) -> str:
-        """Answer."""
-        return "m"
-
-    def labels(self) -> Mapping[str, str]:
-        """Answer."""
-        return {}
-
-    def group_by_labels(self) -> list[str]:
-        """Answer."""
-        return []
-
-    def query_strategy(self) -> QueryStrategy:
-        """Answer."""
-        return QueryStrategy.GAUGE
 
 
 @attrs.frozen(kw_only=True)

@@ -12,12 +12,12 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.known_querier import Known
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins import QuerierSpec
 from statcore.plugins.builtin import statcore_queriers
 from statcore.plugins.fields import FieldType, build_querier, querier_fields
-from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
 
 ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 
@@ -27,26 +27,6 @@ class Level(enum.Enum):
 
     LOW = 1
     HIGH = 2
-
-
-class Known(UtilizationMetricQuerier):
-    """A querier whose answers do not matter here."""
-
-    def name(self) -> str:
-        """Answer."""
-        return "m"
-
-    def labels(self) -> dict[str, str]:
-        """Answer."""
-        return {}
-
-    def group_by_labels(self) -> list[str]:
-        """Answer."""
-        return []
-
-    def query_strategy(self) -> QueryStrategy:
-        """Answer."""
-        return QueryStrategy.GAUGE
 
 
 @attrs.frozen(kw_only=True)
