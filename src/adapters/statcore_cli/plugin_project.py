@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from importlib import resources
 from importlib.metadata import version
@@ -64,17 +65,21 @@ def project_files(kind: str) -> Mapping[str, str]:
 
 
 def write_project(folder: Path, files: Mapping[str, str]) -> None:
-    """Write the files into a folder of their own.
+    """Write the files into a folder of their own: all of them, or none.
 
     Raises:
         InputError: the folder exists, or it cannot be written.
     """
     try:
         folder.mkdir()
-        for path, text in files.items():
-            file = folder / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+        try:
+            for path, text in files.items():
+                file = folder / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     except FileExistsError:
         raise InputError(f"{folder} exists already; nothing was written") from None
     except OSError as error:

@@ -8,7 +8,7 @@ from statcore.errors import StatcoreError
 from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
 from statcore.ports.promql import as_promql
-from statcore.statistics.side_by_side import ask_each
+from statcore.statistics.side_by_side import try_each
 from statcore_graphql.utilization import HasMetrics
 
 
@@ -25,4 +25,4 @@ class PresetMetrics:
         async def ask(query: tuple[str, QueryTimeRange]) -> MatrixResult:
             return await promql.query_range(*query)
 
-        return await ask_each(queries, ask)
+        return await try_each(queries, ask)

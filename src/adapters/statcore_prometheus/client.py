@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.statistics.side_by_side import run_together
+from statcore.statistics.side_by_side import ask_each
 from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.join import join_parts
 from statcore_prometheus.options import PrometheusOptions
@@ -37,7 +36,6 @@ from statcore_prometheus.wire import Listing, MatrixReader, Reader, VectorReader
 
 _LOGGER: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
-_PARTS_AT_ONCE: Final = 4
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
 _T = TypeVar("_T")
@@ -96,14 +94,12 @@ class PrometheusClient:
         requests = [range_request(promql, part) for part in parts]
         if len(requests) == 1:
             return await self._ask(requests[0], MatrixReader)
-        gate = asyncio.Semaphore(_PARTS_AT_ONCE)
+        async with self._transport.deadline() as until:
 
-        async def ask_part(request: Request, until: float) -> MatrixResult:
-            async with gate:
+            async def ask_part(request: Request) -> MatrixResult:
                 return await self._transport.ask(request, MatrixReader, until=until)
 
-        async with self._transport.deadline() as until:
-            answers = await run_together(ask_part(request, until) for request in requests)
+            answers = await ask_each(requests, ask_part)
         return self._checked(join_parts(answers), requests[0])
 
     async def label_values(

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, cast
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_seconds, check_text, check_truth, from_settings
+from statcore.model.settings import check_count, check_line, check_seconds, check_truth, from_settings
 from statcore.promql.plan import MAX_POINTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 
@@ -95,18 +95,18 @@ class PrometheusOptions:
     timeout_s: float = attrs.field(default=30.0, validator=check_seconds)
     attempts: int = attrs.field(default=3, validator=check_count)
     fallback_urls: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_urls, repr=False)
-    username: str | None = attrs.field(default=None, validator=_optional(check_text))
-    password: str | None = attrs.field(default=None, validator=_optional(check_text), repr=False)
-    bearer_token: str | None = attrs.field(default=None, validator=_optional(check_text), repr=False)
+    username: str | None = attrs.field(default=None, validator=_optional(check_line))
+    password: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    bearer_token: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     headers: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_header_texts, repr=False, hash=False
     )
     parameters: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_parameter_texts, repr=False, hash=False
     )
-    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_text))
-    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_text))
-    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line))
+    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line))
+    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line))
     tls_verify: bool = attrs.field(default=True, validator=check_truth)
     gzip: bool | None = attrs.field(default=None, validator=_optional(check_truth))
     strict: bool = attrs.field(default=False, validator=check_truth)

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_seconds, check_text, from_settings
+from statcore.model.settings import check_count, check_line, check_seconds, from_settings
 
 _optional = attrs.validators.optional
 
@@ -46,9 +46,9 @@ class ValkeyOptions:
     freshness_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
     agent_interval_s: float = attrs.field(default=30.0, validator=check_seconds)
     max_entry_bytes: int = attrs.field(default=256 * 1024, validator=check_count)
-    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_text))
-    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_text))
-    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_text))
+    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line))
+    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line))
+    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line))
 
     def __attrs_post_init__(self) -> None:
         """Check what no single setting can."""

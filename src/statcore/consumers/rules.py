@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_text
+from statcore.model.settings import check_count, check_line
 from statcore.model.statistics import finite_number
 from statcore.model.time_range import parse_time
 from statcore.queriers.interface import UtilizationMetricQuerier
@@ -101,9 +101,9 @@ class ScalingRule(ABC):
         InputError: a value that cannot be one, or values that contradict each other; the message names them.
     """
 
-    name: str = attrs.field(validator=check_text)
+    name: str = attrs.field(validator=check_line)
     source: MetricSource = attrs.field(converter=MetricSource)
-    metric_name: str | None = attrs.field(default=None, validator=_optional(check_text))
+    metric_name: str | None = attrs.field(default=None, validator=_optional(check_line))
     querier: UtilizationMetricQuerier | None = None
     min_replicas: int | None = attrs.field(default=None, validator=_optional(check_replicas))
     max_replicas: int | None = attrs.field(default=None, validator=_optional(check_replicas))

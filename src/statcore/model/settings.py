@@ -37,7 +37,7 @@ def check_truth(_: object, field: attrs.Attribute[Any], value: object) -> None:
         raise InputError(f"{field.name} must be true or false, not {value!r}")
 
 
-def check_text(_: object, field: attrs.Attribute[Any], value: object) -> None:
+def check_line(_: object, field: attrs.Attribute[Any], value: object) -> None:
     """Accept text on one line that is not empty; since it may be a secret, the complaint does not show it."""
     if not isinstance(value, str) or not value or _UNFIT.search(value):
         raise InputError(f"{field.name} must be text on one line without control characters, and not empty")

@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeAlias, cast
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_name, check_text
+from statcore.model.settings import check_line, check_name
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
@@ -84,10 +84,10 @@ class QuerierSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=check_text)
+    summary: str = attrs.field(validator=check_line)
     querier: type[UtilizationMetricQuerier] = attrs.field(validator=_check_querier)
-    series: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_text))
-    metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_text))
+    series: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
+    metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
 
     @classmethod
     def of(cls, querier: type[UtilizationMetricQuerier]) -> Self:
@@ -123,13 +123,13 @@ class StatisticsStoreSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=check_text)
+    summary: str = attrs.field(validator=check_line)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[StatisticsPort]] = attrs.field(validator=_check_factory)
     open_sink: Callable[[str, Options], Awaitable[StatisticsSinkPort]] | None = attrs.field(
         default=None, validator=attrs.validators.optional(_check_factory)
     )
-    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_text))
+    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
 
 
 @attrs.frozen(kw_only=True)
@@ -143,10 +143,10 @@ class MetricBackendSpec:
     """
 
     name: str = attrs.field(validator=check_name)
-    summary: str = attrs.field(validator=check_text)
+    summary: str = attrs.field(validator=check_line)
     schemes: tuple[str, ...] = attrs.field(validator=_check_schemes)
     open: Callable[[str, Options], Awaitable[MetricQuerierPort]] = attrs.field(validator=_check_factory)
-    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_text))
+    extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
     differences: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_check_differences, hash=False
     )

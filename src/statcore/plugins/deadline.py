@@ -4,38 +4,39 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 import attrs
 
+from statcore.errors import PluginError
 from statcore.plugins.discovery import Candidate
 from statcore.plugins.loading import Loaded, load, new_manager
 from statcore.plugins.report import PluginStatus
 
 
-@attrs.define
-class _Worker:
+class _Worker(Thread):
     """A thread that loads the candidates it is given, until it is given None."""
 
-    candidates: SimpleQueue[Candidate | None] = attrs.field(factory=SimpleQueue[Candidate | None], init=False)
-    loaded: SimpleQueue[Loaded] = attrs.field(factory=SimpleQueue[Loaded], init=False)
-    thread: Thread = attrs.field(init=False)
+    def __init__(self) -> None:
+        """Start at once."""
+        super().__init__(daemon=True)
+        self.candidates = SimpleQueue[Candidate | None]()
+        self.loaded = SimpleQueue[Loaded]()
+        self.start()
 
-    def __attrs_post_init__(self) -> None:
-        self.thread = Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Load each in a context of its own: what one sets there, the precision of decimals for one, is not the next's."""
         manager = new_manager()
         while candidate := self.candidates.get():
-            self.thread.name = candidate.name
-            self.loaded.put(load(candidate, manager))
+            self.name = candidate.name
+            self.loaded.put(copy_context().run(load, candidate, manager))
 
     def whereabouts(self) -> str:
         """Return what line the thread is at: it may be another's, which this plugin waits for."""
         frames = sys._current_frames()  # noqa: SLF001 - documented all the same  # pyright: ignore[reportPrivateUsage]
-        frame = frames.get(self.thread.ident or 0)
+        frame = frames.get(self.ident or 0)
         while frame is not None and frame.f_code.co_filename.startswith(("<frozen importlib", threading.__file__)):
             frame = frame.f_back
         return f"; it is at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
@@ -48,6 +49,12 @@ class Loader:
     timeout_s: float
     _worker: _Worker = attrs.field(factory=_Worker, init=False)
 
+    def __attrs_pre_init__(self) -> None:
+        """Refuse to go round in circles."""
+        thread = threading.current_thread()
+        if isinstance(thread, _Worker):
+            raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
+
     def load(self, candidate: Candidate) -> Loaded:
         """Import a plugin and ask its hooks; whatever goes wrong, a deadline that passes too, is in the report."""
         self._worker.candidates.put(candidate)
@@ -58,7 +65,7 @@ class Loader:
         # Nothing ends code that hangs. It may go on at any time, so the rest shares nothing with it.
         self.close()
         self._worker = _Worker()
-        remedy = f"upgrade or uninstall {candidate.distribution}, or {candidate.how_to_switch_off}"
+        remedy = f"upgrade or uninstall {candidate.distribution}, {candidate.or_switch_off}"
         return Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy))
 
     def close(self) -> None:

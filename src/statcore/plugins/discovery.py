@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Final
 
@@ -32,9 +33,9 @@ class Candidate:
         return self.entry_point.name
 
     @property
-    def how_to_switch_off(self) -> str:
-        """The end of a remedy."""
-        return f"switch it off: STATCORE_DISABLE_PLUGINS={self.name}"
+    def or_switch_off(self) -> str:
+        """The last resort of every remedy, as its end: `or switch it off: …`."""
+        return f"or switch it off: STATCORE_DISABLE_PLUGINS={self.name}"
 
     def report(self, status: PluginStatus, *, error: str | None = None, remedy: str | None = None) -> PluginReport:
         """Return what became of it."""
@@ -52,40 +53,52 @@ def find_candidates() -> tuple[list[Candidate], list[PluginReport]]:
     """Return the installed plugins by name, and reports on distributions that cannot be read."""
     candidates: list[Candidate] = []
     unreadable: list[PluginReport] = []
-    seen: set[str] = set()
-    for distribution in metadata.distributions():
+    for distribution in _distributions():
+        name, version = _identity(distribution)
         try:
-            # Most distributions are no plugins: that is seen at a glance, where the standard library parses them all.
-            if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
-                continue
             entry_points = list(distribution.entry_points.select(group=GROUP))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a file of any one distribution
-            unreadable.append(_unreadable(distribution, error))
-            continue
-        name, version = _identity(distribution)
-        key = _SEPARATORS.sub("-", name).lower()
-        if key not in seen or name == _UNKNOWN:  # what comes first on the path shadows the rest
+            report = PluginReport(
+                name=name,
+                distribution=name,
+                version=version,
+                status=PluginStatus.BROKEN,
+                error=f"its entry points cannot be read: {describe(error)}",
+                remedy=f"reinstall or uninstall {name}",
+            )
+            unreadable.append(report)
+        else:
             candidates += [Candidate(entry_point, name, version) for entry_point in entry_points]
-        seen.add(key)
     return sorted(candidates, key=lambda candidate: (candidate.name, candidate.distribution)), unreadable
 
 
-def _unreadable(distribution: metadata.Distribution, error: Exception) -> PluginReport:
-    name, version = _identity(distribution)
-    return PluginReport(
-        name=name,
-        distribution=name,
-        version=version,
-        status=PluginStatus.BROKEN,
-        error=f"its entry points cannot be read: {describe(error)}",
-        remedy=f"reinstall or uninstall {name}",
-    )
+def _distributions() -> Iterator[metadata.Distribution]:
+    """Yield the distributions that may be plugins, of each name the first on the path: its modules are imported."""
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        if not _may_be_plugin(distribution):
+            continue
+        name, _ = _identity(distribution)
+        key = _SEPARATORS.sub("-", name).lower()
+        if name == _UNKNOWN:
+            yield distribution
+        elif key not in seen:
+            seen.add(key)
+            yield next(iter(metadata.distributions(name=name)), distribution)
+
+
+def _may_be_plugin(distribution: metadata.Distribution) -> bool:
+    """Tell at a glance, since most are none and the standard library would take the time to parse them all."""
+    try:
+        return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
+    except Exception:  # noqa: BLE001 - as above, where it is reported
+        return True
 
 
 def _identity(distribution: metadata.Distribution) -> tuple[str, str]:
     try:
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    except (OSError, ValueError):
+    except Exception:  # noqa: BLE001 - as above; a plugin without a name is one all the same
         text = ""
     headers = dict(_HEADER.findall(text.partition("\n\n")[0]))
     return headers.get("Name") or _UNKNOWN, headers.get("Version") or _UNKNOWN

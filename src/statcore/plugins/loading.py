@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Final, TypeGuard, cast
 
 import attrs
@@ -68,22 +69,26 @@ def new_manager() -> pluggy.PluginManager:
 
 def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
     """Import a plugin and ask its hooks; whatever goes wrong is in the report."""
-    off = f"or {candidate.how_to_switch_off}"
     try:
         plugin = candidate.entry_point.load()
-        hooks = list(_hooks(manager, plugin, candidate.name))
+        # Only modules get into the manager: it compares plugins, and an object may answer that as it likes.
+        hooks = list(_hooks(manager, plugin, candidate.name)) if _is_module(plugin) else []
         if objection := _objection(plugin, {hook for hook, _ in hooks}):
-            remedy = f"install a {candidate.distribution} made for plugin API {API_VERSION}, {off}"
+            remedy = f"install a {candidate.distribution} made for plugin API {API_VERSION}, {candidate.or_switch_off}"
             return Loaded(candidate.report(PluginStatus.REJECTED, error=objection, remedy=remedy))
         contributions = _contributions(hooks)
     except BaseException as error:  # noqa: BLE001 - SystemExit and the like of a plugin must not end its host
         # Wrong arguments of a hook are the one fault that pluggy itself finds.
         status = PluginStatus.REJECTED if isinstance(error, pluggy.PluginValidationError) else PluginStatus.BROKEN
         missing = f"pip install 'statcore[{error.extra}]'" if isinstance(error, MissingExtraError) else None
-        remedy = f"{missing or f'reinstall or upgrade {candidate.distribution}'}, {off}"
+        remedy = f"{missing or f'reinstall or upgrade {candidate.distribution}'}, {candidate.or_switch_off}"
         return Loaded(candidate.report(status, error=describe(error), remedy=remedy))
     report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
     return Loaded(report, contributions)
+
+
+def _is_module(plugin: object) -> TypeGuard[ModuleType]:
+    return issubclass(type(plugin), ModuleType)  # which a proxy cannot claim to be
 
 
 def _hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> Iterator[tuple[str, pluggy.HookImpl]]:
@@ -97,8 +102,10 @@ def _hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> Iterator
 
 
 def _objection(plugin: object, hooks: set[str]) -> str | None:
-    if isinstance(plugin, type):
-        return f"its entry point names the class {plugin.__qualname__}; name the module that has the hooks"
+    if not _is_module(plugin):
+        kind = plugin if isinstance(plugin, type) else type(plugin)
+        named = f"{'the class' if kind is plugin else 'an object of'} {kind.__qualname__}"
+        return f"its entry point names {named}; name the module that has the hooks"
     version = getattr(plugin, "STATCORE_PLUGIN_API", None)
     if version is None:
         return f"it does not say which plugin API it was written for: STATCORE_PLUGIN_API = {API_VERSION} is missing"

@@ -11,7 +11,7 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
 from statcore.queriers.resolve import resolve
 from statcore.services.available_metrics import available_metrics
-from statcore.statistics.side_by_side import run_together
+from statcore.statistics.side_by_side import ask_each
 
 METRIC_FIELD: Final = "metric_name"
 """The field of a querier class that tells its metrics apart."""
@@ -43,5 +43,5 @@ async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[st
             return True
         return bool(await metrics.label_values("__name__", match=Selector(asked.name, asked.wanted)))
 
-    found = await run_together(exists(choice) for choice in choices)
+    found = await ask_each(choices, exists)
     return [choice for choice, there in zip(choices, found, strict=True) if there]

@@ -32,7 +32,8 @@ class PresetCatalog:
             files: what is in each file, as TOML text, by the name that messages call the file.
 
         Raises:
-            InputError: a file is not as `read_presets` says, or a name is taken; the message names both origins.
+            InputError: a file is not as `read_presets` says, or a name is taken, which the message says by whom. A name
+                that two plugins fight over is not: the file settles it.
             MissingExtraError: a file has presets, and the extra `presets` is not installed.
         """
         taken = {name: f"plugin {registry.preset_origin(name).origin}" for name in registry.presets}

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from threading import TIMEOUT_MAX
 from typing import Final, Self, TypeVar, cast
 
 import attrs
@@ -48,23 +49,22 @@ class PluginRegistry:
             timeout_s: how many seconds each plugin may take; one that hangs is left behind in its thread.
 
         Raises:
-            InputError: `disabled` is one text, or `timeout_s` is not above zero.
+            InputError: `disabled` is one text, or `timeout_s` is not above zero or too long to wait for.
+            PluginError: a plugin calls this while it is loaded itself.
         """
         if isinstance(disabled, str):
             raise InputError(f"disabled takes a collection of names, not one text: {disabled!r}")
-        if not timeout_s > 0:
-            raise InputError(f"timeout_s must be above zero, not {timeout_s!r}")
+        if not isinstance(cast("object", timeout_s), int | float) or not 0 < timeout_s <= TIMEOUT_MAX:
+            raise InputError(f"timeout_s must be a number above zero and at most {TIMEOUT_MAX:.0f}, not {timeout_s!r}")
         candidates, unreadable = find_candidates()
         loaded = list(_load_each(candidates, disabled, timeout_s))
-        owners: defaultdict[Offer, list[Loaded]] = defaultdict(list)
-        for plugin in loaded:
-            for key in plugin.contributions:
-                owners[key].append(plugin)
-        reports = (*(_with_conflicts(plugin, owners) for plugin in loaded), *unreadable)
+        owners = _owners(loaded)
+        loaded = [attrs.evolve(plugin, report=_with_conflicts(plugin, owners)) for plugin in loaded]
+        reports = (*(plugin.report for plugin in loaded), *unreadable)
         for report in reports:
             if report.status.is_fault:
                 _log.warning("statcore plugin %s is %s: %s; %s", report.origin, report.status, report.error, report.remedy)
-        return cls(reports, owners)
+        return cls(reports, _owners(loaded))
 
     @property
     def queriers(self) -> Mapping[str, QuerierSpec]:
@@ -132,6 +132,14 @@ class PluginRegistry:
             raise InputError(message)
         causes = "; ".join(f"{report.origin} is {report.status}: {report.error}" for report in failed)
         raise PluginError(f"{message}; it may belong to {causes}", plugin=", ".join(report.name for report in failed))
+
+
+def _owners(loaded: Iterable[Loaded]) -> dict[Offer, list[Loaded]]:
+    owners: defaultdict[Offer, list[Loaded]] = defaultdict(list)
+    for plugin in loaded:
+        for key in plugin.contributions:
+            owners[key].append(plugin)
+    return owners
 
 
 def _load_each(candidates: Iterable[Candidate], disabled: Collection[str], timeout_s: float) -> Iterator[Loaded]:

@@ -10,7 +10,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.duration import format_duration, parse_duration
-from statcore.model.settings import check_name, check_text
+from statcore.model.settings import check_line, check_name
 from statcore.promql.syntax import label_names
 from statcore.promql.template import Template
 from statcore.promql.utilization import RATE_INTERVAL
@@ -81,7 +81,7 @@ class Preset:
     """
 
     name: str = attrs.field(validator=check_name)
-    description: str = attrs.field(validator=check_text)
+    description: str = attrs.field(validator=check_line)
     template: Template = attrs.field(converter=_as_template)
     filter_labels: tuple[str, ...] = attrs.field(default=(), converter=_as_labels, validator=_check_labels)
     group_labels: tuple[str, ...] = attrs.field(default=(), converter=_as_labels, validator=_check_labels)

@@ -91,15 +91,19 @@ class Template:
             group_by: names of labels, which are written sorted and without duplicates.
 
         Raises:
-            InputError: a name or a duration that cannot be one, a value that is no text, or `__name__` among the labels.
+            InputError: a name or a duration that cannot be one, a value that is no text, `__name__` among the labels, or
+                labels that the template has no place for.
         """
         if "__name__" in (labels or {}):
             raise InputError("the label __name__ cannot be matched: a template says which metrics it is about")
-        return self._fill(
-            labels=",".join(matcher_texts(labels or {})),
-            window=format_duration(window),
-            group_by=grouped_text(label_names(group_by)),
-        )
+        texts: dict[Placeholder, str] = {
+            "labels": ",".join(matcher_texts(labels or {})),
+            "group_by": grouped_text(label_names(group_by)),
+        }
+        for name, text in texts.items():
+            if text and name not in self.placeholders:
+                raise InputError(f"the template has no ${{{{ {name} }}}}, where {text:.100} would stand")
+        return self._fill(**texts, window=format_duration(window))
 
     @property
     def _names(self) -> tuple[Placeholder, ...]:

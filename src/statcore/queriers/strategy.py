@@ -78,11 +78,9 @@ class _OwnKey:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        """Return whether both strategies are the same or equal."""
+        """Return whether both strategies are equal."""
         if not isinstance(other, _OwnKey):
             return NotImplemented
-        if self._strategy is other._strategy:
-            return True
         try:
             return bool(self._strategy == other._strategy)
         except Exception:  # noqa: BLE001 - third-party code

@@ -21,15 +21,13 @@ from statcore.queriers.container import CONTAINER_SERIES, UNKNOWN_OWNER
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 from statcore.queriers.strategy import QueryStrategy
-from statcore.statistics.side_by_side import run_together
+from statcore.statistics.side_by_side import ask_each
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 _OWNERS: Final = ("session_id", "kernel_id", "agent_id", "user_id", "project_id")
 _STEPS: Final = 4
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_AT_ONCE: Final = 4
-"""How many questions about batches of sessions are on their way at any time."""
 _NO_ENDPOINTS: Final = (
     "series do not tell which inference endpoints there are; that takes another inventory, such as the manager's database"
 )
@@ -175,15 +173,10 @@ class SeriesInventory:
         return [series for series in result.series if len(series)]
 
     async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
-        from asyncio import Semaphore  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
-
-        gate = Semaphore(_AT_ONCE)
-
         async def read(batch: Sequence[str]) -> dict[str, SessionRecord]:
-            async with gate:
-                return _sessions(await self._seen(_Containers(_OWNERS, batch), time_range))
+            return _sessions(await self._seen(_Containers(_OWNERS, batch), time_range))
 
-        found = await run_together(read(batch) for batch in id_batches(session_ids))
+        found = await ask_each(id_batches(session_ids), read)
         return {session_id: session for sessions in found for session_id, session in sessions.items()}
 
 

@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 from statcore.errors import StatcoreError, TimedOutError, UnavailableError
 
-_AT_ONCE: Final = 4
+AT_ONCE: Final = 4
+"""How many of its questions a call asks at a time."""
+
 _Answer = TypeVar("_Answer")
 _Question = TypeVar("_Question")
 _T = TypeVar("_T")
 
 
-async def ask_each(
-    questions: Sequence[_Question], ask: Callable[[_Question], Awaitable[_Answer]]
+async def try_each(
+    questions: Iterable[_Question], ask: Callable[[_Question], Awaitable[_Answer]]
 ) -> list[_Answer | StatcoreError]:
-    """Return each question's answer or the error that it met, in order, a few being asked at a time.
+    """Return each question's answer or the error that it met, in order, `AT_ONCE` being asked at a time.
 
     Only once the backend does not answer in time, or not at all, nothing more is asked: that is the outcome of all others,
     too, so that the whole waits no longer than one question may.
     """
-    outcomes: dict[int, _Answer | StatcoreError] = {}
-    pending = iter(enumerate(questions))
     away: list[StatcoreError] = []
+
+    async def outcome(question: _Question) -> _Answer | StatcoreError:
+        if away:
+            return away[0]
+        try:
+            return await ask(question)
+        except StatcoreError as error:
+            if isinstance(error, UnavailableError | TimedOutError):
+                away.append(error)
+            return error
+
+    return await ask_each(questions, outcome)
+
+
+async def ask_each(questions: Iterable[_Question], ask: Callable[[_Question], Awaitable[_Answer]]) -> list[_Answer]:
+    """Return the answers in order, `AT_ONCE` being asked at a time; errors are those of `run_together`."""
+    answers: dict[int, _Answer] = {}
+    pending = iter(enumerate(questions))
 
     async def work() -> None:
         for position, question in pending:
-            try:
-                outcomes[position] = away[0] if away else await ask(question)
-            except StatcoreError as error:
-                outcomes[position] = error
-                if isinstance(error, UnavailableError | TimedOutError):
-                    away.append(error)
+            answers[position] = await ask(question)
 
-    await run_together(work() for _ in range(_AT_ONCE))
-    return [outcomes[position] for position in range(len(questions))]
+    await run_together(work() for _ in range(AT_ONCE))
+    return [answers[position] for position in range(len(answers))]
 
 
 async def run_together(work: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:

@@ -19,7 +19,7 @@ from statcore.queriers.coalesce import MAX_VALUES, coalesce_resolved, resolve_pl
 from statcore.queriers.coalesced import CoalescedQuerier
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.strategy import ResolvedQuerier
-from statcore.statistics.side_by_side import ask_each
+from statcore.statistics.side_by_side import try_each
 
 _AT_A_TIME: Final = 128
 """How many queriers are worked on before the event loop gets its turn: a millisecond or two."""
@@ -96,7 +96,7 @@ class UtilizationSource:
         async def ask_and_split(querier: CoalescedQuerier) -> Sequence[_Answer]:
             return querier.split(await ask(querier))
 
-        for querier, answers in zip(coalesced, await ask_each(coalesced, ask_and_split), strict=True):
+        for querier, answers in zip(coalesced, await try_each(coalesced, ask_and_split), strict=True):
             each = [answers] * len(querier.positions) if isinstance(answers, StatcoreError) else answers
             outcomes.update(zip(querier.positions, each, strict=True))
         return [outcomes[position] for position in range(len(outcomes))]

@@ -19,7 +19,7 @@ from tests.unit.cli.asked_and_printed import rows
 from statcore.errors import InputError
 from statcore.plugins import PluginRegistry, QuerierSpec
 from statcore.testing.strategies import label_values
-from statcore_cli.plugin_project import check_kind, project_files
+from statcore_cli.plugin_project import check_kind, project_files, write_project
 
 Invoke = Callable[..., Result]
 
@@ -173,3 +173,16 @@ def test_any_other_text_is_refused(kind: str) -> None:
         assert "lower-case words" in str(error) or "is installed already" in str(error)  # noqa: PT017 - or it is a name
     else:
         assert kind.replace("-", "").isidentifier()
+
+
+def test_a_project_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """What cannot be written takes what was with it, so that the next try starts afresh; what was there stays."""
+    folder = tmp_path / "statcore-shelf"
+    with pytest.raises(InputError, match="statcore-shelf cannot be written: File name too long"):
+        write_project(folder, {"README.md": "x", "n" * 300: "y"})
+    assert not folder.exists()
+
+    write_project(folder, {"README.md": "x"})
+    with pytest.raises(InputError, match="statcore-shelf exists already; nothing was written"):
+        write_project(folder, {"n" * 300: "y"})
+    assert "x" == (folder / "README.md").read_text()

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from statcore.errors import InputError
-from statcore.model.settings import NOT_A_SETTING, check_count, check_seconds, check_text, check_truth, from_settings
+from statcore.model.settings import NOT_A_SETTING, check_count, check_seconds, check_line, check_truth, from_settings
 
 
 @attrs.frozen(kw_only=True)
@@ -19,7 +19,7 @@ class _Options:
     timeout_s: float = attrs.field(default=1.0, validator=check_seconds)
     attempts: int = attrs.field(default=1, validator=check_count)
     strict: bool = attrs.field(default=False, validator=check_truth)
-    password: str = attrs.field(default="x", validator=check_text)
+    password: str = attrs.field(default="x", validator=check_line)
     _made: int = attrs.field(default=0, init=False)
     clock: Callable[[], float] = attrs.field(default=time.monotonic, metadata=NOT_A_SETTING)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from statcore.errors import UnavailableError
-from statcore.statistics.side_by_side import run_together
+from statcore.errors import QueryRejectedError, StatcoreError, TimedOutError, UnavailableError
+from statcore.statistics.side_by_side import AT_ONCE, ask_each, run_together, try_each
 
 
 async def _after(turns: int, outcome: Any) -> Any:
@@ -105,3 +105,39 @@ async def test_work_that_is_cancelled_is_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await run_together([wait(), _after(1, None)])
     assert task.cancelled()
+
+
+async def test_a_few_are_asked_at_a_time_and_answers_are_in_order() -> None:
+    """Whichever is done first; errors are raised."""
+    going_on, most = 0, 0
+
+    async def ask(question: int) -> int:
+        nonlocal going_on, most
+        going_on += 1
+        most = max(most, going_on)
+        await _after(question % 7, None)
+        going_on -= 1
+        return -question
+
+    assert [-question for question in range(50)] == await ask_each(range(50), ask)
+    assert AT_ONCE == most
+    with pytest.raises(UnavailableError):
+        await ask_each([UnavailableError("down")], lambda error: _after(1, error))
+
+
+@pytest.mark.parametrize("away", [UnavailableError("down"), TimedOutError("late", timeout_s=1)])
+async def test_once_the_backend_is_away_nothing_more_is_asked(away: StatcoreError) -> None:
+    """Another error is the outcome of its own question alone."""
+    asked: list[int] = []
+    refused = QueryRejectedError("no")
+
+    async def ask(question: int) -> int:
+        asked.append(question)
+        outcome: int = await _after(question, {1: refused, 2: away}.get(question, question))
+        return outcome
+
+    outcomes = await try_each(range(20), ask)
+
+    assert [0, refused, away] == outcomes[:3]
+    assert {away} == set(outcomes[2 + AT_ONCE :])
+    assert len(asked) < 2 + 2 * AT_ONCE

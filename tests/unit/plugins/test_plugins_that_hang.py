@@ -97,8 +97,22 @@ def test_an_interrupt_is_not_a_plugins_fault(install: Install) -> None:
         PluginRegistry.discover(timeout_s=60)
 
 
-@pytest.mark.parametrize("timeout_s", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("when", ["import", "hook"])
+def test_a_plugin_that_discovers_plugins_is_told_so(install: Install, when: str) -> None:
+    """It would wait for itself, and so for ever."""
+    discover = "from statcore.plugins import PluginRegistry; PluginRegistry.discover()"
+    install("acme-bad", bad=discover if when == "import" else f"{HEAD}\n@hookimpl\ndef statcore_queriers(): {discover}")
+    before = threading.active_count()
+
+    registry = PluginRegistry.discover(timeout_s=30)
+
+    assert "PluginError: the plugin bad discovers plugins while it is loaded itself" == report_of(registry, "bad").error
+    assert "container" in registry.queriers
+    assert before >= threading.active_count() - 1  # which ends by itself
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1.0, float("nan"), float("inf"), 1e12, "5"])
 def test_a_deadline_is_above_zero(timeout_s: float) -> None:
     """Anything else would report plugins as broken that are not."""
-    with pytest.raises(InputError, match="timeout_s must be above zero"):
+    with pytest.raises(InputError, match=r"timeout_s must be a number above zero and at most [0-9]+, not "):
         PluginRegistry.discover(timeout_s=timeout_s)

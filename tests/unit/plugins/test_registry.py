@@ -104,9 +104,24 @@ def test_two_plugins_of_one_name_are_both_named(install: Install, source: str, a
         assert "acme-two" in (report.error or "")
     assert "it" not in registry.queriers
     assert "container" in registry.queriers
+    with pytest.raises(
+        InputError, match=f"there is no {ask.replace('_', ' ')} other"
+    ):  # which is known of both not to be theirs
+        getattr(registry, ask)("other")
     alone = PluginRegistry.discover(disabled=["two"])
     assert PluginStatus.OK is report_of(alone, "one").status
     assert getattr(alone, ask)(wanted) is not None
+
+
+def test_the_rest_of_a_plugin_that_shares_a_name_has_its_report(install: Install) -> None:
+    """The same that the registry lists: what is wrong with it is not lost."""
+    install("acme-one", one=querier("it"))
+    install("acme-two", two=querier("it").replace("return [", "return [ContainerMetricQuerier, "))
+
+    registry = PluginRegistry.discover(disabled=["builtin"])
+
+    assert report_of(registry, "two") == registry.origin("container")
+    assert PluginStatus.REJECTED is registry.origin("container").status
 
 
 def test_two_distributions_with_one_entry_point_are_both_named(install: Install) -> None:

@@ -37,7 +37,14 @@ def test_values_are_put_in_the_places_of_placeholders() -> None:
 def test_without_values_there_is_nothing_in_their_places() -> None:
     """But for the window, which there always is."""
     assert 'sum by (job,)(rate(x_total{job="a",}[5m]))' == Template(BUSY).render(window="5m")
-    assert "vector(1)" == Template("vector(1)").render({"a": "b"}, window="5m", group_by=["c"])
+    assert "vector(1)" == Template("vector(1)").render(window="5m")
+
+
+@pytest.mark.parametrize("arguments", [{"labels": {"a": "b"}}, {"group_by": ["a"]}])
+def test_values_without_a_place_are_refused(arguments: dict[str, Any]) -> None:
+    """A filter that vanished would be taken for one that matched all."""
+    with pytest.raises(InputError, match=r"the template has no \$\{\{ (labels|group_by) \}\}, where a"):
+        Template("vector(1)").render(window="5m", **arguments)
 
 
 def test_a_template_says_which_placeholders_it_has() -> None:
