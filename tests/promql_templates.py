@@ -73,7 +73,9 @@ def tree_of(node: Any) -> Tree:
 def places(template: Template) -> Tree:
     """Return the tree of a template, with `MATCHER`, `WINDOW` and `GROUP` in the places of values."""
     label, _, value = MATCHER
-    return read(template.render({label: value}, window=WINDOW, group_by=[GROUP]))
+    labels = {label: value} if "labels" in template.placeholders else {}
+    group_by = [GROUP] if "group_by" in template.placeholders else []
+    return read(template.render(labels, window=WINDOW, group_by=group_by))
 
 
 def count(tree: Tree, wanted: object) -> int:

@@ -52,8 +52,10 @@ def damaged(draw: st.DrawFn) -> str:
 def rendered(
     template: Template, labels: Mapping[str, str | LabelMatcher], window: timedelta | str, group_by: Sequence[str]
 ) -> str | None:
-    """Return what a template becomes, or None where a value is refused."""
+    """Return what a template becomes with the values that it has places for, or None where one is refused."""
     try:
+        labels = labels if "labels" in template.placeholders else {}
+        group_by = group_by if "group_by" in template.placeholders else []
         return template.render(labels, window=window, group_by=group_by)
     except InputError:
         return None
@@ -85,8 +87,9 @@ def test_sound_values_are_put_where_they_belong(
     text: str, labels: dict[str, str | LabelMatcher], window: timedelta | str, group_by: list[str]
 ) -> None:
     """All kinds of matchers among them; none of these is refused."""
-    assert rendered(Template(text), labels, window, group_by) is not None
-    assert_in_place(Template(text), labels, window, group_by)
+    template = Template(text)
+    assert rendered(template, labels, window, group_by) is not None
+    assert_in_place(template, labels, window, group_by)
 
 
 @given(valid, st.dictionaries(hostile, hostile, min_size=1, max_size=2))
