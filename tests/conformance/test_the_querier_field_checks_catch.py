@@ -187,6 +187,11 @@ CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
         racks(__eq__=lambda one, other: one is other, __hash__=object.__hash__),
     ),
     (checks.check_equal_fields_make_equal_queriers, "cannot be hashed", racks(__hash__=None)),
+    (
+        checks.check_equal_fields_make_equal_queriers,
+        "can be set: make it a frozen class",
+        racks(__setattr__=object.__setattr__),
+    ),
     (checks.check_equal_fields_make_equal_queriers, "whether .* equals .*: expected False", some(Alike)),
     (
         checks.check_odd_values_are_answered_or_refused,

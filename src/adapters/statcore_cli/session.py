@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, redirect_stdout
 from typing import Any, Final, TypeVar, get_args
 
 import attrs
@@ -39,7 +39,8 @@ class Session:
         settings = CliSettings.read(given_options(ctx), os.environ)
         registries: dict[frozenset[str], PluginRegistry] = ctx.meta.setdefault(_REGISTRIES, {})
         if settings.disabled not in registries:
-            registries[settings.disabled] = PluginRegistry.discover(disabled=settings.disabled)
+            with redirect_stdout(sys.stderr):  # what plugins print is no part of an answer
+                registries[settings.disabled] = PluginRegistry.discover(disabled=settings.disabled)
         return cls(settings, registries[settings.disabled])
 
     def statistics(self) -> AbstractAsyncContextManager[StatisticsPort]:

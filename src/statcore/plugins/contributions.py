@@ -27,8 +27,10 @@ _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
 def _check_querier(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, type) or not issubclass(value, UtilizationMetricQuerier) or inspect.isabstract(value):
+    if not isinstance(value, type) or not issubclass(value, UtilizationMetricQuerier):
         raise InputError(f"{attribute.name} must be a class that implements UtilizationMetricQuerier, not {value!r:.200}")
+    if missing := sorted(getattr(value, "__abstractmethods__", ())):
+        raise InputError(f"{value.__name__} must implement UtilizationMetricQuerier, but lacks {', '.join(missing)}")
 
 
 def _check_schemes(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

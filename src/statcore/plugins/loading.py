@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Final, TypeGuard, cast
 
@@ -27,6 +29,8 @@ HOOKS: Final[Mapping[str, type[Contribution]]] = {
     "statcore_presets": Preset,
 }
 """What each hook returns a list of."""
+_OURS: Final = str(Path(__file__).parent.parent)
+_PLUGGY: Final = str(Path(pluggy.__file__).parent)
 _KINDS: Final[Mapping[type[Contribution], str]] = {
     QuerierSpec: "querier",
     StatisticsStoreSpec: "statistics store",
@@ -74,17 +78,24 @@ def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
         # Only modules get into the manager: it compares plugins, and an object may answer that as it likes.
         hooks = list(_hooks(manager, plugin, candidate.name)) if _is_module(plugin) else []
         if objection := _objection(plugin, {hook for hook, _ in hooks}):
-            remedy = f"install a {candidate.distribution} made for plugin API {API_VERSION}, {candidate.or_switch_off}"
+            remedy = f"correct it, or install a version of {candidate.distribution} that is, {candidate.or_switch_off}"
             return Loaded(candidate.report(PluginStatus.REJECTED, error=objection, remedy=remedy))
         contributions = _contributions(hooks)
     except BaseException as error:  # noqa: BLE001 - SystemExit and the like of a plugin must not end its host
         # Wrong arguments of a hook are the one fault that pluggy itself finds.
         status = PluginStatus.REJECTED if isinstance(error, pluggy.PluginValidationError) else PluginStatus.BROKEN
         missing = f"pip install 'statcore[{error.extra}]'" if isinstance(error, MissingExtraError) else None
-        remedy = f"{missing or f'reinstall or upgrade {candidate.distribution}'}, {candidate.or_switch_off}"
-        return Loaded(candidate.report(status, error=describe(error), remedy=remedy))
+        remedy = f"{missing or f'correct, reinstall or upgrade {candidate.distribution}'}, {candidate.or_switch_off}"
+        return Loaded(candidate.report(status, error=f"{describe(error)}{_whereabouts(error)}", remedy=remedy))
     report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
     return Loaded(report, contributions)
+
+
+def _whereabouts(error: BaseException) -> str:
+    """Return the last line of other people's code that an error came by, which is the plugin's or its library's."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    others = [(file, line) for file, line in frames if not file.startswith(("<", _OURS, _PLUGGY))]
+    return f"; at {others[-1][0]}:{others[-1][1]}" if others else ""
 
 
 def _is_module(plugin: object) -> TypeGuard[ModuleType]:
@@ -113,7 +124,10 @@ def _objection(plugin: object, hooks: set[str]) -> str | None:
         return f"it was written for plugin API {version!r:.50}, this is {API_VERSION}"
     known = ", ".join(HOOKS)
     if unknown := sorted(hooks - HOOKS.keys()):
-        return f"it implements {', '.join(unknown)}, which is no hook; the hooks are {known}"
+        from difflib import get_close_matches  # noqa: PLC0415 - seldom wanted, and discovery has no time for it
+
+        meant = "".join(f", did you mean {hook}?" for hook in get_close_matches(unknown[0], HOOKS, n=1))
+        return f"it implements {', '.join(unknown)}, which is no hook{meant or f'; the hooks are {known}'}"
     if unmarked := [hook for hook in HOOKS if hook not in hooks and callable(getattr(plugin, hook, None))]:
         return f"its {', '.join(unmarked)} is not marked with @statcore.plugins.hookimpl"
     return None if hooks else f"it implements none of the hooks {known}"
@@ -127,14 +141,15 @@ def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, 
     contributions: dict[Offer, Contribution] = {}
     for hook, implementation in hooks:
         expected = HOOKS[hook]
+        wanted = f"{expected.__name__}{' or class of queriers' if expected is QuerierSpec else ''}"
         answer: object = implementation.function()
         discard(answer)
         if not isinstance(answer, list | tuple):
-            raise TypeError(f"{hook} returned {type(answer).__name__}, not a list of {expected.__name__}")
+            raise TypeError(f"{hook} returned {type(answer).__name__}, not a list of {wanted}")
         for offered in cast("Sequence[object]", answer):
             contribution = QuerierSpec.of(offered) if expected is QuerierSpec and _is_querier(offered) else offered
             if not isinstance(contribution, expected):
-                raise TypeError(f"{hook} returned a list with {contribution!r:.200}, which is no {expected.__name__}")
+                raise TypeError(f"{hook} returned a list with {contribution!r:.200}, which is no {wanted}")
             names = (contribution.name,) if isinstance(contribution, QuerierSpec | Preset) else contribution.schemes
             for key in (offer(expected, name) for name in names):
                 if key in contributions:

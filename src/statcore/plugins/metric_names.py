@@ -32,7 +32,9 @@ async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[st
     fields = querier_fields(spec)
     choices = [choice for field in fields if field.name == METRIC_FIELD for choice in field.choices]
     if not choices:
-        raise InputError(f"{spec.name} does not say which metrics it has; query them by name")
+        if METRIC_FIELD in (field.name for field in fields):
+            raise InputError(f"{spec.name} does not say which metrics it has; query them by name")
+        raise InputError(f"{spec.name} is one metric, which has no name of its own; query it")
     if any(field.required for field in fields if field.name != METRIC_FIELD):
         return choices
 

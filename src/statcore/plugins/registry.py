@@ -57,6 +57,10 @@ class PluginRegistry:
         if not isinstance(cast("object", timeout_s), int | float) or not 0 < timeout_s <= TIMEOUT_MAX:
             raise InputError(f"timeout_s must be a number above zero and at most {TIMEOUT_MAX:.0f}, not {timeout_s!r}")
         candidates, unreadable = find_candidates()
+        names = {candidate.name for candidate in candidates}
+        if unknown := set(disabled) - names:
+            which, known = ", ".join(sorted(unknown)), ", ".join(sorted(names))
+            _log.warning("disabled are %s, which no plugin is called; the plugins are %s", which, known)
         loaded = list(_load_each(candidates, disabled, timeout_s))
         owners = _owners(loaded)
         loaded = [attrs.evolve(plugin, report=_with_conflicts(plugin, owners)) for plugin in loaded]
@@ -122,7 +126,8 @@ class PluginRegistry:
                 f"{wanted} is offered by {_origins(plugin.report for plugin in owners)}; uninstall or disable one of them",
                 plugin=", ".join(plugin.report.name for plugin in owners),
             )
-        known = sorted({key.name for key in self._owners if key.kind == wanted.kind}.union(others))
+        sole = {key.name for key, owners in self._owners.items() if key.kind == wanted.kind and len(owners) == 1}
+        known = sorted(sole.union(others))
         message = f"there is no {wanted!s:.100}; known are: {', '.join(known) or 'none'}"
         if blocked := [report.name for report in self.reports if report.status is PluginStatus.BLOCKED]:
             message += f"; disabled plugins: {', '.join(blocked)}"

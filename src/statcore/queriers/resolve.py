@@ -91,6 +91,9 @@ def _strategy(answer: object) -> QueryStrategy | ExpressionStrategy:
         return QueryStrategy(answer)
     if callable(answer) and not isinstance(answer, type):
         strategy = cast("ExpressionStrategy", answer)
-        hash(strategy)  # or fail here, where the querier is named
+        try:
+            hash(strategy)
+        except Exception as error:
+            raise _NonsenseError(answer, "a strategy that can be hashed, as those of frozen classes can") from error
         return strategy
     raise _NonsenseError(answer, f"one of {', '.join(QueryStrategy)}, or a strategy of the plugin's own")

@@ -21,17 +21,27 @@ class TestPlugins:
         self, statcore: Invoke, install: Callable[..., Path]
     ) -> None:
         """Name, distribution, version, status, what it offers; error and remedy."""
-        install("acme-broken", version="0.1", bad="1 / 0")
+        site = install("acme-broken", version="0.1", bad="\n1 / 0")
 
         result = statcore("plugins", "--format", "json")
 
         plugins = {plugin["name"]: plugin for plugin in json.loads(result.stdout)["plugins"]}
         assert 1 == result.exit_code
-        assert ("acme-broken", "0.1", "broken", "ZeroDivisionError: division by zero") == tuple(
+        error = f"ZeroDivisionError: division by zero; at {site}/acme_broken_bad.py:2"
+        assert ["acme-broken", "0.1", "broken", error] == [
             plugins["bad"][key] for key in ("distribution", "version", "status", "error")
-        )
+        ]
         assert "STATCORE_DISABLE_PLUGINS=bad" in plugins["bad"]["remedy"]
         assert ("ok", ["querier container"]) == (plugins["builtin"]["status"], plugins["builtin"]["offers"])
+
+    def test_what_plugins_print_is_no_part_of_an_answer(self, statcore: Invoke, install: Callable[..., Path]) -> None:
+        """It goes where people look, and not where programs read."""
+        install("acme-loud", loud="print('hello')")
+
+        result = statcore("plugins", "--format", "json")
+
+        assert "loud" in {plugin["name"] for plugin in json.loads(result.stdout)["plugins"]}
+        assert "hello" in result.stderr
 
     @pytest.mark.parametrize(
         "arguments",
@@ -137,11 +147,12 @@ class TestDoctor:
 
     def test_faults_of_plugins_are_findings(self, statcore: Invoke, install: Callable[..., Path]) -> None:
         """A broken one, and a name to disable that nobody has."""
-        install("acme-broken", bad="1 / 0")
+        site = install("acme-broken", bad="1 / 0")
 
         result = statcore("doctor", "--disable-plugins", "nodse", "--format", "json")
 
         checks = self.checks(result)
         assert 1 == result.exit_code
-        assert ("wrong", "broken in acme-broken 1.0: ZeroDivisionError: division by zero") == checks["plugin bad"][:2]
+        error = f"ZeroDivisionError: division by zero; at {site}/acme_broken_bad.py:1"
+        assert ("wrong", f"broken in acme-broken 1.0: {error}") == checks["plugin bad"][:2]
         assert "disabled, but not installed: nodse" == checks["plugins"][1]

@@ -173,7 +173,7 @@ async def test_metrics_are_the_choices_that_have_series() -> None:
     backend.append_scrape(scrape, target="t", time=backend.clock())
     assert ["power", "noise"] == await metric_names(backend, QuerierSpec.of(RackMetricQuerier))
     assert ["power", "heat", "noise"] == await metric_names(backend, QuerierSpec.of(RowQuerier))
-    with pytest.raises(InputError, match="known does not say which metrics it has"):
+    with pytest.raises(InputError, match="known is one metric, which has no name of its own"):
         await metric_names(backend, QuerierSpec.of(Known))
 
 

@@ -73,7 +73,11 @@ BROKEN = {
     ),
     "an abstract class": (
         querier("node").replace("=ContainerMetricQuerier,", "=ContainerMetricQuerier.__base__,"),
-        "InputError: querier must be a class that implements UtilizationMetricQuerier",
+        "must implement UtilizationMetricQuerier, but lacks group_by_labels, labels, name, query_strategy; at ",
+    ),
+    "no querier": (
+        querier("node").replace("=ContainerMetricQuerier,", "=int,"),
+        "InputError: querier must be a class that implements UtilizationMetricQuerier, not <class 'int'>; at ",
     ),
     "no summary": (querier("node").replace('"s"', "''"), "InputError: summary must be text on one line"),
     "schemes that are one text": (
@@ -92,7 +96,7 @@ REJECTED = {
     "another API version": (querier("node").replace("API = 1", "API = 2"), "it was written for plugin API 2, this is 1"),
     "a misspelt hook": (
         querier("node").replace("def statcore_queriers", "def statcore_querier"),
-        "implements statcore_querier,",
+        "implements statcore_querier, which is no hook, did you mean statcore_queriers?",
     ),
     "no marker": (
         querier("node").replace("@hookimpl", ""),
@@ -140,6 +144,24 @@ def test_a_hook_for_a_newer_statcore_may_be_optional(install: Install) -> None:
     install("acme-nodes", nodes=querier("node") + "\n@hookimpl(optionalhook=True)\ndef statcore_future(): return []")
 
     assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
+
+
+def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
+    """Not of statcore, which found it, nor of what imports it; an import that fails inside another module is at that."""
+    install("acme-spec", spec=querier("node").replace('"s"', "''"))
+    install("acme-missing", missing="import acme_helper_it")
+    site = install("acme-helper", entry_points="[other]\n", it="\n\nimport no_such_module_anywhere")
+
+    registry = PluginRegistry.discover()
+
+    line = (
+        querier("node")
+        .splitlines()
+        .index("    return [QuerierSpec(" + querier("node").partition("[QuerierSpec(")[2].strip())
+        + 1
+    )
+    assert (report_of(registry, "spec").error or "").endswith(f"; at {site}/acme_spec_spec.py:{line}")
+    assert (report_of(registry, "missing").error or "").endswith(f"; at {site}/acme_helper_it.py:3")
 
 
 def test_a_known_hook_may_be_marked_as_optional(install: Install) -> None:

@@ -59,7 +59,7 @@ def check_fields_are_options_of_their_own(spec: QuerierSpec, queriers: Sequence[
 
 
 def check_equal_fields_make_equal_queriers(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """Queriers are values: equal and of one hash where their fields are equal, not equal where one differs."""
+    """Queriers are values: frozen, equal and of one hash where their fields are equal, not equal where one differs."""
     with_arguments = [(querier, arguments_of(spec, querier)) for querier in queriers]
     for querier, arguments in with_arguments:
         again = spec.querier(**arguments)
@@ -67,7 +67,13 @@ def check_equal_fields_make_equal_queriers(spec: QuerierSpec, queriers: Sequence
         try:
             expect(hash(querier), hash(again), f"the hash of another {querier!r:.200}")
         except TypeError as error:
-            raise AssertionError(f"{querier!r:.200} cannot be hashed: {error}") from error
+            raise AssertionError(f"{querier!r:.200} cannot be hashed, as objects of a frozen class can: {error}") from error
+        for field, value in arguments.items():
+            try:
+                setattr(querier, field, value)
+            except AttributeError:
+                continue
+            raise AssertionError(f"{type(querier).__name__}.{field} can be set: make it a frozen class")
     for (one, its), (two, others) in combinations(with_arguments, 2):
         expect(its == others, one == two, f"whether {one!r:.200} equals {two!r:.200}")
 
