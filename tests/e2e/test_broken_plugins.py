@@ -15,7 +15,11 @@ from statcore.testing.servers import Server
 
 BROKEN: Final = {
     "acme-import-error": ("broken", "import no_such_module_anywhere", "No module named 'no_such_module_anywhere'"),
-    "acme-raising": ("broken", f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return 1 / 0", "division by zero"),
+    "statcore-raising": (
+        "broken",
+        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return 1 / 0",
+        "site-packages/statcore_raising/__init__.py:",
+    ),
     "acme-exiting": ("broken", "raise SystemExit('bye')", "SystemExit: bye"),
     "acme-hanging": ("broken", "import threading\nthreading.Event().wait()", "was not loaded within 5 s"),
     "acme-wrong-type": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from traceback import walk_tb
@@ -11,6 +12,7 @@ from typing import Final, TypeGuard, cast
 import attrs
 import pluggy
 
+import statcore
 from statcore.errors import MissingExtraError
 from statcore.model.coroutines import discard
 from statcore.model.text import describe
@@ -29,8 +31,7 @@ HOOKS: Final[Mapping[str, type[Contribution]]] = {
     "statcore_presets": Preset,
 }
 """What each hook returns a list of."""
-_OURS: Final = str(Path(__file__).parent.parent)
-_PLUGGY: Final = str(Path(pluggy.__file__).parent)
+_OUR_FOLDERS: Final = tuple(f"{Path(file).parent}{os.sep}" for file in (statcore.__file__, pluggy.__file__))
 _KINDS: Final[Mapping[type[Contribution], str]] = {
     QuerierSpec: "querier",
     StatisticsStoreSpec: "statistics store",
@@ -78,7 +79,7 @@ def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
         # Only modules get into the manager: it compares plugins, and an object may answer that as it likes.
         hooks = list(_hooks(manager, plugin, candidate.name)) if _is_module(plugin) else []
         if objection := _objection(plugin, {hook for hook, _ in hooks}):
-            remedy = f"correct it, or install a version of {candidate.distribution} that is, {candidate.or_switch_off}"
+            remedy = f"correct {candidate.distribution} or install another version of it, {candidate.or_switch_off}"
             return Loaded(candidate.report(PluginStatus.REJECTED, error=objection, remedy=remedy))
         contributions = _contributions(hooks)
     except BaseException as error:  # noqa: BLE001 - SystemExit and the like of a plugin must not end its host
@@ -94,7 +95,7 @@ def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
 def _whereabouts(error: BaseException) -> str:
     """Return the last line of other people's code that an error came by, which is the plugin's or its library's."""
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    others = [(file, line) for file, line in frames if not file.startswith(("<", _OURS, _PLUGGY))]
+    others = [(file, line) for file, line in frames if not file.startswith(("<", *_OUR_FOLDERS))]
     return f"; at {others[-1][0]}:{others[-1][1]}" if others else ""
 
 
