@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ from statcore_cli.output import write
 from statcore_cli.text import printable
 from statcore_cli.times import format_time
 
+_OWN: Final = ("time", "value")
+"""The columns that are no labels."""
+
 
 def write_matrix(output_format: str, result: MatrixResult, time_range: QueryTimeRange) -> None:
     """Print an answer in the format asked for; JSON has the backend's remarks, all else has them on standard error."""
@@ -26,7 +29,7 @@ def write_matrix(output_format: str, result: MatrixResult, time_range: QueryTime
             click.echo(draw(series, time_range, width=width))
     else:
         labels = list(dict.fromkeys(label for series in result.series for label in series.labels))
-        write(output_format, [*labels, "time", "value"], _rows(result, labels), lambda: _document(result))
+        write(output_format, [*_headers(labels), *_OWN], _rows(result, labels), lambda: _document(result))
     if output_format != "json":
         for note in _notes(result):
             click.echo(f"statcore: {printable(note)}", err=True)
@@ -34,6 +37,14 @@ def write_matrix(output_format: str, result: MatrixResult, time_range: QueryTime
 
 def _title(labels: Any) -> str:  # noqa: ANN401
     return printable(", ".join(f"{label}={value}" for label, value in labels.items()) or "all")
+
+
+def _headers(labels: list[str]) -> Iterator[str]:
+    for label in labels:
+        header = label
+        while header in _OWN or (header != label and header in labels):
+            header = f"exported_{header}"  # what Prometheus calls a label whose name is taken
+        yield header
 
 
 def _rows(result: MatrixResult, labels: list[str]) -> Iterator[list[str]]:
@@ -54,7 +65,7 @@ def _document(result: MatrixResult) -> dict[str, Any]:
 
 def _notes(result: MatrixResult) -> Iterator[str]:
     if not result.series:
-        yield "no series: nothing matches, or there are no samples in this time range"
+        yield "no series: nothing matches, or there are no samples near any point of this time range"
     if result.partial:
         yield "the answer is partial: the backend could not read all of its data"
     yield from (f"warning: {warning}" for warning in result.warnings)

@@ -63,7 +63,10 @@ def read_time(text: str, now: datetime) -> datetime:
         return now
     if text.startswith("-"):
         return _before(now, text[1:])
-    return parse_time(text)
+    try:
+        return parse_time(text)
+    except InputError as error:
+        raise InputError(f"{error}, `now`, or back from now such as -15m") from None
 
 
 def _before(time: datetime, duration: str) -> datetime:

@@ -69,7 +69,7 @@ def _parse_step(value: timedelta | str | float) -> timedelta:
             return step
     except (OverflowError, TypeError, ValueError):
         pass  # the message is the same
-    raise InputError(f"step must be whole milliseconds above zero, not {value!r:.100}; for example 60s, 1h30m or 500ms")
+    raise InputError(f"step must be whole milliseconds above zero, such as 60s, 1h30m or 500ms, not {value!r:.100}")
 
 
 @attrs.frozen(kw_only=True)

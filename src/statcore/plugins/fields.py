@@ -140,7 +140,8 @@ def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> Utilizatio
     except StatcoreError:
         raise
     except Exception as error:
-        raise PluginError(f"{spec.querier.__qualname__} failed: {describe(error)}", plugin=spec.name) from error
+        plugin = f"{spec.querier.__module__}.{spec.querier.__qualname__}"
+        raise PluginError(f"{plugin}() raised {describe(error)}", plugin=plugin) from error
 
 
 def _documented(docstring: str) -> dict[str, str]:

@@ -81,6 +81,16 @@ class TestQuery:
                 "statcore: info: i",
             ] == result.stderr.splitlines()
 
+    def test_labels_do_not_hide_the_time_or_the_value(self, statcore: Invoke, fake: Any) -> None:
+        """Columns have names of their own."""
+        labels = {"time": "noon", "value": "much", "exported_value": "more"}
+        fake.ANSWER.update(series=[(labels, [1_795_341_600.0], [0.5])])
+
+        (row,) = rows(statcore("query", "rack", "--format", "csv").stdout)
+
+        assert {"time": "2026-11-22T10:00:00Z", "value": "0.5"} == {name: row[name] for name in ("time", "value")}
+        assert {"exported_time": "noon", "exported_exported_value": "much", "exported_value": "more"}.items() <= row.items()
+
     def test_a_plot_has_a_chart_for_each_series(self, statcore: Invoke, fake: Any) -> None:
         """Each under its labels, or `all` where there are none."""
         fake.ANSWER.update(series=[*self.SERIES, ({}, [], [])])
@@ -96,7 +106,10 @@ class TestQuery:
         result = statcore("query", "rack", "--format", "csv")
 
         assert (0, "time,value\n") == (result.exit_code, result.stdout)
-        assert "statcore: no series: nothing matches, or there are no samples in this time range\n" == result.stderr
+        assert (
+            "statcore: no series: nothing matches, or there are no samples near any point of this time range\n"
+            == result.stderr
+        )
 
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),
@@ -104,7 +117,7 @@ class TestQuery:
             (["node"], 2, "Missing option '--metric-name'"),
             (["node", "--metric-name", "m", "--node-id", "x"], 2, "Invalid value for '--node-id': 'x' is not a valid UUID"),
             (["node", "--metric-name", "m", "--level", "middle"], 2, "is not one of 'low', 'high'"),
-            (["node", "--metric-name", "crash"], 1, "statcore: Node failed: KeyError: 'crash'"),
+            (["node", "--metric-name", "crash"], 1, "statcore: acme_fake_fake.Node() raised KeyError: 'crash'"),
             (["node", "--metric-name", "m", "--start", "noon"], 2, "statcore: --start: not a time: 'noon'"),
             (["container", "--metric-name", ""], 2, "statcore: metric_name is empty"),
             (["unreadable"], 1, "statcore: the fields of acme_fake_fake.Unreadable cannot be read: NameError"),

@@ -250,7 +250,7 @@ def test_bad_values_are_named(values: dict[str, object], says: str) -> None:
 
 def test_a_class_that_crashes_is_named() -> None:
     """Errors of ours pass, all others become one."""
-    with pytest.raises(PluginError, match="Node failed: KeyError: 'crash'"):
+    with pytest.raises(PluginError, match=r"test_querier_fields\.Node\(\) raised KeyError: 'crash'"):
         build_querier(_spec(Node), {"metric_name": "crash"})
     with pytest.raises(InputError, match="metric_name is empty"):
         build_querier(CONTAINER, {"metric_name": ""})
