@@ -66,7 +66,7 @@ def read_time(text: str, now: datetime) -> datetime:
     try:
         return parse_time(text)
     except InputError as error:
-        raise InputError(f"{error}, `now`, or back from now such as -15m") from None
+        raise InputError(f"{error}, or `now`, or back from now such as -15m") from None
 
 
 def _before(time: datetime, duration: str) -> datetime:

@@ -84,7 +84,8 @@ def _distributions() -> Iterator[metadata.Distribution]:
             yield distribution
         elif key not in seen:
             seen.add(key)
-            yield next(iter(metadata.distributions(name=name)), distribution)
+            namesakes = metadata.distributions(name=name)  # among which may be folders that an uninstallation left empty
+            yield next((one for one in namesakes if _identity(one)[0] != _UNKNOWN), distribution)
 
 
 def _may_be_plugin(distribution: metadata.Distribution) -> bool:

@@ -110,10 +110,8 @@ def querier_fields(spec: QuerierSpec) -> list[QuerierField]:
             if parameter.kind in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}
         ]
     except Exception as error:
-        raise PluginError(
-            f"the fields of {querier.__module__}.{querier.__qualname__} cannot be read: {describe(error)}",
-            plugin=spec.name,
-        ) from error
+        plugin = f"{querier.__module__}.{querier.__qualname__}"
+        raise PluginError(f"the fields of {plugin} cannot be read: {describe(error)}", plugin=plugin) from error
 
 
 def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:

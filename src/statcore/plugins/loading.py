@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from traceback import walk_tb
 from types import ModuleType
 from typing import Final, TypeGuard, cast
 
+import attr
 import attrs
 import pluggy
 
@@ -31,7 +33,7 @@ HOOKS: Final[Mapping[str, type[Contribution]]] = {
     "statcore_presets": Preset,
 }
 """What each hook returns a list of."""
-_OUR_FOLDERS: Final = tuple(f"{Path(file).parent}{os.sep}" for file in (statcore.__file__, pluggy.__file__))
+_NOT_THEIRS: Final = tuple(f"{Path(str(module.__file__)).parent}{os.sep}" for module in (statcore, pluggy, attr, importlib))
 _KINDS: Final[Mapping[type[Contribution], str]] = {
     QuerierSpec: "querier",
     StatisticsStoreSpec: "statistics store",
@@ -95,7 +97,7 @@ def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
 def _whereabouts(error: BaseException) -> str:
     """Return the last line of other people's code that an error came by, which is the plugin's or its library's."""
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    others = [(file, line) for file, line in frames if not file.startswith(("<", *_OUR_FOLDERS))]
+    others = [(file, line) for file, line in frames if not file.startswith(("<", *_NOT_THEIRS))]
     return f"; at {others[-1][0]}:{others[-1][1]}" if others else ""
 
 

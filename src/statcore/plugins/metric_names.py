@@ -34,7 +34,7 @@ async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[st
     if not choices:
         if METRIC_FIELD in (field.name for field in fields):
             raise InputError(f"{spec.name} does not say which metrics it has; query them by name")
-        raise InputError(f"{spec.name} is one metric, which has no name of its own; query it")
+        raise InputError(f"{spec.name} has no field {METRIC_FIELD}, by whose choices metrics are listed; query it")
     if any(field.required for field in fields if field.name != METRIC_FIELD):
         return choices
 

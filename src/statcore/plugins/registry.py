@@ -56,11 +56,12 @@ class PluginRegistry:
             raise InputError(f"disabled takes a collection of names, not one text: {disabled!r}")
         if not isinstance(cast("object", timeout_s), int | float) or not 0 < timeout_s <= TIMEOUT_MAX:
             raise InputError(f"timeout_s must be a number above zero and at most {TIMEOUT_MAX:.0f}, not {timeout_s!r}")
+        disabled = frozenset(disabled)
         candidates, unreadable = find_candidates()
         names = {candidate.name for candidate in candidates}
-        if unknown := set(disabled) - names:
-            which, known = ", ".join(sorted(unknown)), ", ".join(sorted(names))
-            _log.warning("disabled are %s, which no plugin is called; the plugins are %s", which, known)
+        if unknown := disabled - names:
+            which, known = (", ".join(sorted(map(repr, those))) for those in (unknown, names))
+            _log.warning("no plugin is called %s, which the settings disable; the plugins are %s", which, known)
         loaded = list(_load_each(candidates, disabled, timeout_s))
         owners = _owners(loaded)
         loaded = [attrs.evolve(plugin, report=_with_conflicts(plugin, owners)) for plugin in loaded]

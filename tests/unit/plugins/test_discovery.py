@@ -66,6 +66,18 @@ def test_what_an_upgrade_left_behind_does_not_count(install: Install) -> None:
     assert "2.0" == report_of(PluginRegistry.discover(), "nodes").version
 
 
+@pytest.mark.parametrize("folder", ["site", "in_front"])
+def test_what_an_uninstallation_left_behind_shadows_nothing(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """An empty folder beside the plugin's own, or before it on the path."""
+    install("acme-nodes", nodes=querier("node"))
+    (tmp_path / folder / "acme_nodes-0.9.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / folder)
+
+    assert ("acme-nodes", "1.0") == ((report := report_of(PluginRegistry.discover(), "nodes")).distribution, report.version)
+
+
 def test_a_plugin_under_development_is_one(install: Install) -> None:
     """Older tools write a folder of another name, with the metadata in another file."""
     site = install("acme-nodes", nodes=querier("node"))

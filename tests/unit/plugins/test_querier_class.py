@@ -173,7 +173,7 @@ async def test_metrics_are_the_choices_that_have_series() -> None:
     backend.append_scrape(scrape, target="t", time=backend.clock())
     assert ["power", "noise"] == await metric_names(backend, QuerierSpec.of(RackMetricQuerier))
     assert ["power", "heat", "noise"] == await metric_names(backend, QuerierSpec.of(RowQuerier))
-    with pytest.raises(InputError, match="known is one metric, which has no name of its own"):
+    with pytest.raises(InputError, match="known has no field metric_name, by whose choices metrics are listed"):
         await metric_names(backend, QuerierSpec.of(Known))
 
 

@@ -68,7 +68,7 @@ def test_a_name_to_disable_that_no_plugin_has_is_told(install: Install, caplog: 
 
     registry = PluginRegistry.discover(disabled=["acme-nodes", "nodes"])
 
-    assert "disabled are acme-nodes, which no plugin is called; the plugins are builtin, " in caplog.text
+    assert "no plugin is called 'acme-nodes', which the settings disable; the plugins are 'builtin', " in caplog.text
     assert "node" not in registry.queriers
 
 

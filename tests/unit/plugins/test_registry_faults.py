@@ -150,6 +150,8 @@ def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
     """Not of statcore, which found it, nor of what imports it; an import that fails inside another module is at that."""
     install("acme-spec", spec=querier("node").replace('"s"', "''"))
     install("acme-missing", missing="import acme_helper_it")
+    install("acme-series", series=querier("node").replace("series_node", ""))
+    install("acme-gone", entry_points="[statcore]\ngone = no_such_module_anywhere\n")
     site = install("acme-helper", entry_points="[other]\n", it="\n\nimport no_such_module_anywhere")
 
     registry = PluginRegistry.discover()
@@ -161,6 +163,8 @@ def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
         + 1
     )
     assert (report_of(registry, "spec").error or "").endswith(f"; at {site}/acme_spec_spec.py:{line}")
+    assert (report_of(registry, "series").error or "").endswith(f"; at {site}/acme_series_series.py:{line}")
+    assert "ModuleNotFoundError: No module named 'no_such_module_anywhere'" == report_of(registry, "gone").error
     assert (report_of(registry, "missing").error or "").endswith(f"; at {site}/acme_helper_it.py:3")
 
 
