@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Thread
-
-import attrs
 
 from statcore.errors import PluginError
 from statcore.plugins.discovery import Candidate
@@ -17,19 +17,22 @@ from statcore.plugins.report import PluginStatus
 
 
 class _Worker(Thread):
-    """A thread that loads the candidates it is given, until it is given None."""
+    """A thread that loads candidates one after the other, until it has all or is given up."""
 
-    def __init__(self) -> None:
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
         """Start at once."""
         super().__init__(daemon=True)
-        self.candidates = SimpleQueue[Candidate | None]()
+        self.candidates = tuple(candidates)
         self.loaded = SimpleQueue[Loaded]()
+        self.is_given_up = False
         self.start()
 
     def run(self) -> None:
         """Load each in a context of its own: what one sets there, the precision of decimals for one, is not the next's."""
         manager = new_manager()
-        while candidate := self.candidates.get():
+        for candidate in self.candidates:
+            if self.is_given_up:
+                break
             self.name = candidate.name
             self.loaded.put(copy_context().run(load, candidate, manager))
 
@@ -42,32 +45,33 @@ class _Worker(Thread):
         return f"; it is at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
 
 
-@attrs.define
-class Loader:
-    """Loads plugins one after the other in a thread, which it gives up for a new one when `timeout_s` pass."""
+def load_each(candidates: Iterable[Candidate], timeout_s: float) -> Iterator[Loaded]:
+    """Import plugins one after the other in a thread, and ask their hooks.
 
-    timeout_s: float
-    _worker: _Worker = attrs.field(factory=_Worker, init=False)
+    Whatever goes wrong is in the reports; so is a plugin that takes longer than `timeout_s` seconds, for which the thread
+    is given up for a new one.
 
-    def __attrs_pre_init__(self) -> None:
-        """Refuse to go round in circles."""
-        thread = threading.current_thread()
-        if isinstance(thread, _Worker):
-            raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
-
-    def load(self, candidate: Candidate) -> Loaded:
-        """Import a plugin and ask its hooks; whatever goes wrong, a deadline that passes too, is in the report."""
-        self._worker.candidates.put(candidate)
+    Raises:
+        PluginError: a plugin calls this while it is loaded itself.
+    """
+    thread = threading.current_thread()
+    if isinstance(thread, _Worker):
+        raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
+    left = deque(candidates)
+    while left:
+        worker = _Worker(left)
         try:
-            return self._worker.loaded.get(timeout=self.timeout_s)
+            while left:
+                yield worker.loaded.get(timeout=timeout_s)
+                left.popleft()
         except Empty:
-            error = f"it was not loaded within {self.timeout_s:g} s{self._worker.whereabouts()}"
-        # Nothing ends code that hangs. It may go on at any time, so the rest shares nothing with it.
-        self.close()
-        self._worker = _Worker()
-        remedy = f"upgrade or uninstall {candidate.distribution}, {candidate.or_switch_off}"
-        return Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy))
+            yield _overdue(left.popleft(), timeout_s, worker.whereabouts())
+        finally:
+            # Nothing ends code that hangs. It may go on at any time, so the rest shares nothing with it.
+            worker.is_given_up = True
 
-    def close(self) -> None:
-        """Let the thread end when it has done what it was given."""
-        self._worker.candidates.put(None)
+
+def _overdue(candidate: Candidate, timeout_s: float, whereabouts: str) -> Loaded:
+    error = f"it was not loaded within {timeout_s:g} s{whereabouts}"
+    remedy = f"upgrade or uninstall {candidate.distribution}, {candidate.or_switch_off}"
+    return Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy))

@@ -53,8 +53,7 @@ def find_candidates() -> tuple[list[Candidate], list[PluginReport]]:
     """Return the installed plugins by name, and reports on distributions that cannot be read."""
     candidates: list[Candidate] = []
     unreadable: list[PluginReport] = []
-    for distribution in _distributions():
-        name, version = _identity(distribution)
+    for distribution, name, version in _distributions():
         try:
             entry_points = list(distribution.entry_points.select(group=GROUP))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a file of any one distribution
@@ -72,20 +71,21 @@ def find_candidates() -> tuple[list[Candidate], list[PluginReport]]:
     return sorted(candidates, key=lambda candidate: (candidate.name, candidate.distribution)), unreadable
 
 
-def _distributions() -> Iterator[metadata.Distribution]:
-    """Yield the distributions that may be plugins, of each name the first on the path: its modules are imported."""
+def _distributions() -> Iterator[tuple[metadata.Distribution, str, str]]:
+    """Yield what may be plugins, name and version, of each name the first on the path: its modules are imported."""
     seen: set[str] = set()
     for distribution in metadata.distributions():
         if not _may_be_plugin(distribution):
             continue
-        name, _ = _identity(distribution)
+        name, version = _identity(distribution)
         key = _SEPARATORS.sub("-", name).lower()
         if name == _UNKNOWN:
-            yield distribution
+            yield distribution, name, version
         elif key not in seen:
             seen.add(key)
-            namesakes = metadata.distributions(name=name)  # among which may be folders that an uninstallation left empty
-            yield next((one for one in namesakes if _identity(one)[0] != _UNKNOWN), distribution)
+            namesakes = ((one, *_identity(one)) for one in metadata.distributions(name=name))
+            named = (found for found in namesakes if found[1] != _UNKNOWN)  # not folders that an uninstallation left empty
+            yield next(named, (distribution, name, version))
 
 
 def _may_be_plugin(distribution: metadata.Distribution) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from threading import TIMEOUT_MAX
 from typing import Final, Self, TypeVar, cast
 
@@ -13,7 +12,7 @@ import attrs
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.deadline import Loader
+from statcore.plugins.deadline import load_each
 from statcore.plugins.discovery import Candidate, find_candidates
 from statcore.plugins.loading import Loaded, Offer, offer
 from statcore.plugins.report import PluginReport, PluginStatus
@@ -152,14 +151,15 @@ def _load_each(candidates: Iterable[Candidate], disabled: Collection[str], timeo
     by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_name[candidate.name].append(candidate)
-    with closing(Loader(timeout_s)) as loader:
-        for name, namesakes in by_name.items():
-            if name in disabled:
-                yield from (Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
-            elif len(namesakes) > 1:
-                yield from _ambiguous(namesakes)
-            else:
-                yield loader.load(namesakes[0])
+    alone = {name for name, namesakes in by_name.items() if len(namesakes) == 1 and name not in disabled}
+    loaded = load_each((by_name[name][0] for name in by_name if name in alone), timeout_s)
+    for name, namesakes in by_name.items():
+        if name in alone:
+            yield next(loaded)
+        elif name in disabled:
+            yield from (Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
+        else:
+            yield from _ambiguous(namesakes)
 
 
 def _ambiguous(namesakes: Sequence[Candidate]) -> list[Loaded]:
