@@ -61,7 +61,7 @@ class PluginRegistry:
         if unknown := disabled - names:
             which, known = (", ".join(sorted(map(repr, those))) for those in (unknown, names))
             _log.warning("no plugin is called %s, which the settings disable; the plugins are %s", which, known)
-        loaded = list(_load_each(candidates, disabled, timeout_s))
+        loaded = list(_load_all(candidates, disabled, timeout_s))
         owners = _owners(loaded)
         loaded = [attrs.evolve(plugin, report=_with_conflicts(plugin, owners)) for plugin in loaded]
         reports = (*(plugin.report for plugin in loaded), *unreadable)
@@ -147,7 +147,7 @@ def _owners(loaded: Iterable[Loaded]) -> dict[Offer, list[Loaded]]:
     return owners
 
 
-def _load_each(candidates: Iterable[Candidate], disabled: Collection[str], timeout_s: float) -> Iterator[Loaded]:
+def _load_all(candidates: Iterable[Candidate], disabled: Collection[str], timeout_s: float) -> Iterator[Loaded]:
     by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_name[candidate.name].append(candidate)

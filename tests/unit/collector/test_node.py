@@ -78,7 +78,7 @@ def test_a_machine_without_disks_has_no_disk_figures(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("error", [OSError("no"), psutil.AccessDenied(), NotImplementedError()])
 def test_what_cannot_be_read_is_absent(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """The other figures are unharmed."""
+    """The other figures are unharmed; the last of these is what psutil raises where a system does not have a figure."""
 
     def deny(_path: str) -> None:
         raise error

@@ -78,6 +78,20 @@ def test_what_comes_after_the_deadline_is_not_taken(install: Install, gate: thre
     assert "late" in PluginRegistry.discover().queriers
 
 
+def test_what_is_given_up_loads_no_other_plugin(install: Install, gate: threading.Event) -> None:
+    """When the plugin that hung goes on at last, those behind it have been loaded by another thread, once."""
+    install("acme-bad", bad=HANGING["import"])
+    counting = "import acme_gate; acme_gate.asked = [*getattr(acme_gate, 'asked', []), 1]\n    return ["
+    install("acme-good", good=querier("good").replace("return [", counting))
+    registry = PluginRegistry.discover(timeout_s=0.5)
+    (left_behind,) = [thread for thread in threading.enumerate() if thread.name == "bad"]
+    gate.set()
+    left_behind.join(10)
+
+    assert "good" in registry.queriers
+    assert [1] == sys.modules["acme_gate"].asked
+
+
 @pytest.mark.usefixtures("gate")
 def test_no_program_waits_for_a_plugin_that_hangs(install: Install) -> None:
     """Its thread does not keep the interpreter from ending."""
