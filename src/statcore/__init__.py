@@ -2,6 +2,7 @@
 
 from statcore.errors import (
     AccessDeniedError,
+    ClosedError,
     InputError,
     MalformedEntryError,
     MissingExtraError,
@@ -40,6 +41,7 @@ from statcore.statistics import StatisticsRepositories, StatisticsRepository, St
 __all__ = [
     "AccessDeniedError",
     "AggregatingMetricQuerier",
+    "ClosedError",
     "ContainerMetricQuerier",
     "ExpressionStrategy",
     "InputError",

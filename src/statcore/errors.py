@@ -2,6 +2,7 @@
 
 StatcoreError
 ├── InputError                  what the caller passed cannot be used; nothing was sent
+│   └── ClosedError             the client is closed, or belongs to another event loop
 ├── UnavailableError            a service cannot be reached or cannot answer now (retryable)
 │   └── AccessDeniedError       the service refused the credentials (never retried)
 ├── TimedOutError               the deadline of the call ran out (retryable)
@@ -39,6 +40,10 @@ def _rebuild(kind: type[StatcoreError], *args: object) -> StatcoreError:
 
 class InputError(StatcoreError, ValueError):
     """What the caller passed cannot be used; nothing was sent anywhere."""
+
+
+class ClosedError(InputError):
+    """The client is closed, or it belongs to another event loop; nothing was sent anywhere."""
 
 
 class UnavailableError(StatcoreError):

@@ -12,6 +12,7 @@ import pytest
 from statcore import errors
 from statcore.errors import (
     AccessDeniedError,
+    ClosedError,
     InputError,
     MalformedEntryError,
     MissingExtraError,
@@ -29,6 +30,7 @@ CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if ki
 EXAMPLES: list[tuple[StatcoreError, dict[str, object]]] = [
     (StatcoreError("m"), {}),
     (InputError("m"), {}),
+    (ClosedError("m"), {}),
     (UnavailableError("m", service="db:1", retry_after_s=2.5), {"service": "db:1", "retry_after_s": 2.5}),
     (UnavailableError("m"), {"service": "", "retry_after_s": None}),
     (AccessDeniedError("m", service="db:1"), {"service": "db:1"}),
@@ -58,7 +60,7 @@ def test_one_root_catches_all(kind: type[Exception]) -> None:
 
 def test_bad_input_is_a_value_error_and_nothing_else_is() -> None:
     """A caller may catch bad input as Python has it."""
-    assert {"InputError"} == {kind.__name__ for kind in CLASSES if issubclass(kind, ValueError)}
+    assert {"InputError", "ClosedError"} == {kind.__name__ for kind in CLASSES if issubclass(kind, ValueError)}
 
 
 def test_only_what_may_pass_by_itself_is_retryable() -> None:
