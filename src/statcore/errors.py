@@ -1,21 +1,23 @@
 """Every error that leaves statcore.
 
-StatcoreError
-├── InputError                  what the caller passed cannot be used; nothing was sent
-│   └── ClosedError             the client is closed, or belongs to another event loop
-├── UnavailableError            a service cannot be reached or cannot answer now (retryable)
-│   └── AccessDeniedError       the service refused the credentials (never retried)
-├── TimedOutError               the deadline of the call ran out (retryable)
-├── ProtocolError               a service answered something that is not an answer
-│   └── MalformedEntryError     one stored entry, or one metric in it, cannot be decoded
-├── QueryRejectedError          the metric backend read the query and refused it
-├── PartialAnswerError          strict mode: the backend answered, but not with everything
-├── MissingExtraError           an optional dependency is not installed
-├── PluginError                 a plugin or a querier breaks its contract
-└── UnsupportedError            valid, but not something this adapter can do
+StatcoreError                  500
+├── InputError                 400  what the caller passed cannot be used; nothing was sent
+│   └── ClosedError            500  the client is closed, or belongs to another event loop
+├── UnavailableError           503  a service cannot be reached or cannot answer now (retryable)
+│   └── AccessDeniedError      502  the service refused the credentials (never retried)
+├── TimedOutError              504  the deadline of the call ran out (retryable)
+├── ProtocolError              502  a service answered something that is not an answer
+│   └── MalformedEntryError    502  one stored entry, or one metric in it, cannot be decoded
+├── QueryRejectedError         422  the metric backend read the query and refused it
+├── PartialAnswerError         503  strict mode: the backend answered, but not with everything
+├── MissingExtraError          500  an optional dependency is not installed
+├── PluginError                500  a plugin or a querier breaks its contract
+└── UnsupportedError           501  valid, but not something this adapter can do
 
 `retryable` says whether the same call may succeed when it is simply made again. Adapters retry inside their
 deadline, so a caller who sees a retryable error has already had its retries.
+
+The number is `http_status`: what a host answers its own HTTP client with when the error ends a request.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class StatcoreError(Exception):
     """The root: catch it to catch everything statcore raises on purpose."""
 
     retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 500
 
     def __reduce__(self) -> tuple[Callable[..., StatcoreError], tuple[object, ...], dict[str, Any]]:
         """Copy and pickle without calling `__init__`, whose arguments are not those that an exception remembers."""
@@ -41,15 +44,20 @@ def _rebuild(kind: type[StatcoreError], *args: object) -> StatcoreError:
 class InputError(StatcoreError, ValueError):
     """What the caller passed cannot be used; nothing was sent anywhere."""
 
+    http_status: ClassVar[int] = 400
+
 
 class ClosedError(InputError):
     """The client is closed, or it belongs to another event loop; nothing was sent anywhere."""
+
+    http_status: ClassVar[int] = 500
 
 
 class UnavailableError(StatcoreError):
     """A service cannot be reached, or says that it cannot answer now."""
 
     retryable: ClassVar[bool] = True
+    http_status: ClassVar[int] = 503
 
     def __init__(self, message: str, *, service: str = "", retry_after_s: float | None = None) -> None:
         """Say what is unavailable: `service` is its address without credentials, `retry_after_s` when it said to return."""
@@ -62,12 +70,14 @@ class AccessDeniedError(UnavailableError):
     """The service refused the credentials, or the user lacks a permission."""
 
     retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 502
 
 
 class TimedOutError(StatcoreError):
     """The deadline of the call ran out before the answer was complete."""
 
     retryable: ClassVar[bool] = True
+    http_status: ClassVar[int] = 504
 
     def __init__(self, message: str, *, timeout_s: float) -> None:
         """Say what was waited for; `timeout_s` is the deadline that ran out, in seconds."""
@@ -77,6 +87,8 @@ class TimedOutError(StatcoreError):
 
 class ProtocolError(StatcoreError):
     """A service answered something that is not an answer to what was asked."""
+
+    http_status: ClassVar[int] = 502
 
 
 class MalformedEntryError(ProtocolError):
@@ -92,6 +104,8 @@ class MalformedEntryError(ProtocolError):
 class QueryRejectedError(StatcoreError):
     """The metric backend read the query and refused it."""
 
+    http_status: ClassVar[int] = 422
+
     def __init__(self, message: str, *, query: str = "", status: int | None = None) -> None:
         """Carry the server's text; `status` is the HTTP status where there was one."""
         super().__init__(message)
@@ -103,6 +117,7 @@ class PartialAnswerError(StatcoreError):
     """Strict mode: the backend answered, but says that something is missing."""
 
     retryable: ClassVar[bool] = True
+    http_status: ClassVar[int] = 503
 
     def __init__(self, message: str, *, warnings: tuple[str, ...]) -> None:
         """Carry the backend's own `warnings`."""
@@ -133,3 +148,5 @@ class PluginError(StatcoreError):
 
 class UnsupportedError(StatcoreError):
     """The request is valid, but this adapter or this server cannot do it."""
+
+    http_status: ClassVar[int] = 501

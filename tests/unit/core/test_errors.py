@@ -90,3 +90,12 @@ def test_a_missing_extra_says_what_to_install() -> None:
     assert "this needs the extra 'cli': pip install 'statcore[cli]'" == str(MissingExtraError("cli"))
     expected = "this needs the extra 'valkey' (no module named 'redis'): pip install 'statcore[valkey]'"
     assert expected == str(MissingExtraError("valkey", module="redis"))
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_tree_in_the_documentation_has_the_http_status_of_every_error(kind: type[StatcoreError]) -> None:
+    """What can be tried again later is 503 or 504, what the caller must change 4xx."""
+    (row,) = [line.split() for line in (errors.__doc__ or "").splitlines() if kind.__name__ in line.split()]
+    assert str(kind.http_status) == row[row.index(kind.__name__) + 1]
+    assert kind.retryable is (kind.http_status in {503, 504})
+    assert (issubclass(kind, InputError | QueryRejectedError) and kind.__name__ != "ClosedError") is (kind.http_status < 500)
