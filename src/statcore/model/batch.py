@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Self, TypeAlias, overload
+from typing import Any, Self, TypeAlias, TypeGuard, overload
 
 import attrs
+
+from statcore.errors import MalformedEntryError
+from statcore.model.json_value import json_value
 
 Entry: TypeAlias = Mapping[str, Any]
 
@@ -34,6 +37,39 @@ class Problem:
     kind: ProblemKind
     message: str = attrs.field(kw_only=True)
     key: str | None = attrs.field(kw_only=True, default=None)
+
+
+def decode_entry(entry: Entry) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], Problem]]]:
+    """Read all of an entry, which may decode itself only now, as plain JSON.
+
+    Returns:
+        The entry without what cannot be decoded, and for each such part its path (such as the metric) and a problem.
+
+    Raises:
+        MalformedEntryError: not even the names of the metrics can be read.
+    """
+    decoded: dict[str, Any] = {}
+    problems: list[tuple[tuple[str, ...], Problem]] = []
+    for name in entry:
+        try:
+            part: object = entry[name]
+            if _decodes_itself(part):
+                decoded[str(name)], inner = decode_entry(part)
+                problems += [((str(name), *path), problem) for path, problem in inner]
+            else:
+                decoded[str(name)] = json_value(part)
+        except MalformedEntryError as error:
+            problems.append(((str(name),), _malformed(error)))
+    return decoded, problems
+
+
+def _malformed(error: MalformedEntryError) -> Problem:
+    return Problem(ProblemKind.MALFORMED, message=str(error), key=error.key)
+
+
+def _decodes_itself(part: object) -> TypeGuard[Entry]:
+    """Return whether reading a part, such as a half of an agent's entry, may fail as reading the entry may."""
+    return isinstance(part, Mapping) and not isinstance(part, dict)
 
 
 def _in_order(entries: Iterable[Entry | None]) -> tuple[Entry | None, ...]:
@@ -70,6 +106,30 @@ class StatisticsBatch(Sequence[Entry | None]):
         if isinstance(index, slice):
             return self.select(range(*index.indices(len(self))))
         return self.entries[index]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the batch as plain JSON, with every entry decoded; nothing that is stored raises.
+
+        Returns:
+            `{"entries": [{metric: {field: value}} or None, …], "problems": [{"position", "kind", "message", "key"}, …]}`:
+            entries in request order, problems in the order of their positions. A metric that cannot be decoded is left
+            out of its entry and is a problem, *malformed*. `NaN`, `+Inf` and bytes (in hexadecimal) become text.
+        """
+        entries: list[dict[str, Any] | None] = []
+        problems: list[dict[str, Any]] = []
+        for position, entry in enumerate(self.entries):
+            found = [self.problems[position]] if position in self.problems else []
+            try:
+                decoded, malformed = (None, []) if entry is None else decode_entry(entry)
+            except MalformedEntryError as error:  # not even its metrics can be listed
+                decoded, malformed = None, [((), _malformed(error))]
+            entries.append(decoded)
+            found += [problem for _, problem in malformed]
+            problems += [
+                {"position": position, "kind": problem.kind.value, "message": problem.message, "key": problem.key}
+                for problem in found
+            ]
+        return {"entries": entries, "problems": problems}
 
     def select(self, positions: Iterable[int]) -> Self:
         """Return a batch made of the entries, with their problems, at `positions`; a position may recur."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
+from typing import Any
+
 import attrs
 import pytest
+from tests.lazy_entries import Lazy
 
 from statcore.model import Problem, ProblemKind, StatisticsBatch
 
@@ -79,3 +84,36 @@ def test_a_problem_prints_its_kind_as_text() -> None:
     """Kinds are their own text, for logs and JSON."""
     assert "malformed" == str(BAD.kind) == BAD.kind
     assert ("bad bytes", "k", None) == (BAD.message, BAD.key, OLD.key)
+
+
+def test_to_json_decodes_every_entry_and_makes_problems_of_bad_metrics() -> None:
+    """A good entry, one with bad metrics, one that cannot be listed, one with a problem of its own, and none."""
+    good = {"current": "1"}
+    batch = StatisticsBatch(
+        [
+            Lazy({"mem": good, 5: {"current": math.nan}}),
+            Lazy({"bad": 0, "mem": good}),
+            Lazy({"nothing": 0}),
+            {"mem": good},
+            None,
+        ],
+        problems={3: Problem(ProblemKind.STALE, message="old", key="k3")},
+    )
+    document = batch.to_json()
+    assert [{"mem": good, "5": {"current": "NaN"}}, {"mem": good}, None, {"mem": good}, None] == document["entries"]
+    assert [
+        {"position": 1, "kind": "malformed", "message": "bad holds garbage", "key": "k"},
+        {"position": 2, "kind": "malformed", "message": "nothing can be read", "key": "k"},
+        {"position": 3, "kind": "stale", "message": "old", "key": "k3"},
+    ] == document["problems"]
+    assert document == json.loads(json.dumps(document, allow_nan=False))
+
+
+def test_to_json_survives_an_entry_nested_495_levels_deep() -> None:
+    """That one metric is malformed; printing it would end in a RecursionError."""
+    deep: Any = 1
+    for _ in range(495):
+        deep = {"x": deep}
+    document = StatisticsBatch([{"mem": {"current": "1"}, "deep": deep}]).to_json()
+    assert [{"mem": {"current": "1"}}] == document["entries"]
+    assert ["malformed"] == [problem["kind"] for problem in document["problems"]]

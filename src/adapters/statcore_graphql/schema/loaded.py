@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, cast
 
 import strawberry
 from strawberry.scalars import JSON
 from strawberry.types.base import StrawberryObjectDefinition
 
-from statcore.errors import MalformedEntryError
-from statcore.model.batch import Problem, ProblemKind
-from statcore_graphql.context import FieldProblem, GraphQueryContext
-from statcore_graphql.schema.json import to_json
+from statcore.model.batch import decode_entry
+from statcore_graphql.context import GraphQueryContext
 
 LOADER: Final = "statcore.loader"
 """The key of the loader's name in a field's metadata."""
@@ -55,22 +53,6 @@ async def _loaded(
     context, path = info.context, info.path.as_list()
     if remark := context.dataloader_manager.get_remark(context, loader, key):
         context.problems.append((path, remark))
-    return _read(entry, path, context.problems)
-
-
-def _read(entry: Mapping[str, object], path: list[str | int], problems: list[FieldProblem]) -> dict[str, object]:
-    """Return an entry as JSON, without what turns out to be malformed now that it is read."""
-    read: dict[str, object] = {}
-    for name in entry:
-        here = [*path, str(name)]
-        try:
-            part = entry[name]
-            read[str(name)] = _read(part, here, problems) if _decodes_itself(part) else to_json(part)
-        except MalformedEntryError as error:
-            problems.append((here, Problem(ProblemKind.MALFORMED, message=str(error), key=error.key)))
-    return read
-
-
-def _decodes_itself(part: object) -> TypeGuard[Mapping[str, object]]:
-    """Return whether reading a part, such as a half of an agent's entry, may fail as reading the entry may."""
-    return isinstance(part, Mapping) and not isinstance(part, dict)
+    value, problems = decode_entry(entry)
+    context.problems.extend(([*path, *inner], problem) for inner, problem in problems)
+    return value

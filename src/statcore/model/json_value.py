@@ -1,4 +1,4 @@
-"""Values as JSON has them."""
+"""Any stored value as plain JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MAX_LEVELS: Final = 64
 _PLAIN: Final = frozenset([str, int, bool, type(None)])
 
 
-def to_json(value: object, *, levels: int = MAX_LEVELS) -> object:
-    """Return plain JSON: text keys, lists, and text for what JSON has no word for (`NaN`, `+Inf`, bytes in hex).
+def json_value(value: object, *, levels: int = MAX_LEVELS) -> object:
+    """Return a value as JSON can hold it: text keys, lists, and text for `NaN`, `+Inf` and bytes (in hexadecimal).
 
     Raises:
         MalformedEntryError: the value is nested more deeply than `levels`.
@@ -34,9 +34,9 @@ def to_json(value: object, *, levels: int = MAX_LEVELS) -> object:
     if isinstance(value, Mapping):
         # Asked here, and not by a call for each: nearly all that is stored is text.
         return {
-            name if type(name) is str else str(to_json(name, levels=0)): (
-                part if type(part) in _PLAIN else to_json(part, levels=levels - 1)
+            name if type(name) is str else str(json_value(name, levels=0)): (
+                part if type(part) in _PLAIN else json_value(part, levels=levels - 1)
             )
             for name, part in cast("Mapping[object, object]", value).items()
         }
-    return [to_json(part, levels=levels - 1) for part in cast("Sequence[object]", value)]
+    return [json_value(part, levels=levels - 1) for part in cast("Sequence[object]", value)]
