@@ -98,4 +98,6 @@ def test_the_tree_in_the_documentation_has_the_http_status_of_every_error(kind: 
     (row,) = [line.split() for line in (errors.__doc__ or "").splitlines() if kind.__name__ in line.split()]
     assert str(kind.http_status) == row[row.index(kind.__name__) + 1]
     assert kind.retryable is (kind.http_status in {503, 504})
-    assert (issubclass(kind, InputError | QueryRejectedError) and kind.__name__ != "ClosedError") is (kind.http_status < 500)
+    assert (issubclass(kind, InputError | QueryRejectedError) and kind.__name__ != "ClosedError") is (
+        kind.http_status < 500
+    )
