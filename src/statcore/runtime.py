@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
 
 from statcore.errors import InputError, PluginError, StatcoreError
+from statcore.model.settings import read_toml
 from statcore.model.text import describe
 from statcore.plugins.contributions import Options
 from statcore.plugins.registry import PluginRegistry
@@ -26,11 +27,28 @@ from statcore.statistics.repository import StatisticsRepository
 
 _Port = TypeVar("_Port")
 _KERNEL_STATISTICS: Final = ("store", "metrics")
+_TEXTS: Final = ("statistics_url", "metrics_url", "kernel_statistics")
+_TABLES: Final = {"statistics": "statistics_options", "metrics": "metrics_options"}
+_COMMAND_LINE_ONLY: Final = ("rate_interval", "disable_plugins", "presets")
+"""Keys that the same file may hold for the command line."""
+VARIABLE_PREFIX: Final = "STATCORE_"
 
 
 def _check_kernel_statistics(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value not in _KERNEL_STATISTICS:
         raise InputError(f"{field.name} must be one of {', '.join(_KERNEL_STATISTICS)}, not {value!r:.100}")
+
+
+def _non_empty_text(value: object, key: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{key}: expected a non-empty text, not {type(value).__name__}")
+    return value
+
+
+def _table(value: object, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{key}: expected a table [{key}], not {type(value).__name__}")
+    return cast("dict[str, Any]", value)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +69,48 @@ class Settings:
     statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     metrics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     kernel_statistics: Literal["store", "metrics"] = attrs.field(default="store", validator=_check_kernel_statistics)
+
+    @classmethod
+    def from_mapping(cls, variables: Mapping[str, str]) -> Self:
+        """Read environment variables, for example `os.environ`; the options of adapters have none.
+
+        Args:
+            variables: `STATCORE_STATISTICS_URL`, `STATCORE_METRICS_URL` and `STATCORE_KERNEL_STATISTICS` are read; one
+                that is empty counts as not set. All others are left alone.
+
+        Raises:
+            InputError: a value that cannot be used; the message names its variable.
+        """
+        given = {
+            name: variables[variable] for name in _TEXTS if variables.get(variable := f"{VARIABLE_PREFIX}{name.upper()}")
+        }
+        try:
+            return cls(**cast("dict[str, Any]", given))
+        except InputError as error:
+            raise InputError(f"{VARIABLE_PREFIX}KERNEL_STATISTICS: {error}") from error
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Read the settings from the text of a TOML file, which the caller has read.
+
+        Args:
+            text: `statistics_url`, `metrics_url` and `kernel_statistics` as text, and the tables `[statistics]` and
+                `[metrics]` with the options of the adapters. Keys that only the command line reads may be there too.
+
+        Raises:
+            InputError: the text is not TOML, a key is not known, or a value cannot be used; the message names the key.
+        """
+        document = read_toml(text)
+        given: dict[str, Any] = {}
+        for key, value in document.items():
+            if key in _TEXTS:
+                given[key] = _non_empty_text(value, key)
+            elif key in _TABLES:
+                given[_TABLES[key]] = _table(value, key)
+            elif key not in _COMMAND_LINE_ONLY:
+                known = ", ".join((*_TEXTS, *_COMMAND_LINE_ONLY, *(f"[{table}]" for table in _TABLES)))
+                raise InputError(f"{key}: no such setting; known are {known}")
+        return cls(**given)
 
 
 @attrs.frozen(kw_only=True)

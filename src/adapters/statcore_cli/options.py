@@ -7,11 +7,14 @@ from typing import Final, Literal, TypeAlias
 
 import click
 
-SettingName: TypeAlias = Literal["config", "statistics_url", "metrics_url", "rate_interval", "disable_plugins", "presets"]
+SettingName: TypeAlias = Literal[
+    "config", "statistics_url", "metrics_url", "kernel_statistics", "rate_interval", "disable_plugins", "presets"
+]
 
 _SETTINGS: Final[Mapping[SettingName, tuple[str, str]]] = {
     "statistics_url": ("URL", "The store of live statistics, for example valkey://127.0.0.1:6379."),
     "metrics_url": ("URL", "The metric backend, for example http://127.0.0.1:9090."),
+    "kernel_statistics": ("store|metrics", "Where live statistics of kernels come from: the store, or the metric backend."),
     "rate_interval": ("DURATION", "The window that rates are taken over, for example 5m."),
     "disable_plugins": ("NAMES", "Plugins not to load, separated by commas."),
     "presets": ("FILE", "A TOML file of presets; several are separated by commas, or given one by one."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +12,13 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.duration import parse_duration
+from statcore.model.settings import read_toml
 from statcore.promql.utilization import RATE_INTERVAL
+from statcore.runtime import Settings
 from statcore_cli.options import SettingName, flag, variable
 
 MAX_FILE_LENGTH: Final = 1_000_000
 """Characters of a file of settings or presets."""
-_TEXTS: Final[tuple[SettingName, ...]] = ("statistics_url", "metrics_url", "rate_interval")
-_TABLES: Final = ("statistics", "metrics")
-_KEYS: Final = (*_TEXTS, "disable_plugins", "presets", *_TABLES)
 
 
 @contextmanager
@@ -47,6 +45,7 @@ class CliSettings:
     statistics_url: Setting | None = None
     metrics_url: Setting | None = None
     rate_interval: Setting
+    kernel_statistics: Setting
     disabled: frozenset[str] = frozenset()
     presets: tuple[Setting, ...] = ()
     statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
@@ -61,8 +60,10 @@ class CliSettings:
             InputError: a value that cannot be used, or a file that cannot be read; the message says which and from where.
         """
         config = _first("config", options, environment)
-        document = {} if config is None else _load(config)
         path = config.value if config else ""
+        text = "" if config is None else read_file(config)
+        with naming(path):
+            document, in_file = read_toml(text), Settings.from_toml(text)
 
         def find(name: SettingName) -> Setting | None:
             found = _first(name, options, environment)
@@ -73,14 +74,18 @@ class CliSettings:
         rate_interval = find("rate_interval") or Setting(RATE_INTERVAL, "the default")
         with naming(rate_interval.origin):
             parse_duration(rate_interval.value)
+        kernel_statistics = find("kernel_statistics") or Setting(in_file.kernel_statistics, "the default")
+        with naming(kernel_statistics.origin):
+            Settings(kernel_statistics=cast("Any", kernel_statistics.value))
         return cls(
             statistics_url=find("statistics_url"),
             metrics_url=find("metrics_url"),
             rate_interval=rate_interval,
+            kernel_statistics=kernel_statistics,
             disabled=_disabled(_first("disable_plugins", options, environment), document, path),
             presets=_presets(_first("presets", options, environment), document, path),
-            statistics_options=_table(document, "statistics", path),
-            metrics_options=_table(document, "metrics", path),
+            statistics_options=in_file.statistics_options,
+            metrics_options=in_file.metrics_options,
             file=path or None,
         )
 
@@ -111,28 +116,10 @@ def read_file(file: Setting) -> str:
     return text
 
 
-def _load(config: Setting) -> dict[str, Any]:
-    text = read_file(config)
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{config.origin}: {config.value} is not TOML: {error}") from error
-    if unknown := sorted(document.keys() - set(_KEYS)):
-        raise InputError(f"{', '.join(unknown)} in {config.value}: no such setting; known are {', '.join(_KEYS)}")
-    return document
-
-
 def _text(value: object, key: str, path: str) -> str:
     if not isinstance(value, str) or not value:
-        raise InputError(f"{key} in {path}: expected a non-empty text, not {type(value).__name__}")
+        raise InputError(f"{path}: {key}: expected a non-empty text, not {type(value).__name__}")
     return value
-
-
-def _table(document: Mapping[str, Any], key: str, path: str) -> dict[str, Any]:
-    value = document.get(key, {})
-    if not isinstance(value, dict):
-        raise InputError(f"{key} in {path}: expected a table [{key}], not {type(value).__name__}")
-    return cast("dict[str, Any]", value)
 
 
 def _disabled(given: Setting | None, document: Mapping[str, Any], path: str) -> frozenset[str]:
@@ -153,7 +140,7 @@ def _split(given: Setting) -> list[str]:
 def _texts(document: Mapping[str, Any], key: str, path: str) -> list[str]:
     names = document.get(key, [])
     if not isinstance(names, list):
-        raise InputError(f"{key} in {path}: expected a list of names, not {type(names).__name__}")
+        raise InputError(f"{path}: {key}: expected a list of names, not {type(names).__name__}")
     return [_text(name, key, path) for name in cast("list[object]", names)]
 
 

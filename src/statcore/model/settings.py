@@ -1,4 +1,4 @@
-"""Checking the settings of adapters: validators for attrs fields, each of which names the setting in its complaint."""
+"""Settings: reading them from TOML, and validators for attrs fields, whose errors name the setting."""
 
 from __future__ import annotations
 
@@ -60,3 +60,17 @@ def from_settings(kind: type[_T], settings: Mapping[str, Any], *, adapter: str) 
     if unknown := sorted(set(settings).difference(known)):
         raise InputError(f"{adapter} has no setting {unknown[0]!r}; its settings are {', '.join(known)}")
     return kind(**settings)
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Return a TOML document.
+
+    Raises:
+        InputError: the text is not TOML.
+    """
+    import tomllib  # noqa: PLC0415 - hosts without such files do without
+
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not TOML: {error}") from error

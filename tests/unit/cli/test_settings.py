@@ -47,7 +47,8 @@ def test_nothing_given_is_nothing_set() -> None:
     """Only the rate interval has a default; a variable set to nothing is not set."""
     settings = CliSettings.read({}, {"STATCORE_METRICS_URL": "", "STATCORE_CONFIG": "", "STATCORE_DISABLE_PLUGINS": ""})
 
-    assert CliSettings(rate_interval=Setting("5m", "the default")) == settings
+    defaults = {"rate_interval": "5m", "kernel_statistics": "store"}
+    assert CliSettings(**{name: Setting(value, "the default") for name, value in defaults.items()}) == settings
 
 
 def test_tables_become_the_adapters_options(tmp_path: Path) -> None:
@@ -86,18 +87,18 @@ def test_files_that_a_file_names_are_relative_to_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("statistic_url = 'x'", "statistic_url in FILE: no such setting; known are statistics_url, metrics_url, "),
-        ("= nonsense", "--config: FILE is not TOML: "),
-        ("a = " + "[" * 5000, "--config: FILE is not TOML: "),
+        ("statistic_url = 'x'", "FILE: statistic_url: no such setting; known are statistics_url, metrics_url, kernel_"),
+        ("= nonsense", "FILE: not TOML: "),
+        ("a = " + "[" * 5000, "FILE: not TOML: "),
         ("a = '\xff'", "--config: FILE is not TOML: "),
-        ("metrics_url = 5", "metrics_url in FILE: expected a non-empty text, not int"),
-        ("metrics_url = ''", "metrics_url in FILE: expected a non-empty text, not str"),
+        ("metrics_url = 5", "FILE: metrics_url: expected a non-empty text, not int"),
+        ("metrics_url = ''", "FILE: metrics_url: expected a non-empty text, not str"),
         ("rate_interval = '5 minutes'", "rate_interval in FILE: not a duration: '5 minutes'"),
-        ("metrics = 'x'", "metrics in FILE: expected a table [metrics], not str"),
-        ("disable_plugins = 'x'", "disable_plugins in FILE: expected a list of names, not str"),
-        ("presets = 'x'", "presets in FILE: expected a list of names, not str"),
-        ("presets = ['']", "presets in FILE: expected a non-empty text, not str"),
-        ("disable_plugins = [1]", "disable_plugins in FILE: expected a non-empty text, not int"),
+        ("metrics = 'x'", "FILE: metrics: expected a table [metrics], not str"),
+        ("disable_plugins = 'x'", "FILE: disable_plugins: expected a list of names, not str"),
+        ("presets = 'x'", "FILE: presets: expected a list of names, not str"),
+        ("presets = ['']", "FILE: presets: expected a non-empty text, not str"),
+        ("disable_plugins = [1]", "FILE: disable_plugins: expected a non-empty text, not int"),
     ],
 )
 def test_a_bad_file_names_the_setting(tmp_path: Path, content: str, message: str) -> None:
