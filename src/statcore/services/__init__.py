@@ -12,6 +12,7 @@ from statcore.services.container_types import (
     MetricResultValue,
 )
 from statcore.services.container_utilization import ContainerUtilizationMetricService
+from statcore.services.health import HealthReport, check_health
 from statcore.services.live_stat import KernelLiveStatService
 from statcore.services.presets import MAX_RANGE, MIN_STEP, PresetService
 from statcore.services.series_inventory import SeriesInventory
@@ -27,9 +28,11 @@ __all__ = [
     "ContainerMetricResponseInfo",
     "ContainerMetricResult",
     "ContainerUtilizationMetricService",
+    "HealthReport",
     "KernelLiveStatService",
     "MetricResultValue",
     "PresetService",
     "SeriesInventory",
     "available_metrics",
+    "check_health",
 ]

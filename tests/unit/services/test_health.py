@@ -1,0 +1,80 @@
+"""The health report: every port is asked, and no failure of one raises or hides another's answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statcore.errors import PluginError, TimedOutError, UnavailableError
+from statcore.services import check_health
+from statcore_memory import MemoryMetrics, MemoryStatistics
+
+AWAY = UnavailableError("valkey://db:6379 cannot be reached", service="db:6379")
+
+
+class Failing:
+    """A port whose ping raises."""
+
+    def __init__(self, error: BaseException) -> None:
+        """Raise this."""
+        self._error = error
+
+    async def ping(self) -> None:
+        """Fail."""
+        raise self._error
+
+
+class Hung:
+    """A port that never answers."""
+
+    async def ping(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+
+@given(st.dictionaries(st.text(), st.booleans()))
+async def test_the_report_says_of_each_port_whether_it_answered(answering: dict[str, bool]) -> None:
+    """It is healthy when all of them are."""
+    ports = {name: MemoryStatistics() if well else Failing(AWAY) for name, well in answering.items()}
+    report = await check_health(ports)
+    assert {name: None if well else AWAY for name, well in answering.items()} == dict(report.errors)
+    assert all(answering.values()) is report.healthy
+    assert (200 if report.healthy else 503) == report.http_status
+
+
+async def test_the_report_as_json() -> None:
+    """For the body of a health route."""
+    report = await check_health({"statistics": Failing(AWAY), "metrics": MemoryMetrics()})
+    expected: dict[str, Any] = {
+        "healthy": False,
+        "ports": {
+            "statistics": {"healthy": False, "error": str(AWAY)},
+            "metrics": {"healthy": True, "error": None},
+        },
+    }
+    assert expected == json.loads(json.dumps(report.to_json()))
+
+
+async def test_a_port_that_hangs_timed_out() -> None:
+    """The others are answered all the same."""
+    report = await check_health({"hung": Hung(), "well": MemoryStatistics()}, timeout_s=0.01)
+    assert isinstance(report.errors["hung"], TimedOutError)
+    assert None is report.errors["well"]
+
+
+async def test_what_is_not_ours_is_the_plugins_fault() -> None:
+    """A port of a third party may raise anything."""
+    report = await check_health({"odd": Failing(KeyError("x"))})
+    assert isinstance(report.errors["odd"], PluginError)
+    assert "Failing" in report.errors["odd"].plugin
+
+
+async def test_a_cancellation_is_no_answer() -> None:
+    """It leaves as it is."""
+    with pytest.raises(asyncio.CancelledError):
+        await check_health({"cancelled": Failing(asyncio.CancelledError())})
