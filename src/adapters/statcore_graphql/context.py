@@ -23,9 +23,12 @@ def _presets_of_plugins(context: GraphQueryContext) -> Mapping[str, Preset]:
     return context.plugins.presets
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, on_setattr=attrs.setters.frozen)
 class GraphQueryContext:
     """Built anew for every request, and for each of a batch of them, of what the host has opened.
+
+    It is the context of plain Strawberry and of its view for aiohttp; for FastAPI's router there is
+    `statcore_graphql.fastapi`. Its fields are frozen; a host's subclass may have others that are set later.
 
     Args:
         statistics_repository: where live statistics are read.

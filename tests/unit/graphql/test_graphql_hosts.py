@@ -5,7 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.graphql_asking import session_id
+import pytest
+from attrs.exceptions import FrozenAttributeError
+from tests.graphql_asking import Host, session_id
+
+from statcore_graphql import GraphQueryContext
+from statcore_graphql.fastapi import FastAPIQueryContext
 
 WITHOUT_STRAWBERRY = """
 import asyncio, sys
@@ -49,3 +54,22 @@ def test_the_helpers_need_no_framework() -> None:
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert ["[None, '5']", "loader graphql", "schema graphql"] == answer.stdout.splitlines(), answer.stderr
+
+
+@pytest.mark.parametrize("kind", [GraphQueryContext, FastAPIQueryContext])
+async def test_either_context_answers_in_plain_strawberry_and_its_fields_are_frozen(kind: type[GraphQueryContext]) -> None:
+    """The router for FastAPI sets `request` beside them."""
+    host = Host()
+    made = host.context()
+    context = kind(
+        statistics_repository=made.statistics_repository,
+        inventory=made.inventory,
+        metrics=made.metrics,
+        plugins=made.plugins,
+    )
+    answer = await host.ask("{ compute_session_list { total_count } }", context=context)
+    assert {"compute_session_list": {"total_count": 0}} == answer.data
+    with pytest.raises(FrozenAttributeError):
+        context.inventory = made.inventory  # type: ignore[misc]  # refused by type checkers too
+    if isinstance(context, FastAPIQueryContext):
+        assert None is context.request
