@@ -25,6 +25,7 @@ from statcore.promql import (
     Aggregation,
     BinaryOperation,
     Call,
+    ConstantLabel,
     Expression,
     HistogramQuantile,
     Number,
@@ -41,6 +42,7 @@ from statcore.testing.strategies import durations, ids, label_matchers, label_na
 Tree: TypeAlias = tuple[Any, ...]
 
 OPERATORS: Final = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
+MATCHINGS: Final = {"LabelModifierType.Include": "on", "LabelModifierType.Exclude": "ignoring"}
 
 
 def read(text: str) -> Tree:
@@ -70,11 +72,23 @@ def tree_of(node: Any) -> Tree:  # noqa: PLR0911 - one for each kind of node
             assert node.modifier is None or node.modifier.type == promql_parser.AggModifierType.By
             return ("aggregation", str(node.op), tuple(node.modifier.labels if node.modifier else ()), tree_of(node.expr))
         case "BinaryExpr":
-            return ("operation", str(node.op), tree_of(node.lhs), tree_of(node.rhs))
+            return ("operation", str(node.op), tree_of(node.lhs), tree_of(node.rhs), matching_of(node.modifier))
+        case "StringLiteral":
+            return ("string", node.val)
         case "NumberLiteral":
             return ("number", node.val)
         case other:
             raise AssertionError(f"nothing writes a {other}")
+
+
+def matching_of(modifier: Any) -> Tree | None:
+    """Return by which labels the sides of an operation are matched, or None where that is all."""
+    if modifier is None:
+        return None
+    assert str(modifier.card) in {"VectorMatchCardinality.OneToOne", "VectorMatchCardinality.ManyToMany"}
+    assert not modifier.return_bool
+    matching = modifier.matching
+    return None if matching is None else (MATCHINGS[str(matching.type)], tuple(matching.labels))
 
 
 def tree_of_value(value: Any) -> Tree:  # noqa: PLR0911 - one for each kind of expression
@@ -91,8 +105,12 @@ def tree_of_value(value: Any) -> Tree:  # noqa: PLR0911 - one for each kind of e
             return ("call", function, tree_of_value(argument))
         case Aggregation(operator, expression, by):
             return ("aggregation", operator, by, tree_of_value(expression))
-        case BinaryOperation(operator, left, right):
-            return ("operation", operator, tree_of_value(left), tree_of_value(right))
+        case BinaryOperation(operator, left, right, matching=matching):
+            matched = matching and (matching.modifier, matching.labels)
+            return ("operation", operator, tree_of_value(left), tree_of_value(right), matched)
+        case ConstantLabel(expression, name, constant):
+            texts = [("string", text) for text in (name, constant.replace("$", "$$"), "", "")]
+            return ("call", "label_replace", tree_of_value(expression), *texts)
         case Number(number):
             return ("number", number)
         case HistogramQuantile(quantile, buckets):
@@ -115,7 +133,7 @@ def tree_of_querier(querier: UtilizationMetricQuerier, window: timedelta | str, 
     if querier.query_strategy() == "gauge":
         return ("aggregation", "sum", by, selector)
     rate = ("aggregation", "sum", by, ("call", "rate", ("range", selector, span(window))))
-    return rate if querier.query_strategy() == "rate" else ("operation", "/", rate, ("number", divisor))
+    return rate if querier.query_strategy() == "rate" else ("operation", "/", rate, ("number", divisor), None)
 
 
 def span(duration: timedelta | str) -> timedelta:

@@ -9,10 +9,11 @@ from statcore.model.number_text import decimal_text, percent_text
 from statcore.model.response import MetricResponse, QueryData, format_sample_value
 from statcore.model.statistics import MetricValue, finite_number
 from statcore.model.time_range import QueryTimeRange, parse_time
-from statcore.model.units import unit_hint
+from statcore.model.units import UNBOUNDED_METRICS, has_bound, unit_hint
 from statcore.model.vector import Sample, VectorResult
 
 __all__ = [
+    "UNBOUNDED_METRICS",
     "AgentId",
     "EndpointId",
     "EndpointRecord",
@@ -38,6 +39,7 @@ __all__ = [
     "finite_number",
     "format_duration",
     "format_sample_value",
+    "has_bound",
     "id_text",
     "parse_duration",
     "parse_time",

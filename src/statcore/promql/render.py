@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from statcore.promql.syntax import Expression, RangeSelector, Subquery
+from statcore.promql.syntax import Part
 
 
-def render(expression: Expression | RangeSelector | Subquery) -> str:
-    """Write an expression as PromQL text."""
+def render(expression: Part) -> str:
+    """Write an expression, or a part of one, as PromQL text."""
     return expression.text

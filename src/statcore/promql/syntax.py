@@ -1,4 +1,8 @@
-"""The expressions that statcore writes, as values: each checks itself and writes its `text` when it is built."""
+"""The expressions that statcore writes, as values: each checks its parts and writes its `text` when it is built.
+
+The set is closed: a part of an expression is one of these classes, none of their subclasses, and nothing that looks like
+one. So whoever goes through an expression, to evaluate it or to see what it selects, sees all of it.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, Self, TypeAlias, final, get_args
 
 import attrs
 
 from statcore.errors import InputError
 from statcore.model.duration import format_duration
-from statcore.promql.names import grouping_text, label_text, selector_parts
-from statcore.promql.quote import escape
+from statcore.model.text import check_text
+from statcore.promql.names import grouped_text, grouping_text, label_text, selector_parts
+from statcore.promql.quote import escape, quote
 from statcore.queriers.matcher import LabelMatcher, as_matchers
 
 AggregationOperator: TypeAlias = Literal["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]
-BinaryOperator: TypeAlias = Literal["+", "-", "*", "/"]
+ArithmeticOperator: TypeAlias = Literal["+", "-", "*", "/"]
+ComparisonOperator: TypeAlias = Literal["==", "!=", ">", "<", ">=", "<="]
+"""Filters: the samples of the left side for which the comparison is true."""
+SetOperator: TypeAlias = Literal["and", "unless"]
+"""The series of the left side that have a partner on the right side, or have none."""
+BinaryOperator: TypeAlias = Literal[ArithmeticOperator, ComparisonOperator, SetOperator]
 Function: TypeAlias = Literal[
     "rate",
     "irate",
@@ -35,6 +45,16 @@ def _one_of(words: tuple[str, ...]) -> Callable[[object, attrs.Attribute[Any], A
     def check(_: object, field: attrs.Attribute[Any], word: object) -> None:
         if word not in words:
             raise InputError(f"unknown {field.name} {word!r}; expected one of {', '.join(words)}")
+
+    return check
+
+
+def _part(*kinds: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(owner: object, field: attrs.Attribute[Any], part: object) -> None:
+        # By type, not by isinstance: a subclass could say one thing in its text and another in its fields.
+        if not any(type(part) in _PARTS[kind] for kind in kinds):
+            expected = " or ".join(kinds)
+            raise InputError(f"the {field.name} of {type(owner).__name__} must be {expected}, not {type(part).__name__}")
 
     return check
 
@@ -99,7 +119,27 @@ def _own(labels: Mapping[str, str | LabelMatcher]) -> dict[str, str | LabelMatch
 
 
 @attrs.frozen
-class Selector:
+class _Part:
+    """A part of an expression: a subclass says how its text is made of those of the parts inside."""
+
+    text: str = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Write the text, which checks the names and values in it."""
+        object.__setattr__(self, "text", self.write(_own_text))
+
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text with each part inside as `inside` writes it: for servers that read something differently."""
+        raise NotImplementedError
+
+
+def _own_text(part: Part) -> str:
+    return part.text
+
+
+@final
+@attrs.frozen
+class Selector(_Part):
     """An instant vector selector: the newest sample of every series of a metric that the matchers accept.
 
     Args:
@@ -117,18 +157,18 @@ class Selector:
         factory=dict[str, "str | LabelMatcher"], converter=_own, eq=as_matchers, hash=False
     )
     offset: timedelta | str | None = attrs.field(default=None, kw_only=True)
-    text: str = attrs.field(init=False, eq=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        """Write the text, which checks everything that is in it."""
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text: there are no parts inside."""
+        del inside
         before, first = selector_parts(self.name)
-        inside = [first, *matcher_texts(self._labels)] if first else matcher_texts(self._labels)
+        matchers = [first, *matcher_texts(self._labels)] if first else matcher_texts(self._labels)
         if "__name__" in self._labels:
             raise InputError(f"the label __name__ beside the metric name {self.name!r}")
-        text = f"{before}{{{','.join(inside)}}}" if inside else before
+        text = f"{before}{{{','.join(matchers)}}}" if matchers else before
         if self.offset is not None:
             text = f"{text} offset {format_duration(self.offset)}"
-        object.__setattr__(self, "text", text)
+        return text
 
     @classmethod
     def equal(cls, name: str, **labels: str) -> Self:
@@ -141,101 +181,226 @@ class Selector:
         return as_matchers(self._labels)
 
 
+@final
 @attrs.frozen
-class RangeSelector:
+class RangeSelector(_Part):
     """A range vector selector: the samples of the last `window`."""
 
-    selector: Selector
+    selector: Selector = attrs.field(validator=_part("a Selector"))
     window: str = attrs.field(converter=format_duration)
-    text: str = attrs.field(init=False, eq=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        """Write the text, with the window in front of the offset."""
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text, with the window in front of the offset."""
         offset = self.selector.offset
         if offset is None:
-            text = f"{self.selector.text}[{self.window}]"
-        else:
-            text = f"{attrs.evolve(self.selector, offset=None).text}[{self.window}] offset {format_duration(offset)}"
-        object.__setattr__(self, "text", text)
+            return f"{inside(self.selector)}[{self.window}]"
+        return f"{inside(attrs.evolve(self.selector, offset=None))}[{self.window}] offset {format_duration(offset)}"
 
 
+@final
 @attrs.frozen
-class Subquery:
+class Subquery(_Part):
     """An expression evaluated over the last `window`, at the server's default step."""
 
-    expression: Expression
+    expression: Expression = attrs.field(validator=_part("an expression"))
     window: str = attrs.field(converter=format_duration)
-    text: str = attrs.field(init=False, eq=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        """Write the text."""
-        object.__setattr__(self, "text", f"({self.expression.text})[{self.window}:]")
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text."""
+        return f"({inside(self.expression)})[{self.window}:]"
 
 
+@final
 @attrs.frozen
-class Call:
+class Call(_Part):
     """A function of one range vector."""
 
     function: Function = attrs.field(validator=_one_of(get_args(Function)))
-    argument: RangeSelector | Subquery
-    text: str = attrs.field(init=False, eq=False, repr=False)
+    argument: RangeSelector | Subquery = attrs.field(validator=_part("a RangeSelector", "a Subquery"))
 
-    def __attrs_post_init__(self) -> None:
-        """Write the text."""
-        object.__setattr__(self, "text", f"{self.function}({self.argument.text})")
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text."""
+        return f"{self.function}({inside(self.argument)})"
 
 
+@final
 @attrs.frozen
-class Aggregation:
+class Aggregation(_Part):
     """An aggregation that keeps the labels `by`: sorted and distinct; without any, everything becomes one series."""
 
     operator: AggregationOperator = attrs.field(validator=_one_of(get_args(AggregationOperator)))
-    expression: Expression
+    expression: Expression = attrs.field(validator=_part("an expression"))
     by: tuple[str, ...] = attrs.field(converter=label_names, default=())
-    text: str = attrs.field(init=False, eq=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        """Write the text."""
-        object.__setattr__(self, "text", f"{self.operator}{grouping_text(self.by)}({self.expression.text})")
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text."""
+        return f"{self.operator}{grouping_text(self.by)}({inside(self.expression)})"
 
 
+@final
 @attrs.frozen
-class Number:
+class Number(_Part):
     """A finite number."""
 
     value: float = attrs.field(converter=_finite)
 
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the digits that read back the same."""
+        del inside
+        return repr(self.value)
 
+
+@final
 @attrs.frozen
-class BinaryOperation:
-    """An arithmetic operation of an expression and a number, or another expression whose series have the same labels."""
+class Matching:
+    """By which labels a series of one side finds its partner on the other: `on` these, or by all but these (`ignoring`).
+
+    Use the class methods. The metric's name never counts.
+
+    Raises:
+        InputError: another modifier, or labels that cannot be ones.
+    """
+
+    modifier: Literal["on", "ignoring"] = attrs.field(validator=_one_of(("on", "ignoring")))
+    labels: tuple[str, ...] = attrs.field(converter=label_names)
+
+    @classmethod
+    def on(cls, *labels: str) -> Self:
+        """Match by these labels; without any, every series matches every other."""
+        return cls("on", labels)
+
+    @classmethod
+    def ignoring(cls, *labels: str) -> Self:
+        """Match by all labels but these."""
+        return cls("ignoring", labels)
+
+
+def _check_right(operation: BinaryOperation, field: attrs.Attribute[Any], right: Expression | Number) -> None:
+    del field
+    if isinstance(right, Number) and operation.operator in get_args(SetOperator):
+        raise InputError(f"{operation.operator} is between two expressions; {right.text} is a number")
+
+
+def _check_matching(operation: BinaryOperation, field: attrs.Attribute[Any], matching: object) -> None:
+    if matching is None:
+        return
+    if type(matching) is not Matching:
+        raise InputError(f"the {field.name} of BinaryOperation must be a Matching or None, not {type(matching).__name__}")
+    if isinstance(operation.right, Number):
+        raise InputError(f"the number {operation.right.text} has no labels to match; leave matching out")
+
+
+@final
+@attrs.frozen
+class BinaryOperation(_Part):
+    """An operation of an expression and a number, or of two expressions.
+
+    Arithmetic and comparison of two expressions join each series with the one that has the same labels: all of them, or
+    those that `matching` says; a series without a partner has no result. The server refuses the query where a series finds
+    several partners. `and` and `unless` keep series of the left side, with all their labels.
+
+    Args:
+        operator: arithmetic; a comparison, which keeps the samples of the left side that it is true for; `and`; `unless`.
+        left: an expression.
+        right: an expression, or a number; `and` and `unless` take no number.
+        matching: by which labels partners are found, by default all; a number has none.
+
+    Raises:
+        InputError: another operator, a part of another type, or a number where there cannot be one.
+    """
 
     operator: BinaryOperator = attrs.field(validator=_one_of(get_args(BinaryOperator)))
-    left: Expression
-    right: Expression | Number
-    text: str = attrs.field(init=False, eq=False, repr=False)
+    left: Expression = attrs.field(validator=_part("an expression"))
+    right: Expression | Number = attrs.field(validator=[_part("an expression", "a Number"), _check_right])
+    matching: Matching | None = attrs.field(default=None, kw_only=True, validator=_check_matching)
 
-    def __attrs_post_init__(self) -> None:
-        """Write the text."""
-        right = repr(self.right.value) if isinstance(self.right, Number) else _operand(self.right)
-        object.__setattr__(self, "text", f"{_operand(self.left)} {self.operator} {right}")
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text, with an operation inside in parentheses."""
+        matching = self.matching
+        joined = "" if matching is None else f"{matching.modifier} ({grouped_text(matching.labels)}) "
+        left, right = (
+            f"({inside(side)})" if isinstance(side, BinaryOperation) else inside(side) for side in (self.left, self.right)
+        )
+        return f"{left} {self.operator} {joined}{right}"
 
 
-def _operand(expression: Expression) -> str:
-    return f"({expression.text})" if isinstance(expression, BinaryOperation) else expression.text
-
-
+@final
 @attrs.frozen
-class HistogramQuantile:
+class HistogramQuantile(_Part):
     """A quantile, from 0 to 1, of classic histograms: `buckets` has the label `le`, which the answer has not."""
 
     quantile: float = attrs.field(converter=_quantile)
-    buckets: Expression
-    text: str = attrs.field(init=False, eq=False, repr=False)
+    buckets: Expression = attrs.field(validator=_part("an expression"))
 
-    def __attrs_post_init__(self) -> None:
-        """Write the text."""
-        object.__setattr__(self, "text", f"histogram_quantile({self.quantile!r}, {self.buckets.text})")
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text."""
+        return f"histogram_quantile({self.quantile!r}, {inside(self.buckets)})"
 
 
-Expression: TypeAlias = Selector | Call | Aggregation | BinaryOperation | HistogramQuantile
+def _check_constant_name(_: object, field: attrs.Attribute[Any], name: str) -> None:
+    del field
+    label_text(name)
+    if name == "__name__":
+        raise InputError("__name__ is the metric's name, not a label to set")
+
+
+def _constant_value(value: str) -> str:
+    if text := check_text(value, what="a label value"):
+        return text
+    raise InputError("the value of a constant label is empty; expected text, since an empty value would remove the label")
+
+
+@final
+@attrs.frozen
+class ConstantLabel(_Part):
+    """An expression whose series have one more label, the same for all; one of that name is replaced.
+
+    Args:
+        expression: without it, no two series may be the same but for this label: the server would refuse the query.
+        name: the label.
+        value: any text but the empty one, which would take the label away.
+
+    Raises:
+        InputError: a part of another type, a name that cannot be one, `__name__`, or a value that is no text or empty.
+    """
+
+    expression: Expression = attrs.field(validator=_part("an expression"))
+    name: str = attrs.field(validator=_check_constant_name)
+    value: str = attrs.field(converter=_constant_value)
+
+    def write(self, inside: Callable[[Part], str]) -> str:
+        """Return the text, in which a dollar sign would be a place for what a regex has found."""
+        value = self.value.replace("$", "$$")
+        return f'label_replace({inside(self.expression)}, {quote(self.name)}, {quote(value)}, "", "")'
+
+
+Expression: TypeAlias = Selector | Call | Aggregation | BinaryOperation | HistogramQuantile | ConstantLabel
+Part: TypeAlias = Expression | RangeSelector | Subquery | Number
+"""An expression, or what only stands inside of one."""
+
+_PARTS: Final[Mapping[str, tuple[type, ...]]] = {
+    "an expression": get_args(Expression),
+    "a Selector": (Selector,),
+    "a RangeSelector": (RangeSelector,),
+    "a Subquery": (Subquery,),
+    "a Number": (Number,),
+}
+
+
+def selectors_in(expression: Part) -> list[Selector]:
+    """Return every selector of an expression, in the order in which they are written."""
+    selectors: list[Selector] = []
+    waiting = [expression]  # not by recursion: an expression may be nested deeper than Python calls
+    while waiting:
+        match waiting.pop():
+            case Selector() as selector:
+                selectors.append(selector)
+            case RangeSelector(selector=inside) | Call(argument=inside) | HistogramQuantile(buckets=inside):
+                waiting.append(inside)
+            case Subquery(expression=inside) | Aggregation(expression=inside) | ConstantLabel(expression=inside):
+                waiting.append(inside)
+            case BinaryOperation(left=left, right=right):
+                waiting += [right, left]
+            case Number():
+                pass
+    return selectors

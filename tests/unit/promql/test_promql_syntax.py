@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
+import attrs
 import pytest
 
 from statcore.errors import InputError
@@ -14,16 +17,23 @@ from statcore.promql import (
     Aggregation,
     BinaryOperation,
     Call,
+    ConstantLabel,
+    Expression,
     HistogramQuantile,
+    Matching,
     Number,
+    Part,
     RangeSelector,
     Selector,
     Subquery,
     render,
+    selectors_in,
 )
+from statcore.promql.syntax import SetOperator
 from statcore.queriers import LabelMatcher
 
 UP = Selector("up")
+DOWN = Selector("down")
 
 
 class Kind(str, Enum):  # noqa: UP042 - this is the kind of enumeration whose members format as their names
@@ -118,6 +128,20 @@ def test_a_member_of_an_enumeration_is_its_value() -> None:
         (BinaryOperation("-", UP, Selector("down", offset="1h")), "up - down offset 1h"),
         (BinaryOperation("-", UP, BinaryOperation("-", UP, Number(1))), "up - (up - 1.0)"),
         (HistogramQuantile(0.5, Aggregation("sum", UP, by=["le"])), "histogram_quantile(0.5, sum by (le)(up))"),
+        (BinaryOperation(">", UP, Number(0)), "up > 0.0"),
+        (BinaryOperation("==", UP, Number(-1)), "up == -1.0"),
+        (BinaryOperation("<=", BinaryOperation(">", UP, Number(0)), Number(5)), "(up > 0.0) <= 5.0"),
+        (BinaryOperation("!=", UP, DOWN), "up != down"),
+        (BinaryOperation("and", UP, BinaryOperation("unless", UP, DOWN)), "up and (up unless down)"),
+        (BinaryOperation("/", UP, DOWN, matching=Matching.on("b", "a", "b")), "up / on (a,b) down"),
+        (BinaryOperation("and", UP, DOWN, matching=Matching.on()), "up and on () down"),
+        (
+            BinaryOperation("-", UP, BinaryOperation(">", DOWN, Number(0)), matching=Matching.ignoring("NaN", "a.b")),
+            'up - ignoring ("NaN","a.b") (down > 0.0)',
+        ),
+        (ConstantLabel(BinaryOperation("*", UP, Number(2)), "a", "b"), 'label_replace(up * 2.0, "a", "b", "", "")'),
+        (ConstantLabel(UP, "a.b", 'c"$1\ufffd'), r'label_replace(up, "a.b", "c\"$$1\ufffd", "", "")'),
+        (ConstantLabel(UP, Kind.GPU, Kind.GPU), 'label_replace(up, "gpu", "gpu", "", "")'),
     ],
 )
 def test_an_expression(expression: Any, text: str) -> None:
@@ -191,11 +215,124 @@ def test_another_word_is_refused(word: Any) -> None:
         Call(word, RangeSelector(UP, "5m"))
 
 
-def test_another_arithmetic_operator_is_refused() -> None:
-    """Likewise."""
-    operator: Any = "or"
-    with pytest.raises(InputError, match=r"unknown operator 'or'; expected one of \+, -, \*, /"):
-        BinaryOperation(operator, UP, Number(1))
+@pytest.mark.parametrize("operator", ["or", "^", "%", "atan2", "> bool", "= 1 or", "", None, []])
+def test_another_operation_is_refused(operator: Any) -> None:
+    """The message lists those that there are."""
+    with pytest.raises(InputError, match=r"unknown operator .*; expected one of \+, -, \*, /, ==, .*, and, unless"):
+        BinaryOperation(operator, UP, DOWN)
+
+
+@attrs.frozen
+class Lookalike:
+    """Has a text, as expressions do."""
+
+    text: str = "up or vector(1)"
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda part: RangeSelector(part, "5m"), "the selector of RangeSelector must be a Selector, not "),
+        (lambda part: Subquery(part, "5m"), "the expression of Subquery must be an expression, not "),
+        (lambda part: Call("increase", part), "the argument of Call must be a RangeSelector or a Subquery, not "),
+        (lambda part: Aggregation("sum", part), "the expression of Aggregation must be an expression, not "),
+        (lambda part: BinaryOperation("-", part, UP), "the left of BinaryOperation must be an expression, not "),
+        (
+            lambda part: BinaryOperation("-", UP, part),
+            "the right of BinaryOperation must be an expression or a Number, not ",
+        ),
+        (lambda part: HistogramQuantile(0.5, part), "the buckets of HistogramQuantile must be an expression, not "),
+        (lambda part: ConstantLabel(part, "a", "b"), "the expression of ConstantLabel must be an expression, not "),
+    ],
+)
+def test_a_part_of_another_type_is_refused_when_built(build: Callable[[Any], Any], message: str) -> None:
+    """Text, what merely has a text, and parts of the language that belong elsewhere."""
+    for part in ("up", None, 5, Lookalike(), Matching.on("a"), Selector):
+        with pytest.raises(InputError, match=re.escape(message) + type(part).__name__):
+            build(part)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Call("increase", UP),  # type: ignore[arg-type]  # the mistakes in question
+        lambda: Call("rate", Aggregation("sum", UP)),  # type: ignore[arg-type]
+        lambda: RangeSelector(Call("rate", RangeSelector(UP, "5m")), "5m"),  # type: ignore[arg-type]
+        lambda: RangeSelector(RangeSelector(UP, "5m"), "5m"),  # type: ignore[arg-type]
+        lambda: Subquery(RangeSelector(UP, "5m"), "5m"),  # type: ignore[arg-type]
+        lambda: Aggregation("sum", RangeSelector(UP, "5m")),  # type: ignore[arg-type]
+        lambda: Aggregation("sum", Number(1)),  # type: ignore[arg-type]
+        lambda: BinaryOperation("-", Number(1), UP),  # type: ignore[arg-type]
+        lambda: BinaryOperation("-", UP, Subquery(UP, "5m")),  # type: ignore[arg-type]
+    ],
+)
+def test_instant_and_range_vectors_stay_apart(build: Callable[[], Any]) -> None:
+    """A server would refuse the query."""
+    with pytest.raises(InputError, match="must be"):
+        build()
+
+
+def test_a_number_has_no_partner() -> None:
+    """So nothing is matched with it, and no set is made with it."""
+    with pytest.raises(InputError, match=r"the number 1\.0 has no labels to match"):
+        BinaryOperation(">", UP, Number(1), matching=Matching.on("a"))
+    for operator in get_args(SetOperator):
+        with pytest.raises(InputError, match=rf"{operator} is between two expressions; 1\.0 is a number"):
+            BinaryOperation(operator, UP, Number(1))
+
+
+def test_a_matching_is_checked() -> None:
+    """Its modifier, its labels, and that it is one."""
+    modifier: Any = "on (a) group_left"
+    with pytest.raises(InputError, match="unknown modifier"):
+        Matching(modifier, ["a"])
+    with pytest.raises(InputError, match="a label name must not hold"):
+        Matching.on('a"')
+    matching: Any = "on (a)"
+    with pytest.raises(InputError, match="the matching of BinaryOperation must be a Matching or None, not str"):
+        BinaryOperation("-", UP, DOWN, matching=matching)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("__name__", "x", "__name__ is the metric's name"),
+        ('a"', "x", "a label name must not hold"),
+        ("", "x", "a label name has 1 to 1024 characters"),
+        (None, "x", "a label name must be text"),
+        ("a", "", "the value of a constant label is empty"),
+        ("a", None, "a label value must be text"),
+        ("a", "\ud800", "a label value holds a lone surrogate"),
+    ],
+)
+def test_a_constant_label_is_checked(name: Any, value: Any, message: str) -> None:
+    """An empty value would take the label away."""
+    with pytest.raises(InputError, match=message):
+        ConstantLabel(UP, name, value)
+
+
+def test_the_selectors_of_an_expression() -> None:
+    """Of every kind of part, in the order of the text, however deep."""
+    sides = [Selector(name) for name in "abcde"]
+    calls = [Call("rate", RangeSelector(sides[0], "5m")), Call("max_over_time", Subquery(sides[1], "5m"))]
+    ratio = BinaryOperation("/", *calls)
+    buckets = HistogramQuantile(0.5, ConstantLabel(sides[2], "a", "b"))
+    deep: Expression = BinaryOperation(
+        "and", ratio, BinaryOperation("-", buckets, BinaryOperation("-", sides[3], sides[4]))
+    )
+    for _ in range(2_000):
+        deep = Aggregation("sum", deep)
+    assert sides == selectors_in(BinaryOperation(">", deep, Number(1)))
+
+
+def test_a_backend_may_write_parts_its_own_way() -> None:
+    """Each part hands those inside to what it is given, and writes around them what it always writes."""
+
+    def shouting(part: Part) -> str:
+        return part.text.upper() if isinstance(part, Selector) else part.write(shouting)
+
+    ratio = BinaryOperation("/", Call("rate", RangeSelector(UP, "5m")), BinaryOperation(">", DOWN, Number(0)))
+    assert "sum by (a)(rate(UP[5m]) / (DOWN > 0.0))" == Aggregation("sum", ratio, by=["a"]).write(shouting)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, "5) or vector(1", None])

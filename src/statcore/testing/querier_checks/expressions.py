@@ -3,55 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final, get_args
 
 from statcore.promql.syntax import (
     Aggregation,
     BinaryOperation,
     Call,
+    ConstantLabel,
     Expression,
     HistogramQuantile,
     Number,
-    RangeSelector,
+    Part,
     Selector,
+    SetOperator,
     Subquery,
+    selectors_in,
 )
 from statcore.queriers.matcher import MatchOperator
 from statcore.queriers.strategy import ResolvedQuerier
 from statcore.testing.expectations import expect
 
-_Part: TypeAlias = Expression | RangeSelector | Subquery | Number
 _RATES: Final = ("rate", "irate", "increase", "delta")
 """Those that say how fast something changes; over what a mean or a maximum is taken may be part of its meaning."""
 _BUCKET: Final = "le"
 
 
-def parts(expression: _Part) -> Iterator[Selector | Call]:
-    """Yield every selector and every call of a function in it."""
+def _calls(expression: Part) -> Iterator[Call]:
     match expression:
-        case Selector():
+        case Call(argument=inner):
             yield expression
-        case RangeSelector(selector=selector):
-            yield selector
-        case Call(argument=argument):
-            yield expression
-            yield from parts(argument)
-        case Aggregation(expression=inner) | Subquery(expression=inner) | HistogramQuantile(buckets=inner):
-            yield from parts(inner)
+            yield from _calls(inner)
+        case Aggregation(expression=inner) | Subquery(expression=inner) | ConstantLabel(expression=inner):
+            yield from _calls(inner)
+        case HistogramQuantile(buckets=inner):
+            yield from _calls(inner)
         case BinaryOperation(left=left, right=right):
-            yield from parts(left)
-            yield from parts(right)
-        case _:  # a number
+            yield from _calls(left)
+            yield from _calls(right)
+        case _:  # a selector or a number
             return
 
 
 def rate_windows(expression: Expression) -> set[str]:
     """Return the windows that rates and changes are taken over."""
-    calls = [part for part in parts(expression) if isinstance(part, Call)]
-    return {call.argument.window for call in calls if call.function in _RATES}
+    return {call.argument.window for call in _calls(expression) if call.function in _RATES}
 
 
-def kept_labels(expression: _Part) -> frozenset[str] | None:
+def kept_labels(expression: Part) -> frozenset[str] | None:
     """Return the labels of the answer's series, or None where only the series themselves tell.
 
     Raises:
@@ -71,12 +69,30 @@ def kept_labels(expression: _Part) -> frozenset[str] | None:
             if kept is not None and _BUCKET not in kept:
                 raise AssertionError(f"{expression.text} has no buckets: the label {_BUCKET} is gone")
             return None if kept is None else kept - {_BUCKET}
-        case BinaryOperation(left=left, right=right):
-            kept = kept_labels(left)
-            expect(kept, kept_labels(right), f"the labels of the right side in {expression.text} (None is all there are)")
-            return kept
+        case BinaryOperation():
+            return _kept_of_both(expression)
+        case ConstantLabel(expression=inner, name=name):
+            kept = kept_labels(inner)
+            return None if kept is None else kept | {name}
         case _:
             return None
+
+
+def _kept_of_both(operation: BinaryOperation) -> frozenset[str] | None:
+    left, right = kept_labels(operation.left), kept_labels(operation.right)
+    joined, about = left, f"the labels of the right side in {operation.text} (None is all there are)"
+    if operation.matching is None:
+        expect(left, right, about)
+    elif operation.matching.modifier == "on":
+        joined = frozenset(operation.matching.labels)
+        for kept in (left, right):
+            if kept is not None and (gone := sorted(joined - kept)):
+                raise AssertionError(f"{operation.text} matches on {', '.join(gone)}, which a side of it does not have")
+    else:
+        ignored = frozenset(operation.matching.labels)
+        joined, other = (None if kept is None else kept - ignored for kept in (left, right))
+        expect(joined, other, about)
+    return left if operation.operator in get_args(SetOperator) else joined
 
 
 def expect_answers(asked: ResolvedQuerier, expression: Expression) -> None:
@@ -89,7 +105,7 @@ def expect_answers(asked: ResolvedQuerier, expression: Expression) -> None:
     if kept is None:
         raise AssertionError(f"the answer has all labels of its series, since nothing is aggregated in {expression.text}")
     expect(frozenset(asked.group_by), kept, f"the labels of the answer to {expression.text}")
-    selectors = [part for part in parts(expression) if isinstance(part, Selector)]
+    selectors = selectors_in(expression)
     for label, matcher in asked.labels.items():
         for selector in selectors:
             _expect_matched(asked, label, selector)
@@ -99,7 +115,7 @@ def expect_answers(asked: ResolvedQuerier, expression: Expression) -> None:
 
 def overridden(asked: ResolvedQuerier, expression: Expression) -> set[str]:
     """Return the querier's labels that have a matcher of the strategy's own somewhere."""
-    selectors = [part for part in parts(expression) if isinstance(part, Selector)]
+    selectors = selectors_in(expression)
     labels = asked.labels
     return {label for label in labels if any(selector.labels.get(label) != labels[label] for selector in selectors)}
 
