@@ -78,11 +78,13 @@ async def test_a_rate_is_per_second(client: PrometheusClient) -> None:
         assert [pytest.approx(500.0)] * 61 == list(series.values)
 
 
-@pytest.mark.parametrize(("interval_s", "expected"), [(5.0, 200.0), (10.0, 100.0)])
-async def test_a_normalized_rate_is_divided_by_the_setting(server: Server, interval_s: float, expected: float) -> None:
-    """The collection interval, 5 s by default."""
+@pytest.mark.parametrize(("interval_s", "expected"), [(None, 1000.0), (1.0, 1000.0), (5.0, 200.0)])
+async def test_a_normalized_rate_is_divided_by_the_setting(
+    server: Server, interval_s: float | None, expected: float
+) -> None:
+    """Which is 1 by default: what is planted as 1,000 B/s is answered as that."""
     querier = ContainerMetricQuerier(metric_name="net_rx", value_type="current", kernel_id=KERNELS[0])
-    options = PrometheusOptions(normalization_interval_s=interval_s)
+    options = PrometheusOptions() if interval_s is None else PrometheusOptions(normalization_interval_s=interval_s)
     async with aclosing(PrometheusClient(server.url, options=options)) as client:
         (series,) = (await client.query_utilization(querier=querier, time_range=HOUR)).series
         now = await client.query_utilization_now(querier=querier, time=START + timedelta(hours=1))

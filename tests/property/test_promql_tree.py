@@ -133,7 +133,9 @@ def tree_of_querier(querier: UtilizationMetricQuerier, window: timedelta | str, 
     if querier.query_strategy() == "gauge":
         return ("aggregation", "sum", by, selector)
     rate = ("aggregation", "sum", by, ("call", "rate", ("range", selector, span(window))))
-    return rate if querier.query_strategy() == "rate" else ("operation", "/", rate, ("number", divisor), None)
+    return (
+        rate if querier.query_strategy() == "rate" or divisor == 1 else ("operation", "/", rate, ("number", divisor), None)
+    )
 
 
 def span(duration: timedelta | str) -> timedelta:
@@ -182,7 +184,7 @@ any_labels: Final = label_names() | utf8_names.filter(lambda name: name != "__na
 groupings: Final = st.lists(
     any_labels.filter(is_grouped_by_the_parser) | st.sampled_from(["inf", "NaN", "without", "by", "on"]), max_size=3
 )
-divisors: Final = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+divisors: Final = st.just(1.0) | st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 racks: Final = st.builds(
     RackQuerier,
     metric=any_names,

@@ -54,7 +54,7 @@ class MemoryMetrics:
         retention: how long samples are kept, counted back from the newest scrape; text or timedelta, by default an hour.
         max_series: how many series are kept at most; a scrape that needs more is refused, once those that have ended
             are gone. A series keeps at most one sample per second of the retention, 16 bytes each (3,600 at least).
-        normalization_interval_s: the collection interval, which `rate_normalized` divides by.
+        normalization_interval_s: what `rate_normalized` divides by, 1 by default.
         clock: the time in unix seconds.
 
     Raises:

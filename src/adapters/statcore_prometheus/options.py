@@ -86,7 +86,8 @@ class PrometheusOptions:
         max_answer_bytes: how long one answer may be, decompressed.
         max_points: how many points per series one request asks for; longer ranges are split.
         max_connections: how many connections to one server are open at once; a session handed in has its own limit.
-        normalization_interval_s: the collection interval in seconds, the divisor of `rate_normalized`.
+        normalization_interval_s: what `rate_normalized` divides by, 1 by default: the collection interval in seconds of
+            agents that export amounts per interval in the place of cumulative counters.
 
     Raises:
         InputError: a setting that cannot be used; the message names it.

@@ -13,12 +13,12 @@ from statcore.errors import InputError
 from statcore.model.ids import id_text
 from statcore.promql.syntax import Aggregation, Call, Expression, RangeSelector, Selector, Subquery
 from statcore.promql.utilization import RATE_INTERVAL
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, VALUE_TYPES
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, COUNTERS, VALUE_TYPES
 from statcore.queriers.matcher import LabelMatcher
 
 MAX_IDS: Final = 256
 """How many kernels one expression names at most."""
-RATED_METRICS: Final = ("cpu_util", "net_rx", "net_tx")
+RATED_METRICS: Final = tuple(COUNTERS)
 """Counters whose current value is their rate; without a rate they have none."""
 
 

@@ -18,8 +18,8 @@ from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, Resolv
 
 RATE_INTERVAL: Final = "5m"
 """The window that rates are taken over."""
-NORMALIZATION_INTERVAL_S: Final = 5.0
-"""The collection interval in seconds, which `rate_normalized` divides by."""
+NORMALIZATION_INTERVAL_S: Final = 1.0
+"""What `rate_normalized` divides by: of a cumulative counter the rate is per second already, so by nothing."""
 
 
 def utilization_query(
@@ -29,6 +29,12 @@ def utilization_query(
     normalization_interval_s: float = NORMALIZATION_INTERVAL_S,
 ) -> Expression:
     """Return the expression that answers a querier.
+
+    Args:
+        querier: of any kind.
+        rate_interval: the window that rates are taken over.
+        normalization_interval_s: what `rate_normalized` divides by; 1, the default, is not written. Where agents export
+            amounts per collection interval in the place of cumulative counters, it is that interval in seconds.
 
     Raises:
         PluginError: the querier, or a strategy of its plugin's own, breaks its contract.
@@ -44,7 +50,7 @@ def utilization_query(
     if asked.strategy is QueryStrategy.GAUGE:
         return Aggregation("sum", selector, asked.group_by)
     summed_rate = Aggregation("sum", Call("rate", RangeSelector(selector, window)), asked.group_by)
-    if asked.strategy is QueryStrategy.RATE:
+    if asked.strategy is QueryStrategy.RATE or normalization_interval_s == 1:
         return summed_rate
     return BinaryOperation("/", summed_rate, Number(normalization_interval_s))
 

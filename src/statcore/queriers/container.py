@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 from uuid import UUID
 
@@ -20,12 +22,14 @@ UNKNOWN_OWNER: Final = "undefined"
 """The label value that agents export for an owner that they do not know."""
 _OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id")
 
-# A capacity is a constant, whose rate would be 0: only current values are counters.
-_COUNTERS: Final = {
-    "cpu_util": QueryStrategy.RATE,
-    "net_rx": QueryStrategy.RATE_NORMALIZED,
-    "net_tx": QueryStrategy.RATE_NORMALIZED,
-}
+COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
+    {
+        "cpu_util": QueryStrategy.RATE,
+        "net_rx": QueryStrategy.RATE_NORMALIZED,
+        "net_tx": QueryStrategy.RATE_NORMALIZED,
+    }
+)
+"""The metrics whose current values are read as rates; a capacity is a constant, whose rate would be 0."""
 
 
 def _metric_name(value: str) -> str:
@@ -96,4 +100,4 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         """Return the rate for current values of counters, else the value as it is."""
         if self.value_type == "capacity":
             return QueryStrategy.GAUGE
-        return _COUNTERS.get(self.metric_name, QueryStrategy.GAUGE)
+        return COUNTERS.get(self.metric_name, QueryStrategy.GAUGE)

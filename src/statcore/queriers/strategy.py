@@ -17,7 +17,7 @@ class QueryStrategy(StrEnum):
     RATE = "rate"
     """The increase per second of a cumulative counter (`cpu_util`)."""
     RATE_NORMALIZED = "rate_normalized"
-    """The increase per second divided by the collection interval in seconds (`net_rx`, `net_tx`)."""
+    """The increase per second (`net_rx`, `net_tx`), divided by the backend's `normalization_interval_s`, 1 by default."""
 
 
 class QueryExpression(Protocol):

@@ -183,7 +183,7 @@ class TestPromql:
                 "--metric-name net_rx --rate-interval 1m",
                 (
                     "sum by (value_type)(rate(backendai_container_utilization"
-                    '{container_metric_name="net_rx",value_type="current"}[1m])) / 5.0'
+                    '{container_metric_name="net_rx",value_type="current"}[1m]))'
                 ),
             ),
         ],

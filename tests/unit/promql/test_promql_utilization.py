@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from statcore.errors import InputError
-from statcore.promql import NORMALIZATION_INTERVAL_S, render, utilization_query
+from statcore.promql import render, utilization_query
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy
 from statcore.testing.queriers import FixedQuerier
 
@@ -38,14 +38,14 @@ def test_rate() -> None:
 
 
 def test_rate_normalized() -> None:
-    """The sum of the rates, divided by the collection interval in seconds."""
+    """The sum of the rates: a cumulative counter in bytes has a rate in bytes per second, which nothing divides."""
     querier = ContainerMetricQuerier(metric_name="net_rx", value_type="current")
     expected = (
         "sum by (value_type)(rate(backendai_container_utilization"
-        '{container_metric_name="net_rx",value_type="current"}[5m])) / 5.0'
+        '{container_metric_name="net_rx",value_type="current"}[5m]))'
     )
     assert expected == render(utilization_query(querier))
-    assert 5.0 == NORMALIZATION_INTERVAL_S
+    assert f"{expected} / 5.0" == render(utilization_query(querier, normalization_interval_s=5))
 
 
 def test_no_label_to_group_by_sums_everything() -> None:
@@ -74,13 +74,21 @@ def test_matchers_of_every_operator_stand_in_the_queriers_order() -> None:
 
 @pytest.mark.parametrize(
     ("interval_s", "divisor"),
-    [(1, "1.0"), (2.5, "2.5"), (1e16, "1e+16"), (1e-7, "1e-07"), (0.1 + 0.2, "0.30000000000000004")],
+    [
+        (1, ""),
+        (1.0, ""),
+        (0.5, " / 0.5"),
+        (2.5, " / 2.5"),
+        (1e16, " / 1e+16"),
+        (1e-7, " / 1e-07"),
+        (0.1 + 0.2, " / 0.30000000000000004"),
+    ],
 )
 def test_the_divisor_is_a_setting(interval_s: float, divisor: str) -> None:
-    """It is written with the digits that read back the same."""
+    """It is written with the digits that read back the same, and 1 not at all."""
     querier = FixedQuerier("up", strategy=QueryStrategy.RATE_NORMALIZED)
     query = utilization_query(querier, normalization_interval_s=interval_s)
-    assert f"sum(rate(up[5m])) / {divisor}" == render(query)
+    assert f"sum(rate(up[5m])){divisor}" == render(query)
 
 
 @pytest.mark.parametrize("strategy", QueryStrategy)

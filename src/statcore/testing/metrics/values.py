@@ -64,7 +64,7 @@ async def check_rates_survive_a_counter_reset(backend: MetricQuerierPort, datase
 
 
 async def check_rates_are_normalized_by_the_interval(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """A normalized rate is the rate divided by the collection interval, five seconds by default."""
+    """A normalized rate is the rate divided by the normalization interval, by default one second: bytes per second."""
     asked = asking("counter", strategy=QueryStrategy.RATE_NORMALIZED)
     expected = _PER_SECOND / NORMALIZATION_INTERVAL_S
     result = await backend.query_utilization(asked, between(dataset, _FIRST_S, _FIRST_S + 60, step_s=30))
