@@ -39,6 +39,12 @@ class TestContainerMetricQuerier(QuerierConformance):
                 for metric in ("cpu_util", "mem", "net_rx")
                 for kernel in KERNELS
             ],
+            *[
+                ContainerMetricQuerier(metric_name=metric, value_type="pct", kernel_id=kernel)
+                for metric in ("cpu_util", "mem")
+                for kernel in KERNELS
+            ],
+            ContainerMetricQuerier(metric_name="mem", value_type="pct"),
             ContainerMetricQuerier(metric_name="mem", value_type="capacity"),
             ContainerMetricQuerier(metric_name="mem", value_type="current", agent_id="a", **owned),
         ]

@@ -1,4 +1,4 @@
-"""A querier to the expression of its utilization: the three strategies, and those of plugins."""
+"""A querier to the expression of its utilization: the three strategies, percent of capacity, and those of plugins."""
 
 from __future__ import annotations
 
@@ -11,15 +11,27 @@ from statcore.errors import InputError, PluginError
 from statcore.model.coroutines import discard
 from statcore.model.duration import format_duration
 from statcore.model.text import describe
-from statcore.promql.syntax import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector
+from statcore.promql.syntax import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    ConstantLabel,
+    Expression,
+    Matching,
+    Number,
+    RangeSelector,
+    Selector,
+)
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.resolve import resolve
-from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier
+from statcore.queriers.strategy import ExpressionStrategy, PercentOfCapacity, QueryStrategy, ResolvedQuerier
 
 RATE_INTERVAL: Final = "5m"
 """The window that rates are taken over."""
 NORMALIZATION_INTERVAL_S: Final = 1.0
 """What `rate_normalized` divides by: of a cumulative counter the rate is per second already, so by nothing."""
+
+_VALUE_TYPE: Final = "value_type"
 
 
 def utilization_query(
@@ -44,6 +56,8 @@ def utilization_query(
         raise InputError(f"normalization_interval_s must be above zero, not {normalization_interval_s!r}")
     window = format_duration(rate_interval)  # checked for a gauge, too, which does not use it
     asked = resolve(querier)
+    if isinstance(asked.strategy, PercentOfCapacity):
+        return _percent_of_capacity(asked.strategy, asked, window)
     if not isinstance(asked.strategy, QueryStrategy):
         return _own_expression(asked.strategy, asked, window)
     selector = Selector(asked.name, asked.wanted)
@@ -53,6 +67,26 @@ def utilization_query(
     if asked.strategy is QueryStrategy.RATE or normalization_interval_s == 1:
         return summed_rate
     return BinaryOperation("/", summed_rate, Number(normalization_interval_s))
+
+
+def _percent_of_capacity(strategy: PercentOfCapacity, asked: ResolvedQuerier, window: str) -> Expression:
+    if _VALUE_TYPE in asked.wanted or _VALUE_TYPE in asked.group_by:
+        raise _broken(strategy, f"sets the label {_VALUE_TYPE}, which labels() and group_by_labels() have to leave out")
+    current, capacity = (
+        Selector(asked.name, {**asked.wanted, _VALUE_TYPE: value_type}) for value_type in ("current", "capacity")
+    )
+    bounded = BinaryOperation(">", capacity, Number(0))
+    partner = Matching.ignoring(_VALUE_TYPE)
+    if strategy.is_counter:
+        rate = Call("rate", RangeSelector(current, window))
+        share: Expression = Aggregation("sum", BinaryOperation("/", rate, bounded, matching=partner), asked.group_by)
+    else:
+        used, whole = (
+            Aggregation("sum", BinaryOperation("and", series, other, matching=partner), asked.group_by)
+            for series, other in ((current, bounded), (bounded, current))
+        )
+        share = BinaryOperation("/", used, whole)
+    return ConstantLabel(BinaryOperation("*", share, Number(100)), _VALUE_TYPE, "pct")
 
 
 def _own_expression(strategy: ExpressionStrategy, asked: ResolvedQuerier, window: str) -> Expression:
@@ -68,7 +102,7 @@ def _own_expression(strategy: ExpressionStrategy, asked: ResolvedQuerier, window
     raise _broken(strategy, f"answered {reprlib.repr(answer)}: expected an expression of statcore.promql")
 
 
-def _broken(strategy: ExpressionStrategy, said: str) -> PluginError:
+def _broken(strategy: PercentOfCapacity | ExpressionStrategy, said: str) -> PluginError:
     named = strategy if isinstance(strategy, FunctionType) else type(strategy)
     plugin = f"{named.__module__}.{named.__qualname__}"
     return PluginError(f"the strategy {plugin} {said}", plugin=plugin, method="__call__")

@@ -12,9 +12,11 @@ from statcore.queriers.matcher import LabelMatcher, MatchOperator
 from statcore.queriers.resolve import resolve
 from statcore.queriers.strategy import (
     ExpressionStrategy,
+    PercentOfCapacity,
     QueryExpression,
     QueryStrategy,
     ResolvedQuerier,
+    Strategy,
     strategy_key,
 )
 
@@ -25,10 +27,12 @@ __all__ = [
     "ExpressionStrategy",
     "LabelMatcher",
     "MatchOperator",
+    "PercentOfCapacity",
     "PrometheusMetricQuerier",
     "QueryExpression",
     "QueryStrategy",
     "ResolvedQuerier",
+    "Strategy",
     "UtilizationMetricQuerier",
     "coalesce",
     "resolve",

@@ -12,7 +12,7 @@ from statcore.model.matrix import MatrixResult, Series
 from statcore.model.vector import Sample, VectorResult
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier
+from statcore.queriers.strategy import ResolvedQuerier, Strategy
 
 _Answer = TypeVar("_Answer", MatrixResult, VectorResult)
 _Part = TypeVar("_Part", Series, Sample)
@@ -49,7 +49,7 @@ class CoalescedQuerier(UtilizationMetricQuerier):
         """Return what the members group by, and the label in which they differ."""
         return self._asked.group_by
 
-    def query_strategy(self) -> QueryStrategy | ExpressionStrategy:
+    def query_strategy(self) -> Strategy:
         """Return the members' strategy."""
         return self._asked.strategy
 

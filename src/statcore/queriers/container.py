@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias, cast, get_args
 from uuid import UUID
 
 import attrs
@@ -12,12 +12,17 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.ids import id_text
 from statcore.model.text import check_text
+from statcore.model.units import UNBOUNDED_METRICS, has_bound
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.strategy import QueryStrategy
+from statcore.queriers.strategy import PercentOfCapacity, QueryStrategy
 
 CONTAINER_SERIES: Final = "backendai_container_utilization"
 CONTAINER_METRIC_LABEL: Final = "container_metric_name"
 VALUE_TYPES: Final = ("current", "capacity")
+"""The value types that agents export."""
+PERCENT: Final = "pct"
+"""The value type that is calculated from the two."""
+ValueType: TypeAlias = Literal["current", "capacity", "pct"]
 UNKNOWN_OWNER: Final = "undefined"
 """The label value that agents export for an owner that they do not know."""
 _OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id")
@@ -39,12 +44,11 @@ def _metric_name(value: str) -> str:
     return name
 
 
-def _value_type(value: str) -> Literal["current", "capacity"]:
-    if value == "current":
-        return "current"
-    if value == "capacity":
-        return "capacity"
-    raise InputError(f"value_type must be one of {', '.join(VALUE_TYPES)}, not {value!r}")
+def _value_type(value: str) -> ValueType:
+    for known in get_args(ValueType):
+        if value == known:
+            return cast("ValueType", known)
+    raise InputError(f"value_type must be one of {', '.join(get_args(ValueType))}, not {value!r}")
 
 
 def _owner(value: UUID | str | None) -> UUID | None:
@@ -63,29 +67,43 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
 
     Args:
         metric_name: for example `cpu_util`, `mem`, `net_rx`.
-        value_type: `current` or `capacity`.
+        value_type: `current`; `capacity`; or `pct`, what is current in percent of the capacity, over kernels that have
+            both and a capacity above 0. The percentages of `cpu_util` are of cores and are added: two kernels that use a
+            core each are 200. Of any other metric all that is current is divided by all that there is.
         kernel_id, session_id, user_id, project_id: a UUID, or text that spells one.
         agent_id: the agent's name.
 
     Raises:
-        InputError: an empty metric name or agent id, another value type, or an id that is not one.
+        InputError: an empty metric name or agent id, another value type, the `pct` of a metric that has no bound, or an
+            id that is not one.
     """
 
     metric_name: str = attrs.field(converter=_metric_name)
-    value_type: Literal["current", "capacity"] = attrs.field(converter=_value_type)
+    value_type: ValueType = attrs.field(converter=_value_type)
     kernel_id: UUID | None = attrs.field(default=None, converter=_owner)
     agent_id: str | None = attrs.field(default=None, converter=_agent)
     session_id: UUID | None = attrs.field(default=None, converter=_owner)
     user_id: UUID | None = attrs.field(default=None, converter=_owner)
     project_id: UUID | None = attrs.field(default=None, converter=_owner)
 
+    def __attrs_post_init__(self) -> None:
+        """Check what no single field can."""
+        if self.value_type == PERCENT and not has_bound(self.metric_name):
+            unbounded = ", ".join(sorted(UNBOUNDED_METRICS))
+            raise InputError(
+                f"value_type is pct, but {self.metric_name} has no bound that it could be a percentage of, as all of"
+                f" {unbounded}; use value_type current"
+            )
+
     def name(self) -> str:
         """Return the series that the agents export for containers."""
         return CONTAINER_SERIES
 
     def labels(self) -> dict[str, str]:
-        """Return the metric, the value type, and the owners that are set."""
-        labels = {CONTAINER_METRIC_LABEL: self.metric_name, "value_type": self.value_type}
+        """Return the metric, the value type (but for `pct`, which two of them make), and the owners that are set."""
+        labels = {CONTAINER_METRIC_LABEL: self.metric_name}
+        if self.value_type != PERCENT:
+            labels["value_type"] = self.value_type
         for label in _OWNERS:
             owner = getattr(self, label)
             if owner is not None:
@@ -93,11 +111,14 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         return labels
 
     def group_by_labels(self) -> list[str]:
-        """Return `value_type` and each owner's label that is filtered by."""
-        return ["value_type", *[label for label in _OWNERS if getattr(self, label) is not None]]
+        """Return `value_type` (but for `pct`), and each owner's label that is filtered by."""
+        value_type = [] if self.value_type == PERCENT else ["value_type"]
+        return [*value_type, *[label for label in _OWNERS if getattr(self, label) is not None]]
 
-    def query_strategy(self) -> QueryStrategy:
-        """Return the rate for current values of counters, else the value as it is."""
+    def query_strategy(self) -> QueryStrategy | PercentOfCapacity:
+        """Return the rate for current values of counters, else the value as it is, or what it is of the capacity."""
+        if self.value_type == PERCENT:
+            return PercentOfCapacity(is_counter=self.metric_name in COUNTERS)
         if self.value_type == "capacity":
             return QueryStrategy.GAUGE
         return COUNTERS.get(self.metric_name, QueryStrategy.GAUGE)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy
+from statcore.queriers.strategy import Strategy
 
 
 class PrometheusMetricQuerier(ABC):
@@ -33,5 +33,5 @@ class UtilizationMetricQuerier(AggregatingMetricQuerier):
     """Which series, how they are summed, and how their samples are read."""
 
     @abstractmethod
-    def query_strategy(self) -> QueryStrategy | ExpressionStrategy:
-        """Return the strategy for this metric: one of the three, or one of the plugin's own."""
+    def query_strategy(self) -> Strategy:
+        """Return the strategy for this metric: one of the three, percent of capacity, or one of the plugin's own."""

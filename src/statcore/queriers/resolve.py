@@ -13,7 +13,7 @@ from statcore.model.coroutines import discard
 from statcore.model.text import describe
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy, ResolvedQuerier
+from statcore.queriers.strategy import ExpressionStrategy, PercentOfCapacity, QueryStrategy, ResolvedQuerier, Strategy
 
 
 class _NonsenseError(Exception):
@@ -84,8 +84,8 @@ def _sorted_names(names: tuple[object, ...]) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def _strategy(answer: object) -> QueryStrategy | ExpressionStrategy:
-    if isinstance(answer, QueryStrategy):
+def _strategy(answer: object) -> Strategy:
+    if isinstance(answer, QueryStrategy | PercentOfCapacity):
         return answer
     if isinstance(answer, str) and answer in list(QueryStrategy):
         return QueryStrategy(answer)

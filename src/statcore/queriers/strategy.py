@@ -1,10 +1,12 @@
-"""How the samples of a series become a utilization: the three strategies, and those of plugins."""
+"""How the samples of series become a utilization: the three strategies, percent of capacity, and those of plugins."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
+
+import attrs
 
 from statcore.queriers.matcher import LabelMatcher, as_matchers
 
@@ -18,6 +20,23 @@ class QueryStrategy(StrEnum):
     """The increase per second of a cumulative counter (`cpu_util`)."""
     RATE_NORMALIZED = "rate_normalized"
     """The increase per second (`net_rx`, `net_tx`), divided by the backend's `normalization_interval_s`, 1 by default."""
+
+
+@attrs.frozen
+class PercentOfCapacity:
+    """What is current in percent of the capacity, over series that differ in the label `value_type` alone.
+
+    `statcore.promql` writes the expression, which matches `value_type` itself and gives the answer `value_type="pct"`. So
+    that label is none of the querier's, neither to match nor to group by. A series without its partner, or whose capacity
+    is not above 0, counts for nothing.
+
+    Args:
+        is_counter: whether what is current counts up. Then each series has the percentage that its rate is of its own
+            capacity, and these are added: two processes that use a core each are 200 percent. Else all that is current is
+            added, and divided by all that there is.
+    """
+
+    is_counter: bool = False
 
 
 class QueryExpression(Protocol):
@@ -48,13 +67,17 @@ class ExpressionStrategy(Protocol):
         ...
 
 
+Strategy: TypeAlias = QueryStrategy | PercentOfCapacity | ExpressionStrategy
+"""What `query_strategy` returns."""
+
+
 class ResolvedQuerier(NamedTuple):
     """A querier's answers, checked: `wanted` as the querier wrote its labels, the group-by labels sorted and distinct."""
 
     name: str
     wanted: Mapping[str, str | LabelMatcher]
     group_by: tuple[str, ...]
-    strategy: QueryStrategy | ExpressionStrategy
+    strategy: Strategy
 
     @property
     def labels(self) -> dict[str, LabelMatcher]:
@@ -62,9 +85,9 @@ class ResolvedQuerier(NamedTuple):
         return as_matchers(self.wanted)
 
 
-def strategy_key(strategy: QueryStrategy | ExpressionStrategy) -> Hashable:
+def strategy_key(strategy: Strategy) -> Hashable:
     """Return what tells strategies apart; where a plugin's own comparison fails, they differ."""
-    return strategy if isinstance(strategy, QueryStrategy) else _OwnKey(strategy)
+    return strategy if isinstance(strategy, QueryStrategy | PercentOfCapacity) else _OwnKey(strategy)
 
 
 class _OwnKey:

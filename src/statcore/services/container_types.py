@@ -12,7 +12,7 @@ import attrs
 
 @attrs.frozen
 class ContainerMetricOptionalLabel:
-    """Whose utilization: of all containers, or of those that the ids name; `value_type` is `current` or `capacity`."""
+    """Whose utilization: of all containers, or of those that the ids name; `value_type` as `ContainerMetricQuerier`'s."""
 
     value_type: str
     agent_id: str | None = None

@@ -8,7 +8,7 @@ import attrs
 
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import ExpressionStrategy, QueryStrategy
+from statcore.queriers.strategy import QueryStrategy, Strategy
 
 
 @attrs.frozen
@@ -18,7 +18,7 @@ class FixedQuerier(UtilizationMetricQuerier):
     metric: str
     matchers: Mapping[str, str | LabelMatcher] = attrs.field(factory=dict[str, "str | LabelMatcher"], hash=False)
     group_by: Sequence[str] = attrs.field(default=(), kw_only=True)
-    strategy: QueryStrategy | ExpressionStrategy = attrs.field(default=QueryStrategy.GAUGE, kw_only=True)
+    strategy: Strategy = attrs.field(default=QueryStrategy.GAUGE, kw_only=True)
 
     def name(self) -> str:
         """Return `metric`."""
@@ -32,6 +32,6 @@ class FixedQuerier(UtilizationMetricQuerier):
         """Return `group_by`."""
         return self.group_by
 
-    def query_strategy(self) -> QueryStrategy | ExpressionStrategy:
+    def query_strategy(self) -> Strategy:
         """Return `strategy`."""
         return self.strategy

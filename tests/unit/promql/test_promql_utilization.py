@@ -1,4 +1,4 @@
-"""The exact text of the three strategies."""
+"""The exact text of the three strategies, and of percent of capacity."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from statcore.errors import InputError
+from statcore.errors import InputError, PluginError
 from statcore.promql import render, utilization_query
-from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, PercentOfCapacity, QueryStrategy
 from statcore.testing.queriers import FixedQuerier
 
 USER = UUID("5a1e8c39-7a53-4a6e-9e3b-0d5d4c2b1a00")
@@ -46,6 +46,37 @@ def test_rate_normalized() -> None:
     )
     assert expected == render(utilization_query(querier))
     assert f"{expected} / 5.0" == render(utilization_query(querier, normalization_interval_s=5))
+
+
+CURRENT, CAPACITY = (
+    f'backendai_container_utilization{{container_metric_name="%s",user_id="{USER}",value_type="{value_type}"}}'
+    for value_type in ("current", "capacity")
+)
+
+
+def test_percent_of_a_gauge() -> None:
+    """All that is current by all that there is, of the kernels that have both."""
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="pct", user_id=USER)
+    current, capacity = CURRENT % "mem", f"({CAPACITY % 'mem'} > 0.0)"
+    used = f"sum by (user_id)({current} and ignoring (value_type) {capacity})"
+    whole = f"sum by (user_id)({capacity} and ignoring (value_type) {current})"
+    assert f'label_replace(({used} / {whole}) * 100.0, "value_type", "pct", "", "")' == render(utilization_query(querier))
+
+
+def test_percent_of_a_counter() -> None:
+    """The sum of what each kernel's rate is of its own capacity."""
+    querier = ContainerMetricQuerier(metric_name="cpu_util", value_type="pct", user_id=USER)
+    share = f"rate({CURRENT % 'cpu_util'}[1m]) / ignoring (value_type) ({CAPACITY % 'cpu_util'} > 0.0)"
+    expected = f'label_replace(sum by (user_id)({share}) * 100.0, "value_type", "pct", "", "")'
+    assert expected == render(utilization_query(querier, rate_interval="1m"))
+
+
+@pytest.mark.parametrize(("labels", "group_by"), [({"value_type": "current"}, ()), ({}, ["value_type"])])
+def test_percent_sets_the_value_type_itself(labels: dict[str, str], group_by: list[str]) -> None:
+    """A plugin's querier that matches or groups by it is told so."""
+    querier = FixedQuerier("device", labels, group_by=group_by, strategy=PercentOfCapacity())
+    with pytest.raises(PluginError, match=r"PercentOfCapacity sets the label value_type, which labels\(\) and"):
+        utilization_query(querier)
 
 
 def test_no_label_to_group_by_sums_everything() -> None:

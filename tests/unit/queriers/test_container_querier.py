@@ -10,7 +10,8 @@ import attrs
 import pytest
 
 from statcore.errors import InputError
-from statcore.queriers import ContainerMetricQuerier, QueryStrategy
+from statcore.model import UNBOUNDED_METRICS
+from statcore.queriers import ContainerMetricQuerier, PercentOfCapacity, QueryStrategy
 
 KERNEL, SESSION, USER, PROJECT = (UUID(int=number) for number in range(1, 5))
 
@@ -70,6 +71,22 @@ def test_only_current_values_of_counters_are_rates(metric_name: str, value_type:
     assert strategy == ContainerMetricQuerier(metric_name=metric_name, value_type=value_type).query_strategy()
 
 
+@pytest.mark.parametrize(("metric_name", "is_counter"), [("cpu_util", True), ("mem", False), ("cuda_util", False)])
+def test_percent_is_of_what_has_a_bound(metric_name: str, is_counter: bool) -> None:  # noqa: FBT001 - a parameter of a test
+    """The value type is neither matched nor grouped by, since it takes two of them."""
+    querier = ContainerMetricQuerier(metric_name=metric_name, value_type="pct", kernel_id=KERNEL)
+    assert {"container_metric_name": metric_name, "kernel_id": str(KERNEL)} == querier.labels()
+    assert ["kernel_id"] == querier.group_by_labels()
+    assert PercentOfCapacity(is_counter=is_counter) == querier.query_strategy()
+
+
+@pytest.mark.parametrize("metric_name", sorted(UNBOUNDED_METRICS))
+def test_percent_of_what_has_no_bound_is_refused(metric_name: str) -> None:
+    """What agents write as its capacity is the first sample."""
+    with pytest.raises(InputError, match=f"value_type is pct, but {metric_name} has no bound .* use value_type current"):
+        ContainerMetricQuerier(metric_name=metric_name, value_type="pct")
+
+
 def test_ids_are_uuids_or_text_that_spells_one() -> None:
     """Both make the same querier."""
     spelled: Any = str(USER).upper()
@@ -91,7 +108,7 @@ def test_members_of_an_enumeration_are_their_values() -> None:
         ({"metric_name": ""}, "metric_name is empty"),
         ({"metric_name": None}, "metric_name must be text, not NoneType"),
         ({"metric_name": "\ud800"}, "metric_name holds a lone surrogate"),
-        ({"value_type": "pct"}, "value_type must be one of current, capacity, not 'pct'"),
+        ({"value_type": "share"}, "value_type must be one of current, capacity, pct, not 'share'"),
         ({"value_type": None}, "value_type must be one of"),
         ({"kernel_id": "kernel"}, "not an id: 'kernel'"),
         ({"session_id": 5}, "not an id: 5"),

@@ -160,7 +160,7 @@ async def test_what_the_backend_says_of_its_answer_is_kept_and_logged(
     ("change", "message"),
     [
         ({"metric_name": ""}, "metric_name is empty"),
-        ({"labels": attrs.evolve(LABELS, value_type="pct")}, "value_type must be one of"),
+        ({"labels": attrs.evolve(LABELS, value_type="share")}, "value_type must be one of current, capacity, pct"),
         ({"labels": attrs.evolve(LABELS, kernel_id="no id")}, "not an id"),
         ({"start": "2026-11-22T10:00:00"}, "a time without a zone"),
         ({"end": "2026-11-22T09:00:00Z"}, "ends before it starts"),

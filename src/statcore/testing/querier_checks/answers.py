@@ -58,7 +58,7 @@ def check_expressions_render_for_any_window(spec: QuerierSpec, queriers: Sequenc
 
 
 def check_answers_keep_the_labels_grouped_by(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """The answer's series have the labels grouped by and no others, and no matcher of the querier is lost.
+    """The answer's series have the labels grouped by and no others but constant ones; no matcher of the querier is lost.
 
     So everything is aggregated, and nothing keeps a label that an aggregation inside has dropped; the sides of an operation
     have the same labels. Every selector has all of the querier's labels, matched as the querier does. In the place of a

@@ -98,10 +98,19 @@ def _kept_of_both(operation: BinaryOperation) -> frozenset[str] | None:
 def expect_answers(asked: ResolvedQuerier, expression: Expression) -> None:
     """Fail unless the answer's series have the labels grouped by, and every selector in it the querier's labels.
 
+    The expression may add constant labels that are none of the querier's.
+
     They have the querier's matchers: of all the values, not of one. One may have a constant in the place of a matcher, as
     the capacity beside what is current, but not of a label that is grouped by, since then no two series would meet.
     """
-    kept = kept_labels(expression)
+    answer = expression
+    while isinstance(answer, ConstantLabel):
+        if answer.name in asked.labels or answer.name in asked.group_by:
+            raise AssertionError(
+                f"the label {answer.name} is the querier's, and the same for all series in {expression.text}"
+            )
+        answer = answer.expression
+    kept = kept_labels(answer)
     if kept is None:
         raise AssertionError(f"the answer has all labels of its series, since nothing is aggregated in {expression.text}")
     expect(frozenset(asked.group_by), kept, f"the labels of the answer to {expression.text}")
