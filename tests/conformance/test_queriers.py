@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import pytest
@@ -14,8 +14,10 @@ from statcore.promql import (
     Aggregation,
     BinaryOperation,
     Call,
+    ConstantLabel,
     Expression,
     HistogramQuantile,
+    Matching,
     Number,
     RangeSelector,
     Selector,
@@ -147,16 +149,37 @@ def of_all_modes(asked: ResolvedQuerier, window: str, /) -> Expression:
     return BinaryOperation("/", idle, every)
 
 
-def of_capacity(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Divide by series that a constant tells from those asked for."""
-    capacity = Selector(asked.name, {**asked.wanted, "depth": "all"})
-    return BinaryOperation("/", total(asked), Aggregation("sum", capacity, asked.group_by))
+@attrs.frozen
+class OfCapacity:
+    """Divides by series that a constant tells from those asked for."""
+
+    replaces: ClassVar = ("depth",)
+
+    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+        """Say what the share is."""
+        capacity = Selector(asked.name, {**asked.wanted, "depth": "all"})
+        share = BinaryOperation("/", total(asked), Aggregation("sum", capacity, asked.group_by))
+        return ConstantLabel(share, "kind", "share")
+
+
+def where_there_is_power(asked: ResolvedQuerier, window: str, /) -> Expression:
+    """Match series with one another before they are summed, by labels that they all have, and sums by their own."""
+    selector = Selector(asked.name, asked.wanted)
+    partners = Matching.ignoring("phase")
+    there = BinaryOperation(">", Selector("rack_limit", asked.wanted), Number(0))
+    series = BinaryOperation(
+        "unless", BinaryOperation("and", selector, there, matching=partners), Selector("off", asked.wanted)
+    )
+    by_room = Aggregation("max", series, (*asked.group_by, "room"))
+    rooms = Aggregation("count", Call("rate", RangeSelector(selector, window)), ("room", *asked.group_by))
+    ratio = BinaryOperation("/", by_room, rooms, matching=Matching.on("room", *asked.group_by))
+    return BinaryOperation("<=", Aggregation("sum", ratio, asked.group_by), total(asked))
 
 
 class TestRackWithStrategiesOfItsOwn(QuerierConformance):
     """Only as much is demanded of these as can be told."""
 
-    @pytest.fixture(autouse=True, params=[Own(0.5), summed_late, of_all_modes, of_capacity])
+    @pytest.fixture(autouse=True, params=[Own(0.5), summed_late, of_all_modes, OfCapacity(), where_there_is_power])
     def _choose(self, request: pytest.FixtureRequest) -> None:
         """Let every check see each."""
         self.chosen = doing(request.param)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import itertools
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
 from tests.conformance.racks import Rack, called, doing, racks, spec_of, total
 
-from statcore.promql import Aggregation, BinaryOperation, Call, Expression, HistogramQuantile, RangeSelector, Selector
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    ConstantLabel,
+    Expression,
+    HistogramQuantile,
+    Matching,
+    RangeSelector,
+    Selector,
+)
 from statcore.queriers import LabelMatcher, ResolvedQuerier
 from statcore.testing import querier_checks as checks
 from statcore.testing.querier_checks import CHECKS, QuerierCheck
@@ -76,10 +86,42 @@ def sets_the_depth_everywhere(asked: ResolvedQuerier, _window: str, /) -> Expres
     return Aggregation("sum", Selector(asked.name, {**asked.wanted, "depth": "all"}), asked.group_by)
 
 
-def divides_by_another_rack(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Divide by what has another value of a label that is grouped by, so that no two series meet."""
-    other = Selector(asked.name, {**asked.wanted, "rack": "r9"})
-    return BinaryOperation("/", total(asked), Aggregation("sum", other, asked.group_by))
+@attrs.frozen
+class DividesByAnotherRack:
+    """Divides by what has another value of a label that is grouped by, so that no two series meet."""
+
+    replaces: ClassVar = ("rack",)
+
+    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+        """Ask for one rack everywhere else."""
+        other = Selector(asked.name, {**asked.wanted, "rack": "r9"})
+        return BinaryOperation("/", total(asked), Aggregation("sum", other, asked.group_by))
+
+
+@attrs.frozen
+class Declares:
+    """Right, but for what it says of itself."""
+
+    replaces: Any = attrs.field(eq=False)
+
+    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+        """Match everything everywhere."""
+        return total(asked)
+
+
+def says_the_same_of_all(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Overwrite what tells one answer from another."""
+    return ConstantLabel(total(asked), "rack", "every")
+
+
+def matches_by_what_is_gone(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Match sums by a label that was summed away."""
+    return BinaryOperation("/", total(asked), total(asked), matching=Matching.on("rack", "room"))
+
+
+def ignores_too_little(asked: ResolvedQuerier, _window: str, /) -> Expression:
+    """Match sums by labels that only one side has."""
+    return BinaryOperation("/", total(asked, "room"), total(asked), matching=Matching.ignoring("phase"))
 
 
 def changes_in_three_minutes(asked: ResolvedQuerier, _window: str, /) -> Expression:
@@ -161,18 +203,35 @@ CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
     (checks.check_answers_keep_the_labels_grouped_by, "keeps rack, which .* does not have", doing(sums_the_label_away)),
     (checks.check_answers_keep_the_labels_grouped_by, "has no buckets", doing(forgets_the_buckets)),
     (checks.check_answers_keep_the_labels_grouped_by, "labels of the right side", doing(sides_differ)),
-    (checks.check_answers_keep_the_labels_grouped_by, "the label rack, matched by", doing(forgets_the_matchers)),
     (
         checks.check_answers_keep_the_labels_grouped_by,
-        "the label rack, matched by .* is not in other",
+        "reads more than .* does not match rack='r1'",
+        doing(forgets_the_matchers),
+    ),
+    (
+        checks.check_answers_keep_the_labels_grouped_by,
+        "reads more than .* asks for: other does not match rack='r1'",
         doing(one_side_forgets_the_matchers),
     ),
     (
         checks.check_answers_keep_the_labels_grouped_by,
-        "the label depth, matched by .* is not in sum by",
+        "reads more than .* does not match depth='2'",
         doing(sets_the_depth_everywhere),
     ),
-    (checks.check_answers_keep_the_labels_grouped_by, "rack is grouped by, and another", doing(divides_by_another_rack)),
+    (
+        checks.check_answers_keep_the_labels_grouped_by,
+        "grouped by rack, and not all selectors match that",
+        doing(DividesByAnotherRack()),
+    ),
+    (checks.check_answers_keep_the_labels_grouped_by, "the label rack is the querier's", doing(says_the_same_of_all)),
+    (checks.check_answers_keep_the_labels_grouped_by, "matches on room, which a side", doing(matches_by_what_is_gone)),
+    (checks.check_answers_keep_the_labels_grouped_by, "labels of the right side", doing(ignores_too_little)),
+    (
+        checks.check_declared_labels_are_replaced,
+        "depth is declared in .*, and matched everywhere",
+        doing(Declares(["depth"])),
+    ),
+    (checks.check_declared_labels_are_replaced, "declares user_id in `replaces`", doing(Declares(("a", "user_id")))),
     (checks.check_asking_again_answers_the_same, "the name that .* next time", racks(name=lambda _: f"m{next(COUNTER)}")),
     (checks.check_asking_again_answers_the_same, "the labels, in order", racks(labels=rotated)),
     (
@@ -188,12 +247,12 @@ CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
     (checks.check_shared_requests_hold_every_value, "the labels of the answer", doing(groups_by_rack)),
     (
         checks.check_shared_requests_hold_every_value,
-        'rack is to be any of another "one", r2, and only one',
+        'rack is to be any of another "one", r2, and not all of them',
         [Remembering(metric_name="heat", rack="r2")],
     ),
     (
         checks.check_shared_requests_hold_every_value,
-        "rack is to be any of r1, r2, and only one",
+        "rack is to be any of r1, r2, and not all of them",
         [Remembering(metric_name="heat", rack=name) for name in ("r1", "r2")],
     ),
     (

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.meta.test_plugin_document import blocks, module
 from tests.own_strategies import Quantile, used
 
 from statcore.promql import (
@@ -39,7 +40,25 @@ def planted() -> str:
         lines.append(f"# TYPE {name} gauge")
         for host, value in values.items():
             lines += [f'{name}{{host="{host}"}} {value} {time.timestamp()}' for time in times]
-    return "\n".join([*lines, "# EOF", ""])
+    return "\n".join([*lines, *planted_shares(), "# EOF", ""])
+
+
+def planted_shares() -> Iterator[str]:
+    """Yield the samples of racks: openings per second, and power in two phases under a limit, which 0 says is none."""
+    for name, series in {
+        "rack_openings": {
+            'rack_id="r1",result="failed"': 1,
+            'rack_id="r1",result="done"': 3,
+            'rack_id="r2",result="done"': 4,
+        },
+        "rack_power": {f'rack_id="{rack}",phase="{phase}"': 30 for rack in ("r1", "r2", "r3") for phase in ("L1", "L2")},
+        "rack_limit": {'rack_id="r1"': 200, 'rack_id="r2"': 0},
+    }.items():
+        yield f"# TYPE {name} unknown"
+        for labels, value in series.items():
+            for number in range(41):
+                amount = value * 15 * number if name == "rack_openings" else value
+                yield f"{name}{{{labels}}} {amount} {(NOW - timedelta(seconds=15 * (40 - number))).timestamp()}"
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +93,23 @@ async def test_together_is_one_by_one(
     assert each == list(together)
     answered = {sample.labels["host"]: sample.value for answer in each for sample in answer.samples}
     assert expected == pytest.approx(answered)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"metric_name": "openings"}, {"r1": 0.25}),
+        ({"metric_name": "openings", "rack_id": "r1"}, {"r1": 0.25}),
+        ({"metric_name": "power"}, {"r1": 30.0}),
+        ({"metric_name": "power", "phase": "L1"}, {"r1": 15.0}),
+        ({"metric_name": "power", "rack_id": "r2"}, {}),
+    ],
+)
+async def test_the_shares_of_the_document(
+    client: PrometheusClient, fields: dict[str, str], expected: dict[str, float]
+) -> None:
+    """A ratio; a limit of 0, which is none; a limit that has no label of the querier's."""
+    (source,) = blocks("python", "class ShareMetricQuerier")
+    querier = module(source)["ShareMetricQuerier"](**fields)
+    answer = await client.query_utilization_now(querier, time=NOW)
+    assert expected == pytest.approx({sample.labels["rack_id"]: sample.value for sample in answer.samples})

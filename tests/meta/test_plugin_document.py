@@ -9,17 +9,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from graphql import parse, validate
 from tests.environments import ROOT
 
+from statcore import promql
 from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, spec
 from statcore.plugins.loading import HOOKS
 from statcore.plugins.registry import LOAD_TIMEOUT_S
-from statcore.promql import utilization_query
-from statcore.queriers import QueryStrategy
+from statcore.promql import syntax, utilization_query
+from statcore.queriers import LabelMatcher, QueryStrategy
 from statcore.testing import metrics, querier_checks
 from statcore.testing.queriers import FixedQuerier
 from statcore_graphql import DataLoaderManager
@@ -45,7 +46,8 @@ def lines_of_code(source: str) -> int:
 def module(source: str) -> dict[str, Any]:
     """Run a block, and return what it defines."""
     namespace: dict[str, Any] = {"__name__": __name__}
-    exec(source, namespace)  # noqa: S102 - the document's own
+    # Without this module's own `from __future__`, which would make text of the annotations.
+    exec(compile(source, "docs/plugins.md", "exec", dont_inherit=True), namespace)  # noqa: S102 - the document's own
     return namespace
 
 
@@ -116,14 +118,35 @@ def test_the_texts_of_the_strategies_are_those_that_are_sent() -> None:
         assert text.replace("{…}", '{x="…"}') == utilization_query(asked).text
 
 
-def test_the_strategy_of_its_own_keeps_every_promise() -> None:
-    """The class of the example passes the suite."""
-    (source,) = blocks("python", "class DoorMetricQuerier")
-    doors = module(source)["DoorMetricQuerier"]
-    queriers = [doors(), doors(rack_id="r1"), doors(rack_id="r2", quantile=0.5)]
+def test_the_table_of_expressions_is_right_and_whole() -> None:
+    """Each becomes the text that is shown; every class is in it, and every word that one takes is listed."""
+    rows = re.findall(r"^\| `([A-Z]\w+\(.*\))` \| `(.*)` \|$", TEXT, re.MULTILINE)
+    values = {name: getattr(promql, name) for name in promql.__all__} | {"LabelMatcher": LabelMatcher}
+    for expression, text in rows:
+        assert text == eval(expression, values).text  # noqa: S307 - the document's own
+    shown = " ".join(expression for expression, _ in rows)
+    for part in (*get_args(promql.Part), promql.Matching):
+        assert f"{part.__name__}(" in shown or f"{part.__name__}." in shown
+    listed = TEXT[TEXT.index("- Aggregations are") : TEXT.index("- Two expressions are joined")]
+    words = {
+        word for words in (syntax.AggregationOperator, syntax.Function, syntax.BinaryOperator) for word in get_args(words)
+    }
+    assert words == set(re.findall(r"`(.*?)`", listed))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("DoorMetricQuerier", [{}, {"rack_id": "r1"}, {"rack_id": "r2", "quantile": 0.5}]),
+        ("ShareMetricQuerier", [{}, {"rack_id": "r1"}, {"metric_name": "power", "rack_id": "r2", "phase": "L1"}]),
+    ],
+)
+def test_strategies_of_its_own_keep_every_promise(name: str, fields: list[dict[str, Any]]) -> None:
+    """The classes of the examples pass the suite."""
+    (source,) = blocks("python", f"class {name}")
+    querier = module(source)[name]
     for check in querier_checks.CHECKS:
-        check(QuerierSpec.of(doors), queriers)
-    assert "door" == QuerierSpec.of(doors).name
+        check(QuerierSpec.of(querier), [querier(**one) for one in fields])
 
 
 def test_the_backend_is_one() -> None:

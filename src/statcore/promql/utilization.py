@@ -21,7 +21,10 @@ from statcore.promql.syntax import (
     Number,
     RangeSelector,
     Selector,
+    label_names,
 )
+from statcore.promql.widening import widening
+from statcore.queriers.container import OWNER_LABELS
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.resolve import resolve
 from statcore.queriers.strategy import ExpressionStrategy, PercentOfCapacity, QueryStrategy, ResolvedQuerier
@@ -49,7 +52,8 @@ def utilization_query(
             amounts per collection interval in the place of cumulative counters, it is that interval in seconds.
 
     Raises:
-        PluginError: the querier, or a strategy of its plugin's own, breaks its contract.
+        PluginError: the querier, or a strategy of its plugin's own, breaks its contract; a strategy also does that when it
+            reads more than the querier asks for.
         InputError: an interval that is not positive, or a name that cannot be one.
     """
     if not normalization_interval_s > 0:
@@ -90,19 +94,44 @@ def _percent_of_capacity(strategy: PercentOfCapacity, asked: ResolvedQuerier, wi
 
 
 def _own_expression(strategy: ExpressionStrategy, asked: ResolvedQuerier, window: str) -> Expression:
+    replaces = replaced_labels(strategy)
+    matchers = asked.labels  # before the strategy, which could take some out of `asked.wanted`
     try:
         answer: object = strategy(asked, window)
     except InputError:
         raise
     except Exception as error:
         raise _broken(strategy, f"raised {describe(error)}") from error
-    if isinstance(answer, get_args(Expression)):
-        return cast("Expression", answer)
-    discard(answer)
-    raise _broken(strategy, f"answered {reprlib.repr(answer)}: expected an expression of statcore.promql")
+    if type(answer) not in get_args(Expression):
+        discard(answer)
+        raise _broken(strategy, f"answered {reprlib.repr(answer)}: expected an expression of statcore.promql")
+    expression = cast("Expression", answer)
+    if wider := widening(expression, matchers, replaces=replaces):
+        hint = (
+            "each selector takes all of the labels that the strategy is given, or the strategy declares them in `replaces`"
+        )
+        raise _broken(strategy, f"reads more than the querier asks for: {wider}; {hint}")
+    return expression
 
 
-def _broken(strategy: PercentOfCapacity | ExpressionStrategy, said: str) -> PluginError:
+def replaced_labels(strategy: ExpressionStrategy) -> frozenset[str]:
+    """Return the labels that a plugin's strategy declares in `replaces`: those that some of its selectors need not match.
+
+    Raises:
+        PluginError: it is no collection of label names, or holds a label that scopes confine reads by.
+    """
+    try:
+        declared = label_names(getattr(strategy, "replaces", ()))
+    except Exception as error:
+        said = f"has no collection of label names in `replaces`: {describe(error)}"
+        raise _broken(strategy, said, method="replaces") from error
+    if owners := sorted(set(declared).intersection(OWNER_LABELS)):
+        said = f"declares {', '.join(owners)} in `replaces`; that says whose a series is, and is matched in every selector"
+        raise _broken(strategy, said, method="replaces")
+    return frozenset(declared)
+
+
+def _broken(strategy: PercentOfCapacity | ExpressionStrategy, said: str, *, method: str = "__call__") -> PluginError:
     named = strategy if isinstance(strategy, FunctionType) else type(strategy)
     plugin = f"{named.__module__}.{named.__qualname__}"
-    return PluginError(f"the strategy {plugin} {said}", plugin=plugin, method="__call__")
+    return PluginError(f"the strategy {plugin} {said}", plugin=plugin, method=method)

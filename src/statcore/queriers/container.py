@@ -25,7 +25,8 @@ PERCENT: Final = "pct"
 ValueType: TypeAlias = Literal["current", "capacity", "pct"]
 UNKNOWN_OWNER: Final = "undefined"
 """The label value that agents export for an owner that they do not know."""
-_OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id")
+OWNER_LABELS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id")
+"""The labels that say whose a series is. Scopes confine reads by them, so no strategy may replace one."""
 
 COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
     {
@@ -104,7 +105,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         labels = {CONTAINER_METRIC_LABEL: self.metric_name}
         if self.value_type != PERCENT:
             labels["value_type"] = self.value_type
-        for label in _OWNERS:
+        for label in OWNER_LABELS:
             owner = getattr(self, label)
             if owner is not None:
                 labels[label] = str(owner)
@@ -113,7 +114,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
     def group_by_labels(self) -> list[str]:
         """Return `value_type` (but for `pct`), and each owner's label that is filtered by."""
         value_type = [] if self.value_type == PERCENT else ["value_type"]
-        return [*value_type, *[label for label in _OWNERS if getattr(self, label) is not None]]
+        return [*value_type, *[label for label in OWNER_LABELS if getattr(self, label) is not None]]
 
     def query_strategy(self) -> QueryStrategy | PercentOfCapacity:
         """Return the rate for current values of counters, else the value as it is, or what it is of the capacity."""

@@ -97,6 +97,14 @@ class LabelMatcher:
         object.__setattr__(matcher, "alternatives", tuple(literals))
         return matcher
 
+    def is_within(self, other: LabelMatcher) -> bool:
+        """Return whether this is the other matcher, or matches some of the literal values that the other matches."""
+        return self == other or 0 < len(self._literals) == len(self._literals.intersection(other._literals))
+
+    @property
+    def _literals(self) -> frozenset[str]:
+        return frozenset([self.value] if self.operator is MatchOperator.EQUAL else self.alternatives)
+
 
 def as_matchers(labels: Mapping[str, str | LabelMatcher]) -> dict[str, LabelMatcher]:
     """Return the matcher of every label, in order: text means an exact match."""

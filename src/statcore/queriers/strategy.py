@@ -53,6 +53,10 @@ class ExpressionStrategy(Protocol):
 
     A function will do. One with parameters is a frozen class with `__call__`, so that equal ones are equal: queriers
     share requests only where their strategies are equal.
+
+    Every selector of the expression carries each of the querier's matchers, as it is or narrower; an expression that reads
+    more is refused. A class may declare labels that some of its selectors lack or match otherwise, as a class variable:
+    `replaces = ("mode",)`. None of them is a label that says whose a series is, such as `kernel_id` or `user_id`.
     """
 
     def __call__(self, asked: ResolvedQuerier, window: str, /) -> QueryExpression:

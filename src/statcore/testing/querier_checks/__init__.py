@@ -14,6 +14,7 @@ from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.testing.querier_checks.answers import (
     check_answers_keep_the_labels_grouped_by,
     check_asking_again_answers_the_same,
+    check_declared_labels_are_replaced,
     check_expressions_render_for_any_window,
     check_methods_answer,
     check_names_can_be_written,
@@ -49,6 +50,7 @@ CHECKS: Final[tuple[QuerierCheck, ...]] = (
     check_names_can_be_written,
     check_expressions_render_for_any_window,
     check_answers_keep_the_labels_grouped_by,
+    check_declared_labels_are_replaced,
     check_asking_again_answers_the_same,
     check_shared_requests_hold_every_value,
     check_alike_queriers_share_requests,

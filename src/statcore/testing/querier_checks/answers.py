@@ -10,10 +10,12 @@ from statcore.errors import InputError
 from statcore.plugins.contributions import QuerierSpec
 from statcore.promql.names import label_text, selector_parts
 from statcore.promql.syntax import Selector
+from statcore.promql.utilization import replaced_labels
 from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.strategy import PercentOfCapacity, QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.querier_checks.asking import arguments_of, ask, at_least_one, expression_of
-from statcore.testing.querier_checks.expressions import expect_answers, rate_windows
+from statcore.testing.querier_checks.expressions import expect_answers, rate_windows, replaced
 
 _WINDOWS: Final = ("5m", "90s", "1h30m", "1ms", "1y", timedelta(minutes=7))
 
@@ -61,13 +63,33 @@ def check_answers_keep_the_labels_grouped_by(spec: QuerierSpec, queriers: Sequen
     """The answer's series have the labels grouped by and no others but constant ones; no matcher of the querier is lost.
 
     So everything is aggregated, and nothing keeps a label that an aggregation inside has dropped; the sides of an operation
-    have the same labels. Every selector has all of the querier's labels, matched as the querier does. In the place of a
-    label that is not grouped by, a selector may have a matcher of the strategy's own (the capacity beside what is current)
-    as long as another has the querier's. A selector may have more matchers.
+    have the same labels, or are matched by labels that both have. Every selector has all of the querier's labels, matched
+    as the querier does, and may have more; else the expression is refused. What the strategy declares in `replaces` a
+    selector may lack or match otherwise (the capacity beside what is current), as long as another has the querier's matcher
+    and it is not grouped by.
     """
     del spec
     for querier in queriers:
         expect_answers(ask(querier), expression_of(querier))
+
+
+def check_declared_labels_are_replaced(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
+    """What a strategy declares in `replaces` it does replace: some selector lacks that label, or matches it otherwise.
+
+    A label that is declared and matched everywhere would hide that a selector loses it later. Where no querier matches the
+    label, nothing can be told. None of the labels says whose a series is, as `kernel_id` and `user_id` do.
+    """
+    del spec
+    declared: dict[str, str] = {}
+    used: set[str] = set()
+    for querier in queriers:
+        asked, expression = ask(querier), expression_of(querier)
+        if isinstance(asked.strategy, QueryStrategy | PercentOfCapacity):
+            continue
+        declared |= dict.fromkeys(replaced_labels(asked.strategy).intersection(asked.labels), expression.text)
+        used |= replaced(asked, expression)
+    for label in sorted(declared.keys() - used):
+        raise AssertionError(f"{label} is declared in `replaces`, and matched everywhere in {declared[label]}")
 
 
 def check_asking_again_answers_the_same(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:

@@ -17,7 +17,7 @@ from statcore.queriers.matcher import MatchOperator
 from statcore.queriers.strategy import QueryStrategy, ResolvedQuerier
 from statcore.testing.expectations import expect
 from statcore.testing.querier_checks.asking import ask, expression_of, fields_of, query, values_of
-from statcore.testing.querier_checks.expressions import expect_answers, overridden
+from statcore.testing.querier_checks.expressions import expect_answers, replaced
 from statcore.testing.queriers import FixedQuerier
 
 _OTHER: Final = 'another "one"'
@@ -52,7 +52,7 @@ def _pairs(queriers: Sequence[UtilizationMetricQuerier]) -> Iterator[CoalescedQu
     """Yield each querier, for each label that it matches exactly, together with one that wants another value."""
     for querier in queriers:
         asked = ask(querier)
-        alone = overridden(asked, expression_of(querier))
+        alone = replaced(asked, expression_of(querier))
         for label, matcher in asked.labels.items():
             if matcher.operator is MatchOperator.EQUAL and label not in alone and label.lower() not in NEVER_GROUPED:
                 wanted = {**asked.wanted, label: _OTHER}
