@@ -36,7 +36,7 @@ from statcore.promql import (
     render,
     utilization_query,
 )
-from statcore.queriers import LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers import LabelMatcher, PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
 from statcore.testing.strategies import durations, ids, label_matchers, label_names, label_values, metric_names, queriers
 
 Tree: TypeAlias = tuple[Any, ...]
@@ -123,13 +123,28 @@ def tree_of_querier(querier: UtilizationMetricQuerier, window: timedelta | str, 
     """Return the tree that a querier should become, from its four answers alone."""
     labels = querier.labels().items()
     wanted = [(label, LabelMatcher.equal(value) if isinstance(value, str) else value) for label, value in labels]
-    selector: Tree = (
-        "selector",
-        querier.name(),
-        [(label, str(matcher.operator), matcher.value) for label, matcher in wanted],
-        None,
-    )
+    matchers = [(label, str(matcher.operator), matcher.value) for label, matcher in wanted]
+    selector: Tree = ("selector", querier.name(), matchers, None)
     by = tuple(sorted(set(querier.group_by_labels())))
+    strategy = querier.query_strategy()
+    if isinstance(strategy, PercentOfCapacity):
+        current, capacity = (
+            ("selector", querier.name(), [*matchers, ("value_type", "=", value_type)], None)
+            for value_type in ("current", "capacity")
+        )
+        bounded = ("operation", ">", capacity, ("number", 0.0), None)
+        partner = ("ignoring", ("value_type",))
+        if strategy.is_counter:
+            rates = ("call", "rate", ("range", current, span(window)))
+            share: Tree = ("aggregation", "sum", by, ("operation", "/", rates, bounded, partner))
+        else:
+            used, whole = (
+                ("aggregation", "sum", by, ("operation", "and", *sides, partner))
+                for sides in ((current, bounded), (bounded, current))
+            )
+            share = ("operation", "/", used, whole, None)
+        texts = [("string", text) for text in ("value_type", "pct", "", "")]
+        return ("call", "label_replace", ("operation", "*", share, ("number", 100.0), None), *texts)
     if querier.query_strategy() == "gauge":
         return ("aggregation", "sum", by, selector)
     rate = ("aggregation", "sum", by, ("call", "rate", ("range", selector, span(window))))

@@ -45,8 +45,9 @@ def test_a_matcher_is_one_of_the_four_and_its_regex_is_one(matcher: LabelMatcher
 
 @given(container_queriers())
 def test_a_container_is_grouped_by_what_it_is_filtered_by(querier: ContainerMetricQuerier) -> None:
-    """The metric's name aside."""
-    assert {"value_type", *querier.group_by_labels()} | {"container_metric_name"} == set(querier.labels())
+    """The metric's name aside; a percentage is of two value types, and so of neither."""
+    assert {"container_metric_name", *querier.group_by_labels()} == set(querier.labels())
+    assert (querier.value_type == "pct") == ("value_type" not in querier.labels())
 
 
 @given(queriers(), durations())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal, assert_type
+from typing import ClassVar, Literal, assert_type
 
 import attrs
 from redis.asyncio import Redis
 
 from statcore import (
     ContainerMetricQuerier,
-    ExpressionStrategy,
     InventoryPort,
     MatrixResult,
     MetricQuerierPort,
@@ -25,8 +24,18 @@ from statcore import (
 )
 from statcore.model.inventory import EndpointRecord, Page, SessionRecord
 from statcore.ports import InventorySinkPort, ScrapeSinkPort
-from statcore.promql import Aggregation, Call, Expression, RangeSelector, Selector
-from statcore.queriers import ResolvedQuerier
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    ConstantLabel,
+    Expression,
+    Matching,
+    Number,
+    RangeSelector,
+    Selector,
+)
+from statcore.queriers import PercentOfCapacity, ResolvedQuerier, Strategy
 from statcore.services import SeriesInventory
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
 from statcore_prometheus import PrometheusClient
@@ -99,6 +108,20 @@ def changed(asked: ResolvedQuerier, window: str) -> Expression:
     return Aggregation("sum", change, asked.group_by)
 
 
-def strategies() -> list[QueryStrategy | ExpressionStrategy]:
+@attrs.frozen
+class OfLimit:
+    """A strategy of two series, of which one lacks a label."""
+
+    replaces: ClassVar = ("phase",)
+
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+        """Divide by what is above zero, partner by partner, and say what it is."""
+        del window
+        limited = BinaryOperation(">", Selector("limit", {"rack": "r1"}), Number(0))
+        share = BinaryOperation("/", Selector(asked.name, asked.wanted), limited, matching=Matching.on("rack"))
+        return ConstantLabel(Aggregation("sum", share, asked.group_by), "kind", "share")
+
+
+def strategies() -> list[Strategy]:
     """What `query_strategy` may return."""
-    return [QueryStrategy.GAUGE, Largest("max"), changed]
+    return [QueryStrategy.GAUGE, PercentOfCapacity(is_counter=True), Largest("max"), OfLimit(), changed]

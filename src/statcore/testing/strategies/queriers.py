@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 from hypothesis import strategies as st
 
-from statcore.queriers.container import VALUE_TYPES, ContainerMetricQuerier
+from statcore.model.units import has_bound
+from statcore.queriers.container import ContainerMetricQuerier, ValueType
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 from statcore.queriers.strategy import QueryStrategy
@@ -48,12 +51,19 @@ def label_matchers() -> st.SearchStrategy[LabelMatcher]:
 
 
 def container_queriers() -> st.SearchStrategy[ContainerMetricQuerier]:
-    """Return queriers of containers with any choice of owners."""
+    """Return queriers of containers with any value type that the metric has, and any choice of owners."""
+    metrics = st.one_of(st.sampled_from(_METRICS), label_values().filter(bool))
+    whats = st.tuples(metrics, st.sampled_from(get_args(ValueType))).filter(
+        lambda what: what[1] != "pct" or has_bound(what[0])
+    )
     owner = st.none() | ids()
+
+    def build(what: tuple[str, ValueType], **owners: Any) -> ContainerMetricQuerier:  # noqa: ANN401 - by their labels
+        return ContainerMetricQuerier(metric_name=what[0], value_type=what[1], **owners)
+
     return st.builds(
-        ContainerMetricQuerier,
-        metric_name=st.one_of(st.sampled_from(_METRICS), label_values().filter(bool)),
-        value_type=st.sampled_from(VALUE_TYPES),
+        build,
+        whats,
         kernel_id=owner,
         session_id=owner,
         user_id=owner,
