@@ -43,8 +43,8 @@ Function: TypeAlias = Literal[
 
 def _one_of(words: tuple[str, ...]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
     def check(_: object, field: attrs.Attribute[Any], word: object) -> None:
-        if word not in words:
-            raise InputError(f"unknown {field.name} {word!r}; expected one of {', '.join(words)}")
+        if type(word) is not str or word not in words:  # a member of an enumeration would be written as its name
+            raise InputError(f"unknown {field.name} {word!r:.100}; expected one of {', '.join(words)}")
 
     return check
 
@@ -61,7 +61,7 @@ def _part(*kinds: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
 
 def _finite(value: float) -> float:
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, str | bytes | bytearray) else float(value)
     except (OverflowError, TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
@@ -115,7 +115,10 @@ def _checked_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _own(labels: Mapping[str, str | LabelMatcher]) -> dict[str, str | LabelMatcher]:
-    return dict(labels)
+    try:
+        return dict(labels)
+    except (TypeError, ValueError):
+        raise InputError(f"expected a mapping of label name to text or LabelMatcher, not {labels!r:.100}") from None
 
 
 @attrs.frozen

@@ -194,6 +194,15 @@ class TestPromql:
 
         assert f"{expected}\n" == result.stdout
 
+    def test_percent_is_a_value_type(self, statcore: Invoke) -> None:
+        """Of what has a bound; of anything else the command says that there is none."""
+        shares = statcore("promql", "container", "--metric-name", "mem", "--value-type", "pct")
+        unbounded = statcore("promql", "container", "--metric-name", "net_rx", "--value-type", "pct")
+
+        assert shares.stdout.endswith(' * 100.0, "value_type", "pct", "", "")\n')
+        assert 2 == unbounded.exit_code
+        assert "net_rx has no bound" in unbounded.stderr
+
     def test_the_divisor_is_that_of_the_configured_backend(self, statcore: Invoke, tmp_path: Path) -> None:
         """So the text is the one that `query` sends."""
         file = tmp_path / "statcore.toml"

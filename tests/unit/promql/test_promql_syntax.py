@@ -43,6 +43,13 @@ class Kind(str, Enum):  # noqa: UP042 - this is the kind of enumeration whose me
     METRIC = "up"
 
 
+class Word(str, Enum):  # noqa: UP042 - the same kind
+    """Words of the language, which such members would not be written as."""
+
+    SUM = "sum"
+    RATE = "rate"
+
+
 @pytest.mark.parametrize(
     ("selector", "text"),
     [
@@ -206,7 +213,7 @@ def test_a_bad_duration_is_refused(duration: Any) -> None:
             build()
 
 
-@pytest.mark.parametrize("word", ["", "rate(up[5m]) or sum", "SUM", "quantile", "+", 5, None])
+@pytest.mark.parametrize("word", ["", "rate(up[5m]) or sum", "SUM", "quantile", "+", 5, None, Word.SUM, Word.RATE])
 def test_another_word_is_refused(word: Any) -> None:
     """No operator and no function is written that statcore does not know, nor one in another's place."""
     with pytest.raises(InputError, match="unknown operator"):
@@ -335,7 +342,14 @@ def test_a_backend_may_write_parts_its_own_way() -> None:
     assert "sum by (a)(rate(UP[5m]) / (DOWN > 0.0))" == Aggregation("sum", ratio, by=["a"]).write(shouting)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, "5) or vector(1", None])
+@pytest.mark.parametrize("labels", ["job", 5, None, ["job"]])
+def test_labels_are_a_mapping(labels: Any) -> None:
+    """Of label to matcher, and nothing else."""
+    with pytest.raises(InputError, match="expected a mapping of label name to text or LabelMatcher"):
+        Selector("up", labels)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, "5) or vector(1", "5", b"5", None])
 def test_what_is_not_a_finite_number_is_refused(value: Any) -> None:
     """Also text that would go on after the number."""
     with pytest.raises(InputError, match="not a finite number"):
