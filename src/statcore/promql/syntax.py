@@ -258,7 +258,7 @@ class Number(_Part):
 class Matching:
     """By which labels a series of one side finds its partner on the other: `on` these, or by all but these (`ignoring`).
 
-    Use the class methods. The metric's name never counts.
+    Use the class methods. The metric's name counts only where it is matched `on`.
 
     Raises:
         InputError: another modifier, or labels that cannot be ones.

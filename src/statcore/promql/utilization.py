@@ -32,7 +32,7 @@ from statcore.queriers.strategy import ExpressionStrategy, PercentOfCapacity, Qu
 RATE_INTERVAL: Final = "5m"
 """The window that rates are taken over."""
 NORMALIZATION_INTERVAL_S: Final = 1.0
-"""What `rate_normalized` divides by: of a cumulative counter the rate is per second already, so by nothing."""
+"""The default divisor of `rate_normalized`, not written: the rate of a cumulative counter is per second already."""
 
 _VALUE_TYPE: Final = "value_type"
 

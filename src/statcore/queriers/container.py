@@ -92,8 +92,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         if self.value_type == PERCENT and not has_bound(self.metric_name):
             unbounded = ", ".join(sorted(UNBOUNDED_METRICS))
             raise InputError(
-                f"value_type is pct, but {self.metric_name} has no bound that it could be a percentage of, as all of"
-                f" {unbounded}; use value_type current"
+                f"{self.metric_name} has no bound, and so no pct; use value_type current. Metrics without one: {unbounded}"
             )
 
     def name(self) -> str:

@@ -83,7 +83,7 @@ def test_percent_is_of_what_has_a_bound(metric_name: str, is_counter: bool) -> N
 @pytest.mark.parametrize("metric_name", sorted(UNBOUNDED_METRICS))
 def test_percent_of_what_has_no_bound_is_refused(metric_name: str) -> None:
     """What agents write as its capacity is the first sample."""
-    with pytest.raises(InputError, match=f"value_type is pct, but {metric_name} has no bound .* use value_type current"):
+    with pytest.raises(InputError, match=f"^{metric_name} has no bound, and so no pct; use value_type current"):
         ContainerMetricQuerier(metric_name=metric_name, value_type="pct")
 
 
