@@ -11,7 +11,7 @@ def test_a_rate_is_absent_until_there_are_two_samples() -> None:
     tracker = ObjectTracker()
     assert {} == tracker.observe(0, {"cpu_util": Reading(700, 1000)})
     expected = MetricValue(
-        current="250", capacity="1000", pct="25", unit_hint="percent", stats={"max": "250", "avg": "250"}
+        current="250", capacity="1000", pct="25", unit_hint="millicores", stats={"max": "250", "avg": "250"}
     )
     assert {"cpu_util": expected} == tracker.observe(2, {"cpu_util": Reading(1200, 1000)})
 
@@ -84,15 +84,17 @@ def test_a_session_of_one_kernel_is_that_kernel() -> None:
 def test_a_session_is_the_sum_of_its_kernels() -> None:
     """Current values and rates add up; a capacity is still that of one kernel."""
     one = {
-        "cpu_util": MetricValue(current="250.5", capacity="1000", pct="25.05", unit_hint="percent", stats={"max": "300"}),
+        "cpu_util": MetricValue(
+            current="250.5", capacity="1000", pct="25.05", unit_hint="millicores", stats={"max": "300"}
+        ),
         "io_write": MetricValue(current="100", unit_hint="bytes", stats={"rate": "10"}),
     }
     other = {
-        "cpu_util": MetricValue(current="1000", capacity="1000", pct="100", unit_hint="percent", stats={"max": "1000"}),
+        "cpu_util": MetricValue(current="1000", capacity="1000", pct="100", unit_hint="millicores", stats={"max": "1000"}),
         "io_write": MetricValue(current="50", unit_hint="bytes", stats={"rate": "2.5"}),
     }
     expected = {
-        "cpu_util": MetricValue(current="1250.5", capacity="1000", pct="125.05", unit_hint="percent"),
+        "cpu_util": MetricValue(current="1250.5", capacity="1000", pct="125.05", unit_hint="millicores"),
         "io_write": MetricValue(current="150", unit_hint="bytes", stats={"rate": "12.5"}),
     }
     assert expected == sum_kernels([one, other])

@@ -9,6 +9,7 @@ import pytest
 
 from statcore.errors import InputError
 from statcore.model import MetricValue, finite_number
+from statcore.model.statistics import all_stats
 
 FULL = MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats={"rate": "3", "max": "900"})
 FULL_MAP = {
@@ -18,12 +19,13 @@ FULL_MAP = {
     "unit_hint": "bytes",
     "stats.max": "900",
     "stats.rate": "3",
+    "stats.version": None,
 }
-LEAST_MAP = {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": ""}
+LEAST_MAP = {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": "", "stats.version": None}
 
 
 def test_a_value_becomes_the_stored_map() -> None:
-    """Flat keys in wire order; the capacity is there even when it is None."""
+    """Flat keys in wire order; the capacity and the version are there even when they are None."""
     assert list(FULL_MAP.items()) == list(FULL.to_map().items())
     assert LEAST_MAP == MetricValue(current="1").to_map()
 
@@ -52,6 +54,11 @@ def test_a_map_that_is_no_value_is_refused(fields: dict[str, Any]) -> None:
     """Without a current value, or with a number that is not text."""
     with pytest.raises(InputError, match="not a metric value"):
         MetricValue.from_map(fields)
+
+
+def test_moving_statistics_that_do_not_apply_are_zero() -> None:
+    """Agents write all of them."""
+    assert {"min": "0", "max": "9", "sum": "0", "avg": "0", "diff": "0", "rate": "0"} == all_stats({"max": "9"})
 
 
 def test_an_unknown_moving_statistic_is_refused() -> None:

@@ -1,29 +1,39 @@
-"""The unit hints of metrics, and which have no bound."""
+"""What is known of metrics by their name."""
 
 from __future__ import annotations
 
 import pytest
 
-from statcore.model import UNBOUNDED_METRICS, has_bound, unit_hint
+from statcore.model.units import has_bound, unit_hint
 
 
 @pytest.mark.parametrize(
     ("expected", "metrics"),
     [
-        ("percent", ["cpu_util", "cuda_util", "tpu_v4_util"]),
+        ("millicores", ["cpu_util"]),
+        ("percent", ["cuda_util", "tpu_v4_util"]),
         ("bytes", ["mem", "cuda_mem", "io_read", "io_write", "io_scratch_size", "disk"]),
         ("msec", ["cpu_used"]),
         ("bps", ["net_rx", "net_tx"]),
-        ("", ["", "temperature", "util", "memory", "cuda_mem_temperature", "cudamem", "mem_", "net_rx_util_"]),
     ],
 )
-def test_a_metric_has_the_hint_that_readers_expect(expected: str, metrics: list[str]) -> None:
-    """Known ones by name, accelerators by suffix, others none."""
+def test_a_metric_has_the_hint_that_agents_write(expected: str, metrics: list[str]) -> None:
+    """Known ones by name, accelerators by suffix."""
     assert [expected] * len(metrics) == [unit_hint(metric) for metric in metrics]
 
 
-def test_a_counter_has_no_bound() -> None:
-    """Agents write a capacity for these, too: the first sample. What is not known may have one."""
-    assert {"cpu_used", "net_rx", "net_tx", "io_read", "io_write"} == UNBOUNDED_METRICS
-    assert not any(map(has_bound, UNBOUNDED_METRICS))
-    assert all(map(has_bound, ["cpu_util", "mem", "cuda_mem", "io_scratch_size", "temperature"]))
+@pytest.mark.parametrize("metric", ["", "temperature", "util", "memory", "cuda_mem_temperature", "cudamem", "mem_"])
+def test_the_hint_of_an_unknown_metric_is_its_own_name(metric: str) -> None:
+    """As agents write it: of kernels and of nodes."""
+    assert [metric, metric] == [unit_hint(metric), unit_hint(metric, of="node")]
+
+
+def test_a_node_has_another_hint_for_cpu_util_alone() -> None:
+    """Agents write milliseconds used per interval for nodes, millicores for kernels."""
+    assert ["msec", "bytes", "bps"] == [unit_hint(metric, of="node") for metric in ("cpu_util", "mem", "net_rx")]
+
+
+def test_counters_have_no_bound() -> None:
+    """What agents store as their capacity is the first sample."""
+    unbounded = ["cpu_used", "io_read", "io_write", "net_rx", "net_tx"]
+    assert unbounded == [metric for metric in [*unbounded, "cpu_util", "mem", "cuda_mem", "x"] if not has_bound(metric)]

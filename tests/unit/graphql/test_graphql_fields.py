@@ -137,7 +137,14 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
             agent_list { total_count items { agent_id live_stat } }
         }"""
     )
-    value = {"current": "750", "capacity": "1000", "pct": "75.00", "unit_hint": "percent", "stats.max": "800"}
+    value = {
+        "current": "750",
+        "capacity": "1000",
+        "pct": "75.00",
+        "unit_hint": "percent",
+        "stats.max": "800",
+        "stats.version": None,
+    }
     expected = {
         "compute_session_list": {
             "total_count": 2,
