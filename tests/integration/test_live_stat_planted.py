@@ -84,10 +84,11 @@ async def client(server: Server) -> AsyncIterator[PrometheusClient]:
         yield connected
 
 
-def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str]:
-    """Return the map of a metric."""
-    flat = {f"stats.{name}": text for name, text in stats.items()}
-    return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat}
+def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str | None]:
+    """Return the map of a metric with all keys that agents write; the statistics are "0" unless given."""
+    zeros = dict.fromkeys(("min", "max", "sum", "avg", "diff", "rate"), "0")
+    flat = {f"stats.{name}": text for name, text in (zeros | stats).items()}
+    return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat, "stats.version": None}
 
 
 async def entry(client: PrometheusClient, number: int) -> dict[str, Any] | None:
@@ -103,7 +104,7 @@ async def test_every_number_is_what_the_samples_amount_to(client: PrometheusClie
     minutes = [4096 - (now - 30 - 60 * back) for back in range(5)]
     share = f"{(4096 - now) / 81.92:.2f}"
     assert {
-        "cpu_util": shown("250", "1000", "25.00", "percent", max="250", avg="250", rate="250"),
+        "cpu_util": shown("250", "1000", "25.00", "millicores", max="250", avg="250", rate="250"),
         "cpu_used": shown(str(250 * now), UNBOUNDED, "0.00", "msec"),
         "mem": shown(str(4096 - now), "8192", share, "bytes", max=str(max(minutes)), avg=str(sum(minutes) // 5)),
         "net_rx": shown("12.5", UNBOUNDED, "0.00", "bps", max="12.5", avg="12.5", rate="12.5"),
@@ -138,12 +139,12 @@ async def test_a_counter_seen_once_has_no_current_value(client: PrometheusClient
 
 
 async def test_what_is_not_finite_is_told(client: PrometheusClient) -> None:
-    """A current value and a capacity that mean nothing; the third metric stands."""
+    """A current value that means nothing; a metric of which the capacity is infinite has no bound, and stands."""
     batch = await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY), kernel(ODD)], time=AT)
     assert batch[1] is not None
-    assert ["cuda_util"] == list(batch[1])
+    assert {"cuda_mem": UNBOUNDED, "cuda_util": UNBOUNDED} == {name: batch[1][name]["capacity"] for name in batch[1]}
     assert ProblemKind.INCOMPLETE == batch.problems[1].kind
-    assert {"mem is not finite", "cuda_mem is not finite"} == set(batch.problems[1].message.split("; "))
+    assert "mem is not finite" == batch.problems[1].message
     assert 0 not in batch.problems
 
 

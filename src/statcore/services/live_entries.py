@@ -10,8 +10,8 @@ import attrs
 
 from statcore.errors import InputError, ProtocolError
 from statcore.model.number_text import decimal_text, percent_text
-from statcore.model.statistics import UNBOUNDED, MetricValue
-from statcore.model.units import unit_hint
+from statcore.model.statistics import UNBOUNDED, MetricValue, all_stats
+from statcore.model.units import has_bound, unit_hint
 from statcore.model.vector import VectorResult
 from statcore.promql.live_stat import RATED_METRICS
 from statcore.queriers.container import CONTAINER_METRIC_LABEL
@@ -52,18 +52,21 @@ class LiveFigures:
     rate_avg: Figures
 
     def entry(self, kernel_id: str) -> tuple[dict[str, Any] | None, list[str]]:
-        """Return `{metric: MetricValue map}` of a kernel, None without samples, and the metrics that are not finite.
+        """Return `{metric: MetricValue map}` of a kernel, None without samples, and what of it is not finite.
 
-        Those are left out of the map: as 0 or as "no limit" they would be taken for what they are not. A counter whose
-        current value is its rate is left out while it has none.
+        A metric without a finite current value is left out of the map: 0 would be taken for a figure. A counter whose
+        current value is its rate is left out while it has none. A capacity that is not a number leaves the metric without
+        a bound; an infinite one says that there is none, and is no fault.
         """
         now = self.now.get(kernel_id)
         if now is None:
             return None, []
         metrics: dict[str, Any] = {}
         not_finite: list[str] = []
-        for metric, value_type in now:
+        for (metric, value_type), figure in now.items():
             if value_type != "current":
+                if has_bound(metric) and not figure > -math.inf:
+                    not_finite.append(f"the {value_type} of {metric}")
                 continue
             try:
                 value = self._value(kernel_id, metric)
@@ -80,22 +83,25 @@ class LiveFigures:
         current = self.rate_now.get(kernel_id, {}).get(key) if rated else now[key]
         if current is None:
             return None
-        limit = now.get((metric, "capacity"))
-        capacity = None if limit is None else decimal_text(limit)
+        limit = now.get((metric, "capacity"), math.inf)
+        capacity = decimal_text(limit) if has_bound(metric) and math.isfinite(limit) else None
         return MetricValue(
             current=decimal_text(current),
             capacity=UNBOUNDED if capacity is None else capacity,
             pct=_two_places(percent_text(current, capacity)),
             unit_hint=unit_hint(metric),
-            stats={} if metric in _OTHER_COUNTERS else self._stats(kernel_id, key, current, rated=rated),
+            stats=all_stats({}) if metric in _OTHER_COUNTERS else self._stats(kernel_id, key, current, rated=rated),
         )
 
     def _stats(self, kernel_id: str, key: tuple[str, str], current: float, *, rated: bool) -> dict[str, str]:
+        """Return the moving statistics; the maximum and the average of a window without a step are the current value."""
         maxima, averages = (self.rate_max, self.rate_avg) if rated else (self.max, self.avg)
-        highest, average = (some.get(kernel_id, {}).get(key, math.nan) for some in (maxima, averages))
+        highest, average = (some.get(kernel_id, {}).get(key, current) for some in (maxima, averages))
         # The window is looked at in steps, of which the current value need not be one.
-        known = {"max": max(highest, current), "avg": average, "rate": current if rated else math.nan}
-        return {name: decimal_text(number) for name, number in known.items() if math.isfinite(number)}
+        known = {"max": current if math.isnan(highest) else max(highest, current), "avg": average}
+        finite = {name: decimal_text(number) for name, number in known.items() if math.isfinite(number)}
+        rate = {"rate": decimal_text(current)} if rated else {}
+        return {name: text for name, text in all_stats(finite | rate).items() if name in finite or name not in known}
 
 
 def _two_places(text: str) -> str:

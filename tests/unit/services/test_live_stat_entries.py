@@ -18,6 +18,13 @@ UNBOUNDED = "9223372036854775807"
 NAN, INF = math.nan, math.inf
 
 
+def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str | None]:
+    """Return the map of a metric with all keys that agents write; the statistics are "0" unless given."""
+    zeros = dict.fromkeys(("min", "max", "sum", "avg", "diff", "rate"), "0")
+    flat = {f"stats.{name}": text for name, text in (zeros | stats).items()}
+    return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat, "stats.version": None}
+
+
 async def _read(figures: dict[str, dict[str, float]], **options: Any) -> StatisticsBatch:
     """Return what is said of a kernel of which there are these figures, by metric and kind."""
     planted = {(ONE, metric, kind): value for metric, kinds in figures.items() for kind, value in kinds.items()}
@@ -30,63 +37,45 @@ async def _read(figures: dict[str, dict[str, float]], **options: Any) -> Statist
         (
             "mem",
             {"current": 1000.0, "capacity": 8000.0, "max": 2000.0, "avg": 1500.12345, "rate_max": 9.0},
-            {
-                "current": "1000",
-                "capacity": "8000",
-                "pct": "12.50",
-                "unit_hint": "bytes",
-                "stats.max": "2000",
-                "stats.avg": "1500.123",
-            },
+            shown("1000", "8000", "12.50", "bytes", max="2000", avg="1500.123"),
         ),
         (
             "cpu_util",
             {"current": 5e6, "capacity": 1000.0, "rate_now": 250.0, "max": 5e6, "rate_max": 500.5, "rate_avg": 300.0},
-            {
-                "current": "250",
-                "capacity": "1000",
-                "pct": "25.00",
-                "unit_hint": "percent",
-                "stats.max": "500.5",
-                "stats.avg": "300",
-                "stats.rate": "250",
-            },
+            shown("250", "1000", "25.00", "millicores", max="500.5", avg="300", rate="250"),
         ),
         (
             "net_rx",
             {"current": 5e6, "rate_now": 1 / 3, "rate_max": 2.0, "rate_avg": 1.0},
-            {
-                "current": "0.333",
-                "capacity": UNBOUNDED,
-                "pct": "0.00",
-                "unit_hint": "bps",
-                "stats.max": "2",
-                "stats.avg": "1",
-                "stats.rate": "0.333",
-            },
+            shown("0.333", UNBOUNDED, "0.00", "bps", max="2", avg="1", rate="0.333"),
+        ),
+        (
+            "net_tx",  # agents export their first sample as the capacity of what has none
+            {"current": 5e6, "capacity": 1820.0, "rate_now": 10005.5, "rate_max": 10005.5, "rate_avg": 7.0},
+            shown("10005.5", UNBOUNDED, "0.00", "bps", max="10005.5", avg="7", rate="10005.5"),
         ),
         *(
             (
                 metric,
-                {"current": 5e6, "max": 5e6, "avg": 4e6},
-                {"current": "5000000", "capacity": UNBOUNDED, "pct": "0.00", "unit_hint": unit},
+                {"current": 5e6, "capacity": 40.0, "max": 5e6, "avg": 4e6},
+                shown("5000000", UNBOUNDED, "0.00", unit),
             )
             for metric, unit in (("cpu_used", "msec"), ("io_read", "bytes"), ("io_write", "bytes"))
         ),
         (
             "cuda_util",
-            {"current": 66.6666, "capacity": 100.0},
-            {"current": "66.667", "capacity": "100", "pct": "66.67", "unit_hint": "percent"},
+            {"current": 66.6666, "capacity": 100.0, "max": 70.0, "avg": 60.0},
+            shown("66.667", "100", "66.67", "percent", max="70", avg="60"),
         ),
         (
             "cuda_mem",
-            {"current": -0.0, "capacity": 100.0},
-            {"current": "0", "capacity": "100", "pct": "0.00", "unit_hint": "bytes"},
+            {"current": -0.0, "capacity": 100.0, "max": 0.0, "avg": 0.0},
+            shown("0", "100", "0.00", "bytes"),
         ),
         (
             "temperature",
-            {"current": 40.0, "capacity": 0.0, "avg": 35.0},
-            {"current": "40", "capacity": "0", "pct": "0.00", "unit_hint": "", "stats.avg": "35"},
+            {"current": 40.0, "capacity": 0.0, "max": 40.0, "avg": 35.0},
+            shown("40", "0", "0.00", "temperature", max="40", avg="35"),
         ),
     ],
 )
@@ -126,11 +115,8 @@ async def test_the_highest_is_never_below_the_current_value() -> None:
     [
         ("mem", {"current": NAN, "capacity": 8000.0, "max": 5.0}),
         ("mem", {"current": -INF, "max": 5.0}),
-        ("mem", {"current": 5.0, "capacity": INF}),
-        ("mem", {"current": 5.0, "capacity": NAN}),
         ("mem", {"current": 1e308, "capacity": 0.001}),
         ("net_tx", {"current": 5.0, "rate_now": NAN}),
-        ("cpu_util", {"current": 5.0, "rate_now": 5.0, "capacity": INF}),
     ],
 )
 async def test_a_metric_that_is_not_finite_is_left_out_and_told(metric: str, figures: dict[str, float]) -> None:
@@ -142,12 +128,43 @@ async def test_a_metric_that_is_not_finite_is_left_out_and_told(metric: str, fig
     assert {0: Problem(ProblemKind.INCOMPLETE, message=f"{metric} is not finite")} == batch.problems
 
 
-async def test_a_statistic_that_is_not_finite_is_left_out() -> None:
-    """Readers are used to some being absent; the current value stands for itself."""
-    batch = await _read({"mem": {"current": 5.0, "max": INF, "avg": NAN}, "cuda_mem": {"current": 5.0, "max": NAN}})
+async def test_an_infinite_capacity_is_no_bound() -> None:
+    """The metric is shown without one, and nothing is doubtful: a missing limit is no fault."""
+    batch = await _read({"mem": {"current": 5.0, "capacity": INF}, "cpu_util": {"current": 9.0, "rate_now": 5.0}})
     (entry,) = batch
     assert entry is not None
-    assert [[], []] == [[name for name in metric if name.startswith("stats.")] for metric in entry.values()]
+    assert ["5", UNBOUNDED, "0.00"] == [entry["mem"][name] for name in ("current", "capacity", "pct")]
+    assert {} == batch.problems
+
+
+@pytest.mark.parametrize("capacity", [NAN, -INF])
+async def test_a_capacity_that_is_no_number_is_told_and_costs_the_percentage_alone(capacity: float) -> None:
+    """The current value stands; of a metric without a bound nobody looks at the capacity."""
+    batch = await _read({"mem": {"current": 5.0, "capacity": capacity}, "io_read": {"current": 7.0, "capacity": capacity}})
+    (entry,) = batch
+    assert entry is not None
+    assert [("5", UNBOUNDED), ("7", UNBOUNDED)] == [(entry[name]["current"], entry[name]["capacity"]) for name in entry]
+    assert {0: Problem(ProblemKind.INCOMPLETE, message="the capacity of mem is not finite")} == batch.problems
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ({"current": 5.0}, {"stats.max": "5", "stats.avg": "5"}),
+        ({"current": 5.0, "max": 9.0}, {"stats.max": "9", "stats.avg": "5"}),
+        ({"current": 5.0, "avg": 3.0}, {"stats.max": "5", "stats.avg": "3"}),
+        ({"current": 5.0, "max": NAN, "avg": 3.0}, {"stats.max": "5", "stats.avg": "3"}),
+        ({"current": 5.0, "max": 9.0, "avg": NAN}, {"stats.max": "9"}),
+        ({"current": 5.0, "max": INF, "avg": 3.0}, {"stats.avg": "3"}),
+    ],
+)
+async def test_maximum_and_average_are_of_what_there_is(figures: dict[str, float], expected: dict[str, str]) -> None:
+    """A kernel younger than a step has its current value; what is not finite is left out, and takes no other with it."""
+    batch = await _read({"mem": figures})
+    (entry,) = batch
+    assert entry is not None
+    found = {name: entry["mem"].get(name) for name in ("stats.max", "stats.avg") if name in entry["mem"]}
+    assert expected == found
     assert {} == batch.problems
 
 
