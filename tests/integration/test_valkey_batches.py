@@ -116,20 +116,47 @@ async def test_an_oversized_entry_is_not_read(valkey: Server, redis: Redis) -> N
 
 
 async def test_stale_entries_are_given_and_marked(valkey: Server, redis: Redis) -> None:
-    """Their time to live tells: just written, older than the bound, without any expiry; missing ones are no problem."""
+    """The time to live tells the age: just written, older than the bound, younger; a missing entry is no problem."""
     ids = new_ids(5)
     plant(redis, ids)
     redis.expire(ids[0], 86_400)
     redis.expire(ids[1], 86_400 - 61)
     redis.expire(ids[2], 86_400 - 30)
-    redis.delete(ids[4])
+    redis.delete(ids[3], ids[4])
     options = ValkeyOptions(freshness_s=60)
     async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
         batch = await store.fetch_kernel_statistics(ids)
-    assert [metrics(0), metrics(1), metrics(2), metrics(3), None] == list(batch)
-    assert {1: ProblemKind.STALE, 3: ProblemKind.STALE} == kinds(batch)
+    assert [metrics(0), metrics(1), metrics(2), None, None] == list(batch)
+    assert {1: ProblemKind.STALE} == kinds(batch)
     assert "61." in batch.problems[1].message
-    assert "never expires" in batch.problems[3].message
+    assert [0, 61, 30] == [int(batch.ages_s[position]) for position in range(3)]
+    assert {0, 1, 2} == set(batch.ages_s)
+
+
+async def test_an_unknown_age_is_neither_fresh_nor_stale(valkey: Server, redis: Redis) -> None:
+    """An entry without expiry, one that lives longer than it was written for, and an agent of an unknown interval."""
+    for_ever, negative, known = ids = new_ids(3)
+    plant(redis, ids)
+    redis.expire(negative, 86_400 + 500)
+    redis.expire(known, 86_400 - 1)
+    redis.set("i-1", msgpack.packb({"node": {}, "devices": {}}), ex=40)
+    async with aclosing(ValkeyStatistics.from_url(valkey.url, options=ValkeyOptions(freshness_s=60))) as store:
+        kernels = await store.fetch_kernel_statistics([for_ever, negative, known])
+        agents = await store.fetch_agent_statistics(["i-1"])
+    assert {0: ProblemKind.UNDATED, 1: ProblemKind.UNDATED} == kinds(kernels)
+    assert [2] == list(kernels.ages_s)
+    assert ({0: ProblemKind.UNDATED}, {}) == (kinds(agents), dict(agents.ages_s))
+    assert "agent_interval_s is not set" in agents.problems[0].message
+    assert None not in (*kernels, *agents)
+
+
+async def test_without_a_bound_no_age_is_read(valkey: Server, redis: Redis) -> None:
+    """And no entry is undated."""
+    ids = new_ids(1)
+    plant(redis, ids)
+    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
+        batch = await store.fetch_kernel_statistics(ids)
+    assert ({}, {}) == (kinds(batch), dict(batch.ages_s))
 
 
 async def test_the_age_is_told_from_each_kinds_own_time_to_live(valkey: Server, redis: Redis) -> None:

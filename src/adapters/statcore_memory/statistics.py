@@ -25,6 +25,7 @@ _AT_A_TIME: Final = 64
 class _Stored:
     value: object
     problem: Problem | None
+    written_at: float | None
     expires_at: float
 
 
@@ -126,7 +127,7 @@ class MemoryStatistics:
             self._entries.pop(id_, None)
 
     def plant(self, key: str, value: object, *, problem: Problem | None = None) -> None:
-        """Put anything under a key of the wire format, for tests of whoever reads it; it does not expire.
+        """Put anything under a key of the wire format, for tests of whoever reads it; it has no age and does not expire.
 
         Args:
             key: such as a kernel id, `inference.….app` or `session.….requests`.
@@ -135,7 +136,7 @@ class MemoryStatistics:
             problem: what a fetch reports at the entry's position.
         """
         entry = _plain(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
-        self._put(key, entry, ttl_s=math.inf, problem=problem)
+        self._put(key, entry, ttl_s=math.inf, problem=problem, has_age=False)
 
     async def ping(self) -> None:
         """Return: there is nothing to reach."""
@@ -143,10 +144,11 @@ class MemoryStatistics:
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close, and whoever else holds this object goes on using it."""
 
-    def _put(self, key: str, value: object, *, ttl_s: float, problem: Problem | None = None) -> None:
+    def _put(self, key: str, value: object, *, ttl_s: float, problem: Problem | None = None, has_age: bool = True) -> None:
         entries, now = self._entries, self.clock()
         entries.pop(key, None)  # so that the order is that of writing
-        entries[key] = _Stored(value=value, problem=problem, expires_at=now + ttl_s)
+        written_at = now if has_age else None
+        entries[key] = _Stored(value=value, problem=problem, written_at=written_at, expires_at=now + ttl_s)
         while len(entries) > self.max_entries or entries[next(iter(entries))].expires_at <= now:
             del entries[next(iter(entries))]
 
@@ -161,10 +163,13 @@ class MemoryStatistics:
     async def _fetch(self, keys: Sequence[str]) -> StatisticsBatch:
         entries: list[Mapping[str, Any] | None] = []
         problems: dict[int, Problem] = {}
+        ages_s: dict[int, float] = {}
         async for key in _unhurried(keys):
             stored = self._get(key)
             value, problem = (None, None) if stored is None else (stored.value, stored.problem)
             if isinstance(value, dict):
+                if stored is not None and stored.written_at is not None:
+                    ages_s[len(entries)] = self.clock() - stored.written_at
                 entries.append(_copy(cast("dict[str, Any]", value)))
             else:
                 if value is not None:
@@ -172,7 +177,7 @@ class MemoryStatistics:
                 entries.append(None)
             if problem is not None:
                 problems[len(entries) - 1] = problem
-        return StatisticsBatch(entries, problems=problems)
+        return StatisticsBatch(entries, problems=problems, ages_s=ages_s)
 
 
 def _endpoint_key(endpoint_id: str) -> str:

@@ -27,9 +27,11 @@ class ValkeyOptions:
         pool_size: how many connections to a database are open at most; further calls wait for one.
         statistics_db: the number of the database with statistics.
         live_db: the number of the database with the activity of sessions.
-        freshness_s: mark entries *stale* that were written longer ago, or None not to look; what tells is the remaining
-            time to live, so asking for it costs.
-        agent_interval_s: the agents' collection interval in seconds, from which the age of their entries is told.
+        freshness_s: read the age of every entry, mark entries *stale* that are older than this many seconds, and entries
+            of unknown age *undated*; with None no age is read. The age comes from the remaining time to live, which costs
+            a further command for each entry.
+        agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
+            their entries is unknown.
         max_entry_bytes: larger entries are not read but reported as *oversized*.
         tls_ca_file: certificates to trust instead of the system's, PEM; TLS itself comes from the URL.
         tls_cert_file: the certificate to show, PEM.
@@ -44,7 +46,7 @@ class ValkeyOptions:
     statistics_db: int = attrs.field(default=0, validator=_check_database)
     live_db: int = attrs.field(default=2, validator=_check_database)
     freshness_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
-    agent_interval_s: float = attrs.field(default=30.0, validator=check_seconds)
+    agent_interval_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
     max_entry_bytes: int = attrs.field(default=256 * 1024, validator=check_count)
     tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line))
     tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line))

@@ -36,9 +36,10 @@ class Reading:
     deadline: Deadline
     entries: list[Entry | None] = attrs.field(factory=list["Entry | None"], init=False)
     problems: dict[int, Problem] = attrs.field(factory=dict[int, Problem], init=False)
+    ages_s: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
 
-    async def add_statistics(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int) -> None:
-        """Read payloads from keys that live for `ttl_s` seconds after each write."""
+    async def add_statistics(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> None:
+        """Read payloads from keys that live for `ttl_s` seconds after each write, or None where that is not known."""
         # The time to live comes first: an entry that is written in between is then fresher than told, never staler.
         lives = [] if self.options.freshness_s is None else [("PTTL", key) for key in keys]
         *left, values = await self.database.ask([*lives, ("MGET", *keys)], deadline=self.deadline)
@@ -57,7 +58,7 @@ class Reading:
                 await asyncio.sleep(0)
         for position, (key, left_ms) in enumerate(zip(keys, left, strict=False), start=first):
             if self.entries[position] is not None:
-                self._check_age(position, key, expect_integer(left_ms, service=self.database.service), ttl_s)
+                self._add_age(position, key, expect_integer(left_ms, service=self.database.service), ttl_s)
         if missing:
             await self._explain(missing)
 
@@ -75,7 +76,7 @@ class Reading:
 
     def batch(self) -> StatisticsBatch:
         """Return what was added."""
-        return StatisticsBatch(self.entries, problems=self.problems)
+        return StatisticsBatch(self.entries, problems=self.problems, ages_s=self.ages_s)
 
     def _entry(self, payload: bytes, key: str, position: int, read: ReadEntry) -> Entry | None:
         limit = self.options.max_entry_bytes
@@ -89,14 +90,27 @@ class Reading:
             self.problems[position] = Problem(ProblemKind.MALFORMED, message=str(error), key=key)
             return None
 
-    def _check_age(self, position: int, key: str, left_ms: int, ttl_s: int) -> None:
-        bound_s = self.options.freshness_s
-        age_s = ttl_s - left_ms / 1000
-        if bound_s is None or left_ms == _GONE or age_s <= bound_s:
+    def _add_age(self, position: int, key: str, left_ms: int, ttl_s: int | None) -> None:
+        """Note the age of an entry, and that it is stale, or that the age is unknown."""
+        age_s, unknown = 0.0, None
+        if left_ms == _FOR_EVER:
+            unknown = "it never expires"
+        elif left_ms != _GONE:  # gone means that it was written after PTTL was answered
+            if ttl_s is None:
+                unknown = "agent_interval_s is not set"
+            elif left_ms > ttl_s * 1000:
+                unknown = f"it expires in {left_ms / 1000:.3f} s, but is written for {ttl_s} s"
+            else:
+                age_s = ttl_s - left_ms / 1000
+        if unknown:
+            message = f"the age of key {key!r} is unknown: {unknown}"
+            self.problems[position] = Problem(ProblemKind.UNDATED, message=message, key=key)
             return
-        age = "unknown, for it never expires" if left_ms == _FOR_EVER else f"{age_s:.3f} s"
-        message = f"the age of key {key!r} is {age}; fresh is up to {bound_s:g} s"
-        self.problems[position] = Problem(ProblemKind.STALE, message=message, key=key)
+        self.ages_s[position] = age_s
+        bound_s = self.options.freshness_s
+        if bound_s is not None and age_s > bound_s:
+            message = f"the age of key {key!r} is {age_s:.3f} s; fresh is up to {bound_s:g} s"
+            self.problems[position] = Problem(ProblemKind.STALE, message=message, key=key)
 
     async def _explain(self, missing: Mapping[int, str]) -> None:
         """Find the keys that MGET takes for missing because they hold another type than a string.

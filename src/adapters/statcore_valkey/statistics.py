@@ -73,7 +73,8 @@ class ValkeyStatistics:
 
     async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"node": {metric: MetricValue map}, "devices": {metric: {device id: MetricValue map}}}` of agents."""
-        ttl_s = agent_ttl_s(self._options.agent_interval_s)
+        interval_s = self._options.agent_interval_s
+        ttl_s = None if interval_s is None else agent_ttl_s(interval_s)
         return await self._fetch(agent_ids, _as_it_is, read=read_agent, ttl_s=ttl_s)
 
     async def ping(self) -> None:
@@ -87,7 +88,7 @@ class ValkeyStatistics:
         await self._databases.aclose()
 
     async def _fetch(
-        self, ids: Sequence[_Id], key_of: Callable[[_Id], str], *, read: ReadEntry, ttl_s: int
+        self, ids: Sequence[_Id], key_of: Callable[[_Id], str], *, read: ReadEntry, ttl_s: int | None
     ) -> StatisticsBatch:
         async with Deadline(self._options.timeout_s) as deadline:
             reading = Reading(database=self._databases.statistics, options=self._options, deadline=deadline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Self, TypeAlias, TypeGuard, overload
+from typing import Any, Self, TypeAlias, TypeGuard, TypeVar, overload
 
 import attrs
 
@@ -13,6 +13,7 @@ from statcore.errors import MalformedEntryError
 from statcore.model.json_value import json_value
 
 Entry: TypeAlias = Mapping[str, Any]
+_T = TypeVar("_T")
 
 
 class ProblemKind(StrEnum):
@@ -26,6 +27,8 @@ class ProblemKind(StrEnum):
     """The store could not answer for this entry alone; the entry is None."""
     STALE = "stale"
     """Older than the freshness bound; the entry is given all the same."""
+    UNDATED = "undated"
+    """Its age is unknown, so it may be older than the freshness bound; the entry is given all the same."""
     OVERSIZED = "oversized"
     """Larger than the configured limit and therefore not read; the entry is None."""
 
@@ -76,8 +79,13 @@ def _in_order(entries: Iterable[Entry | None]) -> tuple[Entry | None, ...]:
     return tuple(entries)
 
 
+# A generic converter for both would be simpler, but mypy's plugin for attrs does not solve type variables.
 def _read_only(problems: Mapping[int, Problem]) -> Mapping[int, Problem]:
     return MappingProxyType(dict(problems))
+
+
+def _read_only_ages(ages_s: Mapping[int, float]) -> Mapping[int, float]:
+    return MappingProxyType(dict(ages_s))
 
 
 @attrs.frozen
@@ -86,12 +94,17 @@ class StatisticsBatch(Sequence[Entry | None]):
 
     `problems` maps a position to what is wrong there. A position that is None and has no problem simply has no data.
     Entries may decode themselves on first access: reading a metric then raises `MalformedEntryError` when it is bad.
+
+    `ages_s` maps a position to the seconds since its entry was written. A position without an age has an unknown age: not
+    every store knows them, and some read them only when a freshness bound is set. Two batches that differ in nothing but
+    ages are equal.
     """
 
     entries: Sequence[Entry | None] = attrs.field(converter=_in_order, default=())
     problems: Mapping[int, Problem] = attrs.field(
         converter=_read_only, factory=dict[int, Problem], kw_only=True, hash=False
     )
+    ages_s: Mapping[int, float] = attrs.field(converter=_read_only_ages, factory=dict[int, float], kw_only=True, eq=False)
 
     def __len__(self) -> int:
         """Return how many ids were asked for."""
@@ -102,7 +115,7 @@ class StatisticsBatch(Sequence[Entry | None]):
     @overload
     def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: int | slice) -> Entry | Self | None:
-        """Return the entry at a position, or a batch of a slice that keeps its problems."""
+        """Return the entry at a position, or a batch of a slice that keeps its problems and ages."""
         if isinstance(index, slice):
             return self.select(range(*index.indices(len(self))))
         return self.entries[index]
@@ -132,20 +145,28 @@ class StatisticsBatch(Sequence[Entry | None]):
         return {"entries": entries, "problems": problems}
 
     def select(self, positions: Iterable[int]) -> Self:
-        """Return a batch made of the entries, with their problems, at `positions`; a position may recur."""
+        """Return a batch made of the entries, with their problems and ages, at `positions`; a position may recur."""
         chosen = list(positions)
-        found = ((new, self.problems.get(old % len(self))) for new, old in enumerate(chosen)) if self.problems else ()
         return type(self)(
             [self.entries[position] for position in chosen],
-            problems={position: problem for position, problem in found if problem is not None},
+            problems=_moved(self.problems, chosen, length=len(self)),
+            ages_s=_moved(self.ages_s, chosen, length=len(self)),
         )
 
     @classmethod
     def join(cls, batches: Iterable[StatisticsBatch]) -> Self:
-        """Return one batch of all the entries, in order, their problems moved along."""
+        """Return one batch of all the entries, in order, their problems and ages moved along."""
         entries: list[Entry | None] = []
         problems: dict[int, Problem] = {}
+        ages_s: dict[int, float] = {}
         for batch in batches:
             problems.update({len(entries) + position: problem for position, problem in batch.problems.items()})
+            ages_s.update({len(entries) + position: age_s for position, age_s in batch.ages_s.items()})
             entries.extend(batch.entries)
-        return cls(entries, problems=problems)
+        return cls(entries, problems=problems, ages_s=ages_s)
+
+
+def _moved(by_position: Mapping[int, _T], chosen: Sequence[int], *, length: int) -> dict[int, _T]:
+    if not by_position:
+        return {}
+    return {new: by_position[old % length] for new, old in enumerate(chosen) if old % length in by_position}

@@ -26,6 +26,9 @@ class StatisticsPort(KernelStatisticsPort, Protocol):
     never takes others with it; a store that cannot be reached at all raises `UnavailableError`, one that takes longer
     than the adapter's deadline `TimedOutError`. No ids: an empty batch, and nothing is sent. No other exception leaves
     an adapter, except `asyncio.CancelledError`, which always does.
+
+    A store that knows when an entry was written says so in `ages_s`. With a freshness bound, an entry that is older is
+    *stale*, and an entry whose age is unknown is *undated*.
     """
 
     async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:

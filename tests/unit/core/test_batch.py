@@ -67,6 +67,15 @@ def test_joined_batches_keep_order_and_problems() -> None:
     assert StatisticsBatch() == StatisticsBatch.join([])
 
 
+def test_ages_stay_with_their_entries() -> None:
+    """Through selecting, slicing and joining; an unknown age stays unknown, and ages make no two batches differ."""
+    batch = StatisticsBatch([A, None, C], ages_s={0: 1.5, 2: 60.0})
+    assert {0: 60.0, 1: 1.5, 3: 60.0} == dict(batch.select([2, 0, 1, -1]).ages_s)
+    assert {1: 60.0} == dict(batch[1:].ages_s)
+    assert {0: 1.5, 2: 60.0, 3: 1.5, 5: 60.0} == dict(StatisticsBatch.join([batch, batch]).ages_s)
+    assert StatisticsBatch([A, None, C]) == batch
+
+
 def test_a_batch_does_not_change() -> None:
     """Neither by its attributes nor through what it was made of."""
     entries, problems = [A, None], {1: BAD}

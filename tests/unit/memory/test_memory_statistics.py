@@ -79,6 +79,17 @@ async def test_entries_expire(
     assert [None] == list(await fetch(store))
 
 
+async def test_ages_count_from_the_newest_write(store: MemoryStatistics, clock: Clock) -> None:
+    """An id without an entry has no age, nor has an entry that was planted."""
+    await store.store_kernel_statistics({KERNEL: {"mem": MEM}})
+    clock.now += 5
+    await store.store_kernel_statistics({KERNEL: {"mem": MEM}})
+    clock.now += 7.5
+    store.plant("planted", {"mem": MEM.to_map()})
+    batch = await store.fetch_kernel_statistics([OTHER, KERNEL, "planted"])
+    assert {1: 7.5} == dict(batch.ages_s)
+
+
 async def test_agents_have_node_and_devices(store: MemoryStatistics) -> None:
     """An agent's entry is that of the wire format: metrics of the node, and metrics by device."""
     await _store_agent(store)
