@@ -35,8 +35,7 @@ class ReplicaKeeper:
         decided = list(zip(self._deployments, self._decisions, strict=True))
         for deployment, decision in decided:
             if decision.changed:
-                reason = decision.outcomes[-1].reason
-                _LOGGER.info("%s: %d -> %d, %s", deployment.endpoint_id, decision.previous, decision.replicas, reason)
+                _LOGGER.info("%s: %s", deployment.endpoint_id, decision.reason)
         self._deployments = tuple(_after(deployment, decision, now) for deployment, decision in decided)
 
     def document(self) -> dict[str, Any]:

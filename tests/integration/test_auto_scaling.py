@@ -172,25 +172,25 @@ async def test_a_percentage_that_is_not_finite_stops_its_endpoint_alone(
     await expect_one_endpoint_to_be_stopped(inventory, store, stopped, reason=reason)
 
 
-async def test_a_kernel_without_an_entry_is_left_out(
+async def test_replicas_without_data_trigger_nothing(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
-    """It has just been started; with none left, there is nothing to decide on."""
+    """Of five: one without an entry is not left out of the mean, and with none left there is nothing to decide on."""
     inventory = Inventory()
-    endpoint_id, ids = inventory.add(3)
-    await sink.store_kernel_statistics({ids[0]: cpu("70.00"), ids[1]: cpu("95.00"), ids[2]: cpu("0.00")})
+    endpoint_id, ids = inventory.add(5)
+    await sink.store_kernel_statistics({id_: cpu("99.00") for id_ in ids} | {ids[0]: cpu("0.00")})
     repository = deployments(store, inventory, remembered(inventory))
     reasons = []
-    for gone in ([], [ids[2]], ids):
+    for gone in ([], ids[:1], ids):
         if gone:
             redis.delete(*gone)
         deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU])
         (decision,) = await repository.decide_replicas([deployment], now=NOW)
         reasons.append(decision.outcomes[0].reason)
     assert [
-        "cpu_util 55.00 <= 80 and >= 20",
-        "cpu_util 82.50 > 80: +1",
-        "abstained: none of 3 kernels has cpu_util",
+        "cpu_util 79.20 <= 80 and >= 20",
+        "cpu_util 79.20 to 99.20 (1 of 5 without data) depends on the missing values",
+        "abstained: none of 5 kernels has cpu_util",
     ] == reasons
 
 
@@ -250,10 +250,45 @@ async def test_the_schedulers_tick_reads_each_kind_once(
     assert 2 == redis.info("commandstats")["cmdstat_mget"]["calls"]
     assert decisions.pop(unknown) is None
     counted = {id_: (decision.previous, decision.replicas) for id_, decision in decisions.items() if decision}
-    # Forty requests are ten or more for each of one to four replicas; without that number, idle kernels decide.
+    # Forty requests are ten or more for each of one to four replicas; without that number, idle kernels take nothing away.
     without = (histogram, stale, gone)
-    assert {id_: (len(ids), len(ids) + (-1 if id_ in without else 2)) for id_, ids in kernels.items()} == counted
+    assert {id_: (len(ids), len(ids) + (0 if id_ in without else 2)) for id_, ids in kernels.items()} == counted
     words = ("a histogram", "stale data", "no vllm_num_requests_running")
     for id_, word in zip(without, words, strict=True):
         decision = decisions[id_]
         assert word in (decision.outcomes[0].reason if decision else "")
+
+
+async def test_a_rule_on_traffic_is_void_and_an_idle_endpoint_is_scaled_down(
+    sink: ValkeyStatisticsSink, store: ValkeyStatistics
+) -> None:
+    """As agents write it: the capacity of net_rx is its first sample, and its percentage is no figure."""
+    inventory = Inventory()
+    endpoint_id, ids = inventory.add(3)
+    traffic = {"net_rx": MetricValue(current="10005.5", capacity="1820", pct="549.75", unit_hint="bps")}
+    await sink.store_kernel_statistics({id_: cpu("5.00") | traffic for id_ in ids})
+    void = ThresholdRule(name="traffic", source="kernel", metric_name="net_rx", upper_threshold=80)
+    deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[void, CPU])
+    (decision,) = await deployments(store, inventory, remembered(inventory)).decide_replicas([deployment], now=NOW)
+    assert (2, CPU) == (decision.replicas, decision.rule)
+    assert "void: net_rx has no bound, so a percentage of it is no figure" == decision.outcomes[0].reason
+
+
+async def test_nothing_is_scaled_down_while_a_query_finds_nothing(
+    sink: ValkeyStatisticsSink, store: ValkeyStatistics
+) -> None:
+    """The rule that sees is idle, the other one blind: whichever comes first, and the reason names the blind one."""
+    inventory = Inventory()
+    endpoint_id, ids = inventory.add(3)
+    await sink.store_kernel_statistics({id_: cpu("5.00") for id_ in ids})
+    repository = deployments(store, inventory, remembered(inventory))
+    blind, sees = memory_rule(str(uuid4())), memory_rule(next(iter(inventory.sessions)))
+    for rules in ([CPU, blind], [blind, CPU]):
+        deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=rules)
+        (decision,) = await repository.decide_replicas([deployment], now=NOW)
+        assert 3 == decision.replicas
+        assert "nothing is scaled down while these rules are blind: mem" in decision.reason
+    (decision,) = await repository.decide_replicas(
+        [Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU, sees])], now=NOW
+    )
+    assert (2, CPU) == (decision.replicas, decision.rule)

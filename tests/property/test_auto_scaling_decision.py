@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from statcore.consumers import (
     Comparator,
     ComparatorRule,
     Observation,
+    PartialMean,
     ScalingDecision,
     ScalingRule,
     ThresholdRule,
@@ -112,7 +114,10 @@ def test_a_move_ends_within_the_bounds(observed: list[tuple[ScalingRule, Observa
 
 @given(observed_rules, counts)
 def test_the_first_rule_that_triggers_alone_decides(observed: list[tuple[ScalingRule, Observation]], replicas: int) -> None:
-    """As if there were no other but those that cool down before it, and none of these asks for the opposite."""
+    """As if there were no other but those that cool down before it, and none of these asks for the opposite.
+
+    Blind rules after it are told, too, and hold a step down back; the result is then that of no rule.
+    """
     alone = [decided([one], replicas) for one in observed]
     against = [
         {wish(*other) for other, result in zip(observed[:n], alone, strict=False) if not result.rule}
@@ -124,12 +129,17 @@ def test_the_first_rule_that_triggers_alone_decides(observed: list[tuple[Scaling
     ]
     winner = triggers.index(True) if any(triggers) else None
     decision = decided(observed, replicas)
-    assert (replicas if winner is None else alone[winner].replicas) == decision.replicas
-    assert (len(observed) if winner is None else winner + 1) == len(decision.outcomes)
+    blind = [wish_of for wish_of in alone if wish_of.outcomes[0].verdict is Verdict.ABSTAINED]
+    last = len(observed) if winner is None else winner + 1
+    told_later = [one for one in alone[last:] if one in blind]
+    held = winner is not None and bool(blind) and alone[winner].replicas < replicas
+    assert (replicas if winner is None or held else alone[winner].replicas) == decision.replicas
+    assert last + len(told_later) == len(decision.outcomes)
     assert all(outcome.reason for outcome in decision.outcomes)
     assert [outcome.rule for outcome in decision.outcomes if outcome.verdict is Verdict.TRIGGERED] == (
-        [] if winner is None else [decision.rule]
+        [] if winner is None or held else [decision.rule]
     )
+    assert "\n" not in decision.reason
 
 
 @given(st.lists(st.tuples(rules(), not_data)), counts)
@@ -186,15 +196,63 @@ def test_a_higher_value_never_asks_for_fewer_replicas(
 
 
 @given(observed_rules, counts, st.data())
-def test_rules_that_do_not_trigger_are_as_good_as_absent(
+def test_rules_that_see_and_do_not_trigger_are_as_good_as_absent(
     observed: list[tuple[ScalingRule, Observation]], replicas: int, data: st.DataObject
 ) -> None:
     """In any order, and at any place among those that do, which keep theirs; those that cool down are another matter."""
-    observed = [one for one in observed if decided([one], replicas).outcomes[0].verdict is not Verdict.COOLING_DOWN]
-    triggering = [one for one in observed if decided([one], replicas).rule]
+    alone = [(one, decided([one], replicas).outcomes[0].verdict) for one in observed]
+    quiet = [one for one, verdict in alone if verdict is Verdict.QUIET]
+    triggering = [one for one, verdict in alone if verdict is Verdict.TRIGGERED]
     shuffled = list(triggering)
-    for one in data.draw(st.permutations([one for one in observed if not decided([one], replicas).rule])):
+    for one in data.draw(st.permutations(quiet)):
         shuffled.insert(data.draw(st.integers(0, len(shuffled))), one)
     expected = decided(triggering, replicas)
-    for decision in (decided(observed, replicas), decided(shuffled, replicas)):
-        assert (expected.replicas, expected.rule) == (decision.replicas, decision.rule)
+    found = decided(shuffled, replicas)
+    assert (expected.replicas, expected.rule) == (found.replicas, found.rule)
+
+
+@given(observed_rules, st.tuples(rules(), not_data), counts, st.data())
+def test_a_blind_rule_never_lowers_the_result(
+    observed: list[tuple[ScalingRule, Observation]],
+    blind: tuple[ScalingRule, Observation],
+    replicas: int,
+    data: st.DataObject,
+) -> None:
+    """Wherever it is among the rules; a step up is what it was, and the decision tells of the rule."""
+    without = decided(observed, replicas)
+    place = data.draw(st.integers(0, len(observed)))
+    decision = decided([*observed[:place], blind, *observed[place:]], replicas)
+    assert decision.replicas == max(without.replicas, replicas)
+    assert Verdict.ABSTAINED in {outcome.verdict for outcome in decision.outcomes}
+
+
+@given(observed_rules, rules(), numbers | not_data, counts, st.data())
+def test_a_void_rule_holds_nothing(
+    observed: list[tuple[ScalingRule, Observation]],
+    rule: ScalingRule,
+    value: Observation,
+    replicas: int,
+    data: st.DataObject,
+) -> None:
+    """Whatever was observed: the decision is what it is without the rule, and says that the rule is void."""
+    void = attrs.evolve(rule, metric_name="net_rx")
+    place = data.draw(st.integers(0, len(observed)))
+    without, decision = (
+        decided(some, replicas) for some in (observed, [*observed[:place], (void, value), *observed[place:]])
+    )
+    assert (without.replicas, without.rule) == (decision.replicas, decision.rule)
+    assert [void] == [outcome.rule for outcome in decision.outcomes if outcome.verdict is Verdict.VOID]
+
+
+percentages = st.lists(st.integers(0, 100).map(Decimal), min_size=1, max_size=6)
+
+
+@given(rules(), percentages, percentages, counts)
+def test_missing_data_never_cause_a_step_that_full_data_might_not(
+    rule: ScalingRule, known: list[Decimal], hidden: list[Decimal], replicas: int
+) -> None:
+    """Removing the data of replicas: what the rule asks for then is what it asks for with any data in their place."""
+    partial = decided([(rule, PartialMean(tuple(known), len(hidden)))], replicas)
+    if partial.outcomes[0].verdict is not Verdict.QUIET:
+        full = decided([(rule, PartialMean((*known, *hidden), 0).mean(Decimal()))], replicas)
+        assert (full.replicas, full.outcomes[0].verdict) == (partial.replicas, partial.outcomes[0].verdict)

@@ -3,8 +3,8 @@
 from statcore.consumers.auto_scaler import Deployment
 from statcore.consumers.decision import RuleOutcome, ScalingDecision, Verdict, decide
 from statcore.consumers.deployment import DeploymentRepository
-from statcore.consumers.observation import Abstention, Observation
-from statcore.consumers.rules import Comparator, ComparatorRule, MetricSource, ScalingRule, ThresholdRule
+from statcore.consumers.observation import Abstention, Observation, PartialMean
+from statcore.consumers.rules import Comparator, ComparatorRule, MetricSource, PresetQuery, ScalingRule, ThresholdRule
 from statcore.consumers.schedule import ScheduleRepository
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "DeploymentRepository",
     "MetricSource",
     "Observation",
+    "PartialMean",
+    "PresetQuery",
     "RuleOutcome",
     "ScalingDecision",
     "ScalingRule",

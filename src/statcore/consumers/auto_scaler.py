@@ -16,6 +16,7 @@ from statcore.consumers.observing import (
     find_records,
     observe_endpoints,
     observe_kernels,
+    observe_presets,
     observe_queries,
     or_abstain,
 )
@@ -24,6 +25,7 @@ from statcore.model.ids import id_text
 from statcore.model.inventory import EndpointRecord
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
+from statcore.promql.preset import Preset
 from statcore.statistics.side_by_side import run_together
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 
@@ -56,13 +58,15 @@ class AutoScaler:
     Args:
         source: live statistics of kernels and endpoints.
         inventory: which replicas an endpoint has, and which kernels they run.
-        metrics: what answers the queriers of rules. Without it those rules abstain: the manager's users write rules, and
-            one of theirs must not stop the decisions for all others.
+        metrics: what answers the queriers and presets of rules. Without it those rules are blind: the manager's users write
+            rules, and one of theirs must not stop the decisions for all others.
+        presets: by name, as `PluginRegistry.presets` or `PresetCatalog.presets` has them, for rules that name one.
     """
 
     source: StatisticsStatefulSource
     inventory: InventoryPort
     metrics: MetricQuerierPort | None = attrs.field(default=None, kw_only=True)
+    presets: Mapping[str, Preset] = attrs.field(factory=dict[str, Preset], kw_only=True)
 
     async def _decide(
         self,
@@ -73,16 +77,20 @@ class AutoScaler:
     ) -> list[ScalingDecision]:
         """Read what the rules need, concurrently, and decide for each deployment; `endpoints` are those found before."""
         rules = [rule for deployment in deployments for rule in deployment.rules]
-        by_endpoint, by_query = await run_together(
+        by_endpoint, by_query, by_preset = await run_together(
             [
                 self._observe_endpoints(deployments, endpoints),
                 observe_queries(rules, metrics=self.metrics, now=now),
+                observe_presets(rules, presets=self.presets, metrics=self.metrics, now=now),
             ]
         )
+        observe_by = {MetricSource.PROMETHEUS: by_query, MetricSource.PRESET: by_preset}
         decisions: list[ScalingDecision] = []
         for deployment in deployments:
             observations = [
-                (by_endpoint if rule.querier is None else by_query)(deployment.endpoint_id, rule)
+                Abstention(rule.void_reason)
+                if rule.void_reason
+                else observe_by.get(rule.source, by_endpoint)(deployment.endpoint_id, rule)
                 for rule in deployment.rules
             ]
             decisions.append(decide(deployment.rules, observations, replicas=deployment.replicas, now=now))
@@ -94,7 +102,11 @@ class AutoScaler:
         self, deployments: Sequence[Deployment], endpoints: Mapping[str, EndpointRecord] | None
     ) -> Observe:
         wanted = {
-            source: [one.endpoint_id for one in deployments if any(rule.source is source for rule in one.rules)]
+            source: [
+                one.endpoint_id
+                for one in deployments
+                if any(rule.source is source and not rule.void_reason for rule in one.rules)
+            ]
             for source in (MetricSource.KERNEL, MetricSource.INFERENCE_FRAMEWORK)
         }
         if endpoints is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 import attrs
 
-from statcore.consumers.observation import Abstention, Observation
+from statcore.consumers.observation import Abstention, Observation, PartialMean
 from statcore.consumers.rules import ScalingRule
 from statcore.errors import InputError
 from statcore.model.time_range import parse_time
@@ -18,15 +19,17 @@ class Verdict(StrEnum):
     """What became of a rule."""
 
     TRIGGERED = "triggered"
-    """It decided; the rules after it were not looked at."""
+    """It decided; of the rules after it only the blind and the void ones are told."""
     QUIET = "quiet"
     """Its value asks for no change."""
     COOLING_DOWN = "cooling-down"
     """It triggered too short a time ago. It moves nothing, and lets no later rule move against what its value asks for."""
     HELD_BACK = "held-back"
-    """It would move against a rule before it that cools down."""
+    """It would move against a rule before it that cools down, or take replicas away while a rule is blind."""
     ABSTAINED = "abstained"
-    """It had nothing to decide on."""
+    """It is blind: it had nothing to decide on. While a rule is, no rule takes replicas away."""
+    VOID = "void"
+    """It can never decide; it is as good as absent."""
 
 
 @attrs.frozen
@@ -46,7 +49,7 @@ class ScalingDecision:
         replicas: the desired number.
         previous: the number before.
         rule: the one that triggered, even where its bounds left nothing to change; None when none did.
-        outcomes: one for each rule that was looked at, in order.
+        outcomes: one for each rule up to the one that decided, in order, and for each after it that is blind or void.
     """
 
     replicas: int
@@ -59,6 +62,14 @@ class ScalingDecision:
         """Whether the number is to change."""
         return self.replicas != self.previous
 
+    @property
+    def reason(self) -> str:
+        """Why, in one line: what the rule that decided found or, where none did, what each rule found."""
+        deciding = [one for one in self.outcomes if one.verdict is Verdict.TRIGGERED] or self.outcomes
+        found = "; ".join(f"{one.rule.name}: {one.reason}" for one in deciding) or "there are no rules"
+        moved = f"{self.previous} to {self.replicas}" if self.changed else f"stays at {self.replicas}"
+        return " ".join(f"{moved}: {found}".split())
+
 
 def decide(
     rules: Sequence[ScalingRule], observations: Sequence[Observation], *, replicas: int, now: datetime
@@ -66,7 +77,8 @@ def decide(
     """Let the first rule that triggers change the number of replicas, within its bounds and never against its step.
 
     A rule that triggers and is already at its bound still wins: an endpoint that is overloaded at its maximum must not be
-    scaled down by a later rule. Nor must it while that first rule cools down.
+    scaled down by a later rule. Nor must it while that first rule cools down. While any rule is blind, a step down is held
+    back, and with it the decision. A rule that is void counts as absent.
 
     Args:
         rules: the earlier one has precedence.
@@ -82,30 +94,59 @@ def decide(
         raise InputError(f"there are {len(observations)} observations for {len(rules)} rules")
     if replicas < 0:
         raise InputError(f"replicas must be a whole number from 0 up, not {replicas}")
-    outcomes: list[RuleOutcome] = []
+    unseeing = {position: _unseeing(*pair) for position, pair in enumerate(zip(rules, observations, strict=True))}
+    outcomes = {position: outcome for position, outcome in unseeing.items() if outcome is not None}
+    blind = [outcome.rule.name for outcome in outcomes.values() if outcome.verdict is Verdict.ABSTAINED]
     cooling: list[tuple[ScalingRule, int]] = []
-    for rule, observed in zip(rules, observations, strict=True):
-        if isinstance(observed, Abstention) or not observed.is_finite():
-            reason = observed.reason if isinstance(observed, Abstention) else f"the value is {observed}"
-            outcomes.append(RuleOutcome(rule, verdict=Verdict.ABSTAINED, reason=f"abstained: {reason}"))
+    desired, decided_by = replicas, None
+    for position, (rule, observed) in enumerate(zip(rules, observations, strict=True)):
+        if position in outcomes or isinstance(observed, Abstention):
             continue
-        step, comparison = rule.step_at(observed)
-        found = f"{rule.subject} {observed:.12g} {comparison}"
+        step, found = _step(rule, observed)
         opposed = next((other for other, wish in cooling if wish * step < 0), None)
         if not step:
-            outcomes.append(RuleOutcome(rule, verdict=Verdict.QUIET, reason=found))
+            outcomes[position] = RuleOutcome(rule, verdict=Verdict.QUIET, reason=found)
         elif (rests_s := rule.rests_for_s(moment)) > 0:
             cooling.append((rule, step))
             reason = f"{found}: {step:+d}, but cooling down for another {rests_s:.6g} s"
-            outcomes.append(RuleOutcome(rule, verdict=Verdict.COOLING_DOWN, reason=reason))
+            outcomes[position] = RuleOutcome(rule, verdict=Verdict.COOLING_DOWN, reason=reason)
         elif opposed:
             reason = f"{found}: {step:+d}, but {opposed.name!r} asks for the opposite while it cools down"
-            outcomes.append(RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason))
+            outcomes[position] = RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason)
         else:
-            desired, held = _within_bounds(rule, replicas, step)
-            outcomes.append(RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{found}: {step:+d}{held}"))
-            return ScalingDecision(replicas=desired, previous=replicas, rule=rule, outcomes=tuple(outcomes))
-    return ScalingDecision(replicas=replicas, previous=replicas, rule=None, outcomes=tuple(outcomes))
+            wanted, held = _within_bounds(rule, replicas, step)
+            if wanted < replicas and blind:
+                reason = f"{found}: {step:+d}, but nothing is scaled down while these rules are blind: {', '.join(blind)}"
+                outcomes[position] = RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason)
+            else:
+                desired, decided_by = wanted, rule
+                outcomes[position] = RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{found}: {step:+d}{held}")
+            break
+    told = tuple(outcomes[position] for position in sorted(outcomes))
+    return ScalingDecision(replicas=desired, previous=replicas, rule=decided_by, outcomes=told)
+
+
+def _unseeing(rule: ScalingRule, observed: Observation) -> RuleOutcome | None:
+    """Return the outcome of a rule that is void or blind, None for one that sees."""
+    if rule.void_reason:
+        return RuleOutcome(rule, verdict=Verdict.VOID, reason=f"void: {rule.void_reason}")
+    if isinstance(observed, Abstention):
+        return RuleOutcome(rule, verdict=Verdict.ABSTAINED, reason=f"abstained: {observed.reason}")
+    if isinstance(observed, Decimal) and not observed.is_finite():
+        return RuleOutcome(rule, verdict=Verdict.ABSTAINED, reason=f"abstained: the value is {observed}")
+    return None
+
+
+def _step(rule: ScalingRule, observed: Decimal | PartialMean) -> tuple[int, str]:
+    """Return the step that a rule asks for, and what it found, in words."""
+    if isinstance(observed, Decimal):
+        step, comparison = rule.step_at(observed)
+        return step, f"{rule.subject} {observed:.12g} {comparison}"
+    step, comparison = rule.step_with_missing(observed)
+    low, high = (observed.mean(end) for end in observed.missing_range)
+    known = len(observed.values)
+    data = f"{observed.missing} of {known + observed.missing} without data"
+    return step, f"{rule.subject} {low:.12g} to {high:.12g} ({data}) {comparison}"
 
 
 def _within_bounds(rule: ScalingRule, replicas: int, step: int) -> tuple[int, str]:

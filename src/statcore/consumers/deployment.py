@@ -20,7 +20,8 @@ class DeploymentRepository(AutoScaler):
         """Return one decision for each deployment, in order.
 
         There is at most one read of each kind for all of them, and none that no rule needs. A rule whose data is missing,
-        stale, malformed, partial or cannot be read abstains, and its outcome says why; no failure of a service raises.
+        stale, malformed, partial or cannot be read is blind, and its outcome says why; no failure of a service raises.
+        While a rule of an endpoint is blind, none of its rules takes replicas away.
 
         Args:
             deployments: the same endpoint may occur more than once.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -15,42 +15,91 @@ from statcore.model.statistics import UNBOUNDED, finite_number
 from statcore.model.text import describe
 from statcore.model.vector import VectorResult
 
+_NOTHING: Final = Decimal(0)
+_ALL: Final = Decimal(100)
+
 
 @attrs.frozen
 class Abstention:
-    """Why a rule has nothing to decide on."""
+    """Why a rule is blind: it has nothing to decide on, and nothing is scaled down meanwhile."""
 
     reason: str
 
 
-Observation: TypeAlias = Decimal | Abstention
+@attrs.frozen
+class PartialMean:
+    """The percentages of the kernels that have data, at least one, and how many kernels have none."""
+
+    values: tuple[Decimal, ...]
+    missing: int
+
+    @property
+    def missing_range(self) -> tuple[Decimal, Decimal]:
+        """The lowest and the highest percentage that a kernel without data may have.
+
+        That is 0 to 100, or to the highest of the others: a percentage of one core may be more than 100.
+        """
+        return _NOTHING, max(_ALL, *self.values)
+
+    def mean(self, missing: Decimal) -> Decimal:
+        """Return the mean where each kernel without data has the percentage `missing`."""
+        return (sum(self.values, Decimal()) + self.missing * missing) / (len(self.values) + self.missing)
 
 
-def mean_pct(metric: str, kernel_ids: Sequence[str], statistics: StatisticsBatch) -> Observation:
-    """Return the mean `pct` of a metric over the kernels that have it.
+Observation: TypeAlias = Decimal | PartialMean | Abstention
 
-    A kernel without an entry or without the metric is left out. One whose data is there but not to be trusted makes the
-    rule abstain: the mean of the others would be a decision on part of the load.
+
+def mean_pct(
+    metric: str, replicas: Sequence[Sequence[int]], kernel_ids: Sequence[str], statistics: StatisticsBatch
+) -> Observation:
+    """Return the mean `pct` of a metric over the kernels of an endpoint's replicas.
+
+    A kernel without an entry lacks data, and so does, as one kernel, a replica of which no kernel has the metric. A kernel
+    without the metric in a replica where another kernel has it is left out. A kernel whose data is there but not to be
+    trusted makes the rule blind.
+
+    Args:
+        metric: the metric's name.
+        replicas: for each replica the positions of its kernels, none where they are not known.
+        kernel_ids: the kernels by position.
+        statistics: their entries by position.
     """
     found: list[Decimal] = []
-    for position, (kernel_id, entry) in enumerate(zip(kernel_ids, statistics.entries, strict=True)):
-        if problem := statistics.problems.get(position):
-            return Abstention(f"kernel {kernel_id} has {problem.kind} data: {problem.message}")
-        if entry is None or metric not in entry:
-            continue
-        fields = _fields(f"kernel {kernel_id}", entry, metric)
-        if isinstance(fields, Abstention):
-            return fields
-        percent = finite_number(fields.get("pct"))
-        if percent is None:
-            return Abstention(f"kernel {kernel_id} has no finite {metric}: pct is {fields.get('pct')!r:.100}")
-        capacity = fields.get("capacity")
-        if not percent and (capacity == UNBOUNDED or not finite_number(capacity)):  # 0.00 is what is written then
-            return Abstention(f"kernel {kernel_id} has no capacity of {metric}, and so no percentage")
-        found.append(percent)
+    missing = 0
+    for positions in replicas:
+        found_before, missing_before = len(found), missing
+        for position in positions:
+            percent = _percent(metric, kernel_ids[position], statistics, position)
+            if isinstance(percent, Abstention):
+                return percent
+            if percent is not None:
+                found.append(percent)
+            elif statistics.entries[position] is None:
+                missing += 1
+        if (found_before, missing_before) == (len(found), missing):
+            missing += 1
     if not found:
-        return Abstention(f"none of {len(kernel_ids)} kernels has {metric}")
-    return sum(found, Decimal()) / len(found)
+        return Abstention(f"none of {sum(map(len, replicas))} kernels has {metric}")
+    return PartialMean(tuple(found), missing) if missing else sum(found, Decimal()) / len(found)
+
+
+def _percent(metric: str, kernel_id: str, statistics: StatisticsBatch, position: int) -> Decimal | Abstention | None:
+    """Return the percentage of a metric of one kernel, None where there is no data."""
+    if problem := statistics.problems.get(position):
+        return Abstention(f"kernel {kernel_id} has {problem.kind} data: {problem.message}")
+    entry = statistics.entries[position]
+    if entry is None or metric not in entry:
+        return None
+    fields = _fields(f"kernel {kernel_id}", entry, metric)
+    if isinstance(fields, Abstention):
+        return fields
+    percent = finite_number(fields.get("pct"))
+    if percent is None:
+        return Abstention(f"kernel {kernel_id} has no finite {metric}: pct is {fields.get('pct')!r:.100}")
+    capacity = fields.get("capacity")
+    if not percent and (capacity == UNBOUNDED or not finite_number(capacity)):  # 0.00 is what is written then
+        return Abstention(f"kernel {kernel_id} has no capacity of {metric}, and so no percentage")
+    return percent
 
 
 def current_per_replica(metric: str, statistics: StatisticsBatch, *, active: int) -> Observation:
@@ -94,4 +143,4 @@ def only_sample(answer: VectorResult | StatcoreError) -> Observation:
         case (sample,):
             return Decimal(format_sample_value(sample.value))
         case several:
-            return Abstention(f"the query found {len(several)} samples; its querier must filter by what it groups by")
+            return Abstention(f"the query found {len(several)} samples; a rule needs one that comes to a single series")

@@ -10,11 +10,15 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from statcore.consumers.observation import Abstention, Observation, current_per_replica, mean_pct, only_sample
 from statcore.consumers.rules import ScalingRule
-from statcore.errors import ProtocolError, StatcoreError
+from statcore.errors import InputError, ProtocolError, StatcoreError
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.model.text import describe
+from statcore.model.vector import VectorResult
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
+from statcore.ports.promql import as_promql
+from statcore.promql.preset import Preset
+from statcore.statistics.side_by_side import try_each
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 from statcore.statistics.utilization import UtilizationSource
 
@@ -62,28 +66,30 @@ async def observe_kernels(
 ) -> Observe:
     """Read the statistics of all kernels of the endpoints' active replicas.
 
-    A replica whose session is not known, or unknown to the inventory, may hide load: the rules abstain.
+    A replica whose session is not known, or unknown to the inventory, has no kernels here, and so lacks data. Replicas
+    that name the same session count as one.
     """
-    sessions_of = {id_: [one.session_id for one in active_replicas(endpoint)] for id_, endpoint in endpoints.items()}
+    sessions_of = {id_: _distinct(active_replicas(endpoint)) for id_, endpoint in endpoints.items()}
     known = [id_ for session_ids in sessions_of.values() for id_ in session_ids if id_ is not None]
     sessions = await find_records(inventory.find_sessions, known)
     kernel_ids: list[str] = []
-    span_of: dict[str, slice] = {}
+    replicas_of: dict[str, list[Sequence[int]]] = {}
     for endpoint_id, session_ids in sessions_of.items():
-        found = [sessions[id_] for id_ in session_ids if id_ in sessions]
-        start = len(kernel_ids)
-        kernel_ids += dict.fromkeys(kernel.kernel_id for session in found for kernel in session.kernels)
-        span_of[endpoint_id] = slice(start, len(kernel_ids))
+        replicas_of[endpoint_id] = replicas = []
+        for session_id in session_ids:
+            start = len(kernel_ids)
+            if session_id is not None and session_id in sessions:
+                kernel_ids += [kernel.kernel_id for kernel in sessions[session_id].kernels]
+            replicas.append(range(start, len(kernel_ids)))
         await asyncio.sleep(0)  # there may be thousands, and others want their turns
     batch = await source.read_kernel_statistics_batch(kernel_ids)
+    return lambda endpoint_id, rule: mean_pct(rule.subject, replicas_of[endpoint_id], kernel_ids, batch)
 
-    def observe(endpoint_id: str, rule: ScalingRule) -> Observation:
-        if any(id_ not in sessions for id_ in sessions_of[endpoint_id]):
-            return Abstention("the session of an active replica is not known")
-        span = span_of[endpoint_id]
-        return mean_pct(rule.subject, kernel_ids[span], batch[span])
 
-    return observe
+def _distinct(replicas: Sequence[ReplicaRecord]) -> list[str | None]:
+    """Return the sessions of replicas, each session once, None for each replica whose session is not known."""
+    known = dict.fromkeys(replica.session_id for replica in replicas if replica.session_id is not None)
+    return [*known, *(None for replica in replicas if replica.session_id is None)]
 
 
 @or_abstain("the endpoints' own statistics")
@@ -96,6 +102,40 @@ async def observe_endpoints(endpoints: Mapping[str, EndpointRecord], *, source: 
     def observe(endpoint_id: str, rule: ScalingRule) -> Observation:
         own = batch.select([position_of[endpoint_id]])
         return current_per_replica(rule.subject, own, active=len(active_replicas(endpoints[endpoint_id])))
+
+    return observe
+
+
+@or_abstain("presets")
+async def observe_presets(
+    rules: Sequence[ScalingRule],
+    *,
+    presets: Mapping[str, Preset],
+    metrics: MetricQuerierPort | None,
+    now: datetime,
+) -> Observe:
+    """Ask the presets of the rules, each distinct query once, all evaluated at `now`."""
+    asked = [(rule, rule.preset) for rule in rules if rule.preset is not None]
+    if metrics is None or not asked:
+        return _abstain("there is no metric backend to ask")
+    backend = as_promql(metrics, wanted_by="a rule names a preset")
+    # By the rule's identity, since a querier need not be hashable.
+    text_of: dict[int, str | Abstention] = {}
+    for rule, query in asked:
+        try:
+            text_of[id(rule)] = query.promql(presets)
+        except InputError as error:
+            text_of[id(rule)] = Abstention(str(error))
+    texts = list(dict.fromkeys(text for text in text_of.values() if isinstance(text, str)))
+
+    async def ask(text: str) -> VectorResult:
+        return await backend.query(text, time=now)
+
+    answer_of = dict(zip(texts, await try_each(texts, ask), strict=True))
+
+    def observe(_: str, rule: ScalingRule) -> Observation:
+        text = text_of[id(rule)]
+        return text if isinstance(text, Abstention) else only_sample(answer_of[text])
 
     return observe
 

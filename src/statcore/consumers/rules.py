@@ -5,18 +5,21 @@ from __future__ import annotations
 import operator
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, NoReturn
 
 import attrs
 
+from statcore.consumers.observation import PartialMean
 from statcore.errors import InputError
 from statcore.model.settings import check_count, check_line
 from statcore.model.statistics import finite_number
 from statcore.model.time_range import parse_time
+from statcore.model.units import has_bound
+from statcore.promql.preset import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 _optional = attrs.validators.optional
@@ -32,11 +35,13 @@ class MetricSource(_Choice):
     """Where the value that a rule looks at comes from."""
 
     KERNEL = "kernel"
-    """The mean `pct` of a metric over the kernels of the endpoint's active replicas that have it."""
+    """The mean `pct` of a metric over the kernels of the endpoint's active replicas."""
     INFERENCE_FRAMEWORK = "inference-framework"
     """The `current` value of one of the endpoint's own metrics, divided by the number of its active replicas, or by 1."""
     PROMETHEUS = "prometheus"
     """The only sample that a querier finds at the time of the decision."""
+    PRESET = "preset"
+    """The only sample that a preset finds at the time of the decision."""
 
 
 class Comparator(_Choice):
@@ -82,6 +87,43 @@ def _check_step(_: object, field: attrs.Attribute[Any], value: object) -> None:
         raise InputError(f"{field.name} must be a whole number other than 0, not {value!r}")
 
 
+_THINGS_ASKED: Final = {
+    MetricSource.KERNEL: "metric_name",
+    MetricSource.INFERENCE_FRAMEWORK: "metric_name",
+    MetricSource.PROMETHEUS: "querier",
+    MetricSource.PRESET: "preset",
+}
+
+
+@attrs.frozen
+class PresetQuery:
+    """A preset, and what is filled in; it must come to one series.
+
+    Args:
+        name: which preset.
+        labels: label name to the value that it must have, or to values of which it must have any.
+        window: instead of the preset's own.
+    """
+
+    name: str = attrs.field(validator=check_line)
+    labels: Mapping[str, str | Sequence[str]] = attrs.field(factory=dict[str, Any], kw_only=True, hash=False)
+    window: timedelta | str | None = attrs.field(default=None, kw_only=True)
+
+    def promql(self, presets: Mapping[str, Preset]) -> str:
+        """Return the query.
+
+        Raises:
+            InputError: there is no such preset, or it does not allow what is filled in.
+        """
+        if self.name not in presets:
+            raise InputError(f"there is no preset {self.name!r:.100}; known are: {', '.join(presets) or 'none'}")
+        return presets[self.name].promql(labels=self.labels, window=self.window)
+
+
+def _preset_query(value: PresetQuery | str) -> PresetQuery:
+    return value if isinstance(value, PresetQuery) else PresetQuery(value)
+
+
 @attrs.frozen(kw_only=True)
 class ScalingRule(ABC):
     """What both forms of a rule have in common.
@@ -91,6 +133,7 @@ class ScalingRule(ABC):
         source: where its value comes from.
         metric_name: which metric of a kernel or inference framework; none with a querier.
         querier: what to ask a metric backend for; it must come to one series, so it groups by what it filters by.
+        preset: what else to ask a metric backend for; a name alone is a preset with nothing filled in.
         min_replicas: what a step down ends at, by default 0. Where there are fewer already a step down moves nothing, and
             a step up reaches at least this.
         max_replicas: likewise what a step up ends at, by default nothing. Bounds alone move nothing.
@@ -105,6 +148,7 @@ class ScalingRule(ABC):
     source: MetricSource = attrs.field(converter=MetricSource)
     metric_name: str | None = attrs.field(default=None, validator=_optional(check_line))
     querier: UtilizationMetricQuerier | None = None
+    preset: PresetQuery | None = attrs.field(default=None, converter=attrs.converters.optional(_preset_query))
     min_replicas: int | None = attrs.field(default=None, validator=_optional(check_replicas))
     max_replicas: int | None = attrs.field(default=None, validator=_optional(check_replicas))
     cooldown_s: float = attrs.field(default=0.0, validator=_check_cooldown)
@@ -112,11 +156,10 @@ class ScalingRule(ABC):
 
     def __attrs_post_init__(self) -> None:
         """Check what no single field can."""
-        needed, other = "metric_name", "querier"
-        if self.source is MetricSource.PROMETHEUS:
-            needed, other = other, needed
-        if getattr(self, needed) is None or getattr(self, other) is not None:
-            raise InputError(f"rule {self.name!r}: the source {self.source} takes a {needed} and no {other}")
+        needed = _THINGS_ASKED[self.source]
+        others = [name for name in dict.fromkeys(_THINGS_ASKED.values()) if name != needed]
+        if getattr(self, needed) is None or any(getattr(self, other) is not None for other in others):
+            raise InputError(f"rule {self.name!r}: the source {self.source} takes a {needed} and no {' or '.join(others)}")
         if self.max_replicas is not None and self.max_replicas < (self.min_replicas or 0):
             raise InputError(
                 f"rule {self.name!r}: min_replicas {self.min_replicas} is above max_replicas {self.max_replicas}"
@@ -124,12 +167,34 @@ class ScalingRule(ABC):
 
     @property
     def subject(self) -> str:
-        """What its value is a value of: the metric or, with a querier, the rule itself."""
+        """What its value is a value of: the metric or, with a querier or a preset, the rule itself."""
         return self.metric_name or self.name
+
+    @property
+    def void_reason(self) -> str | None:
+        """Why the rule can never decide, None where it can: it rests on the percentage of a metric without a bound."""
+        if self.source is not MetricSource.KERNEL or self.metric_name is None or has_bound(self.metric_name):
+            return None
+        return f"{self.metric_name} has no bound, so a percentage of it is no figure"
 
     @abstractmethod
     def step_at(self, value: Decimal) -> tuple[int, str]:
         """Return the signed step to take at a value, 0 for none, and the comparison that says so, such as `> 80`."""
+
+    def step_with_missing(self, observed: PartialMean) -> tuple[int, str]:
+        """Return the step that is asked for wherever in their range the missing values are, 0 where that depends on them.
+
+        So each of them is taken to be on the side of a threshold that does not trigger. Where the whole range is on the
+        side that triggers, a missing value is taken to be beyond it.
+        """
+        lowest, highest = observed.missing_range
+        low, comparison = self.step_at(observed.mean(lowest))
+        high, _ = self.step_at(observed.mean(highest))
+        if low != high:
+            return 0, "depends on the missing values"
+        if self.step_at(lowest)[0] == low == self.step_at(highest)[0] != 0:
+            return 0, f"{comparison} for any percentage"
+        return low, comparison
 
     def clamp(self, replicas: int) -> int:
         """Return the number of replicas within the bounds."""

@@ -28,7 +28,7 @@ class ScheduleRepository(AutoScaler):
     ) -> Mapping[_Id, ScalingDecision | None]:
         """Return a decision for each endpoint, None for one that does not exist: there is nothing to count.
 
-        Reads and abstentions are those of `DeploymentRepository`, only that without an inventory there is no decision.
+        Reads and blind rules are those of `DeploymentRepository`, only that without an inventory there is no decision.
 
         Args:
             rules: by endpoint id, the earlier rule with precedence; usually `ComparatorRule`, and either form will do.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.consumers.cluster import NOW, inference_rule, kernel_rule, query_rule
 
-from statcore.consumers import Abstention, Observation, Verdict, decide
+from statcore.consumers import Abstention, Comparator, Observation, PartialMean, Verdict, decide
 from statcore.errors import InputError
 
 
@@ -87,6 +87,121 @@ def test_a_cool_down_may_be_longer_than_there_are_dates() -> None:
     """No date is reckoned for its end."""
     rule = kernel_rule(cooldown_s=1e300, last_triggered_at=datetime.max.replace(microsecond=0, tzinfo=UTC))
     assert 3 == decide([rule], [Decimal(95)], replicas=3, now=datetime.min.replace(tzinfo=UTC)).replicas
+
+
+@pytest.mark.parametrize("blind", [Abstention("no data"), Decimal("NaN")])
+@pytest.mark.parametrize("first", [False, True])
+def test_nothing_is_scaled_down_while_a_rule_is_blind(blind: Observation, *, first: bool) -> None:
+    """Wherever it stands; up is decided by the rule that sees; and the decision says so in one line."""
+    unseen = kernel_rule(name="memory", metric_name="mem")
+    rules = [unseen, kernel_rule()] if first else [kernel_rule(), unseen]
+    for value, expected in ((Decimal(5), 3), (Decimal(95), 4), (Decimal(50), 3)):
+        observed = [blind, value] if first else [value, blind]
+        decision = decide(rules, observed, replicas=3, now=NOW)
+        assert expected == decision.replicas
+        assert Verdict.ABSTAINED in [outcome.verdict for outcome in decision.outcomes]
+        if value < 20:
+            assert decision.rule is None
+            held = "cpu: cpu_util 5 < 20: -1, but nothing is scaled down while these rules are blind: memory"
+            assert held in decision.reason
+
+
+def test_a_step_down_that_its_bounds_hold_is_no_step() -> None:
+    """The rule wins as ever, and nothing has to be held back."""
+    rules = [kernel_rule(min_replicas=3), query_rule()]
+    decision = decide(rules, [Decimal(5), Abstention("no data")], replicas=3, now=NOW)
+    assert (3, rules[0]) == (decision.replicas, decision.rule)
+
+
+def test_a_rule_on_a_percentage_without_a_bound_is_void_in_every_decision() -> None:
+    """Absent, whatever was observed; it does not hold a step down back; and each decision tells of it."""
+    void = kernel_rule(name="traffic", metric_name="net_rx")
+    reason = "void: net_rx has no bound, so a percentage of it is no figure"
+    for observed in (Decimal("549.75"), Decimal(0), Abstention("no data"), PartialMean((Decimal(1),), 1)):
+        for value, expected in ((Decimal(5), 2), (Decimal(95), 4), (Decimal(50), 3)):
+            for rules, both in (([void, kernel_rule()], [observed, value]), ([kernel_rule(), void], [value, observed])):
+                decision = decide(rules, both, replicas=3, now=NOW)
+                assert expected == decision.replicas
+                assert [reason] == [one.reason for one in decision.outcomes if one.verdict is Verdict.VOID]
+    assert (2, 2) == (len(decision.outcomes), len({outcome.rule.name for outcome in decision.outcomes}))
+
+
+@pytest.mark.parametrize("metric", ["cpu_used", "net_rx", "net_tx", "io_read", "io_write"])
+def test_rules_that_rest_on_no_percentage_are_not_void(metric: str) -> None:
+    """A framework's own metric of that name is what the framework says it is."""
+    assert kernel_rule(metric_name=metric).void_reason
+    assert inference_rule(metric_name=metric).void_reason is None
+    assert query_rule().void_reason is kernel_rule().void_reason is None
+
+
+@pytest.mark.parametrize(
+    ("comparator", "values", "missing", "expected"),
+    [
+        # Above 80 a missing value is taken for 0, below 80 for 100.
+        ("greater-than", "100 100", 1, 0),
+        ("greater-than", "100 100 100 100", 1, 0),
+        ("greater-than", "100 100 100 100 100", 1, 1),
+        ("greater-than-or-equal", "100 100 100", 1, 0),
+        ("greater-than-or-equal", "100 100 100 100", 1, 1),
+        ("less-than", "70", 1, 0),
+        ("less-than", "60", 1, 0),
+        ("less-than", "59", 1, 1),
+        ("less-than-or-equal", "61", 1, 0),
+        ("less-than-or-equal", "60", 1, 1),
+        # A percentage of one core may be above 100, and so may that of a replica without data.
+        ("less-than", "0 250", 1, 0),
+        ("less-than", "0 100", 1, 1),
+        ("greater-than", "400", 1, 1),
+    ],
+)
+@pytest.mark.parametrize("step", [2, -2])
+def test_missing_replicas_are_on_the_side_that_does_not_trigger(
+    comparator: Comparator, values: str, missing: int, expected: int, step: int
+) -> None:
+    """For each comparator, whether its step is up or down."""
+    rule = inference_rule(source="kernel", metric_name="cpu_util", threshold=80, comparator=comparator, step_size=step)
+    observed = PartialMean(tuple(map(Decimal, values.split())), missing)
+    assert 5 + expected * step == decide([rule], [observed], replicas=5, now=NOW).replicas
+
+
+@pytest.mark.parametrize(
+    ("values", "missing", "expected", "reason"),
+    [
+        ("90", 1, 3, "cpu_util 45 to 95 (1 of 2 without data) depends on the missing values"),
+        ("90 90", 7, 3, "cpu_util 20 to 97.7777777778 (7 of 9 without data) depends on the missing values"),
+        ("100 100 100 100 100", 1, 4, "cpu_util 83.3333333333 to 100 (1 of 6 without data) > 80: +1"),
+        ("0 0 0 0 0", 1, 2, "cpu_util 0 to 16.6666666667 (1 of 6 without data) < 20: -1"),
+        ("0 0 0 0", 1, 3, "cpu_util 0 to 20 (1 of 5 without data) depends on the missing values"),
+        ("50", 1, 3, "cpu_util 25 to 75 (1 of 2 without data) <= 80 and >= 20"),
+    ],
+)
+def test_missing_replicas_trigger_neither_threshold(values: str, missing: int, expected: int, reason: str) -> None:
+    """Each threshold has its own side; the words give the range that the mean may be in."""
+    observed = PartialMean(tuple(map(Decimal, values.split())), missing)
+    decision = decide([kernel_rule()], [observed], replicas=3, now=NOW)
+    assert (expected, reason) == (decision.replicas, decision.outcomes[0].reason)
+
+
+@pytest.mark.parametrize(
+    ("comparator", "threshold"),
+    [("less-than", 150), ("less-than-or-equal", 100), ("greater-than", -1), ("greater-than-or-equal", 0)],
+)
+def test_where_any_percentage_triggers_a_missing_one_does_not(comparator: Comparator, threshold: int) -> None:
+    """It is taken to be beyond the threshold: a percentage of cores is not known to end anywhere."""
+    rule = inference_rule(source="kernel", metric_name="cpu_util", threshold=threshold, comparator=comparator)
+    assert 3 == decide([rule], [PartialMean((Decimal(50),), 1)], replicas=3, now=NOW).replicas
+    assert 5 == decide([rule], [Decimal(50)], replicas=3, now=NOW).replicas
+
+
+def test_a_decision_says_why_in_one_line() -> None:
+    """The rule that decided, or what each of them found."""
+    rules = [kernel_rule(), query_rule()]
+    up = decide(rules, [Decimal(50), Decimal(9)], replicas=3, now=NOW)
+    assert "3 to 4: load: load 9 > 5: +1" == up.reason
+    none = decide(rules, [Decimal(50), Abstention("the query\nfound nothing")], replicas=3, now=NOW)
+    quiet = "cpu: cpu_util 50 <= 80 and >= 20; load: abstained: the query found nothing"
+    assert f"stays at 3: {quiet}" == none.reason
+    assert "stays at 3: there are no rules" == decide([], [], replicas=3, now=NOW).reason
 
 
 @pytest.mark.parametrize(

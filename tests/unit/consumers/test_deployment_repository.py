@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import attrs
 import pytest
 from tests.unit.consumers.cluster import (
+    LOAD,
     NOW,
     Cluster,
     cpu,
@@ -22,10 +24,19 @@ from tests.unit.consumers.cluster import (
     running,
 )
 
-from statcore.consumers import Deployment, DeploymentRepository, ScalingDecision, ScalingRule, Verdict
+from statcore.consumers import (
+    Deployment,
+    DeploymentRepository,
+    PresetQuery,
+    ScalingDecision,
+    ScalingRule,
+    ThresholdRule,
+    Verdict,
+)
 from statcore.errors import InputError, StatcoreError, TimedOutError, UnavailableError, UnsupportedError
-from statcore.model import Problem, ProblemKind, VectorResult
+from statcore.model import MatrixResult, Problem, ProblemKind, VectorResult
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
+from statcore.promql.preset import Preset
 from statcore.queriers import UtilizationMetricQuerier
 from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.queriers import FixedQuerier
@@ -43,7 +54,7 @@ async def test_everything_is_read_once_for_all_deployments() -> None:
     cluster = Cluster(found=lambda _querier, _time: loads(3.0))
     deployments = []
     for number in range(1, 51):
-        endpoint_id = cluster.add_endpoint(number, [cpu("79"), None], [cpu(str(number + 55))], idle=number % 3)
+        endpoint_id = cluster.add_endpoint(number, [cpu("79"), {}], [cpu(str(number + 55))], idle=number % 3)
         cluster.endpoint_statistics[endpoint_id] = running(str(number))
         rules = (kernel_rule(upper_threshold=90), kernel_rule(), inference_rule(threshold=20), query_rule())
         deployments.append(Deployment(endpoint_id=endpoint_id, replicas=5, rules=rules))
@@ -185,13 +196,118 @@ async def test_inactive_replicas_do_not_count() -> None:
 
 @pytest.mark.parametrize("session_id", [None, id_of(4)])
 async def test_an_active_replica_whose_session_is_not_known_may_hide_load(session_id: str | None) -> None:
-    """Whether it has none, or one that the inventory does not find: the rule does not decide on the others."""
+    """Whether it has none, or one that the inventory does not find: it is a replica without data."""
     cluster = Cluster()
     endpoint_id = cluster.add_endpoint(1, [cpu("10")])
     replicas = (*cluster.endpoints[endpoint_id].replicas, ReplicaRecord(replica_id=id_of(5), session_id=session_id))
     cluster.endpoints[endpoint_id] = EndpointRecord(endpoint_id=endpoint_id, replicas=replicas)
     decision = await decide_one(cluster, kernel_rule(), endpoint_id=endpoint_id)
-    assert ["abstained: the session of an active replica is not known"] == reasons(decision)
+    assert ["cpu_util 5 to 55 (1 of 2 without data) depends on the missing values"] == reasons(decision)
+
+
+async def test_a_replica_without_data_is_a_replica() -> None:
+    """Its entry is not there, or its session has no kernels yet: the others alone do not decide."""
+    cluster = Cluster()
+    endpoint_id = cluster.add_endpoint(1, [cpu("10")], [None], [])
+    decision = await decide_one(cluster, kernel_rule(), endpoint_id=endpoint_id)
+    assert ["cpu_util 3.33333333333 to 70 (2 of 3 without data) depends on the missing values"] == reasons(decision)
+
+
+async def test_a_void_rule_reads_nothing() -> None:
+    """And says in its decision that it is void."""
+    cluster = Cluster()
+    endpoint_id = cluster.add_endpoint(1, [{"net_rx": {"current": "10005.5", "capacity": "1820", "pct": "549.75"}}])
+    decision = await decide_one(cluster, kernel_rule(metric_name="net_rx"), endpoint_id=endpoint_id)
+    assert ([], 3, Verdict.VOID) == (cluster.asked, decision.replicas, decision.outcomes[0].verdict)
+
+
+async def test_a_blind_rule_holds_what_another_would_take_away() -> None:
+    """A failed query, a partial answer, or no data: idle kernels scale nothing down; the next decision does."""
+    answers: list[VectorResult] = [loads(), loads(3.0, partial=True), loads(3.0, warnings=("w",)), loads(3.0)]
+    cluster = Cluster(found=lambda _querier, _time: answers.pop(0))
+    endpoint_id = cluster.add_endpoint(1, [cpu("10")])
+    decided = [(await decide_one(cluster, kernel_rule(), query_rule(), endpoint_id=endpoint_id)).replicas for _ in range(4)]
+    assert [3, 3, 3, 2] == decided
+
+
+def preset_rule(**changes: Any) -> ThresholdRule:
+    """Return a rule on a preset."""
+    query = PresetQuery("busy", labels={"session_id": ["s-1", "s-2"]})
+    return query_rule(**{"name": "busy", "source": "preset", "querier": None, "preset": query, **changes})
+
+
+@attrs.define(kw_only=True)
+class PromQLCluster(Cluster):
+    """One whose metric backend evaluates PromQL."""
+
+    queries: list[tuple[str, datetime | None]] = attrs.field(factory=list)
+
+    async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
+        """See `PromQLPort`."""
+        self.queries.append((promql, time))
+        return self.found(LOAD, time)
+
+    async def query_range(self, *_: object) -> MatrixResult:
+        """Never asked."""
+        raise AssertionError
+
+
+PRESETS = {
+    "busy": Preset(
+        name="busy",
+        description="How busy sessions are.",
+        template='sum(rate(load{job="a",${{ labels }}}[${{ window }}]))',
+        filter_labels=["session_id"],
+    )
+}
+
+
+async def decide_by_preset(cluster: Cluster, *rules: ScalingRule) -> ScalingDecision:
+    """Decide for an endpoint where the presets are known."""
+    repository = DeploymentRepository(
+        StatisticsStatefulSource(cluster),  # type: ignore[arg-type]
+        cluster,  # type: ignore[arg-type]
+        metrics=cluster,  # type: ignore[arg-type]
+        presets=PRESETS,
+    )
+    deployment = Deployment(endpoint_id=id_of(1), replicas=3, rules=rules)
+    (decision,) = await repository.decide_replicas([deployment], now=NOW)
+    return decision
+
+
+async def test_a_rule_may_name_a_preset() -> None:
+    """Filled in as the rule says, asked once for all that ask the same, evaluated at the time of the decision."""
+    cluster = PromQLCluster(found=lambda _querier, _time: loads(9.0))
+    other = preset_rule(preset=PresetQuery("busy", window="1m"), upper_threshold=90)
+    decision = await decide_by_preset(cluster, other, preset_rule(upper_threshold=90), preset_rule())
+    assert (4, "busy 9 > 5: +1") == (decision.replicas, reasons(decision)[2])
+    expected = {
+        'sum(rate(load{job="a"}[1m]))',
+        'sum(rate(load{job="a",session_id=~"s-1|s-2"}[5m]))',
+    }
+    assert (expected, {NOW}, 2) == (
+        {promql.replace(" ", "").replace(",}", "}") for promql, _ in cluster.queries},
+        {time for _, time in cluster.queries},
+        len(cluster.queries),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cluster", "rule", "reason"),
+    [
+        (PromQLCluster(), preset_rule(preset="idle"), "there is no preset 'idle'; known are: busy"),
+        (PromQLCluster(), preset_rule(preset=PresetQuery("busy", labels={"x": "1"})), "cannot be filtered by 'x'"),
+        (PromQLCluster(), preset_rule(), "the query found nothing"),
+        (PromQLCluster(found=lambda _querier, _time: loads(1.0, 2.0)), preset_rule(), "the query found 2 samples"),
+        (Cluster(), preset_rule(), "presets cannot be read: UnsupportedError: a rule names a preset"),
+    ],
+)
+async def test_a_preset_that_cannot_be_asked_makes_its_rule_blind(cluster: Cluster, rule: ScalingRule, reason: str) -> None:
+    """The reason says what is wrong, and the other rules are decided on."""
+    cluster.endpoint_statistics[cluster.add_endpoint(1, [])] = running("30")
+    decision = await decide_by_preset(cluster, rule, inference_rule(threshold=20))
+    assert (5, Verdict.ABSTAINED) == (decision.replicas, decision.outcomes[0].verdict)
+    assert reason in decision.outcomes[0].reason
 
 
 async def test_an_inventory_that_answers_too_little_is_not_believed() -> None:
@@ -222,13 +338,13 @@ async def test_queries_are_evaluated_at_the_time_of_the_decision() -> None:
 
 
 async def test_a_querier_that_fails_stops_its_own_rule_alone() -> None:
-    """A plugin's querier is the plugin's, and so is its fault."""
-    cluster = Cluster(found=lambda _querier, _time: loads(0.5))
+    """A plugin's querier is the plugin's, and so is its fault: another rule still adds replicas."""
+    cluster = Cluster(found=lambda _querier, _time: loads(9.0))
     rules = (query_rule(querier=FixedQuerier("")), query_rule())
     decision = await decide_one(cluster, *rules, endpoint_id=id_of(1))
     refused, decided = reasons(decision)
     assert re.fullmatch(r"abstained: the query failed: PluginError: .*FixedQuerier\.name\(\).*", refused)
-    assert (2, "load 0.5 < 1: -1") == (decision.replicas, decided)
+    assert (4, "load 9 > 5: +1") == (decision.replicas, decided)
 
 
 async def test_without_a_metric_backend_its_rules_abstain() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from tests.unit.consumers.cluster import cpu, loads, running
 
-from statcore.consumers import Abstention
+from statcore.consumers import Abstention, PartialMean
 from statcore.consumers.observation import current_per_replica, mean_pct, only_sample
 from statcore.errors import MalformedEntryError, QueryRejectedError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
@@ -24,10 +24,17 @@ class Unreadable(dict[str, Any]):
         raise MalformedEntryError(f"metric {metric!r} is garbage", key="k", metric=metric)
 
 
-def mean(*entries: Mapping[str, Any] | None, **problems: Problem) -> Decimal | str:
-    """Return the mean of `cpu_util` over kernels called k0, k1, …, or the reason why there is none."""
+def mean(*entries: Mapping[str, Any] | None, **problems: Problem) -> Decimal | PartialMean | str:
+    """Return the mean of `cpu_util` over replicas of one kernel, called k0, k1, …, or the reason why there is none."""
+    return mean_of([[position] for position in range(len(entries))], *entries, **problems)
+
+
+def mean_of(
+    replicas: Sequence[Sequence[int]], *entries: Mapping[str, Any] | None, **problems: Problem
+) -> Decimal | PartialMean | str:
+    """Return the mean over replicas of several kernels."""
     batch = StatisticsBatch(entries, problems={int(name[1:]): problem for name, problem in problems.items()})
-    observed = mean_pct("cpu_util", [f"k{number}" for number in range(len(entries))], batch)
+    observed = mean_pct("cpu_util", replicas, [f"k{number}" for number in range(len(entries))], batch)
     return observed.reason if isinstance(observed, Abstention) else observed
 
 
@@ -38,10 +45,25 @@ def per_replica(entry: Mapping[str, Any] | None, active: int = 1, problem: Probl
     return observed.reason if isinstance(observed, Abstention) else observed
 
 
-def test_the_mean_is_over_the_kernels_that_have_the_metric() -> None:
-    """One without an entry or without the metric counts neither as a kernel nor as a zero; a real zero counts."""
-    assert Decimal(60) == mean(cpu("90"), None, {"mem": {"pct": "1.00"}}, {}, cpu("30"))
+def test_a_replica_without_data_is_counted_and_is_no_zero() -> None:
+    """Without an entry, or without the metric, or without kernels that are known; a real zero is data."""
+    found = (Decimal(90), Decimal(30))
+    assert PartialMean(found, 3) == mean(cpu("90"), None, {"mem": {"pct": "1.00"}}, {}, cpu("30"))
+    assert PartialMean(found, 1) == mean_of([[0], [], [1]], cpu("90"), cpu("30"))
     assert Decimal("30.05") == mean(cpu("60.10"), cpu("0.00"))
+
+
+def test_a_kernel_may_lack_the_metric_where_another_of_its_replica_has_it() -> None:
+    """It is left out; a kernel without an entry lacks data wherever it is."""
+    metrics = (cpu("90"), {"mem": {"pct": "1.00"}}, None, cpu("30"))
+    assert Decimal(60) == mean_of([[0, 1], [3]], *metrics)
+    assert PartialMean((Decimal(90), Decimal(30)), 1) == mean_of([[0, 2], [3]], *metrics)
+    assert PartialMean((Decimal(30),), 2) == mean_of([[2, 2], [3]], *metrics)
+    assert PartialMean((Decimal(30),), 1) == mean_of([[1], [3]], *metrics)
+
+
+def test_the_mean_is_over_all_kernels() -> None:
+    """Exactly, in decimal."""
     assert Decimal("0.1") == mean(*[cpu("0.1")] * 10)
     assert Decimal(0) == mean(cpu("-0"))
 
@@ -121,7 +143,7 @@ def test_a_query_must_find_exactly_one_sample() -> None:
     """In an answer of which nothing is said to be missing."""
     assert Decimal("0.1") == only_sample(loads(0.1))
     assert Abstention("the query found nothing") == only_sample(loads())
-    several = Abstention("the query found 2 samples; its querier must filter by what it groups by")
+    several = Abstention("the query found 2 samples; a rule needs one that comes to a single series")
     assert several == only_sample(loads(1.0, 1.0))
     assert Abstention("the answer may lack data: a; b") == only_sample(loads(1.0, warnings=("a", "b")))
     assert Abstention("the answer may lack data: it is partial") == only_sample(loads(1.0, partial=True))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.consumers.cluster import LOAD, NOW, inference_rule, kernel_rule, query_rule
 
-from statcore.consumers import Comparator, ComparatorRule, MetricSource, ThresholdRule
+from statcore.consumers import Comparator, ComparatorRule, MetricSource, PresetQuery, ThresholdRule
 from statcore.errors import InputError
 
 
@@ -46,12 +46,16 @@ def test_a_rule_is_one_value() -> None:
     ("bad", "message"),
     [
         ({"name": ""}, "name must be text"),
-        ({"source": "kernels"}, "not a MetricSource: 'kernels'; expected one of kernel, inference-framework, prometheus"),
-        ({"metric_name": None}, "rule 'cpu': the source kernel takes a metric_name and no querier"),
+        ({"source": "kernels"}, "not a MetricSource: 'kernels'; expected one of kernel, inference-framework, prometheus, "),
+        ({"metric_name": None}, "rule 'cpu': the source kernel takes a metric_name and no querier or preset"),
         ({"metric_name": ""}, "metric_name must be text"),
         ({"querier": LOAD}, "takes a metric_name and no querier"),
         ({"source": "inference-framework", "metric_name": None, "querier": LOAD}, "takes a metric_name and no querier"),
-        ({"source": "prometheus"}, "the source prometheus takes a querier and no metric_name"),
+        ({"source": "prometheus"}, "the source prometheus takes a querier and no metric_name or preset"),
+        ({"source": "preset"}, "the source preset takes a preset and no metric_name or querier"),
+        ({"source": "preset", "preset": "busy"}, "the source preset takes a preset and no metric_name or querier"),
+        ({"preset": "busy"}, "the source kernel takes a metric_name and no querier or preset"),
+        ({"source": "preset", "metric_name": None, "preset": ""}, "name must be text"),
         ({"source": "prometheus", "querier": LOAD}, "the source prometheus takes a querier and no metric_name"),
         ({"upper_threshold": None, "lower_threshold": None}, "needs an upper_threshold, a lower_threshold or both"),
         ({"lower_threshold": 80.01}, "lower_threshold 80.01 is above upper_threshold 80"),
@@ -130,5 +134,7 @@ def test_a_comparison_that_holds_is_a_step(comparator: str, sign: str, triggers:
 
 
 def test_a_rule_with_a_querier_goes_by_its_own_name() -> None:
-    """The others by their metric's."""
-    assert ("load", "cpu_util") == (query_rule().subject, kernel_rule().subject)
+    """So does one with a preset; the others go by their metric's."""
+    busy = query_rule(name="busy", source="preset", querier=None, preset="cpu_by_kernel")
+    assert ("load", "busy", "cpu_util") == (query_rule().subject, busy.subject, kernel_rule().subject)
+    assert PresetQuery("cpu_by_kernel") == busy.preset
