@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import attrs
 
 from statcore.errors import InputError
+from statcore.model.units import has_bound
 
 STATS: Final = ("min", "max", "sum", "avg", "diff", "rate")
 """Names of the moving statistics, in wire order; on the wire each is a flat key such as `stats.max`."""
 UNBOUNDED: Final = "9223372036854775807"
 """The capacity of a metric that has none, where it is not None: from a metric backend. Its `pct` means nothing then."""
+
+_OF_A_BOUND: Final = ("capacity", "pct")
+_OF_THE_COUNTER: Final = ("stats.min", "stats.max", "stats.sum", "stats.avg")
 
 
 def all_stats(known: Mapping[str, str]) -> dict[str, str]:
@@ -68,6 +72,19 @@ class MetricValue:
             **flat,
             "stats.version": None,
         }
+
+
+def shown_value(metric: str, value: object) -> object:
+    """Return a stored metric as it may be shown: what agents write and is no figure becomes None.
+
+    That is the capacity and `pct` of a metric without a bound, and the `stats` of `cpu_util` that are of its cumulative
+    counter, not of the rate that is its current value. What is no map is returned as it is.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    fields = cast("Mapping[str, Any]", value)
+    hidden = _OF_THE_COUNTER if metric == "cpu_util" else () if has_bound(metric) else _OF_A_BOUND
+    return {name: None if name in hidden else part for name, part in fields.items()}
 
 
 def finite_number(text: object) -> Decimal | None:

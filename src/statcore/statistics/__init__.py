@@ -2,7 +2,16 @@
 
 from statcore.statistics.repositories import StatisticsRepositories
 from statcore.statistics.repository import StatisticsRepository
+from statcore.statistics.sessions import SessionStatistics, session_entry, sum_kernels
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 from statcore.statistics.utilization import UtilizationSource
 
-__all__ = ["StatisticsRepositories", "StatisticsRepository", "StatisticsStatefulSource", "UtilizationSource"]
+__all__ = [
+    "SessionStatistics",
+    "StatisticsRepositories",
+    "StatisticsRepository",
+    "StatisticsStatefulSource",
+    "UtilizationSource",
+    "session_entry",
+    "sum_kernels",
+]

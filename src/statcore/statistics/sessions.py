@@ -1,0 +1,164 @@
+"""Statistics of sessions: those of their kernels, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, cast
+from uuid import UUID
+
+import attrs
+
+from statcore.errors import InputError, MalformedEntryError, ProtocolError
+from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
+from statcore.model.ids import id_text
+from statcore.model.number_text import decimal_text, percent_text
+from statcore.model.statistics import UNBOUNDED, MetricValue, finite_number
+from statcore.model.units import has_bound, unit_hint
+from statcore.ports.inventory import InventoryPort
+from statcore.statistics.repository import StatisticsRepository
+
+_SUMMED_STATS: Final = ("sum", "avg", "diff", "rate")
+"""The moving statistics that can be summed; the maximum of a sum is not the sum of the maxima."""
+_ONLY_OLD: Final = frozenset({ProblemKind.STALE, ProblemKind.UNDATED})
+
+
+@attrs.frozen
+class SessionStatistics:
+    """Reads the statistics of sessions: real agents write those of kernels only.
+
+    Args:
+        repository: where the statistics are read.
+        inventory: which kernels a session has.
+    """
+
+    repository: StatisticsRepository
+    inventory: InventoryPort
+
+    async def get_session_statistics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
+        """Return `{metric: MetricValue map}` of each session as `session_entry` says, with one read for all of them.
+
+        A session that the inventory does not know has what is stored under its own id.
+
+        Raises:
+            InputError: something that is not an id.
+            StatcoreError: the inventory or the repository failed.
+        """
+        ids = [id_text(session_id) for session_id in session_ids]
+        distinct = list(dict.fromkeys(ids))
+        records = await self.inventory.find_sessions(distinct) if distinct else ()
+        if len(records) != len(distinct):
+            raise ProtocolError(f"the inventory answered {len(records)} records for {len(distinct)} ids")
+        kernels = [() if record is None else tuple(kernel.kernel_id for kernel in record.kernels) for record in records]
+        asked = [[id_, *kernel_ids] for id_, kernel_ids in zip(distinct, kernels, strict=True)]
+        batch = await self.repository.get_kernel_statistics_batch([id_ for group in asked for id_ in group])
+        entries: dict[str, StatisticsBatch] = {}
+        start = 0
+        for id_, *kernel_ids in asked:
+            entries[id_] = session_entry(kernel_ids, batch[start : start + 1 + len(kernel_ids)])
+            start += 1 + len(kernel_ids)
+        return StatisticsBatch.join(entries[id_] for id_ in ids)
+
+
+def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> StatisticsBatch:
+    """Return a batch of one entry: that of a session.
+
+    What is stored under the session's own id wins. Otherwise it is what `sum_kernels` makes of its kernels; a kernel
+    without an entry, or of which something cannot be read, makes it *incomplete*. The age is that of the oldest kernel.
+
+    Args:
+        kernel_ids: the session's kernels.
+        read: what is stored under the id of the session, and then under the ids of its kernels, in order.
+    """
+    own, kernels = read[:1], read[1:]
+    present = [position for position, entry in enumerate(kernels) if entry is not None]
+    if own[0] is not None or own.problems or not (present or kernels.problems):
+        return own
+    problems: list[Problem] = []
+    for position, (kernel_id, entry) in enumerate(zip(kernel_ids, kernels, strict=True)):
+        if problem := kernels.problems.get(position):
+            problems.append(attrs.evolve(problem, message=f"kernel {kernel_id}: {problem.message}"))
+        elif entry is None:
+            message = f"kernel {kernel_id} has no statistics"
+            problems.append(Problem(ProblemKind.INCOMPLETE, message=message, key=kernel_id))
+    summed: Entry | None = None
+    if present:
+        summed, faults = sum_kernels([cast("Entry", kernels[position]) for position in present])
+        problems += [Problem(ProblemKind.INCOMPLETE, message=fault) for fault in faults]
+    ages_s = [kernels.ages_s[position] for position in present if position in kernels.ages_s]
+    return StatisticsBatch(
+        [summed],
+        problems={0: _joined(problems, is_missing=summed is None)} if problems else {},
+        ages_s={0: max(ages_s)} if ages_s and len(ages_s) == len(present) else {},
+    )
+
+
+def _joined(problems: Sequence[Problem], *, is_missing: bool) -> Problem:
+    """Return one problem for all of them: *incomplete*, unless all are of one kind that leaves nothing out."""
+    kinds = {problem.kind for problem in problems}
+    if is_missing:
+        kind = next((problem.kind for problem in problems if problem.kind is not ProblemKind.INCOMPLETE), problems[0].kind)
+    else:
+        kind = kinds.pop() if len(kinds) == 1 and kinds <= _ONLY_OLD else ProblemKind.INCOMPLETE
+    return Problem(kind, message="; ".join(problem.message for problem in problems), key=problems[0].key)
+
+
+def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
+    """Return the metrics of the kernels of a session put together, and what is left out, in words.
+
+    A single kernel's are as they are. Of several, each metric is over the kernels that have it: `current`, `capacity` and
+    the `stats` that can be summed are sums, and `pct` is that of the sums, but for `cpu_util`, which is a percentage of
+    one core, the sum of the kernels' `pct`. The capacity is None where one of the kernels has none, or the metric has no
+    bound. A metric that cannot be read, or is not finite, in one of the kernels is left out. Order does not matter.
+    """
+    if len(entries) == 1:
+        return entries[0], []
+    merged: dict[str, Any] = {}
+    faults: list[str] = []
+    for metric in sorted({str(name) for entry in entries for name in entry}):
+        try:
+            merged[metric] = _sum([_fields(entry[metric]) for entry in entries if metric in entry], metric).to_map()
+        except (InputError, MalformedEntryError) as error:
+            faults.append(f"{metric} is left out: {error}")
+    return merged, faults
+
+
+def _fields(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"not a metric value: {value!r:.100}")
+    return cast("Mapping[str, Any]", value)
+
+
+def _sum(kernels: Sequence[Mapping[str, Any]], metric: str) -> MetricValue:
+    current = _total([_number(fields.get("current")) for fields in kernels])
+    capacities = [finite_number(fields.get("capacity")) for fields in kernels if fields.get("capacity") != UNBOUNDED]
+    bounds = [number for number in capacities if number is not None and number > 0]
+    capacity = decimal_text(_total(bounds)) if has_bound(metric) and len(bounds) == len(kernels) else None
+    pct = percent_text(current, capacity)
+    if metric == "cpu_util" and capacity is not None:
+        pct = decimal_text(_total([_number(fields.get("pct")) for fields in kernels]), places=2)
+    stats = {name: [finite_number(fields.get(f"stats.{name}")) for fields in kernels] for name in _SUMMED_STATS}
+    hints = {str(fields.get("unit_hint")) for fields in kernels}
+    return MetricValue(
+        current=decimal_text(current),
+        capacity=capacity,
+        pct=pct,
+        unit_hint=hints.pop() if len(hints) == 1 else unit_hint(metric),
+        stats={
+            name: decimal_text(_total([number for number in numbers if number is not None]))
+            for name, numbers in stats.items()
+            if None not in numbers
+        },
+    )
+
+
+def _number(text: object) -> Decimal:
+    number = finite_number(text)
+    if number is None:
+        raise InputError(f"{text!r:.100} is not a finite number")
+    return number
+
+
+def _total(numbers: Sequence[Decimal]) -> Decimal:
+    """Return the sum, rounded in the same way whatever the order."""
+    return sum(sorted(numbers), Decimal())

@@ -1,0 +1,193 @@
+"""Statistics of sessions from planted kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+
+from statcore.errors import InputError, MalformedEntryError, ProtocolError
+from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore.model.inventory import KernelRecord, SessionRecord
+from statcore.statistics import SessionStatistics, StatisticsRepositories, session_entry, sum_kernels
+from statcore_memory import MemoryStatistics
+
+SESSION, OTHER, ONE, TWO, THREE = (str(UUID(int=number)) for number in range(1, 6))
+
+
+def value(current: str, capacity: str | None, pct: str, unit: str, **stats: str) -> dict[str, Any]:
+    """Return a stored metric."""
+    flat = {f"stats.{name}": text for name, text in stats.items()}
+    return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat}
+
+
+FIRST = {
+    "cpu_util": value("1000", "1000", "100", "millicores", max="385894.5", rate="1000"),
+    "mem": value("1024", "4096", "25", "bytes", max="2048"),
+    "net_rx": value("10005.5", "1820", "549.75", "bps", rate="10005.5"),
+}
+SECOND = {
+    "cpu_util": value("502", "1000", "50.2", "millicores", max="9", rate="502"),
+    "mem": value("3072", "4096", "75", "bytes", max="4096"),
+    "net_rx": value("0.5", "1", "50", "bps", rate="0.5"),
+    "cuda_mem": value("5", "10", "50", "bytes"),
+}
+
+
+def test_two_kernels_are_summed() -> None:
+    """Percentages of cores add up; all others are of the sums; a metric that one kernel has is that kernel's."""
+    found, faults = sum_kernels([FIRST, SECOND])
+    assert [] == faults
+    assert {
+        "cpu_util": value("1502", "2000", "150.2", "millicores", rate="1502"),
+        "mem": value("4096", "8192", "50", "bytes"),
+        "net_rx": value("10006", None, "0.00", "bps", rate="10006"),
+        "cuda_mem": value("5", "10", "50", "bytes"),
+    } == {
+        metric: {name: part for name, part in fields.items() if name != "stats.version"} for metric, fields in found.items()
+    }
+
+
+@pytest.mark.parametrize("capacity", [None, "0", "NaN", "Infinity", "9223372036854775807"])
+def test_a_kernel_without_a_capacity_leaves_the_session_without_one(capacity: str | None) -> None:
+    """A sum of the others would be a bound that nobody set."""
+    found, _ = sum_kernels([{"mem": value("1", "4", "25", "bytes")}, {"mem": value("1", capacity, "0.00", "bytes")}])
+    assert ("2", None, "0.00") == tuple(found["mem"][name] for name in ("current", "capacity", "pct"))
+
+
+class Unreadable(dict[str, Any]):
+    """An entry of which one metric cannot be decoded."""
+
+    def __getitem__(self, metric: str) -> Any:
+        """Fail for `mem`."""
+        if metric == "mem":
+            raise MalformedEntryError("mem is garbage", key="k", metric=metric)
+        return super().__getitem__(metric)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({**SECOND, "mem": value("NaN", "4096", "75", "bytes")}, "mem is left out: 'NaN' is not a finite number"),
+        ({**SECOND, "mem": 5}, "mem is left out: not a metric value: 5"),
+        (Unreadable(SECOND), "mem is left out: mem is garbage"),
+    ],
+)
+def test_what_cannot_be_read_is_left_out_of_the_sum_and_told(second: dict[str, Any], message: str) -> None:
+    """Neither a zero nor the other kernel's value alone; the other metrics stand."""
+    batch = session_entry([ONE, TWO], StatisticsBatch([None, FIRST, second]))
+    assert batch[0] is not None
+    assert {"cpu_util", "net_rx", "cuda_mem"} == set(batch[0])
+    assert {0: Problem(ProblemKind.INCOMPLETE, message=message)} == batch.problems
+
+
+def test_a_kernel_without_an_entry_makes_it_incomplete() -> None:
+    """What the other kernels have is given; without any there is nothing, and no problem."""
+    batch = session_entry([ONE, TWO], StatisticsBatch([None, FIRST, None]))
+    assert [FIRST] == list(batch)
+    assert ProblemKind.INCOMPLETE == batch.problems[0].kind
+    assert f"kernel {TWO} has no statistics" == batch.problems[0].message
+    assert StatisticsBatch([None]) == session_entry([ONE, TWO], StatisticsBatch([None, None, None]))
+    assert StatisticsBatch([None]) == session_entry([], StatisticsBatch([None]))
+
+
+def test_the_sessions_own_entry_wins() -> None:
+    """With its own problem, and its own age."""
+    stale = Problem(ProblemKind.STALE, message="old")
+    read = StatisticsBatch([SECOND, FIRST], problems={0: stale, 1: stale}, ages_s={0: 90.0, 1: 1.0})
+    batch = session_entry([ONE], read)
+    assert ([SECOND], {0: stale}, {0: 90.0}) == (list(batch), dict(batch.problems), dict(batch.ages_s))
+
+
+@pytest.mark.parametrize(
+    ("problems", "entries", "kind"),
+    [
+        ({1: ProblemKind.STALE, 2: ProblemKind.STALE}, [FIRST, SECOND], ProblemKind.STALE),
+        ({1: ProblemKind.UNDATED}, [FIRST, SECOND], ProblemKind.UNDATED),
+        ({1: ProblemKind.STALE, 2: ProblemKind.UNDATED}, [FIRST, SECOND], ProblemKind.INCOMPLETE),
+        ({1: ProblemKind.STALE}, [FIRST, None], ProblemKind.INCOMPLETE),
+        ({2: ProblemKind.MALFORMED}, [FIRST, None], ProblemKind.INCOMPLETE),
+        ({2: ProblemKind.MALFORMED}, [None, None], ProblemKind.MALFORMED),
+        ({1: ProblemKind.INCOMPLETE}, [None, None], ProblemKind.INCOMPLETE),
+    ],
+)
+def test_problems_of_kernels_are_the_sessions(problems: dict[int, ProblemKind], entries: Any, kind: ProblemKind) -> None:
+    """Old where all of it is; incomplete where a part is missing; and what the kernel's is where there is nothing."""
+    read = StatisticsBatch(
+        [None, *entries], problems={position: Problem(of, message="look here") for position, of in problems.items()}
+    )
+    assert kind == session_entry([ONE, TWO], read).problems[0].kind
+
+
+def test_a_session_is_as_old_as_its_oldest_kernel() -> None:
+    """An age that is not known of one kernel is not known of the session."""
+    read = StatisticsBatch([None, FIRST, SECOND], ages_s={1: 3.0, 2: 70.0})
+    assert {0: 70.0} == dict(session_entry([ONE, TWO], read).ages_s)
+    assert {} == dict(session_entry([ONE, TWO], StatisticsBatch([None, FIRST, SECOND], ages_s={1: 3.0})).ages_s)
+
+
+@attrs.define
+class Inventory:
+    """Knows two sessions, and what it was asked."""
+
+    calls: list[list[str]] = attrs.field(factory=list)
+    lost: int = 0
+
+    async def find_sessions(self, session_ids: Sequence[str], /) -> list[SessionRecord | None]:
+        """See `InventoryPort`."""
+        self.calls.append(list(session_ids))
+        kernels = {SESSION: (ONE, TWO), OTHER: (THREE,)}
+        records = [
+            SessionRecord(
+                session_id=id_, kernels=tuple(KernelRecord(kernel_id=kernel, session_id=id_) for kernel in kernels[id_])
+            )
+            if id_ in kernels
+            else None
+            for id_ in session_ids
+        ]
+        return records[self.lost :]
+
+
+@attrs.frozen
+class Counting:
+    """A store that counts its reads."""
+
+    store: MemoryStatistics
+    reads: list[int]
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """See `StatisticsPort`."""
+        self.reads.append(len(ids))
+        return await self.store.fetch_kernel_statistics(ids)
+
+
+async def test_a_page_of_sessions_is_one_read() -> None:
+    """In the order asked, with a duplicate, a session that nobody knows, and one whose id a writer has stored."""
+    store, reads = MemoryStatistics(), list[int]()
+    unknown, written = str(UUID(int=77)), str(UUID(int=78))
+    for id_, entry in ((ONE, FIRST), (TWO, SECOND), (written, {"mem": FIRST["mem"]})):
+        store.plant(id_, entry)
+    inventory = Inventory()
+    repository = StatisticsRepositories.create(Counting(store, reads)).repository  # type: ignore[arg-type]
+    sessions = SessionStatistics(repository, inventory)  # type: ignore[arg-type]
+    batch = await sessions.get_session_statistics_batch([OTHER, UUID(SESSION), unknown, written, SESSION])
+    mem = [None if entry is None else entry["mem"]["current"] for entry in batch]
+    assert [None, "4096", None, "1024", "4096"] == mem
+    assert {} == dict(batch.problems)
+    assert ([7], [[OTHER, SESSION, unknown, written]]) == (reads, inventory.calls)
+    assert StatisticsBatch() == await sessions.get_session_statistics_batch([])
+    assert ([7], 1) == (reads, len(inventory.calls))
+
+
+async def test_an_inventory_that_answers_too_little_is_not_believed() -> None:
+    """Kernels are never put together for the wrong session."""
+    repository = StatisticsRepositories.create(MemoryStatistics()).repository
+    with pytest.raises(ProtocolError, match="1 records for 2 ids"):
+        await SessionStatistics(repository, Inventory(lost=1)).get_session_statistics_batch(  # type: ignore[arg-type]
+            [SESSION, OTHER]
+        )
+    with pytest.raises(InputError, match="not an id"):
+        await SessionStatistics(repository, Inventory()).get_session_statistics_batch(["x"])  # type: ignore[arg-type]
