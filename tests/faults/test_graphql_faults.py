@@ -80,7 +80,7 @@ async def ask(server: Server, query: str = STATISTICS, *, options: ValkeyOptions
 
 def right(number: int) -> dict[str, Any]:
     """Return what a session is when nothing is wrong."""
-    mem = {"mem": {"current": str(number), "capacity": None, "pct": "0.00", "unit_hint": ""}}
+    mem = {"mem": {"current": str(number), "capacity": None, "pct": "0.00", "unit_hint": "", "stats.version": None}}
     activity = {"requests": number, "last_response_ms": 2 * number}
     return {"live_stat": mem, "inference_metrics": activity, "kernels": [{"live_stat": mem}]}
 
@@ -104,7 +104,7 @@ async def test_one_of_each_fault_among_a_hundred(planted: Server, raw: Redis, li
     """Malformed, missing, half-present, stale, of the wrong type: each shows on its own path; all else is right."""
     malformed, missing, half, stale, typed, unreadable = 7, 13, 42, 55, 68, 99
     raw.set(session_id(malformed), b"\xff\xfe not a payload")
-    raw.delete(session_id(missing))
+    raw.delete(session_id(missing), kernel_id(missing))
     live.delete(f"session.{session_id(half)}.last_response_time")
     live.set(f"session.{session_id(unreadable)}.requests", "many")
     raw.expire(session_id(stale), 60)
@@ -114,7 +114,7 @@ async def test_one_of_each_fault_among_a_hundred(planted: Server, raw: Redis, li
     expected = wrong(
         live_stat={malformed: None, missing: None},
         inference_metrics={half: ZEROS, unreadable: ZEROS},
-        kernels={typed: [{"live_stat": None}]},
+        kernels={typed: [{"live_stat": None}], missing: [{"live_stat": None}]},
     )
     assert expected == answer.data["compute_session_list"]["items"]
     expected_codes = {
@@ -196,11 +196,14 @@ async def test_metrics_that_are_bad_only_when_they_are_read(planted: Server, raw
 
 
 async def test_numbers_that_are_none_go_through_as_text(planted: Server, raw: Redis) -> None:
-    """NaN, infinity and nil are shown as what they are, in strict JSON, and never as zero."""
+    """NaN, infinity and nil are shown as what they are, in strict JSON, and never as zero.
+
+    The maximum of `cpu_util` that agents store is of the counter, not of the rate, and is not shown.
+    """
     fields = {"current": "NaN", "capacity": None, "pct": "Infinity", "stats.max": "1E+30", "stats.rate": float("nan")}
     raw.set(session_id(0), msgpack.packb({"cpu_util": fields, 5: {"bytes": b"\xff", "inf": float("-inf")}}))
     answer = await ask(planted, "{ compute_session_list(limit: 1) { items { live_stat } } }")
-    expected = {"cpu_util": fields | {"stats.rate": "NaN"}, "5": {"bytes": "ff", "inf": "-Inf"}}
+    expected = {"cpu_util": fields | {"stats.rate": "NaN", "stats.max": None}, "5": {"bytes": "ff", "inf": "-Inf"}}
     assert [{"live_stat": expected}] == answer.data["compute_session_list"]["items"]
 
 
@@ -218,4 +221,23 @@ async def test_a_bad_metric_of_an_agent_harms_no_other(planted: Server, raw: Red
     assert expected == answer.data["agent_list"]["items"]
     assert {"agent_list.items.1.live_stat": "MalformedEntryError"} == answer.codes
     paths = [f"agent_list.items.0.live_stat.{half}.bad" for half in ("node", "devices")]
-    assert dict.fromkeys(paths, "malformed") == answer.problems
+    assert dict.fromkeys(paths, "malformed") == {
+        path: kind for path, kind in answer.problems.items() if kind == "malformed"
+    }
+
+
+async def test_a_session_is_its_kernels_put_together(planted: Server, raw: Redis) -> None:
+    """As real agents write: kernel keys only. A kernel whose entry is bad makes its session incomplete; all in one read."""
+    for number in range(3):
+        raw.delete(session_id(number))
+    raw.set(kernel_id(1), b"garbage")
+    raw.delete(kernel_id(2))
+    raw.config_resetstat()
+    answer = await ask(planted)
+    assert (
+        wrong(live_stat={1: None, 2: None}, kernels={1: [{"live_stat": None}], 2: [{"live_stat": None}]})
+        == answer.data["compute_session_list"]["items"]
+    )
+    codes = {f"{ITEMS}.1.live_stat": "MalformedEntryError", f"{ITEMS}.1.kernels.0.live_stat": "MalformedEntryError"}
+    assert codes == answer.codes
+    assert 2 == raw.info("commandstats")["cmdstat_mget"]["calls"]  # one for statistics, one for activity

@@ -33,6 +33,24 @@ class Outcomes:
         return cls(values=values, remarks=remarks)
 
 
+def as_batch(outcomes: Sequence[Any], remarks: Sequence[Problem | None]) -> StatisticsBatch:
+    """Return what a loader handed out for several keys, values and errors, as a batch again.
+
+    Raises:
+        BaseException: the first of the outcomes, where that is an error; of the others, one that is none of ours.
+    """
+    problems = {position: remark for position, remark in enumerate(remarks) if remark is not None}
+    for position, outcome in enumerate(outcomes):
+        if isinstance(outcome, BaseException):
+            if not position or not isinstance(outcome, StatcoreError):
+                raise outcome
+            kind = ProblemKind.MALFORMED if isinstance(outcome, MalformedEntryError) else ProblemKind.UNAVAILABLE
+            problems[position] = Problem(kind, message=str(outcome))
+    return StatisticsBatch(
+        [None if isinstance(outcome, BaseException) else outcome for outcome in outcomes], problems=problems
+    )
+
+
 def as_error(problem: Problem) -> StatcoreError:
     """Return the error that a problem is to whoever wanted that one entry."""
     message = f"{problem.kind}: {problem.message}"

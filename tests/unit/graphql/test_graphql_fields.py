@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLObjectType
-from tests.graphql_asking import Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
+from tests.graphql_asking import CountedStatistics, Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
 
 from statcore.model import MetricValue
 from statcore_graphql import DataLoaderManager
@@ -145,13 +145,14 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
         "stats.max": "800",
         "stats.version": None,
     }
+    of_cpu = value | {"stats.max": None}  # which agents take of the counter
     expected = {
         "compute_session_list": {
             "total_count": 2,
             "items": [
                 {
                     "session_id": session_id(0),
-                    "live_stat": {"cpu_util": value},
+                    "live_stat": {"cpu_util": of_cpu},
                     "inference_metrics": {"requests": 7, "last_response_ms": 12},
                     "kernels": [{"kernel_id": kernel_id(0), "agent_id": "i-0", "live_stat": {"mem": value}}],
                 },
@@ -190,7 +191,7 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
         "agent_list": {
             "total_count": 2,
             "items": [
-                {"agent_id": "i-0", "live_stat": {"node": {"cpu_util": value}, "devices": {"mem": {"0": value}}}},
+                {"agent_id": "i-0", "live_stat": {"node": {"cpu_util": of_cpu}, "devices": {"mem": {"0": value}}}},
                 {"agent_id": "i-1", "live_stat": None},
             ],
         },
@@ -205,3 +206,57 @@ async def test_the_query_of_the_first_proposal() -> None:
     host = Host(statistics=store, inventory=inventory_of(1))
     data = await host.ask_right("query {\n  compute_session_list {\n    items {\n      inference_metrics\n    }\n  }\n}")
     assert {"compute_session_list": {"items": [{"inference_metrics": {"requests": 3, "last_response_ms": 40}}]}} == data
+
+
+async def test_a_session_is_its_kernels_put_together_in_one_read() -> None:
+    """Two kernels at 100 and 50.2 percent of a core; a kernel without an entry is told; both fields share the read."""
+    store = CountedStatistics(MemoryStatistics())
+    planted: Any = {
+        kernel_id(0, 0): {"cpu_util": {"current": "1000", "capacity": "1000", "pct": "100"}},
+        kernel_id(0, 1): {"cpu_util": {"current": "502", "capacity": "1000", "pct": "50.2"}},
+        kernel_id(1, 0): {"mem": {"current": "1", "capacity": "4", "pct": "25"}},
+    }
+    for id_, entry in planted.items():
+        store.store.plant(id_, entry)
+    host = Host(statistics=store, inventory=inventory_of(3, kernels=2))  # type: ignore[arg-type]
+    answer = await host.ask("{ compute_session_list { items { live_stat kernels { live_stat } } } }")
+    first, second, third = (item["live_stat"] for item in answer.data["compute_session_list"]["items"])
+    assert ["1502", "2000", "150.2"] == [first["cpu_util"][name] for name in ("current", "capacity", "pct")]
+    assert ({"mem": planted[kernel_id(1, 0)]["mem"]}, None) == (second, third)
+    assert {"compute_session_list.items.1.live_stat": "incomplete"} == answer.problems
+    assert f"kernel {kernel_id(1, 1)} has no statistics" == answer.extensions["problems"][0]["message"]
+    assert [("kernel_statistics", 9)] == store.reads
+
+
+async def test_a_bad_kernel_makes_its_session_incomplete_and_no_error() -> None:
+    """Where another kernel has data; where none has, the session's error is the kernel's."""
+    store = MemoryStatistics()
+    store.plant(kernel_id(0, 0), {"mem": {"current": "1"}})
+    store.plant(kernel_id(0, 1), 5)
+    store.plant(kernel_id(1, 1), 5)
+    host = Host(statistics=store, inventory=inventory_of(2, kernels=2))
+    answer = await host.ask("{ compute_session_list { items { live_stat } } }")
+    items = [{"live_stat": {"mem": {"current": "1"}}}, {"live_stat": None}]
+    assert items == answer.data["compute_session_list"]["items"]
+    assert {"compute_session_list.items.0.live_stat": "incomplete"} == answer.problems
+    assert {"compute_session_list.items.1.live_stat": "MalformedEntryError"} == answer.codes
+
+
+async def test_what_agents_write_and_is_no_figure_is_null() -> None:
+    """Capacity and percentage of metrics without a bound, in kernels, sessions, nodes and devices; the store keeps them."""
+    store = MemoryStatistics()
+    traffic = {"current": "10005.5", "capacity": "1820", "pct": "549.75", "unit_hint": "bps", "stats.rate": "10005.5"}
+    cpu = {"current": "500.283", "capacity": "1000", "pct": "50.03", "stats.max": "385894.5", "stats.avg": "9"}
+    metrics = {"net_rx": traffic, "cpu_util": cpu}
+    store.plant(kernel_id(0), metrics)
+    store.plant("i-0", {"node": metrics, "devices": {"net_rx": {"eth0": traffic}, "odd": 5}})
+    host = Host(statistics=store, inventory=inventory_of(1))
+    data = await host.ask_right(
+        "{ compute_session_list { items { live_stat kernels { live_stat } } } agent_list { items { live_stat } } }"
+    )
+    net = traffic | {"capacity": None, "pct": None}
+    expected = {"net_rx": net, "cpu_util": cpu | {"stats.max": None, "stats.avg": None}}
+    (session,), (agent,) = (data[name]["items"] for name in ("compute_session_list", "agent_list"))
+    assert {"live_stat": expected, "kernels": [{"live_stat": expected}]} == session
+    assert {"node": expected, "devices": {"net_rx": {"eth0": net}, "odd": 5}} == agent["live_stat"]
+    assert [metrics] == list(await store.fetch_kernel_statistics([kernel_id(0)]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.graphql_asking import Host, inventory_of
+from tests.graphql_asking import Host, inventory_of, session_id
 from tests.lazy_entries import Lazy
 
 from statcore.model import StatisticsBatch
@@ -16,14 +16,14 @@ class LazyStore(MemoryStatistics):
     """A store of entries that decode when they are read."""
 
     async def fetch_kernel_statistics(self, ids: Any, /) -> StatisticsBatch:
-        """Answer a good one, one with bad metrics, one of which nothing can be read, and one nested too deeply."""
-        del ids
+        """Answer for sessions: a good one, one with bad metrics, one that cannot be read, and one nested too deeply."""
         deep: Any = 1
         for _ in range(100_000):
             deep = [deep]
         good = {"current": "1"}
         entries = [{"mem": good, 5: good}, {"bad": 0, "mem": good, "bad2": 0}, {"nothing": 0}, {"mem": good, "x": deep}]
-        return StatisticsBatch([Lazy(parts) for parts in entries])
+        stored = {session_id(number): Lazy(parts) for number, parts in enumerate(entries)}
+        return StatisticsBatch([stored.get(id_) for id_ in ids])
 
     async def fetch_agent_statistics(self, ids: Any, /) -> StatisticsBatch:
         """Answer halves that decode themselves, too."""

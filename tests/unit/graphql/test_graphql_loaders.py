@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from tests.graphql_asking import Host, echo, inventory_of, session_id
+from tests.graphql_asking import Host, echo, inventory_of, kernel_id, session_id
 
 from statcore.errors import InputError, UnavailableError
 from statcore.model import Problem, ProblemKind, QueryTimeRange, StatisticsBatch
@@ -163,7 +163,8 @@ async def test_two_requests_at_once_never_share_a_loader() -> None:
         answers = await asyncio.gather(
             *(host.ask(query, context=context, offset=number) for number, context in enumerate(contexts))
         )
-    assert [[session_id(number) for number in range(first, 3)] for first in (0, 1)] == waiting
+    pages = [[id_ for number in range(first, 3) for id_ in (session_id(number), kernel_id(number))] for first in (0, 1)]
+    assert pages == waiting
     for number, answer in enumerate(answers):
         expected = [{"read": number + 1, "id": session_id(of)} for of in range(number, 3)]
         assert [{"a": one, "b": one} for one in expected] == answer.data["compute_session_list"]["items"]

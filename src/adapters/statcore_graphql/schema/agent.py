@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 import strawberry
 from strawberry.scalars import JSON
 
-from statcore_graphql.schema.loaded import statistics_field
+from statcore.model.statistics import shown_value
+from statcore_graphql.schema.loaded import shown_metrics, statistics_field
+
+
+def _shown(halves: Mapping[str, object]) -> dict[str, object]:
+    node, devices = halves.get("node"), halves.get("devices")
+    shown = dict(halves)
+    if isinstance(node, dict):
+        shown["node"] = shown_metrics(cast("dict[str, object]", node))
+    if isinstance(devices, dict):
+        shown["devices"] = {
+            metric: {device: shown_value(metric, value) for device, value in cast("dict[str, object]", by_device).items()}
+            if isinstance(by_device, dict)
+            else by_device
+            for metric, by_device in cast("dict[str, object]", devices).items()
+        }
+    return shown
 
 
 @strawberry.type(description="An agent: a node that runs kernels.")
@@ -17,7 +36,9 @@ class Agent:
     live_stat: JSON | None = statistics_field(
         "AgentStatistics.by_agent",
         key=lambda agent: agent.agent_id,
-        description='The live statistics of its node and its devices ("node", "devices"); null where there are none.',
+        description='The live statistics of its node and its devices ("node", "devices"); null where there are none. What'
+        " agents write and is no figure, such as a percentage of a metric without a bound, is null.",
+        show=_shown,
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Self
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Self, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
 from statcore.model.inventory import KernelRecord, SessionRecord
 from statcore.queriers import ContainerMetricQuerier
+from statcore.statistics import session_entry
 from statcore_graphql.context import GraphQueryContext
-from statcore_graphql.schema.loaded import LOADER, statistics_field
+from statcore_graphql.outcomes import as_batch, as_error
+from statcore_graphql.schema.loaded import LOADER, read_entry, shown_metrics, statistics_field
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 _KERNEL_LOADER = "KernelStatistics.by_kernel"
@@ -26,7 +30,9 @@ class Kernel:
     live_stat: JSON | None = statistics_field(
         _KERNEL_LOADER,
         key=lambda kernel: kernel.kernel_id,
-        description="Its live statistics by metric; null where there are none.",
+        description="Its live statistics by metric; null where there are none. What agents write and is no figure,"
+        " such as a percentage of a metric without a bound, is null.",
+        show=shown_metrics,
     )
 
     @classmethod
@@ -42,17 +48,22 @@ class ComputeSession:
     session_id: str
     kernels: list[Kernel]
 
-    live_stat: JSON | None = statistics_field(
-        _KERNEL_LOADER,
-        key=lambda session: session.session_id,
-        description="Its live statistics by metric; null where there are none.",
-    )
     inference_metrics: JSON | None = statistics_field(
         "KernelStatistics.inference_metrics_by_kernel",
         key=lambda session: session.session_id,
         description="Its number of requests and last response time in milliseconds. Zeros that stand for missing data are"
         " listed in extensions.problems.",
     )
+
+    # Not a coroutine itself: all keys of an answer, however deep, are known before the first read.
+    @strawberry.field(
+        description="The live statistics of its kernels, put together; null where there are none. What is stored for the"
+        " session itself wins. Where a kernel has none, that is listed in extensions.problems.",
+        metadata={LOADER: _KERNEL_LOADER},
+    )
+    def live_stat(self, info: strawberry.Info[GraphQueryContext]) -> JSON | None:
+        """Load the session and its kernels in one read."""
+        return cast("JSON", _put_together(self.session_id, [kernel.kernel_id for kernel in self.kernels], info))
 
     @strawberry.field(
         description="Its utilization over time; times are RFC 3339 with a zone or unix seconds, the step a duration (1m).",
@@ -75,6 +86,27 @@ class ComputeSession:
     def of(cls, record: SessionRecord) -> Self:
         """Read a record."""
         return cls(session_id=record.session_id, kernels=[Kernel.of(kernel) for kernel in record.kernels])
+
+
+def _put_together(
+    session_id: str, kernel_ids: list[str], info: strawberry.Info[GraphQueryContext]
+) -> Coroutine[Any, Any, dict[str, object] | None]:
+    manager, context = info.context.dataloader_manager, info.context
+    ids = [session_id, *kernel_ids]
+    loading = [manager.get_loader(context, _KERNEL_LOADER).load(id_) for id_ in ids]
+
+    async def read() -> dict[str, object] | None:
+        outcomes = await asyncio.gather(*loading, return_exceptions=True)
+        remarks = [manager.get_remark(context, _KERNEL_LOADER, id_) for id_ in ids]
+        batch = session_entry(kernel_ids, as_batch(outcomes, remarks))
+        entry, problem = batch[0], batch.problems.get(0)
+        if entry is not None:
+            return read_entry(entry, problem, info, shown_metrics)
+        if problem is not None:
+            raise as_error(problem)
+        return None
+
+    return read()
 
 
 @strawberry.type(description="A page of the sessions.")
