@@ -9,18 +9,22 @@ import attrs
 
 from statcore.errors import MalformedEntryError
 from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
-from statcore.model.statistics import STATS
+from statcore.model.statistics import STATS, shown_value
 
 _FIELDS: Final = ("current", "capacity", "pct", "unit_hint", *(f"stats.{name}" for name in STATS))
-COLUMNS: Final = ("id", "metric", *_FIELDS, "problem")
+COLUMNS: Final = ("id", "metric", *_FIELDS, "age_s", "problem")
 
 
 @attrs.frozen
 class Entries:
-    """Every entry by id, fully decoded; None where there is nothing, with a problem where that has a cause."""
+    """Every entry by id, fully decoded; None where there is nothing, with a problem where that has a cause.
+
+    What agents write and is no figure is None. The age of an entry, in seconds, is None where it is unknown.
+    """
 
     kernels: Mapping[str, Mapping[str, Any] | None]
     problems: Mapping[str, Problem]
+    ages_s: Mapping[str, float | None] = attrs.field(factory=dict[str, "float | None"])
 
     @classmethod
     def read(cls, ids: Sequence[str], batch: StatisticsBatch) -> Entries:
@@ -33,7 +37,8 @@ class Entries:
             if found:
                 key = next((problem.key for problem in found if problem.key), None)
                 problems[id_] = Problem(found[-1].kind, message="; ".join(problem.message for problem in found), key=key)
-        return cls(kernels, problems)
+        ages_s = {id_: batch.ages_s.get(position) for position, id_ in enumerate(ids) if kernels[id_] is not None}
+        return cls(kernels, problems, ages_s)
 
     def document(self) -> dict[str, Any]:
         """Return what JSON shows."""
@@ -41,18 +46,20 @@ class Entries:
             id_: {"kind": problem.kind.value, "message": problem.message, "key": problem.key}
             for id_, problem in self.problems.items()
         }
-        return {"kernels": self.kernels, "problems": problems}
+        return {"kernels": self.kernels, "ages_s": self.ages_s, "problems": problems}
 
     def rows(self) -> Iterator[list[str]]:
         """Yield one row per metric, and one for an id that has none or a problem."""
         for id_, entry in self.kernels.items():
+            age_s = self.ages_s.get(id_)
+            age = "unknown" if age_s is None else f"{age_s:.1f}"
             for metric, fields in (entry or {}).items():
                 values = cast("Mapping[str, Any]", fields) if isinstance(fields, Mapping) else {"current": fields}
-                yield [id_, metric, *(_text(values.get(name)) for name in _FIELDS), ""]
+                yield [id_, metric, *(_text(values.get(name)) for name in _FIELDS), age, ""]
             problem = self.problems.get(id_)
             if problem is not None or not entry:
                 note = "no statistics" if problem is None else f"{problem.kind}: {problem.message}"
-                yield [id_, "", *("" for _ in _FIELDS), note]
+                yield [id_, "", *("" for _ in _FIELDS), "", note]
 
 
 def _decode(entry: Mapping[str, Any], problems: list[Problem]) -> Mapping[str, Any] | None:
@@ -64,7 +71,7 @@ def _decode(entry: Mapping[str, Any], problems: list[Problem]) -> Mapping[str, A
         return None
     for metric in metrics:
         try:
-            decoded[str(metric)] = entry[metric]
+            decoded[str(metric)] = shown_value(str(metric), entry[metric])
         except MalformedEntryError as error:
             problems.append(_malformed(error))
     return decoded

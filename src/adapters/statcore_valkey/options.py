@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_line, check_seconds, from_settings
+from statcore.model.settings import check_count, check_line, check_seconds, check_truth, from_settings
 
 _optional = attrs.validators.optional
 
@@ -30,6 +30,7 @@ class ValkeyOptions:
         freshness_s: read the age of every entry, mark entries *stale* that are older than this many seconds, and entries
             of unknown age *undated*; with None no age is read. The age comes from the remaining time to live, which costs
             a further command for each entry.
+        ages: read the age of every entry without a bound, too, and mark entries of unknown age *undated*.
         agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
             their entries is unknown.
         max_entry_bytes: larger entries are not read but reported as *oversized*.
@@ -46,6 +47,7 @@ class ValkeyOptions:
     statistics_db: int = attrs.field(default=0, validator=_check_database)
     live_db: int = attrs.field(default=2, validator=_check_database)
     freshness_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
+    ages: bool = attrs.field(default=False, validator=check_truth)
     agent_interval_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
     max_entry_bytes: int = attrs.field(default=256 * 1024, validator=check_count)
     tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line))

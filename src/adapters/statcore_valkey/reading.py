@@ -41,7 +41,8 @@ class Reading:
     async def add_statistics(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> None:
         """Read payloads from keys that live for `ttl_s` seconds after each write, or None where that is not known."""
         # The time to live comes first: an entry that is written in between is then fresher than told, never staler.
-        lives = [] if self.options.freshness_s is None else [("PTTL", key) for key in keys]
+        dated = self.options.ages or self.options.freshness_s is not None
+        lives = [("PTTL", key) for key in keys] if dated else []
         *left, values = await self.database.ask([*lives, ("MGET", *keys)], deadline=self.deadline)
         payloads = expect_values(values, length=len(keys), service=self.database.service)
         missing: dict[int, str] = {}

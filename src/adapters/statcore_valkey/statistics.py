@@ -77,6 +77,10 @@ class ValkeyStatistics:
         ttl_s = None if interval_s is None else agent_ttl_s(interval_s)
         return await self._fetch(agent_ids, _as_it_is, read=read_agent, ttl_s=ttl_s)
 
+    def with_ages(self) -> Self:
+        """Return a reader over the same connections, which stay this object's, whose batches have ages."""
+        return attrs.evolve(self, options=attrs.evolve(self._options, ages=True))
+
     async def ping(self) -> None:
         """Return when both databases answer."""
         async with Deadline(self._options.timeout_s) as deadline:

@@ -6,9 +6,10 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.scrape import ScrapeSample, ScrapeSinkPort
 from statcore.ports.sink import StatisticsSinkPort
-from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
+from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
 
 __all__ = [
+    "DatedStatisticsPort",
     "InventoryPort",
     "InventorySinkPort",
     "KernelStatisticsPort",

@@ -18,6 +18,15 @@ class KernelStatisticsPort(Protocol):
 
 
 @runtime_checkable
+class DatedStatisticsPort(Protocol):
+    """A store that tells ages of entries without a freshness bound; what a `StatisticsPort` need not have."""
+
+    def with_ages(self) -> KernelStatisticsPort:
+        """Return a reader of the same store whose batches have `ages_s`; an entry of unknown age is *undated*."""
+        ...
+
+
+@runtime_checkable
 class StatisticsPort(KernelStatisticsPort, Protocol):
     """A store of the newest statistics.
 

@@ -49,15 +49,26 @@ class SessionStatistics:
         records = await self.inventory.find_sessions(distinct) if distinct else ()
         if len(records) != len(distinct):
             raise ProtocolError(f"the inventory answered {len(records)} records for {len(distinct)} ids")
-        kernels = [() if record is None else tuple(kernel.kernel_id for kernel in record.kernels) for record in records]
-        asked = [[id_, *kernel_ids] for id_, kernel_ids in zip(distinct, kernels, strict=True)]
-        batch = await self.repository.get_kernel_statistics_batch([id_ for group in asked for id_ in group])
-        entries: dict[str, StatisticsBatch] = {}
+        kernels = [() if record is None else [kernel.kernel_id for kernel in record.kernels] for record in records]
+        batch = await self.read(dict(zip(distinct, kernels, strict=True)))
+        position_of = {id_: position for position, id_ in enumerate(distinct)}
+        return batch.select(position_of[id_] for id_ in ids)
+
+    async def read(self, kernels_of: Mapping[str, Sequence[str]]) -> StatisticsBatch:
+        """Return the same for sessions whose kernels are known; the inventory is not asked.
+
+        Args:
+            kernels_of: the ids of the kernels by session id.
+        """
+        asked = [id_ for session_id, kernel_ids in kernels_of.items() for id_ in (session_id, *kernel_ids)]
+        batch = await self.repository.get_kernel_statistics_batch(asked)
+        sessions: list[StatisticsBatch] = []
         start = 0
-        for id_, *kernel_ids in asked:
-            entries[id_] = session_entry(kernel_ids, batch[start : start + 1 + len(kernel_ids)])
-            start += 1 + len(kernel_ids)
-        return StatisticsBatch.join(entries[id_] for id_ in ids)
+        for kernel_ids in kernels_of.values():
+            end = start + 1 + len(kernel_ids)
+            sessions.append(session_entry(kernel_ids, batch[start:end]))
+            start = end
+        return StatisticsBatch.join(sessions)
 
 
 def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> StatisticsBatch:

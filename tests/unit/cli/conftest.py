@@ -60,6 +60,7 @@ class Store:
 class Backend:
     async def query_utilization(self, querier, time_range, *, rate_interval="5m"):
         CALLS.append((querier, time_range, rate_interval))
+        if "failing" in ANSWER: raise ERRORS[ANSWER["failing"]]
         series = [Series(labels=labels, timestamps=array("d", times), values=array("d", values))
                   for labels, times, values in ANSWER.get("series", [])]
         return MatrixResult(series=tuple(series), **ANSWER.get("notes", {}))

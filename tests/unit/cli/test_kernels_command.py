@@ -35,7 +35,52 @@ class TestKernels:
             TWO: {"kind": "stale", "message": "as it is", "key": TWO},
             THREE: {"kind": "malformed", "message": "as it is; nothing can be read", "key": THREE},
         } == document["problems"]
-        assert [("fake:", {}), [ONE, TWO, THREE, FOUR], "closed"] == fake.CALLS
+        assert {ONE: None, TWO: None} == document["ages_s"]
+        assert 1 == fake.CALLS.count([ONE, TWO, THREE, FOUR])
+        assert [("fake:", {})] * 2 == [call for call in fake.CALLS if call == ("fake:", {})]
+        assert 2 == fake.CALLS.count("closed")
+
+    def test_a_session_is_its_kernels_put_together(self, statcore: Invoke, fake: Any) -> None:
+        """Two kernels of one session, found in the metric backend, in one read of the store; a kernel beside it."""
+        cpu = {"current": "1000", "capacity": "1000", "pct": "100", "unit_hint": "millicores"}
+        half = {**cpu, "current": "502", "pct": "50.2"}
+        fake.ANSWER.update(
+            entries={ONE: {"cpu_util": cpu}, TWO: {"cpu_util": half}, FOUR: {"cpu_util": cpu}},
+            series=[({"session_id": THREE, "kernel_id": kernel, "agent_id": "i-1"}, [1.0], [1.0]) for kernel in (ONE, TWO)],
+        )
+
+        result = statcore("kernels", THREE, FOUR, "--format", "json")
+
+        found = json.loads(result.stdout)["kernels"]
+        assert ["1502", "2000", "150.2"] == [found[THREE]["cpu_util"][name] for name in ("current", "capacity", "pct")]
+        assert {"cpu_util": cpu} == found[FOUR]
+        assert [[THREE, ONE, TWO, FOUR]] == [call for call in fake.CALLS if isinstance(call, list)]
+
+    def test_a_metric_backend_that_is_away_takes_no_kernel_with_it(self, statcore: Invoke, fake: Any) -> None:
+        """What has an entry is shown; of the rest it is told that a session's kernels are not known."""
+        fake.ANSWER.update(entries={ONE: {"mem": MEM}}, failing="away")
+
+        result = statcore("kernels", ONE, TWO, "--format", "json")
+
+        document = json.loads(result.stdout)
+        assert (0, {ONE: {"mem": MEM}, TWO: None}) == (result.exit_code, document["kernels"])
+        assert [TWO] == list(document["problems"])
+        assert "if this is a session, its kernels are not known: UnavailableError" in document["problems"][TWO]["message"]
+
+    def test_what_agents_write_and_is_no_figure_is_not_shown(self, statcore: Invoke, fake: Any) -> None:
+        """Neither as text nor as JSON: capacity and percentage of traffic, the maximum of a CPU counter."""
+        traffic = {"current": "10005.5", "capacity": "1820", "pct": "549.75", "unit_hint": "bps"}
+        cpu = {"current": "500.283", "capacity": "1000", "pct": "50.03", "stats.max": "385894.5"}
+        fake.ANSWER.update(entries={ONE: {"net_rx": traffic, "cpu_util": cpu}})
+
+        document = json.loads(statcore("kernels", ONE, "--format", "json").stdout)
+        text = statcore("kernels", ONE).stdout
+
+        assert {"net_rx": traffic | {"capacity": None, "pct": None}, "cpu_util": cpu | {"stats.max": None}} == (
+            document["kernels"][ONE]
+        )
+        assert not [number for number in ("1820", "549.75", "385894.5") if number in text]
+        assert "10005.5" in text
 
     def test_csv_has_a_row_for_each_metric_and_each_problem(self, statcore: Invoke, fake: Any) -> None:
         """The columns are always the same."""
@@ -56,8 +101,8 @@ class TestKernels:
 
         header, row = statcore("kernels", ONE).stdout.splitlines()
 
-        assert ["ID", "METRIC", "CURRENT", "PCT", "UNIT_HINT", "STATS.MAX"] == header.split()
-        assert [ONE, "mem", "1024", "0.00", "bytes", "2048"] == row.split()
+        assert ["ID", "METRIC", "CURRENT", "PCT", "UNIT_HINT", "STATS.MAX", "AGE_S"] == header.split()
+        assert [ONE, "mem", "1024", "0.00", "bytes", "2048", "unknown"] == row.split()
 
     def test_something_that_is_no_id_is_wrong_usage(self, statcore: Invoke, fake: Any) -> None:
         """Nothing is asked."""

@@ -1,0 +1,114 @@
+"""Sessions and ages on a real Valkey, in the keys that real agents write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from uuid import uuid4
+
+import msgpack
+import pytest
+from click.testing import CliRunner
+from redis import Redis
+
+from statcore.model import MetricValue, ProblemKind
+from statcore.model.inventory import KernelRecord
+from statcore.statistics import SessionStatistics, StatisticsRepositories
+from statcore.testing.servers import Server
+from statcore_cli.app import cli
+from statcore_memory import MemoryInventory
+from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
+
+
+@pytest.fixture
+def redis(valkey: Server) -> Iterator[Redis]:
+    """A plain client of the statistics."""
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        yield client
+
+
+@pytest.fixture
+async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
+    """What writes as agents do."""
+    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
+        yield sink
+
+
+@pytest.fixture
+async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
+    """The store with its defaults: no ages are read."""
+    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
+        yield store
+
+
+def mem(current: int) -> dict[str, MetricValue]:
+    """Return the metrics of a kernel of 100 bytes."""
+    return {"mem": MetricValue(current=str(current), capacity="100", pct=str(current), unit_hint="bytes")}
+
+
+async def test_a_page_of_sessions_is_one_mget(redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics) -> None:
+    """A hundred sessions of two kernels, of which one kernel has no entry, and one session a key of its own."""
+    inventory, kernels = MemoryInventory(), dict[str, list[str]]()
+    for number in range(100):
+        kernels[str(uuid4())] = [str(uuid4()) for _ in range(2)]
+        session_id, ids = list(kernels.items())[-1]
+        for id_ in ids:
+            inventory.register_kernel(KernelRecord(kernel_id=id_, session_id=session_id))
+        await sink.store_kernel_statistics({ids[0]: mem(number), ids[1]: mem(1)})
+    sessions = list(kernels)
+    redis.delete(kernels[sessions[42]][1])
+    await sink.store_kernel_statistics({sessions[7]: mem(77)})
+    redis.config_resetstat()
+    repository = StatisticsRepositories.create(store).repository
+    batch = await SessionStatistics(repository, inventory).get_session_statistics_batch(sessions)
+    assert 1 == redis.info("commandstats")["cmdstat_mget"]["calls"]
+    expected = [str(number + 1) for number in range(100)]
+    expected[42], expected[7] = "42", "77"
+    assert expected == [entry and entry["mem"]["current"] for entry in batch]
+    assert [42] == list(batch.problems)
+    assert (ProblemKind.INCOMPLETE, f"kernel {kernels[sessions[42]][1]} has no statistics") == (
+        batch.problems[42].kind,
+        batch.problems[42].message,
+    )
+    assert ["200", "50"] == [batch[99]["mem"][name] for name in ("capacity", "pct")] if batch[99] else False
+
+
+async def test_ages_are_read_for_who_asks_for_them(
+    redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
+) -> None:
+    """From the time to live; an entry without one, or with a longer one, has an unknown age, and says so."""
+    old, eternal, odd = ids = [str(uuid4()) for _ in range(3)]
+    await sink.store_kernel_statistics({id_: mem(1) for id_ in ids})
+    redis.expire(old, 86_400 - 3_600)
+    redis.persist(eternal)
+    redis.expire(odd, 86_400 + 60)
+    batch = await store.fetch_kernel_statistics(ids)
+    assert ({}, {}) == (dict(batch.ages_s), dict(batch.problems))
+    batch = await store.with_ages().fetch_kernel_statistics(ids)
+    assert [0] == list(batch.ages_s)
+    assert 3_600 == int(batch.ages_s[0])
+    assert dict.fromkeys((1, 2), ProblemKind.UNDATED) == {
+        position: problem.kind for position, problem in batch.problems.items()
+    }
+
+
+def test_the_command_shows_the_age(valkey: Server, redis: Redis) -> None:
+    """In the table and as JSON, where it is known, and that it is unknown where it is not."""
+    old, eternal = ids = [str(uuid4()) for _ in range(2)]
+    payload = msgpack.packb({"mem": mem(1)["mem"].to_map()})
+    redis.set(old, payload, ex=86_400 - 3_600)
+    redis.set(eternal, payload)
+
+    def ask(*arguments: str) -> str:
+        result = CliRunner().invoke(cli, ["kernels", *ids, "--statistics-url", valkey.url, *arguments])
+        assert 0 == result.exit_code
+        return result.stdout
+
+    document = json.loads(ask("--format", "json"))
+    assert (3_600, None) == (int(document["ages_s"][old]), document["ages_s"][eternal])
+    assert {eternal: "undated"} == {id_: problem["kind"] for id_, problem in document["problems"].items()}
+    header, first, second, *_ = (line.split() for line in ask().splitlines())
+    column = header.index("AGE_S")
+    assert "3600" == first[column].partition(".")[0]
+    assert "unknown" == second[column]
