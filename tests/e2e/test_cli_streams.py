@@ -25,8 +25,9 @@ def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
     )
 
     header, *lines = done.stdout.splitlines()
-    assert ["ID", "METRIC", "CURRENT", "CAPACITY", "PCT", "UNIT_HINT", "STATS.MAX", "PROBLEM"] == header.split()
-    assert [ONE, "mem", "1048576", "2097152", "50.00", "bytes", "1048576"] == lines[0].split()
+    assert ["ID", "METRIC", "CURRENT", "CAPACITY", "PCT", "UNIT_HINT", "STATS.MAX", "AGE_S", "PROBLEM"] == header.split()
+    assert [ONE, "mem", "1048576", "2097152", "50.00", "bytes", "1048576"] == lines[0].split()[:-1]
+    assert 0 <= float(lines[0].split()[-1])
     assert "malformed: " in lines[2]
     assert "\x1b" not in done.stdout
     assert "" == done.stderr
