@@ -75,6 +75,7 @@ class HasLoaders(Protocol):
 
 _STANDARD: Final[Mapping[str, Loader]] = {
     "KernelStatistics.by_kernel": Loader(KernelStatistics.batch_load_by_kernel),
+    "KernelStatistics.by_session": Loader(KernelStatistics.batch_load_by_session),
     "KernelStatistics.inference_metrics_by_kernel": Loader(KernelStatistics.batch_load_inference_metrics_by_kernel),
     "EndpointStatistics.by_endpoint": Loader(EndpointStatistics.batch_load_by_endpoint),
     "ReplicaStatistics.by_replica": Loader(ReplicaStatistics.batch_load_by_replica),

@@ -7,7 +7,8 @@ from typing import Protocol
 from uuid import UUID
 
 from statcore.model.batch import StatisticsBatch
-from statcore.statistics import StatisticsRepository
+from statcore.ports import InventoryPort
+from statcore.statistics import SessionStatistics, StatisticsRepository
 
 
 class HasStatisticsRepository(Protocol):
@@ -19,13 +20,27 @@ class HasStatisticsRepository(Protocol):
         ...
 
 
+class HasInventory(HasStatisticsRepository, Protocol):
+    """The part of a request's context that sessions need."""
+
+    @property
+    def inventory(self) -> InventoryPort:
+        """Which kernels a session has."""
+        ...
+
+
 class KernelStatistics:
-    """Statistics of kernels, and of sessions, which are stored alike."""
+    """Statistics of kernels, and of the sessions that they are put together to."""
 
     @classmethod
     async def batch_load_by_kernel(cls, ctx: HasStatisticsRepository, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return `{metric: MetricValue map}` of each session or kernel, in order, None where there is none."""
+        """Return `{metric: MetricValue map}` of each kernel, or what is stored for a session, in order, or None."""
         return await ctx.statistics_repository.get_kernel_statistics_batch(session_ids)
+
+    @classmethod
+    async def batch_load_by_session(cls, ctx: HasInventory, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
+        """Return `{metric: MetricValue map}` of each session, its kernels' put together, in order, or None."""
+        return await SessionStatistics(ctx.statistics_repository, ctx.inventory).get_session_statistics_batch(session_ids)
 
     @classmethod
     async def batch_load_inference_metrics_by_kernel(

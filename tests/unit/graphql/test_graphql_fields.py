@@ -260,3 +260,14 @@ async def test_what_agents_write_and_is_no_figure_is_null() -> None:
     assert {"live_stat": expected, "kernels": [{"live_stat": expected}]} == session
     assert {"node": expected, "devices": {"net_rx": {"eth0": net}, "odd": 5}} == agent["live_stat"]
     assert [metrics] == list(await store.fetch_kernel_statistics([kernel_id(0)]))
+
+
+async def test_a_host_of_another_framework_loads_sessions_alike() -> None:
+    """Through the loader of that name, which asks the inventory of the context for the kernels."""
+    store = MemoryStatistics()
+    for kernel in range(2):
+        store.plant(kernel_id(0, kernel), {"mem": {"current": "2", "capacity": "4", "pct": "50"}})
+    context = Host(statistics=store, inventory=inventory_of(2, kernels=2)).context()
+    loader = context.dataloader_manager.get_loader(context, "KernelStatistics.by_session")
+    first, second = await loader.load_many([session_id(0), session_id(1)])
+    assert (["4", "8", "50"], None) == ([first["mem"][name] for name in ("current", "capacity", "pct")], second)

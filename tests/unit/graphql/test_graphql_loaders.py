@@ -18,7 +18,7 @@ from statcore_graphql.schema.loaded import statistics_field
 from statcore_memory import MemoryStatistics
 
 KNOWN = (
-    "AgentStatistics.by_agent, EndpointStatistics.by_endpoint, KernelStatistics.by_kernel,"
+    "AgentStatistics.by_agent, EndpointStatistics.by_endpoint, KernelStatistics.by_kernel, KernelStatistics.by_session,"
     " KernelStatistics.inference_metrics_by_kernel, PresetMetrics.by_query, ReplicaStatistics.by_replica,"
     " UtilizationMetrics.by_querier"
 )
