@@ -75,12 +75,13 @@ async def observe_kernels(
     kernel_ids: list[str] = []
     replicas_of: dict[str, list[Sequence[int]]] = {}
     for endpoint_id, session_ids in sessions_of.items():
-        replicas_of[endpoint_id] = replicas = []
+        replicas: list[Sequence[int]] = []
         for session_id in session_ids:
             start = len(kernel_ids)
             if session_id is not None and session_id in sessions:
                 kernel_ids += [kernel.kernel_id for kernel in sessions[session_id].kernels]
             replicas.append(range(start, len(kernel_ids)))
+        replicas_of[endpoint_id] = replicas
         await asyncio.sleep(0)  # there may be thousands, and others want their turns
     batch = await source.read_kernel_statistics_batch(kernel_ids)
     return lambda endpoint_id, rule: mean_pct(rule.subject, replicas_of[endpoint_id], kernel_ids, batch)
