@@ -166,7 +166,7 @@ async def test_busy_kernels_get_another_replica_once(
     ):
         assert manager.process.stderr is not None
         logged = (await manager.process.stderr.readline()).decode().strip()
-        assert f"manager: {MAIN_ENDPOINT}: 2 -> 3, cpu_util 90 > 80: +1" == logged
+        assert f"manager: {MAIN_ENDPOINT}: 2 to 3: busy: cpu_util 90 > 80: +1" == logged
         decided = await manager.replicas(saying="cooling down")
     assert 3 == decided["replicas"]
 

@@ -37,12 +37,12 @@ def as_batch(outcomes: Sequence[Any], remarks: Sequence[Problem | None]) -> Stat
     """Return what a loader handed out for several keys, values and errors, as a batch again.
 
     Raises:
-        BaseException: the first of the outcomes, where that is an error; of the others, one that is none of ours.
+        BaseException: the first of the outcomes that is an error and none of ours.
     """
     problems = {position: remark for position, remark in enumerate(remarks) if remark is not None}
     for position, outcome in enumerate(outcomes):
         if isinstance(outcome, BaseException):
-            if not position or not isinstance(outcome, StatcoreError):
+            if not isinstance(outcome, StatcoreError):
                 raise outcome
             kind = ProblemKind.MALFORMED if isinstance(outcome, MalformedEntryError) else ProblemKind.UNAVAILABLE
             problems[position] = Problem(kind, message=str(outcome))

@@ -65,8 +65,8 @@ class ScalingDecision:
     @property
     def reason(self) -> str:
         """Why, in one line: what the rule that decided found or, where none did, what each rule found."""
-        deciding = [one for one in self.outcomes if one.verdict is Verdict.TRIGGERED] or self.outcomes
-        found = "; ".join(f"{one.rule.name}: {one.reason}" for one in deciding) or "there are no rules"
+        deciding = [outcome for outcome in self.outcomes if outcome.verdict is Verdict.TRIGGERED] or self.outcomes
+        found = "; ".join(f"{outcome.rule.name}: {outcome.reason}" for outcome in deciding) or "there are no rules"
         moved = f"{self.previous} to {self.replicas}" if self.changed else f"stays at {self.replicas}"
         return " ".join(f"{moved}: {found}".split())
 
@@ -114,12 +114,12 @@ def decide(
             reason = f"{found}: {step:+d}, but {opposed.name!r} asks for the opposite while it cools down"
             outcomes[position] = RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason)
         else:
-            wanted, held = _within_bounds(rule, replicas, step)
-            if wanted < replicas and blind:
+            bounded, held = _within_bounds(rule, replicas, step)
+            if bounded < replicas and blind:
                 reason = f"{found}: {step:+d}, but nothing is scaled down while these rules are blind: {', '.join(blind)}"
                 outcomes[position] = RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason)
             else:
-                desired, decided_by = wanted, rule
+                desired, decided_by = bounded, rule
                 outcomes[position] = RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{found}: {step:+d}{held}")
             break
     told = tuple(outcomes[position] for position in sorted(outcomes))

@@ -116,13 +116,13 @@ async def observe_presets(
     now: datetime,
 ) -> Observe:
     """Ask the presets of the rules, each distinct query once, all evaluated at `now`."""
-    asked = [(rule, rule.preset) for rule in rules if rule.preset is not None]
-    if metrics is None or not asked:
+    queries = [(rule, rule.preset) for rule in rules if rule.preset is not None]
+    if metrics is None or not queries:
         return _abstain("there is no metric backend to ask")
     backend = as_promql(metrics, wanted_by="a rule names a preset")
     # By the rule's identity, since a querier need not be hashable.
     text_of: dict[int, str | Abstention] = {}
-    for rule, query in asked:
+    for rule, query in queries:
         try:
             text_of[id(rule)] = query.promql(presets)
         except InputError as error:

@@ -87,7 +87,7 @@ def _check_step(_: object, field: attrs.Attribute[Any], value: object) -> None:
         raise InputError(f"{field.name} must be a whole number other than 0, not {value!r}")
 
 
-_THINGS_ASKED: Final = {
+_FIELD_OF_SOURCE: Final = {
     MetricSource.KERNEL: "metric_name",
     MetricSource.INFERENCE_FRAMEWORK: "metric_name",
     MetricSource.PROMETHEUS: "querier",
@@ -156,8 +156,8 @@ class ScalingRule(ABC):
 
     def __attrs_post_init__(self) -> None:
         """Check what no single field can."""
-        needed = _THINGS_ASKED[self.source]
-        others = [name for name in dict.fromkeys(_THINGS_ASKED.values()) if name != needed]
+        needed = _FIELD_OF_SOURCE[self.source]
+        others = [name for name in dict.fromkeys(_FIELD_OF_SOURCE.values()) if name != needed]
         if getattr(self, needed) is None or any(getattr(self, other) is not None for other in others):
             raise InputError(f"rule {self.name!r}: the source {self.source} takes a {needed} and no {' or '.join(others)}")
         if self.max_replicas is not None and self.max_replicas < (self.min_replicas or 0):

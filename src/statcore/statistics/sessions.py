@@ -20,6 +20,8 @@ from statcore.statistics.repository import StatisticsRepository
 
 _SUMMED_STATS: Final = ("sum", "avg", "diff", "rate")
 """The moving statistics that can be summed; the maximum of a sum is not the sum of the maxima."""
+_STORED: Final = frozenset({ProblemKind.MALFORMED, ProblemKind.OVERSIZED})
+"""The kinds of problem of an entry that is None and stored all the same."""
 _ONLY_OLD: Final = frozenset({ProblemKind.STALE, ProblemKind.UNDATED})
 
 
@@ -60,8 +62,8 @@ class SessionStatistics:
         Args:
             kernels_of: the ids of the kernels by session id.
         """
-        asked = [id_ for session_id, kernel_ids in kernels_of.items() for id_ in (session_id, *kernel_ids)]
-        batch = await self.repository.get_kernel_statistics_batch(asked)
+        ids = [id_ for session_id, kernel_ids in kernels_of.items() for id_ in (session_id, *kernel_ids)]
+        batch = await self.repository.get_kernel_statistics_batch(ids)
         sessions: list[StatisticsBatch] = []
         start = 0
         for kernel_ids in kernels_of.values():
@@ -74,7 +76,7 @@ class SessionStatistics:
 def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> StatisticsBatch:
     """Return a batch of one entry: that of a session.
 
-    What is stored under the session's own id wins. Otherwise it is what `sum_kernels` makes of its kernels; a kernel
+    What is stored under the session's own id wins, malformed or not. Otherwise it is what `sum_kernels` makes of its kernels; a kernel
     without an entry, or of which something cannot be read, makes it *incomplete*. The age is that of the oldest kernel.
 
     Args:
@@ -83,9 +85,10 @@ def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> Statistic
     """
     own, kernels = read[:1], read[1:]
     present = [position for position, entry in enumerate(kernels) if entry is not None]
-    if own[0] is not None or own.problems or not (present or kernels.problems):
+    stored = own[0] is not None or any(problem.kind in _STORED for problem in own.problems.values())
+    if stored or not (present or kernels.problems):
         return own
-    problems: list[Problem] = []
+    problems = list(own.problems.values())
     for position, (kernel_id, entry) in enumerate(zip(kernel_ids, kernels, strict=True)):
         if problem := kernels.problems.get(position):
             problems.append(attrs.evolve(problem, message=f"kernel {kernel_id}: {problem.message}"))

@@ -102,6 +102,16 @@ def test_the_sessions_own_entry_wins() -> None:
     assert ([SECOND], {0: stale}, {0: 90.0}) == (list(batch), dict(batch.problems), dict(batch.ages_s))
 
 
+@pytest.mark.parametrize("kind", [ProblemKind.INCOMPLETE, ProblemKind.UNAVAILABLE])
+def test_kernels_are_put_together_where_the_sessions_own_key_cannot_be_read(kind: ProblemKind) -> None:
+    """A partial answer about the session's id, or a key of the wrong type, is told, and hides no kernel."""
+    problem = Problem(kind, message="look here")
+    batch = session_entry([ONE], StatisticsBatch([None, FIRST], problems={0: problem}))
+    assert ([FIRST], {0: Problem(ProblemKind.INCOMPLETE, message="look here")}) == (list(batch), dict(batch.problems))
+    malformed = StatisticsBatch([None, FIRST], problems={0: Problem(ProblemKind.MALFORMED, message="look here")})
+    assert malformed[:1] == session_entry([ONE], malformed)
+
+
 @pytest.mark.parametrize(
     ("problems", "entries", "kind"),
     [

@@ -102,6 +102,8 @@ def _put_together(
         entry, problem = batch[0], batch.problems.get(0)
         if entry is not None:
             return read_entry(entry, problem, info, shown_metrics)
+        if isinstance(outcomes[0], BaseException):
+            raise outcomes[0]
         if problem is not None:
             raise as_error(problem)
         return None
