@@ -23,7 +23,7 @@ from statcore import (
     StatisticsSinkPort,
 )
 from statcore.model.inventory import EndpointRecord, Page, SessionRecord
-from statcore.ports import InventorySinkPort, ScrapeSinkPort
+from statcore.ports import DatedStatisticsPort, InventorySinkPort, ScrapeSinkPort
 from statcore.promql import (
     Aggregation,
     BinaryOperation,
@@ -45,6 +45,11 @@ from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 def stores(client: Redis) -> list[StatisticsPort]:
     """Stores that are read."""
     return [MemoryStatistics(), ValkeyStatistics.from_url("valkey://"), ValkeyStatistics.from_clients(client, client)]
+
+
+def dated_stores() -> list[DatedStatisticsPort]:
+    """Stores that tell ages without a freshness bound."""
+    return [ValkeyStatistics.from_url("valkey://")]
 
 
 def sinks(client: Redis) -> list[StatisticsSinkPort]:

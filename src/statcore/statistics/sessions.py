@@ -76,8 +76,9 @@ class SessionStatistics:
 def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> StatisticsBatch:
     """Return a batch of one entry: that of a session.
 
-    What is stored under the session's own id wins, malformed or not. Otherwise it is what `sum_kernels` makes of its kernels; a kernel
-    without an entry, or of which something cannot be read, makes it *incomplete*. The age is that of the oldest kernel.
+    What is stored under the session's own id wins, malformed or not. Otherwise it is what `sum_kernels` makes of its
+    kernels; a kernel without an entry, or of which something cannot be read, makes it *incomplete*. The age is that of the
+    oldest kernel.
 
     Args:
         kernel_ids: the session's kernels.
