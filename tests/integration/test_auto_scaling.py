@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -16,16 +16,21 @@ from statcore.consumers import (
     ComparatorRule,
     Deployment,
     DeploymentRepository,
+    PresetQuery,
     ScheduleRepository,
     ThresholdRule,
     Verdict,
 )
 from statcore.model import MetricValue
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
+from statcore.promql.preset import Preset
 from statcore.queriers import ContainerMetricQuerier
 from statcore.statistics import StatisticsStatefulSource
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server
 from statcore_memory import MemoryMetrics
+from statcore_prometheus import PrometheusClient
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -292,3 +297,43 @@ async def test_nothing_is_scaled_down_while_a_query_finds_nothing(
         [Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU, sees])], now=NOW
     )
     assert (2, CPU) == (decision.replicas, decision.rule)
+
+
+async def test_a_rule_on_a_preset_asks_a_real_prometheus(
+    store: ValkeyStatistics, prometheus_holding: Callable[..., AbstractContextManager[Server]]
+) -> None:
+    """At the time of the decision, for the labels that the rule fills in; a label that has no series leaves it blind."""
+    busy = Preset(
+        name="queue_per_model",
+        description="Requests that wait.",
+        template="sum(queue{${{ labels }}})",
+        filter_labels=["model"],
+    )
+    start = int(NOW.timestamp()) - 60
+    samples = [(start + second, 7.0 + (second > 0)) for second in range(0, 181, 60)]
+    planted = [PlantedSeries("queue", {"model": model, "replica": model}, samples) for model in ("a", "b", "c")]
+    inventory = Inventory()
+    endpoint_id, _ = inventory.add(3)
+
+    def rule(*models: str) -> ThresholdRule:
+        query = PresetQuery("queue_per_model", labels={"model": list(models)})
+        return ThresholdRule(name="queue", source="preset", preset=query, upper_threshold=10, lower_threshold=1)
+
+    with prometheus_holding(openmetrics_text(planted)) as server:
+        async with aclosing(PrometheusClient(server.url)) as metrics:
+            repository = DeploymentRepository(
+                StatisticsStatefulSource(store),
+                inventory,  # type: ignore[arg-type]
+                metrics=metrics,
+                presets={busy.name: busy},
+            )
+            them = [
+                Deployment(endpoint_id=endpoint_id, replicas=3, rules=[rule(*models)])
+                for models in (("a", "b"), ("a",), ("x",))
+            ]
+            decisions = await repository.decide_replicas(them, now=NOW)
+    assert [
+        "3 to 4: queue: queue 16 > 10: +1",
+        "stays at 3: queue: queue 8 <= 10 and >= 1",
+        "stays at 3: queue: abstained: the query found nothing",
+    ] == [decision.reason for decision in decisions]

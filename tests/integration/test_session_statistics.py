@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing
 from uuid import uuid4
 
 import msgpack
@@ -15,6 +16,8 @@ from redis import Redis
 from statcore.model import MetricValue, ProblemKind
 from statcore.model.inventory import KernelRecord
 from statcore.statistics import SessionStatistics, StatisticsRepositories
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server
 from statcore_cli.app import cli
 from statcore_memory import MemoryInventory
@@ -112,3 +115,33 @@ def test_the_command_shows_the_age(valkey: Server, redis: Redis) -> None:
     column = header.index("AGE_S")
     assert "3600" == first[column].partition(".")[0]
     assert "unknown" == second[column]
+
+
+def test_the_command_puts_the_kernels_of_a_session_together(
+    valkey: Server, redis: Redis, prometheus_holding: Callable[..., AbstractContextManager[Server]]
+) -> None:
+    """Which kernels these are a real Prometheus tells, of what they are a real Valkey: kernel keys only, in one MGET."""
+    session, *kernels = (str(uuid4()) for _ in range(3))
+    for id_, current in zip(kernels, (30, 20), strict=True):
+        redis.set(id_, msgpack.packb({"mem": mem(current)["mem"].to_map()}), ex=86_400)
+    now = int(time.time())
+    of = {"container_metric_name": "mem", "value_type": "current", "session_id": session, "agent_id": "i-1"}
+    planted = [
+        PlantedSeries(
+            "backendai_container_utilization",
+            {**of, "kernel_id": id_},
+            [(second, 1.0) for second in range(now - 600, now, 15)],
+        )
+        for id_ in kernels
+    ]
+    with prometheus_holding(openmetrics_text(planted)) as prometheus:
+        redis.config_resetstat()
+        urls = ["--statistics-url", valkey.url, "--metrics-url", prometheus.url]
+        result = CliRunner().invoke(cli, ["kernels", session, "--format", "json", *urls])
+    assert 0 == result.exit_code
+    document = json.loads(result.stdout)
+    found = document["kernels"][session]["mem"]
+    assert ["50", "200", "25"] == [found[name] for name in ("current", "capacity", "pct")]
+    assert {} == document["problems"]
+    assert 0 <= document["ages_s"][session]
+    assert 1 == redis.info("commandstats")["cmdstat_mget"]["calls"]

@@ -77,13 +77,15 @@ class MetricValue:
 def shown_value(metric: str, value: object) -> object:
     """Return a stored metric as it may be shown: what agents write and is no figure becomes None.
 
-    That is the capacity and `pct` of a metric without a bound, and the `stats` of `cpu_util` that are of its cumulative
-    counter, not of the rate that is its current value. What is no map is returned as it is.
+    That is the capacity and `pct` of a metric without a bound, by its name or because the capacity is `UNBOUNDED`, and the
+    `stats` of `cpu_util` that are of its cumulative counter, not of the rate that is its current value. What is no map is
+    returned as it is.
     """
     if not isinstance(value, Mapping):
         return value
     fields = cast("Mapping[str, Any]", value)
-    hidden = _OF_THE_COUNTER if metric == "cpu_util" else () if has_bound(metric) else _OF_A_BOUND
+    bounded = has_bound(metric) and fields.get("capacity") != UNBOUNDED
+    hidden = (() if bounded else _OF_A_BOUND) + (_OF_THE_COUNTER if metric == "cpu_util" else ())
     return {name: None if name in hidden else part for name, part in fields.items()}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from statcore.errors import InputError
 from statcore.model import MetricValue, finite_number
-from statcore.model.statistics import all_stats
+from statcore.model.statistics import all_stats, shown_value
 
 FULL = MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats={"rate": "3", "max": "900"})
 FULL_MAP = {
@@ -59,6 +59,31 @@ def test_a_map_that_is_no_value_is_refused(fields: dict[str, Any]) -> None:
 def test_moving_statistics_that_do_not_apply_are_zero() -> None:
     """Agents write all of them."""
     assert {"min": "0", "max": "9", "sum": "0", "avg": "0", "diff": "0", "rate": "0"} == all_stats({"max": "9"})
+
+
+@pytest.mark.parametrize(
+    ("metric", "fields", "hidden"),
+    [
+        ("net_rx", {"capacity": "1820", "pct": "549.75", "stats.rate": "5"}, ["capacity", "pct"]),
+        ("io_read", {"capacity": "40", "pct": "314169.78"}, ["capacity", "pct"]),
+        ("cpu_util", {"capacity": "1000", "pct": "50", "stats.max": "385894.5", "stats.rate": "5"}, ["stats.max"]),
+        ("cpu_util", {"capacity": "1000", "stats.min": "1", "stats.sum": "2", "stats.avg": "3"}, ["min", "sum", "avg"]),
+        ("mem", {"capacity": "9223372036854775807", "pct": "0.00", "stats.max": "5"}, ["capacity", "pct"]),
+        ("mem", {"capacity": "8", "pct": "50", "stats.max": "5"}, []),
+        ("mem", {"capacity": None, "pct": "0.00"}, []),
+    ],
+)
+def test_what_is_no_figure_is_not_shown(metric: str, fields: dict[str, Any], hidden: list[str]) -> None:
+    """It is None; all else, what is stored included, stays as it is."""
+    stored = {"current": "4", **fields}
+    names = [name if name in stored else f"stats.{name}" for name in hidden]
+    assert stored | dict.fromkeys(names) == shown_value(metric, stored)
+    assert {"current": "4", **fields} == stored
+
+
+def test_what_is_no_map_is_shown_as_it_is() -> None:
+    """Some stores hand out whatever was put into them."""
+    assert [5, None, "x"] == [shown_value("net_rx", value) for value in (5, None, "x")]
 
 
 def test_an_unknown_moving_statistic_is_refused() -> None:
