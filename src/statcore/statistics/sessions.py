@@ -128,14 +128,23 @@ def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
     """
     if len(entries) == 1:
         return entries[0], []
-    merged: dict[str, Any] = {}
     faults: list[str] = []
-    for metric in sorted({str(name) for entry in entries for name in entry}):
+    metrics: dict[str, list[Entry]] = {}
+    for entry in entries:
         try:
-            merged[metric] = _sum([_fields(entry[metric]) for entry in entries if metric in entry], metric).to_map()
+            names = list(entry)
+        except MalformedEntryError as error:
+            faults.append(f"a kernel is left out: {error}")
+            continue
+        for name in names:
+            metrics.setdefault(name, []).append(entry)
+    merged: dict[str, Any] = {}
+    for metric, having in metrics.items():
+        try:
+            merged[metric] = _sum([_fields(entry[metric]) for entry in having], str(metric)).to_map()
         except (InputError, MalformedEntryError) as error:
             faults.append(f"{metric} is left out: {error}")
-    return merged, faults
+    return merged, sorted(faults)
 
 
 def _fields(value: object) -> Mapping[str, Any]:

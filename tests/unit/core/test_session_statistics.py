@@ -84,6 +84,19 @@ def test_what_cannot_be_read_is_left_out_of_the_sum_and_told(second: dict[str, A
     assert {0: Problem(ProblemKind.INCOMPLETE, message=message)} == batch.problems
 
 
+def test_a_kernel_of_which_nothing_can_be_read_is_left_out_and_told() -> None:
+    """The others are put together; a metric's name that is no text is a name all the same, and no zero."""
+
+    class Unlistable(Unreadable):
+        def __iter__(self) -> Any:
+            raise MalformedEntryError("nothing can be read", key="k")
+
+    odd: Any = {5: {"current": "7"}}
+    found, faults = sum_kernels([Unlistable(FIRST), odd, {5: {"current": "1"}}])  # type: ignore[dict-item]
+    assert ["8"] == [fields["current"] for fields in found.values()]
+    assert ["a kernel is left out: nothing can be read"] == faults
+
+
 def test_a_kernel_without_an_entry_makes_it_incomplete() -> None:
     """What the other kernels have is given; without any there is nothing, and no problem."""
     batch = session_entry([ONE, TWO], StatisticsBatch([None, FIRST, None]))
