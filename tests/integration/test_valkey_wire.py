@@ -34,6 +34,7 @@ MAP = {
     "stats.avg": "Infinity",
     "stats.diff": "-3",
     "stats.rate": "0.001",
+    "stats.version": None,
 }
 HISTOGRAM = {"__type": "HISTOGRAM", "current": {"0.1": "3", "+Inf": "9"}, "threshold_unit": "le", "count": 9, "sum": None}
 
@@ -75,7 +76,7 @@ async def test_written_kernels_are_plain_msgpack(valkey: Server, sink: ValkeySta
     """A bare key, flat `stats.` keys, numbers as text, nil for no capacity, kept for a day."""
     await sink.store_kernel_statistics({KERNEL: {"mem": VALUE, "cpu_used": MetricValue(current="7")}})
     payload, ttl_s = stored(valkey, KERNEL)
-    least = {"current": "7", "capacity": None, "pct": "0.00", "unit_hint": ""}
+    least = {"current": "7", "capacity": None, "pct": "0.00", "unit_hint": "", "stats.version": None}
     assert {"mem": MAP, "cpu_used": least} == msgpack.unpackb(payload)
     assert msgpack.packb({"mem": MAP, "cpu_used": least}) == payload
     assert is_just_below(ttl_s, DAY_S)
@@ -124,13 +125,13 @@ async def test_what_plain_msgpack_wrote_is_read(valkey: Server, store: ValkeySta
     plant(
         valkey,
         {
-            KERNEL: msgpack.packb({"mem": {**MAP, "stats.version": None}, "owner": {"id": ext}}),
+            KERNEL: msgpack.packb({"mem": MAP, "owner": {"id": ext}}),
             f"inference.{ENDPOINT}.app": msgpack.packb({"latency": HISTOGRAM}),
             f"inference.{ENDPOINT}.replica.{REPLICA}": msgpack.packb({"running": MAP}),
             "i-1": msgpack.packb({"node": {"mem": MAP}, "devices": {"cuda_mem": {ext: MAP}}}),
         },
     )
-    kernel = {"mem": {**MAP, "stats.version": None}, "owner": {"id": str(device)}}
+    kernel = {"mem": MAP, "owner": {"id": str(device)}}
     assert [kernel] == list(await store.fetch_kernel_statistics([KERNEL]))
     assert [{"latency": HISTOGRAM}] == list(await store.fetch_endpoint_statistics([ENDPOINT]))
     assert [{"running": MAP}] == list(await store.fetch_replica_statistics([(ENDPOINT, REPLICA)]))
