@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import ClassVar, Literal, assert_type
+from typing import Any, ClassVar, Literal, assert_type
 
 import attrs
 from redis.asyncio import Redis
@@ -21,6 +21,7 @@ from statcore import (
     StatisticsRepositories,
     StatisticsRepository,
     StatisticsSinkPort,
+    StatisticsStatefulSource,
 )
 from statcore.model.inventory import EndpointRecord, Page, SessionRecord
 from statcore.ports import DatedStatisticsPort, InventorySinkPort, ScrapeSinkPort
@@ -37,6 +38,7 @@ from statcore.promql import (
 )
 from statcore.queriers import PercentOfCapacity, ResolvedQuerier, Strategy
 from statcore.services import SeriesInventory
+from statcore.statistics import ClientStatistics
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
 from statcore_prometheus import PrometheusClient
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
@@ -50,6 +52,35 @@ def stores(client: Redis) -> list[StatisticsPort]:
 def dated_stores() -> list[DatedStatisticsPort]:
     """Stores that tell ages without a freshness bound."""
     return [ValkeyStatistics.from_url("valkey://")]
+
+
+class StatClient:
+    """A manager's client of statistics, as released: more methods than statcore needs, in its own types."""
+
+    async def get_session_statistics_batch(self, session_ids: list[str]) -> list[dict[str, Any] | None]:
+        """Return statistics."""
+        return [None for _ in session_ids]
+
+
+class LiveClient:
+    """A manager's client of live sessions."""
+
+    async def get_session_statistics_batch(self, session_ids: list[str]) -> list[dict[str, int] | None]:
+        """Return numbers."""
+        return [{"requests": len(id_), "last_response_ms": 0} for id_ in session_ids]
+
+
+def through_clients(stat: StatClient, live: LiveClient) -> list[object]:
+    """What takes the two clients of a manager, or a store."""
+    store: StatisticsPort = ClientStatistics(valkey_stat=stat, valkey_live=live, timeout_s=5)
+    return [
+        assert_type(StatisticsRepository(valkey_stat=stat, valkey_live=live), StatisticsRepository),
+        assert_type(StatisticsStatefulSource(valkey_stat=stat, valkey_live=live), StatisticsStatefulSource),
+        assert_type(StatisticsRepositories.create(valkey_stat=stat, valkey_live=live), StatisticsRepositories),
+        assert_type(StatisticsStatefulSource(store, chunk_size=10), StatisticsStatefulSource),
+        StatisticsRepository(valkey_stat=stat),  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+        StatisticsStatefulSource(),  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    ]
 
 
 def sinks(client: Redis) -> list[StatisticsSinkPort]:

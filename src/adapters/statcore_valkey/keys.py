@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from statcore.errors import InputError
+from statcore.model.settings import LONGEST_S, shown
 
 DAY_S: Final = 86_400
 """Kernels, sessions and container counts."""
@@ -41,6 +42,6 @@ def agent_ttl_s(interval_s: float) -> int:
     Raises:
         InputError: the interval is not a number of seconds above zero.
     """
-    if not 0 < interval_s < math.inf:
-        raise InputError(f"interval_s must be a number of seconds above zero, not {interval_s!r}")
+    if not 0 < interval_s <= LONGEST_S:
+        raise InputError(f"interval_s must be a number of seconds above zero, at most {LONGEST_S}, not {shown(interval_s)}")
     return math.ceil(_AGENT_INTERVALS * interval_s)

@@ -8,14 +8,15 @@ from typing import Any, Final, Self
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_line, check_seconds, check_truth, from_settings
+from statcore.model.settings import check_count, check_line, check_seconds, check_truth, from_settings, shown
 
+_MAX_DATABASE: Final = 2**31 - 1
 _optional = attrs.validators.optional
 
 
 def _check_database(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(f"{field.name} must be the number of a database, from 0 up, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_DATABASE:
+        raise InputError(f"{field.name} must be the number of a database, from 0 up, not {shown(value)}")
 
 
 @attrs.frozen(kw_only=True)

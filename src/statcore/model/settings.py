@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar, cast
@@ -12,6 +11,10 @@ import attrs
 from statcore.errors import InputError
 
 _T = TypeVar("_T")
+LONGEST_S: Final = 2**31 - 1
+"""The most seconds that a setting may have: 68 years. Timers and dates overflow further up."""
+LARGEST: Final = 2**53 - 1
+"""The largest count that a setting may have: what a float holds exactly."""
 NOT_A_SETTING: Final = {"setting": False}
 """The metadata of a field that a program may set at construction, but no file: a clock, for one."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
@@ -19,22 +22,34 @@ _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What steers a terminal, begins a line, or cannot be encoded."""
 
 
+def shown(value: object) -> str:
+    """Return how an error shows a value that a setting refused: numbers and truth values; of all else, the type.
+
+    Text may be a secret that was meant for another setting.
+    """
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):
+        return repr(value) if abs(value) <= LARGEST else f"a number of {value.bit_length()} bits"
+    return type(value).__name__
+
+
 def check_seconds(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    """Accept finite numbers above zero."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise InputError(f"{field.name} must be a number of seconds above zero, not {value!r}")
+    """Accept numbers above zero, up to `LONGEST_S`."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= LONGEST_S:
+        raise InputError(f"{field.name} must be a number of seconds above zero, at most {LONGEST_S}, not {shown(value)}")
 
 
 def check_count(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    """Accept whole numbers from one up."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{field.name} must be a whole number of at least 1, not {value!r}")
+    """Accept whole numbers from 1 to `LARGEST`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+        raise InputError(f"{field.name} must be a whole number of at least 1 and at most {LARGEST}, not {shown(value)}")
 
 
 def check_truth(_: object, field: attrs.Attribute[Any], value: object) -> None:
     """Accept true and false."""
     if not isinstance(value, bool):
-        raise InputError(f"{field.name} must be true or false, not {value!r}")
+        raise InputError(f"{field.name} must be true or false, not {shown(value)}")
 
 
 def check_line(_: object, field: attrs.Attribute[Any], value: object) -> None:

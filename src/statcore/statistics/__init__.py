@@ -1,5 +1,6 @@
 """Batched reads: live statistics whatever the store, and utilization whatever the metric backend."""
 
+from statcore.statistics.clients import ClientStatistics, StatisticsClient
 from statcore.statistics.repositories import StatisticsRepositories
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.sessions import SessionStatistics, session_entry, sum_kernels
@@ -7,7 +8,9 @@ from statcore.statistics.stateful_source import StatisticsStatefulSource
 from statcore.statistics.utilization import UtilizationSource
 
 __all__ = [
+    "ClientStatistics",
     "SessionStatistics",
+    "StatisticsClient",
     "StatisticsRepositories",
     "StatisticsRepository",
     "StatisticsStatefulSource",

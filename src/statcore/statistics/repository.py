@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import overload
 from uuid import UUID
 
 import attrs
 
 from statcore.model.batch import StatisticsBatch
+from statcore.statistics.clients import StatisticsClient, store_from
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 
 
-@attrs.frozen
+@attrs.frozen(init=False)
 class StatisticsRepository:
-    """What GraphQL loaders, services and the CLI ask; the returns and errors are those of `StatisticsStatefulSource`."""
+    """What GraphQL loaders, services and the CLI ask; the returns and errors are those of `StatisticsStatefulSource`.
+
+    Args:
+        source: what it reads through.
+        valkey_stat, valkey_live: instead of a source, the two clients that `ClientStatistics` reads through.
+
+    Raises:
+        InputError: there is neither a source nor both clients.
+    """
 
     source: StatisticsStatefulSource
+
+    @overload
+    def __init__(self, source: StatisticsStatefulSource) -> None: ...
+    @overload
+    def __init__(self, *, valkey_stat: StatisticsClient, valkey_live: StatisticsClient) -> None: ...
+    def __init__(
+        self,
+        source: StatisticsStatefulSource | None = None,
+        *,
+        valkey_stat: StatisticsClient | None = None,
+        valkey_live: StatisticsClient | None = None,
+    ) -> None:
+        """Read through a source, or through the two clients of the proposals."""
+        if source is None or valkey_stat is not None or valkey_live is not None:
+            store = store_from(None if source is None else source.store, valkey_stat, valkey_live)
+            source = StatisticsStatefulSource(store)
+        self.__attrs_init__(source)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - made by attrs
 
     async def get_kernel_statistics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return the statistics of each session or kernel, None where there are none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar, overload
 from uuid import UUID
 
 import attrs
@@ -14,12 +14,16 @@ from statcore.model.ids import id_text
 from statcore.model.settings import check_count
 from statcore.model.text import check_text
 from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
+from statcore.statistics.clients import StatisticsClient, store_from
 from statcore.statistics.side_by_side import run_together
 
 _Id = TypeVar("_Id", bound=Hashable)
 
 
-@attrs.frozen
+_CHUNK_SIZE: Final = 5_000
+
+
+@attrs.frozen(init=False)
 class StatisticsStatefulSource:
     """Reads statistics from a store: every id is fetched once, in chunks that are read side by side.
 
@@ -28,14 +32,43 @@ class StatisticsStatefulSource:
 
     Args:
         store: where the statistics are; it stays the caller's to close.
+        valkey_stat, valkey_live: instead of a store, the two clients that `ClientStatistics` reads through.
         chunk_size: how many ids one request to the store names at most.
         kernels: where statistics of kernels come from, by default the store. Where that is not the store, it may well
             know kernels only, and have nothing under the id of a session.
+
+    Raises:
+        InputError: there is neither a store nor both clients, or a value that cannot be one.
     """
 
     store: StatisticsPort
-    chunk_size: int = attrs.field(default=5_000, kw_only=True, validator=check_count)
-    kernels: KernelStatisticsPort | None = attrs.field(default=None, kw_only=True)
+    chunk_size: int = attrs.field(validator=check_count)
+    kernels: KernelStatisticsPort | None
+
+    @overload
+    def __init__(
+        self, store: StatisticsPort, *, chunk_size: int = _CHUNK_SIZE, kernels: KernelStatisticsPort | None = None
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        valkey_stat: StatisticsClient,
+        valkey_live: StatisticsClient,
+        chunk_size: int = _CHUNK_SIZE,
+        kernels: KernelStatisticsPort | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        store: StatisticsPort | None = None,
+        *,
+        valkey_stat: StatisticsClient | None = None,
+        valkey_live: StatisticsClient | None = None,
+        chunk_size: int = _CHUNK_SIZE,
+        kernels: KernelStatisticsPort | None = None,
+    ) -> None:
+        """Read from a store, or through the two clients of the proposals."""
+        self.__attrs_init__(store_from(store, valkey_stat, valkey_live), chunk_size, kernels)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - made by attrs
 
     async def read_kernel_statistics_batch(self, session_ids_or_kernel_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` of each kernel or session."""

@@ -35,14 +35,17 @@ def test_options_come_from_settings_by_name() -> None:
 @pytest.mark.parametrize(
     ("setting", "bad"),
     [
-        *[("timeout_s", bad) for bad in (0, -1.0, math.nan, math.inf, "1", True, None, [])],
-        *[("attempts", bad) for bad in (0, -1, 1.0, "1", True, None)],
-        *[("strict", bad) for bad in ("", "true", 1, None)],
+        *[("timeout_s", bad) for bad in (0, -1.0, math.nan, math.inf, 1e300, 10**400, -(10**5000), "1", True, None, [])],
+        *[("attempts", bad) for bad in (0, -1, 1.0, 2**53, 10**5000, "1", True, None)],
+        *[("strict", bad) for bad in ("", "true", 1, None, 10**5000)],
+        *[(setting, "hunter2") for setting in ("timeout_s", "attempts", "strict")],
+        *[(setting, ["hunter2"]) for setting in ("timeout_s", "attempts", "strict")],
         *[("password", bad) for bad in ("", "hunter2\n", "hunter2\x7f", "hunter2\udc80", 1, None)],
     ],
+    ids=lambda value: value if isinstance(value, str) and value.isidentifier() else type(value).__name__,
 )
 def test_a_bad_setting_is_refused_by_name(setting: str, bad: Any) -> None:
-    """And text, which may be a secret, is not shown."""
+    """And text, which may be a secret that was typed into the wrong setting, is not shown."""
     with pytest.raises(InputError, match=f"{setting} must be ") as caught:
         from_settings(_Options, {setting: bad}, adapter="the store")
     assert "hunter2" not in str(caught.value)

@@ -100,7 +100,7 @@ async def test_what_is_no_id_is_refused_before_anything_is_asked(kind: str, bad:
 @pytest.mark.parametrize("chunk_size", [0, -1, 1.5, "5000", True])
 def test_a_chunk_holds_at_least_one_id(chunk_size: Any) -> None:
     """The message names the setting."""
-    with pytest.raises(InputError, match=f"chunk_size must be a whole number of at least 1, not {chunk_size!r}"):
+    with pytest.raises(InputError, match="chunk_size must be a whole number of at least 1"):
         StatisticsStatefulSource(RecordingStore(), chunk_size=chunk_size)
 
 

@@ -267,5 +267,5 @@ async def test_many_queriers_do_not_hold_up_the_event_loop(monkeypatch: pytest.M
 @pytest.mark.parametrize("max_values", [0, -1, 1.5, "256", True])
 def test_a_request_names_at_least_one_value(max_values: Any) -> None:
     """The message names the setting."""
-    with pytest.raises(InputError, match=f"max_values must be a whole number of at least 1, not {max_values!r}"):
+    with pytest.raises(InputError, match="max_values must be a whole number of at least 1"):
         UtilizationSource(RecordingMetrics(), max_values=max_values)

@@ -1,0 +1,311 @@
+"""A store over the two Valkey clients that a manager already has: the constructor arguments of the proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias, cast
+from uuid import UUID
+
+import attrs
+
+from statcore.errors import (
+    InputError,
+    MalformedEntryError,
+    ProtocolError,
+    TimedOutError,
+    UnavailableError,
+    UnsupportedError,
+)
+from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
+from statcore.model.settings import check_seconds
+from statcore.ports.statistics import StatisticsPort
+from statcore.statistics.side_by_side import ask_each
+
+_Call: TypeAlias = Callable[[list[Any]], Awaitable[object]]
+_Read: TypeAlias = Callable[[object, str], "Entry | Problem | None"]
+
+_SESSIONS: Final = "get_session_statistics_batch"
+_ENDPOINTS: Final = "get_inference_app_statistics_batch"
+_REPLICAS: Final = "get_inference_replica_statistics_batch"
+_AGENTS: Final = "get_agent_statistics_batch"
+_ABSENT: Final = str(UUID(int=0))
+"""An id that no object has."""
+_DECODING: Final = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What decoders of MessagePack, pickles and numbers raise."""
+
+
+class StatisticsClient(Protocol):
+    """The method that both clients have.
+
+    The methods for endpoints, replicas and agents are looked up when they are needed: released clients lack some.
+    """
+
+    def get_session_statistics_batch(self, session_ids: list[str], /) -> Awaitable[Sequence[Mapping[str, Any] | None]]:
+        """Return one entry per id, in order."""
+        ...
+
+
+def _check_client(*methods: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    def check(_: object, field: attrs.Attribute[Any], client: object) -> None:
+        if not any(callable(getattr(client, method, None)) for method in methods):
+            expected = f"expected a client with the method {methods[0]}"
+            raise InputError(f"{field.name} cannot be {type(client).__name__}; {expected}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ClientStatistics:
+    """A `StatisticsPort` over two clients with the methods `get_…_statistics_batch`, for a manager that keeps its clients.
+
+    A method that a client lacks costs an `UnsupportedError` of that call alone. The clients decode by themselves: what
+    they accept is accepted, **pickles included**, which statcore's own adapters never load. Such a client raises for a
+    whole batch when one payload is bad. The batch is then halved until the bad payload is alone; its entry is None with a
+    problem. What a client hides stays hidden: ages, the size of an entry, and whether two zeros of a session are real,
+    which is why these are *incomplete*.
+
+    Args:
+        valkey_stat: the client of statistics; it stays the host's to close.
+        valkey_live: the client of live sessions; it stays the host's to close.
+        timeout_s: the deadline of a call in seconds, all halves of a batch included. Ids that are not read by then are
+            *unavailable* where others were read.
+
+    Raises:
+        InputError: a client with none of the methods, or a deadline that cannot be one.
+    """
+
+    valkey_stat: StatisticsClient = attrs.field(
+        validator=_check_client(_SESSIONS, _ENDPOINTS, _REPLICAS, _AGENTS), repr=False
+    )
+    valkey_live: StatisticsClient = attrs.field(validator=_check_client(_SESSIONS), repr=False)
+    timeout_s: float = attrs.field(default=10.0, validator=check_seconds)
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{metric: MetricValue map}` of kernels or sessions."""
+        return await self._fetch("valkey_stat", _SESSIONS, ids, read=_read_metrics)
+
+    async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{"requests": int, "last_response_ms": int}` of sessions; zeros in both are *incomplete*."""
+        return await self._fetch("valkey_live", _SESSIONS, session_ids, read=_read_activity)
+
+    async def fetch_endpoint_statistics(self, endpoint_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{metric: InferenceValue map}` of inference endpoints."""
+        return await self._fetch("valkey_stat", _ENDPOINTS, endpoint_ids, read=_read_metrics)
+
+    async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
+        """Fetch `{metric: InferenceValue map}` of (endpoint id, replica id) pairs."""
+        return await self._fetch("valkey_stat", _REPLICAS, pairs, read=_read_metrics, absent=(_ABSENT, _ABSENT))
+
+    async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
+        """Fetch `{"node": {metric: MetricValue map}, "devices": {metric: {device id: MetricValue map}}}` of agents."""
+        return await self._fetch("valkey_stat", _AGENTS, agent_ids, read=_read_agent)
+
+    async def ping(self) -> None:
+        """Return when both clients answer for an id that nothing is stored under."""
+        for client in ("valkey_stat", "valkey_live"):
+            batch = _HalvedBatch(self._method(client, _SESSIONS), f"{client}.{_SESSIONS}", ids=(), absent=_ABSENT)
+            await batch.within(self.timeout_s, batch.check_store())
+
+    async def aclose(self) -> None:
+        """Do nothing: the clients are the host's to close."""
+
+    async def _fetch(
+        self, client: str, method: str, ids: Sequence[Any], *, read: _Read, absent: str | tuple[str, str] = _ABSENT
+    ) -> StatisticsBatch:
+        if not ids:
+            return StatisticsBatch()
+        batch = _HalvedBatch(self._method(client, method), f"{client}.{method}", ids=ids, absent=absent)
+        await batch.within(self.timeout_s, batch.read_all())
+        entries: list[Entry | None] = []
+        problems: dict[int, Problem] = {}
+        for position, id_ in enumerate(ids):
+            entry = batch.outcome(position)
+            if not isinstance(entry, Problem):
+                entry = read(entry, str(id_))
+            if isinstance(entry, Problem):
+                problems[position] = entry
+                entry = dict(_NO_ACTIVITY) if entry.kind is ProblemKind.INCOMPLETE else None
+            entries.append(entry)
+        return StatisticsBatch(entries, problems=problems)
+
+    def _method(self, client: str, method: str) -> _Call:
+        call: Any = getattr(getattr(self, client), method, None)
+        if not callable(call):
+            raise UnsupportedError(
+                f"{client} has no method {method}; expected a client that has it, or a store of statcore"
+            )
+        return cast("_Call", call)
+
+
+def store_from(
+    store: StatisticsPort | None, valkey_stat: StatisticsClient | None, valkey_live: StatisticsClient | None
+) -> StatisticsPort:
+    """Return the store that a constructor was given, or one over the two clients that it was given instead.
+
+    Raises:
+        InputError: there is neither a store nor a pair of clients, or there are both.
+    """
+    if store is not None and valkey_stat is None and valkey_live is None:
+        return store
+    if store is not None or valkey_stat is None or valkey_live is None:
+        raise InputError("expected either a store, or both valkey_stat and valkey_live")
+    return ClientStatistics(valkey_stat=valkey_stat, valkey_live=valkey_live)
+
+
+@attrs.define(eq=False)
+class _HalvedBatch:
+    """One batched read through a client: parts of it that fail are halved until single ids are left."""
+
+    call: _Call
+    name: str
+    ids: Sequence[Any] = attrs.field(kw_only=True)
+    absent: object = attrs.field(kw_only=True)
+    answers: dict[int, object] = attrs.field(factory=dict[int, object], init=False)
+    failures: dict[int, Exception] = attrs.field(factory=dict[int, Exception], init=False)
+
+    async def within(self, timeout_s: float, reading: Awaitable[None]) -> None:
+        """Wait for reading, at most until the deadline.
+
+        Raises:
+            TimedOutError: the deadline is over, and no id was answered.
+        """
+        from asyncio import timeout  # noqa: PLC0415 - as in run_together
+
+        try:
+            async with timeout(timeout_s):
+                await reading
+        except TimeoutError as error:
+            if not self.answers:
+                raise TimedOutError(f"waited {timeout_s:g} s for {self.name}", timeout_s=timeout_s) from error
+
+    async def read_all(self) -> None:
+        """Read every id that the client can read.
+
+        Raises:
+            UnavailableError: the client fails whatever it is asked for.
+            ProtocolError: an answer is not one entry per id.
+        """
+        parts: list[Sequence[int]] = [range(len(self.ids))]
+        while parts:
+            errors = await ask_each(parts, self._try_part)
+            failed = [(part, error) for part, error in zip(parts, errors, strict=True) if error is not None]
+            singles = {part[0]: error for part, error in failed if len(part) == 1}
+            if singles or (failed and len(parts) > 1 and not self.answers):
+                await self.check_store()
+            self.failures.update(singles)
+            halves = ((part[: len(part) // 2], part[len(part) // 2 :]) for part, _ in failed if len(part) > 1)
+            parts = [half for pair in halves for half in pair]
+
+    async def check_store(self) -> None:
+        """Ask for an id that cannot be at fault: one that was answered before, else one that nothing is stored under.
+
+        Raises:
+            UnavailableError: the client fails for that id, too: it is the store that does not answer.
+        """
+        known = next(iter(self.answers), None)
+        try:
+            await self.call([self.absent if known is None else self.ids[known]])
+        except Exception as error:
+            message = f"{self.name} failed for every id: {type(error).__name__}"
+            raise UnavailableError(message, service=self.name) from error
+
+    def outcome(self, position: int) -> object:
+        """Return what the client answered for an id, or why there is no answer."""
+        if position in self.answers:
+            return self.answers[position]
+        error = self.failures.get(position)
+        if error is None:
+            return Problem(ProblemKind.UNAVAILABLE, message=f"{self.name} was not done with this id before the deadline")
+        kind = ProblemKind.MALFORMED if isinstance(error, _DECODING) else ProblemKind.UNAVAILABLE
+        return Problem(kind, message=f"{self.name} failed for {self.ids[position]!s} alone: {type(error).__name__}")
+
+    async def _try_part(self, part: Sequence[int]) -> Exception | None:
+        try:
+            answer = await self.call([self.ids[position] for position in part])
+        except Exception as error:  # noqa: BLE001 - a client of the host's may raise anything
+            return error
+        if not isinstance(answer, Sequence) or isinstance(answer, str | bytes):
+            raise ProtocolError(f"{self.name} answered {type(answer).__name__}; expected a list of {len(part)} entries")
+        entries = cast("Sequence[object]", answer)
+        if len(entries) != len(part):
+            raise ProtocolError(f"{self.name} answered {len(entries)} entries for {len(part)} ids")
+        self.answers.update(zip(part, entries, strict=True))
+        return None
+
+
+_NO_ACTIVITY: Final = {"requests": 0, "last_response_ms": 0}
+
+
+class _PartlyBadEntry(Mapping[str, Any]):
+    """An entry with metrics that are not maps: reading one of these raises `MalformedEntryError`."""
+
+    def __init__(self, metrics: Mapping[str, Any], key: str) -> None:
+        self._metrics = metrics
+        self._key = key
+
+    def __getitem__(self, metric: str) -> Any:  # noqa: ANN401 - whatever the client answered
+        value = self._metrics[metric]
+        if isinstance(value, Mapping):
+            return cast("Mapping[str, Any]", value)
+        message = f"metric {metric!r} of {self._key} is malformed: expected a map, found {type(value).__name__}"
+        raise MalformedEntryError(message, key=self._key, metric=metric)
+
+    def __contains__(self, metric: object) -> bool:
+        return metric in self._metrics
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+
+def _read_metrics(entry: object, id_: str) -> Entry | Problem | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, Mapping):
+        return _malformed(id_, f"expected a map of metrics, found {type(entry).__name__}")
+    metrics = cast("Mapping[object, object]", entry)
+    if odd := [name for name in metrics if not isinstance(name, str | int | float | UUID)]:
+        return _malformed(id_, f"a metric has a name of type {type(odd[0]).__name__}")
+    named = {name if isinstance(name, str) else str(name): value for name, value in metrics.items()}
+    return named if all(isinstance(value, Mapping) for value in named.values()) else _PartlyBadEntry(named, id_)
+
+
+def _read_agent(entry: object, id_: str) -> Entry | Problem | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, Mapping) or not {"node", "devices"} & set(cast("Mapping[object, object]", entry)):
+        return _malformed(id_, "expected a map with node or devices")
+    halves = cast("Mapping[object, object]", entry)
+    read: dict[str, Any] = {}
+    for half in ("node", "devices"):
+        read[half] = _read_metrics(halves.get(half, {}), id_)
+        if not isinstance(read[half], Mapping):
+            return _malformed(id_, f"{half} is not a map of metrics")
+    return read
+
+
+def _read_activity(entry: object, id_: str) -> Entry | Problem:
+    counts: dict[str, object] = {}
+    if isinstance(entry, Mapping):
+        counts = {name: cast("Mapping[object, object]", entry).get(name) for name in _NO_ACTIVITY}
+    if not counts or not all(type(count) is int for count in counts.values()):
+        return Problem(ProblemKind.INCOMPLETE, message=f"no numbers for session {id_}")
+    if counts == _NO_ACTIVITY:
+        message = f"two zeros for session {id_}: the client answers the same where nothing is stored"
+        return Problem(ProblemKind.INCOMPLETE, message=message)
+    return counts
+
+
+def _malformed(id_: str, reason: str) -> Problem:
+    return Problem(ProblemKind.MALFORMED, message=f"the entry of {id_} is malformed: {reason}", key=id_)
