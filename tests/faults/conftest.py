@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import stamina
 from tests.faults.fake_prometheus import Answer, FakePrometheus
+from tests.faults.fake_valkey import Answers, running_fake_valkey
 from tests.faults.proxy import TcpProxy
 
 
@@ -41,6 +42,17 @@ async def fake_prometheus() -> AsyncIterator[Callable[..., Awaitable[FakePrometh
 
         async def start(*answers: Answer, ssl: SSLContext | None = None) -> FakePrometheus:
             return await stack.enter_async_context(FakePrometheus(list(answers)).running(ssl=ssl))
+
+        yield start
+
+
+@pytest.fixture
+async def fake_valkey() -> AsyncIterator[Callable[..., Awaitable[str]]]:
+    """Start a fake server with scripted answers; see `running_fake_valkey`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*scripts: Answers) -> str:
+            return await stack.enter_async_context(running_fake_valkey(*scripts))
 
         yield start
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import TypeAlias
 
 import pytest
@@ -12,57 +12,9 @@ import pytest
 from statcore.errors import ProtocolError, UnavailableError, UnsupportedError
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
-Answers: TypeAlias = dict[bytes, list[bytes]]
 StartFake: TypeAlias = Callable[..., Awaitable[str]]
 IDS = ["6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"]
 GOOD = b"*2\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n"
-
-
-@pytest.fixture
-async def fake_valkey() -> AsyncIterator[StartFake]:
-    """Start a server that gives the answers to each command in turn, the last one again and again, and OK to any other.
-
-    Several sets of answers are those of one connection each, the last that of all further ones.
-    """
-    async with AsyncExitStack() as stack:
-
-        async def start(*scripts: Answers) -> str:
-            handlers: set[asyncio.Task[None]] = set()
-
-            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                task = asyncio.current_task()
-                assert task is not None
-                answers = scripts[min(len(handlers), len(scripts) - 1)]
-                handlers.add(task)
-                try:
-                    while words := int((await reader.readline()).strip(b"*\r\n") or 0):
-                        command = [await read_word(reader) for _ in range(words)]
-                        turns = answers.get(command[0], [b"+OK\r\n"])
-                        writer.write(turns.pop(0) if len(turns) > 1 else turns[0])
-                        await writer.drain()
-                except (asyncio.IncompleteReadError, ConnectionError):
-                    pass  # the client has gone
-                finally:
-                    writer.close()
-
-            async def stop() -> None:
-                server.close()
-                for task in handlers:
-                    task.cancel()
-                await asyncio.gather(*handlers, return_exceptions=True)
-                await server.wait_closed()
-
-            server = await asyncio.start_server(serve, "127.0.0.1", 0)
-            stack.push_async_callback(stop)
-            return f"valkey://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-        yield start
-
-
-async def read_word(reader: asyncio.StreamReader) -> bytes:
-    """Read one word of a command."""
-    length = int((await reader.readline()).strip(b"$\r\n"))
-    return (await reader.readexactly(length + 2))[:-2]
 
 
 @pytest.mark.parametrize(
@@ -74,11 +26,11 @@ async def read_word(reader: asyncio.StreamReader) -> bytes:
         (b"*-1\r\n", "NoneType where 2"),
         (b"$1\r\n\x80\r\n", "bytes where 2"),
         (b":5\r\n", "int where 2"),
-        (b"*2\r\n$1\r\n\x80\r\n-ERR inside\r\n", "inside"),
-        (b"*2\r\n-ERR inside\r\n$1\r\n\x80\r\n", "inside"),
-        (b"*2\r\n$1\r\n\x80\r\n:7\r\n", "7 among the values"),
-        (b"*2\r\n$1\r\n\x80\r\n*1\r\n$1\r\n\x80\r\n", "among the values"),
-        (b"-ERR whatever\r\n", "whatever"),
+        (b"*2\r\n$1\r\n\x80\r\n-ERR inside\r\n", "among the values: ResponseError"),
+        (b"*2\r\n-ERR inside\r\n$1\r\n\x80\r\n", "among the values: ResponseError"),
+        (b"*2\r\n$1\r\n\x80\r\n:7\r\n", "among the values: int"),
+        (b"*2\r\n$1\r\n\x80\r\n*1\r\n$1\r\n\x80\r\n", "among the values: list"),
+        (b"-ERR whatever\r\n", "unexpected: ResponseError"),
         (b"-WRONGTYPE Operation against a key\r\n", "WRONGTYPE"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "unexpected"),
     ],
@@ -106,9 +58,9 @@ async def test_other_answers_are_checked_likewise(fake_valkey: StartFake) -> Non
     url = await fake_valkey({b"MGET": [GOOD, b"*2\r\n$-1\r\n$-1\r\n"], b"SET": [b"$-1\r\n"]})
     options = ValkeyOptions(freshness_s=5)
     async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
-        with pytest.raises(ProtocolError, match="b'OK' where an integer"):
+        with pytest.raises(ProtocolError, match="bytes where an integer"):
             await store.fetch_kernel_statistics(IDS)
-        with pytest.raises(ProtocolError, match="b'OK' where an integer"):
+        with pytest.raises(ProtocolError, match="bytes where an integer"):
             await store.fetch_kernel_statistics(IDS)
     async with aclosing(ValkeyStatisticsSink.from_url(url)) as sink:
         with pytest.raises(ProtocolError, match="did not confirm"):
@@ -124,7 +76,7 @@ async def test_an_error_among_many_answers_leaves_none_behind(fake_valkey: Start
     )
     options = ValkeyOptions(freshness_s=5, pool_size=1, timeout_s=60)
     async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
-        with pytest.raises(ProtocolError, match="no"):
+        with pytest.raises(ProtocolError, match="unexpected"):
             await store.fetch_kernel_statistics(IDS)
         batch = await store.fetch_kernel_statistics(IDS)
         assert ([{}, {}], {}) == (list(batch), dict(batch.problems))

@@ -1,23 +1,25 @@
-"""From a URL to a redis-py client: which server, which user, TLS or not."""
+"""From a URL to a pool of redis-py connections: which server, which user, TLS or not."""
 
 from __future__ import annotations
 
 import re
-import ssl
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 import attrs
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from statcore.errors import InputError
+from statcore_valkey.files import PasswordFile, RereadingTlsConnection, TlsFiles
 from statcore_valkey.options import ValkeyOptions
 
 PORT: Final = 6379
 _SCHEMES: Final = {"valkey": False, "redis": False, "valkeys": True, "rediss": True, "unix": False}
 _DATABASE: Final = re.compile("[0-9]{0,5}")
+_TLS_FILES: Final = ("tls_ca_file", "tls_cert_file", "tls_key_file")
 _FORM: Final = (
     "expected valkey://[user:password@]host[:port][/database], valkeys://… for TLS, or unix://[user:password@]/path"
 )
@@ -74,58 +76,37 @@ class Address:
             tls=_SCHEMES[parts.scheme],
         )
 
-    def client(self, *, db: int, options: ValkeyOptions) -> Redis:
-        """Return a client of one database; it connects when it is first used.
+    def pool(self, *, db: int, options: ValkeyOptions) -> ConnectionPool:
+        """Return a pool of connections to one database; they are made when they are first used.
 
         Raises:
-            InputError: the files for TLS cannot be used, or are given without TLS.
+            InputError: the files for TLS or the password cannot be used, are given without TLS, or beside a password.
         """
-        place: dict[str, Any] = {"unix_socket_path": self.path} if self.path else {"host": self.host, "port": self.port}
-        return Redis(
-            **place,
-            **_tls(options, tls=self.tls),
-            db=db,
-            username=self.username,
-            password=self.password,
-            protocol=2,  # no push messages among the replies, and no HELLO that old servers refuse
-            max_connections=2**31,  # the waiting room in front is the bound
-            socket_timeout=None,  # the deadline is ours; a time-out of the driver's own also costs a task for every write
-            socket_connect_timeout=options.timeout_s,
-            retry=Retry(NoBackoff(), 0),  # retries are ours, too
-        )
-
-
-def _tls(options: ValkeyOptions, *, tls: bool) -> dict[str, Any]:
-    files = {
-        "tls_ca_file": options.tls_ca_file,
-        "tls_cert_file": options.tls_cert_file,
-        "tls_key_file": options.tls_key_file,
-    }
-    if not tls:
-        if given := [name for name, file in files.items() if file is not None]:
+        settings: dict[str, Any] = {
+            "db": db,
+            "username": self.username,
+            "password": self.password,
+            "protocol": 2,  # no push messages among the replies, and no HELLO that old servers refuse
+            "socket_timeout": None,  # the deadline is ours; the driver's own time-out also costs a task for every write
+            "socket_connect_timeout": options.timeout_s,
+            "retry": Retry(NoBackoff(), 0),  # retries are ours, too
+        }
+        if options.password_file is not None:
+            if self.password is not None:
+                raise InputError(
+                    "the URL of the Valkey store has a password, and password_file is set; expected one of them"
+                )
+            password_file = PasswordFile(options.password_file, self.username)
+            password_file.read()
+            settings |= {"username": None, "credential_provider": password_file}
+        if self.tls:
+            tls_files = TlsFiles(options)
+            tls_files.get()
+            settings |= {"connection_class": RereadingTlsConnection, "tls_files": tls_files}
+        elif given := [name for name in _TLS_FILES if getattr(options, name) is not None]:
             raise InputError(f"{given[0]} needs TLS: a URL with valkeys:// or rediss://")
-        return {}
-    # redis-py reads the files when it connects and takes a bad one for a server that is away.
-    context = ssl.create_default_context()
-    try:
-        if options.tls_ca_file is not None:
-            context.load_verify_locations(options.tls_ca_file)
-    except OSError as error:  # SSLError is one
-        raise InputError(f"tls_ca_file cannot be used: {options.tls_ca_file}: {error}") from error
-    try:
-        if options.tls_cert_file is not None:
-            context.load_cert_chain(options.tls_cert_file, options.tls_key_file, password=_no_passphrase)
-    except OSError as error:
-        raise InputError(f"tls_cert_file or tls_key_file cannot be used: {options.tls_cert_file}: {error}") from error
-    return {
-        "ssl": True,
-        "ssl_check_hostname": True,
-        "ssl_ca_certs": options.tls_ca_file,
-        "ssl_certfile": options.tls_cert_file,
-        "ssl_keyfile": options.tls_key_file,
-    }
-
-
-def _no_passphrase() -> str:
-    """Answer for an encrypted key, since OpenSSL would otherwise ask on the terminal."""
-    raise InputError("tls_key_file is encrypted; expected a key without a passphrase")
+        if self.path:
+            settings |= {"connection_class": UnixDomainSocketConnection, "path": self.path}
+        else:
+            settings |= {"host": self.host, "port": self.port}
+        return ConnectionPool(max_connections=2**31, **settings)  # the waiting room in front is the bound

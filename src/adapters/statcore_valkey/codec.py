@@ -13,7 +13,8 @@ import msgspec
 from statcore.errors import InputError, MalformedEntryError
 from statcore_valkey.extensions import decode_extension
 
-Field: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
+Scalar: TypeAlias = bool | int | float | str | None
+Field: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
 
 _OUTLINE: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _METRIC: Final = msgspec.msgpack.Decoder(dict[str, Field])
@@ -22,6 +23,8 @@ _ANYTHING: Final = msgspec.msgpack.Decoder(ext_hook=decode_extension)
 _EXT_8, _EXT_16, _EXT_32 = 0xC7, 0xC8, 0xC9
 _FIXEXT_1, _FIXEXT_2, _FIXEXT_4, _FIXEXT_8, _FIXEXT_16 = 0xD4, 0xD5, 0xD6, 0xD7, 0xD8
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)  # TypeError: a map as a key, in 0.20
+_MAX_LEVELS: Final = 32
+"""The wire format has four."""
 _INTEGER: Final = re.compile(rb"-?[0-9]{1,19}")
 
 
@@ -69,7 +72,7 @@ def decode_metric(raw: msgspec.Raw, /, *, key: str, metric: str) -> dict[str, An
     except _FAULTS:
         pass
     try:
-        return _as_map(_with_names(_ANYTHING.decode(raw)))
+        return _as_map(_with_names(_ANYTHING.decode(raw), levels=_MAX_LEVELS))
     except _FAULTS as error:
         raise MalformedEntryError(
             f"metric {metric!r} of key {key!r} is malformed: {error}", key=key, metric=metric
@@ -83,7 +86,8 @@ def decode_eagerly(payload: bytes, /, *, key: str) -> dict[str, dict[str, Any]]:
         MalformedEntryError: it is not one.
     """
     try:
-        return {name: _as_map(value) for name, value in _as_map(_with_names(_ANYTHING.decode(payload))).items()}
+        content = _as_map(_with_names(_ANYTHING.decode(payload), levels=_MAX_LEVELS))
+        return {name: _as_map(value) for name, value in content.items()}
     except _FAULTS as error:
         refuse(payload, key=key, reason=str(error), cause=error)
 
@@ -125,13 +129,18 @@ def _as_map(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def _with_names(value: object) -> object:
-    """Return a decoded value with text for the keys of every map, and for MessagePack's own time stamps."""
+def _with_names(value: object, *, levels: int) -> object:
+    """Return a decoded value with text for the keys of every map, and for MessagePack's own time stamps.
+
+    Deeper values are refused: they could be read, but not printed, compared or written as JSON.
+    """
+    if not levels:
+        raise ValueError(f"nested more than {_MAX_LEVELS} levels deep")
     if isinstance(value, dict):
         items = cast("dict[object, object]", value).items()
-        return {_name(key): _with_names(inner) for key, inner in items}
+        return {_name(key): _with_names(inner, levels=levels - 1) for key, inner in items}
     if isinstance(value, list):
-        return [_with_names(inner) for inner in cast("list[object]", value)]
+        return [_with_names(inner, levels=levels - 1) for inner in cast("list[object]", value)]
     return value.isoformat() if isinstance(value, datetime) else value
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 import hiredis
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import RedisError
 
-from statcore.errors import InputError, ProtocolError
+from statcore.errors import ClosedError, InputError, ProtocolError, StatcoreError
 from statcore_valkey.address import Address
 from statcore_valkey.deadline import Deadline
-from statcore_valkey.faults import echoes_command, from_driver, is_worth_retrying
+from statcore_valkey.faults import cause_of, describe_driver, from_driver, is_worth_retrying
+from statcore_valkey.files import PasswordFile
 from statcore_valkey.options import ValkeyOptions
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
@@ -29,50 +33,78 @@ _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False)
 class Database:
-    """A redis-py client of one database, with a waiting room in front of it.
+    """A pool of redis-py connections to one database, with a waiting room in front of it.
 
     The driver's pool and connections are used directly: its commands would pack 10,000 keys in 13 ms of one piece.
 
     Args:
-        client: who connects.
-        owned: whether the client is closed with the database.
-        service: the server's address for messages, without credentials.
-        user: the name of the ACL user, for messages.
+        pool: who connects.
+        owned: whether the pool is closed with the database.
         pool_size: how many calls use a connection at once.
         slots: as many, for the others to wait at.
     """
 
-    client: Redis = attrs.field(repr=False)
+    pool: ConnectionPool = attrs.field(repr=False)
     owned: bool
-    service: str
-    user: str
     pool_size: int
     slots: asyncio.Semaphore = attrs.field(repr=False)
+    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False, repr=False)
+    _closed: bool = attrs.field(default=False, init=False)
+    _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
 
     @classmethod
     def at(cls, address: Address, /, *, db: int, options: ValkeyOptions) -> Self:
         """Return a database of the server at an address; nothing is sent until it is used."""
-        return cls._of(address.client(db=db, options=options), owned=True, options=options)
+        return cls._of(address.pool(db=db, options=options), owned=True, options=options)
 
     @classmethod
-    def of(cls, client: Redis, /, *, options: ValkeyOptions) -> Self:
-        """Return the database that a client handed in talks to; the client stays its owner's to close."""
-        return cls._of(client, owned=False, options=options)
+    def of(cls, client: Redis, /, *, name: str, options: ValkeyOptions) -> Self:
+        """Return the database that a client handed in talks to; the client stays its owner's to close.
+
+        Raises:
+            InputError: it is not a client that can be used; the message names the argument.
+        """
+        if not isinstance(client, Redis):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            kind = type(client)
+            raise InputError(
+                f"{name} cannot be {kind.__module__}.{kind.__qualname__}; expected redis.asyncio.Redis, as its constructor,"
+                " Redis.from_pool(pool) or a Sentinel's master_for(…) makes it. Clients of clusters, of other drivers and"
+                " without asyncio are not supported; ClientStatistics takes clients with methods get_…_statistics_batch"
+            )
+        return cls._of(client.connection_pool, owned=False, options=options)
 
     @classmethod
-    def _of(cls, client: Redis, *, owned: bool, options: ValkeyOptions) -> Self:
-        settings = client.connection_pool.connection_kwargs
-        place = settings.get("path") or f"{settings.get('host')}:{settings.get('port')}"
-        return cls(
-            client=client,
-            owned=owned,
-            service=f"Valkey at {place}, database {settings.get('db') or 0}",
-            user=settings.get("username") or "default",
-            pool_size=options.pool_size,
-            slots=asyncio.Semaphore(options.pool_size),
-        )
+    def _of(cls, pool: ConnectionPool, *, owned: bool, options: ValkeyOptions) -> Self:
+        slots = asyncio.Semaphore(options.pool_size)
+        return cls(pool=pool, owned=owned, pool_size=options.pool_size, slots=slots)
+
+    @property
+    def service(self) -> str:
+        """The server's address for messages, without credentials."""
+        settings = self.pool.connection_kwargs
+        if isinstance(self.pool, SentinelConnectionPool):
+            pool: Any = self.pool  # it has no types
+            place = f"the {'master' if pool.is_master else 'replicas'} {pool.service_name!r} of a sentinel"
+            if pool.master_address is not None:
+                place = f"{pool.master_address[0]}:{pool.master_address[1]}, {place}"
+        else:
+            place = settings.get("path") or f"{settings.get('host')}:{settings.get('port')}"
+        return f"Valkey at {place}, database {settings.get('db') or 0}"
+
+    @property
+    def user(self) -> str:
+        """The name of the ACL user for messages; a name without a password may be a password in the wrong place."""
+        settings = self.pool.connection_kwargs
+        provider = settings.get("credential_provider")
+        if isinstance(provider, PasswordFile):
+            return repr(provider.username or "default")
+        if provider is not None:
+            return "of the client's credential provider"
+        if settings.get("username") and not settings.get("password"):
+            return "that the URL names without a password"
+        return repr(settings.get("username") or "default")
 
     async def ask(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
         """Send commands in one go and return the answer to each, bytes undecoded; tried again until the deadline.
@@ -92,10 +124,13 @@ class Database:
         while True:
             try:
                 answers = await self._exchange(packed, len(commands), deadline)
-            except (RedisError, OSError) as error:
+            except StatcoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
+                self._check_usable()  # closing cuts connections in use
                 deadline.failure = from_driver(error, service=self.service, user=self.user)
                 if not is_worth_retrying(deadline.failure, error):
-                    raise deadline.failure from (None if echoes_command(error) else error)
+                    raise deadline.failure from cause_of(error)
             else:
                 deadline.failure = None
                 return answers
@@ -104,13 +139,17 @@ class Database:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _exchange(self, packed: bytes, replies: int, deadline: Deadline) -> list[Any]:
-        deadline.waits_for = f"one of the {self.pool_size} connections to {self.service}, all of which are busy"
+        self._check_usable()
+        service = self.service
+        deadline.waits_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
         async with self.slots:
-            pool = self.client.connection_pool
-            deadline.waits_for = f"a connection to {self.service}"
-            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-            deadline.waits_for = f"an answer from {self.service}"
+            self._check_usable()
+            deadline.waits_for = f"a connection to {service}"
+            connection = await self.pool.get_connection()  # type: ignore[no-untyped-call]
+            self._connections.add(connection)
+            deadline.waits_for = f"an answer from {service}"
             try:
+                self._check_usable()
                 await connection.send_packed_command(packed)
                 answers: list[Any] = []
                 for number in range(replies):
@@ -122,14 +161,43 @@ class Database:
                 await connection.disconnect(nowait=True)
                 raise
             finally:
-                await pool.release(connection)
+                await self._release(connection)
         return answers
 
+    async def _release(self, connection: AbstractConnection) -> None:
+        try:
+            await self.pool.release(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)  # cancelled, so it did not get back into the pool
+            raise
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the client of {self.service} is closed; expected one that is open")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ClosedError(f"the client of {self.service} belongs to another event loop; make one for each loop")
+
     async def aclose(self) -> None:
-        """Close the client if it is ours."""
-        if self.owned:
-            with suppress(RedisError, OSError):  # a server that does not answer the farewell is as gone
-                await self.client.aclose()
+        """Close the connections if the pool is ours; cancelled, it closes them all the same.
+
+        Raises:
+            ClosedError: it belongs to another event loop that is running.
+        """
+        if self._loop not in (None, asyncio.get_running_loop()) and self._loop.is_running():
+            self._check_usable()
+        self._closed = True
+        if not self.owned:
+            return
+        try:
+            with suppress(RedisError, OSError, RuntimeError):  # a server or a loop that is gone hears no farewell
+                await self.pool.aclose()
+        finally:
+            for connection in self._connections:
+                with suppress(OSError, RuntimeError):
+                    await connection.disconnect(nowait=True)  # does not wait, and so is not cancelled half-way
 
 
 def expect_values(answer: object, /, *, length: int, service: str) -> list[bytes | None]:
@@ -145,7 +213,8 @@ def expect_values(answer: object, /, *, length: int, service: str) -> list[bytes
         raise ProtocolError(f"{service} answered {len(values)} values where {length} were asked for")
     for value in values:
         if value is not None and type(value) is not bytes:
-            raise ProtocolError(f"{service} answered {value!s:.200} among the values")
+            found = describe_driver(value) if isinstance(value, Exception) else type(value).__name__
+            raise ProtocolError(f"{service} answered something else among the values: {found}")
     return values
 
 
@@ -156,5 +225,5 @@ def expect_integer(answer: object, /, *, service: str) -> int:
         ProtocolError: it is not.
     """
     if not isinstance(answer, int):
-        raise ProtocolError(f"{service} answered {answer!r:.200} where an integer was asked for")
+        raise ProtocolError(f"{service} answered {type(answer).__name__} where an integer was asked for")
     return answer

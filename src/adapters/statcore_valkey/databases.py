@@ -37,10 +37,18 @@ class Databases:
 
     @classmethod
     def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions) -> Self:
-        """Return the databases that clients handed in talk to."""
-        return cls(Database.of(statistics, options=options), Database.of(live, options=options))
+        """Return the databases that clients handed in talk to.
+
+        Raises:
+            InputError: one of them is not a client that can be used.
+        """
+        return cls(
+            Database.of(statistics, name="statistics", options=options), Database.of(live, name="live", options=options)
+        )
 
     async def aclose(self) -> None:
         """Close what is ours."""
-        await self.statistics.aclose()
-        await self.live.aclose()
+        try:
+            await self.statistics.aclose()
+        finally:
+            await self.live.aclose()

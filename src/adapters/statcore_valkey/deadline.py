@@ -1,4 +1,4 @@
-"""One deadline for everything that a call does."""
+"""The boundary of a call: one deadline for everything that it does, and no error but ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from statcore.errors import StatcoreError, TimedOutError
+from statcore.errors import ProtocolError, StatcoreError, TimedOutError
 
 
 class Deadline:
@@ -15,6 +15,7 @@ class Deadline:
     Raises:
         TimedOutError: the time is up.
         StatcoreError: the time is up, and the last try that came to an end had failed with this.
+        ProtocolError: the block raised an error that is not ours.
     """
 
     def __init__(self, timeout_s: float, /) -> None:
@@ -39,3 +40,5 @@ class Deadline:
             if self.failure is not None:
                 raise self.failure from late
             raise TimedOutError(f"waited {self._timeout_s:g} s for {self.waits_for}", timeout_s=self._timeout_s) from late
+        if isinstance(error, Exception) and not isinstance(error, StatcoreError):
+            raise ProtocolError(f"{type(error).__name__} while dealing with {self.waits_for}") from error

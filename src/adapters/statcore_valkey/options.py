@@ -35,9 +35,12 @@ class ValkeyOptions:
         agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
             their entries is unknown.
         max_entry_bytes: larger entries are not read but reported as *oversized*.
+        password_file: the file with the password, instead of one in the URL; a line end at its end is left out.
         tls_ca_file: certificates to trust instead of the system's, PEM; TLS itself comes from the URL.
         tls_cert_file: the certificate to show, PEM.
         tls_key_file: its key, PEM.
+
+    Files are read again when they change: a new connection uses what they hold then.
 
     Raises:
         InputError: a value that cannot be one; the message names the setting.
@@ -51,6 +54,7 @@ class ValkeyOptions:
     ages: bool = attrs.field(default=False, validator=check_truth)
     agent_interval_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
     max_entry_bytes: int = attrs.field(default=256 * 1024, validator=check_count)
+    password_file: str | None = attrs.field(default=None, validator=_optional(check_line))
     tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line))
     tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line))
     tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line))

@@ -23,6 +23,7 @@ _TURN_BYTES: Final = 512_000
 """How much is checked between two turns of the event loop: half a millisecond of usual entries."""
 _ENTRY_BYTES: Final = 4_000
 """What an entry counts for beyond its length, so that small ones do not come in thousands."""
+_TYPES: Final = (b"list", b"set", b"zset", b"hash", b"stream")
 _GONE: Final = -2
 _FOR_EVER: Final = -1
 
@@ -88,8 +89,11 @@ class Reading:
         try:
             return read(payload, key=key)
         except MalformedEntryError as error:
-            self.problems[position] = Problem(ProblemKind.MALFORMED, message=str(error), key=key)
-            return None
+            message = str(error)
+        except Exception as error:  # noqa: BLE001 - one payload never takes the others with it
+            message = f"key {key!r} cannot be decoded: {type(error).__name__}"
+        self.problems[position] = Problem(ProblemKind.MALFORMED, message=message, key=key)
+        return None
 
     def _add_age(self, position: int, key: str, left_ms: int, ttl_s: int | None) -> None:
         """Note the age of an entry, and that it is stale, or that the age is unknown."""
@@ -124,5 +128,6 @@ class Reading:
         types = await self.database.ask([("TYPE", key) for key in missing.values()], deadline=self.deadline)
         for (position, key), kind in zip(missing.items(), types, strict=True):
             if kind not in (b"none", b"string"):  # a string has come since
-                message = f"key {key!r} holds a {kind.decode() if isinstance(kind, bytes) else kind}, not a string"
+                known = kind.decode() if kind in _TYPES else "value of another type"
+                message = f"key {key!r} holds a {known}, not a string"
                 self.problems[position] = Problem(ProblemKind.UNAVAILABLE, message=message, key=key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -95,10 +96,24 @@ def test_tls_files_need_a_tls_url(setting: str) -> None:
 
 @pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])
 def test_a_tls_file_that_cannot_be_used_is_named_at_once(setting: str, tmp_path: Path) -> None:
-    """When the store is opened, not when it connects; the same for a file that is away and one that is no certificate."""
+    """When the store is opened, not when it connects: a missing file, one that is no certificate, and a secret."""
     other = tmp_path / "other.pem"
     other.write_text("no certificate")
-    for file in (tmp_path / "away.pem", other):
+    for file in (tmp_path / "away.pem", other, "hunter2", "hunter2/"):
         options = ValkeyOptions.from_settings({setting: str(file)})
-        with pytest.raises(InputError, match=f"{setting}.*cannot be used: .*{file.name}"):
+        with pytest.raises(InputError, match=f"{setting}.*cannot be used: .") as error:
             ValkeyStatistics.from_url("valkeys://store", options=options)
+        assert "hunter2" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_password_file_that_cannot_be_used_is_named_at_once(tmp_path: Path) -> None:
+    """A missing one, an empty one, one that is not text, and one beside a password in the URL."""
+    empty, binary = tmp_path / "empty", tmp_path / "binary"
+    empty.write_text("\n")
+    binary.write_bytes(b"\xff")
+    for file in (tmp_path / "away", empty, binary, tmp_path, "hunter2"):
+        with pytest.raises(InputError, match=r"^password_file (is empty|cannot be read: .)") as error:
+            ValkeyStatistics.from_url("valkey://store", options=ValkeyOptions(password_file=str(file)))
+        assert "hunter2" not in "".join(traceback.format_exception(error.value))
+    with pytest.raises(InputError, match="expected one of them"):
+        ValkeyStatistics.from_url("valkey://me:x@store", options=ValkeyOptions(password_file=str(empty)))

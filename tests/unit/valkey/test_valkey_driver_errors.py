@@ -3,50 +3,91 @@
 from __future__ import annotations
 
 import ssl
+import traceback
 
 import pytest
 from redis import exceptions as driver
 
-from statcore.errors import AccessDeniedError, ProtocolError, StatcoreError, UnavailableError, UnsupportedError
-from statcore_valkey.faults import from_driver, is_worth_retrying
+from statcore.errors import AccessDeniedError, ClosedError, ProtocolError, StatcoreError, UnavailableError, UnsupportedError
+from statcore_valkey.faults import cause_of, from_driver, is_worth_retrying
 
 
 @pytest.mark.parametrize(
-    ("raised", "expected"),
+    ("raised", "expected", "shown"),
     [
-        (driver.AuthenticationError("invalid username-password pair"), AccessDeniedError),
-        (driver.AuthorizationError("not authorized"), AccessDeniedError),
-        (driver.NoPermissionError("no permissions to run the 'mget' command"), AccessDeniedError),
-        (driver.MaxConnectionsError("Too many connections"), UnavailableError),
-        (driver.ConnectionError("Error 111 connecting to store:6379"), UnavailableError),
-        (driver.BusyLoadingError("loading the dataset in memory"), UnavailableError),
-        (driver.TimeoutError("Timeout reading from store:6379"), UnavailableError),
-        (ConnectionResetError(104, "reset by peer"), UnavailableError),
-        (driver.ReadOnlyError("You can't write against a read only replica."), UnavailableError),
-        (driver.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), UnavailableError),
-        (driver.MasterDownError("Link with MASTER is down"), UnavailableError),
-        (driver.ClusterDownError("The cluster is down"), UnavailableError),
-        (driver.TryAgainError("try again"), UnavailableError),
-        (driver.ResponseError("NOREPLICAS Not enough good replicas to write."), UnavailableError),
-        (driver.ResponseError("MISCONF errors writing to the disk"), UnavailableError),
-        (driver.ResponseError("BUSY running a script"), UnavailableError),
-        (driver.MovedError("3999 127.0.0.1:6381"), UnsupportedError),
-        (driver.AskError("3999 127.0.0.1:6381"), UnsupportedError),
-        (driver.ClusterCrossSlotError("Keys in request don't hash to the same slot"), UnsupportedError),
-        (driver.ResponseError("SELECT is not allowed in cluster mode"), UnsupportedError),
-        (driver.ResponseError("DB index is out of range"), ProtocolError),
-        (driver.InvalidResponse("Protocol Error"), ProtocolError),
+        (driver.AuthenticationError("invalid username-password pair"), AccessDeniedError, "invalid username-password pair"),
+        (driver.AuthorizationError("not authorized"), AccessDeniedError, "AuthorizationError"),
+        (
+            driver.NoPermissionError("User reader has no permissions to run the 'mget' command"),
+            AccessDeniedError,
+            "has no permissions to run the 'mget' command",
+        ),
+        (driver.MaxConnectionsError("Too many connections"), UnavailableError, "Too many connections"),
+        (driver.ConnectionError("Error 111 connecting to store:6379"), UnavailableError, "ConnectionError"),
+        (driver.BusyLoadingError("Valkey is loading the dataset in memory"), UnavailableError, "loading the dataset"),
+        (driver.TimeoutError("Timeout reading from store:6379"), UnavailableError, "TimeoutError"),
+        (ConnectionResetError(104, "reset by peer"), UnavailableError, "reset by peer"),
+        (driver.ReadOnlyError("You can't write against a read only replica."), UnavailableError, "read only replica"),
+        (driver.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), UnavailableError, "memory"),
+        (driver.MasterDownError("Link with MASTER is down"), UnavailableError, "Link with MASTER is down"),
+        (driver.ClusterDownError("The cluster is down"), UnavailableError, "The cluster is down"),
+        (driver.TryAgainError("try again"), UnavailableError, "TryAgainError"),
+        (driver.ResponseError("NOREPLICAS Not enough good replicas to write."), UnavailableError, "NOREPLICAS"),
+        (driver.ResponseError("MISCONF errors writing to the disk"), UnavailableError, "MISCONF"),
+        (driver.ResponseError("BUSY running a script"), UnavailableError, "BUSY"),
+        (driver.MovedError("3999 127.0.0.1:6381"), UnsupportedError, "part of a cluster"),
+        (driver.AskError("3999 127.0.0.1:6381"), UnsupportedError, "part of a cluster"),
+        (
+            driver.ClusterCrossSlotError("Keys in request don't hash to the same slot"),
+            UnsupportedError,
+            "part of a cluster",
+        ),
+        (driver.ResponseError("SELECT is not allowed in cluster mode"), UnsupportedError, "not allowed in cluster mode"),
+        (driver.ResponseError("DB index is out of range"), ProtocolError, "DB index is out of range"),
+        (driver.InvalidResponse("Protocol Error"), ProtocolError, "Protocol Error"),
+        (RuntimeError("Task got Future attached to a different loop"), ClosedError, "belongs to another event loop"),
+        *((kind(), ProtocolError, kind.__name__) for kind in (MemoryError, RecursionError, RuntimeError, KeyError)),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), ProtocolError, "UnicodeDecodeError"),
     ],
 )
-def test_it_becomes_ours(raised: Exception, expected: type[StatcoreError]) -> None:
-    """With the service and what the driver said; refused credentials name the user."""
-    error = from_driver(raised, service="Valkey at store:6379", user="reader")
+def test_it_becomes_ours(raised: Exception, expected: type[StatcoreError], shown: str) -> None:
+    """Whatever was raised: with the service and what is known to be no secret; refused credentials name the user."""
+    error = from_driver(raised, service="Valkey at store:6379", user="'reader'")
     assert expected is type(error)
     assert "Valkey at store:6379" in str(error)
-    assert str(raised) in str(error)
+    assert shown in str(error)
     assert (expected is AccessDeniedError) == ("'reader'" in str(error))
     assert (expected is UnavailableError) == is_worth_retrying(error, raised)
     assert "Valkey at store:6379" == getattr(error, "service", "Valkey at store:6379")
+
+
+KINDS = [
+    kind
+    for kind in vars(driver).values()
+    if isinstance(kind, type) and issubclass(kind, driver.RedisError) and kind not in (driver.MovedError, driver.AskError)
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unknown command 'AUTH', with args beginning with: 'reader' 'hunter2' ",
+        "invalid command: AUTH reader hunter2",
+        "hunter2",
+        "BUSY hunter2",
+        "Connection closed by server. hunter2",
+        "'hunter2' has no permissions to run the 'mget' command",
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_no_word_of_a_repeated_command_is_shown(kind: type[Exception], text: str) -> None:
+    """In no wording, by no kind of error, neither in our message nor in the traceback, even after a failure to connect."""
+    raised = kind(text)
+    raised.__context__ = ConnectionResetError(104, "reset by peer")
+    raised.__suppress_context__ = True
+    ours = from_driver(raised, service="Valkey at store:6379", user="'reader'")
+    ours.__cause__ = cause_of(raised)
+    assert "hunter2" not in "".join(traceback.format_exception(ours))
 
 
 def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:

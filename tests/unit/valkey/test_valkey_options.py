@@ -15,6 +15,7 @@ SETTINGS = {
     "freshness_s": 60.0,
     "agent_interval_s": 3.0,
     "max_entry_bytes": 1_000,
+    "password_file": "/password",
     "tls_ca_file": "/ca.pem",
     "tls_cert_file": "/cert.pem",
     "tls_key_file": "/key.pem",
@@ -51,6 +52,10 @@ def test_an_unknown_setting_is_named_beside_the_known() -> None:
         ("timeout_s", None),
         ("timeout_s", ""),
         ("timeout_s", [1]),
+        ("timeout_s", 10**400),
+        ("statistics_db", 2**31),
+        ("max_entry_bytes", 2**53),
+        ("password_file", "a\nb"),
         ("pool_size", 0),
         ("pool_size", 1.5),
         ("pool_size", "many"),
@@ -64,6 +69,7 @@ def test_an_unknown_setting_is_named_beside_the_known() -> None:
         ("tls_ca_file", 5),
         ("tls_ca_file", ""),
     ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_a_bad_setting_is_named(name: str, value: object) -> None:
     """The message starts with the setting."""

@@ -1,0 +1,51 @@
+"""A server that gives scripted answers to Valkey's commands, of the kind that no real one gives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+Answers: TypeAlias = dict[bytes, list[bytes]]
+
+
+@asynccontextmanager
+async def running_fake_valkey(*scripts: Answers) -> AsyncGenerator[str]:
+    """Yield the URL of a server that gives the answers to each command in turn, the last one again and again.
+
+    Any other command is answered with OK. Several scripts are those of one connection each, the last that of all further
+    connections.
+    """
+    handlers: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        answers = scripts[min(len(handlers), len(scripts) - 1)]
+        handlers.add(task)
+        try:
+            while words := int((await reader.readline()).strip(b"*\r\n") or 0):
+                command = [await _read_word(reader) for _ in range(words)]
+                turns = answers.get(command[0], [b"+OK\r\n"])
+                writer.write(turns.pop(0) if len(turns) > 1 else turns[0])
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client has gone
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"valkey://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in handlers:
+            task.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
+        await server.wait_closed()
+
+
+async def _read_word(reader: asyncio.StreamReader) -> bytes:
+    length = int((await reader.readline()).strip(b"$\r\n"))
+    return (await reader.readexactly(length + 2))[:-2]
