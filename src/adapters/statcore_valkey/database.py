@@ -33,7 +33,39 @@ _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(eq=False)
+class Lifetime:
+    """Where and until when the databases of a store may be used: in the event loop that used one first, until closed."""
+
+    closed: bool = attrs.field(default=False, init=False)
+    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False, repr=False)
+
+    def check(self, service: str) -> None:
+        """Note the running event loop if it is the first.
+
+        Raises:
+            ClosedError: the store is closed, or another event loop is running.
+        """
+        if self.closed:
+            raise ClosedError(f"the client of {service} is closed; expected one that is open")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ClosedError(f"the client of {service} belongs to another event loop; make one for each loop")
+
+    def end(self, service: str) -> None:
+        """Note that the store is closed.
+
+        Raises:
+            ClosedError: it belongs to another event loop that is running.
+        """
+        if not self.closed and self._loop is not None and self._loop.is_running():
+            self.check(service)
+        self.closed = True
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Database:
     """A pool of redis-py connections to one database, with a waiting room in front of it.
 
@@ -44,23 +76,23 @@ class Database:
         owned: whether the pool is closed with the database.
         pool_size: how many calls use a connection at once.
         slots: as many, for the others to wait at.
+        lifetime: that of the store.
     """
 
     pool: ConnectionPool = attrs.field(repr=False)
     owned: bool
     pool_size: int
     slots: asyncio.Semaphore = attrs.field(repr=False)
-    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False, repr=False)
-    _closed: bool = attrs.field(default=False, init=False)
+    lifetime: Lifetime
     _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
 
     @classmethod
-    def at(cls, address: Address, /, *, db: int, options: ValkeyOptions) -> Self:
+    def at(cls, address: Address, /, *, db: int, options: ValkeyOptions, lifetime: Lifetime) -> Self:
         """Return a database of the server at an address; nothing is sent until it is used."""
-        return cls._of(address.pool(db=db, options=options), owned=True, options=options)
+        return cls._of(address.pool(db=db, options=options), owned=True, options=options, lifetime=lifetime)
 
     @classmethod
-    def of(cls, client: Redis, /, *, name: str, options: ValkeyOptions) -> Self:
+    def of(cls, client: Redis, /, *, name: str, options: ValkeyOptions, lifetime: Lifetime) -> Self:
         """Return the database that a client handed in talks to; the client stays its owner's to close.
 
         Raises:
@@ -73,12 +105,12 @@ class Database:
                 " Redis.from_pool(pool) or a Sentinel's master_for(…) makes it. Clients of clusters, of other drivers and"
                 " without asyncio are not supported; ClientStatistics takes clients with methods get_…_statistics_batch"
             )
-        return cls._of(client.connection_pool, owned=False, options=options)
+        return cls._of(client.connection_pool, owned=False, options=options, lifetime=lifetime)
 
     @classmethod
-    def _of(cls, pool: ConnectionPool, *, owned: bool, options: ValkeyOptions) -> Self:
+    def _of(cls, pool: ConnectionPool, *, owned: bool, options: ValkeyOptions, lifetime: Lifetime) -> Self:
         slots = asyncio.Semaphore(options.pool_size)
-        return cls(pool=pool, owned=owned, pool_size=options.pool_size, slots=slots)
+        return cls(pool=pool, owned=owned, pool_size=options.pool_size, slots=slots, lifetime=lifetime)
 
     @property
     def service(self) -> str:
@@ -127,7 +159,8 @@ class Database:
             except StatcoreError:
                 raise
             except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
-                self._check_usable()  # closing cuts connections in use
+                if self.lifetime.closed:
+                    continue  # closing cut the connection, and the next try says so
                 deadline.failure = from_driver(error, service=self.service, user=self.user)
                 if not is_worth_retrying(deadline.failure, error):
                     raise deadline.failure from cause_of(error)
@@ -139,17 +172,17 @@ class Database:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _exchange(self, packed: bytes, replies: int, deadline: Deadline) -> list[Any]:
-        self._check_usable()
         service = self.service
+        self.lifetime.check(service)
         deadline.waits_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
         async with self.slots:
-            self._check_usable()
+            self.lifetime.check(service)
             deadline.waits_for = f"a connection to {service}"
             connection = await self.pool.get_connection()  # type: ignore[no-untyped-call]
             self._connections.add(connection)
             deadline.waits_for = f"an answer from {service}"
             try:
-                self._check_usable()
+                self.lifetime.check(service)  # closed while it connected
                 await connection.send_packed_command(packed)
                 answers: list[Any] = []
                 for number in range(replies):
@@ -171,24 +204,13 @@ class Database:
             await connection.disconnect(nowait=True)  # cancelled, so it did not get back into the pool
             raise
 
-    def _check_usable(self) -> None:
-        if self._closed:
-            raise ClosedError(f"the client of {self.service} is closed; expected one that is open")
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise ClosedError(f"the client of {self.service} belongs to another event loop; make one for each loop")
-
     async def aclose(self) -> None:
         """Close the connections if the pool is ours; cancelled, it closes them all the same.
 
         Raises:
             ClosedError: it belongs to another event loop that is running.
         """
-        if self._loop not in (None, asyncio.get_running_loop()) and self._loop.is_running():
-            self._check_usable()
-        self._closed = True
+        self.lifetime.end(self.service)
         if not self.owned:
             return
         try:

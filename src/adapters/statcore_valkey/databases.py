@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from statcore.errors import InputError
 from statcore_valkey.address import Address
-from statcore_valkey.database import Database
+from statcore_valkey.database import Database, Lifetime
 from statcore_valkey.options import ValkeyOptions
 
 
@@ -30,9 +30,10 @@ class Databases:
         address = Address.from_url(url)
         if address.db not in (None, options.statistics_db):
             raise InputError(f"the URL names database {address.db}, but statistics_db is {options.statistics_db}")
+        lifetime = Lifetime()
         return cls(
-            Database.at(address, db=options.statistics_db, options=options),
-            Database.at(address, db=options.live_db, options=options),
+            Database.at(address, db=options.statistics_db, options=options, lifetime=lifetime),
+            Database.at(address, db=options.live_db, options=options, lifetime=lifetime),
         )
 
     @classmethod
@@ -42,8 +43,10 @@ class Databases:
         Raises:
             InputError: one of them is not a client that can be used.
         """
+        lifetime = Lifetime()
         return cls(
-            Database.of(statistics, name="statistics", options=options), Database.of(live, name="live", options=options)
+            Database.of(statistics, name="statistics", options=options, lifetime=lifetime),
+            Database.of(live, name="live", options=options, lifetime=lifetime),
         )
 
     async def aclose(self) -> None:
