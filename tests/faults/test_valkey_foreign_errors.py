@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -111,6 +112,33 @@ async def test_a_deep_entry_can_be_printed(valkey: Server, levels: int, extensio
         assert "<malformed>" in repr(batch[0])
         with pytest.raises(MalformedEntryError):
             batch[0]["m"]
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        b"-ERR unknown command 'AUTH', with args beginning with: 'reader' 'hunter2' \r\n",
+        b"-ERR unknown command `AUTH`, with args beginning with: `reader`, `hunter2`, \r\n",
+        b"-ERR invalid request: AUTH reader hunter2\r\n",
+        b"-hunter2 is not a command\r\n",
+        b"-NOPERM reader/hunter2 may not log in\r\n",
+        b"-WRONGPASS hunter2 is not the password\r\n",
+        b"-LOADING hunter2\r\n",
+        b"+hunter2\r\n",
+        b":hunter2\r\n",
+        b"hunter2\r\n",
+    ],
+)
+@pytest.mark.parametrize("command", [b"AUTH", b"SELECT", b"MGET"])
+async def test_no_word_of_a_repeated_command_leaves_the_store(
+    fake_valkey: Callable[..., Any], command: bytes, echo: bytes
+) -> None:
+    """Neither in the error nor in its traceback, whatever the server's wording and to whichever command it answers."""
+    url = (await fake_valkey({command: [echo]})).replace("://", "://reader:hunter2@")
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.5))) as store:
+        with pytest.raises(StatcoreError) as error:
+            await store.fetch_inference_metrics([KERNEL])
+    assert "hunter2" not in "".join(traceback.format_exception(error.value))
 
 
 async def test_cancellation_leaves_the_store_as_it_is(fake_valkey: Callable[..., Any]) -> None:

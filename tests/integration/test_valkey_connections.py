@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -16,10 +16,14 @@ import pytest
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.retry import Retry
 
-from statcore.errors import AccessDeniedError, InputError, ProtocolError, UnavailableError
+from statcore.errors import AccessDeniedError, InputError, ProtocolError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
-from statcore.testing.servers import Server, free_port
+from statcore.testing.servers import Server, find_program, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
@@ -241,6 +245,43 @@ async def test_the_hosts_own_clients_are_used_and_not_closed(
             assert await client.ping()
     finally:
         for client in clients:
+            await client.aclose()
+
+
+@pytest.fixture
+def sentinel(start_valkey: Callable[..., Server], tmp_path: Path) -> Iterator[tuple[Server, int]]:
+    """A server, and the port of a sentinel that knows it as `mymaster`."""
+    master, port, config = start_valkey(), free_port(), tmp_path / "sentinel.conf"
+    config.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master.port} 1\n")
+    program = find_program("valkey-server", "redis-server")
+    process = subprocess.Popen([program, str(config), "--sentinel"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        with Redis(host="127.0.0.1", port=port, retry=Retry(ConstantBackoff(0.05), 200)) as client:
+            client.ping()
+        yield master, port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def test_a_sentinels_master_is_used_and_named_by_its_address(sentinel: tuple[Server, int]) -> None:
+    """Its client is the host's own; when the master is gone, the error says where it was, never "None:None"."""
+    master, port = sentinel
+    sentinels = Sentinel([("127.0.0.1", port)])
+    clients = [sentinels.master_for("mymaster", db=db, retry=AsyncRetry(NoBackoff(), 0)) for db in (0, 2)]
+    try:
+        store = ValkeyStatistics.from_clients(*clients, options=ValkeyOptions(timeout_s=2))
+        sink = ValkeyStatisticsSink.from_clients(*clients)
+        await sink.store_kernel_statistics({KERNEL: {"mem": MetricValue(current="1")}})
+        assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+        master.process.kill()
+        master.process.wait()
+        where = rf"127\.0\.0\.1:{master.port}, the master 'mymaster' of a sentinel, database 0"
+        with pytest.raises((UnavailableError, TimedOutError), match=where) as error:
+            await store.fetch_kernel_statistics([KERNEL])
+        assert "None" not in str(error.value)
+    finally:
+        for client in [*clients, *sentinels.sentinels]:
             await client.aclose()
 
 

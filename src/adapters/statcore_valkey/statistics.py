@@ -27,7 +27,8 @@ class ValkeyStatistics:
     """A `StatisticsPort` over a Valkey or Redis server: one MGET per 1,000 ids, entries decoded when they are read.
 
     The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`. Connections are made when they are first
-    needed. Cluster and sentinel are not supported yet.
+    needed, and belong to the event loop that needed them first: in another loop, or once closed, each call raises
+    `ClosedError`. Clusters are not supported yet; the master of a sentinel is read through the host's own client.
     """
 
     _databases: Databases
@@ -47,6 +48,14 @@ class ValkeyStatistics:
         """Read through the host's own clients, one per database, which stay the host's to close.
 
         How they connect is theirs; of the options, only what is not about connecting counts.
+
+        Args:
+            statistics: a `redis.asyncio.Redis`, also one of `Redis.from_pool(pool)` or a Sentinel's `master_for(…)`.
+            live: another for the database of live sessions.
+            options: deadlines, freshness and limits.
+
+        Raises:
+            InputError: a client of another kind; the message says what can be used.
         """
         return cls(Databases.from_clients(statistics, live, options=options), options)
 
