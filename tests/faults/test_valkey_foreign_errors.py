@@ -12,7 +12,7 @@ import msgpack
 import pytest
 from redis import Redis
 
-from statcore.errors import MalformedEntryError, ProtocolError, StatcoreError
+from statcore.errors import InputError, MalformedEntryError, ProtocolError, StatcoreError
 from statcore.model import MetricValue, ProblemKind
 from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, reading
@@ -94,6 +94,18 @@ async def test_an_error_of_the_interpreter_is_ours(valkey: Server, monkeypatch: 
         with pytest.raises(ProtocolError, match="MemoryError") as error:
             await store.fetch_kernel_statistics([KERNEL])
     assert isinstance(error.value.__cause__, MemoryError)
+
+
+@pytest.mark.parametrize("metrics", [None, 5, [], {"mem": 5}, {"mem": None}, {"mem": {"current": "1"}}])
+async def test_what_is_no_metric_is_refused(valkey: Server, metrics: Any) -> None:
+    """By name, before anything is written."""
+    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
+        with pytest.raises(InputError, match="MetricValue"):
+            await sink.store_kernel_statistics({OTHER: {}, KERNEL: metrics})
+        with pytest.raises(InputError, match="MetricValue"):
+            await sink.store_agent_statistics("i-1", node=metrics, devices={}, interval_s=1)
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        assert 0 == client.dbsize()
 
 
 @pytest.mark.parametrize("levels", [32, 495, 900])

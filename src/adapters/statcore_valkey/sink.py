@@ -9,7 +9,7 @@ from typing import Any, Final, Self, TypeVar
 import attrs
 from redis.asyncio import Redis
 
-from statcore.errors import ProtocolError
+from statcore.errors import InputError, ProtocolError
 from statcore.model import MetricValue
 from statcore_valkey.codec import encode_map
 from statcore_valkey.database import AT_A_TIME, Command, Database
@@ -126,7 +126,10 @@ async def _write(database: Database, commands: Sequence[Command], deadline: Dead
 
 
 def _maps(metrics: Mapping[str, MetricValue]) -> dict[str, dict[str, Any]]:
-    return {metric: value.to_map() for metric, value in metrics.items()}
+    try:
+        return {metric: value.to_map() for metric, value in metrics.items()}
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"metrics must be a map of names to MetricValue: {error}") from error
 
 
 def _as_it_is(entry: Mapping[str, Any]) -> Mapping[str, Any]:
