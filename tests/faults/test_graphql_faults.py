@@ -23,7 +23,7 @@ Clients: TypeAlias = Callable[[int, int], AsyncRedis]
 COUNT = 100
 STATISTICS = "{ compute_session_list { items { live_stat inference_metrics kernels { live_stat } } } }"
 ITEMS = "compute_session_list.items"
-OPTIONS = ValkeyOptions(freshness_s=3_600)
+OPTIONS = ValkeyOptions(freshness_s=3_600, agent_interval_s=30)
 SOON = ValkeyOptions(timeout_s=0.3)
 ENOUGH_S = 30
 """A hundred times the short deadline: that one held at all, however slow the machine."""
