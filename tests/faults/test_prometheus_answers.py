@@ -38,10 +38,8 @@ Reply = Callable[..., bytes]
         '{"status":"success"}',
         '{"status":"error","data":{"resultType":"matrix","result":[]}}',
         '{"data":{"resultType":"matrix","result":[]}}',
-        '{"status":"success","data":null}',
         '{"status":"success","data":[]}',
         '{"status":"success","data":{"resultType":"matrix"}}',
-        '{"status":"success","data":{"resultType":"matrix","result":null}}',
         '{"status":"success","data":{"resultType":"vector","result":[]}}',
         '{"status":"success","data":{"resultType":"what","result":[]}}',
         '{"status":"success","data":{"resultType":"matrix","result":[{}]}}',
@@ -74,6 +72,93 @@ async def test_what_is_no_answer(fake_prometheus: Start, http_reply: Reply, body
     assert 1 == len(server.seen)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status":"success","data":null}',
+        '{"status":"success","data":{"resultType":"%s","result":null}}',
+        '{"status":"success","isPartial":null,"data":{"resultType":"%s","result":null},"errorType":null,"error":null}',
+    ],
+)
+async def test_null_is_nothing_found(fake_prometheus: Start, http_reply: Reply, body: str) -> None:
+    """So servers write an empty list that they never made: of series, of samples, of values and of label sets."""
+    kinds = ("matrix", "vector", "scalar")
+    bodies = [body.replace("%s", kind) for kind in kinds] + 2 * ['{"status":"success","data":null,"warnings":null}']
+    server = await fake_prometheus(*map(http_reply, bodies))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        assert () == (await client.query_range("up", RANGE)).series
+        assert () == (await client.query("up")).samples
+        assert () == (await client.query("scalar(up)")).samples
+        assert [] == list(await client.label_values("job"))
+        assert [] == list(await client.series(Selector("up")))
+    assert 5 == len(server.seen)
+
+
+LONG = [f'[{1_795_341_600 + n},"{n}.5"]' for n in range(10_000)]
+
+
+@pytest.mark.parametrize("length", [1, len(LONG)], ids=["short", "long"])
+@pytest.mark.parametrize("position", ["first", "last"])
+@pytest.mark.parametrize(
+    "sample",
+    [
+        *(
+            '[1,"2"3"]',
+            '[1,2"3"]',
+            '[1,"2"3]',
+            '[1,""2]',
+            '[1,2""]',
+            '1[,"2"]',
+            '[1,"2"]3',
+            '[,"2"]',
+            '[1,""]',
+            "",
+            "[]",
+            "[[]]",
+        ),
+        *('[1,"2"', '1,"2"]', '[1"2"]', '["1",2]', '[1,"2",]', '[1,"2"],', '[1,"2-3"]', '[1 ,"2 "]', '[01,"2"]'),
+    ],
+)
+async def test_a_sample_that_is_almost_json_is_no_answer(
+    fake_prometheus: Start, http_reply: Reply, sample: str, length: int, position: str
+) -> None:
+    """However long the series is, and so however it is read."""
+    samples = [sample, *LONG[:length]] if position == "first" else [*LONG[:length], sample, LONG[0]]
+    result = f'[{{"metric":{{}},"values":[{",".join(samples)}]}}]'
+    server = await fake_prometheus(http_reply(f'{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}'))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        with pytest.raises(ProtocolError, match="not an answer"):
+            await client.query_range("up", RANGE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status":"success","data":{"resultType":"K","result":[{"metric":{"a":"?"},"V":S}]}}',
+        '{"status":"success","data":{"resultType":"K","result":[{"metric":{"?":"a"},"V":S}]}}',
+        '{"status":"success","data":{"resultType":"K","result":[]},"warnings":["?"]}',
+        '{"status":"success","data":{"resultType":"K","result":[]},"infos":["?"]}',
+        '{"status":"success","data":{"resultType":"K","result":[],"stats":{"?":"?"}}}',
+        '{"status":"error","errorType":"execution","error":"?"}',
+    ],
+)
+@pytest.mark.parametrize("text", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80"])
+async def test_invalid_utf8_is_no_answer(fake_prometheus: Start, http_reply: Reply, body: str, text: bytes) -> None:
+    """Wherever it is, in what is read and in what is passed over."""
+    matrix = body.replace("K", "matrix").replace("V", "values").replace("S", '[[1,"2"]]').encode().replace(b"?", text)
+    vector = body.replace("K", "vector").replace("V", "value").replace("S", '[1,"2"]').encode().replace(b"?", text)
+    values = b'{"status":"success","data":["a"],"stats":"%b"}' % text
+    server = await fake_prometheus(*map(http_reply, (matrix, vector, values)))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        for ask in (
+            lambda: client.query_range("up", RANGE),
+            lambda: client.query("up"),
+            lambda: client.label_values("job"),
+        ):
+            with pytest.raises(ProtocolError, match="utf-8"):
+                await ask()
+
+
 async def test_an_error_with_http_200_is_one_line(fake_prometheus: Start, http_reply: Reply) -> None:
     """As with any other status, what the server says can fake no line of a log."""
     server = await fake_prometheus(http_reply('{"status":"error","error":"no\\nERROR\\u001b[31m"}'))
@@ -103,7 +188,7 @@ async def test_what_is_no_instant_answer(fake_prometheus: Start, http_reply: Rep
     assert 1 == len(server.seen)
 
 
-@pytest.mark.parametrize("data", [None, {}, "text", [1], [["a"]], [{"a": "b"}]])
+@pytest.mark.parametrize("data", [{}, "text", [1], [["a"]], [{"a": "b"}]])
 async def test_what_is_no_list_of_values(fake_prometheus: Start, http_reply: Reply, data: object) -> None:
     """Likewise for label values."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))

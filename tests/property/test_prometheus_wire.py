@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from statcore.errors import StatcoreError
@@ -146,6 +146,60 @@ def test_a_broken_answer_is_as_broken_in_pieces(
             read(body, kind=kind, piece=piece, chunk=chunk)
     else:
         assert whole == read(body, kind=kind, piece=piece, chunk=chunk)
+
+
+def read_by_json(body: bytes) -> Read:
+    """Read an answer to a range query with `json` alone; raise `ValueError` where it is none."""
+    answer = json.loads(body.decode())
+    try:
+        if answer["status"] != "success" or answer["data"]["resultType"] != "matrix":
+            raise ValueError(answer)
+        found = [
+            (element["metric"], *(bits([float(sample[n]) for sample in element["values"]]) for n in (0, 1)))
+            for element in answer["data"]["result"]
+        ]
+        shapes = [sample for element in answer["data"]["result"] for sample in element["values"]]
+        if any(len(sample) != 2 or type(sample[0]) is str or type(sample[1]) is not str for sample in shapes):
+            raise ValueError(answer)
+        return found, tuple(answer.get("warnings", ())), answer.get("isPartial", False)
+    except (LookupError, TypeError) as error:
+        raise ValueError(answer) from error
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.tuples(LABELS, st.lists(SAMPLES, min_size=3, max_size=8)), min_size=1, max_size=2),
+    st.fixed_dictionaries({}, optional={"warnings": st.lists(TEXT, max_size=2), "stats": TEXT}),
+    st.data(),
+    st.integers(1, 100),
+    st.integers(1, 100),
+)
+def test_one_wrong_byte_is_never_read_as_something_else(
+    planted: list[tuple[dict[str, str], list[tuple[float, str]]]],
+    remarks: dict[str, Any],
+    data: st.DataObject,
+    piece: int,
+    chunk: int,
+) -> None:
+    """With any byte replaced, added or lost, an answer is read as `json` reads it, or refused."""
+    elements = [{"metric": labels, "values": samples} for labels, samples in planted]
+    body = document("matrix", elements, remarks, (",", ":"), ascii_=False)
+    beside_values = [at + 1 for at, byte in enumerate(body) if byte == ord('"') and body[at + 1 : at + 2] in b",]"]
+    at = data.draw(st.integers(0, len(body) - 1) | st.sampled_from(beside_values))
+    byte = data.draw(st.sampled_from([bytes([byte]) for byte in b'0123456789+-.eE"[]{},: \n\\\x00\xffnI']) | st.just(b""))
+    body = body[:at] + byte + body[at + data.draw(st.integers(0, 1)) :]
+    try:
+        expected = read_by_json(body)
+    except ValueError:
+        with pytest.raises(StatcoreError):
+            read(body, kind="matrix", piece=piece, chunk=chunk)
+        return
+    try:
+        found, warnings, partial = read(body, kind="matrix", piece=piece, chunk=chunk)
+    except StatcoreError:
+        return
+    assert expected[:2] == (found, warnings)
+    assert partial or not expected[2]
 
 
 def test_a_long_answer_is_cut() -> None:

@@ -6,6 +6,7 @@ result at the end. A reader reads one answer.
 
 from __future__ import annotations
 
+import codecs
 import re
 from array import array
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -48,13 +49,15 @@ class Listing(AnswerNotes, Generic[_T]):
 
 
 class _Envelope(msgspec.Struct, Generic[_T], rename="camel", gc=False):
+    """An answer; a server may write null for any member that is empty."""
+
     status: str
-    data: _T | None = None
-    error_type: str = ""
-    error: str = ""
+    data: _T | msgspec.UnsetType = msgspec.UNSET
+    error_type: str | None = None
+    error: str | None = None
     warnings: tuple[str, ...] | None = None
     infos: tuple[str, ...] | None = None
-    is_partial: bool = False
+    is_partial: bool | None = None
 
 
 class _Element(msgspec.Struct, gc=False):
@@ -67,7 +70,7 @@ class _Element(msgspec.Struct, gc=False):
 
 class _Matrix(msgspec.Struct, rename="camel", gc=False):
     result_type: str
-    result: list[_Element]
+    result: list[_Element] | None
 
 
 class _Instant(msgspec.Struct, rename="camel", gc=False):
@@ -75,27 +78,42 @@ class _Instant(msgspec.Struct, rename="camel", gc=False):
     result: msgspec.Raw
 
 
+_NULL: Final = b"null"
+_JSON: Final = msgspec.json.Decoder(msgspec.Raw)
 _ERROR: Final = msgspec.json.Decoder(_Envelope[object])
-_MATRIX: Final = msgspec.json.Decoder(_Envelope[_Matrix])
-_INSTANT: Final = msgspec.json.Decoder(_Envelope[_Instant])
+_MATRIX: Final = msgspec.json.Decoder(_Envelope[_Matrix | None])
+_INSTANT: Final = msgspec.json.Decoder(_Envelope[_Instant | None])
 _ELEMENTS: Final = msgspec.json.Decoder(list[_Element])
 _SCALAR: Final = msgspec.json.Decoder(tuple[float, str])
-_LABEL_VALUES: Final = msgspec.json.Decoder(_Envelope[list[str]])
-_LABEL_SETS: Final = msgspec.json.Decoder(_Envelope[list[dict[str, str]]])
+_LABEL_VALUES: Final = msgspec.json.Decoder(_Envelope[list[str] | None])
+_LABEL_SETS: Final = msgspec.json.Decoder(_Envelope[list[dict[str, str]] | None])
 
 
-def _open(decoder: msgspec.json.Decoder[_Envelope[_T]], document: bytes) -> tuple[_T, dict[str, Any]]:
-    """Return the data of a successful answer, and its notes as arguments of a result."""
+class _Utf8Check:
+    """Checks that an answer's bytes are UTF-8; msgspec checks only the texts that it decodes, not those that it skips."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def check(self, chunk: bytes, *, is_last: bool = False) -> None:
+        try:
+            self._decoder.decode(chunk, final=is_last)
+        except UnicodeDecodeError as error:
+            raise ProtocolError(f"not an answer: {error}") from error
+
+
+def _open(decoder: msgspec.json.Decoder[_Envelope[_T | None]], document: bytes) -> tuple[_T | None, dict[str, Any]]:
+    """Return the data of a successful answer, None for null, and its notes as arguments of a result."""
     envelope = decode(decoder, document)
     if envelope.status != "success":
         raise ProtocolError(f"HTTP 200, but the answer says {envelope.status!r:.80}: {envelope.error!r:.1000}")
-    if envelope.data is None:
+    if envelope.data is msgspec.UNSET:
         raise ProtocolError("not an answer: it has no data")
     warnings = envelope.warnings or ()
     return envelope.data, {
         "warnings": warnings,
         "infos": envelope.infos or (),
-        "partial": envelope.is_partial or any(map(_SAYS_PARTIAL.search, warnings)),
+        "partial": bool(envelope.is_partial) or any(map(_SAYS_PARTIAL.search, warnings)),
     }
 
 
@@ -105,7 +123,7 @@ def read_error(body: bytes) -> tuple[str, str] | None:
         envelope = decode(_ERROR, body)
     except ProtocolError:
         return None
-    return (envelope.error_type, envelope.error) if envelope.error else None
+    return (envelope.error_type or "", envelope.error) if envelope.error else None
 
 
 class MatrixReader:
@@ -114,15 +132,18 @@ class MatrixReader:
     def __init__(self) -> None:
         """Start with nothing."""
         self._answer = AnswerCutter()
+        self._utf8 = _Utf8Check()
         self._series: list[Series] = []
         self._begun = array("d"), array("d")  # times and values, cut out already, of the element that comes next
 
     def feed(self, chunk: bytes, /) -> None:
         """Take the next chunk."""
+        self._utf8.check(chunk)
         self._answer.add(chunk)
         if (elements := self._answer.cut_elements()) is not None:
             self._take(decode(_ELEMENTS, elements))
         if (samples := self._answer.cut_samples()) is not None:
+            decode(_JSON, samples)  # unlike those of a whole element, these are not known to be valid JSON
             self._begin(*read_samples([samples])[0])
 
     def finish(self) -> MatrixResult:
@@ -132,10 +153,12 @@ class MatrixReader:
             ProtocolError: the answer is no matrix.
             UnsupportedError: it holds native histograms.
         """
+        self._utf8.check(b"", is_last=True)
         data, notes = _open(_MATRIX, self._answer.document())
-        if data.result_type != "matrix":
-            raise ProtocolError(f"not an answer to a range query: a {data.result_type!r:.80}")
-        self._take(data.result)
+        if data is not None:
+            if data.result_type != "matrix":
+                raise ProtocolError(f"not an answer to a range query: a {data.result_type!r:.80}")
+            self._take(data.result or [])
         return MatrixResult(series=tuple(self._series), **notes)
 
     def _take(self, elements: list[_Element]) -> None:
@@ -162,10 +185,12 @@ class VectorReader:
     def __init__(self) -> None:
         """Start with nothing."""
         self._answer = AnswerCutter()
+        self._utf8 = _Utf8Check()
         self._samples: list[Sample] = []
 
     def feed(self, chunk: bytes, /) -> None:
         """Take the next chunk."""
+        self._utf8.check(chunk)
         self._answer.add(chunk)
         if (elements := self._answer.cut_elements()) is not None:
             self._take(decode(_ELEMENTS, elements))
@@ -177,8 +202,16 @@ class VectorReader:
             ProtocolError: the answer is no result of an instant query.
             UnsupportedError: it is text, a range vector, or holds native histograms.
         """
+        self._utf8.check(b"", is_last=True)
         data, notes = _open(_INSTANT, self._answer.document())
+        if data is not None:
+            self._take_result(data)
+        return VectorResult(samples=tuple(self._samples), **notes)
+
+    def _take_result(self, data: _Instant) -> None:
         match data.result_type:
+            case "vector" | "scalar" if bytes(data.result) == _NULL:
+                pass
             case "vector":
                 self._take(decode(_ELEMENTS, data.result))
             case "scalar":
@@ -190,7 +223,6 @@ class VectorReader:
                 raise UnsupportedError("the query is a text, which is not a sample")
             case other:
                 raise ProtocolError(f"not an answer to an instant query: a {other!r:.80}")
-        return VectorResult(samples=tuple(self._samples), **notes)
 
     def _take(self, elements: list[_Element]) -> None:
         for element in elements:
@@ -206,7 +238,7 @@ class VectorReader:
 class ListingReader(Generic[_T]):
     """Reads the answer to a question about labels or series."""
 
-    def __init__(self, decoder: msgspec.json.Decoder[_Envelope[list[_T]]]) -> None:
+    def __init__(self, decoder: msgspec.json.Decoder[_Envelope[list[_T] | None]]) -> None:
         """Start with nothing; `decoder` says what the items are."""
         self._decoder = decoder
         self._answer = bytearray()
@@ -217,8 +249,10 @@ class ListingReader(Generic[_T]):
 
     def finish(self) -> Listing[_T]:
         """Return the items; raise `ProtocolError` when the answer holds others."""
-        items, notes = _open(self._decoder, bytes(self._answer))
-        return Listing(items=items, **notes)
+        answer = bytes(self._answer)
+        _Utf8Check().check(answer, is_last=True)
+        items, notes = _open(self._decoder, answer)
+        return Listing(items=items or [], **notes)
 
 
 def label_values_reader() -> ListingReader[str]:
