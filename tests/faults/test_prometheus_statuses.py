@@ -37,7 +37,8 @@ Reply = Callable[..., bytes]
         (413, "what", QueryRejectedError, 1),
         (431, "what", QueryRejectedError, 1),
         (404, "404 page not found what", ProtocolError, 1),
-        (405, "what", ProtocolError, 1),
+        (405, "what", ProtocolError, 2),
+        (501, "what", UnavailableError, 6),
         (204, "", ProtocolError, 1),
         (500, refusal("internal", "what"), UnavailableError, 3),
         (502, "what", UnavailableError, 3),
@@ -51,7 +52,10 @@ Reply = Callable[..., bytes]
 async def test_each_status_is_one_error(
     fake_prometheus: Start, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
 ) -> None:
-    """A refusal is never asked again, a server in trouble three times; the server's own text is in the error."""
+    """A refusal is never asked again, a server in trouble three times; the server's own text is in the error.
+
+    Where only the POST may have been refused, a GET follows.
+    """
     server = await fake_prometheus(http_reply(body, status=status))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(StatcoreError) as caught:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import aiohttp
 
-from statcore.errors import PartialAnswerError
+from statcore.errors import StatcoreError, UnavailableError
 from statcore.model.answer import AnswerNotes
 from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
@@ -22,41 +23,78 @@ from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.statistics.side_by_side import ask_each
 from statcore_prometheus.endpoint import read_endpoint
+from statcore_prometheus.failures import unexpected
 from statcore_prometheus.join import join_parts
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import (
     Request,
+    build_info_request,
+    is_classic_name,
     label_values_request,
     query_request,
     range_request,
     series_request,
 )
 from statcore_prometheus.transport import Transport
-from statcore_prometheus.wire import Listing, MatrixReader, Reader, VectorReader, label_values_reader, series_reader
+from statcore_prometheus.wire import (
+    BuildInfoReader,
+    Listing,
+    MatrixReader,
+    Reader,
+    VectorReader,
+    label_values_reader,
+    series_reader,
+)
 
 _LOGGER: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+def _with_our_errors(
+    method: Callable[Concatenate[PrometheusClient, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[PrometheusClient, _P], Coroutine[Any, Any, _T]]:
+    """Let nothing but errors of statcore, and cancellation, out of a method."""
+
+    @wraps(method)
+    async def call(client: PrometheusClient, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        answer = method(client, *args, **kwargs)  # a call with wrong arguments stays a TypeError
+        try:
+            return await answer
+        except StatcoreError:
+            raise
+        except Exception as error:
+            raise UnavailableError(f"{method.__name__} failed: {unexpected(error)}") from error
+
+    return call
 
 
 class PrometheusClient:
     """Asks a Prometheus, or an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
 
-    Close it with `aclose`. It belongs to the event loop of its first request.
+    Close it with `aclose`. It belongs to the event loop of its first request: in another loop every method raises
+    `ClosedError`, also after that loop has ended. Whatever goes wrong is an error of statcore.
 
     Args:
-        url: the server, such as `http://127.0.0.1:9090` or `https://user:password@host/prometheus`.
+        url: the server, such as `http://127.0.0.1:9090` or `https://user:password@host/prometheus`, with or without
+            `/api/v1` at its end.
         options: everything else.
-        session: the host's own session, which is used and not closed; by default the client opens a pool of its own.
+        session: the host's own session, or a function that returns one and is called for each request, for hosts whose
+            pool closes sessions by itself; both are used and never closed. By default the client opens a pool of its own.
 
     Raises:
-        InputError: a URL or an option that cannot be used.
+        InputError: a URL, an option or a session that cannot be used.
     """
 
     def __init__(
-        self, url: str, *, options: PrometheusOptions = _DEFAULTS, session: aiohttp.ClientSession | None = None
+        self,
+        url: str,
+        *,
+        options: PrometheusOptions = _DEFAULTS,
+        session: aiohttp.ClientSession | Callable[[], aiohttp.ClientSession] | None = None,
     ) -> None:
         """Check the arguments; nothing is opened before the first request."""
         endpoints = [read_endpoint(url, options)]
@@ -64,6 +102,7 @@ class PrometheusClient:
         self._options = options
         self._transport = Transport(endpoints, options, session)
 
+    @_with_our_errors
     async def query_utilization(
         self,
         querier: UtilizationMetricQuerier,
@@ -74,6 +113,7 @@ class PrometheusClient:
         """Return the querier's utilization at every point of the range, however many points that are."""
         return await self.query_range(self._promql(querier, rate_interval), time_range)
 
+    @_with_our_errors
     async def query_utilization_now(
         self,
         querier: UtilizationMetricQuerier,
@@ -84,10 +124,12 @@ class PrometheusClient:
         """Return the querier's utilization at `time` (aware), by default the server's now."""
         return await self.query(self._promql(querier, rate_interval), time=time)
 
+    @_with_our_errors
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate at `time` (aware), by default the server's now; a scalar is one sample without labels."""
         return await self._ask(query_request(promql, time), VectorReader)
 
+    @_with_our_errors
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
         """Evaluate at every point of the range, however many points that are."""
         parts = split_range(time_range, max_points=self._options.max_points)
@@ -100,30 +142,58 @@ class PrometheusClient:
                 return await self._transport.ask(request, MatrixReader, until=until)
 
             answers = await ask_each(requests, ask_part)
-        return self._checked(join_parts(answers), requests[0])
+        return join_parts(answers)
 
+    @_with_our_errors
     async def label_values(
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[str]:
         """Return the distinct values of a label, sorted, among the series that `match` selects, by default all."""
-        return sorted(set(await self._list(label_values_request(label, match, time_range), label_values_reader)))
+        values = await self._list(label_values_request(label, match, time_range), label_values_reader)
+        if not values and not is_classic_name(label):
+            # A server that does not know the escaping finds nothing; by its plain name it finds the label or refuses it.
+            plain = label_values_request(label, match, time_range, is_escaped=False)
+            values = await self._list(plain, label_values_reader)
+        return sorted(set(values))
 
+    @_with_our_errors
     async def series(
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[Mapping[str, str]]:
         """Return the label sets, `__name__` included, of the series that `match` selects."""
         return await self._list(series_request(match, time_range), series_reader)
 
+    @_with_our_errors
     async def query_available_container_metrics(self) -> list[str]:
         """Return the names of the container metrics that the server has, sorted."""
         return list(await self.label_values(CONTAINER_METRIC_LABEL, match=Selector(CONTAINER_SERIES)))
 
+    @_with_our_errors
     async def ping(self) -> None:
         """Return when the server evaluates a query; raise as a query would when it does not."""
         await self.query("1")
 
+    async def diagnose(self) -> str | None:
+        """Return what is wrong with the set-up although the server answers, and what to do; None where nothing is."""
+        try:
+            info = await self._ask(build_info_request(), BuildInfoReader)
+        except StatcoreError:
+            return None  # not every proxy lets it through
+        # Others tell at least the revision or the version of Go.
+        if info.names <= {"version"}:
+            return (
+                "this is a VictoriaMetrics, whose rates differ from those of Prometheus; install statcore-victoriametrics "
+                "and write victoriametrics:// in place of http://, or victoriametrics+https:// in place of https://"
+            )
+        return None
+
+    @_with_our_errors
     async def aclose(self) -> None:
-        """Close the connections, unless they belong to a session that was handed in; closing twice is allowed."""
+        """Close the connections, unless they belong to a session that was handed in; closing twice is allowed.
+
+        Raises:
+            ClosedError: the event loop of the client is another one, and runs on.
+        """
         await self._transport.aclose()
 
     def _promql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
@@ -137,8 +207,7 @@ class PrometheusClient:
 
     async def _ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
         async with self._transport.deadline() as until:
-            answer = await self._transport.ask(request, new_reader, until=until)
-        return self._checked(answer, request)
+            return await self._transport.ask(request, new_reader, until=until)
 
     async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]]) -> list[_T]:
         listing = await self._ask(request, new_reader)
@@ -146,9 +215,3 @@ class PrometheusClient:
             # A list has no place for them.
             _LOGGER.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
         return listing.items
-
-    def _checked(self, answer: _Answer, request: Request) -> _Answer:
-        if self._options.strict and (answer.warnings or answer.partial):
-            reasons = "; ".join(answer.warnings) or "the server says that the answer is partial"
-            raise PartialAnswerError(f"{request.subject}: {reasons}", warnings=answer.warnings)
-        return answer

@@ -5,12 +5,27 @@ from __future__ import annotations
 import ipaddress
 from base64 import b64encode
 from collections.abc import Mapping
+from functools import partial
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import attrs
 
 from statcore.errors import InputError
+from statcore_prometheus.files import FileValue, read_secret
 from statcore_prometheus.options import PrometheusOptions
+from statcore_prometheus.requests import API_PATH
+
+_SHORTEST_SECRET: Final = 4
+"""A shorter text is in too many words to be taken out of messages."""
+
+
+@attrs.frozen(kw_only=True)
+class Credential:
+    """What a server is shown, and what of it must not be shown to anybody else."""
+
+    authorization: str = attrs.field(repr=False)
+    secrets: tuple[str, ...] = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -20,64 +35,108 @@ class Endpoint:
     address: str
     """Scheme, host, port and base path, no slash at the end: safe to show."""
     headers: Mapping[str, str] = attrs.field(repr=False)
-    credential: str | None
-    """What kind of credential the headers carry, in words that are safe to show."""
+    """Sent with every request, beside the credential."""
+    credential: FileValue[Credential] | None = attrs.field(repr=False)
+    credential_name: str | None
+    """What kind of credential is sent, in words that are safe to show."""
+    _secrets: tuple[str, ...] = attrs.field(repr=False)
 
     def __str__(self) -> str:
         """Return the address."""
         return self.address
 
+    def request_headers(self) -> dict[str, str]:
+        """Return the headers of a request that is sent now; files with credentials are looked at for changes."""
+        if self.credential is None:
+            return dict(self.headers)
+        return {**self.headers, "Authorization": self.credential.current().authorization}
+
+    def without_secrets(self, text: str) -> str:
+        """Return a text of a server or a driver without the secrets that it repeats."""
+        own = () if self.credential is None else self.credential.current().secrets
+        for secret in sorted({*self._secrets, *own}, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+        return text
+
 
 def read_endpoint(url: str, options: PrometheusOptions, *, setting: str = "url") -> Endpoint:
-    """Read the URL of a server, such as `https://user:password@host:9090/prometheus`.
+    """Read the URL of a server, such as `https://user:password@host:9090/prometheus`; `/api/v1` at its end is allowed.
 
     Raises:
-        InputError: it is not one; the message names the `setting` and does not show the URL, which may hold a password.
+        InputError: it is not one, or a file with a credential cannot be used; the message names the `setting` and does not
+            show the URL, which may hold a password.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):
         host = port = parts = None
     if parts is None or not host or parts.scheme not in {"http", "https"} or not (url.isascii() and url.isprintable()):
         raise InputError(f"{setting} is not a URL such as http://127.0.0.1:9090 or https://host/prometheus")
     if parts.query or parts.fragment or " " in url:
         raise InputError(f"{setting} must end with its path; a query, a fragment and spaces have no place in it")
     name = f"[{host}]" if ":" in host else host
-    path = parts.path.rstrip("/")
-    credential, authorization = _credential(parts.username, parts.password, options, setting)
+    path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
+    credential_name, credential = _credential(parts.username, parts.password, options, setting)
     return Endpoint(
         address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{path}",
         headers={
             "Accept": "application/json",
             "Accept-Encoding": "gzip" if _wants_gzip(host, options) else "identity",
-            **({} if authorization is None else {"Authorization": authorization}),
             **options.headers,
         },
         credential=credential,
+        credential_name=credential_name,
+        secrets=tuple(options.headers.values()),
     )
 
 
 def _credential(
     username: str | None, password: str | None, options: PrometheusOptions, setting: str
-) -> tuple[str | None, str | None]:
-    has_header = any(name.lower() == "authorization" for name in options.headers)
-    if username is None or password is None:
-        if username is not None:
-            raise InputError(f"{setting} holds a username without a password")
-        username, password = options.username, options.password
-    elif options.username is not None or options.bearer_token is not None or has_header:
-        raise InputError(f"{setting} holds credentials, and the options hold others")
-    else:
-        username, password = unquote(username), unquote(password)
-    if username is not None:
-        basic = b64encode(f"{username}:{password}".encode()).decode()
-        return f"the password of the user {username!r}", f"Basic {basic}"
-    if options.bearer_token is not None:
-        return "the bearer_token", f"Bearer {options.bearer_token}"
-    if has_header:
-        return "the Authorization header", None
-    return None, None
+) -> tuple[str | None, FileValue[Credential] | None]:
+    """Return the name of the credential to send, and the credential unless the headers hold it."""
+    if username is not None and password is None:
+        raise InputError(f"{setting} holds a username without a password")
+    if username is not None and password is not None:
+        if options.authentication:
+            raise InputError(f"{setting} holds credentials, and the options hold others")
+        user, secret = unquote(username), unquote(password)
+        return _password_of(user), FileValue([], lambda: _basic(user, secret))
+    match options.authentication:
+        case ["username"]:
+            user, path = options.username or "", options.password_file
+            read = partial(_secret, options.password, path, "password_file")
+            return _password_of(user), FileValue(_paths(path), lambda: _basic(user, read()))
+        case ["bearer_token"]:
+            path = options.bearer_token_file
+            read = partial(_secret, options.bearer_token, path, "bearer_token_file")
+            return "the bearer_token", FileValue(_paths(path), lambda: _bearer(read()))
+        case ["headers"]:
+            return "the Authorization header", None
+        case _:
+            return None, None
+
+
+def _paths(path: str | None) -> list[str]:
+    return [] if path is None else [path]
+
+
+def _secret(value: str | None, path: str | None, setting: str) -> str:
+    return value if value is not None else read_secret(path or "", setting=setting)
+
+
+def _password_of(username: str) -> str:
+    return f"the password of the user {username!r}"
+
+
+def _basic(username: str, password: str) -> Credential:
+    encoded = b64encode(f"{username}:{password}".encode()).decode()
+    return Credential(authorization=f"Basic {encoded}", secrets=(password, encoded))
+
+
+def _bearer(token: str) -> Credential:
+    return Credential(authorization=f"Bearer {token}", secrets=(token,))
 
 
 def _wants_gzip(host: str, options: PrometheusOptions) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +23,7 @@ from statcore.errors import (
     StatcoreError,
     TimedOutError,
     UnavailableError,
+    UnsupportedError,
 )
 from statcore_prometheus.endpoint import Endpoint
 from statcore_prometheus.requests import Request
@@ -36,6 +40,7 @@ _LIMITS: Final = {
     ),
     "exceeds the limit": "ask for a shorter range or fewer series, or raise the server's limit",
 }
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _TOO_LARGE: Final = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -43,20 +48,37 @@ _TOO_LARGE: Final = {
 }
 
 
-def connection_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:
-    """Return our error for one that the driver raised instead of an answer."""
+def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa: PLR0911 - one return for each cause
+    """Return our error for whatever else was raised instead of an answer."""
     service = endpoint.address
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return UnavailableError(
-            f"{service}: its certificate is not trusted: {error.certificate_error}; set tls_ca_file", service=service
-        )
-    if isinstance(error, ValueError):  # the driver looks at some of an address, and at a session's settings, only now
-        return InputError(f"{service} cannot be asked: {error}")
-    if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, ContentEncodingError):
-        return ProtocolError(f"{service}: the answer cannot be decompressed")
-    if isinstance(error, aiohttp.ClientResponseError):
-        return ProtocolError(f"{service}: not an answer in HTTP: {error.message:.{_SHOWN}}")
-    return UnavailableError(f"{service}: {str(error) or type(error).__name__:.{_SHOWN}}", service=service)
+    text = endpoint.without_secrets(_line(str(error)))
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return UnavailableError(
+                f"{service}: its certificate is not trusted: {error.certificate_error}; set tls_ca_file", service=service
+            )
+        case MemoryError() | RecursionError() | UnicodeDecodeError():
+            return ProtocolError(f"{service}: the answer cannot be read: {type(error).__name__}")
+        case aiohttp.InvalidURL():  # its text has the parameters
+            return InputError(f"{service} cannot be asked: {error.description or 'its address is not valid'}")
+        case ValueError():  # the driver looks at some of an address, and at a session's settings, only now
+            return InputError(f"{service} cannot be asked: {text}")
+        case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
+            return ProtocolError(f"{service}: the answer cannot be decompressed")
+        case aiohttp.ClientResponseError():
+            return ProtocolError(f"{service}: not an answer in HTTP: {endpoint.without_secrets(_line(error.message))}")
+        case aiohttp.ClientError() | OSError():
+            return UnavailableError(f"{service}: {text or type(error).__name__}", service=service)
+        case _:
+            return UnavailableError(f"{service}: {unexpected(error)}", service=service)
+
+
+def unexpected(error: Exception) -> str:
+    """Return the kind and the place of an error that nobody foresaw, and not its text, which may hold a secret."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return (
+        f"unexpected {type(error).__name__} in {frame.f_code.co_name}, line {line} of {Path(frame.f_code.co_filename).name}"
+    )
 
 
 def status_failure(  # noqa: PLR0911 - one return for each cause
@@ -65,9 +87,11 @@ def status_failure(  # noqa: PLR0911 - one return for each cause
     """Return our error for an answer with an HTTP status other than 200."""
     service = endpoint.address
     kind, text = read_error(body) or ("", _plain(headers, body))
-    text = _line(text)
+    text = endpoint.without_secrets(_line(text))
     said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     match status:
+        case HTTPStatus.NOT_FOUND if "/label/" in request.path and "%2F" in request.path:
+            return UnsupportedError(f"{service} has no {request.subject}, or none that can be asked for: it has a slash")
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return AccessDeniedError(f"{service}: {_missing(endpoint, headers)} ({said})", service=service)
         case HTTPStatus.UNPROCESSABLE_ENTITY if "timeout exceeded" in text:  # so says VictoriaMetrics
@@ -104,8 +128,8 @@ def _line(text: str) -> str:
 
 
 def _missing(endpoint: Endpoint, headers: Mapping[str, str]) -> str:
-    if endpoint.credential is not None:
-        return f"{endpoint.credential} is refused"
+    if endpoint.credential_name is not None:
+        return f"{endpoint.credential_name} is refused"
     match headers.get("WWW-Authenticate", "").split(" ")[0].lower():
         case "basic":
             return "a password is missing; set username and password"
@@ -118,13 +142,13 @@ def _missing(endpoint: Endpoint, headers: Mapping[str, str]) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds after which the server wants to be asked again: it says a number, or a date."""
     text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal():
+    if _SECONDS.fullmatch(text):
         return float(text)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+        return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except Exception:  # noqa: BLE001 - the parser raises this and that for dates that are none
         return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _target(headers: Mapping[str, str]) -> str:
@@ -136,5 +160,5 @@ def _target(headers: Mapping[str, str]) -> str:
         return ""
     if not target.hostname:
         return f" to {_line(target.path)}" if target.path else ""
-    place = f"{target.hostname}{'' if port is None else f':{port}'}"
-    return f" to {target.scheme or 'http'}://{place}{_line(target.path)}"
+    place = f"{target.hostname}{'' if port is None else f':{port}'}{target.path}"
+    return f" to {target.scheme or 'http'}://{_line(place)}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Self, cast
 
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_line, check_seconds, check_truth, from_settings
+from statcore.model.settings import NOT_A_SETTING, check_count, check_line, check_seconds, check_truth, from_settings
 from statcore.promql.plan import MAX_POINTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 
@@ -38,7 +39,7 @@ def _urls(_: object, attribute: attrs.Attribute[Any], value: Sequence[object]) -
 def _header_texts(_: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]) -> None:
     for name, text in value.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise InputError(f"{attribute.name} holds what is not a header's name: {name!r}")
+            raise InputError(f"{attribute.name} holds a name that is not one of a header, such as X-Scope-OrgID")
         if name.lower() in _OWN_HEADERS:
             raise InputError(f"{attribute.name} must not hold {name}, which the adapter sets itself")
         if not _is_text(text):
@@ -73,21 +74,26 @@ class PrometheusOptions:
         attempts: how often a request is sent at most when the server cannot be reached or cannot answer now.
         fallback_urls: the other members of an HA pair; a member that fails, or that takes more than an equal share of
             the time left, is passed over.
+        failback_s: after another member than `url` has answered, the seconds until a call asks `url` first again.
         username, password: basic authentication; a URL may carry them instead.
+        password_file: the path of a file that holds the password.
         bearer_token: the token of an Authorization header.
+        bearer_token_file: the path of a file that holds the token.
         headers: sent with every request, for example `X-Scope-OrgID`.
         parameters: sent with every request that has no parameter of that name already, for example `dedup` of Thanos; what
             is asked, and when, each call says itself: `query`, `time`, `start` and `end` are refused.
         tls_ca_file: certificates to trust instead of the system's, PEM.
         tls_cert_file, tls_key_file: the certificate to show, PEM.
+            All files are read again when they have changed; while they cannot be used, what they held before stays in use.
         tls_verify: whether the server's certificate is checked.
         gzip: whether answers may be compressed; None means yes, except over loopback, where it costs more than it saves.
-        strict: whether an answer with warnings, or only part of one, is an error.
+        strict: whether an answer with warnings, or only part of one, is an error; each member of an HA pair is asked first.
         max_answer_bytes: how long one answer may be, decompressed.
         max_points: how many points per series one request asks for; longer ranges are split.
         max_connections: how many connections to one server are open at once; a session handed in has its own limit.
         normalization_interval_s: what `rate_normalized` divides by, 1 by default: the collection interval in seconds of
             agents that export amounts per interval in the place of cumulative counters.
+        clock: monotonic seconds, from which `failback_s` is counted; no setting of a file.
 
     Raises:
         InputError: a setting that cannot be used; the message names it.
@@ -96,18 +102,21 @@ class PrometheusOptions:
     timeout_s: float = attrs.field(default=30.0, validator=check_seconds)
     attempts: int = attrs.field(default=3, validator=check_count)
     fallback_urls: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_urls, repr=False)
+    failback_s: float = attrs.field(default=60.0, validator=check_seconds)
     username: str | None = attrs.field(default=None, validator=_optional(check_line))
     password: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    password_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     bearer_token: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    bearer_token_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     headers: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_header_texts, repr=False, hash=False
     )
     parameters: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_read_only, validator=_parameter_texts, repr=False, hash=False
     )
-    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line))
-    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line))
-    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line))
+    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     tls_verify: bool = attrs.field(default=True, validator=check_truth)
     gzip: bool | None = attrs.field(default=None, validator=_optional(check_truth))
     strict: bool = attrs.field(default=False, validator=check_truth)
@@ -116,17 +125,32 @@ class PrometheusOptions:
     max_connections: int = attrs.field(default=16, validator=check_count)
     normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=check_seconds)
 
+    clock: Callable[[], float] = attrs.field(default=time.monotonic, metadata=NOT_A_SETTING, eq=False, repr=False)
+
     def __attrs_post_init__(self) -> None:
         """Check what no single field can."""
-        if self.password is not None and self.username is None:
+        for text, file in (("password", "password_file"), ("bearer_token", "bearer_token_file")):
+            if getattr(self, text) is not None and getattr(self, file) is not None:
+                raise InputError(f"{text} and {file} exclude each other")
+        has_password = self.password is not None or self.password_file is not None
+        if has_password and self.username is None:
             raise InputError("password is set but username is not")
-        if self.username is not None and (":" in self.username or self.password is None):
+        if self.username is not None and (":" in self.username or not has_password):
             raise InputError("username needs a password beside it, and must not hold a colon")
-        authorization = any(name.lower() == "authorization" for name in self.headers)
-        if (self.bearer_token is not None) + (self.username is not None) + authorization > 1:
+        if len(self.authentication) > 1:
             raise InputError("bearer_token, username and an Authorization among the headers exclude each other")
         if self.tls_key_file is not None and self.tls_cert_file is None:
             raise InputError("tls_key_file is set but tls_cert_file is not")
+
+    @property
+    def authentication(self) -> list[str]:
+        """The settings that say how to authenticate: username, bearer_token, headers."""
+        ways = {
+            "username": self.username is not None,
+            "bearer_token": self.bearer_token is not None or self.bearer_token_file is not None,
+            "headers": any(name.lower() == "authorization" for name in self.headers),
+        }
+        return [name for name, is_set in ways.items() if is_set]
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:

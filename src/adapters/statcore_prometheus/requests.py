@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 
 import attrs
 
@@ -16,7 +18,8 @@ from statcore.promql.names import url_path_name
 from statcore.promql.render import render
 from statcore.promql.syntax import Selector
 
-_API: Final = "/api/v1"
+API_PATH: Final = "/api/v1"
+_CLASSIC: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 @attrs.frozen(kw_only=True)
@@ -26,8 +29,8 @@ class Request:
     path: str
     """Below the base path, percent-encoded."""
     parameters: Sequence[tuple[str, str]]
-    is_query: bool
-    """A query is sent as a form, however long it is, and tells the server the deadline; all else is a GET."""
+    by_form: bool
+    """Whether it is sent as a form, however long it is, and tells the server the deadline; all else is a GET."""
     subject: str
     """What is asked, for messages and errors."""
 
@@ -35,7 +38,7 @@ class Request:
 def query_request(promql: str, time: datetime | None) -> Request:
     """Ask for a value at an instant, by default the server's now."""
     at = [] if time is None else [("time", _time(time))]
-    return Request(path=f"{_API}/query", parameters=[("query", _query(promql)), *at], is_query=True, subject=promql)
+    return Request(path=f"{API_PATH}/query", parameters=[("query", _query(promql)), *at], by_form=True, subject=promql)
 
 
 def range_request(promql: str, time_range: QueryTimeRange) -> Request:
@@ -46,27 +49,44 @@ def range_request(promql: str, time_range: QueryTimeRange) -> Request:
         ("end", _time(time_range.end)),
         ("step", format_duration(time_range.step)),
     ]
-    return Request(path=f"{_API}/query_range", parameters=parameters, is_query=True, subject=promql)
+    return Request(path=f"{API_PATH}/query_range", parameters=parameters, by_form=True, subject=promql)
 
 
-def label_values_request(label: str, match: Selector | None, span: tuple[datetime, datetime] | None) -> Request:
-    """Ask for the values of a label."""
+def label_values_request(
+    label: str, match: Selector | None, span: tuple[datetime, datetime] | None, *, is_escaped: bool = True
+) -> Request:
+    """Ask for the values of a label; `is_escaped` says whether the path has a name that needs it in `U__` escaping."""
     matches = [] if match is None else [("match[]", render(match))]
     return Request(
-        path=f"{_API}/label/{url_path_name(label)}/values",
+        path=f"{API_PATH}/label/{url_path_name(label) if is_escaped else _plain(label)}/values",
         parameters=[*matches, *_span(span)],
-        is_query=False,
+        by_form=False,
         subject=f"values of the label {label}" + "".join(f" of {text}" for _, text in matches),
     )
+
+
+def is_classic_name(label: str) -> bool:
+    """Return whether a label's name is one that every version of every server knows."""
+    return _CLASSIC.fullmatch(label) is not None
+
+
+def _plain(label: str) -> str:
+    url_path_name(label)  # raises where it is none
+    return quote(label, safe="").replace(".", "%2E")  # a whole name of dots would leave its segment
+
+
+def build_info_request() -> Request:
+    """Ask what the server is."""
+    return Request(path=f"{API_PATH}/status/buildinfo", parameters=[], by_form=False, subject="build information")
 
 
 def series_request(match: Selector, span: tuple[datetime, datetime] | None) -> Request:
     """Ask for the label sets of series."""
     selector = render(match)
     return Request(
-        path=f"{_API}/series",
+        path=f"{API_PATH}/series",
         parameters=[("match[]", selector), *_span(span)],
-        is_query=False,
+        by_form=True,
         subject=f"series {selector}",
     )
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, TypeVar
+from http import HTTPStatus
+from typing import Final, Literal, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -15,6 +16,7 @@ from yarl import URL
 
 from statcore.errors import (
     InputError,
+    PartialAnswerError,
     ProtocolError,
     QueryRejectedError,
     StatcoreError,
@@ -22,15 +24,18 @@ from statcore.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from statcore.model.answer import AnswerNotes
 from statcore_prometheus.cutting import PIECE_BYTES
 from statcore_prometheus.endpoint import Endpoint
-from statcore_prometheus.failures import connection_failure, status_failure
+from statcore_prometheus.failures import request_failure, status_failure
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import Request
+from statcore_prometheus.sessions import SessionFactory, Sessions
 from statcore_prometheus.tls import tls_settings
 from statcore_prometheus.wire import Reader
 
 _T = TypeVar("_T")
+_Answer = TypeVar("_Answer", bound=AnswerNotes)
 
 # Errors that are about the question: another endpoint would answer no better.
 _FINAL: Final = (InputError, QueryRejectedError, UnsupportedError)
@@ -39,23 +44,32 @@ _FIRST_BACKOFF_S: Final = 0.05
 _LONGEST_BACKOFF_S: Final = 2.0
 _JITTER_S: Final = 0.1
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the deadline bounds all of it
+# What proxies answer that let nothing but GET through; a server that refuses the credentials refuses the GET, too.
+_POST_REFUSED: Final = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
+class _PostRefusedError(Exception):
+    """A POST was refused in a way that leaves a GET to be tried."""
+
+
 class Transport:
-    """Sends requests and reads their answers; a session handed in is used, and not closed."""
+    """Sends requests and reads their answers."""
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], options: PrometheusOptions, session: aiohttp.ClientSession | None
+        self,
+        endpoints: Sequence[Endpoint],
+        options: PrometheusOptions,
+        session: aiohttp.ClientSession | SessionFactory | None,
     ) -> None:
-        """Prepare; the session of its own is opened by the first request."""
+        """Prepare; nothing is opened before the first request."""
         self._endpoints = tuple(endpoints)
         self._options = options
         self._tls = tls_settings(options)
-        self._session = session
-        self._is_ours = session is None
-        self._is_closed = False
-        self._answered_last = 0  # the position of the endpoint to ask first
+        self._sessions = Sessions(session, max_connections=options.max_connections)
+        self._asked_first = 0  # the position of the endpoint that answered last
+        self._failback_at = 0.0  # when the first one is asked first again, by the clock of the options
+        self._get_only: set[int] = set()  # positions of endpoints behind something that refuses POST
 
     @asynccontextmanager
     async def deadline(self) -> AsyncGenerator[float]:
@@ -63,7 +77,9 @@ class Transport:
 
         Raises:
             TimedOutError: it ran out.
+            ClosedError: the client is closed, or belongs to another event loop.
         """
+        self._sessions.check()
         timeout_s = self._options.timeout_s
         until = asyncio.get_running_loop().time() + timeout_s
         try:
@@ -73,12 +89,16 @@ class Transport:
             names = " or ".join(map(str, self._endpoints))
             raise TimedOutError(f"no complete answer from {names} within {timeout_s:g} s", timeout_s=timeout_s) from error
 
-    async def ask(self, request: Request, new_reader: Callable[[], Reader[_T]], *, until: float) -> _T:
-        """Send a request, again when that may help, and return what a reader makes of the answer."""
+    async def ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]], *, until: float) -> _Answer:
+        """Send a request, again when that may help, and return what a reader makes of the answer.
+
+        Raises:
+            PartialAnswerError: strict mode, and no endpoint gives a whole answer.
+        """
         try:
             return await self._ask_each(request, new_reader, until)
         except StatcoreError as error:
-            if not error.retryable:
+            if not _is_worth_a_retry(error):
                 raise
             first_failure = error
         # Only now, since setting up retries costs a small query a tenth of its time.
@@ -97,23 +117,23 @@ class Transport:
         raise first_failure  # not reached: the last attempt returns or raises
 
     async def aclose(self) -> None:
-        """Close the session, unless it was handed in."""
-        self._is_closed = True
-        if self._is_ours and self._session is not None:
-            await self._session.close()
+        """Close what was opened here; closing twice is allowed."""
+        await self._sessions.aclose()
 
-    async def _ask_each(self, request: Request, new_reader: Callable[[], Reader[_T]], until: float) -> _T:
+    async def _ask_each(self, request: Request, new_reader: Callable[[], Reader[_Answer]], until: float) -> _Answer:
         """Ask the endpoint that answered last, then the others; each has an equal share of the time left."""
         failures: list[StatcoreError] = []
         count = len(self._endpoints)
+        first = self._first_to_ask()
         for asked in range(count):
-            position = (self._answered_last + asked) % count
+            position = (first + asked) % count
             timeout_s = (until - asyncio.get_running_loop().time()) / (count - asked)
             is_last = asked == count - 1
             endpoint = self._endpoints[position]
             try:
                 async with asyncio.timeout(None if is_last else timeout_s):  # the last has all that is left
-                    answer = await self._ask_one(endpoint, request, new_reader(), timeout_s)
+                    answer = await self._ask_one(position, request, new_reader, timeout_s)
+                self._check_whole(answer, request)
             except TimeoutError:
                 failures.append(TimedOutError(f"{endpoint}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
             except StatcoreError as error:
@@ -121,42 +141,109 @@ class Transport:
                     raise
                 failures.append(error)
             else:
-                self._answered_last = position
+                self._note_answer(position)
                 return answer
         raise _joined(failures, self._endpoints)
 
-    async def _ask_one(self, endpoint: Endpoint, request: Request, reader: Reader[_T], timeout_s: float) -> _T:
+    def _first_to_ask(self) -> int:
+        """Return the position of the endpoint that answered last, and now and then the first one."""
+        if self._asked_first and self._options.clock() >= self._failback_at:
+            self._postpone_failback()  # so that one call alone waits for it, if it still hangs
+            return 0
+        return self._asked_first
+
+    def _note_answer(self, position: int) -> None:
+        if position and position != self._asked_first:
+            self._postpone_failback()
+        self._asked_first = position
+
+    def _postpone_failback(self) -> None:
+        self._failback_at = self._options.clock() + self._options.failback_s
+
+    def _check_whole(self, answer: AnswerNotes, request: Request) -> None:
+        if self._options.strict and (answer.warnings or answer.partial):
+            reasons = "; ".join(answer.warnings) or "the server says that the answer is partial"
+            raise PartialAnswerError(f"{request.subject}: {reasons}", warnings=answer.warnings)
+
+    async def _ask_one(self, position: int, request: Request, new_reader: Callable[[], Reader[_T]], timeout_s: float) -> _T:
+        """Ask one endpoint, with a GET where something between refuses the POST."""
+        if request.by_form and position not in self._get_only:
+            try:
+                return await self._send("POST", position, request, new_reader(), timeout_s)
+            except _PostRefusedError:
+                pass
+            answer = await self._send("GET", position, request, new_reader(), timeout_s)
+            self._get_only.add(position)
+            return answer
+        return await self._send("GET", position, request, new_reader(), timeout_s)
+
+    async def _send(
+        self, method: Literal["GET", "POST"], position: int, request: Request, reader: Reader[_T], timeout_s: float
+    ) -> _T:
+        """Send one request; every error of the driver becomes one of ours here."""
+        endpoint = self._endpoints[position]
+        session = self._sessions.current()
+        try:
+            return await self._exchange(session, method, endpoint, request, reader, timeout_s)
+        except (StatcoreError, _PostRefusedError):
+            raise
+        except asyncio.CancelledError:
+            # Closing a session cancels what waits for one of its connections, though nobody cancelled this task.
+            task = asyncio.current_task()
+            if session.closed and task is not None and not task.cancelling():
+                raise self._sessions.failure_of_closed(endpoint.address) from None
+            raise
+        except Exception as error:
+            if session.closed:
+                raise self._sessions.failure_of_closed(endpoint.address) from None
+            failure = request_failure(error, endpoint)
+            if isinstance(error, aiohttp.ClientResponseError | ValueError):
+                raise failure from None  # these may show the headers or the URL that were sent
+            raise failure from error
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        method: Literal["GET", "POST"],
+        endpoint: Endpoint,
+        request: Request,
+        reader: Reader[_T],
+        timeout_s: float,
+    ) -> _T:
+        address, form = self._address_and_form(method, endpoint, request, timeout_s)
+        async with session.request(
+            method,
+            URL(address, encoded=True),
+            data=form,
+            headers={**endpoint.request_headers(), **(_FORM if form is not None else {})},
+            allow_redirects=False,  # a redirect would carry the credentials away, and turn a POST into a GET
+            auto_decompress=True,
+            raise_for_status=False,
+            ssl=self._tls.current(),
+            timeout=_NO_TIMEOUT,
+        ) as response:
+            if response.status == HTTPStatus.OK:
+                return await self._read(response, reader, endpoint)
+            if method == "POST" and response.status in _POST_REFUSED:
+                raise _PostRefusedError
+            body = await _start_of(response)
+            raise status_failure(
+                response.status, response.headers, body, endpoint=endpoint, request=request, timeout_s=timeout_s
+            )
+
+    def _address_and_form(
+        self, method: str, endpoint: Endpoint, request: Request, timeout_s: float
+    ) -> tuple[str, bytes | None]:
         parameters = list(request.parameters)
-        if request.is_query:
+        if request.by_form:
             parameters.append(("timeout", f"{max(1, int(timeout_s * 1000))}ms"))
         own = {name for name, _ in parameters}
         parameters += [(name, text) for name, text in self._options.parameters.items() if name not in own]
         text = urlencode(parameters)
         address = f"{endpoint.address}{request.path}"
-        try:
-            async with self._open_session().request(
-                "POST" if request.is_query else "GET",
-                URL(address if request.is_query or not text else f"{address}?{text}", encoded=True),
-                data=text.encode() if request.is_query else None,
-                headers={**endpoint.headers, **(_FORM if request.is_query else {})},
-                allow_redirects=False,  # a redirect would carry the credentials away, and turn a POST into a GET
-                auto_decompress=True,
-                raise_for_status=False,
-                ssl=self._tls,
-                timeout=_NO_TIMEOUT,
-            ) as response:
-                if response.status != 200:  # noqa: PLR2004
-                    body = await _start_of(response)
-                    raise status_failure(
-                        response.status, response.headers, body, endpoint=endpoint, request=request, timeout_s=timeout_s
-                    )
-                return await self._read(response, reader, endpoint)
-        except StatcoreError:
-            raise
-        except aiohttp.ClientResponseError as error:
-            raise connection_failure(error, endpoint) from None  # it shows the headers that were sent
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise connection_failure(error, endpoint) from error
+        if method == "POST":
+            return address, text.encode()
+        return (f"{address}?{text}" if text else address), None
 
     async def _read(self, response: aiohttp.ClientResponse, reader: Reader[_T], endpoint: Endpoint) -> _T:
         received = 0
@@ -170,17 +257,7 @@ class Transport:
                     reader.feed(chunk[start : start + PIECE_BYTES])
             return reader.finish()
         except ProtocolError as error:
-            raise ProtocolError(f"{endpoint}: {error}") from error
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None and not self._is_closed:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._options.max_connections),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        if self._session is None or self._is_closed or self._session.closed:
-            raise InputError("this client is closed")
-        return self._session
+            raise ProtocolError(endpoint.without_secrets(f"{endpoint}: {error}")) from None
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> bytes:
@@ -201,16 +278,25 @@ def _check_length(received: int, limit: int) -> None:
         )
 
 
+def _is_worth_a_retry(error: StatcoreError) -> bool:
+    """Say whether the same server may do better at once; one that gives a part of an answer does so for longer."""
+    return error.retryable and not isinstance(error, PartialAnswerError)
+
+
 def _pause(error: Exception, *, until: float) -> bool | float:
     """Say whether to ask again after an error, and after how many seconds where the server said so."""
     now = asyncio.get_running_loop().time()
-    if not isinstance(error, StatcoreError) or not error.retryable or now >= until:
+    if not isinstance(error, StatcoreError) or not _is_worth_a_retry(error) or now >= until:
         return False
     pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
     return pause_s is None or (pause_s if now + pause_s < until else False)
 
 
 def _joined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) -> StatcoreError:
+    if (
+        partial_answer := next((failure for failure in failures if isinstance(failure, PartialAnswerError)), None)
+    ) is not None:
+        return partial_answer
     if len(failures) == 1 or not any(failure.retryable for failure in failures):
         return failures[0]
     pauses_s = [failure.retry_after_s for failure in failures if isinstance(failure, UnavailableError)]

@@ -86,6 +86,7 @@ _INSTANT: Final = msgspec.json.Decoder(_Envelope[_Instant | None])
 _ELEMENTS: Final = msgspec.json.Decoder(list[_Element])
 _SCALAR: Final = msgspec.json.Decoder(tuple[float, str])
 _LABEL_VALUES: Final = msgspec.json.Decoder(_Envelope[list[str] | None])
+_BUILD_INFO: Final = msgspec.json.Decoder(_Envelope[dict[str, object] | None])
 _LABEL_SETS: Final = msgspec.json.Decoder(_Envelope[list[dict[str, str]] | None])
 
 
@@ -253,6 +254,31 @@ class ListingReader(Generic[_T]):
         _Utf8Check().check(answer, is_last=True)
         items, notes = _open(self._decoder, answer)
         return Listing(items=items or [], **notes)
+
+
+@attrs.frozen(kw_only=True)
+class BuildInfo(AnswerNotes):
+    """What a server tells about its program."""
+
+    names: frozenset[str]
+    """Of the facts that it tells, such as version and goVersion."""
+
+
+class BuildInfoReader:
+    """Reads the answer to a question about the server's program."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._answer = bytearray()
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Take the next chunk."""
+        self._answer += chunk
+
+    def finish(self) -> BuildInfo:
+        """Return what the server tells; raise `ProtocolError` when it is something else."""
+        facts, notes = _open(_BUILD_INFO, bytes(self._answer))
+        return BuildInfo(names=frozenset(facts or {}), **notes)
 
 
 def label_values_reader() -> ListingReader[str]:

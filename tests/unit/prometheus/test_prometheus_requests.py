@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 import pytest
 
@@ -19,7 +20,7 @@ SELECTOR = Selector("up", {"job": LabelMatcher.equal('a"b')})
 def test_an_instant_query_has_a_time_only_where_one_is_given() -> None:
     """In unix seconds, to the millisecond; without one it is the server's now."""
     at = query_request("up", TIME)
-    assert ("/api/v1/query", True) == (at.path, at.is_query)
+    assert ("/api/v1/query", True) == (at.path, at.by_form)
     assert [("query", "up"), ("time", "1795341600.123")] == list(at.parameters)
     assert [("query", "up")] == list(query_request("up", None).parameters)
 
@@ -29,24 +30,24 @@ def test_a_range_query_has_its_grid() -> None:
     time_range = QueryTimeRange(start=TIME, end=TIME + timedelta(hours=1), step="1500ms")
     asked = range_request("up", time_range)
     expected = [("query", "up"), ("start", "1795341600.123"), ("end", "1795345200.123"), ("step", "1s500ms")]
-    assert ("/api/v1/query_range", True, expected) == (asked.path, asked.is_query, list(asked.parameters))
+    assert ("/api/v1/query_range", True, expected) == (asked.path, asked.by_form, list(asked.parameters))
 
 
 def test_label_values_are_narrowed_by_query_parameters() -> None:
     """As `match[]`, which a server reads from the query string of a GET alone."""
     asked = label_values_request("job", SELECTOR, (TIME, TIME))
-    assert ("/api/v1/label/job/values", False) == (asked.path, asked.is_query)
+    assert ("/api/v1/label/job/values", False) == (asked.path, asked.by_form)
     expected = [("match[]", r'up{job="a\"b"}'), ("start", "1795341600.123"), ("end", "1795341600.123")]
     assert expected == list(asked.parameters)
     assert [] == list(label_values_request("job", None, None).parameters)
 
 
-def test_series_are_selected_by_query_parameters() -> None:
-    """Likewise."""
+def test_series_are_selected_by_a_form() -> None:
+    """However many ids the selector names."""
     asked = series_request(SELECTOR, None)
-    assert ("/api/v1/series", False, [("match[]", r'up{job="a\"b"}')]) == (
+    assert ("/api/v1/series", True, [("match[]", r'up{job="a\"b"}')]) == (
         asked.path,
-        asked.is_query,
+        asked.by_form,
         list(asked.parameters),
     )
 
@@ -58,6 +59,10 @@ def test_a_label_name_cannot_leave_its_segment(label: str) -> None:
     """Whatever it holds, it is one plain word of the path."""
     path = label_values_request(label, None, None).path
     assert ["", "api", "v1", "label", "values"] == [part for part in path.split("/") if "U__" not in part]
+    plain = label_values_request(label, None, None, is_escaped=False).path
+    *start, name, end = plain.split("/")
+    assert (["", "api", "v1", "label"], label, "values") == (start, unquote(name), end)
+    assert not set("./?#").intersection(name)
     assert path.replace("/", "").replace("_", "").isalnum()
 
 

@@ -13,6 +13,7 @@ import click
 
 from statcore.errors import AccessDeniedError, InputError, MissingExtraError, PluginError, StatcoreError
 from statcore.plugins.registry import PluginRegistry
+from statcore.ports.diagnosis import DiagnosisPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.statistics import StatisticsPort
 from statcore_cli.options import SettingName, flag, format_option, setting_options, variable
@@ -110,6 +111,7 @@ async def _ping(
     try:
         async with asyncio.timeout(_PING_S), opener() as adapter:
             await adapter.ping()
+            finding = await adapter.diagnose() if isinstance(adapter, DiagnosisPort) else None
     except InputError as error:
         return Check(check, "wrong", str(error), "correct it there")
     except StatcoreError as error:
@@ -118,7 +120,7 @@ async def _ping(
         return Check(check, "wrong", f"{where}: no answer within {_PING_S:g} s", "see that the server answers others")
     except Exception as error:  # noqa: BLE001 - a third party's adapter may do anything, and this is where it shows
         return Check(check, "wrong", f"{where}: {type(error).__name__}: {error}", "report this to the adapter's author")
-    return Check(check, "ok", where)
+    return Check(check, "ok", where) if finding is None else Check(check, "wrong", where, finding)
 
 
 def _remedy(error: StatcoreError, url: Setting) -> str:

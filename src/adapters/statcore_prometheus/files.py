@@ -1,0 +1,80 @@
+"""Values that are made of files, and made again when one of the files has changed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from statcore.errors import InputError
+
+_LOGGER: Final = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_MAX_TEXT_BYTES: Final = 64 * 1024
+
+_State = tuple[int, int, int] | None
+
+
+class FileValue(Generic[_T]):
+    """A value made of files; while changed files cannot be used, such as a half-written pair, the last value stays.
+
+    Args:
+        paths: the files; without any, the value is made once.
+        read: makes the value; raises `InputError` where it cannot.
+
+    Raises:
+        InputError: a file cannot be used at the beginning.
+    """
+
+    def __init__(self, paths: Sequence[str], read: Callable[[], _T]) -> None:
+        """Read the files for the first time."""
+        self._paths = paths
+        self._read = read
+        self._states = self._look()  # before reading: what is written meanwhile is a change
+        self._value = read()
+        self._failed: tuple[_State, ...] | None = None
+
+    def current(self) -> _T:
+        """Return the value of the files as they are now."""
+        states = self._look()
+        if states == self._states:
+            return self._value
+        try:
+            self._value = self._read()
+        except InputError as error:
+            if states != self._failed:  # said once for each state of the files, and tried again each time
+                _LOGGER.warning("%s; what was read before stays in use", error)
+            self._failed = states
+        else:
+            self._states = states
+        return self._value
+
+    def _look(self) -> tuple[_State, ...]:
+        return tuple(map(_state, self._paths))
+
+
+def _state(path: str) -> _State:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - three times as fast as pathlib, and done for every request
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_secret(path: str, *, setting: str) -> str:
+    """Return the line of text that a file holds, without the line break at its end.
+
+    Raises:
+        InputError: it cannot be read or holds something else; the message names the setting and shows nothing of the file.
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a null byte in a path is a ValueError here, too
+            text = file.read(_MAX_TEXT_BYTES).decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise InputError(f"{setting} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{setting} cannot be read: expected the path of a file with text in UTF-8") from None
+    if not text or not text.isprintable():
+        raise InputError(f"{setting} must hold one line of text without control characters")
+    return text

@@ -1,0 +1,115 @@
+"""The HTTP session of a client: one of its own, one that the host hands in, or those of the host's factory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import aiohttp
+
+from statcore.errors import ClosedError, InputError, StatcoreError, UnavailableError
+from statcore.model.coroutines import discard
+from statcore.model.text import describe
+
+SessionFactory: TypeAlias = Callable[[], aiohttp.ClientSession]
+
+_OTHER_LOOP: Final = "belongs to another event loop; make one client in each loop"
+
+
+class Sessions:
+    """Gives each request its session, in one event loop only: that of the first request.
+
+    Args:
+        given: the host's session or its factory of sessions, which are never closed here; None for a session of our own.
+        max_connections: how many connections to one server our own session opens at once.
+
+    Raises:
+        InputError: `given` is something else.
+    """
+
+    def __init__(self, given: aiohttp.ClientSession | SessionFactory | None, *, max_connections: int) -> None:
+        """Remember; a session of our own is opened by the first request."""
+        if given is not None and not isinstance(given, aiohttp.ClientSession) and not callable(given):
+            raise InputError(
+                "session must be an aiohttp.ClientSession or a function that returns one, "
+                f"not a value of type {type(given).__name__}"
+            )
+        self._given = given
+        self._max_connections = max_connections
+        self._own: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
+
+    def check(self) -> None:
+        """Raise `ClosedError` where the client is closed, or the running event loop is not that of the first request."""
+        if self._is_closed:
+            raise ClosedError("this client is closed")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ClosedError(f"this client {_OTHER_LOOP}")
+
+    def current(self) -> aiohttp.ClientSession:
+        """Return the session for a request that is sent now.
+
+        Raises:
+            ClosedError: the client or the session handed in is closed, or belongs to another event loop.
+            InputError: the factory failed, or returned something else than a session.
+        """
+        self.check()
+        if self._given is None:
+            if self._own is None:
+                self._own = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._max_connections),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                )
+            return self._own
+        session = self._given if isinstance(self._given, aiohttp.ClientSession) else _made_by(self._given)
+        if session.closed:
+            raise ClosedError("the session handed in is closed; hand in a function that returns an open one")
+        # The public attribute warns that it will go, and without this one a session of another loop may break that loop.
+        if getattr(session, "_loop", self._loop) is not self._loop:
+            raise ClosedError(f"the session handed in {_OTHER_LOOP}")
+        return session
+
+    def failure_of_closed(self, service: str) -> StatcoreError:
+        """Return the error of a request whose session was closed while it ran; a factory may have an open one by now."""
+        if self._given is None:
+            return ClosedError("this client was closed during the request")
+        if isinstance(self._given, aiohttp.ClientSession):
+            return ClosedError("the session handed in was closed during the request")
+        return UnavailableError(f"{service}: the host closed its session during the request", service=service)
+
+    async def aclose(self) -> None:
+        """Close the session of our own; closing twice is allowed.
+
+        Raises:
+            ClosedError: its event loop is another one, and runs on.
+        """
+        if self._own is not None and self._loop is not asyncio.get_running_loop() and not _is_over(self._loop):
+            raise ClosedError(f"this client {_OTHER_LOOP}, and close it there")
+        self._is_closed = True
+        if self._own is not None:
+            await self._own.close()
+
+
+def _is_over(loop: asyncio.AbstractEventLoop | None) -> bool:
+    return loop is None or loop.is_closed()
+
+
+def _made_by(factory: SessionFactory) -> aiohttp.ClientSession:
+    try:
+        session: object = factory()
+    except StatcoreError:
+        raise
+    except Exception as error:
+        raise InputError(f"session: the function that was handed in failed: {describe(error)}") from error
+    if not isinstance(session, aiohttp.ClientSession):
+        discard(session)
+        raise InputError(
+            "session: the function that was handed in must return an aiohttp.ClientSession, "
+            f"not a value of type {type(session).__name__}"
+        )
+    return session

@@ -1,0 +1,172 @@
+"""Servers that speak the API of Prometheus in their own way, and proxies that let only some of it through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from tests.faults.prometheus_json import RANGE, vector
+from yarl import URL
+
+from statcore.errors import AccessDeniedError, QueryRejectedError, UnsupportedError
+from statcore.promql import Selector
+from statcore.queriers import LabelMatcher
+from statcore.testing.servers import Server
+from statcore_prometheus import PrometheusClient
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+Start = Callable[..., Awaitable[Any]]
+Reply = Callable[..., bytes]
+
+IDS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(250)]
+
+
+@asynccontextmanager
+async def proxy_before(server: Server, *, status: int) -> AsyncIterator[str]:
+    """Run a proxy that passes each GET on, and answers everything else with a status; yield its URL."""
+    async with ClientSession() as client:
+
+        async def handle(request: web.Request) -> web.Response:
+            if request.method != "GET":
+                return web.Response(status=status, text="only GET is allowed here")
+            async with client.get(URL(f"{server.url}{request.raw_path}", encoded=True)) as answer:
+                return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handle)
+        async with TestServer(app) as running:
+            yield str(running.make_url("")).rstrip("/")
+
+
+@pytest.mark.parametrize("status", [403, 405, 501])
+async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
+    start_prometheus: Callable[..., Server], status: int
+) -> None:
+    """Every question is answered as without the proxy, by a real server behind it."""
+    server = start_prometheus()
+    async with proxy_before(server, status=status) as url, aclosing(PrometheusClient(url)) as client:
+        assert [1.0] == [sample.value for sample in (await client.query("vector(1)")).samples]
+        assert 1 == len((await client.query_range("vector(1)", RANGE)).series)
+        assert [] == list(await client.series(Selector("absent")))
+        assert [] == list(await client.label_values("absent"))
+        with pytest.raises(QueryRejectedError, match="parse error"):
+            await client.query("up{")
+
+
+async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus: Start, http_reply: Reply) -> None:
+    """One POST shows it; the parameters are those of the form."""
+    server = await fake_prometheus(http_reply("no", status=405), http_reply(vector("7")))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        await client.query("up")
+        await client.query("up")
+    assert ["POST", "GET", "GET"] == [request.method for request in server.seen]
+    for request in server.seen:
+        assert "up" == (request.form or request.parameters)["query"]
+    assert "content-type" not in server.seen[1].headers
+
+
+async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: Start, http_reply: Reply) -> None:
+    """Then it is about credentials after all, and the next query tries again as ever."""
+    server = await fake_prometheus(http_reply("denied", status=403))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        for _ in range(2):
+            with pytest.raises(AccessDeniedError, match="credential is missing"):
+                await client.query("up")
+    assert ["POST", "GET"] * 2 == [request.method for request in server.seen]
+
+
+@pytest.mark.parametrize("path", ["", "/", "/api/v1", "/api/v1/", "/a/prometheus/api/v1", "/a/prometheus//api/v1//"])
+async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: Start, http_reply: Reply, path: str) -> None:
+    """As people copy it from a browser, with a prefix or without."""
+    server = await fake_prometheus(http_reply(vector("7")))
+    async with aclosing(PrometheusClient(f"{server.url}{path}")) as client:
+        await client.query("up")
+    prefix = "/a/prometheus" if "prometheus" in path else ""
+    assert [f"{prefix}/api/v1/query"] == [request.path for request in server.seen]
+
+
+async def test_series_of_250_ids_are_asked_for_by_a_form(
+    fake_prometheus: Start, http_reply: Reply, start_prometheus: Callable[..., Server]
+) -> None:
+    """A URL of that length would be refused on the way; a real server takes it."""
+    selector = Selector("up", {"kernel_id": LabelMatcher.one_of(IDS)})
+    found = await fake_prometheus(http_reply('{"status":"success","data":[{"__name__":"up"}]}'))
+    async with aclosing(PrometheusClient(found.url)) as client:
+        assert [{"__name__": "up"}] == list(await client.series(selector))
+    (request,) = found.seen
+    assert ("POST", "/api/v1/series", {}) == (request.method, request.path, request.parameters)
+    assert all(id_ in request.form["match[]"] for id_ in IDS)
+    async with aclosing(PrometheusClient(start_prometheus().url)) as client:
+        assert [] == list(await client.series(selector))
+
+
+async def test_dotted_label_names_are_refused_where_the_server_does_not_know_them(
+    start_prometheus: Callable[..., Server],
+) -> None:
+    """By Prometheus 2, which finds nothing under the escaped name; an answer without values would be a lie."""
+    async with aclosing(PrometheusClient(start_prometheus().url)) as client:
+        with pytest.raises(QueryRejectedError, match="invalid label name"):
+            await client.label_values("service.name")
+        with pytest.raises(QueryRejectedError, match="parse error"):
+            await client.series(Selector("up", {"service.name": LabelMatcher.equal("x")}))
+        with pytest.raises(UnsupportedError, match="values of the label a/b"):
+            await client.label_values("a/b")
+        assert [] == list(await client.label_values("absent"))
+
+
+async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: Start, http_reply: Reply) -> None:
+    """First as newer Prometheus reads them; where that finds nothing, as VictoriaMetrics does."""
+    nothing, values = http_reply('{"status":"success","data":[]}'), http_reply('{"status":"success","data":["a"]}')
+    for answers, expected in (((values,), 1), ((nothing, values), 2), ((nothing, nothing), 2)):
+        server = await fake_prometheus(*answers)
+        async with aclosing(PrometheusClient(server.url)) as client:
+            found = list(await client.label_values("service.name", match=Selector("up")))
+        assert (["a"] if answers[-1] is values else []) == found
+        paths = ["/api/v1/label/U__service_2e_name/values", "/api/v1/label/service%2Ename/values"]
+        assert paths[:expected] == [request.path for request in server.seen]
+        assert {"up"} == {request.parameters["match[]"] for request in server.seen}
+
+
+@pytest.mark.parametrize("text", ["U__a", "a_b"])
+async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: Start, http_reply: Reply, text: str) -> None:
+    """By its plain name one that looks escaped would be taken for another label."""
+    server = await fake_prometheus(http_reply('{"status":"success","data":[]}'))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        assert [] == list(await client.label_values(text))
+    assert 1 == len(server.seen)
+
+
+@pytest.mark.parametrize(
+    ("data", "finding"),
+    [
+        ({}, "write victoriametrics://"),
+        ({"version": "2.24.0"}, "write victoriametrics://"),
+        ({"version": "2.42.0", "revision": "x", "goVersion": "go1.19"}, None),
+        ({"application": "Grafana Mimir", "version": "r249"}, None),
+    ],
+)
+async def test_a_victoriametrics_is_recognized(
+    fake_prometheus: Start, http_reply: Reply, data: dict[str, str], finding: str | None
+) -> None:
+    """By how little it tells of its program."""
+    server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        found = await client.diagnose()
+    assert (finding is None) is (found is None)
+    assert finding is None or finding in (found or "")
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+async def test_a_server_that_does_not_say_what_it_is_is_not_found_fault_with(
+    fake_prometheus: Start, http_reply: Reply, status: int
+) -> None:
+    """Many proxies let queries through, and nothing else."""
+    server = await fake_prometheus(http_reply("no", status=status))
+    async with aclosing(PrometheusClient(server.url)) as client:
+        assert await client.diagnose() is None
