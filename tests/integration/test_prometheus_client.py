@@ -194,6 +194,11 @@ async def test_names_that_the_server_does_not_know_are_refused_by_it(client: Pro
         await client.label_values("service.name")
 
 
+async def test_a_real_prometheus_is_not_found_fault_with(client: PrometheusClient) -> None:
+    """It tells what it is."""
+    assert await client.diagnose() is None
+
+
 @pytest.mark.parametrize("query", ["up[5m]", '"text"'])
 async def test_what_is_no_number_is_refused(client: PrometheusClient, query: str) -> None:
     """Ranges of samples, and text."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from statcore.errors import InputError, PartialAnswerError
 from statcore.model import QueryTimeRange
@@ -19,6 +22,7 @@ from statcore.queriers import QueryStrategy
 from statcore.runtime import Settings, open_metrics
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
+from statcore_cli.app import cli
 from statcore_prometheus import PrometheusOptions
 from statcore_victoriametrics.client import VictoriaMetricsClient, http_url
 
@@ -152,3 +156,13 @@ def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
     """Before anything is opened."""
     with pytest.raises(InputError, match=r"^url "):
         VictoriaMetricsClient(url)
+
+
+async def test_the_doctor_recognizes_the_server_behind_http(server: Server) -> None:
+    """There rates would count samples from before their window; the remedy names the right scheme."""
+    result = await asyncio.to_thread(
+        CliRunner().invoke, cli, ["doctor", "--format", "json", "--metrics-url", f"http://127.0.0.1:{server.port}"]
+    )
+    checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
+    assert "wrong" == checks["backend"]["status"]
+    assert "write victoriametrics:// in place of http://" in checks["backend"]["remedy"]

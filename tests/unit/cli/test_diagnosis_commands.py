@@ -138,6 +138,23 @@ class TestDoctor:
         assert "fake: from STATCORE_STATISTICS_URL: no answer within 0.01 s" == checks["store"][1]
         assert "fake: from STATCORE_METRICS_URL: ZeroDivisionError: division by zero" == checks["backend"][1]
 
+    def test_a_backend_that_is_set_up_wrongly_says_so_itself(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the adapter finds is the remedy; without a finding all is well."""
+        findings = ["write other://", None]
+
+        async def diagnose(_: Any) -> str | None:
+            return findings.pop(0)
+
+        monkeypatch.setattr(fake.Backend, "diagnose", diagnose, raising=False)
+
+        wrong, right = (statcore("doctor", *self.OFF, "--format", "json") for _ in range(2))
+
+        assert ("wrong", "fake: from STATCORE_METRICS_URL", "write other://") == self.checks(wrong)["backend"]
+        assert ("ok", "fake: from STATCORE_METRICS_URL", "") == self.checks(right)["backend"]
+        assert (1, 0) == (wrong.exit_code, right.exit_code)
+
     def test_bad_settings_are_a_finding(self, statcore: Invoke) -> None:
         """Not a failure of the doctor."""
         result = statcore("doctor", "--config", "/no/such/file")
