@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from statcore.errors import ProtocolError, UnavailableError
 from statcore_prometheus.endpoint import read_endpoint
@@ -33,10 +36,37 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert 0.0 == retry_after("Wed, 21 Oct 2015 07:28:00 -0000")
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "٣"])
-def test_what_is_no_retry_after(text: str) -> None:
-    """Is none."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "soon", "-1", "1.5", "٣", "9" * 20, "9" * 5000, ",", ":", "\x00"),
+        "Wed, 21 Oct 99999999999999999999 07:28:00 GMT",
+        "Wed, 21 Oct 2015 07:28:00 +99999999999999999999",
+        "Fri, 31 Dec 9999 23:59:59 -9999",
+        "Wed, 99999999999999999999 Oct 2015 07:28:00 GMT",
+        "Wed, 21 Oct 2015 99999999999999999999:28:00 GMT",
+    ],
+)
+def test_a_hostile_retry_after_is_ignored(text: str) -> None:
+    """The error is that of the status; the pause is the usual one."""
     assert retry_after(text) is None
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,25} [A-Z][a-z]{2} [0-9]{1,25} [0-9:]{1,25} [+-]?[0-9A-Z]{1,25}"))
+def test_any_retry_after_is_a_pause_or_ignored(text: str) -> None:
+    """A pause is at least none, and finite."""
+    pause_s = retry_after(text)
+    assert pause_s is None or 0 <= pause_s < math.inf
+
+
+@given(st.dictionaries(st.sampled_from(["Location", "WWW-Authenticate", "Content-Type"]), st.text()), st.binary())
+@example(headers={"Location": "http://[::1"}, body=b"")
+@example(headers={"Location": "http://h\x1b[31m/"}, body=b"\xff")
+def test_no_header_and_no_body_hides_the_status(headers: dict[str, str], body: bytes) -> None:
+    """Whatever they hold, each status is one of our errors, on one line."""
+    for status in (204, 302, 400, 401, 404, 429, 500):
+        error = status_failure(status, headers, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+        assert str(error).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,132 @@
+"""Errors of the driver, of the interpreter and of the host's own code: what leaves the client is an error of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.faults.prometheus_json import RANGE, vector
+
+from statcore.errors import InputError, ProtocolError, StatcoreError, UnavailableError
+from statcore.promql import Selector
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+Start = Callable[..., Awaitable[Any]]
+Reply = Callable[..., bytes]
+
+DEAD = "http://127.0.0.1:1"
+FOREIGN = [
+    MemoryError(),
+    RecursionError("maximum recursion depth exceeded"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    RuntimeError("attached to a different loop"),
+    OverflowError("int too large to convert to float"),
+    ssl.SSLError(1, "bad record"),
+    AssertionError(),
+    AttributeError("'NoneType' object has no attribute 'transport'"),
+    ExceptionGroup("several", [ValueError("x"), OSError("y")]),
+    aiohttp.ClientError("anything"),
+    ValueError("Newline in header"),
+    OSError(24, "Too many open files"),
+    StopAsyncIteration(),
+]
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+async def test_any_error_of_a_request_is_ours(error: Exception) -> None:
+    """Raised by the host's middleware, in the middle of the driver; it names the server."""
+
+    async def fail(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise error
+
+    async with aiohttp.ClientSession(middlewares=(fail,)) as session:
+        client = PrometheusClient(DEAD, session=session)
+        for ask in (client.ping, lambda: client.query_range("up", RANGE), lambda: client.series(Selector("up"))):
+            with pytest.raises(StatcoreError, match=DEAD) as caught:
+                await ask()
+            assert isinstance(caught.value, UnavailableError | ProtocolError | InputError)
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+async def test_any_error_beside_a_request_is_ours(
+    fake_prometheus: Start, http_reply: Reply, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Raised where the answer is put together; it says which call failed and where, and not with which words."""
+
+    def fail(*_: object) -> Any:
+        raise error
+
+    server = await fake_prometheus(http_reply('{"status":"success","data":["a"]}'))
+    monkeypatch.setattr("statcore_prometheus.client.sorted", fail, raising=False)
+    async with aclosing(PrometheusClient(server.url)) as client:
+        place = rf"unexpected {type(error).__name__} in fail, line \d+ of test_prometheus_unforeseen.py$"
+        with pytest.raises(UnavailableError, match=f"^label_values failed: {place}"):
+            await client.label_values("job")
+
+
+async def test_an_error_that_is_foreseen_goes_to_the_other_member(fake_prometheus: Start, http_reply: Reply) -> None:
+    """An HA pair survives whatever happens to one of its requests."""
+    first, second = [await fake_prometheus(http_reply(vector(value))) for value in ("1", "2")]
+
+    async def fail_first(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if str(request.url).startswith(first.url):
+            raise RuntimeError("anything")
+        return await handler(request)
+
+    async with aiohttp.ClientSession(middlewares=(fail_first,)) as session:
+        client = PrometheusClient(first.url, options=PrometheusOptions(fallback_urls=(second.url,)), session=session)
+        assert [2.0] == [sample.value for sample in (await client.query("up")).samples]
+
+
+async def test_cancellation_is_not_an_error_of_ours() -> None:
+    """It leaves as it is, from wherever it comes."""
+
+    async def cancel(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise asyncio.CancelledError
+
+    async with aiohttp.ClientSession(middlewares=(cancel,)) as session:
+        with pytest.raises(asyncio.CancelledError):
+            await PrometheusClient(DEAD, session=session).ping()
+
+
+async def test_a_call_with_wrong_arguments_stays_a_type_error() -> None:
+    """As of any function of Python."""
+    client: Any = PrometheusClient(DEAD)
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        await client.query("up", at=1)
+
+
+@pytest.mark.parametrize(
+    "time", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), "x", 10**400, object()]
+)
+async def test_a_time_that_is_none_is_an_error_of_ours(time: Any) -> None:
+    """At the ends of what Python counts, and of any type."""
+    async with aclosing(PrometheusClient(DEAD, options=PrometheusOptions(attempts=1))) as client:
+        with pytest.raises(StatcoreError):
+            await client.query("up", time=time)
+        with pytest.raises(StatcoreError):
+            await client.series(Selector("up"), time_range=(time, time))
+
+
+@pytest.mark.parametrize("url", ["", None, 7, b"http://host", "http://h:1_0", "http://h:" + "9" * 5000])
+def test_a_url_that_is_none_is_named(url: Any) -> None:
+    """Of any type and length, in both settings."""
+    with pytest.raises(InputError, match=r"^url "):
+        PrometheusClient(url)
+    with pytest.raises(InputError, match=r"^fallback_urls "):
+        PrometheusClient(DEAD, options=PrometheusOptions(fallback_urls=(url,)))
+
+
+async def test_a_host_name_that_is_too_long_is_the_callers_mistake() -> None:
+    """The driver finds it out when it connects."""
+    async with aclosing(PrometheusClient("http://" + "h" * 100_000)) as client:
+        with pytest.raises(InputError, match="cannot be asked"):
+            await client.ping()
