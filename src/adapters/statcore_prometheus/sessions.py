@@ -83,20 +83,16 @@ class Sessions:
         return UnavailableError(f"{service}: the host closed its session during the request", service=service)
 
     async def aclose(self) -> None:
-        """Close the session of our own; closing twice is allowed.
+        """Close the client, and the session of our own; closing twice is allowed.
 
         Raises:
             ClosedError: its event loop is another one, and runs on.
         """
-        if self._own is not None and self._loop is not asyncio.get_running_loop() and not _is_over(self._loop):
+        if self._loop is not None and self._loop is not asyncio.get_running_loop() and not self._loop.is_closed():
             raise ClosedError(f"this client {_OTHER_LOOP}, and close it there")
         self._is_closed = True
         if self._own is not None:
             await self._own.close()
-
-
-def _is_over(loop: asyncio.AbstractEventLoop | None) -> bool:
-    return loop is None or loop.is_closed()
 
 
 def _made_by(factory: SessionFactory) -> aiohttp.ClientSession:

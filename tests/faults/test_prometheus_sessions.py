@@ -1,0 +1,255 @@
+"""Sessions of the host, event loops, and closing: whose connections are used, where, and until when."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import psutil
+import pytest
+from tests.faults.prometheus_json import vector
+
+from statcore.errors import ClosedError, InputError, StatcoreError, UnavailableError
+from statcore.testing.cancellation import cancel_at_every_step
+from statcore.testing.servers import Server
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_prometheus.plugin import open_prometheus
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+Start = Callable[..., Awaitable[Any]]
+Reply = Callable[..., bytes]
+
+
+async def never(_: asyncio.StreamWriter) -> None:
+    """Take the request and do not answer."""
+    await asyncio.Event().wait()
+
+
+class Pool:
+    """A host's pool that closes its session whenever it likes, and makes another one when it is asked."""
+
+    def __init__(self) -> None:
+        """Start without a session."""
+        self.made: list[aiohttp.ClientSession] = []
+
+    def session(self) -> aiohttp.ClientSession:
+        """Return the open session."""
+        if not self.made or self.made[-1].closed:
+            self.made.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)))
+        return self.made[-1]
+
+    async def aclose(self) -> None:
+        """Close the open session."""
+        await self.made[-1].close()
+
+
+class TestFactory:
+    """A function that returns sessions, in place of a session."""
+
+    async def test_the_client_lives_on_when_a_pool_closes_its_session(
+        self, start_prometheus: Callable[..., Server]
+    ) -> None:
+        """Between requests to a real server; the sessions are the host's, and left open."""
+        pool = Pool()
+        client = PrometheusClient(start_prometheus().url, session=pool.session)
+        for _ in range(3):
+            assert [1.0] == [sample.value for sample in (await client.query("vector(1)")).samples]
+            await client.ping()
+            await pool.aclose()
+        await client.ping()
+        await client.aclose()
+        assert [True, True, True, False] == [session.closed for session in pool.made]
+        await pool.aclose()
+
+    async def test_a_session_that_is_closed_under_a_request_is_survived(
+        self, fake_prometheus: Start, http_reply: Reply
+    ) -> None:
+        """Both by the request that is on its way and by the one that waits for a connection; no one is cancelled by it."""
+        begun = asyncio.Event()
+
+        async def hang(writer: asyncio.StreamWriter) -> None:
+            begun.set()
+            await never(writer)
+
+        server = await fake_prometheus(hang, http_reply(vector("7")))
+        pool = Pool()
+        client = PrometheusClient(server.url, session=pool.session)
+        queries = [asyncio.create_task(client.query("up")) for _ in range(3)]
+        await begun.wait()
+        await asyncio.sleep(0)
+        await pool.aclose()
+        assert [[7.0]] * 3 == [[sample.value for sample in (await query).samples] for query in queries]
+        await pool.aclose()
+
+    async def test_what_is_no_factory_is_refused(self, fake_prometheus: Start, http_reply: Reply) -> None:
+        """One that fails, returns something else or is asynchronous; and what is neither a session nor a function."""
+
+        def fail() -> aiohttp.ClientSession:
+            raise KeyError("pool")
+
+        async def late() -> aiohttp.ClientSession:
+            raise NotImplementedError
+
+        server = await fake_prometheus(http_reply(vector("7")))
+        for factory, words in ((fail, "failed: KeyError"), (late, "of type coroutine"), (lambda: None, "of type NoneType")):
+            given: Any = factory
+            client = PrometheusClient(server.url, session=given)
+            with pytest.raises(InputError, match=f"session: the function that was handed in .*{words}"):
+                await client.query("up")
+        for given in ("session", 7):
+            with pytest.raises(InputError, match=r"session must be an aiohttp.ClientSession or a function"):
+                PrometheusClient(server.url, session=given)
+        assert [] == server.seen
+
+    async def test_a_factory_that_returns_closed_sessions_is_told_so(self) -> None:
+        """There is no use in asking it again and again."""
+        session = aiohttp.ClientSession()
+        await session.close()
+        for given in (session, lambda: session):
+            with pytest.raises(ClosedError, match="session handed in is closed"):
+                await PrometheusClient("http://127.0.0.1:1", session=given).query("up")
+
+
+class TestLoops:
+    """A client belongs to the event loop of its first request."""
+
+    @pytest.mark.parametrize("kind", ["own", "session", "factory"])
+    async def test_another_loop_is_told_so_and_the_first_goes_on(
+        self, fake_prometheus: Start, http_reply: Reply, kind: str
+    ) -> None:
+        """In a thread of its own, while the first loop waits for an answer; closing there is refused, too."""
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def answer_late(writer: asyncio.StreamWriter) -> None:
+            begun.set()
+            await go.wait()
+            writer.write(http_reply(vector("7")))
+
+        server = await fake_prometheus(answer_late)
+        async with aiohttp.ClientSession() as session:
+            given: Any = {"own": None, "session": session, "factory": lambda: session}[kind]
+            client = PrometheusClient(server.url, session=given)
+            query = asyncio.create_task(client.query("up"))
+            await begun.wait()
+            errors: list[StatcoreError] = []
+
+            async def use_there() -> None:
+                for call in (client.query("up"), client.label_values("job"), client.aclose()):
+                    try:
+                        async with asyncio.timeout(30):
+                            await call
+                    except StatcoreError as error:
+                        errors.append(error)
+
+            thread = threading.Thread(target=asyncio.run, args=(use_there(),))
+            thread.start()
+            await asyncio.to_thread(thread.join)
+            go.set()
+            assert [7.0] == [sample.value for sample in (await query).samples]
+            assert [7.0] == [sample.value for sample in (await client.query("up")).samples]
+            await client.aclose()
+        assert [ClosedError] * 3 == [type(error) for error in errors]
+        assert all("another event loop" in str(error) for error in errors)
+        assert 2 == len(server.seen)
+
+    def test_a_session_of_another_loop_is_told_so(self) -> None:
+        """Before anything is sent, though the client itself is new."""
+
+        async def open_session() -> aiohttp.ClientSession:
+            return aiohttp.ClientSession()
+
+        with asyncio.Runner() as first, asyncio.Runner() as second:
+            session = first.run(open_session())
+            for given in (session, lambda: session):
+                with pytest.raises(ClosedError, match="session handed in belongs to another event loop"):
+                    second.run(PrometheusClient("http://127.0.0.1:1", session=given).ping())
+            first.run(session.close())
+
+    def test_loops_one_after_the_other_are_told_apart(self) -> None:
+        """A client is not reused after its loop has ended; closing it is allowed in any loop then."""
+
+        async def use(client: PrometheusClient) -> None:
+            with pytest.raises(UnavailableError):
+                await client.ping()
+
+        client = PrometheusClient("http://127.0.0.1:1", options=PrometheusOptions(attempts=1))
+        asyncio.run(use(client))
+        with pytest.raises(ClosedError, match="another event loop"):
+            asyncio.run(client.ping())
+        asyncio.run(client.aclose())
+        with pytest.raises(ClosedError, match="closed"):
+            asyncio.run(client.ping())
+
+
+async def no_connection_to(server: Any) -> None:
+    """Return once this process holds no connection to a server."""
+    port = urlsplit(server.url).port
+    async with asyncio.timeout(30):
+        while any(  # noqa: ASYNC110
+            found.raddr and found.raddr.port == port for found in psutil.Process().net_connections("tcp4")
+        ):
+            await asyncio.sleep(0)  # nothing tells when a socket is closed
+
+
+class TestClosing:
+    """Whatever is cancelled, no connection is left."""
+
+    @pytest.mark.parametrize("is_answered", [True, False])
+    async def test_closing_that_is_cancelled_leaves_no_connection(
+        self,
+        fake_prometheus: Start,
+        http_reply: Reply,
+        is_answered: bool,  # noqa: FBT001
+    ) -> None:
+        """At any await, with idle connections and with such as wait for an answer."""
+        server = await fake_prometheus(http_reply(vector("7")) if is_answered else never)
+        clients: list[PrometheusClient] = []
+        queries: list[asyncio.Task[Any]] = []
+
+        async def begin() -> None:
+            clients.append(PrometheusClient(server.url))
+            queries[:] = [asyncio.create_task(clients[-1].query("up")) for _ in range(3)]
+            if is_answered:
+                await asyncio.wait(queries)
+            while len(server.seen) < 3 * len(clients):  # noqa: ASYNC110 - the server notes requests, and tells nobody
+                await asyncio.sleep(0)
+
+        async def close() -> None:
+            await clients[-1].aclose()
+
+        async def check_and_begin_again() -> None:
+            if not clients[-1]._transport._sessions._is_closed:  # cancelled before its first step
+                await close()
+            await no_connection_to(server)
+            await asyncio.wait(queries)
+            if not is_answered:
+                assert {ClosedError} == {type(query.exception()) for query in queries}
+            await begin()
+
+        await begin()
+        await cancel_at_every_step(close, then=check_and_begin_again)
+        await close()
+        await asyncio.wait(queries)
+        assert [None if is_answered else ClosedError] * 3 == [
+            None if query.exception() is None else type(query.exception()) for query in queries
+        ]
+        assert 2 < len(clients)
+
+    async def test_opening_and_asking_that_is_cancelled_leaves_no_connection(
+        self, fake_prometheus: Start, http_reply: Reply
+    ) -> None:
+        """At any await between the opening by the plugin and the closing."""
+        server = await fake_prometheus(http_reply(vector("7")))
+
+        async def use() -> None:
+            async with aclosing(await open_prometheus(server.url, {})) as client:
+                await client.ping()
+
+        await cancel_at_every_step(use, then=partial(no_connection_to, server))
