@@ -1,0 +1,125 @@
+"""An HA pair after a fail-over, and in strict mode."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from tests.faults.prometheus_json import RANGE, vector
+from tests.faults.test_prometheus_deadline import never
+
+from statcore.errors import PartialAnswerError
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+Start = Callable[..., Awaitable[Any]]
+Reply = Callable[..., bytes]
+
+PARTIAL = vector("1", warnings=["a store is down"], isPartial=True)
+WHOLE_MATRIX = '{"status":"success","data":{"resultType":"matrix","result":[]}}'
+PARTIAL_MATRIX = WHOLE_MATRIX.replace('"data"', '"isPartial":true,"data"')
+
+
+class Clock:
+    """A monotonic clock that stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        """Start anywhere."""
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        """Return the seconds."""
+        return self.now_s
+
+
+async def value(client: PrometheusClient) -> float:
+    """Return the value of a query, which tells who answered."""
+    (sample,) = (await client.query("up")).samples
+    return sample.value
+
+
+async def test_the_preferred_member_is_asked_again_after_a_while(fake_prometheus: Start, http_reply: Reply) -> None:
+    """Not before; once it answers it is the first to be asked."""
+    down, up = http_reply(status=503), http_reply(vector("1"))
+    first = await fake_prometheus(down, down, up)
+    second = await fake_prometheus(http_reply(vector("2")))
+    clock = Clock()
+    options = PrometheusOptions(fallback_urls=(second.url,), failback_s=30, clock=clock)
+    async with aclosing(PrometheusClient(first.url, options=options)) as client:
+        assert [2.0, 2.0] == [await value(client), await value(client)]
+        assert 1 == len(first.seen)
+        clock.now_s += 29.9
+        assert 2.0 == await value(client)
+        assert 1 == len(first.seen)
+        clock.now_s += 0.1
+        assert [2.0, 2.0] == [await value(client), await value(client)]  # it is still down, and left alone for as long
+        assert 2 == len(first.seen)
+        clock.now_s += 30
+        assert [1.0, 1.0] == [await value(client), await value(client)]
+    assert (4, 5) == (len(first.seen), len(second.seen))
+
+
+async def test_one_call_alone_waits_for_a_preferred_member_that_hangs(fake_prometheus: Start, http_reply: Reply) -> None:
+    """The others are answered by the member that does."""
+    first = await fake_prometheus(http_reply(status=503), never)
+    second = await fake_prometheus(http_reply(vector("2")))
+    clock = Clock()
+    options = PrometheusOptions(fallback_urls=(second.url,), failback_s=30, clock=clock, timeout_s=2)
+    async with aclosing(PrometheusClient(first.url, options=options)) as client:
+        assert 2.0 == await value(client)
+        clock.now_s += 30
+        assert [2.0] * 5 == [await value(client) for _ in range(5)]
+    assert 2 == len(first.seen)
+
+
+async def test_of_three_the_one_that_answers_is_kept_until_then(fake_prometheus: Start, http_reply: Reply) -> None:
+    """And then it begins with the first."""
+    servers = [await fake_prometheus(http_reply(status=503)) for _ in range(2)]
+    servers.append(await fake_prometheus(http_reply(vector("3"))))
+    clock = Clock()
+    options = PrometheusOptions(fallback_urls=tuple(server.url for server in servers[1:]), failback_s=30, clock=clock)
+    async with aclosing(PrometheusClient(servers[0].url, options=options)) as client:
+        assert [3.0, 3.0] == [await value(client), await value(client)]
+        assert [1, 1, 2] == [len(server.seen) for server in servers]
+        clock.now_s += 30
+        assert 3.0 == await value(client)
+    assert [2, 2, 3] == [len(server.seen) for server in servers]
+
+
+async def test_strict_mode_asks_the_other_member_before_it_gives_up(fake_prometheus: Start, http_reply: Reply) -> None:
+    """With a part of an answer from one, the whole of the other's is the answer; for ranges and lists, too."""
+    whole_list = '{"status":"success","data":["a"]}'
+    partial_list = '{"status":"success","isPartial":true,"data":["b"]}'
+    first = await fake_prometheus(*map(http_reply, (PARTIAL, WHOLE_MATRIX, partial_list)))
+    second = await fake_prometheus(*map(http_reply, (vector("2"), PARTIAL_MATRIX, whole_list)))
+    options = PrometheusOptions(fallback_urls=(second.url,), strict=True)
+    async with aclosing(PrometheusClient(first.url, options=options)) as client:
+        assert 2.0 == await value(client)
+        assert not (await client.query_range("up", RANGE)).partial
+        assert ["a"] == list(await client.label_values("job"))
+    assert (3, 3) == (len(first.seen), len(second.seen))
+
+
+@pytest.mark.parametrize("other", ["partial", "down", "none"])
+async def test_strict_mode_gives_up_where_no_member_is_whole(fake_prometheus: Start, http_reply: Reply, other: str) -> None:
+    """The error is about the part that is missing, after one request to each."""
+    servers = [await fake_prometheus(http_reply(PARTIAL))]
+    if other != "none":
+        servers.append(await fake_prometheus(http_reply(PARTIAL) if other == "partial" else http_reply(status=503)))
+    options = PrometheusOptions(fallback_urls=tuple(server.url for server in servers[1:]), strict=True)
+    async with aclosing(PrometheusClient(servers[0].url, options=options)) as client:
+        with pytest.raises(PartialAnswerError, match="a store is down") as caught:
+            await client.query("up")
+    assert ("a store is down",) == caught.value.warnings
+    assert [1] * len(servers) == [len(server.seen) for server in servers]
+
+
+async def test_without_strict_mode_a_part_is_an_answer(fake_prometheus: Start, http_reply: Reply) -> None:
+    """It says that it is one, and the other member is left alone."""
+    first, second = [await fake_prometheus(http_reply(PARTIAL)) for _ in range(2)]
+    async with aclosing(PrometheusClient(first.url, options=PrometheusOptions(fallback_urls=(second.url,)))) as client:
+        assert (await client.query("up")).partial
+    assert (1, 0) == (len(first.seen), len(second.seen))
