@@ -18,7 +18,7 @@ from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
 from statcore.testing.servers import Server, free_port
-from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_prometheus import PrometheusClient, PrometheusOptions, PrometheusQueryRangeResponse
 
 START_S = 1_795_341_600
 START = datetime.fromtimestamp(START_S, UTC)
@@ -107,6 +107,7 @@ async def test_the_answer_has_the_shape_of_a_response(client: PrometheusClient) 
     """As callers of earlier clients read it."""
     querier = ContainerMetricQuerier(metric_name="mem", value_type="capacity", kernel_id=KERNELS[0])
     result = await client.query_utilization(querier, QueryTimeRange(start=START, end=START, step="1s"))
+    assert isinstance(result, PrometheusQueryRangeResponse)
     assert ("success", "matrix") == (result.status, result.data.result_type)
     (response,) = result.data.result
     assert {"kernel_id": KERNELS[0], "value_type": "capacity"} == response.metric

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from statcore.imports import on_demand
+from statcore.model.matrix import MatrixResult as PrometheusQueryRangeResponse
 
 if TYPE_CHECKING:
     from statcore_prometheus.client import PrometheusClient
     from statcore_prometheus.options import PrometheusOptions
 
-__all__ = ["PrometheusClient", "PrometheusOptions"]
+__all__ = ["PrometheusClient", "PrometheusOptions", "PrometheusQueryRangeResponse"]
 
 __getattr__: Callable[[str], Any] = on_demand(__name__, {"PrometheusClient": "client", "PrometheusOptions": "options"})

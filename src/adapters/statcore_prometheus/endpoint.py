@@ -76,6 +76,10 @@ def read_endpoint(url: str, options: PrometheusOptions, *, setting: str = "url")
         raise InputError(f"{setting} is not a URL such as http://127.0.0.1:9090 or https://host/prometheus")
     if parts.query or parts.fragment or " " in url:
         raise InputError(f"{setting} must end with its path; a query, a fragment and spaces have no place in it")
+    if "@" in parts.path:
+        raise InputError(
+            f"{setting} holds an @ after a slash; in a user's name or password, / is written as %2F and @ as %40"
+        )
     name = f"[{host}]" if ":" in host else host
     path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
     credential_name, credential = _credential(parts.username, parts.password, options, setting)

@@ -110,7 +110,8 @@ def status_failure(  # noqa: PLR0911 - one return for each cause
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
             return UnavailableError(f"{service}: {said}", service=service)
         case _ if status in range(300, 400):
-            return ProtocolError(f"{service}: a redirect{_target(headers)}, which is not followed; set the URL to it")
+            target = endpoint.without_secrets(_target(headers))
+            return ProtocolError(f"{service}: a redirect{target}, which is not followed; set the URL to it")
         case _:
             return ProtocolError(f"{service}: {said}; is this the address, with the base path, of a Prometheus API?")
 

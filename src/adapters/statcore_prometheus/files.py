@@ -70,11 +70,12 @@ def read_secret(path: str, *, setting: str) -> str:
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a null byte in a path is a ValueError here, too
-            text = file.read(_MAX_TEXT_BYTES).decode().removesuffix("\n").removesuffix("\r")
+            content = file.read(_MAX_TEXT_BYTES + 1)
+        text = content.decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise InputError(f"{setting} cannot be read: {error.strerror}") from None
     except ValueError:
         raise InputError(f"{setting} cannot be read: expected the path of a file with text in UTF-8") from None
-    if not text or not text.isprintable():
-        raise InputError(f"{setting} must hold one line of text without control characters")
+    if not text or not text.isprintable() or len(content) > _MAX_TEXT_BYTES:
+        raise InputError(f"{setting} must hold one line of text without control characters, of at most 64 KiB")
     return text

@@ -193,13 +193,11 @@ class Transport:
             if session.closed and task is not None and not task.cancelling():
                 raise self._sessions.failure_of_closed(endpoint.address) from None
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes one of ours
             if session.closed:
                 raise self._sessions.failure_of_closed(endpoint.address) from None
-            failure = request_failure(error, endpoint)
-            if isinstance(error, aiohttp.ClientResponseError | ValueError):
-                raise failure from None  # these may show the headers or the URL that were sent
-            raise failure from error
+            # Not from the error: what the driver says, and keeps in its errors, may hold what was sent.
+            raise request_failure(error, endpoint) from None
 
     async def _exchange(
         self,

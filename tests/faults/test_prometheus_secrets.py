@@ -1,0 +1,131 @@
+"""Secrets in the wrong place, and secrets that somebody else repeats: no error and no log shows them."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+from tests.faults.prometheus_json import RANGE, refusal
+
+from statcore.errors import InputError, StatcoreError
+from statcore.plugins import PluginRegistry
+from statcore.runtime import Settings, open_metrics
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+Start = Callable[..., Awaitable[Any]]
+Reply = Callable[..., bytes]
+
+SECRET = "eyJhbGciOi.J9s3cr3t/+0w=="  # noqa: S105 - the secret that must not show
+SETTINGS = [field.name for field in attrs.fields(PrometheusOptions) if field.name not in {"clock", "username"}]
+TAKEN = ("password", "bearer_token", "headers", "parameters")
+
+
+def shown_of(error: BaseException) -> str:
+    """Return all that a log of an error would show."""
+    return "".join([repr(error), repr(vars(error)), *traceback.format_exception(error)]).replace(__file__, "")
+
+
+@pytest.mark.parametrize("secret", [SECRET, f"/{SECRET}", f"http://{SECRET}", f"Bearer {SECRET}"])
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text], lambda text: {text: text}, str.encode])
+async def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable[[str], object], secret: str) -> None:
+    """Whichever setting it is typed into, and in whatever shape; nor is it in the representation of the options."""
+    url = "http://127.0.0.1:1"
+    try:
+        options = PrometheusOptions.from_settings({"attempts": 1, setting: wrap(secret)})
+        shown = repr(options)
+        async with aclosing(PrometheusClient(url, options=options)) as client:
+            shown += repr(client)
+            await client.ping()
+    except StatcoreError as error:
+        shown = f"{error}{error!r}{vars(error)}"
+    assert secret not in shown
+    assert SECRET not in shown or setting == "fallback_urls"
+
+
+@pytest.mark.parametrize(
+    "url", [SECRET, f"Bearer {SECRET}", f"http://{SECRET}@host", f"http://ann:{SECRET}", f"http://h/?token={SECRET}"]
+)
+async def test_a_secret_in_the_place_of_the_url_is_not_shown(url: str) -> None:
+    """Neither by the client nor by what opens it."""
+    with pytest.raises(InputError, match=r"^url ") as caught:
+        PrometheusClient(url)
+    assert SECRET not in shown_of(caught.value)
+    with pytest.raises(InputError, match=r"^fallback_urls ") as caught:
+        PrometheusClient("http://host", options=PrometheusOptions(fallback_urls=(url,)))
+    assert SECRET not in shown_of(caught.value)
+    with pytest.raises(InputError) as caught:
+        async with open_metrics(Settings(metrics_url=url), PluginRegistry.discover()):
+            pass
+    assert SECRET not in shown_of(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 413, 418, 429, 500, 503])
+@pytest.mark.parametrize("kind", ["json", "text", "partial json"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"bearer_token": SECRET},
+        {"username": "ann", "password": SECRET},
+        {"headers": {"X-Key": SECRET}},
+        {"headers": {"Authorization": SECRET}},
+    ],
+    ids=["token", "password", "header", "authorization"],
+)
+async def test_a_secret_that_a_server_repeats_is_not_shown(
+    fake_prometheus: Start,
+    http_reply: Reply,
+    caplog: pytest.LogCaptureFixture,
+    given: dict[str, Any],
+    kind: str,
+    status: int,
+) -> None:
+    """In an error of any status; also in the form in which it was sent."""
+    caplog.set_level(logging.DEBUG)
+    sent = base64.b64encode(f"ann:{SECRET}".encode()).decode() if "password" in given else SECRET
+    text = f"unknown credential {SECRET} in {sent}"
+    body = {"json": refusal("bad", text), "text": text, "partial json": f'{{"status":"{text}'}[kind]
+    server = await fake_prometheus(http_reply(body, status=status, location=f"http://other/{SECRET}?x={SECRET}"))
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**given))) as client:
+        for ask in (lambda: client.query_range("up", RANGE), lambda: client.label_values("job")):
+            with pytest.raises(StatcoreError) as caught:
+                await ask()
+            assert SECRET not in shown_of(caught.value)
+            assert sent not in shown_of(caught.value)
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("url", ["http://a..b", "http://256.1.1.1", "http://h\\x", "http://127.0.0.1:1"])
+async def test_a_secret_among_the_parameters_is_not_shown(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Although the driver shows the whole URL where it does not like it."""
+    caplog.set_level(logging.DEBUG)
+    options = PrometheusOptions(parameters={"token": SECRET}, attempts=1)
+    async with aclosing(PrometheusClient(url, options=options)) as client:
+        with pytest.raises(StatcoreError) as caught:
+            await client.label_values("job")
+    assert "s3cr3t" not in shown_of(caught.value) + caplog.text
+
+
+async def test_a_secret_that_the_driver_repeats_is_not_shown() -> None:
+    """In whatever error, and in whatever words."""
+
+    async def fail(request: aiohttp.ClientRequest, _: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise errors.pop()(f"bad header {request.headers['Authorization']}")
+
+    errors: list[type[Exception]] = [ValueError, OSError, aiohttp.ClientError, RuntimeError, KeyError, aiohttp.InvalidURL]
+    async with aiohttp.ClientSession(middlewares=(fail,)) as session:
+        options = PrometheusOptions(bearer_token=SECRET, attempts=1)
+        client = PrometheusClient("http://127.0.0.1:1", session=session, options=options)
+        for _ in range(len(errors)):
+            with pytest.raises(StatcoreError) as caught:
+                await client.ping()
+            assert SECRET not in shown_of(caught.value)
