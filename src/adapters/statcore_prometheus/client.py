@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 
@@ -50,18 +50,16 @@ _LOGGER: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
-_P = ParamSpec("_P")
+_Method = TypeVar("_Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 _T = TypeVar("_T")
 
 
-def _with_our_errors(
-    method: Callable[Concatenate[PrometheusClient, _P], Coroutine[Any, Any, _T]],
-) -> Callable[Concatenate[PrometheusClient, _P], Coroutine[Any, Any, _T]]:
+def _with_our_errors(method: _Method) -> _Method:
     """Let nothing but errors of statcore, and cancellation, out of a method."""
 
     @wraps(method)
-    async def call(client: PrometheusClient, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        answer = method(client, *args, **kwargs)  # a call with wrong arguments stays a TypeError
+    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
+        answer = method(*args, **kwargs)  # a call with wrong arguments stays a TypeError
         try:
             return await answer
         except StatcoreError:
@@ -69,7 +67,7 @@ def _with_our_errors(
         except Exception as error:
             raise UnavailableError(f"{method.__name__} failed: {unexpected(error)}") from error
 
-    return call
+    return cast("_Method", call)
 
 
 class PrometheusClient:

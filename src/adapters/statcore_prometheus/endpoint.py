@@ -39,7 +39,7 @@ class Endpoint:
     credential: FileValue[Credential] | None = attrs.field(repr=False)
     credential_name: str | None
     """What kind of credential is sent, in words that are safe to show."""
-    _secrets: tuple[str, ...] = attrs.field(repr=False)
+    _secrets: tuple[str, ...] = attrs.field(repr=False, alias="secrets")
 
     def __str__(self) -> str:
         """Return the address."""
