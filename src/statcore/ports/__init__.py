@@ -1,5 +1,6 @@
 """The Protocols that adapters implement: one role, one file; the docstring is the contract."""
 
+from statcore.ports.diagnosis import DiagnosisPort
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.inventory_sink import InventorySinkPort
 from statcore.ports.metrics import MetricQuerierPort
@@ -10,6 +11,7 @@ from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort,
 
 __all__ = [
     "DatedStatisticsPort",
+    "DiagnosisPort",
     "InventoryPort",
     "InventorySinkPort",
     "KernelStatisticsPort",

@@ -9,6 +9,7 @@ import pytest
 
 import statcore_prometheus
 from statcore.errors import InputError, MissingExtraError
+from statcore.model import MatrixResult
 from statcore.plugins import API_VERSION
 from statcore.ports import MetricQuerierPort, PromQLPort
 from statcore_prometheus import plugin
@@ -45,8 +46,10 @@ def test_finding_it_imports_no_driver() -> None:
 
 
 def test_the_public_names_are_there() -> None:
-    """And no others."""
-    assert ["PrometheusClient", "PrometheusOptions"] == sorted(statcore_prometheus.__all__)
+    """And no others; the answer's type is also there under the name of the proposal."""
+    names = ["PrometheusClient", "PrometheusOptions", "PrometheusQueryRangeResponse"]
+    assert names == sorted(statcore_prometheus.__all__)
+    assert statcore_prometheus.PrometheusQueryRangeResponse is MatrixResult
     assert all(callable(getattr(statcore_prometheus, name)) for name in statcore_prometheus.__all__)
     with pytest.raises(AttributeError, match="no attribute 'PrometheusServer'"):
         statcore_prometheus.PrometheusServer  # type: ignore[attr-defined]  # noqa: B018
