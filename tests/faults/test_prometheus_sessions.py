@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -188,7 +187,7 @@ class TestLoops:
             asyncio.run(client.ping())
 
 
-async def no_connection_to(server: Any) -> None:
+async def check_no_connection_to(server: Any) -> None:
     """Return once this process holds no connection to a server."""
     port = urlsplit(server.url).port
     async with asyncio.timeout(30):
@@ -227,7 +226,7 @@ class TestClosing:
         async def check_and_begin_again() -> None:
             if not clients[-1]._transport._sessions._is_closed:  # cancelled before its first step
                 await close()
-            await no_connection_to(server)
+            await check_no_connection_to(server)
             await asyncio.wait(queries)
             if not is_answered:
                 assert {ClosedError} == {type(query.exception()) for query in queries}
@@ -252,4 +251,5 @@ class TestClosing:
             async with aclosing(await open_prometheus(server.url, {})) as client:
                 await client.ping()
 
-        await cancel_at_every_step(use, then=partial(no_connection_to, server))
+        await cancel_at_every_step(use, then=lambda: check_no_connection_to(server))
+        assert server.seen
