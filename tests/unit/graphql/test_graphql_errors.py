@@ -13,6 +13,7 @@ from tests.graphql_asking import Host, inventory_of, session_id
 
 from statcore.errors import (
     AccessDeniedError,
+    ClosedError,
     InputError,
     MalformedEntryError,
     MissingExtraError,
@@ -58,6 +59,7 @@ def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecor
         (UnavailableError("refused\nby valkey://db:6379"), "cannot be read now; the server's log says more"),
         (AccessDeniedError("the user reader may not"), "cannot be read now; the server's log says more"),
         (TimedOutError("no answer in 5 s", timeout_s=5), "did not answer in time"),
+        (ClosedError("this client belongs to another event loop"), "is closed here; the server's log says more"),
         (ProtocolError("not MessagePack: 0xdeadbeef"), "gave an answer that is none; the server's log says more"),
         (
             PartialAnswerError("store-2: rpc error", warnings=()),

@@ -9,6 +9,7 @@ from graphql import GraphQLError
 from strawberry.extensions import SchemaExtension
 
 from statcore.errors import (
+    ClosedError,
     InputError,
     MalformedEntryError,
     PartialAnswerError,
@@ -25,6 +26,7 @@ from statcore_graphql.context import GraphQueryContext
 _UNEXPECTED: Final = "internal error; the server's log says more"
 _CLIENTS_OWN: Final = (InputError, MalformedEntryError, QueryRejectedError, UnsupportedError)
 _FAILURES: Final[Mapping[type[StatcoreError], str]] = {
+    ClosedError: "the service that has this is closed here; the server's log says more",
     TimedOutError: "the service that has this did not answer in time",
     UnavailableError: "the service that has this cannot be read now; the server's log says more",
     PartialAnswerError: "the metric backend could not read all of its data; the server's log says more",
@@ -63,7 +65,9 @@ def shown(error: GraphQLError) -> GraphQLError:
     message = _UNEXPECTED
     if isinstance(cause, StatcoreError):
         extensions = {"code": type(cause).__name__, "retryable": cause.retryable}
-        message = error.message if isinstance(cause, _CLIENTS_OWN) else _told(cause)
+        # Of the input errors, this one is not about the query.
+        is_clients_own = isinstance(cause, _CLIENTS_OWN) and not isinstance(cause, ClosedError)
+        message = error.message if is_clients_own else _told(cause)
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)
 
 
