@@ -34,7 +34,7 @@ def shown_of(error: BaseException) -> str:
     return "".join([repr(error), repr(vars(error)), *traceback.format_exception(error)]).replace(__file__, "")
 
 
-@pytest.mark.parametrize("secret", [SECRET, f"/{SECRET}", f"http://{SECRET}", f"Bearer {SECRET}"])
+@pytest.mark.parametrize("secret", [SECRET, f"/{SECRET}"])
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text], lambda text: {text: text}, str.encode])
 async def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable[[str], object], secret: str) -> None:
@@ -49,7 +49,7 @@ async def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Ca
     except StatcoreError as error:
         shown = f"{error}{error!r}{vars(error)}"
     assert secret not in shown
-    assert SECRET not in shown or setting == "fallback_urls"
+    assert SECRET not in shown
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ async def test_a_secret_in_the_place_of_the_url_is_not_shown(url: str) -> None:
     assert SECRET not in shown_of(caught.value)
 
 
-@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 413, 418, 429, 500, 503])
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 404, 500])
 @pytest.mark.parametrize("kind", ["json", "text", "partial json"])
 @pytest.mark.parametrize(
     "given",

@@ -87,6 +87,32 @@ class TestFactory:
         assert [[7.0]] * 3 == [[sample.value for sample in (await query).samples] for query in queries]
         await pool.aclose()
 
+    async def test_a_session_that_is_handed_in_and_closed_under_a_request_is_told_so(self, fake_prometheus: Start) -> None:
+        """There is no other one to go on with."""
+        begun = asyncio.Event()
+
+        async def hang(writer: asyncio.StreamWriter) -> None:
+            begun.set()
+            await never(writer)
+
+        server = await fake_prometheus(hang)
+        session = aiohttp.ClientSession()
+        query = asyncio.create_task(PrometheusClient(server.url, session=session).query("up"))
+        await begun.wait()
+        await session.close()
+        with pytest.raises(ClosedError, match="session handed in was closed during the request"):
+            await query
+        assert 1 == len(server.seen)
+
+    async def test_an_error_of_ours_that_the_factory_raises_is_kept(self) -> None:
+        """The host knows best whether it is worth a retry."""
+
+        def refuse() -> aiohttp.ClientSession:
+            raise UnavailableError("the pool is full")
+
+        with pytest.raises(UnavailableError, match="pool is full"):
+            await PrometheusClient("http://127.0.0.1:1", session=refuse).ping()
+
     async def test_what_is_no_factory_is_refused(self, fake_prometheus: Start, http_reply: Reply) -> None:
         """One that fails, returns something else or is asynchronous; and what is neither a session nor a function."""
 

@@ -29,7 +29,7 @@ def statcore_metric_backends() -> list[MetricBackendSpec]:
     return [
         MetricBackendSpec(
             name="prometheus",
-            summary="a Prometheus server, or what speaks its HTTP API (Thanos, Mimir, VictoriaMetrics)",
+            summary="a Prometheus server, or what speaks its HTTP API (Thanos, Mimir)",
             schemes=("http", "https"),
             open=open_prometheus,
             extra="prometheus",
