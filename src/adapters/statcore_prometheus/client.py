@@ -147,11 +147,13 @@ class PrometheusClient:
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[str]:
         """Return the distinct values of a label, sorted, among the series that `match` selects, by default all."""
-        values = await self._list(label_values_request(label, match, time_range), label_values_reader)
-        if not values and not is_classic_name(label):
-            # A server that does not know the escaping finds nothing; by its plain name it finds the label or refuses it.
-            plain = label_values_request(label, match, time_range, is_escaped=False)
-            values = await self._list(plain, label_values_reader)
+        request = label_values_request(label, match, time_range)
+        async with self._transport.deadline():  # one for both requests
+            values = await self._list(request, label_values_reader)
+            if not values and not is_classic_name(label):
+                # A server that does not know the escaping finds nothing; by its plain name it finds or refuses the label.
+                plain = label_values_request(label, match, time_range, is_escaped=False)
+                values = await self._list(plain, label_values_reader)
         return sorted(set(values))
 
     @_with_our_errors
@@ -171,6 +173,7 @@ class PrometheusClient:
         """Return when the server evaluates a query; raise as a query would when it does not."""
         await self.query("1")
 
+    @_with_our_errors
     async def diagnose(self) -> str | None:
         """Return what is wrong with the set-up although the server answers, and what to do; None where nothing is."""
         try:
