@@ -51,7 +51,7 @@ _TOO_LARGE: Final = {
 def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa: PLR0911 - one return for each cause
     """Return our error for whatever else was raised instead of an answer."""
     service = endpoint.address
-    text = endpoint.without_secrets(_line(str(error)))
+    text = _line(endpoint.without_secrets(str(error)))
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return UnavailableError(
@@ -66,7 +66,7 @@ def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # n
         case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
             return ProtocolError(f"{service}: the answer cannot be decompressed")
         case aiohttp.ClientResponseError():
-            return ProtocolError(f"{service}: not an answer in HTTP: {endpoint.without_secrets(_line(error.message))}")
+            return ProtocolError(f"{service}: not an answer in HTTP: {_line(endpoint.without_secrets(error.message))}")
         case aiohttp.ClientError() | OSError():
             return UnavailableError(f"{service}: {text or type(error).__name__}", service=service)
         case _:
@@ -87,7 +87,7 @@ def status_failure(  # noqa: PLR0911 - one return for each cause
     """Return our error for an answer with an HTTP status other than 200."""
     service = endpoint.address
     kind, text = read_error(body) or ("", _plain(headers, body))
-    text = endpoint.without_secrets(_line(text))
+    text = _line(endpoint.without_secrets(text))
     said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     match status:
         case HTTPStatus.NOT_FOUND if "/label/" in request.path and "%2F" in request.path:

@@ -69,6 +69,9 @@ _optional = attrs.validators.optional
 class PrometheusOptions:
     """How to ask a Prometheus, or what speaks its API.
 
+    All files are read again when they have changed. While they cannot be used, such as a pair of which only the certificate
+    has been written, what they held before stays in use, and a warning is logged.
+
     Args:
         timeout_s: the deadline of a call in seconds, all its requests and retries included; the server is told, too.
         attempts: how often a request is sent at most when the server cannot be reached or cannot answer now.
@@ -84,7 +87,6 @@ class PrometheusOptions:
             is asked, and when, each call says itself: `query`, `time`, `start` and `end` are refused.
         tls_ca_file: certificates to trust instead of the system's, PEM.
         tls_cert_file, tls_key_file: the certificate to show, PEM.
-            All files are read again when they have changed; while they cannot be used, what they held before stays in use.
         tls_verify: whether the server's certificate is checked.
         gzip: whether answers may be compressed; None means yes, except over loopback, where it costs more than it saves.
         strict: whether an answer with warnings, or only part of one, is an error; each member of an HA pair is asked first.
