@@ -25,6 +25,7 @@ class Simulated:
     used: int = 0
     absorbed: int = 0
     exists: bool = True
+    readable: bool = True
 
 
 class Processes(RuleBasedStateMachine):
@@ -37,6 +38,8 @@ class Processes(RuleBasedStateMachine):
         super().__init__()
         self.counter = TreeCounter[Simulated]()
         self.used = 0
+        self.used_before = 0
+        self.unread: set[Simulated] = set()
         self.living: list[Simulated] = []
         self.parents: dict[Simulated, Simulated | None] = {}
         self.total = 0
@@ -87,7 +90,7 @@ class Processes(RuleBasedStateMachine):
 
     @rule()
     def collect(self) -> None:
-        """A round counts at least what it did before and what is there to see, and never more than was used."""
+        """A round never counts less than before, and no more on top of it than was used since."""
 
         def heir(process: Simulated) -> Simulated | None:
             ancestor = self.parents[process]
@@ -95,15 +98,26 @@ class Processes(RuleBasedStateMachine):
                 ancestor = self.parents[ancestor]
             return ancestor
 
-        tallies = {one: Tally(one.used + one.absorbed, one.absorbed) for one in self.living}
-        before, self.total = self.total, self.counter.update(tallies, heir)
-        assert max(before, sum(tally.total for tally in tallies.values())) <= self.total <= self.used
+        tallies = {one: Tally(one.used + one.absorbed, one.absorbed) if one.readable else None for one in self.living}
+        before, self.total = self.total, self.counter.update(tallies, heir, self.unread)
+        assert before <= self.total <= before + self.used - self.used_before
         self.parents = {one: one.parent for one in self.living}
+        self.unread = {one for one in self.living if not one.readable}
+        self.used_before = self.used
 
     def teardown(self) -> None:
         """Count once more at the end."""
         if self.living:
             self.collect()
+
+
+class HiddenProcesses(Processes):
+    """A process may become unreadable, and readable again."""
+
+    @rule(process=Processes.processes)
+    def hide_or_show(self, process: Simulated) -> None:
+        """The system starts or ceases to deny it."""
+        process.readable = not process.readable
 
 
 class OrderlyProcesses(Processes):
@@ -125,6 +139,7 @@ class OrderlyProcesses(Processes):
 
 
 TestProcesses = Processes.TestCase
+TestHiddenProcesses = HiddenProcesses.TestCase
 TestOrderlyProcesses = OrderlyProcesses.TestCase
 
 

@@ -9,30 +9,29 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import Final
 from uuid import UUID
 
 import attrs
 import psutil
 
-from statcore.errors import InputError, StatcoreError, UnavailableError
+from statcore.errors import InputError, PluginError, StatcoreError, UnavailableError
 from statcore.model import MetricValue, id_text
 from statcore.model.inventory import KernelRecord
-from statcore.model.text import check_text
+from statcore.model.text import check_text, describe
 from statcore.ports import InventorySinkPort, ScrapeSample, StatisticsSinkPort
+from statcore_collector.health import FRESH_INTERVALS, FailureKind, Health
 from statcore_collector.kernel import KernelTarget
 from statcore_collector.kernel_sampler import KernelRound, KernelSampler
 from statcore_collector.metric import sum_kernels
 from statcore_collector.node import NodeRound, NodeSampler
-from statcore_collector.process_tree import read_process_table
+from statcore_collector.process_tree import find_process, read_process_table
+from statcore_collector.readable import Unreadable
 from statcore_collector.series import device_samples
-from statcore_collector.sock_diag import SocketTable, read_sockets
+from statcore_collector.sock_diag import read_sockets
 
 _logger = logging.getLogger(__name__)
-
-_FRESH_INTERVALS: Final = 4
-"""Agent statistics expire in the store after as many intervals, and what is exported grows stale then as well."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +55,9 @@ class Collector:
     A kernel that is removed, or whose last process has ended, is gone from `samples` and the inventory at once and from
     the store with the next round. A session is stored as the sum over its kernels here: collectors of two agents that run
     kernels of one session overwrite each other's sum.
+
+    What cannot be read (a process, a core, a figure of a kernel) is left out and logged once; everything else goes on.
+    `health` and `problem` tell how the rounds go.
     """
 
     def __init__(
@@ -82,24 +84,30 @@ class Collector:
         self._kernels: dict[str, KernelSampler] = {}
         self._node = NodeSampler()
         self._latest: _Round | None = None
-        self._gone: set[str] = set()
+        self._written: set[str] = set()
         self._sampling = threading.Lock()
-        self._sockets_told = False
+        self.health = Health()
 
     def add(self, target: KernelTarget) -> None:
         """Collect a kernel from the next round on.
 
         Raises:
-            InputError: it or its process is being collected already, the process does not exist, or it is another agent's.
+            InputError: it or its process is being collected already, the process does not exist or cannot be read, or the
+                kernel is another agent's.
         """
         if target.kernel_id in self._kernels:
             raise InputError(f"kernel {target.kernel_id} is being collected already")
         if target.agent_id not in {None, self.agent_id}:
             raise InputError(f"kernel {target.kernel_id} is of agent {target.agent_id!r}, not of {self.agent_id!r}")
+        unreadable = Unreadable()
         try:
-            root = psutil.Process(target.pid)
+            found = unreadable.read("process", find_process, target.pid)
         except psutil.NoSuchProcess:
             raise InputError(f"kernel {target.kernel_id}: no process has the pid {target.pid}") from None
+        if found is None:
+            reason = unreadable.reasons["process"]
+            raise InputError(f"kernel {target.kernel_id}: process {target.pid} cannot be read: {reason}")
+        root, _ = found
         for other in self._kernels.values():
             if other.root == root:
                 raise InputError(f"pid {target.pid} is being collected already, as kernel {other.target.kernel_id}")
@@ -121,7 +129,6 @@ class Collector:
         if kernel is None:
             return
         target = kernel.target
-        self._gone |= {target.kernel_id} | ({target.session_id} if target.session_id else set())
         if (latest := self._latest) is not None:
             left = {key: found for key, found in latest.kernels.items() if key != target.kernel_id}
             self._latest = attrs.evolve(latest, kernels=left)
@@ -139,11 +146,21 @@ class Collector:
         Nothing once the last round is older than four intervals: counters that stand still would read as idle.
         """
         latest = self._latest
-        if latest is None or time.monotonic() - latest.time_s > _FRESH_INTERVALS * self.interval_s:
+        if latest is None or time.monotonic() - latest.time_s > FRESH_INTERVALS * self.interval_s:
             return
         for kernel in latest.kernels.values():
             yield from kernel.samples
-        yield from device_samples(self.agent_id, latest.node.readings.devices)
+        yield from device_samples(self.agent_id, latest.node.readings)
+
+    @property
+    def newest_age_s(self) -> float | None:
+        """How many seconds ago the newest samples were taken; None before the first round."""
+        latest = self._latest
+        return None if latest is None else time.monotonic() - latest.time_s
+
+    def problem(self) -> str | None:
+        """Return why this collector is not healthy, or None: the last round must have succeeded, and not long ago."""
+        return self.health.problem(max_age_s=FRESH_INTERVALS * self.interval_s)
 
     async def collect(self) -> None:
         """Do one round: sample, then write kernels, sessions, the agent and its number of kernels, and forget what is gone.
@@ -152,8 +169,24 @@ class Collector:
             UnavailableError: the processes of this machine cannot be read.
             StatcoreError: the first of the writes that failed; the others were done, and the exporter is up to date.
         """
+        started_s = time.monotonic()
+        failures: dict[FailureKind, Mapping[str, str]] = {}
+        try:
+            await self._collect(failures)
+        except StatcoreError:
+            self.health.end_round(duration_s=time.monotonic() - started_s, failures=failures)
+            raise
+        self.health.end_round(duration_s=time.monotonic() - started_s, failures=failures)
+
+    async def _collect(self, failures: dict[FailureKind, Mapping[str, str]]) -> None:
         kernels = tuple(self._kernels.values())
-        node, found = await asyncio.to_thread(self._sample, kernels)
+        unreadable = Unreadable()
+        try:
+            node, found = await asyncio.to_thread(self._sample, kernels, unreadable)
+        except UnavailableError as error:
+            failures["machine"] = {"this machine": str(error)}
+            raise
+        failures |= {"machine": {}, "item": unreadable.reasons}
         present: dict[str, KernelRound] = {}
         for kernel, result in zip(kernels, found, strict=True):
             kernel_id = kernel.target.kernel_id
@@ -165,45 +198,58 @@ class Collector:
             else:
                 present[kernel_id] = result
         self._latest = _Round(time_s=time.monotonic(), node=node, kernels=present)
-        await self._write(node, {kernel_id: result.values for kernel_id, result in present.items()})
+        try:
+            await self._write(node, {kernel_id: result.values for kernel_id, result in present.items()})
+        except StatcoreError as error:
+            failures["store"] = {"the store": str(error)}
+            raise
+        failures["store"] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do rounds on a steady grid until `stop` is set; a round that fails is logged, and the next one goes on."""
+        """Do rounds on a steady grid until `stop` is set, then `withdraw`; a round that fails does not end it."""
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         while not stop.is_set():
-            try:
+            with suppress(StatcoreError):  # it is in the log, and in `health`
                 await self.collect()
-            except StatcoreError as error:
-                _logger.warning("this round of agent %s failed: %s", self.agent_id, error)
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(next_due(start_s, self.interval_s, loop.time())):
                     await stop.wait()
         try:
-            await self._forget_gone()
+            await self.withdraw()
         except StatcoreError as error:
-            _logger.warning("kernels that were removed stay in the store until they expire: %s", error)
+            _logger.warning("what agent %s wrote stays in the store until it expires: %s", self.agent_id, error)
 
-    def _sample(self, kernels: Sequence[KernelSampler]) -> tuple[NodeRound, list[KernelRound | None]]:
+    async def withdraw(self) -> None:
+        """Remove all kernels, and everything that this collector wrote to the store, the agent and its count as well.
+
+        For the end of a collector: what has ended must not look alive until it expires.
+
+        Raises:
+            StatcoreError: the store cannot be written to; the kernels are removed from here all the same.
+        """
+        for kernel_id in self.kernel_ids:
+            self.remove(kernel_id)
+        self._latest = None
+        await self._remove(frozenset(self._written))
+
+    def _sample(
+        self, kernels: Sequence[KernelSampler], unreadable: Unreadable
+    ) -> tuple[NodeRound, list[KernelRound | None]]:
         with self._sampling:  # a cancelled round may still be at it
             try:
-                table = read_process_table()
-                sockets = self._read_sockets()
-                node = self._node.sample()
-                memory = node.readings.node.get("mem")
+                # Before the processes: a socket that is there now belongs to a process that is found then.
+                sockets = unreadable.read("net_rx and net_tx of kernels", read_sockets)
+                table = read_process_table(unreadable)
+                node = self._node.sample(unreadable)
+                memory = node.readings.get("mem", {}).get("root")
                 capacity = None if memory is None else memory.capacity
-                return node, [kernel.sample(table, sockets, node_memory=capacity) for kernel in kernels]
-            except (psutil.Error, OSError) as error:
-                raise UnavailableError(f"cannot read the processes of this machine: {error}", service="psutil") from error
-
-    def _read_sockets(self) -> SocketTable | None:
-        try:
-            return read_sockets()
-        except OSError as error:
-            if not self._sockets_told:
-                _logger.warning("no traffic of kernels, because sockets cannot be read: %s", error)
-                self._sockets_told = True
-            return None
+                return node, [
+                    kernel.sample(table, sockets, node_memory=capacity, unreadable=unreadable) for kernel in kernels
+                ]
+            except Exception as error:
+                message = f"cannot read the processes of this machine: {describe(error)}"
+                raise UnavailableError(message, service="psutil") from error
 
     async def _write(self, node: NodeRound, kernels: Mapping[str, Mapping[str, MetricValue]]) -> None:
         sessions: defaultdict[str, list[Mapping[str, MetricValue]]] = defaultdict(list)
@@ -211,27 +257,27 @@ class Collector:
             if session_id := self._kernels[kernel_id].target.session_id:
                 sessions[session_id].append(values)
         sums = {session_id: sum_kernels(members) for session_id, members in sessions.items()}
+        entries = {id_: values for id_, values in {**sums, **kernels}.items() if values}
+        gone = self._written - {self.agent_id, *sums, *kernels}
+        self._written |= {self.agent_id, *entries}
         results = await asyncio.gather(
-            self._sink.store_kernel_statistics({**sums, **kernels}),
+            self._sink.store_kernel_statistics(entries),
             self._sink.store_agent_statistics(
                 self.agent_id, node=node.node, devices=node.devices, interval_s=self.interval_s
             ),
             self._sink.store_container_count(self.agent_id, len(kernels)),
-            self._forget_gone(),
+            self._remove(gone),
             return_exceptions=True,
         )
         for result in results:
+            if isinstance(result, Exception) and not isinstance(result, StatcoreError):
+                sink = type(self._sink).__name__
+                raise PluginError(f"{sink} raised {describe(result)}", plugin=sink) from result
             if result is not None:
                 raise result
 
-    async def _forget_gone(self) -> None:
-        targets = [kernel.target for kernel in self._kernels.values()]
-        gone = self._gone - {target.kernel_id for target in targets} - {target.session_id for target in targets}
-        self._gone = set()
-        if not gone:
-            return
-        try:
-            await self._sink.remove(sorted(gone))
-        except BaseException:
-            self._gone |= gone
-            raise
+    async def _remove(self, ids: AbstractSet[str]) -> None:
+        """Remove entries from the store; those that could not be removed are tried again with the next round."""
+        if ids:
+            await self._sink.remove(sorted(ids))
+            self._written -= ids

@@ -1,23 +1,27 @@
-"""The HTTP endpoint that Prometheus scrapes."""
+"""The HTTP endpoint that Prometheus scrapes, with a health check beside it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client import CollectorRegistry, Metric, make_wsgi_app, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import Collector as PrometheusCollector
 
 from statcore.errors import InputError, UnavailableError
 from statcore_collector.collector import Collector
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
 _HIGHEST_PORT: Final = 65_535
 
 
 class _Families(PrometheusCollector):
-    """What the collector has now, as prometheus_client wants it; every series is a gauge on the wire."""
+    """What the collector has now, as prometheus_client wants it; every series of the wire format is a gauge."""
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
@@ -28,10 +32,56 @@ class _Families(PrometheusCollector):
             family = families.setdefault(name, Metric(name, "Raw values; counters are cumulative.", "gauge"))
             family.add_sample(name, dict(labels), value)
         yield from families.values()
+        yield from self._own()
+
+    def _own(self) -> Iterator[Metric]:
+        health = self._collector.health
+        rounds = CounterMetricFamily("statcore_collector_rounds", "Rounds that have ended.", labels=["outcome"])
+        rounds.add_metric(["succeeded"], health.succeeded)
+        rounds.add_metric(["failed"], health.failed)
+        yield rounds
+        yield SummaryMetricFamily(
+            "statcore_collector_round_duration_seconds",
+            "How long rounds took, from the first reading to the last write.",
+            count_value=health.succeeded + health.failed,
+            sum_value=health.duration_s,
+        )
+        failures = CounterMetricFamily(
+            "statcore_collector_failures",
+            "Failures in rounds: the whole machine, one item that was left out, the store.",
+            labels=["kind"],
+        )
+        for kind, count in health.failures.items():
+            failures.add_metric([kind], count)
+        yield failures
+        if (age_s := self._collector.newest_age_s) is not None:
+            yield GaugeMetricFamily(
+                "statcore_collector_newest_sample_age_seconds", "How long ago the newest samples were taken.", age_s
+            )
+
+
+def _application(collector: Collector) -> WSGIApplication:
+    registry = CollectorRegistry()
+    registry.register(_Families(collector))
+    metrics: WSGIApplication = make_wsgi_app(registry)
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        if path == "/healthz":
+            problem = collector.problem()
+            status, text = ("200 OK", "ok") if problem is None else ("503 Service Unavailable", problem)
+        else:
+            status, text = "404 Not Found", "there are /metrics and /healthz"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{text}\n".encode()]
+
+    return answer
 
 
 class Exporter:
-    """A running endpoint: `/metrics` on `host` and `port`, served by a thread until it is closed."""
+    """A running endpoint: `/metrics` and `/healthz` on `host` and `port`, served by a thread until it is closed."""
 
     def __init__(self, server: WSGIServer, thread: threading.Thread) -> None:
         """Take over a server that its thread is serving."""
@@ -54,7 +104,9 @@ class Exporter:
 
 
 def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int = 0) -> Exporter:
-    """Serve what a collector has found last, in a registry of its own.
+    """Serve at `/metrics` what a collector has found last and how its rounds go, in a registry of its own.
+
+    `/healthz` answers 200, or 503 with the reason when the last round failed or is too long ago.
 
     Args:
         collector: asked anew with every scrape.
@@ -67,12 +119,11 @@ def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int =
     """
     if not 0 <= port <= _HIGHEST_PORT:
         raise InputError(f"metrics port must be from 0 to {_HIGHEST_PORT}, not {port}")
-    registry = CollectorRegistry()
-    registry.register(_Families(collector))
     try:
-        server, thread = start_http_server(port, host, registry)
+        server, thread = start_http_server(port, host, CollectorRegistry())
     except OSError as error:
         raise UnavailableError(
             f"cannot serve metrics on {host}:{port}: {error.strerror}", service=f"{host}:{port}"
         ) from error
+    server.set_app(_application(collector))
     return Exporter(server, thread)

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from statcore.model import MetricValue, decimal_text, percent_text, unit_hint
+from statcore.model.statistics import all_stats
 from statcore_collector.moving import MovingStatistics
 
 
@@ -25,7 +26,7 @@ class MetricKind:
     """What is stored of a metric.
 
     Args:
-        stats: the moving statistics that apply.
+        stats: the moving statistics that apply; the others are stored as "0".
         shows_rate: a counter whose stored `current` is its rate per second.
     """
 
@@ -58,11 +59,11 @@ class MetricTracker:
         self._raw = MovingStatistics()
         self._shown = MovingStatistics()
 
-    def observe(self, time_s: float, reading: Reading) -> MetricValue | None:
+    def observe(self, time_s: float, reading: Reading) -> MetricValue:
         """Add a reading taken at a monotonic time in seconds, and return what to store.
 
-        Returns:
-            None when the current value is a rate and there is none yet: no figure rather than a false zero.
+        As agents do, a rate that is not known yet (after one sample, or when the counter fell) is stored as 0; it does
+        not count in the moving statistics.
         """
         kind = self._kind
         if self._raw.last is not None and reading.value < self._raw.last and (kind.shows_rate or "rate" in kind.stats):
@@ -70,20 +71,19 @@ class MetricTracker:
         self._raw.observe(time_s, reading.value)
         rate = self._raw.values().get("rate")
         current = rate if kind.shows_rate else reading.value
-        if current is None:
-            return None
-        self._shown.observe(time_s, current)
+        if current is not None:
+            self._shown.observe(time_s, current)
         known = {**self._shown.values(), "rate": rate}
         return _metric_value(
             self._metric,
-            current,
+            current or 0,
             capacity=None if reading.capacity is None else decimal_text(reading.capacity),
             stats={name: decimal_text(value) for name in kind.stats if (value := known.get(name)) is not None},
         )
 
 
 class ObjectTracker:
-    """All metrics of one object (a kernel, a node, a device), seen over time."""
+    """All metrics of one kernel, seen over time."""
 
     def __init__(self) -> None:
         """Start with no reading."""
@@ -95,9 +95,23 @@ class ObjectTracker:
         for metric, reading in readings.items():
             if metric not in self._trackers:
                 self._trackers[metric] = MetricTracker(metric)
-            if (value := self._trackers[metric].observe(time_s, reading)) is not None:
-                values[metric] = value
+            values[metric] = self._trackers[metric].observe(time_s, reading)
         return values
+
+
+def node_cpu_value(used_ms: float, interval_ms: float) -> MetricValue:
+    """Return the `cpu_util` of a node or of one core: milliseconds used since the last round, out of the interval.
+
+    As agents do, the capacity is the interval whatever the number of cores, and 0 in the first round.
+    """
+    capacity = decimal_text(interval_ms)
+    return MetricValue(
+        current=decimal_text(used_ms),
+        capacity=capacity,
+        pct=percent_text(used_ms, capacity),
+        unit_hint=unit_hint("cpu_util", of="node"),
+        stats=all_stats({}),
+    )
 
 
 def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, MetricValue]:
@@ -113,12 +127,12 @@ def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, Me
 
 
 def _sum_values(metric: str, values: Sequence[MetricValue]) -> MetricValue:
-    rates = [Decimal(value.stats["rate"]) for value in values if "rate" in value.stats]
+    rates = [Decimal(value.stats.get("rate", "0")) for value in values]
     return _metric_value(
         metric,
         sum(Decimal(value.current) for value in values),
         capacity=values[0].capacity,
-        stats={"rate": decimal_text(sum(rates, Decimal(0)))} if len(rates) == len(values) else {},
+        stats={"rate": decimal_text(sum(rates, Decimal(0)))},
     )
 
 
@@ -128,5 +142,5 @@ def _metric_value(metric: str, current: float | Decimal, *, capacity: str | None
         capacity=capacity,
         pct=percent_text(current, capacity),
         unit_hint=unit_hint(metric),
-        stats=stats,
+        stats=all_stats(stats),
     )

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +56,11 @@ class SocketTable:
     namespace: int
     by_inode: Mapping[int, TcpSocket]
     orphans: Mapping[int, TcpSocket]
+
+    @cached_property
+    def cookies(self) -> frozenset[int]:
+        """The cookies of all of them."""
+        return frozenset(tcp.cookie for tcp in self.by_inode.values()) | frozenset(self.orphans)
 
 
 def read_sockets(*, timeout_s: float = 2.0) -> SocketTable:

@@ -1,14 +1,16 @@
-"""A sink that remembers what it is told."""
+"""A sink that remembers what it is told, and a copy of /proc with files of our own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
 
 import attrs
+import psutil
 import pytest
 
 from statcore import MetricValue, StatcoreError
@@ -73,3 +75,50 @@ def sleeper() -> Iterator[Popen[bytes]]:
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
+
+
+@attrs.frozen
+class PlantedProc:
+    """A folder that looks like /proc: what is planted is ours, everything else is the machine's own."""
+
+    folder: Path
+
+    def plant(self, file: str, text: str) -> None:
+        """Have a file hold a text; of a process, only the folder with that file is there."""
+        path = self.folder / file
+        if path.parent.is_symlink():
+            path.parent.unlink()
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+
+    def plant_cores(self, **cores: int) -> None:
+        """Have these cores be on, each with its busy time in ticks, all of it in user mode."""
+        lines = [f"{core} {ticks} 0 0 5000 0 0 0 0 0 0" for core, ticks in cores.items()]
+        self.plant("stat", "\n".join(["cpu 1 2 3 4 5 6 7 8 9 10", *lines, "intr 1", "btime 1700000000", ""]))
+
+    def restore(self, entry: str) -> None:
+        """Let an entry be the machine's own again."""
+        path = self.folder / entry
+        if path.is_dir() and not path.is_symlink():
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+        path.symlink_to(Path("/proc") / entry)
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeper: Popen[bytes]) -> PlantedProc:
+    """The /proc that psutil and the collector read, with the sleeper's process in it."""
+    folder = tmp_path / "proc"
+    folder.mkdir()
+    assert sleeper.poll() is None
+    for entry in Path("/proc").iterdir():
+        if entry.name != "net":
+            (folder / entry.name).symlink_to(entry)
+    (folder / "net").mkdir()
+    (folder / "net/dev").symlink_to("/proc/net/dev")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(folder))
+    return PlantedProc(folder)

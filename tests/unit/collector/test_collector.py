@@ -16,6 +16,7 @@ import pytest
 from statcore import InputError
 from statcore.ports import ScrapeSample
 from statcore_collector import Collector, KernelTarget, kernel_sampler
+from statcore_memory import MemoryInventory
 
 KERNEL, OTHER, SESSION = (str(uuid4()) for _ in range(3))
 
@@ -36,22 +37,21 @@ async def test_a_round_writes_everything(collecting: Collector, sink: Any) -> No
     """Kernel and session, the agent with its interval, and how many kernels it runs."""
     await collecting.collect()
     assert {KERNEL, SESSION} == set(sink.kernels)
-    assert {"cpu_used", "mem", "io_read", "io_write"} == set(sink.kernels[KERNEL])
-    assert {"mem", "disk"} <= set(sink.agents["i-1"]["node"])
+    metrics = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"}
+    assert metrics == set(sink.kernels[KERNEL])
+    assert {"cpu_util", "mem", "disk"} <= set(sink.agents["i-1"]["node"])
     assert "root" in sink.agents["i-1"]["devices"]["mem"]
     assert 60 == sink.agents["i-1"]["interval_s"]
     assert {"i-1": 1} == sink.counts
 
 
-async def test_rates_come_with_the_second_round(collecting: Collector, sink: Any) -> None:
-    """After it every kernel metric is there, and memory is measured against the node's."""
+async def test_a_first_round_is_as_agents_write_it(collecting: Collector, sink: Any) -> None:
+    """Rates are 0 until there are two samples; memory is measured against the node's, CPU against one core."""
     await collecting.collect()
-    await collecting.collect()
-    metrics = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"}
-    assert metrics == set(sink.kernels[KERNEL])
+    assert ["0", "0", "0"] == [sink.kernels[KERNEL][metric].current for metric in ("cpu_util", "net_rx", "net_tx")]
     assert str(psutil.virtual_memory().total) == sink.kernels[KERNEL]["mem"].capacity
     assert "1000" == sink.kernels[KERNEL]["cpu_util"].capacity
-    assert {"cpu_util"} <= set(sink.agents["i-1"]["node"])
+    assert "0" == sink.agents["i-1"]["node"]["cpu_util"].capacity
 
 
 async def test_a_session_is_stored_once_for_all_its_kernels(collecting: Collector, sink: Any) -> None:
@@ -154,13 +154,33 @@ async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
     assert {} == sink.kernels
 
 
-async def test_stopping_forgets_what_was_removed(collecting: Collector, sink: Any) -> None:
-    """A kernel that was removed after the last round leaves the store as well."""
+async def test_a_collector_that_stops_takes_what_it_wrote_with_it(sink: Any) -> None:
+    """Kernels, sessions, the agent and its count leave the store, and kernels the inventory; the dead do not look alive."""
+    inventory = MemoryInventory()
+    collecting = Collector(sink, agent_id="i-2", inventory=inventory)
+    collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
+    await collecting.collect()
+    assert 1 == (await inventory.list_sessions()).total_count
     stop = asyncio.Event()
     stop.set()
-    collecting.remove(KERNEL)
     await collecting.run(stop)
-    assert [sorted([KERNEL, SESSION])] == sink.removed
+    assert [sorted([OTHER, SESSION, "i-2"])] == sink.removed
+    assert (0, ()) == ((await inventory.list_sessions()).total_count, collecting.kernel_ids)
+    assert [] == list(collecting.samples())
+
+
+async def test_a_kernel_that_was_removed_before_stopping_leaves_the_store(collecting: Collector, sink: Any) -> None:
+    """No further round has to come."""
+    await collecting.collect()
+    collecting.remove(KERNEL)
+    await collecting.withdraw()
+    assert [sorted([KERNEL, SESSION, "i-1"])] == sink.removed
+
+
+async def test_a_collector_removes_only_what_it_wrote(collecting: Collector, sink: Any) -> None:
+    """Before the first round that is nothing: what is in the store then is another's."""
+    await collecting.withdraw()
+    assert [] == sink.removed
 
 
 @pytest.mark.parametrize("options", [{"interval_s": 0}, {"interval_s": float("nan")}, {"agent_id": ""}])

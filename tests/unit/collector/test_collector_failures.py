@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import threading
+import time
 from collections.abc import Iterator
 from subprocess import Popen
 from typing import Any
@@ -13,9 +16,10 @@ import attrs
 import psutil
 import pytest
 
-from statcore import UnavailableError
+from statcore import PluginError, UnavailableError
 from statcore.ports import ScrapeSample
-from statcore_collector import Collector, KernelTarget, collector
+from statcore_collector import Collector, KernelTarget, collector, health
+from statcore_collector.readable import Unreadable
 from statcore_collector.sock_diag import SocketTable
 
 KERNEL, SESSION = str(uuid4()), str(uuid4())
@@ -40,11 +44,11 @@ async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: 
     read = collector.read_process_table
     order: list[str] = []
 
-    def held() -> Any:
+    def held(unreadable: Unreadable) -> Any:
         order.append("begins")
         loop.call_soon_threadsafe(sampling.set)
         assert go_on.wait(60)
-        table = read()
+        table = read(unreadable)
         order.append("ends")
         return table
 
@@ -73,6 +77,7 @@ async def test_a_failed_write_spares_the_others(collecting: Collector, sink: Any
 
 async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any) -> None:
     """What could not be removed is removed by the next round that can."""
+    await collecting.collect()
     collecting.remove(KERNEL)
     sink.failures["remove"] = UnavailableError("down")
     with pytest.raises(UnavailableError):
@@ -85,7 +90,8 @@ async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any)
 async def test_run_goes_on_after_a_failed_round(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The failure is one line in the log; the third round succeeds; stopping ends the run."""
+    """Two failed rounds are one line in the log, with the time, as is the third, which succeeds; stopping ends the run."""
+    caplog.set_level(logging.INFO, "statcore_collector")
     stop = asyncio.Event()
     rounds = 0
     collect = collecting.collect
@@ -104,8 +110,10 @@ async def test_run_goes_on_after_a_failed_round(
     async with asyncio.timeout(60):
         await collecting.run(stop)
     assert 3 == rounds
-    assert 2 == caplog.messages.count("this round of agent i-1 failed: down")
-    assert KERNEL in sink.kernels
+    begun, ended = [line for line in caplog.messages if "the store" in line]
+    assert re.fullmatch(r"failing since 2\S+Z: the store: down", begun)
+    assert re.fullmatch(r"no longer failing since 2\S+Z: the store; it had failed since 2\S+Z", ended)
+    assert [sorted([KERNEL, SESSION, "i-1"])] == sink.removed
 
 
 async def test_stopping_survives_a_store_that_is_down(
@@ -114,10 +122,10 @@ async def test_stopping_survives_a_store_that_is_down(
     """The log says what stays behind and why."""
     stop = asyncio.Event()
     stop.set()
-    collecting.remove(KERNEL)
+    await collecting.collect()
     sink.failures["remove"] = UnavailableError("down")
     await collecting.run(stop)
-    assert ["kernels that were removed stay in the store until they expire: down"] == caplog.messages
+    assert ["what agent i-1 wrote stays in the store until it expires: down"] == caplog.messages
 
 
 async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,13 +167,16 @@ async def test_sockets_that_cannot_be_read_are_told_once(
     await collecting.collect()
     assert {"cpu_util", "cpu_used", "mem", "io_read", "io_write"} == set(sink.kernels[KERNEL])
     assert {"net_rx", "net_tx"}.isdisjoint(_labels(collecting.samples(), "container_metric_name"))
-    assert 1 == len([message for message in caplog.messages if "sockets cannot be read" in message])
+    (line,) = caplog.messages
+    assert re.fullmatch(
+        r"failing since 2\S+Z: net_rx and net_tx of kernels: PermissionError: \[Errno 1\] Operation not permitted", line
+    )
 
 
 async def test_a_metric_that_cannot_be_read_is_told_once(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log names the kernel and the metrics."""
+    """The log names the kernel, the metrics and the reason."""
 
     def deny(*_: object) -> None:
         raise psutil.AccessDenied
@@ -174,8 +185,8 @@ async def test_a_metric_that_cannot_be_read_is_told_once(
     await collecting.collect()
     await collecting.collect()
     assert {"cpu_util", "cpu_used", "mem", "net_rx", "net_tx"} == set(sink.kernels[KERNEL])
-    expected = f"kernel {KERNEL}: left out, because they cannot be read: io_read, io_write"
-    assert 1 == caplog.messages.count(expected)
+    (line,) = caplog.messages
+    assert re.fullmatch(rf"failing since 2\S+Z: kernel {KERNEL}: io_read and io_write: AccessDenied", line)
 
 
 async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,3 +198,36 @@ async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector,
     monkeypatch.setattr(psutil, "pids", deny)
     with pytest.raises(UnavailableError, match="Too many open files"):
         await collecting.collect()
+    assert {"machine": 1, "item": 0, "store": 0} == collecting.health.failures
+
+
+@pytest.mark.parametrize("method", ["store_kernel_statistics", "store_agent_statistics", "store_container_count"])
+async def test_a_sink_that_raises_what_it_may_not_is_named(
+    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A third party's error is ours by the time that it leaves the collector."""
+
+    async def fail(*_: object, **_named: object) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    monkeypatch.setattr(type(sink), method, fail)
+    with pytest.raises(PluginError, match="RecordingSink raised RuntimeError: Event loop is closed"):
+        await collecting.collect()
+
+
+async def test_health_tells_how_the_rounds_go(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing yet, a success, a failure with its reason, a success, and no round any more."""
+    assert "no round has ended yet" == collecting.problem()
+    await collecting.collect()
+    assert None is collecting.problem()
+    sink.failures["store_container_count"] = UnavailableError("down")
+    with pytest.raises(UnavailableError):
+        await collecting.collect()
+    assert "the last round failed: down" == collecting.problem()
+    sink.failures.clear()
+    await collecting.collect()
+    assert None is collecting.problem()
+    now = time.monotonic() + 4 * 60 + 7
+    monkeypatch.setattr(health.time, "monotonic", lambda: now)
+    assert "no round has ended for 247 seconds" == collecting.problem()
+    assert (2, 1) == (collecting.health.succeeded, collecting.health.failed)

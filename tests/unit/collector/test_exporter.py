@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from subprocess import Popen
@@ -38,12 +39,27 @@ def exporter(collecting: Collector) -> Iterator[Exporter]:
     exporter.close()
 
 
-def scrape(exporter: Exporter) -> dict[str, list[Any]]:
-    """Return samples by series, as prometheus_client's parser reads them; every family must be a gauge."""
+def families(exporter: Exporter) -> dict[str, Any]:
+    """Return what is served by name, as prometheus_client's parser reads it."""
     with urllib.request.urlopen(f"http://{exporter.address}/metrics", timeout=30) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
-    assert {"gauge"} == {family.type for family in families}
-    return {family.name: family.samples for family in families}
+        return {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
+
+
+def scrape(exporter: Exporter) -> dict[str, list[Any]]:
+    """Return the samples by series of the wire format; every one of them must be a gauge."""
+    wire = {name: family for name, family in families(exporter).items() if name.startswith("backendai_")}
+    assert {"gauge"} == {family.type for family in wire.values()}
+    return {name: family.samples for name, family in wire.items()}
+
+
+def get(exporter: Exporter, path: str) -> tuple[int, str]:
+    """Return status and text of an answer."""
+    try:
+        with urllib.request.urlopen(f"http://{exporter.address}{path}", timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 def test_labels_are_those_of_the_wire_format(exporter: Exporter) -> None:
@@ -104,6 +120,50 @@ def test_a_removed_kernel_is_gone_from_the_next_scrape(exporter: Exporter, colle
     """No round has to come first."""
     collecting.remove(KERNEL)
     assert {"backendai_device_utilization"} == set(scrape(exporter))
+
+
+async def test_the_collector_has_metrics_of_its_own(collecting: Collector, exporter: Exporter, sink: Any) -> None:
+    """Rounds by outcome, their duration in seconds, failures by kind, and the age of the newest samples in seconds."""
+    sink.failures["store_kernel_statistics"] = UnavailableError("down")
+    with pytest.raises(UnavailableError):
+        await collecting.collect()
+    own = {name: family for name, family in families(exporter).items() if name.startswith("statcore_")}
+    assert {
+        "statcore_collector_rounds": "counter",
+        "statcore_collector_round_duration_seconds": "summary",
+        "statcore_collector_failures": "counter",
+        "statcore_collector_newest_sample_age_seconds": "gauge",
+    } == {name: family.type for name, family in own.items()}
+    values = {(sample.name, *sample.labels.values()): sample.value for family in own.values() for sample in family.samples}
+    assert (1, 1) == tuple(values["statcore_collector_rounds_total", outcome] for outcome in ("succeeded", "failed"))
+    assert {"machine": 0, "item": 0, "store": 1} == {
+        kind: values["statcore_collector_failures_total", kind] for kind in ("machine", "item", "store")
+    }
+    assert 2 == values["statcore_collector_round_duration_seconds_count",]
+    assert 0 < values["statcore_collector_round_duration_seconds_sum",]
+    assert 0 < values["statcore_collector_newest_sample_age_seconds",]
+
+
+def test_there_is_no_age_before_the_first_round(sink: Any) -> None:
+    """Absent, rather than 0, which would read as fresh."""
+    exporter = start_exporter(Collector(sink, agent_id="i-1"))
+    assert "statcore_collector_newest_sample_age_seconds" not in families(exporter)
+    exporter.close()
+
+
+async def test_the_health_check_says_what_is_wrong(collecting: Collector, exporter: Exporter, sink: Any) -> None:
+    """200 after a round that succeeded, 503 with the reason after one that failed."""
+    assert (200, "ok\n") == get(exporter, "/healthz")
+    sink.failures["store_kernel_statistics"] = UnavailableError("down")
+    with pytest.raises(UnavailableError):
+        await collecting.collect()
+    assert (503, "the last round failed: down\n") == get(exporter, "/healthz")
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz/x", "/metrics/x", "/favicon.ico"])
+def test_other_paths_are_not_found(exporter: Exporter, path: str) -> None:
+    """A probe of a path that does not exist must not look healthy."""
+    assert 404 == get(exporter, path)[0]
 
 
 def test_the_registry_is_its_own(exporter: Exporter) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from statcore import MetricValue
+from statcore.model.statistics import all_stats
 from statcore_collector.metric import ObjectTracker, Reading, sum_kernels
 
 
-def test_a_rate_is_absent_until_there_are_two_samples() -> None:
-    """The first round stores no `cpu_util`, rather than an idle CPU."""
+def test_a_rate_is_zero_until_there_are_two_samples() -> None:
+    """As agents write it; that zero is not one of the rates of which average and maximum are told."""
     tracker = ObjectTracker()
-    assert {} == tracker.observe(0, {"cpu_util": Reading(700, 1000)})
+    expected = MetricValue(current="0", capacity="1000", pct="0", unit_hint="millicores", stats=all_stats({}))
+    assert {"cpu_util": expected} == tracker.observe(0, {"cpu_util": Reading(700, 1000)})
     expected = MetricValue(
-        current="250", capacity="1000", pct="25", unit_hint="millicores", stats={"max": "250", "avg": "250"}
+        current="250", capacity="1000", pct="25", unit_hint="millicores", stats=all_stats({"max": "250", "avg": "250"})
     )
     assert {"cpu_util": expected} == tracker.observe(2, {"cpu_util": Reading(1200, 1000)})
 
@@ -23,14 +25,16 @@ def test_statistics_of_cpu_util_are_those_of_its_rates() -> None:
     for time_s, cpu_ms in ((0, 0), (1, 900), (2, 1200)):
         values = tracker.observe(time_s, {"cpu_util": Reading(cpu_ms, 1000)})
     assert "300" == values["cpu_util"].current
-    assert {"max": "900", "avg": "600"} == values["cpu_util"].stats
+    assert all_stats({"max": "900", "avg": "600"}) == values["cpu_util"].stats
 
 
 def test_memory_has_a_capacity_and_a_maximum() -> None:
     """A gauge is stored as it is from the first sample on, in percent of its capacity."""
     tracker = ObjectTracker()
     tracker.observe(0, {"mem": Reading(3000, 9000)})
-    expected = MetricValue(current="1000", capacity="9000", pct="11.11", unit_hint="bytes", stats={"max": "3000"})
+    expected = MetricValue(
+        current="1000", capacity="9000", pct="11.11", unit_hint="bytes", stats=all_stats({"max": "3000"})
+    )
     assert {"mem": expected} == tracker.observe(1, {"mem": Reading(1000, 9000)})
 
 
@@ -43,27 +47,27 @@ def test_without_a_capacity_the_percentage_is_the_documented_one() -> None:
 def test_io_is_stored_cumulative_with_its_rate() -> None:
     """`io_*` shows the counter; its rate is a statistic, once there is one."""
     tracker = ObjectTracker()
-    assert {} == tracker.observe(0, {"io_write": Reading(100)})["io_write"].stats
+    assert all_stats({}) == tracker.observe(0, {"io_write": Reading(100)})["io_write"].stats
     value = tracker.observe(4, {"io_write": Reading(500)})["io_write"]
-    assert ("500", {"rate": "100"}) == (value.current, value.stats)
+    assert ("500", all_stats({"rate": "100"})) == (value.current, value.stats)
 
 
 def test_traffic_is_stored_as_its_rate() -> None:
     """`net_*` shows bytes per second, under the unit hint that readers expect."""
     tracker = ObjectTracker()
     tracker.observe(0, {"net_rx": Reading(1000)})
-    expected = MetricValue(current="500", unit_hint="bps", stats={"rate": "500"})
+    expected = MetricValue(current="500", unit_hint="bps", stats=all_stats({"rate": "500"}))
     assert {"net_rx": expected} == tracker.observe(2, {"net_rx": Reading(2000)})
 
 
 def test_a_counter_that_falls_begins_anew() -> None:
-    """A fall is no negative rate: there is none until the next sample."""
+    """A fall is no negative rate: it is 0 until the next sample."""
     tracker = ObjectTracker()
     tracker.observe(0, {"net_rx": Reading(1000), "io_read": Reading(1000)})
     tracker.observe(1, {"net_rx": Reading(2000), "io_read": Reading(2000)})
     fallen = tracker.observe(2, {"net_rx": Reading(10), "io_read": Reading(10)})
-    assert ["io_read"] == list(fallen)
-    assert ("10", {}) == (fallen["io_read"].current, fallen["io_read"].stats)
+    assert ["0", "10"] == [fallen[metric].current for metric in ("net_rx", "io_read")]
+    assert "0" == fallen["io_read"].stats["rate"]
     assert "90" == tracker.observe(3, {"net_rx": Reading(100)})["net_rx"].current
 
 
@@ -94,17 +98,20 @@ def test_a_session_is_the_sum_of_its_kernels() -> None:
         "io_write": MetricValue(current="50", unit_hint="bytes", stats={"rate": "2.5"}),
     }
     expected = {
-        "cpu_util": MetricValue(current="1250.5", capacity="1000", pct="125.05", unit_hint="millicores"),
-        "io_write": MetricValue(current="150", unit_hint="bytes", stats={"rate": "12.5"}),
+        "cpu_util": MetricValue(
+            current="1250.5", capacity="1000", pct="125.05", unit_hint="millicores", stats=all_stats({})
+        ),
+        "io_write": MetricValue(current="150", unit_hint="bytes", stats=all_stats({"rate": "12.5"})),
     }
     assert expected == sum_kernels([one, other])
 
 
 def test_a_sum_with_a_part_missing_is_no_sum() -> None:
-    """A metric or a rate that one kernel lacks is left out of the session, not counted as zero."""
+    """A metric that one kernel lacks is left out of the session, not counted as zero."""
     one = {
         "mem": MetricValue(current="100", unit_hint="bytes"),
         "io_write": MetricValue(current="100", unit_hint="bytes", stats={"rate": "10"}),
     }
     other = {"io_write": MetricValue(current="50", unit_hint="bytes")}
-    assert {"io_write": MetricValue(current="150", unit_hint="bytes")} == sum_kernels([one, other])
+    expected = MetricValue(current="150", unit_hint="bytes", stats=all_stats({"rate": "10"}))
+    assert {"io_write": expected} == sum_kernels([one, other])

@@ -1,33 +1,41 @@
-"""The node and its devices."""
+"""The node and its devices, on this machine and on planted files of /proc."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import re
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from statcore_collector import node
+from statcore_collector import node, proc_files
 from statcore_collector.metric import Reading
-from statcore_collector.node import NodeReadings, NodeSampler, read_node
+from statcore_collector.node import NodeReadings, NodeRound, NodeSampler, read_node
+from statcore_collector.readable import Unreadable
+
+
+def _read() -> NodeReadings:
+    """Return what is read of the node, all of which can be."""
+    unreadable = Unreadable()
+    readings = read_node(unreadable)
+    assert {} == unreadable.reasons
+    return readings
 
 
 def test_this_machine_is_read() -> None:
     """Every core and the memory are there, with capacities that psutil confirms."""
-    readings = read_node()
-    cores = psutil.cpu_count()
-    assert {str(core) for core in range(cores or 0)} == set(readings.devices["cpu_util"])
-    assert 1000 * (cores or 0) == readings.node["cpu_util"].capacity
-    assert psutil.virtual_memory().total == readings.node["mem"].capacity
-    assert readings.node["mem"] == readings.devices["mem"]["root"]
-    assert psutil.disk_usage("/").total == readings.devices["disk"]["/"].capacity
+    devices = _read().devices()
+    assert set(re.findall(r"^cpu(\d+)", Path("/proc/stat").read_text(), re.MULTILINE)) == set(devices["cpu_util"])
+    assert psutil.cpu_count() == len(devices["cpu_util"])
+    assert psutil.virtual_memory().total == devices["mem"]["root"].capacity
+    assert psutil.disk_usage("/").total == devices["disk"]["/"].capacity
 
 
 def test_a_node_is_as_busy_as_its_cores() -> None:
-    """The node's CPU time is the sum over its cores, between what psutil says before and after."""
+    """The CPU time of all cores is between what psutil says before and after."""
     before = psutil.cpu_times()
-    busy_ms = read_node().node["cpu_util"].value
+    busy_ms = sum(_read().cores.values())
     after = psutil.cpu_times()
 
     def at_most(times: Any) -> float:
@@ -37,80 +45,158 @@ def test_a_node_is_as_busy_as_its_cores() -> None:
     assert at_most(before) - slack_ms <= busy_ms <= at_most(after) + slack_ms
 
 
-def test_loopback_and_links_that_are_down_are_no_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what goes through an interface that is up and leads elsewhere."""
-    links = {
-        "lo": SimpleNamespace(isup=True, flags="up,loopback,running"),
-        "eth0": SimpleNamespace(isup=True, flags="up,broadcast"),
-        "eth1": SimpleNamespace(isup=True, flags="up,broadcast"),
-        "eth2": SimpleNamespace(isup=False, flags="broadcast"),
-    }
-    counters = {
-        name: SimpleNamespace(bytes_recv=10 * size, bytes_sent=size)
-        for name, size in {"lo": 5, "eth0": 3, "eth1": 4, "eth2": 2, "new0": 9}.items()
-    }
-    monkeypatch.setattr(psutil, "net_if_stats", lambda: links)
-    monkeypatch.setattr(psutil, "net_io_counters", lambda *, pernic: counters if pernic else None)
-    readings = read_node()
-    assert (Reading(70), Reading(7)) == (readings.node["net_rx"], readings.node["net_tx"])
-    assert {"eth0": Reading(30), "eth1": Reading(40)} == readings.devices["net_rx"]
+def test_counters_are_those_of_psutil() -> None:
+    """Disks and interfaces have the names that psutil gives them, and its figures or more: they only grow."""
+    disks, interfaces = psutil.disk_io_counters(perdisk=True), psutil.net_io_counters(pernic=True)
+    counters = _read().counters
+    assert {name for name in disks if not name.startswith(("loop", "ram"))} == set(counters["io_write"])
+    assert all(disks[name].write_bytes <= reading.value for name, reading in counters["io_write"].items())
+    assert all(interfaces[name].bytes_recv <= reading.value for name, reading in counters["net_rx"].items())
+    assert "lo" not in counters["net_rx"]
 
 
-def test_disks_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The node's figure is psutil's, which counts a disk and its partitions once; loop devices are no disks."""
-
-    def counters(*, perdisk: bool = False) -> Any:
-        one = SimpleNamespace(read_bytes=7, write_bytes=9)
-        return {"sda": one, "sda1": one, "loop0": one, "ram0": one} if perdisk else one
-
-    monkeypatch.setattr(psutil, "disk_io_counters", counters)
-    readings = read_node()
-    assert (Reading(7), Reading(9)) == (readings.node["io_read"], readings.node["io_write"])
-    assert {"sda": Reading(9), "sda1": Reading(9)} == readings.devices["io_write"]
+def _plant_interfaces(proc: Any, **received: int) -> None:
+    lines = [f"{name}: {size} 1 0 0 0 0 0 0 {2 * size} 1 0 0 0 0 0 0" for name, size in received.items()]
+    proc.plant("net/dev", "\n".join(["Inter-| Receive | Transmit", " face |bytes", *lines, ""]))
 
 
-def test_a_machine_without_disks_has_no_disk_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_and_links_that_are_down_are_no_traffic(proc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what goes through an interface that is up and leads elsewhere; one that has just gone is left out."""
+    flags = {"lo": 0x1 | 0x8, "eth0": 0x1, "eth0:1": 0x1, "eth2": 0x2}
+    monkeypatch.setattr(proc_files, "interface_flags", lambda name: flags.get(name, 0))
+    _plant_interfaces(proc, **{"lo": 5, "eth0": 30, "eth0:1": 40, "eth2": 2, "new0": 9})
+    counters = _read().counters
+    assert {"eth0": Reading(30), "eth0:1": Reading(40)} == counters["net_rx"]
+    assert {"eth0": Reading(60), "eth0:1": Reading(80)} == counters["net_tx"]
+
+
+def test_flags_of_an_interface_that_does_not_exist_are_none() -> None:
+    """It was listed, and is gone when it is looked at."""
+    assert 0 == proc_files.interface_flags("statcore-none")
+    assert 0x1 | 0x8 == proc_files.interface_flags("lo") & (0x1 | 0x8)
+
+
+def test_a_disk_and_its_partitions_count_once(proc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node has the sum over whole disks; loop devices are no disks; 14 fields are those of an older kernel."""
+    monkeypatch.setattr(node, "is_whole_disk", lambda name: name in {"sda", "sdb"})
+    lines = [f" 8 0 {name} 1 0 2 0 1 0 4 0 0 0 0" for name in ("sda", "sda1", "sdb", "loop0", "ram0")]
+    proc.plant("diskstats", "\n".join([*lines, ""]))
+    round_ = NodeSampler().sample(Unreadable())
+    assert ("2048", "4096") == (round_.node["io_read"].current, round_.node["io_write"].current)
+    assert {"sda": "1024", "sda1": "1024", "sdb": "1024"} == _currents(round_, "io_read")
+
+
+def test_a_machine_without_disks_has_no_disk_figures(proc: Any) -> None:
     """Absent, not zero."""
-    monkeypatch.setattr(psutil, "disk_io_counters", lambda *, perdisk=False: {} if perdisk else None)
-    readings = read_node()
-    assert {"io_read", "io_write"}.isdisjoint({*readings.node, *readings.devices})
+    proc.plant("diskstats", "")
+    assert {"io_read", "io_write"}.isdisjoint(NodeSampler().sample(Unreadable()).node)
 
 
-@pytest.mark.parametrize("error", [OSError("no"), psutil.AccessDenied(), NotImplementedError()])
+@pytest.mark.parametrize("error", [OSError("no"), psutil.AccessDenied(), NotImplementedError(), MemoryError()])
 def test_what_cannot_be_read_is_absent(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """The other figures are unharmed; the last of these is what psutil raises where a system does not have a figure."""
+    """Whatever is raised, the other figures are unharmed, and the reason is told."""
 
     def deny(_path: str) -> None:
         raise error
 
     monkeypatch.setattr(psutil, "disk_usage", deny)
-    readings = read_node()
-    assert "disk" not in {*readings.node, *readings.devices}
-    assert "mem" in readings.node
+    unreadable = Unreadable()
+    readings = read_node(unreadable)
+    assert {"mem"} == set(readings.gauges)
+    assert ["root disk"] == list(unreadable.reasons)
+    assert unreadable.reasons["root disk"].startswith(type(error).__name__)
 
 
-def test_rounds_have_rates_of_node_and_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first round has no rate; a device that comes later has none at first either, and one that is gone is gone."""
-    rounds = iter(
-        [
-            (0.0, {"eth0": 100.0}),
-            (2.0, {"eth0": 300.0, "eth1": 50.0}),
-            (4.0, {"eth1": 70.0}),
-        ]
-    )
-    now = [0.0]
+@pytest.mark.parametrize("file", ["stat", "net/dev", "diskstats", "meminfo"])
+def test_a_file_that_is_missing_costs_its_figures(proc: Any, file: str) -> None:
+    """As in a container that hides it; the node has all the others."""
+    metrics = {
+        "stat": {"cpu_util"},
+        "net/dev": {"net_rx", "net_tx"},
+        "diskstats": {"io_read", "io_write"},
+        "meminfo": {"mem"},
+    }
+    everything = NodeSampler().sample(Unreadable()).node.keys()
+    (proc.folder / file).unlink()
+    assert everything - metrics[file] == NodeSampler().sample(Unreadable()).node.keys()
 
-    def plan() -> NodeReadings:
-        now[0], devices = next(rounds)
-        readings = {name: Reading(value) for name, value in devices.items()}
-        return NodeReadings(node={"net_rx": Reading(sum(devices.values()))}, devices={"net_rx": readings})
 
-    monkeypatch.setattr(node, "read_node", plan)
+def _currents(round_: NodeRound, metric: str) -> dict[str, str]:
+    return {name: value.current for name, value in round_.devices.get(metric, {}).items()}
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic time of the node's next look."""
+    now = [100.0]
     monkeypatch.setattr(node.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_cpu_util_of_a_node_is_milliseconds_out_of_the_interval(proc: Any, now: list[float]) -> None:
+    """As agents write it: capacity is the interval, `msec`, every statistic there and 0; no interval in the first round."""
     sampler = NodeSampler()
-    first, second, third = sampler.sample(), sampler.sample(), sampler.sample()
-    assert ({}, {}) == (first.node, first.devices)
-    assert "125" == second.node["net_rx"].current
-    assert {"eth0": "100"} == {name: value.current for name, value in second.devices["net_rx"].items()}
-    assert {} == third.node
-    assert {"eth1": "10"} == {name: value.current for name, value in third.devices["net_rx"].items()}
+    proc.plant_cores(cpu0=100, cpu1=500)
+    first = sampler.sample(Unreadable()).node["cpu_util"]
+    assert ("0", "0", "0.00") == (first.current, first.capacity, first.pct)
+    now[0] += 2
+    proc.plant_cores(cpu0=150, cpu1=600)
+    second = sampler.sample(Unreadable())
+    stats = {f"stats.{name}": "0" for name in ("min", "max", "sum", "avg", "diff", "rate")} | {"stats.version": None}
+    expected = {"current": "1500", "capacity": "2000", "pct": "75", "unit_hint": "msec", **stats}
+    assert expected == second.node["cpu_util"].to_map()
+    assert {"0": "500", "1": "1000"} == _currents(second, "cpu_util")
+
+
+def test_a_core_that_comes_back_has_no_rate_across_the_gap(proc: Any, now: list[float]) -> None:
+    """Switched off and on, the others keep their ids, and what it counted before is not of this interval."""
+    sampler = NodeSampler()
+    rounds = [
+        {"cpu0": 100, "cpu1": 9000, "cpu2": 100},
+        {"cpu0": 110, "cpu2": 120},
+        {"cpu0": 120, "cpu1": 99000, "cpu2": 140},
+        {"cpu0": 130, "cpu1": 99030, "cpu2": 160},
+    ]
+    found = []
+    for cores in rounds:
+        proc.plant_cores(**cores)
+        found.append(sampler.sample(Unreadable()))
+        now[0] += 1
+    assert {"0": "100", "2": "200"} == _currents(found[1], "cpu_util")
+    assert {"0": "100", "1": "0", "2": "200"} == _currents(found[2], "cpu_util")
+    assert {"0": "100", "1": "300", "2": "200"} == _currents(found[3], "cpu_util")
+    assert ["0", "300", "300", "600"] == [round_.node["cpu_util"].current for round_ in found]
+    assert {"0": 1200, "1": 990_000, "2": 1400} == {core: r.value for core, r in found[2].readings["cpu_util"].items()}
+
+
+def test_interfaces_that_come_and_go_are_matched_by_name(
+    proc: Any, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One without a sample in the last round contributes nothing; one that is gone takes nothing back."""
+    monkeypatch.setattr(proc_files, "interface_flags", lambda _name: 0x1)
+    sampler = NodeSampler()
+    rounds = [{"eth0": 100}, {"eth0": 300, "eth1": 5_000_000}, {"eth1": 5_000_070}, {"eth0": 8_000_000, "eth1": 5_000_090}]
+    found = []
+    for interfaces in rounds:
+        _plant_interfaces(proc, **interfaces)
+        found.append(sampler.sample(Unreadable()))
+        now[0] += 2
+    assert ["0", "100", "35", "10"] == [round_.node["net_rx"].current for round_ in found]
+    assert [{"eth0": "0"}, {"eth0": "100", "eth1": "0"}, {"eth1": "35"}, {"eth0": "0", "eth1": "10"}] == [
+        _currents(round_, "net_rx") for round_ in found
+    ]
+    value = found[1].node["net_rx"]
+    assert (None, "0.00", "bps") == (value.capacity, value.pct, value.unit_hint)
+
+
+def test_disks_that_come_and_go_do_not_move_the_sum(proc: Any, now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node's counter only grows by what a disk of both rounds read: a new disk brings no history."""
+    monkeypatch.setattr(node, "is_whole_disk", lambda _name: True)
+    sampler = NodeSampler()
+    rounds = [{"sda": 10}, {"sda": 12, "sdb": 99_000}, {"sdb": 99_004}, {}, {"sda": 5000, "sdb": 99_006}]
+    found = []
+    for disks in rounds:
+        proc.plant("diskstats", "".join(f" 8 0 {name} 1 0 {sectors} 0 1 0 4 0 0 0 0\n" for name, sectors in disks.items()))
+        found.append(sampler.sample(Unreadable()).node.get("io_read"))
+        now[0] += 1
+    assert [5120, 6144, 8192, None, 8192] == [value and int(value.current) for value in found]

@@ -12,6 +12,7 @@ import pytest
 
 from statcore_collector import process_tree
 from statcore_collector.process_tree import ProcessSample, ProcessTable, ProcessTree, read_process, read_process_table
+from statcore_collector.readable import Unreadable
 
 
 @attrs.frozen
@@ -23,32 +24,46 @@ class Planned:
 
 
 SAMPLE = ProcessSample(alive=True, cpu_ms=100, waited_cpu_ms=0, memory=1000, io=(10, 20))
+UNREADABLE = attrs.evolve(SAMPLE)
+"""Stands for a process that cannot be read at all."""
 
 
 class Machine:
-    """Planned processes by parent pid, and what each reading of them gives, the last for ever; by default `SAMPLE`."""
+    """Planned processes by parent pid, and what each reading of them gives, the last for ever; by default `SAMPLE`.
+
+    None is a process that is gone.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have nothing run."""
         self.parents: dict[Planned, int] = {}
         self.samples: dict[Planned, list[ProcessSample | None]] = {}
         self.read: list[Planned] = []
+        self.unreadable: set[Planned] = set()
         monkeypatch.setattr(process_tree, "read_process", self._read)
 
-    def _read(self, process: Planned) -> ProcessSample | None:
+    def _read(self, process: Planned, unreadable: Unreadable) -> ProcessSample | None:
         self.read.append(process)
         planned = self.samples.get(process, [SAMPLE])
-        return planned.pop(0) if len(planned) > 1 else planned[0]
+        sample = planned.pop(0) if len(planned) > 1 else planned[0]
+        if sample is None:
+            raise psutil.NoSuchProcess(process.pid)
+        if sample is UNREADABLE:
+            unreadable.reasons[f"process {process.pid}"] = "planned"
+            return None
+        return sample
 
     def table(self) -> Any:
         """Return the table of processes now."""
         children = defaultdict(list)
-        for process, parent in self.parents.items():
+        readable = {process: parent for process, parent in self.parents.items() if process not in self.unreadable}
+        for process, parent in readable.items():
             children[parent].append(process)
-        processes: Any = {process.pid: process for process in self.parents}
-        parents = {process.pid: parent for process, parent in self.parents.items()}
+        processes: Any = {process.pid: process for process in readable}
+        parents = {process.pid: parent for process, parent in readable.items()}
         found: Any = children
-        return ProcessTable(processes=processes, parents=parents, children=found)
+        unreadable = frozenset(process.pid for process in self.unreadable)
+        return ProcessTable(processes=processes, parents=parents, children=found, unreadable=unreadable)
 
 
 @pytest.fixture
@@ -72,7 +87,7 @@ def _tree() -> ProcessTree:
 def test_a_tree_is_a_process_with_all_descendants(machine: Machine) -> None:
     """Other processes are not counted, descendants of any depth are."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11, Planned(13): 1}
-    sample = _tree().sample(machine.table())
+    sample = _tree().sample(machine.table(), Unreadable())
     assert sample is not None
     assert {ROOT, CHILD, GRANDCHILD} == set(sample.processes)
     assert (300, 3000, 30, 60) == (sample.cpu_ms, sample.memory, sample.io_read, sample.io_write)
@@ -82,10 +97,10 @@ def test_an_orphan_stays_in_its_tree(machine: Machine) -> None:
     """A grandchild whose parent ended has another parent now, and children that still belong here."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
-    tree.sample(machine.table())
+    tree.sample(machine.table(), Unreadable())
     del machine.parents[CHILD]
     machine.parents |= {GRANDCHILD: 1, Planned(14): 12}
-    sample = tree.sample(machine.table())
+    sample = tree.sample(machine.table(), Unreadable())
     assert sample is not None
     assert {ROOT, GRANDCHILD, Planned(14)} == set(sample.processes)
 
@@ -94,26 +109,26 @@ def test_a_root_that_ended_leaves_its_children(machine: Machine) -> None:
     """A kernel lives as long as any process of it does."""
     machine.parents[CHILD] = 10
     tree = _tree()
-    tree.sample(machine.table())
+    tree.sample(machine.table(), Unreadable())
     machine.parents = {CHILD: 1}
-    sample = tree.sample(machine.table())
+    sample = tree.sample(machine.table(), Unreadable())
     assert sample is not None
     assert {CHILD} == set(sample.processes)
     machine.parents = {}
-    assert None is tree.sample(machine.table())
+    assert None is tree.sample(machine.table(), Unreadable())
 
 
 def test_a_pid_that_is_used_again_is_another_process(machine: Machine) -> None:
     """Neither a new root nor a new child under an old pid is taken for the one that ended."""
     machine.parents[CHILD] = 10
     tree = _tree()
-    tree.sample(machine.table())
+    tree.sample(machine.table(), Unreadable())
     machine.parents = {ROOT: 1, Planned(11, created=5.0): 1}
-    sample = tree.sample(machine.table())
+    sample = tree.sample(machine.table(), Unreadable())
     assert sample is not None
     assert {ROOT} == set(sample.processes)
     machine.parents = {Planned(10, created=5.0): 1}
-    assert None is tree.sample(machine.table())
+    assert None is tree.sample(machine.table(), Unreadable())
 
 
 def test_a_zombie_is_counted_but_does_not_live(machine: Machine) -> None:
@@ -121,12 +136,12 @@ def test_a_zombie_is_counted_but_does_not_live(machine: Machine) -> None:
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, alive=False, memory=None, io=None)]
     tree = _tree()
-    sample = tree.sample(machine.table())
+    sample = tree.sample(machine.table(), Unreadable())
     assert sample is not None
     assert (200, 1000, 10) == (sample.cpu_ms, sample.memory, sample.io_read)
     assert {ROOT} == set(sample.processes)
     machine.samples[ROOT] = [attrs.evolve(SAMPLE, alive=False, memory=None)]
-    assert None is tree.sample(machine.table())
+    assert None is tree.sample(machine.table(), Unreadable())
 
 
 @pytest.mark.parametrize("unreadable", [{"memory": None}, {"io": None}])
@@ -134,7 +149,7 @@ def test_what_one_process_does_not_show_the_tree_does_not_have(machine: Machine,
     """A sum with a part missing is absent, the others are there."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, **unreadable)]
-    sample = _tree().sample(machine.table())
+    sample = _tree().sample(machine.table(), Unreadable())
     assert sample is not None
     absent = {name for name in ("cpu_ms", "memory", "io_read", "io_write") if getattr(sample, name) is None}
     assert ({"memory"} if "memory" in unreadable else {"io_read", "io_write"}) == absent
@@ -151,14 +166,14 @@ def test_a_child_that_ends_while_the_tree_is_read_counts_once(
     """It is in the table and gone when it is read; its parent has absorbed `waited_ms` at the first reading, the second."""
     machine.parents[CHILD] = 10
     tree = _tree()
-    tree.sample(machine.table())
+    tree.sample(machine.table(), Unreadable())
     machine.samples[CHILD] = [None]
     machine.samples[ROOT] = [attrs.evolve(SAMPLE, waited_cpu_ms=waited) for waited in waited_ms]
-    sample = tree.sample(machine.table())
+    sample = tree.sample(machine.table(), Unreadable())
     assert sample is not None
     assert (expected, {ROOT}) == (sample.cpu_ms, set(sample.processes))
     del machine.parents[CHILD]
-    sample = tree.sample(machine.table())
+    sample = tree.sample(machine.table(), Unreadable())
     assert sample is not None
     assert expected == sample.cpu_ms
 
@@ -167,9 +182,9 @@ def test_what_two_generations_leave_goes_to_the_nearest_that_lives(machine: Mach
     """Child and grandchild end while the tree is read, and the root absorbs both."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
-    tree.sample(machine.table())
+    tree.sample(machine.table(), Unreadable())
     machine.samples = {CHILD: [None], GRANDCHILD: [None], ROOT: [attrs.evolve(SAMPLE, waited_cpu_ms=210)]}
-    sample = tree.sample(machine.table())
+    sample = tree.sample(machine.table(), Unreadable())
     assert sample is not None
     assert 310 == sample.cpu_ms
 
@@ -177,7 +192,7 @@ def test_what_two_generations_leave_goes_to_the_nearest_that_lives(machine: Mach
 def test_parents_are_read_before_their_children(machine: Machine) -> None:
     """Else a child that is waited for in between would be in both figures."""
     machine.parents = {GRANDCHILD: 11, Planned(15): 12, CHILD: 10, Planned(14): 10, ROOT: 1}
-    _tree().sample(machine.table())
+    _tree().sample(machine.table(), Unreadable())
     pids = [process.pid for process in machine.read]
     assert {10, 11, 12, 14, 15} == set(pids)
     assert all(parent == 1 or pids.index(parent) < pids.index(child.pid) for child, parent in machine.parents.items())
@@ -187,7 +202,7 @@ def test_a_new_child_that_ends_while_it_is_sampled_is_left_out(machine: Machine)
     """Nothing is known of it, and its parent absorbs it."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [None]
-    sample = _tree().sample(machine.table())
+    sample = _tree().sample(machine.table(), Unreadable())
     assert sample is not None
     assert 100 == sample.cpu_ms
 
@@ -196,10 +211,10 @@ def test_an_orphan_under_a_new_process_of_the_tree_is_sampled_once(machine: Mach
     """A descendant that adopts orphans (a subreaper) may be newer than the orphan."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
-    tree.sample(machine.table())
+    tree.sample(machine.table(), Unreadable())
     del machine.parents[CHILD]
     machine.parents |= {Planned(20): 10, GRANDCHILD: 20}
-    sample = tree.sample(machine.table())
+    sample = tree.sample(machine.table(), Unreadable())
     assert sample is not None
     assert 400 == sample.cpu_ms
 
@@ -207,14 +222,63 @@ def test_an_orphan_under_a_new_process_of_the_tree_is_sampled_once(machine: Mach
 def test_parents_in_a_circle_end_the_walk(machine: Machine) -> None:
     """A pid that is used again while the table is read can make a process look like its own ancestor."""
     machine.parents = {ROOT: 11, CHILD: 10}
-    sample = _tree().sample(machine.table())
+    sample = _tree().sample(machine.table(), Unreadable())
     assert sample is not None
     assert 200 == sample.cpu_ms
 
 
+@pytest.mark.parametrize("in_table", [True, False], ids=["when processes are listed", "when it is sampled"])
+def test_a_process_that_cannot_be_read_is_left_out(machine: Machine, in_table: bool) -> None:  # noqa: FBT001 - drawn by name
+    """Its share of the counters stays, its memory is not counted, it keeps its children, and all is as before after it."""
+    machine.parents |= {CHILD: 10, GRANDCHILD: 11}
+    tree = _tree()
+    tree.sample(machine.table(), Unreadable())
+    machine.unreadable = {CHILD} if in_table else set()
+    machine.samples = {} if in_table else {CHILD: [UNREADABLE]}
+    unreadable = Unreadable()
+    sample = tree.sample(machine.table(), unreadable)
+    assert sample is not None
+    assert {ROOT, GRANDCHILD} == set(sample.processes)
+    assert (300, 2000, 30, 60) == (sample.cpu_ms, sample.memory, sample.io_read, sample.io_write)
+    assert ["process 11"] == list(unreadable.reasons)
+    machine.unreadable = set()
+    machine.samples = {CHILD: [attrs.evolve(SAMPLE, cpu_ms=7000, io=(7000, 7000)), attrs.evolve(SAMPLE, cpu_ms=7001)]}
+    back = tree.sample(machine.table(), Unreadable())
+    assert back is not None
+    assert (300, 3000, 30, 60) == (back.cpu_ms, back.memory, back.io_read, back.io_write)
+    later = tree.sample(machine.table(), Unreadable())
+    assert later is not None
+    assert 301 == later.cpu_ms
+
+
+def test_a_process_that_could_not_be_told_to_be_of_the_tree_brings_no_history(machine: Machine) -> None:
+    """It was there in the last round, so what it used by now is not of this one."""
+    tree = _tree()
+    machine.unreadable = {CHILD}
+    tree.sample(machine.table(), Unreadable())
+    machine.unreadable = set()
+    machine.parents[CHILD] = 10
+    machine.samples[CHILD] = [attrs.evolve(SAMPLE, cpu_ms=9000), attrs.evolve(SAMPLE, cpu_ms=9010)]
+    found = [tree.sample(machine.table(), Unreadable()) for _ in range(2)]
+    assert [100, 110] == [sample and sample.cpu_ms for sample in found]
+
+
+def test_a_tree_that_cannot_be_read_at_all_has_no_figures(machine: Machine) -> None:
+    """It has not ended either: that is known once its pids are gone."""
+    tree = _tree()
+    tree.sample(machine.table(), Unreadable())
+    machine.unreadable = {ROOT}
+    sample = tree.sample(machine.table(), Unreadable())
+    assert sample is not None
+    assert ({}, {None}) == (sample.processes, {sample.cpu_ms, sample.memory, sample.io_read, sample.io_write})
+    machine.unreadable = set()
+    machine.parents = {}
+    assert None is tree.sample(machine.table(), Unreadable())
+
+
 def test_a_live_process_is_read(sleeper: Popen[bytes]) -> None:
     """CPU time, memory and I/O of a process of ours are all there."""
-    sample = read_process(psutil.Process(sleeper.pid))
+    sample = read_process(psutil.Process(sleeper.pid), Unreadable())
     assert sample is not None
     assert sample.alive
     assert None not in {sample.memory, sample.io}
@@ -230,7 +294,7 @@ def test_resident_memory_stands_in_where_the_proportional_is_denied(
         raise psutil.AccessDenied(process.pid)
 
     monkeypatch.setattr(psutil.Process, "memory_full_info", deny)
-    sample = read_process(process)
+    sample = read_process(process, Unreadable())
     assert sample is not None
     assert process.memory_info().rss == sample.memory
 
@@ -243,7 +307,7 @@ def test_denied_io_is_absent(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPa
         raise error
 
     monkeypatch.setattr(psutil.Process, "io_counters", deny)
-    sample = read_process(psutil.Process(sleeper.pid))
+    sample = read_process(psutil.Process(sleeper.pid), Unreadable())
     assert sample is not None
     assert None is sample.io
     assert sample.memory
@@ -255,16 +319,17 @@ def test_an_ended_process_is_gone(sleeper: Popen[bytes]) -> None:
     sleeper.kill()
     while process.status() != psutil.STATUS_ZOMBIE:
         pass
-    zombie = read_process(process)
+    zombie = read_process(process, Unreadable())
     assert zombie is not None
     assert (False, None) == (zombie.alive, zombie.memory)
     sleeper.wait()
-    assert None is read_process(process)
+    with pytest.raises(psutil.NoSuchProcess):
+        read_process(process, Unreadable())
 
 
 def test_the_table_holds_real_processes(sleeper: Popen[bytes]) -> None:
     """Parent and child are linked, and a process equals what psutil gives for its pid."""
-    table = read_process_table()
+    table = read_process_table(Unreadable())
     child = psutil.Process(sleeper.pid)
     assert child == table.processes[sleeper.pid]
     assert child in table.children[child.ppid()]
@@ -278,4 +343,4 @@ def test_a_process_that_ends_while_the_table_is_read_is_left_out(
     sleeper.kill()
     sleeper.wait()
     monkeypatch.setattr(psutil, "pids", lambda: [sleeper.pid])
-    assert {} == dict(read_process_table().processes)
+    assert {} == dict(read_process_table(Unreadable()).processes)

@@ -10,6 +10,7 @@ from subprocess import Popen
 import psutil
 import pytest
 
+from statcore import UnsupportedError
 from statcore_collector.sock_diag import SocketTable, TcpSocket
 from statcore_collector.tree_traffic import TreeTraffic, open_inodes
 
@@ -64,27 +65,37 @@ def test_sockets_of_others_do_not_count() -> None:
     assert (0, 0) == TreeTraffic().update(_table(_tcp(1, inode=71, received=100)), {72})
 
 
+def test_a_socket_that_was_there_before_brings_no_history() -> None:
+    """It came from outside of the tree, or its process could not be read in the last round: it counts from now on."""
+    traffic = TreeTraffic()
+    assert (100, 0) == traffic.update(_table(_tcp(1, inode=71, received=100), _tcp(2, inode=72, received=9000)), {71})
+    assert (100, 0) == traffic.update(_table(_tcp(1, inode=71, received=700), _tcp(2, inode=72, received=9000)), {72})
+    assert (101, 0) == traffic.update(_table(_tcp(1, inode=71, received=800), _tcp(2, inode=72, received=9001)), {71, 72})
+    assert (103, 0) == traffic.update(_table(_tcp(1, inode=71, received=801), _tcp(2, inode=72, received=9002)), {71, 72})
+
+
 def test_open_sockets_are_found(sleeper: Popen[bytes]) -> None:
     """The inodes are those of the process's own sockets; other descriptors are left out."""
     with socket.socket() as ours:
         inodes = open_inodes([psutil.Process(), psutil.Process(sleeper.pid)], namespace=OURS)
-        assert inodes is not None
         assert os.fstat(ours.fileno()).st_ino in inodes
 
 
 def test_another_network_namespace_is_not_seen(sleeper: Popen[bytes]) -> None:
-    """The dump does not hold its sockets: absent, rather than no traffic."""
-    assert None is open_inodes([psutil.Process(sleeper.pid)], namespace=OURS + 1)
+    """The dump does not hold its sockets: an error, rather than no traffic."""
+    with pytest.raises(UnsupportedError, match=f"process {sleeper.pid} is in another network namespace"):
+        open_inodes([psutil.Process(sleeper.pid)], namespace=OURS + 1)
 
 
 def test_a_process_that_may_not_be_looked_into_is_not_seen(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Denied is absent, rather than no traffic."""
+    """Denied is an error, rather than no traffic."""
 
     def deny(_: Path) -> None:
         raise PermissionError
 
     monkeypatch.setattr(Path, "iterdir", deny)
-    assert None is open_inodes([psutil.Process(sleeper.pid)], namespace=OURS)
+    with pytest.raises(PermissionError):
+        open_inodes([psutil.Process(sleeper.pid)], namespace=OURS)
 
 
 def test_an_ended_process_has_nothing_open(sleeper: Popen[bytes]) -> None:
