@@ -138,6 +138,11 @@ async def removes_the_first(_: Any, remove: Store, ids: Iterable[str]) -> None:
     await remove(list(ids)[:1])
 
 
+async def removes_kernels_alone(_: Any, remove: Store, ids: Iterable[str]) -> None:
+    """Agents stay."""
+    await remove(id_ for id_ in ids if not id_.startswith("i-"))
+
+
 async def counts_among_the_statistics(broken: Any, _: Store, agent_id: str, count: int) -> None:
     """The count takes the agent's key."""
     broken.right.plant(agent_id, {"node": {"count": count}, "devices": {}})
@@ -160,6 +165,7 @@ CAUGHT: list[tuple[StatisticsCheck, str, Callable[..., Any]]] = [
     (statistics.check_removed_entries_are_gone, "remove", removes_nothing),
     (statistics.check_removed_entries_are_gone, "remove", removes_what_is_there),
     (statistics.check_removed_entries_are_gone, "remove", removes_the_first),
+    (statistics.check_removed_agents_are_gone, "remove", removes_kernels_alone),
     (statistics.check_container_counts_are_kept_apart, "store_container", counts_among_the_statistics),
     (statistics.check_agent_statistics_expire, "store_agent", keeps_an_agent_for_an_hour),
 ]

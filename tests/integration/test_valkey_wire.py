@@ -147,6 +147,16 @@ async def test_activity_is_read_from_the_live_database(valkey: Server, store: Va
     assert [{"requests": 5, "last_response_ms": 17}] == list(await store.fetch_inference_metrics([KERNEL]))
 
 
+async def test_removing_an_agent_takes_its_count_with_it(valkey: Server, sink: ValkeyStatisticsSink) -> None:
+    """Both keys of the agent go, those of another stay."""
+    for agent in ("i-1", "i-2"):
+        await sink.store_agent_statistics(agent, node={}, devices={}, interval_s=30)
+        await sink.store_container_count(agent, 1)
+    await sink.remove(["i-1"])
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        assert {b"i-2", b"container_count.i-2"} == set(client.keys())  # type: ignore[arg-type]
+
+
 async def test_removing_forgets_the_statistics_alone(valkey: Server, sink: ValkeyStatisticsSink) -> None:
     """The key of the kernel goes; what belongs to others stays."""
     plant(valkey, {KERNEL: b"\x80", REPLICA: b"\x80", "i-1": b"\x80"})

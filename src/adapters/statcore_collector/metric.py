@@ -117,8 +117,8 @@ def node_cpu_value(used_ms: float, interval_ms: float) -> MetricValue:
 def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, MetricValue]:
     """Return a session's metrics: those of its only kernel, or the sums over its kernels on this agent.
 
-    A metric that one of the kernels lacks is left out, as are the statistics that cannot be summed (all but the rate).
-    The capacity stays that of one kernel: one core, the node's memory.
+    Current values and capacities are summed, and so are the percentages of `cpu_util`, which are of one core each. A
+    metric that one of the kernels lacks is left out; the statistics that cannot be summed (all but the rate) are "0".
     """
     if len(kernels) == 1:
         return kernels[0]
@@ -127,13 +127,13 @@ def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, Me
 
 
 def _sum_values(metric: str, values: Sequence[MetricValue]) -> MetricValue:
-    rates = [Decimal(value.stats.get("rate", "0")) for value in values]
-    return _metric_value(
-        metric,
-        sum(Decimal(value.current) for value in values),
-        capacity=values[0].capacity,
-        stats={"rate": decimal_text(sum(rates, Decimal(0)))},
-    )
+    capacities = [value.capacity for value in values if value.capacity is not None]
+    capacity = decimal_text(sum(map(Decimal, capacities))) if len(capacities) == len(values) else None
+    rate = decimal_text(sum(Decimal(value.stats.get("rate", "0")) for value in values))
+    total = _metric_value(metric, sum(Decimal(value.current) for value in values), capacity=capacity, stats={"rate": rate})
+    if metric != "cpu_util":
+        return total
+    return attrs.evolve(total, pct=decimal_text(sum(Decimal(value.pct) for value in values), places=2))
 
 
 def _metric_value(metric: str, current: float | Decimal, *, capacity: str | None, stats: Mapping[str, str]) -> MetricValue:

@@ -122,9 +122,10 @@ class MemoryStatistics:
             self._put(key, count, ttl_s=math.inf)
 
     async def remove(self, ids: Iterable[str], /) -> None:
-        """Forget the statistics of kernels or sessions; ids without any are ignored."""
+        """Forget the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
         for id_ in ids:
             self._entries.pop(id_, None)
+            self._entries.pop(f"container_count.{id_}", None)
 
     def plant(self, key: str, value: object, *, problem: Problem | None = None) -> None:
         """Put anything under a key of the wire format, for tests of whoever reads it; it has no age and does not expire.

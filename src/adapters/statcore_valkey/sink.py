@@ -95,8 +95,8 @@ class ValkeyStatisticsSink:
             await _write(self._databases.live, [("SET", key, str(number)) for key, number in numbers], deadline)
 
     async def remove(self, ids: Iterable[str], /) -> None:
-        """Forget the statistics of kernels or sessions; ids without any are ignored."""
-        keys = list(ids)
+        """Forget the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
+        keys = [key for id_ in ids for key in (id_, container_count_key(id_))]
         async with Deadline(self._options.timeout_s) as deadline:
             for start in range(0, len(keys), AT_A_TIME):
                 command = ("DEL", *keys[start : start + AT_A_TIME])

@@ -52,7 +52,7 @@ class StatisticsSinkPort(Protocol):
         ...
 
     async def remove(self, ids: Iterable[str], /) -> None:
-        """Forget the statistics of kernels or sessions; ids without any are ignored."""
+        """Forget the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
         ...
 
     async def aclose(self) -> None:

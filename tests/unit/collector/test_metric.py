@@ -86,21 +86,23 @@ def test_a_session_of_one_kernel_is_that_kernel() -> None:
 
 
 def test_a_session_is_the_sum_of_its_kernels() -> None:
-    """Current values and rates add up; a capacity is still that of one kernel."""
+    """Current values, capacities and rates add up; `cpu_util` is the sum of percentages of one core."""
     one = {
         "cpu_util": MetricValue(
             current="250.5", capacity="1000", pct="25.05", unit_hint="millicores", stats={"max": "300"}
         ),
+        "mem": MetricValue(current="100", capacity="1000", pct="10", unit_hint="bytes"),
         "io_write": MetricValue(current="100", unit_hint="bytes", stats={"rate": "10"}),
     }
     other = {
         "cpu_util": MetricValue(current="1000", capacity="1000", pct="100", unit_hint="millicores", stats={"max": "1000"}),
+        "mem": MetricValue(current="500", capacity="1000", pct="50", unit_hint="bytes"),
         "io_write": MetricValue(current="50", unit_hint="bytes", stats={"rate": "2.5"}),
     }
+    none = all_stats({})
     expected = {
-        "cpu_util": MetricValue(
-            current="1250.5", capacity="1000", pct="125.05", unit_hint="millicores", stats=all_stats({})
-        ),
+        "cpu_util": MetricValue(current="1250.5", capacity="2000", pct="125.05", unit_hint="millicores", stats=none),
+        "mem": MetricValue(current="600", capacity="2000", pct="30", unit_hint="bytes", stats=none),
         "io_write": MetricValue(current="150", unit_hint="bytes", stats=all_stats({"rate": "12.5"})),
     }
     assert expected == sum_kernels([one, other])

@@ -167,6 +167,14 @@ async def test_the_number_of_kernels_is_stored_by_agent(store: MemoryStatistics)
     assert [None] == list(await store.fetch_agent_statistics(["i-1"]))
 
 
+async def test_a_removed_agent_takes_its_count_with_it(store: MemoryStatistics) -> None:
+    """The dead run no kernels; another agent's count stays."""
+    await store.store_container_count("i-1", 3)
+    await store.store_container_count("i-2", 4)
+    await store.remove(["i-1"])
+    assert ["container_count.i-2"] == list(store._entries)
+
+
 @pytest.mark.parametrize("kind", ProblemKind)
 async def test_problems_can_be_planted(store: MemoryStatistics, kind: ProblemKind) -> None:
     """A planted problem is reported at its position, with its entry where there is one."""

@@ -99,6 +99,18 @@ async def check_removed_entries_are_gone(store: StatisticsPort, sink: Statistics
     expect_numbers([None, 1, None, 3, None], await store.fetch_kernel_statistics(ids))
 
 
+async def check_removed_agents_are_gone(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """A removed agent is None, another stays, and the removed one can be written again."""
+    first, second = new_agents(2)
+    for number, agent in enumerate((first, second)):
+        await sink.store_agent_statistics(agent, node=numbered(number), devices={}, interval_s=30)
+    await sink.remove([first, *new_agents(1)])
+    there = {**NOTHING, "node": shown(numbered(1))}
+    expect_entries([None, there], await store.fetch_agent_statistics([first, second]), "a removed agent beside another")
+    await sink.store_agent_statistics(first, node=numbered(1), devices={}, interval_s=30)
+    expect_entries([there], await store.fetch_agent_statistics([first]), "an agent that came back")
+
+
 async def check_container_counts_are_kept_apart(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """The count of an agent's kernels can be written, zero too, and is not part of the agent's statistics."""
     first, second = new_agents(2)
