@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +18,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
-from statcore.testing.servers import Server, free_port
+from statcore.testing.servers import Server, find_program, free_port
 
 STATCORE = [sys.executable, "-m", "statcore_cli"]
 
@@ -85,14 +90,68 @@ def test_half_a_core_is_measured_as_proc_says(valkey: Server, start_prometheus: 
     assert {kernel_id: "1000"} == {id_: entry["cpu_util"]["capacity"] for id_, entry in live["kernels"].items()}
 
 
-def test_sigterm_ends_it_in_good_order(valkey: Server) -> None:
-    """SIGTERM: exit 0, without a traceback."""
-    with _child(*STATCORE, "collect", "--statistics-url", valkey.url, "--listen", "127.0.0.1:0") as collector:
+@contextmanager
+def _collector(url: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `statcore collect` without kernels, and yield it with the address that it serves."""
+    command = [*STATCORE, "collect", "--statistics-url", url, "--listen", "127.0.0.1:0", "--interval", "200ms"]
+    with _child(*command, *arguments) as collector:
         assert collector.stderr is not None
-        assert "/metrics" in collector.stderr.readline()
-        collector.terminate()
-        assert "Traceback" not in collector.stderr.read()
-        assert 0 == collector.wait(10)
+        yield collector, next(line for line in collector.stderr if "serving" in line).split()[2].removesuffix("/metrics")
+
+
+def _wait_until(reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not reached():  # neither Valkey nor the collector tells
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _health(address: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"{address}/healthz", timeout=30) as answer:  # noqa: S310 - our own child
+            return answer.status, answer.read().decode().strip()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_has_ended_does_not_look_alive(valkey: Server, number: signal.Signals) -> None:
+    """A signal: exit 0 without a traceback, and nothing of kernel, session, agent and count is left; the others' is."""
+    kernel_id, session_id = str(uuid.uuid4()), str(uuid.uuid4())
+    kernel = f"pid={os.getpid()},kernel_id={kernel_id},session_id={session_id}"
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        client.set("i-2", b"\x80")
+        with _collector(valkey.url, "--agent-id", "i-1", "--kernel", kernel) as (collector, _):
+            written = {kernel_id, session_id, "i-1", "container_count.i-1", "i-2"}
+            _wait_until(lambda: written == {key.decode() for key in client.scan_iter()})
+            collector.send_signal(number)
+            assert collector.stderr is not None
+            assert "" == collector.stderr.read()
+            assert 0 == collector.wait(10)
+        assert [b"i-2"] == list(client.scan_iter())
+
+
+def test_a_store_that_is_away_at_first_is_told_once_and_so_is_its_return(tmp_path: Path) -> None:
+    """The collector starts, says what fails, is unhealthy, and recovers by itself."""
+    port = free_port()
+    server = [find_program("valkey-server", "redis-server"), "--port", str(port), "--save", "", "--dir", str(tmp_path)]
+    with _collector(f"valkey://127.0.0.1:{port}") as (collector, address):
+        assert collector.stderr is not None
+        failing = collector.stderr.readline()
+        assert re.fullmatch(r"statcore: failing since 2\S+Z: the store: Valkey at .*\n", failing)
+        assert 503 == _health(address)[0]
+        with subprocess.Popen([*server, "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL) as valkey:
+            try:
+                recovered = collector.stderr.readline()
+                assert re.fullmatch(
+                    r"statcore: no longer failing since 2\S+Z: the store; it had failed since 2\S+Z\n", recovered
+                )
+                assert (200, "ok") == _health(address)
+                collector.terminate()
+                assert "" == collector.stderr.read()
+            finally:
+                valkey.terminate()
 
 
 @pytest.mark.parametrize(

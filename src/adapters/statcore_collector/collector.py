@@ -218,7 +218,7 @@ class Collector:
         try:
             await self.withdraw()
         except StatcoreError as error:
-            _logger.warning("what agent %s wrote stays in the store until it expires: %s", self.agent_id, error)
+            _logger.warning("cannot remove what agent %s wrote; it will expire by itself: %s", self.agent_id, error)
 
     async def withdraw(self) -> None:
         """Remove all kernels, and everything that this collector wrote to the store, the agent and its count as well.

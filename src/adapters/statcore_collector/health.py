@@ -41,9 +41,6 @@ class Health:
             duration_s: how long it took.
             failures: what failed, by kind and name, with the reason; a kind that is missing was not tried.
         """
-        for kind, reasons in failures.items():
-            self._tell(self._failing[kind], reasons)
-            self.failures[kind] += len(reasons)
         self._error = next((reason for kind in ("machine", "store") for reason in failures.get(kind, {}).values()), None)
         if self._error is None:
             self.succeeded += 1
@@ -51,6 +48,9 @@ class Health:
             self.failed += 1
         self.duration_s += duration_s
         self._ended_s = time.monotonic()
+        for kind, reasons in failures.items():
+            self.failures[kind] += len(reasons)
+            self._tell(self._failing[kind], reasons)
 
     def problem(self, *, max_age_s: float) -> str | None:
         """Return why the rounds are not as they should be, or None: the last one succeeded, `max_age_s` ago at most."""

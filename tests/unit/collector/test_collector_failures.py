@@ -125,7 +125,7 @@ async def test_stopping_survives_a_store_that_is_down(
     await collecting.collect()
     sink.failures["remove"] = UnavailableError("down")
     await collecting.run(stop)
-    assert ["what agent i-1 wrote stays in the store until it expires: down"] == caplog.messages
+    assert ["cannot remove what agent i-1 wrote; it will expire by itself: down"] == caplog.messages
 
 
 async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:

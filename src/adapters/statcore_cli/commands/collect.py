@@ -37,7 +37,7 @@ from statcore_collector import Collector, KernelTarget, start_exporter
             default="127.0.0.1:9256",
             show_default=True,
             metavar="HOST:PORT",
-            help="Where /metrics is served; port 0 takes a free one.",
+            help="Where /metrics and /healthz are served; port 0 takes a free one.",
         ),
         *setting_options("statistics_url", "disable_plugins"),
     ],
@@ -55,7 +55,13 @@ def command(
     """Collect process trees as kernels, and this node as their agent.
 
     Every round writes live statistics to the store; a Prometheus that scrapes /metrics keeps their history. A kernel
-    ends with the last of its processes. Runs until it is stopped by Ctrl-C or SIGTERM, and ends in good order.
+    ends with the last of its processes.
+
+    Runs until it is stopped by Ctrl-C or SIGTERM. Then it removes from the store what it wrote (the kernels, this node
+    and its count), so that what has ended does not look alive.
+
+    When the store, a process or a device cannot be read or written, that is logged once, and once when it is over;
+    everything else is collected. /healthz answers 503 while rounds fail.
     """
     logging.basicConfig(level=logging.INFO, format="statcore: %(message)s")
     with naming("--kernel"):
@@ -82,7 +88,7 @@ async def _collect(
         stack.callback(exporter.close)
         for target in targets:
             click.echo(f"statcore: collecting pid {target.pid} as kernel {target.kernel_id}", err=True)
-        click.echo(f"statcore: serving http://{exporter.address}/metrics", err=True)
+        click.echo(f"statcore: serving http://{exporter.address}/metrics and /healthz", err=True)
         await collector.run(stop)
 
 
