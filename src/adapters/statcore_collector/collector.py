@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from uuid import UUID
@@ -206,7 +206,10 @@ class Collector:
         failures["store"] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do rounds on a steady grid until `stop` is set, then `withdraw`; a round that fails does not end it."""
+        """Do rounds on a steady grid until `stop` is set, then `withdraw`.
+
+        A round that fails does not end it. When it is cancelled instead, the store stays as it is.
+        """
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         while not stop.is_set():
@@ -260,24 +263,32 @@ class Collector:
         entries = {id_: values for id_, values in {**sums, **kernels}.items() if values}
         gone = self._written - {self.agent_id, *sums, *kernels}
         self._written |= {self.agent_id, *entries}
+        agent = self._sink.store_agent_statistics(
+            self.agent_id, node=node.node, devices=node.devices, interval_s=self.interval_s
+        )
         results = await asyncio.gather(
-            self._sink.store_kernel_statistics(entries),
-            self._sink.store_agent_statistics(
-                self.agent_id, node=node.node, devices=node.devices, interval_s=self.interval_s
-            ),
-            self._sink.store_container_count(self.agent_id, len(kernels)),
+            self._call_sink(self._sink.store_kernel_statistics(entries)),
+            self._call_sink(agent),
+            self._call_sink(self._sink.store_container_count(self.agent_id, len(kernels))),
             self._remove(gone),
             return_exceptions=True,
         )
         for result in results:
-            if isinstance(result, Exception) and not isinstance(result, StatcoreError):
-                sink = type(self._sink).__name__
-                raise PluginError(f"{sink} raised {describe(result)}", plugin=sink) from result
             if result is not None:
                 raise result
 
     async def _remove(self, ids: AbstractSet[str]) -> None:
         """Remove entries from the store; those that could not be removed are tried again with the next round."""
         if ids:
-            await self._sink.remove(sorted(ids))
+            await self._call_sink(self._sink.remove(sorted(ids)))
             self._written -= ids
+
+    async def _call_sink(self, write: Awaitable[None]) -> None:
+        """Await a call of the sink, whose errors are ours, or those of a third party that does not keep its contract."""
+        try:
+            await write
+        except StatcoreError:
+            raise
+        except Exception as error:
+            sink = type(self._sink).__name__
+            raise PluginError(f"{sink} raised {describe(error)}", plugin=sink) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Metric, make_wsgi_app, start_http_server
+from prometheus_client import CollectorRegistry, Metric, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import Collector as PrometheusCollector
 
@@ -60,14 +60,12 @@ class _Families(PrometheusCollector):
             )
 
 
-def _application(collector: Collector) -> WSGIApplication:
-    registry = CollectorRegistry()
-    registry.register(_Families(collector))
-    metrics: WSGIApplication = make_wsgi_app(registry)
+def _application(collector: Collector, metrics: WSGIApplication | None) -> WSGIApplication:
+    """Return what answers on all paths, given what serves the metrics on any."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if path == "/metrics":
+        if path == "/metrics" and metrics is not None:
             return metrics(environ, start_response)
         if path == "/healthz":
             problem = collector.problem()
@@ -119,11 +117,13 @@ def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int =
     """
     if not 0 <= port <= _HIGHEST_PORT:
         raise InputError(f"metrics port must be from 0 to {_HIGHEST_PORT}, not {port}")
+    registry = CollectorRegistry()
+    registry.register(_Families(collector))
     try:
-        server, thread = start_http_server(port, host, CollectorRegistry())
+        server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise UnavailableError(
             f"cannot serve metrics on {host}:{port}: {error.strerror}", service=f"{host}:{port}"
         ) from error
-    server.set_app(_application(collector))
+    server.set_app(_application(collector, server.get_app()))
     return Exporter(server, thread)

@@ -201,7 +201,7 @@ async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector,
     assert {"machine": 1, "item": 0, "store": 0} == collecting.health.failures
 
 
-@pytest.mark.parametrize("method", ["store_kernel_statistics", "store_agent_statistics", "store_container_count"])
+@pytest.mark.parametrize("method", ["store_kernel_statistics", "store_agent_statistics", "store_container_count", "remove"])
 async def test_a_sink_that_raises_what_it_may_not_is_named(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -210,6 +210,8 @@ async def test_a_sink_that_raises_what_it_may_not_is_named(
     async def fail(*_: object, **_named: object) -> None:
         raise RuntimeError("Event loop is closed")
 
+    await collecting.collect()
+    collecting.remove(KERNEL)
     monkeypatch.setattr(type(sink), method, fail)
     with pytest.raises(PluginError, match="RecordingSink raised RuntimeError: Event loop is closed"):
         await collecting.collect()
