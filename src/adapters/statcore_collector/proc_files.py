@@ -27,6 +27,8 @@ _GET_FLAGS: Final = 0x8913
 _REQUEST: Final = struct.Struct("16sH22x")
 _UP: Final = 0x1
 _LOOPBACK: Final = 0x8
+_MOST_DIGITS: Final = 20
+"""Those of a counter of 64 bits."""
 _CORE: Final = re.compile(r"cpu([0-9]+)")
 
 
@@ -139,6 +141,8 @@ def _lines(file: str) -> Iterator[str]:
 
 
 def _numbers(fields: list[str], line: str, *, count: int) -> list[int]:
-    if len(fields) != count or not all(field.isascii() and field.isdecimal() for field in fields):
-        raise InputError(f"{count} numbers were expected in {line!r:.100}")
+    if len(fields) != count or not all(
+        field.isascii() and field.isdecimal() and len(field) <= _MOST_DIGITS for field in fields
+    ):
+        raise InputError(f"{count} counters of 64 bits were expected in {line!r:.100}")
     return [int(field) for field in fields]

@@ -64,6 +64,7 @@ def _lines(caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
         ("meminfo", "MemTotal: kB\nMemAvailable: 5 kB\n", "memory", [("mem", "root")]),
         ("meminfo", "MemTotal: 5 kB\n", "memory", [("mem", "root")]),
         ("net/dev", INTERFACES.format(name="eth7", numbers="1 2 3"), "interface 'eth7'", [("net_rx", "eth7")]),
+        ("net/dev", INTERFACES.format(name="eth7", numbers=f"{10**400} " * 16), "interface 'eth7'", [("net_rx", "eth7")]),
         ("stat", "cpu0 1 0 0 9 0 0 0\ncpu1 1\n", "core 1", [("cpu_util", "1")]),
     ],
 )
