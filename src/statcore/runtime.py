@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
 
-from statcore.errors import InputError, PluginError, StatcoreError
+from statcore.errors import InputError
 from statcore.model.settings import read_toml
-from statcore.model.text import describe
+from statcore.plugins.checked_ports import (
+    Contributor,
+    answer_of,
+    checked_metrics,
+    checked_sink,
+    checked_statistics,
+    closing,
+)
 from statcore.plugins.contributions import Options
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.inventory import InventoryPort
@@ -140,23 +147,20 @@ def url_scheme(url: str | None, *, setting: str) -> str:
     return scheme.lower()
 
 
-def _has_methods_of(port: type[object], opened: object) -> bool:
-    # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
-    return all(hasattr(opened, name) for name in dir(port) if not name.startswith("_"))
-
-
+@asynccontextmanager
 async def _open(
-    port: type[object], adapter: str, factory: Callable[[str, Options], Awaitable[_Port]], url: str | None, options: Options
-) -> _Port:
-    try:
-        opened = await factory(url or "", options)
-    except StatcoreError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{adapter} failed to open: {describe(error)}", plugin=adapter) from error
-    if not _has_methods_of(port, opened):
-        raise PluginError(f"{adapter} opened {type(opened).__name__}, which is no {port.__name__}", plugin=adapter)
-    return opened
+    contributor: Contributor,
+    factory: Callable[[str, Options], Awaitable[_Port]],
+    url: str | None,
+    options: Options,
+    *,
+    checked: Callable[[object, Contributor], _Port],
+    method: str = "open",
+) -> AsyncGenerator[_Port]:
+    with contributor.blamed_for(method):
+        opened = await answer_of(factory(url or "", options))
+    async with closing(opened, contributor):
+        yield cast("_Port", opened) if contributor.report.is_ours else checked(opened, contributor)
 
 
 @asynccontextmanager
@@ -165,11 +169,14 @@ async def open_statistics(settings: Settings, registry: PluginRegistry) -> Async
 
     Raises:
         InputError: the URL is not set, or no adapter is there for its scheme.
-        PluginError: the adapter breaks its contract.
+        PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
+            than statcore contributes the adapter.
     """
-    spec = registry.statistics_store(url_scheme(settings.statistics_url, setting="statistics_url"))
-    store = await _open(StatisticsPort, spec.name, spec.open, settings.statistics_url, settings.statistics_options)
-    async with aclosing(store):
+    scheme = url_scheme(settings.statistics_url, setting="statistics_url")
+    spec = registry.statistics_store(scheme)
+    contributor = Contributor(spec.name, registry.statistics_store_origin(scheme))
+    url, options = settings.statistics_url, settings.statistics_options
+    async with _open(contributor, spec.open, url, options, checked=checked_statistics) as store:
         yield store
 
 
@@ -180,20 +187,24 @@ async def open_sink(settings: Settings, registry: PluginRegistry) -> AsyncGenera
     Raises:
         InputError: also where the store is read only.
     """
-    spec = registry.statistics_store(url_scheme(settings.statistics_url, setting="statistics_url"))
+    scheme = url_scheme(settings.statistics_url, setting="statistics_url")
+    spec = registry.statistics_store(scheme)
     if spec.open_sink is None:
         raise InputError(f"statistics_url names a store that can only be read: {spec.name}")
-    sink = await _open(StatisticsSinkPort, spec.name, spec.open_sink, settings.statistics_url, settings.statistics_options)
-    async with aclosing(sink):
+    contributor = Contributor(spec.name, registry.statistics_store_origin(scheme))
+    url, options = settings.statistics_url, settings.statistics_options
+    async with _open(contributor, spec.open_sink, url, options, checked=checked_sink, method="open_sink") as sink:
         yield sink
 
 
 @asynccontextmanager
 async def open_metrics(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[MetricQuerierPort]:
     """Open the backend that `settings.metrics_url` names; the errors are those of `open_statistics`."""
-    spec = registry.metric_backend(url_scheme(settings.metrics_url, setting="metrics_url"))
-    backend = await _open(MetricQuerierPort, spec.name, spec.open, settings.metrics_url, settings.metrics_options)
-    async with aclosing(backend):
+    scheme = url_scheme(settings.metrics_url, setting="metrics_url")
+    spec = registry.metric_backend(scheme)
+    contributor = Contributor(spec.name, registry.metric_backend_origin(scheme))
+    url, options = settings.metrics_url, settings.metrics_options
+    async with _open(contributor, spec.open, url, options, checked=checked_metrics) as backend:
         yield backend
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from traceback import walk_tb
 from types import ModuleType
 from typing import Final, TypeGuard, cast
 
-import attr
 import attrs
 import pluggy
 
-import statcore
 from statcore.errors import MissingExtraError
 from statcore.model.coroutines import discard
 from statcore.model.text import describe
 from statcore.plugins import spec
 from statcore.plugins.contributions import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
 from statcore.plugins.discovery import Candidate
+from statcore.plugins.raised_at import raised_at
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.plugins.spec import API_VERSION, GROUP
 from statcore.promql.preset import Preset
@@ -33,7 +28,6 @@ HOOKS: Final[Mapping[str, type[Contribution]]] = {
     "statcore_presets": Preset,
 }
 """What each hook returns a list of."""
-_NOT_THEIRS: Final = tuple(f"{Path(str(module.__file__)).parent}{os.sep}" for module in (statcore, pluggy, attr, importlib))
 _KINDS: Final[Mapping[type[Contribution], str]] = {
     QuerierSpec: "querier",
     StatisticsStoreSpec: "statistics store",
@@ -89,16 +83,9 @@ def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
         status = PluginStatus.REJECTED if isinstance(error, pluggy.PluginValidationError) else PluginStatus.BROKEN
         missing = f"pip install 'statcore[{error.extra}]'" if isinstance(error, MissingExtraError) else None
         remedy = f"{missing or f'correct, reinstall or upgrade {candidate.distribution}'}, {candidate.or_switch_off}"
-        return Loaded(candidate.report(status, error=f"{describe(error)}{_whereabouts(error)}", remedy=remedy))
+        return Loaded(candidate.report(status, error=f"{describe(error)}{raised_at(error)}", remedy=remedy))
     report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
     return Loaded(report, contributions)
-
-
-def _whereabouts(error: BaseException) -> str:
-    """Return the last line of other people's code that an error came by, which is the plugin's or its library's."""
-    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    others = [(file, line) for file, line in frames if not file.startswith(("<", *_NOT_THEIRS))]
-    return f"; at {others[-1][0]}:{others[-1][1]}" if others else ""
 
 
 def _is_module(plugin: object) -> TypeGuard[ModuleType]:

@@ -111,6 +111,16 @@ class PluginRegistry:
         """Return the kind of backend that a URL scheme names; the errors are those of `querier`."""
         return self._find(MetricBackendSpec, scheme)
 
+    def statistics_store_origin(self, scheme: str) -> PluginReport:
+        """Return the report on the plugin that offers a kind of store; the errors are those of `querier`."""
+        self.statistics_store(scheme)
+        return self._owners[offer(StatisticsStoreSpec, scheme)][0].report
+
+    def metric_backend_origin(self, scheme: str) -> PluginReport:
+        """Return the report on the plugin that offers a kind of backend; the errors are those of `querier`."""
+        self.metric_backend(scheme)
+        return self._owners[offer(MetricBackendSpec, scheme)][0].report
+
     def _sole(self, kind: type[_C]) -> dict[str, _C]:
         sole = [(key.name, owners[0].contributions[key]) for key, owners in self._owners.items() if len(owners) == 1]
         found = {name: contribution for name, contribution in sole if isinstance(contribution, kind)}

@@ -47,6 +47,11 @@ class PluginReport:
     remedy: str | None = None
 
     @property
+    def is_ours(self) -> bool:
+        """Whether statcore itself contributes the plugin."""
+        return self.distribution == "statcore"
+
+    @property
     def source(self) -> str:
         """What installed it, as listings name it."""
         return f"{self.distribution} {self.version}"

@@ -37,6 +37,5 @@ def as_promql(backend: object, *, wanted_by: str) -> PromQLPort:
     # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
     if hasattr(backend, "query") and hasattr(backend, "query_range"):
         return cast("PromQLPort", backend)
-    raise UnsupportedError(
-        f"{wanted_by}, for which the metric backend must evaluate PromQL; {type(backend).__name__} does not"
-    )
+    name = getattr(backend, "adapter_name", type(backend).__name__)
+    raise UnsupportedError(f"{wanted_by}, for which the metric backend must evaluate PromQL; {name} does not")

@@ -1,0 +1,461 @@
+"""Stores and backends of third parties: what breaks the contract is a `PluginError` that names the plugin."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
+from statcore.model import MatrixResult, Problem, ProblemKind, QueryTimeRange, Sample, Series, StatisticsBatch, VectorResult
+from statcore.plugins import PluginRegistry
+from statcore.ports import MetricQuerierPort, PromQLPort, StatisticsPort, StatisticsSinkPort
+from statcore.promql import Selector
+from statcore.queriers import ContainerMetricQuerier
+from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
+
+PLUGIN = """
+from statcore.plugins import MetricBackendSpec, StatisticsStoreSpec, hookimpl
+STATCORE_PLUGIN_API = 1
+ANSWERS = {}
+CALLS = []
+
+class Adapter:
+    beside = "beside the port"
+
+def answers(name):
+    async def method(self, *arguments, **options):
+        CALLS.append(name)
+        answer = ANSWERS.get(name)
+        return answer(*arguments, **options) if callable(answer) else answer
+    return method
+
+READ = ["fetch_kernel_statistics", "fetch_inference_metrics", "fetch_endpoint_statistics", "fetch_replica_statistics",
+        "fetch_agent_statistics", "ping", "aclose"]
+WRITE = ["store_kernel_statistics", "store_agent_statistics", "store_container_count", "store_endpoint_statistics",
+         "store_replica_statistics", "store_session_activity", "remove", "aclose"]
+ASK = ["query_utilization", "query_utilization_now", "label_values", "series", "ping", "aclose"]
+
+def opener(*names):
+    adapter = type("Adapter", (Adapter,), {name: answers(name) for name in names})
+    async def open(url, options):
+        return adapter()
+    return open
+
+def store(scheme, open, open_sink=None):
+    return StatisticsStoreSpec(name=f"{scheme}-store", summary="s", schemes=(scheme,), open=open, open_sink=open_sink)
+
+@hookimpl
+def statcore_statistics_stores():
+    return [store("acme", opener(*READ), opener(*WRITE)), store("unclosed", opener(*READ[:-1]), opener(*WRITE[:-1]))]
+
+@hookimpl
+def statcore_metric_backends():
+    return [
+        MetricBackendSpec(name=f"{scheme}-backend", summary="s", schemes=(scheme,), open=open)
+        for scheme, open in [
+            ("acme", opener(*ASK)), ("promql", opener(*ASK, "query", "query_range")), ("unclosed", opener(*ASK[:-1]))
+        ]
+    ]
+"""
+IDS = ["a", "b"]
+PAIRS = [("a", "b"), ("b", "a")]
+FETCHES: dict[str, Any] = {
+    "fetch_kernel_statistics": IDS,
+    "fetch_inference_metrics": IDS,
+    "fetch_endpoint_statistics": IDS,
+    "fetch_replica_statistics": PAIRS,
+    "fetch_agent_statistics": IDS,
+}
+QUERIER = ContainerMetricQuerier(metric_name="mem", value_type="current")
+RANGE = QueryTimeRange(start=0, end=60, step=30)
+ASKED: dict[str, tuple[Any, ...]] = {
+    "query_utilization": (QUERIER, RANGE),
+    "query_utilization_now": (QUERIER,),
+    "label_values": ("user_id",),
+    "series": (Selector("up"),),
+    "query": ("up",),
+    "query_range": ("up", RANGE),
+}
+STORES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "store_kernel_statistics": (({},), {}),
+    "store_agent_statistics": (("i-a",), {"node": {}, "devices": {}, "interval_s": 1.0}),
+    "store_container_count": (("i-a", 1), {}),
+    "store_endpoint_statistics": (({},), {}),
+    "store_replica_statistics": (({},), {}),
+    "store_session_activity": (("a",), {"requests": 1, "last_response_ms": 2}),
+    "remove": ((["a"],), {}),
+}
+ORIGIN = r"\(plugin 'all' of acme-all 1.0\)"
+
+
+class Lazy(Mapping[str, Any]):
+    """Decodes on access; what is an exception in it is raised."""
+
+    def __init__(self, metrics: Mapping[str, Any]) -> None:
+        """Take what is stored, and count what is read."""
+        self.metrics, self.reads = metrics, 0
+
+    def __getitem__(self, name: str) -> Any:
+        """Decode."""
+        self.reads += 1
+        value = self.metrics[name]
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.metrics)
+
+
+@pytest.fixture
+def registry(install: Callable[..., Path]) -> PluginRegistry:
+    """A registry with one plugin of a third party, whose adapters answer what a test tells them."""
+    install("acme-all", all=PLUGIN)
+    others = [report.name for report in PluginRegistry.discover().reports if report.name != "all"]
+    return PluginRegistry.discover(disabled=others)
+
+
+@pytest.fixture
+def answers(registry: PluginRegistry) -> dict[str, Any]:
+    """What each method answers: a value, or a function that answers or raises."""
+    del registry
+    from acme_all_all import ANSWERS  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+
+    found: dict[str, Any] = ANSWERS
+    return found
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    """Return a function that raises."""
+
+    def answer(*_: object, **__: object) -> Any:
+        raise error
+
+    return answer
+
+
+def matrix(**changes: Any) -> MatrixResult:
+    """Return an answer with one series, one thing of it changed."""
+    series = {"labels": {"a": "b"}, "timestamps": array("d", [1.0, 2.0]), "values": array("d", [3.0, 4.0]), **changes}
+    return MatrixResult(series=(Series(**series),))
+
+
+def vector(**changes: Any) -> VectorResult:
+    """Return an answer with one sample, one thing of it changed."""
+    return VectorResult(samples=(Sample(**{"labels": {"a": "b"}, "timestamp": 1.0, "value": 2.0, **changes}),))
+
+
+def odd(result: Any, **changes: Any) -> Any:
+    """Return an answer with a field that its class would not take, had it checked."""
+    for name, value in changes.items():
+        object.__setattr__(result, name, value)
+    return result
+
+
+BAD_BATCHES = [
+    ([{}, {}], "a StatisticsBatch"),
+    (None, "a StatisticsBatch"),
+    (StatisticsBatch([None]), "answered 1 entries for 2 ids"),
+    (StatisticsBatch([None] * 3), "answered 3 entries for 2 ids"),
+    (StatisticsBatch([None, "text"]), "a map as an entry"),  # type: ignore[list-item]
+    (StatisticsBatch([None, None], problems={2: Problem(ProblemKind.STALE, message="m")}), "a Problem by the position"),
+    (StatisticsBatch([None, None], problems={0: "old"}), "a Problem by the position of an id"),  # type: ignore[dict-item]
+]
+
+
+@pytest.mark.parametrize("method", FETCHES)
+@pytest.mark.parametrize(("answer", "message"), BAD_BATCHES)
+async def test_37_a_store_that_answers_something_else(
+    registry: PluginRegistry, answers: dict[str, Any], method: str, answer: Any, message: str
+) -> None:
+    """Another type, another length, another element: the error names plugin, store and method."""
+    answers[method] = answer
+
+    async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
+        with pytest.raises(PluginError, match=rf"^acme-store {ORIGIN}: {method}\(\) .*{message}") as raised:
+            await getattr(store, method)(FETCHES[method])
+
+    assert ("all", method) == (raised.value.plugin, raised.value.method)
+
+
+@pytest.mark.parametrize(
+    ("method", "entry", "message"),
+    [
+        *((name, {"mem": 5}, "a map as an entry and as each metric in it") for name in list(FETCHES)[::2][:2]),
+        ("fetch_kernel_statistics", {"mem": {"current": "1"}, 7: {}}, "answered 7: expected text as the key of an entry"),
+        ("fetch_replica_statistics", {"mem": None}, "a map as an entry and as each metric in it"),
+        ("fetch_inference_metrics", {"requests": 1}, "an entry with last_response_ms"),
+        ("fetch_inference_metrics", {"requests": 1, "last_response_ms": "2"}, "whole numbers"),
+        ("fetch_agent_statistics", {"node": {}}, "an entry with devices"),
+        ("fetch_agent_statistics", {"node": {"mem": 5}, "devices": {}}, "a map as an entry"),
+        ("fetch_agent_statistics", {"node": {}, "devices": {"mem": {"0": 5}}}, "a map as an entry"),
+    ],
+)
+async def test_37_metrics_that_are_no_maps(
+    registry: PluginRegistry, answers: dict[str, Any], method: str, entry: Any, message: str
+) -> None:
+    """Each kind of entry has its own shape."""
+    answers[method] = StatisticsBatch([None, entry])
+
+    async with open_runtime(Settings(statistics_url="acme:", metrics_url="acme:"), registry) as runtime:
+        with pytest.raises(PluginError, match=rf"^acme-store {ORIGIN}: {method}\(\) .*{message}"):
+            await getattr(runtime.statistics, method)(FETCHES[method])
+
+
+async def test_right_answers_come_through(registry: PluginRegistry, answers: dict[str, Any]) -> None:
+    """As they are: dicts are handed on, problems stay."""
+    metrics = {"mem": {"current": "1", "stats.max": None}}
+    problem = Problem(ProblemKind.STALE, message="m")
+    activity = {"requests": 1, "last_response_ms": 2}
+    agent = {"node": metrics, "devices": {"cuda_mem": {"0": {"current": "1"}}}}
+    expected: dict[str, Any] = dict.fromkeys(FETCHES, metrics)
+    expected |= {"fetch_inference_metrics": activity, "fetch_agent_statistics": agent}
+    answers |= {method: StatisticsBatch([None, entry], problems={1: problem}) for method, entry in expected.items()}
+
+    async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
+        for method, entry in expected.items():
+            assert StatisticsBatch([None, entry], problems={1: problem}) == await getattr(store, method)(FETCHES[method])
+        (_, kernel) = await store.fetch_kernel_statistics(IDS)
+        await store.ping()
+        assert metrics is kernel
+        assert isinstance(store, StatisticsPort)
+        assert "beside the port" == getattr(store, "beside")  # noqa: B009
+        with pytest.raises(AttributeError):
+            getattr(store, "_private")  # noqa: B009
+
+
+async def test_entries_that_decode_themselves_are_checked_on_access(
+    registry: PluginRegistry, answers: dict[str, Any]
+) -> None:
+    """Nothing is decoded before it is read; then each metric fails alone, and a missing one is a KeyError."""
+    bad = MalformedEntryError("garbage", key="k", metric="bad")
+    lazy = Lazy({"mem": {"current": "1"}, "number": 5, "raising": ZeroDivisionError("division by zero"), "bad": bad})
+    answers["fetch_kernel_statistics"] = StatisticsBatch([None, lazy])
+
+    async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
+        (_, entry) = await store.fetch_kernel_statistics(IDS)
+
+    assert entry is not None
+    assert (0, 4, list(lazy.metrics), True) == (lazy.reads, len(entry), list(entry), "mem" in entry)
+    assert {"current": "1"} == entry["mem"]
+    assert None is entry.get("io_read")
+    with pytest.raises(PluginError, match=rf"^acme-store {ORIGIN}: fetch_kernel_statistics\(\) answered 5: expected a map"):
+        entry["number"]
+    with pytest.raises(PluginError, match=r"raised ZeroDivisionError: division by zero; at .*\.py:\d+$"):
+        entry["raising"]
+    with pytest.raises(MalformedEntryError):
+        entry["bad"]
+
+
+BAD_MATRICES = [
+    (None, "a MatrixResult"),
+    (vector(), "a MatrixResult"),
+    (odd(matrix(), series=[]), "a tuple of Series as series"),
+    (odd(matrix(), series=(1,)), "a Series in series"),
+    (matrix(labels=None), "labels, a map of text to text"),
+    (matrix(labels={"a": 1}), "labels, a map of text to text"),
+    (matrix(values=[3.0, 4.0]), r"values as array\('d'\)"),
+    (matrix(timestamps=array("f", [1.0, 2.0])), r"values as array\('d'\)"),
+    (matrix(timestamps=array("d", [2.0, 1.0])), "timestamps in order"),
+    (matrix(timestamps=array("d", [1.0, 1e20])), "timestamps in order, in unix seconds"),
+    (matrix(timestamps=array("d", [1.0, float("nan")])), "timestamps in order, in unix seconds"),
+    (odd(matrix(), warnings=["w"]), "a tuple of texts as warnings"),
+    (odd(matrix(), infos=(1,)), "a tuple of texts as infos"),
+    (odd(matrix(), partial="no"), "True or False as partial"),
+]
+BAD_VECTORS = [
+    (None, "a VectorResult"),
+    (matrix(), "a VectorResult"),
+    (odd(vector(), samples=(1,)), "a Sample in samples"),
+    (vector(labels={1: "a"}), "labels, a map of text to text"),
+    (vector(value="2"), "numbers as timestamp and value"),
+    (vector(timestamp=float("inf")), "timestamps in order, in unix seconds"),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "message"),
+    [
+        *((method, *case) for method in ("query_utilization", "query_range") for case in BAD_MATRICES),
+        *((method, *case) for method in ("query_utilization_now", "query") for case in BAD_VECTORS),
+        ("label_values", None, "a list of texts"),
+        ("label_values", "text", "a list of texts"),
+        ("label_values", ["a", 1], "a list of texts"),
+        ("series", None, "a list of label sets"),
+        ("series", ["a"], "labels, a map of text to text"),
+        ("series", [{"a": 1}], "labels, a map of text to text"),
+    ],
+)
+async def test_37_a_backend_that_answers_something_else(
+    registry: PluginRegistry, answers: dict[str, Any], method: str, answer: Any, message: str
+) -> None:
+    """Another type, another element, labels or numbers that are none: the error names plugin, backend and method."""
+    answers[method] = answer
+
+    async with open_metrics(Settings(metrics_url="promql:"), registry) as backend:
+        with pytest.raises(PluginError, match=rf"^promql-backend {ORIGIN}: {method}\(\) answered .*{message}") as raised:
+            await getattr(backend, method)(*ASKED[method])
+
+    assert ("all", method) == (raised.value.plugin, raised.value.method)
+
+
+async def test_right_answers_of_a_backend_come_through(registry: PluginRegistry, answers: dict[str, Any]) -> None:
+    """As they are, with what they were asked for."""
+    asked: list[Any] = []
+    now = datetime.fromtimestamp(60, UTC)
+
+    def answer_now(*arguments: Any, **options: Any) -> VectorResult:
+        asked.append((arguments, options))
+        return vector()
+
+    answers |= {"query_utilization": matrix(), "query_utilization_now": answer_now, "query_range": matrix()}
+    answers |= {"query": vector(), "label_values": ["a"], "series": [{"__name__": "up"}]}
+    async with open_metrics(Settings(metrics_url="promql:"), registry) as backend:
+        assert isinstance(backend, PromQLPort)
+        assert isinstance(backend, MetricQuerierPort)
+        assert matrix() == await backend.query_utilization(QUERIER, RANGE)
+        assert vector() == await backend.query_utilization_now(QUERIER, time=now, rate_interval="1m")
+        assert ["a"] == await backend.label_values("user_id", match=Selector("up"))
+        assert [{"__name__": "up"}] == await backend.series(Selector("up"))
+        assert (matrix(), vector()) == (await backend.query_range("up", RANGE), await backend.query("up"))
+    assert [((QUERIER,), {"time": now, "rate_interval": "1m"})] == asked
+
+
+async def test_a_backend_without_promql_is_none_that_evaluates_it(registry: PluginRegistry) -> None:
+    """The checks add no method that the adapter does not have, and messages name the adapter."""
+    settings = Settings(statistics_url="acme:", metrics_url="acme:", kernel_statistics="metrics")
+
+    async with open_metrics(settings, registry) as backend:
+        assert not isinstance(backend, PromQLPort)
+        assert not hasattr(backend, "query")
+    with pytest.raises(UnsupportedError, match="must evaluate PromQL; acme-backend does not"):
+        async with open_runtime(settings, registry):
+            pass
+
+
+async def _call(registry: PluginRegistry, method: str) -> object:
+    """Open what has the method, and call it."""
+    settings = Settings(statistics_url="acme:", metrics_url="promql:")
+    if method in ASKED:
+        async with open_metrics(settings, registry) as backend:
+            return await getattr(backend, method)(*ASKED[method])
+    if method in STORES:
+        arguments, options = STORES[method]
+        async with open_sink(settings, registry) as sink:
+            assert isinstance(sink, StatisticsSinkPort)
+            return await getattr(sink, method)(*arguments, **options)
+    async with open_statistics(settings, registry) as store:
+        return await (store.ping() if method == "ping" else getattr(store, method)(FETCHES[method]))
+
+
+@pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), SystemExit(3), MemoryError()])
+async def test_37_a_foreign_exception(
+    registry: PluginRegistry, answers: dict[str, Any], method: str, error: BaseException
+) -> None:
+    """It is told with the line of the plugin's code, and it is the cause."""
+    answers[method] = raising(error)
+
+    with pytest.raises(PluginError, match=rf"{ORIGIN}: {method}\(\) raised {type(error).__name__}.*; at .+:\d+$") as raised:
+        await _call(registry, method)
+
+    assert error is raised.value.__cause__
+
+
+@pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
+@pytest.mark.parametrize("error", [UnavailableError("away"), asyncio.CancelledError()])
+async def test_errors_of_ours_and_cancellation_pass(
+    registry: PluginRegistry, answers: dict[str, Any], method: str, error: BaseException
+) -> None:
+    """As the adapter raised them."""
+    answers[method] = raising(error)
+
+    with pytest.raises(type(error)) as raised:
+        await _call(registry, method)
+
+    assert error is raised.value
+
+
+@pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
+async def test_37_a_method_that_is_not_async(
+    registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """It says what to write."""
+    del answers
+    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+
+    monkeypatch.setattr(
+        acme_all_all.Adapter,
+        "__getattribute__",
+        lambda self, name: (lambda *_, **__: 5) if name == method else object.__getattribute__(self, name),
+    )
+
+    with pytest.raises(PluginError, match=rf"{method}\(\) answered 5 instead of being async: write `async def`"):
+        await _call(registry, method)
+
+
+@pytest.mark.parametrize("answer", [False, "PONG"])
+async def test_37_a_ping_that_says_something(registry: PluginRegistry, answers: dict[str, Any], answer: object) -> None:
+    """No answer of a ping passes for an answer of the server."""
+    answers["ping"] = answer
+
+    for opener, setting in ((open_statistics, "statistics_url"), (open_metrics, "metrics_url")):
+        async with opener(Settings(**{setting: "acme:"}), registry) as opened:
+            with pytest.raises(PluginError, match=r"ping\(\) answered .*: expected None"):
+                await opened.ping()
+
+
+OPENERS = pytest.mark.parametrize(
+    ("opener", "setting"),
+    [(open_statistics, "statistics_url"), (open_sink, "statistics_url"), (open_metrics, "metrics_url")],
+    ids=["statistics", "sink", "metrics"],
+)
+
+
+@OPENERS
+async def test_37_an_adapter_that_cannot_be_closed(registry: PluginRegistry, opener: Any, setting: str) -> None:
+    """It is refused when it is opened."""
+    with pytest.raises(
+        PluginError, match=rf"^unclosed-\w+ {ORIGIN}: open(_sink)?\(\) answered Adapter, which lacks aclose"
+    ):
+        async with opener(Settings(**{setting: "unclosed:"}), registry):
+            pytest.fail("it was opened")
+
+
+@OPENERS
+async def test_37_closing_that_fails(
+    registry: PluginRegistry, answers: dict[str, Any], opener: Any, setting: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the plugin's fault; an error of the block itself comes first, and the other is logged."""
+    answers["aclose"] = raising(ZeroDivisionError("division by zero"))
+    message = rf"^acme-\w+ {ORIGIN}: aclose\(\) raised ZeroDivisionError: division by zero; at .+:\d+$"
+
+    with pytest.raises(PluginError, match=message):
+        async with opener(Settings(**{setting: "acme:"}), registry):
+            pass
+    with pytest.raises(KeyError, match="the caller's"):
+        async with opener(Settings(**{setting: "acme:"}), registry):
+            raise KeyError("the caller's")
+
+    assert [True] == ["aclose() raised ZeroDivisionError" in record.getMessage() for record in caplog.records]
+
+
+async def test_our_own_adapters_are_handed_out_as_they_are() -> None:
+    """They pay for no check."""
+    registry = PluginRegistry.discover()
+
+    async with open_runtime(Settings(statistics_url="memory:", metrics_url="memory:"), registry) as runtime:
+        assert ["statcore_memory", "statcore_memory"] == [
+            type(opened).__module__.partition(".")[0] for opened in (runtime.statistics, runtime.metrics)
+        ]
