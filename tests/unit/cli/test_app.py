@@ -104,7 +104,6 @@ def test_wrong_usage_is_two(statcore: Invoke, arguments: list[str]) -> None:
             1,
             "statcore: this needs the extra 'valkey' (no module named 'redis'): pip install 'statcore[valkey]'\n",
         ),
-        ("foreign:", 1, "statcore: failing failed to open: ZeroDivisionError: division by zero\n"),
         ("interrupt:", 130, ""),
         ("secret", 2, "statcore: --statistics-url: statistics_url has no scheme such as valkey:// or http://\n"),
         (

@@ -84,14 +84,14 @@ class TestKernels:
 
     def test_csv_has_a_row_for_each_metric_and_each_problem(self, statcore: Invoke, fake: Any) -> None:
         """The columns are always the same."""
-        fake.ANSWER.update(entries={ONE: {"mem": MEM, "odd": "no map", "bad": 1}})
+        fake.ANSWER.update(entries={ONE: {"mem": MEM, "odd": {"current": "?"}, "bad": 1}})
 
         result = statcore("kernels", ONE, TWO, "--format", "csv")
 
         found = rows(result.stdout)
         assert ["mem", "odd", "", ""] == [row["metric"] for row in found]
         assert {name: value or "" for name, value in MEM.items()}.items() <= found[0].items()
-        assert "no map" == found[1]["current"]
+        assert "?" == found[1]["current"]
         assert ["", "", "malformed: bad holds garbage", "no statistics"] == [row["problem"] for row in found]
         assert [ONE, ONE, ONE, TWO] == [row["id"] for row in found]
 

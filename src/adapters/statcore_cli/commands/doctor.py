@@ -118,8 +118,6 @@ async def _ping(
         return Check(check, "wrong", f"{where}: {error}", _remedy(error, url))
     except TimeoutError:
         return Check(check, "wrong", f"{where}: no answer within {_PING_S:g} s", "see that the server answers others")
-    except Exception as error:  # noqa: BLE001 - a third party's adapter may do anything, and this is where it shows
-        return Check(check, "wrong", f"{where}: {type(error).__name__}: {error}", "report this to the adapter's author")
     return Check(check, "ok", where) if finding is None else Check(check, "wrong", where, finding)
 
 
@@ -129,5 +127,5 @@ def _remedy(error: StatcoreError, url: Setting) -> str:
     if isinstance(error, AccessDeniedError):
         return f"correct the credentials in {url.origin}, or the permissions on the server"
     if isinstance(error, PluginError):
-        return f"see `statcore plugins` for {error.plugin}"
+        return f"report this to the author of the plugin {error.plugin}" if error.method else "see `statcore plugins`"
     return f"see that a server runs there, and that nothing between keeps {address(url.value)} from answering"

@@ -1,0 +1,95 @@
+"""What each command makes of a store or a backend of a third party that breaks its contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+Invoke = Callable[..., Result]
+KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+PRESETS = """
+[presets.busy]
+description = "d"
+template = "sum(up)"
+"""
+
+
+def answering(answer: Any) -> Callable[..., Any]:
+    """Return a method that answers so, or raises."""
+
+    async def method(*_: object, **__: object) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return method
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ([{}], "answered [{}]: expected a"),
+        (ZeroDivisionError("division by zero"), "raised ZeroDivisionError: division by zero; at "),
+    ],
+)
+@pytest.mark.parametrize(
+    "case",
+    [
+        (["kernels", KERNEL], "Store", "fetch_kernel_statistics"),
+        (["query", "rack", "--last", "1h"], "Backend", "query_utilization"),
+        (["metrics", "node"], "Backend", "label_values"),
+        (["preset", "run", "busy", "--last", "1h"], "Backend", "query_range"),
+    ],
+    ids=["kernels", "query", "metrics", "preset"],
+)
+def test_37_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
+    statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: Any, answer: Any, fault: str
+) -> None:
+    """Exit 1, and nothing on standard output."""
+    arguments, adapter, method = case
+    for name in ("query", method):
+        monkeypatch.setattr(getattr(fake, adapter), name, answering(answer), raising=False)
+    (tmp_path / "presets.toml").write_text(PRESETS)
+
+    result = statcore("--presets", str(tmp_path / "presets.toml"), *arguments)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"statcore: fake (plugin 'fake' of acme-fake 1.0): {method}() {fault}")
+
+
+@pytest.mark.parametrize(("url", "method"), [("foreign:", "open"), ("fake:", "aclose")])
+@pytest.mark.parametrize(
+    "case",
+    [(["kernels", KERNEL], "--statistics-url"), (["query", "rack", "--last", "1h"], "--metrics-url")],
+    ids=["kernels", "query"],
+)
+def test_37_opening_and_closing(
+    statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, case: Any, url: str, method: str
+) -> None:
+    """Named in the same way."""
+    for adapter in (fake.Store, fake.Backend):
+        monkeypatch.setattr(adapter, "aclose", answering(ZeroDivisionError("division by zero")))
+
+    arguments, option = case
+    result = statcore(*arguments, option, url)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert f"(plugin 'fake' of acme-fake 1.0): {method}() raised ZeroDivisionError: division by" in result.stderr
+
+
+def test_37_doctor_goes_on_and_says_whom_to_tell(statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ping that answers something is no ping."""
+    monkeypatch.setattr(fake.Store, "ping", answering(answer=False))
+
+    result = statcore("doctor", "--format", "json")
+
+    checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
+    assert ("wrong", "ok") == (checks["store"]["status"], checks["backend"]["status"])
+    assert "ping() answered False: expected None" in checks["store"]["detail"]
+    assert "report this to the author of the plugin fake" == checks["store"]["remedy"]
