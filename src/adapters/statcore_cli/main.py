@@ -7,6 +7,8 @@ import os
 import sys
 from io import TextIOWrapper
 
+from statcore_cli.standard_output import guarded
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
@@ -29,4 +31,5 @@ def main() -> None:
         sys.exit(f"statcore: {MissingExtraError('cli', module=error.name)}")
     except KeyboardInterrupt:
         sys.exit(130)
-    cli(prog_name="statcore")
+    with guarded():
+        cli(prog_name="statcore")

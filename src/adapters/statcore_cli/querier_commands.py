@@ -14,6 +14,7 @@ from statcore.plugins.fields import FieldType, QuerierField, build_querier, quer
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_cli.groups import LazyGroup
 from statcore_cli.session import Session
+from statcore_cli.standard_output import plugin_code, suspect
 
 _PREFIX: Final = "querier_"
 """In front of the names of click parameters that are a querier's fields, so that they cannot meet any other's."""
@@ -51,7 +52,11 @@ class QuerierGroup(LazyGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command for a kind; an unknown one raises with the names that are known."""
-        return self._build(Session.of(ctx).registry.querier(cmd_name))
+        registry = Session.of(ctx).registry
+        spec = registry.querier(cmd_name)
+        suspect(registry.origin(cmd_name))
+        with plugin_code():
+            return self._build(spec)
 
 
 @attrs.frozen
@@ -112,8 +117,9 @@ class QuerierOptions:
             InputError: the class refuses a value.
             PluginError: the class fails.
         """
-        fields = querier_fields(self.spec)
-        return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in fields})
+        with plugin_code():
+            fields = querier_fields(self.spec)
+            return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in fields})
 
 
 def flags(params: Collection[click.Parameter]) -> set[str]:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, redirect_stdout
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar, get_args
 
 import attrs
@@ -18,7 +18,8 @@ from statcore.plugins.registry import PluginRegistry
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
-from statcore.runtime import Settings, open_metrics, open_sink, open_statistics
+from statcore.runtime import Settings, open_metrics, open_sink, open_statistics, url_scheme
+from statcore_cli import standard_output
 from statcore_cli.options import SettingName, flag, variable
 from statcore_cli.settings import CliSettings, Setting, naming, read_file
 
@@ -39,8 +40,10 @@ class Session:
         settings = CliSettings.read(given_options(ctx), os.environ)
         registries: dict[frozenset[str], PluginRegistry] = ctx.meta.setdefault(_REGISTRIES, {})
         if settings.disabled not in registries:
-            with redirect_stdout(sys.stderr):  # what plugins print is no part of an answer
-                registries[settings.disabled] = PluginRegistry.discover(disabled=settings.disabled)
+            with standard_output.plugin_code():
+                registry = PluginRegistry.discover(disabled=settings.disabled, around=standard_output.loading)
+            standard_output.suspect_any(registry.reports)
+            registries[settings.disabled] = registry
         return cls(settings, registries[settings.disabled])
 
     def statistics(self) -> AbstractAsyncContextManager[StatisticsPort]:
@@ -89,6 +92,10 @@ class Session:
         options = given.statistics_options if table == "statistics" else given.metrics_options
         async with AsyncExitStack() as stack:
             with naming(f"{url.origin} and [{table}] in {given.file}" if options else url.origin):
+                scheme = url_scheme(url.value, setting=f"{table}_url")
+                registry = self.registry
+                origin = registry.statistics_store_origin if table == "statistics" else registry.metric_backend_origin
+                standard_output.suspect(origin(scheme))
                 opened = await stack.enter_async_context(opener(settings, self.registry))
             yield opened
 
@@ -101,7 +108,7 @@ def given_options(ctx: click.Context) -> dict[str, str]:
 
 def run(work: Coroutine[Any, Any, _T], *, doing: str) -> _T:
     """Run to the end, saying on a terminal that something goes on, and nothing in a pipe."""
-    with _progress(doing):
+    with _progress(doing), standard_output.plugin_code():
         return asyncio.run(work)
 
 
@@ -111,8 +118,11 @@ def _progress(doing: str) -> Generator[None]:
         yield
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, and only terminals need it
+    from rich.live import Live  # noqa: PLC0415
+    from rich.spinner import Spinner  # noqa: PLC0415
 
-    with Console(stderr=True).status(doing):
+    # Not `Console.status`, which would take standard output away from whoever prints meanwhile.
+    with Live(Spinner("dots", text=doing), console=Console(stderr=True), transient=True, redirect_stdout=False):
         yield
 
 

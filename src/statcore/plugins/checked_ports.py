@@ -426,7 +426,7 @@ def _label_sets(answer: object) -> Sequence[Mapping[str, str]]:
         for labels in cast("Sequence[object]", answer):
             _check_labels(labels)
         return cast("Sequence[Mapping[str, str]]", answer)
-    raise _NonsenseError.of(answer, "a list of label sets")
+    raise _NonsenseError.of(cast("object", answer), "a list of label sets")
 
 
 def _check_notes(answer: AnswerNotes) -> None:

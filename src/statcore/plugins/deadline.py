@@ -5,24 +5,29 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import TypeAlias
 
 from statcore.errors import PluginError
 from statcore.plugins.discovery import Candidate
 from statcore.plugins.loading import Loaded, load, new_manager
-from statcore.plugins.report import PluginStatus
+from statcore.plugins.report import PluginReport, PluginStatus
+
+Around: TypeAlias = Callable[[PluginReport], AbstractContextManager[object]]
 
 
 class _Worker(Thread):
     """A thread that loads candidates one after the other, until it has all or is given up."""
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, candidates: Sequence[Candidate], around: Around) -> None:
         """Start at once."""
         super().__init__(daemon=True)
         self.candidates = tuple(candidates)
+        self.around = around
         self.loaded = SimpleQueue[Loaded]()
         self.is_given_up = False
         self.start()
@@ -34,7 +39,9 @@ class _Worker(Thread):
             if self.is_given_up:
                 break
             self.name = candidate.name
-            self.loaded.put(copy_context().run(load, candidate, manager))
+            with self.around(candidate.report(PluginStatus.OK)):
+                loaded = copy_context().run(load, candidate, manager)
+            self.loaded.put(loaded)
 
     def whereabouts(self) -> str:
         """Return what line the thread is at: it may be another's, which this plugin waits for."""
@@ -45,11 +52,11 @@ class _Worker(Thread):
         return f"; it is at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
 
 
-def load_each(candidates: Iterable[Candidate], timeout_s: float) -> Iterator[Loaded]:
+def load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around = nullcontext) -> Iterator[Loaded]:
     """Import plugins one after the other in a thread, and ask their hooks.
 
     Whatever goes wrong is in the reports; so is a plugin that takes longer than `timeout_s` seconds, for which the thread
-    is given up for a new one.
+    is given up for a new one. `around` is as in `PluginRegistry.discover`.
 
     Raises:
         PluginError: a plugin calls this while it is loaded itself.
@@ -59,7 +66,7 @@ def load_each(candidates: Iterable[Candidate], timeout_s: float) -> Iterator[Loa
         raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
     left = deque(candidates)
     while left:
-        worker = _Worker(left)
+        worker = _Worker(left, around)
         try:
             while left:
                 yield worker.loaded.get(timeout=timeout_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from threading import TIMEOUT_MAX
 from typing import Final, Self, TypeVar, cast
 
@@ -12,7 +13,7 @@ import attrs
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.deadline import load_each
+from statcore.plugins.deadline import Around, load_each
 from statcore.plugins.discovery import Candidate, find_candidates
 from statcore.plugins.loading import Loaded, Offer, offer
 from statcore.plugins.report import PluginReport, PluginStatus
@@ -38,7 +39,9 @@ class PluginRegistry:
     _owners: Mapping[Offer, Sequence[Loaded]] = attrs.field(repr=False)
 
     @classmethod
-    def discover(cls, *, disabled: Collection[str] = (), timeout_s: float = LOAD_TIMEOUT_S) -> Self:
+    def discover(
+        cls, *, disabled: Collection[str] = (), timeout_s: float = LOAD_TIMEOUT_S, around: Around = nullcontext
+    ) -> Self:
         """Import every installed plugin that is not disabled and ask its hooks.
 
         A plugin that fails costs nothing but itself: it gets a report and one warning in the log `statcore.plugins`.
@@ -46,6 +49,8 @@ class PluginRegistry:
         Args:
             disabled: names of entry points not to import.
             timeout_s: how many seconds each plugin may take; one that hangs is left behind in its thread.
+            around: makes a context that a plugin is loaded in, in the thread that loads it, from a report with its name;
+                for hosts that watch what plugins do, for example to standard output.
 
         Raises:
             InputError: `disabled` is one text, or `timeout_s` is not above zero or too long to wait for.
@@ -61,7 +66,7 @@ class PluginRegistry:
         if unknown := disabled - names:
             which, known = (", ".join(sorted(map(repr, those))) for those in (unknown, names))
             _log.warning("no plugin is called %s, which the settings disable; the plugins are %s", which, known)
-        loaded = list(_load_all(candidates, disabled, timeout_s))
+        loaded = list(_load_all(candidates, disabled, timeout_s, around))
         owners = _owners(loaded)
         loaded = [attrs.evolve(plugin, report=_with_conflicts(plugin, owners)) for plugin in loaded]
         reports = (*(plugin.report for plugin in loaded), *unreadable)
@@ -157,12 +162,14 @@ def _owners(loaded: Iterable[Loaded]) -> dict[Offer, list[Loaded]]:
     return owners
 
 
-def _load_all(candidates: Iterable[Candidate], disabled: Collection[str], timeout_s: float) -> Iterator[Loaded]:
+def _load_all(
+    candidates: Iterable[Candidate], disabled: Collection[str], timeout_s: float, around: Around
+) -> Iterator[Loaded]:
     by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_name[candidate.name].append(candidate)
     alone = {name for name, namesakes in by_name.items() if len(namesakes) == 1 and name not in disabled}
-    loaded = load_each((by_name[name][0] for name in by_name if name in alone), timeout_s)
+    loaded = load_each((by_name[name][0] for name in by_name if name in alone), timeout_s, around)
     for name, namesakes in by_name.items():
         if name in alone:
             yield next(loaded)

@@ -34,15 +34,6 @@ class TestPlugins:
         assert "STATCORE_DISABLE_PLUGINS=bad" in plugins["bad"]["remedy"]
         assert ("ok", ["querier container"]) == (plugins["builtin"]["status"], plugins["builtin"]["offers"])
 
-    def test_what_plugins_print_is_no_part_of_an_answer(self, statcore: Invoke, install: Callable[..., Path]) -> None:
-        """It goes where people look, and not where programs read."""
-        install("acme-loud", loud="print('hello')")
-
-        result = statcore("plugins", "--format", "json")
-
-        assert "loud" in {plugin["name"] for plugin in json.loads(result.stdout)["plugins"]}
-        assert "hello" in result.stderr
-
     @pytest.mark.parametrize(
         "arguments",
         [["plugins", "--disable-plugins", "{others}"], ["--disable-plugins", "{others}", "plugins"]],

@@ -17,6 +17,7 @@ from statcore.model.duration import parse_duration
 from statcore_cli.options import setting_options
 from statcore_cli.session import Session
 from statcore_cli.settings import naming
+from statcore_cli.standard_output import plugin_code
 from statcore_cli.stopping import stop_on_signals
 from statcore_collector import Collector, KernelTarget, start_exporter
 
@@ -70,7 +71,9 @@ def command(
         interval_s = parse_duration(interval).total_seconds()
     with naming("--listen"):
         host, port = read_address(listen)
-    asyncio.run(_collect(Session.of(ctx), targets, agent_id=agent_id, interval_s=interval_s, host=host, port=port))
+    session = Session.of(ctx)
+    with plugin_code():  # it prints no answer
+        asyncio.run(_collect(session, targets, agent_id=agent_id, interval_s=interval_s, host=host, port=port))
 
 
 async def _collect(

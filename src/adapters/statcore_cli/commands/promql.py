@@ -14,6 +14,7 @@ from statcore_cli.options import setting_options
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
 from statcore_cli.session import Session
 from statcore_cli.settings import CliSettings
+from statcore_cli.standard_output import plugin_code
 
 
 def _build(spec: QuerierSpec) -> click.Command:
@@ -22,12 +23,14 @@ def _build(spec: QuerierSpec) -> click.Command:
 
     def answer(**values: Any) -> None:  # noqa: ANN401 - what click parsed
         settings = Session.of(click.get_current_context()).settings
-        expression = utilization_query(
-            options.build(values),
-            rate_interval=settings.rate_interval.value,
-            normalization_interval_s=_normalization_interval_s(settings),
-        )
-        click.echo(render(expression))
+        with plugin_code():
+            expression = utilization_query(
+                options.build(values),
+                rate_interval=settings.rate_interval.value,
+                normalization_interval_s=_normalization_interval_s(settings),
+            )
+            text = render(expression)
+        click.echo(text)
 
     return click.Command(
         spec.name,

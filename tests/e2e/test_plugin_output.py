@@ -1,0 +1,198 @@
+"""Fault 48: a plugin that writes to standard output, or closes it; the answer in the pipe stays whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.e2e.program import ONE, environment
+from tests.e2e.test_cli_streams import read_all
+
+PLUGIN: Final = """
+import ctypes, os, subprocess, sys, threading
+from dataclasses import dataclass
+from statcore import QueryStrategy, UtilizationMetricQuerier
+from statcore.model import StatisticsBatch
+from statcore.plugins import StatisticsStoreSpec, hookimpl
+
+STATCORE_PLUGIN_API = 1
+
+def write_from_c():
+    libc = ctypes.CDLL(None)
+    libc.puts(b"from C")
+    libc.fflush(None)
+
+def write_from_a_thread():
+    thread = threading.Thread(target=print, args=("from a thread",))
+    thread.start()
+    thread.join()
+
+def print_all():
+    print("printed")
+    print("to the first stream", file=sys.__stdout__)
+    os.write(1, b"written\\n")
+
+WAYS = {
+    "print": print_all,
+    "no line": lambda: print("no end", end=""),
+    "buffer": lambda: (sys.stdout.buffer.write(b"\\xff"), sys.stdout.buffer.flush()),
+    "subprocess": lambda: subprocess.run(["echo", "from a child"]),
+    "C": write_from_c,
+    "thread": write_from_a_thread,
+    "close": lambda: sys.stdout.close(),
+    "close descriptor": lambda: os.close(1),
+    "silent": lambda: None,
+}
+MOMENT, WAY = os.environ["MOMENT"], os.environ["WAY"]
+
+def at(moment):
+    if moment == MOMENT:
+        WAYS[WAY]()
+
+class Store:
+    async def fetch_kernel_statistics(self, ids, /):
+        at("fetch")
+        return StatisticsBatch([{"mem": {"current": "1"}} for _ in ids])
+    fetch_inference_metrics = fetch_endpoint_statistics = fetch_kernel_statistics
+    fetch_replica_statistics = fetch_agent_statistics = fetch_kernel_statistics
+    async def ping(self): pass
+    async def aclose(self): at("close")
+
+async def open_store(url, options):
+    at("open")
+    return Store()
+
+@dataclass(frozen=True, kw_only=True)
+class RackQuerier(UtilizationMetricQuerier):
+    "Racks."
+    rack_id: str | None = None
+    def __post_init__(self): at("build")
+    def name(self):
+        at("name")
+        return "rack"
+    def labels(self): return {}
+    def group_by_labels(self): return []
+    def query_strategy(self): return QueryStrategy.GAUGE
+
+@hookimpl
+def statcore_queriers():
+    at("hook")
+    return [RackQuerier]
+
+@hookimpl
+def statcore_statistics_stores():
+    return [StatisticsStoreSpec(name="loud", summary="s", schemes=("loud",), open=open_store)]
+
+at("import")
+"""
+CULPRIT: Final = "the plugin 'loud' of acme-loud 1.0"
+KERNELS: Final = ("kernels", ONE, "--format", "json")
+KERNELS_ANSWER: Final = {"kernels": {ONE: {"mem": {"current": "1"}}}, "problems": {}}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder for `PYTHONPATH` with the plugin, and one more that says nothing."""
+    for name, source in {"loud": PLUGIN, "zeta": "STATCORE_PLUGIN_API = 0"}.items():
+        info = tmp_path / f"acme_{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[statcore]\n{name} = acme_{name}\n")
+        (tmp_path / f"acme_{name}.py").write_text(source)
+    return tmp_path
+
+
+def variables(site: Path, moment: str, way: str) -> dict[str, str]:
+    """Return the environment of the program."""
+    added = {"PYTHONPATH": str(site), "MOMENT": moment, "WAY": way}
+    return environment(statistics_url="loud:", disable_plugins="zeta") | added
+
+
+def run(site: Path, moment: str, way: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in a pipe, its plugin doing that at that moment."""
+    command = [sys.executable, "-m", "statcore_cli", *arguments]
+    environ = variables(site, moment, way)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("way", "shown"),
+    [
+        ("print", "printed\n"),
+        ("print", "to the first stream\n"),
+        ("print", "written\n"),
+        ("no line", "no end\n"),
+        ("buffer", "\ufffd\n"),
+        ("subprocess", "from a child\n"),
+        ("C", "from C\n"),
+        ("thread", "from a thread\n"),
+    ],
+)
+@pytest.mark.parametrize("moment", ["import", "fetch"])
+def test_48_what_a_plugin_writes_is_on_standard_error_with_its_name(site: Path, moment: str, way: str, shown: str) -> None:
+    """However it writes: the answer is whole, and nothing else is in the pipe."""
+    done = run(site, moment, way, *KERNELS)
+
+    assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))
+    assert shown in done.stderr
+    assert f"statcore: {CULPRIT} wrote " in done.stderr
+
+
+@pytest.mark.parametrize("way", ["close", "close descriptor"])
+@pytest.mark.parametrize("moment", ["import", "open", "close"])
+def test_48_closing_standard_output_costs_no_answer(site: Path, moment: str, way: str) -> None:
+    """The stream or the descriptor; whoever did it is named."""
+    done = run(site, moment, way, *KERNELS)
+
+    assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))
+    assert f"statcore: {CULPRIT} closed standard output; the answer is complete all the same\n" == done.stderr
+
+
+@pytest.mark.parametrize("moment", ["hook", "build", "name"])
+@pytest.mark.parametrize("way", ["print", "close"])
+def test_48_a_querier_that_is_asked_is_no_part_of_the_answer(site: Path, moment: str, way: str) -> None:
+    """What is asked in the main thread, too."""
+    done = run(site, moment, way, "promql", "rack")
+
+    assert (0, "sum(rack)\n") == (done.returncode, done.stdout)
+    assert f"statcore: {CULPRIT} " in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["query", "--help"], ["query", "rack", "--help"], ["plugins"]])
+def test_48_help_and_listings_are_whole(site: Path, arguments: list[str]) -> None:
+    """They are the same as with a silent plugin."""
+    loud, silent = (run(site, "import", way, *arguments) for way in ("print", "silent"))
+
+    assert silent.stdout == loud.stdout
+    assert (silent.returncode, "") == (loud.returncode, silent.stderr)
+
+
+def test_48_on_a_terminal_the_answer_is_whole_as_well(site: Path) -> None:
+    """There people see for themselves what is written; closing is named all the same."""
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-m", "statcore_cli", "promql", "rack"]
+    process = subprocess.Popen(
+        command, env=variables(site, "import", "close"), stdout=inner, stderr=subprocess.PIPE, text=True
+    )
+    os.close(inner)
+    shown = read_all(outer)
+    _, said = process.communicate(timeout=60)
+
+    assert (0, "sum(rack)\r\n") == (process.returncode, shown)
+    assert CULPRIT in said
+
+
+def test_no_plugin_is_named_where_standard_output_was_closed_beforehand(site: Path) -> None:
+    """As a shell does with `>&-`."""
+    command = ["sh", "-c", f"{sys.executable} -m statcore_cli promql rack >&-"]
+    done = subprocess.run(
+        command, env=variables(site, "import", "silent"), capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
