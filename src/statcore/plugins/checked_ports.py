@@ -416,17 +416,21 @@ def _vector(answer: object) -> VectorResult:
 
 
 def _texts(answer: object) -> Sequence[str]:
-    if isinstance(answer, list | tuple) and all(isinstance(item, str) for item in cast("Sequence[object]", answer)):
+    if all(isinstance(text, str) for text in _listed(answer, "a list of texts")):
         return cast("Sequence[str]", answer)
     raise _NonsenseError.of(answer, "a list of texts")
 
 
 def _label_sets(answer: object) -> Sequence[Mapping[str, str]]:
-    if isinstance(answer, list | tuple):
-        for labels in cast("Sequence[object]", answer):
-            _check_labels(labels)
-        return cast("Sequence[Mapping[str, str]]", answer)
-    raise _NonsenseError.of(cast("object", answer), "a list of label sets")
+    for labels in _listed(answer, "a list of label sets"):
+        _check_labels(labels)
+    return cast("Sequence[Mapping[str, str]]", answer)
+
+
+def _listed(answer: object, expected: str) -> Sequence[object]:
+    if not isinstance(answer, (list, tuple)):
+        raise _NonsenseError.of(answer, expected)
+    return cast("Sequence[object]", answer)
 
 
 def _check_notes(answer: AnswerNotes) -> None:
