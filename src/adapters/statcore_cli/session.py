@@ -35,13 +35,18 @@ class Session:
     registry: PluginRegistry
 
     @classmethod
-    def of(cls, ctx: click.Context) -> Session:
-        """Read the settings from the options of this command and of those before it; plugins are discovered once."""
+    def of(cls, ctx: click.Context, *, trial: bool = False) -> Session:
+        """Read the settings from the options of this command and of those before it; plugins are discovered once.
+
+        Args:
+            ctx: of the command.
+            trial: whether each kind is tried, as in `PluginRegistry.discover`.
+        """
         settings = CliSettings.read(given_options(ctx), os.environ)
         registries: dict[frozenset[str], PluginRegistry] = ctx.meta.setdefault(_REGISTRIES, {})
         if settings.disabled not in registries:
             with standard_output.plugin_code():
-                registry = PluginRegistry.discover(disabled=settings.disabled, around=standard_output.loading)
+                registry = PluginRegistry.discover(disabled=settings.disabled, around=standard_output.loading, trial=trial)
             standard_output.suspect_any(registry.reports)
             registries[settings.disabled] = registry
         return cls(settings, registries[settings.disabled])

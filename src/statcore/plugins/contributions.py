@@ -53,6 +53,11 @@ def _read_only(value: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(value))
 
 
+def _check_example(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{attribute.name} must be a mapping of fields to values, not {value!r:.200}")
+
+
 def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not callable(value):
         raise InputError(f"{attribute.name} must be a function of a URL and options, not {value!r:.200}")
@@ -80,6 +85,8 @@ class QuerierSpec:
         series: the metric name in the backend, to list what exists; None where each choice of the field `metric_name` has
             series of its own.
         metric_label: the label of `series` that tells its metrics apart, or None where `series` is the only metric.
+        example: fields by name, as users would give them, for a class that cannot be built without any: `statcore plugins`
+            tries the kind with them.
 
     Raises:
         InputError: an argument is not what is said here.
@@ -90,6 +97,9 @@ class QuerierSpec:
     querier: type[UtilizationMetricQuerier] = attrs.field(validator=_check_querier)
     series: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
     metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
+    example: Mapping[str, object] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_example), hash=False
+    )
 
     @classmethod
     def of(cls, querier: type[UtilizationMetricQuerier]) -> Self:

@@ -23,11 +23,12 @@ Around: TypeAlias = Callable[[PluginReport], AbstractContextManager[object]]
 class _Worker(Thread):
     """A thread that loads candidates one after the other, until it has all or is given up."""
 
-    def __init__(self, candidates: Sequence[Candidate], around: Around) -> None:
+    def __init__(self, candidates: Sequence[Candidate], around: Around, *, trial: bool) -> None:
         """Start at once."""
         super().__init__(daemon=True)
         self.candidates = tuple(candidates)
         self.around = around
+        self.trial = trial
         self.loaded = SimpleQueue[Loaded]()
         self.is_given_up = False
         self.start()
@@ -40,7 +41,7 @@ class _Worker(Thread):
                 break
             self.name = candidate.name
             with self.around(candidate.report(PluginStatus.OK)):
-                loaded = copy_context().run(load, candidate, manager)
+                loaded = copy_context().run(load, candidate, manager, trial=self.trial)
             self.loaded.put(loaded)
 
     def whereabouts(self) -> str:
@@ -52,11 +53,13 @@ class _Worker(Thread):
         return f"; it is at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
 
 
-def load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around = nullcontext) -> Iterator[Loaded]:
+def load_each(
+    candidates: Iterable[Candidate], timeout_s: float, around: Around = nullcontext, *, trial: bool = False
+) -> Iterator[Loaded]:
     """Import plugins one after the other in a thread, and ask their hooks.
 
     Whatever goes wrong is in the reports; so is a plugin that takes longer than `timeout_s` seconds, for which the thread
-    is given up for a new one. `around` is as in `PluginRegistry.discover`.
+    is given up for a new one. `around` and `trial` are as in `PluginRegistry.discover`.
 
     Raises:
         PluginError: a plugin calls this while it is loaded itself.
@@ -66,7 +69,7 @@ def load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around 
         raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
     left = deque(candidates)
     while left:
-        worker = _Worker(left, around)
+        worker = _Worker(left, around, trial=trial)
         try:
             while left:
                 yield worker.loaded.get(timeout=timeout_s)

@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Mapping
 from enum import Enum, StrEnum
+from itertools import combinations
 from typing import Any, Final, Literal, NewType, Union, get_args, get_origin
 from uuid import UUID
 
@@ -112,6 +113,26 @@ def querier_fields(spec: QuerierSpec) -> list[QuerierField]:
     except Exception as error:
         plugin = f"{querier.__module__}.{querier.__qualname__}"
         raise PluginError(f"the fields of {plugin} cannot be read: {describe(error)}", plugin=plugin) from error
+
+
+def check_options(spec: QuerierSpec) -> None:
+    """Check that each field is an option of the command line of its own.
+
+    Underscores around a name are left out there, and a field that is named like an option of a command gets the kind in
+    front: `rack_step` and `step` of the kind `rack` would both be `--rack-step`.
+
+    Raises:
+        PluginError: a field has no letter, or two fields would be one option.
+    """
+    names = {field.name: field.name.strip("_") for field in querier_fields(spec)}
+    kind = spec.name.replace("-", "_")
+    for name, stripped in names.items():
+        if not stripped:
+            raise PluginError(f"the field {name} has no letter, and so no name for an option; rename it", plugin=spec.name)
+    for (one, its), (two, others) in combinations(names.items(), 2):
+        if its in {others, f"{kind}_{others}"} or others == f"{kind}_{its}":
+            what = f"{one} and {two} of {spec.name} would be one option of the command line"
+            raise PluginError(f"{what}; rename one of them", plugin=spec.name)
 
 
 def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:

@@ -18,6 +18,7 @@ from statcore.plugins.discovery import Candidate
 from statcore.plugins.raised_at import raised_at
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.plugins.spec import API_VERSION, GROUP
+from statcore.plugins.trial import fault_of
 from statcore.promql.preset import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
@@ -68,8 +69,8 @@ def new_manager() -> pluggy.PluginManager:
     return manager
 
 
-def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
-    """Import a plugin and ask its hooks; whatever goes wrong is in the report."""
+def load(candidate: Candidate, manager: pluggy.PluginManager, *, trial: bool = False) -> Loaded:
+    """Import a plugin and ask its hooks, on `trial` its kinds, too; whatever goes wrong is in the report."""
     try:
         plugin = candidate.entry_point.load()
         # Only modules get into the manager: it compares plugins, and an object may answer that as it likes.
@@ -85,7 +86,16 @@ def load(candidate: Candidate, manager: pluggy.PluginManager) -> Loaded:
         remedy = f"{missing or f'correct, reinstall or upgrade {candidate.distribution}'}, {candidate.or_switch_off}"
         return Loaded(candidate.report(status, error=f"{describe(error)}{raised_at(error)}", remedy=remedy))
     report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
+    if trial and (faults := list(_faults(contributions.values()))):
+        remedy = f"correct {candidate.distribution} or install another version of it, {candidate.or_switch_off}"
+        report = attrs.evolve(report, status=PluginStatus.BROKEN, error="; ".join(faults), remedy=remedy)
     return Loaded(report, contributions)
+
+
+def _faults(contributions: Iterable[Contribution]) -> Iterator[str]:
+    for contribution in {id(each): each for each in contributions}.values():  # one for each of its schemes
+        if fault := fault_of(contribution):
+            yield f"{_KINDS[type(contribution)]} {contribution.name}: {fault}"
 
 
 def _is_module(plugin: object) -> TypeGuard[ModuleType]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from threading import TIMEOUT_MAX
 from typing import Final, Self, TypeVar, cast
@@ -40,7 +40,12 @@ class PluginRegistry:
 
     @classmethod
     def discover(
-        cls, *, disabled: Collection[str] = (), timeout_s: float = LOAD_TIMEOUT_S, around: Around = nullcontext
+        cls,
+        *,
+        disabled: Collection[str] = (),
+        timeout_s: float = LOAD_TIMEOUT_S,
+        around: Around = nullcontext,
+        trial: bool = False,
     ) -> Self:
         """Import every installed plugin that is not disabled and ask its hooks.
 
@@ -51,6 +56,8 @@ class PluginRegistry:
             timeout_s: how many seconds each plugin may take; one that hangs is left behind in its thread.
             around: makes a context that a plugin is loaded in, in the thread that loads it, from a report with its name;
                 for hosts that watch what plugins do, for example to standard output.
+            trial: whether to try each kind once, as `statcore plugins` does: a plugin with a kind that fails is reported
+                as broken, and its kinds can be asked for all the same.
 
         Raises:
             InputError: `disabled` is one text, or `timeout_s` is not above zero or too long to wait for.
@@ -66,7 +73,7 @@ class PluginRegistry:
         if unknown := disabled - names:
             which, known = (", ".join(sorted(map(repr, those))) for those in (unknown, names))
             _log.warning("no plugin is called %s, which the settings disable; the plugins are %s", which, known)
-        loaded = list(_load_all(candidates, disabled, timeout_s, around))
+        loaded = list(_load_all(candidates, disabled, lambda found: load_each(found, timeout_s, around, trial=trial)))
         owners = _owners(loaded)
         loaded = [attrs.evolve(plugin, report=_with_conflicts(plugin, owners)) for plugin in loaded]
         reports = (*(plugin.report for plugin in loaded), *unreadable)
@@ -150,7 +157,7 @@ class PluginRegistry:
         failed = [report for report in self.reports if report.status.is_fault and not report.offers]
         if not failed:
             raise InputError(message)
-        causes = "; ".join(f"{report.origin} is {report.status}: {report.error}" for report in failed)
+        causes = "; ".join(f"{report.origin} is {report.status}: {report.error!s:.400}" for report in failed)
         raise PluginError(f"{message}; it may belong to {causes}", plugin=", ".join(report.name for report in failed))
 
 
@@ -163,13 +170,15 @@ def _owners(loaded: Iterable[Loaded]) -> dict[Offer, list[Loaded]]:
 
 
 def _load_all(
-    candidates: Iterable[Candidate], disabled: Collection[str], timeout_s: float, around: Around
+    candidates: Iterable[Candidate],
+    disabled: Collection[str],
+    load: Callable[[Iterable[Candidate]], Iterator[Loaded]],
 ) -> Iterator[Loaded]:
     by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         by_name[candidate.name].append(candidate)
     alone = {name for name, namesakes in by_name.items() if len(namesakes) == 1 and name not in disabled}
-    loaded = load_each((by_name[name][0] for name in by_name if name in alone), timeout_s, around)
+    loaded = load(by_name[name][0] for name in by_name if name in alone)
     for name, namesakes in by_name.items():
         if name in alone:
             yield next(loaded)
@@ -194,6 +203,7 @@ def _with_conflicts(plugin: Loaded, owners: Mapping[Offer, Sequence[Loaded]]) ->
     ]
     if not errors:
         return plugin.report
+    errors += [plugin.report.error] if plugin.report.error else []
     remedy = f"uninstall or disable one of them, for example STATCORE_DISABLE_PLUGINS={plugin.report.name}"
     return attrs.evolve(plugin.report, status=PluginStatus.REJECTED, error="; ".join(errors), remedy=remedy)
 

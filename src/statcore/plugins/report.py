@@ -12,7 +12,7 @@ class PluginStatus(StrEnum):
 
     OK = "ok"
     BROKEN = "broken"
-    """It failed: its import or a hook raised, or a hook returned something else than it should."""
+    """It failed: its import or a hook raised, a hook returned something else than it should, or a kind failed on trial."""
     REJECTED = "rejected"
     """It was written for another API version, implements an unknown hook, or a name of its is taken."""
     BLOCKED = "blocked"

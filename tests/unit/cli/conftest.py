@@ -128,21 +128,11 @@ class Rack(UtilizationMetricQuerier):
     def group_by_labels(self): return []
     def query_strategy(self): return QueryStrategy.GAUGE
 
-@dataclass(kw_only=True, frozen=True)
-class Twin(Rack):
-    step: int = 1
-    twin_step: int = 1
-
-class Unreadable(Rack):
-    def __init__(self, *, what: "NoSuchType"): pass
-
 @hookimpl
 def statcore_queriers():
     return [
         QuerierSpec(name="node", summary="nodes", querier=Node, series="node_utilization", metric_label="metric"),
         QuerierSpec(name="rack", summary="racks", querier=Rack, series="rack_utilization"),
-        QuerierSpec(name="twin", summary="twins", querier=Twin),
-        QuerierSpec(name="unreadable", summary="nobody knows", querier=Unreadable, series="x"),
     ]
 
 @hookimpl
@@ -160,6 +150,33 @@ def statcore_metric_backends():
     ]
 '''
 
+FAULTY = """
+from dataclasses import dataclass
+from statcore.plugins import QuerierSpec, hookimpl
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+
+@dataclass(kw_only=True, frozen=True)
+class Twin(UtilizationMetricQuerier):
+    step: int = 1
+    twin_step: int = 1
+    def name(self): return "twin"
+    def labels(self): return {}
+    def group_by_labels(self): return []
+    def query_strategy(self): return QueryStrategy.GAUGE
+
+class Unreadable(Twin):
+    def __init__(self, *, what: "NoSuchType"): pass
+
+@hookimpl
+def statcore_queriers():
+    return [
+        QuerierSpec(name="twin", summary="twins", querier=Twin),
+        QuerierSpec(name="unreadable", summary="nobody knows", querier=Unreadable, series="x"),
+    ]
+"""
+
 Invoke = Callable[..., Result]
 
 
@@ -170,6 +187,12 @@ def fake(install: Callable[..., Path]) -> Any:
     import acme_fake_fake  # type: ignore[import-not-found]  # noqa: PLC0415 - installed just now
 
     return acme_fake_fake
+
+
+@pytest.fixture
+def faulty(install: Callable[..., Path]) -> None:
+    """A plugin whose kinds of querier cannot be asked."""
+    install("acme-faulty", faulty=FAULTY)
 
 
 @pytest.fixture

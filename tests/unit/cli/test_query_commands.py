@@ -111,6 +111,7 @@ class TestQuery:
             == result.stderr
         )
 
+    @pytest.mark.usefixtures("faulty")
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),
         [
@@ -120,7 +121,7 @@ class TestQuery:
             (["node", "--metric-name", "crash"], 1, "statcore: acme_fake_fake.Node() raised KeyError: 'crash'"),
             (["node", "--metric-name", "m", "--start", "noon"], 2, "statcore: --start: not a time: 'noon'"),
             (["container", "--metric-name", ""], 2, "statcore: metric_name is empty"),
-            (["unreadable"], 1, "statcore: the fields of acme_fake_fake.Unreadable cannot be read: NameError"),
+            (["unreadable"], 1, "statcore: the fields of acme_faulty_faulty.Unreadable cannot be read: NameError"),
             (
                 ["nothing"],
                 None,
@@ -140,13 +141,14 @@ class TestQuery:
         assert "" == result.stdout
         assert [] == [call for call in fake.CALLS if call not in ("closed", ("fake:", {}))]
 
+    @pytest.mark.usefixtures("faulty")
     def test_help_lists_every_kind_though_one_is_broken(self, statcore: Invoke) -> None:
         """The kinds come from plugins, with the line that they say about themselves, and with where they come from."""
         result = statcore("query", "--help")
 
         assert 0 == result.exit_code
         of = "[acme-fake 1.0]"
-        for line in (f"node        nodes  {of}", f"rack        racks  {of}", f"unreadable  nobody knows  {of}"):
+        for line in (f"node        nodes  {of}", f"rack        racks  {of}", "unreadable  nobody knows  [acme-faulty 1.0]"):
             assert line in result.stdout
         assert "[statcore" not in result.stdout
 

@@ -69,7 +69,7 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
         yield Check("settings", "wrong", str(error), "correct it there")
         return
     yield Check("settings", "ok", f"rate_interval {settings.rate_interval.value} from {settings.rate_interval.origin}")
-    session = Session.of(ctx)
+    session = Session.of(ctx, trial=True)
     yield from _plugin_checks(session.registry, settings)
     if settings.presets:
         yield _preset_check(session)

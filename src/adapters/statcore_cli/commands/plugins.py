@@ -50,14 +50,15 @@ Examples:
 def command(ctx: click.Context, /, output_format: str, **_: object) -> None:
     """List the plugins, what they offer, and what is wrong with the broken ones.
 
-    Exits with 1 when a plugin is broken or rejected.
+    Tries each kind of querier once, with the example of its spec or the defaults of its fields, and looks at how stores and
+    backends are opened, without opening any. Exits with 1 when a plugin is broken or rejected.
 
     JSON is {"plugins": [{"name", "distribution", "version", "status", "offers", "error", "remedy"}]}.
     """
     if ctx.invoked_subcommand is not None:
         ctx.default_map = {ctx.invoked_subcommand: {"output_format": output_format}}
         return
-    reports = Session.of(ctx).registry.reports
+    reports = Session.of(ctx, trial=True).registry.reports
     rows = [
         [r.name, r.distribution, r.version, r.status.value, ", ".join(r.offers), r.error or "", r.remedy or ""]
         for r in reports

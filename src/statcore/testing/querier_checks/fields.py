@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 from itertools import combinations
 
-from statcore.errors import InputError
+from statcore.errors import InputError, PluginError
 from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.fields import check_options
 from statcore.promql.names import label_text, selector_parts
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.testing.expectations import expect
@@ -49,13 +50,10 @@ def check_fields_are_options_of_their_own(spec: QuerierSpec, queriers: Sequence[
     front: `rack_step` and `step` of the kind `rack` would both be `--rack-step`.
     """
     del queriers
-    names = {field.name: field.name.strip("_") for field in fields_of(spec)}
-    if nameless := [name for name, stripped in names.items() if not stripped]:
-        raise AssertionError(f"the field {nameless[0]} has no letter, and so no name for an option")
-    kind = spec.name.replace("-", "_")
-    for (one, its), (two, others) in combinations(names.items(), 2):
-        if its in {others, f"{kind}_{others}"} or others == f"{kind}_{its}":
-            raise AssertionError(f"{one} and {two} of {spec.name} would be one option of the command line")
+    try:
+        check_options(spec)
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
 
 
 def check_equal_fields_make_equal_queriers(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:

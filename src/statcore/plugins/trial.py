@@ -1,0 +1,78 @@
+"""Trying each kind that a plugin contributes once, without a server: faults that would otherwise show when it is used."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from statcore.errors import InputError, PluginError
+from statcore.model.text import describe
+from statcore.plugins.contributions import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.fields import build_querier, check_options, querier_fields
+from statcore.plugins.raised_at import raised_at
+from statcore.promql.render import render
+from statcore.promql.utilization import utilization_query
+
+_METHODS: Final = ("name", "labels", "group_by_labels", "query_strategy")
+
+
+def fault_of(contribution: Contribution) -> str | None:
+    """Return what is wrong with a kind, and how to correct it, or None where nothing is found.
+
+    A querier is built from the example of its spec, else from the defaults of its fields, and asked; one that needs fields
+    and has no example is only looked at. Of a store or a backend, `open` is looked at, and nothing is opened.
+    """
+    try:
+        for fault in _faults(contribution):
+            return fault
+    except PluginError as error:
+        return f"{error}{raised_at(error.__cause__) if error.__cause__ else ''}"
+    except BaseException as error:  # noqa: BLE001 - SystemExit and the like of a plugin must not end its host
+        return f"{describe(error)}{raised_at(error)}"
+    return None
+
+
+def _faults(contribution: Contribution) -> Iterator[str]:
+    match contribution:
+        case QuerierSpec():
+            yield from _querier_faults(contribution)
+        case StatisticsStoreSpec():
+            yield from _factory_faults("open", contribution.open)
+            if contribution.open_sink is not None:
+                yield from _factory_faults("open_sink", contribution.open_sink)
+        case MetricBackendSpec():
+            yield from _factory_faults("open", contribution.open)
+        case _:  # a preset has been parsed already
+            pass
+
+
+def _querier_faults(spec: QuerierSpec) -> Iterator[str]:
+    fields = querier_fields(spec)
+    check_options(spec)
+    for method in _METHODS:
+        if _is_async(getattr(spec.querier, method)):
+            yield f"{method}() is async: write `def {method}`; a querier does no I/O"
+    if spec.example is None and any(field.required for field in fields):
+        return
+    try:
+        querier = build_querier(spec, spec.example or {})
+        expression = utilization_query(querier)
+    except InputError as error:
+        if spec.example is not None:
+            yield f"the example of its QuerierSpec is refused: {error}"
+        return  # without an example: what is optional may be needed in combination
+    render(expression)
+
+
+def _factory_faults(name: str, factory: Callable[..., object]) -> Iterator[str]:
+    if not _is_async(factory):
+        yield f"{name} is not async: write `async def {name}(url, options)`"
+    try:
+        inspect.signature(factory).bind("", {})
+    except TypeError as error:
+        yield f"{name} cannot be called with a URL and options: {error}"
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
