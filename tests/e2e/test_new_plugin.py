@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from tests.e2e.program import END, ONE
 from tests.environments import build_wheels, create_environment, run
+
+WRITE = """
+import asyncio, sys
+from statcore import MetricValue
+from statcore.plugins import PluginRegistry
+from statcore.runtime import Settings, open_sink
+
+async def write():
+    async with open_sink(Settings(statistics_url=sys.argv[1]), PluginRegistry.discover()) as sink:
+        await sink.store_kernel_statistics({sys.argv[2]: {"mem": MetricValue(current="4096")}})
+
+asyncio.run(write())
+"""
 
 
 @pytest.mark.timeout(400)
@@ -38,10 +53,44 @@ def test_a_new_plugin_passes_its_own_tests_and_answers(wheel: Path, tmp_path: Pa
     assert "the querier tape-library is there already" in again.stderr
 
 
+@pytest.mark.timeout(400)
+def test_a_new_store_and_a_new_backend_pass_their_conformance_and_answer(wheel: Path, tmp_path: Path) -> None:
+    """Each as a wheel beside statcore, in an empty environment; what is written there is read by the program."""
+    bin_ = create_environment(tmp_path / "environment", f"statcore[cli,testing] @ {wheel.as_uri()}")
+    projects = [tmp_path / "statcore-attic", tmp_path / "statcore-tape-library"]
+    for part, project in zip(("--store", "--backend"), projects, strict=True):
+        name = project.name.removeprefix("statcore-")
+        written = run("env", f"--chdir={tmp_path}", bin_ / "statcore", "plugins", "new", part, name)
+        assert 0 == written.returncode, written.stderr
+    wheels = build_wheels(tmp_path / "built", *projects)
+    installed = run(bin_ / "python", "-m", "pip", "install", "--quiet", *wheels)
+    assert 0 == installed.returncode, installed.stderr
+    for project in projects:
+        shutil.rmtree(project / "src")
+        tested = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", project)
+        assert 0 == tested.returncode, tested.stdout
+        assert " skipped" not in tested.stdout
+
+    listed = run(bin_ / "statcore", "plugins")
+    assert (0, "") == (listed.returncode, listed.stderr)
+    store = f"attic://{tmp_path}/statistics.db"
+    assert 0 == run(bin_ / "python", "-c", WRITE, store, ONE).returncode
+    shown = run(bin_ / "statcore", "kernels", ONE, "--format", "json", statistics_url=store)
+    assert "4096" == json.loads(shown.stdout)["kernels"][ONE]["mem"]["current"]
+    labels = {"container_metric_name": "mem", "value_type": "current"}
+    sample = {"time": END, "name": "backendai_container_utilization", "labels": labels, "value": 4096}
+    (tmp_path / "samples").write_text(json.dumps(sample))
+    moment = ("--start", str(END), "--end", str(END), "--step", "1s", "--format", "json")
+    backend = f"tape-library://{tmp_path}/samples"
+    shown = run(bin_ / "statcore", "query", "container", "--metric-name", "mem", *moment, metrics_url=backend)
+    assert [4096.0] == json.loads(shown.stdout)["series"][0]["values"]
+
+
+@pytest.mark.parametrize("part", [(), ("--store",), ("--backend",)], ids=["querier", "store", "backend"])
 @pytest.mark.parametrize("kind", ["rack", "tape-library"])
-def test_a_new_plugin_is_clean(tmp_path: Path, kind: str) -> None:
+def test_a_new_plugin_is_clean(tmp_path: Path, kind: str, part: tuple[str, ...]) -> None:
     """By the default rules of ruff, and by mypy --strict, its tests included."""
-    written = run("env", f"--chdir={tmp_path}", sys.executable, "-m", "statcore_cli", "plugins", "new", kind)
+    written = run("env", f"--chdir={tmp_path}", sys.executable, "-m", "statcore_cli", "plugins", "new", *part, kind)
     assert 0 == written.returncode, written.stderr
     project = tmp_path / f"statcore-{kind}"
 

@@ -19,7 +19,7 @@ from tests.unit.cli.asked_and_printed import rows
 from statcore.errors import InputError
 from statcore.plugins import PluginRegistry, QuerierSpec
 from statcore.testing.strategies import label_values
-from statcore_cli.plugin_project import check_kind, project_files, write_project
+from statcore_cli.plugin_project import Part, check_name, project_files, write_project
 
 Invoke = Callable[..., Result]
 
@@ -84,12 +84,12 @@ def test_it_leaves_the_listing_as_it_is(statcore: Invoke) -> None:
             (kind, "")
             for kind in ("", "räck", "2shelf", "../shelf", "a/b", "a b", "$kind", "shelf\n", "class MetricQuerier")
         ),
-        ("Shelf", "; ShelfMetricQuerier would be called shelf"),
-        ("shelf_unit", "; ShelfUnitMetricQuerier would be called shelf-unit"),
-        ("shelf-", "; ShelfMetricQuerier would be called shelf"),
-        ("shelf--unit", "; ShelfUnitMetricQuerier would be called shelf-unit"),
-        ("shelf-2", "; Shelf2MetricQuerier would be called shelf2"),
-        ("a-b", "; ABMetricQuerier would be called ab"),
+        ("Shelf", "; take shelf"),
+        ("shelf_unit", "; take shelf-unit"),
+        ("shelf-", "; take shelf"),
+        ("shelf--unit", "; take shelf-unit"),
+        ("shelf-2", "; take shelf2"),
+        ("a-b", "; take ab"),
     ],
 )
 def test_a_name_that_no_class_gives_is_refused(statcore: Invoke, kind: str, instead: str) -> None:
@@ -98,8 +98,40 @@ def test_a_name_that_no_class_gives_is_refused(statcore: Invoke, kind: str, inst
 
     assert (2, []) == (result.exit_code, written())
     assert (
-        f"statcore: a kind is called by lower-case words such as rack or tape-library, not {kind!r}{instead}\n"
+        f"statcore: a name is made of lower-case words, such as rack or tape-library, not {kind!r}{instead}\n"
         == result.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "message"),
+    [
+        ("--store", "redis", "the statistics store redis is there already: it comes from 'valkey' of statcore"),
+        ("--backend", "http", "the metric backend http is there already: it comes from 'prometheus' of statcore"),
+        ("--store", "memory", "the statistics store memory is there already: it comes from 'memory' of statcore"),
+    ],
+)
+def test_a_scheme_that_is_taken_is_refused(statcore: Invoke, part: str, name: str, message: str) -> None:
+    """By the store or the backend that has it."""
+    result = statcore("plugins", "new", part, name)
+
+    assert (2, []) == (result.exit_code, written())
+    assert message in result.stderr
+
+
+def test_a_store_and_a_backend_are_projects_of_their_own(statcore: Invoke) -> None:
+    """Each has its next step; both at once are refused."""
+    for part, following in (("--store", "doctor --statistics-url"), ("--backend", "doctor --metrics-url")):
+        result = statcore("plugins", "new", part, "shelf", "--format", "json")
+
+        document = json.loads(result.stdout)
+        assert FILES == document["files"]
+        assert f"statcore {following} shelf:///path/of/the/file" == document["next"][-1]
+        Path("statcore-shelf").rename(f"gone{part}")
+    result = statcore("plugins", "new", "--store", "--backend", "shelf")
+    assert (2, "statcore: --store and --backend are a project each; give one of them\n") == (
+        result.exit_code,
+        result.stderr,
     )
 
 
@@ -142,33 +174,40 @@ def test_a_folder_that_cannot_be_written_is_named(statcore: Invoke) -> None:
     assert (2, f"statcore: statcore-{kind} cannot be written: File name too long\n") == (result.exit_code, result.stderr)
 
 
-@given(kind=st.from_regex(r"[a-z][a-z0-9]+(-[a-z][a-z0-9]+)*", fullmatch=True))
-def test_whatever_the_name_the_project_fits_together(kind: str) -> None:
+@given(kind=st.from_regex(r"[a-z][a-z0-9]+(-[a-z][a-z0-9]+)*", fullmatch=True), part=st.sampled_from(Part))
+def test_whatever_the_name_the_project_fits_together(kind: str, part: Part) -> None:
     """Distribution, package, class and entry point are named alike, hyphens and underscores each in their place."""
-    check_kind(kind, EMPTY)
-    files = project_files(kind)
+    check_name(kind, EMPTY, part)
+    files = project_files(kind, part)
     word = kind.replace("-", "_")
     module = files[f"src/statcore_{word}/__init__.py"]
     project = tomllib.loads(files["pyproject.toml"])
-    (querier,) = [node.name for node in ast.parse(module).body if isinstance(node, ast.ClassDef)]
+    tests = files[f"tests/test_{word}.py"]
+    ast.parse(tests)
 
     assert (f"statcore-{kind}", {kind: f"statcore_{word}"}) == (
         project["project"]["name"],
         project["project"]["entry-points"]["statcore"],
     )
     assert [f"statcore>={version('statcore')}"] == project["project"]["dependencies"]
-    assert f"from statcore_{word} import {querier}, statcore_queriers" in files[f"tests/test_{word}.py"]
+    assert f"from statcore_{word} import " in tests
     assert "$" not in "".join(files.values()).replace("\n$ ", "")
     namespace: dict[str, Any] = {"__name__": __name__}
     exec(module, namespace)  # noqa: S102 - what was just written
-    assert kind == QuerierSpec.of(namespace[querier]).name
+    if part is Part.QUERIER:
+        (querier,) = namespace["statcore_queriers"]()
+        assert kind == QuerierSpec.of(querier).name
+    else:
+        hook = "statcore_statistics_stores" if part is Part.STORE else "statcore_metric_backends"
+        (spec,) = namespace[hook]()
+        assert (kind, (kind,)) == (spec.name, spec.schemes)
 
 
 @given(kind=label_values())
 def test_any_other_text_is_refused(kind: str) -> None:
     """With the one message, or it is a name."""
     try:
-        check_kind(kind, EMPTY)
+        check_name(kind, EMPTY)
     except InputError as error:
         assert "lower-case words" in str(error) or "is installed already" in str(error)  # noqa: PT017 - or it is a name
     else:
@@ -180,7 +219,7 @@ def test_a_project_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "statcore-shelf"
     with pytest.raises(InputError, match="statcore-shelf cannot be written: File name too long"):
         write_project(folder, {"README.md": "x", "n" * 300: "y"})
-    assert not folder.exists()
+    assert [] == list(tmp_path.glob("*shelf*"))
 
     write_project(folder, {"README.md": "x"})
     with pytest.raises(InputError, match="statcore-shelf exists already; nothing was written"):

@@ -44,6 +44,7 @@ Examples:
     statcore plugins --format json
     STATCORE_DISABLE_PLUGINS=rack,tape-library statcore plugins
     statcore plugins new rack
+    statcore plugins new --store attic
 """,
 )
 @click.pass_context
