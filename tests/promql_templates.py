@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
@@ -26,6 +27,8 @@ VALID: Final = (
     '# how many ${ labels }\nsum without (instance)(up{\n  job="a", # \'\n  ${{ labels }}\n\t}) # the end',
     "quantile(scalar(max(up{${{ labels }}})), up)",
     'label_replace(up{${{ labels }}}, "a", "$1", "b", "(.*)")',
+    'sum without (${{ group_by }}, pod)(x_total{${{ labels }}, value_type="current"} offset ${{ window }})',
+    'sum by (${{group_by}},job)(rate(x_total{a=~"b",${{ labels }} , c="d"}[${{ window }}] offset ${{ window }}))',
 )
 """Templates with each placeholder wherever it may be."""
 
@@ -61,12 +64,12 @@ def tree_of(node: Any) -> Tree:
     kind = type(node).__name__
     if kind == "Matcher":
         return (node.name, _OPERATORS[str(node.op)], node.value)
-    if kind == "AggModifier" and node.type == promql_parser.AggModifierType.Without:
-        return (kind, str(node))  # as what joins labels, too: one text, in which no place is found
     if kind in _FIELDS:
         return (kind, *(tree_of(getattr(node, field)) for field in _FIELDS[kind]))
     if isinstance(node, list):
         return [tree_of(item) for item in node]
+    if isinstance(node, float) and math.isnan(node):
+        return "NaN"  # which equals itself
     return node if isinstance(node, str | float | bool | timedelta | None) else str(node)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
 from statcore.errors import InputError
@@ -11,24 +12,45 @@ from statcore.model.text import describe
 
 Placeholder: TypeAlias = Literal["labels", "window", "group_by"]
 Place: TypeAlias = tuple[Placeholder, object]
-"""For what, and what is there: a matcher as text, the duration of a range as a timedelta, a label as text."""
+"""For what, and what is there: a matcher as text, the duration of a range or an offset as a timedelta, a label as text."""
 
 
 def read_places(promql: str) -> list[Place]:
-    """Return every matcher that selects, every label that an aggregation keeps, and the duration of every range.
+    """Return every matcher that selects, every label that an aggregation keeps or drops, and each range and offset.
 
-    Labels that are dropped (`without`) or joined by (`on`, `group_left`, …), alternatives of matchers (`or`), steps and
-    offsets are none of these.
+    Labels that are joined by (`on`, `group_left`, …), alternatives of matchers (`or`) and steps are none of these.
 
     Raises:
         InputError: the text is no PromQL, or nothing that has a value at a point in time.
         MissingExtraError: the parser is not installed.
     """
-    with requires_extra("presets"):
-        import promql_parser as parser  # noqa: PLC0415 - an extra, which nothing but templates needs
+    with _faults_told():
+        return [place for node in _parsed(promql) for place in _places_in(node)]
 
+
+def labels_fixed_beside(promql: str, matcher: str) -> frozenset[str]:
+    """Return the labels that have one value (`=`) in a selector that has this matcher, too, itself left out.
+
+    Args:
+        promql: a text that `read_places` reads.
+        matcher: as `read_places` gives it.
+    """
+    import promql_parser as parser  # noqa: PLC0415
+
+    selectors = [node.matchers.matchers for node in _parsed(promql) if isinstance(node, parser.VectorSelector)]
+    return frozenset(
+        other.name
+        for matchers in selectors
+        if matcher in map(str, matchers)
+        for other in matchers
+        if other.op == parser.MatchOp.Equal and str(other) != matcher
+    )
+
+
+@contextmanager
+def _faults_told() -> Generator[None]:
     try:
-        return _read(parser.parse(promql))
+        yield
     except ValueError as error:  # a number that the parser cannot hold is found only when it is looked at
         raise InputError(str(error)) from None
     except BaseException as error:
@@ -37,14 +59,21 @@ def read_places(promql: str) -> list[Place]:
         raise InputError(f"its parser fails: {describe(error)}") from None
 
 
-def _read(tree: Any) -> list[Place]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything
+def _parsed(promql: str) -> list[Any]:
+    with requires_extra("presets"):
+        import promql_parser as parser  # noqa: PLC0415 - an extra, which nothing but templates needs
+
+    return _read(parser.parse(promql))
+
+
+def _read(tree: Any) -> list[Any]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything
     import promql_parser as parser  # noqa: PLC0415
 
     while isinstance(tree, parser.ParenExpr):
         tree = tree.expr
     if isinstance(tree, parser.MatrixSelector | parser.SubqueryExpr | parser.StringLiteral):
         raise InputError("it has no value at a point in time, as a number or an instant vector has")
-    return [place for node in _nodes(tree) for place in _places_in(node)]
+    return list(_nodes(tree))
 
 
 def _nodes(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything
@@ -73,12 +102,16 @@ def _places_in(node: Any) -> Iterator[Place]:  # noqa: ANN401 - likewise
     import promql_parser as parser  # noqa: PLC0415
 
     match node:
-        case parser.VectorSelector(matchers=matchers):
+        case parser.VectorSelector(matchers=matchers, offset=offset):
             for matcher in matchers.matchers:
                 yield "labels", str(matcher)
-        case parser.MatrixSelector(range=window) | parser.SubqueryExpr(range=window):
+            yield "window", offset  # None where there is none
+        case parser.MatrixSelector(range=window):
             yield "window", window
-        case parser.AggregateExpr(modifier=modifier) if modifier and modifier.type == parser.AggModifierType.By:
+        case parser.SubqueryExpr(range=window, offset=offset):
+            yield "window", window
+            yield "window", offset
+        case parser.AggregateExpr(modifier=modifier) if modifier:
             for label in modifier.labels:
                 yield "group_by", label
         case _:

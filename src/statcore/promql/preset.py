@@ -10,7 +10,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.duration import format_duration, parse_duration
-from statcore.model.settings import check_line, check_name
+from statcore.model.settings import check_line
 from statcore.promql.syntax import label_names
 from statcore.promql.template import Template
 from statcore.promql.utilization import RATE_INTERVAL
@@ -63,29 +63,34 @@ def _as_window(window: timedelta | str) -> str:
     return text
 
 
+def _as_own_window(window: timedelta | str | None) -> str:
+    return "" if window is None else _as_window(window)
+
+
 @attrs.frozen(kw_only=True)
 class Preset:
     """A PromQL template with a name, and what users may fill in.
 
     Args:
-        name: what users type: `statcore preset run NAME`.
+        name: one line of text, which users type: `statcore preset run NAME`.
         description: one line that says what the numbers are, and their unit.
         template: a `Template`, or its text.
         filter_labels: the labels that `${{ labels }}` may match.
         group_labels: the labels that `${{ group_by }}` may hold.
-        window: what `${{ window }}` is unless a user says otherwise; at most `MAX_WINDOW`.
+        window: what `${{ window }}` is unless a user says otherwise, by default `RATE_INTERVAL`; at most `MAX_WINDOW`.
 
     Raises:
-        InputError: an argument is not what is said here, or labels are allowed that the template has no place for.
+        InputError: an argument is not what is said here, or there are labels or a window that the template has no place
+            for, or labels that it fixes.
         MissingExtraError: the parser, which the extra `presets` installs, is not there.
     """
 
-    name: str = attrs.field(validator=check_name)
+    name: str = attrs.field(validator=check_line)
     description: str = attrs.field(validator=check_line)
     template: Template = attrs.field(converter=_as_template)
     filter_labels: tuple[str, ...] = attrs.field(default=(), converter=_as_labels, validator=_check_labels)
     group_labels: tuple[str, ...] = attrs.field(default=(), converter=_as_labels, validator=_check_labels)
-    window: str = attrs.field(default=RATE_INTERVAL, converter=_as_window)
+    window: str = attrs.field(default=None, converter=_as_own_window)
 
     def __attrs_post_init__(self) -> None:
         """Check what no single field can."""
@@ -97,6 +102,11 @@ class Preset:
         ):
             if allowed and place not in self.template.placeholders:
                 raise InputError(f"{field} are {', '.join(allowed)}, but the template has no ${{{{ {place} }}}}")
+        if fixed := sorted(self.template.fixed_labels.intersection(self.filter_labels)):
+            raise InputError(f"filter_labels must not hold {', '.join(fixed)}, to which the template gives one value")
+        if self.window and "window" not in self.template.placeholders:
+            raise InputError(f"window is {self.window}, but the template has no ${{{{ window }}}}")
+        object.__setattr__(self, "window", self.window or RATE_INTERVAL)
 
     @property
     def default_window(self) -> str | None:

@@ -15,18 +15,19 @@ from statcore.errors import InputError
 from statcore.model.duration import format_duration, parse_duration
 from statcore.model.text import check_text
 from statcore.promql.names import grouped_text
-from statcore.promql.parsing import Placeholder, read_places
+from statcore.promql.parsing import Placeholder, labels_fixed_beside, read_places
 from statcore.promql.parsing_limits import check_cost
 from statcore.promql.syntax import label_names, matcher_texts
 from statcore.queriers.matcher import LabelMatcher
 
 _PLACEHOLDER: Final = re.compile(rf"\$\{{\{{ *({'|'.join(get_args(Placeholder))}) *\}}\}}")
 _STRAY: Final = re.compile(r"\$\{\{[^}\n]{0,40}\}{0,2}")
+_COMMA: Final = re.compile(r"^\s*,")
 _KNOWN: Final = ", ".join(f"${{{{ {name} }}}}" for name in get_args(Placeholder))
 _PLACES: Final[Mapping[Placeholder, tuple[str, str, str]]] = {
     "labels": ("{, \t\n", "}, \t\n", 'among the matchers of a selector: up{job="a",${{ labels }}}'),
-    "window": ("[ \t\n", "]: \t\n", "alone in the brackets of a range: rate(x_total[${{ window }}])"),
-    "group_by": ("(, \t\n", "), \t\n", "among the labels that an aggregation keeps: sum by (job,${{ group_by }})(up)"),
+    "window": ("[ \t\n", "]:), \t\n", "alone in the brackets of a range, or after offset: x offset ${{ window }}"),
+    "group_by": ("(, \t\n", "), \t\n", "among the labels that an aggregation keeps or drops: sum by (${{ group_by }})(up)"),
 }
 """What may be in front of each, what behind it, and where it belongs."""
 
@@ -45,8 +46,11 @@ class Template:
     """A PromQL text with any of the placeholders `${{ labels }}`, `${{ window }}` and `${{ group_by }}`, each in its place.
 
     That is checked by parsing what it becomes. `${{ labels }}` stands among the matchers of a selector, `${{ window }}` is
-    the duration of a range or a subquery, `${{ group_by }}` stands among the labels of a `by (…)`: not of `without`, where
-    it would say which labels are dropped, nor of `on`, `ignoring` or `group_left`, where a label may make the query fail.
+    the duration of a range, a subquery or an offset, `${{ group_by }}` stands among the labels of a `by (…)` or a
+    `without (…)`: not of `on`, `ignoring` or `group_left`, where a label may make the query fail.
+
+    Attributes:
+        fixed_labels: the labels that a selector with `${{ labels }}` matches by `=` itself, which nobody can filter by.
 
     Args:
         text: printable characters, tabs and line breaks, within the limits of `statcore.promql.parsing_limits`.
@@ -57,6 +61,7 @@ class Template:
     """
 
     text: str = attrs.field(validator=_check_text)
+    fixed_labels: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
     _parts: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -91,11 +96,13 @@ class Template:
             group_by: names of labels, which are written sorted and without duplicates.
 
         Raises:
-            InputError: a name or a duration that cannot be one, a value that is no text, `__name__` among the labels, or
-                labels that the template has no place for.
+            InputError: a name or a duration that cannot be one, a value that is no text, `__name__` or a label that is
+                fixed among the labels, or labels that the template has no place for.
         """
         if "__name__" in (labels or {}):
             raise InputError("the label __name__ cannot be matched: a template says which metrics it is about")
+        if fixed := sorted(self.fixed_labels.intersection(labels or {})):
+            raise InputError(f"the label {fixed[0]} cannot be matched: the template gives it one value")
         texts: dict[Placeholder, str] = {
             "labels": ",".join(matcher_texts(labels or {})),
             "group_by": grouped_text(label_names(group_by)),
@@ -110,7 +117,13 @@ class Template:
         return cast("tuple[Placeholder, ...]", self._parts[1::2])
 
     def _fill(self, **values: str) -> str:
-        return "".join(values[part] if position % 2 else part for position, part in enumerate(self._parts))
+        texts: list[str] = []
+        for position, part in enumerate(self._parts):
+            if position % 2:
+                texts.append(values[part])
+            else:  # a comma after nothing goes
+                texts.append(part if not texts or texts[-1] else _COMMA.sub("", part))
+        return "".join(texts)
 
     def _check_places(self) -> None:
         number = 1 + int.from_bytes(urandom(4), "big")  # which nobody who writes a text can know
@@ -128,8 +141,9 @@ class Template:
             read_places(self._fill(labels="", window="5m", group_by=""))
         except InputError as error:
             what = "the template is no PromQL without labels"
-            how = 'a comma goes before a placeholder, not after it, and a selector needs more: up{job="a",${{ labels }}}'
-            raise InputError(f"{what}: {error}; {how}") from None
+            raise InputError(f'{what}: {error}; a selector needs more: up{{job="a",${{{{ labels }}}}}}') from None
+        fixed = labels_fixed_beside(self._fill(**marks), marks["labels"]) if "labels" in self._names else frozenset[str]()
+        object.__setattr__(self, "fixed_labels", fixed)
 
 
 def _belongs(name: Placeholder) -> str:

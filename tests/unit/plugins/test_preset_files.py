@@ -78,8 +78,8 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
         (preset("window = 'often'"), "f.toml: preset a: window: not a duration: 'often'"),
         (preset(template="template = 'sum('"), "f.toml: preset a: the template is no PromQL"),
         (preset(template="template = 'up{${{ label }}}'"), "f.toml: preset a: '${{ label }}' is no placeholder"),
-        (preset(name="A"), "f.toml: preset A: name must be a lower-case word"),
-        (preset(name="'a\\u001b'"), "f.toml: preset a\\u001b: name must be a lower-case word"),
+        (preset("window = '5m'"), "f.toml: preset a: window is 5m, but the template has no ${{ window }}"),
+        (preset(name='"a\\nb"'), "f.toml: preset a\nb: name must be text on one line"),
     ],
 )
 def test_a_bad_file_is_told_by_file_preset_and_key(text: str, message: str) -> None:

@@ -74,7 +74,7 @@ def test_two_plugins_with_one_preset_are_both_named(install: Install) -> None:
         (presets("load", template="sum("), "InputError: the template is no PromQL"),
         (presets("load", template="up"), "InputError: filter_labels are job, but the template has no ${{ labels }}"),
         (presets("load", "load"), "ValueError: statcore_presets offers preset load twice"),
-        (presets("Load"), "InputError: name must be a lower-case word"),
+        (presets("lo\nad"), "InputError: name must be text on one line"),
         (f"{HEAD}\n@hookimpl\ndef statcore_presets(): return ['up']", "a list with 'up', which is no Preset"),
     ],
 )

@@ -32,6 +32,12 @@ def test_a_preset_is_filled_in() -> None:
     assert 'x_total{kernel_id=""}' in BUSY.promql(labels={"kernel_id": ""})
 
 
+def test_a_name_is_any_line_of_text() -> None:
+    """As people call their charts; without a window of its own a preset has the usual one."""
+    preset = Preset(**{**FIELDS, "name": "Busy kernels (µs)"})
+    assert ("Busy kernels (µs)", "5m", None) == (preset.name, preset.window, preset.default_window)
+
+
 def test_a_text_is_a_template_and_lists_are_tuples() -> None:
     """So that a preset is a value, however it was written."""
     same = Preset(
@@ -97,8 +103,10 @@ def test_what_has_no_place_in_the_template_is_refused() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": "Busy Kernels"}, "name must be a lower-case word such as container, not 'Busy Kernels'"),
-        ({"name": None}, "name must be a lower-case word"),
+        ({"name": "busy\nkernels"}, "name must be text on one line"),
+        ({"name": None}, "name must be text on one line"),
+        ({"window": "5m"}, "window is 5m, but the template has no ${{ window }}"),
+        ({"template": 'x{${{ labels }},a="b"}', "filter_labels": ["a"]}, "filter_labels must not hold a, to which the"),
         ({"description": ""}, "description must be text"),
         ({"description": "two\nlines"}, "description must be text on one line without control characters"),
         ({"template": "sum("}, "the template is no PromQL"),
