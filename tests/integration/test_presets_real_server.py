@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, aclosing
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e.program import environment
@@ -89,6 +91,28 @@ async def test_the_window_is_the_presets_or_the_callers(server: Server) -> None:
             answer = await service.query_preset("speed", time_range=at_end, group_labels=["text"], window=window)
             assert {"a": [pytest.approx(2.0)]} == numbers(answer)
         assert () == (await service.query_preset("speed", time_range=at_end, window="14s")).series
+
+
+async def test_an_instant_is_the_point_of_a_range(server: Server) -> None:
+    """The same value, also of a template with an offset, labels that are dropped, and a fixed matcher behind."""
+    selector = 'growing{${{ labels }},job!="b"}'
+    growth = Preset(
+        name="Growth (a minute)",
+        description="By how much numbers grew",
+        template=f"sum without (${{{{ group_by }}}})({selector} - {selector} offset ${{{{ window }}}})",
+        filter_labels=["text"],
+        group_labels=["instance"],
+    )
+    time = datetime.fromtimestamp(TIME + 600, UTC)
+    filled_in: dict[str, Any] = {"labels": {"text": "a"}, "group_labels": ["instance"], "window": "1m"}
+    async with aclosing(PrometheusClient(server.url)) as client:
+        service = PresetService(client, {growth.name: growth})
+        now = await service.query_preset_now(growth.name, time=time, **filled_in)
+        point = QueryTimeRange(start=time, end=time, step="1s")
+        over_range = await service.query_preset(growth.name, time_range=point, **filled_in)
+
+    assert [120.0] == [sample.value for sample in now.samples]
+    assert {"a": [120.0]} == numbers(over_range)
 
 
 @pytest.mark.parametrize("text", VALID)

@@ -73,12 +73,13 @@ class Session:
         return self._opened(open_metrics, _not_memory(url), "metrics")
 
     def presets(self) -> PresetCatalog:
-        """Return the presets of the plugins and of the configured files.
+        """Return the presets of the plugins and of the configured files; a bad one of a file is among its `faults`.
 
         Raises:
             InputError: a file cannot be read, or is none of presets.
         """
-        return PresetCatalog.read(self.registry, {file.value: read_file(file) for file in self.settings.presets})
+        files = {file.value: read_file(file) for file in self.settings.presets}
+        return PresetCatalog.read(self.registry, files, strict=False)
 
     def _statistics_url(self) -> Setting:
         return _configured(self.settings.statistics_url, "statistics_url", "store of live statistics")

@@ -8,7 +8,7 @@ from typing import Self
 import attrs
 
 from statcore.errors import InputError
-from statcore.plugins.preset_files import read_presets
+from statcore.plugins.preset_files import try_presets
 from statcore.plugins.registry import PluginRegistry
 from statcore.promql.preset import Preset
 
@@ -22,14 +22,17 @@ class PresetCatalog:
     """The file of each preset that has one."""
     _presets: Mapping[str, Preset]
     """Those of files."""
+    faults: Mapping[str, InputError]
+    """What is wrong with each preset of a file that cannot be asked for, by its name."""
 
     @classmethod
-    def read(cls, registry: PluginRegistry, files: Mapping[str, str]) -> Self:
+    def read(cls, registry: PluginRegistry, files: Mapping[str, str], *, strict: bool = True) -> Self:
         """Add the presets of files to those of plugins.
 
         Args:
             registry: the plugins.
             files: what is in each file, as TOML text, by the name that messages call the file.
+            strict: whether one bad preset fails them all; otherwise it is among `faults`, and only who asks for it fails.
 
         Raises:
             InputError: a file is not as `read_presets` says, or a name is taken, which the message says by whom. A name
@@ -39,12 +42,18 @@ class PresetCatalog:
         taken = {name: f"plugin {registry.preset_origin(name).origin}" for name in registry.presets}
         origins: dict[str, str] = {}
         presets: dict[str, Preset] = {}
+        faults: dict[str, InputError] = {}
         for file, text in files.items():
-            for preset in read_presets(text, file=file):
-                if other := taken.get(preset.name):
-                    raise InputError(f"{file}: the preset {preset.name} is one of {other}, too; rename one of them")
-                taken[preset.name], origins[preset.name], presets[preset.name] = file, file, preset
-        return cls(registry, origins, presets)
+            for name, preset in try_presets(text, file=file):
+                if isinstance(preset, InputError):
+                    faults[name] = preset
+                elif other := taken.get(name):
+                    faults[name] = InputError(f"{file}: the preset {name} is one of {other}, too; rename one of them")
+                else:
+                    taken[name], origins[name], presets[name] = file, file, preset
+                if strict and faults:
+                    raise faults[name]
+        return cls(registry, origins, presets, faults)
 
     @property
     def presets(self) -> Mapping[str, Preset]:
@@ -55,9 +64,11 @@ class PresetCatalog:
         """Return one preset.
 
         Raises:
-            InputError: there is none of that name.
+            InputError: there is none of that name, or it is among `faults`.
             PluginError: likewise, but a plugin that is broken may have it; or two plugins offer it.
         """
+        if name in self.faults:
+            raise self.faults[name]
         return self._presets.get(name) or self.registry.preset(name, others=self._presets)
 
     def origin(self, name: str) -> str:

@@ -24,6 +24,14 @@ def read_presets(text: str, *, file: str) -> Iterator[Preset]:
         InputError: the text is no TOML, or a preset is not as `Preset` says; the message names file, preset and key.
         MissingExtraError: the extra `presets` is not installed.
     """
+    for _, preset in try_presets(text, file=file):
+        if isinstance(preset, InputError):
+            raise preset
+        yield preset
+
+
+def try_presets(text: str, *, file: str) -> Iterator[tuple[str, Preset | InputError]]:
+    """Yield each preset of a file by its name, or what is wrong with it; the rest is as in `read_presets`."""
     import tomllib  # noqa: PLC0415 - hosts without such files do without
 
     try:
@@ -33,7 +41,10 @@ def read_presets(text: str, *, file: str) -> Iterator[Preset]:
     if unknown := sorted(document.keys() - {"presets"}):
         raise InputError(f"{file}: {', '.join(unknown)} is unknown; a file of presets has tables [presets.NAME] alone")
     for name, table in _table(document.get("presets", {}), f"{file}: presets").items():
-        yield _preset(name, _table(table, f"{file}: preset {name}"), f"{file}: preset {name}")
+        try:
+            yield name, _preset(name, _table(table, f"{file}: preset {name}"), f"{file}: preset {name}")
+        except InputError as error:
+            yield name, error
 
 
 def _table(value: object, where: str) -> dict[str, Any]:

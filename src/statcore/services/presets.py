@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
@@ -12,6 +12,7 @@ from statcore.errors import InputError
 from statcore.model.duration import format_duration
 from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
+from statcore.model.vector import VectorResult
 from statcore.ports.promql import PromQLPort
 from statcore.promql.plan import MAX_POINTS
 from statcore.promql.preset import Preset
@@ -60,6 +61,22 @@ class PresetService:
         promql = self.promql(name, time_range=time_range, labels=labels, group_labels=group_labels, window=window)
         return await self.backend.query_range(promql, time_range)
 
+    async def query_preset_now(
+        self,
+        name: str,
+        *,
+        time: datetime | None = None,
+        labels: Mapping[str, str | Sequence[str]] | None = None,
+        group_labels: Sequence[str] = (),
+        window: timedelta | str | None = None,
+    ) -> VectorResult:
+        """Return the values of a preset at `time` (aware), by default the backend's now.
+
+        The other arguments, and the errors, are those of `query_preset`.
+        """
+        promql = self._preset(name).promql(labels=labels, group_labels=group_labels, window=window)
+        return await self.backend.query(promql, time=time)
+
     def promql(
         self,
         name: str,
@@ -70,11 +87,15 @@ class PresetService:
         window: timedelta | str | None = None,
     ) -> str:
         """Return the PromQL that `query_preset` asks; the arguments and errors are the same."""
+        preset = self._preset(name)
+        _check_range(time_range)
+        return preset.promql(labels=labels, group_labels=group_labels, window=window)
+
+    def _preset(self, name: str) -> Preset:
         preset = self.presets.get(name)
         if preset is None:
             raise InputError(f"there is no preset {name!r:.100}; known are: {', '.join(self.presets) or 'none'}")
-        _check_range(time_range)
-        return preset.promql(labels=labels, group_labels=group_labels, window=window)
+        return preset
 
 
 def _check_range(time_range: QueryTimeRange) -> None:

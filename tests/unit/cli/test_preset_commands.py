@@ -17,14 +17,18 @@ Invoke = Callable[..., Result]
 
 PLUGIN = """
 from array import array
-from statcore.model import MatrixResult, Series
+from statcore.model import MatrixResult, Sample, Series, VectorResult
 from statcore.plugins import MetricBackendSpec, Preset, hookimpl
 STATCORE_PLUGIN_API = 1
 ASKED = []
 
 class Backend:
-    async def query(self, promql, /, *, time=None): raise AssertionError("no command calls this")
-    query_utilization = query_utilization_now = label_values = series = ping = query
+    async def series(self, match): raise AssertionError("no command calls this")
+    query_utilization = query_utilization_now = label_values = ping = series
+    async def query(self, promql, /, *, time=None):
+        ASKED.append((promql, time))
+        sample = Sample(labels={"agent_id": "i-1"}, timestamp=1795341600.0, value=0.5)
+        return VectorResult(samples=(sample,), warnings=("w",))
     async def query_range(self, promql, time_range, /):
         ASKED.append((promql, time_range))
         series = Series(labels={"agent_id": "i-1"}, timestamps=array("d", [1795341600.0]), values=array("d", [0.5]))
@@ -124,8 +128,6 @@ class TestList:
             (b"= x", "FILE is not TOML: "),
             (b"a = " + b"[" * 5000, "FILE is not TOML: "),
             (b"#" * 1_000_001, "FILE has more than 1000000 characters"),
-            (b"[presets.a]", "FILE: preset a: description, template is missing"),
-            (FILE.replace("busy", "uptime").encode(), "FILE: the preset uptime is one of plugin 'asked' of acme-asked 2.0"),
         ],
     )
     def test_a_bad_file_is_one_line(
@@ -142,6 +144,36 @@ class TestList:
         assert (2, "") == (result.exit_code, result.stdout)
         assert message.replace("FILE", str(file)) in result.stderr
         assert 1 == result.stderr.count("\n")
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            ("a", f"{FILE}[presets.a]", "FILE: preset a: description, template is missing"),
+            (
+                "uptime",
+                FILE + FILE.replace("busy", "uptime"),
+                "FILE: the preset uptime is one of plugin 'asked' of acme-asked 2.0, too; rename one of them",
+            ),
+        ],
+    )
+    def test_a_bad_preset_costs_nothing_but_itself(
+        self, statcore: Invoke, asked: list[Any], tmp_path: Path, name: str, content: str, message: str
+    ) -> None:
+        """The others of its file are listed and asked; who asks for it is told."""
+        file = tmp_path / "f.toml"
+        file.write_text(content)
+        settings = {"STATCORE_PRESETS": str(file), "STATCORE_METRICS_URL": "asked:"}
+
+        listed = statcore("preset", "list", "--format", "csv", env=settings)
+        run, bad = (statcore("preset", "run", known, env=settings) for known in ("busy", name))
+        doctor = statcore("doctor", "--format", "csv", env=settings)
+
+        told = message.replace("FILE", str(file))
+        assert ["busy", "uptime"] == [row["name"] for row in rows(listed.stdout)]
+        assert (1, f"statcore: {told}\n") == (listed.exit_code, listed.stderr)
+        assert (0, True) == (run.exit_code, bool(asked))
+        assert (2, "", f"statcore: {told}\n") == (bad.exit_code, bad.stdout, bad.stderr)
+        assert [told] == [row["detail"] for row in rows(doctor.stdout) if row["check"] == "presets"]
 
     def test_without_the_parser_it_says_what_to_install(
         self, statcore: Invoke, busy: str, monkeypatch: pytest.MonkeyPatch
@@ -222,6 +254,16 @@ class TestRun:
         assert ["i-1", "2026-11-22T10:00:00Z", "0.5"] == result.stdout.splitlines()[-1].split()
         assert "statcore: warning: w\n" == result.stderr
 
+    def test_an_instant_is_asked_as_one(self, statcore: Invoke, asked: list[Any]) -> None:
+        """With the output of a range of one point."""
+        result = statcore("preset", "run", "uptime", "--at", "1795341600", "--format", "json", "--metrics-url", "asked:")
+
+        assert 0 == result.exit_code, result.stderr
+        (promql, time), _ = asked
+        assert ("up", 1795341600.0) == (promql, time.timestamp())
+        series = {"labels": {"agent_id": "i-1"}, "timestamps": [1795341600.0], "values": [0.5]}
+        assert {"series": [series], "warnings": ["w"], "infos": [], "partial": False} == json.loads(result.stdout)
+
     def test_a_plot_is_drawn(self, statcore: Invoke, asked: list[Any]) -> None:
         """As of a querier."""
         result = statcore("preset", "run", "uptime", *RANGE, "--format", "plot", "--metrics-url", "asked:")
@@ -244,6 +286,9 @@ class TestRun:
             (["busy", "--last", "7d", "--step", "1s"], "604801 points are more than 11000"),
             (["busy", "--last", "2y"], "is longer than 366d"),
             (["busy", "--start", "noon"], "--start: not a time: 'noon'"),
+            (["busy", "--at", "noon"], "--at: not a time: 'noon'"),
+            (["busy", "--at", "now", "--last", "1h"], "--at and --last exclude each other"),
+            (["busy", "--at", "now", "--format", "plot"], "--at gives one instant, of which there is no plot"),
             (["uptime", "--metrics-url", "fake:"], "uptime is a preset, for which the metric backend must evaluate PromQL"),
             (["uptime", "--metrics-url", "memory:"], "what memory: names lives inside one process"),
         ],

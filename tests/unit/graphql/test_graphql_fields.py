@@ -22,6 +22,7 @@ FIELDS = {
         "compute_session_list",
         "endpoint_list",
         "preset_result",
+        "preset_result_at",
         "presets",
         "queriers",
         "utilization",
@@ -42,6 +43,7 @@ FIELDS = {
 }
 LOADERS = {
     ("Query", "preset_result"): "PresetMetrics.by_query",
+    ("Query", "preset_result_at"): "PresetMetrics.by_query",
     ("Query", "utilization"): "UtilizationMetrics.by_querier",
     ("ComputeSession", "utilization"): "UtilizationMetrics.by_querier",
     ("ComputeSession", "live_stat"): "KernelStatistics.by_kernel",
@@ -57,6 +59,12 @@ ARGUMENTS = {
     "available_metrics": {"querier": "String!"},
     "preset_result": {
         **dict.fromkeys(("name", "start", "end", "step"), "String!"),
+        "labels": "JSON",
+        "group_labels": "[String!]",
+        "window": "String",
+    },
+    "preset_result_at": {
+        **dict.fromkeys(("name", "time"), "String!"),
         "labels": "JSON",
         "group_labels": "[String!]",
         "window": "String",

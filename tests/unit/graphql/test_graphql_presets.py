@@ -105,6 +105,19 @@ async def test_a_preset_is_asked_as_it_is_filled_in() -> None:
     ] == backend.asked
 
 
+async def test_a_preset_is_asked_at_an_instant() -> None:
+    """As a range of one point."""
+    backend = Backend()
+    arguments = f'labels: {{kernel_id: "k"}}, group_labels: ["agent_id"], window: "5m", time: "{NOW}"'
+    data = await Host(metrics=backend).ask_right(
+        f'{{ busy: preset_result_at(name: "busy", {arguments}) {{ series {{ labels values }} }} }}'
+    )
+    assert {"series": [{"labels": {"a": "b"}, "values": [[float(NOW), "0.5"]]}]} == data["busy"]
+    ((promql, time_range),) = backend.asked
+    assert 'sum by (agent_id)(rate(x_total{kernel_id="k"}[5m]))' == promql
+    assert (NOW, 1) == (time_range.start.timestamp(), time_range.points)
+
+
 async def test_equal_questions_are_asked_once_and_not_all_at_once() -> None:
     """Whatever they are called; those over another range are others."""
     backend = Backend()

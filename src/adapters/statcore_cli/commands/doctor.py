@@ -91,14 +91,15 @@ def _plugin_checks(registry: PluginRegistry, settings: CliSettings) -> Iterator[
 
 def _preset_check(session: Session) -> Check:
     try:
-        presets = session.presets().presets
+        catalog = session.presets()
     except MissingExtraError as error:
         return Check("presets", "wrong", str(error), f"pip install 'statcore[{error.extra}]'")
     except InputError as error:
         return Check("presets", "wrong", str(error), "correct it there")
-    return Check(
-        "presets", "ok", f"{len(presets)}, with those of {', '.join(file.value for file in session.settings.presets)}"
-    )
+    if catalog.faults:
+        return Check("presets", "wrong", "; ".join(map(str, catalog.faults.values())), "correct it there")
+    files = ", ".join(file.value for file in session.settings.presets)
+    return Check("presets", "ok", f"{len(catalog.presets)}, with those of {files}")
 
 
 async def _ping(

@@ -34,6 +34,7 @@ Examples:
     statcore preset list
     statcore preset --presets busy.toml show busy-kernels
     statcore preset run busy-kernels --group-by agent_id --last 1h --format plot
+    statcore preset run busy-kernels --at now
 """,
 )
 def command(**_: object) -> None:
@@ -58,12 +59,18 @@ Examples:
 def list_command(ctx: click.Context, /, output_format: str, **_: object) -> None:
     """List the presets, and where they come from.
 
+    Exits with 1 when a file has a bad one, which standard error tells; the others are listed.
+
     JSON is {"presets": [{"name", "description", "origin"}]}.
     """
     catalog = Session.of(ctx).presets()
     columns = ("name", "description", "origin")
     rows = [[name, preset.description, catalog.origin(name)] for name, preset in catalog.presets.items()]
     write(output_format, columns, rows, lambda: {"presets": [dict(zip(columns, row, strict=True)) for row in rows]})
+    for fault in catalog.faults.values():
+        click.echo(f"statcore: {printable(str(fault))}", err=True)
+    if catalog.faults:
+        ctx.exit(1)
 
 
 @command.command(

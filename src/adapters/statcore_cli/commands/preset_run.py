@@ -1,7 +1,8 @@
-"""`statcore preset run NAME`: what a named query answers over a time range."""
+"""`statcore preset run NAME`: what a named query answers over a time range, or at an instant."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import click
 
 from statcore.errors import InputError
-from statcore.model.matrix import MatrixResult
+from statcore.model.matrix import MatrixResult, Series
 from statcore.model.time_range import QueryTimeRange
+from statcore.model.vector import VectorResult
 from statcore.ports.promql import as_promql
 from statcore.services.presets import PresetService
 from statcore_cli.matrix_output import write_matrix
 from statcore_cli.options import format_option, setting_options
 from statcore_cli.session import Session, run
-from statcore_cli.times import range_options, read_range
+from statcore_cli.settings import naming
+from statcore_cli.times import range_options, read_range, read_time
 
 
 @click.command(
@@ -31,6 +34,7 @@ from statcore_cli.times import range_options, read_range
         ),
         click.Option(["--group-by", "group_labels"], metavar="LABEL", multiple=True, help="A series for each value of it."),
         click.Option(["--window"], metavar="DURATION", help="The window, for example 5m.  [default: the preset's own]"),
+        click.Option(["--at"], metavar="TIME", help="Instead of a range: one instant, in the forms of --start."),
         *range_options(),
         *setting_options("metrics_url", "presets"),
         format_option("plot"),
@@ -41,6 +45,7 @@ Examples:
     statcore preset run busy-kernels --label kernel_id=ID1 --label kernel_id=ID2 --group-by kernel_id
     statcore preset run busy-kernels --window 1h --start -1d --step 10m --format csv
     statcore preset run busy-kernels --group-by agent_id --last 1h --format plot
+    statcore preset run busy-kernels --at now --format json
 """,
 )
 @click.pass_context
@@ -52,10 +57,11 @@ def run_command(
     labels: tuple[str, ...],
     group_labels: tuple[str, ...],
     window: str | None,
+    at: str | None,
     output_format: str,
     **values: Any,  # noqa: ANN401 - what click parsed
 ) -> None:
-    """Show what a preset answers over a time range.
+    """Show what a preset answers over a time range, or at an instant.
 
     Which labels it can be filtered and grouped by, and its window, tells: statcore preset show NAME.
 
@@ -63,10 +69,22 @@ def run_command(
     seconds; other formats give times in RFC 3339, in UTC.
     """
     session = Session.of(ctx)
-    time_range = read_range(values, datetime.now(UTC))
+    now = datetime.now(UTC)
+    time_range = read_range(values, now) if at is None else _instant(at, now, values, output_format)
     filled_in = {"labels": _read_labels(labels), "group_labels": group_labels, "window": window}
-    result = run(_ask(session, name, time_range, filled_in), doing=f"asking the preset {name}")
-    write_matrix(output_format, result, time_range)
+    asking = _ask(session, name, time_range, filled_in, at_instant=at is not None)
+    write_matrix(output_format, run(asking, doing=f"asking the preset {name}"), time_range)
+
+
+def _instant(at: str, now: datetime, values: Mapping[str, str | None], output_format: str) -> QueryTimeRange:
+    """Return the instant as a range of one point."""
+    if given := [f"--{name}" for name in ("start", "end", "last", "step") if values[name]]:
+        raise InputError(f"--at and {given[0]} exclude each other")
+    if output_format == "plot":
+        raise InputError("--at gives one instant, of which there is no plot; take another --format")
+    with naming("--at"):
+        time = read_time(at, now)
+    return QueryTimeRange(start=time, end=time, step="1s")
 
 
 def _read_labels(given: Iterable[str]) -> dict[str, Sequence[str]]:
@@ -79,9 +97,23 @@ def _read_labels(given: Iterable[str]) -> dict[str, Sequence[str]]:
     return {**labels}
 
 
-async def _ask(session: Session, name: str, time_range: QueryTimeRange, filled_in: Mapping[str, Any]) -> MatrixResult:
+async def _ask(
+    session: Session, name: str, time_range: QueryTimeRange, filled_in: Mapping[str, Any], *, at_instant: bool
+) -> MatrixResult:
     catalog = session.presets()
     catalog.preset(name)  # whose error knows which broken plugin may have it
     async with session.metrics() as backend:
         promql = as_promql(backend, wanted_by=f"{name} is a preset")
-        return await PresetService(promql, catalog.presets).query_preset(name, time_range=time_range, **filled_in)
+        service = PresetService(promql, catalog.presets)
+        if at_instant:
+            return _as_matrix(await service.query_preset_now(name, time=time_range.start, **filled_in))
+        return await service.query_preset(name, time_range=time_range, **filled_in)
+
+
+def _as_matrix(vector: VectorResult) -> MatrixResult:
+    """Return series of one sample each."""
+    series = (
+        Series(labels=sample.labels, timestamps=array("d", [sample.timestamp]), values=array("d", [sample.value]))
+        for sample in vector.samples
+    )
+    return MatrixResult(series=tuple(series), warnings=vector.warnings, infos=vector.infos, partial=vector.partial)

@@ -110,6 +110,30 @@ class Query:
             window=window,
         )
 
+    @strawberry.field(
+        description="What a preset answers at an instant: one value for each series; `labels` is as in `preset_result`,"
+        " `time` RFC 3339 with a zone.",
+        metadata={LOADER: PRESET_LOADER},
+    )
+    async def preset_result_at(
+        self,
+        info: _Info,
+        name: str,
+        time: str,
+        labels: JSON | None = None,
+        group_labels: list[str] | None = None,
+        window: str | None = None,
+    ) -> Utilization | None:
+        """Query the backend, for a range of one point."""
+        return await load_preset(
+            info.context,
+            name,
+            time_range=QueryTimeRange(start=time, end=time, step="1s"),
+            labels={} if labels is None else labels,
+            group_labels=group_labels or [],
+            window=window,
+        )
+
 
 def _fields(selector: object) -> dict[str, object]:
     if isinstance(selector, dict):
