@@ -41,6 +41,8 @@ _T = TypeVar("_T")
 _log: Final = logging.getLogger("statcore.plugins")
 _YEAR_1_S: Final = -62_135_596_800.0
 _YEAR_10000_S: Final = 253_402_300_800.0
+_TEXT: Final = frozenset({str})
+_DICT: Final = frozenset({dict})
 _ACTIVITY: Final = ("requests", "last_response_ms")
 
 
@@ -378,7 +380,7 @@ def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
 
 
 def _is_plain(entry: Mapping[Any, Any], levels: int) -> bool:
-    return levels == 1 and all(type(name) is str and type(item) is dict for name, item in entry.items())
+    return levels == 1 and _TEXT.issuperset(map(type, entry)) and _DICT.issuperset(map(type, entry.values()))
 
 
 def _anything(_: object) -> None:
