@@ -1,16 +1,11 @@
-"""The memory adapter answers as a real Prometheus does: random series and scrapes, random queries, every strategy.
-
-Longer than most, because samples that are loaded and samples that are scraped are asked about and compared alike.
-"""
+"""The memory adapter answers as a real Prometheus does: random series and scrapes, random queriers, every strategy."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import random
 import threading
-import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -24,23 +19,34 @@ import attrs
 import pytest
 from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
+from tests.integration.differential import (
+    BASE_MS,
+    Answer,
+    Planted,
+    Samples,
+    ask_prometheus,
+    assert_equal,
+    exposed,
+    load_into_memory,
+    load_into_prometheus,
+    loaded_ms,
+    of_memory,
+    semantics_of,
+    time_range,
+)
 
 from statcore.errors import QueryRejectedError, UnsupportedError
-from statcore.model import MatrixResult, QueryTimeRange, VectorResult, format_duration, format_sample_value
-from statcore.model.time_range import from_unix_ms
+from statcore.model import QueryTimeRange, format_duration
 from statcore.promql import render, utilization_query
 from statcore.queriers import LabelMatcher, QueryStrategy
 from statcore.testing.queriers import FixedQuerier
-from statcore.testing.servers import Server, plant_openmetrics
+from statcore.testing.servers import Server
 from statcore_memory import MemoryMetrics
 
 LabelSet: TypeAlias = tuple[tuple[str, str], ...]
-Samples: TypeAlias = list[tuple[int, float]]
 Case: TypeAlias = dict[LabelSet, Samples]
-Answer: TypeAlias = list[tuple[list[tuple[str, str]], list[tuple[float, float]]]]
 
 METRIC: Final = "differential"
-BASE_MS: Final = 1_795_000_000_000
 CASES: Final = 200
 QUESTIONS: Final = 600
 
@@ -104,11 +110,6 @@ def samples(draw: st.DrawFn) -> Samples:
     return drawn
 
 
-def loaded_ms(time: int) -> int:
-    """Return the time that promtool gives a sample: it cuts off what is left after the multiplication."""
-    return int(float(f"{time / 1000:.3f}") * 1000)
-
-
 LABELS: Final = st.fixed_dictionaries(
     {"Z": st.sampled_from(("", "z")), "a": st.sampled_from(A_VALUES), "b": st.sampled_from(B_VALUES)}
 )
@@ -146,11 +147,6 @@ def questions(draw: st.DrawFn, cases: list[Case]) -> Question:
     )
 
 
-def time_range(start_ms: int, end_ms: int, step_ms: int) -> QueryTimeRange:
-    """Return a range in unix milliseconds."""
-    return QueryTimeRange(start=from_unix_ms(start_ms), end=from_unix_ms(end_ms), step=timedelta(milliseconds=step_ms))
-
-
 def draw_cases() -> list[Case]:
     """Return the same random cases in every run."""
     cases: list[Case] = []
@@ -164,69 +160,11 @@ def draw_cases() -> list[Case]:
     return cases
 
 
-def load_into_prometheus(cases: list[Case], folder: Path) -> None:
-    """Write the blocks of a data folder."""
-    lines = [f"# TYPE {METRIC} unknown"]
+def planted(cases: list[Case]) -> Iterator[Planted]:
+    """Yield the series of all cases, which the label `case` tells apart."""
     for number, case in enumerate(cases):
         for labels, drawn in case.items():
-            series = exposed({"case": str(number), **dict(labels)})
-            lines += [f"{series} {format_sample_value(value)} {time / 1000:.3f}" for time, value in drawn]
-    plant_openmetrics(folder, "\n".join([*lines, "# EOF", ""]))
-
-
-def exposed(labels: dict[str, str]) -> str:
-    """Write a series as a target exposes it."""
-    escapes = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
-    pairs = ",".join(f'{label}="{value.translate(escapes)}"' for label, value in labels.items() if value)
-    return f"{METRIC}{{{pairs}}}"
-
-
-def load_into_memory(cases: list[Case]) -> MemoryMetrics:
-    """Scrape every series as a target of its own, so that none ends before its samples do."""
-    memory = MemoryMetrics(retention="1d")
-    for number, case in enumerate(cases):
-        for labels, drawn in case.items():
-            for time, value in drawn:
-                sample = (METRIC, {"case": str(number), **dict(labels)}, value)
-                memory.append_scrape([sample], target=f"{number} {labels}", time=time / 1000)
-    return memory
-
-
-def ask_prometheus(connection: HTTPConnection, path: str, **form: str) -> Answer:
-    """Return the series as labels in their order and (unix seconds, value) pairs.
-
-    Raises:
-        QueryRejectedError: the server refused the query.
-    """
-    body = urllib.parse.urlencode(form)
-    connection.request("POST", f"/api/v1/{path}", body, {"Content-Type": "application/x-www-form-urlencoded"})
-    answer = json.loads(connection.getresponse().read())
-    if answer["status"] != "success":
-        raise QueryRejectedError(answer["error"])
-    return [
-        (
-            list(series["metric"].items()),
-            [(time, float(value)) for time, value in series.get("values") or [series["value"]]],
-        )
-        for series in answer["data"]["result"]
-    ]
-
-
-def of_memory(result: MatrixResult | VectorResult) -> Answer:
-    """Return an answer of the memory adapter in the same shape."""
-    if isinstance(result, VectorResult):
-        return [(list(sample.labels.items()), [(sample.timestamp, sample.value)]) for sample in result.samples]
-    return [(list(one.labels.items()), list(zip(one.timestamps, one.values, strict=True))) for one in result.series]
-
-
-def assert_equal(expected: Answer, actual: Answer, question: Question) -> None:
-    """Fail unless series, their order and all times are the same, and values agree to 1e-9 relative."""
-    assert [labels for labels, _ in expected] == [labels for labels, _ in actual], question
-    for (labels, wanted), (_, found) in zip(expected, actual, strict=True):
-        assert [time for time, _ in wanted] == [time for time, _ in found], (question, labels)
-        for (time, value), (_, other) in zip(wanted, found, strict=True):
-            both_nan = math.isnan(value) and math.isnan(other)
-            assert both_nan or math.isclose(value, other, rel_tol=1e-9), (question, labels, time, value, other)
+            yield METRIC, {"case": str(number), **dict(labels)}, drawn
 
 
 def compare(memory: MemoryMetrics, server: Server, asked: st.SearchStrategy[Question]) -> Counter[QueryStrategy]:
@@ -263,9 +201,11 @@ def compare(memory: MemoryMetrics, server: Server, asked: st.SearchStrategy[Ques
 def test_random_queries_of_random_series(tmp_path: Path, start_prometheus: Callable[..., Server]) -> None:
     """Ranges and instants of any querier give the same series in the same order with the same points."""
     cases = draw_cases()
-    load_into_prometheus(cases, tmp_path)
-    memory = load_into_memory(cases)
-    points = compare(memory, start_prometheus(tmp_path), questions(cases))
+    load_into_prometheus(planted(cases), tmp_path)
+    server = start_prometheus(tmp_path)
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+        memory = load_into_memory(planted(cases), semantics_of(connection))
+    points = compare(memory, server, questions(cases))
     assert all(points[strategy] > QUESTIONS // 4 for strategy in QueryStrategy), points
 
 
@@ -282,8 +222,9 @@ def flickering_target(seed: int) -> Iterator[tuple[str, threading.Event]]:
             scrapes["served"] += 1
             if scrapes["served"] >= SCRAPES:
                 enough.set()
-            lines = [f"{exposed({'a': a})} {chance.randint(0, 99)}\n" for a in "uvwxyz" if chance.random() < 0.6]
+            lines = [f"{exposed(METRIC, {'a': a})} {chance.randint(0, 99)}\n" for a in "uvwxyz" if chance.random() < 0.6]
             self.send_response(500 if chance.random() < 0.1 else 200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
             self.wfile.write("".join(lines).encode())
 
@@ -300,7 +241,7 @@ def flickering_target(seed: int) -> Iterator[tuple[str, threading.Event]]:
             thread.join()
 
 
-def replay(history: Answer) -> tuple[MemoryMetrics, int, int]:
+def replay(history: Answer, semantics: int) -> tuple[MemoryMetrics, int, int]:
     """Hand the scrapes that a server made to the memory adapter; return it and, in ms, from when to when it has all."""
     scrapes: dict[tuple[float, str], list[tuple[str, dict[str, str], float]]] = {}
     for labels, points in history:
@@ -309,7 +250,7 @@ def replay(history: Answer) -> tuple[MemoryMetrics, int, int]:
         for time, value in points:  # every scrape has a sample of `up`, and a failed one has no other
             scrape = scrapes.setdefault((time, named["job"]), [])
             scrape += [(name, named, value)] if name == METRIC else []
-    memory = MemoryMetrics()
+    memory = MemoryMetrics(semantics=semantics)
     for (time, job), scraped in sorted(scrapes.items()):
         memory.append_scrape(scraped, target=job, time=time)
     newest = {job: time for time, job in sorted(scrapes)}  # what one job has after the other's newest may be missing
@@ -345,6 +286,7 @@ def test_series_that_come_and_go(start_prometheus: Callable[..., Server]) -> Non
         assert two_served.wait(60)
         with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
             history = ask_prometheus(connection, "query", query=f'{{__name__=~"up|{METRIC}"}}[1h]')
-        memory, first_ms, last_ms = replay(history)
+            semantics = semantics_of(connection)
+        memory, first_ms, last_ms = replay(history, semantics)
         points = compare(memory, server, questions_of_targets(first_ms, last_ms))
     assert all(points[strategy] > QUESTIONS // 4 for strategy in QueryStrategy), points

@@ -8,6 +8,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statcore_memory.functions import Window, range_functions
+from statcore_memory.semantics import Semantics
 from statcore_memory.series import LOOKBACK_MS, StoredSeries
 
 KEY = (("__name__", "up"),)
@@ -38,13 +40,17 @@ def _stored(history: list[Event]) -> StoredSeries:
     return series
 
 
-def _value_at(history: list[Event], time: int) -> float | None:
+def _value_at(history: list[Event], time: int, semantics: Semantics) -> float | None:
     seen = [event for event in history if event[0] <= time]
-    return seen[-1][1] if seen and seen[-1][0] >= time - LOOKBACK_MS else None
+    return seen[-1][1] if seen and _is_within(seen[-1][0], time, LOOKBACK_MS, semantics) else None
 
 
-def _rate_at(history: list[Event], time: int, window: int) -> float | None:
-    samples = [(at, value) for at, value in history if value is not None and time - window <= at <= time]
+def _is_within(at: int, time: int, window: int, semantics: Semantics) -> bool:
+    return time - window < at <= time or (semantics is Semantics.PROMETHEUS_2 and at == time - window)
+
+
+def _rate_at(history: list[Event], time: int, window: int, semantics: Semantics) -> float | None:
+    samples = [(at, value) for at, value in history if value is not None and _is_within(at, time, window, semantics)]
     if len(samples) < 2:
         return None
     (first_time, first), (last_time, last) = samples[0], samples[-1]
@@ -54,11 +60,25 @@ def _rate_at(history: list[Event], time: int, window: int) -> float | None:
     sampled_s = (last_time - first_time) / 1000
     interval_s = sampled_s / (len(samples) - 1)
     to_start_s = (first_time - (time - window)) / 1000
-    if increase > 0 and first >= 0 and sampled_s * (first / increase) < to_start_s:
-        to_start_s = sampled_s * (first / increase)
-    gaps_s = (to_start_s, (time - last_time) / 1000)
-    covered_s = sampled_s + sum(gap if gap < 1.1 * interval_s else interval_s / 2 for gap in gaps_s)
+    to_end_s = (time - last_time) / 1000
+    to_zero_s = sampled_s * (first / increase) if increase > 0 and first >= 0 else to_start_s
+    if semantics is Semantics.PROMETHEUS_2:
+        to_start_s = min(to_start_s, to_zero_s)
+    if to_start_s >= 1.1 * interval_s:
+        to_start_s = interval_s / 2
+    if to_end_s >= 1.1 * interval_s:
+        to_end_s = interval_s / 2
+    covered_s = sampled_s + min(to_start_s, to_zero_s) + to_end_s
     return increase * (covered_s / sampled_s / (window / 1000))
+
+
+def _found_value(series: StoredSeries, time: int, semantics: Semantics) -> float | None:
+    return series.value_at(time, oldest=time - semantics.reach_ms(LOOKBACK_MS))
+
+
+def _found_rate(series: StoredSeries, time: int, window: int, semantics: Semantics) -> float | None:
+    found = Window.of(series, end=time, length=window, reach=semantics.reach_ms(window))
+    return None if found is None else range_functions(semantics)["rate"](found)
 
 
 def _same(expected: float | None, actual: float | None) -> bool:
@@ -68,8 +88,8 @@ def _same(expected: float | None, actual: float | None) -> bool:
     return both_nan or math.isclose(expected, actual, rel_tol=1e-9)
 
 
-@given(EVENTS, st.data())
-def test_values_and_rates(events: list[Event], data: st.DataObject) -> None:
+@given(EVENTS, st.sampled_from(Semantics), st.data())
+def test_values_and_rates(events: list[Event], semantics: Semantics, data: st.DataObject) -> None:
     """Bisection, resets and marks kept apart give what a walk over the samples gives, at any time and for any window."""
     history = _history(events)
     series = _stored(history)
@@ -78,8 +98,8 @@ def test_values_and_rates(events: list[Event], data: st.DataObject) -> None:
     window = data.draw(
         st.sampled_from([*(time - at for at, _ in history if at < time), 300_000]) | st.integers(1, 1_000_000)
     )
-    assert _same(_value_at(history, time), series.value_at(time))
-    assert _same(_rate_at(history, time, window), series.rate_at(time, window))
+    assert _same(_value_at(history, time, semantics), _found_value(series, time, semantics))
+    assert _same(_rate_at(history, time, window, semantics), _found_rate(series, time, window, semantics))
 
 
 @given(EVENTS, st.data())
@@ -95,7 +115,8 @@ def test_trimming(events: list[Event], data: st.DataObject) -> None:
 
     left = [event for event in history if kept and event[0] >= kept[0]]
     for time in {at + delta for at, _ in history for delta in (0, 1, LOOKBACK_MS)}:
-        assert _same(_value_at(left, time), series.value_at(time))
-        assert _same(_rate_at(left, time, 900_000), series.rate_at(time, 900_000))
-    for name in ("_values", "_marks", "_reset_times", "_reset_from"):
+        for semantics in Semantics:
+            assert _same(_value_at(left, time, semantics), _found_value(series, time, semantics))
+            assert _same(_rate_at(left, time, 900_000, semantics), _found_rate(series, time, 900_000, semantics))
+    for name in ("values", "_marks", "reset_times", "reset_from"):
         assert not kept or len(getattr(_stored(left), name)) == len(getattr(series, name))

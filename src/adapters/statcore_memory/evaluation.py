@@ -1,21 +1,57 @@
-"""Evaluating a querier's expression on a grid of points: `sum by` of values or rates, and the division after it."""
+"""Expressions of `statcore.promql` evaluated over series, as Prometheus does: no I/O, no clock.
+
+A range query is evaluated at all points of its grid together, node by node; a point is never looked at where no series can
+have a value. What each node means is what Prometheus documents (querying: basics, operators, functions); where versions
+differ, `Semantics` says how.
+"""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Final, Self
+from typing import Final, TypeAlias, get_args
 
 import attrs
 
 from statcore.errors import UnsupportedError
-from statcore.model import Series, parse_duration
-from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Number, RangeSelector, Selector, render
-from statcore_memory.series import LOOKBACK_MS, Labels, StoredSeries
+from statcore.model import format_duration, parse_duration
+from statcore.promql import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    ConstantLabel,
+    Expression,
+    HistogramQuantile,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+)
+from statcore.promql.syntax import SetOperator
+from statcore_memory.arithmetic import folds
+from statcore_memory.functions import Window, range_functions
+from statcore_memory.operations import (
+    Column,
+    Vector,
+    aggregate,
+    keep_matched,
+    quantiles,
+    relabelled,
+    with_number,
+    with_vector,
+    without,
+)
+from statcore_memory.pace import Pace
+from statcore_memory.semantics import Semantics
+from statcore_memory.series import LOOKBACK_MS, Labels, Samples, StoredSeries
 
+MAX_DEPTH: Final = 100
+"""How deeply expressions may be nested: each level takes a few of the calls that Python allows."""
+SUBQUERY_STEP_MS: Final = 60_000
+"""The step of a subquery that names none: the evaluation interval of a server, unless that is configured otherwise."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_AT_A_TIME: Final = 256
+_KEEPS_NAME: Final = "last_over_time"
+_Range: TypeAlias = tuple[Labels, Samples]
 
 
 @attrs.frozen(kw_only=True)
@@ -26,76 +62,145 @@ class Grid:
     step: int = 1
     points: int = 1
 
+    @property
+    def end(self) -> int:
+        """The last point."""
+        return self.start + (self.points - 1) * self.step
+
+    def time(self, point: int) -> int:
+        """Return the time of a point by its number."""
+        return self.start + point * self.step
+
     def within(self, first: int, last: int) -> range:
         """Return the numbers of the points from `first` to `last`, both in unix ms and included."""
         return range(max(0, -((self.start - first) // self.step)), min(self.points, (last - self.start) // self.step + 1))
 
+    def moved(self, by: int) -> Grid:
+        """Return the grid so many ms later."""
+        return attrs.evolve(self, start=self.start + by)
 
-@attrs.frozen(kw_only=True)
-class Utilization:
-    """What `statcore.promql.utilization_query` builds, taken apart; without a window the values themselves are summed."""
+    def of_subquery(self, reach: int) -> Grid:
+        """Return the full minutes within the last `reach` ms of any point."""
+        first = -((reach - self.start) // SUBQUERY_STEP_MS)
+        last = self.end // SUBQUERY_STEP_MS
+        return Grid(start=first * SUBQUERY_STEP_MS, step=SUBQUERY_STEP_MS, points=max(0, last - first + 1))
 
-    selector: Selector
-    window_ms: int | None
-    by: frozenset[str]
-    divisor: float | None
 
-    @classmethod
-    def of(cls, expression: Expression) -> Self:
-        """Take an expression apart.
+@attrs.define
+class Evaluation:
+    """One evaluation of an expression.
+
+    Args:
+        select: returns the series of a selector, sorted by their labels.
+        semantics: whose.
+    """
+
+    select: Callable[[Selector], Sequence[StoredSeries]]
+    semantics: Semantics
+    _pace: Pace = attrs.field(factory=Pace, init=False)
+    _depth: int = attrs.field(default=0, init=False)
+
+    async def evaluate(self, expression: Expression, grid: Grid) -> Vector:
+        """Return the value of every series at every point where it has one.
 
         Raises:
-            UnsupportedError: it is of another form.
+            QueryRejectedError: a server would refuse to answer: series match that must not, or would be the same.
+            UnsupportedError: a regular expression is beyond what is read here, or the expression is nested too deeply.
         """
-        divisor: float | None = None
-        summed = expression
-        if isinstance(expression, BinaryOperation) and expression.operator == "/" and isinstance(expression.right, Number):
-            summed, divisor = expression.left, expression.right.value
-        match summed:
-            case _ if divisor == 0:
-                raise UnsupportedError(f"the memory adapter cannot divide by zero: {render(expression)}")
-            case Aggregation("sum", Selector() as selector, by=by):
-                return cls(selector=selector, window_ms=None, by=frozenset(by), divisor=divisor)
-            case Aggregation("sum", Call("rate", RangeSelector(selector, window)), by=by):
-                window_ms = parse_duration(window) // _MILLISECOND
-                # A rate is not the metric itself any more: the name is gone before the sum.
-                return cls(selector=selector, window_ms=window_ms, by=frozenset(by) - {"__name__"}, divisor=divisor)
-            case _:
-                raise UnsupportedError(f"the memory adapter cannot evaluate {render(expression)}")
+        if self._depth == MAX_DEPTH:
+            raise UnsupportedError(
+                f"the memory adapter evaluates expressions of {MAX_DEPTH} levels at most: {expression.text:.200}"
+            )
+        self._depth += 1
+        try:
+            return await self._evaluate(expression, grid)
+        finally:
+            self._depth -= 1
 
-    async def evaluate(self, selected: Iterable[StoredSeries], grid: Grid) -> list[Series]:
-        """Return the groups that have a value at any point, each with the points where it has one.
+    async def _evaluate(self, expression: Expression, grid: Grid) -> Vector:
+        match expression:
+            case Selector():
+                vector = await self._instant(expression, grid)
+            case Call(function, argument):
+                vector = await self._call(function, argument, grid)
+            case Aggregation(operator, inner, by):
+                fold = folds(self.semantics)[operator]
+                vector = await aggregate(await self.evaluate(inner, grid), fold, frozenset(by), self._pace)
+            case BinaryOperation():
+                vector = await self._operate(expression, grid)
+            case HistogramQuantile(quantile, buckets):
+                vector = await quantiles(await self.evaluate(buckets, grid), quantile, self.semantics, self._pace)
+            case ConstantLabel(inner, name, value):
+                unlabelled = await self.evaluate(inner, grid)
+                vector = relabelled((_with_label(labels, name, value), column) for labels, column in unlabelled.items())
+        return vector
 
-        Values are added in the order of `selected`, and the groups are in the order of their first series there.
-        The event loop gets its turn every few hundred points.
-        """
-        from asyncio import sleep  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
+    async def _operate(self, operation: BinaryOperation, grid: Grid) -> Vector:
+        left = await self.evaluate(operation.left, grid)
+        if isinstance(operation.right, Number):
+            return await with_number(left, operation.operator, operation.right.value, self._pace)
+        right = await self.evaluate(operation.right, grid)
+        if operation.operator in get_args(SetOperator):
+            return await keep_matched(left, right, operation, self._pace)
+        return await with_vector(left, right, operation, self.semantics, self._pace)
 
-        sums: dict[Labels, dict[int, float]] = {}
-        since_pause = 0
-        for series in selected:
+    async def _instant(self, selector: Selector, grid: Grid) -> Vector:
+        asked = grid.moved(-_offset_ms(selector))
+        reach = self.semantics.reach_ms(LOOKBACK_MS)
+        vector: Vector = {}
+        for series in self.select(selector):
             if not series.times:  # retention took them while others had their turn
                 continue
-            group = tuple(pair for pair in series.key if pair[0] in self.by)
-            reach = LOOKBACK_MS if self.window_ms is None else self.window_ms
-            for point in grid.within(series.times[0], series.times[-1] + reach):
-                since_pause += 1
-                if since_pause > _AT_A_TIME:
-                    since_pause = 0
-                    await sleep(0)
-                value = self._value(series, grid.start + point * grid.step)
+            column = Column()
+            for point in asked.within(series.times[0], series.times[-1] + reach):
+                time = asked.time(point)
+                value = series.value_at(time, oldest=time - reach)
                 if value is not None:
-                    summed = sums.setdefault(group, {})
-                    summed[point] = summed[point] + value if point in summed else value
-        return [self._series(group, summed, grid) for group, summed in sums.items()]
+                    column[point] = value
+                await self._pace.spend()
+            if column:
+                vector[series.key] = column
+        return vector
 
-    def _value(self, series: StoredSeries, time: int) -> float | None:
-        return series.value_at(time) if self.window_ms is None else series.rate_at(time, self.window_ms)
+    async def _call(self, function: str, argument: RangeSelector | Subquery, grid: Grid) -> Vector:
+        length = parse_duration(argument.window) // _MILLISECOND
+        reach = self.semantics.reach_ms(length)
+        if isinstance(argument, RangeSelector):
+            asked = grid.moved(-_offset_ms(argument.selector))
+            ranges: Iterable[_Range] = ((series.key, series) for series in self.select(argument.selector))
+        else:
+            asked = grid
+            ranges = await self._subquery(argument, grid, reach)
+        evaluate = range_functions(self.semantics)[function]
+        called: list[tuple[Labels, Column]] = []
+        for labels, samples in ranges:
+            column = Column()
+            for point in asked.within(samples.times[0], samples.times[-1] + reach) if samples.times else ():
+                window = Window.of(samples, end=asked.time(point), length=length, reach=reach)
+                value = None if window is None else evaluate(window)
+                if value is not None:
+                    column[point] = value
+                await self._pace.spend()
+            called.append((labels if function == _KEEPS_NAME else without(labels, {"__name__"}), column))
+        return relabelled(called)
 
-    def _series(self, group: Labels, summed: dict[int, float], grid: Grid) -> Series:
-        points = sorted(summed)
-        values = array("d", [summed[point] for point in points])
-        if self.divisor is not None:
-            values = array("d", [value / self.divisor for value in values])
-        times = array("d", [(grid.start + point * grid.step) / 1000 for point in points])
-        return Series(labels=dict(group), timestamps=times, values=values)
+    async def _subquery(self, subquery: Subquery, grid: Grid, reach: int) -> list[_Range]:
+        steps = grid.of_subquery(reach)
+        if not steps.points:
+            return []
+        ranges: list[_Range] = []
+        for labels, column in (await self.evaluate(subquery.expression, steps)).items():
+            samples = Samples()
+            for point in sorted(column):
+                samples.append(steps.time(point), column[point])
+            await self._pace.spend(len(column))
+            ranges.append((labels, samples))
+        return ranges
+
+
+def _with_label(labels: Labels, name: str, value: str) -> Labels:
+    return tuple(sorted((*without(labels, {name}), (name, value))))
+
+
+def _offset_ms(selector: Selector) -> int:
+    return 0 if selector.offset is None else parse_duration(format_duration(selector.offset)) // _MILLISECOND

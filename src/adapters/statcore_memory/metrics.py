@@ -1,19 +1,21 @@
-"""The metric backend in memory: scrapes in, utilization out."""
+"""The metric backend in memory: scrapes in; utilization, and PromQL, out."""
 
 from __future__ import annotations
 
 import time as wall
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
 
-from statcore.errors import InputError
+from statcore.errors import InputError, QueryRejectedError
 from statcore.model import (
     MatrixResult,
     QueryTimeRange,
     Sample,
+    Series,
     VectorResult,
     format_duration,
     parse_duration,
@@ -23,10 +25,13 @@ from statcore.model.settings import NOT_A_SETTING, check_count, check_seconds
 from statcore.model.text import check_text
 from statcore.model.time_range import unix_ms
 from statcore.ports import ScrapeSample
-from statcore.promql import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, Selector, utilization_query
+from statcore.promql import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, Expression, Number, Selector, utilization_query
 from statcore.promql.names import label_text, selector_parts
+from statcore.promql.reading import EvaluationTime, Query, read_query
 from statcore.queriers import UtilizationMetricQuerier
-from statcore_memory.evaluation import Grid, Utilization
+from statcore_memory.evaluation import Evaluation, Grid
+from statcore_memory.operations import Column, Vector
+from statcore_memory.semantics import Semantics, as_semantics
 from statcore_memory.series import Labels, StoredSeries
 from statcore_memory.tsdb import Tsdb
 
@@ -48,13 +53,16 @@ def _new_tsdb(metrics: MemoryMetrics) -> Tsdb:
 
 @attrs.frozen(kw_only=True, eq=False)
 class MemoryMetrics:
-    """A `MetricQuerierPort` over scrapes that are handed in, with the semantics of Prometheus 2.42.
+    """A `MetricQuerierPort` and `PromQLPort` over scrapes that are handed in, which answers as Prometheus does.
+
+    PromQL is read as far as its values in `statcore.promql` go, all of which are evaluated.
 
     Args:
         retention: how long samples are kept, counted back from the newest scrape; text or timedelta, by default an hour.
         max_series: how many series are kept at most; a scrape that needs more is refused, once those that have ended
             are gone. A series keeps at most one sample per second of the retention, 16 bytes each (3,600 at least).
         normalization_interval_s: what `rate_normalized` divides by, 1 by default.
+        semantics: as which major version of Prometheus: 3, or 2 for 2.42; what differs is in `Semantics`.
         clock: the time in unix seconds.
 
     Raises:
@@ -63,6 +71,7 @@ class MemoryMetrics:
 
     retention: timedelta = attrs.field(default=timedelta(hours=1), converter=_retention)
     max_series: int = attrs.field(default=10_000, validator=check_count)
+    semantics: Semantics = attrs.field(default=Semantics.PROMETHEUS_3, converter=as_semantics)
     normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=check_seconds)
     clock: Callable[[], float] = attrs.field(default=wall.time, metadata=NOT_A_SETTING)
     _tsdb: Tsdb = attrs.field(init=False, repr=False, default=attrs.Factory(_new_tsdb, takes_self=True))
@@ -105,14 +114,10 @@ class MemoryMetrics:
         Raises:
             PluginError: the querier breaks its contract.
             InputError: an interval that is not positive, or a name that cannot be one.
-            QueryRejectedError: a regular expression is not valid.
+            QueryRejectedError: a regular expression is not valid, or series match that must not.
             UnsupportedError: a regular expression is beyond what is read here as a server would.
         """
-        step = time_range.step // _MILLISECOND
-        grid = Grid(start=unix_ms(time_range.start), step=step, points=time_range.points)
-        wanted = self._utilization(querier, rate_interval)
-        series = await wanted.evaluate(self._tsdb.select(wanted.selector), grid)
-        return MatrixResult(series=tuple(sorted(series, key=lambda one: tuple(one.labels.items()))))
+        return await self._over(self._utilization(querier, rate_interval), time_range)
 
     async def query_utilization_now(
         self,
@@ -122,12 +127,22 @@ class MemoryMetrics:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> VectorResult:
         """Return the querier's utilization at `time`, by default the clock's; errors are those of `query_utilization`."""
-        grid = Grid(start=unix_ms(parse_time(self.clock() if time is None else time)))
-        wanted = self._utilization(querier, rate_interval)
-        series = await wanted.evaluate(self._tsdb.select(wanted.selector), grid)
-        return VectorResult(
-            samples=tuple(Sample(labels=one.labels, timestamp=one.timestamps[0], value=one.values[0]) for one in series)
-        )
+        return await self._at(self._utilization(querier, rate_interval), time)
+
+    async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
+        """Evaluate a PromQL text at `time` (aware), by default the clock's; a scalar is one sample without labels.
+
+        Raises:
+            InputError: a time without a zone.
+            QueryRejectedError: the text is no PromQL; otherwise as for `query_utilization`.
+            UnsupportedError: it is beyond the values of `statcore.promql`; the message says what is.
+            MissingExtraError: the parser, which the extra `presets` installs, is not there.
+        """
+        return await self._at(_read(promql), time)
+
+    async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
+        """Evaluate a PromQL text at every point of the range; errors are those of `query`."""
+        return await self._over(_read(promql), time_range)
 
     async def label_values(
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
@@ -136,7 +151,8 @@ class MemoryMetrics:
 
         Raises:
             InputError: a label name or a time that cannot be one, or a range that ends before it starts.
-            QueryRejectedError, UnsupportedError: as `query_utilization`; an offset is unsupported, too.
+            QueryRejectedError: a regular expression is not valid, or `match` has an offset, which a server refuses here.
+            UnsupportedError: a regular expression is beyond what is read here as a server would.
         """
         label_text(label)
         found = self._find(match, time_range)
@@ -154,11 +170,38 @@ class MemoryMetrics:
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close, and whoever else holds this object goes on using it."""
 
-    def _utilization(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> Utilization:
+    def _utilization(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> Expression:
         interval_s = self.normalization_interval_s
-        return Utilization.of(utilization_query(querier, rate_interval=rate_interval, normalization_interval_s=interval_s))
+        return utilization_query(querier, rate_interval=rate_interval, normalization_interval_s=interval_s)
+
+    async def _over(self, query: Query, time_range: QueryTimeRange) -> MatrixResult:
+        step = time_range.step // _MILLISECOND
+        grid = Grid(start=unix_ms(time_range.start), step=step, points=time_range.points)
+        vector = await self._evaluate(query, grid)
+        return MatrixResult(series=tuple(_series(labels, vector[labels], grid) for labels in sorted(vector)))
+
+    async def _at(self, query: Query, time: datetime | None) -> VectorResult:
+        grid = Grid(start=unix_ms(parse_time(self.clock() if time is None else time)))
+        vector = await self._evaluate(query, grid)
+        timestamp = grid.start / 1000
+        return VectorResult(
+            samples=tuple(
+                Sample(labels=dict(labels), timestamp=timestamp, value=column[0]) for labels, column in vector.items()
+            )
+        )
+
+    async def _evaluate(self, query: Query, grid: Grid) -> Vector:
+        match query:
+            case Number(number):
+                return {(): dict.fromkeys(range(grid.points), number)}
+            case EvaluationTime():
+                return {(): {point: grid.time(point) / 1000 for point in range(grid.points)}}
+            case expression:
+                return await Evaluation(self._tsdb.select, self.semantics).evaluate(expression, grid)
 
     def _find(self, match: Selector | None, time_range: tuple[datetime, datetime] | None) -> list[StoredSeries]:
+        if match is not None and match.offset is not None:
+            raise QueryRejectedError(f"series are selected without an offset, not by {match.text}", query=match.text)
         found = self._tsdb.select(match)
         if time_range is None:
             return found
@@ -166,6 +209,22 @@ class MemoryMetrics:
         if end < start:
             raise InputError(f"the range ends before it starts: {time_range[0].isoformat()}, {time_range[1].isoformat()}")
         return [series for series in found if series.has_sample(start=start, end=end)]
+
+
+def _read(promql: str) -> Query:
+    try:
+        return read_query(promql)
+    except InputError as error:
+        raise QueryRejectedError(f"not PromQL: {error}", query=promql) from error
+
+
+def _series(labels: Labels, column: Column, grid: Grid) -> Series:
+    points = sorted(column)
+    return Series(
+        labels=dict(labels),
+        timestamps=array("d", [grid.time(point) / 1000 for point in points]),
+        values=array("d", [column[point] for point in points]),
+    )
 
 
 def _key(name: str, labels: Mapping[str, str]) -> Labels:

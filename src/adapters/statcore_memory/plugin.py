@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STATCORE_PLUGIN_API = API_VERSION
 
 _T = TypeVar("_T", "MemoryStatistics", "MemoryMetrics")
-_URL: Final = r"memory:(?://([\w.-]*)/?)?"
+_URL: Final = r"memory:(?://([\w.-]*)/?)?(?:\?semantics=([0-9]))?"
 
 
 class _Instances(Generic[_T]):
@@ -31,19 +31,21 @@ class _Instances(Generic[_T]):
         """Return the instance at `memory://NAME`, made when it is first asked for.
 
         Raises:
-            InputError: the URL holds more than a name; a setting is unknown, cannot be one, or differs from the
-                instance's.
+            InputError: the URL holds more than a name and `semantics`; a setting is unknown, cannot be one, or differs
+                from the instance's.
         """
         found = re.fullmatch(_URL, url, re.IGNORECASE)
         if found is None:
             raise InputError(
-                "the URL of the memory adapter is memory:// or memory://NAME; its settings are given as options"
+                "the URL of the memory adapter is memory:// or memory://NAME, for metrics also memory://?semantics=2;"
+                " its other settings are given as options"
             )
         name = found[1] or ""
+        settings = {**options, "semantics": int(found[2])} if found[2] else dict(options)
         if name not in self._opened:
-            self._opened[name] = (dict(options), from_settings(self._load(), options, adapter="memory://"))
+            self._opened[name] = (settings, from_settings(self._load(), settings, adapter="memory://"))
         made_with, instance = self._opened[name]
-        if made_with != options:
+        if made_with != settings:
             raise InputError(f"memory://{name} is open already, with other settings")
         return instance
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import attrs
 
-from statcore.errors import InputError, UnsupportedError
-from statcore.promql import Selector, render
+from statcore.errors import InputError
+from statcore.promql import Selector
 from statcore_memory.matching import accepts
 from statcore_memory.series import Labels, StoredSeries
 
@@ -70,16 +70,14 @@ class Tsdb:
         self._targets.move_to_end(target)
 
     def select(self, match: Selector | None = None) -> list[StoredSeries]:
-        """Return the series that `match` selects, sorted by their labels, or all in no order.
+        """Return the series that `match` selects, whatever its offset, sorted by their labels, or all in no order.
 
         Raises:
             QueryRejectedError: a regular expression is not valid.
-            UnsupportedError: an offset, or a regular expression beyond what `accepts` reads.
+            UnsupportedError: a regular expression is beyond what `accepts` reads.
         """
         if match is None:
             selected = list(self._series.values())
-        elif match.offset is not None:
-            raise UnsupportedError(f"the memory adapter knows no offset, but was asked for {render(match)}")
         else:
             accept = accepts(match.labels)
             selected = [series for series in self._by_name.get(match.name, ()) if accept(series.labels)]

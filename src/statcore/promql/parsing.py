@@ -1,15 +1,15 @@
-"""What stands in the places of a PromQL text that values may be put into; the only module that imports its parser."""
+"""PromQL texts and their parser: how it is called, and what stands in the places that values may be put into."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from statcore.errors import InputError
 from statcore.imports import requires_extra
 from statcore.model.text import describe
 
+_T = TypeVar("_T")
 Placeholder: TypeAlias = Literal["labels", "window", "group_by"]
 Place: TypeAlias = tuple[Placeholder, object]
 """For what, and what is there: a matcher as text, the duration of a range or an offset as a timedelta, a label as text."""
@@ -24,8 +24,7 @@ def read_places(promql: str) -> list[Place]:
         InputError: the text is no PromQL, or nothing that has a value at a point in time.
         MissingExtraError: the parser is not installed.
     """
-    with _faults_told():
-        return [place for node in _parsed(promql) for place in _places_in(node)]
+    return parse(promql, lambda tree: [place for node in _nodes_of_value(tree) for place in _places_in(node)])
 
 
 def labels_fixed_beside(promql: str, matcher: str) -> frozenset[str]:
@@ -35,22 +34,34 @@ def labels_fixed_beside(promql: str, matcher: str) -> frozenset[str]:
         promql: a text that `read_places` reads.
         matcher: as `read_places` gives it.
     """
-    import promql_parser as parser  # noqa: PLC0415
 
-    selectors = [node.matchers.matchers for node in _parsed(promql) if isinstance(node, parser.VectorSelector)]
-    return frozenset(
-        other.name
-        for matchers in selectors
-        if matcher in map(str, matchers)
-        for other in matchers
-        if other.op == parser.MatchOp.Equal and str(other) != matcher
-    )
+    def read(tree: Any) -> frozenset[str]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything
+        import promql_parser as parser  # noqa: PLC0415
+
+        selectors = [node.matchers.matchers for node in _nodes(tree) if isinstance(node, parser.VectorSelector)]
+        return frozenset(
+            other.name
+            for matchers in selectors
+            if matcher in map(str, matchers)
+            for other in matchers
+            if other.op == parser.MatchOp.Equal and str(other) != matcher
+        )
+
+    return parse(promql, read)
 
 
-@contextmanager
-def _faults_told() -> Generator[None]:
+def parse(promql: str, read: Callable[[Any], _T]) -> _T:
+    """Return what `read` makes of the parser's tree.
+
+    Raises:
+        InputError: the text is no PromQL.
+        MissingExtraError: the parser is not installed.
+    """
+    with requires_extra("presets"):
+        import promql_parser as parser  # noqa: PLC0415 - an extra, which nothing but templates and queries as text need
+
     try:
-        yield
+        return read(parser.parse(promql))
     except ValueError as error:  # a number that the parser cannot hold is found only when it is looked at
         raise InputError(str(error)) from None
     except BaseException as error:
@@ -59,21 +70,14 @@ def _faults_told() -> Generator[None]:
         raise InputError(f"its parser fails: {describe(error)}") from None
 
 
-def _parsed(promql: str) -> list[Any]:
-    with requires_extra("presets"):
-        import promql_parser as parser  # noqa: PLC0415 - an extra, which nothing but templates needs
-
-    return _read(parser.parse(promql))
-
-
-def _read(tree: Any) -> list[Any]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything
+def _nodes_of_value(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything
     import promql_parser as parser  # noqa: PLC0415
 
     while isinstance(tree, parser.ParenExpr):
         tree = tree.expr
     if isinstance(tree, parser.MatrixSelector | parser.SubqueryExpr | parser.StringLiteral):
         raise InputError("it has no value at a point in time, as a number or an instant vector has")
-    return list(_nodes(tree))
+    return _nodes(tree)
 
 
 def _nodes(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - the parser's nodes have no type in common that says anything

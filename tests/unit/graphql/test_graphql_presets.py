@@ -38,7 +38,7 @@ GOOD = f'good: preset_result(name: "up", {TIMES}) {{ partial }}'
 
 @attrs.frozen(kw_only=True)
 class Backend(MemoryMetrics):
-    """Evaluates no PromQL, but answers one series to each text, and remembers the texts."""
+    """Answers the same series to each text, and remembers the texts."""
 
     asked: list[tuple[str, QueryTimeRange]] = attrs.field(factory=list, init=False)
     at_once: list[int] = attrs.field(factory=lambda: [0, 0], init=False)
@@ -193,8 +193,9 @@ async def test_once_the_backend_is_away_nothing_more_is_asked() -> None:
     assert 4 == len(backend.asked)
 
 
-async def test_a_backend_without_promql_is_an_error_of_the_field() -> None:
+async def test_a_backend_without_promql_is_an_error_of_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
     """That a client can do nothing about, and is told."""
+    monkeypatch.delattr(MemoryMetrics, "query_range")
     answer = await Host().ask(f"{{ {GOOD} presets {{ name }} }}")
     assert ({"good": "UnsupportedError"}, 2) == (answer.codes, len(answer.data["presets"]))
     assert "the metric backend must evaluate PromQL; CountedMetrics does not" in answer.errors[0]["message"]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.own_strategies import Quantile, used
 
-from statcore.errors import InputError, PluginError, UnsupportedError
-from statcore.model import QueryTimeRange, VectorResult
+from statcore.errors import InputError, PluginError
+from statcore.model import VectorResult, parse_time
 from statcore.promql import (
     Expression,
     RangeSelector,
@@ -20,6 +20,9 @@ from statcore.queriers import ResolvedQuerier, coalesce
 from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
 from statcore_memory import MemoryMetrics
+
+# Observations per second that took at most so many seconds.
+BUCKETS = {"1": 2.0, "2": 6.0, "+Inf": 8.0}
 
 
 def asking(strategy: Any, host: str = "a") -> FixedQuerier:
@@ -129,9 +132,13 @@ async def test_an_odd_strategy_harms_no_other_querier() -> None:
     assert VectorResult(samples=()) == answer
 
 
-async def test_memory_says_what_it_cannot_evaluate() -> None:
-    """It answers the three strategies alone."""
-    with pytest.raises(UnsupportedError, match=r"cannot evaluate histogram_quantile\(0\.5, "):
-        await MemoryMetrics().query_utilization(asking(Quantile(0.5)), QueryTimeRange(start=0, end=60, step="1m"))
-    with pytest.raises(UnsupportedError, match=r"cannot evaluate sum by \(host\)\(total"):
-        await MemoryMetrics().query_utilization_now(asking(used))
+async def test_strategies_are_tested_without_a_server() -> None:
+    """The memory backend evaluates whatever a strategy answers with."""
+    backend = MemoryMetrics()
+    for second in range(0, 120, 15):
+        buckets = [("seconds_bucket", {"host": "a", "le": le}, second * rate) for le, rate in BUCKETS.items()]
+        amounts = [("total", {"host": "a"}, 100.0), ("free", {"host": "a"}, 30.0)]
+        backend.append_scrape([*buckets, *amounts], target="a", time=second)
+    for strategy, expected in ((Quantile(0.5), 1.5), (used, 70.0)):
+        answer = await backend.query_utilization_now(asking(strategy), time=parse_time(105))
+        assert [({"host": "a"}, pytest.approx(expected))] == [(one.labels, one.value) for one in answer.samples]

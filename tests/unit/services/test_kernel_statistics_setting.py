@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from statcore.ports import KernelStatisticsPort, StatisticsPort
 from statcore.runtime import Settings, open_runtime
 from statcore.services import KernelLiveStatService
 from statcore.statistics import StatisticsRepositories, StatisticsStatefulSource
-from statcore_memory import MemoryStatistics
+from statcore_memory import MemoryMetrics, MemoryStatistics
 
 IDS = [str(UUID(int=number)) for number in range(5)]
 
@@ -82,8 +83,22 @@ async def test_the_setting_takes_the_metric_backend_in_the_stores_place() -> Non
             assert runtime.repository.source.kernels is None
 
 
-async def test_a_backend_without_promql_cannot_take_its_place() -> None:
+async def test_the_embedded_backend_takes_the_stores_place() -> None:
+    """What was scraped into it is read as live statistics, without a server."""
+    settings = Settings(statistics_url="memory:", metrics_url="memory:", kernel_statistics="metrics")
+    async with open_runtime(settings, PluginRegistry.discover()) as runtime:
+        assert isinstance(runtime.metrics, MemoryMetrics)
+        labels = {"container_metric_name": "mem", "kernel_id": IDS[0], "value_type": "current"}
+        sample = ("backendai_container_utilization", labels, 4096.0)
+        runtime.metrics.append_scrape([sample], target="agent", time=time.time())
+        entry, nothing = await runtime.repository.get_kernel_statistics_batch(IDS[:2])
+    assert None is nothing
+    assert "4096" == (entry or {})["mem"]["current"]
+
+
+async def test_a_backend_without_promql_cannot_take_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names the setting."""
+    monkeypatch.delattr(MemoryMetrics, "query")
     settings = Settings(statistics_url="memory:", metrics_url="memory:", kernel_statistics="metrics")
     with pytest.raises(UnsupportedError, match=r"kernel_statistics is metrics, .* MemoryMetrics does not"):
         async with open_runtime(settings, PluginRegistry.discover()):

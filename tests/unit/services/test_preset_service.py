@@ -14,7 +14,6 @@ from statcore.ports.promql import as_promql
 from statcore.promql import MAX_POINTS
 from statcore.promql.preset import Preset
 from statcore.services import MAX_RANGE, MIN_STEP, PresetService
-from statcore_memory import MemoryMetrics
 
 START = 1_795_000_000
 HOUR = QueryTimeRange(start=START, end=START + 3600, step="1m")
@@ -143,8 +142,11 @@ def test_a_backend_without_promql_is_told_from_one_with_it() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(Backend(), name)
 
+    class WithoutPromQL:
+        """Answers queriers alone."""
+
     wrapper = Wrapper()
     assert wrapper is as_promql(wrapper, wanted_by="x")
-    message = "busy is a preset, for which the metric backend must evaluate PromQL; MemoryMetrics does not"
+    message = "busy is a preset, for which the metric backend must evaluate PromQL; WithoutPromQL does not"
     with pytest.raises(UnsupportedError, match=message):
-        as_promql(MemoryMetrics(), wanted_by="busy is a preset")
+        as_promql(WithoutPromQL(), wanted_by="busy is a preset")

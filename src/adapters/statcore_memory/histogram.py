@@ -1,0 +1,69 @@
+"""Quantiles of classic histograms, interpolated between the upper bounds of their buckets as Prometheus does."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Final
+
+from statcore_memory.arithmetic import divide
+from statcore_memory.semantics import Semantics
+
+# What a server reads as a bound: Python reads spaces and underscores, too.
+_BOUND: Final = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)", re.ASCII | re.IGNORECASE)
+_ROUNDING: Final = 1e-12
+
+
+def read_bound(text: str) -> float | None:
+    """Return the upper bound that a label `le` says, or None where it says none."""
+    if _BOUND.fullmatch(text) is None:
+        return None
+    bound = float(text)
+    return None if math.isinf(bound) and "i" not in text.lower() else bound  # too great a number is none
+
+
+def quantile_of(quantile: float, buckets: Mapping[float, float], semantics: Semantics) -> float:
+    """Return a quantile of one histogram.
+
+    Within a bucket observations are taken to be spread evenly, the lowest bucket to begin at zero. Above all finite bounds
+    the answer is the highest of these. Without a bucket to infinity and another beside it, or without observations, it is
+    NaN. Counts that fall from one bucket to the next are raised to the one before.
+
+    Args:
+        quantile: from 0 to 1.
+        buckets: upper bound to cumulative count, at least one.
+        semantics: whether counts that differ by rounding alone are equal.
+    """
+    bounds = sorted(buckets)
+    if bounds[-1] != math.inf or len(bounds) == 1:
+        return math.nan
+    counts = _rising([buckets[bound] for bound in bounds], semantics)
+    if not counts[-1]:
+        return math.nan
+    rank = quantile * counts[-1]
+    highest = len(bounds) - 1
+    index = bisect_left(range(highest), True, key=lambda number: counts[number] >= rank)  # noqa: FBT003 - is what is looked for
+    if index == highest:
+        return bounds[-2]
+    if index == 0:
+        if bounds[0] <= 0:
+            return bounds[0]
+        lower, below = 0.0, 0.0
+    else:
+        lower, below = bounds[index - 1], counts[index - 1]
+    return lower + (bounds[index] - lower) * divide(rank - below, counts[index] - below)
+
+
+def _rising(counts: list[float], semantics: Semantics) -> list[float]:
+    new = semantics is Semantics.PROMETHEUS_3
+    highest = counts[0]
+    rising = [highest]
+    for count in counts[1:]:
+        alike = new and abs(count - highest) < _ROUNDING * (abs(count) + abs(highest))
+        raised = count < highest or alike
+        rising.append(highest if raised else count)
+        if count > highest or (new and not raised):  # a NaN is the highest so far in version 3 alone
+            highest = rising[-1]
+    return rising

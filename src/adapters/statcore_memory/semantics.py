@@ -1,0 +1,41 @@
+"""Which Prometheus the adapter answers as."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from statcore.errors import InputError
+
+
+class Semantics(IntEnum):
+    """A major version of Prometheus, where an answer depends on that.
+
+    - A sample that is exactly one window, or one lookback, old: counts in 2, does not count in 3.
+    - `sum`, `avg`: plain additions in 2; 3 compensates what is rounded off.
+    - `stddev`, `stdvar` of one value that is NaN or infinite: 0 in 2, NaN in 3.
+    - `rate`, `increase` of a counter whose first sample in the window is not due at the start of the window: extrapolated
+      by half an interval; in 2 to where the counter would have been zero, if that is within 1.1 intervals.
+    - Two series of the left side of a comparison with the same partner: refused in 3; in 2 only where both are kept.
+    - `histogram_quantile`: counts of buckets that differ by rounding alone are equal in 3.
+
+    2 is as 2.42. The source is Prometheus's migration guide to version 3, its documentation, and its changelog.
+    """
+
+    PROMETHEUS_2 = 2
+    PROMETHEUS_3 = 3
+
+    def reach_ms(self, duration_ms: int) -> int:
+        """Return how old a sample may be, in ms, to lie within the last `duration_ms`."""
+        return duration_ms if self is Semantics.PROMETHEUS_2 else duration_ms - 1
+
+
+def as_semantics(value: object) -> Semantics:
+    """Read the setting.
+
+    Raises:
+        InputError: it is neither 2 nor 3.
+    """
+    try:
+        return Semantics(value)  # type: ignore[arg-type]
+    except ValueError:
+        raise InputError(f"semantics must be 3 (Prometheus 3) or 2 (Prometheus 2.42), not {value!r:.100}") from None
