@@ -1,4 +1,7 @@
-"""Live statistics from planted samples, of which the answer can be worked out: a real Prometheus, one chosen moment."""
+"""Live statistics from planted samples, of which the answer can be worked out, at one chosen moment.
+
+A real Prometheus and the embedded backend are asked alike.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ import pytest
 
 from statcore.errors import UnavailableError
 from statcore.model import ProblemKind
+from statcore.ports import PromQLPort
 from statcore.services import KernelLiveStatService
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, free_port
+from statcore_memory import MemoryMetrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 MINUTE = 60
@@ -77,9 +82,23 @@ def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) ->
         yield running
 
 
-@pytest.fixture
-async def client(server: Server) -> AsyncIterator[PrometheusClient]:
-    """Connect with the defaults."""
+@pytest.fixture(scope="module")
+def embedded() -> MemoryMetrics:
+    """Scrape the planted series into the embedded backend, each as a target of its own."""
+    backend = MemoryMetrics()
+    for number, (name, labels, samples) in enumerate(planted()):
+        for time, value in samples:
+            backend.append_scrape([(name, labels, value)], target=str(number), time=time)
+    return backend
+
+
+@pytest.fixture(params=["prometheus", "memory"])
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[PromQLPort]:
+    """Connect with the defaults; the embedded backend gives the same answers."""
+    if request.param == "memory":
+        yield request.getfixturevalue("embedded")
+        return
+    server: Server = request.getfixturevalue("server")
     async with aclosing(PrometheusClient(server.url)) as connected:
         yield connected
 
@@ -91,14 +110,14 @@ def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dic
     return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat, "stats.version": None}
 
 
-async def entry(client: PrometheusClient, number: int) -> dict[str, Any] | None:
+async def entry(client: PromQLPort, number: int) -> dict[str, Any] | None:
     """Return what is said of one kernel, of which nothing is doubtful."""
     batch = await KernelLiveStatService(client).fetch_kernel_statistics([kernel(number)], time=AT)
     assert {} == batch.problems
     return None if batch[0] is None else dict(batch[0])
 
 
-async def test_every_number_is_what_the_samples_amount_to(client: PrometheusClient) -> None:
+async def test_every_number_is_what_the_samples_amount_to(client: PromQLPort) -> None:
     """Rates, capacities and percentages; highest and average over the five full minutes of the window."""
     now = AT_S - START_S
     minutes = [4096 - (now - 30 - 60 * back) for back in range(5)]
@@ -111,34 +130,34 @@ async def test_every_number_is_what_the_samples_amount_to(client: PrometheusClie
     } == await entry(client, STEADY)
 
 
-async def test_a_counter_that_began_anew_has_the_servers_rate(client: PrometheusClient) -> None:
+async def test_a_counter_that_began_anew_has_the_servers_rate(client: PromQLPort) -> None:
     """A reset is no fall of the rate below zero, and the raw counter is not shown."""
     found = await entry(client, RESET)
     assert found is not None
     assert 90 <= float(found["cpu_util"]["current"]) <= 100
 
 
-async def test_a_young_kernel_has_a_rate_over_the_whole_window(client: PrometheusClient) -> None:
+async def test_a_young_kernel_has_a_rate_over_the_whole_window(client: PromQLPort) -> None:
     """Two minutes at 30 B/s are, over five minutes, 12 B/s: what the service says that it does."""
     found = await entry(client, YOUNG)
     assert found is not None
     assert 12 <= float(found["net_tx"]["current"]) <= 30 * (120 + 15) / 300
 
 
-async def test_a_kernel_that_has_ended_has_no_entry(client: PrometheusClient) -> None:
+async def test_a_kernel_that_has_ended_has_no_entry(client: PromQLPort) -> None:
     """Six minutes ago: the window's maxima still know it, the look-back does not."""
     assert None is await entry(client, ENDED)
     assert None is await entry(client, 999)
 
 
-async def test_a_counter_seen_once_has_no_current_value(client: PrometheusClient) -> None:
+async def test_a_counter_seen_once_has_no_current_value(client: PromQLPort) -> None:
     """One sample in the window has no rate; the raw counter is not shown in its place."""
     found = await entry(client, SINGLE)
     assert found is not None
     assert ["mem"] == list(found)
 
 
-async def test_what_is_not_finite_is_told(client: PrometheusClient) -> None:
+async def test_what_is_not_finite_is_told(client: PromQLPort) -> None:
     """A current value that means nothing; a metric of which the capacity is infinite has no bound, and stands."""
     batch = await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY), kernel(ODD)], time=AT)
     assert batch[1] is not None
@@ -148,7 +167,7 @@ async def test_what_is_not_finite_is_told(client: PrometheusClient) -> None:
     assert 0 not in batch.problems
 
 
-async def test_many_kernels_are_each_their_own(client: PrometheusClient) -> None:
+async def test_many_kernels_are_each_their_own(client: PromQLPort) -> None:
     """Three batches, in the order asked, with one that is not there and one twice."""
     numbers = [*reversed(range(MANY)), 5000, 7]
     asked = [UUID(kernel(1000 + number)) for number in numbers]
@@ -158,7 +177,7 @@ async def test_many_kernels_are_each_their_own(client: PrometheusClient) -> None
     assert {} == batch.problems
 
 
-async def test_the_servers_own_now_is_a_moment(client: PrometheusClient) -> None:
+async def test_the_servers_own_now_is_a_moment(client: PromQLPort) -> None:
     """Without a time the question is of now, where nothing is planted any more."""
     assert [None] == list(await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)]))
     before = AT - timedelta(hours=1)

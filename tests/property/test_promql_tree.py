@@ -36,6 +36,7 @@ from statcore.promql import (
     render,
     utilization_query,
 )
+from statcore.promql.reading import read_query
 from statcore.queriers import LabelMatcher, PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
 from statcore.testing.strategies import durations, ids, label_matchers, label_names, label_values, metric_names, queriers
 
@@ -235,6 +236,12 @@ def test_words_of_the_language_are_names(word: str) -> None:
 def test_any_expression_is_read_back(expression: Expression) -> None:
     """Offsets, subqueries and operations inside operations, too."""
     assert tree_of_value(expression) == read(render(expression))
+
+
+@given(expressions(selectors, by=groupings))
+def test_any_expression_is_the_value_that_its_text_is_read_as(expression: Expression) -> None:
+    """So that a backend which evaluates values evaluates the text as well."""
+    assert tree_of_value(expression) == tree_of_value(read_query(render(expression)))
 
 
 @given(st.lists(ids(), min_size=1, max_size=20), durations())
