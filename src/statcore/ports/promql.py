@@ -13,7 +13,10 @@ from statcore.model.vector import VectorResult
 
 @runtime_checkable
 class PromQLPort(Protocol):
-    """A backend that evaluates PromQL; the memory adapter is none. Errors are those of `MetricQuerierPort`."""
+    """A backend that evaluates PromQL. Errors are those of `MetricQuerierPort`.
+
+    A backend that evaluates only a part of the language raises `UnsupportedError`, which names what is beyond it.
+    """
 
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate at `time` (aware), by default the backend's now; a scalar is one sample without labels."""
