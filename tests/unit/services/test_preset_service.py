@@ -14,6 +14,7 @@ from statcore.ports.promql import as_promql
 from statcore.promql import MAX_POINTS
 from statcore.promql.preset import Preset
 from statcore.services import MAX_RANGE, MIN_STEP, PresetService
+from statcore_memory import MemoryMetrics
 
 START = 1_795_000_000
 HOUR = QueryTimeRange(start=START, end=START + 3600, step="1m")
@@ -133,6 +134,26 @@ async def test_the_limits_themselves_are_allowed(time_range: QueryTimeRange) -> 
     backend = Backend()
     await service(backend).query_preset("busy", time_range=time_range)
     assert [time_range] == [asked for _, asked in backend.asked]
+
+
+async def test_the_embedded_backend_answers_presets() -> None:
+    """Filtered and grouped as a server would; a template beyond what it evaluates is refused by name."""
+    backend = MemoryMetrics()
+    for second in range(0, 3600, 60):
+        kernels = [("x_total", {"kernel_id": kernel, "agent_id": "i"}, 2.0 * second) for kernel in ("a", "b", "c.d")]
+        backend.append_scrape(kernels, target="agent", time=START + second)
+    most = Preset(name="most", description="d", template="topk(3, x_total)")
+    presets = PresetService(backend, {"busy": BUSY, "most": most})
+
+    answer = await presets.query_preset(
+        "busy", time_range=HOUR, labels={"kernel_id": ["a", "c.d"]}, group_labels=["agent_id"], window="10m"
+    )
+
+    (series,) = answer.series
+    assert {"agent_id": "i"} == series.labels
+    assert pytest.approx(4.0) == series.values[30]
+    with pytest.raises(UnsupportedError, match="the aggregation topk"):
+        await presets.query_preset("most", time_range=HOUR)
 
 
 def test_a_backend_without_promql_is_told_from_one_with_it() -> None:
