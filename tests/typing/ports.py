@@ -104,9 +104,14 @@ def inventory_sinks() -> list[InventorySinkPort]:
     return [MemoryInventory()]
 
 
-def other_roles() -> tuple[PromQLPort, ScrapeSinkPort]:
-    """Roles that one backend has and the other has not."""
-    return PrometheusClient("http://127.0.0.1"), MemoryMetrics()
+def promql_backends() -> list[PromQLPort]:
+    """Backends that evaluate PromQL."""
+    return [MemoryMetrics(), PrometheusClient("http://127.0.0.1")]
+
+
+def scrape_sinks() -> list[ScrapeSinkPort]:
+    """Backends that are filled by scrapes."""
+    return [MemoryMetrics()]
 
 
 async def answers(store: StatisticsPort, backend: MetricQuerierPort) -> None:

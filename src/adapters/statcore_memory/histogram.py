@@ -11,8 +11,11 @@ from typing import Final
 from statcore_memory.arithmetic import divide
 from statcore_memory.semantics import Semantics
 
-# What a server reads as a bound: Python reads spaces and underscores, too.
-_BOUND: Final = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)", re.ASCII | re.IGNORECASE)
+_DIGITS: Final = r"\d(?:_?\d)*"
+# What a server reads as a bound: Python reads spaces, too.
+_BOUND: Final = re.compile(
+    rf"[+-]?(?:(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:e[+-]?{_DIGITS})?|inf(?:inity)?)", re.ASCII | re.IGNORECASE
+)
 _ROUNDING: Final = 1e-12
 
 

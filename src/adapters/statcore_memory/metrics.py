@@ -36,6 +36,8 @@ from statcore_memory.series import Labels, StoredSeries
 from statcore_memory.tsdb import Tsdb
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_MAX_SCALAR_POINTS: Final = 110_000
+"""A scalar has a value at every point of a range, whatever there is to be seen."""
 
 
 def _retention(value: timedelta | str) -> timedelta:
@@ -175,6 +177,8 @@ class MemoryMetrics:
         return utilization_query(querier, rate_interval=rate_interval, normalization_interval_s=interval_s)
 
     async def _over(self, query: Query, time_range: QueryTimeRange) -> MatrixResult:
+        if isinstance(query, Number | EvaluationTime) and time_range.points > _MAX_SCALAR_POINTS:
+            raise InputError(f"a scalar has {time_range.points} points here; take a step that gives {_MAX_SCALAR_POINTS}")
         step = time_range.step // _MILLISECOND
         grid = Grid(start=unix_ms(time_range.start), step=step, points=time_range.points)
         vector = await self._evaluate(query, grid)

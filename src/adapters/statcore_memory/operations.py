@@ -104,9 +104,7 @@ async def with_number(vector: Vector, sign: str, number: float, pace: Pace) -> V
     return relabelled(answer)
 
 
-async def with_vector(
-    left: Vector, right: Vector, operation: BinaryOperation, semantics: Semantics, pace: Pace
-) -> Vector:
+async def with_vector(left: Vector, right: Vector, operation: BinaryOperation, semantics: Semantics, pace: Pace) -> Vector:
     """Join each series with its partner at every point, and calculate with their values, or keep the left one's.
 
     Raises:

@@ -93,6 +93,8 @@ async def test_scalars_are_samples_without_labels(metrics: MemoryMetrics) -> Non
     assert -45.0 == number.value
     (series,) = (await metrics.query_range("time()", QueryTimeRange(start=at(0), end=at(2), step="1s"))).series
     assert [NOW, NOW + 1, NOW + 2] == list(series.values) == list(series.timestamps)
+    with pytest.raises(InputError, match="a scalar has 3155760001 points"):
+        await metrics.query_range("1", QueryTimeRange(start=0, end="2070-01-01T00:00:00Z", step="1s"))
 
 
 @pytest.mark.parametrize(
