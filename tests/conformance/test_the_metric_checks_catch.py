@@ -13,7 +13,7 @@ import pytest
 
 from statcore.errors import QueryRejectedError
 from statcore.model import MatrixResult, QueryTimeRange, Sample, Series, VectorResult
-from statcore.queriers import LabelMatcher, MatchOperator, QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers import LabelMatcher, MatchOperator, PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
 from statcore.testing import metrics
 from statcore.testing.metrics import MetricCheck, MetricDataset
 from statcore.testing.queriers import FixedQuerier
@@ -102,6 +102,14 @@ async def divides_by_five(_: Any, query: Query, querier: Any, *rest: Any, **opti
         return result
     fifths = [attrs.evolve(one, values=array("d", [value / 5 for value in one.values])) for one in result.series]
     return attrs.evolve(result, series=tuple(fifths))
+
+
+async def forgets_the_kernels(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
+    """A percentage counts whatever there is of either series, as two sums without matching would."""
+    result = await query(querier, *rest, **options)
+    if not isinstance(querier.query_strategy(), PercentOfCapacity):
+        return result
+    return attrs.evolve(result, samples=tuple(attrs.evolve(one, value=one.value * 2) for one in result.samples))
 
 
 async def shows_the_raw_counter(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
@@ -247,6 +255,7 @@ CAUGHT: list[tuple[MetricCheck, str, Callable[..., Any]]] = [
     (metrics.check_rates_are_per_second, "query_", rates_per_minute),
     (metrics.check_rates_survive_a_counter_reset, "query_", subtracts_for_a_rate),
     (metrics.check_rates_are_normalized_by_the_interval, "query_", divides_by_five),
+    (metrics.check_percent_is_of_the_capacity, "query_", forgets_the_kernels),
     (metrics.check_one_sample_has_no_rate, "query_", shows_the_raw_counter),
     (metrics.check_one_sample_has_no_rate, "query_", ignores_the_window),
     (metrics.check_capacities_are_gauges, "query_", rates_capacities),

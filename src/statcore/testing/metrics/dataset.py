@@ -85,6 +85,10 @@ KERNEL_ID: Final = "0f0c5a0e-6f5b-4f43-9f0e-57a7c04e0001"
 AGENT_ID: Final = 'i-"agent"'
 NET_CAPACITY: Final = 125_000_000.0
 MEM: Final = 4096.0
+PERCENT_AGENT: Final = "i-percent"
+"""The agent of kernels with capacities: two with both series, one without a capacity, and one whose capacity is 0."""
+SHARES: Final = {"cpu_util": (50.0, 100.0, None, 0.0), "mem": (25.0, 50.0, None, 0.0)}
+"""Metric to what each of its kernels uses, in percent; None where there is no capacity, 0 where that is 0."""
 
 
 class PlantedSeries(NamedTuple):
@@ -98,6 +102,15 @@ class PlantedSeries(NamedTuple):
 def counter(number: int) -> float:
     """Return a sample of the series `counter`."""
     return 1000.0 + GROWTH * number
+
+
+def percent_kernel(number: int) -> str:
+    """Return the id of one of the kernels of `PERCENT_AGENT`, by its place in `SHARES`."""
+    return f"{KERNEL_ID[:-4]}1{number:03}"
+
+
+def _always(value: float) -> Callable[[int], float]:
+    return lambda _: value
 
 
 def _reset(number: int) -> float:
@@ -136,6 +149,19 @@ def _planted(start: float) -> Iterator[PlantedSeries]:
     }
     for (metric, value_type), sample in container.items():
         yield sampled({CONTAINER_METRIC_LABEL: metric, "value_type": value_type, **owners}, sample, CONTAINER_SERIES)
+    for labels, sample in _percent():
+        yield sampled({**labels, "agent_id": PERCENT_AGENT}, sample, CONTAINER_SERIES)
+
+
+def _percent() -> Iterator[tuple[dict[str, str], Callable[[int], float]]]:
+    for metric, shares in SHARES.items():
+        used = GROWTH / INTERVAL_S if metric == "cpu_util" else MEM
+        for number, share in enumerate(shares):
+            labels = {CONTAINER_METRIC_LABEL: metric, "kernel_id": percent_kernel(number)}
+            yield {**labels, "value_type": "current"}, counter if metric == "cpu_util" else _always(MEM)
+            if share is not None:
+                capacity = used / share * 100 if share else 0.0
+                yield {**labels, "value_type": "capacity"}, _always(capacity)
 
 
 @attrs.frozen(kw_only=True)

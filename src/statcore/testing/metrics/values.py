@@ -1,4 +1,4 @@
-"""The three strategies, with numbers that are known beforehand."""
+"""The strategies, with numbers that are known beforehand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from statcore.testing.metrics.dataset import (
     MEM,
     NET_CAPACITY,
     ODD_NUMBERS,
+    PERCENT_AGENT,
+    SHARES,
     MetricDataset,
+    percent_kernel,
 )
 
 _PER_SECOND: Final = GROWTH / INTERVAL_S
@@ -96,3 +99,18 @@ async def check_capacities_are_gauges(backend: MetricQuerierPort, dataset: Metri
         result = await backend.query_utilization(asked, between(dataset, _FIRST_S, _FIRST_S, step_s=30))
         labels = {"kernel_id": KERNEL_ID, "value_type": value_type}
         expect_points([(dataset.at(_FIRST_S).timestamp(), expected)], result, labels=labels)
+
+
+async def check_percent_is_of_the_capacity(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
+    """`pct` is of kernels with a capacity above 0: of cores added up, of all else what is used by what there is."""
+    time = dataset.at(_LAST_S)
+    of_all = {"cpu_util": 150.0, "mem": 100 * 2 * MEM / (4 * MEM + 2 * MEM)}
+    for metric, shares in SHARES.items():
+        together = ContainerMetricQuerier(metric_name=metric, value_type="pct", agent_id=PERCENT_AGENT)
+        (sample,) = (await backend.query_utilization_now(together, time=time)).samples
+        expect({"agent_id": PERCENT_AGENT, "value_type": "pct"}, dict(sample.labels), f"the labels of the pct of {metric}")
+        expect_numbers([of_all[metric]], [sample.value], f"the pct of {metric}")
+        for number, share in enumerate(shares):
+            alone = ContainerMetricQuerier(metric_name=metric, value_type="pct", kernel_id=percent_kernel(number))
+            found = [sample.value for sample in (await backend.query_utilization_now(alone, time=time)).samples]
+            expect_numbers([share] if share else [], found, f"the pct of {metric} of one kernel")
