@@ -80,7 +80,7 @@ async def ask(server: Server, query: str = STATISTICS, *, options: ValkeyOptions
 
 def right(number: int) -> dict[str, Any]:
     """Return what a session is when nothing is wrong."""
-    mem = {"mem": {"current": str(number), "capacity": None, "pct": "0.00", "unit_hint": "", "stats.version": None}}
+    mem = {"mem": {"current": str(number), "capacity": None, "pct": "0.00", "unit_hint": ""}}
     activity = {"requests": number, "last_response_ms": 2 * number}
     return {"live_stat": mem, "inference_metrics": activity, "kernels": [{"live_stat": mem}]}
 

@@ -28,7 +28,7 @@ from statcore.testing.servers import Server, find_program, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
-METRICS = {"mem": {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": "", "stats.version": None}}
+METRICS = {"mem": {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": ""}}
 
 
 async def round_trip(url: str, options: ValkeyOptions) -> object:

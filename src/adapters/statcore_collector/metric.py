@@ -9,7 +9,6 @@ from typing import Final
 import attrs
 
 from statcore.model import MetricValue, decimal_text, percent_text, unit_hint
-from statcore.model.statistics import all_stats
 from statcore_collector.moving import MovingStatistics
 
 
@@ -26,7 +25,7 @@ class MetricKind:
     """What is stored of a metric.
 
     Args:
-        stats: the moving statistics that apply; the others are stored as "0".
+        stats: the moving statistics that apply, which are those that agents store.
         shows_rate: a counter whose stored `current` is its rate per second.
     """
 
@@ -39,11 +38,11 @@ METRICS: Final[Mapping[str, MetricKind]] = {
     "cpu_util": MetricKind(stats=("avg", "max"), shows_rate=True),
     "cpu_used": MetricKind(),
     "mem": MetricKind(stats=("max",)),
-    "disk": MetricKind(stats=("max",)),
+    "disk": MetricKind(),
     "io_read": MetricKind(stats=("rate",)),
     "io_write": MetricKind(stats=("rate",)),
-    "net_rx": MetricKind(stats=("rate",), shows_rate=True),
-    "net_tx": MetricKind(stats=("rate",), shows_rate=True),
+    "net_rx": MetricKind(shows_rate=True),
+    "net_tx": MetricKind(shows_rate=True),
 }
 CORE_MS_PER_S: Final = 1000
 """The capacity of `cpu_util` for one core."""
@@ -78,7 +77,7 @@ class MetricTracker:
             self._metric,
             current or 0,
             capacity=None if reading.capacity is None else decimal_text(reading.capacity),
-            stats={name: decimal_text(value) for name in kind.stats if (value := known.get(name)) is not None},
+            stats={name: decimal_text(known.get(name) or 0) for name in kind.stats},
         )
 
 
@@ -110,7 +109,6 @@ def node_cpu_value(used_ms: float, interval_ms: float) -> MetricValue:
         capacity=capacity,
         pct=percent_text(used_ms, capacity),
         unit_hint=unit_hint("cpu_util", of="node"),
-        stats=all_stats({}),
     )
 
 
@@ -118,7 +116,7 @@ def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, Me
     """Return a session's metrics: those of its only kernel, or the sums over its kernels on this agent.
 
     Current values and capacities are summed, and so are the percentages of `cpu_util`, which are of one core each. A
-    metric that one of the kernels lacks is left out; the statistics that cannot be summed (all but the rate) are "0".
+    metric that one of the kernels lacks is left out, as are the statistics that cannot be summed (all but the rate).
     """
     if len(kernels) == 1:
         return kernels[0]
@@ -129,8 +127,9 @@ def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, Me
 def _sum_values(metric: str, values: Sequence[MetricValue]) -> MetricValue:
     capacities = [value.capacity for value in values if value.capacity is not None]
     capacity = decimal_text(sum(map(Decimal, capacities))) if len(capacities) == len(values) else None
-    rate = decimal_text(sum(Decimal(value.stats.get("rate", "0")) for value in values))
-    total = _metric_value(metric, sum(Decimal(value.current) for value in values), capacity=capacity, stats={"rate": rate})
+    rates = [Decimal(value.stats["rate"]) for value in values if "rate" in value.stats]
+    stats = {"rate": decimal_text(sum(rates, Decimal(0)))} if len(rates) == len(values) else {}
+    total = _metric_value(metric, sum(Decimal(value.current) for value in values), capacity=capacity, stats=stats)
     if metric != "cpu_util":
         return total
     return attrs.evolve(total, pct=decimal_text(sum(Decimal(value.pct) for value in values), places=2))
@@ -142,5 +141,5 @@ def _metric_value(metric: str, current: float | Decimal, *, capacity: str | None
         capacity=capacity,
         pct=percent_text(current, capacity),
         unit_hint=unit_hint(metric),
-        stats=all_stats(stats),
+        stats=stats,
     )

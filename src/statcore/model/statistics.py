@@ -21,11 +21,6 @@ _OF_A_BOUND: Final = ("capacity", "pct")
 _OF_THE_COUNTER: Final = ("stats.min", "stats.max", "stats.sum", "stats.avg")
 
 
-def all_stats(known: Mapping[str, str]) -> dict[str, str]:
-    """Return the moving statistics as agents write them: all of them, "0" where one does not apply."""
-    return {name: known.get(name, "0") for name in STATS}
-
-
 def _as_text_mapping(stats: Mapping[str, str]) -> dict[str, str]:
     unknown = sorted(set(stats) - set(STATS))
     if unknown:
@@ -62,7 +57,7 @@ class MetricValue:
         return cls(**{name: text for name, text in numbers.items() if text is not None}, stats=stats)
 
     def to_map(self) -> dict[str, Any]:
-        """Return the map that is stored: flat keys, `capacity` and `stats.version` present even though they are None."""
+        """Return the map that is stored: flat keys, `capacity` present even when it is None."""
         flat = {f"stats.{name}": text for name, text in self.stats.items()}
         return {
             "current": self.current,
@@ -70,7 +65,6 @@ class MetricValue:
             "pct": self.pct,
             "unit_hint": self.unit_hint,
             **flat,
-            "stats.version": None,
         }
 
 

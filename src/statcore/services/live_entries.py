@@ -10,7 +10,7 @@ import attrs
 
 from statcore.errors import InputError, ProtocolError
 from statcore.model.number_text import decimal_text, percent_text
-from statcore.model.statistics import UNBOUNDED, MetricValue, all_stats
+from statcore.model.statistics import STATS, UNBOUNDED, MetricValue
 from statcore.model.units import has_bound, unit_hint
 from statcore.model.vector import VectorResult
 from statcore.promql.live_stat import RATED_METRICS
@@ -74,7 +74,8 @@ class LiveFigures:
                 not_finite.append(metric)
                 continue
             if value is not None:
-                metrics[metric] = value.to_map()
+                # The key is there, and nil, in the live statistics that managers make of the same answers.
+                metrics[metric] = {**value.to_map(), "stats.version": None}
         return metrics, not_finite
 
     def _value(self, kernel_id: str, metric: str) -> MetricValue | None:
@@ -90,7 +91,7 @@ class LiveFigures:
             capacity=UNBOUNDED if capacity is None else capacity,
             pct=_two_places(percent_text(current, capacity)),
             unit_hint=unit_hint(metric),
-            stats=all_stats({}) if metric in _OTHER_COUNTERS else self._stats(kernel_id, key, current, rated=rated),
+            stats=_all_stats({}) if metric in _OTHER_COUNTERS else self._stats(kernel_id, key, current, rated=rated),
         )
 
     def _stats(self, kernel_id: str, key: tuple[str, str], current: float, *, rated: bool) -> dict[str, str]:
@@ -101,7 +102,12 @@ class LiveFigures:
         known = {"max": current if math.isnan(highest) else max(highest, current), "avg": average}
         finite = {name: decimal_text(number) for name, number in known.items() if math.isfinite(number)}
         rate = {"rate": decimal_text(current)} if rated else {}
-        return {name: text for name, text in all_stats(finite | rate).items() if name in finite or name not in known}
+        return {name: text for name, text in _all_stats(finite | rate).items() if name in finite or name not in known}
+
+
+def _all_stats(known: Mapping[str, str]) -> dict[str, str]:
+    """Return every moving statistic, "0" where one does not apply."""
+    return {name: known.get(name, "0") for name in STATS}
 
 
 def _two_places(text: str) -> str:

@@ -37,7 +37,8 @@ class KernelLiveStatService:
 
     The backend knows kernels, not sessions: under the id of a session it has no samples, and the entry is None.
 
-    Keys and unit hints are those that agents write. What differs: a metric without a bound, or without a finite capacity,
+    Unit hints are those that agents write, and keys those that managers answer: every statistic, "0" where it does not apply.
+    What differs: a metric without a bound, or without a finite capacity,
     has the capacity 9223372036854775807; `pct` always has two places; `stats` are of the window: the highest and the
     average of what `current` shows, and the rate where that is a rate, all others being "0". A rate is one over the whole
     window, and so too low for a kernel that is younger. A metric of which the current value is not finite is left out, and

@@ -9,7 +9,7 @@ import pytest
 
 from statcore.errors import InputError
 from statcore.model import MetricValue, finite_number
-from statcore.model.statistics import all_stats, shown_value
+from statcore.model.statistics import shown_value
 
 FULL = MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats={"rate": "3", "max": "900"})
 FULL_MAP = {
@@ -19,9 +19,8 @@ FULL_MAP = {
     "unit_hint": "bytes",
     "stats.max": "900",
     "stats.rate": "3",
-    "stats.version": None,
 }
-LEAST_MAP = {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": "", "stats.version": None}
+LEAST_MAP = {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": ""}
 
 
 def test_a_value_becomes_the_stored_map() -> None:
@@ -54,11 +53,6 @@ def test_a_map_that_is_no_value_is_refused(fields: dict[str, Any]) -> None:
     """Without a current value, or with a number that is not text."""
     with pytest.raises(InputError, match="not a metric value"):
         MetricValue.from_map(fields)
-
-
-def test_moving_statistics_that_do_not_apply_are_zero() -> None:
-    """Agents write all of them."""
-    assert {"min": "0", "max": "9", "sum": "0", "avg": "0", "diff": "0", "rate": "0"} == all_stats({"max": "9"})
 
 
 @pytest.mark.parametrize(

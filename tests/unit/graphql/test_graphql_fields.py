@@ -151,7 +151,6 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
         "pct": "75.00",
         "unit_hint": "percent",
         "stats.max": "800",
-        "stats.version": None,
     }
     of_cpu = value | {"stats.max": None}  # which agents take of the counter
     expected = {
