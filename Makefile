@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test servers static format check bench wheel clean
+.PHONY: help demo test compat servers static format check bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -16,6 +16,9 @@ demo: .venv/.runtime ## real child processes, live; ARGS=--once for one round, A
 
 test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without
 	@$(if $(ARGS),$(BIN)/pytest $(ARGS),scripts/test-with-coverage $(BIN))
+
+compat: servers ## what the released agent and manager write and read (wants Python 3.13); ARGS as for pytest
+	@scripts/compat $(ARGS)
 
 servers: ## install the servers that the tests want, where that is possible
 	@scripts/install-servers
@@ -41,7 +44,7 @@ wheel: .venv/.dev ## build the wheel into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove the environment and all that tools leave behind
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf .venv .venv-compat dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit("statcore needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

@@ -16,6 +16,7 @@ from tests.environments import ROOT, build_wheels
 from statcore.errors import UnavailableError
 from statcore.testing.servers import Server, find_program, plant_openmetrics, running_prometheus, running_valkey
 
+collect_ignore = ["compat"]  # a root of its own, run by `make compat`
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
