@@ -43,10 +43,10 @@ async def cancelled_after(turns: int, work: Coroutine[Any, Any, object]) -> None
         await task
 
 
-async def until(reached: Callable[[], bool]) -> None:
-    """Wait until the server has noticed."""
+async def expect_count(expected: int, connections: Callable[[], int]) -> None:
+    """Wait until the server has so many connections; fail where it keeps others."""
     async with asyncio.timeout(30):
-        while not reached():  # noqa: ASYNC110 - the server notices when it does
+        while expected != connections():  # noqa: ASYNC110 - the server notices when it does
             await asyncio.sleep(0.005)
 
 
@@ -63,7 +63,7 @@ async def test_a_cancelled_close_leaves_no_connection(valkey: Server, connection
     await asyncio.gather(*calls)
     assert before + 2 < connections()
     await cancelled_after(turns, store.aclose())
-    await until(lambda: before == connections())
+    await expect_count(before, connections)
 
 
 @pytest.mark.parametrize("turns", range(0, TURNS, 3))
@@ -79,7 +79,7 @@ async def test_closing_while_connections_are_made_leaves_none(
     await store.aclose()
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert {ClosedError, StatisticsBatch} >= {type(result) for result in results}
-    await until(lambda: before == connections())
+    await expect_count(before, connections)
 
 
 @pytest.mark.parametrize("turns", range(TURNS))
@@ -91,7 +91,7 @@ async def test_a_cancelled_call_leaves_no_connection_behind(
     store = ValkeyStatistics.from_url(valkey.url)
     await cancelled_after(turns, store.fetch_inference_metrics([KERNEL]))
     await store.aclose()
-    await until(lambda: before == connections())
+    await expect_count(before, connections)
 
 
 @pytest.mark.parametrize("turns", range(TURNS))
@@ -110,7 +110,7 @@ async def test_a_runtime_left_or_opened_half_way_leaves_no_connection(
             leaving.set()
 
     await cancelled_after(turns, use())
-    await until(lambda: before == connections())
+    await expect_count(before, connections)
     leaving.clear()
     task = asyncio.create_task(use())
     await leaving.wait()
@@ -118,7 +118,7 @@ async def test_a_runtime_left_or_opened_half_way_leaves_no_connection(
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
-    await until(lambda: before == connections())
+    await expect_count(before, connections)
 
 
 async def test_a_backend_that_fails_to_open_closes_the_store(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
