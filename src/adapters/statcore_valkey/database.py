@@ -135,7 +135,7 @@ class Database:
         if provider is not None:
             return "of the client's credential provider"
         if settings.get("username") and not settings.get("password"):
-            return "that the URL names without a password"
+            return "that is given without a password"
         return repr(settings.get("username") or "default")
 
     async def ask(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
@@ -143,6 +143,7 @@ class Database:
 
         Raises:
             InputError: a word of a command is no text, or text that cannot be encoded.
+            ClosedError: the store is closed, or belongs to another event loop.
             UnavailableError, AccessDeniedError: the server cannot be reached, cannot answer now, or refuses.
             ProtocolError: an answer is an error of another kind, or none at all.
         """

@@ -222,11 +222,12 @@ class _HalvedBatch:
         """Return what the client answered for an id, or why there is no answer."""
         if position in self.answers:
             return self.answers[position]
-        error = self.failures.get(position)
+        error, id_ = self.failures.get(position), str(self.ids[position])
         if error is None:
-            return Problem(ProblemKind.UNAVAILABLE, message=f"{self.name} was not done with this id before the deadline")
+            message = f"{self.name} did not answer for {id_} before the deadline"
+            return Problem(ProblemKind.UNAVAILABLE, message=message, key=id_)
         kind = ProblemKind.MALFORMED if isinstance(error, _DECODING) else ProblemKind.UNAVAILABLE
-        return Problem(kind, message=f"{self.name} failed for {self.ids[position]!s} alone: {type(error).__name__}")
+        return Problem(kind, message=f"{self.name} failed for {id_} alone: {type(error).__name__}", key=id_)
 
     async def _try_part(self, part: Sequence[int]) -> Exception | None:
         try:
