@@ -123,7 +123,7 @@ async def test_every_number_is_what_the_samples_amount_to(client: PromQLPort) ->
     minutes = [4096 - (now - 30 - 60 * back) for back in range(5)]
     share = f"{(4096 - now) / 81.92:.2f}"
     assert {
-        "cpu_util": shown("250", "1000", "25.00", "millicores", max="250", avg="250", rate="250"),
+        "cpu_util": shown("250", "1000", "25.00", "millicores", max="250", avg="250", diff="250", rate="250"),
         "cpu_used": shown(str(250 * now), UNBOUNDED, "0.00", "msec"),
         "mem": shown(str(4096 - now), "8192", share, "bytes", max=str(max(minutes)), avg=str(sum(minutes) // 5)),
         "net_rx": shown("12.5", UNBOUNDED, "0.00", "bps", max="12.5", avg="12.5", rate="12.5"),

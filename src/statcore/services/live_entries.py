@@ -91,17 +91,21 @@ class LiveFigures:
             capacity=UNBOUNDED if capacity is None else capacity,
             pct=_two_places(percent_text(current, capacity)),
             unit_hint=unit_hint(metric),
-            stats=_all_stats({}) if metric in _OTHER_COUNTERS else self._stats(kernel_id, key, current, rated=rated),
+            stats=_all_stats({}) if metric in _OTHER_COUNTERS else self._stats(kernel_id, key, current),
         )
 
-    def _stats(self, kernel_id: str, key: tuple[str, str], current: float, *, rated: bool) -> dict[str, str]:
+    def _stats(self, kernel_id: str, key: tuple[str, str], current: float) -> dict[str, str]:
         """Return the moving statistics; the maximum and the average of a window without a step are the current value."""
+        metric, _ = key
+        rated = metric in RATED_METRICS
         maxima, averages = (self.rate_max, self.rate_avg) if rated else (self.max, self.avg)
         highest, average = (some.get(kernel_id, {}).get(key, current) for some in (maxima, averages))
         # The window is looked at in steps, of which the current value need not be one.
         known = {"max": current if math.isnan(highest) else max(highest, current), "avg": average}
         finite = {name: decimal_text(number) for name, number in known.items() if math.isfinite(number)}
         rate = {"rate": decimal_text(current)} if rated else {}
+        if metric == "cpu_util":
+            rate["diff"] = rate["rate"]  # where managers answer it
         return {name: text for name, text in _all_stats(finite | rate).items() if name in finite or name not in known}
 
 

@@ -42,7 +42,7 @@ async def _read(figures: dict[str, dict[str, float]], **options: Any) -> Statist
         (
             "cpu_util",
             {"current": 5e6, "capacity": 1000.0, "rate_now": 250.0, "max": 5e6, "rate_max": 500.5, "rate_avg": 300.0},
-            shown("250", "1000", "25.00", "millicores", max="500.5", avg="300", rate="250"),
+            shown("250", "1000", "25.00", "millicores", max="500.5", avg="300", diff="250", rate="250"),
         ),
         (
             "net_rx",
