@@ -94,8 +94,8 @@ def decide(
         raise InputError(f"there are {len(observations)} observations for {len(rules)} rules")
     if replicas < 0:
         raise InputError(f"replicas must be a whole number from 0 up, not {replicas}")
-    unseeing = {position: _unseeing(*pair) for position, pair in enumerate(zip(rules, observations, strict=True))}
-    outcomes = {position: outcome for position, outcome in unseeing.items() if outcome is not None}
+    unseen = {position: _blind_or_void(*pair) for position, pair in enumerate(zip(rules, observations, strict=True))}
+    outcomes = {position: outcome for position, outcome in unseen.items() if outcome is not None}
     blind = [outcome.rule.name for outcome in outcomes.values() if outcome.verdict is Verdict.ABSTAINED]
     cooling: list[tuple[ScalingRule, int]] = []
     desired, decided_by = replicas, None
@@ -126,7 +126,7 @@ def decide(
     return ScalingDecision(replicas=desired, previous=replicas, rule=decided_by, outcomes=told)
 
 
-def _unseeing(rule: ScalingRule, observed: Observation) -> RuleOutcome | None:
+def _blind_or_void(rule: ScalingRule, observed: Observation) -> RuleOutcome | None:
     """Return the outcome of a rule that is void or blind, None for one that sees."""
     if rule.void_reason:
         return RuleOutcome(rule, verdict=Verdict.VOID, reason=f"void: {rule.void_reason}")
