@@ -16,6 +16,7 @@ import pytest
 from statcore.errors import UnavailableError
 from statcore.model import ProblemKind
 from statcore.ports import PromQLPort
+from statcore.queriers import ContainerMetricQuerier
 from statcore.services import KernelLiveStatService
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
@@ -60,7 +61,10 @@ def planted() -> list[PlantedSeries]:
         series(STEADY, "cpu_used", "current", {second: 250.0 * second for second in usual}),
         series(STEADY, "mem", "current", {second: 4096.0 - second for second in usual}),
         series(STEADY, "mem", "capacity", dict.fromkeys(usual, 8192.0)),
-        series(STEADY, "net_rx", "current", {second: 12.5 * second for second in usual}),
+        series(STEADY, "net_rx", "current", {second: 10_000.0 * second for second in usual}),
+        series(STEADY, "net_rx", "capacity", dict.fromkeys(usual, 1820.0)),  # as agents export it: the first sample
+        series(STEADY, "io_read", "current", {second: 3.0 * second for second in usual}),
+        series(STEADY, "io_read", "capacity", dict.fromkeys(usual, 40.0)),
         series(RESET, "cpu_util", "current", {second: 100.0 * (second % (end - 150)) for second in usual}),
         series(YOUNG, "net_tx", "current", {second: 30.0 * (second - since.start) + 9e9 for second in since}),
         series(ENDED, "cpu_util", "current", {second: 250.0 * second for second in until}),
@@ -126,8 +130,19 @@ async def test_every_number_is_what_the_samples_amount_to(client: PromQLPort) ->
         "cpu_util": shown("250", "1000", "25.00", "millicores", max="250", avg="250", diff="250", rate="250"),
         "cpu_used": shown(str(250 * now), UNBOUNDED, "0.00", "msec"),
         "mem": shown(str(4096 - now), "8192", share, "bytes", max=str(max(minutes)), avg=str(sum(minutes) // 5)),
-        "net_rx": shown("12.5", UNBOUNDED, "0.00", "bps", max="12.5", avg="12.5", rate="12.5"),
+        "net_rx": shown("10000", UNBOUNDED, "0.00", "bps", max="10000", avg="10000", rate="10000"),
+        "io_read": shown(str(3 * now), UNBOUNDED, "0.00", "bytes"),
     } == await entry(client, STEADY)
+
+
+async def test_the_container_querier_agrees_on_every_metric(client: Any) -> None:
+    """A planted 10,000 B/s is 10,000 in both, and what is counted is shown as it is counted by both."""
+    found = await entry(client, STEADY)
+    assert found is not None
+    for metric, fields in found.items():
+        querier = ContainerMetricQuerier(metric_name=metric, value_type="current", kernel_id=kernel(STEADY))
+        (sample,) = (await client.query_utilization_now(querier, time=AT)).samples
+        assert (metric, pytest.approx(sample.value)) == (metric, float(fields["current"]))
 
 
 async def test_a_counter_that_began_anew_has_the_servers_rate(client: PromQLPort) -> None:
@@ -142,6 +157,8 @@ async def test_a_young_kernel_has_a_rate_over_the_whole_window(client: PromQLPor
     found = await entry(client, YOUNG)
     assert found is not None
     assert 12 <= float(found["net_tx"]["current"]) <= 30 * (120 + 15) / 300
+    assert {"stats.max", "stats.avg"} <= found["net_tx"].keys()
+    assert float(found["net_tx"]["stats.max"]) >= float(found["net_tx"]["current"])
 
 
 async def test_a_kernel_that_has_ended_has_no_entry(client: PromQLPort) -> None:
