@@ -15,7 +15,7 @@ from tests.e2e.program import ONE, environment
 from tests.e2e.test_cli_streams import read_all
 
 PLUGIN: Final = """
-import ctypes, os, subprocess, sys, threading
+import ctypes, io, os, subprocess, sys, threading
 from dataclasses import dataclass
 from statcore import QueryStrategy, UtilizationMetricQuerier
 from statcore.model import StatisticsBatch
@@ -47,6 +47,7 @@ WAYS = {
     "thread": write_from_a_thread,
     "close": lambda: sys.stdout.close(),
     "close descriptor": lambda: os.close(1),
+    "replace": lambda: setattr(sys, "stdout", io.TextIOWrapper(sys.stdout.buffer)),
     "silent": lambda: None,
 }
 MOMENT, WAY = os.environ["MOMENT"], os.environ["WAY"]
@@ -154,8 +155,17 @@ def test_48_closing_standard_output_costs_no_answer(site: Path, moment: str, way
     assert f"statcore: {CULPRIT} closed standard output; the answer is complete all the same\n" == done.stderr
 
 
+@pytest.mark.parametrize("moment", ["import", "fetch"])
+def test_48_replacing_standard_output_costs_no_answer(site: Path, moment: str) -> None:
+    """As modules do that want another encoding."""
+    done = run(site, moment, "replace", *KERNELS)
+
+    assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))
+    assert f"statcore: {CULPRIT} replaced standard output; " in done.stderr
+
+
 @pytest.mark.parametrize("moment", ["hook", "build", "name"])
-@pytest.mark.parametrize("way", ["print", "close"])
+@pytest.mark.parametrize("way", ["print", "close", "replace"])
 def test_48_a_querier_that_is_asked_is_no_part_of_the_answer(site: Path, moment: str, way: str) -> None:
     """What is asked in the main thread, too."""
     done = run(site, moment, way, "promql", "rack")

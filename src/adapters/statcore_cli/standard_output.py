@@ -17,6 +17,8 @@ from io import TextIOWrapper
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
+from statcore_cli.text import printable
+
 if TYPE_CHECKING:
     from statcore.plugins.report import PluginReport  # which takes too long for --help
 
@@ -52,6 +54,8 @@ def plugin_code() -> Generator[None]:
         yield
     finally:
         _is_answer.reset(before)
+        if _guard is not None:
+            _guard.take_back()
 
 
 @contextmanager
@@ -65,8 +69,7 @@ def loading(report: PluginReport) -> Generator[None]:
     try:
         yield
     finally:
-        was_silent = not guard.report()
-        if was_silent:  # whoever has written once may do so again, from a thread
+        if not guard.take_back():  # whoever has written once may do so again, from a thread
             guard.suspects.remove(report.origin)
 
 
@@ -90,6 +93,7 @@ class _Guard:
         self._first = stdout  # which would close the descriptor when nobody holds it
         self.suspects: list[str] = []
         self.others: list[str] = []
+        self._told: set[str] = set()
         self._style: dict[str, Any] = {"encoding": stdout.encoding, "errors": stdout.errors}
         self._descriptor = stdout.fileno()
         self._answer = TextIOWrapper(
@@ -110,6 +114,18 @@ class _Guard:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a stream has
         return getattr(self._answer if _is_answer.get() else self._plugins, name)
 
+    def take_back(self) -> bool:
+        """Be `sys.stdout` again, where plugin code has ended that may have put something else there; and report.
+
+        Returns:
+            whether somebody wrote to standard output, closed or replaced it.
+        """
+        replaced = sys.stdout is not cast("TextIO", self)
+        sys.stdout = cast("TextIO", self)
+        if replaced:
+            self._tell("replaced standard output; the answer is complete all the same")
+        return self.report() or replaced
+
     def report(self) -> bool:
         """Move what was written to standard error, and name the plugins that may have written it.
 
@@ -125,15 +141,22 @@ class _Guard:
             size = 0 if self._caught is None else os.fstat(self._caught).st_size
             if self._caught is not None and written:
                 os.ftruncate(self._caught, 0)
+        if written:
+            lines = [*written.decode(errors="replace").splitlines(), *(["…"] if size > len(written) else [])]
+            _say("".join(f"{printable(line)}\n" for line in lines))
+            self._tell("wrote to standard output; it is shown above, and not in the answer")
+        if closed:
+            self._tell("closed standard output; the answer is complete all the same")
+        return bool(written) or closed
+
+    def _tell(self, deed: str) -> None:
+        """Say once who did it."""
         names = sorted(set(self.suspects or self.others))
         who = f"{'one of the plugins' if len(names) > 1 else 'the plugin'} {', '.join(names)}" if names else "a plugin"
-        if written:
-            text = written.decode(errors="replace") + ("…" if size > len(written) else "")
-            _say(text if text.endswith("\n") else f"{text}\n")
-            _say(f"statcore: {who} wrote {size} bytes to standard output; they are shown above, and not in the answer\n")
-        if closed:
-            _say(f"statcore: {who} closed standard output; the answer is complete all the same\n")
-        return bool(written) or closed
+        line = f"statcore: {who} {deed}\n"
+        if line not in self._told:
+            self._told.add(line)
+            _say(line)
 
     def end(self) -> None:
         """Write out the answer, and report a last time."""
