@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import attrs
 
@@ -147,6 +147,13 @@ def url_scheme(url: str | None, *, setting: str) -> str:
     return scheme.lower()
 
 
+def _secrets(url: str) -> list[str]:
+    """Return what of a URL no message may show, the longest first."""
+    credentials, at, _ = url.partition("://")[2].rpartition("@")
+    password = credentials.partition(":")[2] if at else ""
+    return [secret for secret in (url, credentials, password, unquote(password)) if secret]
+
+
 @asynccontextmanager
 async def _open(
     contributor: Contributor,
@@ -157,7 +164,7 @@ async def _open(
     checked: Callable[[object, Contributor], _Port],
     method: str = "open",
 ) -> AsyncGenerator[_Port]:
-    with contributor.blamed_for(method):
+    with contributor.blamed_for(method, hiding=_secrets(url or "")):
         opened = await answer_of(factory(url or "", options))
     async with closing(opened, contributor):
         yield cast("_Port", opened) if contributor.report.is_ours else checked(opened, contributor)

@@ -198,7 +198,7 @@ def _file_in_memory() -> int:
         return file
     from tempfile import TemporaryFile  # noqa: PLC0415
 
-    with TemporaryFile("ab") as file:
+    with TemporaryFile("a+b") as file:
         return os.dup(file.fileno())
 
 

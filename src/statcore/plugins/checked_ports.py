@@ -67,12 +67,15 @@ class Contributor:
     report: PluginReport
 
     @contextmanager
-    def blamed_for(self, method: str, passing: tuple[type[BaseException], ...] = ()) -> Generator[None]:
+    def blamed_for(
+        self, method: str, *, passing: tuple[type[BaseException], ...] = (), hiding: Sequence[str] = ()
+    ) -> Generator[None]:
         """Turn whatever its code raises into a `PluginError`; errors of statcore and cancellation pass.
 
         Args:
             method: what is called.
             passing: further exceptions that pass.
+            hiding: secrets, which the message does not show.
         """
         try:
             yield
@@ -83,7 +86,10 @@ class Contributor:
         except _NonsenseError as error:
             raise self._error(method, str(error)) from None
         except BaseException as error:  # SystemExit of a plugin must not end its host
-            raise self._error(method, f"raised {describe(error)}{raised_at(error)}") from error
+            said = describe(error)
+            for secret in hiding:
+                said = said.replace(secret, "***")
+            raise self._error(method, f"raised {said}{raised_at(error)}") from error
 
     def _error(self, method: str, fault: str) -> PluginError:
         message = f"{self.name} (plugin {self.report.origin}): {method}() {fault}"

@@ -40,7 +40,7 @@ async def away(url, options):
     raise UnavailableError("nobody there")
 
 async def fails(url, options):
-    raise ZeroDivisionError("division by zero")
+    raise ZeroDivisionError(f"division by zero at {url}")
 
 async def nothing(url, options):
     pass
@@ -116,7 +116,7 @@ async def test_it_is_closed_after_an_error_too(registry: PluginRegistry, opener:
         (
             "fails://secret",
             PluginError,
-            rf"^fails-[a-z]+ {ORIGIN}: open(_sink)?\(\) raised ZeroDivisionError: division by zero; at .+:\d+$",
+            rf"^fails-[a-z]+ {ORIGIN}: open(_sink)?\(\) raised ZeroDivisionError: division by zero at \*\*\*; at .+:\d+$",
         ),
         (
             "nothing://secret",
@@ -174,3 +174,21 @@ def test_settings_show_no_secrets() -> None:
     )
 
     assert "Settings(kernel_statistics='store')" == repr(settings)
+
+
+@OPENERS
+@pytest.mark.parametrize("said", ["fails://u:se%20cret@h:1", "se%20cret", "wrong: se cret!", "u:se%20cret"])
+async def test_no_password_is_in_what_a_plugin_says_of_its_url(
+    registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """Neither as it is written nor as it is meant."""
+    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+
+    def fail(_: str) -> str:
+        raise ValueError(said)
+
+    monkeypatch.setattr(acme_all_all, "ZeroDivisionError", fail, raising=False)
+    with pytest.raises(PluginError, match=r"raised ValueError: (wrong: )?\*\*\*!?; at") as raised:
+        async with opener(Settings(**{f"{setting}_url": "fails://u:se%20cret@h:1"}), registry):
+            pass
+    assert "cret" not in str(raised.value)
