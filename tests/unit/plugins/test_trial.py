@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 from tests.unit.plugins.plugin_modules import report_of
 
-from statcore.plugins import PluginRegistry, PluginStatus
+from statcore.errors import InputError
+from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
+from statcore.queriers import ContainerMetricQuerier
 
 HEAD = """
 import functools, inspect
@@ -166,3 +169,9 @@ def test_a_trial_that_hangs_is_given_up(install: Callable[..., Path]) -> None:
 def test_all_of_this_repository_pass_their_trial() -> None:
     """What is installed here."""
     assert {PluginStatus.OK} == {report.status for report in discover().reports}
+
+
+def test_an_example_is_fields_by_name() -> None:
+    """Anything else is refused when the spec is built."""
+    with pytest.raises(InputError, match="example must be a mapping of fields to values, not 'r1'"):
+        attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example="r1")
