@@ -8,6 +8,7 @@ import urllib.parse
 from collections.abc import Iterable
 from datetime import timedelta
 from http.client import HTTPConnection
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -95,6 +96,11 @@ def of_memory(result: MatrixResult | VectorResult) -> Answer:
     if isinstance(result, VectorResult):
         return [(list(sample.labels.items()), [(sample.timestamp, sample.value)]) for sample in result.samples]
     return [(list(one.labels.items()), list(zip(one.timestamps, one.values, strict=True))) for one in result.series]
+
+
+def by_labels(instant: Answer) -> Answer:
+    """Return the samples of an instant sorted by their labels: a server gives them in any order."""
+    return sorted(instant, key=itemgetter(0))
 
 
 def assert_equal(expected: Answer, actual: Answer, question: object) -> None:
