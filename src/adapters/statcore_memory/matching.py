@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from statcore.errors import QueryRejectedError, UnsupportedError
 from statcore.queriers import LabelMatcher, MatchOperator
+from statcore_memory.semantics import Semantics
 
 Accept: TypeAlias = Callable[[Mapping[str, str]], bool]
 _Predicate: TypeAlias = Callable[[str], bool]
@@ -33,14 +34,14 @@ _PART: Final = re.compile(rf"{_SINGLE}|\((?:\?:|(?!\?))|\)\??|[|$^]")
 _IGNORE_CASE: Final = "(?i)"
 
 
-def accepts(matchers: Mapping[str, LabelMatcher]) -> Accept:
+def accepts(matchers: Mapping[str, LabelMatcher], semantics: Semantics) -> Accept:
     """Return a predicate on label sets that holds where every matcher does; a missing label is the empty text.
 
     Raises:
         QueryRejectedError: a regular expression is not valid.
         UnsupportedError: a regular expression is beyond what is read here as a server would.
     """
-    predicates = [(label, _predicate(matcher)) for label, matcher in matchers.items()]
+    predicates = [(label, _predicate(matcher, semantics)) for label, matcher in matchers.items()]
 
     def accept(labels: Mapping[str, str]) -> bool:
         return all(predicate(labels.get(label, "")) for label, predicate in predicates)
@@ -48,7 +49,7 @@ def accepts(matchers: Mapping[str, LabelMatcher]) -> Accept:
     return accept
 
 
-def _predicate(matcher: LabelMatcher) -> _Predicate:
+def _predicate(matcher: LabelMatcher, semantics: Semantics) -> _Predicate:
     value = matcher.value
     match matcher.operator:
         case MatchOperator.EQUAL:
@@ -56,18 +57,20 @@ def _predicate(matcher: LabelMatcher) -> _Predicate:
         case MatchOperator.NOT_EQUAL:
             return lambda text: text != value
         case MatchOperator.REGEX:
-            return frozenset(matcher.alternatives).__contains__ if matcher.alternatives else _whole(value)
+            return frozenset(matcher.alternatives).__contains__ if matcher.alternatives else _whole(value, semantics)
         case MatchOperator.NOT_REGEX:
-            matches = _whole(value)
+            matches = _whole(value, semantics)
             return lambda text: not matches(text)
 
 
 @lru_cache(maxsize=256)
-def _whole(pattern: str) -> _Predicate:
+def _whole(pattern: str, semantics: Semantics) -> _Predicate:
     # RE2 folds the case of all of Unicode, re with ASCII that of ASCII: alike, but for two letters outside of it.
     ignoring_case = pattern.startswith(_IGNORE_CASE) and pattern.isascii()
     rest = pattern.removeprefix(_IGNORE_CASE) if ignoring_case else pattern
     flags = re.ASCII | re.IGNORECASE if ignoring_case else re.ASCII
+    if semantics is Semantics.PROMETHEUS_3:
+        flags |= re.DOTALL
     parts: list[str] = _PART.findall(rest)
     if "".join(parts) != rest:
         raise UnsupportedError(

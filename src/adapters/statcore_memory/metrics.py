@@ -50,7 +50,8 @@ def _retention(value: timedelta | str) -> timedelta:
 
 
 def _new_tsdb(metrics: MemoryMetrics) -> Tsdb:
-    return Tsdb(retention_ms=metrics.retention // _MILLISECOND, max_series=metrics.max_series)
+    retention_ms = metrics.retention // _MILLISECOND
+    return Tsdb(retention_ms=retention_ms, max_series=metrics.max_series, semantics=metrics.semantics)
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -11,6 +11,7 @@ class Semantics(IntEnum):
     """A major version of Prometheus, where an answer depends on that.
 
     - A sample that is exactly one window, or one lookback, old: counts in 2, does not count in 3.
+    - `.` in a regular expression: no line break in 2, any character in 3.
     - `sum`, `avg`: plain additions in 2; 3 compensates what is rounded off.
     - `stddev`, `stdvar` of one value that is NaN or infinite: 0 in 2, NaN in 3.
     - `rate`, `increase` of a counter whose first sample in the window is not due at the start of the window: extrapolated

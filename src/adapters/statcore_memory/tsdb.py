@@ -14,6 +14,7 @@ import attrs
 from statcore.errors import InputError
 from statcore.promql import Selector
 from statcore_memory.matching import accepts
+from statcore_memory.semantics import Semantics
 from statcore_memory.series import Labels, StoredSeries
 
 _KEY: Final = attrgetter("key")
@@ -39,6 +40,7 @@ class Tsdb:
 
     retention_ms: int
     max_series: int
+    semantics: Semantics
     # Both in order of the last scrape that touched them, the longest ago first.
     _series: OrderedDict[Labels, StoredSeries] = attrs.field(factory=OrderedDict[Labels, StoredSeries], init=False)
     _targets: OrderedDict[str, _Scrape] = attrs.field(factory=OrderedDict[str, _Scrape], init=False)
@@ -79,7 +81,7 @@ class Tsdb:
         if match is None:
             selected = list(self._series.values())
         else:
-            accept = accepts(match.labels)
+            accept = accepts(match.labels, self.semantics)
             selected = [series for series in self._by_name.get(match.name, ()) if accept(series.labels)]
         for series in selected:  # what has ended is trimmed by no scrape
             self._trim(series, newest=next(reversed(self._targets.values())).time)
