@@ -92,7 +92,7 @@ class Evaluation:
 
     Args:
         select: returns the series of a selector, sorted by their labels.
-        semantics: whose.
+        semantics: those of which Prometheus.
     """
 
     select: Callable[[Selector], Sequence[StoredSeries]]

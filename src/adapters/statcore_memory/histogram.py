@@ -47,7 +47,7 @@ def quantile_of(quantile: float, buckets: Mapping[float, float], semantics: Sema
         return math.nan
     rank = quantile * counts[-1]
     highest = len(bounds) - 1
-    index = bisect_left(range(highest), True, key=lambda number: counts[number] >= rank)  # noqa: FBT003 - is what is looked for
+    index = bisect_left(range(highest), True, key=lambda number: counts[number] >= rank)  # noqa: FBT003 - what is searched for
     if index == highest:
         return bounds[-2]
     if index == 0:

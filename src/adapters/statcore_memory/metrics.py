@@ -179,7 +179,7 @@ class MemoryMetrics:
 
     async def _over(self, query: Query, time_range: QueryTimeRange) -> MatrixResult:
         if isinstance(query, Number | EvaluationTime) and time_range.points > _MAX_SCALAR_POINTS:
-            raise InputError(f"a scalar has {time_range.points} points here; take a step that gives {_MAX_SCALAR_POINTS}")
+            raise InputError(f"{time_range.points} points are too many for a scalar; the most are {_MAX_SCALAR_POINTS}")
         step = time_range.step // _MILLISECOND
         grid = Grid(start=unix_ms(time_range.start), step=step, points=time_range.points)
         vector = await self._evaluate(query, grid)

@@ -14,8 +14,9 @@ class Semantics(IntEnum):
     - `.` in a regular expression: no line break in 2, any character in 3.
     - `sum`, `avg`: plain additions in 2; 3 compensates what is rounded off.
     - `stddev`, `stdvar` of one value that is NaN or infinite: 0 in 2, NaN in 3.
-    - `rate`, `increase` of a counter whose first sample in the window is not due at the start of the window: extrapolated
-      by half an interval; in 2 to where the counter would have been zero, if that is within 1.1 intervals.
+    - `rate`, `increase` of a counter that would have been zero within the window, where its first sample comes later than
+      1.1 intervals after the start: 2 extrapolates to where it was zero, if that is within 1.1 intervals of the first
+      sample; 3 by half an interval at most.
     - Two series of the left side of a comparison with the same partner: refused in 3; in 2 only where both are kept.
     - `histogram_quantile`: counts of buckets that differ by rounding alone are equal in 3.
 

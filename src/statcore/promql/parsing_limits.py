@@ -11,7 +11,7 @@ from typing import Final
 from statcore.errors import InputError
 
 MAX_LENGTH: Final = 2_000
-"""Characters of a text."""
+"""Characters of a text; those in the strings of a query do not count."""
 MAX_NESTING: Final = 100
 """Brackets inside one another: the parser goes as deep, and knows no end of the stack."""
 MAX_OPERATORS: Final = 200
@@ -21,8 +21,8 @@ MAX_REPETITIONS: Final = 1_000
 MAX_QUERY_LENGTH: Final = 100_000
 """Characters of a query, strings included."""
 
-_STRING: Final = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | `[^`]*` | \#[^\n]* """, re.VERBOSE | re.DOTALL)
-"""Also comments, in which a quotation mark begins nothing."""
+_STRING: Final = re.compile(r""" "(?:\\.|[^"\\])*"? | '(?:\\.|[^'\\])*'? | `[^`]*`? | \#[^\n]* """, re.VERBOSE | re.DOTALL)
+"""A string, to the end of the text where it has none, or a comment, in which a quotation mark begins nothing."""
 _OPERATOR: Final = re.compile(r"[-+*/%^<>=!]|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _COUNT: Final = re.compile(r"(\)?)\{(\d{1,9})(?:,(\d{0,9}))?\}")
 
@@ -49,6 +49,8 @@ def check_query_cost(text: str) -> None:
     Raises:
         InputError: it is; the message says which limit.
     """
+    if len(text) > MAX_QUERY_LENGTH:
+        raise InputError(f"a query of {len(text)} characters; at most {MAX_QUERY_LENGTH} are allowed")
     strings: list[str] = []
 
     def take(found: re.Match[str]) -> str:
@@ -56,8 +58,6 @@ def check_query_cost(text: str) -> None:
         return '""'
 
     check_cost(_STRING.sub(take, text), what="a query")
-    if len(text) > MAX_QUERY_LENGTH:
-        raise InputError(f"a query of {len(text)} characters; at most {MAX_QUERY_LENGTH} are allowed")
     if _repetitions("".join(strings)) > MAX_REPETITIONS:
         raise InputError(f"a query whose regular expressions repeat more than {MAX_REPETITIONS} times")
 

@@ -142,7 +142,7 @@ def _call(name: str, arguments: list[Any]) -> Expression:
         case "histogram_quantile", [quantile, buckets]:
             return HistogramQuantile(_number(quantile), _expression(buckets))
         case "label_replace", [inner, *texts]:
-            label, replacement, source, regex = (text.val for text in texts)
+            label, replacement, source, regex = (_inside(text).val for text in texts)
             value = replacement.replace("$$", "")
             if source or regex or "$" in value or not value:
                 raise _unsupported('label_replace other than label_replace(…, "label", "constant", "", "")')
