@@ -6,10 +6,10 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compat servers static format check bench wheel clean
+.PHONY: help demo test compat servers servers-current static format check bench wheel clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 demo: .venv/.runtime ## real child processes, live; ARGS=--once for one round, ARGS=--servers for real servers
 	@$(BIN)/statcore demo $(ARGS)
@@ -22,6 +22,9 @@ compat: servers ## what the released agent and manager write and read (wants Pyt
 
 servers: ## install the servers that the tests want, where that is possible
 	@scripts/install-servers
+
+servers-current: ## build current Prometheus and VictoriaMetrics, which the tests then run on too; needs Go
+	@scripts/install-current-servers
 
 static: .venv/.dev ## lint, import contracts, types
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -14,12 +15,32 @@ from redis import Redis
 from tests.environments import ROOT, build_wheels
 
 from statcore.errors import UnavailableError
-from statcore.testing.servers import Server, find_program, plant_openmetrics, running_prometheus, running_valkey
+from statcore.testing.servers import (
+    Program,
+    Server,
+    find_installations,
+    find_program,
+    plant_openmetrics,
+    running_prometheus,
+    running_valkey,
+)
 
 collect_ignore = ["compat"]  # a root of its own, run by `make compat`
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+PROMETHEUS = find_installations("prometheus")
+
+
+def pytest_report_header() -> list[str]:
+    """Say which metric servers the tests run on, and which are not found."""
+    found = [*PROMETHEUS, *find_installations("victoria-metrics")]
+    lines = [f"servers: {', '.join(f'{program} ({program.path})' for program in found) or 'none'}"]
+    missing = {"prometheus", "victoria-metrics"} - {program.name for program in found if "/statcore/" in program.path}
+    if missing:
+        lines.append(f"servers not found: current {' and '.join(sorted(missing))} (make servers-current)")
+    return lines
 
 
 def _require_program(*names: str) -> str:
@@ -68,34 +89,42 @@ def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         yield start
 
 
-@pytest.fixture(scope="session")
-def prometheus_holding(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Server]]:
-    """Run a Prometheus that has the samples of an OpenMetrics text, for as long as a `with` block lasts."""
+@pytest.fixture(scope="session", params=PROMETHEUS or [None], ids=str)
+def prometheus_program(request: pytest.FixtureRequest) -> Program:
+    """Each Prometheus that is installed, one after the other."""
     _require_program("prometheus")
     _require_program("promtool")
+    program: Program = request.param
+    return program
+
+
+@pytest.fixture(scope="session")
+def prometheus_holding(
+    tmp_path_factory: pytest.TempPathFactory, prometheus_program: Program
+) -> Callable[..., AbstractContextManager[Server]]:
+    """Run a Prometheus that has the samples of an OpenMetrics text, for as long as a `with` block lasts."""
 
     @contextmanager
     def holding(text: str, **options: Any) -> Iterator[Server]:
         folder = tmp_path_factory.mktemp("prometheus")
-        plant_openmetrics(folder, text)
-        with running_prometheus(folder, targets={}, **options) as server:
+        plant_openmetrics(folder, text, program=shutil.which("promtool", path=Path(prometheus_program.path).parent))
+        with running_prometheus(folder, **{"targets": {}, "program": prometheus_program.path, **options}) as server:
             yield server
 
     return holding
 
 
 @pytest.fixture
-def start_prometheus(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def start_prometheus(tmp_path: Path, prometheus_program: Program) -> Iterator[Callable[..., Server]]:
     """Start a Prometheus of the test's own; arguments as `running_prometheus`, the folder by default a new one."""
-    _require_program("prometheus")
-    _require_program("promtool")
     with ExitStack() as stack:
 
         def start(folder: Path | None = None, **options: Any) -> Server:
             if folder is None:
                 folder = tmp_path / f"prometheus-{os.urandom(4).hex()}"
                 folder.mkdir()
-            return stack.enter_context(running_prometheus(folder, **{"targets": {}, **options}))
+            options = {"targets": {}, "program": prometheus_program.path, **options}
+            return stack.enter_context(running_prometheus(folder, **options))
 
         yield start
 

@@ -8,20 +8,17 @@ UTF-8 names, so only classic names are used; for the others promql-parser alone 
 
 from __future__ import annotations
 
-import json
 import random
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import promql_parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.prometheus_api import asking, assert_same_query
 from tests.promql_expressions import expressions, is_grouped_by_the_parser
 
 from statcore.model import QueryTimeRange, format_duration
@@ -56,27 +53,6 @@ selectors: Final = st.builds(
     st.dictionaries(label_names(), label_values() | label_matchers(), max_size=4),
     offset=st.none() | durations(),
 )
-
-
-@contextmanager
-def asking(server: Server) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Yield a function that posts a form to the API, over one connection, and returns the server's answer."""
-    with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
-
-        def ask(path: str, **form: str) -> dict[str, Any]:
-            headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            connection.request("POST", f"/api/v1/{path}", urllib.parse.urlencode(form), headers)
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
-            return answer
-
-        yield ask
-
-
-def assert_same_query(ask: Callable[..., dict[str, Any]], text: str) -> None:
-    """Fail unless the server reads in the text what promql-parser does."""
-    answer = ask("format_query", query=text)
-    assert "success" == answer["status"], (text, answer)
-    assert promql_parser.parse(text).prettify() == promql_parser.parse(answer["data"]).prettify()
 
 
 def test_every_querier_is_answered(start_prometheus: Callable[..., Server]) -> None:

@@ -13,26 +13,41 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from statcore.errors import UnavailableError
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server, find_program, running_victoriametrics
+from statcore.testing.servers import Program, Server, find_installations, running_victoriametrics
 from statcore_victoriametrics.client import VictoriaMetricsClient
+
+VICTORIAMETRICS = find_installations("victoria-metrics")
+
+
+def pytest_report_header() -> str:
+    """Say which servers the tests run on."""
+    return f"servers: {', '.join(f'{program} ({program.path})' for program in VICTORIAMETRICS) or 'none'}"
+
+
+@pytest.fixture(scope="session", params=VICTORIAMETRICS or [None], ids=str)
+def victoriametrics_program(request: pytest.FixtureRequest) -> Program:
+    """Each VictoriaMetrics that is installed, one after the other."""
+    if request.param is None:
+        missing = "not found on PATH: victoria-metrics"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    program: Program = request.param
+    return program
 
 
 @pytest.fixture(scope="session")
-def start_victoriametrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def start_victoriametrics(
+    tmp_path_factory: pytest.TempPathFactory, victoriametrics_program: Program
+) -> Iterator[Callable[..., Server]]:
     """Start a server that lasts for the whole run; arguments as `running_victoriametrics`."""
-    try:
-        find_program("victoria-metrics")
-    except UnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
     with ExitStack() as stack:
 
         def start(**options: Any) -> Server:
-            return stack.enter_context(running_victoriametrics(tmp_path_factory.mktemp("victoriametrics"), **options))
+            folder = tmp_path_factory.mktemp("victoriametrics")
+            return stack.enter_context(running_victoriametrics(folder, program=victoriametrics_program.path, **options))
 
         yield start
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +20,8 @@ import attrs
 from statcore.errors import InputError, UnavailableError
 
 _START_S: Final = 30.0
+_VERSION_S: Final = 10.0
+_VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _STOP_S: Final = 10.0
 _PLANT_S: Final = 100.0
 _START_ATTEMPTS: Final = 3
@@ -33,16 +37,47 @@ class Server:
     process: subprocess.Popen[bytes]
 
 
+@attrs.frozen
+class Program:
+    """An installed program: its name, its path, and the version that it says, empty where it says none."""
+
+    name: str
+    path: str
+    version: str
+
+    def __str__(self) -> str:
+        """Return name and version."""
+        return f"{self.name}-{self.version or 'of-unknown-version'}"
+
+
 def find_program(*names: str) -> str:
-    """Return the path of the first of the programs that is installed.
+    """Return the path of the first of the programs that is installed, on PATH or else in the cache folder.
 
     Raises:
         UnavailableError: none is; the message names them.
     """
-    for name in names:
-        if path := shutil.which(name):
-            return path
+    for path in (None, _cache_folder()):
+        for name in names:
+            if program := shutil.which(name, path=path):
+                return program
     raise UnavailableError(f"not found on PATH: {' or '.join(names)}", service=names[0])
+
+
+def find_installations(name: str) -> list[Program]:
+    """Return each installation of a program: the one on PATH, and the one that `make servers-current` built."""
+    paths = dict.fromkeys(path for path in (shutil.which(name), shutil.which(name, path=_cache_folder())) if path)
+    return [Program(name, path, _version(path)) for path in paths]
+
+
+def _cache_folder() -> str:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return str(Path(cache, "statcore", "servers"))
+
+
+def _version(path: str) -> str:
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=False)  # noqa: S603
+    match = _VERSION.search(said.stdout + said.stderr)
+    return match[0] if match else ""
 
 
 def free_port() -> int:
@@ -66,14 +101,19 @@ def running_valkey(folder: Path, *, arguments: Sequence[str] = ()) -> Generator[
         yield server
 
 
-def plant_openmetrics(folder: Path, text: str) -> None:
-    """Put samples where `running_prometheus` with the same folder finds them: OpenMetrics text with timestamps in seconds.
+def plant_openmetrics(folder: Path, text: str, *, program: str | None = None) -> None:
+    """Put samples where `running_prometheus` with the same folder finds them.
+
+    Args:
+        folder: where; it exists.
+        text: OpenMetrics text with timestamps in seconds.
+        program: the path of `promtool`, by default the one that `find_program` finds.
 
     Raises:
         UnavailableError: `promtool`, which comes with Prometheus, is not installed.
         InputError: it refuses the text.
     """
-    program = find_program("promtool")
+    program = program or find_program("promtool")
     source = folder / "planted.txt"
     source.write_text(text, encoding="utf-8", newline="\n")
     command = [program, "tsdb", "create-blocks-from", "openmetrics", str(source), str(folder / "data")]
@@ -84,10 +124,26 @@ def plant_openmetrics(folder: Path, text: str) -> None:
 
 @contextmanager
 def running_prometheus(
-    folder: Path, *, targets: Mapping[str, str], scrape_interval: str = "1s", arguments: Sequence[str] = ()
+    folder: Path,
+    *,
+    targets: Mapping[str, str],
+    scrape_interval: str = "1s",
+    arguments: Sequence[str] = (),
+    program: str | None = None,
 ) -> Generator[Server]:
-    """Run `prometheus` with its data in `folder`, scraping `targets` (job name to host:port), and yield it once ready."""
-    program = find_program("prometheus")
+    """Run `prometheus` with its data in `folder`, and yield it once ready.
+
+    Args:
+        folder: where; it exists.
+        targets: what it scrapes, job name to host:port.
+        scrape_interval: how often.
+        arguments: more of the command line.
+        program: the path of `prometheus`, by default the one that `find_program` finds.
+
+    Raises:
+        UnavailableError: it is not installed, or does not start.
+    """
+    program = program or find_program("prometheus")
     config = folder / "prometheus.yml"
     config.write_text(_prometheus_config(targets, scrape_interval))
 
@@ -105,9 +161,20 @@ def running_prometheus(
 
 
 @contextmanager
-def running_victoriametrics(folder: Path, *, arguments: Sequence[str] = ()) -> Generator[Server]:
-    """Run a single-node `victoria-metrics` with its data in `folder`, and yield it once ready."""
-    program = find_program("victoria-metrics")
+def running_victoriametrics(
+    folder: Path, *, arguments: Sequence[str] = (), program: str | None = None
+) -> Generator[Server]:
+    """Run a single-node `victoria-metrics` with its data in `folder`, and yield it once ready.
+
+    Args:
+        folder: where; it exists.
+        arguments: more of the command line.
+        program: the path of `victoria-metrics`, by default the one that `find_program` finds.
+
+    Raises:
+        UnavailableError: it is not installed, or does not start.
+    """
+    program = program or find_program("victoria-metrics")
 
     def command(port: int) -> list[str]:
         fixed = [f"-storageDataPath={folder / 'data'}", f"-httpListenAddr={LOOPBACK}:{port}"]

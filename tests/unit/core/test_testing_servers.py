@@ -14,6 +14,7 @@ import pytest
 from statcore.errors import InputError, UnavailableError
 from statcore.testing import servers
 from statcore.testing.servers import (
+    find_installations,
     find_program,
     free_port,
     plant_openmetrics,
@@ -36,10 +37,11 @@ with socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """`program(name, source)` puts a Python program on an otherwise empty PATH."""
+    """`program(name, source)` puts a Python program on an otherwise empty PATH; the cache folder is `tmp_path`, empty."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def write(name: str, source: str) -> None:
         path = folder / name
@@ -64,6 +66,28 @@ def test_the_first_program_that_is_installed_is_taken(program: Callable[[str, st
     assert str(tmp_path / "bin" / "second") == find_program("first", "second", "third")
     program("first", "")
     assert str(tmp_path / "bin" / "first") == find_program("first", "second", "third")
+
+
+def test_each_installation_of_a_program_is_found_with_its_version(
+    program: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    """First the one on PATH, which may not say its version, then the one in the cache folder."""
+    assert [] == find_installations("prometheus")
+    program("prometheus", "print('no version')")
+    cached = tmp_path / "statcore" / "servers" / "prometheus"
+    cached.parent.mkdir(parents=True)
+    cached.write_text(f"#!{sys.executable}\nimport sys; sys.exit('prometheus, version 3.16.0 (branch: main)')")
+    cached.chmod(0o755)
+    on_path, current = find_installations("prometheus")
+    assert (str(tmp_path / "bin" / "prometheus"), "", "prometheus-of-unknown-version") == (
+        on_path.path,
+        on_path.version,
+        str(on_path),
+    )
+    assert (str(cached), "3.16.0", "prometheus-3.16.0") == (current.path, current.version, str(current))
+    assert on_path.path == find_program("prometheus")
+    Path(on_path.path).unlink()
+    assert (current.path, [current]) == (find_program("prometheus"), find_installations("prometheus"))
 
 
 @pytest.mark.usefixtures("program")
