@@ -15,11 +15,12 @@ from aiohttp.test_utils import TestServer
 from statcore.errors import QueryRejectedError
 from statcore.model import QueryTimeRange, VectorResult
 from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Selector, Subquery
-from statcore.queriers import LabelMatcher, ResolvedQuerier
+from statcore.queriers import LabelMatcher, QueryStrategy, ResolvedQuerier
 from statcore.statistics import UtilizationSource
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
+from statcore_prometheus import PrometheusOptions
 from statcore_victoriametrics.client import VictoriaMetricsClient
 
 Plant = Callable[..., None]
@@ -64,6 +65,39 @@ async def test_long_ranges_take_few_requests(
     assert list(range(first, first + 50 * points, 50)) == ms
     last = round(end.timestamp() * 1000)
     assert [240 - (last - at + 14_999) // 15_000 for at in ms] == list(series.values)
+
+
+@pytest.mark.parametrize("strategy", QueryStrategy)
+async def test_a_range_in_parts_has_the_values_of_the_whole(
+    client: VictoriaMetricsClient, server: Server, plant: Plant, strategy: QueryStrategy
+) -> None:
+    """Of series that pause, end, begin and are reset, wherever it is cut; no sample is exactly one window old."""
+    end = the_second() - timedelta(minutes=1)
+    newest = end - timedelta(milliseconds=500)
+    name = f"pausing_{strategy}"
+    counters = [
+        PlantedSeries(
+            name,
+            {"host": host},
+            [
+                ((newest - (300 - tick) * 40 * SECOND).timestamp(), float(slope * (tick % 50)))
+                for tick in ticks
+                if (tick // 7) % 5
+            ],
+        )
+        for host, slope, ticks in (("a", 1, range(300)), ("b", 7, range(20, 60)), ("c", 3, range(150, 290)))
+    ]
+    plant(server, counters)
+    time_range = QueryTimeRange(start=end - timedelta(hours=3), end=end, step="30s")
+    querier = FixedQuerier(name, group_by=["host"], strategy=strategy)
+    whole = await client.query_utilization(querier, time_range)
+    assert 3 == len(whole.series)
+    for max_points in (7, 60, 359):
+        options = PrometheusOptions(max_points=max_points)
+        cutting = VictoriaMetricsClient(f"victoriametrics://127.0.0.1:{server.port}", options=options)
+        parts = await cutting.query_utilization(querier, time_range)
+        await cutting.aclose()
+        assert {one.labels["host"]: one for one in whole.series} == {one.labels["host"]: one for one in parts.series}
 
 
 async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, server: Server) -> None:

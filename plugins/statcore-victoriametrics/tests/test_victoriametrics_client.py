@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from statcore.errors import InputError, PartialAnswerError
+from statcore.errors import InputError, PartialAnswerError, UnsupportedError
 from statcore.model import QueryTimeRange
 from statcore.plugins import PluginRegistry
 from statcore.ports import MetricQuerierPort, PromQLPort
@@ -84,12 +84,27 @@ async def test_what_a_cluster_leaves_out_is_told(scripted: Scripted) -> None:
     for settings in ({}, {"max_points": 7}):
         client = VictoriaMetricsClient.from_settings(told.url, settings)
         assert (await client.query_utilization(FixedQuerier("up"), HOUR)).partial
-        assert (await client.query_range("up", HOUR)).partial
         await client.aclose()
+    client = VictoriaMetricsClient(told.url)
+    assert (await client.query_range("up", HOUR)).partial
+    await client.aclose()
     strict = VictoriaMetricsClient.from_settings(told.url, {"strict": True})
     with pytest.raises(PartialAnswerError, match="partial"):
         await strict.query_utilization(FixedQuerier("up"), HOUR)
     await strict.aclose()
+
+
+async def test_a_range_of_text_is_never_cut(scripted: Scripted) -> None:
+    """What does not fit into one request is refused, with the step that would do, and nothing is sent."""
+    told = await scripted(PARTIAL)
+    client = VictoriaMetricsClient.from_settings(told.url, {"max_points": 7})
+    week = QueryTimeRange(start=TIME, end=TIME + timedelta(days=7), step="1d")
+    with pytest.raises(UnsupportedError, match=r"^8 points .* \(max_points is 7\).* take a step of 2d or more"):
+        await client.query_range("integrate(up[1d])", week)
+    assert [] == told.seen
+    await client.query_range("integrate(up[1d])", QueryTimeRange(start=TIME, end=week.end, step="2d"))
+    await client.aclose()
+    assert ["integrate(up[1d])"] == [asked["query"] for asked in told.seen]
 
 
 async def test_a_querier_is_asked_for_without_the_server_s_own_ways(scripted: Scripted) -> None:

@@ -19,6 +19,7 @@ from statcore.promql.plan import split_range
 from statcore.promql.render import render
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
+from statcore.promql.whole_range import fix_range
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.statistics.side_by_side import ask_each
@@ -108,7 +109,7 @@ class PrometheusClient:
         *,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
-        """Return the querier's utilization at every point of the range, however many points that are."""
+        """Return the querier's utilization at every point of the range; the bounds are those of `query_range`."""
         return await self.query_range(self._promql(querier, rate_interval), time_range)
 
     @_with_our_errors
@@ -129,8 +130,21 @@ class PrometheusClient:
 
     @_with_our_errors
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
-        """Evaluate at every point of the range, however many points that are."""
-        parts = split_range(time_range, max_points=self._options.max_points)
+        """Evaluate at every point of the range, in several requests where it has more than `max_points`.
+
+        Raises:
+            InputError: the range has more points, or takes more requests, than the options allow.
+            UnsupportedError: it takes several requests, and the query needs the whole range in one.
+        """
+        options = self._options
+        parts = split_range(
+            time_range,
+            max_points=options.max_points,
+            max_range_points=options.max_range_points,
+            max_range_requests=options.max_range_requests,
+        )
+        if len(parts) > 1:
+            promql = fix_range(promql, time_range, max_points=options.max_points)
         requests = [range_request(promql, part) for part in parts]
         if len(requests) == 1:
             return await self._ask(requests[0], MatrixReader)

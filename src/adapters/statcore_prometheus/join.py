@@ -5,8 +5,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from operator import lt
 from typing import TypeVar
 
+from statcore.errors import ProtocolError
 from statcore.model.matrix import MatrixResult, Series
 
 _T = TypeVar("_T")
@@ -16,11 +18,21 @@ def join_parts(parts: Sequence[MatrixResult]) -> MatrixResult:
     """Return one answer with the samples of all parts, in order of time and none twice.
 
     The parts come in order of time; series are in the order in which the parts name them first.
+
+    Raises:
+        ProtocolError: a part has one series twice, or samples that are not in order of time.
     """
     joined: dict[frozenset[tuple[str, str]], Series] = {}
     for part in parts:
+        in_part: set[frozenset[tuple[str, str]]] = set()
         for series in part.series:
-            known = joined.setdefault(frozenset(series.labels.items()), _empty(series))
+            key = frozenset(series.labels.items())
+            if key in in_part:
+                raise ProtocolError(f"not an answer: it has the series {dict(series.labels)} twice")
+            if not all(map(lt, series.timestamps, series.timestamps[1:])):
+                raise ProtocolError(f"not an answer: the samples of {dict(series.labels)} are not in order of time")
+            in_part.add(key)
+            known = joined.setdefault(key, _empty(series))
             # Some servers move a part's ends onto a grid of their own, so that it laps over the one before.
             first = bisect_right(series.timestamps, known.timestamps[-1]) if known.timestamps else 0
             known.timestamps.extend(series.timestamps[first:])

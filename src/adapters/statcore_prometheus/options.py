@@ -12,7 +12,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.settings import NOT_A_SETTING, check_count, check_line, check_seconds, check_truth, from_settings
-from statcore.promql.plan import MAX_POINTS
+from statcore.promql.plan import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -92,6 +92,8 @@ class PrometheusOptions:
         strict: whether an answer with warnings, or only part of one, is an error; each member of an HA pair is asked first.
         max_answer_bytes: how long one answer may be, decompressed.
         max_points: how many points per series one request asks for; longer ranges are split.
+        max_range_points: how many points per series a range query may have in all its requests; more are refused.
+        max_range_requests: how many requests a range query may take; more are refused.
         max_connections: how many connections to one server are open at once; a session handed in has its own limit.
         normalization_interval_s: what `rate_normalized` divides by, 1 by default: the collection interval in seconds of
             agents that export amounts per interval in the place of cumulative counters.
@@ -124,6 +126,8 @@ class PrometheusOptions:
     strict: bool = attrs.field(default=False, validator=check_truth)
     max_answer_bytes: int = attrs.field(default=256 * 2**20, validator=check_count)
     max_points: int = attrs.field(default=MAX_POINTS, validator=check_count)
+    max_range_points: int = attrs.field(default=MAX_RANGE_POINTS, validator=check_count)
+    max_range_requests: int = attrs.field(default=MAX_RANGE_REQUESTS, validator=check_count)
     max_connections: int = attrs.field(default=16, validator=check_count)
     normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=check_seconds)
 

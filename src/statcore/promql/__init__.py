@@ -2,7 +2,14 @@
 
 from statcore.promql.live_stat import LiveStatQueries, id_batches, live_stat_queries
 from statcore.promql.names import url_path_name
-from statcore.promql.plan import MAX_POINTS, split_range
+from statcore.promql.plan import (
+    MAX_POINTS,
+    MAX_RANGE_POINTS,
+    MAX_RANGE_REQUESTS,
+    advise_step,
+    check_points,
+    split_range,
+)
 from statcore.promql.render import render
 from statcore.promql.syntax import (
     Aggregation,
@@ -20,9 +27,12 @@ from statcore.promql.syntax import (
     selectors_in,
 )
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, utilization_query
+from statcore.promql.whole_range import fix_range
 
 __all__ = [
     "MAX_POINTS",
+    "MAX_RANGE_POINTS",
+    "MAX_RANGE_REQUESTS",
     "NORMALIZATION_INTERVAL_S",
     "RATE_INTERVAL",
     "Aggregation",
@@ -38,6 +48,9 @@ __all__ = [
     "RangeSelector",
     "Selector",
     "Subquery",
+    "advise_step",
+    "check_points",
+    "fix_range",
     "id_batches",
     "live_stat_queries",
     "render",

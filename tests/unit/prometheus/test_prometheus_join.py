@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from array import array
 
+import pytest
+
+from statcore.errors import ProtocolError
 from statcore.model import MatrixResult, Series
 from statcore_prometheus.join import join_parts
 
@@ -56,3 +59,22 @@ def test_remarks_are_those_of_all_parts() -> None:
     )
     assert (("w", "v", "u"), ("i",), True) == (joined.warnings, joined.infos, joined.partial)
     assert not join_parts([MatrixResult(series=()), MatrixResult(series=())]).partial
+
+
+def test_a_part_with_a_series_twice_is_no_answer() -> None:
+    """Whichever part it is, and in whatever order the labels are."""
+    labels = {"n": "a", "m": "b"}
+    first, second = (
+        Series(labels=dict(pairs), timestamps=array("d", [3]), values=array("d", [3]))
+        for pairs in (labels.items(), reversed(labels.items()))
+    )
+    with pytest.raises(ProtocolError, match=r"it has the series .*'n': 'a'.* twice"):
+        join_parts([MatrixResult(series=(series("a", (1, 1)),)), MatrixResult(series=(first, second))])
+
+
+@pytest.mark.parametrize("times", [(3, 2), (3, 3), (3, 5, 4, 6), (3, float("nan"))])
+def test_a_part_whose_samples_are_not_in_order_of_time_is_no_answer(times: tuple[float, ...]) -> None:
+    """They are never sorted, dropped or joined as they are."""
+    part = MatrixResult(series=(series("a", *((time, 1.0) for time in times)),))
+    with pytest.raises(ProtocolError, match=r"the samples of .*'n': 'a'.* are not in order of time"):
+        join_parts([MatrixResult(series=(series("a", (1, 1)),)), part])

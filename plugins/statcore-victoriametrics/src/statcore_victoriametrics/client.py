@@ -8,9 +8,9 @@ from typing import Any, Final, Self
 
 import attrs
 
-from statcore import InputError
+from statcore import InputError, UnsupportedError
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
-from statcore.promql import RATE_INTERVAL, Selector, utilization_query
+from statcore.promql import RATE_INTERVAL, Selector, advise_step, utilization_query
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 from statcore_victoriametrics.metricsql import RESOLUTION, read_alike, select_alike
@@ -43,8 +43,9 @@ def _any_time(time_range: tuple[datetime, datetime] | None) -> tuple[datetime, d
 class VictoriaMetricsClient:
     """Asks a VictoriaMetrics; implements `MetricQuerierPort` and `PromQLPort`.
 
-    A querier is answered as Prometheus would answer it. Text is answered as the server reads it, which is MetricsQL: bare
-    selectors look back as far as it thinks fit. Either kind of question has a pool of connections of its own.
+    A querier is answered as Prometheus would answer it, over long ranges in several requests. Text is answered as the
+    server reads it, which is MetricsQL: how far selectors and windows look back depends on where the range begins, and so a
+    range of text is never cut. Each of the two has a pool of connections of its own.
 
     Args:
         url: the server, such as `victoriametrics://127.0.0.1:8428`, or with TLS `victoriametrics+https://user:password@host`;
@@ -60,6 +61,7 @@ class VictoriaMetricsClient:
         if "step" in options.parameters:
             raise InputError("parameters must not hold step, which the client says itself")
         self._normalization_interval_s = options.normalization_interval_s
+        self._max_points = options.max_points
 
         def client(**parameters: str) -> PrometheusClient:
             fixed = attrs.evolve(
@@ -89,7 +91,7 @@ class VictoriaMetricsClient:
         *,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
-        """Return the querier's utilization at every point of the range, however many points that are."""
+        """Return the querier's utilization at every point of the range; the bounds are those of `PrometheusOptions`."""
         return await self._of_queriers.query_range(self._metricsql(querier, rate_interval), time_range)
 
     async def query_utilization_now(
@@ -108,7 +110,16 @@ class VictoriaMetricsClient:
         return await self._of_text.query(promql, time=time)
 
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
-        """Evaluate at every point of the range, however many points that are."""
+        """Evaluate at every point of the range, in one request.
+
+        Raises:
+            UnsupportedError: the range has more than `max_points` points.
+        """
+        if time_range.points > self._max_points:
+            raise UnsupportedError(
+                f"{time_range.points} points are more than one request has (max_points is {self._max_points}), and cutting"
+                f" the range may change values of MetricsQL; {advise_step(time_range, self._max_points)}"
+            )
         return await self._of_text.query_range(promql, time_range)
 
     async def label_values(
