@@ -62,6 +62,17 @@ def test_utilization_is_what_was_measured(history: Server) -> None:
     assert ([], False) == (document["warnings"], document["partial"])
 
 
+def test_a_range_of_too_many_points_is_refused(history: Server) -> None:
+    """In one line that names the setting and the step that would do; with that step it is answered."""
+    year = ("query", "container", "--metric-name", "cpu_util", "--last", "1y", "--format", "json")
+    refused = statcore(*year, "--step", "1s", metrics_url=history.url)
+    assert (2, "") == (refused.returncode, refused.stdout)
+    assert "points are too many: max_range_points is 110000" in refused.stderr
+    assert "take a step of 5m or more" in refused.stderr
+    assert 1 == refused.stderr.count("\n")
+    assert 0 == statcore(*year, "--step", "5m", metrics_url=history.url).returncode
+
+
 def test_utilization_as_csv_in_utc(history: Server) -> None:
     """Each sample is a row."""
     arguments = ["--metric-name", "mem", "--kernel-id", ONE, "--session-id", TWO, *RANGE, "--format", "csv"]

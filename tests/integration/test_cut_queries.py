@@ -17,6 +17,7 @@ from statcore.model import MatrixResult, QueryTimeRange
 from statcore.plugins import Preset
 from statcore.services import PresetService
 from statcore.testing.servers import Program, Server
+from statcore_cli.times import read_range
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 START_S: Final = 1_795_341_600
@@ -170,3 +171,16 @@ async def test_what_needs_the_whole_range_is_refused_only_when_cut(client: Prome
         await client.query_range("range_avg(ticks)", LONG)
     with pytest.raises(QueryRejectedError, match="range_avg"):
         await client.query_range("range_avg(ticks)", QueryTimeRange(start=LONG.start, end=LONG.end, step="2s"))
+
+
+async def test_the_last_of_a_command_is_the_newest_value(client: PrometheusClient) -> None:
+    """On multiples of the step the range's own values, and on its end that of the newest sample."""
+    now = START + timedelta(seconds=40 * 250 + 3)
+    options = {"start": None, "end": None, "last": "10m", "step": "4m"}
+    points = read_range(options, now)
+    result = await points.ask(
+        lambda time_range: client.query_range("ticks", time_range), lambda time: client.query("ticks", time=time)
+    )
+    (series,) = result.series
+    assert [START_S + 9_600, START_S + 9_840, now.timestamp()] == list(series.timestamps)
+    assert [240.0, 246.0, 250.0] == list(series.values)

@@ -279,9 +279,8 @@ def questions_of_targets(draw: st.DrawFn, first_ms: int, last_ms: int) -> Questi
     )
 
 
-def test_series_that_come_and_go(prometheus_program: Program, start_prometheus: Callable[..., Server]) -> None:
+def test_series_that_come_and_go(start_prometheus: Callable[..., Server]) -> None:
     """Scrapes of targets whose series come and go, made by a real server and replayed, give the same answers."""
-    require_2(prometheus_program)
     with flickering_target(1) as (one, one_served), flickering_target(2) as (two, two_served):
         server = start_prometheus(targets={"one": one, "two": two}, scrape_interval="200ms")
         assert one_served.wait(60)

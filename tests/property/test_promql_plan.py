@@ -34,16 +34,16 @@ def test_the_parts_have_the_points_of_the_whole(time_range: QueryTimeRange, max_
 
 
 @given(time_ranges(max_points=100_000), st.integers(2, 1_000))
-def test_the_step_that_is_advised_is_long_enough(time_range: QueryTimeRange, max_range_points: int) -> None:
+def test_the_step_that_is_advised_is_long_enough(time_range: QueryTimeRange, allowed: int) -> None:
     """A range is refused exactly when it has too many points, and with the advised step it is not."""
     try:
-        check_points(time_range, max_range_points=max_range_points)
+        check_points(time_range, allowed, reason="so it is")
     except InputError as error:
-        assert time_range.points > max_range_points
+        assert time_range.points > allowed
         step = str(error).partition("take a step of ")[2].partition(" ")[0]
-        check_points(attrs.evolve(time_range, step=step), max_range_points=max_range_points)
+        check_points(attrs.evolve(time_range, step=step), allowed, reason="so it is")
     else:
-        assert time_range.points <= max_range_points
+        assert time_range.points <= allowed
 
 
 @given(time_ranges(max_points=200), st.integers(1, 250))

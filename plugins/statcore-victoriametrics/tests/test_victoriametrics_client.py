@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from statcore.errors import InputError, PartialAnswerError, UnsupportedError
+from statcore.errors import InputError, PartialAnswerError
 from statcore.model import QueryTimeRange
 from statcore.plugins import PluginRegistry
 from statcore.ports import MetricQuerierPort, PromQLPort
@@ -99,7 +99,7 @@ async def test_a_range_of_text_is_never_cut(scripted: Scripted) -> None:
     told = await scripted(PARTIAL)
     client = VictoriaMetricsClient.from_settings(told.url, {"max_points": 7})
     week = QueryTimeRange(start=TIME, end=TIME + timedelta(days=7), step="1d")
-    with pytest.raises(UnsupportedError, match=r"^8 points .* \(max_points is 7\).* take a step of 2d or more"):
+    with pytest.raises(InputError, match=r"^8 points are too many: max_points is 7, .* take a step of 2d or more"):
         await client.query_range("integrate(up[1d])", week)
     assert [] == told.seen
     await client.query_range("integrate(up[1d])", QueryTimeRange(start=TIME, end=week.end, step="2d"))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import attrs
 import click
 
 from statcore.errors import InputError
 from statcore.model.duration import parse_duration
-from statcore.model.time_range import QueryTimeRange, parse_time
+from statcore.model.join import append_instant
+from statcore.model.matrix import MatrixResult
+from statcore.model.time_range import QueryTimeRange, from_unix_ms, parse_time, unix_ms
+from statcore.model.vector import VectorResult
 from statcore_cli.settings import naming
 
 _DEFAULT_LAST: Final = "15m"
@@ -25,7 +29,10 @@ def range_options() -> list[click.Parameter]:
         click.Option(["--start"], metavar="TIME", help=f"Where the range begins: {how}."),
         click.Option(["--end"], metavar="TIME", help="Where it ends, likewise.  [default: now]"),
         click.Option(
-            ["--last"], metavar="DURATION", help=f"Instead of --start: how long it is.  [default: {_DEFAULT_LAST}]"
+            ["--last"],
+            metavar="DURATION",
+            help="Instead of --start: how long it is; its points lie on multiples of the step, the last one on its end."
+            f"  [default: {_DEFAULT_LAST}]",
         ),
         click.Option(
             ["--step"], metavar="DURATION", help=f"How far its points are apart.  [default: for at most {_POINTS} points]"
@@ -33,8 +40,33 @@ def range_options() -> list[click.Parameter]:
     ]
 
 
-def read_range(options: Mapping[str, str | None], now: datetime) -> QueryTimeRange:
+@attrs.frozen
+class PointsInTime:
+    """The points that a command shows: those of a range, and possibly a last one between two steps."""
+
+    time_range: QueryTimeRange
+    last: datetime | None = None
+
+    @property
+    def whole(self) -> QueryTimeRange:
+        """The range from the first point to the last."""
+        return attrs.evolve(self.time_range, end=self.last or self.time_range.end)
+
+    async def ask(
+        self,
+        ask_range: Callable[[QueryTimeRange], Awaitable[MatrixResult]],
+        ask_instant: Callable[[datetime], Awaitable[VectorResult]],
+    ) -> MatrixResult:
+        """Return the values at all points."""
+        result = await ask_range(self.time_range)
+        return result if self.last is None else append_instant(result, await ask_instant(self.last))
+
+
+def read_range(options: Mapping[str, str | None], now: datetime) -> PointsInTime:
     """Read a range from the values of the options.
+
+    One that is given by its start is taken as it is. One that is given by its length has its points on multiples of the
+    step, so that commands at different times share them, and its end as the last point, so that the newest value is shown.
 
     Raises:
         InputError: a value that cannot be read, named by its option; --start with --last.
@@ -51,10 +83,10 @@ def read_range(options: Mapping[str, str | None], now: datetime) -> QueryTimeRan
         with naming("--last"):
             since = _before(until, last or _DEFAULT_LAST)
     time_range = QueryTimeRange(start=since, end=until, step=_fitting_step(until - since))
-    if not step:
-        return time_range
-    with naming("--step"):
-        return QueryTimeRange(start=since, end=until, step=step)
+    if step:
+        with naming("--step"):
+            time_range = attrs.evolve(time_range, step=step)
+    return PointsInTime(time_range) if start else _on_multiples(time_range)
 
 
 def read_time(text: str, now: datetime) -> datetime:
@@ -74,6 +106,15 @@ def _before(time: datetime, duration: str) -> datetime:
         return time - parse_duration(duration)
     except OverflowError:
         raise InputError(f"{duration} before {time.isoformat()} is before all time") from None
+
+
+def _on_multiples(time_range: QueryTimeRange) -> PointsInTime:
+    end_ms, step_ms = unix_ms(time_range.end), time_range.step // timedelta(milliseconds=1)
+    first_ms, last_ms = -(-unix_ms(time_range.start) // step_ms) * step_ms, end_ms // step_ms * step_ms
+    if last_ms < first_ms:
+        return PointsInTime(attrs.evolve(time_range, start=time_range.end))
+    multiples = attrs.evolve(time_range, start=from_unix_ms(first_ms), end=from_unix_ms(last_ms))
+    return PointsInTime(multiples, time_range.end if last_ms < end_ms else None)
 
 
 def _fitting_step(span: timedelta) -> timedelta:

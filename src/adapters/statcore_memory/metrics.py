@@ -25,7 +25,16 @@ from statcore.model.settings import NOT_A_SETTING, check_count, check_seconds
 from statcore.model.text import check_text
 from statcore.model.time_range import unix_ms
 from statcore.ports import ScrapeSample
-from statcore.promql import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, Expression, Number, Selector, utilization_query
+from statcore.promql import (
+    MAX_RANGE_POINTS,
+    NORMALIZATION_INTERVAL_S,
+    RATE_INTERVAL,
+    Expression,
+    Number,
+    Selector,
+    check_points,
+    utilization_query,
+)
 from statcore.promql.names import label_text, selector_parts
 from statcore.promql.reading import EvaluationTime, Query, read_query
 from statcore.queriers import UtilizationMetricQuerier
@@ -36,8 +45,6 @@ from statcore_memory.series import Labels, StoredSeries
 from statcore_memory.tsdb import Tsdb
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_MAX_SCALAR_POINTS: Final = 110_000
-"""A scalar has a value at every point of a range, whatever there is to be seen."""
 
 
 def _retention(value: timedelta | str) -> timedelta:
@@ -64,8 +71,9 @@ class MemoryMetrics:
         retention: how long samples are kept, counted back from the newest scrape; text or timedelta, by default an hour.
         max_series: how many series are kept at most; a scrape that needs more is refused, once those that have ended
             are gone. A series keeps at most one sample per second of the retention, 16 bytes each (3,600 at least).
-        normalization_interval_s: what `rate_normalized` divides by, 1 by default.
+        max_range_points: how many points per series a range query may have.
         semantics: as which major version of Prometheus: 3, or 2 for 2.42; what differs is in `Semantics`.
+        normalization_interval_s: what `rate_normalized` divides by, 1 by default.
         clock: the time in unix seconds.
 
     Raises:
@@ -74,6 +82,7 @@ class MemoryMetrics:
 
     retention: timedelta = attrs.field(default=timedelta(hours=1), converter=_retention)
     max_series: int = attrs.field(default=10_000, validator=check_count)
+    max_range_points: int = attrs.field(default=MAX_RANGE_POINTS, validator=check_count)
     semantics: Semantics = attrs.field(default=Semantics.PROMETHEUS_3, converter=as_semantics)
     normalization_interval_s: float = attrs.field(default=NORMALIZATION_INTERVAL_S, validator=check_seconds)
     clock: Callable[[], float] = attrs.field(default=wall.time, metadata=NOT_A_SETTING)
@@ -116,7 +125,7 @@ class MemoryMetrics:
 
         Raises:
             PluginError: the querier breaks its contract.
-            InputError: an interval that is not positive, or a name that cannot be one.
+            InputError: an interval that is not positive, a name that cannot be one, or more than `max_range_points` points.
             QueryRejectedError: a regular expression is not valid, or series match that must not.
             UnsupportedError: a regular expression is beyond what is read here as a server would.
         """
@@ -178,8 +187,7 @@ class MemoryMetrics:
         return utilization_query(querier, rate_interval=rate_interval, normalization_interval_s=interval_s)
 
     async def _over(self, query: Query, time_range: QueryTimeRange) -> MatrixResult:
-        if isinstance(query, Number | EvaluationTime) and time_range.points > _MAX_SCALAR_POINTS:
-            raise InputError(f"{time_range.points} points are too many for a scalar; the most are {_MAX_SCALAR_POINTS}")
+        check_points(time_range, self.max_range_points, reason=f"max_range_points is {self.max_range_points}")
         step = time_range.step // _MILLISECOND
         grid = Grid(start=unix_ms(time_range.start), step=step, points=time_range.points)
         vector = await self._evaluate(query, grid)

@@ -12,6 +12,7 @@ import aiohttp
 
 from statcore.errors import StatcoreError, UnavailableError
 from statcore.model.answer import AnswerNotes
+from statcore.model.join import join_parts
 from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
 from statcore.model.vector import VectorResult
@@ -25,7 +26,6 @@ from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.statistics.side_by_side import ask_each
 from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.failures import unexpected
-from statcore_prometheus.join import join_parts
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import (
     Request,

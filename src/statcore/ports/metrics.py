@@ -32,7 +32,7 @@ class MetricQuerierPort(Protocol):
         *,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
-        """Return the querier's utilization at every point of the range, however many points that are."""
+        """Return the querier's utilization at every point of the range; `InputError` where the backend allows fewer."""
         ...
 
     async def query_utilization_now(

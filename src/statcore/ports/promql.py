@@ -23,7 +23,11 @@ class PromQLPort(Protocol):
         ...
 
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
-        """Evaluate at every point of the range, however many points that are."""
+        """Evaluate at every point of the range; `InputError` where the backend allows fewer points.
+
+        Where a backend evaluates a long range in parts, no value is another than over the whole; `UnsupportedError` where
+        a query does not allow that.
+        """
         ...
 
 

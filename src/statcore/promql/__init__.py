@@ -6,7 +6,6 @@ from statcore.promql.plan import (
     MAX_POINTS,
     MAX_RANGE_POINTS,
     MAX_RANGE_REQUESTS,
-    advise_step,
     check_points,
     split_range,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "RangeSelector",
     "Selector",
     "Subquery",
-    "advise_step",
     "check_points",
     "fix_range",
     "id_batches",

@@ -22,21 +22,19 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _UNITS: Final = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1), _MILLISECOND)
 
 
-def check_points(time_range: QueryTimeRange, *, max_range_points: int = MAX_RANGE_POINTS) -> None:
+def check_points(time_range: QueryTimeRange, points: int, *, reason: str) -> None:
     """Check that a range query has no more points than are allowed.
 
     Args:
         time_range: the range.
-        max_range_points: how many points each series may have.
+        points: how many points each series may have.
+        reason: what allows no more, for the error: the setting and its value.
 
     Raises:
-        InputError: it has more; the message names the setting and a step that is long enough.
+        InputError: it has more; the message says a step that is long enough.
     """
-    if time_range.points > max_range_points:
-        raise InputError(
-            f"{time_range.points} points are too many: max_range_points is {max_range_points};"
-            f" {advise_step(time_range, max_range_points)}"
-        )
+    if time_range.points > points:
+        raise InputError(f"{time_range.points} points are too many: {reason}; {advise_step(time_range, points)}")
 
 
 def split_range(
@@ -62,13 +60,12 @@ def split_range(
     """
     if max_points < 1:
         raise InputError(f"max_points must be at least 1, not {max_points}")
+    check_points(
+        time_range,
+        min(max_range_points, max_points * max_range_requests),
+        reason=f"max_range_points is {max_range_points}, max_range_requests {max_range_requests} of {max_points} points",
+    )
     start, step, points = time_range.start, time_range.step, time_range.points
-    allowed = min(max_range_points, max_points * max_range_requests)
-    if points > allowed:
-        raise InputError(
-            f"{points} points are too many: max_range_points is {max_range_points}, and max_range_requests is"
-            f" {max_range_requests}, of {max_points} points each; {advise_step(time_range, allowed)}"
-        )
     if points <= max_points:
         return (time_range,)
     return tuple(

@@ -14,7 +14,7 @@ from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
 from statcore.model.vector import VectorResult
 from statcore.ports.promql import PromQLPort
-from statcore.promql.plan import MAX_POINTS
+from statcore.promql.plan import MAX_POINTS, check_points
 from statcore.promql.preset import Preset
 
 MAX_RANGE: Final = timedelta(days=366)
@@ -105,5 +105,4 @@ def _check_range(time_range: QueryTimeRange) -> None:
     if time_range.step < MIN_STEP:
         step = format_duration(time_range.step)
         raise InputError(f"a step of {step} is shorter than {format_duration(MIN_STEP)}; take a longer one")
-    if time_range.points > MAX_POINTS:
-        raise InputError(f"{time_range.points} points are more than {MAX_POINTS}; take a longer step or a shorter range")
+    check_points(time_range, MAX_POINTS, reason=f"presets answer at most {MAX_POINTS}")

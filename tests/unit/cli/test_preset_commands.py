@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from click.testing import Result
 from tests.unit.cli.asked_and_printed import rows
 from tests.unit.cli.test_app import imported
+
+from statcore_cli.times import format_time
 
 Invoke = Callable[..., Result]
 
@@ -23,11 +26,11 @@ STATCORE_PLUGIN_API = 1
 ASKED = []
 
 class Backend:
-    async def series(self, match): raise AssertionError("no command calls this")
-    query_utilization = query_utilization_now = label_values = ping = series
+    async def query_utilization(self, *asked, **options): raise AssertionError("no command calls this")
+    query_utilization_now = label_values = series = ping = query_utilization
     async def query(self, promql, /, *, time=None):
         ASKED.append((promql, time))
-        sample = Sample(labels={"agent_id": "i-1"}, timestamp=1795341600.0, value=0.5)
+        sample = Sample(labels={"agent_id": "i-1"}, timestamp=time.timestamp(), value=0.75)
         return VectorResult(samples=(sample,), warnings=("w",))
     async def query_range(self, promql, time_range, /):
         ASKED.append((promql, time_range))
@@ -246,12 +249,15 @@ class TestRun:
         assert {"series": [series], "warnings": ["w"], "infos": [], "partial": False} == json.loads(result.stdout)
 
     def test_nothing_need_be_said(self, statcore: Invoke, asked: list[Any]) -> None:
-        """The last quarter of an hour."""
+        """The last quarter of an hour, in steps of ten seconds, and the newest value as the last point."""
         result = statcore("preset", "run", "uptime", env={"STATCORE_METRICS_URL": "asked:"})
 
-        (promql, time_range), _ = asked
-        assert ("up", 900.0) == (promql, (time_range.end - time_range.start).total_seconds())
-        assert ["i-1", "2026-11-22T10:00:00Z", "0.5"] == result.stdout.splitlines()[-1].split()
+        (promql, time_range), (promql_now, now), _ = asked
+        assert ("up", "up", 90) == (promql, promql_now, time_range.points)
+        assert timedelta(0) < now - time_range.end < timedelta(seconds=10)
+        assert [["i-1", "2026-11-22T10:00:00Z", "0.5"], ["i-1", format_time(now.timestamp()), "0.75"]] == [
+            line.split() for line in result.stdout.splitlines()[-2:]
+        ]
         assert "statcore: warning: w\n" == result.stderr
 
     def test_an_instant_is_asked_as_one(self, statcore: Invoke, asked: list[Any]) -> None:
@@ -261,8 +267,19 @@ class TestRun:
         assert 0 == result.exit_code, result.stderr
         (promql, time), _ = asked
         assert ("up", 1795341600.0) == (promql, time.timestamp())
-        series = {"labels": {"agent_id": "i-1"}, "timestamps": [1795341600.0], "values": [0.5]}
+        series = {"labels": {"agent_id": "i-1"}, "timestamps": [1795341600.0], "values": [0.75]}
         assert {"series": [series], "warnings": ["w"], "infos": [], "partial": False} == json.loads(result.stdout)
+
+    def test_the_newest_value_is_of_the_same_range(self, statcore: Invoke, asked: list[Any], tmp_path: Path) -> None:
+        """The bounds of the range are the same constants for all points."""
+        file = tmp_path / "whole.toml"
+        file.write_text('[presets.whole]\ndescription = "d"\ntemplate = "topk(1, up @ end() - up @ start())"\n')
+        result = statcore("preset", "run", "whole", "--presets", str(file), env={"STATCORE_METRICS_URL": "asked:"})
+
+        assert 0 == result.exit_code, result.stderr
+        (promql, time_range), (promql_now, now), _ = asked
+        start_s, now_s = time_range.start.timestamp(), now.timestamp()
+        assert f"topk(1, up @ {now_s:.3f} - up @ {start_s:.3f})" == promql == promql_now
 
     def test_a_plot_is_drawn(self, statcore: Invoke, asked: list[Any]) -> None:
         """As of a querier."""
@@ -283,7 +300,10 @@ class TestRun:
             (["busy", "--window", "5m] or up[5m"], "window: not a duration: '5m] or up[5m'"),
             (["uptime", "--window", "5m"], "the preset uptime has no window"),
             (["busy", "--step", "1ms"], "a step of 1ms is shorter than 1s"),
-            (["busy", "--last", "7d", "--step", "1s"], "604801 points are more than 11000"),
+            (
+                ["busy", "--last", "7d", "--step", "1s"],
+                "presets answer at most 11000; take a step of 55s",
+            ),
             (["busy", "--last", "2y"], "is longer than 366d"),
             (["busy", "--start", "noon"], "--start: not a time: 'noon'"),
             (["busy", "--at", "noon"], "--at: not a time: 'noon'"),

@@ -41,6 +41,22 @@ class TestQuery:
         )
         assert (13, 300.0, "2m") == (time_range.points, time_range.step.total_seconds(), rate_interval)
 
+    def test_the_last_ends_with_the_newest_value(self, statcore: Invoke, fake: Any) -> None:
+        """After the points on multiples of the step, which are asked for as a range of their own; a new series, too."""
+        fake.ANSWER.update(series=[({"zone": "a"}, [1795341600.0], [0.5])], now=[({"zone": "a"}, 0.75), ({"zone": "b"}, 1)])
+
+        result = statcore("query", "rack", "--last", "5m", "--step", "1m", "--format", "json")
+
+        assert 0 == result.exit_code, result.stderr
+        _, (_, time_range, _), _ = fake.CALLS
+        assert 5 == time_range.points
+        assert 0 == time_range.start.timestamp() % 60 == time_range.end.timestamp() % 60
+        first, second = json.loads(result.stdout)["series"]
+        (now,) = second["timestamps"]
+        assert time_range.end.timestamp() < now < time_range.end.timestamp() + 60
+        assert ({"zone": "a"}, [1795341600.0, now], [0.5, 0.75]) == (first["labels"], first["timestamps"], first["values"])
+        assert ({"zone": "b"}, [1]) == (second["labels"], second["values"])
+
     def test_json_is_strict_and_complete(self, statcore: Invoke, fake: Any) -> None:
         """Numbers that JSON lacks are text; what the backend remarked is there."""
         fake.ANSWER.update(series=self.SERIES, notes={"warnings": ("w",), "infos": ("i",), "partial": True})

@@ -10,10 +10,19 @@ from hypothesis import strategies as st
 
 from statcore.errors import InputError
 from statcore.model import format_duration, parse_time
-from statcore_cli.times import format_time, read_range
+from statcore_cli.times import PointsInTime, format_time, read_range
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 DURATIONS = st.integers(1, 10 * 365 * 86_400_000).map(lambda ms: timedelta(milliseconds=ms))
+
+
+def points(shown: PointsInTime) -> list[datetime]:
+    """Return every point of a range, and the last."""
+    time_range = shown.time_range
+    times = [time_range.start + number * time_range.step for number in range(time_range.points)]
+    return times if shown.last is None else [*times, shown.last]
 
 
 def options(**given: str) -> dict[str, str | None]:
@@ -23,27 +32,51 @@ def options(**given: str) -> dict[str, str | None]:
 
 @given(DURATIONS, DURATIONS)
 def test_relative_times_count_back_from_now(near: timedelta, far: timedelta) -> None:
-    """`-D` and `--last D` mean the same."""
+    """A range that is given stays as it is, wherever its ends lie."""
     near, far = sorted((near, far))
-    until = read_range(options(start=f"-{format_duration(far)}", end=f"-{format_duration(near)}"), NOW)
+    given = read_range(options(start=f"-{format_duration(far)}", end=f"-{format_duration(near)}"), NOW)
 
-    assert (NOW - far, NOW - near) == (until.start, until.end)
-    last = read_range(options(last=format_duration(far), end="now"), NOW)
-    assert read_range(options(start=f"-{format_duration(far)}"), NOW) == last
+    assert (NOW - far, NOW - near, None) == (given.time_range.start, given.time_range.end, given.last)
 
 
 @given(DURATIONS)
 def test_the_default_step_gives_a_readable_number_of_points(span: timedelta) -> None:
     """Never more than 121 points, and a step of whole seconds."""
-    time_range = read_range(options(last=format_duration(span)), NOW)
+    shown = read_range(options(last=format_duration(span)), NOW)
 
-    assert 1 <= time_range.points <= 121
-    assert timedelta(0) == time_range.step % timedelta(seconds=1)
+    assert 1 <= len(points(shown)) <= 121
+    assert timedelta(0) == shown.time_range.step % timedelta(seconds=1)
+
+
+@given(DURATIONS, DURATIONS, st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_the_points_of_the_last_are_on_multiples_of_the_step_and_on_its_end(
+    span: timedelta, step: timedelta, now: datetime
+) -> None:
+    """All multiples within the span are points, whenever the command runs; the last point is the present."""
+    step = max(step, span / 500 // MILLISECOND * MILLISECOND + MILLISECOND)
+    shown = read_range(options(last=format_duration(span), step=format_duration(step)), now)
+    now = parse_time(now)
+
+    multiples = [EPOCH + number * step for number in range(-((EPOCH + span - now) // step), (now - EPOCH) // step + 1)]
+    assert multiples == [time for time in multiples if now - span <= time <= now]
+    assert [*multiples, now] == [*points(shown), *([now] if now in multiples else [])]
+    assert (points(shown)[0], now) == (shown.whole.start, shown.whole.end)
+
+
+def test_two_commands_share_their_points() -> None:
+    """A few seconds later one more multiple of the step is in the range, and one fewer; the last point is always now."""
+    first = read_range(options(last="5m", step="1m"), NOW + timedelta(seconds=17))
+    second = read_range(options(last="5m", step="1m"), NOW + timedelta(seconds=65))
+    minutes = [NOW + timedelta(minutes=minute) for minute in range(-4, 2)]
+    assert [*minutes[:5], NOW + timedelta(seconds=17)] == points(first)
+    assert [*minutes[1:], NOW + timedelta(seconds=65)] == points(second)
+    third = read_range(options(last="5m", step="1m", end="2026-11-22T10:02:00Z"), NOW)
+    assert [NOW + timedelta(minutes=minute) for minute in range(-3, 3)] == points(third)
 
 
 def test_the_default_is_the_last_quarter_of_an_hour() -> None:
     """With no option at all there is a range."""
-    time_range = read_range(options(), NOW)
+    time_range = read_range(options(), NOW).time_range
 
     assert (NOW - timedelta(minutes=15), NOW, timedelta(seconds=10)) == (
         time_range.start,
@@ -54,7 +87,8 @@ def test_the_default_is_the_last_quarter_of_an_hour() -> None:
 
 def test_absolute_times_and_steps_are_read_as_everywhere() -> None:
     """RFC 3339, unix seconds, and Prometheus durations."""
-    time_range = read_range(options(start="2026-11-22T08:00:00+01:00", end="1795341600", step="1m30s"), NOW)
+    given = options(start="2026-11-22T08:00:00+01:00", end="1795341600", step="1m30s")
+    time_range = read_range(given, NOW).time_range
 
     assert datetime(2026, 11, 22, 7, 0, tzinfo=UTC) == time_range.start
     assert datetime.fromtimestamp(1795341600, UTC) == time_range.end

@@ -44,12 +44,22 @@ async def test_sums_are_made_in_the_order_of_labels() -> None:
 
 async def test_a_range_beyond_all_samples_costs_nothing() -> None:
     """Only points that can have a value are evaluated: three hundred years by the second are answered at once."""
-    metrics = MemoryMetrics()
+    metrics = MemoryMetrics(max_range_points=10**10)
     scrape(metrics, 0, "a")
     centuries = QueryTimeRange(start="1970-01-01T00:00:00Z", end="2270-01-01T00:00:00Z", step="1s")
     for querier, expected in ((UP, 300), (FixedQuerier("up", strategy=QueryStrategy.RATE), 0)):
         result = await metrics.query_utilization(querier, centuries)
         assert expected == sum(map(len, result.series))
+
+
+async def test_a_range_of_too_many_points_is_refused() -> None:
+    """By a setting, with the step that would do; as many as it allows are answered."""
+    metrics = MemoryMetrics(max_range_points=61)
+    scrape(metrics, 0, "a")
+    with pytest.raises(InputError, match=r"^62 points are too many: max_range_points is 61; take a step of 2s or more"):
+        await metrics.query_utilization(UP, QueryTimeRange(start=NOW, end=NOW + 61, step="1s"))
+    result = await metrics.query_utilization(UP, QueryTimeRange(start=NOW, end=NOW + 60, step="1s"))
+    assert [61] == [len(series) for series in result.series]
 
 
 async def test_big_queries_do_not_hold_the_event_loop() -> None:

@@ -94,7 +94,7 @@ async def test_the_backends_errors_are_passed_on() -> None:
         ({"window": "8d"}, "window: 8d is longer than 1w"),
         (
             {"time_range": QueryTimeRange(start=START, end=START + MAX_POINTS, step="1s")},
-            "11001 points are more than 11000; take a longer step or a shorter range",
+            "11001 points are too many: presets answer at most 11000; take a step of 2s or more, or a shorter range",
         ),
         (
             {"time_range": QueryTimeRange(start=START, end=START + 1, step="999ms")},

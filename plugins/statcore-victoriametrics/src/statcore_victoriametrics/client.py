@@ -8,9 +8,9 @@ from typing import Any, Final, Self
 
 import attrs
 
-from statcore import InputError, UnsupportedError
+from statcore import InputError
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
-from statcore.promql import RATE_INTERVAL, Selector, advise_step, utilization_query
+from statcore.promql import RATE_INTERVAL, Selector, check_points, utilization_query
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 from statcore_victoriametrics.metricsql import RESOLUTION, read_alike, select_alike
@@ -113,13 +113,10 @@ class VictoriaMetricsClient:
         """Evaluate at every point of the range, in one request.
 
         Raises:
-            UnsupportedError: the range has more than `max_points` points.
+            InputError: the range has more than `max_points` points.
         """
-        if time_range.points > self._max_points:
-            raise UnsupportedError(
-                f"{time_range.points} points are more than one request has (max_points is {self._max_points}), and cutting"
-                f" the range may change values of MetricsQL; {advise_step(time_range, self._max_points)}"
-            )
+        reason = f"max_points is {self._max_points}, and cutting the range may change values of MetricsQL"
+        check_points(time_range, self._max_points, reason=reason)
         return await self._of_text.query_range(promql, time_range)
 
     async def label_values(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,16 +9,17 @@ from typing import Any
 import click
 
 from statcore.errors import InputError
-from statcore.model.matrix import MatrixResult, Series
+from statcore.model.join import append_instant
+from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
-from statcore.model.vector import VectorResult
 from statcore.ports.promql import as_promql
+from statcore.promql import MAX_POINTS, fix_range
 from statcore.services.presets import PresetService
 from statcore_cli.matrix_output import write_matrix
 from statcore_cli.options import format_option, setting_options
 from statcore_cli.session import Session, run
 from statcore_cli.settings import naming
-from statcore_cli.times import range_options, read_range, read_time
+from statcore_cli.times import PointsInTime, range_options, read_range, read_time
 
 
 @click.command(
@@ -70,13 +70,13 @@ def run_command(
     """
     session = Session.of(ctx)
     now = datetime.now(UTC)
-    time_range = read_range(values, now) if at is None else _instant(at, now, values, output_format)
+    points = read_range(values, now) if at is None else _instant(at, now, values, output_format)
     filled_in = {"labels": _read_labels(labels), "group_labels": group_labels, "window": window}
-    asking = _ask(session, name, time_range, filled_in, at_instant=at is not None)
-    write_matrix(output_format, run(asking, doing=f"asking the preset {name}"), time_range)
+    result = run(_ask(session, name, points, filled_in, at_instant=at is not None), doing=f"asking the preset {name}")
+    write_matrix(output_format, result, points.whole)
 
 
-def _instant(at: str, now: datetime, values: Mapping[str, str | None], output_format: str) -> QueryTimeRange:
+def _instant(at: str, now: datetime, values: Mapping[str, str | None], output_format: str) -> PointsInTime:
     """Return the instant as a range of one point."""
     if given := [f"--{name}" for name in ("start", "end", "last", "step") if values[name]]:
         raise InputError(f"--at and {given[0]} exclude each other")
@@ -84,7 +84,7 @@ def _instant(at: str, now: datetime, values: Mapping[str, str | None], output_fo
         raise InputError("--at gives one instant, of which there is no plot; take another --format")
     with naming("--at"):
         time = read_time(at, now)
-    return QueryTimeRange(start=time, end=time, step="1s")
+    return PointsInTime(QueryTimeRange(start=time, end=time, step="1s"))
 
 
 def _read_labels(given: Iterable[str]) -> dict[str, Sequence[str]]:
@@ -98,22 +98,19 @@ def _read_labels(given: Iterable[str]) -> dict[str, Sequence[str]]:
 
 
 async def _ask(
-    session: Session, name: str, time_range: QueryTimeRange, filled_in: Mapping[str, Any], *, at_instant: bool
+    session: Session, name: str, points: PointsInTime, filled_in: Mapping[str, Any], *, at_instant: bool
 ) -> MatrixResult:
     catalog = session.presets()
     catalog.preset(name)  # whose error knows which broken plugin may have it
-    async with session.metrics() as backend:
-        promql = as_promql(backend, wanted_by=f"{name} is a preset")
-        service = PresetService(promql, catalog.presets)
+    async with session.metrics() as metrics:
+        backend = as_promql(metrics, wanted_by=f"{name} is a preset")
+        service = PresetService(backend, catalog.presets)
         if at_instant:
-            return _as_matrix(await service.query_preset_now(name, time=time_range.start, **filled_in))
-        return await service.query_preset(name, time_range=time_range, **filled_in)
-
-
-def _as_matrix(vector: VectorResult) -> MatrixResult:
-    """Return series of one sample each."""
-    series = (
-        Series(labels=sample.labels, timestamps=array("d", [sample.timestamp]), values=array("d", [sample.value]))
-        for sample in vector.samples
-    )
-    return MatrixResult(series=tuple(series), warnings=vector.warnings, infos=vector.infos, partial=vector.partial)
+            vector = await service.query_preset_now(name, time=points.whole.end, **filled_in)
+            return append_instant(MatrixResult(series=()), vector)
+        promql = service.promql(name, time_range=points.time_range, **filled_in)
+        if points.last is not None:  # and so is asked for apart, where start() and end() must mean the same
+            promql = fix_range(promql, points.whole, max_points=MAX_POINTS)
+        return await points.ask(
+            lambda time_range: backend.query_range(promql, time_range), lambda time: backend.query(promql, time=time)
+        )

@@ -8,14 +8,13 @@ from typing import Any
 import click
 
 from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
 from statcore.plugins.contributions import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_cli.matrix_output import write_matrix
 from statcore_cli.options import format_option, setting_options
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
 from statcore_cli.session import Session, run
-from statcore_cli.times import range_options, read_range
+from statcore_cli.times import PointsInTime, range_options, read_range
 
 
 def _build(spec: QuerierSpec) -> click.Command:
@@ -24,9 +23,9 @@ def _build(spec: QuerierSpec) -> click.Command:
 
     def answer(output_format: str, **values: Any) -> None:  # noqa: ANN401 - what click parsed
         session = Session.of(click.get_current_context())
-        time_range = read_range(values, datetime.now(UTC))
-        result = run(_query(session, options.build(values), time_range), doing=f"querying {spec.name}")
-        write_matrix(output_format, result, time_range)
+        points = read_range(values, datetime.now(UTC))
+        result = run(_query(session, options.build(values), points), doing=f"querying {spec.name}")
+        write_matrix(output_format, result, points.whole)
 
     return click.Command(
         spec.name,
@@ -42,9 +41,13 @@ Examples:
     )
 
 
-async def _query(session: Session, querier: UtilizationMetricQuerier, time_range: QueryTimeRange) -> MatrixResult:
+async def _query(session: Session, querier: UtilizationMetricQuerier, points: PointsInTime) -> MatrixResult:
+    window = session.settings.rate_interval.value
     async with session.metrics() as backend:
-        return await backend.query_utilization(querier, time_range, rate_interval=session.settings.rate_interval.value)
+        return await points.ask(
+            lambda time_range: backend.query_utilization(querier, time_range, rate_interval=window),
+            lambda time: backend.query_utilization_now(querier, time=time, rate_interval=window),
+        )
 
 
 command = QuerierGroup(

@@ -7,11 +7,10 @@ from typing import Self
 import strawberry
 from strawberry.scalars import JSON
 
-from statcore.errors import InputError
 from statcore.model.matrix import MatrixResult, Series
 from statcore.model.response import MetricResponse
 from statcore.model.time_range import QueryTimeRange
-from statcore.promql import MAX_POINTS
+from statcore.promql import MAX_POINTS, check_points
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_graphql.context import GraphQueryContext
 
@@ -61,8 +60,7 @@ async def load_utilization(
         InputError: times or a step that cannot be read, or more points than one request to a server gives.
     """
     time_range = QueryTimeRange(start=start, end=end, step=step)
-    if time_range.points > MAX_POINTS:
-        raise InputError(f"{time_range.points} points are more than {MAX_POINTS}; take a longer step or a shorter range")
+    check_points(time_range, MAX_POINTS, reason=f"GraphQL answers at most {MAX_POINTS}")
     loader = context.dataloader_manager.get_loader(context, UTILIZATION_LOADER, time_range=time_range)
     result: MatrixResult = await loader.load(querier)
     return Utilization.of(result)

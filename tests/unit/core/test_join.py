@@ -1,4 +1,4 @@
-"""Joining the parts of a range."""
+"""Joining the parts of a range, and an instant after it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from array import array
 import pytest
 
 from statcore.errors import ProtocolError
-from statcore.model import MatrixResult, Series
-from statcore_prometheus.join import join_parts
+from statcore.model import MatrixResult, Sample, Series, VectorResult
+from statcore.model.join import append_instant, join_parts
 
 
 def series(name: str, *samples: tuple[float, float]) -> Series:
@@ -59,6 +59,15 @@ def test_remarks_are_those_of_all_parts() -> None:
     )
     assert (("w", "v", "u"), ("i",), True) == (joined.warnings, joined.infos, joined.partial)
     assert not join_parts([MatrixResult(series=()), MatrixResult(series=())]).partial
+
+
+def test_an_instant_is_the_last_point() -> None:
+    """Of the series that it has, a new one included; its remarks are kept."""
+    result = MatrixResult(series=(series("a", (1, 1), (2, 2)), series("b", (2, 20))), warnings=("w",))
+    samples = (Sample(labels={"n": "a"}, timestamp=2.5, value=3), Sample(labels={"n": "c"}, timestamp=2.5, value=300))
+    joined = append_instant(result, VectorResult(samples=samples, infos=("i",), partial=True))
+    assert (series("a", (1, 1), (2, 2), (2.5, 3)), series("b", (2, 20)), series("c", (2.5, 300))) == joined.series
+    assert (("w",), ("i",), True) == (joined.warnings, joined.infos, joined.partial)
 
 
 def test_a_part_with_a_series_twice_is_no_answer() -> None:

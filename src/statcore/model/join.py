@@ -1,4 +1,4 @@
-"""Joining the answers to the parts of a range into the answer to the whole."""
+"""Joining answers over times that follow each other into one answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from statcore.errors import ProtocolError
 from statcore.model.matrix import MatrixResult, Series
+from statcore.model.vector import VectorResult
 
 _T = TypeVar("_T")
 
@@ -42,6 +43,20 @@ def join_parts(parts: Sequence[MatrixResult]) -> MatrixResult:
         warnings=_distinct(warning for part in parts for warning in part.warnings),
         infos=_distinct(info for part in parts for info in part.infos),
         partial=any(part.partial for part in parts),
+    )
+
+
+def append_instant(result: MatrixResult, instant: VectorResult) -> MatrixResult:
+    """Return the answer over a range with the samples of a later instant as the last ones of its series."""
+    series = (
+        Series(labels=sample.labels, timestamps=array("d", [sample.timestamp]), values=array("d", [sample.value]))
+        for sample in instant.samples
+    )
+    return join_parts(
+        [
+            result,
+            MatrixResult(series=tuple(series), warnings=instant.warnings, infos=instant.infos, partial=instant.partial),
+        ]
     )
 
 
