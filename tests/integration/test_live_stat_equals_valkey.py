@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 import urllib.parse
 import urllib.request
@@ -27,7 +26,6 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from statcore.errors import UnavailableError
 from statcore.model import StatisticsBatch, decimal_text, parse_time
 from statcore.plugins import PluginRegistry
 from statcore.runtime import Settings, open_runtime
@@ -38,7 +36,7 @@ from statcore.services import (
     ContainerUtilizationMetricService,
     KernelLiveStatService,
 )
-from statcore.testing.servers import Server, find_program, running_prometheus
+from statcore.testing.servers import Program, Server, running_prometheus
 from statcore_cli.demo.children import Child, running_children
 from statcore_collector import Collector, start_exporter
 from statcore_prometheus import PrometheusClient
@@ -164,7 +162,7 @@ async def collecting(collector: Collector) -> AsyncIterator[None]:
             stop.set()
 
 
-async def record(folder: Path, valkey: Server, children: Sequence[Child], servers: ExitStack) -> Run:
+async def record(folder: Path, valkey: Server, prometheus: Program, children: Sequence[Child], servers: ExitStack) -> Run:
     """Collect until Prometheus, which outlives this, has a full window and more, and ask it."""
     kernel_ids = [child.target.kernel_id for child in children]
     async with AsyncExitStack() as stack:
@@ -178,7 +176,8 @@ async def record(folder: Path, valkey: Server, children: Sequence[Child], server
         await stack.enter_async_context(asyncio.timeout(90))
         await stack.enter_async_context(collecting(collector))
         await sink.next_round()  # the exporter has something
-        running = running_prometheus(folder, targets={"statcore": exporter.address}, scrape_interval=f"{SCRAPE_S:.0f}s")
+        targets, interval = {"statcore": exporter.address}, f"{SCRAPE_S:.0f}s"
+        running = running_prometheus(folder, targets=targets, scrape_interval=interval, program=prometheus.path)
         server = await asyncio.to_thread(servers.enter_context, running)
         scrapes: list[float] = []
         # One more than the window holds: counters must have risen for a while before it, else they seem to begin in it.
@@ -207,15 +206,12 @@ async def record(folder: Path, valkey: Server, children: Sequence[Child], server
 
 
 @pytest.fixture(scope="module")
-def run(valkey_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(valkey_server: Server, prometheus_program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """One run for all tests, after which Prometheus can still be asked."""
-    try:
-        find_program("prometheus")
-    except UnavailableError as error:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+    folder = tmp_path_factory.mktemp("prometheus")
     with ExitStack() as stack:
         with running_children("i-1") as children:
-            recorded = asyncio.run(record(tmp_path_factory.mktemp("prometheus"), valkey_server, children, stack))
+            recorded = asyncio.run(record(folder, valkey_server, prometheus_program, children, stack))
         yield recorded
 
 

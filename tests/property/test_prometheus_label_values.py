@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import aclosing
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from statcore.errors import UnavailableError
 from statcore.model import parse_time
 from statcore.promql import Selector, render
 from statcore.queriers import LabelMatcher
-from statcore.testing.servers import find_program, plant_openmetrics, running_prometheus
+from statcore.testing.servers import Program, plant_openmetrics, running_prometheus
 from statcore_prometheus import PrometheusClient
 
 TIME_S = 1_795_341_600
@@ -40,15 +38,6 @@ HOSTILE = {
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
-def _missing() -> str | None:
-    try:
-        find_program("prometheus")
-        find_program("promtool")
-    except UnavailableError as error:
-        return str(error)
-    return None
-
-
 def _plant(folder: Path, values: list[str]) -> None:
     """Put one series for each value where a server that is to start will find them."""
     escaped = [value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") for value in values]
@@ -64,14 +53,14 @@ def _plant(folder: Path, values: list[str]) -> None:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
-async def test_each_value_selects_its_own_series(tmp_path_factory: pytest.TempPathFactory, planted: set[str]) -> None:
+async def test_each_value_selects_its_own_series(
+    tmp_path_factory: pytest.TempPathFactory, prometheus_program: Program, planted: set[str]
+) -> None:
     """Planted in any text, one series each: an exact match finds that one, and its labels are the text again."""
-    if missing := _missing():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
     values = sorted(planted)
     folder = tmp_path_factory.mktemp("prometheus")
     _plant(folder, values)
-    with running_prometheus(folder, targets={}) as server:
+    with running_prometheus(folder, targets={}, program=prometheus_program.path) as server:
         async with aclosing(PrometheusClient(server.url)) as client:
 
             async def found(matcher: LabelMatcher) -> list[tuple[str, float]]:
