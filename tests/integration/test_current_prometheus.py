@@ -1,4 +1,4 @@
-"""What is new in Prometheus 3: UTF-8 names, windows that are open on the left, infos, floats in `le`."""
+"""What is new in Prometheus 3: UTF-8 names, windows that are open on the left, infos."""
 
 from __future__ import annotations
 
