@@ -15,6 +15,7 @@ from statcore.errors import (
     ProtocolError,
     UnsupportedError,
 )
+from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
@@ -252,6 +253,27 @@ async def test_strict_lets_infos_pass(fake_prometheus: Start, http_reply: Reply)
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
         result = await client.query("up")
     assert ("i",) == result.infos
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ('[{"metric":{"n":"a"},"values":[[3,"1"],[2,"1"]]}]', "are not in order of time"),
+        ('[{"metric":{"n":"a"},"values":[[3,"1"],[3,"2"]]}]', "are not in order of time"),
+        ('[{"metric":{"n":"a"},"values":[[2,"1"]]},{"metric":{"n":"a"},"values":[[3,"1"]]}]', "twice"),
+    ],
+)
+async def test_a_part_with_unsorted_samples_or_a_repeated_series_is_no_answer(
+    fake_prometheus: Start, http_reply: Reply, result: str, message: str
+) -> None:
+    """It is not joined, whatever the other parts are."""
+    right = '[{"metric":{"n":"a"},"values":[[0,"1"],[1,"1"]]}]'
+    body = '{"status":"success","data":{"resultType":"matrix","result":%s}}'
+    server = await fake_prometheus(*(http_reply(body % part) for part in (right, result)))
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_points=2))) as client:
+        with pytest.raises(ProtocolError, match=message):
+            await client.query_range("up", QueryTimeRange(start=0, end=3, step=1))
+    assert 2 == len(server.seen)
 
 
 async def test_warnings_about_a_list_are_logged(

@@ -12,7 +12,7 @@ import aiohttp
 
 from statcore.errors import StatcoreError, UnavailableError
 from statcore.model.answer import AnswerNotes
-from statcore.model.join import join_parts
+from statcore.model.join import check_part, join_parts
 from statcore.model.matrix import MatrixResult
 from statcore.model.time_range import QueryTimeRange
 from statcore.model.vector import VectorResult
@@ -151,7 +151,7 @@ class PrometheusClient:
         async with self._transport.deadline() as until:
 
             async def ask_part(request: Request) -> MatrixResult:
-                return await self._transport.ask(request, MatrixReader, until=until)
+                return check_part(await self._transport.ask(request, MatrixReader, until=until))
 
             answers = await ask_each(requests, ask_part)
         return join_parts(answers)

@@ -15,25 +15,35 @@ from statcore.model.vector import VectorResult
 _T = TypeVar("_T")
 
 
+def check_part(part: MatrixResult) -> MatrixResult:
+    """Return the answer to a part of a range, which can be joined with others.
+
+    Raises:
+        ProtocolError: it has one series twice, or samples that are not in order of time.
+    """
+    seen: set[frozenset[tuple[str, str]]] = set()
+    in_order: set[bytes] = set()  # most series of an answer have the same times, which are looked at once
+    for series in part.series:
+        key, times = frozenset(series.labels.items()), series.timestamps.tobytes()
+        if key in seen:
+            raise ProtocolError(f"not an answer: it has the series {dict(series.labels)} twice")
+        if times not in in_order and not all(map(lt, series.timestamps, series.timestamps[1:])):
+            raise ProtocolError(f"not an answer: the samples of {dict(series.labels)} are not in order of time")
+        seen.add(key)
+        in_order.add(times)
+    return part
+
+
 def join_parts(parts: Sequence[MatrixResult]) -> MatrixResult:
     """Return one answer with the samples of all parts, in order of time and none twice.
 
-    The parts come in order of time; series are in the order in which the parts name them first.
-
-    Raises:
-        ProtocolError: a part has one series twice, or samples that are not in order of time.
+    The parts come in order of time, each as `check_part` returns it; series are in the order in which the parts name them
+    first.
     """
     joined: dict[frozenset[tuple[str, str]], Series] = {}
     for part in parts:
-        in_part: set[frozenset[tuple[str, str]]] = set()
         for series in part.series:
-            key = frozenset(series.labels.items())
-            if key in in_part:
-                raise ProtocolError(f"not an answer: it has the series {dict(series.labels)} twice")
-            if not all(map(lt, series.timestamps, series.timestamps[1:])):
-                raise ProtocolError(f"not an answer: the samples of {dict(series.labels)} are not in order of time")
-            in_part.add(key)
-            known = joined.setdefault(key, _empty(series))
+            known = joined.setdefault(frozenset(series.labels.items()), _empty(series))
             # Some servers move a part's ends onto a grid of their own, so that it laps over the one before.
             first = bisect_right(series.timestamps, known.timestamps[-1]) if known.timestamps else 0
             known.timestamps.extend(series.timestamps[first:])

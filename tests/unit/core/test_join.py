@@ -8,7 +8,7 @@ import pytest
 
 from statcore.errors import ProtocolError
 from statcore.model import MatrixResult, Sample, Series, VectorResult
-from statcore.model.join import append_instant, join_parts
+from statcore.model.join import append_instant, check_part, join_parts
 
 
 def series(name: str, *samples: tuple[float, float]) -> Series:
@@ -78,12 +78,14 @@ def test_a_part_with_a_series_twice_is_no_answer() -> None:
         for pairs in (labels.items(), reversed(labels.items()))
     )
     with pytest.raises(ProtocolError, match=r"it has the series .*'n': 'a'.* twice"):
-        join_parts([MatrixResult(series=(series("a", (1, 1)),)), MatrixResult(series=(first, second))])
+        check_part(MatrixResult(series=(first, second)))
 
 
 @pytest.mark.parametrize("times", [(3, 2), (3, 3), (3, 5, 4, 6), (3, float("nan"))])
 def test_a_part_whose_samples_are_not_in_order_of_time_is_no_answer(times: tuple[float, ...]) -> None:
     """They are never sorted, dropped or joined as they are."""
-    part = MatrixResult(series=(series("a", *((time, 1.0) for time in times)),))
+    good = series("b", (1, 1), (2, 2))
     with pytest.raises(ProtocolError, match=r"the samples of .*'n': 'a'.* are not in order of time"):
-        join_parts([MatrixResult(series=(series("a", (1, 1)),)), part])
+        check_part(MatrixResult(series=(good, series("a", *((time, 1.0) for time in times)))))
+    part = MatrixResult(series=(good, series("a", (1, 1), (2, 2))))
+    assert part is check_part(part)
