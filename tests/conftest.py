@@ -23,6 +23,7 @@ from statcore.testing.servers import (
     plant_openmetrics,
     running_prometheus,
     running_valkey,
+    servers_folder,
 )
 
 collect_ignore = ["compat"]  # a root of its own, run by `make compat`
@@ -37,10 +38,9 @@ def pytest_report_header() -> list[str]:
     """Say which metric servers the tests run on, and which are not found."""
     found = [*PROMETHEUS, *find_installations("victoria-metrics")]
     lines = [f"servers: {', '.join(f'{program} ({program.path})' for program in found) or 'none'}"]
-    missing = {"prometheus", "victoria-metrics"} - {program.name for program in found if "/statcore/" in program.path}
-    if missing:
-        lines.append(f"servers not found: current {' and '.join(sorted(missing))} (make servers-current)")
-    return lines
+    built = {program.name for program in found if Path(program.path).parent == servers_folder()}
+    missing = sorted({"prometheus", "victoria-metrics"} - built)
+    return [*lines, f"servers not found: current {' and '.join(missing)} (make servers-current)"] if missing else lines
 
 
 def _require_program(*names: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, cast
 
 from statcore.errors import UnsupportedError
+from statcore.model.text import check_text
 from statcore.model.time_range import QueryTimeRange, unix_ms
 from statcore.promql.plan import advise_step
 
@@ -58,8 +59,10 @@ def fix_range(promql: str, time_range: QueryTimeRange, *, max_points: int) -> st
         max_points: how many points a part has at most, for the advice in an error.
 
     Raises:
+        InputError: the query is no text.
         UnsupportedError: the query uses something that needs the whole range at once; the message names it.
     """
+    check_text(promql, what="a query")
     seconds = {
         "start": f"{unix_ms(time_range.start) / 1000:.3f}",
         "end": f"{unix_ms(time_range.end) / 1000:.3f}",

@@ -56,7 +56,7 @@ def find_program(*names: str) -> str:
     Raises:
         UnavailableError: none is; the message names them.
     """
-    for path in (None, _cache_folder()):
+    for path in (None, servers_folder()):
         for name in names:
             if program := shutil.which(name, path=path):
                 return program
@@ -65,17 +65,20 @@ def find_program(*names: str) -> str:
 
 def find_installations(name: str) -> list[Program]:
     """Return each installation of a program: the one on PATH, and the one that `make servers-current` built."""
-    paths = dict.fromkeys(path for path in (shutil.which(name), shutil.which(name, path=_cache_folder())) if path)
+    paths = dict.fromkeys(path for path in (shutil.which(name), shutil.which(name, path=servers_folder())) if path)
     return [Program(name, path, _version(path)) for path in paths]
 
 
-def _cache_folder() -> str:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return str(Path(cache, "statcore", "servers"))
+def servers_folder() -> Path:
+    """Return the folder that `make servers-current` builds into."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "statcore", "servers")
 
 
 def _version(path: str) -> str:
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=False)  # noqa: S603
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     match = _VERSION.search(said.stdout + said.stderr)
     return match[0] if match else ""
 

@@ -88,6 +88,8 @@ def test_each_installation_of_a_program_is_found_with_its_version(
     assert on_path.path == find_program("prometheus")
     Path(on_path.path).unlink()
     assert (current.path, [current]) == (find_program("prometheus"), find_installations("prometheus"))
+    cached.write_bytes(b"\x7fnot a program")
+    assert [""] == [broken.version for broken in find_installations("prometheus")]
 
 
 @pytest.mark.usefixtures("program")

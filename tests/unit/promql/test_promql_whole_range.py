@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from statcore.errors import UnsupportedError
+from statcore.errors import InputError, UnsupportedError
 from statcore.model import QueryTimeRange
 from statcore.promql import fix_range
 
@@ -57,6 +57,12 @@ def test_the_bounds_of_the_range_become_constants(promql: str, expected: str) ->
 def test_names_texts_and_comments_are_left_alone(promql: str) -> None:
     """What is no bound of the range stays as it is, however much it looks like one; so does text that is no query."""
     assert promql == fixed(promql)
+
+
+def test_a_query_is_text() -> None:
+    """Anything else is refused as it is where nothing is cut."""
+    with pytest.raises(InputError, match="a query must be text"):
+        fix_range(None, RANGE, max_points=1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
