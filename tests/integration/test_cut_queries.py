@@ -56,9 +56,10 @@ def planted_text() -> str:
     """Return what the server holds: a counter, and loads of which another is the highest as time goes on."""
     lines = ["# TYPE ticks unknown", *(f"ticks {tick} {START_S + 40 * tick}" for tick in range(301))]
     lines.append("# TYPE load unknown")
-    for host, first, last, slope in (("a", 0, 300, -1), ("b", 0, 300, 1), ("c", 100, 110, 9), ("d", 250, 280, 0)):
+    loads = (("a", 0, 300, 300, -1), ("b", 0, 300, 0, 1.5), ("c", 100, 110, 100, 9), ("d", 250, 280, 100, 0))
+    for host, first, last, base, slope in loads:
         lines += [
-            f'load{{host="{host}"}} {100 + slope * tick} {START_S + 40 * tick + ord(host) % 7}'
+            f'load{{host="{host}"}} {base + slope * tick} {START_S + 40 * tick + ord(host) % 7}'
             for tick in range(first, last)
         ]
     return "\n".join([*lines, "# EOF", ""])
