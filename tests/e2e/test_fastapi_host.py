@@ -71,7 +71,7 @@ async def test_the_host_answers_rest_graphql_and_health(
     await sink.aclose()
     async with Host(valkey.url, start_prometheus().url) as host:
         async with ask.get(f"{host.url}/kernels", params={"id": kernel}) as answer:
-            assert {"entries": [{"mem": value.to_map()}], "problems": []} == await answer.json()
+            assert {"entries": [{"mem": value.to_map()}], "ages_s": [None], "problems": []} == await answer.json()
         async with ask.get(f"{host.url}/kernels", params={"id": "none"}) as answer:
             assert (400, "InputError") == (answer.status, (await answer.json())["error"])
         query = "{ compute_session_list { items { inference_metrics } total_count } }"
@@ -91,4 +91,4 @@ async def test_a_service_that_is_away_is_503_for_health_and_its_own_error_for_re
             ports = (await answer.json())["ports"]
             assert (503, True, False) == (answer.status, ports["statistics"]["healthy"], ports["metrics"]["healthy"])
         async with ask.get(f"{host.url}/kernels", params={"id": str(uuid4())}) as answer:
-            assert {"entries": [None], "problems": []} == await answer.json()
+            assert {"entries": [None], "ages_s": [None], "problems": []} == await answer.json()

@@ -124,9 +124,10 @@ class StatisticsBatch(Sequence[Entry | None]):
         """Return the batch as plain JSON, with every entry decoded; nothing that is stored raises.
 
         Returns:
-            `{"entries": [{metric: {field: value}} or None, …], "problems": [{"position", "kind", "message", "key"}, …]}`:
-            entries in request order, problems in the order of their positions. A metric that cannot be decoded is left
-            out of its entry and is a problem, *malformed*. `NaN`, `+Inf` and bytes (in hexadecimal) become text.
+            `{"entries": [{metric: {field: value}} or None, …], "ages_s": [seconds or None, …], "problems": [{"position",
+            "kind", "message", "key"}, …]}`: entries and ages in request order, problems in the order of their positions.
+            A metric that cannot be decoded is left out of its entry and is a problem, *malformed*. `NaN`, `+Inf` and
+            bytes (in hexadecimal) become text.
         """
         entries: list[dict[str, Any] | None] = []
         problems: list[dict[str, Any]] = []
@@ -142,7 +143,8 @@ class StatisticsBatch(Sequence[Entry | None]):
                 {"position": position, "kind": problem.kind.value, "message": problem.message, "key": problem.key}
                 for problem in found
             ]
-        return {"entries": entries, "problems": problems}
+        ages_s = [self.ages_s.get(position) for position in range(len(self))]
+        return {"entries": entries, "ages_s": ages_s, "problems": problems}
 
     def select(self, positions: Iterable[int]) -> Self:
         """Return a batch made of the entries, with their problems and ages, at `positions`; a position may recur."""

@@ -217,8 +217,11 @@ class _CheckedStatistics(_Checked):
             for position, problem in answer.problems.items():
                 if position not in range(len(ids)) or not isinstance(cast("object", problem), Problem):
                     raise _NonsenseError.of({position: problem}, "a Problem by the position of an id")
+            for position, age_s in answer.ages_s.items():
+                if position not in range(len(ids)) or not isinstance(cast("object", age_s), int | float):
+                    raise _NonsenseError.of({position: age_s}, "an age in seconds by the position of an id")
             entries = [None if item is None else entry(levels, item) for item in answer.entries]
-            return StatisticsBatch(entries, problems=answer.problems)
+            return StatisticsBatch(entries, problems=answer.problems, ages_s=answer.ages_s)
 
         return await self._call(method, check, ids)
 

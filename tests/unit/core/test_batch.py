@@ -107,8 +107,10 @@ def test_to_json_decodes_every_entry_and_makes_problems_of_bad_metrics() -> None
             None,
         ],
         problems={3: Problem(ProblemKind.STALE, message="old", key="k3")},
+        ages_s={3: 90.5},
     )
     document = batch.to_json()
+    assert [None, None, None, 90.5, None] == document["ages_s"]
     assert [{"mem": good, "5": {"current": "NaN"}}, {"mem": good}, None, {"mem": good}, None] == document["entries"]
     assert [
         {"position": 1, "kind": "malformed", "message": "bad holds garbage", "key": "k"},

@@ -171,6 +171,8 @@ BAD_BATCHES = [
     (StatisticsBatch([None, "text"]), "a map as an entry"),  # type: ignore[list-item]
     (StatisticsBatch([None, None], problems={2: Problem(ProblemKind.STALE, message="m")}), "a Problem by the position"),
     (StatisticsBatch([None, None], problems={0: "old"}), "a Problem by the position of an id"),  # type: ignore[dict-item]
+    (StatisticsBatch([None, None], ages_s={2: 5.0}), "an age in seconds by the position of an id"),
+    (StatisticsBatch([None, None], ages_s={0: "old"}), "an age in seconds by the position"),  # type: ignore[dict-item]
 ]
 
 
