@@ -167,10 +167,10 @@ class _Checked:
         self._opened = opened
         self._contributor = contributor
 
-    @property
-    def adapter_name(self) -> str:
-        """What messages call the adapter."""
-        return self._contributor.name
+    @property  # type: ignore[misc]  # nobody sets it
+    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The adapter's class, for hosts that ask with `isinstance` which of their own it is."""
+        return type(self._opened)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the adapter has beside the port
         if name.startswith("_"):

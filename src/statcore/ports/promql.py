@@ -44,5 +44,5 @@ def as_promql(backend: object, *, wanted_by: str) -> PromQLPort:
     # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
     if hasattr(backend, "query") and hasattr(backend, "query_range"):
         return cast("PromQLPort", backend)
-    name = getattr(backend, "adapter_name", type(backend).__name__)
+    name = backend.__class__.__name__  # not `type`, which of a wrapper is the wrapper's
     raise UnsupportedError(f"{wanted_by}, for which the metric backend must evaluate PromQL; {name} does not")

@@ -225,6 +225,8 @@ async def test_right_answers_come_through(registry: PluginRegistry, answers: dic
     expected |= {"fetch_inference_metrics": activity, "fetch_agent_statistics": agent}
     answers |= {method: StatisticsBatch([None, entry], problems={1: problem}) for method, entry in expected.items()}
 
+    from acme_all_all import Adapter as adapter  # noqa: N813, PLC0415 - the plugin just installed
+
     async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
         for method, entry in expected.items():
             assert StatisticsBatch([None, entry], problems={1: problem}) == await getattr(store, method)(FETCHES[method])
@@ -232,6 +234,7 @@ async def test_right_answers_come_through(registry: PluginRegistry, answers: dic
         await store.ping()
         assert metrics is kernel
         assert isinstance(store, StatisticsPort)
+        assert isinstance(store, adapter)
         assert "beside the port" == getattr(store, "beside")  # noqa: B009
         with pytest.raises(AttributeError):
             getattr(store, "_private")  # noqa: B009
@@ -341,7 +344,7 @@ async def test_a_backend_without_promql_is_none_that_evaluates_it(registry: Plug
     async with open_metrics(settings, registry) as backend:
         assert not isinstance(backend, PromQLPort)
         assert not hasattr(backend, "query")
-    with pytest.raises(UnsupportedError, match="must evaluate PromQL; acme-backend does not"):
+    with pytest.raises(UnsupportedError, match="must evaluate PromQL; Adapter does not"):
         async with open_runtime(settings, registry):
             pass
 
