@@ -71,6 +71,7 @@ def read_range(options: Mapping[str, str | None], now: datetime) -> PointsInTime
     Raises:
         InputError: a value that cannot be read, named by its option; --start with --last.
     """
+    now = parse_time(now)  # in whole milliseconds, as all times of a range: a length counted back from it stays exact
     start, end, last, step = (options[name] for name in ("start", "end", "last", "step"))
     if start and last:
         raise InputError("--start and --last exclude each other")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from statcore.errors import InputError
@@ -48,6 +48,7 @@ def test_the_default_step_gives_a_readable_number_of_points(span: timedelta) -> 
     assert timedelta(0) == shown.time_range.step % timedelta(seconds=1)
 
 
+@example(span=MILLISECOND, step=MILLISECOND, now=datetime(2000, 1, 1, microsecond=2500, tzinfo=UTC))
 @given(DURATIONS, DURATIONS, st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_the_points_of_the_last_are_on_multiples_of_the_step_and_on_its_end(
     span: timedelta, step: timedelta, now: datetime
