@@ -145,3 +145,25 @@ def test_the_command_puts_the_kernels_of_a_session_together(
     assert {} == document["problems"]
     assert 0 <= document["ages_s"][session]
     assert 1 == redis.info("commandstats")["cmdstat_mget"]["calls"]
+
+
+def test_the_command_reads_kernels_where_the_setting_says(
+    valkey: Server, redis: Redis, prometheus_holding: Callable[..., AbstractContextManager[Server]]
+) -> None:
+    """The same kernel has 30 bytes in Valkey and 1 in Prometheus."""
+    kernel, now = str(uuid4()), int(time.time())
+    redis.set(kernel, msgpack.packb({"mem": mem(30)["mem"].to_map()}), ex=86_400)
+    labels = {"container_metric_name": "mem", "value_type": "current", "kernel_id": kernel, "agent_id": "i-1"}
+    samples = [(second, 1.0) for second in range(now - 600, now, 15)]
+    planted = [PlantedSeries("backendai_container_utilization", labels, samples)]
+    with prometheus_holding(openmetrics_text(planted)) as prometheus:
+        urls = ["--statistics-url", valkey.url, "--metrics-url", prometheus.url]
+        for where, expected in (("store", "30"), ("metrics", "1")):
+            result = CliRunner().invoke(
+                cli, ["kernels", kernel, "--format", "json", *urls], env={"STATCORE_KERNEL_STATISTICS": where}
+            )
+            assert 0 == result.exit_code
+            assert expected == json.loads(result.stdout)["kernels"][kernel]["mem"]["current"]
+    refused = CliRunner().invoke(cli, ["kernels", kernel, *urls, "--kernel-statistics", "valkey"])
+    assert 2 == refused.exit_code
+    assert "--kernel-statistics: kernel_statistics must be one of store, metrics" in refused.output

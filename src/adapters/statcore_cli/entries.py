@@ -7,7 +7,6 @@ from typing import Any, Final, cast
 
 import attrs
 
-from statcore.errors import MalformedEntryError
 from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.statistics import STATS, shown_value
 
@@ -28,17 +27,20 @@ class Entries:
 
     @classmethod
     def read(cls, ids: Sequence[str], batch: StatisticsBatch) -> Entries:
-        """Decode a batch, whose entries may do that only now and may find only now that they cannot."""
-        kernels: dict[str, Mapping[str, Any] | None] = {}
-        problems: dict[str, Problem] = {}
-        for position, (id_, entry) in enumerate(zip(ids, batch, strict=True)):
-            found = [batch.problems[position]] if position in batch.problems else []
-            kernels[id_] = None if entry is None else _decode(entry, found)
-            if found:
-                key = next((problem.key for problem in found if problem.key), None)
-                problems[id_] = Problem(found[-1].kind, message="; ".join(problem.message for problem in found), key=key)
-        ages_s = {id_: batch.ages_s.get(position) for position, id_ in enumerate(ids) if kernels[id_] is not None}
-        return cls(kernels, problems, ages_s)
+        """Decode a batch, of which some metrics may turn out to be malformed only now."""
+        document = batch.to_json()
+        told: dict[str, list[dict[str, Any]]] = {}
+        for problem in document["problems"]:
+            told.setdefault(ids[problem["position"]], []).append(problem)
+        found = dict(zip(ids, document["entries"], strict=True))
+        return cls(
+            kernels={
+                id_: entry and {name: shown_value(name, part) for name, part in entry.items()}
+                for id_, entry in found.items()
+            },
+            problems={id_: _joined(problems) for id_, problems in told.items()},
+            ages_s={id_: age_s for id_, age_s in zip(ids, document["ages_s"], strict=True) if found[id_] is not None},
+        )
 
     def document(self) -> dict[str, Any]:
         """Return what JSON shows."""
@@ -62,23 +64,10 @@ class Entries:
                 yield [id_, "", *("" for _ in _FIELDS), "", note]
 
 
-def _decode(entry: Mapping[str, Any], problems: list[Problem]) -> Mapping[str, Any] | None:
-    decoded: dict[str, Any] = {}
-    try:
-        metrics = list(entry)
-    except MalformedEntryError as error:
-        problems.append(_malformed(error))
-        return None
-    for metric in metrics:
-        try:
-            decoded[str(metric)] = shown_value(str(metric), entry[metric])
-        except MalformedEntryError as error:
-            problems.append(_malformed(error))
-    return decoded
-
-
-def _malformed(error: MalformedEntryError) -> Problem:
-    return Problem(ProblemKind.MALFORMED, message=str(error), key=error.key)
+def _joined(problems: Sequence[Mapping[str, Any]]) -> Problem:
+    key = next((problem["key"] for problem in problems if problem["key"]), None)
+    message = "; ".join(problem["message"] for problem in problems)
+    return Problem(ProblemKind(problems[-1]["kind"]), message=message, key=key)
 
 
 def _text(value: object) -> str:

@@ -16,6 +16,7 @@ from statcore.plugins.registry import PluginRegistry
 from statcore.ports.diagnosis import DiagnosisPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.statistics import StatisticsPort
+from statcore.services.health import check_health
 from statcore_cli.options import SettingName, flag, format_option, setting_options, variable
 from statcore_cli.output import write
 from statcore_cli.session import Session, given_options, run
@@ -111,7 +112,8 @@ async def _ping(
     where = f"{address(url.value)} from {url.origin}"
     try:
         async with asyncio.timeout(_PING_S), opener() as adapter:
-            await adapter.ping()
+            if error := (await check_health({check: adapter}, timeout_s=_PING_S)).errors[check]:
+                raise error
             finding = await adapter.diagnose() if isinstance(adapter, DiagnosisPort) else None
     except InputError as error:
         return Check(check, "wrong", str(error), "correct it there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import attrs
@@ -13,7 +14,9 @@ from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.ids import id_text
 from statcore.model.inventory import SessionRecord
 from statcore.model.text import describe
-from statcore.ports.statistics import DatedStatisticsPort
+from statcore.ports.promql import as_promql
+from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort
+from statcore.services.live_stat import KernelLiveStatService
 from statcore.services.series_inventory import SeriesInventory
 from statcore.statistics.repositories import StatisticsRepositories
 from statcore.statistics.sessions import SessionStatistics
@@ -26,7 +29,7 @@ from statcore_cli.session import Session, run
 @click.command(
     params=[
         click.Argument(["ids"], nargs=-1, required=True, metavar="ID..."),
-        *setting_options("statistics_url", "metrics_url"),
+        *setting_options("statistics_url", "metrics_url", "kernel_statistics"),
         format_option(),
     ],
     epilog="""\b
@@ -58,19 +61,23 @@ def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_
 
 async def _read(session: Session, ids: list[str]) -> StatisticsBatch:
     """Read the ids with one request; each may be a session's."""
-    async with session.statistics() as store:
-        kernels = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
+    from_metrics = session.settings.kernel_statistics.value == "metrics"
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(session.statistics())
+        kernels: KernelStatisticsPort | None = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
+        if session.settings.metrics_url is None and not from_metrics:
+            return await StatisticsRepositories.create(store, kernels=kernels).repository.get_kernel_statistics_batch(ids)
+        metrics = await stack.enter_async_context(session.metrics())
+        if from_metrics:
+            kernels = KernelLiveStatService(as_promql(metrics, wanted_by="kernel_statistics is metrics"))
         repository = StatisticsRepositories.create(store, kernels=kernels).repository
-        if session.settings.metrics_url is None:
-            return await repository.get_kernel_statistics_batch(ids)
+        inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         records: Sequence[SessionRecord | None]
         unknown = None
-        async with session.metrics() as metrics:
-            inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
-            try:
-                records = await inventory.find_sessions(ids)
-            except StatcoreError as error:
-                records, unknown = [None] * len(ids), error
+        try:
+            records = await inventory.find_sessions(ids)
+        except StatcoreError as error:
+            records, unknown = [None] * len(ids), error
         kernels_of = {
             id_: [] if record is None else [kernel.kernel_id for kernel in record.kernels]
             for id_, record in zip(ids, records, strict=True)
