@@ -197,8 +197,8 @@ class PrometheusClient:
         # Others tell at least the revision or the version of Go.
         if info.names <= {"version"}:
             return (
-                "this is a VictoriaMetrics, whose rates differ from those of Prometheus; install statcore-victoriametrics "
-                "and write victoriametrics:// in place of http://, or victoriametrics+https:// in place of https://"
+                "this is a VictoriaMetrics, whose rates differ from those of Prometheus; install its plugin, and write "
+                "victoriametrics:// in place of http://, or victoriametrics+https:// in place of https://"
             )
         return None
 
