@@ -97,12 +97,11 @@ def embedded() -> MemoryMetrics:
 
 
 @pytest.fixture(params=["prometheus", "memory"])
-async def client(request: pytest.FixtureRequest) -> AsyncIterator[PromQLPort]:
+async def client(request: pytest.FixtureRequest, server: Server, embedded: MemoryMetrics) -> AsyncIterator[PromQLPort]:
     """Connect with the defaults; the embedded backend gives the same answers."""
     if request.param == "memory":
-        yield request.getfixturevalue("embedded")
+        yield embedded
         return
-    server: Server = request.getfixturevalue("server")
     async with aclosing(PrometheusClient(server.url)) as connected:
         yield connected
 
