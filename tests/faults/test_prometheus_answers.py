@@ -47,6 +47,8 @@ Reply = Callable[..., bytes]
         '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{}}]}}',
         '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":1},"values":[]}]}}',
         '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":null}]}}',
+        '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[1]}]}}',
+        '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[1]},{"metric":{},"values":[[1,"2"]]}]}}',
         '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1]]}]}}',
         '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,2]]}]}}',
         '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[["1","2"]]}]}}',

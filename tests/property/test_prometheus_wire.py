@@ -168,7 +168,7 @@ def read_by_json(body: bytes) -> Read:
 
 @settings(max_examples=500)
 @given(
-    st.lists(st.tuples(LABELS, st.lists(SAMPLES, min_size=3, max_size=8)), min_size=1, max_size=2),
+    st.lists(st.tuples(LABELS, st.lists(SAMPLES, max_size=8)), min_size=1, max_size=3),
     st.fixed_dictionaries({}, optional={"warnings": st.lists(TEXT, max_size=2), "stats": TEXT}),
     st.data(),
     st.integers(1, 100),

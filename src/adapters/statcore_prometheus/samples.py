@@ -81,6 +81,8 @@ def _count_plain_pairs(text: bytes) -> int | None:
     """Count pairs, or return None where `text`, which is valid JSON, is not a list of pairs of plain numbers."""
     frame = text.translate(None, _NUMBER_CHARACTERS)
     count = len(frame) // len(b'[,""],')
+    if not count:
+        return 0 if text == b"[]" else None  # the frame of a list with one number looks like that of an empty list
     plain = frame == b"[%b]" % (b'[,""],' * count)[:-1] and not (b"-" in text and _NEGATIVE_ZERO in text)
     return count if plain else None
 
