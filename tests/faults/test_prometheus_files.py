@@ -16,8 +16,8 @@ import pytest
 from tests.faults.prometheus_json import vector
 
 from statcore.errors import InputError, UnavailableError
+from statcore_connection.files import FileValue, read_secret
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-from statcore_prometheus.files import FileValue, read_secret
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 

@@ -250,7 +250,7 @@ class TestClosing:
             await clients[-1].aclose()
 
         async def check_and_begin_again() -> None:
-            if not clients[-1]._transport._sessions._is_closed:  # cancelled before its first step
+            if not clients[-1]._transport._sessions._lifetime.closed:  # cancelled before its first step
                 await close()
             await check_no_connection_to(server)
             await asyncio.wait(queries)

@@ -13,7 +13,7 @@ import attrs
 import pytest
 from redis import Redis
 
-from statcore.errors import AccessDeniedError, StatcoreError, UnavailableError
+from statcore.errors import AccessDeniedError, UnavailableError
 from statcore.testing.servers import Server, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
@@ -107,10 +107,10 @@ async def test_rotated_certificates_are_used_by_new_connections(folder: Path, st
         await store.ping()
 
 
-async def test_a_file_that_is_missing_while_it_rotates_is_waited_for(
-    folder: Path, start_valkey: Callable[..., Server]
+async def test_what_a_file_held_stays_in_use_while_it_cannot_be_read(
+    folder: Path, start_valkey: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until the deadline the connection is tried again; the error names the setting, and the store recovers."""
+    """While it is missing, or half of it is written: new connections are made all the same, and one line says so."""
     authority = Authority.new(folder, "authority")
     certificate, key = authority.issue("server")
     tls_port = free_port()
@@ -125,13 +125,37 @@ async def test_a_file_that_is_missing_while_it_rotates_is_waited_for(
     options = ValkeyOptions(timeout_s=TIMEOUT_S, tls_ca_file=str(ca_file))
     async with aclosing(ValkeyStatistics.from_url(f"valkeys://127.0.0.1:{tls_port}", options=options)) as store:
         await store.ping()
-        ca_file.unlink()
-        with Redis(host="127.0.0.1", port=server.port) as admin:
-            admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        with pytest.raises(UnavailableError, match="cannot be reached: tls_ca_file cannot be used: No such file"):
+        for change in (ca_file.unlink, lambda: ca_file.write_text(authority.certificate.read_text()[:100])):
+            change()
+            with Redis(host="127.0.0.1", port=server.port) as admin:
+                admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             await store.ping()
-        replace(ca_file, authority.certificate)
+        lines = [record.getMessage() for record in caplog.records if record.name.startswith("statcore")]
+        assert 2 == len(lines)
+        assert all(line.startswith("tls_ca_file cannot be used: ") for line in lines)
+
+
+async def test_a_ca_file_stands_in_place_of_the_systems_certificates(
+    folder: Path, start_valkey: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system trusts is not trusted beside it."""
+    systems, own = Authority.new(folder, "systems"), Authority.new(folder, "own")
+    monkeypatch.setenv("SSL_CERT_FILE", str(systems.certificate))
+    certificate, key = systems.issue("server")
+    tls_port = free_port()
+    start_valkey(
+        arguments=[
+            *("--tls-port", str(tls_port), "--tls-ca-cert-file", str(systems.certificate), "--tls-auth-clients", "no"),
+            *("--tls-cert-file", str(certificate), "--tls-key-file", str(key)),
+        ]
+    )
+    url = f"valkeys://127.0.0.1:{tls_port}"
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=TIMEOUT_S))) as store:
         await store.ping()
+    options = ValkeyOptions(timeout_s=TIMEOUT_S, tls_ca_file=str(own.certificate))
+    async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
+        with pytest.raises(UnavailableError, match=r"(?i)certificate.verify.failed"):
+            await store.ping()
 
 
 @pytest.mark.parametrize("user", ["", "reader@"])
@@ -163,7 +187,4 @@ async def test_a_rotated_password_is_used_by_new_connections(
         await store.ping()
         password_file.unlink()
         set_password("hunter2-new")
-        with pytest.raises(StatcoreError, match="password_file cannot be read"):
-            await store.ping()
-        password_file.write_text("hunter2-new\n")
         await store.ping()

@@ -207,7 +207,7 @@ class PrometheusClient:
         """Close the connections, unless they belong to a session that was handed in; closing twice is allowed.
 
         Raises:
-            ClosedError: the event loop of the client is another one, and runs on.
+            ClosedError: the event loop of the client is another one that is not closed.
         """
         await self._transport.aclose()
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import attrs
 
 from statcore.errors import InputError
-from statcore_prometheus.files import FileValue, read_secret
+from statcore_connection.files import FileValue, read_secret
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import API_PATH
 

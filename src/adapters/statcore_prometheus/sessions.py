@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import aiohttp
 
 from statcore.errors import ClosedError, InputError, StatcoreError, UnavailableError
 from statcore.model.coroutines import discard
 from statcore.model.text import describe
+from statcore_connection.lifetime import Lifetime
 
 SessionFactory: TypeAlias = Callable[[], aiohttp.ClientSession]
-
-_OTHER_LOOP: Final = "belongs to another event loop; make one client in each loop"
 
 
 class Sessions:
@@ -22,13 +21,14 @@ class Sessions:
 
     Args:
         given: the host's session or its factory of sessions, which are never closed here; None for a session of our own.
+        service: the server's address for messages, without credentials.
         max_connections: how many connections to one server our own session opens at once.
 
     Raises:
         InputError: `given` is something else.
     """
 
-    def __init__(self, given: aiohttp.ClientSession | SessionFactory | None, *, max_connections: int) -> None:
+    def __init__(self, given: aiohttp.ClientSession | SessionFactory | None, *, service: str, max_connections: int) -> None:
         """Remember; a session of our own is opened by the first request."""
         if given is not None and not isinstance(given, aiohttp.ClientSession) and not callable(given):
             raise InputError(
@@ -36,20 +36,14 @@ class Sessions:
                 f"not a value of type {type(given).__name__}"
             )
         self._given = given
+        self._service = service
         self._max_connections = max_connections
         self._own: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_closed = False
+        self._lifetime = Lifetime()
 
     def check(self) -> None:
         """Raise `ClosedError` where the client is closed, or the running event loop is not that of the first request."""
-        if self._is_closed:
-            raise ClosedError("this client is closed")
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise ClosedError(f"this client {_OTHER_LOOP}")
+        self._lifetime.check(self._service)
 
     def current(self) -> aiohttp.ClientSession:
         """Return the session for a request that is sent now.
@@ -70,14 +64,15 @@ class Sessions:
         if session.closed:
             raise ClosedError("the session handed in is closed; hand in a function that returns an open one")
         # The public attribute warns that it will go, and without this one a session of another loop may break that loop.
-        if getattr(session, "_loop", self._loop) is not self._loop:
-            raise ClosedError(f"the session handed in {_OTHER_LOOP}")
+        loop = asyncio.get_running_loop()
+        if getattr(session, "_loop", loop) is not loop:
+            raise ClosedError("the session handed in belongs to another event loop; make one client for each loop")
         return session
 
     def failure_of_closed(self, service: str) -> StatcoreError:
         """Return the error of a request whose session was closed while it ran; a factory may have an open one by now."""
         if self._given is None:
-            return ClosedError("this client was closed during the request")
+            return ClosedError(f"the client of {self._service} was closed during the request")
         if isinstance(self._given, aiohttp.ClientSession):
             return ClosedError("the session handed in was closed during the request")
         return UnavailableError(f"{service}: the host closed its session during the request", service=service)
@@ -86,11 +81,9 @@ class Sessions:
         """Close the client, and the session of our own; closing twice is allowed.
 
         Raises:
-            ClosedError: its event loop is another one, and runs on.
+            ClosedError: its event loop is another one that is not closed.
         """
-        if self._loop is not None and self._loop is not asyncio.get_running_loop() and not self._loop.is_closed():
-            raise ClosedError(f"this client {_OTHER_LOOP}, and close it there")
-        self._is_closed = True
+        self._lifetime.end(self._service)
         if self._own is not None:
             await self._own.close()
 

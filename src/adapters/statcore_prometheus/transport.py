@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
+from ssl import SSLContext
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -25,13 +26,14 @@ from statcore.errors import (
     UnsupportedError,
 )
 from statcore.model.answer import AnswerNotes
+from statcore_connection.files import FileValue
+from statcore_connection.tls import tls_context
 from statcore_prometheus.cutting import PIECE_BYTES
 from statcore_prometheus.endpoint import Endpoint
 from statcore_prometheus.failures import request_failure, status_failure
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import Request
 from statcore_prometheus.sessions import SessionFactory, Sessions
-from statcore_prometheus.tls import tls_settings
 from statcore_prometheus.wire import Reader
 
 _T = TypeVar("_T")
@@ -65,8 +67,9 @@ class Transport:
         """Prepare; nothing is opened before the first request."""
         self._endpoints = tuple(endpoints)
         self._options = options
-        self._tls = tls_settings(options)
-        self._sessions = Sessions(session, max_connections=options.max_connections)
+        self._tls = _tls_of(options)
+        service = " or ".join(map(str, endpoints))
+        self._sessions = Sessions(session, service=service, max_connections=options.max_connections)
         self._asked_first = 0  # the position of the endpoint that answered last
         self._failback_at = 0.0  # when the first one is asked first again, by the clock of the options
         self._get_only: set[int] = set()  # positions of endpoints behind something that refuses POST
@@ -217,7 +220,7 @@ class Transport:
             allow_redirects=False,  # a redirect would carry the credentials away, and turn a POST into a GET
             auto_decompress=True,
             raise_for_status=False,
-            ssl=self._tls.current(),
+            ssl=True if self._tls is None else self._tls.current(),
             timeout=_NO_TIMEOUT,
         ) as response:
             if response.status == HTTPStatus.OK:
@@ -256,6 +259,14 @@ class Transport:
             return reader.finish()
         except ProtocolError as error:
             raise ProtocolError(endpoint.without_secrets(f"{endpoint}: {error}")) from None
+
+
+def _tls_of(options: PrometheusOptions) -> FileValue[SSLContext] | None:
+    """Return the context that the options ask for, or None for the driver's own, which trusts the system's certificates."""
+    ca_file, cert_file = options.tls_ca_file, options.tls_cert_file
+    if options.tls_verify and ca_file is None and cert_file is None:
+        return None
+    return tls_context(ca_file=ca_file, cert_file=cert_file, key_file=options.tls_key_file, verify=options.tls_verify)
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> bytes:

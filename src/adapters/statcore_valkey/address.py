@@ -13,7 +13,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from statcore.errors import InputError
-from statcore_valkey.files import PasswordFile, RereadingTlsConnection, TlsFiles
+from statcore_connection.tls import tls_context
+from statcore_valkey.files import PasswordFile, RereadingTlsConnection
 from statcore_valkey.options import ValkeyOptions
 
 PORT: Final = 6379
@@ -56,7 +57,7 @@ class Address:
             url.encode()
             parts = urlsplit(url)
             port = PORT if parts.port is None else parts.port
-        except ValueError:
+        except (ValueError, TypeError, AttributeError):
             raise InputError(f"the URL of the Valkey store cannot be read; {_FORM}") from None
         is_socket = parts.scheme == "unix"
         place = parts.path if is_socket else parts.hostname
@@ -76,14 +77,13 @@ class Address:
             tls=_SCHEMES[parts.scheme],
         )
 
-    def pool(self, *, db: int, options: ValkeyOptions) -> ConnectionPool:
-        """Return a pool of connections to one database; they are made when they are first used.
+    def pools(self, *databases: int, options: ValkeyOptions) -> list[ConnectionPool]:
+        """Return a pool of connections to each database, by its number; connections are made when they are first used.
 
         Raises:
             InputError: the files for TLS or the password cannot be used, are given without TLS, or beside a password.
         """
         settings: dict[str, Any] = {
-            "db": db,
             "username": self.username,
             "password": self.password,
             "protocol": 2,  # no push messages among the replies, and no HELLO that old servers refuse
@@ -96,17 +96,18 @@ class Address:
                 raise InputError(
                     "the URL of the Valkey store has a password, and password_file is set; expected one of them"
                 )
-            password_file = PasswordFile(options.password_file, self.username)
-            password_file.read()
-            settings |= {"username": None, "credential_provider": password_file}
+            provider = PasswordFile(options.password_file, self.username)
+            settings |= {"username": None, "credential_provider": provider}
         if self.tls:
-            tls_files = TlsFiles(options)
-            tls_files.get()
-            settings |= {"connection_class": RereadingTlsConnection, "tls_files": tls_files}
+            context = tls_context(
+                ca_file=options.tls_ca_file, cert_file=options.tls_cert_file, key_file=options.tls_key_file
+            )
+            settings |= {"connection_class": RereadingTlsConnection, "tls_context": context}
         elif given := [name for name in _TLS_FILES if getattr(options, name) is not None]:
             raise InputError(f"{given[0]} needs TLS: a URL with valkeys:// or rediss://")
         if self.path:
             settings |= {"connection_class": UnixDomainSocketConnection, "path": self.path}
         else:
             settings |= {"host": self.host, "port": self.port}
-        return ConnectionPool(max_connections=2**31, **settings)  # the waiting room in front is the bound
+        # The waiting room in front is the bound.
+        return [ConnectionPool(max_connections=2**31, db=database, **settings) for database in databases]

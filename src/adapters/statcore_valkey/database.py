@@ -16,8 +16,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import RedisError
 
-from statcore.errors import ClosedError, InputError, ProtocolError, StatcoreError
-from statcore_valkey.address import Address
+from statcore.errors import InputError, ProtocolError, StatcoreError
+from statcore_connection.lifetime import Lifetime
 from statcore_valkey.deadline import Deadline
 from statcore_valkey.faults import cause_of, describe_driver, from_driver, is_worth_retrying
 from statcore_valkey.files import PasswordFile
@@ -31,38 +31,6 @@ _pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)  #
 _REPLIES_A_TURN: Final = 128
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
-
-
-@attrs.define(eq=False)
-class Lifetime:
-    """Where and until when the databases of a store may be used: in the event loop that used one first, until closed."""
-
-    closed: bool = attrs.field(default=False, init=False)
-    _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False, repr=False)
-
-    def check(self, service: str) -> None:
-        """Note the running event loop if it is the first.
-
-        Raises:
-            ClosedError: the store is closed, or another event loop is running.
-        """
-        if self.closed:
-            raise ClosedError(f"the client of {service} is closed; expected one that is open")
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise ClosedError(f"the client of {service} belongs to another event loop; make one for each loop")
-
-    def end(self, service: str) -> None:
-        """Note that the store is closed.
-
-        Raises:
-            ClosedError: it belongs to another event loop that is running.
-        """
-        if not self.closed and self._loop is not None and self._loop.is_running():
-            self.check(service)
-        self.closed = True
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -87,9 +55,9 @@ class Database:
     _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
 
     @classmethod
-    def at(cls, address: Address, /, *, db: int, options: ValkeyOptions, lifetime: Lifetime) -> Self:
-        """Return a database of the server at an address; nothing is sent until it is used."""
-        return cls._of(address.pool(db=db, options=options), owned=True, options=options, lifetime=lifetime)
+    def own(cls, pool: ConnectionPool, /, *, options: ValkeyOptions, lifetime: Lifetime) -> Self:
+        """Return the database that a pool of ours connects to; nothing is sent until it is used."""
+        return cls._of(pool, owned=True, options=options, lifetime=lifetime)
 
     @classmethod
     def of(cls, client: Redis, /, *, name: str, options: ValkeyOptions, lifetime: Lifetime) -> Self:
@@ -209,7 +177,7 @@ class Database:
         """Close the connections if the pool is ours; cancelled, it closes them all the same.
 
         Raises:
-            ClosedError: it belongs to another event loop that is running.
+            ClosedError: its event loop is another one that is not closed.
         """
         self.lifetime.end(self.service)
         if not self.owned:

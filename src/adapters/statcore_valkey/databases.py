@@ -8,8 +8,9 @@ import attrs
 from redis.asyncio import Redis
 
 from statcore.errors import InputError
+from statcore_connection.lifetime import Lifetime
 from statcore_valkey.address import Address
-from statcore_valkey.database import Database, Lifetime
+from statcore_valkey.database import Database
 from statcore_valkey.options import ValkeyOptions
 
 
@@ -31,9 +32,10 @@ class Databases:
         if address.db not in (None, options.statistics_db):
             raise InputError(f"the URL names database {address.db}, but statistics_db is {options.statistics_db}")
         lifetime = Lifetime()
+        statistics, live = address.pools(options.statistics_db, options.live_db, options=options)
         return cls(
-            Database.at(address, db=options.statistics_db, options=options, lifetime=lifetime),
-            Database.at(address, db=options.live_db, options=options, lifetime=lifetime),
+            Database.own(statistics, options=options, lifetime=lifetime),
+            Database.own(live, options=options, lifetime=lifetime),
         )
 
     @classmethod

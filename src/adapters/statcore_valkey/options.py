@@ -23,6 +23,10 @@ def _check_database(_: object, field: attrs.Attribute[Any], value: object) -> No
 class ValkeyOptions:
     """How to talk to a Valkey.
 
+    All files are read again when they have changed; connections that are made then use what they hold. While they cannot
+    be used, such as a pair of which only the certificate has been written, what they held before stays in use, and a
+    warning is logged.
+
     Args:
         timeout_s: the deadline of a call in seconds: waiting for a connection, connecting, retries, reading and checking.
         pool_size: how many connections to a database are open at most; further calls wait for one.
@@ -35,12 +39,9 @@ class ValkeyOptions:
         agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
             their entries is unknown.
         max_entry_bytes: larger entries are not read but reported as *oversized*.
-        password_file: the file with the password, instead of one in the URL; a line end at its end is left out.
+        password_file: the path of a file that holds the password, instead of one in the URL.
         tls_ca_file: certificates to trust instead of the system's, PEM; TLS itself comes from the URL.
-        tls_cert_file: the certificate to show, PEM.
-        tls_key_file: its key, PEM.
-
-    Files are read again when they change: a new connection uses what they hold then.
+        tls_cert_file, tls_key_file: the certificate to show, PEM.
 
     Raises:
         InputError: a value that cannot be one; the message names the setting.
@@ -54,10 +55,10 @@ class ValkeyOptions:
     ages: bool = attrs.field(default=False, validator=check_truth)
     agent_interval_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
     max_entry_bytes: int = attrs.field(default=256 * 1024, validator=check_count)
-    password_file: str | None = attrs.field(default=None, validator=_optional(check_line))
-    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line))
-    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line))
-    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line))
+    password_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Check what no single setting can."""

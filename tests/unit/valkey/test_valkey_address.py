@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,19 @@ def test_the_database_of_the_url_must_be_the_one_of_the_options() -> None:
         ValkeyStatistics.from_url("redis://store/3")
 
 
+def test_no_repr_shows_a_path_that_may_be_a_secret() -> None:
+    """A password that was typed into the setting of a file."""
+    for setting in ("password_file", "tls_ca_file", "tls_cert_file"):
+        assert "hunter2" not in repr(ValkeyOptions.from_settings({setting: "hunter2"}))
+
+
+@pytest.mark.parametrize("url", [None, 6379, b"valkey://store"])
+def test_what_is_no_text_is_no_url(url: Any) -> None:
+    """The host's own mistake is ours to name."""
+    with pytest.raises(InputError, match="URL of the Valkey store"):
+        ValkeyStatistics.from_url(url)
+
+
 @pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])
 def test_tls_files_need_a_tls_url(setting: str) -> None:
     """A certificate that nobody would look at is a mistake."""
@@ -99,7 +113,7 @@ def test_a_tls_file_that_cannot_be_used_is_named_at_once(setting: str, tmp_path:
     """When the store is opened, not when it connects: a missing file, one that is no certificate, and a secret."""
     other = tmp_path / "other.pem"
     other.write_text("no certificate")
-    for file in (tmp_path / "away.pem", other, "hunter2", "hunter2/"):
+    for file in (tmp_path / "away.pem", other, "hunter2", "hunter2/", "hunter2" * 1000):
         options = ValkeyOptions.from_settings({setting: str(file)})
         with pytest.raises(InputError, match=f"{setting}.*cannot be used: .") as error:
             ValkeyStatistics.from_url("valkeys://store", options=options)
@@ -107,12 +121,13 @@ def test_a_tls_file_that_cannot_be_used_is_named_at_once(setting: str, tmp_path:
 
 
 def test_a_password_file_that_cannot_be_used_is_named_at_once(tmp_path: Path) -> None:
-    """A missing one, an empty one, one that is not text, and one beside a password in the URL."""
-    empty, binary = tmp_path / "empty", tmp_path / "binary"
-    empty.write_text("\n")
-    binary.write_bytes(b"\xff")
-    for file in (tmp_path / "away", empty, binary, tmp_path, "hunter2"):
-        with pytest.raises(InputError, match=r"^password_file (is empty|cannot be read: .)") as error:
+    """A missing one, an empty one, one that is not a line of text, and one beside a password in the URL."""
+    files = {"empty": b"\n", "binary": b"\xff", "lines": b"a\nb\n", "null": b"a\0", "long": b"x" * 100_000}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    empty = tmp_path / "empty"
+    for file in (tmp_path / "away", *(tmp_path / name for name in files), tmp_path, "hunter2"):
+        with pytest.raises(InputError, match=r"^password_file (must hold one line|cannot be read: .)") as error:
             ValkeyStatistics.from_url("valkey://store", options=ValkeyOptions(password_file=str(file)))
         assert "hunter2" not in "".join(traceback.format_exception(error.value))
     with pytest.raises(InputError, match="expected one of them"):

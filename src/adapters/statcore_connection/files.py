@@ -1,4 +1,4 @@
-"""Values that are made of files, and made again when one of the files has changed."""
+"""Values that are made of files, and made again when one of the files has changed; secrets in files."""
 
 from __future__ import annotations
 
@@ -62,6 +62,11 @@ def _state(path: str) -> _State:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
+def reason(error: Exception) -> str:
+    """Return what is wrong with a file without its name, which may be a secret that was meant for another setting."""
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 def read_secret(path: str, *, setting: str) -> str:
     """Return the line of text that a file holds, without the line break at its end.
 
@@ -73,7 +78,7 @@ def read_secret(path: str, *, setting: str) -> str:
             content = file.read(_MAX_TEXT_BYTES + 1)
         text = content.decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:
-        raise InputError(f"{setting} cannot be read: {error.strerror}") from None
+        raise InputError(f"{setting} cannot be read: {reason(error)}") from None
     except ValueError:
         raise InputError(f"{setting} cannot be read: expected the path of a file with text in UTF-8") from None
     if not text or not text.isprintable() or len(content) > _MAX_TEXT_BYTES:

@@ -1,0 +1,51 @@
+"""Trust and client certificates of a connection with TLS."""
+
+from __future__ import annotations
+
+import ssl
+from functools import partial
+
+from statcore.errors import InputError
+from statcore_connection.files import FileValue, reason
+
+
+def tls_context(
+    *, ca_file: str | None, cert_file: str | None, key_file: str | None, verify: bool = True
+) -> FileValue[ssl.SSLContext]:
+    """Return a context for connections to a server, made of files in PEM; messages call them `tls_ca_file` and so on.
+
+    Args:
+        ca_file: the path of the certificates to trust instead of the system's.
+        cert_file: the path of the certificate to show.
+        key_file: the path of its key.
+        verify: whether the server's certificate is checked.
+
+    Raises:
+        InputError: a file cannot be used; the message names the setting, and not the path, which may be a secret.
+    """
+    files = [file for file in (ca_file, cert_file, key_file) if file is not None]
+    return FileValue(files, partial(_context, ca_file, cert_file, key_file, verify=verify))
+
+
+def _context(ca_file: str | None, cert_file: str | None, key_file: str | None, *, verify: bool) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise InputError(f"tls_ca_file cannot be used: {reason(error)}; expected a file in PEM") from None
+    if cert_file is not None:
+        try:
+            context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
+        except InputError:
+            raise  # that the key is encrypted
+        except (OSError, ValueError) as error:
+            message = f"tls_cert_file or tls_key_file cannot be used: {reason(error)}; expected files in PEM"
+            raise InputError(message) from None
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _no_passphrase() -> str:
+    """Answer for an encrypted key, since OpenSSL would otherwise ask on the terminal."""
+    raise InputError("tls_key_file is encrypted; expected a key without a passphrase")
