@@ -40,7 +40,7 @@ _DECODING: Final = (
     TypeError,
     ValueError,
 )
-"""What decoders of MessagePack, pickles and numbers raise."""
+"""What decoders of MessagePack and numbers raise; those of pickles have a kind of their own."""
 
 
 class StatisticsClient(Protocol):
@@ -130,7 +130,10 @@ class ClientStatistics:
         for position, id_ in enumerate(ids):
             entry = batch.outcome(position)
             if not isinstance(entry, Problem):
-                entry = read(entry, str(id_))
+                try:
+                    entry = read(entry, str(id_))
+                except Exception as error:  # noqa: BLE001 - an entry that decodes itself may raise anything
+                    entry = _malformed(str(id_), type(error).__name__)
             if isinstance(entry, Problem):
                 problems[position] = entry
                 entry = dict(_NO_ACTIVITY) if entry.kind is ProblemKind.INCOMPLETE else None
@@ -226,7 +229,9 @@ class _HalvedBatch:
         if error is None:
             message = f"{self.name} did not answer for {id_} before the deadline"
             return Problem(ProblemKind.UNAVAILABLE, message=message, key=id_)
-        kind = ProblemKind.MALFORMED if isinstance(error, _DECODING) else ProblemKind.UNAVAILABLE
+        from pickle import PickleError  # noqa: PLC0415 - most hosts do without
+
+        kind = ProblemKind.MALFORMED if isinstance(error, (*_DECODING, PickleError)) else ProblemKind.UNAVAILABLE
         return Problem(kind, message=f"{self.name} failed for {id_} alone: {type(error).__name__}", key=id_)
 
     async def _try_part(self, part: Sequence[int]) -> Exception | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from pickle import UnpicklingError
 from typing import Any
 from uuid import UUID
 
@@ -42,11 +43,15 @@ class Client:
         stored: what is stored by id.
         bad: the ids whose payload cannot be decoded.
         fails: whether an id of a batch makes the batch fail with an error of the connection.
+        decoding_error: what a bad payload raises.
     """
 
     stored: Mapping[Hashable, object] = attrs.field(factory=dict[Hashable, object])
     bad: set[Hashable] = attrs.field(factory=set[Hashable], kw_only=True)
     fails: Callable[[int], BaseException | None] = attrs.field(default=lambda _: None, kw_only=True)
+    decoding_error: Exception = attrs.field(
+        factory=lambda: UnicodeDecodeError("utf-8", b"\xc1", 0, 1, "invalid start byte"), kw_only=True
+    )
     calls: list[list[Any]] = attrs.field(factory=list[list[Any]], init=False)
 
     async def get_session_statistics_batch(self, session_ids: list[Any]) -> list[Any]:
@@ -56,7 +61,7 @@ class Client:
         if error := self.fails(len(self.calls)):
             raise error
         if self.bad & set(session_ids):
-            raise UnicodeDecodeError("utf-8", b"\xc1", 0, 1, "invalid start byte")
+            raise self.decoding_error
         return [self.stored.get(id_) for id_ in session_ids]
 
     async def get_inference_app_statistics_batch(self, endpoint_ids: list[Any]) -> list[Any]:
@@ -155,6 +160,14 @@ async def test_a_bad_payload_costs_its_own_entry_alone(bad: set[int], count: int
     depth = math.ceil(math.log2(count))
     assert len(client.calls) <= 1 + depth + 1 + 2 * len(expected) * depth
     assert all(IDS[position] in problem.message for position, problem in batch.problems.items())
+
+
+async def test_a_pickle_that_cannot_be_read_is_malformed() -> None:
+    """Its error is of a kind of its own."""
+    client = Client({IDS[1]: MEM}, bad={IDS[0]}, decoding_error=UnpicklingError("invalid load key"))
+    batch = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_kernel_statistics(IDS[:2])
+    assert [None, MEM] == list(batch)
+    assert {0: ProblemKind.MALFORMED} == kinds(batch)
 
 
 async def test_a_bad_pair_is_found_alike() -> None:
@@ -260,6 +273,34 @@ async def test_an_entry_that_is_no_map_is_malformed(odd: object) -> None:
     agents = await store.fetch_agent_statistics(["i-1", "i-2", "i-3"])
     assert [None, None, {"node": MEM, "devices": {}}] == list(agents)
     assert {0: ProblemKind.MALFORMED, 1: ProblemKind.MALFORMED} == kinds(agents)
+
+
+class Broken(Mapping[str, Any]):
+    """An entry that decodes itself, and fails."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Fail."""
+        raise UnpicklingError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the name of a metric."""
+        return iter(["mem"])
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return 1
+
+
+async def test_an_entry_that_fails_when_it_is_read_costs_itself_alone() -> None:
+    """Whatever it raises; the error is not the caller's."""
+    stored = {IDS[0]: MEM, IDS[1]: Broken()}
+    store = ClientStatistics(valkey_stat=NewClient(stored), valkey_live=Client(stored))
+    batch = await store.fetch_kernel_statistics(IDS[:2])
+    assert [MEM, None] == list(batch)
+    assert {1: ProblemKind.MALFORMED} == kinds(batch)
+    assert {1: ProblemKind.MALFORMED} == {
+        position: kind for position, kind in kinds(await store.fetch_inference_metrics(IDS[:2])).items() if position
+    }
 
 
 async def test_a_metric_that_is_no_map_costs_itself_alone() -> None:
