@@ -91,7 +91,7 @@ async def test_an_error_of_the_interpreter_is_ours(valkey: Server, monkeypatch: 
 
     monkeypatch.setattr(reading, "expect_values", fail)
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
-        with pytest.raises(ProtocolError, match="MemoryError") as error:
+        with pytest.raises(ProtocolError, match=r"unexpected MemoryError in \w+, line \d+ of \w+\.py") as error:
             await store.fetch_kernel_statistics([KERNEL])
     assert isinstance(error.value.__cause__, MemoryError)
 
@@ -104,6 +104,9 @@ async def test_what_is_no_metric_is_refused(valkey: Server, metrics: Any) -> Non
             await sink.store_kernel_statistics({OTHER: {}, KERNEL: metrics})
         with pytest.raises(InputError, match="MetricValue"):
             await sink.store_agent_statistics("i-1", node=metrics, devices={}, interval_s=1)
+        for interval_s in ("5", None, float("nan")):
+            with pytest.raises(InputError, match=r"^interval_s must be a number of seconds"):
+                await sink.store_agent_statistics("i-1", node={}, devices={}, interval_s=interval_s)  # type: ignore[arg-type]
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         assert 0 == client.dbsize()
 

@@ -1,1 +1,1 @@
-"""What adapters of network servers share: secrets and certificates in files, TLS, and the lifetime of a client."""
+"""What adapters of network servers share: secrets in files, TLS, a client's lifetime, unforeseen errors."""

@@ -24,8 +24,8 @@ from statcore.promql.whole_range import fix_range
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.statistics.side_by_side import ask_each
+from statcore_connection.unforeseen import unexpected
 from statcore_prometheus.endpoint import read_endpoint
-from statcore_prometheus.failures import unexpected
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import (
     Request,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,6 +23,7 @@ from statcore.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from statcore_connection.unforeseen import unexpected
 from statcore_prometheus.endpoint import Endpoint
 from statcore_prometheus.requests import Request
 from statcore_prometheus.wire import read_error
@@ -71,14 +70,6 @@ def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # n
             return UnavailableError(f"{service}: {text or type(error).__name__}", service=service)
         case _:
             return UnavailableError(f"{service}: {unexpected(error)}", service=service)
-
-
-def unexpected(error: Exception) -> str:
-    """Return the kind and the place of an error that nobody foresaw, and not its text, which may hold a secret."""
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    return (
-        f"unexpected {type(error).__name__} in {frame.f_code.co_name}, line {line} of {Path(frame.f_code.co_filename).name}"
-    )
 
 
 def status_failure(  # noqa: PLR0911 - one return for each cause

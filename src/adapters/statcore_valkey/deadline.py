@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from statcore.errors import ProtocolError, StatcoreError, TimedOutError
+from statcore_connection.unforeseen import unexpected
 
 
 class Deadline:
@@ -41,4 +42,4 @@ class Deadline:
                 raise self.failure from late
             raise TimedOutError(f"waited {self._timeout_s:g} s for {self.waits_for}", timeout_s=self._timeout_s) from late
         if isinstance(error, Exception) and not isinstance(error, StatcoreError):
-            raise ProtocolError(f"{type(error).__name__} while dealing with {self.waits_for}") from error
+            raise ProtocolError(unexpected(error)) from error

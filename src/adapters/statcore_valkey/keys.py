@@ -42,6 +42,6 @@ def agent_ttl_s(interval_s: float) -> int:
     Raises:
         InputError: the interval is not a number of seconds above zero.
     """
-    if not 0 < interval_s <= LONGEST_S:
+    if not isinstance(interval_s, int | float) or not 0 < interval_s <= LONGEST_S:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise InputError(f"interval_s must be a number of seconds above zero, at most {LONGEST_S}, not {shown(interval_s)}")
     return math.ceil(_AGENT_INTERVALS * interval_s)
