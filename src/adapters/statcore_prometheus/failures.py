@@ -77,7 +77,8 @@ def status_failure(  # noqa: PLR0911 - one return for each cause
 ) -> StatcoreError:
     """Return our error for an answer with an HTTP status other than 200."""
     service = endpoint.address
-    kind, text = read_error(body) or ("", _plain(headers, body))
+    content = body.decode(errors="replace")  # the status says enough, whatever the text is
+    kind, text = read_error(content.encode()) or ("", _plain(headers, content))
     text = _line(endpoint.without_secrets(text))
     said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     match status:
@@ -107,11 +108,11 @@ def status_failure(  # noqa: PLR0911 - one return for each cause
             return ProtocolError(f"{service}: {said}; is this the address, with the base path, of a Prometheus API?")
 
 
-def _plain(headers: Mapping[str, str], body: bytes) -> str:
+def _plain(headers: Mapping[str, str], content: str) -> str:
     """Return an error's text that is no JSON; of a page, only that it is one."""
     if "html" in headers.get("Content-Type", "").lower():
         return "a web page"
-    return body.decode(errors="replace")
+    return content
 
 
 def _line(text: str) -> str:

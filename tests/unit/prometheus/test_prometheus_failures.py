@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from statcore.errors import ProtocolError, UnavailableError
+from statcore.errors import ProtocolError, TimedOutError, UnavailableError
 from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.failures import status_failure
 from statcore_prometheus.options import PrometheusOptions
@@ -106,6 +106,13 @@ def test_so_is_where_a_redirect_leads() -> None:
         headers = {"Location": f"{place}/\x1b[31m"}
         error = status_failure(302, headers, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
         assert f"a redirect to {place}/ [31m, which" in str(error)
+
+
+def test_a_text_that_is_not_utf8_is_read_as_far_as_it_is() -> None:
+    """The status decides what kind of error it is; for one with HTTP 200 it is no answer at all."""
+    body = b'{"status":"error","errorType":"timeout","error":"out of \xff"}'
+    error = status_failure(503, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+    assert (TimedOutError, "http://host/base: out of \ufffd") == (type(error), str(error))
 
 
 def test_a_long_text_is_cut() -> None:
