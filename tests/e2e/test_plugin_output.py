@@ -94,7 +94,7 @@ at("import")
 """
 CULPRIT: Final = "the plugin 'loud' of acme-loud 1.0"
 KERNELS: Final = ("kernels", ONE, "--format", "json")
-KERNELS_ANSWER: Final = {"kernels": {ONE: {"mem": {"current": "1"}}}, "problems": {}}
+KERNELS_ANSWER: Final = {"kernels": {ONE: {"mem": {"current": "1"}}}, "ages_s": {ONE: None}, "problems": {}}
 
 
 @pytest.fixture
