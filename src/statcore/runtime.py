@@ -43,7 +43,7 @@ VARIABLE_PREFIX: Final = "STATCORE_"
 
 def _check_kernel_statistics(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value not in _KERNEL_STATISTICS:
-        raise InputError(f"{field.name} must be one of {', '.join(_KERNEL_STATISTICS)}, not {value!r:.100}")
+        raise InputError(f"{field.name} must be one of {', '.join(_KERNEL_STATISTICS)}")
 
 
 def _non_empty_text(value: object, key: str) -> str:

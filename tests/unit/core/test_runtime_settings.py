@@ -46,7 +46,7 @@ def test_an_empty_variable_counts_as_not_set(empty: set[str]) -> None:
 
 def test_a_bad_value_names_its_variable() -> None:
     """The message says what would do."""
-    with pytest.raises(InputError, match=r"STATCORE_KERNEL_STATISTICS: .*store, metrics, not 'valkey'"):
+    with pytest.raises(InputError, match=r"STATCORE_KERNEL_STATISTICS: .*store, metrics$"):
         Settings.from_mapping({"STATCORE_KERNEL_STATISTICS": "valkey"})
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import attrs
 import pytest
 
 from statcore.errors import InputError
-from statcore_valkey import ValkeyOptions
+from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
 SETTINGS = {
     "timeout_s": 2.5,
@@ -81,3 +84,19 @@ def test_a_key_file_needs_its_certificate() -> None:
     """A key alone is a mistake."""
     with pytest.raises(InputError, match="tls_key_file needs tls_cert_file"):
         ValkeyOptions(tls_key_file="/key.pem")
+
+
+@pytest.mark.parametrize("setting", [field.name for field in attrs.fields(ValkeyOptions)])
+@pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text], lambda text: {text: text}, str.encode])
+def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable[[str], object]) -> None:
+    """Whichever setting it is typed into, and in whatever shape; nor is it in the representation of the options."""
+    settings = {"tls_cert_file": "/cert.pem"} if setting == "tls_key_file" else {}
+    said = ""
+    try:
+        options = ValkeyOptions.from_settings({**settings, setting: wrap("hunter2")})
+        said += repr(options)
+        said += repr(ValkeyStatistics.from_url("valkeys://127.0.0.1:1", options=options))
+    except InputError as error:
+        said += f"{error}{error!r}"
+    assert said
+    assert "hunter2" not in said
