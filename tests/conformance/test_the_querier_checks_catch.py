@@ -109,9 +109,16 @@ class Declares:
         return total(asked)
 
 
-def says_the_same_of_all(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Overwrite what tells one answer from another."""
-    return ConstantLabel(total(asked), "rack", "every")
+@attrs.frozen
+class SaysTheSameOfAll:
+    """Overwrites what tells one answer from another, and declares it."""
+
+    replaces: ClassVar = ("rack",)
+
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+        """Return the same rack for all."""
+        del window
+        return ConstantLabel(total(asked), "rack", "every")
 
 
 def matches_by_what_is_gone(asked: ResolvedQuerier, _window: str, /) -> Expression:
@@ -223,7 +230,7 @@ CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
         "grouped by rack, and not all selectors match that",
         doing(DividesByAnotherRack()),
     ),
-    (checks.check_answers_keep_the_labels_grouped_by, "the label rack is the querier's", doing(says_the_same_of_all)),
+    (checks.check_answers_keep_the_labels_grouped_by, "the label rack is the querier's", doing(SaysTheSameOfAll())),
     (checks.check_answers_keep_the_labels_grouped_by, "matches on room, which a side", doing(matches_by_what_is_gone)),
     (checks.check_answers_keep_the_labels_grouped_by, "labels of the right side", doing(ignores_too_little)),
     (

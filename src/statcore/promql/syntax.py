@@ -7,7 +7,7 @@ one. So whoever goes through an expression, to evaluate it or to see what it sel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final, Literal, Self, TypeAlias, final, get_args
@@ -390,20 +390,23 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 
-def selectors_in(expression: Part) -> list[Selector]:
-    """Return every selector of an expression, in the order in which they are written."""
-    selectors: list[Selector] = []
+def parts_in(expression: Part) -> Iterator[Part]:
+    """Yield an expression and every part inside of it, in the order in which they are written."""
     waiting = [expression]  # not by recursion: an expression may be nested deeper than Python calls
     while waiting:
-        match waiting.pop():
-            case Selector() as selector:
-                selectors.append(selector)
+        part = waiting.pop()
+        yield part
+        match part:
             case RangeSelector(selector=inside) | Call(argument=inside) | HistogramQuantile(buckets=inside):
                 waiting.append(inside)
             case Subquery(expression=inside) | Aggregation(expression=inside) | ConstantLabel(expression=inside):
                 waiting.append(inside)
             case BinaryOperation(left=left, right=right):
                 waiting += [right, left]
-            case Number():
+            case Selector() | Number():
                 pass
-    return selectors
+
+
+def selectors_in(expression: Part) -> list[Selector]:
+    """Return every selector of an expression, in the order in which they are written."""
+    return [part for part in parts_in(expression) if isinstance(part, Selector)]

@@ -17,6 +17,7 @@ from statcore.promql import (
     ConstantLabel,
     Expression,
     HistogramQuantile,
+    Number,
     Selector,
     Subquery,
     utilization_query,
@@ -113,6 +114,36 @@ def test_a_strategy_may_declare_what_it_replaces() -> None:
     strategy = Everywhere(lambda _: {"host": "b"}, ("host",))
     with pytest.raises(PluginError, match="reads more than the querier asks for: no selector matches host='a'"):
         utilization_query(FixedQuerier("m", {"host": "a"}, strategy=strategy))
+
+
+@attrs.frozen
+class Naming:
+    """Gives all that is asked for one more label, deep inside."""
+
+    label: str
+    replaces: tuple[str, ...] = ()
+
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+        """Return the sum."""
+        del window
+        named = ConstantLabel(Aggregation("sum", Selector(asked.name, asked.wanted)), self.label, "a")
+        return BinaryOperation("*", Aggregation("sum", named, asked.group_by), Number(1))
+
+
+@pytest.mark.parametrize("label", ["host", "user_id"])
+def test_a_constant_label_hides_no_label_that_tells_series_apart(label: str) -> None:
+    """Neither one that is matched nor one that says whose a series is: with others, a querier would be answered theirs."""
+    queriers = [FixedQuerier("m", {"host": host}, group_by=["host"], strategy=Naming(label)) for host in ("a", "b")]
+    (together,) = coalesce(queriers)
+    for querier in (*queriers, together):
+        with pytest.raises(PluginError, match=rf"Naming reads more .*: label_replace\(sum.* sets {label}, by which series"):
+            utilization_query(querier)
+
+
+def test_a_constant_label_may_be_declared() -> None:
+    """Or be another one."""
+    for strategy in (Naming("host", ("host",)), Naming("kind")):
+        assert "label_replace" in utilization_query(FixedQuerier("m", {"host": "a"}, strategy=strategy)).text
 
 
 def forgetful(asked: ResolvedQuerier, window: str, /) -> Expression:

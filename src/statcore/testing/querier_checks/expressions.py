@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, get_args
 
 from statcore.promql.syntax import (
@@ -16,6 +15,7 @@ from statcore.promql.syntax import (
     Part,
     SetOperator,
     Subquery,
+    parts_in,
     selectors_in,
 )
 from statcore.queriers.strategy import ResolvedQuerier
@@ -26,25 +26,10 @@ _RATES: Final = ("rate", "irate", "increase", "delta")
 _BUCKET: Final = "le"
 
 
-def _calls(expression: Part) -> Iterator[Call]:
-    match expression:
-        case Call(argument=inner):
-            yield expression
-            yield from _calls(inner)
-        case Aggregation(expression=inner) | Subquery(expression=inner) | ConstantLabel(expression=inner):
-            yield from _calls(inner)
-        case HistogramQuantile(buckets=inner):
-            yield from _calls(inner)
-        case BinaryOperation(left=left, right=right):
-            yield from _calls(left)
-            yield from _calls(right)
-        case _:  # a selector or a number
-            return
-
-
 def rate_windows(expression: Expression) -> set[str]:
     """Return the windows that rates and changes are taken over."""
-    return {call.argument.window for call in _calls(expression) if call.function in _RATES}
+    calls = (part for part in parts_in(expression) if isinstance(part, Call))
+    return {call.argument.window for call in calls if call.function in _RATES}
 
 
 def kept_labels(expression: Part) -> frozenset[str] | None:
