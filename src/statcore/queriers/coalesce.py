@@ -14,7 +14,7 @@ from statcore.queriers.grouping import NEVER_GROUPED
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
 from statcore.queriers.resolve import resolve
-from statcore.queriers.strategy import ResolvedQuerier, strategy_key
+from statcore.queriers.strategy import ResolvedQuerier, replaced_by, strategy_key
 
 MAX_VALUES: Final = 256
 """How many values of a label one querier names, unless told otherwise."""
@@ -23,8 +23,9 @@ MAX_VALUES: Final = 256
 def coalesce(queriers: Sequence[UtilizationMetricQuerier], *, max_values: int = MAX_VALUES) -> tuple[CoalescedQuerier, ...]:
     """Merge queriers that agree in everything but the value of one label, so that few queries answer them all.
 
-    The value is matched exactly, or is one of a set whose label is grouped by. Every position of the input is in exactly
-    one of the results, which are in the order of their first positions; equal queriers are asked for once.
+    The value is matched exactly, or is one of a set whose label is grouped by, and the label is none that the strategy
+    declares in `replaces`. Every position of the input is in exactly one of the results, which are in the order of their
+    first positions; equal queriers are asked for once.
 
     Args:
         queriers: of any kind, results of this function among them.
@@ -110,9 +111,10 @@ def _fewest_batches(family: list[_Question], max_values: int) -> list[_Batch]:
 
 def _mergeable(family: list[_Question]) -> Iterator[_Batch]:
     """Yield all that could be asked together if only values were unlimited; a question is in one batch per label."""
+    replaced = replaced_by(family[0].asked.strategy)
     for place, label in enumerate(family[0].names):
         differing = {(question.matchers[place], label in question.asked.group_by) for question in family}
-        if len(differing) == 1 or label.lower() in NEVER_GROUPED:
+        if len(differing) == 1 or label.lower() in NEVER_GROUPED or label in replaced:
             continue
         found: dict[object, list[_Question]] = {}
         for question in family:

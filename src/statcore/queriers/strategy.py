@@ -56,7 +56,8 @@ class ExpressionStrategy(Protocol):
 
     Every selector of the expression carries each of the querier's matchers, as it is or narrower; an expression that reads
     more is refused. A class may declare labels that some of its selectors lack or match otherwise, as a class variable:
-    `replaces = ("mode",)`. None of them is a label that says whose a series is, such as `kernel_id` or `user_id`.
+    `replaces = ("mode",)`. None of them is a label that says whose a series is, such as `kernel_id` or `user_id`. Queriers
+    that differ in the value of such a label do not share a request, since that would be grouped by the label.
     """
 
     def __call__(self, asked: ResolvedQuerier, window: str, /) -> QueryExpression:
@@ -92,6 +93,17 @@ class ResolvedQuerier(NamedTuple):
 def strategy_key(strategy: Strategy) -> Hashable:
     """Return what tells strategies apart; where a plugin's own comparison fails, they differ."""
     return strategy if isinstance(strategy, QueryStrategy | PercentOfCapacity) else _OwnKey(strategy)
+
+
+def replaced_by(strategy: Strategy) -> frozenset[object]:
+    """Return the labels that a strategy declares in `replaces`, or none where those are no collection of names.
+
+    Such a strategy is refused when it is used.
+    """
+    try:
+        return frozenset(getattr(strategy, "replaces", ()))
+    except Exception:  # noqa: BLE001 - third-party code
+        return frozenset()
 
 
 class _OwnKey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import pytest
@@ -11,10 +12,12 @@ from tests.unit.queriers.alike import IDS, host, mem, text, texts
 
 from statcore.errors import InputError, PluginError, ProtocolError
 from statcore.model import MatrixResult, Sample, Series, VectorResult
+from statcore.promql import Aggregation, BinaryOperation, Expression, Selector
 from statcore.queriers import (
     ContainerMetricQuerier,
     LabelMatcher,
     QueryStrategy,
+    ResolvedQuerier,
     UtilizationMetricQuerier,
     coalesce,
 )
@@ -120,6 +123,44 @@ def test_equal_queriers_share_one_value() -> None:
 def test_what_differs_in_more_than_the_value_of_a_label_is_not_merged(other: FixedQuerier) -> None:
     """Another metric, strategy, grouping, second value or label; or series that could not be told apart."""
     assert [text(A), text(other)] == texts(A, other)
+
+
+@attrs.frozen
+class PartOfTheRack:
+    """Divides by what the whole rack has, of which there is no `host`."""
+
+    replaces: Any = attrs.field(default=("host",), eq=False)
+
+    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+        """Read all hosts of the rack once more."""
+        whole = {label: matcher for label, matcher in asked.wanted.items() if label != "host"}
+        part, all_of_it = (
+            Aggregation("sum", Selector(asked.name, labels), asked.group_by) for labels in (asked.wanted, whole)
+        )
+        return BinaryOperation("/", part, all_of_it)
+
+
+def part_of_the_rack(host: str, rack: str, replaces: Any = ("host",)) -> FixedQuerier:
+    """Return the share of a host in its rack."""
+    return FixedQuerier("up", {"host": host, "rack": rack}, group_by=["rack"], strategy=PartOfTheRack(replaces))
+
+
+def test_what_differs_in_a_label_that_the_strategy_replaces_is_not_merged() -> None:
+    """Grouped by that label, what is read without it would have no partner; other labels are merged."""
+    alone = [part_of_the_rack(host, "r") for host in ("a", "b")]
+    assert list(map(text, alone)) == texts(*alone)
+    one, two = texts(*alone, part_of_the_rack("a", "s"))
+    assert one.startswith('sum by (rack)(up{host="a",rack=~"r|s"}) / sum by (rack)(up{rack=~"r|s"})')
+    assert two == text(alone[1])
+
+
+@pytest.mark.parametrize("replaces", [5, None, [[]]])
+def test_replaces_that_cannot_be_read_break_only_their_own_querier(replaces: Any) -> None:
+    """By an error when it is asked for, not when it is merged."""
+    ordinary, broken = coalesce([A, part_of_the_rack("a", "r", replaces)])
+    assert text(A) == text(ordinary)
+    with pytest.raises(PluginError, match="no collection of label names in `replaces`"):
+        text(broken)
 
 
 @pytest.mark.parametrize(

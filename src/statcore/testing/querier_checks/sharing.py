@@ -17,7 +17,7 @@ from statcore.queriers.matcher import MatchOperator
 from statcore.queriers.strategy import QueryStrategy, ResolvedQuerier
 from statcore.testing.expectations import expect
 from statcore.testing.querier_checks.asking import ask, expression_of, fields_of, query, values_of
-from statcore.testing.querier_checks.expressions import expect_answers, replaced
+from statcore.testing.querier_checks.expressions import expect_answers
 from statcore.testing.queriers import FixedQuerier
 
 _OTHER: Final = 'another "one"'
@@ -27,8 +27,7 @@ _TWO: Final = {FieldType.TEXT: ("one", "two"), FieldType.UUID: (str(UUID(int=1))
 def check_shared_requests_hold_every_value(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
     """Where alike queriers are asked for at once, the expression has every one's label values, and can be told apart.
 
-    So a strategy of the plugin's own uses the labels that it is given, and none that it remembers of one querier. What
-    differs in a label that the strategy sets itself in some selector cannot share: its strategies must not be equal.
+    So a strategy of the plugin's own uses the labels that it is given, and none that it remembers of one querier.
     """
     del spec
     for together in (*coalesce(queriers), *_pairs(queriers)):
@@ -52,9 +51,8 @@ def _pairs(queriers: Sequence[UtilizationMetricQuerier]) -> Iterator[CoalescedQu
     """Yield each querier, for each label that it matches exactly, together with one that wants another value."""
     for querier in queriers:
         asked = ask(querier)
-        alone = replaced(asked, expression_of(querier))
         for label, matcher in asked.labels.items():
-            if matcher.operator is MatchOperator.EQUAL and label not in alone and label.lower() not in NEVER_GROUPED:
+            if matcher.operator is MatchOperator.EQUAL and label.lower() not in NEVER_GROUPED:
                 wanted = {**asked.wanted, label: _OTHER}
                 other = FixedQuerier(asked.name, wanted, group_by=asked.group_by, strategy=asked.strategy)
                 yield from coalesce([querier, other])
