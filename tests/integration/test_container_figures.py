@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ AT_S: Final = 1_795_341_600
 AT: Final = datetime.fromtimestamp(AT_S, UTC)
 RANGE: Final = QueryTimeRange(start=AT, end=AT, step="1m")
 USER: Final = str(UUID(int=99))
-BUSY, HALF, UNLIMITED, ENDLESS, IDLE = (str(UUID(int=number)) for number in range(1, 6))
+BUSY, HALF, UNLIMITED, ENDLESS, IDLE, INFINITE, UNKNOWN = (str(UUID(int=number)) for number in range(1, 8))
 SLOPES: Final = {"cpu_util", "cpu_used", "net_rx", "net_tx", "io_read"}
 PLANTED: Final[dict[str, dict[str, dict[str, float]]]] = {
     BUSY: {
@@ -43,6 +44,8 @@ PLANTED: Final[dict[str, dict[str, dict[str, float]]]] = {
     UNLIMITED: {"current": {"cpu_util": 700, "mem": 10**6}, "capacity": {"cpu_util": 0, "mem": 0}},
     ENDLESS: {"current": {"cpu_util": 700, "mem": 10**6}, "capacity": {}},
     IDLE: {"current": {}, "capacity": {"cpu_util": 1000, "mem": 10**6}},
+    INFINITE: {"current": {"cpu_util": 700, "mem": 10**6}, "capacity": {"cpu_util": math.inf, "mem": math.inf}},
+    UNKNOWN: {"current": {"cpu_util": 700, "mem": 10**6}, "capacity": {"cpu_util": math.nan, "mem": math.nan}},
 }
 """What kernels of one user have: of counters, what is added per second."""
 PERCENT: Final = {"cpu_util": {BUSY: 100.0, HALF: 50.2}, "mem": {BUSY: 25.0, HALF: 75.0}}
@@ -148,7 +151,7 @@ async def test_live_statistics_and_the_querier_agree(client: PrometheusClient, m
 
 @pytest.mark.parametrize("metric", PERCENT)
 async def test_percent_counts_kernels_that_have_both(client: PrometheusClient, metric: str) -> None:
-    """Of a kernel without a capacity above 0, or with one of the two alone, nothing is in the sums."""
+    """Of a kernel without a finite capacity above 0, or with one of the two alone, nothing is in the sums."""
     at_once = await client.query_utilization_now(asking(metric, "pct"), time=AT)
     assert [({"user_id": USER, "value_type": "pct"}, OF_ALL[metric])] == shown(at_once)
     (series,) = (await client.query_utilization(asking(metric, "pct"), RANGE)).series

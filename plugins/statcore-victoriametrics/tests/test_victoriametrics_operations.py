@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -71,16 +72,23 @@ async def test_an_operation_has_the_value_that_prometheus_gives(
 async def test_percent_is_of_kernels_that_have_both(
     client: VictoriaMetricsClient, server: Server, plant: Plant, is_counter: Any, expected: float
 ) -> None:
-    """As on Prometheus: without a capacity above 0, or with one of the two alone, a kernel counts for nothing."""
+    """As on Prometheus: without a finite capacity above 0, or with one of the two alone, a kernel counts for nothing."""
     name = f"percent_{is_counter}".lower()
     make, currents = (growing, {"a": 1000, "b": 502}) if is_counter else (constant, {"a": 1024, "b": 3072})
     capacities = {"a": 1000, "b": 1000} if is_counter else {"a": 4096, "b": 4096}
     plant(
-        server, [make(name, value, kernel=one, value_type="current") for one, value in {**currents, "c": 7, "d": 7}.items()]
+        server,
+        [
+            make(name, value, kernel=one, value_type="current")
+            for one, value in {**currents, "c": 7, "d": 7, "f": 7}.items()
+        ],
     )
     plant(
         server,
-        [constant(name, value, kernel=one, value_type="capacity") for one, value in {**capacities, "c": 0, "e": 9}.items()],
+        [
+            constant(name, value, kernel=one, value_type="capacity")
+            for one, value in {**capacities, "c": 0, "e": 9, "f": math.inf}.items()
+        ],
     )
     answer = await client.query_utilization_now(
         FixedQuerier(name, strategy=PercentOfCapacity(is_counter=is_counter)), time=NOW

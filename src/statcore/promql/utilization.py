@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import sys
 from datetime import timedelta
 from types import FunctionType
 from typing import Final, cast, get_args
@@ -35,6 +36,7 @@ NORMALIZATION_INTERVAL_S: Final = 1.0
 """The default divisor of `rate_normalized`, not written: the rate of a cumulative counter is per second already."""
 
 _VALUE_TYPE: Final = "value_type"
+_GREATEST: Final = Number(sys.float_info.max)
 
 
 def utilization_query(
@@ -79,7 +81,7 @@ def _percent_of_capacity(strategy: PercentOfCapacity, asked: ResolvedQuerier, wi
     current, capacity = (
         Selector(asked.name, {**asked.wanted, _VALUE_TYPE: value_type}) for value_type in ("current", "capacity")
     )
-    bounded = BinaryOperation(">", capacity, Number(0))
+    bounded = BinaryOperation("<=", BinaryOperation(">", capacity, Number(0)), _GREATEST)  # neither NaN nor infinite
     partner = Matching.ignoring(_VALUE_TYPE)
     if strategy.is_counter:
         rate = Call("rate", RangeSelector(current, window))

@@ -69,8 +69,8 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
     Args:
         metric_name: for example `cpu_util`, `mem`, `net_rx`.
         value_type: `current`; `capacity`; or `pct`, what is current in percent of the capacity, over kernels that have
-            both and a capacity above 0. The percentages of `cpu_util` are of cores and are added: two kernels that use a
-            core each are 200. Of any other metric all that is current is divided by all that there is.
+            both and a finite capacity above 0. The percentages of `cpu_util` are of cores and are added: two kernels that
+            use a core each are 200. Of any other metric all that is current is divided by all that there is.
         kernel_id, session_id, user_id, project_id: a UUID, or text that spells one.
         agent_id: the agent's name.
 

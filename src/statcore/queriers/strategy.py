@@ -28,7 +28,7 @@ class PercentOfCapacity:
 
     `statcore.promql` writes the expression, which matches `value_type` itself and gives the answer `value_type="pct"`. So
     that label is none of the querier's, neither to match nor to group by. A series without its partner, or whose capacity
-    is not above 0, counts for nothing.
+    is not a finite number above 0, counts for nothing.
 
     Args:
         is_counter: whether what is current counts up. Then each series has the percentage that its rate is of its own

@@ -57,7 +57,7 @@ CURRENT, CAPACITY = (
 def test_percent_of_a_gauge() -> None:
     """All that is current by all that there is, of the kernels that have both."""
     querier = ContainerMetricQuerier(metric_name="mem", value_type="pct", user_id=USER)
-    current, capacity = CURRENT % "mem", f"({CAPACITY % 'mem'} > 0.0)"
+    current, capacity = CURRENT % "mem", f"(({CAPACITY % 'mem'} > 0.0) <= 1.7976931348623157e+308)"
     used = f"sum by (user_id)({current} and ignoring (value_type) {capacity})"
     whole = f"sum by (user_id)({capacity} and ignoring (value_type) {current})"
     assert f'label_replace(({used} / {whole}) * 100.0, "value_type", "pct", "", "")' == render(utilization_query(querier))
@@ -66,7 +66,8 @@ def test_percent_of_a_gauge() -> None:
 def test_percent_of_a_counter() -> None:
     """The sum of what each kernel's rate is of its own capacity."""
     querier = ContainerMetricQuerier(metric_name="cpu_util", value_type="pct", user_id=USER)
-    share = f"rate({CURRENT % 'cpu_util'}[1m]) / ignoring (value_type) ({CAPACITY % 'cpu_util'} > 0.0)"
+    bounded = f"(({CAPACITY % 'cpu_util'} > 0.0) <= 1.7976931348623157e+308)"
+    share = f"rate({CURRENT % 'cpu_util'}[1m]) / ignoring (value_type) {bounded}"
     expected = f'label_replace(sum by (user_id)({share}) * 100.0, "value_type", "pct", "", "")'
     assert expected == render(utilization_query(querier, rate_interval="1m"))
 
