@@ -31,8 +31,9 @@ _GROUPINGS: Final = frozenset(["by", "without"])
 _WHOLE_RANGE: Final = frozenset(
     [
         *("any", "buckets_limit", "drop_common_labels", "drop_empty_series", "histogram", "interpolate"),
-        *("keep_last_value", "keep_next_value", "limit_offset", "now", "outliers_iqr", "outliers_mad", "outliersk"),
-        *("prometheus_buckets", "rand", "rand_exponential", "rand_normal", "remove_resets", "smooth_exponential", "union"),
+        *("keep_last_value", "keep_next_value", "limit_offset", "limitk", "now", "outliers_iqr", "outliers_mad"),
+        *("outliersk", "prometheus_buckets", "rand", "rand_exponential", "rand_normal", "remove_resets"),
+        *("smooth_exponential", "ttf", "union"),
     ]
 )
 _WHOLE_RANGE_FAMILIES: Final = ("bitmap_", "bottomk_", "range_", "running_", "topk_")
@@ -80,7 +81,8 @@ def fix_range(promql: str, time_range: QueryTimeRange, *, max_points: int) -> st
     for word, opening, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
         number = seconds.get(word.text.lower())
         if word.kind == "word" and number is not None and (opening.text, closing.text) == ("(", ")"):
-            pieces += [promql[copied : word.start], number]
+            followed = promql[closing.end : closing.end + 1].isidentifier()  # `end()offset 5m`
+            pieces += [promql[copied : word.start], number, " " * followed]
             copied = closing.end
     return "".join([*pieces, promql[copied:]])
 
