@@ -86,7 +86,7 @@ def matcher_texts(labels: Mapping[str, str | LabelMatcher]) -> list[str]:
     for label, wanted in labels.items():
         if isinstance(wanted, str):
             texts.append(f'{label_text(label)}="{escape(wanted)}"')
-        elif isinstance(wanted, LabelMatcher):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        elif type(wanted) is LabelMatcher:  # not a subclass: see `_part`
             texts.append(f'{label_text(label)}{wanted.operator}"{escape(wanted.value)}"')
         else:
             raise InputError(f"the label {label!r} is matched by text or a LabelMatcher, not by {wanted!r:.100}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final, Self, final
 
 import attrs
 
@@ -45,6 +45,7 @@ def _escaped(literals: list[str]) -> list[str]:
     return literals
 
 
+@final
 @attrs.frozen
 class LabelMatcher:
     """A match operator and its operand; the operand of a regex is anchored at both ends by the server.

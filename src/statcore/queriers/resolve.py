@@ -62,7 +62,7 @@ def _wanted(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher
     for label, value in wanted.items():
         if not isinstance(label, str) or not label:
             raise _NonsenseError(wanted, f"label names, not {label!r}")
-        if not isinstance(value, (str, LabelMatcher)):
+        if not isinstance(value, str) and type(value) is not LabelMatcher:
             raise _NonsenseError(wanted, f"text or a LabelMatcher for the label {label!r}")
     return wanted
 

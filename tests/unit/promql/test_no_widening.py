@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from statcore.errors import PluginError
+from statcore.errors import InputError, PluginError
 from statcore.model import VectorResult
 from statcore.promql import (
     Aggregation,
@@ -144,6 +144,23 @@ def test_a_constant_label_may_be_declared() -> None:
     """Or be another one."""
     for strategy in (Naming("host", ("host",)), Naming("kind")):
         assert "label_replace" in utilization_query(FixedQuerier("m", {"host": "a"}, strategy=strategy)).text
+
+
+class Unlike(LabelMatcher):
+    """A matcher that says of itself that it is within every other."""
+
+    def is_within(self, other: LabelMatcher) -> bool:
+        """Return True."""
+        del other
+        return True
+
+
+def test_a_matcher_is_no_subclass() -> None:
+    """It could say one thing of itself and be another: neither strategies nor queriers have such."""
+    with pytest.raises(InputError, match="the label 'host' is matched by text or a LabelMatcher"):
+        reading(lambda labels: {**labels, "host": Unlike.regex(".*")})
+    with pytest.raises(PluginError, match="text or a LabelMatcher for the label 'host'"):
+        utilization_query(FixedQuerier("m", {"host": Unlike.regex(".*")}))
 
 
 def forgetful(asked: ResolvedQuerier, window: str, /) -> Expression:
