@@ -28,7 +28,7 @@ from statcore.promql import (
     Subquery,
 )
 from statcore.promql.syntax import SetOperator
-from statcore_memory.arithmetic import folds
+from statcore_memory.arithmetic import folds, folds_over_time
 from statcore_memory.functions import Window, range_functions
 from statcore_memory.operations import (
     Column,
@@ -172,6 +172,7 @@ class Evaluation:
             asked = grid
             ranges = await self._subquery(argument, grid, reach)
         evaluate = range_functions(self.semantics)[function]
+        is_fold = function in folds_over_time(self.semantics)  # the others look at a few samples of a window
         called: list[tuple[Labels, Column]] = []
         for labels, samples in ranges:
             column = Column()
@@ -180,7 +181,7 @@ class Evaluation:
                 value = None if window is None else evaluate(window)
                 if value is not None:
                     column[point] = value
-                await self._pace.spend()
+                await self._pace.spend(window.last - window.first + 1 if window is not None and is_fold else 1)
             called.append((labels if function == _KEEPS_NAME else without(labels, {"__name__"}), column))
         return relabelled(called)
 
