@@ -32,6 +32,8 @@ _REPEAT: Final = rf"(?:[*+?]|\{{{_COUNT}(?:,{_COUNT}?)?\}})\??"
 _SINGLE: Final = rf"(?:[^\\.+*?()|\[{{^$]|{_ESCAPED}|{_SET}|\.|{_CLASS})(?:{_REPEAT})?"
 _PART: Final = re.compile(rf"{_SINGLE}|\((?:\?:|(?!\?))|\)\??|[|$^]")
 _IGNORE_CASE: Final = "(?i)"
+_FOLDED: Final = str.maketrans("\u017f\u212a", "sk")
+"""The two letters outside of ASCII that are ASCII's in another case: to RE2, but not to `re` with its flag ASCII."""
 
 
 def accepts(matchers: Mapping[str, LabelMatcher], semantics: Semantics) -> Accept:
@@ -65,7 +67,6 @@ def _predicate(matcher: LabelMatcher, semantics: Semantics) -> _Predicate:
 
 @lru_cache(maxsize=256)
 def _whole(pattern: str, semantics: Semantics) -> _Predicate:
-    # RE2 folds the case of all of Unicode, re with ASCII that of ASCII: alike, but for two letters outside of it.
     ignoring_case = pattern.startswith(_IGNORE_CASE) and pattern.isascii()
     rest = pattern.removeprefix(_IGNORE_CASE) if ignoring_case else pattern
     flags = re.ASCII | re.IGNORECASE if ignoring_case else re.ASCII
@@ -81,4 +82,6 @@ def _whole(pattern: str, semantics: Semantics) -> _Predicate:
         compiled = re.compile("".join(r"\Z" if part == "$" else part for part in parts), flags)
     except re.error as error:
         raise QueryRejectedError(f"not a regular expression: {pattern!r:.200}: {error}", query=pattern) from None
+    if ignoring_case:
+        return lambda text: compiled.fullmatch(text.translate(_FOLDED)) is not None
     return lambda text: compiled.fullmatch(text) is not None

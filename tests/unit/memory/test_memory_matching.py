@@ -44,6 +44,9 @@ def _matches(pattern: str, text: str, semantics: Semantics = Semantics.PROMETHEU
         ("}]", "}]", "}"),
         ("é|名", "名", "e"),
         ("(?i)circle", "CirCle", "square"),
+        ("(?i)s", "\u017f", "k"),
+        (r"(?i)\w", "\u212a", "\u00e9"),
+        ("(?i)[^k]", "s", "\u212a"),
     ],
 )
 def test_common_patterns_match_whole_values(pattern: str, matched: str, not_matched: str) -> None:
