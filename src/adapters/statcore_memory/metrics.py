@@ -145,7 +145,7 @@ class MemoryMetrics:
         """Evaluate a PromQL text at `time` (aware), by default the clock's; a scalar is one sample without labels.
 
         Raises:
-            InputError: a time without a zone.
+            InputError: a time without a zone, or a query that is no text.
             QueryRejectedError: the text is no PromQL; otherwise as for `query_utilization`.
             UnsupportedError: it is beyond the values of `statcore.promql`; the message says what is.
             MissingExtraError: the parser, which the extra `presets` installs, is not there.
@@ -225,6 +225,7 @@ class MemoryMetrics:
 
 
 def _read(promql: str) -> Query:
+    check_text(promql, what="a query")
     try:
         return read_query(promql)
     except InputError as error:

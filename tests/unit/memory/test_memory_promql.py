@@ -201,6 +201,15 @@ async def test_without_the_parser_the_extra_is_named(metrics: MemoryMetrics, mon
     assert 3 == len((await metrics.query_utilization_now(FixedQuerier("up", group_by=["job"]))).samples)
 
 
+@pytest.mark.parametrize("query", [None, 5, b"up", "up\ud800"])
+async def test_a_query_is_text_that_could_be_sent(metrics: MemoryMetrics, query: Any) -> None:
+    """As every backend says."""
+    with pytest.raises(InputError, match=r"a query (must be text|holds a lone surrogate)"):
+        await metrics.query(query)
+    with pytest.raises(InputError, match=r"a query (must be text|holds a lone surrogate)"):
+        await metrics.query_range(query, QueryTimeRange(start=at(0), end=at(60), step="1m"))
+
+
 async def test_a_time_without_a_zone_is_refused(metrics: MemoryMetrics) -> None:
     """As every backend does."""
     with pytest.raises(InputError, match="without a zone"):
