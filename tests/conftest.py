@@ -27,8 +27,9 @@ from statcore.testing.servers import (
 )
 
 collect_ignore = ["compat"]  # a root of its own, run by `make compat`
-settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+PROFILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine fails no test
+settings.register_profile("dev", PROFILE, max_examples=50)
+settings.register_profile("ci", PROFILE, max_examples=200)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 PROMETHEUS = find_installations("prometheus")
