@@ -21,8 +21,10 @@ from statcore.consumers.observing import (
     or_abstain,
 )
 from statcore.consumers.rules import MetricSource, ScalingRule, check_replicas
+from statcore.errors import StatcoreError
 from statcore.model.ids import id_text
 from statcore.model.inventory import EndpointRecord
+from statcore.model.text import describe
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.preset import Preset
@@ -88,9 +90,7 @@ class AutoScaler:
         decisions: list[ScalingDecision] = []
         for deployment in deployments:
             observations = [
-                Abstention(rule.void_reason)
-                if rule.void_reason
-                else observe_by.get(rule.source, by_endpoint)(deployment.endpoint_id, rule)
+                _observation(observe_by.get(rule.source, by_endpoint), deployment.endpoint_id, rule)
                 for rule in deployment.rules
             ]
             decisions.append(decide(deployment.rules, observations, replicas=deployment.replicas, now=now))
@@ -126,3 +126,12 @@ class AutoScaler:
             return (by_kernels if rule.source is MetricSource.KERNEL else by_own)(endpoint_id, rule)
 
         return observe
+
+
+def _observation(observe: Observe, endpoint_id: str, rule: ScalingRule) -> Observation:
+    if rule.void_reason:
+        return Abstention(rule.void_reason)
+    try:
+        return observe(endpoint_id, rule)
+    except StatcoreError as error:  # an entry of a third party's store may decode itself only now
+        return Abstention(f"{rule.subject} cannot be read: {describe(error)}")

@@ -95,6 +95,11 @@ _FIELD_OF_SOURCE: Final = {
 }
 
 
+def _check_labels(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{field.name} must be a map of label names to values, not {type(value).__name__}")
+
+
 @attrs.frozen
 class PresetQuery:
     """A preset, and what is filled in; it must come to one series.
@@ -103,10 +108,15 @@ class PresetQuery:
         name: which preset.
         labels: label name to the value that it must have, or to values of which it must have any.
         window: instead of the preset's own.
+
+    Raises:
+        InputError: the name is not a line of text, or the labels are no map.
     """
 
     name: str = attrs.field(validator=check_line)
-    labels: Mapping[str, str | Sequence[str]] = attrs.field(factory=dict[str, Any], kw_only=True, hash=False)
+    labels: Mapping[str, str | Sequence[str]] = attrs.field(
+        factory=dict[str, Any], kw_only=True, hash=False, validator=_check_labels
+    )
     window: timedelta | str | None = attrs.field(default=None, kw_only=True)
 
     def promql(self, presets: Mapping[str, Preset]) -> str:

@@ -33,7 +33,7 @@ from statcore.consumers import (
     ThresholdRule,
     Verdict,
 )
-from statcore.errors import InputError, StatcoreError, TimedOutError, UnavailableError, UnsupportedError
+from statcore.errors import InputError, PluginError, StatcoreError, TimedOutError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, VectorResult
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.promql.preset import Preset
@@ -345,6 +345,21 @@ async def test_a_querier_that_fails_stops_its_own_rule_alone() -> None:
     refused, decided = reasons(decision)
     assert re.fullmatch(r"abstained: the query failed: PluginError: .*FixedQuerier\.name\(\).*", refused)
     assert (4, "load 9 > 5: +1") == (decision.replicas, decided)
+
+
+async def test_an_entry_whose_store_fails_when_it_is_read_makes_its_rule_blind() -> None:
+    """Entries of a third party's store may decode themselves only then; another endpoint is decided for."""
+
+    class Undecodable(dict[str, Any]):
+        def __getitem__(self, metric: str) -> Any:
+            raise PluginError("acme-store: fetch_kernel_statistics() raised ZeroDivisionError")
+
+    cluster = Cluster()
+    endpoints = [cluster.add_endpoint(1, [Undecodable(cpu("90"))]), cluster.add_endpoint(2, [cpu("90")])]
+    deployments = [Deployment(endpoint_id=endpoint, replicas=1, rules=(kernel_rule(),)) for endpoint in endpoints]
+    blind, seeing = await cluster.deployments.decide_replicas(deployments, now=NOW)
+    assert (1, 2) == (blind.replicas, seeing.replicas)
+    assert "abstained: cpu_util cannot be read: PluginError: acme-store" in blind.reason
 
 
 async def test_without_a_metric_backend_its_rules_abstain() -> None:

@@ -138,3 +138,10 @@ def test_a_rule_with_a_querier_goes_by_its_own_name() -> None:
     busy = query_rule(name="busy", source="preset", querier=None, preset="cpu_by_kernel")
     assert ("load", "busy", "cpu_util") == (query_rule().subject, busy.subject, kernel_rule().subject)
     assert PresetQuery("cpu_by_kernel") == busy.preset
+
+
+@pytest.mark.parametrize("bad", [{"labels": "job"}, {"labels": [("job", "a")]}, {"labels": None}, {"name": ""}])
+def test_what_cannot_be_asked_of_a_preset_is_refused(bad: dict[str, Any]) -> None:
+    """When the rule is written, and not when all endpoints are decided for."""
+    with pytest.raises(InputError, match=next(iter(bad))):
+        PresetQuery(**{"name": "busy", **bad})
