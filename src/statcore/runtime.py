@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -39,6 +40,8 @@ _TABLES: Final = {"statistics": "statistics_options", "metrics": "metrics_option
 _COMMAND_LINE_ONLY: Final = ("rate_interval", "disable_plugins", "presets")
 """Keys that the same file may hold for the command line."""
 VARIABLE_PREFIX: Final = "STATCORE_"
+_SECRET: Final = re.compile("password|secret|token|credential")
+"""In the name of an option whose value is a secret."""
 
 
 def _check_kernel_statistics(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -147,11 +150,12 @@ def url_scheme(url: str | None, *, setting: str) -> str:
     return scheme.lower()
 
 
-def _secrets(url: str) -> list[str]:
-    """Return what of a URL no message may show, the longest first."""
-    credentials, at, _ = url.partition("://")[2].rpartition("@")
+def _secrets(url: str | None, options: Options) -> list[str]:
+    """Return what of a URL and of options no message may show, the longest first."""
+    credentials, at, _ = (url or "").partition("://")[2].rpartition("@")
     password = credentials.partition(":")[2] if at else ""
-    return [secret for secret in (url, credentials, password, unquote(password)) if secret]
+    named = [value for name, value in options.items() if _SECRET.search(name) and isinstance(value, str)]
+    return sorted(filter(None, {url, credentials, password, unquote(password), *named}), key=len, reverse=True)
 
 
 @asynccontextmanager
@@ -164,7 +168,7 @@ async def _open(
     checked: Callable[[object, Contributor], _Port],
     method: str = "open",
 ) -> AsyncGenerator[_Port]:
-    with contributor.blamed_for(method, hiding=_secrets(url or "")):
+    with contributor.blamed_for(method):
         opened = await answer_of(factory(url or "", options))
     async with closing(opened, contributor):
         yield cast("_Port", opened) if contributor.report.is_ours else checked(opened, contributor)
@@ -181,8 +185,8 @@ async def open_statistics(settings: Settings, registry: PluginRegistry) -> Async
     """
     scheme = url_scheme(settings.statistics_url, setting="statistics_url")
     spec = registry.statistics_store(scheme)
-    contributor = Contributor(spec.name, registry.statistics_store_origin(scheme))
     url, options = settings.statistics_url, settings.statistics_options
+    contributor = Contributor(spec.name, registry.statistics_store_origin(scheme), _secrets(url, options))
     async with _open(contributor, spec.open, url, options, checked=checked_statistics) as store:
         yield store
 
@@ -198,8 +202,8 @@ async def open_sink(settings: Settings, registry: PluginRegistry) -> AsyncGenera
     spec = registry.statistics_store(scheme)
     if spec.open_sink is None:
         raise InputError(f"statistics_url names a store that can only be read: {spec.name}")
-    contributor = Contributor(spec.name, registry.statistics_store_origin(scheme))
     url, options = settings.statistics_url, settings.statistics_options
+    contributor = Contributor(spec.name, registry.statistics_store_origin(scheme), _secrets(url, options))
     async with _open(contributor, spec.open_sink, url, options, checked=checked_sink, method="open_sink") as sink:
         yield sink
 
@@ -209,8 +213,8 @@ async def open_metrics(settings: Settings, registry: PluginRegistry) -> AsyncGen
     """Open the backend that `settings.metrics_url` names; the errors are those of `open_statistics`."""
     scheme = url_scheme(settings.metrics_url, setting="metrics_url")
     spec = registry.metric_backend(scheme)
-    contributor = Contributor(spec.name, registry.metric_backend_origin(scheme))
     url, options = settings.metrics_url, settings.metrics_options
+    contributor = Contributor(spec.name, registry.metric_backend_origin(scheme), _secrets(url, options))
     async with _open(contributor, spec.open, url, options, checked=checked_metrics) as backend:
         yield backend
 

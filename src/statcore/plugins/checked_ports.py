@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
+from math import isfinite
 from operator import lt
 from typing import Any, Final, Self, TypeGuard, TypeVar, cast
 
@@ -21,7 +22,7 @@ import attrs
 
 from statcore.errors import PluginError, StatcoreError
 from statcore.model.answer import AnswerNotes
-from statcore.model.batch import Entry, Problem, StatisticsBatch
+from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.matrix import MatrixResult, Series
 from statcore.model.statistics import MetricValue
 from statcore.model.text import describe
@@ -32,7 +33,7 @@ from statcore.plugins.report import PluginReport
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.sink import StatisticsSinkPort
-from statcore.ports.statistics import StatisticsPort
+from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.interface import UtilizationMetricQuerier
@@ -61,21 +62,20 @@ class Contributor:
     Args:
         name: of the store or the backend.
         report: on its plugin.
+        secrets: what no message shows, the longest first.
     """
 
     name: str
     report: PluginReport
+    secrets: Sequence[str] = attrs.field(default=(), repr=False)
 
     @contextmanager
-    def blamed_for(
-        self, method: str, *, passing: tuple[type[BaseException], ...] = (), hiding: Sequence[str] = ()
-    ) -> Generator[None]:
+    def blamed_for(self, method: str, *, passing: tuple[type[BaseException], ...] = ()) -> Generator[None]:
         """Turn whatever its code raises into a `PluginError`; errors of statcore and cancellation pass.
 
         Args:
             method: what is called.
             passing: further exceptions that pass.
-            hiding: secrets, which the message does not show.
         """
         try:
             yield
@@ -84,12 +84,15 @@ class Contributor:
         except passing:
             raise
         except _NonsenseError as error:
-            raise self._error(method, str(error)) from None
+            raise self._error(method, self._without_secrets(str(error))) from None
         except BaseException as error:  # SystemExit of a plugin must not end its host
-            said = describe(error)
-            for secret in hiding:
-                said = said.replace(secret, "***")
+            said = self._without_secrets(describe(error))
             raise self._error(method, f"raised {said}{raised_at(error)}") from error
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def _error(self, method: str, fault: str) -> PluginError:
         message = f"{self.name} (plugin {self.report.origin}): {method}() {fault}"
@@ -99,7 +102,8 @@ class Contributor:
 async def answer_of(answer: object) -> object:
     """Await what a method that must be async answered; call it inside `blamed_for`."""
     if not isinstance(answer, Awaitable):
-        raise _NonsenseError(f"answered {reprlib.repr(answer)} instead of being async: write `async def`")
+        what = type(answer).__name__  # its repr may show a password
+        raise _NonsenseError(f"answered {what} instead of being async: write `async def`")
     return await cast("Awaitable[object]", answer)
 
 
@@ -146,7 +150,8 @@ def checked_metrics(opened: object, contributor: Contributor) -> MetricQuerierPo
         PluginError: it lacks methods of `MetricQuerierPort`.
     """
     _require_methods(opened, MetricQuerierPort, contributor, "open")
-    evaluates_promql = not _missing(opened, PromQLPort)
+    with contributor.blamed_for("open"):
+        evaluates_promql = not _missing(opened, PromQLPort)
     return (_CheckedPromQL if evaluates_promql else _CheckedMetrics)(opened, contributor)
 
 
@@ -164,7 +169,7 @@ def _require_methods(opened: object, port: type[object], contributor: Contributo
 
 class _Checked:
     def __init__(self, opened: object, contributor: Contributor) -> None:
-        self._opened = opened
+        self._opened: Any = opened
         self._contributor = contributor
 
     @property  # type: ignore[misc]  # nobody sets it
@@ -175,7 +180,8 @@ class _Checked:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the adapter has beside the port
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(self._opened, name)
+        found = getattr(self._opened, name)
+        return getattr(self, f"_checked_{name}", found)  # some methods are optional, and checked where they are there
 
     async def _call(self, method: str, check: Callable[[object], _T], /, *arguments: object, **options: object) -> _T:
         with self._contributor.blamed_for(method):
@@ -187,8 +193,17 @@ class _Checked:
     async def aclose(self) -> None:
         await self._call("aclose", _anything)
 
+    async def _checked_diagnose(self) -> str | None:
+        return await self._call("diagnose", _finding)
+
 
 class _CheckedStatistics(_Checked):
+    def _checked_with_ages(self) -> KernelStatisticsPort:
+        with self._contributor.blamed_for("with_ages"):
+            reader = self._opened.with_ages()
+        _require_methods(reader, KernelStatisticsPort, self._contributor, "with_ages")
+        return _CheckedStatistics(reader, self._contributor)
+
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         return await self._fetch("fetch_kernel_statistics", ids, _Levels.metrics)
 
@@ -215,10 +230,10 @@ class _CheckedStatistics(_Checked):
             if len(answer.entries) != len(ids):
                 raise _NonsenseError(f"answered {len(answer.entries)} entries for {len(ids)} ids: expected one for each")
             for position, problem in answer.problems.items():
-                if position not in range(len(ids)) or not isinstance(cast("object", problem), Problem):
+                if position not in range(len(ids)) or not _is_problem(problem):
                     raise _NonsenseError.of({position: problem}, "a Problem by the position of an id")
             for position, age_s in answer.ages_s.items():
-                if position not in range(len(ids)) or not isinstance(cast("object", age_s), int | float):
+                if position not in range(len(ids)) or not (_is_number(age_s) and isfinite(age_s)):
                     raise _NonsenseError.of({position: age_s}, "an age in seconds by the position of an id")
             entries = [None if item is None else entry(levels, item) for item in answer.entries]
             return StatisticsBatch(entries, problems=answer.problems, ages_s=answer.ages_s)
@@ -348,9 +363,9 @@ class _Levels:
             raise _NonsenseError.of(found, f"an entry with {' and '.join(missing)}")
         return {name: found[name] for name in names}
 
-    def blamed(self) -> AbstractContextManager[None]:
-        """Blame the contributor for what reading an entry raises, apart from a key that is not there."""
-        return self._contributor.blamed_for(self._method, passing=(KeyError,))
+    def blamed(self, *passing: type[BaseException]) -> AbstractContextManager[None]:
+        """Blame the contributor for what reading an entry raises."""
+        return self._contributor.blamed_for(self._method, passing=passing)
 
 
 class _CheckedEntry(Mapping[str, Any]):
@@ -364,8 +379,13 @@ class _CheckedEntry(Mapping[str, Any]):
         self._remaining = remaining
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever is stored
-        with self._levels.blamed():
-            value = self._entry[name]
+        with self._levels.blamed(KeyError):
+            try:
+                value = self._entry[name]
+            except KeyError:
+                if name in iter(self._entry):
+                    raise _NonsenseError(f"raised KeyError for {name!r:.100}, which its entry lists") from None
+                raise
             return self._levels.maps(value, self._remaining - 1) if self._remaining else value
 
     def __iter__(self) -> Iterator[str]:
@@ -399,6 +419,21 @@ def _anything(_: object) -> None:
 def _nothing(answer: object) -> None:
     if answer is not None:  # False would pass for a store that answers
         raise _NonsenseError.of(answer, "None, or an exception where the server does not answer")
+
+
+def _finding(answer: object) -> str | None:
+    if answer is None or isinstance(answer, str):
+        return answer
+    raise _NonsenseError.of(answer, "a text or None")
+
+
+def _is_problem(value: object) -> bool:
+    return (
+        isinstance(value, Problem)
+        and isinstance(cast("object", value.kind), ProblemKind)
+        and isinstance(cast("object", value.message), str)
+        and isinstance(cast("object", value.key), str | None)
+    )
 
 
 def _matrix(answer: object) -> MatrixResult:

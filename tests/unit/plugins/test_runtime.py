@@ -45,6 +45,9 @@ async def fails(url, options):
 async def nothing(url, options):
     pass
 
+def sync(url, options):
+    return url
+
 def store(scheme, open, open_sink=None):
     return StatisticsStoreSpec(name=f"{scheme}-store", summary="s", schemes=(scheme,), open=open, open_sink=open_sink)
 
@@ -52,14 +55,14 @@ def store(scheme, open, open_sink=None):
 def statcore_statistics_stores():
     return [
         store("good", both, both), store("readonly", both), store("away", away, away), store("fails", fails, fails),
-        store("nothing", nothing, nothing),
+        store("nothing", nothing, nothing), store("sync", sync, sync),
     ]
 
 @hookimpl
 def statcore_metric_backends():
     return [
         MetricBackendSpec(name=f"{scheme}-backend", summary="s", schemes=(scheme,), open=open)
-        for scheme, open in [("good", both), ("away", away), ("fails", fails), ("nothing", nothing)]
+        for scheme, open in [("good", both), ("away", away), ("fails", fails), ("nothing", nothing), ("sync", sync)]
     ]
 """
 
@@ -192,3 +195,23 @@ async def test_no_password_is_in_what_a_plugin_says_of_its_url(
         async with opener(Settings(**{f"{setting}_url": "fails://u:se%20cret@h:1"}), registry):
             pass
     assert "cret" not in str(raised.value)
+
+
+@OPENERS
+async def test_no_password_is_in_what_a_plugin_says_later_or_answers(
+    registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in an error of a method, nor of an option that is a secret; what an `open` answers is not shown."""
+    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+
+    def fail(self: Any) -> None:
+        raise ValueError(f"{self.url} refused {self.options['api_token']}")
+
+    given: Any = {f"{setting}_url": "good://u:se%20cret@h:1", f"{setting}_options": {"api_token": "t-secret"}}
+    monkeypatch.setattr(acme_all_all.Everything, "aclose", fail)
+    with pytest.raises(PluginError, match=r"aclose\(\) raised ValueError: \*\*\* refused \*\*\*; at"):
+        async with opener(Settings(**given), registry):
+            pass
+    with pytest.raises(PluginError, match=r"open(_sink)?\(\) answered str instead of being async"):
+        async with opener(Settings(**given | {f"{setting}_url": "sync://u:se%20cret@h:1"}), registry):
+            pass

@@ -14,7 +14,14 @@ import pytest
 from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, QueryTimeRange, Sample, Series, StatisticsBatch, VectorResult
 from statcore.plugins import PluginRegistry
-from statcore.ports import MetricQuerierPort, PromQLPort, StatisticsPort, StatisticsSinkPort
+from statcore.ports import (
+    DatedStatisticsPort,
+    DiagnosisPort,
+    MetricQuerierPort,
+    PromQLPort,
+    StatisticsPort,
+    StatisticsSinkPort,
+)
 from statcore.promql import Selector
 from statcore.queriers import ContainerMetricQuerier
 from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
@@ -173,6 +180,9 @@ BAD_BATCHES = [
     (StatisticsBatch([None, None], problems={0: "old"}), "a Problem by the position of an id"),  # type: ignore[dict-item]
     (StatisticsBatch([None, None], ages_s={2: 5.0}), "an age in seconds by the position of an id"),
     (StatisticsBatch([None, None], ages_s={0: "old"}), "an age in seconds by the position"),  # type: ignore[dict-item]
+    (StatisticsBatch([None, None], ages_s={0: float("nan")}), "an age in seconds by the position of an id"),
+    (StatisticsBatch([None, None], problems={0: Problem("stale", message="m")}), "a Problem by"),  # type: ignore[arg-type]
+    (StatisticsBatch([None, None], problems={0: Problem(ProblemKind.STALE, message=5)}), "a Problem"),  # type: ignore[arg-type]
 ]
 
 
@@ -245,20 +255,23 @@ async def test_entries_that_decode_themselves_are_checked_on_access(
 ) -> None:
     """Nothing is decoded before it is read; then each metric fails alone, and a missing one is a KeyError."""
     bad = MalformedEntryError("garbage", key="k", metric="bad")
-    lazy = Lazy({"mem": {"current": "1"}, "number": 5, "raising": ZeroDivisionError("division by zero"), "bad": bad})
+    raising_now = {"raising": ZeroDivisionError("division by zero"), "lost": KeyError("codec")}
+    lazy = Lazy({"mem": {"current": "1"}, "number": 5, **raising_now, "bad": bad})
     answers["fetch_kernel_statistics"] = StatisticsBatch([None, lazy])
 
     async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
         (_, entry) = await store.fetch_kernel_statistics(IDS)
 
     assert entry is not None
-    assert (0, 4, list(lazy.metrics), True) == (lazy.reads, len(entry), list(entry), "mem" in entry)
+    assert (0, 5, list(lazy.metrics), True) == (lazy.reads, len(entry), list(entry), "mem" in entry)
     assert {"current": "1"} == entry["mem"]
     assert None is entry.get("io_read")
     with pytest.raises(PluginError, match=rf"^acme-store {ORIGIN}: fetch_kernel_statistics\(\) answered 5: expected a map"):
         entry["number"]
     with pytest.raises(PluginError, match=r"raised ZeroDivisionError: division by zero; at .*\.py:\d+$"):
         entry["raising"]
+    with pytest.raises(PluginError, match=r"fetch_kernel_statistics\(\) raised KeyError for 'lost', which its entry lists"):
+        entry["lost"]
     with pytest.raises(MalformedEntryError):
         entry["bad"]
 
@@ -364,6 +377,29 @@ async def _call(registry: PluginRegistry, method: str) -> object:
         return await (store.ping() if method == "ping" else getattr(store, method)(FETCHES[method]))
 
 
+async def test_37_optional_methods_are_checked_too(
+    registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `doctor` and `statcore kernels` use where an adapter has it."""
+    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+
+    monkeypatch.setattr(acme_all_all.Adapter, "diagnose", acme_all_all.answers("diagnose"), raising=False)
+    monkeypatch.setattr(acme_all_all.Adapter, "with_ages", lambda self: self, raising=False)
+    async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
+        assert isinstance(store, DiagnosisPort)
+        assert isinstance(store, DatedStatisticsPort)
+        assert await store.diagnose() is None
+        answers |= {"diagnose": 5, "fetch_kernel_statistics": [{}, {}]}
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: diagnose\(\) answered 5: expected a text or None"):
+            await store.diagnose()
+        reader = store.with_ages()
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: fetch_kernel_statistics\(\) .*a StatisticsBatch"):
+            await reader.fetch_kernel_statistics(IDS)
+        monkeypatch.setattr(acme_all_all.Adapter, "with_ages", lambda _: 5)
+        with pytest.raises(PluginError, match=r"with_ages\(\) answered int, which lacks fetch_kernel_statistics"):
+            store.with_ages()
+
+
 @pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), SystemExit(3), MemoryError()])
 async def test_37_a_foreign_exception(
@@ -406,7 +442,7 @@ async def test_37_a_method_that_is_not_async(
         lambda self, name: (lambda *_, **__: 5) if name == method else object.__getattribute__(self, name),
     )
 
-    with pytest.raises(PluginError, match=rf"{method}\(\) answered 5 instead of being async: write `async def`"):
+    with pytest.raises(PluginError, match=rf"{method}\(\) answered int instead of being async: write `async def`"):
         await _call(registry, method)
 
 
