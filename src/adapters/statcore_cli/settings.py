@@ -72,8 +72,10 @@ class CliSettings:
             return found
 
         rate_interval = find("rate_interval") or Setting(RATE_INTERVAL, "the default")
-        with naming(rate_interval.origin):
+        try:
             parse_duration(rate_interval.value)
+        except InputError:
+            raise InputError(f"{rate_interval.origin}: expected a duration such as 5m, 1h30m or 500ms") from None
         kernel_statistics = find("kernel_statistics") or Setting(in_file.kernel_statistics, "the default")
         with naming(kernel_statistics.origin):
             Settings(kernel_statistics=cast("Any", kernel_statistics.value))
@@ -108,11 +110,11 @@ def read_file(file: Setting) -> str:
         with Path(file.value).open(encoding="utf-8-sig") as opened:
             text = opened.read(MAX_FILE_LENGTH + 1)
     except OSError as error:
-        raise InputError(f"{file.origin}: cannot read {file.value}: {error.strerror}") from error
+        raise InputError(f"{file.origin}: cannot read {address(file.value)}: {error.strerror}") from error
     except ValueError as error:
-        raise InputError(f"{file.origin}: {file.value} is not TOML: {error}") from error
+        raise InputError(f"{file.origin}: {address(file.value)} is not TOML: {error}") from error
     if len(text) > MAX_FILE_LENGTH:
-        raise InputError(f"{file.origin}: {file.value} has more than {MAX_FILE_LENGTH} characters")
+        raise InputError(f"{file.origin}: {address(file.value)} has more than {MAX_FILE_LENGTH} characters")
     return text
 
 

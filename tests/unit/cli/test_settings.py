@@ -93,7 +93,7 @@ def test_files_that_a_file_names_are_relative_to_it(tmp_path: Path) -> None:
         ("a = '\xff'", "--config: FILE is not TOML: "),
         ("metrics_url = 5", "FILE: metrics_url: expected a non-empty text, not int"),
         ("metrics_url = ''", "FILE: metrics_url: expected a non-empty text, not str"),
-        ("rate_interval = '5 minutes'", "rate_interval in FILE: not a duration: '5 minutes'"),
+        ("rate_interval = '5 minutes'", "rate_interval in FILE: expected a duration such as 5m"),
         ("metrics = 'x'", "FILE: metrics: expected a table [metrics], not str"),
         ("disable_plugins = 'x'", "FILE: disable_plugins: expected a list of names, not str"),
         ("presets = 'x'", "FILE: presets: expected a list of names, not str"),
@@ -115,8 +115,8 @@ def test_a_bad_file_names_the_setting(tmp_path: Path, content: str, message: str
 @pytest.mark.parametrize(
     ("options", "environment", "message"),
     [
-        ({"rate_interval": "0s"}, {}, "--rate-interval: duration out of range"),
-        ({}, {"STATCORE_RATE_INTERVAL": "x"}, "STATCORE_RATE_INTERVAL: not a duration: 'x'"),
+        ({"rate_interval": "0s"}, {}, "--rate-interval: expected a duration such as 5m"),
+        ({}, {"STATCORE_RATE_INTERVAL": "x"}, "STATCORE_RATE_INTERVAL: expected a duration such as 5m"),
         ({}, {"STATCORE_CONFIG": "/no/such/file"}, "STATCORE_CONFIG: cannot read /no/such/file: No such file or directory"),
     ],
 )
@@ -143,3 +143,12 @@ def test_settings_show_no_secrets(tmp_path: Path) -> None:
     settings = CliSettings.read({"config": str(file), "metrics_url": "http://u:hunter2@h"}, {})
 
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["RATE_INTERVAL", "KERNEL_STATISTICS", "CONFIG"])
+@pytest.mark.parametrize("secret", ["valkey://u:hunter2@h", "redis://:hunter2@h/0?password=hunter2"])
+def test_47_a_secret_in_the_wrong_setting_is_not_shown(name: str, secret: str) -> None:
+    """The message names the variable all the same."""
+    with pytest.raises(InputError, match=f"STATCORE_{name}: ") as raised:
+        CliSettings.read({}, {f"STATCORE_{name}": secret})
+    assert "hunter2" not in str(raised.value)
