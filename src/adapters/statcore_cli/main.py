@@ -12,6 +12,11 @@ from statcore_cli.standard_output import guarded
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # else the next file that is opened, such as the answer, would be taken for that stream
+            os.open(os.devnull, os.O_RDWR)
     # A stream that was closed before the start is None, which no print or `isatty` survives.
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")

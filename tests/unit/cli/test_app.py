@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -234,6 +235,24 @@ def test_a_stream_that_is_closed_is_nobody_listening(stream: int, left: str) -> 
     assert (0, 2) == (fine.returncode, wrong.returncode)
     assert "Traceback" not in fine.stderr + wrong.stderr
     assert (wrong.stderr if stream == 1 else fine.stdout).startswith(left)
+
+
+def test_a_closed_descriptor_is_not_taken_by_the_answer(tmp_path: Path) -> None:
+    """What a library writes to descriptor 2 while that is closed, and 0 too, is not in the answer."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "class Stray:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'statcore_cli.commands.plugins': os.write(2, b'stray')\n"
+        "sys.meta_path.insert(0, Stray())\n"
+    )
+    program = "[sys.executable, '-m', 'statcore_cli', 'plugins', '--format', 'json']"
+    close = f"import os, sys; os.close(0); os.close(2); os.execv(sys.executable, {program})"
+
+    done = python("-c", close, path=tmp_path)
+
+    assert 0 == done.returncode
+    assert {"plugins"} == set(json.loads(done.stdout))
 
 
 def test_characters_that_an_output_lacks_are_escaped(fake: Any) -> None:
