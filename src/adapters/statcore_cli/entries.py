@@ -31,7 +31,8 @@ class Entries:
         document = batch.to_json()
         told: dict[str, list[dict[str, Any]]] = {}
         for problem in document["problems"]:
-            told.setdefault(ids[problem["position"]], []).append(problem)
+            position: int = problem["position"]
+            told.setdefault(ids[position], []).append(problem)
         found = dict(zip(ids, document["entries"], strict=True))
         return cls(
             kernels={

@@ -175,7 +175,8 @@ class _Checked:
     @property  # type: ignore[misc]  # nobody sets it
     def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The adapter's class, for hosts that ask with `isinstance` which of their own it is."""
-        return type(self._opened)
+        kind: type[Any] = type(self._opened)
+        return kind
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the adapter has beside the port
         if name.startswith("_"):
