@@ -165,7 +165,7 @@ def _sum(kernels: Sequence[Mapping[str, Any]], metric: str) -> MetricValue:
     if metric == "cpu_util" and capacity is not None:
         pct = decimal_text(_total([_number(fields.get("pct")) for fields in kernels]), places=2)
     stats = {name: [finite_number(fields.get(f"stats.{name}")) for fields in kernels] for name in _SUMMED_STATS}
-    hints = {str(fields.get("unit_hint")) for fields in kernels}
+    hints = {hint for fields in kernels if isinstance(hint := fields.get("unit_hint"), str)}
     return MetricValue(
         current=decimal_text(current),
         capacity=capacity,

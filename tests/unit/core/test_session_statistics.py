@@ -51,6 +51,15 @@ def test_two_kernels_are_summed() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("hints", "expected"), [((None, None), "bytes"), ((None, "B"), "B"), (("B", "KB"), "bytes"), (("B", "B"), "B")]
+)
+def test_a_unit_that_kernels_do_not_share_is_that_of_the_metric(hints: tuple[Any, Any], expected: str) -> None:
+    """A unit that is missing is never the text None."""
+    found, faults = sum_kernels([{"mem": value("1", "4", "25", hint)} for hint in hints])
+    assert (expected, []) == (found["mem"]["unit_hint"], faults)
+
+
 @pytest.mark.parametrize("capacity", [None, "0", "NaN", "Infinity", "9223372036854775807"])
 def test_a_kernel_without_a_capacity_leaves_the_session_without_one(capacity: str | None) -> None:
     """A sum of the others would be a bound that nobody set."""
