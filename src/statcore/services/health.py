@@ -8,7 +8,6 @@ from typing import Any, Final, Protocol
 import attrs
 
 from statcore.errors import PluginError, StatcoreError, TimedOutError
-from statcore.model.text import describe
 from statcore.statistics.side_by_side import run_together
 
 HEALTH_TIMEOUT_S: Final = 5.0
@@ -78,5 +77,8 @@ async def _error_of(name: str, port: Pingable, timeout_s: float) -> StatcoreErro
         return TimedOutError(f"{name} did not answer within {timeout_s:g} s", timeout_s=timeout_s)
     except Exception as error:  # noqa: BLE001 - the port may be a third party's
         adapter = f"{type(port).__module__}.{type(port).__qualname__}"
-        return PluginError(f"{adapter}.ping() raised {describe(error)}", plugin=adapter, method="ping")
+        # The report is for everybody, and a foreign message may show a password.
+        failure = PluginError(f"{adapter}.ping() raised {type(error).__name__}", plugin=adapter, method="ping")
+        failure.__cause__ = error
+        return failure
     return None

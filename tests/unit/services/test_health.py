@@ -68,10 +68,14 @@ async def test_a_port_that_hangs_timed_out() -> None:
 
 
 async def test_what_is_not_ours_is_the_plugins_fault() -> None:
-    """A port of a third party may raise anything."""
-    report = await check_health({"odd": Failing(KeyError("x"))})
+    """A port of a third party may raise anything; the report says what kind of error, and not a password in it."""
+    cause = OSError("cannot connect to valkey://u:hunter2@db")
+    report = await check_health({"odd": Failing(cause)})
     assert isinstance(report.errors["odd"], PluginError)
     assert "Failing" in report.errors["odd"].plugin
+    assert cause is report.errors["odd"].__cause__
+    assert "OSError" in str(report.to_json())
+    assert "hunter2" not in str(report.to_json())
 
 
 async def test_a_cancellation_is_no_answer() -> None:
