@@ -175,7 +175,7 @@ class _Checked:
     @property  # type: ignore[misc]  # nobody sets it
     def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The adapter's class, for hosts that ask with `isinstance` which of their own it is."""
-        kind: type[Any] = type(self._opened)
+        kind: type[Any] = self._opened.__class__
         return kind
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the adapter has beside the port
