@@ -46,7 +46,7 @@ def test_an_empty_variable_counts_as_not_set(empty: set[str]) -> None:
 
 def test_a_bad_value_names_its_variable() -> None:
     """The message says what would do, and does not show the value, which may be a secret of another variable."""
-    with pytest.raises(InputError, match=r"STATCORE_KERNEL_STATISTICS: .*one of store, metrics, not str") as raised:
+    with pytest.raises(InputError, match=r"STATCORE_KERNEL_STATISTICS: .*one of store, metrics$") as raised:
         Settings.from_mapping({"STATCORE_KERNEL_STATISTICS": "valkey://:hunter2@h"})
     assert "hunter2" not in str(raised.value)
 
