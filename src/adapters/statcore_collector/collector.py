@@ -19,6 +19,7 @@ import psutil
 from statcore.errors import InputError, PluginError, StatcoreError, UnavailableError
 from statcore.model import MetricValue, id_text
 from statcore.model.inventory import KernelRecord
+from statcore.model.settings import require_seconds
 from statcore.model.text import check_text, describe
 from statcore.ports import InventorySinkPort, ScrapeSample, StatisticsSinkPort
 from statcore_collector.health import FRESH_INTERVALS, FailureKind, Health
@@ -71,10 +72,9 @@ class Collector:
         """Collect for an agent every `interval_s` seconds, once `run` is awaited; `inventory` is told of its kernels.
 
         Raises:
-            InputError: the interval is not above zero, or the agent id is empty or not text.
+            InputError: the interval is not a number of seconds above zero, or the agent id is empty or not text.
         """
-        if not (math.isfinite(interval_s) and interval_s > 0):
-            raise InputError(f"interval_s must be above zero, not {interval_s}")
+        require_seconds(interval_s, name="interval_s")
         if not check_text(agent_id, what="agent_id"):
             raise InputError("agent_id is empty")
         self.agent_id = agent_id

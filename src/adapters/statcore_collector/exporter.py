@@ -113,7 +113,7 @@ def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int =
 
     Raises:
         UnavailableError: the port is taken, or this machine has no such address.
-        InputError: no such port can exist.
+        InputError: no such port or host can exist.
     """
     if not 0 <= port <= _HIGHEST_PORT:
         raise InputError(f"metrics port must be from 0 to {_HIGHEST_PORT}, not {port}")
@@ -125,5 +125,7 @@ def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int =
         raise UnavailableError(
             f"cannot serve metrics on {host}:{port}: {error.strerror}", service=f"{host}:{port}"
         ) from error
+    except UnicodeError:  # what Python raises for a name that is too long, for one
+        raise InputError(f"cannot serve metrics on {host!r:.100}: not the name of a host") from None
     server.set_app(_application(collector, server.get_app()))
     return Exporter(server, thread)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import cast
 from uuid import UUID
 
 import attrs
@@ -12,8 +13,8 @@ from statcore.model.text import check_text
 
 
 def _pid(value: int) -> int:
-    if value <= 0:
-        raise InputError(f"pid must be above zero, not {value}")
+    if not isinstance(cast("object", value), int) or value <= 0:
+        raise InputError(f"pid must be a whole number above zero, not {value!r:.100}")
     return value
 
 

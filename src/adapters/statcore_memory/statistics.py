@@ -9,9 +9,8 @@ from typing import Any, Final, TypeVar, cast
 
 import attrs
 
-from statcore.errors import InputError
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
-from statcore.model.settings import NOT_A_SETTING, check_count
+from statcore.model.settings import NOT_A_SETTING, check_count, require_seconds
 
 _T = TypeVar("_T")
 _DAY_S: Final = 86_400.0
@@ -96,8 +95,7 @@ class MemoryStatistics:
         Raises:
             InputError: the interval is not a number of seconds above zero.
         """
-        if not 0 < interval_s < math.inf:
-            raise InputError(f"interval_s must be a number of seconds above zero, not {interval_s!r}")
+        require_seconds(interval_s, name="interval_s")
         by_device = {metric: _maps(values) for metric, values in devices.items()}
         ttl_s = max(_AGENT_INTERVALS * interval_s, _SHORTEST_S)
         self._put(agent_id, {"node": _maps(node), "devices": by_device}, ttl_s=ttl_s)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from statcore.errors import InputError
-from statcore.model.settings import LONGEST_S, shown
+from statcore.model.settings import require_seconds
 
 DAY_S: Final = 86_400
 """Kernels, sessions and container counts."""
@@ -42,6 +41,5 @@ def agent_ttl_s(interval_s: float) -> int:
     Raises:
         InputError: the interval is not a number of seconds above zero.
     """
-    if not isinstance(interval_s, int | float) or not 0 < interval_s <= LONGEST_S:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        raise InputError(f"interval_s must be a number of seconds above zero, at most {LONGEST_S}, not {shown(interval_s)}")
+    require_seconds(interval_s, name="interval_s")
     return math.ceil(_AGENT_INTERVALS * interval_s)

@@ -34,10 +34,19 @@ def shown(value: object) -> str:
     return type(value).__name__
 
 
+def require_seconds(value: object, *, name: str) -> None:
+    """Accept numbers above zero, up to `LONGEST_S`.
+
+    Raises:
+        InputError: the value is something else; the message names the argument.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= LONGEST_S:
+        raise InputError(f"{name} must be a number of seconds above zero, at most {LONGEST_S}, not {shown(value)}")
+
+
 def check_seconds(_: object, field: attrs.Attribute[Any], value: object) -> None:
     """Accept numbers above zero, up to `LONGEST_S`."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= LONGEST_S:
-        raise InputError(f"{field.name} must be a number of seconds above zero, at most {LONGEST_S}, not {shown(value)}")
+    require_seconds(value, name=field.name)
 
 
 def check_count(_: object, field: attrs.Attribute[Any], value: object) -> None:

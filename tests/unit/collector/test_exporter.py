@@ -199,6 +199,13 @@ def test_a_port_that_cannot_be_is_refused(collecting: Collector, port: int) -> N
         start_exporter(collecting, port=port)
 
 
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_a_host_that_cannot_be_is_refused(collecting: Collector, host: str) -> None:
+    """Which Python finds out before it asks for the address."""
+    with pytest.raises(InputError, match=f"cannot serve metrics on '{re.escape(host)}'"):
+        start_exporter(collecting, host=host)
+
+
 def test_an_ipv6_address_is_written_as_a_target(collecting: Collector) -> None:
     """In brackets, so that the port can be told from it."""
     exporter = start_exporter(collecting, host="::1")

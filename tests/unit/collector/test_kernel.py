@@ -19,7 +19,9 @@ def test_ids_become_canonical_text() -> None:
     assert (str(KERNEL), str(KERNEL), None) == (target.kernel_id, target.user_id, target.session_id)
 
 
-@pytest.mark.parametrize("wrong", [{"kernel_id": "x"}, {"user_id": ""}, {"pid": 0}, {"pid": -1}, {"agent_id": "\ud800"}])
+@pytest.mark.parametrize(
+    "wrong", [{"kernel_id": "x"}, {"user_id": ""}, {"pid": 0}, {"pid": -1}, {"pid": "1"}, {"agent_id": "\ud800"}]
+)
 def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     """An id that is none and a pid that cannot be are told at once."""
     with pytest.raises(InputError):
