@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
+import re
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +17,7 @@ import attrs
 import pytest
 from tests.faults.prometheus_json import RANGE, refusal
 
-from statcore.errors import InputError, StatcoreError
+from statcore.errors import AccessDeniedError, InputError, StatcoreError, UnavailableError
 from statcore.plugins import PluginRegistry
 from statcore.runtime import Settings, open_metrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -102,6 +105,42 @@ async def test_a_secret_that_a_server_repeats_is_not_shown(
             assert SECRET not in shown_of(caught.value)
             assert sent not in shown_of(caught.value)
     assert SECRET not in caplog.text
+
+
+async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
+    fake_prometheus: Start, http_reply: Reply, tmp_path: Path
+) -> None:
+    """The server repeats what it was sent, which is no longer what the file holds."""
+    file = tmp_path / "token"
+    file.write_text(SECRET)
+
+    async def replace_and_refuse(writer: asyncio.StreamWriter) -> None:
+        file.write_text("another-token")
+        writer.write(http_reply(refusal("bad", f"{SECRET} and another-token"), status=401))
+        await writer.drain()
+
+    server = await fake_prometheus(replace_and_refuse)
+    options = PrometheusOptions(bearer_token_file=str(file))
+    async with aclosing(PrometheusClient(server.url, options=options)) as client:
+        with pytest.raises(AccessDeniedError, match=re.escape("*** and ***")) as caught:
+            await client.label_values("job")
+    assert SECRET not in shown_of(caught.value)
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\nX: 1"])
+async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheus: Start, end: bytes) -> None:
+    """Although the driver's error holds them."""
+
+    async def break_off(writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 200 OK\r\nSet-Cookie: session={SECRET}".encode() + end)
+        await writer.drain()
+        writer.close()
+
+    server = await fake_prometheus(break_off)
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
+        with pytest.raises(UnavailableError, match="the server closed the connection") as caught:
+            await client.query("up")
+    assert SECRET not in shown_of(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://a..b", "http://256.1.1.1", "http://h\\x", "http://127.0.0.1:1"])

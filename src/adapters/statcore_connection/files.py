@@ -33,6 +33,8 @@ class FileValue(Generic[_T]):
         self._read = read
         self._states = self._look()  # before reading: what is written meanwhile is a change
         self._value = read()
+        self.previous: _T | None = None
+        """What the files held before they last changed; a request that is on its way may have used it."""
         self._failed: tuple[_State, ...] | None = None
 
     def current(self) -> _T:
@@ -41,13 +43,14 @@ class FileValue(Generic[_T]):
         if states == self._states:
             return self._value
         try:
-            self._value = self._read()
+            value = self._read()
         except InputError as error:
             if states != self._failed:  # said once for each state of the files, and tried again each time
                 _LOGGER.warning("%s; what was read before stays in use", error)
             self._failed = states
         else:
             self._states = states
+            self.previous, self._value = self._value, value
         return self._value
 
     def _look(self) -> tuple[_State, ...]:

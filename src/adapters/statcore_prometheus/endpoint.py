@@ -53,8 +53,12 @@ class Endpoint:
 
     def without_secrets(self, text: str) -> str:
         """Return a text of a server or a driver without the secrets that it repeats."""
-        own = () if self.credential is None else self.credential.current().secrets
-        for secret in sorted({*self._secrets, *own}, key=len, reverse=True):
+        secrets = set(self._secrets)
+        if self.credential is not None:
+            secrets.update(self.credential.current().secrets)
+            if self.credential.previous is not None:
+                secrets.update(self.credential.previous.secrets)
+        for secret in sorted(secrets, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return text

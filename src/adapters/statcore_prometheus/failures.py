@@ -66,6 +66,8 @@ def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # n
             return ProtocolError(f"{service}: the answer cannot be decompressed")
         case aiohttp.ClientResponseError():
             return ProtocolError(f"{service}: not an answer in HTTP: {_line(endpoint.without_secrets(error.message))}")
+        case aiohttp.ServerDisconnectedError():  # its text may hold the headers of the answer
+            return UnavailableError(f"{service}: the server closed the connection before its answer", service=service)
         case aiohttp.ClientError() | OSError():
             return UnavailableError(f"{service}: {text or type(error).__name__}", service=service)
         case _:
