@@ -96,7 +96,10 @@ def _errors_as_lines() -> Generator[None]:
 def _fail(message: str, code: int) -> NoReturn:
     from statcore_cli.text import printable  # noqa: PLC0415 - not for --help
 
-    click.echo(f"statcore: {printable(' '.join(message.split()))}", err=True)
+    try:
+        click.echo(f"statcore: {printable(' '.join(message.split()))}", err=True)
+    except OSError:  # nobody reads it; the code tells all the same, and what is in the buffer must not fail again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     raise Exit(code)
 
 
@@ -106,13 +109,14 @@ def _fail(message: str, code: int) -> NoReturn:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Settings come from options, else from the environment (STATCORE_STATISTICS_URL,
-STATCORE_METRICS_URL, STATCORE_RATE_INTERVAL, STATCORE_DISABLE_PLUGINS,
-STATCORE_PRESETS), else from the TOML file that --config or STATCORE_CONFIG
-names:
+STATCORE_METRICS_URL, STATCORE_KERNEL_STATISTICS, STATCORE_RATE_INTERVAL,
+STATCORE_DISABLE_PLUGINS, STATCORE_PRESETS), else from the TOML file that
+--config or STATCORE_CONFIG names:
 
 \b
     statistics_url = "valkey://127.0.0.1:6379"
     metrics_url = "http://127.0.0.1:9090"
+    kernel_statistics = "store"    # or "metrics": see `statcore kernels --help`
     rate_interval = "5m"
     disable_plugins = []
     presets = []    # files, relative to this one; see `statcore preset --help`

@@ -25,7 +25,11 @@ DRIVERS = {"redis", "hiredis", "aiohttp", "msgspec", "psutil", "prometheus_clien
 
 
 def python(
-    *arguments: str, path: Path | None = None, env: Mapping[str, str] | None = None, stdout: IO[str] | int = subprocess.PIPE
+    *arguments: str,
+    path: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdout: IO[str] | int = subprocess.PIPE,
+    stderr: IO[str] | int = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with buffered output and unmeasured, with a folder in front of its path."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED)}
@@ -34,7 +38,7 @@ def python(
         [sys.executable, *arguments],
         env=environment | dict(env or {}),
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         timeout=60,
         check=False,
@@ -221,6 +225,16 @@ def test_a_reader_that_has_gone_is_141(arguments: list[str]) -> None:
         done = python("-m", "statcore_cli", *arguments, stdout=gone)
 
     assert (141, "") == (done.returncode, done.stderr)
+
+
+def test_the_code_is_that_of_the_error_where_nobody_reads_the_message() -> None:
+    """A full disk and a reader that has gone are the same to a script that looks at the code."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone, Path("/dev/full").open("w", encoding="ascii") as full:
+        codes = [python("-m", "statcore_cli", "kernels", "nonsense", stderr=stream).returncode for stream in (gone, full)]
+
+    assert [2, 2] == codes
 
 
 @pytest.mark.parametrize(("stream", "left"), [(1, "statcore: not an id"), (2, "CHECK ")])
