@@ -8,9 +8,10 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from typing import ParamSpec
 from uuid import UUID
 
 import attrs
@@ -33,6 +34,7 @@ from statcore_collector.series import device_samples
 from statcore_collector.sock_diag import read_sockets
 
 _logger = logging.getLogger(__name__)
+Arguments = ParamSpec("Arguments")
 
 
 @attrs.frozen(kw_only=True)
@@ -263,13 +265,16 @@ class Collector:
         entries = {id_: values for id_, values in {**sums, **kernels}.items() if values}
         gone = self._written - {self.agent_id, *sums, *kernels}
         self._written |= {self.agent_id, *entries}
-        agent = self._sink.store_agent_statistics(
-            self.agent_id, node=node.node, devices=node.devices, interval_s=self.interval_s
-        )
         results = await asyncio.gather(
-            self._call_sink(self._sink.store_kernel_statistics(entries)),
-            self._call_sink(agent),
-            self._call_sink(self._sink.store_container_count(self.agent_id, len(kernels))),
+            self._call_sink(self._sink.store_kernel_statistics, entries),
+            self._call_sink(
+                self._sink.store_agent_statistics,
+                self.agent_id,
+                node=node.node,
+                devices=node.devices,
+                interval_s=self.interval_s,
+            ),
+            self._call_sink(self._sink.store_container_count, self.agent_id, len(kernels)),
             self._remove(gone),
             return_exceptions=True,
         )
@@ -280,13 +285,15 @@ class Collector:
     async def _remove(self, ids: AbstractSet[str]) -> None:
         """Remove entries from the store; those that could not be removed are tried again with the next round."""
         if ids:
-            await self._call_sink(self._sink.remove(sorted(ids)))
+            await self._call_sink(self._sink.remove, sorted(ids))
             self._written -= ids
 
-    async def _call_sink(self, write: Awaitable[None]) -> None:
-        """Await a call of the sink, whose errors are ours, or those of a third party that does not keep its contract."""
+    async def _call_sink(
+        self, write: Callable[Arguments, Awaitable[None]], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> None:
+        """Call the sink, whose errors are ours, or those of a third party that does not keep its contract."""
         try:
-            await write
+            await write(*args, **kwargs)
         except StatcoreError:
             raise
         except Exception as error:

@@ -202,17 +202,25 @@ async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector,
 
 
 @pytest.mark.parametrize("method", ["store_kernel_statistics", "store_agent_statistics", "store_container_count", "remove"])
+@pytest.mark.parametrize("is_async", [True, False])
 async def test_a_sink_that_raises_what_it_may_not_is_named(
-    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, method: str
+    collecting: Collector,
+    sink: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    is_async: bool,  # noqa: FBT001
 ) -> None:
-    """A third party's error is ours by the time that it leaves the collector."""
+    """A third party's error is ours by the time that it leaves the collector, also where a method is no coroutine."""
 
-    async def fail(*_: object, **_named: object) -> None:
+    def fail(*_: object, **_named: object) -> None:
         raise RuntimeError("Event loop is closed")
+
+    async def fail_later(*_: object, **_named: object) -> None:
+        fail()
 
     await collecting.collect()
     collecting.remove(KERNEL)
-    monkeypatch.setattr(type(sink), method, fail)
+    monkeypatch.setattr(type(sink), method, fail_later if is_async else fail)
     with pytest.raises(PluginError, match="RecordingSink raised RuntimeError: Event loop is closed"):
         await collecting.collect()
 
