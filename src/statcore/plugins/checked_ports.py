@@ -169,7 +169,7 @@ def _require_methods(opened: object, port: type[object], contributor: Contributo
 
 class _Checked:
     def __init__(self, opened: object, contributor: Contributor) -> None:
-        self._opened: Any = opened
+        self._opened = opened
         self._contributor = contributor
 
     @property  # type: ignore[misc]  # nobody sets it
@@ -201,7 +201,7 @@ class _Checked:
 class _CheckedStatistics(_Checked):
     def _checked_with_ages(self) -> KernelStatisticsPort:
         with self._contributor.blamed_for("with_ages"):
-            reader = self._opened.with_ages()
+            reader: object = cast("Any", self._opened).with_ages()
         _require_methods(reader, KernelStatisticsPort, self._contributor, "with_ages")
         return _CheckedStatistics(reader, self._contributor)
 
