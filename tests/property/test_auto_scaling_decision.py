@@ -242,6 +242,7 @@ def test_a_void_rule_holds_nothing(
     )
     assert (without.replicas, without.rule) == (decision.replicas, decision.rule)
     assert [void] == [outcome.rule for outcome in decision.outcomes if outcome.verdict is Verdict.VOID]
+    assert "void: net_rx has no bound" in decision.reason
 
 
 percentages = st.lists(st.integers(0, 100).map(Decimal), min_size=1, max_size=6)

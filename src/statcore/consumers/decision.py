@@ -64,9 +64,10 @@ class ScalingDecision:
 
     @property
     def reason(self) -> str:
-        """Why, in one line: what the rule that decided found or, where none did, what each rule found."""
-        deciding = [outcome for outcome in self.outcomes if outcome.verdict is Verdict.TRIGGERED] or self.outcomes
-        found = "; ".join(f"{outcome.rule.name}: {outcome.reason}" for outcome in deciding) or "there are no rules"
+        """Why, in one line: what the rule that decided found, and which rules are void; where none decided, what each found."""
+        told = {Verdict.TRIGGERED, Verdict.VOID} if self.rule else set(Verdict)
+        found = "; ".join(f"{outcome.rule.name}: {outcome.reason}" for outcome in self.outcomes if outcome.verdict in told)
+        found = found or "there are no rules"
         moved = f"{self.previous} to {self.replicas}" if self.changed else f"stays at {self.replicas}"
         return " ".join(f"{moved}: {found}".split())
 
