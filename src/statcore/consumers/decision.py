@@ -64,7 +64,7 @@ class ScalingDecision:
 
     @property
     def reason(self) -> str:
-        """Why, in one line: what the rule that decided found, and which rules are void; where none decided, what each found."""
+        """Why, in one line: what the rule that decided found, and which are void; where none did, what each rule found."""
         told = {Verdict.TRIGGERED, Verdict.VOID} if self.rule else set(Verdict)
         found = "; ".join(f"{outcome.rule.name}: {outcome.reason}" for outcome in self.outcomes if outcome.verdict in told)
         found = found or "there are no rules"
