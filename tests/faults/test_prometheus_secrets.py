@@ -110,7 +110,7 @@ async def test_a_secret_that_a_server_repeats_is_not_shown(
 async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
     fake_prometheus: Start, http_reply: Reply, tmp_path: Path
 ) -> None:
-    """The server repeats what it was sent, which is no longer what the file holds."""
+    """The server repeats the old token; the file already holds a new one."""
     file = tmp_path / "token"
     file.write_text(SECRET)
 

@@ -119,7 +119,7 @@ async def test_a_closed_store_says_so(store: ValkeyStatistics, planted: Server) 
 
 
 async def test_calls_under_way_end_when_the_store_is_closed(planted: Server, tcp_proxy: Callable[..., Any]) -> None:
-    """Those that wait for an answer and those that wait for a connection."""
+    """Calls that wait for an answer, and calls that wait for a connection."""
     proxy = await tcp_proxy(planted.port)
     store = ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=OPTIONS)
     await store.ping()

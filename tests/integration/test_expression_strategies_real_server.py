@@ -108,7 +108,7 @@ async def test_together_is_one_by_one(
 async def test_the_shares_of_the_document(
     client: PrometheusClient, fields: dict[str, str], expected: dict[str, float]
 ) -> None:
-    """A ratio; a limit of 0, which is none; a limit that has no label of the querier's."""
+    """A ratio; a limit of 0, which means unlimited; a limit without the querier's labels."""
     (source,) = blocks("python", "class ShareMetricQuerier")
     querier = module(source)["ShareMetricQuerier"](**fields)
     answer = await client.query_utilization_now(querier, time=NOW)

@@ -72,8 +72,8 @@ def shown_value(metric: str, value: object) -> object:
     """Return a stored metric as it may be shown: what agents write and is no figure becomes None.
 
     That is the capacity and `pct` of a metric without a bound, by its name or because the capacity is `UNBOUNDED`, and the
-    `stats` of `cpu_util` that are of its cumulative counter, not of the rate that is its current value. What is no map is
-    returned as it is.
+    `stats` of `cpu_util` that are of its cumulative counter, not of the rate that is its current value. A value that is
+    not a map is returned unchanged.
     """
     if not isinstance(value, Mapping):
         return value

@@ -56,7 +56,7 @@ def test_the_bounds_of_the_range_become_constants(promql: str, expected: str) ->
     ],
 )
 def test_names_texts_and_comments_are_left_alone(promql: str) -> None:
-    """What is no bound of the range stays as it is, however much it looks like one; so does text that is no query."""
+    """Text that only looks like a bound of the range stays unchanged, and so does text that is not a query."""
     assert promql == fixed(promql)
 
 
