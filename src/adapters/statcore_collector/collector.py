@@ -88,7 +88,7 @@ class Collector:
         self._latest: _Round | None = None
         self._written: set[str] = set()
         self._sampling = threading.Lock()
-        self.health = Health()
+        self.health: Health = Health()
 
     def add(self, target: KernelTarget) -> None:
         """Collect a kernel from the next round on.

@@ -85,8 +85,8 @@ class Exporter:
         """Take over a server that its thread is serving."""
         self._server = server
         self._thread = thread
-        self.host = str(server.server_address[0])
-        self.port = server.server_port
+        self.host: str = str(server.server_address[0])
+        self.port: int = server.server_port
 
     @property
     def address(self) -> str:

@@ -29,9 +29,9 @@ class Health:
         self._failing: dict[FailureKind, dict[str, datetime]] = {kind: {} for kind in _KINDS}
         self._ended_s: float | None = None
         self._error: str | None = None
-        self.succeeded = 0
-        self.failed = 0
-        self.duration_s = 0.0
+        self.succeeded: int = 0
+        self.failed: int = 0
+        self.duration_s: float = 0.0
         self.failures: dict[FailureKind, int] = dict.fromkeys(_KINDS, 0)
 
     def end_round(self, *, duration_s: float, failures: Mapping[FailureKind, Mapping[str, str]]) -> None:
