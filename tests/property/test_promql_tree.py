@@ -8,6 +8,7 @@ does not; so for those it is the only oracle. What a real server reads is tested
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -133,7 +134,8 @@ def tree_of_querier(querier: UtilizationMetricQuerier, window: timedelta | str, 
             ("selector", querier.name(), [*matchers, ("value_type", "=", value_type)], None)
             for value_type in ("current", "capacity")
         )
-        bounded = ("operation", ">", capacity, ("number", 0.0), None)
+        above_zero: Tree = ("operation", ">", capacity, ("number", 0.0), None)
+        bounded = ("operation", "<=", above_zero, ("number", sys.float_info.max), None)
         partner = ("ignoring", ("value_type",))
         if strategy.is_counter:
             rates = ("call", "rate", ("range", current, span(window)))
