@@ -37,7 +37,7 @@ class KernelLiveStatService:
 
     The backend knows kernels, not sessions: under the id of a session it has no samples, and the entry is None.
 
-    Unit hints are those that agents write, and keys those that managers answer: every statistic, "0" where it does not
+    Entries have the unit hints that agents write, and the keys that managers answer: every statistic, "0" where it does not
     apply. A metric without a bound, or without a finite capacity, has the capacity 9223372036854775807; `pct` always has
     two places. `stats` are of the window: the highest and the average of what `current` shows, and the rate where that is
     a rate. A rate is one over the whole window, and so too low for a kernel that is younger. A metric of which the current

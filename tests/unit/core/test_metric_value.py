@@ -68,7 +68,7 @@ def test_a_map_that_is_no_value_is_refused(fields: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_no_figure_is_not_shown(metric: str, fields: dict[str, Any], hidden: list[str]) -> None:
-    """It is None; other fields, and the stored entry, stay unchanged."""
+    """A field that is no figure is None; the other fields and the stored entry stay unchanged."""
     stored = {"current": "4", **fields}
     names = [name if name in stored else f"stats.{name}" for name in hidden]
     assert stored | dict.fromkeys(names) == shown_value(metric, stored)
