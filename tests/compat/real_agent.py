@@ -8,10 +8,10 @@ only holds these parts.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import attrs
@@ -24,6 +24,7 @@ from aiohttp import web
 
 from statcore.testing.servers import Server
 
+_Client = TypeVar("_Client", ValkeyStatClient, ValkeyLiveClient)
 AGENT_ID = "i-compat"
 INTERVAL_S = 5.0
 
@@ -132,25 +133,23 @@ async def running_agent(valkey: Server, folder: Path, kernels: list[Kernel], mon
 
 
 @asynccontextmanager
-async def stat_client(valkey: Server) -> AsyncIterator[ValkeyStatClient]:
+async def _connected(kind: type[_Client], valkey: Server, *, db_id: int) -> AsyncIterator[_Client]:
+    target = ValkeyTarget(addr=f"127.0.0.1:{valkey.port}")
+    client = await kind.create(target, db_id=db_id, human_readable_name=kind.__name__)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def stat_client(valkey: Server) -> AbstractAsyncContextManager[ValkeyStatClient]:
     """Connect the manager's and agent's client of statistics."""
-    target = ValkeyTarget(addr=f"127.0.0.1:{valkey.port}")
-    client = await ValkeyStatClient.create(target, db_id=0, human_readable_name="stat")
-    try:
-        yield client
-    finally:
-        await client.close()
+    return _connected(ValkeyStatClient, valkey, db_id=0)
 
 
-@asynccontextmanager
-async def live_client(valkey: Server) -> AsyncIterator[ValkeyLiveClient]:
+def live_client(valkey: Server) -> AbstractAsyncContextManager[ValkeyLiveClient]:
     """Connect the manager's client of live data."""
-    target = ValkeyTarget(addr=f"127.0.0.1:{valkey.port}")
-    client = await ValkeyLiveClient.create(target, db_id=2, human_readable_name="live")
-    try:
-        yield client
-    finally:
-        await client.close()
+    return _connected(ValkeyLiveClient, valkey, db_id=2)
 
 
 @asynccontextmanager
