@@ -12,7 +12,7 @@ import attrs
 from hypothesis import strategies as st
 
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
-from statcore.model.time_range import from_unix_ms
+from statcore.model.time import from_unix_ms
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.container import CONTAINER_SERIES, VALUE_TYPES
 from statcore.testing.metrics.dataset import PlantedSeries

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import read_toml
+from statcore.model.validation import read_toml
 from statcore.plugins.checked_ports import (
     Contributor,
     answer_of,
@@ -21,17 +21,16 @@ from statcore.plugins.checked_ports import (
     checked_statistics,
     closing,
 )
-from statcore.plugins.contributions import Options
+from statcore.plugins.hooks import Options
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import as_promql
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
-from statcore.services.live_stat import KernelLiveStatService
-from statcore.services.series_inventory import SeriesInventory
-from statcore.statistics.repositories import StatisticsRepositories
-from statcore.statistics.repository import StatisticsRepository
+from statcore.statistics.live_stat import KernelLiveStatService
+from statcore.statistics.repository import StatisticsRepositories, StatisticsRepository
+from statcore.statistics.series_inventory import SeriesInventory
 
 _Port = TypeVar("_Port")
 _KERNEL_STATISTICS: Final = ("store", "metrics")

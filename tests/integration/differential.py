@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from statcore.errors import QueryRejectedError
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult, format_sample_value
-from statcore.model.time_range import from_unix_ms
+from statcore.model.time import from_unix_ms
 from statcore.testing.servers import plant_openmetrics
 from statcore_memory import MemoryMetrics
 

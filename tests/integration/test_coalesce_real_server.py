@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.coalescing import LABEL_SETS, START_MS, Labelled, labelled, mixed_queriers, time_ranges
 
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
-from statcore.model.time_range import from_unix_ms
+from statcore.model.time import from_unix_ms
 from statcore.queriers import ContainerMetricQuerier, QueryStrategy, UtilizationMetricQuerier, coalesce
 from statcore.queriers.container import CONTAINER_SERIES
 from statcore.statistics import UtilizationSource

@@ -16,7 +16,7 @@ from graphql import parse, validate
 from tests.environments import ROOT
 
 from statcore import promql
-from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, spec
+from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, hooks
 from statcore.plugins.loading import HOOKS
 from statcore.plugins.registry import LOAD_TIMEOUT_S
 from statcore.promql import syntax, utilization_query
@@ -160,7 +160,7 @@ def test_the_backend_is_one() -> None:
 def test_the_lists_are_whole() -> None:
     """Hooks with what they return, statuses, the version, the deadline."""
     for hook in HOOKS:
-        returns = inspect.signature(getattr(spec, hook)).return_annotation.replace("|", "\\|")
+        returns = inspect.signature(getattr(hooks, hook)).return_annotation.replace("|", "\\|")
         assert f"| `{hook}()` | `{returns}`" in TEXT
     assert [status.value for status in PluginStatus] == re.findall(r"^\| `(\w+)` \| it", TEXT, re.MULTILINE)
     assert f"`STATCORE_PLUGIN_API = {API_VERSION}`" in TEXT

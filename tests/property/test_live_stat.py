@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.services.live_backend import NOW, Figures, LiveBackend
 
 from statcore.model import MetricValue, StatisticsBatch, finite_number, id_text, unit_hint
-from statcore.model.statistics import STATS
-from statcore.model.units import has_bound
+from statcore.model.statistics import STATS, has_bound
 from statcore.promql.live_stat import RATED_METRICS
 from statcore.services import KernelLiveStatService
 from statcore.testing.strategies import ids

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from statcore.errors import StatcoreError
-from statcore.model.response import format_sample_value
+from statcore.model.numbers import format_sample_value
 from statcore_prometheus import cutting
 from statcore_prometheus.wire import MatrixReader, VectorReader
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.promql_expressions import expressions
 
 from statcore.promql import Expression, Selector, utilization_query
-from statcore.promql.widening import widening
+from statcore.promql.utilization import widening
 from statcore.queriers import LabelMatcher, UtilizationMetricQuerier, coalesce
 from statcore.testing.strategies import container_queriers, durations, label_names, label_values, queriers
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from statcore.errors import InputError
 from statcore.model import QueryTimeRange, format_duration, parse_duration, parse_time
-from statcore.model.time_range import from_unix_ms, unix_ms
+from statcore.model.time import from_unix_ms, unix_ms
 from statcore.testing.strategies import durations, time_ranges, times
 
 CENTURY = timedelta(days=36_500)

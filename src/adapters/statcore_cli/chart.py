@@ -6,8 +6,8 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
-from statcore.model.matrix import Series
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.results import Series
+from statcore.model.time import QueryTimeRange
 
 _HEIGHT: Final = 12
 _AXES: Final = 24

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import click
 
-from statcore.model.matrix import MatrixResult
-from statcore.model.response import format_sample_value
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.numbers import format_sample_value
+from statcore.model.results import MatrixResult
+from statcore.model.time import QueryTimeRange
 from statcore_cli.chart import draw
 from statcore_cli.output import write
 from statcore_cli.text import printable

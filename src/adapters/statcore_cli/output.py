@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import click
 
-from statcore.model.response import format_sample_value
+from statcore.model.numbers import format_sample_value
 from statcore_cli.text import printable
 
 Row: TypeAlias = Sequence[str]

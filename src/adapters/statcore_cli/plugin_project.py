@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from statcore.errors import InputError
-from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.registry import PluginRegistry
 from statcore.queriers.container import ContainerMetricQuerier
 

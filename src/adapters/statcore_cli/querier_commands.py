@@ -9,8 +9,8 @@ import attrs
 import click
 
 from statcore.errors import PluginError
-from statcore.plugins.contributions import QuerierSpec
 from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
+from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_cli.groups import LazyGroup
 from statcore_cli.session import Session

@@ -13,7 +13,7 @@ import attrs
 import click
 
 from statcore.errors import InputError
-from statcore.plugins.preset_catalog import PresetCatalog
+from statcore.plugins.presets import PresetCatalog
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.duration import parse_duration
-from statcore.model.settings import read_toml
+from statcore.model.time import parse_duration
+from statcore.model.validation import read_toml
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.runtime import Settings
 from statcore_cli.options import SettingName, flag, variable

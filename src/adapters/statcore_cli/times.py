@@ -10,11 +10,8 @@ import attrs
 import click
 
 from statcore.errors import InputError
-from statcore.model.duration import parse_duration
-from statcore.model.join import append_instant
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange, from_unix_ms, parse_time, unix_ms
-from statcore.model.vector import VectorResult
+from statcore.model.results import MatrixResult, VectorResult, append_instant
+from statcore.model.time import QueryTimeRange, from_unix_ms, parse_duration, parse_time, unix_ms
 from statcore_cli.settings import naming
 
 _DEFAULT_LAST: Final = "15m"

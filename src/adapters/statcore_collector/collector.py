@@ -20,8 +20,8 @@ import psutil
 from statcore.errors import InputError, PluginError, StatcoreError, UnavailableError
 from statcore.model import MetricValue, id_text
 from statcore.model.inventory import KernelRecord
-from statcore.model.settings import require_seconds
 from statcore.model.text import check_text, describe
+from statcore.model.validation import require_seconds
 from statcore.ports import InventorySinkPort, ScrapeSample, StatisticsSinkPort
 from statcore_collector.health import FRESH_INTERVALS, FailureKind, Health
 from statcore_collector.kernel import KernelTarget

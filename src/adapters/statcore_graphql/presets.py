@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from statcore.concurrency import map_keeping_errors
 from statcore.errors import StatcoreError
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.results import MatrixResult
+from statcore.model.time import QueryTimeRange
 from statcore.ports.promql import as_promql
-from statcore.statistics.side_by_side import try_each
 from statcore_graphql.utilization import HasMetrics
 
 
@@ -25,4 +25,4 @@ class PresetMetrics:
         async def ask(query: tuple[str, QueryTimeRange]) -> MatrixResult:
             return await promql.query_range(*query)
 
-        return await try_each(queries, ask)
+        return await map_keeping_errors(queries, ask)

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from statcore.errors import StatcoreError
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.results import MatrixResult
+from statcore.model.time import QueryTimeRange
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.queriers import UtilizationMetricQuerier, resolve, strategy_key
 from statcore.statistics import UtilizationSource

@@ -21,9 +21,9 @@ from statcore.model import (
     parse_duration,
     parse_time,
 )
-from statcore.model.settings import NOT_A_SETTING, check_count, check_seconds
 from statcore.model.text import check_text
-from statcore.model.time_range import unix_ms
+from statcore.model.time import unix_ms
+from statcore.model.validation import NOT_A_SETTING, check_count, check_seconds
 from statcore.ports import ScrapeSample
 from statcore.promql import (
     MAX_RANGE_POINTS,

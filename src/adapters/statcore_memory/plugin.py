@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from statcore.errors import InputError
-from statcore.model.settings import from_settings
-from statcore.plugins.contributions import MetricBackendSpec, Options, StatisticsStoreSpec
-from statcore.plugins.spec import API_VERSION, hookimpl
+from statcore.model.validation import from_settings
+from statcore.plugins.hooks import API_VERSION, MetricBackendSpec, Options, StatisticsStoreSpec, hookimpl
 
 if TYPE_CHECKING:
     from statcore_memory import MemoryMetrics, MemoryStatistics

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
-from statcore.model.settings import NOT_A_SETTING, check_count, require_seconds
+from statcore.model.validation import NOT_A_SETTING, check_count, require_seconds
 
 _T = TypeVar("_T")
 _DAY_S: Final = 86_400.0

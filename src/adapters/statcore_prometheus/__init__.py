@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from statcore.imports import on_demand
-from statcore.model.matrix import MatrixResult as PrometheusQueryRangeResponse
+from statcore.model.results import MatrixResult as PrometheusQueryRangeResponse
 
 if TYPE_CHECKING:
     from statcore_prometheus.client import PrometheusClient

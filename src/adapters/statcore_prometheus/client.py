@@ -10,20 +10,15 @@ from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 
+from statcore.concurrency import map_concurrently
 from statcore.errors import StatcoreError, UnavailableError
-from statcore.model.answer import AnswerNotes
-from statcore.model.join import check_part, join_parts
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
-from statcore.model.vector import VectorResult
-from statcore.promql.plan import split_range
-from statcore.promql.render import render
-from statcore.promql.syntax import Selector
+from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
+from statcore.model.time import QueryTimeRange
+from statcore.promql.ranges import fix_range, split_range
+from statcore.promql.syntax import Selector, render
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
-from statcore.promql.whole_range import fix_range
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.statistics.side_by_side import ask_each
 from statcore_connection.unforeseen import unexpected
 from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.options import PrometheusOptions
@@ -153,7 +148,7 @@ class PrometheusClient:
             async def ask_part(request: Request) -> MatrixResult:
                 return check_part(await self._transport.ask(request, MatrixReader, until=until))
 
-            answers = await ask_each(requests, ask_part)
+            answers = await map_concurrently(requests, ask_part)
         return join_parts(answers)
 
     @_with_our_errors

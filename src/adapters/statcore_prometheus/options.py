@@ -11,8 +11,8 @@ from typing import Any, Final, Self, cast
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import NOT_A_SETTING, check_count, check_line, check_seconds, check_truth, from_settings
-from statcore.promql.plan import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS
+from statcore.model.validation import NOT_A_SETTING, check_count, check_line, check_seconds, check_truth, from_settings
+from statcore.promql.ranges import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

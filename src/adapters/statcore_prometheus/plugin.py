@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statcore.plugins import API_VERSION, MetricBackendSpec, hookimpl, requires_extra
-from statcore.plugins.contributions import Options
+from statcore.plugins.hooks import Options
 from statcore.ports.metrics import MetricQuerierPort
 
 STATCORE_PLUGIN_API = API_VERSION

@@ -11,12 +11,10 @@ from urllib.parse import quote
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.duration import format_duration
 from statcore.model.text import check_text
-from statcore.model.time_range import QueryTimeRange, parse_time, unix_ms
+from statcore.model.time import QueryTimeRange, format_duration, parse_time, unix_ms
 from statcore.promql.names import url_path_name
-from statcore.promql.render import render
-from statcore.promql.syntax import Selector
+from statcore.promql.syntax import Selector, render
 
 API_PATH: Final = "/api/v1"
 _CLASSIC: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")

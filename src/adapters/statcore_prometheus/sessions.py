@@ -8,8 +8,8 @@ from typing import TypeAlias, cast
 
 import aiohttp
 
+from statcore.concurrency import close_coroutine
 from statcore.errors import ClosedError, InputError, StatcoreError, UnavailableError
-from statcore.model.coroutines import discard
 from statcore.model.text import describe
 from statcore_connection.lifetime import Lifetime
 
@@ -96,7 +96,7 @@ def _made_by(factory: SessionFactory) -> aiohttp.ClientSession:
     except Exception as error:
         raise InputError(f"session: the function that was handed in failed: {describe(error)}") from error
     if not isinstance(session, aiohttp.ClientSession):
-        discard(session)
+        close_coroutine(session)
         raise InputError(
             "session: the function that was handed in must return an aiohttp.ClientSession, "
             f"not a value of type {type(session).__name__}"

@@ -25,7 +25,7 @@ from statcore.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statcore.model.answer import AnswerNotes
+from statcore.model.results import AnswerNotes
 from statcore_connection.files import FileValue
 from statcore_connection.tls import tls_context
 from statcore_prometheus.cutting import PIECE_BYTES

@@ -15,9 +15,7 @@ import attrs
 import msgspec
 
 from statcore.errors import ProtocolError, UnsupportedError
-from statcore.model.answer import AnswerNotes
-from statcore.model.matrix import MatrixResult, Series
-from statcore.model.vector import Sample, VectorResult
+from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
 from statcore_prometheus.cutting import AnswerCutter
 from statcore_prometheus.samples import decode, read_samples, read_value
 

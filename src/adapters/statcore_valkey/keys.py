@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from statcore.model.settings import require_seconds
+from statcore.model.validation import require_seconds
 
 DAY_S: Final = 86_400
 """Kernels, sessions and container counts."""

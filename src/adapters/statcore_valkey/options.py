@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_line, check_seconds, check_truth, from_settings, shown
+from statcore.model.validation import check_count, check_line, check_seconds, check_truth, from_settings, shown
 
 _MAX_DATABASE: Final = 2**31 - 1
 _optional = attrs.validators.optional

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from statcore.imports import requires_extra
-from statcore.plugins.contributions import Options, StatisticsStoreSpec
-from statcore.plugins.spec import API_VERSION, hookimpl
+from statcore.plugins.hooks import API_VERSION, Options, StatisticsStoreSpec, hookimpl
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 

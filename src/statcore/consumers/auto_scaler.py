@@ -9,6 +9,7 @@ from uuid import UUID
 
 import attrs
 
+from statcore.concurrency import run_concurrently
 from statcore.consumers.decision import ScalingDecision, decide
 from statcore.consumers.observation import Abstention, Observation
 from statcore.consumers.observing import (
@@ -22,13 +23,11 @@ from statcore.consumers.observing import (
 )
 from statcore.consumers.rules import MetricSource, ScalingRule, check_replicas
 from statcore.errors import StatcoreError
-from statcore.model.ids import id_text
 from statcore.model.inventory import EndpointRecord
-from statcore.model.text import describe
+from statcore.model.text import describe, id_text
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.preset import Preset
-from statcore.statistics.side_by_side import run_together
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 
 
@@ -79,7 +78,7 @@ class AutoScaler:
     ) -> list[ScalingDecision]:
         """Read what the rules need, concurrently, and decide for each deployment; `endpoints` are those found before."""
         rules = [rule for deployment in deployments for rule in deployment.rules]
-        by_endpoint, by_query, by_preset = await run_together(
+        by_endpoint, by_query, by_preset = await run_concurrently(
             [
                 self._observe_endpoints(deployments, endpoints),
                 observe_queries(rules, metrics=self.metrics, now=now),
@@ -113,7 +112,7 @@ class AutoScaler:
             endpoints = await find_records(self.inventory.find_endpoints, [id_ for ids in wanted.values() for id_ in ids])
         found = endpoints
         kernels, own = ({id_: found[id_] for id_ in ids if id_ in found} for ids in wanted.values())
-        by_kernels, by_own = await run_together(
+        by_kernels, by_own = await run_concurrently(
             [
                 observe_kernels(kernels, source=self.source, inventory=self.inventory),
                 observe_endpoints(own, source=self.source),

@@ -12,7 +12,7 @@ import attrs
 from statcore.consumers.observation import Abstention, Observation, PartialMean
 from statcore.consumers.rules import ScalingRule
 from statcore.errors import InputError
-from statcore.model.time_range import parse_time
+from statcore.model.time import parse_time
 
 
 class Verdict(StrEnum):

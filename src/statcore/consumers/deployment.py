@@ -9,7 +9,7 @@ import attrs
 
 from statcore.consumers.auto_scaler import AutoScaler, Deployment
 from statcore.consumers.decision import ScalingDecision
-from statcore.model.time_range import parse_time
+from statcore.model.time import parse_time
 
 
 @attrs.frozen

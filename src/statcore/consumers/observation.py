@@ -10,10 +10,10 @@ import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError
 from statcore.model.batch import StatisticsBatch
-from statcore.model.response import format_sample_value
-from statcore.model.statistics import UNBOUNDED, finite_number
+from statcore.model.numbers import finite_number, format_sample_value
+from statcore.model.results import VectorResult
+from statcore.model.statistics import UNBOUNDED
 from statcore.model.text import describe
-from statcore.model.vector import VectorResult
 
 _NOTHING: Final = Decimal(0)
 _ALL: Final = Decimal(100)

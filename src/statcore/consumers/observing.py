@@ -8,17 +8,17 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+from statcore.concurrency import map_keeping_errors
 from statcore.consumers.observation import Abstention, Observation, current_per_replica, mean_pct, only_sample
 from statcore.consumers.rules import ScalingRule
 from statcore.errors import InputError, ProtocolError, StatcoreError
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
+from statcore.model.results import VectorResult
 from statcore.model.text import describe
-from statcore.model.vector import VectorResult
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import as_promql
 from statcore.promql.preset import Preset
-from statcore.statistics.side_by_side import try_each
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 from statcore.statistics.utilization import UtilizationSource
 
@@ -132,7 +132,7 @@ async def observe_presets(
     async def ask(text: str) -> VectorResult:
         return await backend.query(text, time=now)
 
-    answer_of = dict(zip(texts, await try_each(texts, ask), strict=True))
+    answer_of = dict(zip(texts, await map_keeping_errors(texts, ask), strict=True))
 
     def observe(_: str, rule: ScalingRule) -> Observation:
         text = text_of[id(rule)]

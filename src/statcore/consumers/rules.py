@@ -15,10 +15,10 @@ import attrs
 
 from statcore.consumers.observation import PartialMean
 from statcore.errors import InputError
-from statcore.model.settings import check_count, check_line
-from statcore.model.statistics import finite_number
-from statcore.model.time_range import parse_time
-from statcore.model.units import has_bound
+from statcore.model.numbers import finite_number
+from statcore.model.statistics import has_bound
+from statcore.model.time import parse_time
+from statcore.model.validation import check_count, check_line
 from statcore.promql.preset import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 

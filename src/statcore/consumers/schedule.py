@@ -13,8 +13,8 @@ from statcore.consumers.auto_scaler import AutoScaler, Deployment
 from statcore.consumers.decision import ScalingDecision
 from statcore.consumers.observing import active_replicas, find_records
 from statcore.consumers.rules import ScalingRule
-from statcore.model.ids import id_text
-from statcore.model.time_range import parse_time
+from statcore.model.text import id_text
+from statcore.model.time import parse_time
 
 _Id = TypeVar("_Id", bound=UUID | str)
 

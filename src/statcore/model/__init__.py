@@ -1,16 +1,12 @@
 """Frozen values that every other part speaks in: no I/O, no clock, no knowledge of any store."""
 
 from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
-from statcore.model.duration import format_duration, parse_duration
-from statcore.model.ids import AgentId, EndpointId, KernelId, ReplicaId, SessionId, id_text
 from statcore.model.inventory import EndpointRecord, KernelRecord, Page, ReplicaRecord, SessionRecord
-from statcore.model.matrix import MatrixResult, Series
-from statcore.model.number_text import decimal_text, percent_text
-from statcore.model.response import MetricResponse, QueryData, format_sample_value
-from statcore.model.statistics import MetricValue, finite_number
-from statcore.model.time_range import QueryTimeRange, parse_time
-from statcore.model.units import UNBOUNDED_METRICS, has_bound, unit_hint
-from statcore.model.vector import Sample, VectorResult
+from statcore.model.numbers import decimal_text, finite_number, format_sample_value, percent_text
+from statcore.model.results import MatrixResult, MetricResponse, QueryData, Sample, Series, VectorResult
+from statcore.model.statistics import UNBOUNDED_METRICS, MetricValue, has_bound, unit_hint
+from statcore.model.text import AgentId, EndpointId, KernelId, ReplicaId, SessionId, id_text
+from statcore.model.time import QueryTimeRange, format_duration, parse_duration, parse_time
 
 __all__ = [
     "UNBOUNDED_METRICS",

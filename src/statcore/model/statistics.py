@@ -1,16 +1,53 @@
-"""One metric of one object, as the agents write it: decimal text, not numbers."""
+"""One metric of one object as agents write it: decimal text, unit hints, and what is known of metrics by name."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Literal, Self, cast
 
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.units import has_bound
+
+UNBOUNDED_METRICS: Final = frozenset({"cpu_used", "io_read", "io_write", "net_rx", "net_tx"})
+"""Metrics without a bound. Agents store their first sample as the capacity, so neither capacity nor `pct` is a figure."""
+
+_KNOWN: Final[Mapping[str, str]] = {
+    "cpu_util": "millicores",
+    "cpu_used": "msec",
+    "mem": "bytes",
+    "disk": "bytes",
+    "io_read": "bytes",
+    "io_write": "bytes",
+    "io_scratch_size": "bytes",
+    # In fact bytes per second; the hint is what agents write.
+    "net_rx": "bps",
+    "net_tx": "bps",
+}
+_OF_NODES: Final[Mapping[str, str]] = {"cpu_util": "msec"}
+_ACCELERATORS: Final[Mapping[str, str]] = {"_mem": "bytes", "_util": "percent"}
+
+
+def unit_hint(metric: str, *, of: Literal["kernel", "node"] = "kernel") -> str:
+    """Return the `unit_hint` that agents write for a metric.
+
+    Args:
+        metric: the metric's name; an accelerator's is known by its suffix, such as `_mem`.
+        of: what the metric is measured of; devices count as the node's.
+
+    Returns:
+        The hint; for an unknown metric, its own name.
+    """
+    if of == "node" and metric in _OF_NODES:
+        return _OF_NODES[metric]
+    _, underscore, kind = metric.rpartition("_")
+    return _KNOWN.get(metric) or _ACCELERATORS.get(underscore + kind, metric)
+
+
+def has_bound(metric: str) -> bool:
+    """Return whether the capacity and the percentage of a metric mean something."""
+    return metric not in UNBOUNDED_METRICS
+
 
 STATS: Final = ("min", "max", "sum", "avg", "diff", "rate")
 """Names of the moving statistics, in wire order; on the wire each is a flat key such as `stats.max`."""
@@ -81,18 +118,3 @@ def shown_value(metric: str, value: object) -> object:
     bounded = has_bound(metric) and fields.get("capacity") != UNBOUNDED
     hidden = (() if bounded else _OF_A_BOUND) + (_OF_THE_COUNTER if metric == "cpu_util" else ())
     return {name: None if name in hidden else part for name, part in fields.items()}
-
-
-def finite_number(text: object) -> Decimal | None:
-    """Return the number that stored decimal text spells, or None when nothing may be decided on it.
-
-    None for `NaN`, `Infinity`, nil, other types, anything that is not plain ASCII decimal text, and numbers so large that
-    a float of them is infinite.
-    """
-    if not isinstance(text, str) or not text.isascii() or "_" in text or text != text.strip():
-        return None
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() and math.isfinite(float(number)) else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from statcore.plugins.contributions import QuerierSpec
-from statcore.plugins.spec import API_VERSION, hookimpl
+from statcore.plugins.hooks import API_VERSION, QuerierSpec, hookimpl
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, ContainerMetricQuerier
 
 STATCORE_PLUGIN_API = API_VERSION

@@ -21,15 +21,12 @@ from typing import Any, Final, Self, TypeGuard, TypeVar, cast
 import attrs
 
 from statcore.errors import PluginError, StatcoreError
-from statcore.model.answer import AnswerNotes
 from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
-from statcore.model.matrix import MatrixResult, Series
+from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
 from statcore.model.statistics import MetricValue
 from statcore.model.text import describe
-from statcore.model.time_range import QueryTimeRange
-from statcore.model.vector import Sample, VectorResult
-from statcore.plugins.raised_at import raised_at
-from statcore.plugins.report import PluginReport
+from statcore.model.time import QueryTimeRange
+from statcore.plugins.report import PluginReport, raised_at
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.sink import StatisticsSinkPort

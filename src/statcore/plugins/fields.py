@@ -16,9 +16,8 @@ from uuid import UUID
 import attrs
 
 from statcore.errors import InputError, PluginError, StatcoreError
-from statcore.model.ids import id_text
-from statcore.model.text import describe
-from statcore.plugins.contributions import QuerierSpec
+from statcore.model.text import describe, id_text
+from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 _ARGUMENTS: Final = re.compile(r"^Args:\n((?:[ ]+.*\n?|\n)*)", re.MULTILINE)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from statcore.concurrency import map_concurrently
 from statcore.errors import InputError
-from statcore.plugins.contributions import QuerierSpec
 from statcore.plugins.fields import build_querier, querier_fields
+from statcore.plugins.hooks import QuerierSpec
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
-from statcore.queriers.resolve import resolve
-from statcore.services.available_metrics import available_metrics
-from statcore.statistics.side_by_side import ask_each
+from statcore.queriers.interface import resolve
+from statcore.statistics.utilization import available_metrics
 
 METRIC_FIELD: Final = "metric_name"
 """The field of a querier class that tells its metrics apart."""
@@ -45,5 +45,5 @@ async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[st
             return True
         return bool(await metrics.label_values("__name__", match=Selector(asked.name, asked.wanted)))
 
-    found = await ask_each(choices, exists)
+    found = await map_concurrently(choices, exists)
     return [choice for choice, there in zip(choices, found, strict=True) if there]

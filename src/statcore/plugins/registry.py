@@ -12,10 +12,8 @@ from typing import Final, Self, TypeVar, cast
 import attrs
 
 from statcore.errors import InputError, PluginError
-from statcore.plugins.contributions import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.deadline import Around, load_each
-from statcore.plugins.discovery import Candidate, find_candidates
-from statcore.plugins.loading import Loaded, Offer, offer
+from statcore.plugins.hooks import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.loading import Around, Candidate, Loaded, Offer, find_candidates, load_each, offer
 from statcore.plugins.report import PluginReport, PluginStatus
 from statcore.promql.preset import Preset
 

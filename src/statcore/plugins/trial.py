@@ -8,10 +8,10 @@ from typing import Final
 
 from statcore.errors import InputError, PluginError
 from statcore.model.text import describe
-from statcore.plugins.contributions import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
 from statcore.plugins.fields import build_querier, check_options, querier_fields
-from statcore.plugins.raised_at import raised_at
-from statcore.promql.render import render
+from statcore.plugins.hooks import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.report import raised_at
+from statcore.promql.syntax import render
 from statcore.promql.utilization import utilization_query
 
 _METHODS: Final = ("name", "labels", "group_by_labels", "query_strategy")

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
-from statcore.model.vector import VectorResult
+from statcore.model.results import MatrixResult, VectorResult
+from statcore.model.time import QueryTimeRange
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.interface import UtilizationMetricQuerier

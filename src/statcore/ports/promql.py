@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Protocol, cast, runtime_checkable
 
 from statcore.errors import UnsupportedError
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
-from statcore.model.vector import VectorResult
+from statcore.model.results import MatrixResult, VectorResult
+from statcore.model.time import QueryTimeRange
 
 
 @runtime_checkable

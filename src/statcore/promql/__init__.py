@@ -2,14 +2,7 @@
 
 from statcore.promql.live_stat import LiveStatQueries, id_batches, live_stat_queries
 from statcore.promql.names import url_path_name
-from statcore.promql.plan import (
-    MAX_POINTS,
-    MAX_RANGE_POINTS,
-    MAX_RANGE_REQUESTS,
-    check_points,
-    split_range,
-)
-from statcore.promql.render import render
+from statcore.promql.ranges import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS, check_points, fix_range, split_range
 from statcore.promql.syntax import (
     Aggregation,
     BinaryOperation,
@@ -23,10 +16,10 @@ from statcore.promql.syntax import (
     RangeSelector,
     Selector,
     Subquery,
+    render,
     selectors_in,
 )
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, utilization_query
-from statcore.promql.whole_range import fix_range
 
 __all__ = [
     "MAX_POINTS",

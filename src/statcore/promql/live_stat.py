@@ -10,7 +10,7 @@ from uuid import UUID
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.ids import id_text
+from statcore.model.text import id_text
 from statcore.promql.syntax import Aggregation, Call, Expression, RangeSelector, Selector, Subquery
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, COUNTERS, VALUE_TYPES

@@ -9,12 +9,12 @@ from typing import Any, Final, cast
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.duration import format_duration, parse_duration
-from statcore.model.settings import check_line
+from statcore.model.time import format_duration, parse_duration
+from statcore.model.validation import check_line
 from statcore.promql.syntax import label_names
 from statcore.promql.template import Template
 from statcore.promql.utilization import RATE_INTERVAL
-from statcore.queriers.coalesce import MAX_VALUES
+from statcore.queriers.coalescing import MAX_VALUES
 from statcore.queriers.matcher import LabelMatcher
 
 MAX_WINDOW: Final = timedelta(days=7)

@@ -9,8 +9,7 @@ from typing import Any, Final, TypeAlias, cast, get_args
 import attrs
 
 from statcore.errors import InputError, UnsupportedError
-from statcore.promql.parsing import parse
-from statcore.promql.parsing_limits import check_query_cost
+from statcore.promql.parsing import check_query_cost, parse
 from statcore.promql.syntax import (
     Aggregation,
     AggregationOperator,

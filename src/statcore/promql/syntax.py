@@ -15,10 +15,9 @@ from typing import Any, Final, Literal, Self, TypeAlias, final, get_args
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.duration import format_duration
 from statcore.model.text import check_text
-from statcore.promql.names import grouped_text, grouping_text, label_text, selector_parts
-from statcore.promql.quote import escape, quote
+from statcore.model.time import format_duration
+from statcore.promql.names import escape, grouped_text, grouping_text, label_text, quote, selector_parts
 from statcore.queriers.matcher import LabelMatcher, as_matchers
 
 AggregationOperator: TypeAlias = Literal["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]
@@ -410,3 +409,8 @@ def parts_in(expression: Part) -> Iterator[Part]:
 def selectors_in(expression: Part) -> list[Selector]:
     """Return every selector of an expression, in the order in which they are written."""
     return [part for part in parts_in(expression) if isinstance(part, Selector)]
+
+
+def render(expression: Part) -> str:
+    """Write an expression, or a part of one, as PromQL text."""
+    return expression.text

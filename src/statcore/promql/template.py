@@ -12,11 +12,10 @@ from typing import Any, Final, cast, get_args
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.duration import format_duration, parse_duration
 from statcore.model.text import check_text
+from statcore.model.time import format_duration, parse_duration
 from statcore.promql.names import grouped_text
-from statcore.promql.parsing import Placeholder, labels_fixed_beside, read_places
-from statcore.promql.parsing_limits import check_cost
+from statcore.promql.parsing import Placeholder, check_cost, labels_fixed_beside, read_places
 from statcore.promql.syntax import label_names, matcher_texts
 from statcore.queriers.matcher import LabelMatcher
 
@@ -53,7 +52,7 @@ class Template:
         fixed_labels: the labels that a selector with `${{ labels }}` matches by `=` itself, which nobody can filter by.
 
     Args:
-        text: printable characters, tabs and line breaks, within the limits of `statcore.promql.parsing_limits`.
+        text: printable characters, tabs and line breaks, within the limits of `statcore.promql.parsing`.
 
     Raises:
         InputError: another placeholder, one out of its place, or no PromQL, be it with labels put in or without.

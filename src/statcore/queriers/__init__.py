@@ -1,16 +1,15 @@
 """Queriers: small value objects that say what to query, never how."""
 
-from statcore.queriers.coalesce import coalesce
-from statcore.queriers.coalesced import CoalescedQuerier
+from statcore.queriers.coalescing import CoalescedQuerier, coalesce
 from statcore.queriers.container import ContainerMetricQuerier
 from statcore.queriers.interface import (
     AggregatingMetricQuerier,
     PrometheusMetricQuerier,
     UtilizationMetricQuerier,
+    resolve,
 )
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.resolve import resolve
-from statcore.queriers.strategy import (
+from statcore.queriers.query import (
     ExpressionStrategy,
     PercentOfCapacity,
     QueryExpression,

@@ -10,11 +10,10 @@ from uuid import UUID
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.ids import id_text
-from statcore.model.text import check_text
-from statcore.model.units import UNBOUNDED_METRICS, has_bound
+from statcore.model.statistics import UNBOUNDED_METRICS, has_bound
+from statcore.model.text import check_text, id_text
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.strategy import PercentOfCapacity, QueryStrategy
+from statcore.queriers.query import PercentOfCapacity, QueryStrategy
 
 CONTAINER_SERIES: Final = "backendai_container_utilization"
 CONTAINER_METRIC_LABEL: Final = "container_metric_name"

@@ -1,7 +1,6 @@
 """Services: what a manager asks, in the shape in which its callers want the answer."""
 
-from statcore.services.available_metrics import available_metrics
-from statcore.services.container_types import (
+from statcore.services.container_utilization import (
     ContainerMetricAction,
     ContainerMetricActionResult,
     ContainerMetricMetadataAction,
@@ -9,13 +8,14 @@ from statcore.services.container_types import (
     ContainerMetricOptionalLabel,
     ContainerMetricResponseInfo,
     ContainerMetricResult,
+    ContainerUtilizationMetricService,
     MetricResultValue,
 )
-from statcore.services.container_utilization import ContainerUtilizationMetricService
 from statcore.services.health import HealthReport, check_health
-from statcore.services.live_stat import KernelLiveStatService
 from statcore.services.presets import MAX_RANGE, MIN_STEP, PresetService
-from statcore.services.series_inventory import SeriesInventory
+from statcore.statistics.live_stat import KernelLiveStatService
+from statcore.statistics.series_inventory import SeriesInventory
+from statcore.statistics.utilization import available_metrics
 
 __all__ = [
     "MAX_RANGE",

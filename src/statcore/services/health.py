@@ -7,8 +7,8 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from statcore.concurrency import run_concurrently
 from statcore.errors import PluginError, StatcoreError, TimedOutError
-from statcore.statistics.side_by_side import run_together
 
 HEALTH_TIMEOUT_S: Final = 5.0
 """How long each port has to answer: adapters have their own deadlines, which may be longer than a health check waits."""
@@ -61,7 +61,7 @@ async def check_health(ports: Mapping[str, Pingable], *, timeout_s: float = HEAL
         ports: by the name that the report shows, for example `{"metrics": runtime.metrics}`.
         timeout_s: how long each port has, in seconds.
     """
-    errors = await run_together(_error_of(name, port, timeout_s) for name, port in ports.items())
+    errors = await run_concurrently(_error_of(name, port, timeout_s) for name, port in ports.items())
     return HealthReport(dict(zip(ports, errors, strict=True)))
 
 

@@ -9,13 +9,11 @@ from typing import Final
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.duration import format_duration
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
-from statcore.model.vector import VectorResult
+from statcore.model.results import MatrixResult, VectorResult
+from statcore.model.time import QueryTimeRange, format_duration
 from statcore.ports.promql import PromQLPort
-from statcore.promql.plan import MAX_POINTS, check_points
 from statcore.promql.preset import Preset
+from statcore.promql.ranges import MAX_POINTS, check_points
 
 MAX_RANGE: Final = timedelta(days=366)
 """The longest range of time: from a day to the same day of the year before."""

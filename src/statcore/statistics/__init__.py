@@ -1,8 +1,7 @@
 """Batched reads: live statistics whatever the store, and utilization whatever the metric backend."""
 
 from statcore.statistics.clients import ClientStatistics, StatisticsClient
-from statcore.statistics.repositories import StatisticsRepositories
-from statcore.statistics.repository import StatisticsRepository
+from statcore.statistics.repository import StatisticsRepositories, StatisticsRepository
 from statcore.statistics.sessions import SessionStatistics, session_entry, sum_kernels
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 from statcore.statistics.utilization import UtilizationSource

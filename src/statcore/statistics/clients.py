@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 
+from statcore.concurrency import map_concurrently
 from statcore.errors import (
     InputError,
     MalformedEntryError,
@@ -17,9 +18,8 @@ from statcore.errors import (
     UnsupportedError,
 )
 from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
-from statcore.model.settings import check_seconds
+from statcore.model.validation import check_seconds
 from statcore.ports.statistics import StatisticsPort
-from statcore.statistics.side_by_side import ask_each
 
 _Call: TypeAlias = Callable[[list[Any]], Awaitable[object]]
 _Read: TypeAlias = Callable[[object, str], "Entry | Problem | None"]
@@ -181,7 +181,7 @@ class _HalvedBatch:
         Raises:
             TimedOutError: the deadline is over, and no id was answered.
         """
-        from asyncio import timeout  # noqa: PLC0415 - as in run_together
+        from asyncio import timeout  # noqa: PLC0415 - as in run_concurrently
 
         try:
             async with timeout(timeout_s):
@@ -199,7 +199,7 @@ class _HalvedBatch:
         """
         parts: list[Sequence[int]] = [range(len(self.ids))]
         while parts:
-            errors = await ask_each(parts, self._try_part)
+            errors = await map_concurrently(parts, self._try_part)
             failed = [(part, error) for part, error in zip(parts, errors, strict=True) if error is not None]
             singles = {part[0]: error for part, error in failed if len(part) == 1}
             if singles or (failed and len(parts) > 1 and not self.answers):

@@ -11,10 +11,9 @@ import attrs
 
 from statcore.errors import InputError, MalformedEntryError, ProtocolError
 from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
-from statcore.model.ids import id_text
-from statcore.model.number_text import decimal_text, percent_text
-from statcore.model.statistics import UNBOUNDED, MetricValue, finite_number
-from statcore.model.units import has_bound, unit_hint
+from statcore.model.numbers import decimal_text, finite_number, percent_text
+from statcore.model.statistics import UNBOUNDED, MetricValue, has_bound, unit_hint
+from statcore.model.text import id_text
 from statcore.ports.inventory import InventoryPort
 from statcore.statistics.repository import StatisticsRepository
 

@@ -8,14 +8,13 @@ from uuid import UUID
 
 import attrs
 
+from statcore.concurrency import run_concurrently
 from statcore.errors import ProtocolError
 from statcore.model.batch import StatisticsBatch
-from statcore.model.ids import id_text
-from statcore.model.settings import check_count
-from statcore.model.text import check_text
+from statcore.model.text import check_text, id_text
+from statcore.model.validation import check_count
 from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
 from statcore.statistics.clients import StatisticsClient, store_from
-from statcore.statistics.side_by_side import run_together
 
 _Id = TypeVar("_Id", bound=Hashable)
 
@@ -114,7 +113,7 @@ class StatisticsStatefulSource:
         self, fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]
     ) -> StatisticsBatch:
         chunks = (ids[start : start + self.chunk_size] for start in range(0, len(ids), self.chunk_size))
-        return StatisticsBatch.join(await run_together(_fetch(fetch, chunk) for chunk in chunks))
+        return StatisticsBatch.join(await run_concurrently(_fetch(fetch, chunk) for chunk in chunks))
 
 
 async def _fetch(fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]) -> StatisticsBatch:

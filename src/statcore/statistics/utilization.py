@@ -8,18 +8,32 @@ from typing import Final, TypeVar
 
 import attrs
 
+from statcore.concurrency import map_keeping_errors
 from statcore.errors import StatcoreError
-from statcore.model.matrix import MatrixResult
-from statcore.model.settings import check_count
-from statcore.model.time_range import QueryTimeRange
-from statcore.model.vector import VectorResult
+from statcore.model.results import MatrixResult, VectorResult
+from statcore.model.time import QueryTimeRange
+from statcore.model.validation import check_count
 from statcore.ports.metrics import MetricQuerierPort
+from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL
-from statcore.queriers.coalesce import MAX_VALUES, coalesce_resolved, resolve_plain
-from statcore.queriers.coalesced import CoalescedQuerier
+from statcore.queriers.coalescing import MAX_VALUES, CoalescedQuerier, coalesce_resolved, resolve_plain
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.strategy import ResolvedQuerier
-from statcore.statistics.side_by_side import try_each
+from statcore.queriers.query import ResolvedQuerier
+
+
+async def available_metrics(metrics: MetricQuerierPort, *, series: str, metric_label: str | None) -> list[str]:
+    """Return the names of the metrics that there are, sorted; the errors are those of `MetricQuerierPort`.
+
+    Args:
+        metrics: the backend.
+        series: the name of the series, as in `QuerierSpec`.
+        metric_label: the label that tells its metrics apart, or None where `series` is the only metric.
+    """
+    selector = Selector(series)
+    if metric_label is not None:
+        return list(await metrics.label_values(metric_label, match=selector))
+    return [series] if await metrics.series(selector) else []
+
 
 _AT_A_TIME: Final = 128
 """How many queriers are worked on before the event loop gets its turn: a millisecond or two."""
@@ -77,7 +91,7 @@ class UtilizationSource:
         queriers: Sequence[UtilizationMetricQuerier],
         ask: Callable[[CoalescedQuerier], Awaitable[_Answer]],
     ) -> list[_Answer | StatcoreError]:
-        from asyncio import sleep, to_thread  # noqa: PLC0415 - as in run_together
+        from asyncio import sleep, to_thread  # noqa: PLC0415 - as in run_concurrently
 
         outcomes: dict[int, _Answer | StatcoreError] = {}
         sound: dict[int, ResolvedQuerier] = {}
@@ -96,7 +110,7 @@ class UtilizationSource:
         async def ask_and_split(querier: CoalescedQuerier) -> Sequence[_Answer]:
             return querier.split(await ask(querier))
 
-        for querier, answers in zip(coalesced, await try_each(coalesced, ask_and_split), strict=True):
+        for querier, answers in zip(coalesced, await map_keeping_errors(coalesced, ask_and_split), strict=True):
             each = [answers] * len(querier.positions) if isinstance(answers, StatcoreError) else answers
             outcomes.update(zip(querier.positions, each, strict=True))
         return [outcomes[position] for position in range(len(outcomes))]

@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 
 from statcore.errors import QueryRejectedError, UnsupportedError
-from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.hooks import QuerierSpec
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort

@@ -8,7 +8,7 @@ import attrs
 
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import QueryStrategy, Strategy
+from statcore.queriers.query import QueryStrategy, Strategy
 
 
 @attrs.frozen

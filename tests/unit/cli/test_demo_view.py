@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from statcore.model.matrix import MatrixResult, Series
+from statcore.model.results import MatrixResult, Series
 from statcore_cli.demo.children import Child
 from statcore_cli.demo.reading import METRICS, Reading
 from statcore_cli.demo.view import screen, sparkline

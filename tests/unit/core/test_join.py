@@ -8,7 +8,7 @@ import pytest
 
 from statcore.errors import ProtocolError
 from statcore.model import MatrixResult, Sample, Series, VectorResult
-from statcore.model.join import append_instant, check_part, join_parts
+from statcore.model.results import append_instant, check_part, join_parts
 
 
 def series(name: str, *samples: tuple[float, float]) -> Series:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statcore.errors import MalformedEntryError
-from statcore.model.json_value import MAX_LEVELS, json_value
+from statcore.model.batch import MAX_LEVELS, json_value
 
 LEAVES = (
     st.none()

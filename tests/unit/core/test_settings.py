@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from statcore.errors import InputError
-from statcore.model.settings import NOT_A_SETTING, check_count, check_line, check_seconds, check_truth, from_settings
+from statcore.model.validation import NOT_A_SETTING, check_count, check_line, check_seconds, check_truth, from_settings
 
 
 @attrs.frozen(kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from statcore.concurrency import CONCURRENT_CALLS, map_concurrently, map_keeping_errors, run_concurrently
 from statcore.errors import QueryRejectedError, StatcoreError, TimedOutError, UnavailableError
-from statcore.statistics.side_by_side import AT_ONCE, ask_each, run_together, try_each
 
 
 async def _after(turns: int, outcome: Any) -> Any:
@@ -39,8 +39,8 @@ class Hanging:
 
 async def test_results_are_in_order() -> None:
     """Whichever is done first."""
-    assert [] == await run_together([])
-    assert [3, 0, 1] == await run_together([_after(3, 3), _after(0, 0), _after(1, 1)])
+    assert [] == await run_concurrently([])
+    assert [3, 0, 1] == await run_concurrently([_after(3, 3), _after(0, 0), _after(1, 1)])
 
 
 async def test_the_first_error_ends_the_others() -> None:
@@ -49,7 +49,7 @@ async def test_the_first_error_ends_the_others() -> None:
     error = UnavailableError("down")
     error.__cause__ = OSError("refused")
     with pytest.raises(UnavailableError) as raised:
-        await run_together([hanging.run(), _after(9, ValueError("later")), _after(1, error)])
+        await run_concurrently([hanging.run(), _after(9, ValueError("later")), _after(1, error)])
     assert error is raised.value
     assert isinstance(error.__cause__, OSError)
     assert hanging.cleaned
@@ -60,13 +60,13 @@ async def test_an_error_leaves_no_cancellation_behind() -> None:
 
     async def caller() -> None:
         with pytest.raises(UnavailableError):
-            await run_together([_after(1, UnavailableError("down")), Hanging(turns=2).run()])
+            await run_concurrently([_after(1, UnavailableError("down")), Hanging(turns=2).run()])
         await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(caller(), 0.01)
     with pytest.raises(UnavailableError):
-        await run_together([_after(1, UnavailableError("down")), Hanging(turns=2).run()])
+        await run_concurrently([_after(1, UnavailableError("down")), Hanging(turns=2).run()])
     task = asyncio.current_task()
     assert task is not None
     assert 0 == task.cancelling()
@@ -80,7 +80,7 @@ async def test_a_cancellation_is_never_lost(turns: int) -> None:
 
     async def caller() -> None:
         try:
-            await run_together([_after(4, UnavailableError("down")), hanging.run()])
+            await run_concurrently([_after(4, UnavailableError("down")), hanging.run()])
         except UnavailableError:
             outcome.append("handled")
         await asyncio.Event().wait()
@@ -103,7 +103,7 @@ async def test_work_that_is_cancelled_is_cancelled() -> None:
 
     asyncio.get_running_loop().call_soon(task.cancel)
     with pytest.raises(asyncio.CancelledError):
-        await run_together([wait(), _after(1, None)])
+        await run_concurrently([wait(), _after(1, None)])
     assert task.cancelled()
 
 
@@ -119,10 +119,10 @@ async def test_a_few_are_asked_at_a_time_and_answers_are_in_order() -> None:
         going_on -= 1
         return -question
 
-    assert [-question for question in range(50)] == await ask_each(range(50), ask)
-    assert AT_ONCE == most
+    assert [-question for question in range(50)] == await map_concurrently(range(50), ask)
+    assert CONCURRENT_CALLS == most
     with pytest.raises(UnavailableError):
-        await ask_each([UnavailableError("down")], lambda error: _after(1, error))
+        await map_concurrently([UnavailableError("down")], lambda error: _after(1, error))
 
 
 @pytest.mark.parametrize("away", [UnavailableError("down"), TimedOutError("late", timeout_s=1)])
@@ -136,8 +136,8 @@ async def test_once_the_backend_is_away_nothing_more_is_asked(away: StatcoreErro
         outcome: int = await _after(question, {1: refused, 2: away}.get(question, question))
         return outcome
 
-    outcomes = await try_each(range(20), ask)
+    outcomes = await map_keeping_errors(range(20), ask)
 
     assert [0, refused, away] == outcomes[:3]
-    assert {away} == set(outcomes[2 + AT_ONCE :])
-    assert len(asked) < 2 + 2 * AT_ONCE
+    assert {away} == set(outcomes[2 + CONCURRENT_CALLS :])
+    assert len(asked) < 2 + 2 * CONCURRENT_CALLS

@@ -12,7 +12,7 @@ import pytest
 
 from statcore.errors import InputError
 from statcore.model import QueryTimeRange, parse_time
-from statcore.model.time_range import from_unix_ms, unix_ms
+from statcore.model.time import from_unix_ms, unix_ms
 
 TEN = datetime(2026, 11, 22, 10, tzinfo=UTC)
 SAME_TIME = [

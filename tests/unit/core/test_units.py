@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from statcore.model.units import has_bound, unit_hint
+from statcore.model.statistics import has_bound, unit_hint
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from tests.graphql_asking import Host, inventory_of, session_id
 from tests.lazy_entries import Lazy
 
 from statcore.model import StatisticsBatch
-from statcore.model.json_value import MAX_LEVELS
+from statcore.model.batch import MAX_LEVELS
 from statcore_memory import MemoryStatistics
 
 

@@ -11,7 +11,7 @@ from tests.unit.plugins.test_preset_hook import presets
 
 from statcore.errors import InputError, MissingExtraError, PluginError
 from statcore.plugins import PluginRegistry, Preset, PresetCatalog
-from statcore.plugins.preset_files import read_presets
+from statcore.plugins.presets import read_presets
 
 Install = Callable[..., Path]
 

@@ -10,7 +10,7 @@ import pytest
 from statcore.errors import InputError
 from statcore.promql.preset import MAX_WINDOW, Preset
 from statcore.promql.template import Template
-from statcore.queriers.coalesce import MAX_VALUES
+from statcore.queriers.coalescing import MAX_VALUES
 
 TEMPLATE = "sum by (${{ group_by }})(rate(x_total{${{ labels }}}[${{ window }}]))"
 BUSY = Preset(

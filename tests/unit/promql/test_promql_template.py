@@ -13,7 +13,7 @@ import pytest
 from tests.promql_templates import VALID
 
 from statcore.errors import InputError, MissingExtraError
-from statcore.promql.parsing_limits import MAX_LENGTH
+from statcore.promql.parsing import MAX_LENGTH
 from statcore.promql.template import Template
 from statcore.queriers import LabelMatcher
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import attrs
 
 from statcore.model import Sample, VectorResult
-from statcore.model.matrix import MatrixResult
+from statcore.model.results import MatrixResult
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, 125_000, tzinfo=UTC)
 UUIDS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

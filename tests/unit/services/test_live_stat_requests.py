@@ -14,7 +14,8 @@ from tests.unit.services.live_backend import NOW, UUIDS, LiveBackend, kind_of
 from statcore.errors import InputError, ProtocolError, UnavailableError
 from statcore.model import StatisticsBatch
 from statcore.promql import live_stat_queries, render
-from statcore.services import KernelLiveStatService, live_stat
+from statcore.services import KernelLiveStatService
+from statcore.statistics import live_stat
 
 IDS = [str(UUID(int=number)) for number in range(600)]
 SIX = ("now", "rate_now", "max", "avg", "rate_max", "rate_avg")

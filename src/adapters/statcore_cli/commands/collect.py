@@ -13,7 +13,7 @@ import attrs
 import click
 
 from statcore.errors import InputError
-from statcore.model.duration import parse_duration
+from statcore.model.time import parse_duration
 from statcore_cli.options import setting_options
 from statcore_cli.session import Session
 from statcore_cli.settings import naming

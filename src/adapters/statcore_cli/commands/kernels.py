@@ -11,14 +11,13 @@ import click
 
 from statcore.errors import StatcoreError
 from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
-from statcore.model.ids import id_text
 from statcore.model.inventory import SessionRecord
-from statcore.model.text import describe
+from statcore.model.text import describe, id_text
 from statcore.ports.promql import as_promql
 from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort
-from statcore.services.live_stat import KernelLiveStatService
-from statcore.services.series_inventory import SeriesInventory
-from statcore.statistics.repositories import StatisticsRepositories
+from statcore.statistics.live_stat import KernelLiveStatService
+from statcore.statistics.repository import StatisticsRepositories
+from statcore.statistics.series_inventory import SeriesInventory
 from statcore.statistics.sessions import SessionStatistics
 from statcore_cli.entries import COLUMNS, Entries
 from statcore_cli.options import format_option, setting_options

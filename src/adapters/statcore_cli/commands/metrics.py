@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.metric_names import metric_names
 from statcore_cli.options import format_option, setting_options
 from statcore_cli.output import write

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from statcore.errors import InputError
-from statcore.model.join import append_instant
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.results import MatrixResult, append_instant
+from statcore.model.time import QueryTimeRange
 from statcore.ports.promql import as_promql
 from statcore.promql import MAX_POINTS, fix_range
 from statcore.services.presets import PresetService

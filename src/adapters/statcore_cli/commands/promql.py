@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from statcore.errors import InputError
-from statcore.plugins.contributions import QuerierSpec
-from statcore.promql.render import render
+from statcore.plugins.hooks import QuerierSpec
+from statcore.promql.syntax import render
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, utilization_query
 from statcore_cli.options import setting_options
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from statcore.model.matrix import MatrixResult
-from statcore.plugins.contributions import QuerierSpec
+from statcore.model.results import MatrixResult
+from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_cli.matrix_output import write_matrix
 from statcore_cli.options import format_option, setting_options

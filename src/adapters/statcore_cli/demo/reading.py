@@ -10,8 +10,8 @@ from typing import Any, Final
 import attrs
 
 from statcore.errors import StatcoreError
-from statcore.model.matrix import MatrixResult, Series
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.results import MatrixResult, Series
+from statcore.model.time import QueryTimeRange
 from statcore.queriers.container import ContainerMetricQuerier
 from statcore_cli.demo.children import Child
 from statcore_cli.demo.stage import INTERVAL_S, Stage

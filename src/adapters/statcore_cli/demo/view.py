@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from statcore.model.statistics import finite_number
+from statcore.model.numbers import finite_number
 from statcore_cli.demo.children import Child
 from statcore_cli.demo.reading import Reading
 

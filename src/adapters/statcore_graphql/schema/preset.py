@@ -10,8 +10,8 @@ import strawberry
 
 from statcore import plugins
 from statcore.errors import InputError
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.results import MatrixResult
+from statcore.model.time import QueryTimeRange
 from statcore.ports.promql import as_promql
 from statcore.services import PresetService
 from statcore_graphql.context import GraphQueryContext

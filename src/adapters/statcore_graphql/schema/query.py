@@ -8,8 +8,8 @@ import strawberry
 from strawberry.scalars import JSON
 
 from statcore.errors import InputError
-from statcore.model.ids import id_text
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.text import id_text
+from statcore.model.time import QueryTimeRange
 from statcore.plugins.fields import build_querier
 from statcore.plugins.metric_names import metric_names
 from statcore_graphql.context import GraphQueryContext

@@ -7,9 +7,8 @@ from typing import Self
 import strawberry
 from strawberry.scalars import JSON
 
-from statcore.model.matrix import MatrixResult, Series
-from statcore.model.response import MetricResponse
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.results import MatrixResult, MetricResponse, Series
+from statcore.model.time import QueryTimeRange
 from statcore.promql import MAX_POINTS, check_points
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_graphql.context import GraphQueryContext

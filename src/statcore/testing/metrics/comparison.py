@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from statcore.model.matrix import MatrixResult
-from statcore.model.time_range import QueryTimeRange
-from statcore.model.vector import VectorResult
+from statcore.model.results import MatrixResult, VectorResult
+from statcore.model.time import QueryTimeRange
 from statcore.promql.syntax import Selector
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import QueryStrategy
+from statcore.queriers.query import QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.metrics.dataset import METRIC, MetricDataset
 from statcore.testing.queriers import FixedQuerier

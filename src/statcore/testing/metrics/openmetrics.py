@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from statcore.model.response import format_sample_value
+from statcore.model.numbers import format_sample_value
 from statcore.testing.metrics.dataset import PlantedSeries
 
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})

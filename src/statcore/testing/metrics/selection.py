@@ -5,7 +5,7 @@ from __future__ import annotations
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.queriers.container import ContainerMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import QueryStrategy
+from statcore.queriers.query import QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.metrics.comparison import asking, between, values_by
 from statcore.testing.metrics.dataset import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.testing.querier_checks.answers import (
     check_answers_keep_the_labels_grouped_by,

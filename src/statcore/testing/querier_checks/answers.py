@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 from statcore.errors import InputError
-from statcore.plugins.contributions import QuerierSpec
+from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.names import label_text, selector_parts
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import replaced_labels
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.strategy import PercentOfCapacity, QueryStrategy
+from statcore.queriers.query import PercentOfCapacity, QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.querier_checks.asking import arguments_of, ask, at_least_one, expression_of
 from statcore.testing.querier_checks.expressions import expect_answers, rate_windows, replaced

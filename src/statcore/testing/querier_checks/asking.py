@@ -7,13 +7,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from statcore.errors import PluginError
-from statcore.plugins.contributions import QuerierSpec
 from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
+from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.syntax import Expression
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
-from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.resolve import resolve
-from statcore.queriers.strategy import ResolvedQuerier
+from statcore.queriers.interface import UtilizationMetricQuerier, resolve
+from statcore.queriers.query import ResolvedQuerier
 
 _JSON: Final = (str, bool, int, float)
 

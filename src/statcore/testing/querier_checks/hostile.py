@@ -12,12 +12,12 @@ import attrs
 
 from statcore.errors import InputError, StatcoreError
 from statcore.model.text import describe
-from statcore.plugins.contributions import QuerierSpec
 from statcore.plugins.fields import FieldType, QuerierField, build_querier
+from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.utilization import utilization_query
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.strategy import ResolvedQuerier
+from statcore.queriers.query import ResolvedQuerier
 from statcore.testing.expectations import expect, expect_error
 from statcore.testing.metrics.dataset import HOSTILE_VALUES
 from statcore.testing.querier_checks.asking import arguments_of, fields_of, query, values_of

@@ -7,14 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from statcore.errors import InputError
-from statcore.plugins.contributions import QuerierSpec
 from statcore.plugins.fields import FieldType
-from statcore.queriers.coalesce import coalesce
-from statcore.queriers.coalesced import CoalescedQuerier
-from statcore.queriers.grouping import NEVER_GROUPED
+from statcore.plugins.hooks import QuerierSpec
+from statcore.queriers.coalescing import CoalescedQuerier, coalesce
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import MatchOperator
-from statcore.queriers.strategy import QueryStrategy, ResolvedQuerier
+from statcore.queriers.query import NEVER_GROUPED, QueryStrategy, ResolvedQuerier
 from statcore.testing.expectations import expect
 from statcore.testing.querier_checks.asking import ask, expression_of, fields_of, query, values_of
 from statcore.testing.querier_checks.expressions import expect_answers

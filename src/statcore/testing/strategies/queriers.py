@@ -6,11 +6,11 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from statcore.model.units import has_bound
+from statcore.model.statistics import has_bound
 from statcore.queriers.container import ContainerMetricQuerier, ValueType
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import QueryStrategy
+from statcore.queriers.query import QueryStrategy
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.strategies.ids import agent_ids, ids
 from statcore.testing.strategies.names import label_names, label_values, metric_names

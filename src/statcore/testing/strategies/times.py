@@ -7,7 +7,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from statcore.model.time_range import QueryTimeRange, from_unix_ms
+from statcore.model.time import QueryTimeRange, from_unix_ms
 
 _FIRST: Final = datetime(2001, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(2099, 12, 31, tzinfo=UTC)

@@ -1,14 +1,17 @@
-"""How the samples of series become a utilization: the three strategies, percent of capacity, and those of plugins."""
+"""What a querier queries: the validated query, and the strategies that turn samples into a utilization."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from enum import StrEnum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
 from statcore.queriers.matcher import LabelMatcher, as_matchers
+
+NEVER_GROUPED: Final = frozenset(["inf", "nan", "without"])
+"""Words, in any case, that no server takes bare for a label to group by; only newer ones take them quoted."""
 
 
 class QueryStrategy(StrEnum):

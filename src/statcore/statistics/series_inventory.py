@@ -1,4 +1,4 @@
-"""The inventory that the labels of series tell, for a manager that has no other: it needs a metric backend, no more."""
+"""Which sessions, kernels and agents exist, from the series of a metric backend: implements `InventoryPort`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Final
 
 import attrs
 
+from statcore.concurrency import map_concurrently
 from statcore.errors import InputError, PartialAnswerError, UnsupportedError
-from statcore.model.duration import format_duration, parse_duration
-from statcore.model.ids import id_text
 from statcore.model.inventory import EndpointRecord, KernelRecord, Page, SessionRecord
-from statcore.model.matrix import Series
-from statcore.model.time_range import QueryTimeRange
+from statcore.model.results import Series
+from statcore.model.text import id_text
+from statcore.model.time import QueryTimeRange, format_duration, parse_duration
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import id_batches
 from statcore.queriers.container import CONTAINER_SERIES, UNKNOWN_OWNER
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.strategy import QueryStrategy
-from statcore.statistics.side_by_side import ask_each
+from statcore.queriers.query import QueryStrategy
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -176,7 +175,7 @@ class SeriesInventory:
         async def read(batch: Sequence[str]) -> dict[str, SessionRecord]:
             return _sessions(await self._seen(_Containers(_OWNERS, batch), time_range))
 
-        found = await ask_each(id_batches(session_ids), read)
+        found = await map_concurrently(id_batches(session_ids), read)
         return {session_id: session for sessions in found for session_id, session in sessions.items()}
 
 

@@ -1,4 +1,4 @@
-"""Settings: reading them from TOML, and validators for attrs fields, whose errors name the setting."""
+"""Validators of attrs fields, and settings read by name or from TOML; errors name the field."""
 
 from __future__ import annotations
 

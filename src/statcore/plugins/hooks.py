@@ -1,18 +1,22 @@
-"""What a plugin's hooks return: frozen descriptions that open nothing, and check themselves when they are built."""
+"""The hooks that a plugin implements, and the frozen specs that they return.
+
+A plugin is a module that an entry point of the group `statcore` names.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
+import pluggy
 
 from statcore.errors import InputError
-from statcore.model.settings import check_line, check_name
+from statcore.model.validation import check_line, check_name
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
@@ -165,3 +169,35 @@ class MetricBackendSpec:
 
 
 Contribution: TypeAlias = QuerierSpec | StatisticsStoreSpec | MetricBackendSpec | Preset
+
+GROUP: Final = "statcore"
+"""The entry-point group, and the prefix of every hook."""
+API_VERSION: Final = 1
+"""A plugin module sets `STATCORE_PLUGIN_API = 1`: the version of these hooks that it was written for."""
+
+hookspec: Final = pluggy.HookspecMarker(GROUP)
+hookimpl: Final = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def statcore_queriers() -> Sequence[QuerierSpec | type[UtilizationMetricQuerier]]:
+    """Contribute kinds of querier: classes, or specs where more is to be said."""
+    return ()
+
+
+@hookspec
+def statcore_statistics_stores() -> Sequence[StatisticsStoreSpec]:
+    """Contribute kinds of store for live statistics."""
+    return ()
+
+
+@hookspec
+def statcore_metric_backends() -> Sequence[MetricBackendSpec]:
+    """Contribute kinds of metric backend."""
+    return ()
+
+
+@hookspec
+def statcore_presets() -> Sequence[Preset]:
+    """Contribute named queries that users fill in; what contributes them depends on `statcore[presets]`."""
+    return ()

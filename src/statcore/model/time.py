@@ -1,21 +1,88 @@
-"""The time range of a utilization query, and how a point in time is read."""
+"""Points in time, durations in Prometheus syntax, and the time range of a query."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.duration import parse_duration
+
+_UNITS_MS: Final = {
+    "y": 365 * 86_400_000,
+    "w": 7 * 86_400_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1_000,
+    "ms": 1,
+}
+_SYNTAX: Final = re.compile("".join(f"(?:([0-9]+){unit})?" for unit in _UNITS_MS))
+_LONGEST_MS: Final = 100 * _UNITS_MS["y"]
+_EXPECTED_DURATION: Final = "expected a positive whole duration such as 5m, 1h30m or 500ms"
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a positive Prometheus duration of at most 100 years.
+
+    Raises:
+        InputError: the text is not such a duration; zero, negative and fractional ones are not.
+    """
+    try:
+        return _parse(text)
+    except TypeError:
+        raise InputError(f"not a duration: {text!r:.100}; {_EXPECTED_DURATION}") from None
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> timedelta:
+    match = _SYNTAX.fullmatch(text)
+    if match is None:
+        raise InputError(f"not a duration: {text!r:.100}; {_EXPECTED_DURATION}")
+    if len(text) > 64:  # noqa: PLR2004 - far beyond any sensible duration, and it bounds int()
+        raise InputError(f"a duration of {len(text)} characters is too long; {_EXPECTED_DURATION}")
+    counts = zip(match.groups(), _UNITS_MS.values(), strict=True)
+    total_ms = sum(int(count) * unit_ms for count, unit_ms in counts if count)
+    if not 0 < total_ms <= _LONGEST_MS:
+        raise InputError(f"duration out of range: {text!r}; {_EXPECTED_DURATION}, and at most 100y")
+    return timedelta(milliseconds=total_ms)
+
+
+def format_duration(duration: timedelta | str) -> str:
+    """Write a duration in the shortest Prometheus syntax; text is checked and returned as it is.
+
+    Raises:
+        InputError: the duration is not positive, or finer than a millisecond.
+    """
+    if isinstance(duration, str):
+        parse_duration(duration)
+        return duration
+    try:
+        rest_ms, finer = divmod(duration, timedelta(milliseconds=1))
+    except TypeError:
+        raise InputError(f"not a duration: {duration!r:.100}; {_EXPECTED_DURATION}") from None
+    if rest_ms <= 0 or finer:
+        raise InputError(f"not a duration of whole milliseconds above zero: {duration!r}; {_EXPECTED_DURATION}")
+    if rest_ms > _LONGEST_MS:
+        raise InputError(f"duration out of range: {duration!r}; at most 100y")
+    parts: list[str] = []
+    for unit, unit_ms in _UNITS_MS.items():
+        if unit in {"y", "w"} and rest_ms % unit_ms:
+            continue
+        count, rest_ms = divmod(rest_ms, unit_ms)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 _WHOLE_SECONDS: Final = re.compile(r"[0-9]{1,9}")
-_HOW: Final = "expected RFC 3339 with a zone (2026-11-22T10:00:00Z) or unix seconds (1795341600)"
+_EXPECTED_TIME: Final = "expected RFC 3339 with a zone (2026-11-22T10:00:00Z) or unix seconds (1795341600)"
 
 
 def parse_time(value: datetime | str | float) -> datetime:
@@ -35,8 +102,8 @@ def parse_time(value: datetime | str | float) -> datetime:
         if value.utcoffset() is not None:
             return _EPOCH + _to_milliseconds(value - _EPOCH)
     except (OverflowError, TypeError, ValueError):
-        raise InputError(f"not a time: {value!r:.100}; {_HOW}") from None
-    raise InputError(f"a time without a zone: {value.isoformat()}; {_HOW}")
+        raise InputError(f"not a time: {value!r:.100}; {_EXPECTED_TIME}") from None
+    raise InputError(f"a time without a zone: {value.isoformat()}; {_EXPECTED_TIME}")
 
 
 def unix_ms(value: datetime) -> int:

@@ -1,0 +1,213 @@
+"""Doing things concurrently: run together, bounded map, deadline, retry, giving way to the event loop.
+
+`asyncio` is imported when it is first used, because importing it costs as much as the rest of the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from random import uniform
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+
+from statcore.errors import StatcoreError, TimedOutError, UnavailableError
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+CONCURRENT_CALLS: Final = 4
+"""How many calls a bounded map has running at once, unless told otherwise."""
+ITEMS_A_TURN: Final = 128
+"""How many items are worked on in one turn of the event loop: a millisecond or two."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+async def run_concurrently(coroutines: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """Run coroutines concurrently and return their results in order.
+
+    Raises:
+        Exception: the first error of a coroutine, as it is and in no exception group. The others are cancelled, and have
+            ended when it is raised.
+    """
+    # No TaskGroup: before Python 3.13 it may take a cancellation from outside for its own, or leave its own behind in the
+    # task that called. No gather: it may lose a cancellation that comes in the same turn as an error.
+    from asyncio import FIRST_COMPLETED, create_task, wait  # noqa: PLC0415
+
+    tasks = [create_task(coroutine) for coroutine in coroutines]
+    ended: list[Task[_Result]] = []
+    running = set(tasks)
+    try:
+        while running and not any(task.cancelled() or task.exception() for task in ended):
+            done, running = await wait(running, return_when=FIRST_COMPLETED)
+            ended = [task for task in tasks if task in done]
+    finally:
+        for task in running:
+            task.cancel()
+        if running:
+            await wait(running)
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()  # marks it as retrieved, or asyncio logs it
+    for task in ended:
+        task.result()
+    return [task.result() for task in tasks]
+
+
+async def map_concurrently(
+    items: Iterable[_Item], call: Callable[[_Item], Awaitable[_Result]], *, limit: int = CONCURRENT_CALLS
+) -> list[_Result]:
+    """Return the result of `call` for each item, in order; at most `limit` calls run at once.
+
+    Raises:
+        Exception: the first error of a call, as `run_concurrently` raises it.
+    """
+    results: dict[int, _Result] = {}
+    pending = iter(enumerate(items))
+
+    async def work() -> None:
+        for position, item in pending:
+            results[position] = await call(item)
+
+    await run_concurrently(work() for _ in range(limit))
+    return [results[position] for position in range(len(results))]
+
+
+async def map_keeping_errors(
+    items: Iterable[_Item], call: Callable[[_Item], Awaitable[_Result]], *, limit: int = CONCURRENT_CALLS
+) -> list[_Result | StatcoreError]:
+    """Return for each item, in order, the result of `call` or the `StatcoreError` that it raised.
+
+    After an `UnavailableError` or a `TimedOutError` no further call is made: the remaining items have that error, too. So
+    the whole takes no longer than one call may.
+    """
+    unreachable: list[StatcoreError] = []
+
+    async def outcome(item: _Item) -> _Result | StatcoreError:
+        if unreachable:
+            return unreachable[0]
+        try:
+            return await call(item)
+        except StatcoreError as error:
+            if isinstance(error, UnavailableError | TimedOutError):
+                unreachable.append(error)
+            return error
+
+    return await map_concurrently(items, outcome, limit=limit)
+
+
+class Deadline:
+    """An async context whose block must end within `timeout_s` seconds.
+
+    Attributes:
+        waiting_for: what the block waits for now; the error names it.
+        failure: the error of the last attempt that failed, or None. It is raised when the time is up.
+
+    Raises:
+        TimedOutError: the time is up, and there is no `failure`.
+        StatcoreError: the time is up, and this is the `failure`.
+    """
+
+    def __init__(self, timeout_s: float, /, *, waiting_for: str) -> None:
+        """Start no clock yet."""
+        from asyncio import timeout  # noqa: PLC0415
+
+        self.waiting_for = waiting_for
+        self.failure: StatcoreError | None = None
+        self._timeout_s = timeout_s
+        self._timer = timeout(timeout_s)
+
+    async def __aenter__(self) -> Self:
+        """Start the clock."""
+        await self._timer.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the clock."""
+        try:
+            await self._timer.__aexit__(kind, error, traceback)
+        except TimeoutError as late:
+            if self.failure is not None:
+                raise self.failure from late
+            message = f"waited {self._timeout_s:g} s for {self.waiting_for}"
+            raise TimedOutError(message, timeout_s=self._timeout_s) from late
+
+    def remaining_s(self) -> float:
+        """Return how many seconds there are until the time is up, below zero after that; inside the block only."""
+        from asyncio import get_running_loop  # noqa: PLC0415
+
+        return cast("float", self._timer.when()) - get_running_loop().time()
+
+
+async def retry(
+    attempt: Callable[[], Awaitable[_Result]],
+    *,
+    deadline: Deadline,
+    is_retryable: Callable[[StatcoreError], bool],
+    first_pause_s: float,
+    longest_pause_s: float,
+    max_attempts: int | None = None,
+) -> _Result:
+    """Return the result of the first attempt that succeeds.
+
+    The pause between attempts doubles up to `longest_pause_s`, less up to half of it by chance, so that clients that failed
+    together do not come back together. A server that says when to come back (`retry_after_s`) is obeyed.
+
+    Args:
+        attempt: makes one attempt.
+        deadline: of the call; a pause that would end after it is not begun.
+        is_retryable: whether another attempt may succeed after an error.
+        first_pause_s: the pause after the first attempt.
+        longest_pause_s: the bound of the pauses that double.
+        max_attempts: None is as many as the deadline allows.
+
+    Raises:
+        StatcoreError: the error of the last attempt.
+    """
+    from asyncio import sleep  # noqa: PLC0415
+
+    backoff_s = first_pause_s
+    attempts = 0
+    while True:
+        try:
+            return await attempt()
+        except StatcoreError as error:
+            attempts += 1
+            pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
+            if pause_s is None:
+                pause_s = backoff_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
+            if attempts == max_attempts or not is_retryable(error) or pause_s >= deadline.remaining_s():
+                raise
+        await sleep(pause_s)
+        backoff_s = min(2 * backoff_s, longest_pause_s)
+
+
+async def give_way() -> None:
+    """Let the other tasks of the event loop have their turn."""
+    from asyncio import sleep  # noqa: PLC0415
+
+    await sleep(0)
+
+
+async def in_turns(items: Sequence[_Item], /, *, size: int = ITEMS_A_TURN) -> AsyncIterator[Sequence[_Item]]:
+    """Yield the items in parts of at most `size`, and give way to the event loop between two parts."""
+    for start in range(0, len(items), size):
+        if start:
+            await give_way()
+        yield items[start : start + size]
+
+
+async def in_thread(function: Callable[[], _Result]) -> _Result:
+    """Return what a function returns that runs in a thread; the event loop goes on meanwhile."""
+    from asyncio import to_thread  # noqa: PLC0415
+
+    return await to_thread(function)
+
+
+def close_coroutine(value: object) -> None:
+    """Close a value if it is a coroutine that nobody will await, or Python warns about it."""
+    if isinstance(value, Coroutine):
+        cast("Coroutine[object, object, object]", value).close()
