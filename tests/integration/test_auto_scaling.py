@@ -276,7 +276,7 @@ async def test_a_rule_on_traffic_is_void_and_an_idle_endpoint_is_scaled_down(
     deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[void, CPU])
     (decision,) = await deployments(store, inventory, remembered(inventory)).decide_replicas([deployment], now=NOW)
     assert (2, CPU) == (decision.replicas, decision.rule)
-    assert "void: net_rx has no bound, so a percentage of it is no figure" == decision.outcomes[0].reason
+    assert "void: net_rx has no bound, so its percentage means nothing" == decision.outcomes[0].reason
 
 
 async def test_nothing_is_scaled_down_while_a_query_finds_nothing(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
+from statcore.errors import ProtocolError
 from statcore.model.inventory import EndpointRecord, Page, SessionRecord
+
+_Record = TypeVar("_Record")
 
 
 @runtime_checkable
@@ -38,3 +41,23 @@ class InventoryPort(Protocol):
     async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
         """Return a page of the ids of the agents, of those at least that run kernels, each once."""
         ...
+
+
+async def find_records(
+    find: Callable[[Sequence[str]], Awaitable[Sequence[_Record | None]]], ids: Iterable[str]
+) -> dict[str, _Record]:
+    """Return by id the records that exist.
+
+    Args:
+        find: `find_sessions` or `find_endpoints` of an inventory; it gets each id once, and without ids it is not called.
+        ids: in canonical text, with or without duplicates.
+
+    Raises:
+        ProtocolError: the inventory did not return one record or None for each id.
+        StatcoreError: the inventory failed, as `InventoryPort` says.
+    """
+    distinct = list(dict.fromkeys(ids))
+    records = await find(distinct) if distinct else ()
+    if len(records) != len(distinct):
+        raise ProtocolError(f"the inventory answered {len(records)} records for {len(distinct)} ids")
+    return {id_: record for id_, record in zip(distinct, records, strict=True) if record is not None}

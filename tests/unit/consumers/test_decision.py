@@ -116,7 +116,7 @@ def test_a_step_down_that_its_bounds_hold_is_no_step() -> None:
 def test_a_rule_on_a_percentage_without_a_bound_is_void_in_every_decision() -> None:
     """Absent, whatever was observed; it does not hold a step down back; and each decision tells of it."""
     void = kernel_rule(name="traffic", metric_name="net_rx")
-    reason = "void: net_rx has no bound, so a percentage of it is no figure"
+    reason = "void: net_rx has no bound, so its percentage means nothing"
     for observed in (Decimal("549.75"), Decimal(0), Abstention("no data"), PartialMean((Decimal(1),), 1)):
         for value, expected in ((Decimal(5), 2), (Decimal(95), 4), (Decimal(50), 3)):
             for rules, both in (([void, kernel_rule()], [observed, value]), ([kernel_rule(), void], [value, observed])):
