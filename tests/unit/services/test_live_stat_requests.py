@@ -172,7 +172,7 @@ async def test_one_failing_batch_fails_the_read() -> None:
 async def test_what_is_no_time_is_no_answer_to_what_time_it_is(clock: tuple[float, ...]) -> None:
     """No sample, two, or one that is no time at all."""
     backend = LiveBackend(clock=clock)
-    with pytest.raises(ProtocolError, match="to what time it is"):
+    with pytest.raises(ProtocolError, match=r"one sample for time\(\)"):
         await KernelLiveStatService(backend).fetch_kernel_statistics(IDS[:1])
     assert ["time()"] == [text for text, _ in backend.asked]
 
@@ -197,13 +197,13 @@ async def test_others_get_their_turns_while_much_is_read(monkeypatch: pytest.Mon
 
         return call
 
-    for name in ("live_stat_queries", "figures"):
+    for name in ("batch_queries", "group_samples"):
         monkeypatch.setattr(live_stat, name, counted(name, getattr(live_stat, name)))
-    monkeypatch.setattr(live_stat.LiveFigures, "entry", counted("entry", live_stat.LiveFigures.entry))
+    monkeypatch.setattr(live_stat.LiveSamples, "entry", counted("entry", live_stat.LiveSamples.entry))
     reading = asyncio.create_task(KernelLiveStatService(LiveBackend(_mem(*IDS))).fetch_kernel_statistics(IDS))
     while not reading.done():
         await asyncio.sleep(0)
         turn += 1
-    assert {"live_stat_queries": 3, "figures": 18, "entry": 600} == Counter(name for _, name in done.elements())
+    assert {"batch_queries": 3, "group_samples": 18, "entry": 600} == Counter(name for _, name in done.elements())
     most = {name: max(count for (_, other), count in done.items() if other == name) for _, name in done}
-    assert {"live_stat_queries": 1, "figures": 1, "entry": 32} == most
+    assert {"batch_queries": 1, "group_samples": 1, "entry": 32} == most

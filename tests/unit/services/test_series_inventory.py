@@ -123,9 +123,10 @@ async def test_labels_that_are_no_ids_break_nothing_else(caplog: pytest.LogCaptu
     known = [kernel(number, user_id=None, project_id=None) for number in (5, 6, 7, 8)]
     nothing = SessionRecord(session_id=str(kernel(4).session_id))
     assert Page(items=[session(kernel(1)), nothing, *map(session, known)], total_count=6) == page
+    unknown = "not ids and count as unknown, such as"
     expected = [
-        f"2 values are no ids, and taken for unknown, such as session_id '{id_of(0xABC).upper()}', session_id 'job 7\\n'",
-        f"6 values are no ids, and taken for unknown, such as kernel_id '{'x' * 99}, project_id 'p', user_id 'user-5'",
+        f"2 label values are {unknown} session_id '{id_of(0xABC).upper()}', session_id 'job 7\\n'",
+        f"6 label values are {unknown} kernel_id '{'x' * 99}, project_id 'p', user_id 'user-5'",
     ]
     assert expected == caplog.messages
     assert {logging.WARNING} == {record.levelno for record in caplog.records}

@@ -99,7 +99,7 @@ async def test_series_without_a_point_are_nothing() -> None:
 async def test_an_answer_that_may_lack_something_is_refused(ask: str) -> None:
     """What is missing would read as not existing."""
     ids = [[id_of(1)]] if ask == "find_sessions" else []
-    with pytest.raises(PartialAnswerError, match=r"not known in full: store-2 is away; slow$"):
+    with pytest.raises(PartialAnswerError, match=r"the inventory is incomplete: store-2 is away; slow$"):
         await getattr(looking(answering(warnings=("store-2 is away", "slow"))), ask)(*ids)
     with pytest.raises(PartialAnswerError, match=r"the backend says that the answer is partial$"):
         await getattr(looking(answering(partial=True)), ask)(*ids)
@@ -122,9 +122,9 @@ async def test_a_backend_that_is_away_is_told_as_it_is(ask: str) -> None:
 async def test_endpoints_are_unsupported() -> None:
     """No series tells of them, and none would be a lie."""
     inventory = looking(answering())
-    with pytest.raises(UnsupportedError, match="series do not tell which inference endpoints there are"):
+    with pytest.raises(UnsupportedError, match="series do not name inference endpoints"):
         await inventory.list_endpoints()
-    with pytest.raises(UnsupportedError, match="takes another inventory"):
+    with pytest.raises(UnsupportedError, match="use another inventory"):
         await inventory.find_endpoints([id_of(1)])
 
 
