@@ -146,13 +146,13 @@ def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
             continue
         for name in names:
             metrics.setdefault(name, []).append(entry)
-    merged: dict[str, Any] = {}
+    summed: dict[str, Any] = {}
     for metric, having in metrics.items():
         try:
-            merged[metric] = _sum([_fields(entry[metric]) for entry in having], str(metric)).to_map()
+            summed[metric] = sum_metric(str(metric), [_fields(entry[metric]) for entry in having]).to_map()
         except (InputError, MalformedEntryError) as error:
             faults.append(f"{metric} is left out: {error}")
-    return merged, sorted(faults)
+    return summed, sorted(faults)
 
 
 def _fields(value: object) -> Mapping[str, Any]:
@@ -161,7 +161,16 @@ def _fields(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value)
 
 
-def _sum(kernels: Sequence[Mapping[str, Any]], metric: str) -> MetricValue:
+def sum_metric(metric: str, kernels: Sequence[Mapping[str, Any]]) -> MetricValue:
+    """Return the sum of one metric over kernels, as `sum_kernels` describes it.
+
+    Args:
+        metric: the metric's name.
+        kernels: the MetricValue map of each kernel.
+
+    Raises:
+        InputError: a number is not finite.
+    """
     current = _total([_number(fields.get("current")) for fields in kernels])
     capacities = [finite_number(fields.get("capacity")) for fields in kernels if fields.get("capacity") != UNBOUNDED]
     bounds = [number for number in capacities if number is not None and number > 0]
