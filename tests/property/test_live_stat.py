@@ -11,7 +11,7 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.services.live_backend import NOW, Figures, LiveBackend
+from tests.unit.statistics.live_backend import NOW, Figures, LiveBackend
 
 from statcore.model import MetricValue, StatisticsBatch, finite_number, id_text, unit_hint
 from statcore.model.statistics import STATS, has_bound

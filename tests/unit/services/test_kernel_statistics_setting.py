@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.unit.services.live_backend import LiveBackend
+from tests.unit.statistics.live_backend import LiveBackend
 
 from statcore.errors import InputError, ProtocolError, UnsupportedError
 from statcore.model import StatisticsBatch

@@ -1,14 +1,57 @@
-"""Joining the parts of a range, and an instant after it."""
+"""Results of metric backends: series, samples, their shape as a Prometheus response, and the joining of parts."""
 
 from __future__ import annotations
 
+import json
+import math
 from array import array
 
 import pytest
 
-from statcore.errors import ProtocolError
+from statcore.errors import InputError, ProtocolError
 from statcore.model import MatrixResult, Sample, Series, VectorResult
 from statcore.model.results import append_instant, check_part, join_parts
+
+SERIES = Series(labels={"kernel_id": "k"}, timestamps=array("d", [1.0, 2.5]), values=array("d", [0.1, math.inf]))
+
+
+def test_series_of_uneven_length_are_refused() -> None:
+    """The message says how uneven, and of which labels."""
+    with pytest.raises(InputError, match=r"2 timestamps but 1 values for \{'a': 'b'\}"):
+        Series(labels={"a": "b"}, timestamps=array("d", [1, 2]), values=array("d", [1]))
+
+
+def test_an_answer_has_the_shape_of_a_response() -> None:
+    """`status`, `data.result_type`, `data.result[].metric` and `.values`, as earlier clients had it."""
+    result = MatrixResult(series=(SERIES,))
+    assert ("success", "matrix") == (result.status, result.data.result_type)
+    (response,) = result.data.result
+    assert ({"kernel_id": "k"}, [(1.0, "0.1"), (2.5, "+Inf")]) == (dict(response.metric), response.values)
+    assert () == tuple(MatrixResult(series=()).data.result)
+
+
+def test_an_answer_can_be_encoded_as_json() -> None:
+    """One object per series, of plain lists."""
+    series = Series(labels={"a": "b"}, timestamps=array("d", [1.0, 2.5]), values=array("d", [0.5, 3.0]))
+    expected = '[{"labels": {"a": "b"}, "timestamps": [1.0, 2.5], "values": [0.5, 3.0]}]'
+    assert expected == json.dumps(MatrixResult(series=(series,)).to_json())
+
+
+def test_a_series_is_as_long_as_its_samples() -> None:
+    """And its arrays are flat, eight bytes a number."""
+    assert (2, 8, 8) == (len(SERIES), SERIES.timestamps.itemsize, SERIES.values.itemsize)
+
+
+def test_answers_are_whole_and_silent_unless_they_say_otherwise() -> None:
+    """Notes are part of the answer's value."""
+    sample = Sample(labels={}, timestamp=1.0, value=2.0)
+    for quiet, noisy in (
+        (MatrixResult(series=(SERIES,)), MatrixResult(series=(SERIES,), warnings=("w",), infos=("i",), partial=True)),
+        (VectorResult(samples=(sample,)), VectorResult(samples=(sample,), warnings=("w",), infos=("i",), partial=True)),
+    ):
+        assert ((), (), False) == (quiet.warnings, quiet.infos, quiet.partial)
+        assert (("w",), ("i",), True) == (noisy.warnings, noisy.infos, noisy.partial)
+        assert quiet != noisy
 
 
 def series(name: str, *samples: tuple[float, float]) -> Series:

@@ -1,15 +1,14 @@
-"""One metric of one object, and the numbers in it."""
+"""Metrics of one object: their values, unit hints and bounds."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from statcore.errors import InputError
-from statcore.model import MetricValue, finite_number
-from statcore.model.statistics import shown_value
+from statcore.model import MetricValue
+from statcore.model.statistics import has_bound, shown_value, unit_hint
 
 FULL = MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats={"rate": "3", "max": "900"})
 FULL_MAP = {
@@ -96,59 +95,32 @@ def test_values_are_equal_by_content_and_keep_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"),
+    ("expected", "metrics"),
     [
-        ("0", 0),
-        ("-0", 0),
-        ("512.5", Decimal("512.5")),
-        ("+3", 3),
-        ("1E+30", 10**30),
-        ("1e-7", Decimal("1e-7")),
-        (".5", Decimal("0.5")),
-        ("5.", 5),
-        ("9" * 40, int("9" * 40)),
-        ("1.7e308", Decimal("1.7e308")),
+        ("millicores", ["cpu_util"]),
+        ("percent", ["cuda_util", "tpu_v4_util"]),
+        ("bytes", ["mem", "cuda_mem", "io_read", "io_write", "io_scratch_size", "disk"]),
+        ("msec", ["cpu_used"]),
+        ("bps", ["net_rx", "net_tx"]),
     ],
 )
-def test_a_finite_number_is_read_exactly(text: str, number: Decimal | int) -> None:
-    """Whatever its spelling."""
-    assert number == finite_number(text)
+def test_a_metric_has_the_hint_that_agents_write(expected: str, metrics: list[str]) -> None:
+    """Known ones by name, accelerators by suffix."""
+    assert [expected] * len(metrics) == [unit_hint(metric) for metric in metrics]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "NaN",
-        "-NaN",
-        "sNaN",
-        "nan",
-        "Infinity",
-        "-Infinity",
-        "inf",
-        "",
-        " ",
-        " 1",
-        "1 ",
-        "1\n",
-        "1_000",
-        "\u0663",
-        "\uff11",
-        "1,5",
-        "0x10",
-        "1e",
-        "--1",
-        "1E+400",
-        "-1e999999999",
-        "1e9999999999999999999",
-        None,
-        5,
-        1.5,
-        True,
-        b"1",
-        Decimal(1),
-    ],
-    ids=repr,
-)
-def test_nothing_is_decided_on_what_is_no_finite_number(text: Any) -> None:
-    """Neither on numbers that a float cannot hold, which would turn infinite in the first calculation."""
-    assert finite_number(text) is None
+@pytest.mark.parametrize("metric", ["", "temperature", "util", "memory", "cuda_mem_temperature", "cudamem", "mem_"])
+def test_the_hint_of_an_unknown_metric_is_its_own_name(metric: str) -> None:
+    """As agents write it: of kernels and of nodes."""
+    assert [metric, metric] == [unit_hint(metric), unit_hint(metric, of="node")]
+
+
+def test_a_node_has_another_hint_for_cpu_util_alone() -> None:
+    """Agents write milliseconds used per interval for nodes, millicores for kernels."""
+    assert ["msec", "bytes", "bps"] == [unit_hint(metric, of="node") for metric in ("cpu_util", "mem", "net_rx")]
+
+
+def test_counters_have_no_bound() -> None:
+    """What agents store as their capacity is the first sample."""
+    unbounded = ["cpu_used", "io_read", "io_write", "net_rx", "net_tx"]
+    assert unbounded == [metric for metric in [*unbounded, "cpu_util", "mem", "cuda_mem", "x"] if not has_bound(metric)]

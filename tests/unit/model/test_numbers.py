@@ -1,0 +1,158 @@
+"""Numbers as decimal text, by example; the properties are in tests/property."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, localcontext
+from typing import Any
+
+import pytest
+
+from statcore.errors import InputError
+from statcore.model import decimal_text, finite_number, format_sample_value, percent_text
+
+
+@pytest.mark.parametrize(
+    ("expected", "value"),
+    [
+        ("0", 0),
+        ("0", -0.0),
+        ("0", -0.0004),
+        ("12.5", 12.5),
+        ("0.001", 0.0006),
+        ("1000", 1000.0),
+        ("10000000000000000000000", 1e22),
+        ("9007199254740993", 2**53 + 1),
+        ("0.333", Decimal(1) / 3),
+    ],
+)
+def test_numbers_are_plain_decimal_text(expected: str, value: float | Decimal) -> None:
+    """Rounded to a thousandth, no trailing zeros, no exponent, no negative zero, whole numbers exact."""
+    assert expected == decimal_text(value)
+
+
+def test_percentages_have_two_places() -> None:
+    """`places` says how many digits are kept."""
+    assert "66.67" == decimal_text(200 / 3, places=2)
+    assert ["100", "0", "0"] == [decimal_text(number, places=0) for number in (100, 0, -0.4)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
+    """Nobody writes NaN or Infinity."""
+    with pytest.raises(InputError, match="not a finite number"):
+        decimal_text(value)
+
+
+@pytest.mark.parametrize(
+    ("expected", "current", "capacity"),
+    [("12.5", 125, "1000"), ("66.67", 2.0, "3"), ("125", Decimal(1250), "1000"), ("0", 0.0, "5"), ("-50", -1, "2")],
+)
+def test_a_percentage_is_of_the_capacity(expected: str, current: float, capacity: str) -> None:
+    """To two places at most, and above 100 where there is more than the capacity."""
+    assert expected == percent_text(current, capacity)
+
+
+@pytest.mark.parametrize("capacity", [None, "0", "-0", "0.00"])
+def test_without_a_capacity_the_percentage_is_the_documented_one(capacity: str | None) -> None:
+    """`0.00`, as it is on the wire."""
+    assert "0.00" == percent_text(5, capacity)
+
+
+@pytest.mark.parametrize(("current", "capacity"), [(float("nan"), "5"), (1e308, "0.001")])
+def test_a_percentage_that_is_not_finite_is_refused(current: float, capacity: str) -> None:
+    """As any other number is."""
+    with pytest.raises(InputError, match="not a finite number"):
+        percent_text(current, capacity)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("-0", 0),
+        ("512.5", Decimal("512.5")),
+        ("+3", 3),
+        ("1E+30", 10**30),
+        ("1e-7", Decimal("1e-7")),
+        (".5", Decimal("0.5")),
+        ("5.", 5),
+        ("9" * 40, int("9" * 40)),
+        ("1.7e308", Decimal("1.7e308")),
+    ],
+)
+def test_a_finite_number_is_read_exactly(text: str, number: Decimal | int) -> None:
+    """Whatever its spelling."""
+    assert number == finite_number(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "-NaN",
+        "sNaN",
+        "nan",
+        "Infinity",
+        "-Infinity",
+        "inf",
+        "",
+        " ",
+        " 1",
+        "1 ",
+        "1\n",
+        "1_000",
+        "\u0663",
+        "\uff11",
+        "1,5",
+        "0x10",
+        "1e",
+        "--1",
+        "1E+400",
+        "-1e999999999",
+        "1e9999999999999999999",
+        None,
+        5,
+        1.5,
+        True,
+        b"1",
+        Decimal(1),
+    ],
+    ids=repr,
+)
+def test_nothing_is_decided_on_what_is_no_finite_number(text: Any) -> None:
+    """Neither on numbers that a float cannot hold, which would turn infinite in the first calculation."""
+    assert finite_number(text) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (1.0, "1"),
+        (-2.5, "-2.5"),
+        (100.0, "100"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (0.00001, "0.00001"),
+        (1e-6, "0.000001"),
+        (-9.5e-7, "-9.5e-07"),
+        (5e-324, "5e-324"),
+        (123456789012345680.0, "123456789012345680"),
+        (999999999999999900000.0, "999999999999999900000"),
+        (-1e21, "-1e+21"),
+        (1.7976931348623157e308, "1.7976931348623157e+308"),
+        (math.nan, "NaN"),
+        (math.inf, "+Inf"),
+        (-math.inf, "-Inf"),
+    ],
+)
+def test_a_value_is_written_as_prometheus_writes_it(value: float, text: str) -> None:
+    """The shortest digits, an exponent only for the least and the greatest, its own words for what is not finite."""
+    assert text == format_sample_value(value)
+
+
+def test_writing_does_not_depend_on_the_callers_decimal_context() -> None:
+    """A host that calculates with few digits gets all of them here."""
+    with localcontext(prec=3):
+        assert "0.30000000000000004" == format_sample_value(0.1 + 0.2)
