@@ -120,7 +120,7 @@ def test_a_part_with_a_series_twice_is_no_answer() -> None:
         Series(labels=dict(pairs), timestamps=array("d", [3]), values=array("d", [3]))
         for pairs in (labels.items(), reversed(labels.items()))
     )
-    with pytest.raises(ProtocolError, match=r"it has the series .*'n': 'a'.* twice"):
+    with pytest.raises(ProtocolError, match=r"the answer has the series .*'n': 'a'.* twice"):
         check_part(MatrixResult(series=(first, second)))
 
 
