@@ -65,10 +65,14 @@ async def test_everything_is_read_once_for_all_deployments() -> None:
     expected = [6 if number > 26 else 7 if number >= 40 else 5 for number in range(1, 51)]
     assert [*expected, expected[0]] == [decision.replicas for decision in decisions]
     others = ["fetch_endpoint_statistics", "fetch_kernel_statistics", "find_endpoints", "find_sessions"]
-    assert others == [name for name in cluster.asked if name != "query_utilization_now"]
-    asked = dict(cluster.calls)
-    assert [id_of(number) for number in range(1, 51)] == asked["find_endpoints"] == asked["fetch_endpoint_statistics"]
-    assert (100, 150) == (len(asked["find_sessions"]), len(asked["fetch_kernel_statistics"]))
+    assert others == [name for name in cluster.reads if name != "query_utilization_now"]
+    ids_of_call = dict(cluster.calls)
+    assert (
+        [id_of(number) for number in range(1, 51)]
+        == ids_of_call["find_endpoints"]
+        == ids_of_call["fetch_endpoint_statistics"]
+    )
+    assert (100, 150) == (len(ids_of_call["find_sessions"]), len(ids_of_call["fetch_kernel_statistics"]))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ async def test_what_no_rule_needs_is_not_read(rules: Sequence[ScalingRule], expe
     """A kind of data is read only if a rule looks at it."""
     cluster = Cluster()
     decision = await decide_one(cluster, *rules, endpoint_id=cluster.add_endpoint(1, [cpu("50")]))
-    assert expected == cluster.asked
+    assert expected == cluster.reads
     assert (len(rules), False) == (len(decision.outcomes), decision.changed)
 
 
@@ -102,7 +106,7 @@ async def test_an_endpoint_without_active_replicas_has_no_sessions_to_ask_for() 
     cluster.endpoint_statistics[endpoint_id] = running("10")
     decision = await decide_one(cluster, kernel_rule(), inference_rule(), endpoint_id=endpoint_id, replicas=0)
     assert ["abstained: none of 0 kernels has cpu_util", "running 10 >= 10: +2"] == reasons(decision)
-    assert ["fetch_endpoint_statistics", "find_endpoints"] == cluster.asked
+    assert ["fetch_endpoint_statistics", "find_endpoints"] == cluster.reads
 
 
 async def test_different_kinds_are_read_concurrently() -> None:
@@ -174,7 +178,7 @@ async def test_an_endpoint_that_does_not_exist_abstains() -> None:
     decision = await decide_one(cluster, kernel_rule(), inference_rule(), query_rule(), endpoint_id=id_of(7))
     missing = f"abstained: endpoint {id_of(7)} does not exist"
     assert [missing, missing, "load 9 > 5: +1"] == reasons(decision)
-    assert ["find_endpoints", "query_utilization_now"] == cluster.asked
+    assert ["find_endpoints", "query_utilization_now"] == cluster.reads
 
 
 async def test_inactive_replicas_do_not_count() -> None:
@@ -218,7 +222,7 @@ async def test_a_void_rule_reads_nothing() -> None:
     cluster = Cluster()
     endpoint_id = cluster.add_endpoint(1, [{"net_rx": {"current": "10005.5", "capacity": "1820", "pct": "549.75"}}])
     decision = await decide_one(cluster, kernel_rule(metric_name="net_rx"), endpoint_id=endpoint_id)
-    assert ([], 3, Verdict.VOID) == (cluster.asked, decision.replicas, decision.outcomes[0].verdict)
+    assert ([], 3, Verdict.VOID) == (cluster.reads, decision.replicas, decision.outcomes[0].verdict)
 
 
 async def test_a_blind_rule_holds_a_step_down_back() -> None:
@@ -248,7 +252,7 @@ class PromQLCluster(Cluster):
         return self.found(LOAD, time)
 
     async def query_range(self, *_: object) -> MatrixResult:
-        """Never asked."""
+        """Fail, since no range is queried."""
         raise AssertionError
 
 
@@ -413,7 +417,7 @@ async def test_the_count_is_that_of_the_active_replicas() -> None:
     assert list(rules) == list(decisions)
     counted = [(decision.previous, decision.replicas) for decision in decisions.values() if decision]
     assert [(1, 3), (2, 2), (3, 5), (4, 2), (5, 7), (6, 3), (7, 8), (8, 5), (9, 9), (10, 7)] == counted
-    assert ["fetch_endpoint_statistics", "fetch_kernel_statistics", "find_endpoints", "find_sessions"] == cluster.asked
+    assert ["fetch_endpoint_statistics", "fetch_kernel_statistics", "find_endpoints", "find_sessions"] == cluster.reads
 
 
 async def test_an_endpoint_that_does_not_exist_has_no_decision() -> None:
@@ -424,7 +428,7 @@ async def test_an_endpoint_that_does_not_exist_has_no_decision() -> None:
     decisions = await cluster.schedule.autoscale(rules, now=NOW)
     assert decisions[id_of(9)] is None
     assert 2 == (decisions[there].replicas if decisions[there] else None)
-    assert ["fetch_kernel_statistics", "find_endpoints", "find_sessions"] == cluster.asked
+    assert ["fetch_kernel_statistics", "find_endpoints", "find_sessions"] == cluster.reads
 
 
 async def test_an_inventory_that_fails_ends_the_schedulers_tick() -> None:
@@ -432,7 +436,7 @@ async def test_an_inventory_that_fails_ends_the_schedulers_tick() -> None:
     cluster = Cluster(failing={"find_endpoints": UnavailableError("nobody answers", service="db")})
     with pytest.raises(UnavailableError, match="nobody answers"):
         await cluster.schedule.autoscale({id_of(1): [kernel_rule(), query_rule()]}, now=NOW)
-    assert ["find_endpoints"] == cluster.asked
+    assert ["find_endpoints"] == cluster.reads
 
 
 async def test_decisions_are_under_the_ids_that_were_given() -> None:

@@ -27,7 +27,7 @@ from statcore.model import decimal_text, finite_number, format_sample_value, per
     ],
 )
 def test_numbers_are_plain_decimal_text(expected: str, value: float | Decimal) -> None:
-    """Rounded to a thousandth, no trailing zeros, no exponent, no negative zero, whole numbers exact."""
+    """They are rounded to a thousandth, without trailing zeros, exponent or negative zero; whole numbers are exact."""
     assert expected == decimal_text(value)
 
 
@@ -39,7 +39,7 @@ def test_percentages_have_two_places() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
-    """Nobody writes NaN or Infinity."""
+    """NaN and infinities are never written."""
     with pytest.raises(InputError, match="not a finite number"):
         decimal_text(value)
 
@@ -49,19 +49,19 @@ def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
     [("12.5", 125, "1000"), ("66.67", 2.0, "3"), ("125", Decimal(1250), "1000"), ("0", 0.0, "5"), ("-50", -1, "2")],
 )
 def test_a_percentage_is_of_the_capacity(expected: str, current: float, capacity: str) -> None:
-    """To two places at most, and above 100 where there is more than the capacity."""
+    """It has two places at most, and is above 100 if the value is above the capacity."""
     assert expected == percent_text(current, capacity)
 
 
 @pytest.mark.parametrize("capacity", [None, "0", "-0", "0.00"])
-def test_without_a_capacity_the_percentage_is_the_documented_one(capacity: str | None) -> None:
-    """`0.00`, as it is on the wire."""
+def test_without_a_capacity_the_percentage_is_zero(capacity: str | None) -> None:
+    """It is `0.00`, as on the wire."""
     assert "0.00" == percent_text(5, capacity)
 
 
 @pytest.mark.parametrize(("current", "capacity"), [(float("nan"), "5"), (1e308, "0.001")])
 def test_a_percentage_that_is_not_finite_is_refused(current: float, capacity: str) -> None:
-    """As any other number is."""
+    """NaN and infinities are never written."""
     with pytest.raises(InputError, match="not a finite number"):
         percent_text(current, capacity)
 
@@ -82,7 +82,7 @@ def test_a_percentage_that_is_not_finite_is_refused(current: float, capacity: st
     ],
 )
 def test_a_finite_number_is_read_exactly(text: str, number: Decimal | int) -> None:
-    """Whatever its spelling."""
+    """Its spelling does not matter."""
     assert number == finite_number(text)
 
 
@@ -120,8 +120,8 @@ def test_a_finite_number_is_read_exactly(text: str, number: Decimal | int) -> No
     ],
     ids=repr,
 )
-def test_nothing_is_decided_on_what_is_no_finite_number(text: Any) -> None:
-    """Neither on numbers that a float cannot hold, which would turn infinite in the first calculation."""
+def test_text_that_is_not_a_finite_number_is_none(text: Any) -> None:
+    """A number that a float cannot hold is None, too: it would be infinite in the first calculation."""
     assert finite_number(text) is None
 
 
@@ -148,11 +148,11 @@ def test_nothing_is_decided_on_what_is_no_finite_number(text: Any) -> None:
     ],
 )
 def test_a_value_is_written_as_prometheus_writes_it(value: float, text: str) -> None:
-    """The shortest digits, an exponent only for the least and the greatest, its own words for what is not finite."""
+    """Digits are the shortest, an exponent is only for the smallest and largest, and NaN and infinities are words."""
     assert text == format_sample_value(value)
 
 
 def test_writing_does_not_depend_on_the_callers_decimal_context() -> None:
-    """A host that calculates with few digits gets all of them here."""
+    """A host may calculate with few digits; all digits are written."""
     with localcontext(prec=3):
         assert "0.30000000000000004" == format_sample_value(0.1 + 0.2)

@@ -51,27 +51,27 @@ NO_ID: list[Any] = [
     ],
     ids=str,
 )
-def test_every_spelling_is_stored_under_one_text(value: UUID | str) -> None:
-    """A UUID, and text in any case, with or without hyphens, braces or the URN prefix."""
+def test_every_spelling_of_an_id_has_one_text(value: UUID | str) -> None:
+    """An id is a UUID, or text in any case, with or without hyphens, braces or the URN prefix."""
     assert CANONICAL == id_text(value)
 
 
 @pytest.mark.parametrize("value", NO_ID, ids=lambda value: repr(value)[:40])
-def test_what_is_no_id_is_refused_with_an_example(value: Any) -> None:
-    """Neither are the digits that only look like some, lest a typing error reads somebody else's numbers."""
+def test_other_values_are_not_ids(value: Any) -> None:
+    """Digits of other scripts are refused, too: a typing error must not read the numbers of another object."""
     with pytest.raises(InputError, match=f"not an id: .*expected a UUID such as {CANONICAL}"):
         id_text(value)
 
 
 class Colour(StrEnum):
-    """Text that is also a member of an enumeration."""
+    """A text that is also a member of an enumeration."""
 
     RED = "red"
 
 
 @pytest.mark.parametrize("text", ["", "plain", "\x00", "naïve", "🦀", "\U0010ffff", "\ufffd"])
 def test_any_unicode_that_can_be_encoded_is_text(text: str) -> None:
-    """It comes back as it is."""
+    """It is returned unchanged."""
     assert text == check_text(text, what="a label value")
 
 
@@ -82,15 +82,15 @@ def test_a_member_of_an_enumeration_becomes_its_plain_value() -> None:
 
 @pytest.mark.parametrize("text", ["\ud800", "ab\udfff", "\ud83e\udd80"])
 def test_a_lone_surrogate_is_refused(text: str) -> None:
-    """Also two that would make a character elsewhere; the message says where the first is."""
+    """A pair of surrogates is refused, too; the error has the position of the first."""
     position = next(index for index, character in enumerate(text) if "\ud800" <= character <= "\udfff")
     with pytest.raises(InputError, match=f"a label value holds a lone surrogate at position {position}:"):
         check_text(text, what="a label value")
 
 
 @pytest.mark.parametrize("thing", ["\ud800" * 100_000, b"x" * 100_000])
-def test_a_refusal_stays_short(thing: Any) -> None:
-    """However long the text is."""
+def test_the_error_about_long_text_is_short(thing: Any) -> None:
+    """It does not contain the whole text."""
     with pytest.raises(InputError) as raised:
         check_text(thing, what="a label value")
     assert 300 > len(str(raised.value))
@@ -98,6 +98,6 @@ def test_a_refusal_stays_short(thing: Any) -> None:
 
 @pytest.mark.parametrize("thing", [None, 5, b"plain", ["plain"]])
 def test_another_type_is_refused(thing: Any) -> None:
-    """The message names the place and the type."""
+    """The error has the given name and the type."""
     with pytest.raises(InputError, match=f"an agent id must be text, not {type(thing).__name__}"):
         check_text(thing, what="an agent id")

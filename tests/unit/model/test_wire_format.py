@@ -36,7 +36,7 @@ def test_keys_are_those_of_agents_and_managers() -> None:
 
 
 def test_kernels_live_for_a_day_and_inference_for_two_minutes() -> None:
-    """Both in seconds."""
+    """Both times to live are in seconds."""
     assert (24 * 60 * 60, 2 * 60) == (KERNEL_TTL_S, INFERENCE_TTL_S)
 
 

@@ -26,73 +26,73 @@ def _mem(*kernels: str) -> dict[tuple[str, str, str], float]:
     return {(kernel, "mem", "current"): float(UUID(kernel).int) for kernel in kernels}
 
 
-async def test_no_ids_ask_nothing() -> None:
-    """Not even what time it is."""
+async def test_no_ids_send_no_query() -> None:
+    """The time is not queried, either."""
     backend = LiveBackend()
     assert StatisticsBatch() == await KernelLiveStatService(backend).fetch_kernel_statistics([])
-    assert [] == backend.asked
+    assert [] == backend.queries
 
 
-async def test_one_batch_is_the_six_expressions_at_the_time_that_the_backend_has() -> None:
-    """The core has no clock; the window is the caller's."""
+async def test_a_batch_is_six_expressions_at_the_backends_time() -> None:
+    """The core has no clock; the window is the service's."""
     backend = LiveBackend()
     await KernelLiveStatService(backend, window="90s").fetch_kernel_statistics(IDS[:2])
     queries = live_stat_queries(IDS[:2], window="90s")
-    assert ("time()", None) == backend.asked[0]
-    assert Counter((render(getattr(queries, name)), NOW) for name in SIX) == Counter(backend.asked[1:])
+    assert ("time()", None) == backend.queries[0]
+    assert Counter((render(getattr(queries, name)), NOW) for name in SIX) == Counter(backend.queries[1:])
 
 
-async def test_many_ids_are_asked_for_256_at_a_time_all_at_one_moment() -> None:
-    """600 kernels are three batches of six expressions; the answers stand where they were asked for."""
+async def test_batches_have_256_kernels_and_one_moment() -> None:
+    """600 kernels are three batches of six expressions; entries are in the order of the ids."""
     backend = LiveBackend(_mem(*IDS))
     batch = await KernelLiveStatService(backend).fetch_kernel_statistics(IDS)
-    assert 1 + 3 * 6 == len(backend.asked)
-    assert {NOW} == {time for _, time in backend.asked[1:]}
-    named = [UUIDS.findall(text) for text, _ in backend.asked if kind_of(text) == "now"][1:]
+    assert 1 + 3 * 6 == len(backend.queries)
+    assert {NOW} == {time for _, time in backend.queries[1:]}
+    named = [UUIDS.findall(text) for text, _ in backend.queries if kind_of(text) == "now"][1:]
     assert [88, 256, 256] == sorted(map(len, named))
     assert IDS == sorted(id_ for ids in named for id_ in ids)
     assert [str(number) for number in range(600)] == [entry["mem"]["current"] for entry in batch if entry]
 
 
-async def test_a_given_time_is_used_as_it_is() -> None:
-    """In UTC and to the millisecond, which is all that a server keeps; nobody asks for the server's now."""
+async def test_a_given_time_is_the_moment() -> None:
+    """It is in UTC and rounded to the millisecond; the time of the backend is not queried."""
     given = datetime(2026, 11, 22, 19, 0, 0, 124_600, tzinfo=timezone(timedelta(hours=9)))
     backend = LiveBackend()
     await KernelLiveStatService(backend).fetch_kernel_statistics(IDS[:1], time=given)
-    assert [datetime(2026, 11, 22, 10, 0, 0, 125_000, tzinfo=UTC)] * 6 == [time for _, time in backend.asked]
+    assert [datetime(2026, 11, 22, 10, 0, 0, 125_000, tzinfo=UTC)] * 6 == [time for _, time in backend.queries]
 
 
 @pytest.mark.parametrize(
     ("ids", "time"),
     [([IDS[0], "no id"], NOW), ([IDS[0], ""], None), ([IDS[0]], datetime(2026, 11, 22))],  # noqa: DTZ001 - refused
 )
-async def test_bad_input_is_refused_before_anything_is_asked(ids: list[str], time: datetime | None) -> None:
-    """An id that is not one, and a time without a zone."""
+async def test_bad_input_is_refused_before_any_query(ids: list[str], time: datetime | None) -> None:
+    """Bad input is a text that is not an id, or a time without a zone."""
     backend = LiveBackend()
     with pytest.raises(InputError):
         await KernelLiveStatService(backend).fetch_kernel_statistics(ids, time=time)
-    assert [] == backend.asked
+    assert [] == backend.queries
 
 
 @pytest.mark.parametrize("window", ["0s", "5 minutes", "", timedelta(0)])
 def test_a_bad_window_is_refused_at_once(window: Any) -> None:
-    """When the service is built, not when it is first asked."""
+    """The constructor raises."""
     with pytest.raises(InputError, match="duration"):
         KernelLiveStatService(LiveBackend(), window=window)
 
 
-async def test_each_kernel_is_asked_for_once_and_stands_at_every_place() -> None:
-    """In whichever spelling, and in the order asked; what has no samples is None and no problem."""
+async def test_each_kernel_is_queried_once() -> None:
+    """Ids may be spelled differently and recur; a kernel without samples is None and has no problem."""
     backend = LiveBackend(_mem(IDS[1], IDS[2]))
-    asked = [IDS[2], UUID(IDS[1]), IDS[3], IDS[2].replace("-", ""), IDS[2]]
-    batch = await KernelLiveStatService(backend).fetch_kernel_statistics(asked)
+    requested = [IDS[2], UUID(IDS[1]), IDS[3], IDS[2].replace("-", ""), IDS[2]]
+    batch = await KernelLiveStatService(backend).fetch_kernel_statistics(requested)
     assert ["2", "1", None, "2", "2"] == [entry and entry["mem"]["current"] for entry in batch]
     assert {} == batch.problems
-    assert [3] * 6 == [len(UUIDS.findall(text)) for text, _ in backend.asked[1:]]
+    assert [3] * 6 == [len(UUIDS.findall(text)) for text, _ in backend.queries[1:]]
 
 
-async def test_six_questions_are_on_their_way_at_once_and_no_more() -> None:
-    """However many there are: eighteen, of which the others wait for an answer."""
+async def test_six_queries_run_at_once() -> None:
+    """Of eighteen queries the others wait."""
     running, most, answered = 0, 0, asyncio.Event()
 
     async def hang(promql: str) -> None:
@@ -111,11 +111,11 @@ async def test_six_questions_are_on_their_way_at_once_and_no_more() -> None:
     assert 6 == running
     answered.set()
     await task
-    assert (6, 1 + 18) == (most, len(backend.asked))
+    assert (6, 1 + 18) == (most, len(backend.queries))
 
 
-async def test_a_failing_question_is_a_plain_error() -> None:
-    """The backend's own with its own cause, in no group of errors; what else is on its way is cancelled and waited for."""
+async def test_a_failing_query_cancels_the_others() -> None:
+    """The backend's error is raised with its cause and not in a group, after the other queries have ended."""
     cause = ConnectionResetError("reset")
     cancelled: list[str] = []
 
@@ -135,8 +135,8 @@ async def test_a_failing_question_is_a_plain_error() -> None:
     assert sorted(SIX[:5]) == sorted(cancelled)
 
 
-async def test_a_cancelled_read_cancels_its_questions() -> None:
-    """And the caller gets `CancelledError`."""
+async def test_a_cancelled_read_cancels_its_queries() -> None:
+    """The caller gets `CancelledError`."""
     begun, cancelled = asyncio.Semaphore(0), list[str]()
 
     async def hang(promql: str) -> None:
@@ -159,7 +159,7 @@ async def test_a_cancelled_read_cancels_its_questions() -> None:
 
 
 async def test_one_failing_batch_fails_the_read() -> None:
-    """A backend that cannot answer for some kernels is no reason to say that these have no data."""
+    """Kernels of a failed batch are not shown as kernels without data."""
 
     async def fail(promql: str) -> None:
         if IDS[599] in promql and kind_of(promql) == "rate_avg":
@@ -170,24 +170,24 @@ async def test_one_failing_batch_fails_the_read() -> None:
 
 
 @pytest.mark.parametrize("clock", [(), (1.0, 2.0), (float("nan"),), (float("inf"),), (1e300,)])
-async def test_what_is_no_time_is_no_answer_to_what_time_it_is(clock: tuple[float, ...]) -> None:
-    """No sample, two, or one that is no time at all."""
+async def test_the_backends_time_is_one_sample(clock: tuple[float, ...]) -> None:
+    """No sample, two samples, or a sample that is not a time are refused."""
     backend = LiveBackend(clock=clock)
     with pytest.raises(ProtocolError, match=r"one sample for time\(\)"):
         await KernelLiveStatService(backend).fetch_kernel_statistics(IDS[:1])
-    assert ["time()"] == [text for text, _ in backend.asked]
+    assert ["time()"] == [text for text, _ in backend.queries]
 
 
 @pytest.mark.parametrize("labels", [{"kernel_id": IDS[9]}, {}, {"kernel_id": IDS[0].replace("-", "")}])
-async def test_a_kernel_that_was_not_asked_for_is_no_answer(labels: dict[str, str]) -> None:
-    """Nobody's numbers are shown as somebody's."""
+async def test_samples_of_other_kernels_are_refused(labels: dict[str, str]) -> None:
+    """No kernel gets the numbers of another."""
     backend = LiveBackend(_mem(IDS[0]), more=({"container_metric_name": "mem", **labels},))
-    with pytest.raises(ProtocolError, match="which was not asked for"):
+    with pytest.raises(ProtocolError, match="which the query does not name"):
         await KernelLiveStatService(backend).fetch_kernel_statistics(IDS[:2])
 
 
-async def test_others_get_their_turns_while_much_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one turn six expressions are written, or one answer is sorted, or a few kernels are put together, and no more."""
+async def test_other_tasks_run_while_many_kernels_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one turn of the event loop, six expressions are made, or one answer is grouped, or 32 entries are made."""
     turn = 0
     done: Counter[tuple[int, str]] = Counter()
 
@@ -216,14 +216,14 @@ NAN, INF = math.nan, math.inf
 
 
 def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str | None]:
-    """Return the map of a metric with all keys that agents write; the statistics are "0" unless given."""
+    """Return the map of a metric with all keys that agents write; moving statistics are "0" unless given."""
     zeros = dict.fromkeys(("min", "max", "sum", "avg", "diff", "rate"), "0")
     flat = {f"stats.{name}": text for name, text in (zeros | stats).items()}
     return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat, "stats.version": None}
 
 
 async def _read(figures: dict[str, dict[str, float]], **options: Any) -> StatisticsBatch:
-    """Return what is said of a kernel of which there are these figures, by metric and kind."""
+    """Return what the service answers for a kernel with these samples, by metric and kind."""
     planted = {(ONE, metric, kind): value for metric, kinds in figures.items() for kind, value in kinds.items()}
     return await KernelLiveStatService(LiveBackend(planted, **options)).fetch_kernel_statistics([ONE])
 
@@ -279,14 +279,14 @@ async def _read(figures: dict[str, dict[str, float]], **options: Any) -> Statist
 async def test_a_metric_is_the_map_that_the_store_would_have(
     metric: str, figures: dict[str, float], expected: dict[str, str]
 ) -> None:
-    """Gauges, counters shown as their rate, other counters, accelerators, and what nobody knows."""
+    """Metrics are gauges, counters shown as their rate, other counters, accelerators, and unknown ones."""
     (entry,) = await _read({metric: figures})
     assert {metric: expected} == entry
 
 
 @pytest.mark.parametrize("metric", ["cpu_util", "net_rx", "net_tx"])
 async def test_a_counter_without_a_rate_has_no_current_value(metric: str) -> None:
-    """It is left out, and never shown as it is counted; that is nothing to doubt."""
+    """It is left out, and the entry has no problem."""
     batch = await _read({metric: {"current": 5e6, "capacity": 1000.0, "max": 5e6}, "mem": {"current": 1.0}})
     (entry,) = batch
     assert entry is not None
@@ -294,14 +294,14 @@ async def test_a_counter_without_a_rate_has_no_current_value(metric: str) -> Non
     assert {} == batch.problems
 
 
-async def test_what_lingers_of_a_kernel_that_has_ended_is_nothing() -> None:
-    """Rates and maxima outlive the samples by the window; without a sample of now there is no entry."""
+async def test_a_kernel_that_has_ended_has_no_entry() -> None:
+    """Rates and maxima outlive the samples by the window, but there is no current sample."""
     batch = await _read({"cpu_util": {"rate_now": 5.0, "rate_max": 7.0}, "mem": {"max": 5.0, "avg": 4.0}})
     assert StatisticsBatch([None]) == batch
 
 
-async def test_the_highest_is_never_below_the_current_value() -> None:
-    """The server looks at the window in steps of its own, and may have missed what is now."""
+async def test_the_maximum_is_never_below_the_current_value() -> None:
+    """The server evaluates the window in steps of its own, and may have missed the current value."""
     (entry,) = await _read({"mem": {"current": 9.0, "max": 5.0, "avg": 4.0}})
     assert entry is not None
     assert "9" == entry["mem"]["stats.max"]
@@ -316,8 +316,8 @@ async def test_the_highest_is_never_below_the_current_value() -> None:
         ("net_tx", {"current": 5.0, "rate_now": NAN}),
     ],
 )
-async def test_a_metric_that_is_not_finite_is_left_out_and_told(metric: str, figures: dict[str, float]) -> None:
-    """Neither 0, nor "no limit", nor NaN: none of these is known. The other metrics stay."""
+async def test_a_metric_that_is_not_finite_makes_its_entry_incomplete(metric: str, figures: dict[str, float]) -> None:
+    """It is left out, not shown as 0, unbounded or NaN; the other metrics stay."""
     batch = await _read({metric: figures, "io_read": {"current": 7.0}})
     (entry,) = batch
     assert entry is not None
@@ -326,7 +326,7 @@ async def test_a_metric_that_is_not_finite_is_left_out_and_told(metric: str, fig
 
 
 async def test_an_infinite_capacity_is_no_bound() -> None:
-    """The metric is shown without one, and nothing is doubtful: a missing limit is no fault."""
+    """The metric has no bound then, and the entry no problem."""
     batch = await _read({"mem": {"current": 5.0, "capacity": INF}, "cpu_util": {"current": 9.0, "rate_now": 5.0}})
     (entry,) = batch
     assert entry is not None
@@ -335,8 +335,8 @@ async def test_an_infinite_capacity_is_no_bound() -> None:
 
 
 @pytest.mark.parametrize("capacity", [NAN, -INF])
-async def test_a_capacity_that_is_no_number_is_told_and_costs_the_percentage_alone(capacity: float) -> None:
-    """The current value stands; of a metric without a bound nobody looks at the capacity."""
+async def test_a_capacity_that_is_nan_makes_its_entry_incomplete(capacity: float) -> None:
+    """The current value stays. The capacity of a metric without a bound is ignored."""
     batch = await _read({"mem": {"current": 5.0, "capacity": capacity}, "io_read": {"current": 7.0, "capacity": capacity}})
     (entry,) = batch
     assert entry is not None
@@ -355,8 +355,8 @@ async def test_a_capacity_that_is_no_number_is_told_and_costs_the_percentage_alo
         ({"current": 5.0, "max": INF, "avg": 3.0}, {"stats.avg": "3"}),
     ],
 )
-async def test_maximum_and_average_are_of_what_there_is(figures: dict[str, float], expected: dict[str, str]) -> None:
-    """A kernel younger than a step has its current value; what is not finite is left out, and takes no other with it."""
+async def test_maximum_and_average_default_to_the_current(figures: dict[str, float], expected: dict[str, str]) -> None:
+    """A kernel younger than a step has no others; one that is not finite is left out without the other."""
     batch = await _read({"mem": figures})
     (entry,) = batch
     assert entry is not None
@@ -365,8 +365,8 @@ async def test_maximum_and_average_are_of_what_there_is(figures: dict[str, float
     assert {} == batch.problems
 
 
-async def test_a_sample_of_no_metric_is_none_of_ours() -> None:
-    """A series of that name without the label that tells metrics apart."""
+async def test_samples_without_a_metric_label_are_ignored() -> None:
+    """Series of that name may lack the label."""
     batch = await _read({"mem": {"current": 5.0}}, more=({"kernel_id": ONE},))
     (entry,) = batch
     assert entry is not None
@@ -381,8 +381,8 @@ async def test_a_sample_of_no_metric_is_none_of_ours() -> None:
         ({"partial": True}, "the metric backend says that its answer is partial"),
     ],
 )
-async def test_an_answer_that_may_lack_something_makes_its_batch_doubtful(notes: Any, message: str) -> None:
-    """All kernels that it was about, with or without samples, at every place; those of other batches are not."""
+async def test_a_partial_answer_makes_its_batch_incomplete(notes: Any, message: str) -> None:
+    """All kernels of the batch are incomplete at every position, with or without samples; other batches are not."""
     figures = {(kernel, "mem", "current"): 5.0 for kernel in IDS[:400]}
     backend = LiveBackend(figures, notes={IDS[300]: notes})
     batch = await KernelLiveStatService(backend).fetch_kernel_statistics([*IDS, IDS[300]])
@@ -391,8 +391,8 @@ async def test_an_answer_that_may_lack_something_makes_its_batch_doubtful(notes:
     assert [True] * 400 + [False] * 200 + [True] == [entry is not None for entry in batch]
 
 
-async def test_doubts_and_what_is_not_finite_are_told_together() -> None:
-    """One problem has a place for both; remarks that never mean missing data are none."""
+async def test_one_problem_has_all_reasons() -> None:
+    """Warnings and values that are not finite are in one message; infos are not."""
     batch = await _read({"mem": {"current": NAN}}, notes={ONE: {"warnings": ("w",), "infos": ("i",)}})
     assert {0: Problem(ProblemKind.INCOMPLETE, message="w; mem is not finite")} == batch.problems
     assert {} == (await _read({"mem": {"current": 1.0}}, notes={ONE: {"infos": ("i",)}})).problems
