@@ -157,7 +157,7 @@ def group_samples(answer: VectorResult, kernel_ids: Collection[str]) -> Samples:
         labels = sample.labels
         kernel_id = labels.get("kernel_id", "")
         if kernel_id not in kernel_ids:
-            raise ProtocolError(f"the metric backend answered with kernel_id {kernel_id!r:.100}, which the query does not name")
+            raise ProtocolError(f"the backend answered with kernel_id {kernel_id!r:.100}, which the query does not name")
         if metric := labels.get(CONTAINER_METRIC_LABEL):
             by_kernel.setdefault(kernel_id, {})[metric, labels.get("value_type", "current")] = sample.value
     return by_kernel
