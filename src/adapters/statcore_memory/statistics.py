@@ -169,12 +169,13 @@ class MemoryStatistics:
         stored = self._get(key)
         if stored is None:
             return None, None, None
-        if isinstance(stored.value, dict):
+        value: object = stored.value
+        if isinstance(value, dict):
             age_s = None if stored.written_at is None else self.clock() - stored.written_at
-            return _copy(cast("dict[str, Any]", stored.value)), stored.problem, age_s
-        if stored.value is None:
+            return _copy(cast("dict[str, Any]", value)), stored.problem, age_s
+        if value is None:
             return None, stored.problem, None
-        return None, Problem(ProblemKind.MALFORMED, message=f"not a map but {stored.value!r:.80}", key=key), None
+        return None, Problem(ProblemKind.MALFORMED, message=f"expected a map, found {value!r:.80}", key=key), None
 
     async def _fetch(self, keys: Sequence[str], read: Callable[[str], _Outcome]) -> StatisticsBatch:
         entries: list[Entry | None] = []
