@@ -14,7 +14,7 @@ from statcore.runtime import Settings
 @pytest.fixture(scope="session")
 def registry() -> PluginRegistry:
     """Whatever is installed, each kind tried once."""
-    return PluginRegistry.discover(trial=True)
+    return PluginRegistry.discover(trial=True, timeout_s=60)
 
 
 @pytest.fixture

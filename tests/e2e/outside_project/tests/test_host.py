@@ -1,4 +1,4 @@
-"""A host that embeds statcore with this project's plugin: settings, registry, runtime, repositories, services, scaling."""
+"""A host that embeds statcore with this project's plugin: settings, registry, runtime, repositories, sessions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ from statcore import (
 )
 from statcore.plugins import PluginRegistry, PluginStatus
 from statcore.runtime import Runtime, Settings, open_metrics, open_statistics
-from statcore.services import (
-    check_health,
-)
+from statcore.services import check_health
 from statcore.statistics import ClientStatistics, SessionStatistics, session_entry, sum_kernels
 from statcore_memory import MemoryStatistics
 
@@ -39,18 +37,15 @@ def test_settings_in_all_forms() -> None:
     assert read == Settings(statistics_url="valkey://:secret@h", kernel_statistics="metrics")
     assert "secret" not in repr(read)
     text = Settings.from_toml('metrics_url = "http://h"\n[statistics]\nfreshness_s = 60\n[metrics]\ntimeout_s = 1\n')
-    assert ({"freshness_s": 60}, {"timeout_s": 1}, None) == (
-        text.statistics_options,
-        text.metrics_options,
-        text.statistics_url,
-    )
+    assert ({"freshness_s": 60}, {"timeout_s": 1}) == (text.statistics_options, text.metrics_options)
+    assert ("http://h", None) == (text.metrics_url, text.statistics_url)
     for refused in ("unknown = 1", "metrics_url = 1", "["):
         with pytest.raises(InputError):
             Settings.from_toml(refused)
 
 
 def test_the_plugin_is_found_with_all_that_it_offers(registry: PluginRegistry) -> None:
-    """By its entry point's name, and what it offers by the names of each kind."""
+    """The plugin has its entry point's name; what it offers is found by name, kind by kind."""
     (report,) = [report for report in registry.reports if report.name == "batteries"]
     assert (PluginStatus.OK, "outside-batteries", "1.0.0") == (report.status, report.distribution, report.version)
     assert (None, False, False) == (report.error, report.is_ours, report.status.is_fault)
@@ -63,9 +58,14 @@ def test_the_plugin_is_found_with_all_that_it_offers(registry: PluginRegistry) -
     assert {"ok"} == {found.status for found in registry.reports}
     with pytest.raises(InputError):
         registry.querier("tape")
-    blocked = PluginRegistry.discover(disabled=["batteries"], timeout_s=30)
-    assert "battery" not in blocked.queriers
-    assert ["blocked"] == [found.status.value for found in blocked.reports if found.name == "batteries"]
+
+
+def test_a_host_disables_plugins_and_reads_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A disabled plugin is reported as blocked; a name that no plugin has is a warning in `statcore.plugins`."""
+    registry = PluginRegistry.discover(disabled=["batteries", "nobody"], timeout_s=30)
+    assert "battery" not in registry.queriers
+    assert ["blocked"] == [report.status.value for report in registry.reports if report.name == "batteries"]
+    assert [("statcore.plugins", "WARNING")] == [(record.name, record.levelname) for record in caplog.records]
 
 
 def test_a_runtime_over_our_adapters(registry: PluginRegistry, settings: Settings) -> None:
@@ -79,8 +79,8 @@ def test_a_runtime_over_our_adapters(registry: PluginRegistry, settings: Setting
         activity = await repository.get_inference_metrics_batch([SESSION, KERNELS[0]])
         assert [{"requests": 3, "last_response_ms": 7}, {"requests": 0, "last_response_ms": 0}] == list(activity)
         assert {1: ProblemKind.INCOMPLETE} == {at: problem.kind for at, problem in activity.problems.items()}
-        endpoints = await repository.get_endpoint_statistics_batch(endpoint_ids=[ENDPOINT])
-        replicas = await repository.get_replica_statistics_batch(endpoint_replica_ids=[(ENDPOINT, REPLICA)])
+        endpoints: Any = await repository.get_endpoint_statistics_batch(endpoint_ids=[ENDPOINT])
+        replicas: Any = await repository.get_replica_statistics_batch(endpoint_replica_ids=[(ENDPOINT, REPLICA)])
         agents = await repository.get_agent_statistics_batch(agent_ids=["i-1"])
         assert ("30", "1") == (endpoints[0]["running"]["current"], replicas[0]["running"]["current"])
         assert {"node": {"mem": CPU.to_map()}, "devices": {}} == agents[0]
@@ -92,17 +92,14 @@ def test_a_runtime_over_our_adapters(registry: PluginRegistry, settings: Setting
         assert [SESSION] == [session.session_id for session in (await runtime.inventory.list_sessions(limit=5)).items]
         assert [("i-1", 1)] == [(page.items[0], page.total_count) for page in [await runtime.inventory.list_agents()]]
         report = await check_health({"statistics": runtime.statistics, "metrics": runtime.metrics}, timeout_s=5)
-        assert (True, 200, ["statistics", "metrics"]) == (
-            report.healthy,
-            report.http_status,
-            list(report.to_json()["ports"]),
-        )
+        assert (True, 200) == (report.healthy, report.http_status)
+        assert ["statistics", "metrics"] == list(report.to_json()["ports"])
 
     embed(settings, registry, work)
 
 
-def test_what_fails_is_told_by_kind(registry: PluginRegistry, settings: Settings) -> None:
-    """Our store's own error with its attributes, a scheme of nobody, and a health report of what does not answer."""
+def test_errors_keep_their_kind_and_attributes(registry: PluginRegistry, settings: Settings) -> None:
+    """An error of our own store, a URL that no adapter is for, and a health report on a port that does not answer."""
 
     async def opened(open_: Any, changed: Settings) -> None:
         async with open_(changed, registry):
@@ -136,7 +133,7 @@ class ManagersClient:
 def test_repositories_in_all_forms() -> None:
     """Over a store, over a source, over two clients; `kernels` is another reader of kernels alone."""
     store, client = MemoryStatistics(), ManagersClient()
-    clients = {"valkey_stat": client, "valkey_live": client}
+    clients: dict[str, Any] = {"valkey_stat": client, "valkey_live": client}
     alone = StatisticsStatefulSource(store, chunk_size=1)
     repositories = [
         StatisticsRepositories.create(store, kernels=ClientStatistics(**clients, timeout_s=5)).repository,
@@ -155,18 +152,20 @@ def test_repositories_in_all_forms() -> None:
     assert [None, None] == list(asyncio.run(alone.read_kernel_statistics_batch(session_ids_or_kernel_ids=KERNELS)))
     for refused in ({}, {"valkey_stat": client}, {"store": store, **clients}):
         with pytest.raises(InputError):
-            StatisticsRepositories.create(**refused)  # type: ignore[call-overload]
+            StatisticsRepositories.create(**refused)
 
 
 def test_sessions_are_put_together_from_their_kernels(registry: PluginRegistry, settings: Settings) -> None:
     """By the inventory, by known kernels, and by hand."""
 
     async def work(runtime: Runtime, _: PluginRegistry) -> None:
+        batch: Any
         sessions = SessionStatistics(runtime.repository, cluster())
         for batch in (await sessions.get_session_statistics_batch([SESSION]), await sessions.read({SESSION: KERNELS})):
             assert ("1800", "2000", "180") == tuple(batch[0]["cpu_util"][name] for name in ("current", "capacity", "pct"))
-        read = await runtime.repository.get_kernel_statistics_batch([SESSION, *KERNELS])
-        assert "1800" == session_entry(KERNELS, read)[0]["cpu_util"]["current"]
+        read: Any = await runtime.repository.get_kernel_statistics_batch([SESSION, *KERNELS])
+        summed: Any = session_entry(KERNELS, read)[0]
+        assert "1800" == summed["cpu_util"]["current"]
         entry, left_out = sum_kernels(read[1:])
         assert ("1800", []) == (entry["cpu_util"]["current"], left_out)
 

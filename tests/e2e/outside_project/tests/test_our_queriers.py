@@ -118,7 +118,7 @@ def test_a_resolved_querier_is_a_named_tuple() -> None:
     assert "other" == resolved._replace(name="other").name == resolved._replace(name="other")[0]
 
     by_hand = ResolvedQuerier("x", {"maker": LabelMatcher.one_of(["a", "b"])}, (), lowest)
-    assert 'min(min_over_time(x{maker=~"a|b"}[1m]))' == render(lowest(by_hand, "1m"))  # type: ignore[arg-type]
+    assert 'min(min_over_time(x{maker=~"a|b"}[1m]))' == render(lowest(by_hand, "1m"))
 
 
 def test_resolving_sorts_the_grouping_and_keeps_the_order_of_labels() -> None:
@@ -178,7 +178,7 @@ def test_replaced_labels_and_different_strategies_share_nothing() -> None:
 
 def test_a_strategy_that_reads_more_is_refused() -> None:
     """An expression without one of the querier's matchers is the plugin's fault, before anything is sent."""
-    wide = FixedQuerier("x", {"a": "1"}, strategy=lambda asked, window: Aggregation("sum", Selector(asked.name)))  # noqa: ARG005
+    wide = FixedQuerier("x", {"a": "1"}, strategy=lambda query, window: Aggregation("sum", Selector(query.name)))  # noqa: ARG005
     with pytest.raises(PluginError):
         utilization_query(wide)
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,11 @@ def promises() -> Iterator[tuple[str, str, list[str]]]:
 SURFACE = list(promises())
 
 
+def name_of(promise: str) -> str:
+    """Return the name in a promise such as `read(ids)`."""
+    return promise.partition("(")[0]
+
+
 def check_accepts(parameters: str, found: Any) -> None:
     """Fail unless whatever could be called with the promised parameters still can be."""
     promised = inspect.signature(eval(f"lambda {parameters}: None")).parameters.values()  # noqa: S307 - our own file
@@ -60,20 +66,20 @@ def check_promise(promise: str, found: Any) -> None:
         check_accepts(parameters.removesuffix(")"), found)
 
 
-@pytest.mark.parametrize(("package", "name", "members"), SURFACE, ids=[f"{package}.{name}" for package, name, _ in SURFACE])
+@pytest.mark.parametrize(("package", "name", "members"), SURFACE, ids=[f"{row[0]}.{name_of(row[1])}" for row in SURFACE])
 def test_a_public_name_keeps_its_promise(package: str, name: str, members: list[str]) -> None:
     """It is exported, takes the arguments that it took, and has the members that it had."""
     module = import_module(package)
-    found = getattr(module, name.partition("(")[0])
-    assert name.partition("(")[0] in getattr(module, "__all__", dir(module))
+    found = getattr(module, name_of(name))
+    assert name_of(name) in getattr(module, "__all__", dir(module))
     if name == "CHECKS":
         assert set(members) <= {check.__name__.removeprefix("check_") for check in found}
         return
     check_promise(name, found)
     for member in members:
-        attribute = getattr(found, member.partition("(")[0])
-        is_method = inspect.isfunction(inspect.getattr_static(found, member.partition("(")[0]))
-        check_promise(f"{member[: member.index('(')]}(self, {member.partition('(')[2]}" if is_method else member, attribute)
+        attribute = getattr(found, name_of(member))
+        is_method = inspect.isfunction(inspect.getattr_static(found, name_of(member)))
+        check_promise(member, partial(attribute, None) if is_method else attribute)
 
 
 def test_the_version_of_the_hooks_is_the_one_that_plugins_were_written_for() -> None:
@@ -92,7 +98,14 @@ def test_the_graphql_schema_breaks_no_client() -> None:
 def test_a_command_keeps_its_options(line: str) -> None:
     """`--help` lists each, those of this project's queriers included."""
     command, _, options = line.partition(":")
-    asked = subprocess.run(
+    shown = subprocess.run(
         [sys.executable, "-m", "statcore_cli", *command.split(), "--help"], capture_output=True, text=True, check=True
     )
-    assert set(options.split()) <= set(re.findall(r"(?<![\w-])--[a-z-]+", asked.stdout))
+    assert set(options.split()) <= set(re.findall(r"(?<![\w-])--[a-z-]+", shown.stdout))
+
+
+def test_the_command_line_writes_our_queriers_text() -> None:
+    """Options are the fields of the class; the answer alone is on standard output."""
+    words = ["promql", "battery", "--metric-name", "energy", "--maker", 'V"', "--rate-interval", "1m"]
+    shown = subprocess.run([sys.executable, "-m", "statcore_cli", *words], capture_output=True, text=True, check=True)
+    assert ('sum by (battery_id)(rate(battery_energy{maker="V\\""}[1m]))\n', "") == (shown.stdout, shown.stderr)

@@ -12,13 +12,7 @@ import pytest
 from embedding import BATTERY, ENDPOINT, KERNELS, SESSION, cluster, embed
 from outside_batteries import BatteryMetricQuerier
 
-from statcore import (
-    InputError,
-    MatrixResult,
-    QueryTimeRange,
-    StatcoreError,
-    VectorResult,
-)
+from statcore import InputError, MatrixResult, QueryTimeRange, StatcoreError, VectorResult
 from statcore.consumers import (
     Abstention,
     ComparatorRule,
@@ -57,11 +51,8 @@ def test_many_queriers_at_once(registry: PluginRegistry, settings: Settings) -> 
     async def work(runtime: Runtime, _: PluginRegistry) -> None:
         source, now = UtilizationSource(runtime.metrics, max_values=10), datetime.now(UTC)
         time_range = QueryTimeRange(start=now - timedelta(minutes=1), end=now, step="30s")
-        queriers = [
-            BatteryMetricQuerier(battery_id=UUID(BATTERY)),
-            BatteryMetricQuerier(maker="\ud800"),
-            BatteryMetricQuerier(),
-        ]
+        makers = [BatteryMetricQuerier(maker=maker) for maker in ("\ud800", "m")]
+        queriers = [BatteryMetricQuerier(battery_id=UUID(BATTERY)), *makers]
         found, refused, everything = await source.read_utilization_batch(queriers, time_range, rate_interval="1m")
         assert isinstance(found, MatrixResult)
         assert [80.0] == [series.values[-1] for series in found.series]
@@ -83,11 +74,8 @@ def test_services(registry: PluginRegistry, settings: Settings) -> None:
         action = ContainerMetricAction("mem", labels, start=now, end=now + timedelta(seconds=1), step="1s")
         for method in (service.fetch_metric, service.query_metric):
             (result,) = (await method(action)).result
-            assert (KERNELS[0], None, "4096") == (
-                result.metric.kernel_id,
-                result.metric.owner_user_id,
-                result.values[0].value,
-            )
+            assert (KERNELS[0], None) == (result.metric.kernel_id, result.metric.owner_user_id)
+            assert "4096" == result.values[0].value
         assert ["mem"] == (await service.query_metadata(ContainerMetricMetadataAction())).metric_names
         assert ["battery_charge"] == await available_metrics(runtime.metrics, series="battery_charge", metric_label=None)
 
@@ -103,7 +91,7 @@ def test_services(registry: PluginRegistry, settings: Settings) -> None:
         time_range = QueryTimeRange(start=now, end=now, step="1s")
         charge = await presets.query_preset("battery-charge", time_range=time_range, group_labels=["maker"])
         assert [{"maker": "m"}] == [series.labels for series in charge.series]
-        assert "max(battery_charge)" == presets.promql("top", time_range=time_range).replace("{}", "")
+        assert 'max(battery_charge{maker="m"})' == presets.promql("top", time_range=time_range, labels={"maker": "m"})
 
     embed(settings, registry, work)
 
@@ -144,22 +132,17 @@ def test_both_repositories_decide(rule: Any, registry: PluginRegistry, settings:
 
     async def work(runtime: Runtime, plugins: PluginRegistry) -> None:
         source, now = runtime.repository.source, datetime.now(UTC)
-        ports = {"metrics": runtime.metrics, "presets": plugins.presets}
+        ports: dict[str, Any] = {"metrics": runtime.metrics, "presets": plugins.presets}
         deployment = Deployment(endpoint_id=UUID(ENDPOINT), replicas=1, rules=[rule])
         decided = DeploymentRepository(source, cluster(), **ports)
         (decision,) = await decided.decide_replicas([deployment], now=now)
-        assert (1 + rule.step_size, 1, rule, True) == (
-            decision.replicas,
-            decision.previous,
-            decision.rule,
-            decision.changed,
-        )
-        assert [(rule, Verdict.TRIGGERED)] == [(outcome.rule, outcome.verdict) for outcome in decision.outcomes]
+        assert (1 + rule.step_size, 1, True) == (decision.replicas, decision.previous, decision.changed)
+        triggered = [(outcome.rule, outcome.verdict) for outcome in decision.outcomes]
+        assert ([(rule, Verdict.TRIGGERED)], rule) == (triggered, decision.rule)
         assert rule.name in decision.reason
 
-        scheduled = await ScheduleRepository(source, cluster(), **ports).autoscale(
-            {ENDPOINT: [rule], SESSION: [rule]}, now=now
-        )
+        schedule = ScheduleRepository(source, cluster(), **ports)
+        scheduled = await schedule.autoscale({ENDPOINT: [rule], SESSION: [rule]}, now=now)
         assert (decision, None) == (scheduled[ENDPOINT], scheduled[SESSION])
         resting = attrs.evolve(rule, last_triggered_at=now, cooldown_s=60)
         (held,) = await decided.decide_replicas([attrs.evolve(deployment, rules=(resting,))], now=now)

@@ -102,10 +102,10 @@ class PackMetricQuerier(UtilizationMetricQuerier):
         return PercentOfCapacity() if self.metric is PackMetric.LOAD else QueryStrategy.RATE_NORMALIZED
 
 
-def lowest(asked: ResolvedQuerier, window: str, /) -> Expression:
+def lowest(query: ResolvedQuerier, window: str, /) -> Expression:
     """Write the lowest value of the window: a strategy that is a function."""
     return Aggregation(
-        "min", Call("min_over_time", RangeSelector(Selector(asked.name, asked.labels), window)), asked.group_by
+        "min", Call("min_over_time", RangeSelector(Selector(query.name, query.labels), window)), query.group_by
     )
 
 
@@ -116,10 +116,10 @@ class PercentOfRating:
     replaces: ClassVar = ("phase",)
     full: float = 100
 
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+    def __call__(self, query: ResolvedQuerier, window: str, /) -> Expression:
         """Write the expression."""
         del window
-        name, wanted, group_by, _ = asked
+        name, wanted, group_by, _ = query
         of_battery = {label: matcher for label, matcher in wanted.items() if label != "phase"}
         current = Aggregation("sum", Selector(name, {**wanted, "state": "on"}), group_by)
         rated = Aggregation("sum", BinaryOperation(">", Selector("battery_rating", of_battery), Number(0)), group_by)
@@ -132,13 +132,13 @@ class Quantile:
 
     quantile: float
 
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+    def __call__(self, query: ResolvedQuerier, window: str, /) -> Expression:
         """Write the expression."""
-        return HistogramQuantile(self.quantile, _rate(asked._replace(group_by=(*asked.group_by, "le")), window))
+        return HistogramQuantile(self.quantile, _rate(query._replace(group_by=(*query.group_by, "le")), window))
 
 
-def _rate(asked: ResolvedQuerier, window: str) -> Expression:
-    return Aggregation("sum", Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window)), asked.group_by)
+def _rate(query: ResolvedQuerier, window: str) -> Expression:
+    return Aggregation("sum", Call("rate", RangeSelector(Selector(query.name, query.wanted), window)), query.group_by)
 
 
 _PHASE_METRICS: Mapping[str, tuple[str, ExpressionStrategy]] = {
