@@ -88,8 +88,8 @@ def test_the_query_of_the_proposal() -> None:
     ]
 
 
-def test_our_querier_and_preset_are_fields_of_nobody() -> None:
-    """They are found by name; values are pairs of time and text."""
+def test_our_querier_and_preset_answer_through_graphql() -> None:
+    """Both are found by name, their fields are listed, and values are pairs of time and text."""
     answer = ask(UTILIZATION)
     assert None is answer.errors
     (fields,) = [kind["fields"] for kind in answer.data["queriers"] if kind["name"] == "battery-pack"]
@@ -102,7 +102,7 @@ def test_our_querier_and_preset_are_fields_of_nobody() -> None:
 
 
 def test_loaders_by_name() -> None:
-    """The ones of statcore and the host's own; an unknown name lists the known ones."""
+    """Loaders of statcore and one of the host; the error for an unknown name lists the known names."""
 
     async def run() -> None:
         ctx = await context(MemoryStatistics())
@@ -146,7 +146,7 @@ def test_the_helpers_on_their_own() -> None:
 
 
 def test_outcomes_put_errors_in_the_place_of_entries() -> None:
-    """What could not be read raises on its own path, what is doubtful is a remark."""
+    """An entry that could not be read is an exception; a doubtful one stays and has a remark."""
     bad, stale = Problem(ProblemKind.MALFORMED, message="m"), Problem(ProblemKind.STALE, message="s")
     outcomes = Outcomes.of(StatisticsBatch([None, {"mem": {}}, None], problems={0: bad, 1: stale}))
     assert isinstance(outcomes.values[0], Exception)

@@ -60,6 +60,16 @@ def test_the_plugin_is_found_with_all_that_it_offers(registry: PluginRegistry) -
         registry.querier("tape")
 
 
+def test_urls_choose_the_adapters_that_they_chose(registry: PluginRegistry) -> None:
+    """The schemes that settings files name, and the entry points that `STATCORE_DISABLE_PLUGINS` names."""
+    stores = {"memory": "memory", **dict.fromkeys(("redis", "rediss", "unix", "valkey", "valkeys"), "valkey")}
+    backends = {"memory": "memory", "http": "prometheus", "https": "prometheus"}
+    assert stores == {scheme: registry.statistics_store_origin(scheme).name for scheme in stores}
+    assert backends == {scheme: registry.metric_backend_origin(scheme).name for scheme in backends}
+    assert "builtin" == registry.origin("container").name
+    assert {"builtin", "memory", "prometheus", "valkey"} == {found.name for found in registry.reports if found.is_ours}
+
+
 def test_a_host_disables_plugins_and_reads_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """A disabled plugin is reported as blocked; a name that no plugin has is a warning in `statcore.plugins`."""
     registry = PluginRegistry.discover(disabled=["batteries", "nobody"], timeout_s=30)

@@ -34,7 +34,7 @@ class TestStore(StatisticsConformance):
 
 
 class TestBackend(MetricQuerierConformance):
-    """Rounds, and says so."""
+    """The backend, with its one documented difference."""
 
     differences = BACKEND_SPEC.differences
     backend: RoundingMetrics
@@ -57,7 +57,7 @@ class TestBackend(MetricQuerierConformance):
 
 
 class TestInventory(InventoryConformance):
-    """The one in memory."""
+    """The inventory in memory."""
 
     @asynccontextmanager
     async def open(self, planted: InventoryDataset) -> AsyncGenerator[InventoryPort]:

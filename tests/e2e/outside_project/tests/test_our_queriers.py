@@ -100,7 +100,7 @@ TEXTS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("querier", "text"), TEXTS, ids=[type(querier).__name__ for querier, _ in TEXTS])
 def test_a_querier_becomes_the_text_that_it_always_became(querier: Any, text: str) -> None:
-    """The expression and every part of it is a value; `render` writes it."""
+    """`render` writes the expression; its selectors can be listed; the window is an argument."""
     expression = utilization_query(querier)
     assert text == render(expression) == expression.text
     assert {selector.name for selector in selectors_in(expression)} >= {querier.name()}
@@ -131,7 +131,7 @@ def test_resolving_sorts_the_grouping_and_keeps_the_order_of_labels() -> None:
 
 
 def test_matchers_in_all_forms() -> None:
-    """Operators and operands can be read, literal values are escaped, and nothing is not everything."""
+    """Operators and operands can be read, literal values are escaped, and an empty set is refused."""
     forms = (LabelMatcher.equal, LabelMatcher.not_equal, LabelMatcher.regex, LabelMatcher.not_regex)
     assert ["=", "!=", "=~", "!~"] == [form("x").operator for form in forms] == list(MatchOperator)
     assert LabelMatcher.not_equal("x") == LabelMatcher("!=", "x") == LabelMatcher(MatchOperator.NOT_EQUAL, "x")

@@ -46,7 +46,7 @@ filter_labels = ["maker"]
 
 
 def test_many_queriers_at_once(registry: PluginRegistry, settings: Settings) -> None:
-    """One outcome each, in order: an answer, or the error of that querier alone."""
+    """Each querier has one outcome, in order: an answer or its own error."""
 
     async def work(runtime: Runtime, _: PluginRegistry) -> None:
         source, now = UtilizationSource(runtime.metrics, max_values=10), datetime.now(UTC)

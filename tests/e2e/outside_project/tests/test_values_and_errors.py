@@ -72,7 +72,7 @@ ERRORS: list[tuple[str, tuple[Any, ...], dict[str, Any], bool, int]] = [
 def test_an_error_carries_what_it_carried(
     name: str, args: tuple[Any, ...], attributes: dict[str, Any], *, retryable: bool, http_status: int
 ) -> None:
-    """Also after a trip between processes; every error has the one root."""
+    """Attributes, text and status also survive pickling; every error is a `StatcoreError`."""
     error = getattr(statcore, name)(*args, **attributes)
     for found in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own
         assert attributes == {attribute: getattr(found, attribute) for attribute in attributes}
@@ -81,7 +81,7 @@ def test_an_error_carries_what_it_carried(
 
 
 def test_the_tree_of_errors() -> None:
-    """What a host that catches the general kind has always caught."""
+    """Code that catches the general kind catches the special kind, too."""
     kinds = {
         "ClosedError": "InputError",
         "AccessDeniedError": "UnavailableError",
@@ -131,7 +131,7 @@ def test_a_batch_is_a_sequence_with_problems_and_ages() -> None:
 
 
 def test_a_batch_as_json() -> None:
-    """An entry that decodes itself costs the bad metric alone."""
+    """A metric that cannot be decoded becomes a problem; the others of its entry stay."""
     assert {
         "entries": [MEM, None],
         "ages_s": [None, 2.0],
@@ -143,7 +143,7 @@ def test_a_batch_as_json() -> None:
 
 
 def test_a_metric_value_and_its_map() -> None:
-    """Flat keys on the wire; what is no figure is not shown."""
+    """The map has flat keys; `shown_value` hides the percentage of a metric without a bound."""
     value = MetricValue.from_map(MEM["mem"])
     assert MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats={"max": "900"}) == value
     assert MEM["mem"] == value.to_map()
