@@ -51,7 +51,7 @@ class TestBackend(MetricQuerierConformance):
 
     @asynccontextmanager
     async def open(self, dataset: MetricDataset) -> AsyncGenerator[MetricQuerierPort]:
-        """It is open already."""
+        """Return the backend that is open already."""
         assert dataset.at(0) == dataset.start < dataset.end
         yield self.backend
 
@@ -71,7 +71,7 @@ class TestInventory(InventoryConformance):
 
 
 def test_the_checks_are_plain_functions_too() -> None:
-    """Whoever has another test runner calls them."""
+    """Another test runner than pytest calls them directly."""
 
     async def run() -> None:
         for check in statistics.CHECKS[:5]:
@@ -83,7 +83,7 @@ def test_the_checks_are_plain_functions_too() -> None:
 
 
 def test_planted_series_can_be_written_for_a_server() -> None:
-    """As OpenMetrics text, for a real server."""
+    """`openmetrics_text` writes them as a real server loads them."""
     text = openmetrics_text(MetricDataset.recent().series[:1])
     assert "statcore_conformance" in text
     assert text.endswith("# EOF\n")
