@@ -1,12 +1,14 @@
-# make help lists the targets. Everything happens in .venv; nothing else on the machine changes,
-# except that `make test` installs missing servers where it may (root on Debian).
+# make help lists the targets. Everything happens in .venv and in .venv-… beside it; nothing else on the machine
+# changes, except that targets with tests install missing servers where they may (root on Debian).
 
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
+PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test compat servers servers-current static format check bench wheel clean
+.PHONY: help demo test compat servers servers-current static format check constraints bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -40,6 +42,9 @@ format: .venv/.dev ## rewrite the code in house style
 
 check: static test ## everything that CI checks
 
+constraints: ## write constraints.txt with the newest versions, to which .venv is held (wants Python 3.11)
+	@scripts/write-constraints
+
 bench: .venv/.bench servers ## measure against what users write today, side by side
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
@@ -56,17 +61,17 @@ clean: ## remove the environment and all that tools leave behind
 	@$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	@touch $@
 
-.venv/.runtime: .venv/.python pyproject.toml
+.venv/.runtime: .venv/.python pyproject.toml constraints.txt
 	@echo "installing statcore with all extras" >&2
-	@$(BIN)/pip install --quiet --editable '.[all]'
+	@$(PIP_INSTALL) --editable '.[all]'
 	@touch $@
 
 .venv/.bench: .venv/.runtime
 	@echo "installing what statcore is measured against" >&2
-	@$(BIN)/pip install --quiet --group bench
+	@$(PIP_INSTALL) --group bench
 	@touch $@
 
 .venv/.dev: .venv/.runtime
 	@echo "installing the tools for development" >&2
-	@$(BIN)/pip install --quiet --group dev
+	@$(PIP_INSTALL) --group dev
 	@touch $@
