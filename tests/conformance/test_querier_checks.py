@@ -193,11 +193,11 @@ def rotated(_: Any) -> dict[str, str]:
     return dict.fromkeys(("abc" * 2)[first : first + 3], "x")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Positional(Rack):
     """Racks, by row."""
 
-    row: str = attrs.field(default="1", kw_only=False)
+    row: str = "1"
 
 
 @attrs.frozen(kw_only=True)
