@@ -8,7 +8,8 @@ ARGS ?=
 PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compat servers servers-current static format check constraints bench wheel clean
+.DELETE_ON_ERROR:
+.PHONY: help demo test matrix lowest compat servers servers-current static format check constraints bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -18,6 +19,12 @@ demo: .venv/.runtime ## real child processes, live; ARGS=--once for one round, A
 
 test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without
 	@$(if $(ARGS),$(BIN)/pytest $(ARGS),scripts/test-with-coverage $(BIN))
+
+matrix: servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
+	@scripts/matrix $(ARGS)
+
+lowest: .venv-lowest/constraints.txt servers ## the same with the lowest versions that pyproject.toml allows
+	@scripts/lowest $(ARGS)
 
 compat: servers ## what the released agent and manager write and read (wants Python 3.13); ARGS as for pytest
 	@scripts/compat $(ARGS)
@@ -52,7 +59,7 @@ wheel: .venv/.dev ## build the wheel into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove the environment and all that tools leave behind
-	rm -rf .venv .venv-compat dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf .venv .venv-compat .venv-lowest .venv-matrix dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit("statcore needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -75,3 +82,7 @@ clean: ## remove the environment and all that tools leave behind
 	@echo "installing the tools for development" >&2
 	@$(PIP_INSTALL) --group dev
 	@touch $@
+
+.venv-lowest/constraints.txt: .venv/.dev pyproject.toml scripts/lowest_versions.py
+	@mkdir -p $(@D)
+	@$(BIN)/python scripts/lowest_versions.py >$@
