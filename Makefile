@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test matrix lowest compat servers servers-current static format check constraints bench wheel clean
+.PHONY: help demo test matrix lowest compat servers servers-current static format check hooks constraints bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -49,16 +49,19 @@ format: .venv/.dev ## rewrite the code in house style
 
 check: static test ## everything that CI checks
 
+hooks: .venv/.dev ## have git run `make static` before each commit
+	@$(BIN)/pre-commit install
+
 constraints: ## write constraints.txt with the newest versions, to which .venv is held (wants Python 3.11)
 	@scripts/write-constraints
 
 bench: .venv/.bench servers ## measure against what users write today, side by side
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-wheel: .venv/.dev ## build the wheel into dist/
-	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . plugins/*/
 
-clean: ## remove the environment and all that tools leave behind
+clean: ## remove the environments and all that tools leave behind
 	rm -rf .venv .venv-compat .venv-lowest .venv-matrix dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 .venv/.python:
