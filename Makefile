@@ -17,22 +17,22 @@ help: ## list the targets
 demo: .venv/.runtime ## real child processes, live; ARGS=--once for one round, ARGS=--servers for real servers
 	@$(BIN)/statcore demo $(ARGS)
 
-test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without
+test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage
 	@$(if $(ARGS),$(BIN)/pytest $(ARGS),scripts/test-with-coverage $(BIN))
 
 matrix: servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
 	@scripts/matrix $(ARGS)
 
-lowest: .venv-lowest/constraints.txt servers ## the same with the lowest versions that pyproject.toml allows
+lowest: .venv-lowest/constraints.txt servers ## the same with the lowest versions that pyproject.toml allows, on the oldest Python found
 	@scripts/lowest $(ARGS)
 
-compat: servers ## what the released agent and manager write and read (wants Python 3.13); ARGS as for pytest
+compat: servers ## compare with the released agent and manager (needs Python 3.13); ARGS as for pytest
 	@scripts/compat $(ARGS)
 
-servers: ## install the servers that the tests want, where that is possible
+servers: ## install the servers that the tests need, as root on Debian
 	@scripts/install-servers
 
-servers-current: ## build current Prometheus and VictoriaMetrics, which the tests then run on too; needs Go
+servers-current: ## build the newest Prometheus and VictoriaMetrics for the tests (needs Go)
 	@scripts/install-current-servers
 
 static: .venv/.dev ## lint, import contracts, types
@@ -49,19 +49,19 @@ format: .venv/.dev ## rewrite the code in house style
 
 check: static test ## everything that CI checks
 
-hooks: .venv/.dev ## have git run `make static` before each commit
+hooks: .venv/.dev ## make git run `make static` before each commit
 	@$(BIN)/pre-commit install
 
-constraints: ## write constraints.txt with the newest versions, to which .venv is held (wants Python 3.11)
+constraints: ## update the versions that .venv installs, constraints.txt (needs Python 3.11)
 	@scripts/write-constraints
 
-bench: .venv/.bench servers ## measure against what users write today, side by side
+bench: .venv/.bench servers ## compare the speed with code that users write today
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . plugins/*/
 
-clean: ## remove the environments and all that tools leave behind
+clean: ## remove the environments and the files of tools
 	rm -rf .venv .venv-compat .venv-lowest .venv-matrix dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 .venv/.python:
@@ -77,7 +77,7 @@ clean: ## remove the environments and all that tools leave behind
 	@touch $@
 
 .venv/.bench: .venv/.runtime
-	@echo "installing what statcore is measured against" >&2
+	@echo "installing what make bench compares with" >&2
 	@$(PIP_INSTALL) --group bench
 	@touch $@
 
