@@ -18,7 +18,7 @@ READERS: Final = [
     *ROOT.glob("plugins/*/src/**/*.py"),
     *(path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"),
     *(path for path in ROOT.glob("docs/*.md") if path.name != "releasing.md"),
-    *(ROOT / "scripts").iterdir(),
+    *(path for path in ROOT.glob("scripts/*") if path.is_file()),
     ROOT / "Makefile",
 ]
 
