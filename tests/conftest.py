@@ -26,7 +26,7 @@ from statcore.testing.servers import (
     servers_folder,
 )
 
-collect_ignore = ["compat"]  # a root of its own, run by `make compat`
+collect_ignore = ["compat", "e2e/outside_project"]  # roots of their own: `make compat` runs the one, an e2e test the other
 PROFILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine fails no test
 settings.register_profile("dev", PROFILE, max_examples=50)
 settings.register_profile("ci", PROFILE, max_examples=200)
