@@ -233,10 +233,7 @@ async def _ask_queriers(rules: Iterable[ScalingRule], *, metrics: MetricQuerierP
     queriers = {id(rule.querier): rule.querier for rule in rules if rule.querier is not None}
     if metrics is None:
         return _NO_BACKEND
-    try:
-        answers = await UtilizationSource(metrics).read_utilization_now_batch(list(queriers.values()), time=now)
-    except StatcoreError as error:
-        return _unread("utilization", error)
+    answers = await UtilizationSource(metrics).read_utilization_now_batch(list(queriers.values()), time=now)
     return dict(zip(queriers, answers, strict=True))
 
 

@@ -27,6 +27,7 @@ from statcore.concurrency import (
     map_concurrently,
     map_keeping_errors,
     retry,
+    run_both,
     run_concurrently,
 )
 from statcore.errors import (
@@ -110,6 +111,25 @@ async def test_results_are_in_the_order_of_the_coroutines() -> None:
     """Not in the order in which they end."""
     assert [] == await run_concurrently([])
     assert [3, 0, 1] == await run_concurrently([after(3, 3), after(0, 0), after(1, 1)])
+
+
+async def test_two_coroutines_may_have_results_of_different_types() -> None:
+    """Both run concurrently, and their results are in order; an error of either ends the other."""
+    ready = asyncio.Event()
+
+    async def wait() -> str:
+        await ready.wait()
+        return "waited"
+
+    async def release() -> int:
+        ready.set()
+        return 5
+
+    assert ("waited", 5) == await run_both(wait(), release())
+    hanging = Hanging()
+    with pytest.raises(UnavailableError):
+        await run_both(hanging.run(), after(1, DOWN))
+    assert hanging.cleaned
 
 
 async def test_the_first_error_ends_the_others() -> None:

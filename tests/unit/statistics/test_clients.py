@@ -270,8 +270,8 @@ async def test_an_entry_that_is_not_a_map_is_malformed(odd: object) -> None:
     store = ClientStatistics(valkey_stat=client, valkey_live=Client())
     batch = await store.fetch_kernel_statistics(IDS[:3])
     assert ([None, MEM, None], {0: ProblemKind.MALFORMED}) == (list(batch), kinds(batch))
-    agents = await store.fetch_agent_statistics(["i-1", "i-2", "i-3"])
-    assert [None, None, {"node": MEM, "devices": {}}] == list(agents)
+    agents = await store.fetch_agent_statistics(["i-1", "i-2", "i-3", "i-4"])
+    assert [None, None, {"node": MEM, "devices": {}}, None] == list(agents)
     assert {0: ProblemKind.MALFORMED, 1: ProblemKind.MALFORMED} == kinds(agents)
 
 
