@@ -1,4 +1,4 @@
-"""The decision of the auto-scaler, for any rules and whatever they observe."""
+"""Decisions of auto-scaling, for any rules and observations."""
 
 from __future__ import annotations
 

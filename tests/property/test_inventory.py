@@ -1,4 +1,4 @@
-"""Inventories against the plainest model of what they are told."""
+"""Inventories compared with a simple model."""
 
 from __future__ import annotations
 

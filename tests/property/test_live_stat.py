@@ -1,4 +1,4 @@
-"""Live statistics from any figures: always readable, never invented, and what the collector would have stored."""
+"""Live statistics from any samples: they are readable, complete, and what the collector would store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernels of a session put together, whatever they are."""
+"""Sums of a session's kernels, for any entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batched reads against the naive way: one id after the other."""
+"""Batched reads compared with single reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durations, times and time ranges, whatever they are."""
+"""Durations, times and time ranges, for any input."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import attrs
 
-from statcore.concurrency import give_way, limiter, run_concurrently
+from statcore.concurrency import give_way, in_turns, limiter, run_concurrently
 from statcore.errors import InputError, ProtocolError
 from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.numbers import decimal_text, percent_text
@@ -124,13 +124,12 @@ async def _batch(kernel_ids: Sequence[str], answers: Mapping[str, VectorResult])
     live, doubts = LiveSamples(**samples), _doubts(answers.values())
     entries: list[Mapping[str, Any] | None] = []
     problems: dict[int, Problem] = {}
-    for position, kernel_id in enumerate(kernel_ids):
-        if position % _KERNELS_PER_TURN == 0:
-            await give_way()
-        entry, not_finite = live.entry(kernel_id)
-        entries.append(entry)
-        if reasons := [*doubts, *(f"{metric} is not finite" for metric in not_finite)]:
-            problems[position] = Problem(ProblemKind.INCOMPLETE, message="; ".join(reasons))
+    async for part in in_turns(kernel_ids, size=_KERNELS_PER_TURN):
+        for kernel_id in part:
+            entry, not_finite = live.entry(kernel_id)
+            if reasons := [*doubts, *(f"{metric} is not finite" for metric in not_finite)]:
+                problems[len(entries)] = Problem(ProblemKind.INCOMPLETE, message="; ".join(reasons))
+            entries.append(entry)
     return StatisticsBatch(entries, problems=problems)
 
 

@@ -1,4 +1,4 @@
-"""Decisions and the words for them, case by case."""
+"""Decisions and their reasons, case by case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was read to a number, or to the reason why there is none."""
+"""Observations: values that rules look at, and reasons why there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules: what they take, and the step that they ask for at a value."""
+"""Auto-scaling rules: their arguments, and their step at a value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actions to queriers, answers to results."""
+"""Utilization of containers: actions become queriers, and answers become results."""
 
 from __future__ import annotations
 

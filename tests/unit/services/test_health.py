@@ -1,4 +1,4 @@
-"""The health report: every port is pinged, and a failure of one neither raises nor hides the others."""
+"""Health report: every port is pinged, and a port that fails neither raises nor hides the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where statistics of kernels are read from: the store, or what a manager puts in its place with one setting."""
+"""Source of kernels' statistics: the store, or the metric backend, as one setting says."""
 
 from __future__ import annotations
 

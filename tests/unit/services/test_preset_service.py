@@ -1,4 +1,4 @@
-"""What the service asks of a backend, and which questions it does not ask."""
+"""Preset service: the queries that it sends, and the parameters that it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store over the two clients of a manager: what they answer is checked, and what fails is halved until it is alone."""
+"""Store over two clients of a manager: answers are checked, and a failing batch is halved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of sessions from planted kernels."""
+"""Statistics of sessions: the sums of their kernels, and what is left out of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From ids to batches: distinct, chunked, side by side, joined, in order."""
+"""Batched reads: ids are checked, fetched once, split on request, and answered in order."""
 
 from __future__ import annotations
 
@@ -104,6 +104,14 @@ def test_a_chunk_holds_at_least_one_id(chunk_size: Any) -> None:
     """The error names the setting."""
     with pytest.raises(InputError, match="chunk_size must be a whole number of at least 1"):
         StatisticsStatefulSource(RecordingStore(), chunk_size=chunk_size)
+
+
+async def test_a_call_has_all_ids_by_default() -> None:
+    """The store splits a batch as its server needs it."""
+    store = RecordingStore()
+    ids = [str(UUID(int=number)) for number in range(12_000)]
+    batch = await StatisticsStatefulSource(store).read_kernel_statistics_batch(ids)
+    assert ([("fetch_kernel_statistics", ids)], 12_000) == (store.calls, len(batch))
 
 
 async def test_chunks_are_read_concurrently() -> None:
