@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import subprocess
 import sys
 import threading
@@ -538,8 +539,10 @@ async def test_a_function_in_a_thread_does_not_hold_the_event_loop() -> None:
 
 async def test_a_coroutine_that_nobody_awaits_is_closed() -> None:
     """Without the warning that Python gives of it, which would fail this test; other values are left alone."""
-    close_coroutine(hang())
+    coroutine = hang()
+    close_coroutine(coroutine)
     close_coroutine(5)
+    assert inspect.CORO_CLOSED == inspect.getcoroutinestate(coroutine)
 
 
 def test_importing_statcore_imports_no_event_loop() -> None:
