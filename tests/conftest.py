@@ -90,16 +90,16 @@ def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         yield start
 
 
-@pytest.fixture(scope="session", params=PROMETHEUS or [None], ids=str)
+@pytest.fixture(scope="module", params=PROMETHEUS or [None], ids=str)
 def prometheus_program(request: pytest.FixtureRequest) -> Program:
-    """Each Prometheus that is installed, one after the other."""
+    """Each Prometheus that is installed, one after the other; wider, it would cut modules in two, with their fixtures."""
     _require_program("prometheus")
     _require_program("promtool")
     program: Program = request.param
     return program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prometheus_holding(
     tmp_path_factory: pytest.TempPathFactory, prometheus_program: Program
 ) -> Callable[..., AbstractContextManager[Server]]:
