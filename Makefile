@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# A worker for each core, few enough for their servers; a file's tests share theirs. ARGS=-n0 has none, nor has --pdb.
+WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
@@ -17,8 +19,8 @@ help: ## list the targets
 demo: .venv/.runtime ## real child processes, live; ARGS=--once for one round, ARGS=--servers for real servers
 	@$(BIN)/statcore demo $(ARGS)
 
-test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage
-	@$(if $(ARGS),$(BIN)/pytest $(ARGS),scripts/test-with-coverage $(BIN))
+test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
+	@$(if $(ARGS),$(BIN)/pytest $(WORKERS) $(ARGS),scripts/test-with-coverage $(BIN) $(WORKERS))
 
 matrix: servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
 	@scripts/matrix $(ARGS)

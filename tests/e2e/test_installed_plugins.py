@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
-from tests.environments import ROOT, build_wheels, create_environment, install, run
+from tests.environments import ROOT, build_wheels, create_environment, install, pip, run
 
 from statcore.testing.servers import Server, free_port, running_prometheus, running_victoriametrics
 
@@ -166,8 +166,7 @@ def test_every_querier_answers_on_the_command_line(bin_: Path, prometheus: Serve
 def test_uninstalled_it_is_gone(bin_: Path, prometheus: Server, wheels: dict[str, Path]) -> None:
     """From the command line, GraphQL and Python; the others go on, and installed again it is back."""
     others = {kind: selector for kind, selector in SELECTORS.items() if kind != "node"}
-    removed = run(bin_ / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "statcore-node")
-    assert 0 == removed.returncode, removed.stderr
+    pip(bin_, "uninstall", "--yes", "statcore-node")
     try:
         answers = _ask_host(bin_, prometheus.url, others)
         refused = run(bin_ / "statcore", "query", "node", "--metric-name", "load1", metrics_url=prometheus.url)
