@@ -102,25 +102,27 @@ def decide(
     for position, (rule, observed) in enumerate(zip(rules, observations, strict=True)):
         if position in outcomes or isinstance(observed, Abstention):
             continue
-        step, found = _step(rule, observed)
+        step, comparison = _step(rule, observed)
         opposed = next((other for other, wish in cooling if wish * step < 0), None)
         if not step:
-            outcomes[position] = RuleOutcome(rule, verdict=Verdict.QUIET, reason=found)
+            outcomes[position] = RuleOutcome(rule, verdict=Verdict.QUIET, reason=comparison)
         elif (rests_s := rule.rests_for_s(moment)) > 0:
             cooling.append((rule, step))
-            reason = f"{found}: {step:+d}, but cooling down for another {rests_s:.6g} s"
+            reason = f"{comparison}: {step:+d}, but cooling down for another {rests_s:.6g} s"
             outcomes[position] = RuleOutcome(rule, verdict=Verdict.COOLING_DOWN, reason=reason)
         elif opposed:
-            reason = f"{found}: {step:+d}, but {opposed.name!r} asks for the opposite while it cools down"
+            reason = f"{comparison}: {step:+d}, but {opposed.name!r} asks for the opposite while it cools down"
             outcomes[position] = RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason)
         else:
             bounded, held = _within_bounds(rule, replicas, step)
             if bounded < replicas and blind:
-                reason = f"{found}: {step:+d}, but nothing is scaled down while these rules are blind: {', '.join(blind)}"
+                reason = (
+                    f"{comparison}: {step:+d}, but nothing is scaled down while these rules are blind: {', '.join(blind)}"
+                )
                 outcomes[position] = RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason)
             else:
                 desired, decided_by = bounded, rule
-                outcomes[position] = RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{found}: {step:+d}{held}")
+                outcomes[position] = RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{comparison}: {step:+d}{held}")
             break
     in_order = tuple(outcomes[position] for position in sorted(outcomes))
     return ScalingDecision(replicas=desired, previous=replicas, rule=decided_by, outcomes=in_order)

@@ -256,10 +256,10 @@ async def _ask_presets(
             except InputError as error:
                 answers[key] = Abstention(str(error))
         distinct = list(dict.fromkeys(promql_of.values()))
-        found = await map_keeping_errors(distinct, lambda promql: backend.query(promql, time=now))
+        outcomes = await map_keeping_errors(distinct, lambda promql: backend.query(promql, time=now))
     except StatcoreError as error:
         return _unread("presets", error)
-    answer_to = dict(zip(distinct, found, strict=True))
+    answer_to = dict(zip(distinct, outcomes, strict=True))
     return answers | {key: answer_to[promql] for key, promql in promql_of.items()}
 
 

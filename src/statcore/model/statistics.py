@@ -26,7 +26,7 @@ _HINTS: Final[Mapping[str, str]] = {
     "io_read": "bytes",
     "io_write": "bytes",
     "io_scratch_size": "bytes",
-    # These are bytes per second; agents write bps all the same.
+    # These are bytes per second, but agents write bps.
     "net_rx": "bps",
     "net_tx": "bps",
 }

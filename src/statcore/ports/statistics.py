@@ -31,7 +31,7 @@ class StatisticsPort(KernelStatisticsPort, Protocol):
     """A store of the newest statistics.
 
     Every `fetch_…` takes any number of ids in canonical text, duplicates included, and returns one entry per id in the
-    order asked. None without a problem means that the store has nothing. One bad entry is a problem at its position and
+    same order. None without a problem means that the store has nothing. One bad entry is a problem at its position and
     never takes others with it; a store that cannot be reached at all raises `UnavailableError`, one that takes longer
     than the adapter's deadline `TimedOutError`. No ids: an empty batch, and nothing is sent. No other exception leaves
     an adapter, except `asyncio.CancelledError`, which always does.

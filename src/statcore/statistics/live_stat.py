@@ -237,7 +237,7 @@ class LiveSamples:
 
 
 def _all_stats(known: Mapping[str, str]) -> dict[str, str]:
-    """Return every moving statistic, "0" for those that are not known."""
+    """Return every moving statistic, "0" for one that is not known."""
     return {name: known.get(name, "0") for name in STATS}
 
 

@@ -125,8 +125,8 @@ class SeriesInventory:
         """
         Page.cut((), limit=limit, offset=offset)  # raises before anything is sent
         recent, ids = self._recent(), _Ids()
-        found = await self._seen(_Containers(["session_id"]), recent)
-        known = {session_id for series in found if (session_id := ids.read(series, "session_id"))}
+        answer = await self._query(_Containers(["session_id"]), recent)
+        known = {session_id for series in answer if (session_id := ids.read(series, "session_id"))}
         ids.warn()
         page = Page.cut(sorted(known), limit=limit, offset=offset)
         sessions = await self._read(page.items, recent)
@@ -161,8 +161,8 @@ class SeriesInventory:
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         Page.cut((), limit=limit, offset=offset)  # raises before anything is sent
-        found = await self._seen(_Containers(["agent_id"]), self._recent())
-        known = {agent_id for series in found if (agent_id := _text(series, "agent_id"))}
+        answer = await self._query(_Containers(["agent_id"]), self._recent())
+        known = {agent_id for series in answer if (agent_id := _text(series, "agent_id"))}
         return Page.cut(sorted(known), limit=limit, offset=offset)
 
     def _recent(self) -> QueryTimeRange:
@@ -170,7 +170,7 @@ class SeriesInventory:
         step = -(-self.lookback // (_STEPS * _MILLISECOND)) * _MILLISECOND
         return QueryTimeRange(start=end - _STEPS * step, end=end, step=step)
 
-    async def _seen(self, containers: _Containers, time_range: QueryTimeRange) -> Sequence[Series]:
+    async def _query(self, containers: _Containers, time_range: QueryTimeRange) -> Sequence[Series]:
         result = await self.metrics.query_utilization(containers, time_range)
         if result.warnings or result.partial:
             reasons = "; ".join(result.warnings) or "the backend says that the answer is partial"
@@ -179,17 +179,17 @@ class SeriesInventory:
 
     async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
         async def read(batch: Sequence[str]) -> dict[str, SessionRecord]:
-            return _sessions(await self._seen(_Containers(_OWNERS, batch), time_range))
+            return _sessions(await self._query(_Containers(_OWNERS, batch), time_range))
 
-        found = await map_concurrently(distinct_batches(session_ids), read)
-        return {session_id: session for sessions in found for session_id, session in sessions.items()}
+        batches = await map_concurrently(distinct_batches(session_ids), read)
+        return {session_id: session for sessions in batches for session_id, session in sessions.items()}
 
 
-def _sessions(found: Sequence[Series]) -> dict[str, SessionRecord]:
+def _sessions(owners: Sequence[Series]) -> dict[str, SessionRecord]:
     ids = _Ids()
     kernels: dict[str, dict[str, KernelRecord]] = {}
     # A newer series replaces an older one: the later it ended, and among those that have not ended, the later it began.
-    for series in sorted(found, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
+    for series in sorted(owners, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
         session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
         if session_id is None:
             continue
