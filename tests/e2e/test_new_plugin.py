@@ -50,7 +50,7 @@ def test_a_new_plugin_passes_its_own_tests_and_answers(wheel: Path, tmp_path: Pa
     text = run(bin_ / "statcore", "promql", "tape-library", "--metric-name", "energy", "--tape-library-id", 't"1').stdout
     assert 'sum by (tape_library_id)(rate(tape_library_energy{tape_library_id="t\\"1"}[5m]))\n' == text
     again = run("env", f"--chdir={tmp_path}", bin_ / "statcore", "plugins", "new", "tape-library")
-    assert "the querier tape-library is there already" in again.stderr
+    assert "the querier tape-library exists already" in again.stderr
 
 
 @pytest.mark.timeout(400)

@@ -115,8 +115,8 @@ def test_wrong_usage_is_two(statcore: Invoke, arguments: list[str]) -> None:
             "memory:",
             2,
             (
-                "statcore: --statistics-url: what memory: names lives inside one process, and would always be empty here;"
-                " name a server, or see `statcore demo`\n"
+                "statcore: --statistics-url: a memory: store or backend exists in one process only, and would always be"
+                " empty here; give the URL of a server, or try `statcore demo`\n"
             ),
         ),
     ],

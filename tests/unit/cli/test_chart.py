@@ -9,7 +9,7 @@ from array import array
 import pytest
 
 from statcore.model import QueryTimeRange, Series
-from statcore_cli.chart import draw
+from statcore_cli.output import draw_chart
 
 RANGE = QueryTimeRange(start=1795341600, end=1795342500, step=10)
 
@@ -19,7 +19,7 @@ def chart(
 ) -> str:
     """Draw values that are ten seconds apart."""
     times = [1795341600.0 + 10 * number for number in range(len(values))] if times is None else times
-    return draw(Series(labels={}, timestamps=array("d", times), values=array("d", values)), time_range, width=width)
+    return draw_chart(Series(labels={}, timestamps=array("d", times), values=array("d", values)), time_range, width=width)
 
 
 def dots(text: str) -> int:

@@ -11,10 +11,9 @@ import pytest
 from rich.console import Console
 
 from statcore.model.results import MatrixResult, Series
-from statcore_cli.demo.children import Child
-from statcore_cli.demo.reading import METRICS, Reading
+from statcore_cli.demo.pipeline import METRICS, Child, DemoState
 from statcore_cli.demo.view import screen, sparkline
-from statcore_cli.entries import Entries
+from statcore_cli.output import Entries
 from statcore_collector import KernelTarget
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
@@ -26,9 +25,9 @@ def shown(course: Sequence[float], *, width: int) -> str:
     child = Child(title="busy 50%", target=KernelTarget(pid=1, kernel_id=KERNEL))
     series = Series(labels={"kernel_id": KERNEL}, timestamps=array("d", range(len(course))), values=array("d", course))
     utilization = {metric: MatrixResult(series=(series,) if metric == "cpu_util" else ()) for metric in METRICS}
-    reading = Reading(live=Entries({KERNEL: LIVE}, {}), utilization=utilization, failures=[])
+    state = DemoState(live=Entries({KERNEL: LIVE}, {}), utilization=utilization, failures=[])
     stream = io.StringIO()
-    Console(file=stream, width=width).print(screen(reading, [child], where="here"))
+    Console(file=stream, width=width).print(screen(state, [child], where="here"))
     return stream.getvalue()
 
 

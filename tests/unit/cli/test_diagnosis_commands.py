@@ -91,8 +91,8 @@ class TestDoctor:
             ("driverless:", "no module named 'redis'", "pip install 'statcore[valkey]'"),
             ("foreign:", "open() raised ZeroDivisionError", "report this to the author of the plugin fake"),
             ("nowhere:", "--metrics-url: there is no metric backend nowhere:", "correct it there"),
-            ("memory:", "--metrics-url: what memory: names lives inside one process", "correct it there"),
-            ("http://[::1", "a URL that cannot be read", ""),
+            ("memory:", "--metrics-url: a memory: store or backend exists in one process only", "correct it there"),
+            ("http://[::1", "a malformed URL", ""),
         ],
     )
     def test_what_is_wrong_comes_with_what_to_do(self, statcore: Invoke, url: str, detail: str, remedy: str) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statcore_cli.output import jsonable, write_csv, write_json, write_table
-from statcore_cli.text import printable
+from statcore_cli.standard_output import printable
 
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.decimals(), st.datetimes(), st.binary(), st.uuids()

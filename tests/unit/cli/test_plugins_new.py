@@ -106,9 +106,9 @@ def test_a_name_that_no_class_gives_is_refused(statcore: Invoke, kind: str, inst
 @pytest.mark.parametrize(
     ("part", "name", "message"),
     [
-        ("--store", "redis", "the statistics store redis is there already: it comes from 'valkey' of statcore"),
-        ("--backend", "http", "the metric backend http is there already: it comes from 'prometheus' of statcore"),
-        ("--store", "memory", "the statistics store memory is there already: it comes from 'memory' of statcore"),
+        ("--store", "redis", "the statistics store redis exists already, in 'valkey' of statcore"),
+        ("--backend", "http", "the metric backend http exists already, in 'prometheus' of statcore"),
+        ("--store", "memory", "the statistics store memory exists already, in 'memory' of statcore"),
     ],
 )
 def test_a_scheme_that_is_taken_is_refused(statcore: Invoke, part: str, name: str, message: str) -> None:
@@ -129,7 +129,7 @@ def test_a_store_and_a_backend_are_projects_of_their_own(statcore: Invoke) -> No
         assert f"statcore {following} shelf:///path/of/the/file" == document["next"][-1]
         Path("statcore-shelf").rename(f"gone{part}")
     result = statcore("plugins", "new", "--store", "--backend", "shelf")
-    assert (2, "statcore: --store and --backend are a project each; give one of them\n") == (
+    assert (2, "statcore: --store and --backend exclude each other; give one of them\n") == (
         result.exit_code,
         result.stderr,
     )
@@ -139,10 +139,10 @@ def test_a_name_that_is_taken_is_refused(statcore: Invoke, install: Callable[...
     """As a querier, as the name of a plugin, disabled ones too, or as a package; it says by whom."""
     (install("acme-shelves", shelves="STATCORE_PLUGIN_API = 2") / "statcore_shelf.py").touch()
     taken = {
-        "rack": "the querier rack is there already: it comes from 'fake' of acme-fake 1.0",
-        "shelves": "a plugin of the name shelves is there already: 'shelves' of acme-shelves 1.0",
-        "valkey": "a plugin of the name valkey is there already: 'valkey' of statcore",
-        "shelf": "a package of the name statcore_shelf is installed already",
+        "rack": "the querier rack exists already, in 'fake' of acme-fake 1.0",
+        "shelves": "a plugin with the name shelves exists already: 'shelves' of acme-shelves 1.0",
+        "valkey": "a plugin with the name valkey exists already: 'valkey' of statcore",
+        "shelf": "a package with the name statcore_shelf is installed already",
     }
 
     results = [statcore("--disable-plugins", "valkey", "plugins", "new", kind) for kind in taken]

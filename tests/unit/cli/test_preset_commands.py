@@ -308,9 +308,9 @@ class TestRun:
             (["busy", "--start", "noon"], "--start: not a time: 'noon'"),
             (["busy", "--at", "noon"], "--at: not a time: 'noon'"),
             (["busy", "--at", "now", "--last", "1h"], "--at and --last exclude each other"),
-            (["busy", "--at", "now", "--format", "plot"], "--at gives one instant, of which there is no plot"),
+            (["busy", "--at", "now", "--format", "plot"], "--at gives one instant, which cannot be plotted"),
             (["uptime", "--metrics-url", "fake:"], "uptime is a preset, for which the metric backend must evaluate PromQL"),
-            (["uptime", "--metrics-url", "memory:"], "what memory: names lives inside one process"),
+            (["uptime", "--metrics-url", "memory:"], "a memory: store or backend exists in one process only"),
         ],
     )
     def test_what_is_not_allowed_is_one_line(
@@ -340,7 +340,7 @@ def test_help_teaches_with_examples(statcore: Invoke, name: str) -> None:
 def test_the_file_in_the_help_is_one(statcore: Invoke, asked: list[Any], tmp_path: Path) -> None:
     """It can be copied as it is."""
     assert [] == asked
-    lines = statcore("preset", "--help").stdout.partition("has a table for each:\n")[2].partition("Examples:")[0]
+    lines = statcore("preset", "--help").stdout.partition("has one table per preset:\n")[2].partition("Examples:")[0]
     file = tmp_path / "busy.toml"
     file.write_text("\n".join(line.removeprefix("      ") for line in lines.splitlines()))
 
