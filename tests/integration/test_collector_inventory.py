@@ -108,9 +108,9 @@ async def test_a_kernel_that_is_refused_is_not_told(start_kernel: Start) -> None
     collector = collecting(inventory, "i-1")
     process, other = start_kernel(IDLE), start_kernel(IDLE)
     known = add(collector, process, SESSION)
-    with pytest.raises(InputError, match="is being collected already"):
+    with pytest.raises(InputError, match="is collected already"):
         collector.add(KernelTarget(pid=other.pid, kernel_id=known.kernel_id, session_id=OTHER_SESSION))
-    with pytest.raises(InputError, match="is being collected already, as kernel"):
+    with pytest.raises(InputError, match="is collected already, as kernel"):
         add(collector, process, OTHER_SESSION)
     with pytest.raises(InputError, match="no process has the pid"):
         add(collector, ended_process(), OTHER_SESSION)

@@ -11,9 +11,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 
 from statcore import MetricValue
 from statcore_collector.metric import sum_kernels
-from statcore_collector.sock_diag import SocketTable, TcpSocket
-from statcore_collector.tree_counter import Tally, TreeCounter
-from statcore_collector.tree_traffic import TreeTraffic
+from statcore_collector.process_tree import Tally, TreeCounter
+from statcore_collector.tcp_traffic import SocketTable, TcpSocket, TreeTraffic
 
 
 @attrs.define(eq=False)

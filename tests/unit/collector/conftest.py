@@ -14,6 +14,15 @@ import psutil
 import pytest
 
 from statcore import MetricValue, StatcoreError
+from statcore.ports import ScrapeSample
+from statcore_collector import Collector, KernelTarget
+
+KERNEL, SESSION = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "0d3f7c55-7f0e-4a1b-8f0e-5f1d2c3b4a69"
+
+
+def label_values(samples: Iterable[ScrapeSample], label: str) -> set[str]:
+    """Return the values of a label in samples."""
+    return {labels[label] for _, labels, _ in samples if label in labels}
 
 
 @attrs.define
@@ -60,6 +69,14 @@ class RecordingSink:
 def sink() -> RecordingSink:
     """A sink that remembers what it is told."""
     return RecordingSink()
+
+
+@pytest.fixture
+def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
+    """A collector of one kernel with a session."""
+    collecting = Collector(sink, agent_id="i-1", interval_s=60)
+    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
+    return collecting
 
 
 @pytest.fixture

@@ -1,36 +1,23 @@
-"""Rounds of collection, on real processes that do nothing and a sink that remembers."""
+"""Rounds of collection, with real idle processes and a sink that records what it gets."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
 from subprocess import Popen
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psutil
 import pytest
+from tests.unit.collector.conftest import KERNEL, SESSION, label_values
 
 from statcore import InputError
-from statcore.ports import ScrapeSample
-from statcore_collector import Collector, KernelTarget, kernel_sampler
+from statcore_collector import Collector, KernelTarget, kernel
 from statcore_memory import MemoryInventory
 
-KERNEL, OTHER, SESSION = (str(uuid4()) for _ in range(3))
-
-
-@pytest.fixture
-def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
-    """A collector of one kernel with a session."""
-    collecting = Collector(sink, agent_id="i-1", interval_s=60)
-    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
-    return collecting
-
-
-def _labels(samples: Iterator[ScrapeSample], label: str) -> set[str]:
-    return {labels[label] for _, labels, _ in samples if label in labels}
+OTHER = str(uuid4())
 
 
 async def test_a_round_writes_everything(collecting: Collector, sink: Any) -> None:
@@ -83,10 +70,10 @@ async def test_an_agent_without_kernels_is_still_an_agent(sink: Any) -> None:
 async def test_a_removed_kernel_is_gone_from_the_exporter_at_once(collecting: Collector, sink: Any) -> None:
     """Its samples vanish before any further round, its entries in the store with the next one."""
     await collecting.collect()
-    assert {KERNEL} == _labels(collecting.samples(), "kernel_id")
+    assert {KERNEL} == label_values(collecting.samples(), "kernel_id")
     collecting.remove(KERNEL.upper())
-    assert set() == _labels(collecting.samples(), "kernel_id")
-    assert {"i-1"} == _labels(collecting.samples(), "agent_id")
+    assert set() == label_values(collecting.samples(), "kernel_id")
+    assert {"i-1"} == label_values(collecting.samples(), "agent_id")
     assert () == collecting.kernel_ids
     await collecting.collect()
     assert [sorted([KERNEL, SESSION])] == sink.removed
@@ -115,7 +102,7 @@ async def test_a_kernel_that_has_ended_is_removed(
     sleeper.wait()
     await collecting.collect()
     assert () == collecting.kernel_ids
-    assert set() == _labels(collecting.samples(), "kernel_id")
+    assert set() == label_values(collecting.samples(), "kernel_id")
     assert [sorted([KERNEL, SESSION])] == sink.removed
     assert f"kernel {KERNEL} has ended" in caplog.messages
 
@@ -136,7 +123,7 @@ async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
     """The round that was under way does not bring it back."""
     loop = asyncio.get_running_loop()
     sampled, removed = asyncio.Event(), asyncio.Event()
-    sample = kernel_sampler.KernelSampler.sample
+    sample = kernel.KernelSampler.sample
 
     def held(*arguments: Any, **named: Any) -> Any:
         result = sample(*arguments, **named)
@@ -144,13 +131,13 @@ async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
         asyncio.run_coroutine_threadsafe(removed.wait(), loop).result()
         return result
 
-    monkeypatch.setattr(kernel_sampler.KernelSampler, "sample", held)
+    monkeypatch.setattr(kernel.KernelSampler, "sample", held)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(collecting.collect())
         await sampled.wait()
         collecting.remove(KERNEL)
         removed.set()
-    assert set() == _labels(collecting.samples(), "kernel_id")
+    assert set() == label_values(collecting.samples(), "kernel_id")
     assert {} == sink.kernels
 
 
@@ -196,13 +183,13 @@ def test_settings_are_checked(sink: Any, options: dict[str, Any]) -> None:
 
 def test_a_kernel_is_added_once(collecting: Collector) -> None:
     """A second one under its id is refused."""
-    with pytest.raises(InputError, match=f"kernel {KERNEL} is being collected already"):
+    with pytest.raises(InputError, match=f"kernel {KERNEL} is collected already"):
         collecting.add(KernelTarget(pid=os.getpid(), kernel_id=KERNEL))
 
 
 def test_a_process_is_one_kernel(collecting: Collector, sleeper: Popen[bytes]) -> None:
     """A second kernel of the same process would count it twice in every sum."""
-    with pytest.raises(InputError, match=f"pid {sleeper.pid} is being collected already, as kernel {KERNEL}"):
+    with pytest.raises(InputError, match=f"pid {sleeper.pid} is collected already, as kernel {KERNEL}"):
         collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=OTHER))
     assert (KERNEL,) == collecting.kernel_ids
 
@@ -226,3 +213,18 @@ def test_removing_an_unknown_kernel_does_nothing(collecting: Collector) -> None:
     """It may have ended by itself just before."""
     collecting.remove(OTHER)
     assert (KERNEL,) == collecting.kernel_ids
+
+
+def test_ids_become_canonical_text() -> None:
+    """What is stored is found again, however the id was spelled."""
+    target = KernelTarget(pid=1, kernel_id=KERNEL.upper(), user_id=UUID(KERNEL), agent_id="i-1")
+    assert (KERNEL, KERNEL, None) == (target.kernel_id, target.user_id, target.session_id)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kernel_id": "x"}, {"user_id": ""}, {"pid": 0}, {"pid": -1}, {"pid": "1"}, {"agent_id": "\ud800"}]
+)
+def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    """An id that is none and a pid that cannot be are told at once."""
+    with pytest.raises(InputError):
+        KernelTarget(**{"pid": 1, "kernel_id": uuid4(), **wrong})

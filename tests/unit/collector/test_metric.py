@@ -1,79 +1,79 @@
-"""From raw readings to what is stored."""
+"""The stored values and moving statistics of raw values, and the sums of a session."""
 
 from __future__ import annotations
 
 from statcore import MetricValue
-from statcore_collector.metric import ObjectTracker, Reading, sum_kernels
+from statcore_collector.metric import KernelTracker, MovingStatistics, RawValue, sum_kernels
 
 
 def test_a_rate_is_zero_until_there_are_two_samples() -> None:
     """As agents write it; that zero is not one of the rates of which average and maximum are told."""
-    tracker = ObjectTracker()
+    tracker = KernelTracker()
     expected = MetricValue(current="0", capacity="1000", pct="0", unit_hint="millicores", stats={"max": "0", "avg": "0"})
-    assert {"cpu_util": expected} == tracker.observe(0, {"cpu_util": Reading(700, 1000)})
+    assert {"cpu_util": expected} == tracker.observe(0, {"cpu_util": RawValue(700, 1000)})
     expected = MetricValue(
         current="250", capacity="1000", pct="25", unit_hint="millicores", stats={"max": "250", "avg": "250"}
     )
-    assert {"cpu_util": expected} == tracker.observe(2, {"cpu_util": Reading(1200, 1000)})
+    assert {"cpu_util": expected} == tracker.observe(2, {"cpu_util": RawValue(1200, 1000)})
 
 
 def test_statistics_of_cpu_util_are_those_of_its_rates() -> None:
     """Average and maximum are of the load that was shown, not of the counter behind it."""
-    tracker = ObjectTracker()
+    tracker = KernelTracker()
     values = {}
     for time_s, cpu_ms in ((0, 0), (1, 900), (2, 1200)):
-        values = tracker.observe(time_s, {"cpu_util": Reading(cpu_ms, 1000)})
+        values = tracker.observe(time_s, {"cpu_util": RawValue(cpu_ms, 1000)})
     assert "300" == values["cpu_util"].current
     assert {"max": "900", "avg": "600"} == values["cpu_util"].stats
 
 
 def test_memory_has_a_capacity_and_a_maximum() -> None:
     """A gauge is stored as it is from the first sample on, in percent of its capacity."""
-    tracker = ObjectTracker()
-    tracker.observe(0, {"mem": Reading(3000, 9000)})
+    tracker = KernelTracker()
+    tracker.observe(0, {"mem": RawValue(3000, 9000)})
     expected = MetricValue(current="1000", capacity="9000", pct="11.11", unit_hint="bytes", stats={"max": "3000"})
-    assert {"mem": expected} == tracker.observe(1, {"mem": Reading(1000, 9000)})
+    assert {"mem": expected} == tracker.observe(1, {"mem": RawValue(1000, 9000)})
 
 
 def test_without_a_capacity_the_percentage_is_the_documented_one() -> None:
     """`pct` is `0.00` when there is nothing to compare with."""
-    values = ObjectTracker().observe(0, {"mem": Reading(3000)})
+    values = KernelTracker().observe(0, {"mem": RawValue(3000)})
     assert (None, "0.00") == (values["mem"].capacity, values["mem"].pct)
 
 
 def test_io_is_stored_cumulative_with_its_rate() -> None:
     """`io_*` shows the counter; its rate is a statistic, 0 at first."""
-    tracker = ObjectTracker()
-    assert {"rate": "0"} == tracker.observe(0, {"io_write": Reading(100)})["io_write"].stats
-    value = tracker.observe(4, {"io_write": Reading(500)})["io_write"]
+    tracker = KernelTracker()
+    assert {"rate": "0"} == tracker.observe(0, {"io_write": RawValue(100)})["io_write"].stats
+    value = tracker.observe(4, {"io_write": RawValue(500)})["io_write"]
     assert ("500", {"rate": "100"}) == (value.current, value.stats)
 
 
 def test_traffic_is_stored_as_its_rate() -> None:
     """`net_*` shows bytes per second, under the unit hint that readers expect."""
-    tracker = ObjectTracker()
-    tracker.observe(0, {"net_rx": Reading(1000)})
+    tracker = KernelTracker()
+    tracker.observe(0, {"net_rx": RawValue(1000)})
     expected = MetricValue(current="500", unit_hint="bps")
-    assert {"net_rx": expected} == tracker.observe(2, {"net_rx": Reading(2000)})
+    assert {"net_rx": expected} == tracker.observe(2, {"net_rx": RawValue(2000)})
 
 
 def test_a_counter_that_falls_begins_anew() -> None:
     """A fall is no negative rate: it is 0 until the next sample."""
-    tracker = ObjectTracker()
-    tracker.observe(0, {"net_rx": Reading(1000), "io_read": Reading(1000)})
-    tracker.observe(1, {"net_rx": Reading(2000), "io_read": Reading(2000)})
-    fallen = tracker.observe(2, {"net_rx": Reading(10), "io_read": Reading(10)})
+    tracker = KernelTracker()
+    tracker.observe(0, {"net_rx": RawValue(1000), "io_read": RawValue(1000)})
+    tracker.observe(1, {"net_rx": RawValue(2000), "io_read": RawValue(2000)})
+    fallen = tracker.observe(2, {"net_rx": RawValue(10), "io_read": RawValue(10)})
     assert ["0", "10"] == [fallen[metric].current for metric in ("net_rx", "io_read")]
     assert "0" == fallen["io_read"].stats["rate"]
-    assert "90" == tracker.observe(3, {"net_rx": Reading(100)})["net_rx"].current
+    assert "90" == tracker.observe(3, {"net_rx": RawValue(100)})["net_rx"].current
 
 
 def test_a_gap_is_bridged() -> None:
     """A metric that could not be read for a round has the rate over the gap when it is back."""
-    tracker = ObjectTracker()
-    tracker.observe(0, {"net_rx": Reading(1000)})
+    tracker = KernelTracker()
+    tracker.observe(0, {"net_rx": RawValue(1000)})
     assert {} == tracker.observe(1, {})
-    assert "500" == tracker.observe(2, {"net_rx": Reading(2000)})["net_rx"].current
+    assert "500" == tracker.observe(2, {"net_rx": RawValue(2000)})["net_rx"].current
 
 
 def test_a_session_of_one_kernel_is_that_kernel() -> None:
@@ -113,3 +113,28 @@ def test_a_sum_with_a_part_missing_is_no_sum() -> None:
     other = {"io_write": MetricValue(current="50", unit_hint="bytes")}
     expected = MetricValue(current="150", unit_hint="bytes")
     assert {"io_write": expected} == sum_kernels([one, other])
+
+
+def test_one_sample_has_no_difference_and_no_rate() -> None:
+    """What does not exist yet is left out, not zero."""
+    moving = MovingStatistics()
+    assert {} == moving.values()
+    moving.observe(10, 5)
+    assert {"min": 5, "max": 5, "sum": 5, "avg": 5} == moving.values()
+
+
+def test_a_second_sample_has_both() -> None:
+    """The rate is per second of the time between the two."""
+    moving = MovingStatistics()
+    moving.observe(10, 5)
+    moving.observe(14, 13)
+    assert {"min": 5, "max": 13, "sum": 18, "avg": 9, "diff": 8, "rate": 2} == moving.values()
+
+
+def test_two_samples_at_one_time_have_no_rate() -> None:
+    """No division by zero: the difference is there, the rate is not."""
+    moving = MovingStatistics()
+    moving.observe(10, 5)
+    moving.observe(10, 13)
+    assert 8 == moving.values()["diff"]
+    assert "rate" not in moving.values()

@@ -10,17 +10,17 @@ import psutil
 import pytest
 
 from statcore_collector import node, proc_files
-from statcore_collector.metric import Reading
-from statcore_collector.node import NodeReadings, NodeRound, NodeSampler, read_node
-from statcore_collector.readable import Unreadable
+from statcore_collector.failures import Unreadable
+from statcore_collector.metric import RawValue
+from statcore_collector.node import NodeRound, NodeSampler, NodeSnapshot, read_node
 
 
-def _read() -> NodeReadings:
+def _read() -> NodeSnapshot:
     """Return what is read of the node, all of which can be."""
     unreadable = Unreadable()
-    readings = read_node(unreadable)
+    snapshot = read_node(unreadable)
     assert {} == unreadable.reasons
-    return readings
+    return snapshot
 
 
 def test_this_machine_is_read() -> None:
@@ -50,8 +50,8 @@ def test_counters_are_those_of_psutil() -> None:
     disks, interfaces = psutil.disk_io_counters(perdisk=True), psutil.net_io_counters(pernic=True)
     counters = _read().counters
     assert {name for name in disks if not name.startswith(("loop", "ram"))} == set(counters["io_write"])
-    assert all(disks[name].write_bytes <= reading.value for name, reading in counters["io_write"].items())
-    assert all(interfaces[name].bytes_recv <= reading.value for name, reading in counters["net_rx"].items())
+    assert all(disks[name].write_bytes <= raw.value for name, raw in counters["io_write"].items())
+    assert all(interfaces[name].bytes_recv <= raw.value for name, raw in counters["net_rx"].items())
     assert "lo" not in counters["net_rx"]
 
 
@@ -66,8 +66,8 @@ def test_loopback_and_links_that_are_down_are_no_traffic(proc: Any, monkeypatch:
     monkeypatch.setattr(proc_files, "interface_flags", lambda name: flags.get(name, 0))
     _plant_interfaces(proc, **{"lo": 5, "eth0": 30, "eth0:1": 40, "eth2": 2, "new0": 9})
     counters = _read().counters
-    assert {"eth0": Reading(30), "eth0:1": Reading(40)} == counters["net_rx"]
-    assert {"eth0": Reading(60), "eth0:1": Reading(80)} == counters["net_tx"]
+    assert {"eth0": RawValue(30), "eth0:1": RawValue(40)} == counters["net_rx"]
+    assert {"eth0": RawValue(60), "eth0:1": RawValue(80)} == counters["net_tx"]
 
 
 def test_flags_of_an_interface_that_does_not_exist_are_none() -> None:
@@ -101,8 +101,8 @@ def test_what_cannot_be_read_is_absent(monkeypatch: pytest.MonkeyPatch, error: E
 
     monkeypatch.setattr(psutil, "disk_usage", deny)
     unreadable = Unreadable()
-    readings = read_node(unreadable)
-    assert {"mem"} == set(readings.gauges)
+    snapshot = read_node(unreadable)
+    assert {"mem"} == set(snapshot.gauges)
     assert ["root disk"] == list(unreadable.reasons)
     assert unreadable.reasons["root disk"].startswith(type(error).__name__)
 
@@ -165,7 +165,7 @@ def test_a_core_that_comes_back_has_no_rate_across_the_gap(proc: Any, now: list[
     assert {"0": "100", "1": "0", "2": "200"} == _currents(found[2], "cpu_util")
     assert {"0": "100", "1": "300", "2": "200"} == _currents(found[3], "cpu_util")
     assert ["0", "300", "300", "600"] == [round_.node["cpu_util"].current for round_ in found]
-    assert {"0": 1200, "1": 990_000, "2": 1400} == {core: r.value for core, r in found[2].readings["cpu_util"].items()}
+    assert {"0": 1200, "1": 990_000, "2": 1400} == {core: r.value for core, r in found[2].raw_values["cpu_util"].items()}
 
 
 def test_interfaces_that_come_and_go_are_matched_by_name(

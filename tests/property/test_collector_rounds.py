@@ -1,4 +1,4 @@
-"""Sums over cores, interfaces and disks that come and go in any order: never negative, never more than there can be."""
+"""Moving statistics, the grid of rounds, and sums over devices that come and go, for any values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statcore_collector import node
-from statcore_collector.member_counter import MemberCounter
-from statcore_collector.node import NodeReadings, NodeSampler
-from statcore_collector.readable import Unreadable
+from statcore_collector.collector import next_due
+from statcore_collector.failures import Unreadable
+from statcore_collector.metric import MovingStatistics
+from statcore_collector.node import MemberCounter, NodeSampler, NodeSnapshot
+
+COUNTS = st.integers(min_value=-(2**53), max_value=2**53)
+
+
+@given(values=st.lists(COUNTS, min_size=1), steps=st.lists(st.integers(1, 1000), min_size=100, max_size=100))
+def test_statistics_are_those_of_all_samples(values: list[int], steps: list[int]) -> None:
+    """They are what one would compute with all samples at hand; difference and rate are of the last two."""
+    moving = MovingStatistics()
+    times = [sum(steps[: position % 100]) + position // 100 * sum(steps) for position in range(len(values))]
+    for time_s, value in zip(times, values, strict=True):
+        moving.observe(time_s, value)
+    expected: dict[str, float] = {
+        "min": min(values),
+        "max": max(values),
+        "sum": sum(values),
+        "avg": sum(values) / len(values),
+    }
+    if len(values) > 1:
+        diff = values[-1] - values[-2]
+        expected |= {"diff": diff, "rate": diff / (times[-1] - times[-2])}
+    assert expected == moving.values()
+    assert values[-1] == moving.last
+
+
+@given(
+    start=st.integers(0, 10**6),
+    interval=st.integers(1, 1000),
+    late=st.integers(0, 10**6),
+)
+def test_rounds_stay_on_their_grid(start: int, interval: int, late: int) -> None:
+    """The next round is due after now, by one interval at most, and a whole number of intervals after the first."""
+    due = next_due(start, interval, start + late)
+    assert start + late < due <= start + late + interval
+    assert 0 == (due - start) % interval
+
 
 # In any round any of four members is there, with any counter: it may have begun anew, or be that of another machine.
 ROUNDS = st.lists(st.dictionaries(st.sampled_from("0123"), st.integers(0, 10**15)), min_size=1, max_size=12)
@@ -21,13 +57,13 @@ ROUNDS = st.lists(st.dictionaries(st.sampled_from("0123"), st.integers(0, 10**15
 @given(rounds=ROUNDS, interval_ms=st.integers(1, 100_000))
 def test_cores_are_never_busier_than_they_can_be(rounds: list[dict[str, int]], interval_ms: int) -> None:
     """Each core between 0 and the interval, the node between 0 and the number of cores times the interval."""
-    readings = iter(
-        NodeReadings(time_s=number * interval_ms / 1000, cores=cores, gauges={}, counters={})
+    snapshots = iter(
+        NodeSnapshot(time_s=number * interval_ms / 1000, cores=cores, gauges={}, counters={})
         for number, cores in enumerate(rounds)
     )
 
-    def plan(_: Unreadable) -> NodeReadings:
-        return next(readings)
+    def plan(_: Unreadable) -> NodeSnapshot:
+        return next(snapshots)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(node, "read_node", plan)

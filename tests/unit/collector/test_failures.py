@@ -7,34 +7,17 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
-from subprocess import Popen
 from typing import Any
-from uuid import uuid4
 
 import attrs
 import psutil
 import pytest
+from tests.unit.collector.conftest import KERNEL, SESSION, label_values
 
 from statcore import PluginError, UnavailableError
-from statcore.ports import ScrapeSample
-from statcore_collector import Collector, KernelTarget, collector, health
-from statcore_collector.readable import Unreadable
-from statcore_collector.sock_diag import SocketTable
-
-KERNEL, SESSION = str(uuid4()), str(uuid4())
-
-
-@pytest.fixture
-def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
-    """A collector of one kernel with a session."""
-    collecting = Collector(sink, agent_id="i-1", interval_s=60)
-    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
-    return collecting
-
-
-def _labels(samples: Iterator[ScrapeSample], label: str) -> set[str]:
-    return {labels[label] for _, labels, _ in samples if label in labels}
+from statcore_collector import Collector, collector, failures
+from statcore_collector.failures import Unreadable
+from statcore_collector.tcp_traffic import SocketTable
 
 
 async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +55,7 @@ async def test_a_failed_write_spares_the_others(collecting: Collector, sink: Any
     with pytest.raises(UnavailableError, match="down"):
         await collecting.collect()
     assert ({"i-1": 1}, {"i-1"}) == (sink.counts, set(sink.agents))
-    assert {KERNEL} == _labels(collecting.samples(), "kernel_id")
+    assert {KERNEL} == label_values(collecting.samples(), "kernel_id")
 
 
 async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any) -> None:
@@ -166,7 +149,7 @@ async def test_sockets_that_cannot_be_read_are_told_once(
     await collecting.collect()
     await collecting.collect()
     assert {"cpu_util", "cpu_used", "mem", "io_read", "io_write"} == set(sink.kernels[KERNEL])
-    assert {"net_rx", "net_tx"}.isdisjoint(_labels(collecting.samples(), "container_metric_name"))
+    assert {"net_rx", "net_tx"}.isdisjoint(label_values(collecting.samples(), "container_metric_name"))
     (line,) = caplog.messages
     assert re.fullmatch(
         r"failing since 2\S+Z: net_rx and net_tx of kernels: PermissionError: \[Errno 1\] Operation not permitted", line
@@ -238,6 +221,6 @@ async def test_health_tells_how_the_rounds_go(collecting: Collector, sink: Any, 
     await collecting.collect()
     assert None is collecting.problem()
     now = time.monotonic() + 4 * 60 + 7
-    monkeypatch.setattr(health.time, "monotonic", lambda: now)
+    monkeypatch.setattr(failures.time, "monotonic", lambda: now)
     assert "no round has ended for 247 seconds" == collecting.problem()
     assert (2, 1) == (collecting.health.succeeded, collecting.health.failed)
