@@ -9,7 +9,7 @@ from math import ceil
 import msgpack
 import pytest
 from redis import Redis
-from tests.graphql_asking import Host, inventory_of, kernel_id, session_id
+from tests.graphql_host import Host, inventory_of, kernel_id, session_id
 
 from statcore.testing.servers import Server
 from statcore_valkey import ValkeyStatistics
@@ -43,7 +43,7 @@ async def commands(server: Server, client: Redis, query: str, *, sessions: int) 
     async with aclosing(ValkeyStatistics.from_url(server.url)) as store:
         host = Host(statistics=store, inventory=inventory_of(SESSIONS))
         client.config_resetstat()
-        data = await host.ask_right(query, limit=sessions)
+        data = await host.execute_cleanly(query, limit=sessions)
         sent = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in client.info("commandstats").items()}
     assert [{"requests": n, "last_response_ms": n} for n in range(sessions)] == [
         item["inference_metrics"] for item in data["compute_session_list"]["items"]

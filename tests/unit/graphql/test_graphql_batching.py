@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from tests.graphql_asking import (
+from tests.graphql_host import (
     CountedMetrics,
     CountedStatistics,
     Host,
@@ -39,7 +39,7 @@ def counted(sessions: int, *, query: type = Query, **options: Any) -> tuple[Host
 async def test_one_read_per_kind_however_many_sessions(sessions: int) -> None:
     """Sessions and kernels are stored alike and therefore read at once, whatever they are called in the answer."""
     host, reads = counted(sessions, kernels=2, endpoints=sessions)
-    await host.ask(
+    await host.execute(
         """query ($limit: Int!) {
             one: compute_session_list(limit: $limit) {
                 items { inference_metrics live_stat kernels { live_stat again: live_stat } }
@@ -63,9 +63,9 @@ async def test_one_read_per_kind_however_many_sessions(sessions: int) -> None:
 async def test_only_what_is_asked_for_is_read() -> None:
     """Ids alone cost nothing, and no kind is read along with another."""
     host, reads = counted(5)
-    await host.ask_right("{ compute_session_list { items { session_id kernels { kernel_id } } } }")
+    await host.execute_cleanly("{ compute_session_list { items { session_id kernels { kernel_id } } } }")
     assert [] == reads
-    await host.ask("{ compute_session_list { items { inference_metrics } } }")
+    await host.execute("{ compute_session_list { items { inference_metrics } } }")
     assert [("inference_metrics", 5)] == reads
 
 
@@ -73,7 +73,7 @@ async def test_beyond_a_chunk_only_the_chunks_are_read() -> None:
     """The repository's chunk size is what counts."""
     store = CountedStatistics(MemoryStatistics())
     host = Host(statistics=store, inventory=inventory_of(1_000), chunk_size=300)  # type: ignore[arg-type]
-    await host.ask("{ compute_session_list(limit: 1000) { items { live_stat kernels { live_stat } } } }")
+    await host.execute("{ compute_session_list(limit: 1000) { items { live_stat kernels { live_stat } } } }")
     assert [*[("kernel_statistics", 300)] * 6, ("kernel_statistics", 200)] == store.reads
 
 
@@ -89,7 +89,7 @@ async def test_every_object_gets_its_own_out_of_the_one_read() -> None:
         await store.store.store_replica_statistics(
             {(endpoint_id(number), replica_id(number)): {"r": {"current": f"{number}"}}}
         )
-    answer = await host.ask(
+    answer = await host.execute(
         """{
             compute_session_list(limit: 200) { items { live_stat inference_metrics kernels { live_stat } } }
             endpoint_list(limit: 200) { items { live_stat replicas { live_stat } } }
@@ -141,7 +141,7 @@ async def test_one_read_however_deep_the_objects_are() -> None:
     selected = "live_stat"
     for _ in range(6):
         selected = f"live_stat branches {{ {selected} }}"
-    await host.ask_right(f"{{ root {{ {selected} }} }}")
+    await host.execute_cleanly(f"{{ root {{ {selected} }} }}")
     assert [("kernel_statistics", 2**7 - 1)] == reads
 
 
@@ -150,11 +150,11 @@ async def test_utilization_requests_grow_with_the_batches_of_ids(sessions: int, 
     """256 sessions a request, and so for each metric."""
     backend = CountedMetrics()
     host = Host(metrics=backend, inventory=inventory_of(sessions))
-    await host.ask_right(f"{{ compute_session_list(limit: 600) {{ items {{ {UTILIZATION} }} }} }}")
-    assert requests == len(backend.asked)
+    await host.execute_cleanly(f"{{ compute_session_list(limit: 600) {{ items {{ {UTILIZATION} }} }} }}")
+    assert requests == len(backend.queries)
     second = UTILIZATION.replace('"mem"', '"cpu_util"')
-    await host.ask_right(f"{{ compute_session_list(limit: 600) {{ items {{ one: {UTILIZATION} two: {second} }} }} }}")
-    assert 3 * requests == len(backend.asked)
+    await host.execute_cleanly(f"{{ compute_session_list(limit: 600) {{ items {{ one: {UTILIZATION} two: {second} }} }} }}")
+    assert 3 * requests == len(backend.queries)
 
 
 async def test_alike_utilization_fields_share_a_request() -> None:
@@ -162,12 +162,12 @@ async def test_alike_utilization_fields_share_a_request() -> None:
     backend = CountedMetrics()
     aliased = " ".join(f"a{number}: {MEM.replace('$user', f'$user{number}')}" for number in (1, 2))
     other = MEM.replace("30s", "15s").replace("$user", "$user1")
-    await Host(metrics=backend).ask_right(
+    await Host(metrics=backend).execute_cleanly(
         f"query ($user1: String!, $user2: String!) {{ {aliased} again: {MEM.replace('$user', '$user1')} other: {other} }}",
         user1=session_id(1),
         user2=session_id(2),
     )
-    assert [2, 1] == [len(querier.positions) for querier in backend.asked]  # type: ignore[attr-defined]
+    assert [2, 1] == [len(querier.positions) for querier in backend.queries]  # type: ignore[attr-defined]
 
 
 class HalfDown(CountedMetrics):
@@ -185,7 +185,7 @@ class HalfDown(CountedMetrics):
 async def test_a_request_that_fails_is_an_error_of_those_it_was_for() -> None:
     """The other metric of the same sessions is answered."""
     second = UTILIZATION.replace('"mem"', '"cpu_util"')
-    answer = await Host(metrics=HalfDown(), inventory=inventory_of(3)).ask(
+    answer = await Host(metrics=HalfDown(), inventory=inventory_of(3)).execute(
         f"{{ compute_session_list {{ items {{ one: {UTILIZATION} two: {second} }} }} }}"
     )
     assert [{"one": {"series": []}, "two": None}] * 3 == answer.data["compute_session_list"]["items"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from tests.graphql_asking import Host, inventory_of, session_id
+from tests.graphql_host import Host, inventory_of, session_id
 
 from statcore.errors import (
     AccessDeniedError,
@@ -54,13 +54,13 @@ def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecor
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message_end"),
     [
-        (UnavailableError("refused\nby valkey://db:6379"), "cannot be read now; the server's log says more"),
-        (AccessDeniedError("the user reader may not"), "cannot be read now; the server's log says more"),
+        (UnavailableError("refused\nby valkey://db:6379"), "is unavailable; the server's log says more"),
+        (AccessDeniedError("the user reader may not"), "is unavailable; the server's log says more"),
         (TimedOutError("no answer in 5 s", timeout_s=5), "did not answer in time"),
-        (ClosedError("this client belongs to another event loop"), "is closed here; the server's log says more"),
-        (ProtocolError("not MessagePack: 0xdeadbeef"), "gave an answer that is none; the server's log says more"),
+        (ClosedError("this client belongs to another event loop"), "is closed; the server's log says more"),
+        (ProtocolError("not MessagePack: 0xdeadbeef"), "gave an invalid answer; the server's log says more"),
         (
             PartialAnswerError("store-2: rpc error", warnings=()),
             "could not read all of its data; the server's log says more",
@@ -72,21 +72,21 @@ def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecor
     ids=lambda part: type(part).__name__,
 )
 async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
-    error: StatcoreError, told: str, caplog: pytest.LogCaptureFixture
+    error: StatcoreError, message_end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With its code and whether trying again may help, but not what services say; the log has that, in one line."""
     extensions = {"code": type(error).__name__, "retryable": error.retryable}
     host = Host(statistics=failing(error), inventory=inventory_of(20))
     await host.statistics.store_session_activity(session_id(0), requests=1, last_response_ms=2)  # type: ignore[attr-defined]
-    answer = await host.ask(STATISTICS)
+    answer = await host.execute(STATISTICS)
     items = answer.data["compute_session_list"]["items"]
     assert [None] * 20 == [item["live_stat"] for item in items]
     assert {"requests": 1, "last_response_ms": 2} == items[0]["inference_metrics"]
     paths = [["compute_session_list", "items", number, "live_stat"] for number in range(20)]
-    assert paths == sorted((one["path"] for one in answer.errors), key=lambda path: path[2])
-    assert all(extensions == one["extensions"] for one in answer.errors)
-    (message,) = {one["message"] for one in answer.errors}
-    assert message.endswith(told)
+    assert paths == sorted((shown["path"] for shown in answer.errors), key=lambda path: path[2])
+    assert all(extensions == shown["extensions"] for shown in answer.errors)
+    (message,) = {shown["message"] for shown in answer.errors}
+    assert message.endswith(message_end)
     (record,) = log_of(caplog, "statcore_graphql")
     message = " ".join(str(error).split())
     assert f"compute_session_list.items.0.live_stat and 19 others: {extensions['code']}: {message}" == record.getMessage()
@@ -98,7 +98,7 @@ async def test_an_unexpected_exception_is_an_internal_error(caplog: pytest.LogCa
     """Nothing of it is in the response, and all of it, once, in the log; the other kind is answered."""
     secret = "password hunter2 in frame"  # noqa: S105 - no real one
     host = Host(statistics=failing(ZeroDivisionError(secret)), inventory=inventory_of(3))
-    answer = await host.ask(STATISTICS)
+    answer = await host.execute(STATISTICS)
     assert ["internal error; the server's log says more"] * 3 == [error["message"] for error in answer.errors]
     assert {"InternalError"} == set(answer.codes.values())
     assert all({"code": "InternalError"} == error["extensions"] for error in answer.errors)
@@ -130,7 +130,7 @@ class Fragile(Query):
 
 async def test_a_hosts_fields_are_treated_alike(caplog: pytest.LogCaptureFixture) -> None:
     """What it raises unexpectedly stays in the log; errors of ours have their code."""
-    answer = await Host(query=Fragile).ask("{ broken refused queriers { name } }")
+    answer = await Host(query=Fragile).execute("{ broken refused queriers { name } }")
     assert {"broken": "InternalError", "refused": "InputError"} == answer.codes
     assert "container" in [one["name"] for one in answer.data["queriers"]]
     assert "secret" not in json.dumps(answer.errors)
@@ -147,7 +147,7 @@ async def test_what_fails_before_anything_is_executed_is_no_secret_told(
         raise OSError("/secret/path")
 
     monkeypatch.setattr("statcore_graphql.schema.limits.SizeRule.enter_operation_definition", fail)
-    answer = await host.ask("{ queriers { name } }")
+    answer = await host.execute("{ queriers { name } }")
     assert answer.data is None
     assert ["InternalError"] == [error["extensions"]["code"] for error in answer.errors]
     assert "secret" not in json.dumps(answer.errors)
@@ -166,7 +166,7 @@ async def test_what_fails_before_anything_is_executed_is_no_secret_told(
 )
 async def test_a_wrong_query_is_told_what_is_wrong(query: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
     """In the words of GraphQL, and logged in one line."""
-    answer = await Host().ask(query)
+    answer = await Host().execute(query)
     assert answer.data is None
     assert [message] == [error["message"].partition(" Did you mean")[0] for error in answer.errors]
     (record,) = caplog.records
@@ -183,8 +183,8 @@ async def test_a_request_asks_for_so_much_and_no_more(monkeypatch: pytest.Monkey
     host = Host(inventory=inventory_of(5))
     within = "a: live_stat b: live_stat kernels { live_stat }"
     for _ in range(2):
-        await host.ask_right(f"{{ compute_session_list {{ items {{ {within} }} }} }}")
-    answer = await host.ask(f"{{ compute_session_list {{ items {{ inference_metrics {within} }} }} }}")
+        await host.execute_cleanly(f"{{ compute_session_list {{ items {{ {within} }} }} }}")
+    answer = await host.execute(f"{{ compute_session_list {{ items {{ inference_metrics {within} }} }} }}")
     beyond = "the request asks for more than 15 objects and statistics of objects; ask for fewer"
     assert {(beyond, "InputError")} == {(error["message"], error["extensions"]["code"]) for error in answer.errors}
     expected = {
@@ -196,7 +196,7 @@ async def test_a_request_asks_for_so_much_and_no_more(monkeypatch: pytest.Monkey
     assert [expected] * 5 == answer.data["compute_session_list"]["items"]
     assert 15 == len(answer.errors)
     lists = " ".join(f"list{number}: compute_session_list {{ total_count }}" for number in range(4))
-    answer = await host.ask(f"{{ {lists} }}")
+    answer = await host.execute(f"{{ {lists} }}")
     assert {"list3": None} == {name: found for name, found in answer.data.items() if found is None}
 
 
@@ -207,10 +207,12 @@ async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind
     for number, kind in enumerate(kinds):
         store.plant(session_id(number), None, problem=Problem(kind, message="as planted", key=session_id(number)))
     store.plant(session_id(6), {"mem": {"current": "1"}}, problem=Problem(ProblemKind.STALE, message="old"))
-    answer = await Host(statistics=store, inventory=inventory_of(7)).ask("{ compute_session_list { items { live_stat } } }")
+    answer = await Host(statistics=store, inventory=inventory_of(7)).execute(
+        "{ compute_session_list { items { live_stat } } }"
+    )
     items = answer.data["compute_session_list"]["items"]
     assert [*[None] * 6, {"mem": {"current": "1"}}] == [item["live_stat"] for item in items]
-    away = "the service that has this cannot be read now; the server's log says more"
+    away = "the service of this field is unavailable; the server's log says more"
     malformed = {ProblemKind.MALFORMED, ProblemKind.OVERSIZED}
     told = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
     assert told == {

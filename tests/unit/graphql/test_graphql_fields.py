@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLObjectType
-from tests.graphql_asking import CountedStatistics, Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
+from tests.graphql_host import CountedStatistics, Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
 
 from statcore.model import MetricValue
 from statcore_graphql import DataLoaderManager
@@ -132,7 +132,7 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
     await store.store_replica_statistics({(endpoint_id(0), replica_id(0)): running})
     await store.store_agent_statistics("i-0", node={"cpu_util": cpu}, devices={"mem": {"0": cpu}}, interval_s=30)
     host = Host(statistics=store, inventory=inventory_of(2, endpoints=2))
-    data = await host.ask_right(
+    data = await host.execute_cleanly(
         """{
             compute_session_list {
                 total_count
@@ -211,7 +211,9 @@ async def test_the_query_of_the_first_proposal() -> None:
     store = MemoryStatistics()
     await store.store_session_activity(session_id(0), requests=3, last_response_ms=40)
     host = Host(statistics=store, inventory=inventory_of(1))
-    data = await host.ask_right("query {\n  compute_session_list {\n    items {\n      inference_metrics\n    }\n  }\n}")
+    data = await host.execute_cleanly(
+        "query {\n  compute_session_list {\n    items {\n      inference_metrics\n    }\n  }\n}"
+    )
     assert {"compute_session_list": {"items": [{"inference_metrics": {"requests": 3, "last_response_ms": 40}}]}} == data
 
 
@@ -226,7 +228,7 @@ async def test_a_session_is_its_kernels_put_together_in_one_read() -> None:
     for id_, entry in planted.items():
         store.store.plant(id_, entry)
     host = Host(statistics=store, inventory=inventory_of(3, kernels=2))  # type: ignore[arg-type]
-    answer = await host.ask("{ compute_session_list { items { live_stat kernels { live_stat } } } }")
+    answer = await host.execute("{ compute_session_list { items { live_stat kernels { live_stat } } } }")
     first, second, third = (item["live_stat"] for item in answer.data["compute_session_list"]["items"])
     assert ["1502", "2000", "150.2"] == [first["cpu_util"][name] for name in ("current", "capacity", "pct")]
     assert ({"mem": planted[kernel_id(1, 0)]["mem"]}, None) == (second, third)
@@ -242,7 +244,7 @@ async def test_a_bad_kernel_makes_its_session_incomplete_and_no_error() -> None:
     store.plant(kernel_id(0, 1), 5)
     store.plant(kernel_id(1, 1), 5)
     host = Host(statistics=store, inventory=inventory_of(2, kernels=2))
-    answer = await host.ask("{ compute_session_list { items { live_stat } } }")
+    answer = await host.execute("{ compute_session_list { items { live_stat } } }")
     items = [{"live_stat": {"mem": {"current": "1"}}}, {"live_stat": None}]
     assert items == answer.data["compute_session_list"]["items"]
     assert {"compute_session_list.items.0.live_stat": "incomplete"} == answer.problems
@@ -258,7 +260,7 @@ async def test_what_agents_write_and_is_no_figure_is_null() -> None:
     store.plant(kernel_id(0), metrics)
     store.plant("i-0", {"node": metrics, "devices": {"net_rx": {"eth0": traffic}, "odd": 5}})
     host = Host(statistics=store, inventory=inventory_of(1))
-    data = await host.ask_right(
+    data = await host.execute_cleanly(
         "{ compute_session_list { items { live_stat kernels { live_stat } } } agent_list { items { live_stat } } }"
     )
     net = traffic | {"capacity": None, "pct": None}

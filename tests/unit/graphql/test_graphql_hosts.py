@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from attrs.exceptions import FrozenAttributeError
-from tests.graphql_asking import Host, session_id
+from tests.graphql_host import Host, session_id
 
 from statcore_graphql import GraphQueryContext
 from statcore_graphql.fastapi import FastAPIQueryContext
@@ -67,7 +67,7 @@ async def test_either_context_answers_in_plain_strawberry_and_its_fields_are_fro
         metrics=made.metrics,
         plugins=made.plugins,
     )
-    answer = await host.ask("{ compute_session_list { total_count } }", context=context)
+    answer = await host.execute("{ compute_session_list { total_count } }", context=context)
     assert {"compute_session_list": {"total_count": 0}} == answer.data
     with pytest.raises(FrozenAttributeError):
         context.inventory = made.inventory  # type: ignore[misc]  # refused by type checkers too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.graphql_asking import Host, inventory_of, session_id
+from tests.graphql_host import Host, inventory_of, session_id
 from tests.lazy_entries import Lazy
 
 from statcore.model import StatisticsBatch
@@ -35,7 +35,7 @@ class LazyStore(MemoryStatistics):
 async def test_a_metric_that_is_malformed_when_it_is_read_is_a_problem_at_its_path() -> None:
     """The other metrics of the entry are there; an entry of which nothing can be read is an error."""
     host = Host(statistics=LazyStore(), inventory=inventory_of(4))
-    answer = await host.ask("{ compute_session_list { items { live_stat again: live_stat } } }")
+    answer = await host.execute("{ compute_session_list { items { live_stat again: live_stat } } }")
     good = {"current": "1"}
     expected = [{"mem": good, "5": good}, {"mem": good}, None, {"mem": good}]
     for name in ("live_stat", "again"):
@@ -51,7 +51,7 @@ async def test_a_metric_that_is_malformed_when_it_is_read_is_a_problem_at_its_pa
 
 async def test_a_bad_metric_of_an_agents_half_harms_no_other() -> None:
     """Neither in its half nor in the other one."""
-    answer = await Host(statistics=LazyStore(), inventory=inventory_of(1)).ask("{ agent_list { items { live_stat } } }")
+    answer = await Host(statistics=LazyStore(), inventory=inventory_of(1)).execute("{ agent_list { items { live_stat } } }")
     assert [] == answer.errors
     good = {"current": "1"}
     expected = {"node": {"mem": good}, "devices": {"mem": {"0": good}}}

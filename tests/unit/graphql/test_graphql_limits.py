@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from graphql import get_introspection_query
-from tests.graphql_asking import Host
+from tests.graphql_host import Host
 
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
 
@@ -31,7 +31,7 @@ def nested(depth: int) -> str:
 
 async def refusals(host: Host, query: str) -> list[str]:
     """Return what is said against a query, besides that the schema has no such fields."""
-    answer = await host.ask(query)
+    answer = await host.execute(query)
     if answer.errors:
         assert answer.data is None
     return [error["message"] for error in answer.errors if "Cannot query field" not in error["message"]]
@@ -103,7 +103,7 @@ async def test_fragments_in_a_circle_are_refused(host: Host) -> None:
 
 async def test_tools_may_ask_what_the_schema_is(host: Host) -> None:
     """The query that they send is deeper than others may be, and has no end of its own only where it nests lists."""
-    data = await host.ask_right(get_introspection_query())
+    data = await host.execute_cleanly(get_introspection_query())
     assert "ComputeSession" in {one["name"] for one in data["__schema"]["types"]}
     endless = "{ __schema { types { " + "fields { type { " * 8 + "name" + " } }" * 8 + " } } }"
     assert "Maximum introspection depth exceeded" in await refusals(host, endless)

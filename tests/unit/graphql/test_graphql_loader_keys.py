@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.graphql_asking import CountedMetrics, Host, echo, kernel_id
+from tests.graphql_host import CountedMetrics, Host, echo, kernel_id
 
 from statcore.model import QueryTimeRange
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy
@@ -78,8 +78,8 @@ async def test_queriers_that_ask_the_same_are_one_key(nodes: Any) -> None:
     results = await loader.load_many(queriers)
     assert results[0] is results[1]
     assert results[3] is results[4]
-    assert 3 == ctx.loaders.asked
-    assert 2 == len(host.metrics.asked)
+    assert 3 == ctx.loaders.count_so_far
+    assert 2 == len(host.metrics.queries)
 
 
 ASKED = FixedQuerier("m", {"a": "1", "b": "2"}, group_by=["a", "b"], strategy=QueryStrategy.GAUGE)

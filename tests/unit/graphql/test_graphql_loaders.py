@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from tests.graphql_asking import Host, echo, inventory_of, kernel_id, session_id
+from tests.graphql_host import Host, echo, inventory_of, kernel_id, session_id
 
 from statcore.errors import InputError, UnavailableError
 from statcore.model import Problem, ProblemKind, QueryTimeRange, StatisticsBatch
@@ -78,7 +78,7 @@ async def test_a_host_adds_a_loader_and_a_field_for_it() -> None:
     """Which is answered beside those that there are; the manager that it was added to does not have it."""
     standard = DataLoaderManager()
     host = Host(manager=standard.adding("Acme.own", Loader(echo)), query=Extended, inventory=inventory_of(1))
-    data = await host.ask_right("{ own compute_session_list { items { live_stat } } }")
+    data = await host.execute_cleanly("{ own compute_session_list { items { live_stat } } }")
     assert {"own": {"key": "The Key"}, "compute_session_list": {"items": [{"live_stat": None}]}} == data
     with pytest.raises(InputError, match=r"there is no loader Acme\.own"):
         build_schema(standard, query=Extended)
@@ -100,7 +100,7 @@ async def test_a_field_answers_whatever_else_a_hosts_loader_loads() -> None:
         return StatisticsBatch([{"n": len(key)} for key in keys], problems={0: Problem(ProblemKind.STALE, message="old")})
 
     manager = DataLoaderManager().adding("Acme.own", Loader(load, key=str.casefold))
-    answer = await Host(manager=manager, query=Extended).ask("{ own a: own }")
+    answer = await Host(manager=manager, query=Extended).execute("{ own a: own }")
     assert {"own": {"n": 7}, "a": {"n": 7}} == answer.data
     assert {"own": "stale", "a": "stale"} == answer.problems
 
@@ -109,7 +109,7 @@ async def test_a_field_answers_whatever_else_a_hosts_loader_loads() -> None:
         return [UnavailableError("not this one") for _ in keys]
 
     manager = DataLoaderManager().adding("Acme.own", Loader(fail))
-    assert {"own": "UnavailableError"} == (await Host(manager=manager, query=Extended).ask("{ own }")).codes
+    assert {"own": "UnavailableError"} == (await Host(manager=manager, query=Extended).execute("{ own }")).codes
 
 
 async def test_a_loader_that_answers_too_little_shifts_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -120,7 +120,7 @@ async def test_a_loader_that_answers_too_little_shifts_nothing(caplog: pytest.Lo
         return keys[1:]
 
     manager = DataLoaderManager().adding("Acme.own", Loader(load))
-    answer = await Host(manager=manager, query=Extended).ask("{ own }")
+    answer = await Host(manager=manager, query=Extended).execute("{ own }")
     assert ({"own": None}, {"own": "InternalError"}) == (answer.data, answer.codes)
     assert "WrongNumberOfResultsReturned" in caplog.text
 
@@ -161,7 +161,7 @@ async def test_two_requests_at_once_never_share_a_loader() -> None:
     query = "query ($offset: Int!) { compute_session_list(offset: $offset) { items { a: live_stat b: live_stat } } }"
     async with asyncio.timeout(60):
         answers = await asyncio.gather(
-            *(host.ask(query, context=context, offset=number) for number, context in enumerate(contexts))
+            *(host.execute(query, context=context, offset=number) for number, context in enumerate(contexts))
         )
     pages = [[id_ for number in range(first, 3) for id_ in (session_id(number), kernel_id(number))] for first in (0, 1)]
     assert pages == waiting
@@ -197,12 +197,12 @@ async def test_a_request_that_is_given_up_ends_its_reads() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
     store = type("HangingHere", (Hanging,), {"begun": begun, "ended": ended})()
     host = Host(statistics=store, inventory=inventory_of(3))
-    asking = asyncio.create_task(host.ask("{ compute_session_list { items { live_stat } } }"))
+    asking = asyncio.create_task(host.execute("{ compute_session_list { items { live_stat } } }"))
     async with asyncio.timeout(60):
         await begun.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         await ended.wait()
-        answer = await host.ask("{ compute_session_list { items { inference_metrics } } }")
+        answer = await host.execute("{ compute_session_list { items { inference_metrics } } }")
     assert [] == answer.errors

@@ -81,13 +81,13 @@ class CountedStatistics:
 class CountedMetrics(MemoryMetrics):
     """A metric backend that remembers the queriers that it was asked for."""
 
-    asked: list[UtilizationMetricQuerier] = attrs.field(factory=list, init=False)
+    queries: list[UtilizationMetricQuerier] = attrs.field(factory=list, init=False)
 
     async def query_utilization(
         self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange, **options: Any
     ) -> MatrixResult:
         """Count a query."""
-        self.asked.append(querier)
+        self.queries.append(querier)
         return await super().query_utilization(querier, time_range, **options)
 
 
@@ -102,7 +102,7 @@ class Answer:
     @property
     def problems(self) -> dict[str, str]:
         """What is wrong with values that are answered all the same: the kind by the path with dots."""
-        return {".".join(map(str, one["path"])): one["kind"] for one in self.extensions.get("problems", [])}
+        return {".".join(map(str, problem["path"])): problem["kind"] for problem in self.extensions.get("problems", [])}
 
     @property
     def codes(self) -> dict[str, str]:
@@ -138,7 +138,7 @@ class Host:
             dataloader_manager=self.manager,
         )
 
-    async def ask(self, query: str, /, *, context: GraphQueryContext | None = None, **variables: Any) -> Answer:
+    async def execute(self, query: str, /, *, context: GraphQueryContext | None = None, **variables: Any) -> Answer:
         """Execute a query and return what a client would get."""
         result = await self.schema.execute(query, variable_values=variables, context_value=context or self.context())
         response = {
@@ -148,9 +148,9 @@ class Host:
         }
         return Answer(**json.loads(json.dumps(response, allow_nan=False)))
 
-    async def ask_right(self, query: str, /, **variables: Any) -> Any:
+    async def execute_cleanly(self, query: str, /, **variables: Any) -> Any:
         """Return the data of an answer without errors or problems."""
-        answer = await self.ask(query, **variables)
+        answer = await self.execute(query, **variables)
         assert ([], {}) == (answer.errors, answer.extensions)
         return answer.data
 
