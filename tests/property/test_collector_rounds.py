@@ -20,7 +20,7 @@ COUNTS = st.integers(min_value=-(2**53), max_value=2**53)
 
 @given(values=st.lists(COUNTS, min_size=1), steps=st.lists(st.integers(1, 1000), min_size=100, max_size=100))
 def test_statistics_are_those_of_all_samples(values: list[int], steps: list[int]) -> None:
-    """They are what one would compute with all samples at hand; difference and rate are of the last two."""
+    """They equal statistics computed from all samples; difference and rate are of the last two."""
     moving = MovingStatistics()
     times = [sum(steps[: position % 100]) + position // 100 * sum(steps) for position in range(len(values))]
     for time_s, value in zip(times, values, strict=True):
@@ -44,7 +44,7 @@ def test_statistics_are_those_of_all_samples(values: list[int], steps: list[int]
     late=st.integers(0, 10**6),
 )
 def test_rounds_stay_on_their_grid(start: int, interval: int, late: int) -> None:
-    """The next round is due after now, by one interval at most, and a whole number of intervals after the first."""
+    """The next round is after now, by at most one interval, and a whole number of intervals after the first."""
     due = next_due(start, interval, start + late)
     assert start + late < due <= start + late + interval
     assert 0 == (due - start) % interval
@@ -56,7 +56,7 @@ ROUNDS = st.lists(st.dictionaries(st.sampled_from("0123"), st.integers(0, 10**15
 
 @given(rounds=ROUNDS, interval_ms=st.integers(1, 100_000))
 def test_cores_are_never_busier_than_they_can_be(rounds: list[dict[str, int]], interval_ms: int) -> None:
-    """Each core between 0 and the interval, the node between 0 and the number of cores times the interval."""
+    """Each core is between 0 and the interval, the node between 0 and the interval times the number of cores."""
     snapshots = iter(
         NodeSnapshot(time_s=number * interval_ms / 1000, cores=cores, gauges={}, counters={})
         for number, cores in enumerate(rounds)
@@ -82,7 +82,7 @@ def test_cores_are_never_busier_than_they_can_be(rounds: list[dict[str, int]], i
 
 @given(rounds=ROUNDS)
 def test_a_sum_grows_by_what_members_of_both_rounds_counted(rounds: list[dict[str, int]]) -> None:
-    """It never falls, and neither a member that is new nor one whose counter fell moves it."""
+    """It never falls; a new member or a counter that fell does not change it."""
     counter = MemberCounter()
     totals = [counter.update(members) for members in rounds]
     assert sum(rounds[0].values()) == totals[0]

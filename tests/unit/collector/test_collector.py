@@ -21,7 +21,7 @@ OTHER = str(uuid4())
 
 
 async def test_a_round_writes_everything(collecting: Collector, sink: Any) -> None:
-    """Kernel and session, the agent with its interval, and how many kernels it runs."""
+    """Kernel and session, the agent with its interval, and its number of kernels."""
     await collecting.collect()
     assert {KERNEL, SESSION} == set(sink.kernels)
     metrics = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"}
@@ -33,7 +33,7 @@ async def test_a_round_writes_everything(collecting: Collector, sink: Any) -> No
 
 
 async def test_a_first_round_is_as_agents_write_it(collecting: Collector, sink: Any) -> None:
-    """Rates are 0 until there are two samples; memory is measured against the node's, CPU against one core."""
+    """Rates are 0 until there are two samples; the capacity of memory is the node's, that of CPU is one core."""
     await collecting.collect()
     assert ["0", "0", "0"] == [sink.kernels[KERNEL][metric].current for metric in ("cpu_util", "net_rx", "net_tx")]
     assert str(psutil.virtual_memory().total) == sink.kernels[KERNEL]["mem"].capacity
@@ -42,7 +42,7 @@ async def test_a_first_round_is_as_agents_write_it(collecting: Collector, sink: 
 
 
 async def test_a_session_is_stored_once_for_all_its_kernels(collecting: Collector, sink: Any) -> None:
-    """The memory of a session of two kernels is the sum; the store's kernels stay apart."""
+    """The memory of the session is the sum over its two kernels, which are stored as well."""
     collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
     await collecting.collect()
     memory = {key: int(values["mem"].current) for key, values in sink.kernels.items()}
@@ -51,7 +51,7 @@ async def test_a_session_is_stored_once_for_all_its_kernels(collecting: Collecto
 
 
 async def test_a_kernel_without_a_session_is_stored_alone(sink: Any, sleeper: Popen[bytes]) -> None:
-    """A missing owner is no key in the store."""
+    """The store gets no entry for a missing session."""
     collecting = Collector(sink, agent_id="i-1")
     collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL))
     await collecting.collect()
@@ -61,14 +61,14 @@ async def test_a_kernel_without_a_session_is_stored_alone(sink: Any, sleeper: Po
     assert [[KERNEL]] == sink.removed
 
 
-async def test_an_agent_without_kernels_is_still_an_agent(sink: Any) -> None:
-    """Its statistics and the count of none are written."""
+async def test_an_agent_without_kernels_is_written(sink: Any) -> None:
+    """Its statistics and a count of 0 are written."""
     await Collector(sink, agent_id="i-1").collect()
     assert ({}, {"i-1": 0}, {"i-1"}) == (sink.kernels, sink.counts, set(sink.agents))
 
 
 async def test_a_removed_kernel_is_gone_from_the_exporter_at_once(collecting: Collector, sink: Any) -> None:
-    """Its samples vanish before any further round, its entries in the store with the next one."""
+    """Its samples disappear before the next round, its entries in the store with the next round."""
     await collecting.collect()
     assert {KERNEL} == label_values(collecting.samples(), "kernel_id")
     collecting.remove(KERNEL.upper())
@@ -83,7 +83,7 @@ async def test_a_removed_kernel_is_gone_from_the_exporter_at_once(collecting: Co
 
 
 async def test_a_session_stays_while_it_has_kernels(collecting: Collector, sink: Any) -> None:
-    """Only the removed kernel's own entry goes."""
+    """Only the entry of the removed kernel is deleted."""
     collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
     await collecting.collect()
     collecting.remove(KERNEL)
@@ -95,7 +95,7 @@ async def test_a_session_stays_while_it_has_kernels(collecting: Collector, sink:
 async def test_a_kernel_that_has_ended_is_removed(
     collecting: Collector, sink: Any, sleeper: Popen[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its processes are gone: so are its samples and its entries."""
+    """Its samples and its entries are removed."""
     caplog.set_level(logging.INFO)
     await collecting.collect()
     sleeper.kill()
@@ -107,8 +107,10 @@ async def test_a_kernel_that_has_ended_is_removed(
     assert f"kernel {KERNEL} has ended" in caplog.messages
 
 
-async def test_a_kernel_that_comes_back_is_not_forgotten(collecting: Collector, sink: Any, sleeper: Popen[bytes]) -> None:
-    """Removed and added before the next round: its entries are replaced, not removed."""
+async def test_a_kernel_that_is_added_again_keeps_its_entries(
+    collecting: Collector, sink: Any, sleeper: Popen[bytes]
+) -> None:
+    """The next round replaces them."""
     await collecting.collect()
     collecting.remove(KERNEL)
     collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
@@ -117,10 +119,10 @@ async def test_a_kernel_that_comes_back_is_not_forgotten(collecting: Collector, 
     assert {KERNEL, SESSION} == set(sink.kernels)
 
 
-async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
+async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_removed(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The round that was under way does not bring it back."""
+    """The round that was running does not add it again."""
     loop = asyncio.get_running_loop()
     sampled, removed = asyncio.Event(), asyncio.Event()
     sample = kernel.KernelSampler.sample
@@ -141,8 +143,8 @@ async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
     assert {} == sink.kernels
 
 
-async def test_a_collector_that_stops_takes_what_it_wrote_with_it(sink: Any) -> None:
-    """Kernels, sessions, the agent and its count leave the store, and kernels the inventory; the dead do not look alive."""
+async def test_a_collector_that_stops_removes_what_it_wrote(sink: Any) -> None:
+    """Kernels, sessions, the agent and its count leave the store, and kernels leave the inventory."""
     inventory = MemoryInventory()
     collecting = Collector(sink, agent_id="i-2", inventory=inventory)
     collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
@@ -157,7 +159,7 @@ async def test_a_collector_that_stops_takes_what_it_wrote_with_it(sink: Any) -> 
 
 
 async def test_a_kernel_that_was_removed_before_stopping_leaves_the_store(collecting: Collector, sink: Any) -> None:
-    """No further round has to come."""
+    """It needs no further round."""
     await collecting.collect()
     collecting.remove(KERNEL)
     await collecting.withdraw()
@@ -165,7 +167,7 @@ async def test_a_kernel_that_was_removed_before_stopping_leaves_the_store(collec
 
 
 async def test_a_collector_removes_only_what_it_wrote(collecting: Collector, sink: Any) -> None:
-    """Before the first round that is nothing: what is in the store then is another's."""
+    """Before its first round it removes nothing; the entries of other writers stay."""
     await collecting.withdraw()
     assert [] == sink.removed
 
@@ -176,13 +178,13 @@ async def test_a_collector_removes_only_what_it_wrote(collecting: Collector, sin
     ids=lambda options: f"{options}"[:40],
 )
 def test_settings_are_checked(sink: Any, options: dict[str, Any]) -> None:
-    """A bad one is named at once."""
+    """The error names the bad setting."""
     with pytest.raises(InputError, match=next(iter(options))):
         Collector(sink, **{"agent_id": "i-1", **options})
 
 
 def test_a_kernel_is_added_once(collecting: Collector) -> None:
-    """A second one under its id is refused."""
+    """A second kernel with the same id is refused."""
     with pytest.raises(InputError, match=f"kernel {KERNEL} is collected already"):
         collecting.add(KernelTarget(pid=os.getpid(), kernel_id=KERNEL))
 
@@ -195,14 +197,14 @@ def test_a_process_is_one_kernel(collecting: Collector, sleeper: Popen[bytes]) -
 
 
 def test_a_kernel_of_another_agent_is_refused(collecting: Collector, sleeper: Popen[bytes]) -> None:
-    """Its own agent may be named, another may not."""
+    """A kernel may name the collector's own agent."""
     collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, agent_id="i-1"))
     with pytest.raises(InputError, match="'i-2'"):
         collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=uuid4(), agent_id="i-2"))
 
 
 def test_a_kernel_without_a_process_is_refused(collecting: Collector, sleeper: Popen[bytes]) -> None:
-    """A pid that nobody has is told when it is added."""
+    """A pid without a process is an error when the kernel is added."""
     sleeper.kill()
     sleeper.wait()
     with pytest.raises(InputError, match=str(sleeper.pid)):
@@ -210,13 +212,13 @@ def test_a_kernel_without_a_process_is_refused(collecting: Collector, sleeper: P
 
 
 def test_removing_an_unknown_kernel_does_nothing(collecting: Collector) -> None:
-    """It may have ended by itself just before."""
+    """A kernel may have ended just before."""
     collecting.remove(OTHER)
     assert (KERNEL,) == collecting.kernel_ids
 
 
 def test_ids_become_canonical_text() -> None:
-    """What is stored is found again, however the id was spelled."""
+    """An entry is found whatever spelling the id had."""
     target = KernelTarget(pid=1, kernel_id=KERNEL.upper(), user_id=UUID(KERNEL), agent_id="i-1")
     assert (KERNEL, KERNEL, None) == (target.kernel_id, target.user_id, target.session_id)
 
@@ -224,7 +226,7 @@ def test_ids_become_canonical_text() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"kernel_id": "x"}, {"user_id": ""}, {"pid": 0}, {"pid": -1}, {"pid": "1"}, {"agent_id": "\ud800"}]
 )
-def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
-    """An id that is none and a pid that cannot be are told at once."""
+def test_a_bad_id_or_pid_is_refused(wrong: dict[str, Any]) -> None:
+    """A target with it cannot be built."""
     with pytest.raises(InputError):
         KernelTarget(**{"pid": 1, "kernel_id": uuid4(), **wrong})

@@ -1,4 +1,4 @@
-"""Rounds that fail, are cancelled, or find less than they should: what is left is right, and the next one goes on."""
+"""Rounds that fail, are cancelled, or cannot read everything: what was read is kept, and the next round goes on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from statcore_collector.tcp_traffic import SocketTable
 
 
 async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round waits for the sampling of another, even of one that was cancelled: it goes on in its thread."""
+    """A round waits for the sampling of a cancelled round, whose thread still runs."""
     loop = asyncio.get_running_loop()
     sampling, go_on = asyncio.Event(), threading.Event()
     read = collector.read_process_table
@@ -49,8 +49,8 @@ async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: 
     assert ["begins", "ends", "begins", "ends"] == order
 
 
-async def test_a_failed_write_spares_the_others(collecting: Collector, sink: Any) -> None:
-    """One write fails and is told; the agent, the count and the exporter are up to date all the same."""
+async def test_a_failed_write_leaves_the_other_writes(collecting: Collector, sink: Any) -> None:
+    """The round raises; the agent, the count and the exporter are up to date."""
     sink.failures["store_kernel_statistics"] = UnavailableError("down")
     with pytest.raises(UnavailableError, match="down"):
         await collecting.collect()
@@ -58,8 +58,8 @@ async def test_a_failed_write_spares_the_others(collecting: Collector, sink: Any
     assert {KERNEL} == label_values(collecting.samples(), "kernel_id")
 
 
-async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any) -> None:
-    """What could not be removed is removed by the next round that can."""
+async def test_a_failed_removal_is_repeated(collecting: Collector, sink: Any) -> None:
+    """The next round removes the same entries."""
     await collecting.collect()
     collecting.remove(KERNEL)
     sink.failures["remove"] = UnavailableError("down")
@@ -73,7 +73,7 @@ async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any)
 async def test_run_goes_on_after_a_failed_round(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two failed rounds are one line in the log, with the time, as is the third, which succeeds; stopping ends the run."""
+    """Two failed rounds are one line in the log, and the good round after them is another; stopping ends the run."""
     caplog.set_level(logging.INFO, "statcore_collector")
     stop = asyncio.Event()
     rounds = 0
@@ -102,7 +102,7 @@ async def test_run_goes_on_after_a_failed_round(
 async def test_stopping_survives_a_store_that_is_down(
     collecting: Collector, sink: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says what stays behind and why."""
+    """The log says what stays in the store, and why."""
     stop = asyncio.Event()
     stop.set()
     await collecting.collect()
@@ -112,7 +112,7 @@ async def test_stopping_survives_a_store_that_is_down(
 
 
 async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`CancelledError` is not swallowed, not even in the middle of a write."""
+    """`CancelledError` is raised, even from the middle of a write."""
     writing = asyncio.Event()
 
     async def hang(*_: object) -> None:
@@ -127,8 +127,8 @@ async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkey
         await task
 
 
-async def test_what_was_exported_grows_stale(collecting: Collector) -> None:
-    """After four intervals without a round nothing is exported: counters that stand still would read as idle."""
+async def test_samples_become_stale(collecting: Collector) -> None:
+    """Nothing is exported after four intervals without a round, because unchanged counters look idle."""
     assert [] == list(collecting.samples())
     await collecting.collect()
     assert [] != list(collecting.samples())
@@ -137,10 +137,10 @@ async def test_what_was_exported_grows_stale(collecting: Collector) -> None:
     assert [] == list(collecting.samples())
 
 
-async def test_sockets_that_cannot_be_read_are_told_once(
+async def test_sockets_that_cannot_be_read_are_logged_once(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Traffic is absent, never zero; all else is there."""
+    """Traffic is absent, not zero; the other metrics are written."""
 
     def deny() -> SocketTable:
         raise PermissionError(1, "Operation not permitted")
@@ -156,7 +156,7 @@ async def test_sockets_that_cannot_be_read_are_told_once(
     )
 
 
-async def test_a_metric_that_cannot_be_read_is_told_once(
+async def test_a_metric_that_cannot_be_read_is_logged_once(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log names the kernel, the metrics and the reason."""
@@ -172,8 +172,8 @@ async def test_a_metric_that_cannot_be_read_is_told_once(
     assert re.fullmatch(rf"failing since 2\S+Z: kernel {KERNEL}: io_read and io_write: AccessDenied", line)
 
 
-async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No exception of psutil or of the system leaves a round."""
+async def test_an_unreadable_machine_is_unavailable(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No exception of psutil or the system leaves a round."""
 
     def deny() -> None:
         raise OSError(24, "Too many open files")
@@ -186,14 +186,14 @@ async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector,
 
 @pytest.mark.parametrize("method", ["store_kernel_statistics", "store_agent_statistics", "store_container_count", "remove"])
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_a_sink_that_raises_what_it_may_not_is_named(
+async def test_a_foreign_error_of_a_sink_names_the_sink(
     collecting: Collector,
     sink: Any,
     monkeypatch: pytest.MonkeyPatch,
     method: str,
     is_async: bool,  # noqa: FBT001
 ) -> None:
-    """A third party's error is ours by the time that it leaves the collector, also where a method is no coroutine."""
+    """It becomes a `PluginError`, even when the method is not a coroutine function."""
 
     def fail(*_: object, **_named: object) -> None:
         raise RuntimeError("Event loop is closed")
@@ -208,8 +208,8 @@ async def test_a_sink_that_raises_what_it_may_not_is_named(
         await collecting.collect()
 
 
-async def test_health_tells_how_the_rounds_go(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing yet, a success, a failure with its reason, a success, and no round any more."""
+async def test_health_follows_the_rounds(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a round, after a success, after a failure with its reason, after a success, without rounds for too long."""
     assert "no round has ended yet" == collecting.problem()
     await collecting.collect()
     assert None is collecting.problem()

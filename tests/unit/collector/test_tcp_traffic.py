@@ -47,7 +47,7 @@ def test_both_ends_of_a_connection_are_counted(connection: tuple[socket.socket, 
 
 
 def test_a_closed_end_that_still_has_data_is_an_orphan(connection: tuple[socket.socket, socket.socket]) -> None:
-    """It keeps its cookie, no process has it open any more."""
+    """It keeps its cookie, and no process has it open."""
     client, _ = connection
     client.settimeout(0)
     with suppress(BlockingIOError):
@@ -60,8 +60,8 @@ def test_a_closed_end_that_still_has_data_is_an_orphan(connection: tuple[socket.
     assert before.cookie in table.orphans
 
 
-def test_a_remnant_of_a_connection_is_passed_over(connection: tuple[socket.socket, socket.socket]) -> None:
-    """The end that closed first has no counters any more; the dump goes on, and the other end is found."""
+def test_a_remnant_of_a_connection_is_left_out(connection: tuple[socket.socket, socket.socket]) -> None:
+    """The end that closed first has no counters any more; the other end is found."""
     client, peer = connection
     client.close()
     assert not peer.recv(1)
@@ -70,16 +70,16 @@ def test_a_remnant_of_a_connection_is_passed_over(connection: tuple[socket.socke
     assert [] == list(tcp_traffic._dump(answers, socket.AF_INET))
 
 
-def test_the_namespace_is_ours() -> None:
-    """It tells whose sockets these are."""
+def test_the_namespace_is_that_of_this_process() -> None:
+    """The table names the network namespace of its sockets."""
     assert Path("/proc/self/ns/net").stat().st_ino == read_sockets().namespace
 
 
 class _Answers:
-    """Stands in for the netlink socket: `recv` gives one datagram of planned messages."""
+    """A stand-in for the netlink socket: `recv` returns one datagram with planned messages."""
 
     def __init__(self, *messages: tuple[int, bytes]) -> None:
-        """Take the messages' kinds and bodies."""
+        """Keep messages of the given kinds and bodies."""
         self._datagram = b"".join(struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body for kind, body in messages)
 
     def send(self, request: bytes) -> int:
@@ -91,20 +91,20 @@ class _Answers:
 
 @pytest.mark.parametrize("kind", [2, 3], ids=["error", "done"])
 def test_a_refusal_is_an_error(kind: int) -> None:
-    """A dump that the kernel refuses or breaks off is not an empty one."""
+    """A dump that the kernel refuses or aborts is not an empty dump."""
     answers: Any = _Answers((kind, struct.pack("=i", -13)))
     with pytest.raises(PermissionError):
         list(tcp_traffic._dump(answers, socket.AF_INET))
 
 
 def test_a_kernel_that_does_not_count_bytes_is_an_error() -> None:
-    """A socket without the counters would otherwise look idle."""
+    """A socket without counters would look idle."""
     with pytest.raises(OSError, match="does not count"):
         tcp_traffic._parse(bytes(72) + struct.pack("=HH4x", 8, 2))
 
 
 def test_a_system_without_netlink_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on any other system than Linux."""
+    """Only Linux has it."""
     monkeypatch.delattr(socket, "AF_NETLINK")
     with pytest.raises(OSError, match="not supported"):
         read_sockets()
@@ -126,7 +126,7 @@ def _tcp(cookie: int, *, inode: int, received: int = 0, sent: int = 0) -> TcpSoc
 
 
 def test_a_closed_connection_does_not_lower_the_counter() -> None:
-    """What it carried stays counted; a new one adds to it."""
+    """What it carried stays counted, and a new connection adds to it."""
     traffic = TreeTraffic()
     assert (100, 5) == traffic.update(_table(_tcp(1, inode=71, received=100, sent=5)), {71})
     assert (100, 5) == traffic.update(_table(), set())
@@ -134,14 +134,14 @@ def test_a_closed_connection_does_not_lower_the_counter() -> None:
 
 
 def test_an_inode_that_is_used_again_is_another_socket() -> None:
-    """Sockets are told apart by their cookie."""
+    """Sockets are identified by their cookies."""
     traffic = TreeTraffic()
     traffic.update(_table(_tcp(1, inode=71, received=100)), {71})
     assert (140, 0) == traffic.update(_table(_tcp(2, inode=71, received=40)), {71})
 
 
 def test_what_a_closed_socket_still_delivers_counts() -> None:
-    """Its owner is known by the cookie; an orphan that was never ours is not counted."""
+    """Its cookie tells whose it is; an orphan that never belonged to the tree does not count."""
     traffic = TreeTraffic()
     traffic.update(_table(_tcp(1, inode=71, sent=100)), {71})
     assert (0, 150) == traffic.update(_table(_tcp(1, inode=0, sent=150), _tcp(9, inode=0, sent=999)), set())
@@ -149,7 +149,7 @@ def test_what_a_closed_socket_still_delivers_counts() -> None:
 
 
 def test_a_socket_that_a_dump_misses_is_not_counted_twice() -> None:
-    """It is still open, so it is not forgotten."""
+    """It is still open, so it is remembered."""
     traffic = TreeTraffic()
     traffic.update(_table(_tcp(1, inode=71, received=100)), {71})
     assert (100, 0) == traffic.update(_table(), {71})
@@ -157,12 +157,12 @@ def test_a_socket_that_a_dump_misses_is_not_counted_twice() -> None:
 
 
 def test_sockets_of_others_do_not_count() -> None:
-    """Only what the tree has open."""
+    """Only sockets that the tree has open count."""
     assert (0, 0) == TreeTraffic().update(_table(_tcp(1, inode=71, received=100)), {72})
 
 
 def test_a_socket_that_was_there_before_brings_no_history() -> None:
-    """It came from outside of the tree, or its process could not be read in the last round: it counts from now on."""
+    """It came from outside the tree, or its process was unreadable in the last round; it counts from now on."""
     traffic = TreeTraffic()
     assert (100, 0) == traffic.update(_table(_tcp(1, inode=71, received=100), _tcp(2, inode=72, received=9000)), {71})
     assert (100, 0) == traffic.update(_table(_tcp(1, inode=71, received=700), _tcp(2, inode=72, received=9000)), {72})
@@ -177,14 +177,14 @@ def test_open_sockets_are_found(sleeper: Popen[bytes]) -> None:
         assert os.fstat(ours.fileno()).st_ino in inodes
 
 
-def test_another_network_namespace_is_not_seen(sleeper: Popen[bytes]) -> None:
-    """The dump does not hold its sockets: an error, rather than no traffic."""
+def test_another_network_namespace_is_an_error(sleeper: Popen[bytes]) -> None:
+    """The dump lacks its sockets, which must not look like no traffic."""
     with pytest.raises(UnsupportedError, match=f"process {sleeper.pid} is in another network namespace"):
         open_inodes([psutil.Process(sleeper.pid)], namespace=OURS + 1)
 
 
-def test_a_process_that_may_not_be_looked_into_is_not_seen(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Denied is an error, rather than no traffic."""
+def test_a_process_whose_files_are_denied_is_an_error(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not look like no traffic."""
 
     def deny(_: Path) -> None:
         raise PermissionError
@@ -195,7 +195,7 @@ def test_a_process_that_may_not_be_looked_into_is_not_seen(sleeper: Popen[bytes]
 
 
 def test_an_ended_process_has_nothing_open(sleeper: Popen[bytes]) -> None:
-    """It may end between the sample of the tree and the look at its descriptors."""
+    """It may end after the tree was sampled."""
     process = psutil.Process(sleeper.pid)
     sleeper.kill()
     sleeper.wait()
@@ -203,7 +203,7 @@ def test_an_ended_process_has_nothing_open(sleeper: Popen[bytes]) -> None:
 
 
 def test_a_descriptor_that_is_closed_meanwhile_is_left_out(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was listed, and is gone when it is read."""
+    """It was listed, and does not exist any more when it is read."""
 
     def vanish(_: Path) -> None:
         raise FileNotFoundError
