@@ -1,4 +1,4 @@
-"""The program, run as a person or a script runs it, and what the tests put into the servers it reads."""
+"""The program, run as a user or a script runs it, and the data in the servers that it reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEM = {"current": "1048576", "capacity": "2097152", "pct": "50.00", "unit_hint":
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return this process's environment with these settings of statcore and no others, and with buffered output."""
+    """Return this process's environment with these settings of statcore only, and buffered output."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(("STATCORE_", "PYTHONUNBUFFERED"))}
     return others | {f"STATCORE_{name.upper()}": value for name, value in settings.items()}
 
@@ -34,7 +34,7 @@ def statcore(*arguments: str, **settings: str) -> subprocess.CompletedProcess[st
 
 
 def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
-    """Start the program, its output in pipes."""
+    """Start the program with its output in pipes."""
     return subprocess.Popen(
         [sys.executable, "-m", "statcore_cli", *arguments],
         env=environment(**settings),

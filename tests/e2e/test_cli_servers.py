@@ -1,4 +1,4 @@
-"""What the program says of a real Valkey and a real Prometheus, and the settings that lead to them."""
+"""The program with a real Valkey and a real Prometheus, and the settings for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from statcore.testing.servers import Server
 
 @pytest.fixture(scope="module")
 def history(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """A Prometheus with a quarter of an hour of one kernel: half a core, and memory that grows by a byte a second."""
+    """A Prometheus with 15 minutes of one kernel: half a core, and memory that grows by a byte per second."""
     labels = f'agent_id="a",kernel_id="{ONE}",session_id="{TWO}",user_id="u",project_id="p",value_type="current"'
     lines = ["# TYPE backendai_container_utilization gauge"]
     for metric, slope, base in (("cpu_util", 500, 0), ("mem", 1, 1 << 20)):
@@ -39,7 +39,7 @@ RANGE = ("--start", str(END - 300), "--end", str(END), "--step", "60s")
 
 
 def test_kernels_as_json(kernels: str) -> None:
-    """Every id is there, and the garbage has taken nothing with it."""
+    """Every id is in the answer, and a malformed entry leaves the others."""
     done = statcore("kernels", ONE, TWO, THREE, "--format", "json", statistics_url=kernels)
 
     document = json.loads(done.stdout)
@@ -50,7 +50,7 @@ def test_kernels_as_json(kernels: str) -> None:
 
 
 def test_utilization_is_what_was_measured(history: Server) -> None:
-    """Half a core is 500 ms a second, as the server's own rate says."""
+    """Half a core is 500 ms per second, like the rate that the server itself returns."""
     done = statcore("query", "container", "--metric-name", "cpu_util", *RANGE, "--format", "json", metrics_url=history.url)
 
     document = json.loads(done.stdout)
@@ -63,7 +63,7 @@ def test_utilization_is_what_was_measured(history: Server) -> None:
 
 
 def test_a_range_of_too_many_points_is_refused(history: Server) -> None:
-    """In one line that names the setting and the step that would do; with that step it is answered."""
+    """The line names the setting and a step that fits; with that step it is answered."""
     year = ("query", "container", "--metric-name", "cpu_util", "--last", "1y", "--format", "json")
     refused = statcore(*year, "--step", "1s", metrics_url=history.url)
     assert (2, "") == (refused.returncode, refused.stdout)
@@ -90,7 +90,7 @@ def test_utilization_as_csv_in_utc(history: Server) -> None:
 
 
 def test_a_plot_is_drawn(history: Server) -> None:
-    """In a pipe, too."""
+    """In a pipe as well."""
     done = statcore("query", "container", "--metric-name", "mem", *RANGE, "--format", "plot", metrics_url=history.url)
 
     assert "value_type=current" == done.stdout.splitlines()[0]
@@ -109,7 +109,7 @@ def test_the_text_that_is_printed_is_the_query(history: Server) -> None:
 
 
 def test_metrics_are_listed(history: Server) -> None:
-    """Those that the backend has."""
+    """They are those that the backend has."""
     assert "cpu_util\nmem\n" == statcore("metrics", "container", metrics_url=history.url).stdout.removeprefix("METRIC\n")
 
 

@@ -1,4 +1,4 @@
-"""Where the program's output goes: a pipe, a terminal, a reader that goes away."""
+"""The program's output to a pipe, a terminal, and a reader that closes the pipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.program import ONE, TWO, environment, start
 
 
 def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
-    """Whatever the width of the terminal is said to be, and without a trace of it."""
+    """The width of the terminal does not matter, and there is no control sequence."""
     with_columns = [sys.executable, "-m", "statcore_cli", "kernels", ONE, TWO, "--statistics-url", kernels]
     done = subprocess.run(
         with_columns,
@@ -34,8 +34,8 @@ def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
 
 
 @pytest.mark.parametrize("output_format", ["text", "csv", "json"])
-def test_a_reader_that_goes_away_is_no_error(kernels: str, output_format: str) -> None:
-    """As in `statcore … | head`: no traceback, and the code that a shell gives for it."""
+def test_a_reader_that_closes_the_pipe_is_no_error(kernels: str, output_format: str) -> None:
+    """As in `statcore … | head`: no traceback, and the exit code that a shell gives for it."""
     with start("kernels", ONE, "--format", output_format, statistics_url=kernels) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -47,8 +47,8 @@ def test_a_reader_that_goes_away_is_no_error(kernels: str, output_format: str) -
 
 
 @pytest.mark.parametrize("columns", [60, 200])
-def test_on_a_terminal_there_is_a_table_and_progress(kernels: str, columns: int) -> None:
-    """A table, or whole lines where there is no room for one; progress is on standard error and goes away again."""
+def test_a_terminal_gets_a_table_and_progress(kernels: str, columns: int) -> None:
+    """A narrow terminal gets whole lines; progress is on standard error, and is erased."""
     outer, inner = pty.openpty()
     error_outer, error_inner = pty.openpty()
     variables = environment(statistics_url=kernels) | {"COLUMNS": str(columns), "TERM": "xterm"}
@@ -67,7 +67,7 @@ def test_on_a_terminal_there_is_a_table_and_progress(kernels: str, columns: int)
 
 
 def read_all(terminal: int) -> str:
-    """Read what a program wrote to its terminal until it ended."""
+    """Read what a program writes to its terminal until it ends."""
     parts: list[bytes] = []
     while True:
         try:

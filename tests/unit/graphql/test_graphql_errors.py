@@ -1,4 +1,4 @@
-"""What a client is told of a failure, and what the log is."""
+"""What a client gets when reads fail: errors, problems of doubtful values, and what the log has."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import strawberry
 from tests.graphql_host import Host, inventory_of, session_id
+from tests.lazy_entries import Lazy
 
 from statcore.errors import (
     AccessDeniedError,
@@ -25,6 +26,7 @@ from statcore.errors import (
     UnavailableError,
 )
 from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore.model.batch import MAX_LEVELS
 from statcore_graphql import loaders
 from statcore_graphql.schema import Query
 from statcore_memory import MemoryStatistics
@@ -33,7 +35,7 @@ STATISTICS = "{ compute_session_list { items { live_stat inference_metrics } } }
 
 
 class Failing(MemoryStatistics):
-    """A store of which one kind cannot be read."""
+    """A store that cannot read kernel statistics."""
 
     error: Exception
 
@@ -49,7 +51,7 @@ def failing(error: Exception) -> Failing:
 
 
 def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:
-    """Return what was logged under a name."""
+    """Return the log records of a logger."""
     return [record for record in caplog.records if record.name == name]
 
 
@@ -74,7 +76,7 @@ def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecor
 async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
     error: StatcoreError, message_end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With its code and whether trying again may help, but not what services say; the log has that, in one line."""
+    """It has its code and whether a retry may help; the message of a service is only in the log, in one line."""
     extensions = {"code": type(error).__name__, "retryable": error.retryable}
     host = Host(statistics=failing(error), inventory=inventory_of(20))
     await host.statistics.store_session_activity(session_id(0), requests=1, last_response_ms=2)  # type: ignore[attr-defined]
@@ -95,7 +97,7 @@ async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
 
 
 async def test_an_unexpected_exception_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing of it is in the response, and all of it, once, in the log; the other kind is answered."""
+    """The response contains nothing of it, and the log contains it once; the other kind is answered."""
     secret = "password hunter2 in frame"  # noqa: S105 - no real one
     host = Host(statistics=failing(ZeroDivisionError(secret)), inventory=inventory_of(3))
     answer = await host.execute(STATISTICS)
@@ -115,7 +117,7 @@ async def test_an_unexpected_exception_is_an_internal_error(caplog: pytest.LogCa
 
 @strawberry.type
 class Fragile(Query):
-    """A host's fields, one of which cannot answer what it promises."""
+    """A host's fields that raise."""
 
     @strawberry.field
     def broken(self) -> int | None:
@@ -124,23 +126,23 @@ class Fragile(Query):
 
     @strawberry.field
     def refused(self) -> int | None:
-        """Raise what is meant for the client."""
+        """Raise an error for the client."""
         raise InputError("not so")
 
 
-async def test_a_hosts_fields_are_treated_alike(caplog: pytest.LogCaptureFixture) -> None:
-    """What it raises unexpectedly stays in the log; errors of ours have their code."""
+async def test_errors_of_a_hosts_fields_are_treated_in_the_same_way(caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected exception stays in the log; a `StatcoreError` has its code."""
     answer = await Host(query=Fragile).execute("{ broken refused queriers { name } }")
     assert {"broken": "InternalError", "refused": "InputError"} == answer.codes
-    assert "container" in [one["name"] for one in answer.data["queriers"]]
+    assert "container" in [querier["name"] for querier in answer.data["queriers"]]
     assert "secret" not in json.dumps(answer.errors)
     assert "/secret/path" in caplog.text
 
 
-async def test_what_fails_before_anything_is_executed_is_no_secret_told(
+async def test_an_exception_during_validation_stays_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception while the query is looked at, too, stays in the log."""
+    """The client gets a general message."""
     host = Host()
 
     def fail(*_: object) -> None:
@@ -164,8 +166,8 @@ async def test_what_fails_before_anything_is_executed_is_no_secret_told(
         ("{ ", "Syntax Error: Expected Name, found <EOF>."),
     ],
 )
-async def test_a_wrong_query_is_told_what_is_wrong(query: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
-    """In the words of GraphQL, and logged in one line."""
+async def test_a_wrong_query_gets_graphqls_message(query: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has one line."""
     answer = await Host().execute(query)
     assert answer.data is None
     assert [message] == [error["message"].partition(" Did you mean")[0] for error in answer.errors]
@@ -174,10 +176,10 @@ async def test_a_wrong_query_is_told_what_is_wrong(query: str, message: str, cap
     assert record.exc_info is None
 
 
-async def test_a_request_asks_for_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Objects listed and values loaded count; those of a kind that goes beyond are errors, values asked twice count once.
+async def test_the_objects_and_values_of_a_request_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed objects and loaded values count, a value that is selected twice only once; each request starts from zero.
 
-    The next request starts anew.
+    The values of the kind that exceeds the limit are errors.
     """
     monkeypatch.setattr(loaders, "MAX_KEYS", 15)
     host = Host(inventory=inventory_of(5))
@@ -201,7 +203,7 @@ async def test_a_request_asks_for_so_much_and_no_more(monkeypatch: pytest.Monkey
 
 
 async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind() -> None:
-    """Each kind of problem, beside one that simply is not there and one that is given all the same."""
+    """Each kind of problem, beside an entry that is absent and an entry that is returned with a problem."""
     store = MemoryStatistics()
     kinds = list(ProblemKind)
     for number, kind in enumerate(kinds):
@@ -212,11 +214,11 @@ async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind
     )
     items = answer.data["compute_session_list"]["items"]
     assert [*[None] * 6, {"mem": {"current": "1"}}] == [item["live_stat"] for item in items]
-    away = "the service of this field is unavailable; the server's log says more"
+    unavailable = "the service of this field is unavailable; the server's log says more"
     malformed = {ProblemKind.MALFORMED, ProblemKind.OVERSIZED}
-    told = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
-    assert told == {
-        number: ("MalformedEntryError", f"{kind}: as planted") if kind in malformed else ("UnavailableError", away)
+    messages = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
+    assert messages == {
+        number: ("MalformedEntryError", f"{kind}: as planted") if kind in malformed else ("UnavailableError", unavailable)
         for number, kind in enumerate(kinds)
     }
     assert {"compute_session_list.items.6.live_stat": "stale"} == answer.problems
@@ -226,3 +228,51 @@ async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind
         "message": "old",
     }
     assert [expected] == answer.extensions["problems"]
+
+
+class LazyStore(MemoryStatistics):
+    """A store of entries that are decoded when they are read."""
+
+    async def fetch_kernel_statistics(self, ids: Any, /) -> StatisticsBatch:
+        """Answer for sessions: a good one, one with bad metrics, one that cannot be read, and one nested too deeply."""
+        deep: Any = 1
+        for _ in range(100_000):
+            deep = [deep]
+        good = {"current": "1"}
+        entries = [{"mem": good, 5: good}, {"bad": 0, "mem": good, "bad2": 0}, {"nothing": 0}, {"mem": good, "x": deep}]
+        stored = {session_id(number): Lazy(parts) for number, parts in enumerate(entries)}
+        return StatisticsBatch([stored.get(id_) for id_ in ids])
+
+    async def fetch_agent_statistics(self, ids: Any, /) -> StatisticsBatch:
+        """Return halves that are decoded when they are read, too."""
+        value = {"current": "1"}
+        devices = Lazy({"mem": {"0": value}, "bad": {}})
+        return StatisticsBatch([Lazy({"node": Lazy({"bad": 0, "mem": value}), "devices": devices}) for _ in ids])
+
+
+async def test_a_metric_that_is_malformed_when_it_is_read_is_a_problem_at_its_path() -> None:
+    """The other metrics of the entry are answered; an entry that cannot be read at all is an error."""
+    host = Host(statistics=LazyStore(), inventory=inventory_of(4))
+    answer = await host.execute("{ compute_session_list { items { live_stat again: live_stat } } }")
+    good = {"current": "1"}
+    expected = [{"mem": good, "5": good}, {"mem": good}, None, {"mem": good}]
+    for name in ("live_stat", "again"):
+        assert expected == [item[name] for item in answer.data["compute_session_list"]["items"]]
+    where = [f"compute_session_list.items.1.{field}.{name}" for field in ("live_stat", "again") for name in ("bad", "bad2")]
+    deep = [f"compute_session_list.items.3.{field}.x" for field in ("live_stat", "again")]
+    assert dict.fromkeys([*where, *deep], "malformed") == answer.problems
+    messages = {problem["message"] for problem in answer.extensions["problems"]}
+    assert {"bad holds garbage", "bad2 holds garbage", f"nested more than {MAX_LEVELS} levels deep"} == messages
+    paths = [f"compute_session_list.items.2.{field}" for field in ("live_stat", "again")]
+    assert dict.fromkeys(paths, "MalformedEntryError") == answer.codes
+
+
+async def test_a_bad_metric_of_an_agent_leaves_the_others() -> None:
+    """The other metrics of its half and of the other half are answered."""
+    answer = await Host(statistics=LazyStore(), inventory=inventory_of(1)).execute("{ agent_list { items { live_stat } } }")
+    assert [] == answer.errors
+    good = {"current": "1"}
+    expected = {"node": {"mem": good}, "devices": {"mem": {"0": good}}}
+    assert [{"live_stat": expected}] == answer.data["agent_list"]["items"]
+    paths = [f"agent_list.items.0.live_stat.{half}.bad" for half in ("node", "devices")]
+    assert dict.fromkeys(paths, "malformed") == answer.problems

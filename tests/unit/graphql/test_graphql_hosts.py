@@ -1,4 +1,4 @@
-"""The helpers in a host without any framework; a host on graphene is in tests/meta."""
+"""The loaders in a host without a framework, and the contexts; a host on graphene is in tests/meta."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ asyncio.run(main())
 """
 
 
-def test_the_helpers_need_no_framework() -> None:
-    """With Strawberry and graphql-core away they load; its loaders and the schema name the extra that they need."""
+def test_the_batch_functions_need_no_framework() -> None:
+    """Without Strawberry and graphql-core they load; `get_loader` and the schema name the missing extra."""
     program = f"IDS = {[session_id(1), session_id(2)]}\n{WITHOUT_STRAWBERRY}"
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False
@@ -57,8 +57,8 @@ def test_the_helpers_need_no_framework() -> None:
 
 
 @pytest.mark.parametrize("kind", [GraphQueryContext, FastAPIQueryContext])
-async def test_either_context_answers_in_plain_strawberry_and_its_fields_are_frozen(kind: type[GraphQueryContext]) -> None:
-    """The router for FastAPI sets `request` beside them."""
+async def test_both_contexts_work_with_plain_strawberry(kind: type[GraphQueryContext]) -> None:
+    """Their fields are frozen; the FastAPI router sets `request` besides."""
     host = Host()
     made = host.context()
     context = kind(
