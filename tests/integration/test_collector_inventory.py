@@ -24,7 +24,7 @@ from statcore_collector import Collector, KernelTarget, start_exporter
 from statcore_memory import MemoryInventory, MemoryStatistics
 from statcore_prometheus import PrometheusClient
 
-IDLE = 'say("up")\ntold()'
+IDLE = 'say("up")\nwait_for_input()'
 Known = tuple[list[SessionRecord], list[str], list[SessionRecord | None]]
 SESSION, OTHER_SESSION, USER = sorted(str(uuid4()) for _ in range(3))
 

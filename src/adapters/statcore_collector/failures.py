@@ -13,6 +13,15 @@ import psutil
 
 from statcore.model.text import describe
 
+_logger: Final = logging.getLogger(__name__)
+
+FailureKind: TypeAlias = Literal["machine", "item", "store"]
+"""Either no process of the machine can be read, or one item of a round cannot, or the store cannot be written to."""
+_KINDS: Final[tuple[FailureKind, ...]] = ("machine", "item", "store")
+
+FRESH_INTERVALS: Final = 4
+"""After this many intervals agent statistics expire in the store, exported samples are stale, and the health check fails."""
+
 ValueT = TypeVar("ValueT")
 Arguments = ParamSpec("Arguments")
 
@@ -51,16 +60,6 @@ class Unreadable:
     def add(self, owner: str, other: Unreadable) -> None:
         """Add the items of one owner, such as a kernel, with the owner's name in front."""
         self.reasons.update({f"{owner}: {item}": reason for item, reason in other.reasons.items()})
-
-
-_logger: Final = logging.getLogger(__name__)
-
-FailureKind: TypeAlias = Literal["machine", "item", "store"]
-"""Either no process of the machine can be read, or one item of a round cannot, or the store cannot be written to."""
-_KINDS: Final[tuple[FailureKind, ...]] = ("machine", "item", "store")
-
-FRESH_INTERVALS: Final = 4
-"""After this many intervals agent statistics expire in the store, exported samples are stale, and health is lost."""
 
 
 class Health:

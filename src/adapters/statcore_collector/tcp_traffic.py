@@ -1,8 +1,8 @@
 """TCP traffic of process trees: the sockets of this network namespace, and the bytes that a tree's sockets carried.
 
 The sockets come from the kernel through netlink's sock_diag, in the layout of `inet_diag_req_v2`, `inet_diag_msg` and
-`tcp_info` in the kernel's headers. It is spoken here directly, so that a failed dump raises and every wait has a deadline;
-it needs no privileges.
+`tcp_info` in the kernel's headers. This module talks to it directly, so that a failed dump raises and every wait has a
+deadline. It needs no privileges.
 """
 
 from __future__ import annotations
