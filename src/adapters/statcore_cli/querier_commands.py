@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -72,19 +72,26 @@ class QuerierOptions:
     Args:
         spec: the kind.
         taken: the flags of the command's own options. A field with such a flag gets the kind's name in front of its own.
+
+    Raises:
+        PluginError: the fields of the querier class cannot be read.
     """
 
     spec: QuerierSpec
     taken: Collection[str]
+    _fields: Sequence[QuerierField] = attrs.field(init=False)
+
+    @_fields.default
+    def _read_fields(self) -> Sequence[QuerierField]:
+        return querier_fields(self.spec)
 
     def params(self) -> list[click.Parameter]:
         """Return an option for every field.
 
         Raises:
-            PluginError: the fields cannot be read, or a field has the flag of another field or of the command itself.
+            PluginError: a field has the flag of another field or of the command itself.
         """
-        fields = querier_fields(self.spec)
-        self._check_distinct(fields)
+        self._check_distinct()
         return [
             click.Option(
                 [self.flag(field), f"{_PREFIX}{field.name}"],
@@ -92,7 +99,7 @@ class QuerierOptions:
                 required=field.required,
                 help=f"{field.help}  [default: {field.note}]" if field.note else field.help,
             )
-            for field in fields
+            for field in self._fields
         ]
 
     def flag(self, field: QuerierField) -> str:
@@ -100,10 +107,10 @@ class QuerierOptions:
         flag = f"--{field.name.strip('_').replace('_', '-')}"
         return f"--{self.spec.name}{flag[1:]}" if flag in {*self.taken, _HELP} else flag
 
-    def _check_distinct(self, fields: Iterable[QuerierField]) -> None:
+    def _check_distinct(self) -> None:
         kind = self.spec.name
         fields_by_flag = dict.fromkeys([*self.taken, _HELP, "--"], "")  # click reads "--" as the end of the options
-        for field in fields:
+        for field in self._fields:
             flag = self.flag(field)
             other = fields_by_flag.setdefault(flag, field.name)
             if not other:
@@ -113,7 +120,7 @@ class QuerierOptions:
 
     def usage(self) -> str:
         """Return the kind with its required options, for examples in help."""
-        required = [field for field in querier_fields(self.spec) if field.required]
+        required = [field for field in self._fields if field.required]
         return " ".join([self.spec.name, *(f"{self.flag(field)} {field.name.upper()}" for field in required)])
 
     def build(self, values: Mapping[str, Any]) -> UtilizationMetricQuerier:
@@ -124,8 +131,7 @@ class QuerierOptions:
             PluginError: the querier class fails.
         """
         with plugin_code():
-            fields = querier_fields(self.spec)
-            return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in fields})
+            return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in self._fields})
 
 
 def flags(params: Collection[click.Parameter]) -> set[str]:

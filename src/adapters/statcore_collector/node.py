@@ -15,6 +15,9 @@ from statcore_collector.failures import Unreadable
 from statcore_collector.metric import CORE_MS_PER_S, MetricTracker, RawValue, node_cpu_value
 from statcore_collector.proc_files import is_whole_disk, read_cores, read_disks, read_interfaces, read_memory
 
+_ROOT_DISK: Final = "/"
+_DISK_METRICS: Final = ("io_read", "io_write")
+
 
 class MemberCounter:
     """The sum over the counters of members that come and go, such as network interfaces; it never falls.
@@ -37,10 +40,6 @@ class MemberCounter:
             self._total += sum(max(0, value - self._before.get(member, value)) for member, value in values.items())
         self._before = dict(values)
         return self._total
-
-
-_ROOT_DISK: Final = "/"
-_DISK_METRICS: Final = ("io_read", "io_write")
 
 
 @attrs.frozen(kw_only=True)

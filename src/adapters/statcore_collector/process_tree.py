@@ -15,6 +15,9 @@ from statcore_collector.failures import Unreadable
 ProcessT = TypeVar("ProcessT", bound=Hashable)
 
 
+_ENDED: Final = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
 @attrs.frozen
 class Tally:
     """What a process has used.
@@ -90,9 +93,6 @@ class TreeCounter(Generic[ProcessT]):
             self._kept += kept
         self._processes = now
         return self._kept + sum(process.counted for process in now.values())
-
-
-_ENDED: Final = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 @attrs.frozen(kw_only=True)
