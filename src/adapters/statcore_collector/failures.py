@@ -20,7 +20,7 @@ FailureKind: TypeAlias = Literal["machine", "item", "store"]
 _KINDS: Final[tuple[FailureKind, ...]] = ("machine", "item", "store")
 
 FRESH_INTERVALS: Final = 4
-"""After this many intervals agent statistics expire in the store, exported samples are stale, and the health check fails."""
+"""After this many intervals agent statistics expire in the store, and exported samples and the health become stale."""
 
 ValueT = TypeVar("ValueT")
 Arguments = ParamSpec("Arguments")
