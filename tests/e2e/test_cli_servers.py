@@ -30,7 +30,7 @@ def history(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -
             for time in range(END - 900, END + 1, 5)
         ]
     text = "\n".join([*lines, "# EOF", ""])
-    # The samples lie ahead of the clock where this runs before their date, or long behind it: nothing may be dropped.
+    # The samples may be ahead of the clock or long behind it; the retention must not drop any.
     with prometheus_holding(text, arguments=["--storage.tsdb.retention.time=100y"]) as server:
         yield server
 
@@ -44,7 +44,7 @@ def test_kernels_as_json(kernels: str) -> None:
 
     document = json.loads(done.stdout)
     assert (0, "") == (done.returncode, done.stderr)
-    shown = {**MEM, "current": "NaN", "stats.max": None}  # of the CPU counter, not of the rate
+    shown = {**MEM, "current": "NaN", "stats.max": None}  # the maximum of the CPU counter means nothing
     assert {ONE: {"mem": MEM, "cpu_util": shown}, TWO: None, THREE: None} == document["kernels"]
     assert {TWO: "malformed"} == {id_: problem["kind"] for id_, problem in document["problems"].items()}
 

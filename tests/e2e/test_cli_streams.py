@@ -72,7 +72,7 @@ def read_all(terminal: int) -> str:
     while True:
         try:
             part = os.read(terminal, 65536)
-        except OSError:  # that is how a terminal whose other end is closed says so
+        except OSError:  # a terminal raises this when its other end is closed
             part = b""
         if not part:
             os.close(terminal)

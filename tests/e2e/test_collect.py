@@ -101,7 +101,7 @@ def _collector(url: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
 
 def _wait_until(reached: Callable[[], bool]) -> None:
     until = time.monotonic() + 30
-    while not reached():  # neither Valkey nor the collector tells
+    while not reached():  # neither Valkey nor the collector has an event for it
         assert time.monotonic() < until
         time.sleep(0.02)
 

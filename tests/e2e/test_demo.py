@@ -33,7 +33,7 @@ def _check_document(document: Mapping[str, Any]) -> None:
         assert sorted(set(series["timestamps"])) == series["timestamps"]
         return list(series["values"])
 
-    # Milliseconds of processor time a second; a busy machine gives less than the load asks for, never more.
+    # Milliseconds of CPU time per second; a busy machine gives less than the load would use, never more.
     assert 0 < values("cpu_util", "busy 15%")[-1] < values("cpu_util", "busy 50%")[-1] < 600
     assert CONSTANT < len(set(values("cpu_util", "busy 50%")))
     assert CONSTANT < len(set(values("mem", "memory")))

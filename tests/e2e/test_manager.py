@@ -150,7 +150,7 @@ async def test_the_failing_query_of_the_proposal_is_answered(
                 found = (await manager.query(PAGE, limit=limit))["data"]["compute_session_list"]
                 counts[limit] = _commands(client)
                 assert {"items": items[:limit], "total_count": 1_000} == found
-    # Two keys a session, at most 1,000 keys a command.
+    # Two keys per session, at most 1,000 keys per command.
     assert {10: {"mget": 1}, 500: {"mget": 1}, 1_000: {"mget": 2}} == counts
 
 
@@ -182,7 +182,7 @@ async def test_a_silent_agent_changes_no_replicas(
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         _plant(client, sessions)
         for session_id in sessions:
-            client.expire(session_id, 86_400 - 61)  # written a minute ago, and a second
+            client.expire(session_id, 86_400 - 61)  # written 61 seconds ago
     async with (
         asyncio.timeout(30),
         start(sessions, {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url}) as manager,
@@ -237,14 +237,14 @@ async def test_a_running_request_is_finished_when_the_manager_stops(
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         metrics = _plant(client, sessions)
     async with asyncio.timeout(60), start(sessions, settings) as manager:
-        await manager.query(FAILING_QUERY)  # the connections are there
+        await manager.query(FAILING_QUERY)  # opens the connections
         valkey.process.send_signal(signal.SIGSTOP)
         try:
             request = asyncio.create_task(manager.query(FAILING_QUERY))
             while not _unread_bytes(valkey.port):  # noqa: ASYNC110 - the kernel has no event for it
                 await asyncio.sleep(0.01)
             manager.process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.3)  # nothing tells that a signal has arrived
+            await asyncio.sleep(0.3)  # the arrival of a signal has no event
             assert manager.process.returncode is None
         finally:
             valkey.process.send_signal(signal.SIGCONT)

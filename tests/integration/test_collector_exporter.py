@@ -23,7 +23,7 @@ from statcore_collector import Collector, KernelTarget, start_exporter
 from statcore_memory import MemoryMetrics, MemoryStatistics
 
 KERNEL = str(uuid4())
-# Half of a core, until standard input ends.
+# Uses half of a core until standard input closes.
 BURNER = """
 import os, threading, time
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
@@ -79,7 +79,7 @@ async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start
                 start_prometheus, targets={"statcore": exporter.address}, scrape_interval="500ms"
             )
             known = 0
-            while known < 13:  # more than the window holds, else it is not full; Prometheus does not tell when it scrapes
+            while known < 13:  # more samples than the window holds; a scrape has no event
                 await asyncio.sleep(0.05)
                 looks.append((time.time(), _cpu_ms(burner.pid)))
                 known = len((await asyncio.to_thread(_query, server, f"{selector}[1m]", looks[-1][0])).get("values", ()))

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-# Two rounds over a child of its own; what was found and logged goes to standard output.
+# Does two rounds over a child process, and prints what was found and logged.
 COLLECT = """
 import asyncio, json, logging, os, subprocess, sys
 from statcore_collector import Collector, KernelTarget
@@ -40,7 +40,7 @@ async def main():
 
 asyncio.run(main())
 """
-# The same user, who may read these files, but another group and no rights: that is another's process to the system.
+# The same user without capabilities and in another group: it may read files, but other processes are foreign to it.
 UNPRIVILEGED = "setpriv --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all"
 HIDE = f'mount -t proc -o hidepid=1 proc /proc && cd / && exec {UNPRIVILEGED} "$@"'
 

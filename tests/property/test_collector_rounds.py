@@ -50,7 +50,7 @@ def test_rounds_stay_on_their_grid(start: int, interval: int, late: int) -> None
     assert 0 == (due - start) % interval
 
 
-# In any round any of four members is there, with any counter: it may have begun anew, or be that of another machine.
+# Each round has any of four members with any counter, as after a reset or on another machine.
 ROUNDS = st.lists(st.dictionaries(st.sampled_from("0123"), st.integers(0, 10**15)), min_size=1, max_size=12)
 
 

@@ -41,7 +41,7 @@ def test_a_node_is_as_busy_as_its_cores() -> None:
     def at_most(times: Any) -> float:
         return 1000 * sum(getattr(times, name) for name in ("user", "nice", "system", "irq", "softirq"))
 
-    slack_ms = 10 * 5 * (psutil.cpu_count() or 1)  # each figure of each core is cut to 10 ms
+    slack_ms = 10 * 5 * (psutil.cpu_count() or 1)  # each value of each core is rounded down to 10 ms
     assert at_most(before) - slack_ms <= busy_ms <= at_most(after) + slack_ms
 
 

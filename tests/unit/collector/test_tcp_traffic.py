@@ -51,7 +51,7 @@ def test_a_closed_end_that_still_has_data_is_an_orphan(connection: tuple[socket.
     client, _ = connection
     client.settimeout(0)
     with suppress(BlockingIOError):
-        while True:  # until neither end takes any more
+        while True:  # until the buffers of both ends are full
             client.send(bytes(1 << 20))
     before = read_sockets().by_inode[_inode(client)]
     client.close()

@@ -28,7 +28,7 @@ Inter-|   Receive                                                |  Transmit
     lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
 {name}: {numbers}
 """
-# Starts a child that waits for the end of standard input, says its pid, and waits for it.
+# Starts a child that waits until standard input closes, prints its pid, and waits for it.
 PARENT = """
 import os, sys
 child = os.fork()

@@ -152,7 +152,7 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
         "unit_hint": "percent",
         "stats.max": "800",
     }
-    of_cpu = value | {"stats.max": None}  # which agents take of the counter
+    of_cpu = value | {"stats.max": None}  # the maximum of the counter means nothing
     expected = {
         "compute_session_list": {
             "total_count": 2,

@@ -190,7 +190,7 @@ class Hanging(MemoryStatistics):
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Wait for ever."""
         for _ in range(20):
-            await asyncio.sleep(0)  # by then whatever is to wait for the answer does
+            await asyncio.sleep(0)  # let the read begin
         self.begun.set()
         try:
             await asyncio.Event().wait()
@@ -268,7 +268,7 @@ async def test_queriers_with_the_same_query_are_one_key(nodes: Any) -> None:
     node = nodes.NodeMetricQuerier
     queriers = [
         node(metric_name="load", node_id="n1"),
-        node(metric_name="load", node_id="n1", rack=5),  # the rack is no part of its query
+        node(metric_name="load", node_id="n1", rack=5),  # the rack does not change the query
         node(metric_name="load", node_id="n2"),
         ContainerMetricQuerier(metric_name="mem", value_type="current", kernel_id=kernel_id(1)),
         ContainerMetricQuerier(metric_name="mem", value_type="current", kernel_id=kernel_id(1).upper()),
