@@ -6,12 +6,9 @@ import os
 import subprocess
 import sys
 
-ONE, TWO, THREE = (f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(1, 4))
-
-
-END = 1_795_341_600
-
-
+ID_1, ID_2, ID_3 = (f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(1, 4))
+END_S = 1_795_341_600
+"""The time of the newest sample in the servers, in unix seconds."""
 MEM = {"current": "1048576", "capacity": "2097152", "pct": "50.00", "unit_hint": "bytes", "stats.max": "1048576"}
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.program import ONE, start, statcore
+from tests.e2e.program import ID_1, start, statcore
 
 from statcore.testing.servers import free_port
 
 
 @pytest.mark.parametrize(
     ("arguments", "setting", "scheme"),
-    [(["kernels", ONE], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
+    [(["kernels", ID_1], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
 )
 def test_a_server_that_is_down_is_one_line(arguments: list[str], setting: str, scheme: str) -> None:
     """The exit code is 1, without a traceback and without the password."""
@@ -56,7 +56,7 @@ def hung() -> Iterator[Callable[[], str]]:
 
 @pytest.mark.parametrize(
     ("arguments", "setting", "scheme"),
-    [(["kernels", ONE], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
+    [(["kernels", ID_1], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
 )
 def test_an_interrupt_ends_a_waiting_command(hung: Any, arguments: list[str], setting: str, scheme: str) -> None:
     """Ctrl-C while it waits for a server: exit code 130, without a traceback."""
@@ -71,7 +71,7 @@ def test_an_interrupt_ends_a_waiting_command(hung: Any, arguments: list[str], se
 @pytest.mark.parametrize(
     ("arguments", "table", "setting", "scheme"),
     [
-        (["kernels", ONE], "statistics", "statistics_url", "valkey"),
+        (["kernels", ID_1], "statistics", "statistics_url", "valkey"),
         (["metrics", "container"], "metrics", "metrics_url", "http"),
     ],
 )

@@ -9,12 +9,12 @@ import subprocess
 import sys
 
 import pytest
-from tests.e2e.program import ONE, TWO, environment, start
+from tests.e2e.program import ID_1, ID_2, environment, start
 
 
 def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
     """The width of the terminal does not matter, and there is no control sequence."""
-    with_columns = [sys.executable, "-m", "statcore_cli", "kernels", ONE, TWO, "--statistics-url", kernels]
+    with_columns = [sys.executable, "-m", "statcore_cli", "kernels", ID_1, ID_2, "--statistics-url", kernels]
     done = subprocess.run(
         with_columns,
         env=environment() | {"COLUMNS": "20", "TERM": "xterm-256color"},
@@ -26,7 +26,7 @@ def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
 
     header, *lines = done.stdout.splitlines()
     assert ["ID", "METRIC", "CURRENT", "CAPACITY", "PCT", "UNIT_HINT", "STATS.MAX", "AGE_S", "PROBLEM"] == header.split()
-    assert [ONE, "mem", "1048576", "2097152", "50.00", "bytes", "1048576"] == lines[0].split()[:-1]
+    assert [ID_1, "mem", "1048576", "2097152", "50.00", "bytes", "1048576"] == lines[0].split()[:-1]
     assert 0 <= float(lines[0].split()[-1])
     assert "malformed: " in lines[2]
     assert "\x1b" not in done.stdout
@@ -36,7 +36,7 @@ def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
 @pytest.mark.parametrize("output_format", ["text", "csv", "json"])
 def test_a_reader_that_closes_the_pipe_is_no_error(kernels: str, output_format: str) -> None:
     """As in `statcore … | head`: no traceback, and the exit code that a shell gives for it."""
-    with start("kernels", ONE, "--format", output_format, statistics_url=kernels) as process:
+    with start("kernels", ID_1, "--format", output_format, statistics_url=kernels) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -53,7 +53,7 @@ def test_a_terminal_gets_a_table_and_progress(kernels: str, columns: int) -> Non
     error_outer, error_inner = pty.openpty()
     variables = environment(statistics_url=kernels) | {"COLUMNS": str(columns), "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "statcore_cli", "kernels", ONE], env=variables, stdout=inner, stderr=error_inner
+        [sys.executable, "-m", "statcore_cli", "kernels", ID_1], env=variables, stdout=inner, stderr=error_inner
     )
     os.close(inner)
     os.close(error_inner)
@@ -61,7 +61,7 @@ def test_a_terminal_gets_a_table_and_progress(kernels: str, columns: int) -> Non
 
     assert 0 == process.wait(60)
     assert (columns == 200) == ("─" in shown)
-    assert re.search(f"{ONE} +mem +1048576 +2097152 +50.00 +bytes", shown)
+    assert re.search(f"{ID_1} +mem +1048576 +2097152 +50.00 +bytes", shown)
     assert "reading live statistics" in progress
     assert progress.endswith("\x1b[2K")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.e2e.program import ONE
+from tests.e2e.program import ID_1
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -51,7 +51,7 @@ async def test_bad_settings_are_one_line(settings: Mapping[str, str], says: str)
         ('sessions = ["a"]', "session 0: string indices must be integers"),
         ('[[endpoints]]\nendpoint_id = "x"\nreplicas = []', "endpoint 0: not an id: 'x'"),
         (
-            f'[[endpoints]]\nendpoint_id = "{ONE}"\nreplicas = []\nrules = [{{uper_threshold = 1}}]',
+            f'[[endpoints]]\nendpoint_id = "{ID_1}"\nreplicas = []\nrules = [{{uper_threshold = 1}}]',
             "endpoint 0: ThresholdRule",
         ),
     ],

@@ -190,7 +190,7 @@ class Hanging(MemoryStatistics):
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Wait for ever."""
         for _ in range(20):
-            await asyncio.sleep(0)  # let the read begin
+            await asyncio.sleep(0)  # let every task reach its wait
         self.begun.set()
         try:
             await asyncio.Event().wait()
