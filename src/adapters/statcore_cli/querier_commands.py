@@ -65,6 +65,10 @@ class QuerierGroup(LazyGroup):
             return self._build(spec)
 
 
+def _read_fields(options: QuerierOptions) -> Sequence[QuerierField]:
+    return querier_fields(options.spec)
+
+
 @attrs.frozen
 class QuerierOptions:
     """The options of one kind of querier.
@@ -79,11 +83,7 @@ class QuerierOptions:
 
     spec: QuerierSpec
     taken: Collection[str]
-    _fields: Sequence[QuerierField] = attrs.field(init=False)
-
-    @_fields.default
-    def _read_fields(self) -> Sequence[QuerierField]:
-        return querier_fields(self.spec)
+    _fields: Sequence[QuerierField] = attrs.field(default=attrs.Factory(_read_fields, takes_self=True), init=False)
 
     def params(self) -> list[click.Parameter]:
         """Return an option for every field.
