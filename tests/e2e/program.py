@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -31,11 +32,15 @@ def statcore(*arguments: str, **settings: str) -> subprocess.CompletedProcess[st
 
 
 def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
-    """Start the program with its output in pipes."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "statcore_cli", *arguments],
-        env=environment(**settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """Start the program with its output in pipes; SIGINT interrupts it, even where this runner ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a program inherits an ignored signal
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "statcore_cli", *arguments],
+            env=environment(**settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
