@@ -114,7 +114,7 @@ class Answer:
 class Host:
     """The ports that a manager has opened, and its schema."""
 
-    statistics: StatisticsPort = attrs.field(factory=lambda: CountedStatistics(MemoryStatistics()))  # type: ignore[arg-type,return-value]
+    statistics: StatisticsPort = attrs.field(factory=lambda: CountedStatistics(MemoryStatistics()))
     inventory: InventoryPort = attrs.field(factory=MemoryInventory)
     metrics: Any = attrs.field(factory=CountedMetrics)
     plugins: PluginRegistry = attrs.field(factory=PluginRegistry.discover)

@@ -47,8 +47,8 @@ def test_settings_without_values_are_none() -> None:
     """Two settings have defaults; an empty variable counts as not set."""
     settings = CliSettings.read({}, {"STATCORE_METRICS_URL": "", "STATCORE_CONFIG": "", "STATCORE_DISABLE_PLUGINS": ""})
 
-    defaults = {"rate_interval": "5m", "kernel_statistics": "store"}
-    assert CliSettings(**{name: Setting(value, "the default") for name, value in defaults.items()}) == settings
+    rate_interval, kernel_statistics = (Setting(value, "the default") for value in ("5m", "store"))
+    assert CliSettings(rate_interval=rate_interval, kernel_statistics=kernel_statistics) == settings
 
 
 def test_tables_become_the_adapters_options(tmp_path: Path) -> None:

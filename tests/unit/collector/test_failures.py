@@ -15,8 +15,9 @@ import pytest
 from tests.unit.collector.conftest import KERNEL, SESSION, label_values
 
 from statcore import PluginError, UnavailableError
-from statcore_collector import Collector, collector, failures
+from statcore_collector import Collector, collector
 from statcore_collector.failures import Unreadable
+from statcore_collector.process_tree import read_process_table
 from statcore_collector.tcp_traffic import SocketTable
 
 
@@ -24,14 +25,13 @@ async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: 
     """A round waits for the sampling of a cancelled round, whose thread still runs."""
     loop = asyncio.get_running_loop()
     sampling, go_on = asyncio.Event(), threading.Event()
-    read = collector.read_process_table
     order: list[str] = []
 
     def held(unreadable: Unreadable) -> Any:
         order.append("begins")
         loop.call_soon_threadsafe(sampling.set)
         assert go_on.wait(60)
-        table = read(unreadable)
+        table = read_process_table(unreadable)
         order.append("ends")
         return table
 
@@ -221,6 +221,6 @@ async def test_health_follows_the_rounds(collecting: Collector, sink: Any, monke
     await collecting.collect()
     assert None is collecting.problem()
     now = time.monotonic() + 4 * 60 + 7
-    monkeypatch.setattr(failures.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     assert "no round has ended for 247 seconds" == collecting.problem()
     assert (2, 1) == (collecting.health.succeeded, collecting.health.failed)

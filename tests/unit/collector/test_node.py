@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_a_node_is_as_busy_as_its_cores() -> None:
     after = psutil.cpu_times()
 
     def at_most(times: Any) -> float:
-        return 1000 * sum(getattr(times, name) for name in ("user", "nice", "system", "irq", "softirq"))
+        return 1000 * sum(float(getattr(times, name)) for name in ("user", "nice", "system", "irq", "softirq"))
 
     slack_ms = 10 * 5 * (psutil.cpu_count() or 1)  # each value of each core is rounded down to 10 ms
     assert at_most(before) - slack_ms <= busy_ms <= at_most(after) + slack_ms
@@ -129,7 +130,7 @@ def _currents(round_: NodeRound, metric: str) -> dict[str, str]:
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic time of the node's next snapshot."""
     now = [100.0]
-    monkeypatch.setattr(node.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 

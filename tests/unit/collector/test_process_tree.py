@@ -82,14 +82,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-ROOT = Planned(10)
+ROOT: Any = Planned(10)
 CHILD = Planned(11)
 GRANDCHILD = Planned(12)
 
 
 def _tree() -> ProcessTree:
-    root: Any = ROOT
-    return ProcessTree(root)
+    return ProcessTree(ROOT)
 
 
 def test_a_tree_is_a_process_with_all_descendants(machine: Machine) -> None:
@@ -153,7 +152,7 @@ def test_a_zombie_is_counted_but_does_not_live(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("unreadable", [{"memory": None}, {"io": None}])
-def test_a_sum_needs_the_values_of_all_processes(machine: Machine, unreadable: dict[str, None]) -> None:
+def test_a_sum_needs_the_values_of_all_processes(machine: Machine, unreadable: dict[str, Any]) -> None:
     """A sum with an unreadable value is absent; the other sums are there."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, **unreadable)]

@@ -72,7 +72,7 @@ async def test_only_selected_fields_are_read() -> None:
 async def test_beyond_a_chunk_only_the_chunks_are_read() -> None:
     """The chunk size of the repository applies."""
     store = CountedStatistics(MemoryStatistics())
-    host = Host(statistics=store, inventory=inventory_of(1_000), chunk_size=300)  # type: ignore[arg-type]
+    host = Host(statistics=store, inventory=inventory_of(1_000), chunk_size=300)
     await host.execute("{ compute_session_list(limit: 1000) { items { live_stat kernels { live_stat } } } }")
     assert [*[("kernel_statistics", 300)] * 6, ("kernel_statistics", 200)] == store.reads
 

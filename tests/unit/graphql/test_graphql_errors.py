@@ -47,7 +47,8 @@ class Failing(MemoryStatistics):
 
 def failing(error: Exception) -> Failing:
     """Return a store that raises the error."""
-    return type("FailingWithThis", (Failing,), {"error": error})()
+    store: Failing = type("FailingWithThis", (Failing,), {"error": error})()
+    return store
 
 
 def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:
@@ -239,7 +240,12 @@ class LazyStore(MemoryStatistics):
         for _ in range(100_000):
             deep = [deep]
         good = {"current": "1"}
-        entries = [{"mem": good, 5: good}, {"bad": 0, "mem": good, "bad2": 0}, {"nothing": 0}, {"mem": good, "x": deep}]
+        entries: list[dict[Any, Any]] = [
+            {"mem": good, 5: good},
+            {"bad": 0, "mem": good, "bad2": 0},
+            {"nothing": 0},
+            {"mem": good, "x": deep},
+        ]
         stored = {session_id(number): Lazy(parts) for number, parts in enumerate(entries)}
         return StatisticsBatch([stored.get(id_) for id_ in ids])
 

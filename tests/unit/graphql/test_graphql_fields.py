@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLObjectType
+from strawberry.types.base import StrawberryObjectDefinition
 from tests.graphql_host import CountedStatistics, Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
 
 from statcore.model import MetricValue
@@ -75,7 +76,7 @@ ARGUMENTS = {
 
 def object_types() -> dict[str, GraphQLObjectType]:
     """Return the object types of the schema."""
-    types = build_schema(DataLoaderManager())._schema.type_map.values()  # type: ignore[attr-defined]
+    types = build_schema(DataLoaderManager())._schema.type_map.values()
     return {kind.name: kind for kind in types if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__")}
 
 
@@ -97,9 +98,10 @@ def test_every_loaded_field_names_its_loader() -> None:
     """This is how a missing loader is found when the schema is built."""
     types = build_schema(DataLoaderManager()).schema_converter.type_map.values()
     found = {
-        (known.definition.name, field.name): field.metadata[LOADER]
+        (kind.name, field.name): field.metadata[LOADER]
         for known in types
-        for field in getattr(known.definition, "fields", ())
+        if isinstance(kind := known.definition, StrawberryObjectDefinition)
+        for field in kind.fields
         if LOADER in field.metadata
     }
     assert LOADERS == found
@@ -227,7 +229,7 @@ async def test_a_session_combines_its_kernels_in_one_read() -> None:
     }
     for id_, entry in planted.items():
         store.store.plant(id_, entry)
-    host = Host(statistics=store, inventory=inventory_of(3, kernels=2))  # type: ignore[arg-type]
+    host = Host(statistics=store, inventory=inventory_of(3, kernels=2))
     answer = await host.execute("{ compute_session_list { items { live_stat kernels { live_stat } } } }")
     first, second, third = (item["live_stat"] for item in answer.data["compute_session_list"]["items"])
     assert ["1502", "2000", "150.2"] == [first["cpu_util"][name] for name in ("current", "capacity", "pct")]

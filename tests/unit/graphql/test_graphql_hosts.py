@@ -70,6 +70,6 @@ async def test_both_contexts_work_with_plain_strawberry(kind: type[GraphQueryCon
     answer = await host.execute("{ compute_session_list { total_count } }", context=context)
     assert {"compute_session_list": {"total_count": 0}} == answer.data
     with pytest.raises(FrozenAttributeError):
-        context.inventory = made.inventory  # type: ignore[misc]  # refused by type checkers too
+        context.inventory = made.inventory
     if isinstance(context, FastAPIQueryContext):
         assert None is context.request
