@@ -38,7 +38,7 @@ from statcore.services import (
     KernelLiveStatService,
 )
 from statcore.testing.servers import Program, Server, running_prometheus
-from statcore_cli.demo.children import Child, running_children
+from statcore_cli.demo.pipeline import Child, running_children
 from statcore_collector import Collector, start_exporter
 from statcore_prometheus import PrometheusClient
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink

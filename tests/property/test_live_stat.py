@@ -18,7 +18,7 @@ from statcore.model.statistics import STATS, has_bound
 from statcore.promql.live_stat import RATED_METRICS
 from statcore.services import KernelLiveStatService
 from statcore.testing.strategies import ids
-from statcore_collector.metric import METRICS, MetricTracker, Reading
+from statcore_collector.metric import METRICS, MetricTracker, RawValue
 
 KERNELS = [str(UUID(int=number)) for number in range(300)]
 NAMES = [*METRICS, "cuda_mem", "cuda_util", "io_scratch_size", "temperature"]
@@ -121,8 +121,8 @@ def test_the_collector_would_have_stored_the_same(
     """The same two readings give the same number, percentage and unit, and a capacity if there can be one."""
     capacity = capacity if has_bound(metric) else None
     tracker = MetricTracker(metric)
-    tracker.observe(0, Reading(first, capacity))
-    stored = tracker.observe(seconds, Reading(first + more, capacity))
+    tracker.observe(0, RawValue(first, capacity))
+    stored = tracker.observe(seconds, RawValue(first + more, capacity))
     planted: dict[tuple[str, str, str], float] = {(KERNELS[0], metric, "current"): first + more}
     planted[KERNELS[0], metric, "rate_now"] = more / seconds
     if capacity is not None:

@@ -1,4 +1,4 @@
-"""Asking the schema as a host does, with what it reads from counted, and the answer as strict JSON."""
+"""A host that executes queries on the schema, counts its reads, and returns answers as strict JSON."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def inventory_of(sessions: int, *, kernels: int = 1, endpoints: int = 0) -> Memo
 
 @attrs.frozen
 class CountedStatistics:
-    """A store that remembers of which kind each read was, and how many ids it named."""
+    """A store that records the kind and the number of ids of each read."""
 
     store: Any
     reads: list[tuple[str, int]] = attrs.field(factory=list, init=False)
 
     def __getattr__(self, name: str) -> Any:
-        """Count a fetch."""
+        """Record a fetch."""
 
         async def fetch(ids: Sequence[Any]) -> Any:
             self.reads.append((name.removeprefix("fetch_"), len(ids)))
@@ -79,21 +79,21 @@ class CountedStatistics:
 
 @attrs.frozen(kw_only=True)
 class CountedMetrics(MemoryMetrics):
-    """A metric backend that remembers the queriers that it was asked for."""
+    """A metric backend that records the queriers of its queries."""
 
-    asked: list[UtilizationMetricQuerier] = attrs.field(factory=list, init=False)
+    queries: list[UtilizationMetricQuerier] = attrs.field(factory=list, init=False)
 
     async def query_utilization(
         self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange, **options: Any
     ) -> MatrixResult:
-        """Count a query."""
-        self.asked.append(querier)
+        """Record a query."""
+        self.queries.append(querier)
         return await super().query_utilization(querier, time_range, **options)
 
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """A response, as it goes over the wire."""
+    """A response as it is sent to the client."""
 
     data: Any
     errors: list[dict[str, Any]]
@@ -101,20 +101,20 @@ class Answer:
 
     @property
     def problems(self) -> dict[str, str]:
-        """What is wrong with values that are answered all the same: the kind by the path with dots."""
-        return {".".join(map(str, one["path"])): one["kind"] for one in self.extensions.get("problems", [])}
+        """The kinds of the problems of values in the data, by their path with dots."""
+        return {".".join(map(str, problem["path"])): problem["kind"] for problem in self.extensions.get("problems", [])}
 
     @property
     def codes(self) -> dict[str, str]:
-        """The codes of errors by the path with dots."""
+        """The codes of errors by their path with dots."""
         return {".".join(map(str, error["path"])): error["extensions"]["code"] for error in self.errors}
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Host:
-    """What a manager has opened, and its schema."""
+    """The ports that a manager has opened, and its schema."""
 
-    statistics: StatisticsPort = attrs.field(factory=lambda: CountedStatistics(MemoryStatistics()))  # type: ignore[arg-type,return-value]
+    statistics: StatisticsPort = attrs.field(factory=lambda: CountedStatistics(MemoryStatistics()))
     inventory: InventoryPort = attrs.field(factory=MemoryInventory)
     metrics: Any = attrs.field(factory=CountedMetrics)
     plugins: PluginRegistry = attrs.field(factory=PluginRegistry.discover)
@@ -138,8 +138,8 @@ class Host:
             dataloader_manager=self.manager,
         )
 
-    async def ask(self, query: str, /, *, context: GraphQueryContext | None = None, **variables: Any) -> Answer:
-        """Execute a query and return what a client would get."""
+    async def execute(self, query: str, /, *, context: GraphQueryContext | None = None, **variables: Any) -> Answer:
+        """Execute a query and return the response."""
         result = await self.schema.execute(query, variable_values=variables, context_value=context or self.context())
         response = {
             "data": result.data,
@@ -148,14 +148,14 @@ class Host:
         }
         return Answer(**json.loads(json.dumps(response, allow_nan=False)))
 
-    async def ask_right(self, query: str, /, **variables: Any) -> Any:
-        """Return the data of an answer without errors or problems."""
-        answer = await self.ask(query, **variables)
+    async def execute_cleanly(self, query: str, /, **variables: Any) -> Any:
+        """Return the data of an answer without errors and problems."""
+        answer = await self.execute(query, **variables)
         assert ([], {}) == (answer.errors, answer.extensions)
         return answer.data
 
 
 async def echo(ctx: object, keys: Sequence[Any], **parameters: Any) -> Sequence[Any]:
-    """Load each key as itself, with the parameters."""
+    """Return each key with the parameters."""
     del ctx
     return [{"key": key, **parameters} for key in keys]

@@ -1,6 +1,6 @@
-"""Programs that play kernels: their common code, how a test controls them, and their usage.
+"""Programs that run as kernels: their shared code, how a test controls them, and their figures.
 
-The usage is that of the system, in /proc, and that of the collector, in its samples.
+The figures come from the system, in /proc, and from the collector, in its samples.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from statcore_memory import MemoryStatistics
 Start = Callable[..., Popen[bytes]]
 
 
-# Every program ends with its standard input, so none outlives the tests even if these are killed.
+# Every program ends when its standard input closes, so none outlives the tests, even killed ones.
 PRELUDE = """
 import os, signal, socket, sys, time
 def say(text): os.write(1, f"{text}\\n".encode())
-def told():
+def wait_for_input():
     if not os.read(0, 1): os._exit(0)
 def burn(seconds):
     end = time.process_time() + seconds
@@ -30,22 +30,22 @@ def burn(seconds):
 """
 
 
-async def hear(process: Popen[bytes]) -> str:
-    """Return the next line that a program writes."""
+async def read_line(process: Popen[bytes]) -> str:
+    """Return the next line that a program prints."""
     assert process.stdout
     line = await asyncio.to_thread(process.stdout.readline)
     assert line, "the program ended"
     return line.decode().strip()
 
 
-def tell(process: Popen[bytes]) -> None:
-    """Let a program continue with its next step."""
+def resume(process: Popen[bytes]) -> None:
+    """Let a program continue."""
     assert process.stdin
     process.stdin.write(b"x")
 
 
 def cpu_ms(pid: int, *, children: bool = True) -> int:
-    """Return user and system time in milliseconds, from /proc, of a process and the children it waited for."""
+    """Return user and system time from /proc in milliseconds, of a process and the children that it waited for."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = [int(field) for field in fields[11 : 15 if children else 13]]
     return sum(ticks) * 1000 // os.sysconf("SC_CLK_TCK")

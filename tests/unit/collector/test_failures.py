@@ -1,4 +1,4 @@
-"""Rounds that fail, are cancelled, or find less than they should: what is left is right, and the next one goes on."""
+"""Rounds that fail, are cancelled, or cannot read everything: what was read is kept, and the next round goes on."""
 
 from __future__ import annotations
 
@@ -7,48 +7,31 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
-from subprocess import Popen
 from typing import Any
-from uuid import uuid4
 
 import attrs
 import psutil
 import pytest
+from tests.unit.collector.conftest import KERNEL, SESSION, label_values
 
 from statcore import PluginError, UnavailableError
-from statcore.ports import ScrapeSample
-from statcore_collector import Collector, KernelTarget, collector, health
-from statcore_collector.readable import Unreadable
-from statcore_collector.sock_diag import SocketTable
-
-KERNEL, SESSION = str(uuid4()), str(uuid4())
-
-
-@pytest.fixture
-def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
-    """A collector of one kernel with a session."""
-    collecting = Collector(sink, agent_id="i-1", interval_s=60)
-    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
-    return collecting
-
-
-def _labels(samples: Iterator[ScrapeSample], label: str) -> set[str]:
-    return {labels[label] for _, labels, _ in samples if label in labels}
+from statcore_collector import Collector, collector
+from statcore_collector.failures import Unreadable
+from statcore_collector.process_tree import read_process_table
+from statcore_collector.tcp_traffic import SocketTable
 
 
 async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round waits for the sampling of another, even of one that was cancelled: it goes on in its thread."""
+    """A round waits for the sampling of a cancelled round, whose thread still runs."""
     loop = asyncio.get_running_loop()
     sampling, go_on = asyncio.Event(), threading.Event()
-    read = collector.read_process_table
     order: list[str] = []
 
     def held(unreadable: Unreadable) -> Any:
         order.append("begins")
         loop.call_soon_threadsafe(sampling.set)
         assert go_on.wait(60)
-        table = read(unreadable)
+        table = read_process_table(unreadable)
         order.append("ends")
         return table
 
@@ -66,17 +49,17 @@ async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: 
     assert ["begins", "ends", "begins", "ends"] == order
 
 
-async def test_a_failed_write_spares_the_others(collecting: Collector, sink: Any) -> None:
-    """One write fails and is told; the agent, the count and the exporter are up to date all the same."""
+async def test_a_failed_write_leaves_the_other_writes(collecting: Collector, sink: Any) -> None:
+    """The round raises; the agent, the count and the exporter are up to date."""
     sink.failures["store_kernel_statistics"] = UnavailableError("down")
     with pytest.raises(UnavailableError, match="down"):
         await collecting.collect()
     assert ({"i-1": 1}, {"i-1"}) == (sink.counts, set(sink.agents))
-    assert {KERNEL} == _labels(collecting.samples(), "kernel_id")
+    assert {KERNEL} == label_values(collecting.samples(), "kernel_id")
 
 
-async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any) -> None:
-    """What could not be removed is removed by the next round that can."""
+async def test_a_failed_removal_is_repeated(collecting: Collector, sink: Any) -> None:
+    """The next round removes the same entries."""
     await collecting.collect()
     collecting.remove(KERNEL)
     sink.failures["remove"] = UnavailableError("down")
@@ -90,7 +73,7 @@ async def test_a_failed_removal_is_made_up_for(collecting: Collector, sink: Any)
 async def test_run_goes_on_after_a_failed_round(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two failed rounds are one line in the log, with the time, as is the third, which succeeds; stopping ends the run."""
+    """Two failed rounds are one line in the log, and the good round after them is another; stopping ends the run."""
     caplog.set_level(logging.INFO, "statcore_collector")
     stop = asyncio.Event()
     rounds = 0
@@ -119,7 +102,7 @@ async def test_run_goes_on_after_a_failed_round(
 async def test_stopping_survives_a_store_that_is_down(
     collecting: Collector, sink: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says what stays behind and why."""
+    """The log says what stays in the store, and why."""
     stop = asyncio.Event()
     stop.set()
     await collecting.collect()
@@ -129,7 +112,7 @@ async def test_stopping_survives_a_store_that_is_down(
 
 
 async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`CancelledError` is not swallowed, not even in the middle of a write."""
+    """`CancelledError` is raised, even from the middle of a write."""
     writing = asyncio.Event()
 
     async def hang(*_: object) -> None:
@@ -144,8 +127,8 @@ async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkey
         await task
 
 
-async def test_what_was_exported_grows_stale(collecting: Collector) -> None:
-    """After four intervals without a round nothing is exported: counters that stand still would read as idle."""
+async def test_samples_become_stale(collecting: Collector) -> None:
+    """Nothing is exported after four intervals without a round, because unchanged counters look idle."""
     assert [] == list(collecting.samples())
     await collecting.collect()
     assert [] != list(collecting.samples())
@@ -154,10 +137,10 @@ async def test_what_was_exported_grows_stale(collecting: Collector) -> None:
     assert [] == list(collecting.samples())
 
 
-async def test_sockets_that_cannot_be_read_are_told_once(
+async def test_sockets_that_cannot_be_read_are_logged_once(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Traffic is absent, never zero; all else is there."""
+    """Traffic is absent, not zero; the other metrics are written."""
 
     def deny() -> SocketTable:
         raise PermissionError(1, "Operation not permitted")
@@ -166,14 +149,14 @@ async def test_sockets_that_cannot_be_read_are_told_once(
     await collecting.collect()
     await collecting.collect()
     assert {"cpu_util", "cpu_used", "mem", "io_read", "io_write"} == set(sink.kernels[KERNEL])
-    assert {"net_rx", "net_tx"}.isdisjoint(_labels(collecting.samples(), "container_metric_name"))
+    assert {"net_rx", "net_tx"}.isdisjoint(label_values(collecting.samples(), "container_metric_name"))
     (line,) = caplog.messages
     assert re.fullmatch(
         r"failing since 2\S+Z: net_rx and net_tx of kernels: PermissionError: \[Errno 1\] Operation not permitted", line
     )
 
 
-async def test_a_metric_that_cannot_be_read_is_told_once(
+async def test_a_metric_that_cannot_be_read_is_logged_once(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log names the kernel, the metrics and the reason."""
@@ -189,8 +172,8 @@ async def test_a_metric_that_cannot_be_read_is_told_once(
     assert re.fullmatch(rf"failing since 2\S+Z: kernel {KERNEL}: io_read and io_write: AccessDenied", line)
 
 
-async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No exception of psutil or of the system leaves a round."""
+async def test_an_unreadable_machine_is_unavailable(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No exception of psutil or the system leaves a round."""
 
     def deny() -> None:
         raise OSError(24, "Too many open files")
@@ -203,14 +186,14 @@ async def test_a_machine_that_cannot_be_read_is_our_error(collecting: Collector,
 
 @pytest.mark.parametrize("method", ["store_kernel_statistics", "store_agent_statistics", "store_container_count", "remove"])
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_a_sink_that_raises_what_it_may_not_is_named(
+async def test_a_foreign_error_of_a_sink_names_the_sink(
     collecting: Collector,
     sink: Any,
     monkeypatch: pytest.MonkeyPatch,
     method: str,
     is_async: bool,  # noqa: FBT001
 ) -> None:
-    """A third party's error is ours by the time that it leaves the collector, also where a method is no coroutine."""
+    """It becomes a `PluginError`, even when the method is not a coroutine function."""
 
     def fail(*_: object, **_named: object) -> None:
         raise RuntimeError("Event loop is closed")
@@ -225,8 +208,8 @@ async def test_a_sink_that_raises_what_it_may_not_is_named(
         await collecting.collect()
 
 
-async def test_health_tells_how_the_rounds_go(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing yet, a success, a failure with its reason, a success, and no round any more."""
+async def test_health_follows_the_rounds(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a round, after a success, after a failure with its reason, after a success, without rounds for too long."""
     assert "no round has ended yet" == collecting.problem()
     await collecting.collect()
     assert None is collecting.problem()
@@ -238,6 +221,6 @@ async def test_health_tells_how_the_rounds_go(collecting: Collector, sink: Any, 
     await collecting.collect()
     assert None is collecting.problem()
     now = time.monotonic() + 4 * 60 + 7
-    monkeypatch.setattr(health.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     assert "no round has ended for 247 seconds" == collecting.problem()
     assert (2, 1) == (collecting.health.succeeded, collecting.health.failed)
