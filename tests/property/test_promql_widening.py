@@ -44,7 +44,7 @@ wide: Final = selectors("wide", wide_labels)
 @given(expressions(inside | wide, by=st.just(["host"])))
 def test_one_wide_selector_makes_an_expression_wide(expression: Expression) -> None:
     """Of whatever kind the parts around it are; and none but that does."""
-    assert ("wide" in expression.text) == (widening(expression, MATCHERS) is not None)
+    assert ("wide" in expression.text) == (widening(expression, MATCHERS.items()) is not None)
 
 
 @given(st.sets(st.sampled_from("abcd"), min_size=1), st.sets(st.sampled_from("abcd"), min_size=1))
@@ -61,4 +61,4 @@ def test_no_strategy_of_ours_widens(asked: list[UtilizationMetricQuerier]) -> No
             label: LabelMatcher.equal(matcher) if isinstance(matcher, str) else matcher
             for label, matcher in querier.labels().items()
         }
-        assert widening(utilization_query(querier), matchers) is None
+        assert widening(utilization_query(querier), matchers.items()) is None

@@ -17,7 +17,7 @@ from statcore.model.time import format_duration, parse_duration
 from statcore.promql.names import grouped_text
 from statcore.promql.parsing import Placeholder, check_cost, labels_fixed_beside, read_places
 from statcore.promql.syntax import label_names, matcher_texts
-from statcore.queriers.matcher import LabelMatcher
+from statcore.queriers.matcher import LabelMatcher, as_pairs
 
 _PLACEHOLDER: Final = re.compile(rf"\$\{{\{{ *({'|'.join(get_args(Placeholder))}) *\}}\}}")
 _STRAY: Final = re.compile(r"\$\{\{[^}\n]{0,40}\}{0,2}")
@@ -103,7 +103,7 @@ class Template:
         if fixed := sorted(self.fixed_labels.intersection(labels or {})):
             raise InputError(f"the label {fixed[0]} cannot be matched: the template gives it one value")
         texts: dict[Placeholder, str] = {
-            "labels": ",".join(matcher_texts(labels or {})),
+            "labels": ",".join(matcher_texts(as_pairs(labels or {}))),
             "group_by": grouped_text(label_names(group_by)),
         }
         for name, text in texts.items():

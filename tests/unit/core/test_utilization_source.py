@@ -242,7 +242,7 @@ async def test_a_cancelled_read_cancels_its_requests() -> None:
 async def test_many_queriers_do_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others get their turns while queriers are asked, and the merging is done in another thread."""
     merging, turns = list[threading.Thread](), 0
-    merge = utilization.coalesce_resolved
+    merge = utilization.coalesce_queries
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         merging.append(threading.current_thread())
@@ -254,7 +254,7 @@ async def test_many_queriers_do_not_hold_up_the_event_loop(monkeypatch: pytest.M
             turns += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(utilization, "coalesce_resolved", watched)
+    monkeypatch.setattr(utilization, "coalesce_queries", watched)
     counting = asyncio.create_task(count_turns())
     names = [chr(0x4E00 + number) for number in range(1000)]
     outcomes = await UtilizationSource(RecordingMetrics()).read_utilization_now_batch([host(name) for name in names])

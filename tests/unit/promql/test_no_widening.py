@@ -73,11 +73,9 @@ def reading(change: Callable[[dict[str, Any]], dict[str, Any]], replaces: Any = 
 )
 def test_a_strategy_that_reads_more_than_the_querier_is_refused(change: Any, label: str) -> None:
     """One selector is enough, of whatever series and however deep; the plugin is named, and so is the label."""
-    with pytest.raises(
-        PluginError, match=r"the strategy .*\.Reading reads more than the querier asks for: other"
-    ) as raised:
+    with pytest.raises(PluginError, match=r"the strategy .*\.Reading reads more than the query asks for: other") as raised:
         reading(change)
-    assert f"does not match {label}; each selector takes all of the labels" in str(raised.value)
+    assert f"does not match {label}; write every matcher of the query in each selector" in str(raised.value)
     assert (f"{__name__}.Reading", "__call__") == (raised.value.plugin, raised.value.method)
 
 
@@ -112,7 +110,7 @@ def test_a_strategy_may_declare_what_it_replaces() -> None:
             return Aggregation("sum", Selector(asked.name, self.change(dict(asked.wanted))))
 
     strategy = Everywhere(lambda _: {"host": "b"}, ("host",))
-    with pytest.raises(PluginError, match="reads more than the querier asks for: no selector matches host='a'"):
+    with pytest.raises(PluginError, match="reads more than the query asks for: no selector matches host='a'"):
         utilization_query(FixedQuerier("m", {"host": "a"}, strategy=strategy))
 
 

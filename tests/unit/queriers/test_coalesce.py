@@ -201,9 +201,9 @@ def test_values_are_taken_literally() -> None:
 def test_a_series_that_nobody_asked_for(labels: dict[str, str]) -> None:
     """The answer is not one to this question."""
     (one,) = coalesce([host("a"), host("b")])
-    with pytest.raises(ProtocolError, match=rf"whose host is {labels.get('host', '')!r}, which was not asked for"):
+    with pytest.raises(ProtocolError, match=rf"whose host is {labels.get('host', '')!r}, which was not queried"):
         one.split(vector({"host": "a"}, labels))
-    with pytest.raises(ProtocolError, match="not asked for"):
+    with pytest.raises(ProtocolError, match="not queried"):
         one.split(matrix({"host": "a"}, labels))
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from statcore.errors import InputError, PluginError
 from statcore.promql import utilization_query
-from statcore.queriers import LabelMatcher, QueryStrategy, ResolvedQuerier, UtilizationMetricQuerier, resolve
+from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, UtilizationMetricQuerier, resolve
 from statcore.testing.queriers import FixedQuerier
 
-ONE_OF = "one of gauge, rate, rate_normalized, or a strategy of the plugin's own"
+ONE_OF = "one of gauge, rate, rate_normalized, or a plugin's own strategy"
 METHODS = ("name", "labels", "group_by_labels", "query_strategy")
 
 
@@ -87,9 +87,11 @@ def raises(method: str, error: Exception) -> UtilizationMetricQuerier:
 
 def test_the_answers_of_a_sound_querier() -> None:
     """Text becomes an exact match; the labels to group by are sorted and distinct."""
-    resolved = resolve(FixedQuerier("up", {"b": "x", "a": LabelMatcher.regex("y")}, group_by=["b", "a", "b"]))
-    assert ResolvedQuerier("up", {"b": "x", "a": LabelMatcher.regex("y")}, ("a", "b"), QueryStrategy.GAUGE) == resolved
-    assert [("b", LabelMatcher.equal("x")), ("a", LabelMatcher.regex("y"))] == list(resolved.labels.items())
+    query = resolve(FixedQuerier("up", {"b": "x", "a": LabelMatcher.regex("y")}, group_by=["b", "a", "b"]))
+    matchers = (("b", "x"), ("a", LabelMatcher.regex("y")))
+    assert MetricQuery("up", matchers, ("a", "b"), QueryStrategy.GAUGE) == query
+    assert [*matchers] == list(query.wanted.items())
+    assert [("b", LabelMatcher.equal("x")), ("a", LabelMatcher.regex("y"))] == list(query.labels.items())
 
 
 @pytest.mark.parametrize(
