@@ -176,7 +176,7 @@ def test_a_placeholder_out_of_its_place_is_refused(text: str, belongs: str) -> N
 @pytest.mark.parametrize("text", ["{${{ labels }}}", '{${{ labels }},a=~".*"}'])
 def test_a_template_must_mean_something_without_labels(text: str) -> None:
     """It says what to write instead."""
-    with pytest.raises(InputError, match=r"is no PromQL without labels: .*; a selector needs more: "):
+    with pytest.raises(InputError, match=r"is no PromQL without labels: .*; give the selector a name or a matcher: "):
         Template(text)
 
 
