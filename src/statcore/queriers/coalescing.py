@@ -97,7 +97,7 @@ def _without_label(item: _Item, label: str) -> _Item:
     return attrs.evolve(item, labels={name: value for name, value in item.labels.items() if name != label})
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Member:
     """A distinct query, and the positions of the queriers that have it.
 
@@ -139,9 +139,10 @@ def coalesce_queries(queries: Mapping[int, MetricQuery], *, max_values: int) -> 
         matchers = tuple([matcher if isinstance(matcher, str) else _plain(matcher) for _, matcher in pairs])
         family = families[query.name, strategy_key(query.strategy), labels]
         key = (matchers, query.group_by)
-        if key not in family:
-            family[key] = _Member(query, labels, matchers)
-        family[key].positions.append(position)
+        member = family.get(key)
+        if member is None:
+            member = family[key] = _Member(query, labels, matchers)
+        member.positions.append(position)
     batches = [batch for family in families.values() for batch in _fewest_batches([*family.values()], max_values)]
     return tuple(sorted(map(_coalesced, batches), key=attrgetter("positions")))
 
@@ -153,7 +154,7 @@ def _plain(matcher: LabelMatcher) -> str | LabelMatcher:
 def _fewest_batches(family: list[_Member], max_values: int) -> list[_Batch]:
     """Divide a family into batches: the largest groups first, or all groups of one label first where that gives fewer.
 
-    The minimum cannot be computed in reasonable time, but merging along a single label never gives fewer batches.
+    The minimum cannot be computed in reasonable time. The result never has more batches than merging along one label alone.
     """
     groups = sorted(_groups(family), key=lambda group: -len(group.members))
     places = list(dict.fromkeys(group.place for group in groups))
