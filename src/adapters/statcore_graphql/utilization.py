@@ -11,7 +11,6 @@ from statcore.model.results import MatrixResult
 from statcore.model.time import QueryTimeRange
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.queriers import UtilizationMetricQuerier, resolve, strategy_key
-from statcore.queriers.matcher import as_matcher
 from statcore.statistics import UtilizationSource
 
 
@@ -47,6 +46,5 @@ def querier_key(querier: UtilizationMetricQuerier) -> Hashable:
     Raises:
         PluginError: the querier breaks its contract.
     """
-    query = resolve(querier)
-    matchers = tuple((label, as_matcher(matcher)) for label, matcher in query.matchers)
-    return query.name, matchers, query.group_by, strategy_key(query.strategy)
+    asked = resolve(querier)
+    return asked.name, tuple(asked.labels.items()), asked.group_by, strategy_key(asked.strategy)

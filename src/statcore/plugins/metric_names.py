@@ -40,10 +40,10 @@ async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[st
 
     async def exists(choice: str) -> bool:
         try:
-            query = resolve(build_querier(spec, {METRIC_FIELD: choice}))
+            asked = resolve(build_querier(spec, {METRIC_FIELD: choice}))
         except InputError:  # this one wants more than its name
             return True
-        return bool(await metrics.label_values("__name__", match=Selector(query.name, query.matchers)))
+        return bool(await metrics.label_values("__name__", match=Selector(asked.name, asked.wanted)))
 
     found = await map_concurrently(choices, exists)
     return [choice for choice, there in zip(choices, found, strict=True) if there]

@@ -5,18 +5,18 @@ from __future__ import annotations
 import attrs
 
 from statcore.promql import Aggregation, BinaryOperation, Call, Expression, RangeSelector, Selector
-from statcore.queriers import MetricQuery
+from statcore.queriers import ResolvedQuerier
 
 
-def count(query: MetricQuery, _window: str, /) -> Expression:
+def count(asked: ResolvedQuerier, _window: str, /) -> Expression:
     """Return how many series there are."""
-    return Aggregation("count", Selector(query.name, query.matchers), query.group_by)
+    return Aggregation("count", Selector(asked.name, asked.wanted), asked.group_by)
 
 
-def highest_rate(query: MetricQuery, window: str, /) -> Expression:
+def highest_rate(asked: ResolvedQuerier, window: str, /) -> Expression:
     """Return the rate of the series that grows fastest: shares of time of several devices do not add up."""
-    rate = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
-    return Aggregation("max", rate, query.group_by)
+    rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
+    return Aggregation("max", rate, asked.group_by)
 
 
 @attrs.frozen
@@ -25,17 +25,17 @@ class Less:
 
     other: str
 
-    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
+    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
         """Return the difference."""
         whole, part = (
-            Aggregation("sum", Selector(name, query.matchers), query.group_by) for name in (query.name, self.other)
+            Aggregation("sum", Selector(name, asked.wanted), asked.group_by) for name in (asked.name, self.other)
         )
         return BinaryOperation("-", whole, part)
 
 
-def each_device_once(query: MetricQuery, _window: str, /) -> Expression:
+def each_device_once(asked: ResolvedQuerier, _window: str, /) -> Expression:
     """Return the sum over devices: a file system that is mounted in several places has a series for each."""
-    return _each_device_once(query, query.name)
+    return _each_device_once(asked, asked.name)
 
 
 @attrs.frozen
@@ -44,12 +44,12 @@ class EachDeviceOnceLess:
 
     other: str
 
-    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
+    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
         """Return the difference."""
-        return BinaryOperation("-", _each_device_once(query, query.name), _each_device_once(query, self.other))
+        return BinaryOperation("-", _each_device_once(asked, asked.name), _each_device_once(asked, self.other))
 
 
-def _each_device_once(query: MetricQuery, name: str) -> Aggregation:
+def _each_device_once(asked: ResolvedQuerier, name: str) -> Aggregation:
     # What its mount points say of one device is the same, but for the instant at which each was read.
-    device = Aggregation("max", Selector(name, query.matchers), (*query.group_by, "device"))
-    return Aggregation("sum", device, query.group_by)
+    device = Aggregation("max", Selector(name, asked.wanted), (*asked.group_by, "device"))
+    return Aggregation("sum", device, asked.group_by)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import attrs
 
 from statcore.promql import Aggregation, Call, Expression, HistogramQuantile, RangeSelector, Selector
-from statcore.queriers import MetricQuery
+from statcore.queriers import ResolvedQuerier
 
 
-def average(query: MetricQuery, _window: str, /) -> Expression:
+def average(asked: ResolvedQuerier, _window: str, /) -> Expression:
     """Return the mean of the series: shares of several engines do not add up."""
-    return Aggregation("avg", Selector(query.name, query.matchers), query.group_by)
+    return Aggregation("avg", Selector(asked.name, asked.wanted), asked.group_by)
 
 
 @attrs.frozen
@@ -19,7 +19,7 @@ class Quantile:
 
     quantile: float
 
-    def __call__(self, query: MetricQuery, window: str, /) -> Expression:
+    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
         """Return the quantile of the buckets of all engines together."""
-        rate = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
-        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*query.group_by, "le")))
+        rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
+        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*asked.group_by, "le")))

@@ -58,7 +58,6 @@ async def load_utilization(
 
     Raises:
         InputError: times or a step that cannot be read, or more points than one request to a server gives.
-        PluginError: the querier breaks its contract.
     """
     time_range = QueryTimeRange(start=start, end=end, step=step)
     check_points(time_range, MAX_POINTS, reason=f"GraphQL answers at most {MAX_POINTS}")
