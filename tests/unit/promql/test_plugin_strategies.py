@@ -156,7 +156,9 @@ async def test_strategies_are_tested_without_a_server() -> None:
         backend.append_scrape([*buckets, *amounts], target="a", time=second)
     for strategy, expected in ((Quantile(0.5), 1.5), (used, 70.0)):
         answer = await backend.query_utilization_now(using(strategy), time=parse_time(105))
-        assert [({"host": "a"}, pytest.approx(expected))] == [(sample.labels, sample.value) for sample in answer.samples]
+        (sample,) = answer.samples
+        assert {"host": "a"} == sample.labels
+        assert pytest.approx(expected) == sample.value
 
 
 @attrs.frozen
@@ -176,7 +178,7 @@ class Reading:
 
 def reading(change: Callable[[dict[str, Any]], dict[str, Any]], replaces: Any = ()) -> Expression:
     """Return the expression for three racks of a user on a host."""
-    labels = {
+    labels: dict[str, str | LabelMatcher] = {
         "user_id": "u",
         "host": "a",
         "rack": LabelMatcher.one_of(["r1", "r2", "r3"]),
@@ -275,7 +277,7 @@ def test_a_constant_label_may_be_declared() -> None:
         assert "label_replace" in utilization_query(FixedQuerier("m", {"host": "a"}, strategy=strategy)).text
 
 
-class Unlike(LabelMatcher):
+class Unlike(LabelMatcher):  # type: ignore[misc]  # type checkers refuse the subclass
     """A matcher that claims to be within every other matcher."""
 
     def is_within(self, other: LabelMatcher) -> bool:

@@ -112,7 +112,7 @@ def test_the_escapes_of_a_label_value(value: str, written: str) -> None:
 
 def test_a_member_of_an_enumeration_is_its_value() -> None:
     """In every place of a text, although `f"{Kind.GPU}"` is not its value."""
-    selector = Selector(Kind.METRIC, {Kind.GPU: Kind.GPU})
+    selector = Selector(Kind.METRIC, [(Kind.GPU, Kind.GPU)])
     assert 'sum by (gpu)(up{gpu="gpu"})' == render(Aggregation("sum", selector, by=[Kind.GPU]))
 
 
@@ -379,4 +379,4 @@ def test_a_quantile_is_from_0_to_1(value: Any) -> None:
 def test_one_text_is_no_collection_of_labels() -> None:
     """Each of its letters would be a label."""
     with pytest.raises(InputError, match="not one text: 'job'"):
-        Aggregation("sum", UP, by="job")  # type: ignore[arg-type]  # the mistake in question
+        Aggregation("sum", UP, by="job")  # the mistake in question

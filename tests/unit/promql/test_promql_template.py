@@ -26,7 +26,11 @@ PLACEHOLDERS = "is no placeholder; the placeholders of a template are ${{ labels
 
 def test_values_are_put_in_the_places_of_placeholders() -> None:
     """Matchers in their order, labels to group by sorted and distinct, the window in Prometheus syntax."""
-    labels = {"user_id": 'a"\n', "kernel_id": LabelMatcher.one_of(["y", "x.z"]), "zone": LabelMatcher.not_equal("b")}
+    labels: dict[str, str | LabelMatcher] = {
+        "user_id": 'a"\n',
+        "kernel_id": LabelMatcher.one_of(["y", "x.z"]),
+        "zone": LabelMatcher.not_equal("b"),
+    }
 
     text = Template(BUSY).render(labels, window=timedelta(minutes=90), group_by=["user_id", "inf", "agent", "user_id"])
 

@@ -93,7 +93,7 @@ def test_a_label_to_group_by_is_written_once() -> None:
 
 def test_matchers_of_every_operator_stand_in_the_queriers_order() -> None:
     """Also those whose labels do not sort that way."""
-    matchers = {
+    matchers: dict[str, str | LabelMatcher] = {
         "z": "exact",
         "y": LabelMatcher.not_equal("not"),
         "x": LabelMatcher.regex("a.*"),

@@ -252,7 +252,7 @@ def test_every_member_gets_the_warnings(answer: MatrixResult | VectorResult, par
     """The infos, too, and whether the answer is partial; also a member without series."""
     noted = attrs.evolve(answer, warnings=("w",), infos=("i",), partial=partial)
     (merged,) = coalesce([host("a"), host("c"), host("b")])
-    parts: tuple[MatrixResult | VectorResult, ...] = merged.split(noted)
+    parts: tuple[MatrixResult | VectorResult, ...] = merged.split(noted)  # type: ignore[type-var]  # one kind at a time
     assert [(("w",), ("i",), partial)] * 3 == [(part.warnings, part.infos, part.partial) for part in parts]
     assert [[1.0], [], [0.0]] == [values(part) for part in parts]
 
