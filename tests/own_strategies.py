@@ -1,4 +1,4 @@
-"""Strategies as plugins bring them: a quantile of a histogram, and a difference of two metrics."""
+"""Strategies as plugins have them: a quantile of a histogram, and a difference of two metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Quantile:
     quantile: float
 
     def __call__(self, query: MetricQuery, window: str, /) -> Expression:
-        """Take the quantile of each group."""
+        """Return the quantile of each group."""
         rate = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
         return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*query.group_by, "le")))
 
