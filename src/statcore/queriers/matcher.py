@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final, Self, TypeAlias, final
+from typing import Final, Self, TypeAlias, cast, final
 
 import attrs
 
@@ -131,14 +131,18 @@ def as_pairs(matchers: Mapping[str, str | LabelMatcher] | Iterable[tuple[str, st
         InputError: neither a mapping nor a sequence of pairs.
     """
     try:
-        if type(matchers) is not tuple:
-            matchers = tuple(matchers.items() if isinstance(matchers, Mapping) else matchers)
-        dict(matchers)  # raises where an item is not a pair
+        if isinstance(matchers, tuple):
+            pairs = cast("Matchers", matchers)
+        elif isinstance(matchers, Mapping):
+            pairs = tuple(cast("Mapping[str, str | LabelMatcher]", matchers).items())
+        else:
+            pairs = tuple(matchers)
+        dict(pairs)  # raises where an item is not a pair
     except (TypeError, ValueError):
         raise InputError(
             f"expected a mapping of label name to text or LabelMatcher, or pairs of these, not {matchers!r:.100}"
         ) from None
-    return matchers
+    return pairs
 
 
 def by_label(matchers: Matchers) -> dict[str, str | LabelMatcher]:

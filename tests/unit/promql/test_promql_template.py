@@ -54,7 +54,7 @@ def test_fixed_matchers_stand_on_either_side() -> None:
 
 
 def test_labels_are_dropped_and_the_window_is_an_offset() -> None:
-    """Both stand in `without (…)` and after `offset`."""
+    """`${{ group_by }}` stands in `without (…)`, and `${{ window }}` after `offset`."""
     template = Template("sum without (${{ group_by }})(x - x offset ${{ window }})")
 
     assert "sum without (instance,pod)(x - x offset 1h)" == template.render(window="1h", group_by=["pod", "instance"])
