@@ -132,7 +132,7 @@ def as_pairs(matchers: Mapping[str, str | LabelMatcher] | Iterable[tuple[str, st
     """
     try:
         if isinstance(matchers, tuple):
-            pairs = cast("Matchers", matchers)
+            pairs: Matchers = matchers
         elif isinstance(matchers, Mapping):
             pairs = tuple(cast("Mapping[str, str | LabelMatcher]", matchers).items())
         else:

@@ -62,8 +62,5 @@ def _differ_in_one_value(query: MetricQuery, other: MetricQuery) -> bool:
         return False
     labels, others = query.labels, other.labels
     differing = [label for label in labels if labels[label] != others.get(label)]
-    return len(differing) == 1 and (query.name, query.group_by, labels.keys()) == (
-        other.name,
-        other.group_by,
-        others.keys(),
-    )
+    same = query.name == other.name and query.group_by == other.group_by and labels.keys() == others.keys()
+    return same and len(differing) == 1
