@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter, UserDict
+from collections import UserDict
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
-import attrs
 import pytest
+from tests.counted_queriers import METHODS, ONCE, counted
 
 from statcore.errors import InputError, PluginError, UnsupportedError
 from statcore.model import QueryTimeRange
@@ -21,7 +21,6 @@ from statcore.testing.queriers import FixedQuerier
 from statcore_memory import MemoryMetrics
 
 ONE_OF = "one of gauge, rate, rate_normalized, or a plugin's own strategy"
-METHODS = ("name", "labels", "group_by_labels", "query_strategy")
 
 
 class Opaque:
@@ -100,31 +99,12 @@ def test_the_query_of_a_querier() -> None:
     assert [("b", LabelMatcher.equal("x")), ("a", LabelMatcher.regex("y"))] == list(query.labels.items())
 
 
-@attrs.frozen(slots=False)
-class Counting(FixedQuerier):
-    """A querier that counts the calls of each method."""
-
-    calls: Counter[str] = attrs.field(factory=Counter, eq=False)
-
-    def __getattribute__(self, name: str) -> Any:
-        """Count a method."""
-        if name in METHODS:
-            self.calls[name] += 1
-        return super().__getattribute__(name)
-
-
-ONCE: Final = dict.fromkeys(METHODS, 1)
 RANGE: Final = QueryTimeRange(start=0, end=60, step=60)
-
-
-def counting(host: str, metric: str = "up") -> Counting:
-    """Return a querier of a host."""
-    return Counting(metric, {"host": host}, group_by=["host"])
 
 
 async def test_a_read_of_one_querier_calls_each_method_once() -> None:
     """As an expression, over a range and now."""
-    read_once, read_over_a_range, read_now = map(counting, "abc")
+    read_once, read_over_a_range, read_now = map(counted, "abc")
     utilization_query(read_once)
     await MemoryMetrics().query_utilization(read_over_a_range, RANGE)
     await MemoryMetrics().query_utilization_now(read_now)
@@ -133,8 +113,8 @@ async def test_a_read_of_one_querier_calls_each_method_once() -> None:
 
 async def test_a_read_of_many_queriers_calls_each_method_once() -> None:
     """Whether they share a request or not; the merged querier holds its query."""
-    together = [counting(host) for host in "abc"]
-    alone = counting("d", "down")
+    together = [counted(host) for host in "abc"]
+    alone = counted("d", "down")
     await UtilizationSource(MemoryMetrics()).read_utilization_batch([*together, alone], RANGE)
     assert [ONCE] * 4 == [querier.calls for querier in (*together, alone)]
 
