@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Hashable
 from types import SimpleNamespace
 from typing import Any
@@ -10,14 +9,12 @@ from typing import Any
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.counted_queriers import ONCE, counted
 from tests.graphql_asking import CountedMetrics, Host, echo, kernel_id
 
 from statcore.model import QueryTimeRange
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy
 from statcore.testing.queriers import FixedQuerier
 from statcore_graphql import DataLoaderManager, Loader, RequestLoaders
-from statcore_graphql.schema.utilization import load_utilization
 from statcore_graphql.utilization import querier_key
 
 RANGE = QueryTimeRange(start=1_795_000_000, end=1_795_000_060, step="30s")
@@ -102,12 +99,3 @@ def test_queriers_that_differ_in_anything_are_different_keys() -> None:
     assert len(keys) == len(set(keys))
     same = attrs.evolve(ASKED, matchers={"a": LabelMatcher.equal("1"), "b": "2"}, group_by=("b", "a", "a"))
     assert keys[0] == querier_key(same)
-
-
-async def test_a_querier_is_resolved_once_in_a_request() -> None:
-    """For the key of the loader, for the batches and for the backend."""
-    context = Host(metrics=CountedMetrics()).context()
-    queriers = [counted(host) for host in "aab"]
-    times = {"start": "1795000000", "end": "1795000060", "step": "30s"}
-    await asyncio.gather(*(load_utilization(context, querier, **times) for querier in queriers))
-    assert [ONCE] * 3 == [querier.calls for querier in queriers]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections import UserDict
 from collections.abc import Callable, Iterator
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Final, NoReturn
 
 import pytest
@@ -18,6 +19,8 @@ from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, Utilizat
 from statcore.queriers.interface import PreparedQuerier
 from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
+from statcore_graphql import DataLoaderManager, RequestLoaders
+from statcore_graphql.schema.utilization import load_utilization
 from statcore_memory import MemoryMetrics
 
 ONE_OF = "one of gauge, rate, rate_normalized, or a plugin's own strategy"
@@ -117,6 +120,16 @@ async def test_a_read_of_many_queriers_calls_each_method_once() -> None:
     alone = counted("d", "down")
     await UtilizationSource(MemoryMetrics()).read_utilization_batch([*together, alone], RANGE)
     assert [ONCE] * 4 == [querier.calls for querier in (*together, alone)]
+
+
+async def test_a_graphql_request_calls_each_method_once() -> None:
+    """For the key of the loader, the batches and the backend together."""
+    context: Any = SimpleNamespace(
+        dataloader_manager=DataLoaderManager(), loaders=RequestLoaders(), metrics=MemoryMetrics(), rate_interval="5m"
+    )
+    queriers = [counted(host) for host in "aab"]
+    await asyncio.gather(*(load_utilization(context, querier, start="0", end="60", step="60") for querier in queriers))
+    assert [ONCE] * 3 == [querier.calls for querier in queriers]
 
 
 def test_a_prepared_querier_holds_its_query() -> None:
