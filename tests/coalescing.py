@@ -16,6 +16,7 @@ from statcore.model.time import from_unix_ms
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier, resolve
 from statcore.queriers.container import CONTAINER_SERIES, VALUE_TYPES
 from statcore.queriers.interface import PreparedQuerier
+from statcore.queriers.matcher import as_labels
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 
@@ -145,8 +146,8 @@ def _fixed(querier: ReplicaQuerier) -> FixedQuerier:
 
 
 def _narrowed(querier: ReplicaQuerier) -> PreparedQuerier:
-    query = resolve(querier)
-    return PreparedQuerier(query._replace(matchers=(*query.matchers, ("endpoint", LabelMatcher.one_of(ENDPOINTS[1:])))))
+    query, narrower = resolve(querier), ("endpoint", LabelMatcher.one_of(ENDPOINTS[1:]))
+    return PreparedQuerier(query._replace(wanted=as_labels((*query.matchers, narrower))))
 
 
 @st.composite

@@ -18,7 +18,7 @@ from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.model.time import format_duration
 from statcore.promql.names import escape, grouped_text, grouping_text, label_text, quote, selector_parts
-from statcore.queriers.matcher import LabelMatcher, Matchers, as_matcher, as_pairs, by_label
+from statcore.queriers.matcher import LabelMatcher, Matchers, as_labels, as_matcher, as_matchers, as_pairs
 
 AggregationOperator: TypeAlias = Literal["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]
 ArithmeticOperator: TypeAlias = Literal["+", "-", "*", "/"]
@@ -185,8 +185,7 @@ class Selector(_Node):
         Raises:
             UnsupportedError: a label recurs; a mapping would lose one of its matchers. Use `matchers`.
         """
-        by_label(self._matchers)
-        return dict(self.matchers)
+        return as_matchers(as_labels(self._matchers))
 
 
 @final

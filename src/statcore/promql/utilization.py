@@ -29,7 +29,7 @@ from statcore.promql.syntax import (
 )
 from statcore.queriers.container import OWNER_LABELS
 from statcore.queriers.interface import UtilizationMetricQuerier, resolve
-from statcore.queriers.matcher import LabelMatcher, as_matcher
+from statcore.queriers.matcher import LabelMatcher, as_labels, as_matcher
 from statcore.queriers.query import ExpressionStrategy, MetricQuery, PercentOfCapacity, QueryStrategy
 
 RATE_INTERVAL: Final = "5m"
@@ -103,8 +103,9 @@ def _percent_of_capacity(strategy: PercentOfCapacity, query: MetricQuery, window
 
 def _plugin_expression(strategy: ExpressionStrategy, query: MetricQuery, window: str) -> Expression:
     replaces = replaced_labels(strategy)
+    copy = query._replace(wanted=as_labels(query.matchers))  # whose mapping a strategy may change
     try:
-        answer: object = strategy(query, window)
+        answer: object = strategy(copy, window)
     except InputError:
         raise
     except Exception as error:

@@ -16,7 +16,7 @@ import attrs
 from statcore.errors import InputError, ProtocolError
 from statcore.model.results import MatrixResult, Sample, Series, VectorResult
 from statcore.queriers.interface import PreparedQuerier, UtilizationMetricQuerier, resolve
-from statcore.queriers.matcher import LabelMatcher, MatchOperator
+from statcore.queriers.matcher import LabelMatcher, MatchOperator, as_labels
 from statcore.queriers.query import NEVER_GROUPED, MetricQuery, replaced_by, strategy_key
 
 MAX_VALUES: Final = 256
@@ -223,7 +223,7 @@ def _coalesced(batch: _Batch) -> CoalescedQuerier:
     }
     matcher = LabelMatcher.one_of(value for member in members for value in member.values(place))
     merged = query._replace(
-        matchers=tuple([(name, matcher if name == label else own) for name, own in query.matchers]),
+        wanted=as_labels(tuple([(name, matcher if name == label else own) for name, own in query.matchers])),
         group_by=tuple(sorted({*query.group_by, label})),
     )
     positions = tuple(sorted(shares))

@@ -14,7 +14,7 @@ import attrs
 from statcore.concurrency import close_coroutine
 from statcore.errors import InputError, PluginError
 from statcore.model.text import describe
-from statcore.queriers.matcher import LabelMatcher, Matchers, label_value
+from statcore.queriers.matcher import LabelMatcher, label_value
 from statcore.queriers.query import ExpressionStrategy, MetricQuery, PercentOfCapacity, QueryStrategy, Strategy
 
 
@@ -50,18 +50,14 @@ class UtilizationMetricQuerier(AggregatingMetricQuerier):
 class PreparedQuerier(UtilizationMetricQuerier):
     """A querier that holds its validated query, which `resolve` returns without calling any method."""
 
-    query: MetricQuery
+    query: MetricQuery = attrs.field(hash=False)  # its mapping cannot be hashed
 
     def name(self) -> str:
         """Return the metric name."""
         return self.query.name
 
     def labels(self) -> Mapping[str, str | LabelMatcher]:
-        """Return the matcher of each label.
-
-        Raises:
-            UnsupportedError: a label recurs in the query; a mapping would lose one of its matchers.
-        """
+        """Return the matcher of each label, or `RecurringLabels` where a label has several."""
         return self.query.wanted
 
     def group_by_labels(self) -> Sequence[str]:
@@ -93,7 +89,7 @@ def resolve(querier: UtilizationMetricQuerier) -> MetricQuery:
             return querier.query
         name = _name(querier.name())
         method = "labels"
-        matchers = _matchers(querier.labels())
+        wanted = _labels(querier.labels())
         method = "group_by_labels"
         group_by = _group_by(querier.group_by_labels())
         method = "query_strategy"
@@ -104,7 +100,7 @@ def resolve(querier: UtilizationMetricQuerier) -> MetricQuery:
         plugin = f"{type(querier).__module__}.{type(querier).__qualname__}"
         problem = error if isinstance(error, _WrongAnswerError) else f"raised {describe(error)}"
         raise PluginError(f"{plugin}.{method}() {problem}", plugin=plugin, method=method) from error
-    return MetricQuery(name, matchers, group_by, strategy)
+    return MetricQuery(name, wanted, group_by, strategy)
 
 
 def _name(answer: object) -> str:
@@ -113,7 +109,7 @@ def _name(answer: object) -> str:
     raise _WrongAnswerError(answer, "a metric name")
 
 
-def _matchers(answer: Mapping[Any, Any] | None) -> Matchers:
+def _labels(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher]:
     # A plain dict is recognised at once; asking an abstract class takes as long as all the rest.
     if not isinstance(answer, (dict, Mapping)):
         raise _WrongAnswerError(answer, "a mapping of label name to text or LabelMatcher")
@@ -126,7 +122,7 @@ def _matchers(answer: Mapping[Any, Any] | None) -> Matchers:
         if not isinstance(value, str):
             raise _WrongAnswerError(labels, f"text or a LabelMatcher for the label {label!r}")
         labels[label] = label_value(value)
-    return tuple(labels.items())
+    return labels
 
 
 def _group_by(answer: Collection[Any] | None) -> tuple[str, ...]:

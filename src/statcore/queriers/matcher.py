@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, Self, TypeAlias, cast, final
 
@@ -119,41 +119,71 @@ A label may recur. A series is selected where every matcher accepts it.
 """
 
 
+@attrs.frozen
+class RecurringLabels(Mapping[str, str | LabelMatcher]):
+    """Pairs of label and matcher in place of a mapping, which would lose a matcher of a label that recurs.
+
+    A `Selector` takes it. To read it as a mapping raises `UnsupportedError`, so that no filter is ever dropped.
+    """
+
+    pairs: Matchers
+
+    def __getitem__(self, label: str) -> str | LabelMatcher:
+        """Raise UnsupportedError."""
+        raise self._error()
+
+    def __iter__(self) -> Iterator[str]:
+        """Raise UnsupportedError."""
+        raise self._error()
+
+    def __len__(self) -> int:
+        """Raise UnsupportedError."""
+        raise self._error()
+
+    def _error(self) -> UnsupportedError:
+        labels = [label for label, _ in self.pairs]
+        recurring = next(label for label in labels if labels.count(label) > 1)
+        return UnsupportedError(f"the label {recurring} has several matchers, which a mapping cannot hold; use `matchers`")
+
+
+def as_pairs(labels: Mapping[str, str | LabelMatcher] | Iterable[tuple[str, str | LabelMatcher]]) -> Matchers:
+    """Return labels with their matchers as pairs, in order.
+
+    Raises:
+        InputError: neither a mapping nor pairs.
+    """
+    try:
+        if isinstance(labels, tuple):
+            pairs: Matchers = labels
+        elif isinstance(labels, RecurringLabels):
+            pairs = labels.pairs
+        elif isinstance(labels, Mapping):
+            pairs = tuple(cast("Mapping[str, str | LabelMatcher]", labels).items())
+        else:
+            pairs = tuple(labels)
+        dict(pairs)  # raises where an item is not a pair
+    except (TypeError, ValueError):
+        raise InputError(
+            f"expected a mapping of label name to text or LabelMatcher, or pairs of these, not {labels!r:.100}"
+        ) from None
+    return pairs
+
+
+def as_labels(matchers: Matchers) -> Mapping[str, str | LabelMatcher]:
+    """Return pairs as a mapping: a new dict, or `RecurringLabels` where a label recurs."""
+    labels = dict(matchers)
+    return labels if len(labels) == len(matchers) else RecurringLabels(matchers)
+
+
 def as_matcher(value: str | LabelMatcher) -> LabelMatcher:
     """Return a matcher; text means an exact match."""
     return LabelMatcher.equal(value) if isinstance(value, str) else value
 
 
-def as_pairs(matchers: Mapping[str, str | LabelMatcher] | Iterable[tuple[str, str | LabelMatcher]]) -> Matchers:
-    """Return labels with their matchers as a sequence of pairs, in order.
-
-    Raises:
-        InputError: neither a mapping nor a sequence of pairs.
-    """
-    try:
-        if isinstance(matchers, tuple):
-            pairs: Matchers = matchers
-        elif isinstance(matchers, Mapping):
-            pairs = tuple(cast("Mapping[str, str | LabelMatcher]", matchers).items())
-        else:
-            pairs = tuple(matchers)
-        dict(pairs)  # raises where an item is not a pair
-    except (TypeError, ValueError):
-        raise InputError(
-            f"expected a mapping of label name to text or LabelMatcher, or pairs of these, not {matchers!r:.100}"
-        ) from None
-    return pairs
-
-
-def by_label(matchers: Matchers) -> dict[str, str | LabelMatcher]:
+def as_matchers(labels: Mapping[str, str | LabelMatcher]) -> dict[str, LabelMatcher]:
     """Return the matcher of every label, in order.
 
     Raises:
-        UnsupportedError: a label recurs; a mapping would lose one of its matchers.
+        UnsupportedError: a label recurs.
     """
-    found = dict(matchers)
-    if len(found) < len(matchers):
-        labels = [label for label, _ in matchers]
-        recurring = next(label for label in labels if labels.count(label) > 1)
-        raise UnsupportedError(f"the label {recurring} has several matchers, which a mapping cannot hold; use `matchers`")
-    return found
+    return {label: as_matcher(value) for label, value in labels.items()}

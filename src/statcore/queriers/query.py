@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
-from statcore.queriers.matcher import LabelMatcher, Matchers, as_matcher, by_label
+from statcore.queriers.matcher import LabelMatcher, Matchers, as_matchers, as_pairs
 
 NEVER_GROUPED: Final = frozenset(["inf", "nan", "without"])
 """Words, in any case, that no server reads as a bare label in a grouping; only newer servers read them in quotes."""
@@ -85,34 +85,29 @@ class MetricQuery(NamedTuple):
 
     Attributes:
         name: the metric name.
-        matchers: pairs of a label and its matcher, in the order in which they are written; text means an exact match. A
-            label may recur, and then each of its matchers holds.
+        wanted: label to matcher as the querier wrote them, or `RecurringLabels` where a label has several matchers.
         group_by: the labels that the series of the answer keep, sorted and distinct.
         strategy: how samples become the answer.
     """
 
     name: str
-    matchers: Matchers
+    wanted: Mapping[str, str | LabelMatcher]
     group_by: tuple[str, ...]
     strategy: Strategy
 
     @property
-    def wanted(self) -> dict[str, str | LabelMatcher]:
-        """The matchers by label, as the querier wrote them.
-
-        Raises:
-            UnsupportedError: a label recurs; a mapping would lose one of its matchers.
-        """
-        return by_label(self.matchers)
+    def matchers(self) -> Matchers:
+        """Pairs of label and matcher, in order; text means an exact match. Where a label recurs, all its matchers hold."""
+        return as_pairs(self.wanted)
 
     @property
     def labels(self) -> dict[str, LabelMatcher]:
-        """The matchers by label, with text as an exact match.
+        """The matcher of every label, in order.
 
         Raises:
-            UnsupportedError: a label recurs; a mapping would lose one of its matchers.
+            UnsupportedError: a label recurs; a mapping would lose one of its matchers. Use `matchers`.
         """
-        return {label: as_matcher(matcher) for label, matcher in by_label(self.matchers).items()}
+        return as_matchers(self.wanted)
 
 
 ResolvedQuerier: TypeAlias = MetricQuery

@@ -27,6 +27,7 @@ from statcore.promql import (
 )
 from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, ResolvedQuerier, coalesce
 from statcore.queriers.interface import PreparedQuerier
+from statcore.queriers.matcher import as_labels
 from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
 from statcore_memory import MemoryMetrics
@@ -171,7 +172,7 @@ class Reading:
     def __call__(self, query: MetricQuery, window: str, /) -> Expression:
         """Return the expression."""
         del window
-        other = Call("max_over_time", Subquery(Selector("other", self.change(query.wanted)), "5m"))
+        other = Call("max_over_time", Subquery(Selector("other", self.change(dict(query.wanted))), "5m"))
         ours = HistogramQuantile(0.5, Selector(query.name, query.matchers))
         return ConstantLabel(Aggregation("sum", BinaryOperation("and", ours, other)), "kind", "x")
 
@@ -240,7 +241,7 @@ def test_a_strategy_may_declare_what_it_replaces() -> None:
         def __call__(self, query: MetricQuery, window: str, /) -> Expression:
             """Read one series."""
             del window
-            return Aggregation("sum", Selector(query.name, self.change(query.wanted)))
+            return Aggregation("sum", Selector(query.name, self.change(dict(query.wanted))))
 
     strategy = Everywhere(lambda _: {"host": "b"}, ("host",))
     with pytest.raises(PluginError, match="reads more than the query asks for: no selector matches host='a'"):
@@ -295,16 +296,24 @@ def test_a_subclass_of_a_matcher_is_refused() -> None:
 
 
 def forgetful(query: MetricQuery, window: str, /) -> Expression:
-    """Remove a matcher from the mapping that the query gives."""
-    labels = query.wanted
+    """Remove a matcher from the mapping of the query."""
+    labels: Any = query.wanted
     del window, labels["host"]
     return Aggregation("sum", Selector(query.name, labels))
 
 
 def test_a_strategy_cannot_change_its_query() -> None:
     """The expression is checked against the query, whatever a strategy does with the mapping."""
-    with pytest.raises(PluginError, match="m does not match host='a'"):
-        utilization_query(FixedQuerier("m", {"host": "a"}, strategy=forgetful))
+    querier = PreparedQuerier(MetricQuery("m", {"host": "a"}, (), forgetful))
+    for _ in range(2):
+        with pytest.raises(PluginError, match="m does not match host='a'"):
+            utilization_query(querier)
+
+
+def used_by_mapping(query: MetricQuery, _window: str, /) -> Expression:
+    """Return the difference of the metrics `total` and `free`, with the mapping of the query."""
+    total, free = (Aggregation("sum", Selector(name, query.wanted), query.group_by) for name in ("total", "free"))
+    return BinaryOperation("-", total, free)
 
 
 RECURRING: Final = (("host", "a"), ("host", LabelMatcher.one_of(["a", "b"])), ("job", "x"))
@@ -312,24 +321,25 @@ RECURRING: Final = (("host", "a"), ("host", LabelMatcher.one_of(["a", "b"])), ("
 
 def recurring(strategy: Any) -> PreparedQuerier:
     """Return a querier in whose query a label recurs, as where a scope added a matcher."""
-    return PreparedQuerier(MetricQuery("m", RECURRING, ("host",), strategy))
+    return PreparedQuerier(MetricQuery("m", as_labels(RECURRING), ("host",), strategy))
 
 
 def test_every_matcher_of_a_label_that_recurs_is_written() -> None:
-    """By a strategy that takes the pairs, also beside a matcher of its own."""
+    """By a strategy that takes the pairs, also beside a matcher of its own, or passes the mapping on as it is."""
 
     def idle(query: MetricQuery, _window: str, /) -> Expression:
         return Aggregation("sum", Selector(query.name, [*query.matchers, ("mode", "idle")]), query.group_by)
 
     expected = 'sum by (host)(m{host="a",host=~"a|b",job="x",mode="idle"})'
     assert expected == utilization_query(recurring(idle)).text
+    assert 'sum by (host)(total{host="a",host=~"a|b",job="x"})' in utilization_query(recurring(used_by_mapping)).text
 
 
 def test_a_matcher_of_a_label_that_recurs_is_never_dropped() -> None:
     """A strategy that takes a mapping, or one matcher of the label, is refused."""
 
     def by_mapping(query: MetricQuery, _window: str, /) -> Expression:
-        return Aggregation("sum", Selector(query.name, query.wanted), query.group_by)
+        return Aggregation("sum", Selector(query.name, {**query.wanted, "mode": "idle"}), query.group_by)
 
     def by_the_last(query: MetricQuery, _window: str, /) -> Expression:
         return Aggregation("sum", Selector(query.name, dict(query.matchers)), query.group_by)
@@ -351,7 +361,7 @@ def test_a_strategy_for_the_former_names_still_works() -> None:
     """`ResolvedQuerier` with `wanted`, a mapping as the querier wrote it, and `labels`."""
     querier = FixedQuerier("m", {"job": "x"}, group_by=["job"], strategy=of_former_version)
     assert 'sum by (job)(m{job="x",mode="idle"})' == utilization_query(querier).text
-    query = ResolvedQuerier("m", {"job": "x"}, (), QueryStrategy.GAUGE)  # type: ignore[arg-type]  # a mapping, as before
+    query = ResolvedQuerier("m", {"job": "x"}, (), QueryStrategy.GAUGE)
     assert 'sum(m{job="x",mode="idle"})' == of_former_version(query, "5m").text
 
 

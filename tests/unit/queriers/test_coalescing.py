@@ -22,6 +22,7 @@ from statcore.queriers import (
     coalesce,
 )
 from statcore.queriers.interface import PreparedQuerier
+from statcore.queriers.matcher import as_labels
 from statcore.testing.queriers import FixedQuerier
 
 IDS = [str(UUID(int=number)) for number in range(1000)]
@@ -181,7 +182,7 @@ def test_what_differs_in_a_label_that_the_strategy_replaces_is_not_merged() -> N
 def narrowed(host: str, job: str) -> PreparedQuerier:
     """Return a querier of a host with a second matcher of the label, as a scope adds one."""
     matchers = (("host", host), ("job", job), ("host", LabelMatcher.one_of(["a", "b"])))
-    return PreparedQuerier(MetricQuery("up", matchers, ("host",), QueryStrategy.GAUGE))
+    return PreparedQuerier(MetricQuery("up", as_labels(matchers), ("host",), QueryStrategy.GAUGE))
 
 
 def test_queriers_are_not_merged_along_a_label_that_recurs() -> None:

@@ -17,6 +17,7 @@ from statcore.model import QueryTimeRange
 from statcore.promql import utilization_query
 from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, UtilizationMetricQuerier, coalesce, resolve
 from statcore.queriers.interface import PreparedQuerier
+from statcore.queriers.matcher import as_labels
 from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
 from statcore_graphql import DataLoaderManager, RequestLoaders
@@ -97,8 +98,9 @@ def test_the_query_of_a_querier() -> None:
     """The matchers stay in order, also as mappings; the labels to group by are sorted and distinct."""
     query = resolve(FixedQuerier("up", {"b": "x", "a": LabelMatcher.regex("y")}, group_by=["b", "a", "b"]))
     matchers = (("b", "x"), ("a", LabelMatcher.regex("y")))
-    assert MetricQuery("up", matchers, ("a", "b"), QueryStrategy.GAUGE) == query
+    assert MetricQuery("up", dict(matchers), ("a", "b"), QueryStrategy.GAUGE) == query
     assert [*matchers] == list(query.wanted.items())
+    assert matchers == query.matchers
     assert [("b", LabelMatcher.equal("x")), ("a", LabelMatcher.regex("y"))] == list(query.labels.items())
 
 
@@ -146,10 +148,20 @@ def test_a_prepared_querier_holds_its_query() -> None:
 def test_a_label_that_recurs_has_no_mapping() -> None:
     """A mapping would lose a filter; the pairs have all of them."""
     matchers = (("host", "a"), ("host", LabelMatcher.one_of(["a", "b"])), ("job", "x"))
-    query = MetricQuery("up", matchers, (), QueryStrategy.GAUGE)
-    for read in (lambda: query.wanted, lambda: query.labels, PreparedQuerier(query).labels):
+    query = MetricQuery("up", as_labels(matchers), (), QueryStrategy.GAUGE)
+    labels = PreparedQuerier(query).labels()
+    reads: list[Callable[[], object]] = [
+        lambda: query.labels,
+        lambda: {**query.wanted},
+        lambda: labels["job"],
+        lambda: len(labels),
+        lambda: "host" in labels,
+        lambda: list(labels.items()),
+    ]
+    for read in reads:
         with pytest.raises(UnsupportedError, match="the label host has several matchers"):
             read()
+    assert (matchers, query) == (query.matchers, query._replace(wanted=as_labels(query.matchers)))
     assert 'sum(up{host="a",host=~"a|b",job="x"})' == utilization_query(PreparedQuerier(query)).text
 
 
