@@ -10,6 +10,21 @@ from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.queriers.query import NEVER_GROUPED
 
+_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_UNLIKE_CLASSIC: Final = re.compile(r"^[0-9]|[^a-zA-Z0-9:]")
+_FORBIDDEN: Final = frozenset('"\\{}')
+_LONGEST: Final = 1024
+# At the beginning of a selector some server version reads these bare words as operators, aggregations or modifiers.
+_KEYWORDS: Final = NEVER_GROUPED.union(
+    ["and", "atan2", "or", "unless"],
+    ["avg", "bottomk", "count", "count_values", "group", "limit_ratio", "limitk", "max", "min", "quantile"],
+    ["stddev", "stdvar", "sum", "topk"],
+    ["anchored", "bool", "by", "fill", "fill_left", "fill_right", "group_left", "group_right", "ignoring", "offset"],
+    ["on", "smoothed"],
+    ["end", "range", "start", "step"],
+)
+
 
 def escape(text: str) -> str:
     """Return text as it stands between the double quotes of a PromQL string.
@@ -36,22 +51,6 @@ def quote(text: str) -> str:
         InputError: the text cannot be encoded.
     """
     return f'"{escape(text)}"'
-
-
-_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_UNLIKE_CLASSIC: Final = re.compile(r"^[0-9]|[^a-zA-Z0-9:]")
-_FORBIDDEN: Final = frozenset('"\\{}')
-_LONGEST: Final = 1024
-# At the beginning of a selector some server version reads these bare words as operators, aggregations or modifiers.
-_KEYWORDS: Final = NEVER_GROUPED.union(
-    ["and", "atan2", "or", "unless"],
-    ["avg", "bottomk", "count", "count_values", "group", "limit_ratio", "limitk", "max", "min", "quantile"],
-    ["stddev", "stdvar", "sum", "topk"],
-    ["anchored", "bool", "by", "fill", "fill_left", "fill_right", "group_left", "group_right", "ignoring", "offset"],
-    ["on", "smoothed"],
-    ["end", "range", "start", "step"],
-)
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,11 @@ from statcore.errors import InputError
 from statcore.imports import requires_extra
 from statcore.model.text import describe
 
+_T = TypeVar("_T")
+Placeholder: TypeAlias = Literal["labels", "window", "group_by"]
+Place: TypeAlias = tuple[Placeholder, object]
+"""A placeholder and a value in its place: a matcher as text, a range or an offset as a timedelta, a label as text."""
+
 MAX_LENGTH: Final = 2_000
 """Characters of a text; characters in the strings of a query do not count."""
 MAX_NESTING: Final = 100
@@ -77,12 +82,6 @@ def _repetitions(text: str) -> int:
         count = max(1, int(most or least))
         single, groups = (single, groups * count) if group else (single + count, groups)
     return single * groups
-
-
-_T = TypeVar("_T")
-Placeholder: TypeAlias = Literal["labels", "window", "group_by"]
-Place: TypeAlias = tuple[Placeholder, object]
-"""A placeholder and a value in its place: a matcher as text, a range or an offset as a timedelta, a label as text."""
 
 
 def read_places(promql: str) -> list[Place]:
