@@ -1,4 +1,4 @@
-"""Series, and queriers that differ in a label here and there, for the tests of what asks for many of them together."""
+"""Series, and queriers that differ in few labels, for tests of reading many queriers together."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
 from statcore.model.time import from_unix_ms
-from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier, resolve
 from statcore.queriers.container import CONTAINER_SERIES, VALUE_TYPES
+from statcore.queriers.interface import PreparedQuerier
+from statcore.queriers.matcher import as_labels
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 
 Labelled: TypeAlias = dict[frozenset[tuple[str, str]], list[tuple[int, str]]]
-"""Series by their labels: times in unix milliseconds, and the exact values as text, in which NaN equals NaN."""
+"""Series by their labels: times in unix milliseconds, and exact values as text, so that NaN equals NaN."""
 
 START_MS: Final = 1_795_000_000_000
 REPLICAS: Final = "replica_requests"
@@ -33,7 +35,7 @@ METRICS: Final = ("cpu_util", "mem", "net_rx")
 
 @attrs.frozen(kw_only=True)
 class ReplicaQuerier(UtilizationMetricQuerier):
-    """A kind that the core does not know: it has labels of its own and keeps others than those it filters by."""
+    """A querier that the core does not know, with its own labels; it groups by other labels than it filters by."""
 
     endpoint: str | LabelMatcher
     size: str | LabelMatcher | None = None
@@ -47,15 +49,15 @@ class ReplicaQuerier(UtilizationMetricQuerier):
 
     def labels(self) -> Mapping[str, str | LabelMatcher]:
         """Return the filters that are set."""
-        wanted = {"zone": self.zone, "size": self.size, "endpoint": self.endpoint}
-        return {label: value for label, value in wanted.items() if value is not None}
+        filters = {"zone": self.zone, "size": self.size, "endpoint": self.endpoint}
+        return {label: matcher for label, matcher in filters.items() if matcher is not None}
 
     def group_by_labels(self) -> Sequence[str]:
-        """Return what is to be kept."""
+        """Return the labels that the answer keeps."""
         return self.kept
 
     def query_strategy(self) -> QueryStrategy:
-        """Return what it was told."""
+        """Return the strategy."""
         return self.strategy
 
 
@@ -68,12 +70,12 @@ def _label_sets() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 LABEL_SETS: Final = tuple(_label_sets())
-"""All series that may be planted: metric name and labels, of which the empty ones are left out."""
+"""All series that may be planted: metric name and labels; empty labels are left out when a series is planted."""
 
 
 @st.composite
 def planted_series(draw: st.DrawFn, numbers: st.SearchStrategy[float], *, many: bool = False) -> list[PlantedSeries]:
-    """Draw a few or many of the series; each has, every 30 seconds or now and then, one of a few courses, and differs."""
+    """Draw a few or many series, with samples every 30 seconds or less often; no two have equal values."""
     most = len(LABEL_SETS)
     least = 4 * most // 5 if many else draw(st.sampled_from([0, most // 4, most // 2]))
     chosen = draw(st.lists(st.sampled_from(range(most)), min_size=least, unique=True))
@@ -93,7 +95,7 @@ def planted_series(draw: st.DrawFn, numbers: st.SearchStrategy[float], *, many: 
 
 @st.composite
 def similar_containers(draw: st.DrawFn) -> list[ContainerMetricQuerier]:
-    """Draw queriers that filter by the same labels, and differ in one or more of their values."""
+    """Draw queriers that filter by the same labels and differ in one or more values."""
     owners: dict[str, st.SearchStrategy[str]] = {
         "kernel_id": st.sampled_from(KERNELS),
         "session_id": st.sampled_from(SESSIONS),
@@ -111,7 +113,7 @@ def similar_containers(draw: st.DrawFn) -> list[ContainerMetricQuerier]:
 
 @st.composite
 def similar_replicas(draw: st.DrawFn) -> list[UtilizationMetricQuerier]:
-    """Draw queriers of the unknown kind, or of the one that says what it is told, that differ in some of their fields."""
+    """Draw queriers of replicas that differ in some fields: a plugin's kind, fixed, or with a label that recurs."""
     values = st.sampled_from(ENDPOINTS)
     endpoints = st.one_of(
         values,
@@ -132,25 +134,31 @@ def similar_replicas(draw: st.DrawFn) -> list[UtilizationMetricQuerier]:
         kept=st.sampled_from([sorted(kept), ["endpoint", *kept]]),
         strategy=st.sampled_from(strategies),
     )
-    if draw(st.booleans()):
-        querier = querier.map(_fixed)
-    return draw(st.lists(querier, min_size=3, max_size=12))
+    kind: st.SearchStrategy[UtilizationMetricQuerier] = draw(
+        st.sampled_from([querier, querier.map(_fixed), querier.map(_narrowed)])
+    )
+    return draw(st.lists(kind, min_size=3, max_size=12))
 
 
 def _fixed(querier: ReplicaQuerier) -> FixedQuerier:
-    labels = dict(reversed(querier.labels().items()))
+    labels = dict(reversed([*querier.labels().items()]))
     return FixedQuerier(REPLICAS, labels, group_by=querier.kept, strategy=querier.strategy)
+
+
+def _narrowed(querier: ReplicaQuerier) -> PreparedQuerier:
+    query, narrower = resolve(querier), ("endpoint", LabelMatcher.one_of(ENDPOINTS[1:]))
+    return PreparedQuerier(query._replace(wanted=as_labels((*query.matchers, narrower))))
 
 
 @st.composite
 def mixed_queriers(draw: st.DrawFn) -> list[UtilizationMetricQuerier]:
-    """Draw queriers of all kinds in any order, many of which differ in little, or in nothing."""
+    """Draw queriers of all kinds in any order; many differ in one value, or are equal."""
     groups = draw(st.lists(st.one_of(similar_containers(), similar_replicas(), similar_replicas()), max_size=5))
     return draw(st.permutations([querier for group in groups for querier in group]))
 
 
 def time_ranges() -> st.SearchStrategy[QueryTimeRange]:
-    """Return ranges of a few points, about where the samples are."""
+    """Return ranges of a few points, around the time of the samples."""
     return st.builds(
         lambda start_s, steps, step_s: QueryTimeRange(
             start=from_unix_ms(START_MS + 1000 * start_s),
@@ -164,13 +172,13 @@ def time_ranges() -> st.SearchStrategy[QueryTimeRange]:
 
 
 def labelled(answer: MatrixResult | VectorResult) -> Labelled:
-    """Return an answer's series, of which no two have the same labels."""
+    """Return the series of an answer by their labels, which are distinct."""
     if isinstance(answer, VectorResult):
-        found = [(one.labels, [(one.timestamp, one.value)]) for one in answer.samples]
+        found = [(sample.labels, [(sample.timestamp, sample.value)]) for sample in answer.samples]
     else:
-        found = [(one.labels, list(zip(one.timestamps, one.values, strict=True))) for one in answer.series]
-    series = {
+        found = [(series.labels, list(zip(series.timestamps, series.values, strict=True))) for series in answer.series]
+    by_labels = {
         frozenset(labels.items()): [(round(time * 1000), repr(value)) for time, value in pairs] for labels, pairs in found
     }
-    assert len(found) == len(series)
-    return series
+    assert len(found) == len(by_labels)
+    return by_labels

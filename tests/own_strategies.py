@@ -1,4 +1,4 @@
-"""Strategies as plugins bring them: a quantile of a histogram, and a difference of two metrics."""
+"""Strategies as plugins have them: a quantile of a histogram, and a difference of two metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from statcore.promql import (
     RangeSelector,
     Selector,
 )
-from statcore.queriers import ResolvedQuerier
+from statcore.queriers import MetricQuery
 
 
 @attrs.frozen
@@ -22,13 +22,13 @@ class Quantile:
 
     quantile: float
 
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
-        """Take the quantile of each group."""
-        rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
-        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*asked.group_by, "le")))
+    def __call__(self, query: MetricQuery, window: str, /) -> Expression:
+        """Return the quantile of each group."""
+        rate = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
+        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*query.group_by, "le")))
 
 
-def used(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def used(query: MetricQuery, _window: str, /) -> Expression:
     """Return the difference of the metrics `total` and `free`."""
-    total, free = (Aggregation("sum", Selector(name, asked.wanted), asked.group_by) for name in ("total", "free"))
+    total, free = (Aggregation("sum", Selector(name, query.matchers), query.group_by) for name in ("total", "free"))
     return BinaryOperation("-", total, free)

@@ -1,4 +1,4 @@
-"""Expressions of every kind, for the tests of what is read in the texts that they become."""
+"""A Hypothesis strategy of expressions with every kind of node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates, the trees that promql-parser reads in what they become, and where values stand in these."""
+"""Templates for tests, and the trees that promql-parser reads for their texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VALID: Final = (
     'sum without (${{ group_by }}, pod)(x_total{${{ labels }}, value_type="current"} offset ${{ window }})',
     'sum by (${{group_by}},job)(rate(x_total{a=~"b",${{ labels }} , c="d"}[${{ window }}] offset ${{ window }}))',
 )
-"""Templates with each placeholder wherever it may be."""
+"""Templates with each placeholder in all of its places."""
 
 MATCHER: Final = ("here_a_label", "=", "here a value")
 WINDOW: Final = timedelta(milliseconds=1_234_567)
@@ -82,13 +82,13 @@ def places(template: Template) -> Tree:
 
 
 def count(tree: Tree, wanted: object) -> int:
-    """Return how often something is anywhere in a tree."""
+    """Return how often a value is in a tree."""
     inside = sum(count(part, wanted) for part in tree) if isinstance(tree, tuple | list) else 0
     return inside + (type(tree) is type(wanted) and tree == wanted)
 
 
 def filled(tree: Tree, labels: Mapping[str, str | LabelMatcher], window: timedelta | str, group_by: Sequence[str]) -> Tree:
-    """Return the tree of a template with values where `MATCHER`, `WINDOW` and `GROUP` are, and all else as it is."""
+    """Return the tree of a template with values in place of `MATCHER`, `WINDOW` and `GROUP`."""
     matchers = [
         (label, "=", wanted) if isinstance(wanted, str) else (label, str(wanted.operator), wanted.value)
         for label, wanted in labels.items()

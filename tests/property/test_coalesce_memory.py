@@ -1,4 +1,4 @@
-"""Coalesced is one by one: whatever is in the memory adapter, and whoever asks."""
+"""Coalesced queriers are answered as each would be alone, by the memory adapter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.coalescing import labelled, mixed_queriers, planted_series, time_ranges
 
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
-from statcore.queriers import CoalescedQuerier, QueryStrategy, UtilizationMetricQuerier, coalesce
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier, coalesce
 from statcore.statistics import UtilizationSource
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore_memory import MemoryMetrics
@@ -32,12 +32,12 @@ def load(series: list[PlantedSeries]) -> MemoryMetrics:
     return memory
 
 
-def test_what_is_asked_together_is_what_each_would_have_been_answered() -> None:
-    """For queriers of every kind and strategy: the same label sets with the very same samples, as a range and now.
+def test_a_member_gets_the_answer_that_it_would_get_alone() -> None:
+    """For queriers of every kind and strategy: the same label sets with the same samples, over a range and now.
 
-    The memory adapter adds up series in order of their labels, so that not even the last digit may differ.
+    The memory adapter adds series in the order of their labels, so that even the last digits are equal.
     """
-    shared: Counter[tuple[str, str]] = Counter()
+    shared: Counter[tuple[str, object]] = Counter()
 
     @settings(max_examples=2 * settings().max_examples)
     @given(planted_series(NUMBERS), mixed_queriers(), MAX_VALUES, time_ranges())
@@ -52,44 +52,43 @@ def test_what_is_asked_together_is_what_each_would_have_been_answered() -> None:
 
         async def compare() -> None:
             coalesced = coalesce(queriers, max_values=max_values)
-            assert list(range(len(queriers))) == sorted(position for one in coalesced for position in one.positions)
-            for one in coalesced:
-                matrix, vector = await each(one)
-                parts = zip(one.positions, one.split(matrix), one.split(vector), strict=True)
+            assert list(range(len(queriers))) == sorted(position for batch in coalesced for position in batch.positions)
+            for batch in coalesced:
+                matrix, vector = await each(batch)
+                parts = zip(batch.positions, batch.split(matrix), batch.split(vector), strict=True)
                 for position, part, part_now in parts:
                     expected, expected_now = await each(queriers[position])
                     assert labelled(expected) == labelled(part)
                     assert labelled(expected_now) == labelled(part_now)
-                    if part.series and len(one.positions) > 1:
-                        shared[type(queriers[position]).__name__, one.query_strategy()] += 1
+                    if part.series and len(batch.positions) > 1:
+                        shared[type(queriers[position]).__name__, batch.query_strategy()] += 1
 
         asyncio.run(compare())
 
     check()
-    kinds = {"ContainerMetricQuerier", "ReplicaQuerier", "FixedQuerier"}
+    kinds = {"ContainerMetricQuerier", "ReplicaQuerier", "FixedQuerier", "PreparedQuerier"}
     assert (kinds, set(QueryStrategy)) == tuple(map(set, zip(*shared, strict=True))), shared
 
 
 @given(planted_series(NUMBERS), mixed_queriers(), MAX_VALUES, MAX_VALUES, time_ranges())
-def test_what_was_coalesced_can_be_coalesced_again(
+def test_coalesced_queriers_can_be_coalesced_again(
     series: list[PlantedSeries],
     queriers: list[UtilizationMetricQuerier],
     max_values: int,
     more_values: int,
     between: QueryTimeRange,
 ) -> None:
-    """The results are queriers like others, and split into what they would have been answered, and that again."""
+    """The answer of the outer batch splits into those of the inner batches, and these into those of the queriers."""
     memory = load(series)
 
     async def compare() -> None:
         inner = coalesce(queriers, max_values=max_values)
         outer = coalesce(inner, max_values=more_values)
         answered: dict[int, MatrixResult] = {}
-        for one in outer:
-            answer = await memory.query_utilization(one, between)
-            for middle, part in zip(one.positions, one.split(answer), strict=True):
-                again: CoalescedQuerier = inner[middle]
-                answered.update(zip(again.positions, again.split(part), strict=True))
+        for batch in outer:
+            answer = await memory.query_utilization(batch, between)
+            for position, part in zip(batch.positions, batch.split(answer), strict=True):
+                answered.update(zip(inner[position].positions, inner[position].split(part), strict=True))
         expected = [labelled(await memory.query_utilization(querier, between)) for querier in queriers]
         assert expected == [labelled(answered[position]) for position in range(len(queriers))]
 
@@ -100,17 +99,17 @@ def test_what_was_coalesced_can_be_coalesced_again(
 def test_a_source_answers_every_querier_in_order(
     series: list[PlantedSeries], queriers: list[UtilizationMetricQuerier], max_values: int, between: QueryTimeRange
 ) -> None:
-    """Ranges and instants are those that one query each would give."""
+    """Over a range and now, with the answers of one query each."""
     memory = load(series)
     source = UtilizationSource(memory, max_values=max_values)
 
     async def compare() -> None:
         ranges = await source.read_utilization_batch(queriers, between)
         now = await source.read_utilization_now_batch(queriers, time=between.end)
-        for querier, one, one_now in zip(queriers, ranges, now, strict=True):
-            assert isinstance(one, MatrixResult)
-            assert isinstance(one_now, VectorResult)
-            assert labelled(await memory.query_utilization(querier, between)) == labelled(one)
-            assert labelled(await memory.query_utilization_now(querier, time=between.end)) == labelled(one_now)
+        for querier, matrix, vector in zip(queriers, ranges, now, strict=True):
+            assert isinstance(matrix, MatrixResult)
+            assert isinstance(vector, VectorResult)
+            assert labelled(await memory.query_utilization(querier, between)) == labelled(matrix)
+            assert labelled(await memory.query_utilization_now(querier, time=between.end)) == labelled(vector)
 
     asyncio.run(compare())

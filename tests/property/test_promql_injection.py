@@ -1,6 +1,6 @@
-"""Nothing that is put into an expression gets out of its place.
+"""Text in an expression cannot leave its place.
 
-Any text goes into every place where text can go. Either it is refused, or promql-parser finds exactly that text in
+Any text is put into every place of a text. Either it is refused, or promql-parser finds exactly that text in
 exactly that place, and nothing else in the query.
 """
 
@@ -45,7 +45,7 @@ hostile: Final = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("
 
 
 def selector_in(node: Any) -> tuple[str, list[tuple[str, str]]]:
-    """Return metric and labels of `sum(…)` or `sum(rate(…[…]))` and nothing else."""
+    """Return the metric and labels of `sum(…)` or `sum(rate(…[…]))`; any other text fails."""
     assert isinstance(node, promql_parser.AggregateExpr)
     inner: Any = node.expr
     if isinstance(inner, promql_parser.Call):
@@ -72,7 +72,7 @@ def parsed(querier: FixedQuerier, **settings: Any) -> Any:
 @example("up[5m]")
 @example("sum(up)")
 def test_a_metric_name(text: str) -> None:
-    """It is the metric, and there is no label."""
+    """It is the metric, and the selector has no label."""
     node = parsed(FixedQuerier(text))
     assert node is None or (text, []) == selector_in(node)
 
@@ -81,7 +81,7 @@ def test_a_metric_name(text: str) -> None:
 @example('a="b",c')
 @example('a"')
 def test_a_label_name(text: str) -> None:
-    """It is the label."""
+    """It is the only label."""
     node = parsed(FixedQuerier("up", {text: "x"}))
     assert node is None or ("up", [(text, "x")]) == selector_in(node)
 
@@ -90,7 +90,7 @@ def test_a_label_name(text: str) -> None:
 @example('"} or vector(1) #')
 @example("\\")
 def test_a_label_value(text: str) -> None:
-    """It is the value; only what cannot be encoded is refused."""
+    """It is the value; only text that cannot be encoded is refused."""
     node = parsed(FixedQuerier("up", {"a": text}))
     assert (node is None) == any("\ud800" <= character <= "\udfff" for character in text)
     assert node is None or ("up", [("a", text)]) == selector_in(node)
@@ -98,7 +98,7 @@ def test_a_label_value(text: str) -> None:
 
 @given(st.lists(label_values(), min_size=2, max_size=5, unique=True), label_values())
 def test_one_of_matches_its_values_and_nothing_else(values: list[str], other: str) -> None:
-    """The oracle for the meaning of the regex is Python's; test_promql_real_server.py asks RE2."""
+    """The oracle is Python's regex engine; test_promql_real_server.py has RE2."""
     matcher = LabelMatcher.one_of(values)
     node = parsed(FixedQuerier("up", {"a": matcher}))
     assert ("up", [("a", matcher.value)]) == selector_in(node)
@@ -110,7 +110,7 @@ def test_one_of_matches_its_values_and_nothing_else(values: list[str], other: st
 @example("a) or sum(up")
 @example("a,b")
 def test_a_label_to_group_by(text: str) -> None:
-    """It is the only label that is kept."""
+    """It is the only label of the grouping."""
     node = parsed(FixedQuerier("up", group_by=[text]))
     assert node is None or ([text], ("up", [])) == (node.modifier.labels, selector_in(node))
 
@@ -128,7 +128,7 @@ def test_a_window(text: str) -> None:
 
 @given(hostile)
 def test_a_name_in_a_path(text: str) -> None:
-    """No character of it means anything in a URL, and servers get the name back."""
+    """No character of it has a meaning in a URL, and a server decodes the name."""
     try:
         escaped = url_path_name(text)
     except InputError:

@@ -53,7 +53,7 @@ def read(text: str) -> Tree:
 
 
 def tree_of(node: Any) -> Tree:  # noqa: PLR0911 - one for each kind of node
-    """Return a parsed node as nested tuples; parentheses leave no trace but in the order of operations."""
+    """Return a parsed node as nested tuples; parentheses show only in the order of operations."""
     match type(node).__name__:
         case "VectorSelector":
             matchers = [(matcher.name, OPERATORS[str(matcher.op)], matcher.value) for matcher in node.matchers.matchers]
@@ -84,7 +84,7 @@ def tree_of(node: Any) -> Tree:  # noqa: PLR0911 - one for each kind of node
 
 
 def matching_of(modifier: Any) -> Tree | None:
-    """Return by which labels the sides of an operation are matched, or None where that is all."""
+    """Return the labels by which the sides of an operation are matched, or None where these are all labels."""
     if modifier is None:
         return None
     assert str(modifier.card) in {"VectorMatchCardinality.OneToOne", "VectorMatchCardinality.ManyToMany"}
@@ -94,7 +94,7 @@ def matching_of(modifier: Any) -> Tree | None:
 
 
 def tree_of_value(value: Any) -> Tree:  # noqa: PLR0911 - one for each kind of expression
-    """Return the tree that an expression should be read as."""
+    """Return the tree that the parser should read for an expression."""
     match value:
         case Selector():
             matchers = [(label, str(matcher.operator), matcher.value) for label, matcher in value.labels.items()]
@@ -122,10 +122,10 @@ def tree_of_value(value: Any) -> Tree:  # noqa: PLR0911 - one for each kind of e
 
 
 def tree_of_querier(querier: UtilizationMetricQuerier, window: timedelta | str, divisor: float) -> Tree:
-    """Return the tree that a querier should become, from its four answers alone."""
+    """Return the tree that the parser should read for a querier, from its four methods alone."""
     labels = querier.labels().items()
-    wanted = [(label, LabelMatcher.equal(value) if isinstance(value, str) else value) for label, value in labels]
-    matchers = [(label, str(matcher.operator), matcher.value) for label, matcher in wanted]
+    pairs = [(label, LabelMatcher.equal(value) if isinstance(value, str) else value) for label, value in labels]
+    matchers = [(label, str(matcher.operator), matcher.value) for label, matcher in pairs]
     selector: Tree = ("selector", querier.name(), matchers, None)
     by = tuple(sorted(set(querier.group_by_labels())))
     strategy = querier.query_strategy()
@@ -163,7 +163,7 @@ def span(duration: timedelta | str) -> timedelta:
 
 @dataclass(frozen=True, kw_only=True)
 class RackQuerier(UtilizationMetricQuerier):
-    """A kind of querier that the core knows nothing of, as a plugin would bring it."""
+    """A plugin's kind of querier."""
 
     metric: str
     rack: str
@@ -241,14 +241,14 @@ def test_any_expression_is_read_back(expression: Expression) -> None:
 
 
 @given(expressions(selectors, by=groupings))
-def test_any_expression_is_the_value_that_its_text_is_read_as(expression: Expression) -> None:
-    """So that a backend which evaluates values evaluates the text as well."""
+def test_the_text_of_any_expression_is_read_as_that_expression(expression: Expression) -> None:
+    """So a backend that evaluates expressions evaluates their text, too."""
     assert tree_of_value(expression) == tree_of_value(read_query(render(expression)))
 
 
 @given(st.lists(ids(), min_size=1, max_size=20), durations())
-def test_live_statistics_name_the_kernels_asked_for(kernel_ids: list[UUID | str], window: timedelta | str) -> None:
-    """All six expressions select these kernels and no other."""
+def test_live_statistics_select_the_given_kernels(kernel_ids: list[UUID | str], window: timedelta | str) -> None:
+    """All six expressions select these kernels and no others."""
     kernels = sorted({str(UUID(str(id_))) for id_ in kernel_ids})
     queries = live_stat_queries(kernel_ids, window=window)
     matcher = ("kernel_id", "=~" if len(kernels) > 1 else "=", "|".join(kernels))
@@ -265,7 +265,7 @@ NODES: Final = frozenset(["selector", "range", "subquery", "call", "aggregation"
 
 @pytest.mark.parametrize("word", sorted(NOT_GROUPED_BY_THE_PARSER))
 def test_where_the_parser_is_stricter_than_servers(word: str) -> None:
-    """It does not group by these two, so that only test_promql_real_server.py tests them there."""
+    """It does not group by these two labels; test_promql_real_server.py tests them."""
     expression = Aggregation("sum", Selector(word, {word: "x"}), by=[word])
     with pytest.raises(ValueError, match="invalid promql"):
         promql_parser.parse(render(expression))

@@ -1,4 +1,4 @@
-"""What an expression reads is what its selectors read, wherever they stand in it."""
+"""Widening: an expression reads what its selectors read, wherever they stand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.promql_expressions import expressions
 
 from statcore.promql import Expression, Selector, utilization_query
 from statcore.promql.utilization import widening
-from statcore.queriers import LabelMatcher, UtilizationMetricQuerier, coalesce
+from statcore.queriers import LabelMatcher, UtilizationMetricQuerier, coalesce, resolve
 from statcore.testing.strategies import container_queriers, durations, label_names, label_values, queriers
 
 MATCHERS: Final = {
@@ -43,22 +43,19 @@ wide: Final = selectors("wide", wide_labels)
 
 @given(expressions(inside | wide, by=st.just(["host"])))
 def test_one_wide_selector_makes_an_expression_wide(expression: Expression) -> None:
-    """Of whatever kind the parts around it are; and none but that does."""
-    assert ("wide" in expression.text) == (widening(expression, MATCHERS) is not None)
+    """Whatever parts are around it; and without one the expression is not wide."""
+    assert ("wide" in expression.text) == (widening(expression, MATCHERS.items()) is not None)
 
 
 @given(st.sets(st.sampled_from("abcd"), min_size=1), st.sets(st.sampled_from("abcd"), min_size=1))
 def test_some_of_a_set_is_within_it(some: set[str], all_of_them: set[str]) -> None:
-    """And nothing else is."""
+    """Only a subset is."""
     assert some.issubset(all_of_them) == LabelMatcher.one_of(some).is_within(LabelMatcher.one_of(all_of_them))
 
 
 @given(st.lists(container_queriers() | queriers(), min_size=1, max_size=4))
-def test_no_strategy_of_ours_widens(asked: list[UtilizationMetricQuerier]) -> None:
-    """Percent of capacity among them, alone or together."""
-    for querier in (*asked, *coalesce(asked)):
-        matchers = {
-            label: LabelMatcher.equal(matcher) if isinstance(matcher, str) else matcher
-            for label, matcher in querier.labels().items()
-        }
-        assert widening(utilization_query(querier), matchers) is None
+def test_no_strategy_of_statcore_widens(drawn: list[UtilizationMetricQuerier]) -> None:
+    """Also percent of capacity; alone or coalesced."""
+    for querier in (*drawn, *coalesce(drawn)):
+        matchers = resolve(querier).labels
+        assert widening(utilization_query(querier), matchers.items()) is None

@@ -1,4 +1,4 @@
-"""Queriers of any kind keep the contract that the strategies promise, and become PromQL that parses."""
+"""The Hypothesis strategies of queriers: what they draw keeps its contract and becomes PromQL that parses."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from statcore.testing.strategies import (
 
 @given(label_values())
 def test_a_label_value_is_text_that_can_be_sent(value: str) -> None:
-    """Hostile as it may be, no surrogate is in it."""
+    """It may be hostile, but has no lone surrogate."""
     assert value == check_text(value, what="a label value").encode().decode()
 
 
 @given(metric_names(), label_names())
 def test_names_are_those_that_every_server_accepts(metric: str, label: str) -> None:
-    """Classic ones, and no label that servers keep for themselves."""
+    """Classic names, and no label that servers reserve."""
     assert re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", metric)
     assert re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", label)
 
 
 @given(label_matchers())
 def test_a_matcher_is_one_of_the_four_and_its_regex_is_one(matcher: LabelMatcher) -> None:
-    """Python reads the regular expressions, too."""
+    """Its regex is valid for Python, too."""
     assert matcher.operator in MatchOperator
     if matcher.operator in {MatchOperator.REGEX, MatchOperator.NOT_REGEX}:
         assert re.compile(matcher.value)
@@ -45,13 +45,13 @@ def test_a_matcher_is_one_of_the_four_and_its_regex_is_one(matcher: LabelMatcher
 
 @given(container_queriers())
 def test_a_container_is_grouped_by_what_it_is_filtered_by(querier: ContainerMetricQuerier) -> None:
-    """The metric's name aside; a percentage is of two value types, and so of neither."""
+    """Except by the metric name; a percentage reads two value types, and so filters by none."""
     assert {"container_metric_name", *querier.group_by_labels()} == set(querier.labels())
     assert (querier.value_type == "pct") == ("value_type" not in querier.labels())
 
 
 @given(queriers(), durations())
 def test_any_querier_resolves_and_renders(querier: UtilizationMetricQuerier, window: timedelta | str) -> None:
-    """Its labels stay in their order, and an independent parser accepts the text."""
+    """The labels stay in order, and an independent parser accepts the text."""
     assert list(querier.labels()) == list(resolve(querier).labels)
     assert promql_parser.parse(render(utilization_query(querier, rate_interval=window)))

@@ -7,7 +7,7 @@ repeated group may take for ever. Only what both read alike is accepted: see `_K
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -36,14 +36,14 @@ _FOLDED: Final = str.maketrans("\u017f\u212a", "sk")
 """The two letters outside of ASCII that are ASCII's in another case: to RE2, but not to `re` with its flag ASCII."""
 
 
-def accepts(matchers: Mapping[str, LabelMatcher], semantics: Semantics) -> Accept:
+def accepts(matchers: Iterable[tuple[str, LabelMatcher]], semantics: Semantics) -> Accept:
     """Return a predicate on label sets that holds where every matcher does; a missing label is the empty text.
 
     Raises:
         QueryRejectedError: a regular expression is not valid.
         UnsupportedError: a regular expression is beyond what is read here as a server would.
     """
-    predicates = [(label, _predicate(matcher, semantics)) for label, matcher in matchers.items()]
+    predicates = [(label, _predicate(matcher, semantics)) for label, matcher in matchers]
 
     def accept(labels: Mapping[str, str]) -> bool:
         return all(predicate(labels.get(label, "")) for label, predicate in predicates)

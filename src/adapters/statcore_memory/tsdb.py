@@ -81,7 +81,7 @@ class Tsdb:
         if match is None:
             selected = list(self._series.values())
         else:
-            accept = accepts(match.labels, self.semantics)
+            accept = accepts(match.matchers, self.semantics)
             selected = [series for series in self._by_name.get(match.name, ()) if accept(series.labels)]
         for series in selected:  # what has ended is trimmed by no scrape
             self._trim(series, newest=next(reversed(self._targets.values())).time)

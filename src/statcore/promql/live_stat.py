@@ -1,4 +1,4 @@
-"""The six expressions that give the live statistics of many kernels from Prometheus alone."""
+"""The six expressions that read the live statistics of many kernels from Prometheus alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.text import id_text
+from statcore.model.time import format_duration
 from statcore.promql.syntax import Aggregation, Call, Expression, RangeSelector, Selector, Subquery
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, COUNTERS, VALUE_TYPES
@@ -19,12 +20,12 @@ from statcore.queriers.matcher import LabelMatcher
 MAX_IDS: Final = 256
 """How many kernels one expression names at most."""
 RATED_METRICS: Final = tuple(COUNTERS)
-"""Counters whose current value is their rate; without a rate they have none."""
+"""Counters whose current value is their rate; without a rate there is no current value."""
 
 
 @attrs.frozen(kw_only=True)
 class LiveStatQueries:
-    """Expressions to evaluate at one shared time; all are grouped by metric and kernel, `now` by value type too."""
+    """Expressions to evaluate at one shared time, grouped by metric and kernel, and `now` by value type, too."""
 
     now: Expression
     rate_now: Expression
@@ -35,10 +36,10 @@ class LiveStatQueries:
 
 
 def id_batches(ids: Iterable[UUID | str]) -> Iterator[tuple[str, ...]]:
-    """Yield the distinct ids as text, in the order given, at most `MAX_IDS` at a time.
+    """Yield the distinct ids as text, in the order given, in batches of at most `MAX_IDS`.
 
     Raises:
-        InputError: something that is not an id.
+        InputError: a value that is not an id.
     """
     return distinct_batches(map(id_text, ids))
 
@@ -53,28 +54,33 @@ def distinct_batches(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
 def live_stat_queries(kernel_ids: Sequence[UUID | str], *, window: timedelta | str = RATE_INTERVAL) -> LiveStatQueries:
     """Return the expressions for one batch of kernels.
 
+    Args:
+        kernel_ids: from 1 to `MAX_IDS` distinct ids.
+        window: the duration of the rates, maxima and averages.
+
     Raises:
-        InputError: no id (which must never come to mean every kernel), more than `MAX_IDS`, something that is not an id,
-            or a bad window.
+        InputError: no id (which must never mean every kernel), too many ids, a value that is not an id, or a window that is
+            not a positive duration.
     """
     ids = set(map(id_text, kernel_ids))
     if len(ids) > MAX_IDS:
-        raise InputError(f"{len(ids)} kernels in one expression; take at most {MAX_IDS} at a time, as from id_batches")
+        raise InputError(
+            f"{len(ids)} kernels in one expression; take at most {MAX_IDS} at a time, as id_batches gives them"
+        )
     return batch_queries(ids, window=window)
 
 
 def batch_queries(ids: Collection[str], *, window: timedelta | str) -> LiveStatQueries:
     """Return what `live_stat_queries` returns, for a batch of `distinct_batches`."""
-    kernels = {"kernel_id": LabelMatcher.one_of(ids)}
+    window = format_duration(window)
+    kernels = ("kernel_id", LabelMatcher.one_of(ids))
     by = (CONTAINER_METRIC_LABEL, "kernel_id")
 
-    current = Aggregation("sum", Selector(CONTAINER_SERIES, {**kernels, "value_type": "current"}), by=by)
-    counters = Selector(
-        CONTAINER_SERIES,
-        {**kernels, CONTAINER_METRIC_LABEL: LabelMatcher.one_of(RATED_METRICS), "value_type": "current"},
-    )
+    current = Aggregation("sum", Selector(CONTAINER_SERIES, [kernels, ("value_type", "current")]), by=by)
+    rated = (CONTAINER_METRIC_LABEL, LabelMatcher.one_of(RATED_METRICS))
+    counters = Selector(CONTAINER_SERIES, [kernels, rated, ("value_type", "current")])
     rate_now = Aggregation("sum", Call("rate", RangeSelector(counters, window)), by=by)
-    both = Selector(CONTAINER_SERIES, {**kernels, "value_type": LabelMatcher.regex("|".join(VALUE_TYPES))})
+    both = Selector(CONTAINER_SERIES, [kernels, ("value_type", LabelMatcher.regex("|".join(VALUE_TYPES)))])
     return LiveStatQueries(
         now=Aggregation("sum", both, by=(*by, "value_type")),
         rate_now=rate_now,

@@ -1,4 +1,4 @@
-"""Metric and label names, and strings, as PromQL writes them: the only place where text is escaped."""
+"""Strings, metric names and label names as PromQL writes them; no other module escapes text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,27 @@ from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.queriers.query import NEVER_GROUPED
 
+_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_UNLIKE_CLASSIC: Final = re.compile(r"^[0-9]|[^a-zA-Z0-9:]")
+_FORBIDDEN: Final = frozenset('"\\{}')
+_LONGEST: Final = 1024
+# At the beginning of a selector some server version reads these bare words as operators, aggregations or modifiers.
+_KEYWORDS: Final = NEVER_GROUPED.union(
+    ["and", "atan2", "or", "unless"],
+    ["avg", "bottomk", "count", "count_values", "group", "limit_ratio", "limitk", "max", "min", "quantile"],
+    ["stddev", "stdvar", "sum", "topk"],
+    ["anchored", "bool", "by", "fill", "fill_left", "fill_right", "group_left", "group_right", "ignoring", "offset"],
+    ["on", "smoothed"],
+    ["end", "range", "start", "step"],
+)
+
 
 def escape(text: str) -> str:
-    """Return text as it is written between the double quotes of a PromQL string.
+    """Return text as it stands between the double quotes of a PromQL string.
 
-    U+FFFD is escaped because servers take it for broken UTF-8 when it comes raw; every other character that needs no
-    escape, astral ones included, stays as it is, since servers refuse escaped surrogate pairs.
+    U+FFFD is escaped because a server reads it raw as broken UTF-8. Other characters that need no escape, also those beyond
+    U+FFFF, stay as they are, because a server refuses escaped surrogate pairs.
 
     Raises:
         InputError: the text cannot be encoded.
@@ -30,32 +45,20 @@ def escape(text: str) -> str:
 
 
 def quote(text: str) -> str:
-    """Write text as a PromQL string."""
+    """Return text as a PromQL string.
+
+    Raises:
+        InputError: the text cannot be encoded.
+    """
     return f'"{escape(text)}"'
-
-
-_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_UNLIKE_CLASSIC: Final = re.compile(r"^[0-9]|[^a-zA-Z0-9:]")
-_FORBIDDEN: Final = frozenset('"\\{}')
-_LONGEST: Final = 1024
-# Bare at the beginning of a selector, these are operators, aggregations or modifiers in one server version or another.
-_KEYWORDS: Final = NEVER_GROUPED.union(
-    ["and", "atan2", "or", "unless"],
-    ["avg", "bottomk", "count", "count_values", "group", "limit_ratio", "limitk", "max", "min", "quantile"],
-    ["stddev", "stdvar", "sum", "topk"],
-    ["anchored", "bool", "by", "fill", "fill_left", "fill_right", "group_left", "group_right", "ignoring", "offset"],
-    ["on", "smoothed"],
-    ["end", "range", "start", "step"],
-)
 
 
 @lru_cache(maxsize=4096)
 def selector_parts(metric_name: str) -> tuple[str, str]:
-    """Return what a metric's selector has before its braces, and what comes first inside; one of the two is empty.
+    """Return the text of a metric name before the braces of a selector, and inside them; one of the two is empty.
 
     Raises:
-        InputError: the name is empty, too long, or holds what no name may hold.
+        InputError: the name is empty, is too long, or has a character that no name may have.
     """
     name = _checked(metric_name, "a metric name")
     if not _METRIC.fullmatch(name):
@@ -67,10 +70,10 @@ def selector_parts(metric_name: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def label_text(label_name: str) -> str:
-    """Return a label name as it is written inside braces: bare, or in quotes where only newer servers can read it.
+    """Return a label name as it stands inside braces: bare, or in quotes where only newer servers know the name.
 
     Raises:
-        InputError: the name is empty, too long, or holds what no name may hold.
+        InputError: the name is empty, is too long, or has a character that no name may have.
     """
     name = _checked(label_name, "a label name")
     return name if _LABEL.fullmatch(name) else quote(name)
@@ -78,23 +81,23 @@ def label_text(label_name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def grouping_text(label_names: tuple[str, ...]) -> str:
-    """Return ` by (…)` for checked label names, or nothing for none."""
+    """Return ` by (…)` for checked label names, or the empty text without names."""
     return f" by ({grouped_text(label_names)})" if label_names else ""
 
 
 def grouped_text(label_names: tuple[str, ...]) -> str:
-    """Return checked label names as they are written in the parentheses of a grouping."""
+    """Return checked label names as they stand in the parentheses of a grouping."""
     return ",".join([quote(name) if name.lower() in NEVER_GROUPED else label_text(name) for name in label_names])
 
 
 def url_path_name(name: str) -> str:
-    """Return a metric or label name as it goes into a URL path: as it is, or in the server's `U__` escaping.
+    """Return a metric or label name as it stands in a URL path: as it is, or in the server's `U__` escaping.
 
     Raises:
-        InputError: the name is empty, too long, or holds what no name may hold.
+        InputError: the name is empty, is too long, or has a character that no name may have.
     """
     name = _checked(name, "a name")
-    if _METRIC.fullmatch(name) and not name.startswith("U__"):  # which servers take for their escaping
+    if _METRIC.fullmatch(name) and not name.startswith("U__"):  # a server reads that prefix as its escaping
         return name
     return f"U__{_UNLIKE_CLASSIC.sub(_escaped_character, name)}"
 
@@ -107,7 +110,7 @@ def _checked(name: str, what: str) -> str:
     name = check_text(name, what=what)
     if not 0 < len(name) <= _LONGEST:
         raise InputError(f"{what} has 1 to {_LONGEST} characters, not {len(name)}")
-    # A UTF-8 name may be anything, but nobody names a series with these: they are an attempt to get out of the quotes.
+    # A UTF-8 name may be any text. But no series has these characters in its name: they are an attempt to leave the quotes.
     if not name.isprintable() or not _FORBIDDEN.isdisjoint(name):
         raise InputError(f"{what} must not hold quotes, backslashes, braces or unprintable characters: {name!r}")
     return name

@@ -1,4 +1,4 @@
-"""Named queries that users fill in: what may be filled in, and the PromQL that comes of it."""
+"""Presets: named templates, with the labels and windows that users may fill in."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from statcore.queriers.coalescing import MAX_VALUES
 from statcore.queriers.matcher import LabelMatcher
 
 MAX_WINDOW: Final = timedelta(days=7)
-"""The longest window: a server reads all samples in it for every point of an answer."""
+"""The longest window; a server reads all samples of a window for every point of an answer."""
 
 MAX_VALUE_LENGTH: Final = 1_024
-"""Characters of a label's value that users fill in."""
+"""Characters of a label value that a user fills in."""
 
 
 def _as_template(value: Template | str) -> Template:
@@ -31,15 +31,19 @@ def _as_template(value: Template | str) -> Template:
 def _as_labels(names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(names, list | tuple):
         return tuple(cast("Sequence[str]", names))
-    return cast("tuple[str, ...]", names)  # which the validator refuses
+    return cast("tuple[str, ...]", names)  # refused by the validator
 
 
 def _listed(names: Any) -> set[Any]:  # noqa: ANN401 - callers may be untyped
-    """Return what is asked for, each once, before any of it is looked at more closely."""
+    """Return the distinct items of a list, which are not checked yet.
+
+    Raises:
+        InputError: it is not a list, or an item cannot be hashed and so is not text.
+    """
     try:
         if isinstance(names, list | tuple):
             return set(cast("Sequence[Any]", names))
-    except TypeError:  # among them is what is no text
+    except TypeError:  # an item cannot be hashed
         pass
     raise InputError(f"group_labels must be a list of label names, not {names!r:.100}")
 
@@ -69,20 +73,20 @@ def _as_own_window(window: timedelta | str | None) -> str:
 
 @attrs.frozen(kw_only=True)
 class Preset:
-    """A PromQL template with a name, and what users may fill in.
+    """A PromQL template with a name, and the labels and window that users may fill in.
 
     Args:
         name: one line of text, which users type: `statcore preset run NAME`.
-        description: one line that says what the numbers are, and their unit.
+        description: one line that names the numbers and their unit.
         template: a `Template`, or its text.
         filter_labels: the labels that `${{ labels }}` may match.
         group_labels: the labels that `${{ group_by }}` may hold.
-        window: what `${{ window }}` is unless a user says otherwise, by default `RATE_INTERVAL`; at most `MAX_WINDOW`.
+        window: the default of `${{ window }}`, itself `RATE_INTERVAL` by default; at most `MAX_WINDOW`.
 
     Raises:
-        InputError: an argument is not what is said here, or there are labels or a window that the template has no place
-            for, or labels that it fixes.
-        MissingExtraError: the parser, which the extra `presets` installs, is not there.
+        InputError: an argument is not as described here, the template has no placeholder for the labels or the window, or
+            it fixes one of the labels.
+        MissingExtraError: the parser, which the extra `presets` installs, is not installed.
     """
 
     name: str = attrs.field(validator=check_line)
@@ -110,7 +114,7 @@ class Preset:
 
     @property
     def default_window(self) -> str | None:
-        """The window unless a user says otherwise, or None where the template has no place for one."""
+        """The default window, or None where the template has no placeholder for a window."""
         return self.window if "window" in self.template.placeholders else None
 
     def promql(
@@ -120,21 +124,21 @@ class Preset:
         group_labels: Sequence[str] = (),
         window: timedelta | str | None = None,
     ) -> str:
-        """Return the query with what a user filled in.
+        """Return the query with the values that a user fills in.
 
         Args:
-            labels: label name to the value that it must have, or to values of which it must have any.
-            group_labels: by which labels.
-            window: instead of the preset's own.
+            labels: label name to a value, or to several values of which any matches.
+            group_labels: the labels to group by.
+            window: the window instead of the default.
 
         Raises:
-            InputError: a label that is not allowed, what is no text, no value or more than `MAX_VALUES` of them, or a
-                window that is none, is too long, or has no place in the template.
+            InputError: a label that is not allowed, a value that is not text, no value or more than `MAX_VALUES`, or a
+                window that is not a duration, is too long, or has no placeholder in the template.
         """
         if window is not None and self.default_window is None:
             raise InputError(f"the preset {self.name} has no window")
         return self.template.render(
-            {label: self._matcher(label, wanted) for label, wanted in (labels or {}).items()},
+            {label: self._matcher(label, values) for label, values in (labels or {}).items()},
             window=self.window if window is None else _as_window(window),
             group_by=[self._allowed(label, self.group_labels, "grouped") for label in _listed(group_labels)],
         )
@@ -145,11 +149,11 @@ class Preset:
         known = f"only by {', '.join(allowed)}" if allowed else "by nothing"
         raise InputError(f"the preset {self.name} cannot be {done} by {label!r:.100}; {known}")
 
-    def _matcher(self, label: str, wanted: Any) -> LabelMatcher:  # noqa: ANN401 - callers may be untyped
+    def _matcher(self, label: str, filled_in: Any) -> LabelMatcher:  # noqa: ANN401 - callers may be untyped
         name = self._allowed(label, self.filter_labels, "filtered")
-        if not isinstance(wanted, str | list | tuple):
-            raise InputError(f"the label {name} must be text or a list of texts, not {type(wanted).__name__}")
-        values = [wanted] if isinstance(wanted, str) else cast("Sequence[object]", wanted)
+        if not isinstance(filled_in, str | list | tuple):
+            raise InputError(f"the label {name} must be text or a list of texts, not {type(filled_in).__name__}")
+        values = [filled_in] if isinstance(filled_in, str) else cast("Sequence[object]", filled_in)
         if not 0 < len(values) <= MAX_VALUES:
             raise InputError(f"the label {name} has {len(values)} values; from 1 to {MAX_VALUES} are allowed")
         if any(isinstance(value, str) and len(value) > MAX_VALUE_LENGTH for value in values):

@@ -1,8 +1,8 @@
-"""Range queries that are cut into parts: their number, and a query text with the same values in each part.
+"""Splitting a range query that has too many points for one request: the parts, then a text that means the same in each.
 
 PromQL evaluates each point by itself, with few exceptions. `start()`, `end()`, `range()` and `step()` are constants of the
-whole range: they are written into the text as numbers. Some MetricsQL takes all points, or all series, of the range
-together: it cannot be cut. The text is scanned and not parsed, because the parser at hand reads no MetricsQL.
+whole range: they are written into the text as numbers. Some functions of MetricsQL need all points, or all series, of the
+range together: such a query cannot be split. The text is scanned and not parsed, because promql-parser reads no MetricsQL.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from statcore.model.text import check_text
 from statcore.model.time import QueryTimeRange, format_duration, unix_ms
 
 MAX_POINTS: Final = 11_000
-"""Points per series that Prometheus answers; beyond, it refuses with "exceeded maximum resolution"."""
+"""Points per series that Prometheus answers; it refuses more with "exceeded maximum resolution"."""
 MAX_RANGE_POINTS: Final = 110_000
-"""Points per series of one range query, in all its requests: a year in steps of five minutes, a day in seconds."""
+"""Points per series of one range query over all its requests: a year in steps of five minutes, a day in seconds."""
 MAX_RANGE_REQUESTS: Final = 100
 """Requests of one range query."""
 
@@ -30,18 +30,18 @@ _UNITS: Final = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), ti
 
 
 def check_points(time_range: QueryTimeRange, points: int, *, reason: str) -> None:
-    """Check that a range query has no more points than are allowed.
+    """Check that a range has no more points than allowed.
 
     Args:
         time_range: the range.
-        points: how many points each series may have.
-        reason: what allows no more, for the error: the setting and its value.
+        points: how many points a series may have.
+        reason: the setting that bounds the points, with its value, for the error.
 
     Raises:
-        InputError: it has more; the message says a step that is long enough.
+        InputError: the range has more points; the message names a step that is long enough.
     """
     if time_range.points > points:
-        raise InputError(f"{time_range.points} points are too many: {reason}; {advise_step(time_range, points)}")
+        raise InputError(f"{time_range.points} points are too many: {reason}; {_advice(time_range, points)}")
 
 
 def split_range(
@@ -51,9 +51,7 @@ def split_range(
     max_range_points: int = MAX_RANGE_POINTS,
     max_range_requests: int = MAX_RANGE_REQUESTS,
 ) -> tuple[QueryTimeRange, ...]:
-    """Split a range into parts on the range's own step grid, without overlap.
-
-    Joined in order, the parts have exactly the points of the whole.
+    """Split a range into parts on its own step grid; joined in order, they have exactly the points of the whole.
 
     Args:
         time_range: the range.
@@ -61,9 +59,12 @@ def split_range(
         max_range_points: how many points the whole range may have.
         max_range_requests: how many parts there may be.
 
+    Returns:
+        The parts in order; the range itself where it fits into one.
+
     Raises:
-        InputError: `max_points` is less than one, or there would be too many points or parts; the message names the setting
-            and a step that is long enough.
+        InputError: `max_points` is less than one, or there would be too many points or parts; the message names the
+            settings and a step that is long enough.
     """
     if max_points < 1:
         raise InputError(f"max_points must be at least 1, not {max_points}")
@@ -85,8 +86,7 @@ def split_range(
     )
 
 
-def advise_step(time_range: QueryTimeRange, points: int) -> str:
-    """Return the advice to take a step that gives at most so many points, rounded up to a whole unit of time."""
+def _advice(time_range: QueryTimeRange, points: int) -> str:
     shortest = ((time_range.end - time_range.start) // points // _MILLISECOND + 1) * _MILLISECOND
     unit = next(unit for unit in _UNITS if unit <= shortest)
     step = -(-shortest // unit) * unit
@@ -103,8 +103,8 @@ _TOKENS: Final = re.compile(
 _OPERATORS: Final = frozenset(["and", "atan2", "bool", "default", "if", "ifnot", "or", "unless"])
 _GROUPINGS: Final = frozenset(["by", "without"])
 
-# Functions and aggregations of MetricsQL whose value at one point depends on other points of the range, on the series that
-# the range has, or on when the server was asked.
+# Functions and aggregations of MetricsQL whose value at one point depends on other points of the range, on all series of
+# the range, or on the time of the request.
 _WHOLE_RANGE: Final = frozenset(
     [
         *("any", "buckets_limit", "drop_common_labels", "drop_empty_series", "histogram", "interpolate"),
@@ -114,7 +114,7 @@ _WHOLE_RANGE: Final = frozenset(
     ]
 )
 _WHOLE_RANGE_FAMILIES: Final = ("bitmap_", "bottomk_", "range_", "running_", "topk_")
-_OF_A_WINDOW: Final = frozenset(["range_over_time"])  # has the name of such a family, and looks at a window alone
+_OF_A_WINDOW: Final = frozenset(["range_over_time"])  # named like such a family, but reads a window only
 
 
 class _Token(NamedTuple):
@@ -125,20 +125,22 @@ class _Token(NamedTuple):
 
 
 _NOTHING: Final = _Token("sign", "", 0, 0)
-"""Stands before the first token and after the last."""
+"""The token before the first one and after the last one."""
 
 
 def fix_range(promql: str, time_range: QueryTimeRange, *, max_points: int) -> str:
-    """Return a query that gives over any part of a time range the values that `promql` gives over the whole.
+    """Return a query that has, over any part of a range, the values that `promql` has over the whole range.
+
+    An expression of `statcore.promql` needs no such change.
 
     Args:
-        promql: the query, in PromQL or MetricsQL. Strings, comments and names are left as they are.
+        promql: the query, in PromQL or MetricsQL. Strings, comments and names stay as they are.
         time_range: the whole range.
         max_points: how many points a part has at most, for the advice in an error.
 
     Raises:
-        InputError: the query is no text.
-        UnsupportedError: the query uses something that needs the whole range at once; the message names it.
+        InputError: the query is not text.
+        UnsupportedError: the query needs all points of the range at once; the message names the function.
     """
     check_text(promql, what="a query")
     seconds = {
@@ -147,11 +149,11 @@ def fix_range(promql: str, time_range: QueryTimeRange, *, max_points: int) -> st
         "range": f"{(time_range.end - time_range.start).total_seconds():.3f}",
         "step": f"{time_range.step.total_seconds():.3f}",
     }
-    tokens = _read(promql)
+    tokens = _tokens(promql)
     if name := _whole_range_part(tokens):
         raise UnsupportedError(
             f"{name} needs all points of its range at once, but {time_range.points} points take several requests;"
-            f" {advise_step(time_range, max_points)}"
+            f" {_advice(time_range, max_points)}"
         )
     pieces: list[str] = []
     copied = 0
@@ -164,7 +166,7 @@ def fix_range(promql: str, time_range: QueryTimeRange, *, max_points: int) -> st
     return "".join([*pieces, promql[copied:]])
 
 
-def _read(promql: str) -> list[_Token]:
+def _tokens(promql: str) -> list[_Token]:
     return [
         _Token(cast("Literal['string', 'word', 'sign']", match.lastgroup), match[0], match.start(), match.end())
         for match in _TOKENS.finditer(promql)
@@ -173,8 +175,8 @@ def _read(promql: str) -> list[_Token]:
 
 
 def _whole_range_part(tokens: Sequence[_Token]) -> str | None:
-    """Return what of a query cannot be evaluated over a part of its range."""
-    opened_in_lists: list[bool] = []  # for each open parenthesis, whether it is a list of its own and not of arguments
+    """Return the first part of a query that cannot be evaluated over a part of its range, or None."""
+    opened_in_lists: list[bool] = []  # for each open parenthesis, whether it opens a list and not arguments
     for before, token, after in zip([_NOTHING, *tokens], tokens, [*tokens[1:], _NOTHING], strict=False):
         name = token.text.lower()
         if token.kind == "word":

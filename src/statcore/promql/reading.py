@@ -1,4 +1,4 @@
-"""PromQL text read as values of `statcore.promql`, as far as these go: for a backend that evaluates values, not text."""
+"""PromQL text as expressions of `statcore.promql`, for a backend that evaluates expressions; other PromQL is refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MIRRORED: Final[Mapping[BinaryOperator, BinaryOperator]] = {
     ">=": "<=",
     "<=": ">=",
 }
-"""What an operator becomes when its sides are exchanged."""
+"""Each operator, and the operator with the same meaning when the sides are exchanged."""
 _MATCH_OPERATORS: Final = {
     "MatchOp.Equal": MatchOperator.EQUAL,
     "MatchOp.NotEqual": MatchOperator.NOT_EQUAL,
@@ -57,12 +57,12 @@ Query: TypeAlias = Expression | Number | EvaluationTime
 
 
 def read_query(promql: str) -> Query:
-    """Return the value that a PromQL text says.
+    """Return the expression, the number or the time that a PromQL text stands for.
 
     Raises:
-        InputError: the text is no PromQL.
-        UnsupportedError: it is, but beyond the values of `statcore.promql`, or the limits of `parsing_limits`.
-        MissingExtraError: the parser, which the extra `presets` installs, is not there.
+        InputError: the text is not PromQL.
+        UnsupportedError: `statcore.promql` has no expression for it, or it exceeds a limit of `statcore.promql.parsing`.
+        MissingExtraError: the parser, which the extra `presets` installs, is not installed.
     """
     try:
         check_query_cost(promql)
@@ -83,10 +83,10 @@ def _query(tree: Any) -> Query:  # noqa: ANN401 - the parser's nodes have no typ
             case parser.MatrixSelector() | parser.SubqueryExpr():
                 raise UnsupportedError("the query selects a range of samples; wrap it in a function such as rate(…)")
             case parser.StringLiteral():
-                raise UnsupportedError("the query is a text, which is not a sample")
+                raise UnsupportedError("the query is a text, which is not a sample; expected a vector or a number")
             case node:
                 return _expression(node)
-    except InputError as error:  # PromQL, but nothing that the values hold: an infinite number, for one
+    except InputError as error:  # PromQL that no expression can hold, for example an infinite number
         raise UnsupportedError(f"{_UNSUPPORTED}: {error}") from None
 
 

@@ -1,7 +1,7 @@
-"""The expressions that statcore writes, as values: each checks its parts and writes its `text` when it is built.
+"""PromQL expressions as values: each node checks its fields and writes its `text` when it is built.
 
-The set is closed: a part of an expression is one of these classes, none of their subclasses, and nothing that looks like
-one. So whoever goes through an expression, to evaluate it or to see what it selects, sees all of it.
+The set of nodes is closed: a part of an expression has one of these types, and is neither of a subclass nor a look-alike.
+So code that walks an expression, to evaluate it or to see what it selects, sees all of it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.model.time import format_duration
 from statcore.promql.names import escape, grouped_text, grouping_text, label_text, quote, selector_parts
-from statcore.queriers.matcher import LabelMatcher, as_matchers
+from statcore.queriers.matcher import LabelMatcher, Matchers, as_labels, as_matcher, as_matchers, as_pairs
 
 AggregationOperator: TypeAlias = Literal["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]
 ArithmeticOperator: TypeAlias = Literal["+", "-", "*", "/"]
 ComparisonOperator: TypeAlias = Literal["==", "!=", ">", "<", ">=", "<="]
-"""Filters: the samples of the left side for which the comparison is true."""
+"""A filter: it keeps the samples of the left side for which the comparison is true."""
 SetOperator: TypeAlias = Literal["and", "unless"]
-"""The series of the left side that have a partner on the right side, or have none."""
+"""A filter: it keeps the series of the left side that have a partner on the right side (`and`), or none (`unless`)."""
 BinaryOperator: TypeAlias = Literal[ArithmeticOperator, ComparisonOperator, SetOperator]
 Function: TypeAlias = Literal[
     "rate",
@@ -42,7 +42,7 @@ Function: TypeAlias = Literal[
 
 def _one_of(words: tuple[str, ...]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
     def check(_: object, field: attrs.Attribute[Any], word: object) -> None:
-        if type(word) is not str or word not in words:  # a member of an enumeration would be written as its name
+        if type(word) is not str or word not in words:  # a member of an enumeration formats as its name
             raise InputError(f"unknown {field.name} {word!r:.100}; expected one of {', '.join(words)}")
 
     return check
@@ -50,10 +50,12 @@ def _one_of(words: tuple[str, ...]) -> Callable[[object, attrs.Attribute[Any], A
 
 def _part(*kinds: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
     def check(owner: object, field: attrs.Attribute[Any], part: object) -> None:
-        # By type, not by isinstance: a subclass could say one thing in its text and another in its fields.
-        if not any(type(part) in _PARTS[kind] for kind in kinds):
-            expected = " or ".join(kinds)
-            raise InputError(f"the {field.name} of {type(owner).__name__} must be {expected}, not {type(part).__name__}")
+        for kind in kinds:
+            # By type and not by isinstance: a subclass could have a text that does not match its fields.
+            if type(part) in _PARTS[kind]:
+                return
+        expected = " or ".join(kinds)
+        raise InputError(f"the {field.name} of {type(owner).__name__} must be {expected}, not {type(part).__name__}")
 
     return check
 
@@ -75,34 +77,34 @@ def _quantile(value: float) -> float:
     return quantile
 
 
-def matcher_texts(labels: Mapping[str, str | LabelMatcher]) -> list[str]:
+def matcher_texts(matchers: Matchers) -> list[str]:
     """Return matchers as they are written between the braces of a selector.
 
     Raises:
-        InputError: a name that cannot be one, or a value that is no text.
+        InputError: a label name that is not valid, or a value that is neither text nor a LabelMatcher.
     """
     texts: list[str] = []
-    for label, wanted in labels.items():
-        if isinstance(wanted, str):
-            texts.append(f'{label_text(label)}="{escape(wanted)}"')
-        elif type(wanted) is LabelMatcher:  # not a subclass: see `_part`
-            texts.append(f'{label_text(label)}{wanted.operator}"{escape(wanted.value)}"')
+    for label, matcher in matchers:
+        if isinstance(matcher, str):
+            texts.append(f'{label_text(label)}="{escape(matcher)}"')
+        elif type(matcher) is LabelMatcher:  # a subclass could compare as one matcher and write another
+            texts.append(f'{label_text(label)}{matcher.operator}"{escape(matcher.value)}"')
         else:
-            raise InputError(f"the label {label!r} is matched by text or a LabelMatcher, not by {wanted!r:.100}")
+            raise InputError(f"the label {label!r} is matched by text or a LabelMatcher, not by {matcher!r:.100}")
     return texts
 
 
 def label_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the labels of a grouping: checked, sorted, without duplicates.
+    """Return the labels of a grouping: checked, sorted, distinct.
 
     Raises:
-        InputError: one text instead of a collection, or a name that cannot be one.
+        InputError: a single text instead of a collection, or a label name that is not valid.
     """
     if isinstance(names, str):
         raise InputError(f"expected a collection of label names, not one text: {names!r:.100}")
     try:
         return _checked_names(tuple(names))
-    except TypeError:  # no collection, or of things that are no text
+    except TypeError:  # not a collection, or a collection of other things than text
         raise InputError(f"expected a collection of label names, not {names!r:.100}") from None
 
 
@@ -113,61 +115,55 @@ def _checked_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
-def _own(labels: Mapping[str, str | LabelMatcher]) -> dict[str, str | LabelMatcher]:
-    try:
-        return dict(labels)
-    except (TypeError, ValueError):
-        raise InputError(f"expected a mapping of label name to text or LabelMatcher, not {labels!r:.100}") from None
-
-
 @attrs.frozen
-class _Part:
-    """A part of an expression: a subclass says how its text is made of those of the parts inside."""
+class _Node:
+    """A node of an expression: a subclass writes its text from the texts of the nodes inside."""
 
     text: str = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Write the text, which checks the names and values in it."""
-        object.__setattr__(self, "text", self.write(_own_text))
+        object.__setattr__(self, "text", self.write(render))
 
     def write(self, inside: Callable[[Part], str]) -> str:
-        """Return the text with each part inside as `inside` writes it: for servers that read something differently."""
+        """Return the text, with `inside` writing each node inside: for servers that read some nodes in another way."""
         raise NotImplementedError
 
 
-def _own_text(part: Part) -> str:
-    return part.text
+def _distinct(matchers: Matchers) -> frozenset[tuple[str, LabelMatcher]]:
+    return frozenset([(label, as_matcher(matcher)) for label, matcher in matchers])
 
 
 @final
 @attrs.frozen
-class Selector(_Part):
-    """An instant vector selector: the newest sample of every series of a metric that the matchers accept.
+class Selector(_Node):
+    """An instant vector selector: the newest sample of every series of a metric that all matchers accept.
 
     Args:
         name: the metric name.
-        labels: label name to matcher, in the order in which they are to be written; text means an exact match.
+        labels: label name to matcher, or pairs of the two, in the order in which they are written; text means an exact
+            match. In pairs a label may recur.
         offset: how long before the time of the query, as a positive duration.
 
     Raises:
-        InputError: a name that cannot be one, a value that is no text, `__name__` among the labels, which the server
-            refuses beside a name, or an offset that is not a positive duration.
+        InputError: a name that is not valid, a value that is neither text nor a LabelMatcher, `__name__` among the labels,
+            which a server refuses beside a name, or an offset that is not a positive duration.
     """
 
     name: str
-    _labels: Mapping[str, str | LabelMatcher] = attrs.field(
-        factory=dict[str, "str | LabelMatcher"], converter=_own, eq=as_matchers, hash=False
-    )
+    _matchers: Matchers = attrs.field(default=(), converter=as_pairs, alias="labels", eq=_distinct, hash=False)
     offset: timedelta | str | None = attrs.field(default=None, kw_only=True)
 
     def write(self, inside: Callable[[Part], str]) -> str:
-        """Return the text: there are no parts inside."""
+        """Return the text; there are no nodes inside."""
         del inside
         before, first = selector_parts(self.name)
-        matchers = [first, *matcher_texts(self._labels)] if first else matcher_texts(self._labels)
-        if "__name__" in self._labels:
+        texts = matcher_texts(self._matchers)
+        if first:
+            texts.insert(0, first)
+        if "__name__" in dict(self._matchers):
             raise InputError(f"the label __name__ beside the metric name {self.name!r}")
-        text = f"{before}{{{','.join(matchers)}}}" if matchers else before
+        text = f"{before}{{{','.join(texts)}}}" if texts else before
         if self.offset is not None:
             text = f"{text} offset {format_duration(self.offset)}"
         return text
@@ -178,14 +174,23 @@ class Selector(_Part):
         return cls(name, labels)
 
     @property
+    def matchers(self) -> list[tuple[str, LabelMatcher]]:
+        """The pairs of label and matcher, in order; a label may recur, and then each of its matchers holds."""
+        return [(label, as_matcher(matcher)) for label, matcher in self._matchers]
+
+    @property
     def labels(self) -> dict[str, LabelMatcher]:
-        """The matcher of every label, in order."""
-        return as_matchers(self._labels)
+        """The matcher of every label, in order.
+
+        Raises:
+            UnsupportedError: a label recurs; a mapping would lose one of its matchers. Use `matchers`.
+        """
+        return as_matchers(as_labels(self._matchers))
 
 
 @final
 @attrs.frozen
-class RangeSelector(_Part):
+class RangeSelector(_Node):
     """A range vector selector: the samples of the last `window`."""
 
     selector: Selector = attrs.field(validator=_part("a Selector"))
@@ -201,7 +206,7 @@ class RangeSelector(_Part):
 
 @final
 @attrs.frozen
-class Subquery(_Part):
+class Subquery(_Node):
     """An expression evaluated over the last `window`, at the server's default step."""
 
     expression: Expression = attrs.field(validator=_part("an expression"))
@@ -214,7 +219,7 @@ class Subquery(_Part):
 
 @final
 @attrs.frozen
-class Call(_Part):
+class Call(_Node):
     """A function of one range vector."""
 
     function: Function = attrs.field(validator=_one_of(get_args(Function)))
@@ -227,7 +232,7 @@ class Call(_Part):
 
 @final
 @attrs.frozen
-class Aggregation(_Part):
+class Aggregation(_Node):
     """An aggregation that keeps the labels `by`: sorted and distinct; without any, everything becomes one series."""
 
     operator: AggregationOperator = attrs.field(validator=_one_of(get_args(AggregationOperator)))
@@ -241,13 +246,13 @@ class Aggregation(_Part):
 
 @final
 @attrs.frozen
-class Number(_Part):
+class Number(_Node):
     """A finite number."""
 
     value: float = attrs.field(converter=_finite)
 
     def write(self, inside: Callable[[Part], str]) -> str:
-        """Return the digits that read back the same."""
+        """Return the shortest text that reads back as the same number."""
         del inside
         return repr(self.value)
 
@@ -255,12 +260,12 @@ class Number(_Part):
 @final
 @attrs.frozen
 class Matching:
-    """By which labels a series of one side finds its partner on the other: `on` these, or by all but these (`ignoring`).
+    """The labels by which a series of one side finds its partner on the other: `on` these, or all but these (`ignoring`).
 
-    Use the class methods. The metric's name counts only where it is matched `on`.
+    Build one with the class methods. The metric name counts only where it is matched `on`.
 
     Raises:
-        InputError: another modifier, or labels that cannot be ones.
+        InputError: an unknown modifier, or a label name that is not valid.
     """
 
     modifier: Literal["on", "ignoring"] = attrs.field(validator=_one_of(("on", "ignoring")))
@@ -294,21 +299,21 @@ def _check_matching(operation: BinaryOperation, field: attrs.Attribute[Any], mat
 
 @final
 @attrs.frozen
-class BinaryOperation(_Part):
+class BinaryOperation(_Node):
     """An operation of an expression and a number, or of two expressions.
 
-    Arithmetic and comparison of two expressions join each series with the one that has the same labels: all of them, or
-    those that `matching` says; a series without a partner has no result. The server refuses the query where a series finds
-    several partners. `and` and `unless` keep series of the left side, with all their labels.
+    Arithmetic and comparison of two expressions join each series with the series of the other side that has the same
+    labels: all labels, or the labels of `matching`. A series without a partner has no result, and the server refuses the
+    query where a series has several partners. `and` and `unless` keep series of the left side, with all their labels.
 
     Args:
-        operator: arithmetic; a comparison, which keeps the samples of the left side that it is true for; `and`; `unless`.
+        operator: arithmetic; a comparison, which keeps the samples of the left side for which it is true; `and`; `unless`.
         left: an expression.
-        right: an expression, or a number; `and` and `unless` take no number.
-        matching: by which labels partners are found, by default all; a number has none.
+        right: an expression, or a number unless the operator is `and` or `unless`.
+        matching: the labels by which partners are found, by default all labels; None beside a number.
 
     Raises:
-        InputError: another operator, a part of another type, or a number where there cannot be one.
+        InputError: an unknown operator, a part of another type, or a number where none is allowed.
     """
 
     operator: BinaryOperator = attrs.field(validator=_one_of(get_args(BinaryOperator)))
@@ -317,7 +322,7 @@ class BinaryOperation(_Part):
     matching: Matching | None = attrs.field(default=None, kw_only=True, validator=_check_matching)
 
     def write(self, inside: Callable[[Part], str]) -> str:
-        """Return the text, with an operation inside in parentheses."""
+        """Return the text, with an operation inside it in parentheses."""
         matching = self.matching
         joined = "" if matching is None else f"{matching.modifier} ({grouped_text(matching.labels)}) "
         left, right = (
@@ -328,8 +333,8 @@ class BinaryOperation(_Part):
 
 @final
 @attrs.frozen
-class HistogramQuantile(_Part):
-    """A quantile, from 0 to 1, of classic histograms: `buckets` has the label `le`, which the answer has not."""
+class HistogramQuantile(_Node):
+    """A quantile, from 0 to 1, of classic histograms: `buckets` has the label `le`, and the answer does not."""
 
     quantile: float = attrs.field(converter=_quantile)
     buckets: Expression = attrs.field(validator=_part("an expression"))
@@ -354,16 +359,16 @@ def _constant_value(value: str) -> str:
 
 @final
 @attrs.frozen
-class ConstantLabel(_Part):
-    """An expression whose series have one more label, the same for all; one of that name is replaced.
+class ConstantLabel(_Node):
+    """An expression whose series get a label with the same value for all; a label of that name is replaced.
 
     Args:
-        expression: without it, no two series may be the same but for this label: the server would refuse the query.
+        expression: no two of its series may differ in this label alone, or the server refuses the query.
         name: the label.
-        value: any text but the empty one, which would take the label away.
+        value: any text except the empty text, which would remove the label.
 
     Raises:
-        InputError: a part of another type, a name that cannot be one, `__name__`, or a value that is no text or empty.
+        InputError: a part of another type, a name that is not valid or is `__name__`, or a value that is empty or not text.
     """
 
     expression: Expression = attrs.field(validator=_part("an expression"))
@@ -371,14 +376,14 @@ class ConstantLabel(_Part):
     value: str = attrs.field(converter=_constant_value)
 
     def write(self, inside: Callable[[Part], str]) -> str:
-        """Return the text, in which a dollar sign would be a place for what a regex has found."""
+        """Return the text; a dollar sign is doubled, because a single one refers to a group of the regex."""
         value = self.value.replace("$", "$$")
         return f'label_replace({inside(self.expression)}, {quote(self.name)}, {quote(value)}, "", "")'
 
 
 Expression: TypeAlias = Selector | Call | Aggregation | BinaryOperation | HistogramQuantile | ConstantLabel
 Part: TypeAlias = Expression | RangeSelector | Subquery | Number
-"""An expression, or what only stands inside of one."""
+"""An expression, or a node that stands only inside of one."""
 
 _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
     "an expression": get_args(Expression),
@@ -390,8 +395,8 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def parts_in(expression: Part) -> Iterator[Part]:
-    """Yield an expression and every part inside of it, in the order in which they are written."""
-    waiting = [expression]  # not by recursion: an expression may be nested deeper than Python calls
+    """Yield an expression and every node inside it, in the order in which they are written."""
+    waiting = [expression]  # no recursion: an expression may be nested deeper than Python calls
     while waiting:
         part = waiting.pop()
         yield part
@@ -412,5 +417,5 @@ def selectors_in(expression: Part) -> list[Selector]:
 
 
 def render(expression: Part) -> str:
-    """Write an expression, or a part of one, as PromQL text."""
+    """Return an expression, or a part of one, as PromQL text."""
     return expression.text

@@ -1,4 +1,4 @@
-"""Queriers: small value objects that say what to query, never how."""
+"""Queriers, which say what to query and leave it to a backend how; their validated query; coalescing of many."""
 
 from statcore.queriers.coalescing import CoalescedQuerier, coalesce
 from statcore.queriers.container import ContainerMetricQuerier
@@ -11,6 +11,7 @@ from statcore.queriers.interface import (
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
 from statcore.queriers.query import (
     ExpressionStrategy,
+    MetricQuery,
     PercentOfCapacity,
     QueryExpression,
     QueryStrategy,
@@ -26,6 +27,7 @@ __all__ = [
     "ExpressionStrategy",
     "LabelMatcher",
     "MatchOperator",
+    "MetricQuery",
     "PercentOfCapacity",
     "PrometheusMetricQuerier",
     "QueryExpression",

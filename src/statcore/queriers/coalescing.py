@@ -1,65 +1,75 @@
-"""Coalescing: many queriers as few requests, and each answer split among the members of its request."""
+"""Coalescing: many queriers become few, and each answer is split among the queriers that it is for.
+
+Queriers can be merged along a label where they agree in everything but the value of that label. Those that agree in the
+metric name, the strategy and the names of their labels are a family, and are merged only with one another.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple, TypeVar
 
 import attrs
 
 from statcore.errors import InputError, ProtocolError
 from statcore.model.results import MatrixResult, Sample, Series, VectorResult
-from statcore.model.text import check_text
-from statcore.queriers.interface import UtilizationMetricQuerier, resolve
-from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.query import NEVER_GROUPED, ResolvedQuerier, Strategy, replaced_by, strategy_key
+from statcore.queriers.interface import PreparedQuerier, UtilizationMetricQuerier, resolve
+from statcore.queriers.matcher import LabelMatcher, MatchOperator, as_labels
+from statcore.queriers.query import NEVER_GROUPED, MetricQuery, replaced_by, strategy_key
+
+MAX_VALUES: Final = 256
+"""How many values of a label one querier names by default."""
 
 _Answer = TypeVar("_Answer", MatrixResult, VectorResult)
-_Part = TypeVar("_Part", Series, Sample)
+_Item = TypeVar("_Item", Series, Sample)
+
+
+def coalesce(queriers: Sequence[UtilizationMetricQuerier], *, max_values: int = MAX_VALUES) -> tuple[CoalescedQuerier, ...]:
+    """Merge queriers that agree in everything but the value of one label, so that few requests answer all of them.
+
+    The value is an exact match, or a set of literal values where the querier groups by the label. A label that recurs in a
+    query, or that its strategy declares in `replaces`, is never merged along. Every position of the input is in exactly one
+    of the results, which are in the order of their first positions; equal queriers are queried once.
+
+    Args:
+        queriers: queriers of any kind, also results of this function.
+        max_values: how many values of the label one result names at most, unless a single querier names more.
+
+    Raises:
+        PluginError: a querier breaks its contract.
+        InputError: a label value cannot be encoded, or `max_values` is less than one.
+    """
+    return coalesce_queries(dict(enumerate(map(resolve, queriers))), max_values=max_values)
 
 
 class Share(NamedTuple):
-    """What of an answer is one member's: the series with these values, and whether they keep the label."""
+    """The part of an answer that belongs to a member: series with these values, and whether they keep the label."""
 
     values: tuple[str, ...]
     keeps_label: bool
 
 
 @attrs.frozen
-class CoalescedQuerier(UtilizationMetricQuerier):
-    """Asks for several queriers at once, or for a single one exactly as that one would; `coalesce` makes it.
+class CoalescedQuerier(PreparedQuerier):
+    """Queries several queriers at once, or a single one exactly as it is; `coalesce` builds it.
 
-    `positions` says which queriers of the input are its members, in ascending order.
+    `positions` are the positions of its members in the input, in ascending order.
     """
 
     positions: tuple[int, ...]
-    _asked: ResolvedQuerier = attrs.field(hash=False)
     _label: str | None = None
     _shares: tuple[Share, ...] = attrs.field(default=(), repr=False)
 
-    def name(self) -> str:
-        """Return the members' metric name."""
-        return self._asked.name
-
-    def labels(self) -> Mapping[str, str | LabelMatcher]:
-        """Return the members' matchers; that of the label in which they differ takes the values of all."""
-        return self._asked.wanted
-
-    def group_by_labels(self) -> Sequence[str]:
-        """Return what the members group by, and the label in which they differ."""
-        return self._asked.group_by
-
-    def query_strategy(self) -> Strategy:
-        """Return the members' strategy."""
-        return self._asked.strategy
-
     def split(self, answer: _Answer) -> tuple[_Answer, ...]:
-        """Return what each member would have been answered, in the order of `positions`.
+        """Return the answer of each member, in the order of `positions`.
 
-        Series stay in the backend's order; its warnings and infos, and whether the answer is partial, are for every member.
+        Series stay in the order of the backend. Every member gets the warnings and infos of the whole answer, and whether
+        it is partial.
 
         Raises:
-            ProtocolError: a series is no member's.
+            ProtocolError: a series belongs to no member.
         """
         if self._label is None:
             return (answer,) * len(self.positions)
@@ -68,174 +78,153 @@ class CoalescedQuerier(UtilizationMetricQuerier):
             return tuple(attrs.evolve(answer, series=part) for part in parts)  # type: ignore[call-arg]  # not both at once
         return tuple(attrs.evolve(answer, samples=part) for part in self._parts(self._label, answer.samples))
 
-    def _parts(self, label: str, found: Iterable[_Part]) -> Iterator[tuple[_Part, ...]]:
-        parts: list[list[_Part]] = [[] for _ in self._shares]
-        takers: dict[str, list[tuple[list[_Part], bool]]] = {}
+    def _parts(self, label: str, items: Iterable[_Item]) -> list[tuple[_Item, ...]]:
+        parts: list[list[_Item]] = [[] for _ in self._shares]
+        takers: dict[str, list[tuple[list[_Item], bool]]] = defaultdict(list)
         for part, share in zip(parts, self._shares, strict=True):
             for value in share.values:
-                takers.setdefault(value, []).append((part, share.keeps_label))
-        for one in found:
-            value = one.labels.get(label, "")  # the empty value asks for the series that lack the label
+                takers[value].append((part, share.keeps_label))
+        for item in items:
+            value = item.labels.get(label, "")  # the empty value matches series without the label
             if value not in takers:
-                raise ProtocolError(f"the answer holds a series whose {label} is {value!r:.100}, which was not asked for")
+                raise ProtocolError(f"the answer holds a series whose {label} is {value!r:.100}, which was not queried")
             for part, keeps_label in takers[value]:
-                part.append(one if keeps_label else _without(label, one))
-        return map(tuple, parts)
+                part.append(item if keeps_label else _without_label(item, label))
+        return list(map(tuple, parts))
 
 
-def _without(label: str, one: _Part) -> _Part:
-    return attrs.evolve(one, labels={name: value for name, value in one.labels.items() if name != label})
-
-
-MAX_VALUES: Final = 256
-"""How many values of a label one querier names, unless told otherwise."""
-
-
-def coalesce(queriers: Sequence[UtilizationMetricQuerier], *, max_values: int = MAX_VALUES) -> tuple[CoalescedQuerier, ...]:
-    """Merge queriers that agree in everything but the value of one label, so that few queries answer them all.
-
-    The value is matched exactly, or is one of a set whose label is grouped by, and the label is none that the strategy
-    declares in `replaces`. Every position of the input is in exactly one of the results, which are in the order of their
-    first positions; equal queriers are asked for once.
-
-    Args:
-        queriers: of any kind, results of this function among them.
-        max_values: how many values of the label one result names at most, unless a single querier names more.
-
-    Raises:
-        PluginError: a querier breaks its contract.
-        InputError: a label value is no text that can be sent, or `max_values` is less than one.
-    """
-    return coalesce_resolved(dict(enumerate(map(resolve_plain, queriers))), max_values=max_values)
-
-
-def resolve_plain(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
-    """Return a querier's answers as `resolve` does, with every exact match as plain text that can be sent."""
-    asked = resolve(querier)
-    return asked._replace(wanted={label: _plain(wanted) for label, wanted in asked.wanted.items()})
-
-
-def coalesce_resolved(asked: Mapping[int, ResolvedQuerier], *, max_values: int) -> tuple[CoalescedQuerier, ...]:
-    """Do what `coalesce` does with answers of `resolve_plain` by position."""
-    if max_values < 1:
-        raise InputError(f"max_values must be at least 1, not {max_values!r}")
-    questions: dict[object, _Question] = {}
-    families: dict[object, list[_Question]] = {}
-    for position, one in asked.items():
-        names = tuple(sorted(one.wanted))
-        matchers = tuple([one.wanted[name] for name in names])
-        key = (one.name, strategy_key(one.strategy), names, one.group_by, matchers)
-        question = questions.get(key)
-        if question is None:
-            question = questions[key] = _Question(one, names, matchers)
-            families.setdefault(key[:3], []).append(question)
-        question.positions.append(position)
-    batches = (batch for family in families.values() for batch in _fewest_batches(family, max_values))
-    return tuple(sorted(map(_coalesced, batches), key=lambda one: one.positions))
+def _without_label(item: _Item, label: str) -> _Item:
+    return attrs.evolve(item, labels={name: value for name, value in item.labels.items() if name != label})
 
 
 @attrs.define(eq=False)
-class _Question:
-    """What a querier, or several equal ones, ask for; `names` and `matchers` are the labels in order of their names."""
+class _Member:
+    """A distinct query, and the positions of the queriers that have it.
 
-    asked: ResolvedQuerier
-    names: tuple[str, ...]
+    `labels` and `matchers` are those of the query in the order of the label names, with an exact match as text.
+    """
+
+    query: MetricQuery
+    labels: tuple[str, ...]
     matchers: tuple[str | LabelMatcher, ...]
     positions: list[int] = attrs.field(factory=list[int], init=False)
 
-    def values(self, label: str) -> tuple[str, ...]:
-        """Return the values of a label by which its series can be told from others, or none if they cannot."""
-        wanted = self.asked.wanted[label]
-        if isinstance(wanted, str):
-            return (wanted,)
-        return wanted.alternatives if label in self.asked.group_by else ()
+    def values(self, place: int) -> tuple[str, ...]:
+        """Return the values that tell its series from those of others by the label at a place, or none if they cannot."""
+        matcher = self.matchers[place]
+        if isinstance(matcher, str):
+            return (matcher,)
+        return matcher.alternatives if self.labels[place] in self.query.group_by else ()
 
 
 class _Batch(NamedTuple):
-    """Questions that agree in everything but the label's value, which matters only where there are several."""
+    """Members that agree in everything but the value of the label at a place; a single member needs no place."""
 
-    label: str
-    questions: list[_Question]
-
-
-def _plain(wanted: str | LabelMatcher) -> str | LabelMatcher:
-    if isinstance(wanted, str):
-        return check_text(wanted, what="a label value")
-    return wanted.value if wanted.operator is MatchOperator.EQUAL else wanted
+    place: int
+    members: list[_Member]
 
 
-def _fewest_batches(family: list[_Question], max_values: int) -> list[_Batch]:
-    """Merge where most can be merged first; or, where that gives fewer, all that can be merged along one label first.
+def coalesce_queries(queries: Mapping[int, MetricQuery], *, max_values: int) -> tuple[CoalescedQuerier, ...]:
+    """Merge validated queries, given by position, as `coalesce` merges queriers.
 
-    The least there is cannot be found in reasonable time, but no label gives less when all is merged along it alone.
+    Raises:
+        InputError: `max_values` is less than one.
     """
-    mergeable = sorted(_mergeable(family), key=lambda batch: -len(batch.questions))
-    labels = dict.fromkeys(batch.label for batch in mergeable)
-    plans = [_divide(family, mergeable, max_values)]
-    if len(labels) > 1:
-        for first in labels:
-            rest = [batch for batch in mergeable if batch.label != first]
-            order = [batch for batch in mergeable if batch.label == first] + rest
-            plans.append(_divide(family, order, max_values))
-    return min(plans, key=len)
+    if max_values < 1:
+        raise InputError(f"max_values must be at least 1, not {max_values!r}")
+    families: dict[object, dict[object, _Member]] = defaultdict(dict)
+    for position, query in queries.items():
+        pairs = sorted(query.matchers, key=itemgetter(0))
+        labels = tuple([label for label, _ in pairs])
+        matchers = tuple([matcher if isinstance(matcher, str) else _plain(matcher) for _, matcher in pairs])
+        family = families[query.name, strategy_key(query.strategy), labels]
+        key = (matchers, query.group_by)
+        member = family.get(key)
+        if member is None:
+            member = family[key] = _Member(query, labels, matchers)
+        member.positions.append(position)
+    batches = [batch for family in families.values() for batch in _fewest_batches([*family.values()], max_values)]
+    return tuple(sorted(map(_coalesced, batches), key=attrgetter("positions")))
 
 
-def _mergeable(family: list[_Question]) -> Iterator[_Batch]:
-    """Yield all that could be asked together if only values were unlimited; a question is in one batch per label."""
-    replaced = replaced_by(family[0].asked.strategy)
-    for place, label in enumerate(family[0].names):
-        differing = {(question.matchers[place], label in question.asked.group_by) for question in family}
-        if len(differing) == 1 or label.lower() in NEVER_GROUPED or label in replaced:
+def _plain(matcher: LabelMatcher) -> str | LabelMatcher:
+    return matcher.value if matcher.operator is MatchOperator.EQUAL else matcher
+
+
+def _fewest_batches(family: list[_Member], max_values: int) -> list[_Batch]:
+    """Divide a family into batches: the largest groups first, or all groups of one label first where that gives fewer.
+
+    The minimum cannot be computed in reasonable time. The result never has more batches than merging along one label alone.
+    """
+    groups = sorted(_groups(family), key=lambda group: -len(group.members))
+    places = list(dict.fromkeys(group.place for group in groups))
+    orders = [groups]
+    if len(places) > 1:
+        orders += [sorted(groups, key=lambda group: group.place != first) for first in places]
+    return min((_divide(family, order, max_values) for order in orders), key=len)
+
+
+def _groups(family: list[_Member]) -> Iterator[_Batch]:
+    """Yield every group that would be one batch if values were unlimited; a member is in at most one group per label."""
+    labels, replaced = family[0].labels, replaced_by(family[0].query.strategy)
+    for place, label in enumerate(labels):
+        if label.lower() in NEVER_GROUPED or label in replaced or labels.count(label) > 1:
             continue
-        found: dict[object, list[_Question]] = {}
-        for question in family:
-            if question.values(label):
-                grouped_else = tuple([name for name in question.asked.group_by if name != label])
-                others = question.matchers[:place] + question.matchers[place + 1 :]
-                found.setdefault((grouped_else, others), []).append(question)
-        yield from (_Batch(label, questions) for questions in found.values() if len(questions) > 1)
+        if len({(member.matchers[place], label in member.query.group_by) for member in family}) == 1:
+            continue
+        groups: dict[object, list[_Member]] = defaultdict(list)
+        for member in family:
+            if member.values(place):
+                other_matchers = member.matchers[:place] + member.matchers[place + 1 :]
+                other_groupings = tuple([name for name in member.query.group_by if name != label])
+                groups[other_matchers, other_groupings].append(member)
+        yield from (_Batch(place, members) for members in groups.values() if len(members) > 1)
 
 
-def _divide(family: list[_Question], mergeable: list[_Batch], max_values: int) -> list[_Batch]:
-    """Ask for each of these together, in their order, less what was taken before; what is left at the end stays alone."""
-    left = dict.fromkeys(family)
+def _divide(family: list[_Member], groups: list[_Batch], max_values: int) -> list[_Batch]:
+    """Make batches of each group in turn, without the members that an earlier group has; the rest is queried alone."""
+    remaining = dict.fromkeys(family)
     batches: list[_Batch] = []
-    for label, questions in mergeable:
-        together = [question for question in questions if question in left]
-        if len(together) > 1:
-            batches += [_Batch(label, batch) for batch in _chunks(label, together, max_values)]
-            for question in together:
-                del left[question]
-    return [*batches, *(_Batch("", [question]) for question in left)]
+    for place, group in groups:
+        members = [member for member in group if member in remaining]
+        if len(members) > 1:
+            batches += [_Batch(place, chunk) for chunk in _chunks(place, members, max_values)]
+            for member in members:
+                del remaining[member]
+    return [*batches, *(_Batch(0, [member]) for member in remaining)]
 
 
-def _chunks(label: str, questions: list[_Question], max_values: int) -> Iterator[list[_Question]]:
-    sharing: dict[tuple[str, ...], list[_Question]] = {}
-    for question in questions:
-        sharing.setdefault(question.values(label), []).append(question)
-    chunk: list[_Question] = []
+def _chunks(place: int, members: list[_Member], max_values: int) -> Iterator[list[_Member]]:
+    """Yield the members in chunks of at most so many values; members with the same values stay together."""
+    members_of: dict[tuple[str, ...], list[_Member]] = defaultdict(list)
+    for member in members:
+        members_of[member.values(place)].append(member)
+    chunk: list[_Member] = []
     named: set[str] = set()
-    for values, those in sharing.items():
+    for values, sharing in members_of.items():
         if chunk and len(named) + sum(value not in named for value in values) > max_values:
             yield chunk
             chunk, named = [], set()
-        chunk += those
+        chunk += sharing
         named.update(values)
     yield chunk
 
 
 def _coalesced(batch: _Batch) -> CoalescedQuerier:
-    label, questions = batch
-    asked = questions[0].asked
-    if len(questions) == 1:
-        return CoalescedQuerier(tuple(questions[0].positions), asked)
-    shares = sorted(
-        (position, Share(question.values(label), label in question.asked.group_by))
-        for question in questions
-        for position in question.positions
+    place, members = batch
+    query = members[0].query
+    if len(members) == 1:
+        return CoalescedQuerier(query, tuple(members[0].positions))
+    label = members[0].labels[place]
+    shares = {
+        position: Share(member.values(place), label in member.query.group_by)
+        for member in members
+        for position in member.positions
+    }
+    matcher = LabelMatcher.one_of(value for member in members for value in member.values(place))
+    merged = query._replace(
+        wanted=as_labels(tuple([(name, matcher if name == label else own) for name, own in query.matchers])),
+        group_by=tuple(sorted({*query.group_by, label})),
     )
-    together = asked._replace(
-        wanted={**asked.wanted, label: LabelMatcher.one_of(value for _, share in shares for value in share.values)},
-        group_by=tuple(sorted({*asked.group_by, label})),
-    )
-    return CoalescedQuerier(tuple(position for position, _ in shares), together, label, tuple(share for _, share in shares))
+    positions = tuple(sorted(shares))
+    return CoalescedQuerier(merged, positions, label, tuple([shares[position] for position in positions]))

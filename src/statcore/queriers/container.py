@@ -1,4 +1,4 @@
-"""Utilization of containers ("kernels"), the querier that comes with statcore."""
+"""The querier of containers ("kernels"), and the names of their series, labels and metrics."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CONTAINER_METRIC_LABEL: Final = "container_metric_name"
 VALUE_TYPES: Final = ("current", "capacity")
 """The value types that agents export."""
 PERCENT: Final = "pct"
-"""The value type that is calculated from the two."""
+"""The value type that is computed from the other two."""
 ValueType: TypeAlias = Literal["current", "capacity", "pct"]
 UNKNOWN_OWNER: Final = "undefined"
-"""The label value that agents export for an owner that they do not know."""
+"""The label value that agents export for an unknown owner."""
 OWNER_LABELS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id")
-"""The labels that say whose a series is. Scopes confine reads by them, so no strategy may replace one."""
+"""The labels that name the owners of a series. Scopes confine reads by them, so no strategy may replace one."""
 
 COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
     {
@@ -34,7 +34,7 @@ COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
         "net_tx": QueryStrategy.RATE_NORMALIZED,
     }
 )
-"""The metrics whose current values are read as rates; a capacity is a constant, whose rate would be 0."""
+"""The metrics whose current values are read as rates. A capacity is a constant, and its rate would be 0."""
 
 
 def _metric_name(value: str) -> str:
@@ -57,25 +57,25 @@ def _owner(value: UUID | str | None) -> UUID | None:
 
 def _agent(value: str | None) -> str | None:
     if value == "":
-        raise InputError("agent_id is empty, which would match what no agent owns; leave it out to match every agent")
+        raise InputError("agent_id is empty, which would match series without an agent; leave it out to match every agent")
     return None if value is None else check_text(value, what="agent_id")
 
 
 @attrs.frozen(kw_only=True)
 class ContainerMetricQuerier(UtilizationMetricQuerier):
-    """Utilization of all containers, or of those that a kernel, session, agent, user or project owns.
+    """Utilization of all containers, or of the containers of a kernel, session, agent, user or project.
 
     Args:
         metric_name: for example `cpu_util`, `mem`, `net_rx`.
-        value_type: `current`; `capacity`; or `pct`, what is current in percent of the capacity, over kernels that have
-            both and a finite capacity above 0. The percentages of `cpu_util` are of cores and are added: two kernels that
-            use a core each are 200. Of any other metric all that is current is divided by all that there is.
+        value_type: `current`; `capacity`; or `pct`, the current value in percent of the capacity, over kernels that have
+            both and a finite capacity above 0. Percentages of `cpu_util` are of cores and are added: two kernels that use a
+            core each are 200. For any other metric the sum of the current values is divided by the sum of the capacities.
         kernel_id, session_id, user_id, project_id: a UUID, or text that spells one.
         agent_id: the agent's name.
 
     Raises:
-        InputError: an empty metric name or agent id, another value type, the `pct` of a metric that has no bound, or an
-            id that is not one.
+        InputError: an empty metric name or agent id, an unknown value type, the `pct` of a metric without a bound, or an id
+            that is not a UUID.
     """
 
     metric_name: str = attrs.field(converter=_metric_name)
@@ -91,7 +91,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         if self.value_type == PERCENT and not has_bound(self.metric_name):
             unbounded = ", ".join(sorted(UNBOUNDED_METRICS))
             raise InputError(
-                f"{self.metric_name} has no bound, and so no pct; use value_type current. Metrics without one: {unbounded}"
+                f"{self.metric_name} has no bound, and so no pct; use value_type current. Without a bound: {unbounded}"
             )
 
     def name(self) -> str:
@@ -99,7 +99,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         return CONTAINER_SERIES
 
     def labels(self) -> dict[str, str]:
-        """Return the metric, the value type (but for `pct`, which two of them make), and the owners that are set."""
+        """Return the metric, the value type (except for `pct`, which reads two of them), and the owners that are set."""
         labels = {CONTAINER_METRIC_LABEL: self.metric_name}
         if self.value_type != PERCENT:
             labels["value_type"] = self.value_type
@@ -110,12 +110,12 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         return labels
 
     def group_by_labels(self) -> list[str]:
-        """Return `value_type` (but for `pct`), and each owner's label that is filtered by."""
+        """Return `value_type` (except for `pct`), and the label of each owner that is set."""
         value_type = [] if self.value_type == PERCENT else ["value_type"]
         return [*value_type, *[label for label in OWNER_LABELS if getattr(self, label) is not None]]
 
     def query_strategy(self) -> QueryStrategy | PercentOfCapacity:
-        """Return the rate for current values of counters, else the value as it is, or what it is of the capacity."""
+        """Return the rate for current values of counters, percent of capacity for `pct`, and otherwise the gauge."""
         if self.value_type == PERCENT:
             return PercentOfCapacity(is_counter=self.metric_name in COUNTERS)
         if self.value_type == "capacity":

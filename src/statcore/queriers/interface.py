@@ -1,4 +1,4 @@
-"""The three interfaces of a querier, and their resolution into a validated query."""
+"""The three interfaces of a querier, and `resolve`, which turns a querier into a validated query."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any, cast
 
+import attrs
+
 from statcore.concurrency import close_coroutine
 from statcore.errors import InputError, PluginError
 from statcore.model.text import describe
-from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.query import ExpressionStrategy, PercentOfCapacity, QueryStrategy, ResolvedQuerier, Strategy
+from statcore.queriers.matcher import LabelMatcher, label_value
+from statcore.queriers.query import ExpressionStrategy, MetricQuery, PercentOfCapacity, QueryStrategy, Strategy
 
 
 class PrometheusMetricQuerier(ABC):
-    """Which series: a metric name and label matchers."""
+    """Which series to read: a metric name and label matchers."""
 
     @abstractmethod
     def name(self) -> str:
@@ -25,43 +27,69 @@ class PrometheusMetricQuerier(ABC):
 
     @abstractmethod
     def labels(self) -> Mapping[str, str | LabelMatcher]:
-        """Return label name to matcher, in the order in which they are to be written; text means an exact match."""
+        """Return the matcher of each label, in the order in which they are written; text means an exact match."""
 
 
 class AggregatingMetricQuerier(PrometheusMetricQuerier):
-    """Which series, and by which labels they are summed."""
+    """Which series to read, and by which labels to sum them."""
 
     @abstractmethod
     def group_by_labels(self) -> Sequence[str]:
-        """Return the labels that the answer's series keep; an empty list sums everything into one."""
+        """Return the labels that the series of the answer keep; an empty list sums everything into one series."""
 
 
 class UtilizationMetricQuerier(AggregatingMetricQuerier):
-    """Which series, how they are summed, and how their samples are read."""
+    """Which series to read, by which labels to sum them, and how their samples become a utilization."""
 
     @abstractmethod
     def query_strategy(self) -> Strategy:
-        """Return the strategy for this metric: one of the three, percent of capacity, or one of the plugin's own."""
+        """Return the strategy for this metric: a `QueryStrategy`, `PercentOfCapacity`, or a plugin's own strategy."""
 
 
-class _NonsenseError(Exception):
+@attrs.frozen
+class PreparedQuerier(UtilizationMetricQuerier):
+    """A querier that holds its validated query, which `resolve` returns without calling any method."""
+
+    query: MetricQuery = attrs.field(hash=False)  # its mapping cannot be hashed
+
+    def name(self) -> str:
+        """Return the metric name."""
+        return self.query.name
+
+    def labels(self) -> Mapping[str, str | LabelMatcher]:
+        """Return the matcher of each label, or `RecurringLabels` where a label has several."""
+        return self.query.wanted
+
+    def group_by_labels(self) -> Sequence[str]:
+        """Return the labels that the series of the answer keep."""
+        return self.query.group_by
+
+    def query_strategy(self) -> Strategy:
+        """Return the strategy."""
+        return self.query.strategy
+
+
+class _WrongAnswerError(Exception):
     def __init__(self, answer: object, expected: str) -> None:
         super().__init__(f"answered {reprlib.repr(answer)}: expected {expected}")
         close_coroutine(answer)
 
 
-def resolve(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
-    """Ask the querier what it queries.
+def resolve(querier: UtilizationMetricQuerier) -> MetricQuery:
+    """Return the validated query of a querier; each of its four methods is called once.
 
     Raises:
-        PluginError: a method is missing, raises or answers nonsense; the error names the querier's class and the method.
-        InputError: a label value is not encodable text, or the querier itself says that it was given bad input.
+        PluginError: a method is missing, raises, or returns a value of another kind; the error names the class and the
+            method.
+        InputError: a label value cannot be encoded, or the querier itself raises the error for bad input.
     """
     method = "name"
     try:
+        if isinstance(querier, PreparedQuerier):
+            return querier.query
         name = _name(querier.name())
         method = "labels"
-        wanted = _wanted(querier.labels())
+        wanted = _labels(querier.labels())
         method = "group_by_labels"
         group_by = _group_by(querier.group_by_labels())
         method = "query_strategy"
@@ -70,29 +98,31 @@ def resolve(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
         raise
     except Exception as error:
         plugin = f"{type(querier).__module__}.{type(querier).__qualname__}"
-        said = error if isinstance(error, _NonsenseError) else f"raised {describe(error)}"
-        raise PluginError(f"{plugin}.{method}() {said}", plugin=plugin, method=method) from error
-    return ResolvedQuerier(name, wanted, group_by, strategy)
+        problem = error if isinstance(error, _WrongAnswerError) else f"raised {describe(error)}"
+        raise PluginError(f"{plugin}.{method}() {problem}", plugin=plugin, method=method) from error
+    return MetricQuery(name, wanted, group_by, strategy)
 
 
 def _name(answer: object) -> str:
     if isinstance(answer, str) and answer:
         return answer
-    raise _NonsenseError(answer, "a metric name")
+    raise _WrongAnswerError(answer, "a metric name")
 
 
-def _wanted(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher]:
-    # A plain dict is told at once, where asking an abstract class takes as long as the rest.
+def _labels(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher]:
+    # A plain dict is recognised at once; asking an abstract class takes as long as all the rest.
     if not isinstance(answer, (dict, Mapping)):
-        raise _NonsenseError(answer, "a mapping of label name to text or LabelMatcher")
-    # Read once: what is checked here is what is used.
-    wanted: dict[Any, Any] = dict(answer)
-    for label, value in wanted.items():
+        raise _WrongAnswerError(answer, "a mapping of label name to text or LabelMatcher")
+    labels: dict[Any, Any] = dict(answer)  # read once, so that what is checked is what is used
+    for label, value in labels.items():
         if not isinstance(label, str) or not label:
-            raise _NonsenseError(wanted, f"label names, not {label!r}")
-        if not isinstance(value, str) and type(value) is not LabelMatcher:
-            raise _NonsenseError(wanted, f"text or a LabelMatcher for the label {label!r}")
-    return wanted
+            raise _WrongAnswerError(labels, f"label names, not {label!r}")
+        if type(value) is LabelMatcher:
+            continue
+        if not isinstance(value, str):
+            raise _WrongAnswerError(labels, f"text or a LabelMatcher for the label {label!r}")
+        labels[label] = label_value(value)
+    return labels
 
 
 def _group_by(answer: Collection[Any] | None) -> tuple[str, ...]:
@@ -101,10 +131,10 @@ def _group_by(answer: Collection[Any] | None) -> tuple[str, ...]:
             return _sorted_names(tuple(answer))
         except TypeError:
             pass
-    raise _NonsenseError(answer, "a list of label names")
+    raise _WrongAnswerError(answer, "a list of label names")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # programs group by few sets of labels, many times
 def _sorted_names(names: tuple[object, ...]) -> tuple[str, ...]:
     labels = {name for name in names if isinstance(name, str) and name}
     if len(labels) < len(set(names)):
@@ -122,6 +152,6 @@ def _strategy(answer: object) -> Strategy:
         try:
             hash(strategy)
         except Exception as error:
-            raise _NonsenseError(answer, "a strategy that can be hashed, as those of frozen classes can") from error
+            raise _WrongAnswerError(answer, "a strategy that can be hashed, such as one of a frozen class") from error
         return strategy
-    raise _NonsenseError(answer, f"one of {', '.join(QueryStrategy)}, or a strategy of the plugin's own")
+    raise _WrongAnswerError(answer, f"one of {', '.join(QueryStrategy)}, or a plugin's own strategy")

@@ -1,18 +1,18 @@
-"""How the value of one label is matched."""
+"""How the value of a label is matched, and the sequence of matchers that a query has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Final, Self, final
+from typing import Final, Self, TypeAlias, cast, final
 
 import attrs
 
-from statcore.errors import InputError
+from statcore.errors import InputError, UnsupportedError
 from statcore.model.text import check_text
 
 _SPECIAL: Final = r"\.+*?()|[]{}^$"
-"""The characters that mean something in RE2; the backslash is the first because it escapes the others."""
+"""The characters with a meaning in RE2. The backslash is the first because it escapes the others."""
 
 
 class MatchOperator(StrEnum):
@@ -33,7 +33,12 @@ def _operator(operator: MatchOperator | str) -> MatchOperator:
         raise InputError(f"not a match operator: {operator!r}; expected one of {', '.join(MatchOperator)}") from None
 
 
-def _operand(value: str) -> str:
+def label_value(value: str) -> str:
+    """Return the value of a label as a plain str.
+
+    Raises:
+        InputError: it is not text, or cannot be encoded.
+    """
     return value if type(value) is str and value.isascii() else check_text(value, what="a label value")
 
 
@@ -48,16 +53,16 @@ def _escaped(literals: list[str]) -> list[str]:
 @final
 @attrs.frozen
 class LabelMatcher:
-    """A match operator and its operand; the operand of a regex is anchored at both ends by the server.
+    """A match operator and its operand. The server anchors a regex at both ends.
 
-    Use the class methods. `alternatives` is set by `one_of` alone: the literal values behind the regex.
+    Build one with the class methods. Only `one_of` sets `alternatives`, the literal values behind its regex.
 
     Raises:
-        InputError: another operator, or an operand that is not encodable text.
+        InputError: an unknown operator, or an operand that is not text or cannot be encoded.
     """
 
     operator: MatchOperator = attrs.field(converter=_operator)
-    value: str = attrs.field(converter=_operand)
+    value: str = attrs.field(converter=label_value)
     alternatives: tuple[str, ...] = attrs.field(default=(), init=False, eq=False, repr=False)
 
     @classmethod
@@ -82,14 +87,14 @@ class LabelMatcher:
 
     @classmethod
     def one_of(cls, values: Iterable[str]) -> Self:
-        """Match any of the literal values: sorted, without duplicates, escaped; a single one becomes an exact match.
+        """Match any of the literal values, which are sorted, made distinct and escaped; a single one is an exact match.
 
         Raises:
-            InputError: no value at all (which must never come to mean "everything"), or not text.
+            InputError: there is no value (which must never mean "everything"), or a value is not text.
         """
         if isinstance(values, str):
             raise InputError(f"one_of takes a collection of values, not one text: {values!r}")
-        literals = sorted(dict.fromkeys(map(_operand, values)))  # in their order: sorted ids stay cheap
+        literals = sorted(dict.fromkeys(map(label_value, values)))  # in their order: sorted ids stay cheap
         if not literals:
             raise InputError("one_of needs at least one value")
         if len(literals) == 1:
@@ -99,7 +104,7 @@ class LabelMatcher:
         return matcher
 
     def is_within(self, other: LabelMatcher) -> bool:
-        """Return whether this is the other matcher, or matches some of the literal values that the other matches."""
+        """Return whether this matcher equals the other, or matches some of the other's literal values and nothing else."""
         return self == other or 0 < len(self._literals) == len(self._literals.intersection(other._literals))
 
     @property
@@ -107,6 +112,78 @@ class LabelMatcher:
         return frozenset([self.value] if self.operator is MatchOperator.EQUAL else self.alternatives)
 
 
+Matchers: TypeAlias = tuple[tuple[str, str | LabelMatcher], ...]
+"""Labels with their matchers, in the order in which they are written; text means an exact match.
+
+A label may recur. A series is selected where every matcher accepts it.
+"""
+
+
+@attrs.frozen
+class RecurringLabels(Mapping[str, str | LabelMatcher]):
+    """Pairs of label and matcher in place of a mapping, which would lose a matcher of a label that recurs.
+
+    A `Selector` takes it. To read it as a mapping raises `UnsupportedError`, so that no filter is ever dropped.
+    """
+
+    pairs: Matchers
+
+    def __getitem__(self, label: str) -> str | LabelMatcher:
+        """Raise UnsupportedError."""
+        raise self._error()
+
+    def __iter__(self) -> Iterator[str]:
+        """Raise UnsupportedError."""
+        raise self._error()
+
+    def __len__(self) -> int:
+        """Raise UnsupportedError."""
+        raise self._error()
+
+    def _error(self) -> UnsupportedError:
+        labels = [label for label, _ in self.pairs]
+        recurring = next(label for label in labels if labels.count(label) > 1)
+        return UnsupportedError(f"the label {recurring} has several matchers, which a mapping cannot hold; use `matchers`")
+
+
+def as_pairs(labels: Mapping[str, str | LabelMatcher] | Iterable[tuple[str, str | LabelMatcher]]) -> Matchers:
+    """Return labels with their matchers as pairs, in order.
+
+    Raises:
+        InputError: neither a mapping nor pairs.
+    """
+    try:
+        if isinstance(labels, tuple):
+            pairs: Matchers = labels
+        elif isinstance(labels, RecurringLabels):
+            pairs = labels.pairs
+        elif isinstance(labels, Mapping):
+            pairs = tuple(cast("Mapping[str, str | LabelMatcher]", labels).items())
+        else:
+            pairs = tuple(labels)
+        dict(pairs)  # raises where an item is not a pair
+    except (TypeError, ValueError):
+        raise InputError(
+            f"expected a mapping of label name to text or LabelMatcher, or pairs of these, not {labels!r:.100}"
+        ) from None
+    return pairs
+
+
+def as_labels(matchers: Matchers) -> Mapping[str, str | LabelMatcher]:
+    """Return pairs as a mapping: a new dict, or `RecurringLabels` where a label recurs."""
+    labels = dict(matchers)
+    return labels if len(labels) == len(matchers) else RecurringLabels(matchers)
+
+
+def as_matcher(value: str | LabelMatcher) -> LabelMatcher:
+    """Return a matcher; text means an exact match."""
+    return LabelMatcher.equal(value) if isinstance(value, str) else value
+
+
 def as_matchers(labels: Mapping[str, str | LabelMatcher]) -> dict[str, LabelMatcher]:
-    """Return the matcher of every label, in order: text means an exact match."""
-    return {label: LabelMatcher.equal(wanted) if isinstance(wanted, str) else wanted for label, wanted in labels.items()}
+    """Return the matcher of every label, in order.
+
+    Raises:
+        UnsupportedError: a label recurs.
+    """
+    return {label: as_matcher(value) for label, value in labels.items()}

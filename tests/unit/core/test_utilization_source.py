@@ -1,4 +1,4 @@
-"""From queriers to few requests, a few at a time, and one outcome for each querier."""
+"""`UtilizationSource`: few requests for many queriers, a few at a time, and one outcome per querier."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from statcore.errors import (
 )
 from statcore.model import MatrixResult, QueryTimeRange, Sample, Series, VectorResult
 from statcore.queriers import UtilizationMetricQuerier, resolve
+from statcore.queriers.coalescing import coalesce_queries
 from statcore.statistics import UtilizationSource, utilization
 from statcore.testing.queriers import FixedQuerier
 
@@ -32,40 +33,40 @@ RANGE = QueryTimeRange(start=NOW, end=NOW, step="1m")
 
 @attrs.define(kw_only=True)
 class RecordingMetrics:
-    """A `MetricQuerierPort` that has one series for each host that it is asked for, and remembers what it was asked."""
+    """A `MetricQuerierPort` that answers with one series per host of a query, and records the queries."""
 
     before: Callable[[list[str]], Awaitable[None]] | None = None
     also: tuple[str, ...] = ()
     calls: list[tuple[list[str], Any]] = attrs.field(factory=list)
 
     async def query_utilization(
-        self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange, *, rate_interval: str
+        self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange, /, *, rate_interval: object = None
     ) -> MatrixResult:
         """Answer each host with its own value."""
-        hosts = await self.asked(querier, (time_range, rate_interval))
-        one = [(host, array("d", [60.0]), array("d", [ord(host)])) for host in hosts]
+        hosts = await self.record(querier, (time_range, rate_interval))
+        found = [(host, array("d", [60.0]), array("d", [ord(host)])) for host in hosts]
         return MatrixResult(
-            series=tuple(Series(labels={"host": host}, timestamps=times, values=values) for host, times, values in one)
+            series=tuple(Series(labels={"host": host}, timestamps=times, values=values) for host, times, values in found)
         )
 
     async def query_utilization_now(
-        self, querier: UtilizationMetricQuerier, *, time: datetime | None, rate_interval: str
+        self, querier: UtilizationMetricQuerier, /, *, time: object = None, rate_interval: object = None
     ) -> VectorResult:
         """Answer each host with its own value."""
-        hosts = await self.asked(querier, (time, rate_interval))
+        hosts = await self.record(querier, (time, rate_interval))
         return VectorResult(samples=tuple(Sample(labels={"host": host}, timestamp=60.0, value=ord(host)) for host in hosts))
 
-    async def asked(self, querier: UtilizationMetricQuerier, when: object) -> list[str]:
-        """Remember the question and return the hosts in it, and those that nobody asked for."""
-        wanted = resolve(querier).labels["host"]
-        hosts = list(wanted.alternatives or [wanted.value])
+    async def record(self, querier: UtilizationMetricQuerier, when: object) -> list[str]:
+        """Record the query; return its hosts, and the additional ones."""
+        matcher = resolve(querier).labels["host"]
+        hosts = list(matcher.alternatives or [matcher.value])
         self.calls.append((hosts, when))
         if self.before:
             await self.before(hosts)
         return [*hosts, *self.also]
 
     def __getattr__(self, name: str) -> Any:
-        """A whole port as far as types go."""
+        """Return the other methods of the port, which no test calls."""
         raise AttributeError(name)
 
 
@@ -82,7 +83,7 @@ def hosts(names: str) -> list[FixedQuerier]:
 def shown(outcomes: Any) -> list[Any]:
     """Return the hosts of each answer as text, and errors as they are."""
     return [
-        "".join(one.labels["host"] for one in (outcome.samples if isinstance(outcome, VectorResult) else outcome.series))
+        "".join(item.labels["host"] for item in (outcome.samples if isinstance(outcome, VectorResult) else outcome.series))
         if not isinstance(outcome, StatcoreError)
         else outcome
         for outcome in outcomes
@@ -90,7 +91,7 @@ def shown(outcomes: Any) -> list[Any]:
 
 
 async def test_one_request_answers_many_queriers() -> None:
-    """In their order, equal ones alike, as a range and now; the times and the interval reach the backend."""
+    """In order, also equal queriers, over a range and now; the times and the interval reach the backend."""
     metrics = RecordingMetrics()
     source = UtilizationSource(metrics)
     assert ["c", "a", "b", "a"] == shown(await source.read_utilization_batch(hosts("caba"), RANGE, rate_interval="1m"))
@@ -99,8 +100,8 @@ async def test_one_request_answers_many_queriers() -> None:
     assert [(["a", "b", "c"], (RANGE, "1m")), (["a", "b", "c"], (NOW, "5m")), (["b"], (None, "5m"))] == metrics.calls
 
 
-async def test_no_queriers_ask_nothing() -> None:
-    """The backend is not bothered."""
+async def test_no_queriers_make_no_request() -> None:
+    """Over a range and now."""
     metrics = RecordingMetrics()
     assert [] == await UtilizationSource(metrics).read_utilization_batch([], RANGE)
     assert [] == await UtilizationSource(metrics).read_utilization_now_batch([])
@@ -111,19 +112,19 @@ async def test_a_failed_request_is_the_outcome_of_its_members() -> None:
     """The others are answered."""
     refused = QueryRejectedError("too many samples")
 
-    async def fail(asked: list[str]) -> None:
-        if "c" in asked:
+    async def fail(hosts: list[str]) -> None:
+        if "c" in hosts:
             raise refused
 
     metrics = RecordingMetrics(before=fail)
     outcomes = await UtilizationSource(metrics, max_values=2).read_utilization_batch(hosts("abcde"), RANGE)
     assert ["a", "b", refused, refused, "e"] == shown(outcomes)
-    assert [["a", "b"], ["c", "d"], ["e"]] == [asked for asked, _ in metrics.calls]
+    assert [["a", "b"], ["c", "d"], ["e"]] == [names for names, _ in metrics.calls]
 
 
 @pytest.mark.parametrize("error", [TimedOutError("too slow", timeout_s=1), UnavailableError("gone")])
-async def test_a_backend_that_does_not_answer_is_not_asked_again(error: StatcoreError) -> None:
-    """Or each request would wait for a deadline of its own: what was not asked yet has the same outcome."""
+async def test_a_backend_that_does_not_answer_gets_no_further_request(error: StatcoreError) -> None:
+    """Each request would wait for its own deadline; the remaining queriers have the same outcome."""
 
     async def never_answer(_: list[str]) -> None:
         await asyncio.sleep(0)
@@ -132,34 +133,35 @@ async def test_a_backend_that_does_not_answer_is_not_asked_again(error: Statcore
     metrics = RecordingMetrics(before=never_answer)
     outcomes = await UtilizationSource(metrics, max_values=1).read_utilization_now_batch(hosts("abcdefghijkl"))
     assert [error] * 12 == list(outcomes)
-    assert list("abcd") == [wanted for (wanted,), _ in metrics.calls]
+    assert list("abcd") == [name for (name,), _ in metrics.calls]
 
 
-async def test_an_answer_to_another_question_is_an_error_of_its_members() -> None:
-    """A series that none of them asked for; who is alone takes what it is given."""
+async def test_an_answer_with_a_series_of_no_member_is_an_error_of_all() -> None:
+    """A querier alone takes the answer as it is."""
     metrics = RecordingMetrics(also=("z",))
     outcomes = await UtilizationSource(metrics, max_values=2).read_utilization_now_batch(hosts("abc"))
     assert [ProtocolError, ProtocolError, VectorResult] == list(map(type, outcomes))
 
 
 async def test_a_broken_querier_is_an_error_at_its_own_position() -> None:
-    """Also one that was given bad input; the others are asked for together all the same."""
+    """Also a querier with bad input; the others share a request."""
     metrics = RecordingMetrics()
-    broken = [host("a"), FixedQuerier(""), host("\ud800"), host("b"), FixedQuerier("up", {"host": 5}, group_by=["host"])]
+    bad_value: Any = {"host": 5}
+    broken = [host("a"), FixedQuerier(""), host("\ud800"), host("b"), FixedQuerier("up", bad_value, group_by=["host"])]
     outcomes = await UtilizationSource(metrics).read_utilization_batch(broken, RANGE)
     expected = [MatrixResult, PluginError, InputError, MatrixResult, PluginError]
     assert expected == list(map(type, outcomes))
-    assert [["a", "b"]] == [asked for asked, _ in metrics.calls]
+    assert [["a", "b"]] == [names for names, _ in metrics.calls]
 
 
 async def test_a_few_requests_at_once() -> None:
-    """Four are on their way; another begins as soon as one of them is answered, and answers stay in order."""
+    """Four run at once; another begins as soon as one is answered, and answers stay in order."""
     begun: asyncio.Queue[str] = asyncio.Queue()
     gates = {name: asyncio.Event() for name in "abcdef"}
 
-    async def wait(asked: list[str]) -> None:
-        begun.put_nowait(asked[0])
-        await gates[asked[0]].wait()
+    async def wait(hosts: list[str]) -> None:
+        begun.put_nowait(hosts[0])
+        await gates[hosts[0]].wait()
 
     source = UtilizationSource(RecordingMetrics(before=wait), max_values=1)
     reading = asyncio.create_task(source.read_utilization_batch(hosts("abcdef"), RANGE))
@@ -175,37 +177,37 @@ async def test_a_few_requests_at_once() -> None:
 
 
 async def let_others_run() -> None:
-    """Give every task that could run enough turns to do so."""
+    """Give every task that can run enough turns."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 @attrs.define
 class Stopping:
-    """What happens to requests: all hang, but that for host `b` ends as it is told once the others are on their way."""
+    """Requests that hang, except that the request for host `b` raises once the others have begun."""
 
     how: BaseException
     begun: list[str] = attrs.field(factory=list)
     ended: list[str] = attrs.field(factory=list)
     all_there: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def __call__(self, asked: list[str]) -> None:
+    async def __call__(self, hosts: list[str]) -> None:
         """Hang or raise."""
-        self.begun += asked
+        self.begun += hosts
         if len(self.begun) == 4:
             self.all_there.set()
         try:
             await self.all_there.wait()
-            if asked == ["b"]:
+            if hosts == ["b"]:
                 raise self.how
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)  # cleaning up takes a turn
-            self.ended += asked
+            self.ended += hosts
 
 
-async def test_what_is_no_error_of_statcore_is_raised() -> None:
-    """The plain error with its own cause, no group of errors; the other requests are cancelled and waited for."""
+async def test_a_foreign_error_is_raised() -> None:
+    """As it is, with its own cause and in no group; the other requests are cancelled and awaited."""
     error, cause = RuntimeError("planted"), KeyError("why")
     error.__cause__ = cause
     stopping = Stopping(error)
@@ -217,7 +219,7 @@ async def test_what_is_no_error_of_statcore_is_raised() -> None:
 
 
 async def test_a_request_that_is_cancelled_inside_ends_the_read() -> None:
-    """A backend's `CancelledError` is the caller's; the other requests are cancelled, and no more are begun."""
+    """The caller gets the `CancelledError`; the other requests are cancelled, and no more begin."""
     stopping = Stopping(asyncio.CancelledError())
     source = UtilizationSource(RecordingMetrics(before=stopping), max_values=1)
     with pytest.raises(asyncio.CancelledError):
@@ -227,7 +229,7 @@ async def test_a_request_that_is_cancelled_inside_ends_the_read() -> None:
 
 
 async def test_a_cancelled_read_cancels_its_requests() -> None:
-    """They are waited for, and the caller gets `CancelledError`."""
+    """They are awaited, and the caller gets `CancelledError`."""
     stopping = Stopping(StatcoreError("cancelled too late"))
     source = UtilizationSource(RecordingMetrics(before=stopping), max_values=1)
     reading = asyncio.create_task(source.read_utilization_batch(hosts("acdefg"), RANGE))
@@ -240,9 +242,9 @@ async def test_a_cancelled_read_cancels_its_requests() -> None:
 
 
 async def test_many_queriers_do_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others get their turns while queriers are asked, and the merging is done in another thread."""
+    """Other tasks get their turns while queriers are resolved, and another thread coalesces."""
     merging, turns = list[threading.Thread](), 0
-    merge = utilization.coalesce_resolved
+    merge = coalesce_queries
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         merging.append(threading.current_thread())
@@ -254,7 +256,7 @@ async def test_many_queriers_do_not_hold_up_the_event_loop(monkeypatch: pytest.M
             turns += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(utilization, "coalesce_resolved", watched)
+    monkeypatch.setattr(utilization, "coalesce_queries", watched)
     counting = asyncio.create_task(count_turns())
     names = [chr(0x4E00 + number) for number in range(1000)]
     outcomes = await UtilizationSource(RecordingMetrics()).read_utilization_now_batch([host(name) for name in names])

@@ -13,8 +13,8 @@ from statcore_memory.semantics import Semantics
 
 
 def _matches(pattern: str, text: str, semantics: Semantics = Semantics.PROMETHEUS_3) -> bool:
-    accepted = accepts({"label": LabelMatcher.regex(pattern)}, semantics)({"label": text})
-    refused = accepts({"label": LabelMatcher.not_regex(pattern)}, semantics)({"label": text})
+    accepted = accepts({"label": LabelMatcher.regex(pattern)}.items(), semantics)({"label": text})
+    refused = accepts({"label": LabelMatcher.not_regex(pattern)}.items(), semantics)({"label": text})
     assert accepted is not refused
     return accepted
 
@@ -98,20 +98,20 @@ def test_common_patterns_match_whole_values(pattern: str, matched: str, not_matc
 def test_what_the_engines_read_differently_is_unsupported(pattern: str) -> None:
     """A pattern that Python would not read as RE2 does, or might take for ever over, is refused with its text."""
     with pytest.raises(UnsupportedError, match=re.escape(repr(pattern))):
-        accepts({"label": LabelMatcher.regex(pattern)}, Semantics.PROMETHEUS_3)
+        accepts({"label": LabelMatcher.regex(pattern)}.items(), Semantics.PROMETHEUS_3)
 
 
 @pytest.mark.parametrize("pattern", ["(", "a)", "(a", "[z-a]", "a{3,2}", "[^]"])
 def test_what_no_engine_can_read_is_rejected(pattern: str) -> None:
     """A pattern that is not a regular expression is refused as a server would refuse it, with the pattern."""
     with pytest.raises(QueryRejectedError, match="not a regular expression") as caught:
-        accepts({"label": LabelMatcher.not_regex(pattern)}, Semantics.PROMETHEUS_3)
+        accepts({"label": LabelMatcher.not_regex(pattern)}.items(), Semantics.PROMETHEUS_3)
     assert pattern == caught.value.query
 
 
 def test_literal_alternatives_need_no_expression() -> None:
     """Any text can be one of several, also what would be unsupported as a pattern; the empty text is a missing label."""
-    accept = accepts({"label": LabelMatcher.one_of(["(?=a)", "", "*"])}, Semantics.PROMETHEUS_3)
+    accept = accepts({"label": LabelMatcher.one_of(["(?=a)", "", "*"])}.items(), Semantics.PROMETHEUS_3)
     assert [True, True, True, False] == [
         accept({"label": "(?=a)"}),
         accept({}),
@@ -123,7 +123,7 @@ def test_literal_alternatives_need_no_expression() -> None:
 def test_every_matcher_must_hold() -> None:
     """Labels are accepted when no matcher refuses them; a missing label is the empty text to each operator."""
     accept = accepts(
-        {"a": LabelMatcher.equal("1"), "b": LabelMatcher.not_equal("2"), "c": LabelMatcher.not_regex(".+")},
+        {"a": LabelMatcher.equal("1"), "b": LabelMatcher.not_equal("2"), "c": LabelMatcher.not_regex(".+")}.items(),
         Semantics.PROMETHEUS_3,
     )
     assert [True, False, False, False] == [

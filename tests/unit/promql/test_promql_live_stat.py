@@ -29,7 +29,7 @@ CURRENT = (
 
 
 def test_the_six_expressions() -> None:
-    """Word for word; ids are sorted and distinct, UUIDs and text alike."""
+    """Their exact texts; ids are sorted and distinct, whether they are UUIDs or text."""
     queries = live_stat_queries([UUID(K2), K1, K2.upper()])
     assert {
         "now": NOW,
@@ -42,31 +42,31 @@ def test_the_six_expressions() -> None:
 
 
 def test_one_kernel_is_matched_exactly() -> None:
-    """Not by a regular expression of one alternative."""
+    """A set of one value is not a regex."""
     expected = f'{{kernel_id="{K1}",value_type="current"}}'
     assert expected in render(live_stat_queries([K1]).max)
 
 
 def test_the_window_is_a_setting() -> None:
-    """Of the rates and of the maxima and averages."""
+    """For the rates, maxima and averages."""
     queries = live_stat_queries([K1], window=timedelta(minutes=90))
     assert render(queries.rate_avg).endswith("[1h30m])))[1h30m:])")
 
 
 def test_no_kernel_is_refused() -> None:
-    """It must never come to mean every kernel."""
+    """It must never mean every kernel."""
     with pytest.raises(InputError, match="at least one value"):
         live_stat_queries([])
 
 
-def test_what_is_not_an_id_is_refused() -> None:
+def test_a_value_that_is_not_an_id_is_refused() -> None:
     """An id that is a regular expression would select kernels of others."""
     with pytest.raises(InputError, match="not an id"):
         live_stat_queries([".*"])
 
 
 def test_an_expression_names_at_most_256_kernels() -> None:
-    """As many as `id_batches` gives at a time; duplicates do not count."""
+    """As many as a batch of `id_batches`; duplicates do not count."""
     ids = [UUID(int=number) for number in range(257)]
     assert "|00000000-0000-0000-0000-0000000000ff" in render(live_stat_queries(ids[:256] * 2).now)
     with pytest.raises(InputError, match="257 kernels in one expression; take at most 256"):
@@ -74,13 +74,13 @@ def test_an_expression_names_at_most_256_kernels() -> None:
 
 
 def test_a_bad_window_is_refused() -> None:
-    """As everywhere."""
+    """It could leave its brackets."""
     with pytest.raises(InputError, match="not a duration"):
         live_stat_queries([K1], window="5m]) or vector(1) #")
 
 
 def test_ids_come_in_batches() -> None:
-    """Distinct, in the order given, as text."""
+    """The ids are distinct, in the order of the input, and text."""
     ids = [UUID(int=number) for number in range(600)]
     batches = list(id_batches([*ids, *ids]))
     assert [MAX_IDS, MAX_IDS, 600 - 2 * MAX_IDS] == [len(batch) for batch in batches]

@@ -25,12 +25,12 @@ from statcore.promql import url_path_name
     ],
 )
 def test_a_name_in_a_path(name: str, in_path: str) -> None:
-    """Classic names as they are, others as servers that know UTF-8 names spell them."""
+    """Classic names stay as they are; others get the escaping of servers that know UTF-8 names."""
     assert in_path == url_path_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", 'a"', "\ud800", "x" * 1025])
-def test_what_is_no_name_is_refused(name: str) -> None:
-    """As in an expression."""
+def test_a_bad_name_is_refused(name: str) -> None:
+    """Empty, too long, or with a character that no name may have."""
     with pytest.raises(InputError, match="a name"):
         url_path_name(name)

@@ -1,4 +1,4 @@
-"""What a preset allows, and what is no preset."""
+"""Presets: what users may fill in, and the arguments that are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIELDS: dict[str, Any] = {"name": "a", "description": "d", "template": "up"}
 
 
 def test_a_preset_is_filled_in() -> None:
-    """One value is matched exactly, several by any of them; the window is the preset's own unless it is said."""
+    """One value is an exact match, several are alternatives; the default window is the preset's."""
     assert "sum by ()(rate(x_total{}[5m]))" == BUSY.promql()
     text = BUSY.promql(labels={"kernel_id": ["b", "a"], "agent_id": "x"}, group_labels=["agent_id"], window="1h")
     assert 'sum by (agent_id)(rate(x_total{kernel_id=~"a|b",agent_id="x"}[1h]))' == text
@@ -33,13 +33,13 @@ def test_a_preset_is_filled_in() -> None:
 
 
 def test_a_name_is_any_line_of_text() -> None:
-    """As people call their charts; without a window of its own a preset has the usual one."""
+    """As the titles of charts; the default window is 5m."""
     preset = Preset(**{**FIELDS, "name": "Busy kernels (µs)"})
     assert ("Busy kernels (µs)", "5m", None) == (preset.name, preset.window, preset.default_window)
 
 
 def test_a_text_is_a_template_and_lists_are_tuples() -> None:
-    """So that a preset is a value, however it was written."""
+    """So presets are equal, however their arguments are written."""
     same = Preset(
         name="busy",
         description="Work done, in pieces a second",
@@ -74,21 +74,21 @@ def test_a_text_is_a_template_and_lists_are_tuples() -> None:
         ({"window": "8d"}, "window: 8d is longer than 1w"),
     ],
 )
-def test_what_is_not_allowed_is_refused(filled_in: dict[str, Any], message: str) -> None:
-    """With what is."""
+def test_a_value_that_is_not_allowed_is_refused(filled_in: dict[str, Any], message: str) -> None:
+    """The error names what is allowed."""
     with pytest.raises(InputError) as raised:
         BUSY.promql(**filled_in)
     assert message in str(raised.value)
 
 
 def test_the_longest_window_and_the_most_values_are_allowed() -> None:
-    """The limits themselves."""
+    """The limits are inclusive."""
     assert "[1w]" in BUSY.promql(window=MAX_WINDOW)
     assert f"v{MAX_VALUES - 1}" in BUSY.promql(labels={"kernel_id": [f"v{number}" for number in range(MAX_VALUES)]})
 
 
-def test_what_has_no_place_in_the_template_is_refused() -> None:
-    """Rather than left out without a word."""
+def test_a_value_without_a_placeholder_is_refused() -> None:
+    """It is never silently left out."""
     plain = Preset(**FIELDS)
     assert "up" == plain.promql()
     for filled_in, message in (
@@ -122,8 +122,8 @@ def test_what_has_no_place_in_the_template_is_refused() -> None:
         ({"window": "1y"}, "window: 1y is longer than 1w"),
     ],
 )
-def test_what_is_no_preset_is_refused_when_it_is_built(fields: dict[str, Any], message: str) -> None:
-    """The message names the field."""
+def test_a_bad_argument_is_refused_when_a_preset_is_built(fields: dict[str, Any], message: str) -> None:
+    """The error names the field."""
     with pytest.raises(InputError) as raised:
         Preset(**{**FIELDS, **fields})
     assert message in str(raised.value)

@@ -1,4 +1,4 @@
-"""Expressions: their text, and what they refuse to be built from."""
+"""Expressions: their text, and the fields that they refuse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, get_args
 import attrs
 import pytest
 
-from statcore.errors import InputError
+from statcore.errors import InputError, UnsupportedError
 from statcore.promql import (
     Aggregation,
     BinaryOperation,
@@ -44,7 +44,7 @@ class Kind(str, Enum):  # noqa: UP042 - this is the kind of enumeration whose me
 
 
 class Word(str, Enum):  # noqa: UP042 - the same kind
-    """Words of the language, which such members would not be written as."""
+    """Words of the language; such members format as their names, too."""
 
     SUM = "sum"
     RATE = "rate"
@@ -72,19 +72,19 @@ def test_a_selector(selector: Selector, text: str) -> None:
     assert text == render(selector)
 
 
-def test_a_selector_keeps_what_it_was_built_from() -> None:
-    """Its labels go on saying what its text says, whatever becomes of the mapping that was passed."""
+def test_a_selector_copies_its_labels() -> None:
+    """A later change of the mapping changes neither the text nor the labels."""
     labels: dict[str, str | LabelMatcher] = {"job": "x"}
     selector = Selector("up", labels)
     labels["instance"] = "y"
     assert ('up{job="x"}', {"job": LabelMatcher.equal("x")}) == (selector.text, selector.labels)
 
 
-@pytest.mark.parametrize("wanted", [5, None, b"x", ["x"]])
-def test_a_label_is_matched_by_text_or_a_matcher(wanted: Any) -> None:
-    """Anything else is refused by the label's name."""
+@pytest.mark.parametrize("matcher", [5, None, b"x", ["x"]])
+def test_a_label_is_matched_by_text_or_a_matcher(matcher: Any) -> None:
+    """The error names the label."""
     with pytest.raises(InputError, match=r"the label 'job'.*text or a LabelMatcher"):
-        Selector("up", {"job": wanted})
+        Selector("up", {"job": matcher})
 
 
 @pytest.mark.parametrize(
@@ -104,15 +104,15 @@ def test_a_label_is_matched_by_text_or_a_matcher(wanted: Any) -> None:
         ("'`{}$", "'`{}$"),
     ],
 )
-def test_a_label_value_is_escaped_no_more_than_it_must(value: str, written: str) -> None:
-    """Backslash, quote, newline, and U+FFFD, which servers refuse raw; astral characters stay what they are."""
+def test_the_escapes_of_a_label_value(value: str, written: str) -> None:
+    """Only backslash, quote, newline and U+FFFD, which servers refuse raw; characters beyond U+FFFF stay as they are."""
     assert f'up{{a="{written}"}}' == render(Selector("up", {"a": value}))
     assert f'up{{a!="{written}"}}' == render(Selector("up", {"a": LabelMatcher.not_equal(value)}))
 
 
 def test_a_member_of_an_enumeration_is_its_value() -> None:
-    """In every place where text stands, though `f"{Kind.GPU}"` is not its value."""
-    selector = Selector(Kind.METRIC, {Kind.GPU: Kind.GPU})
+    """In every place of a text, although `f"{Kind.GPU}"` is not its value."""
+    selector = Selector(Kind.METRIC, [(Kind.GPU, Kind.GPU)])
     assert 'sum by (gpu)(up{gpu="gpu"})' == render(Aggregation("sum", selector, by=[Kind.GPU]))
 
 
@@ -157,7 +157,7 @@ def test_an_expression(expression: Any, text: str) -> None:
 
 
 def test_text_and_an_exact_matcher_are_the_same() -> None:
-    """As values, too; the matcher is what `labels` shows."""
+    """The selectors are equal, and `labels` has a LabelMatcher for both."""
     assert Selector("up", {"a": "b"}) == Selector("up", {"a": LabelMatcher.equal("b")})
     assert Selector("up", {"a": "b"}) != Selector("up", {"a": LabelMatcher.regex("b")})
     assert {"a": LabelMatcher.equal("b")} == Selector("up", {"a": "b"}).labels
@@ -168,7 +168,7 @@ def test_text_and_an_exact_matcher_are_the_same() -> None:
     "name", ["", "x" * 1025, 'a"b', "a\\", "a{b", "a}", "a\nb", "\x00", "\u2028", "\u202e", "a\u00a0b"]
 )
 def test_hostile_names_are_refused(name: str) -> None:
-    """As a metric, a label, and a label to group by; nobody names a series like that."""
+    """As a metric, a label, and a label to group by."""
     with pytest.raises(InputError, match="a metric name"):
         Selector(name)
     with pytest.raises(InputError, match="a label name"):
@@ -203,7 +203,7 @@ def test_the_name_is_not_a_label_beside_a_name() -> None:
     "duration", ["", "5", "0s", "-1h", "1.5h", "1h[", "1h offset 1h", timedelta(0), timedelta(hours=-1)]
 )
 def test_a_bad_duration_is_refused(duration: Any) -> None:
-    """As window of samples, as window of a subquery, and as offset."""
+    """As the window of samples, the window of a subquery, and the offset."""
     for build in (
         lambda: RangeSelector(UP, duration),
         lambda: Subquery(UP, duration),
@@ -214,8 +214,8 @@ def test_a_bad_duration_is_refused(duration: Any) -> None:
 
 
 @pytest.mark.parametrize("word", ["", "rate(up[5m]) or sum", "SUM", "quantile", "+", 5, None, Word.SUM, Word.RATE])
-def test_another_word_is_refused(word: Any) -> None:
-    """No operator and no function is written that statcore does not know, nor one in another's place."""
+def test_an_unknown_word_is_refused(word: Any) -> None:
+    """As the operator of an aggregation, and as a function."""
     with pytest.raises(InputError, match="unknown operator"):
         Aggregation(word, UP)
     with pytest.raises(InputError, match="unknown function"):
@@ -223,15 +223,15 @@ def test_another_word_is_refused(word: Any) -> None:
 
 
 @pytest.mark.parametrize("operator", ["or", "^", "%", "atan2", "> bool", "= 1 or", "", None, []])
-def test_another_operation_is_refused(operator: Any) -> None:
-    """The message lists those that there are."""
+def test_an_unknown_operator_is_refused(operator: Any) -> None:
+    """The message lists the known operators."""
     with pytest.raises(InputError, match=r"unknown operator .*; expected one of \+, -, \*, /, ==, .*, and, unless"):
         BinaryOperation(operator, UP, DOWN)
 
 
 @attrs.frozen
 class Lookalike:
-    """Has a text, as expressions do."""
+    """An object with a text, which is not an expression."""
 
     text: str = "up or vector(1)"
 
@@ -253,7 +253,7 @@ class Lookalike:
     ],
 )
 def test_a_part_of_another_type_is_refused_when_built(build: Callable[[Any], Any], message: str) -> None:
-    """Text, what merely has a text, and parts of the language that belong elsewhere."""
+    """Text, an object with a text, and parts that belong elsewhere."""
     for part in ("up", None, 5, Lookalike(), Matching.on("a"), Selector):
         with pytest.raises(InputError, match=re.escape(message) + type(part).__name__):
             build(part)
@@ -280,7 +280,7 @@ def test_instant_and_range_vectors_stay_apart(build: Callable[[], Any]) -> None:
 
 
 def test_a_number_has_no_partner() -> None:
-    """So nothing is matched with it, and no set is made with it."""
+    """So it takes neither a matching nor a set operator."""
     with pytest.raises(InputError, match=r"the number 1\.0 has no labels to match"):
         BinaryOperation(">", UP, Number(1), matching=Matching.on("a"))
     for operator in get_args(SetOperator):
@@ -289,7 +289,7 @@ def test_a_number_has_no_partner() -> None:
 
 
 def test_a_matching_is_checked() -> None:
-    """Its modifier, its labels, and that it is one."""
+    """Its modifier, its labels, and its type."""
     modifier: Any = "on (a) group_left"
     with pytest.raises(InputError, match="unknown modifier"):
         Matching(modifier, ["a"])
@@ -313,13 +313,13 @@ def test_a_matching_is_checked() -> None:
     ],
 )
 def test_a_constant_label_is_checked(name: Any, value: Any, message: str) -> None:
-    """An empty value would take the label away."""
+    """The name and the value; an empty value would remove the label."""
     with pytest.raises(InputError, match=message):
         ConstantLabel(UP, name, value)
 
 
 def test_the_selectors_of_an_expression() -> None:
-    """Of every kind of part, in the order of the text, however deep."""
+    """Selectors in every kind of part, in the order of the text, however deep."""
     sides = [Selector(name) for name in "abcde"]
     calls = [Call("rate", RangeSelector(sides[0], "5m")), Call("max_over_time", Subquery(sides[1], "5m"))]
     ratio = BinaryOperation("/", *calls)
@@ -333,7 +333,7 @@ def test_the_selectors_of_an_expression() -> None:
 
 
 def test_a_backend_may_write_parts_its_own_way() -> None:
-    """Each part hands those inside to what it is given, and writes around them what it always writes."""
+    """Each part passes the parts inside to the given function, and writes its own text around them."""
 
     def shouting(part: Part) -> str:
         return part.text.upper() if isinstance(part, Selector) else part.write(shouting)
@@ -342,28 +342,41 @@ def test_a_backend_may_write_parts_its_own_way() -> None:
     assert "sum by (a)(rate(UP[5m]) / (DOWN > 0.0))" == Aggregation("sum", ratio, by=["a"]).write(shouting)
 
 
-@pytest.mark.parametrize("labels", ["job", 5, None, ["job"]])
-def test_labels_are_a_mapping(labels: Any) -> None:
-    """Of label to matcher, and nothing else."""
+PAIRS = [("job", LabelMatcher.equal("x")), ("job", LabelMatcher.not_equal("y")), ("host", LabelMatcher.equal("a"))]
+
+
+def test_a_label_may_recur_in_pairs() -> None:
+    """Every matcher is written; as a mapping the labels would lose one."""
+    selector = Selector("up", [("job", "x"), ("job", LabelMatcher.not_equal("y")), ("host", "a")])
+    assert ('up{job="x",job!="y",host="a"}', PAIRS) == (selector.text, selector.matchers)
+    with pytest.raises(UnsupportedError, match="the label job has several matchers"):
+        _ = selector.labels
+    assert selector == Selector("up", reversed(PAIRS))
+    assert selector != Selector("up", dict(PAIRS))
+
+
+@pytest.mark.parametrize("labels", ["job", 5, None, ["job"], ("job",), [("job",)]])
+def test_labels_are_a_mapping_or_pairs(labels: Any) -> None:
+    """Anything else is refused."""
     with pytest.raises(InputError, match="expected a mapping of label name to text or LabelMatcher"):
         Selector("up", labels)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, "5) or vector(1", "5", b"5", None])
-def test_what_is_not_a_finite_number_is_refused(value: Any) -> None:
-    """Also text that would go on after the number."""
+def test_a_number_is_finite(value: Any) -> None:
+    """Text is refused, too, because it could go on after the number."""
     with pytest.raises(InputError, match="not a finite number"):
         Number(value)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, math.nan, "0.5) or (up", None])
-def test_what_is_no_quantile_is_refused(value: Any) -> None:
-    """The server would answer an infinity."""
+def test_a_quantile_is_from_0_to_1(value: Any) -> None:
+    """For any other the server would answer infinity."""
     with pytest.raises(InputError, match=r"a quantile is from 0 to 1|not a finite number"):
         HistogramQuantile(value, UP)
 
 
 def test_one_text_is_no_collection_of_labels() -> None:
-    """It would be grouped by each of its letters."""
+    """Each of its letters would be a label."""
     with pytest.raises(InputError, match="not one text: 'job'"):
-        Aggregation("sum", UP, by="job")  # type: ignore[arg-type]  # the mistake in question
+        Aggregation("sum", UP, by="job")  # the mistake in question

@@ -1,4 +1,4 @@
-"""What a template becomes, and which texts are none."""
+"""Templates: their text with values filled in, and the texts that are refused."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ GROUP_BY = "${{ group_by }} belongs among the labels that an aggregation keeps"
 PLACEHOLDERS = "is no placeholder; the placeholders of a template are ${{ labels }}, ${{ window }}, ${{ group_by }}"
 
 
-def test_values_are_put_in_the_places_of_placeholders() -> None:
-    """Matchers in their order, labels to group by sorted and distinct, the window in Prometheus syntax."""
-    labels = {"user_id": 'a"\n', "kernel_id": LabelMatcher.one_of(["y", "x.z"]), "zone": LabelMatcher.not_equal("b")}
+def test_values_replace_their_placeholders() -> None:
+    """Matchers in order, labels to group by sorted and distinct, the window in Prometheus syntax."""
+    labels: dict[str, str | LabelMatcher] = {
+        "user_id": 'a"\n',
+        "kernel_id": LabelMatcher.one_of(["y", "x.z"]),
+        "zone": LabelMatcher.not_equal("b"),
+    }
 
     text = Template(BUSY).render(labels, window=timedelta(minutes=90), group_by=["user_id", "inf", "agent", "user_id"])
 
@@ -34,14 +38,14 @@ def test_values_are_put_in_the_places_of_placeholders() -> None:
     assert f'sum by (job,agent,"inf",user_id)(rate(x_total{{{expected}}}[1h30m]))' == text
 
 
-def test_without_values_there_is_nothing_in_their_places() -> None:
-    """But for the window, which there always is."""
+def test_without_values_the_places_are_empty() -> None:
+    """Except for the window, which always has a value."""
     assert 'sum by (job,)(rate(x_total{job="a",}[5m]))' == Template(BUSY).render(window="5m")
     assert "vector(1)" == Template("vector(1)").render(window="5m")
 
 
 def test_fixed_matchers_stand_on_either_side() -> None:
-    """The comma between them and nothing goes."""
+    """A comma beside an empty value is dropped."""
     template = Template('sum by (${{ group_by }},job)(x{a="b",${{ labels }} , value_type="current"})')
 
     assert 'sum by (job)(x{a="b", value_type="current"})' == template.render(window="5m")
@@ -50,14 +54,14 @@ def test_fixed_matchers_stand_on_either_side() -> None:
 
 
 def test_labels_are_dropped_and_the_window_is_an_offset() -> None:
-    """As real templates have them."""
+    """`${{ group_by }}` stands in `without (…)`, and `${{ window }}` after `offset`."""
     template = Template("sum without (${{ group_by }})(x - x offset ${{ window }})")
 
     assert "sum without (instance,pod)(x - x offset 1h)" == template.render(window="1h", group_by=["pod", "instance"])
 
 
-def test_a_label_with_one_value_is_not_filtered_by() -> None:
-    """Two values at once would match nothing, which looks like an answer; what is matched otherwise may be narrowed."""
+def test_a_fixed_label_cannot_be_filtered_by() -> None:
+    """Two values at once would match nothing, and look like an answer; labels with other matchers may be filtered by."""
     template = Template('x{${{ labels }},value_type="current",job=~"a|b"} / on (zone) y{zone="c"}')
 
     assert {"value_type"} == template.fixed_labels
@@ -68,20 +72,20 @@ def test_a_label_with_one_value_is_not_filtered_by() -> None:
 
 @pytest.mark.parametrize("arguments", [{"labels": {"a": "b"}}, {"group_by": ["a"]}])
 def test_values_without_a_place_are_refused(arguments: dict[str, Any]) -> None:
-    """A filter that vanished would be taken for one that matched all."""
+    """A filter that vanished would look like one that matches everything."""
     with pytest.raises(InputError, match=r"the template has no \$\{\{ (labels|group_by) \}\}, where a"):
         Template("vector(1)").render(window="5m", **arguments)
 
 
-def test_a_template_says_which_placeholders_it_has() -> None:
-    """Each once."""
+def test_the_placeholders_of_a_template() -> None:
+    """Each name is there once."""
     assert {"labels", "window", "group_by"} == Template(BUSY).placeholders
     assert {"labels"} == Template("a{${{ labels }}} + b{${{ labels }}}").placeholders
     assert set() == Template("up").placeholders
 
 
 def test_templates_are_values() -> None:
-    """Of the same text they are equal, and may be copied and sent."""
+    """Templates of the same text are equal, and they can be copied and pickled."""
     one = Template(VALID[2])
     assert one == Template(VALID[2]) != Template("up")
     assert 1 == len({one, copy.deepcopy(one), pickle.loads(pickle.dumps(one))})  # noqa: S301 - our own
@@ -103,8 +107,8 @@ def test_templates_are_values() -> None:
         ({"window": "0s"}, "duration out of range"),
     ],
 )
-def test_a_value_that_is_none_is_refused(arguments: dict[str, Any], message: str | None) -> None:
-    """As everywhere; a strange label that newer servers know is written in quotes."""
+def test_a_value_that_is_not_valid_is_refused(arguments: dict[str, Any], message: str | None) -> None:
+    """A label that only newer servers know is written in quotes."""
     template = Template(BUSY)
     if message is None:
         assert '"a)"' in template.render(window="5m", **arguments)
@@ -125,8 +129,8 @@ def test_a_value_that_is_none_is_refused(arguments: dict[str, Any], message: str
         ("up{${{ ${{ labels }} }}}", f"'${{{{ ' {PLACEHOLDERS}"),
     ],
 )
-def test_what_looks_like_a_placeholder_and_is_none_is_refused(text: str, message: str) -> None:
-    """With the three that there are."""
+def test_an_unknown_placeholder_is_refused(text: str, message: str) -> None:
+    """The error lists the three placeholders."""
     with pytest.raises(InputError) as raised:
         Template(text)
     assert message == str(raised.value)
@@ -167,16 +171,16 @@ def test_what_looks_like_a_placeholder_and_is_none_is_refused(text: str, message
     ],
 )
 def test_a_placeholder_out_of_its_place_is_refused(text: str, belongs: str) -> None:
-    """In a string, in a comment, glued to something, or where it would mean something else; told where it belongs."""
+    """In a string, in a comment, beside other characters, or with another meaning; the error names its place."""
     with pytest.raises(InputError) as raised:
         Template(text)
     assert belongs in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["{${{ labels }}}", '{${{ labels }},a=~".*"}'])
-def test_a_template_must_mean_something_without_labels(text: str) -> None:
-    """It says what to write instead."""
-    with pytest.raises(InputError, match=r"is no PromQL without labels: .*; a selector needs more: "):
+def test_a_template_must_be_promql_without_labels(text: str) -> None:
+    """The error says what to write instead."""
+    with pytest.raises(InputError, match=r"is no PromQL without labels: .*; give the selector a name or a matcher: "):
         Template(text)
 
 
@@ -212,8 +216,8 @@ def test_a_template_must_mean_something_without_labels(text: str) -> None:
         ('up{a=~"((a{20}){10}){10}"}', "regular expressions repeat more than 1000 times"),
     ],
 )
-def test_what_no_server_could_answer_is_refused(text: Any, message: str) -> None:
-    """When it is built, and not when it is asked."""
+def test_text_that_no_server_can_answer_is_refused(text: Any, message: str) -> None:
+    """When the template is built."""
     with pytest.raises(InputError) as raised:
         Template(text)
     assert message in str(raised.value)
@@ -222,8 +226,8 @@ def test_what_no_server_could_answer_is_refused(text: Any, message: str) -> None
 @pytest.mark.parametrize(
     "text", ["(" * 100 + "1" + ")" * 100, "abs(" * 100 + "u" + ")" * 100, "^".join(["u"] * 201), "-" * 200 + "u"]
 )
-def test_a_text_that_is_nested_deeply_is_read_all_the_same(text: str) -> None:
-    """Also in a thread with little stack: the parser has no other limit, and would end the process."""
+def test_deeply_nested_text_within_the_limits_is_read(text: str) -> None:
+    """Also in a thread with a small stack: the parser has no limit of its own, and would end the process."""
     texts: list[str] = []
     before = threading.stack_size(512 * 1024)
     try:
@@ -235,8 +239,8 @@ def test_a_text_that_is_nested_deeply_is_read_all_the_same(text: str) -> None:
     assert [text] == texts
 
 
-def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A template that cannot be checked is not taken."""
+def test_without_the_parser_a_template_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the extra to install."""
     monkeypatch.setitem(sys.modules, "promql_parser", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'statcore\[presets\]'"):
         Template("up")

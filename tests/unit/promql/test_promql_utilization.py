@@ -38,7 +38,7 @@ def test_rate() -> None:
 
 
 def test_rate_normalized() -> None:
-    """The sum of the rates: a cumulative counter in bytes has a rate in bytes per second, which nothing divides."""
+    """The sum of the rates, which are per second already; by default nothing divides it."""
     querier = ContainerMetricQuerier(metric_name="net_rx", value_type="current")
     expected = (
         "sum by (value_type)(rate(backendai_container_utilization"
@@ -55,7 +55,7 @@ CURRENT, CAPACITY = (
 
 
 def test_percent_of_a_gauge() -> None:
-    """All that is current by all that there is, of the kernels that have both."""
+    """The sum of the current values divided by the sum of the capacities, over kernels that have both."""
     querier = ContainerMetricQuerier(metric_name="mem", value_type="pct", user_id=USER)
     current, capacity = CURRENT % "mem", f"(({CAPACITY % 'mem'} > 0.0) <= 1.7976931348623157e+308)"
     used = f"sum by (user_id)({current} and ignoring (value_type) {capacity})"
@@ -64,7 +64,7 @@ def test_percent_of_a_gauge() -> None:
 
 
 def test_percent_of_a_counter() -> None:
-    """The sum of what each kernel's rate is of its own capacity."""
+    """The sum over kernels of the rate divided by the kernel's own capacity."""
     querier = ContainerMetricQuerier(metric_name="cpu_util", value_type="pct", user_id=USER)
     bounded = f"(({CAPACITY % 'cpu_util'} > 0.0) <= 1.7976931348623157e+308)"
     share = f"rate({CURRENT % 'cpu_util'}[1m]) / ignoring (value_type) {bounded}"
@@ -74,26 +74,26 @@ def test_percent_of_a_counter() -> None:
 
 @pytest.mark.parametrize(("labels", "group_by"), [({"value_type": "current"}, ()), ({}, ["value_type"])])
 def test_percent_sets_the_value_type_itself(labels: dict[str, str], group_by: list[str]) -> None:
-    """A plugin's querier that matches or groups by it is told so."""
+    """A plugin's querier that matches it or groups by it is refused."""
     querier = FixedQuerier("device", labels, group_by=group_by, strategy=PercentOfCapacity())
     with pytest.raises(PluginError, match=r"PercentOfCapacity sets the label value_type, which labels\(\) and"):
         utilization_query(querier)
 
 
 def test_no_label_to_group_by_sums_everything() -> None:
-    """There is no `by` at all."""
+    """The expression has no `by`."""
     assert 'sum(up{job="x"})' == render(utilization_query(FixedQuerier("up", {"job": "x"})))
 
 
 def test_a_label_to_group_by_is_written_once() -> None:
-    """However often the querier names it, and in whatever order."""
+    """However often, and in whatever order, the querier names it."""
     querier = FixedQuerier("up", group_by=["b", "a", "b"])
     assert "sum by (a,b)(up)" == render(utilization_query(querier))
 
 
 def test_matchers_of_every_operator_stand_in_the_queriers_order() -> None:
-    """Also those whose labels do not sort that way."""
-    matchers = {
+    """The order of the label names does not matter."""
+    matchers: dict[str, str | LabelMatcher] = {
         "z": "exact",
         "y": LabelMatcher.not_equal("not"),
         "x": LabelMatcher.regex("a.*"),
@@ -117,7 +117,7 @@ def test_matchers_of_every_operator_stand_in_the_queriers_order() -> None:
     ],
 )
 def test_the_divisor_is_a_setting(interval_s: float, divisor: str) -> None:
-    """It is written with the digits that read back the same, and 1 not at all."""
+    """It is written with digits that read back as the same number; 1 is not written."""
     querier = FixedQuerier("up", strategy=QueryStrategy.RATE_NORMALIZED)
     query = utilization_query(querier, normalization_interval_s=interval_s)
     assert f"sum(rate(up[5m])){divisor}" == render(query)

@@ -17,13 +17,13 @@ KERNEL, SESSION, USER, PROJECT = (UUID(int=number) for number in range(1, 5))
 
 
 class ValueType(str, Enum):  # noqa: UP042 - the kind whose members format as their names
-    """As callers may have it."""
+    """An enumeration of a caller."""
 
     CURRENT = "current"
 
 
 def test_labels_stand_in_a_fixed_order() -> None:
-    """The metric and the value type first, then the owners, however they were given."""
+    """The metric and the value type first, then the owners, whatever the order of the arguments."""
     querier = ContainerMetricQuerier(
         project_id=PROJECT,
         user_id=USER,
@@ -46,8 +46,8 @@ def test_labels_stand_in_a_fixed_order() -> None:
     assert "backendai_container_utilization" == querier.name()
 
 
-def test_what_is_not_filtered_by_is_not_grouped_by() -> None:
-    """The value type always is."""
+def test_a_querier_groups_only_by_labels_that_it_filters_by() -> None:
+    """The value type is always one of them."""
     querier = ContainerMetricQuerier(metric_name="mem", value_type="current")
     assert (["container_metric_name", "value_type"], ["value_type"]) == (list(querier.labels()), querier.group_by_labels())
 
@@ -67,13 +67,13 @@ def test_what_is_not_filtered_by_is_not_grouped_by() -> None:
     ],
 )
 def test_only_current_values_of_counters_are_rates(metric_name: str, value_type: Any, strategy: QueryStrategy) -> None:
-    """A capacity is a gauge whatever the metric: the rate of a constant is zero."""
+    """A capacity is a gauge for every metric: the rate of a constant is zero."""
     assert strategy == ContainerMetricQuerier(metric_name=metric_name, value_type=value_type).query_strategy()
 
 
 @pytest.mark.parametrize(("metric_name", "is_counter"), [("cpu_util", True), ("mem", False), ("cuda_util", False)])
-def test_percent_is_of_what_has_a_bound(metric_name: str, is_counter: bool) -> None:  # noqa: FBT001 - a parameter of a test
-    """The value type is neither matched nor grouped by, since it takes two of them."""
+def test_percent_of_a_metric_with_a_bound(metric_name: str, is_counter: bool) -> None:  # noqa: FBT001 - a parameter of a test
+    """The querier neither matches nor groups by the value type, because the expression reads two of them."""
     querier = ContainerMetricQuerier(metric_name=metric_name, value_type="pct", kernel_id=KERNEL)
     assert {"container_metric_name": metric_name, "kernel_id": str(KERNEL)} == querier.labels()
     assert ["kernel_id"] == querier.group_by_labels()
@@ -81,14 +81,14 @@ def test_percent_is_of_what_has_a_bound(metric_name: str, is_counter: bool) -> N
 
 
 @pytest.mark.parametrize("metric_name", sorted(UNBOUNDED_METRICS))
-def test_percent_of_what_has_no_bound_is_refused(metric_name: str) -> None:
-    """What agents write as its capacity is the first sample."""
+def test_percent_of_a_metric_without_a_bound_is_refused(metric_name: str) -> None:
+    """Agents write its first sample as the capacity."""
     with pytest.raises(InputError, match=f"^{metric_name} has no bound, and so no pct; use value_type current"):
         ContainerMetricQuerier(metric_name=metric_name, value_type="pct")
 
 
 def test_ids_are_uuids_or_text_that_spells_one() -> None:
-    """Both make the same querier."""
+    """Both give equal queriers."""
     spelled: Any = str(USER).upper()
     by_text = ContainerMetricQuerier(metric_name="mem", value_type="current", user_id=spelled)
     assert ContainerMetricQuerier(metric_name="mem", value_type="current", user_id=USER) == by_text
@@ -96,7 +96,7 @@ def test_ids_are_uuids_or_text_that_spells_one() -> None:
 
 
 def test_members_of_an_enumeration_are_their_values() -> None:
-    """As plain text."""
+    """The values are plain text."""
     kind: Any = ValueType.CURRENT
     querier = ContainerMetricQuerier(metric_name=kind, value_type=kind, agent_id=kind)
     assert ["current"] * 3 == [f"{value}" for value in querier.labels().values()]
@@ -120,13 +120,13 @@ def test_members_of_an_enumeration_are_their_values() -> None:
     ],
 )
 def test_bad_input_is_refused_at_construction(fields: dict[str, Any], message: str) -> None:
-    """With a message that names the field."""
+    """The error names the field."""
     with pytest.raises(InputError, match=message):
         ContainerMetricQuerier(**{"metric_name": "mem", "value_type": "current", **fields})
 
 
 def test_a_querier_is_a_value() -> None:
-    """Frozen, comparable, hashable, keyword-only."""
+    """It is frozen, comparable, hashable and keyword-only."""
     querier = ContainerMetricQuerier(metric_name="mem", value_type="current")
     assert {querier} == {ContainerMetricQuerier(metric_name="mem", value_type="current")}
     with pytest.raises(attrs.exceptions.FrozenInstanceError):

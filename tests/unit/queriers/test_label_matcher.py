@@ -25,7 +25,7 @@ class Zone(str, Enum):  # noqa: UP042 - the kind whose members format as their n
         (LabelMatcher.not_equal("x"), "!="),
         (LabelMatcher.regex("x"), "=~"),
         (LabelMatcher.not_regex("x"), "!~"),
-        (LabelMatcher("!~", "x"), "!~"),  # type: ignore[arg-type]  # the text of an operator will do
+        (LabelMatcher("!~", "x"), "!~"),  # the text of an operator is accepted
     ],
 )
 def test_the_four_operators(matcher: LabelMatcher, operator: str) -> None:
@@ -34,7 +34,7 @@ def test_the_four_operators(matcher: LabelMatcher, operator: str) -> None:
 
 
 def test_one_of_is_a_regex_of_escaped_alternatives() -> None:
-    """Sorted, without duplicates; the literals are kept beside the regex."""
+    """The values are sorted and distinct, and kept beside the regex."""
     matcher = LabelMatcher.one_of(["b", "a.c", "b", "-"])
     assert (MatchOperator.REGEX, r"-|a\.c|b", ("-", "a.c", "b")) == (matcher.operator, matcher.value, matcher.alternatives)
 
@@ -49,13 +49,13 @@ def test_one_of_is_a_regex_of_escaped_alternatives() -> None:
         (r"\d", r"\\d"),
     ],
 )
-def test_only_what_means_something_in_re2_is_escaped(literal: str, escaped: str) -> None:
+def test_one_of_escapes_only_characters_with_a_meaning_in_re2(literal: str, escaped: str) -> None:
     """RE2 refuses a backslash in front of most other characters."""
     assert f"{escaped}|\U0010ffff" == LabelMatcher.one_of([literal, "\U0010ffff"]).value
 
 
 def test_one_of_one_value_is_an_exact_match() -> None:
-    """Nothing is escaped then."""
+    """The value is not escaped."""
     assert LabelMatcher.equal("a.b") == LabelMatcher.one_of(iter(["a.b", "a.b"]))
 
 
@@ -67,13 +67,13 @@ def test_one_of_members_of_an_enumeration() -> None:
 
 
 def test_one_of_nothing_is_refused() -> None:
-    """It would match what has no such label, or, taken for no matcher, everything."""
+    """It could match series without the label, or everything."""
     with pytest.raises(InputError, match="at least one value"):
         LabelMatcher.one_of([])
 
 
 def test_one_of_a_text_is_refused() -> None:
-    """Its letters are surely not meant."""
+    """Each of its letters would be a value."""
     with pytest.raises(InputError, match="not one text: 'abc'"):
         LabelMatcher.one_of("abc")
 
@@ -90,19 +90,19 @@ def test_one_of_a_text_is_refused() -> None:
     ],
 )
 def test_an_operand_that_is_not_encodable_text_is_refused(build: Callable[[Any], LabelMatcher], value: Any) -> None:
-    """At construction."""
+    """When the matcher is built."""
     with pytest.raises(InputError, match="a label value"):
         build(value)
 
 
 @pytest.mark.parametrize("operator", ["", "==", "=~ ", 'a="b",c=', None])
-def test_another_operator_is_refused(operator: Any) -> None:
-    """With the four in the message."""
+def test_an_unknown_operator_is_refused(operator: Any) -> None:
+    """The error lists the four operators."""
     with pytest.raises(InputError, match="expected one of =, !=, =~, !~"):
         LabelMatcher(operator, "x")
 
 
 def test_matchers_are_equal_by_what_they_match() -> None:
-    """However they were made."""
+    """However they were built."""
     assert LabelMatcher.regex("a|b") == LabelMatcher.one_of(["b", "a"])
     assert 1 == len({LabelMatcher.regex("a|b"), LabelMatcher.one_of(["b", "a"])})

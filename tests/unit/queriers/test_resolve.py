@@ -1,25 +1,34 @@
-"""Queriers that break their contract: the error names the class and the method."""
+"""Resolving a querier: its validated query, how often its methods are called, and the errors of a broken querier."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections import UserDict
 from collections.abc import Callable, Iterator
-from types import MappingProxyType
-from typing import Any, NoReturn
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, Final, NoReturn
 
 import pytest
+from tests.counted_queriers import METHODS, ONCE, counted
 
-from statcore.errors import InputError, PluginError
+from statcore.errors import InputError, PluginError, UnsupportedError
+from statcore.model import QueryTimeRange
 from statcore.promql import utilization_query
-from statcore.queriers import LabelMatcher, QueryStrategy, ResolvedQuerier, UtilizationMetricQuerier, resolve
+from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, UtilizationMetricQuerier, coalesce, resolve
+from statcore.queriers.interface import PreparedQuerier
+from statcore.queriers.matcher import as_labels
+from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
+from statcore_graphql import DataLoaderManager, RequestLoaders
+from statcore_graphql.schema.utilization import load_utilization
+from statcore_memory import MemoryMetrics
 
-ONE_OF = "one of gauge, rate, rate_normalized, or a strategy of the plugin's own"
-METHODS = ("name", "labels", "group_by_labels", "query_strategy")
+ONE_OF = "one of gauge, rate, rate_normalized, or a plugin's own strategy"
 
 
 class Opaque:
-    """Something that cannot even be shown."""
+    """An object without a representation."""
 
     def __repr__(self) -> str:
         """Fail."""
@@ -35,7 +44,7 @@ class UnspeakableError(Exception):
 
 
 class Once(UserDict[str, str]):
-    """A mapping that can be read a single time."""
+    """A mapping that can be read only once."""
 
     reads = 0
 
@@ -60,24 +69,24 @@ class Marked(str):
 
 
 async def awaited() -> str:
-    """Return what a method would, but too late."""
+    """Return a name, as a coroutine function."""
     return "up"
 
 
 def broken(method: str, does: Callable[[], Any]) -> UtilizationMetricQuerier:
-    """Return a sound querier but for one method."""
+    """Return a querier of which one method is replaced."""
     kind = type("Broken", (FixedQuerier,), {"__module__": "acme", method: lambda _: does()})
     querier: UtilizationMetricQuerier = kind("up", {"job": "x"}, group_by=["job"])
     return querier
 
 
 def answers(method: str, answer: Any) -> UtilizationMetricQuerier:
-    """Return a querier of which one method answers that."""
+    """Return a querier of which one method returns this."""
     return broken(method, lambda: answer)
 
 
 def raises(method: str, error: Exception) -> UtilizationMetricQuerier:
-    """Return a querier of which one method raises that."""
+    """Return a querier of which one method raises this."""
 
     def fail() -> NoReturn:
         raise error
@@ -85,23 +94,87 @@ def raises(method: str, error: Exception) -> UtilizationMetricQuerier:
     return broken(method, fail)
 
 
-def test_the_answers_of_a_sound_querier() -> None:
-    """Text becomes an exact match; the labels to group by are sorted and distinct."""
-    resolved = resolve(FixedQuerier("up", {"b": "x", "a": LabelMatcher.regex("y")}, group_by=["b", "a", "b"]))
-    assert ResolvedQuerier("up", {"b": "x", "a": LabelMatcher.regex("y")}, ("a", "b"), QueryStrategy.GAUGE) == resolved
-    assert [("b", LabelMatcher.equal("x")), ("a", LabelMatcher.regex("y"))] == list(resolved.labels.items())
+def test_the_query_of_a_querier() -> None:
+    """The matchers stay in order, also as mappings; the labels to group by are sorted and distinct."""
+    query = resolve(FixedQuerier("up", {"b": "x", "a": LabelMatcher.regex("y")}, group_by=["b", "a", "b"]))
+    matchers = (("b", "x"), ("a", LabelMatcher.regex("y")))
+    assert MetricQuery("up", dict(matchers), ("a", "b"), QueryStrategy.GAUGE) == query
+    assert [*matchers] == list(query.wanted.items())
+    assert matchers == query.matchers
+    assert [("b", LabelMatcher.equal("x")), ("a", LabelMatcher.regex("y"))] == list(query.labels.items())
+
+
+RANGE: Final = QueryTimeRange(start=0, end=60, step=60)
+
+
+async def test_a_read_of_one_querier_calls_each_method_once() -> None:
+    """As an expression, over a range and now."""
+    read_once, read_over_a_range, read_now = map(counted, "abc")
+    utilization_query(read_once)
+    await MemoryMetrics().query_utilization(read_over_a_range, RANGE)
+    await MemoryMetrics().query_utilization_now(read_now)
+    assert [ONCE] * 3 == [querier.calls for querier in (read_once, read_over_a_range, read_now)]
+
+
+async def test_a_read_of_many_queriers_calls_each_method_once() -> None:
+    """Whether they share a request or not; the merged querier holds its query."""
+    together = [counted(host) for host in "abc"]
+    alone = counted("d", "down")
+    await UtilizationSource(MemoryMetrics()).read_utilization_batch([*together, alone], RANGE)
+    assert [ONCE] * 4 == [querier.calls for querier in (*together, alone)]
+
+
+async def test_a_graphql_request_calls_each_method_once() -> None:
+    """For the key of the loader, the batches and the backend together."""
+    context: Any = SimpleNamespace(
+        dataloader_manager=DataLoaderManager(), loaders=RequestLoaders(), metrics=MemoryMetrics(), rate_interval="5m"
+    )
+    queriers = [counted(host) for host in "aab"]
+    await asyncio.gather(*(load_utilization(context, querier, start="0", end="60", step="60") for querier in queriers))
+    assert [ONCE] * 3 == [querier.calls for querier in queriers]
+
+
+def test_a_prepared_querier_holds_its_query() -> None:
+    """It is the very same object, for results of `coalesce`, too; the four methods return its parts."""
+    query = resolve(FixedQuerier("up", {"host": "a"}, group_by=["host"], strategy=QueryStrategy.RATE))
+    prepared = PreparedQuerier(query)
+    (merged,) = coalesce([prepared, FixedQuerier("up", {"host": "b"}, group_by=["host"], strategy=QueryStrategy.RATE)])
+    assert resolve(prepared) is query
+    assert resolve(merged) is merged.query
+    parts = (prepared.name(), prepared.labels(), prepared.group_by_labels(), prepared.query_strategy())
+    assert ("up", {"host": "a"}, ("host",), QueryStrategy.RATE) == parts
+
+
+def test_a_label_that_recurs_has_no_mapping() -> None:
+    """A mapping would lose a filter; the pairs have all of them."""
+    matchers = (("host", "a"), ("host", LabelMatcher.one_of(["a", "b"])), ("job", "x"))
+    query = MetricQuery("up", as_labels(matchers), (), QueryStrategy.GAUGE)
+    labels = PreparedQuerier(query).labels()
+    reads: list[Callable[[], object]] = [
+        lambda: query.labels,
+        lambda: {**query.wanted},
+        lambda: labels["job"],
+        lambda: len(labels),
+        lambda: "host" in labels,
+        lambda: list(labels.items()),
+    ]
+    for read in reads:
+        with pytest.raises(UnsupportedError, match="the label host has several matchers"):
+            read()
+    assert (matchers, query) == (query.matchers, query._replace(wanted=as_labels(query.matchers)))
+    assert 'sum(up{host="a",host=~"a|b",job="x"})' == utilization_query(PreparedQuerier(query)).text
 
 
 @pytest.mark.parametrize(
     "labels", [{}, MappingProxyType({"job": "x"}), {"job": LabelMatcher.equal("x")}, {Marked("a"): "b"}]
 )
-def test_any_mapping_of_labels_will_do(labels: Any) -> None:
+def test_labels_may_be_any_mapping(labels: Any) -> None:
     """Also an empty one."""
     assert list(labels) == list(resolve(answers("labels", labels)).labels)
 
 
 @pytest.mark.parametrize("labels", [["b", "a"], ("b", "a"), {"b", "a"}, frozenset("ab"), {"b": 1, "a": 2}.keys()])
-def test_any_collection_of_labels_to_group_by_will_do(labels: Any) -> None:
+def test_labels_to_group_by_may_be_any_collection(labels: Any) -> None:
     """They are sorted."""
     assert ("a", "b") == resolve(answers("group_by_labels", labels)).group_by
 
@@ -137,19 +210,19 @@ def test_an_answer_of_the_wrong_type(method: str, answer: Any) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_that_forgets_to_answer(method: str) -> None:
-    """None is no answer."""
+def test_a_method_that_returns_nothing(method: str) -> None:
+    """None is not accepted."""
     with pytest.raises(PluginError, match=rf"acme\.Broken\.{method}\(\) answered None: expected "):
         resolve(answers(method, None))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_that_is_a_coroutine_function(method: str) -> None:
-    """The coroutine is closed, or Python would warn, in some other place, that nobody awaited it."""
+    """The coroutine is closed, so that Python does not warn later that it was never awaited."""
     coroutine = awaited()
     with pytest.raises(PluginError, match=rf"acme\.Broken\.{method}\(\) answered <coroutine"):
         resolve(answers(method, coroutine))
-    assert coroutine.cr_frame is None
+    assert inspect.CORO_CLOSED == inspect.getcoroutinestate(coroutine)
 
 
 @pytest.mark.parametrize(
@@ -176,42 +249,42 @@ def test_a_method_that_is_a_coroutine_function(method: str) -> None:
         ("query_strategy", QueryStrategy, ONE_OF),
     ],
 )
-def test_nonsense(method: str, answer: Any, expected: str) -> None:
+def test_an_answer_that_is_not_valid(method: str, answer: Any, expected: str) -> None:
     """The message says what was expected instead."""
     with pytest.raises(PluginError, match=rf"acme\.Broken\.{method}\(\) answered .*: expected {expected}$"):
         resolve(answers(method, answer))
 
 
 def test_a_mapping_that_breaks_while_it_is_read() -> None:
-    """It is the fault of the method that answered it."""
+    """The error names the method that returned it."""
     with pytest.raises(PluginError, match=r"acme\.Broken\.labels\(\) raised LookupError"):
         resolve(answers("labels", Torn(job="x")))
 
 
-def test_what_was_checked_is_what_is_used() -> None:
-    """A mapping that answers otherwise the next time is read once."""
+def test_labels_are_read_once() -> None:
+    """A mapping that has other items at the next reading cannot change the query."""
     assert 'up{job="x"}' in utilization_query(answers("labels", Once(job="x"))).text
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_error_that_cannot_be_read_or_has_many_lines(method: str) -> None:
-    """The message is one line all the same."""
+    """The message is a single line."""
     with pytest.raises(PluginError, match=r"raised UnspeakableError: \(it has no readable message\)$"):
         resolve(raises(method, UnspeakableError()))
     with pytest.raises(PluginError, match=r"raised ValueError: first second$"):
         resolve(raises(method, ValueError("first\nsecond")))
 
 
-def test_what_is_no_querier() -> None:
-    """A missing method is like one that raises."""
+def test_an_object_that_is_not_a_querier() -> None:
+    """A missing method is an error of that method."""
     nothing: Any = None
     with pytest.raises(PluginError, match=r"builtins\.NoneType\.name\(\) raised AttributeError") as raised:
         resolve(nothing)
     assert ("builtins.NoneType", "name") == (raised.value.plugin, raised.value.method)
 
 
-def test_bad_input_that_the_querier_itself_refuses_stays_bad_input() -> None:
-    """The caller passed it; the plugin is sound."""
+def test_an_input_error_of_the_querier_is_passed_on() -> None:
+    """The caller gave the bad input, not the plugin."""
     with pytest.raises(InputError, match="at least one value"):
         resolve(broken("labels", lambda: {"kernel_id": LabelMatcher.one_of([])}))
 
@@ -226,7 +299,7 @@ def test_bad_input_that_the_querier_itself_refuses_stays_bad_input() -> None:
         FixedQuerier("up", group_by=["a\nb"]),
     ],
 )
-def test_text_that_cannot_stand_where_it_is_meant_to_is_bad_input(querier: FixedQuerier) -> None:
-    """The answers are of the right types; most likely the caller's text is in them."""
+def test_text_that_is_not_valid_in_its_place_is_an_input_error(querier: FixedQuerier) -> None:
+    """The answers have the right types; the caller's text is probably in them."""
     with pytest.raises(InputError, match=r"a metric name|a label name|a label value|__name__"):
         utilization_query(querier)

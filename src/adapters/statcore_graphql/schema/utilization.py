@@ -10,7 +10,8 @@ from strawberry.scalars import JSON
 from statcore.model.results import MatrixResult, MetricResponse, Series
 from statcore.model.time import QueryTimeRange
 from statcore.promql import MAX_POINTS, check_points
-from statcore.queriers import UtilizationMetricQuerier
+from statcore.queriers import UtilizationMetricQuerier, resolve
+from statcore.queriers.interface import PreparedQuerier
 from statcore_graphql.context import GraphQueryContext
 
 UTILIZATION_LOADER = "UtilizationMetrics.by_querier"
@@ -69,5 +70,5 @@ async def load_utilization(
     time_range = QueryTimeRange(start=start, end=end, step=step)
     check_points(time_range, MAX_POINTS, reason=f"GraphQL answers at most {MAX_POINTS}")
     loader = context.dataloader_manager.get_loader(context, UTILIZATION_LOADER, time_range=time_range)
-    result: MatrixResult = await loader.load(querier)
+    result: MatrixResult = await loader.load(PreparedQuerier(resolve(querier)))
     return Utilization.of(result)

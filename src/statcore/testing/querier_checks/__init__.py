@@ -1,7 +1,8 @@
-"""What every querier must do: one plain function per promise, its docstring the promise.
+"""The checks of queriers: one plain function per promise, with the promise in its docstring.
 
-Each takes the spec that a plugin contributes and some queriers of its class, asks no backend, and raises `AssertionError`
-when the promise is broken. The more the queriers differ (with and without each optional field), the more is checked.
+Each check takes the spec that a plugin contributes and some queriers of its class, uses no backend, and raises
+`AssertionError` where the promise is broken. The more the queriers differ (with and without each optional field), the more
+is checked.
 """
 
 from __future__ import annotations

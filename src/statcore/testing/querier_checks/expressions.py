@@ -1,4 +1,4 @@
-"""What can be told of an expression without a server: its selectors, its windows, the labels that its answer has."""
+"""Facts about an expression that need no server: its selectors, its windows, the labels of its answer."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from statcore.promql.syntax import (
     parts_in,
     selectors_in,
 )
-from statcore.queriers.query import ResolvedQuerier
+from statcore.queriers.query import MetricQuery
 from statcore.testing.expectations import expect
 
 _RATES: Final = ("rate", "irate", "increase", "delta")
-"""Those that say how fast something changes; over what a mean or a maximum is taken may be part of its meaning."""
+"""Functions whose window is a setting; the window of a mean or a maximum may be part of its meaning."""
 _BUCKET: Final = "le"
 
 
 def rate_windows(expression: Expression) -> set[str]:
-    """Return the windows that rates and changes are taken over."""
+    """Return the windows of the rates and changes in an expression."""
     calls = (part for part in parts_in(expression) if isinstance(part, Call))
     return {call.argument.window for call in calls if call.function in _RATES}
 
 
 def kept_labels(expression: Part) -> frozenset[str] | None:
-    """Return the labels of the answer's series, or None where only the series themselves tell.
+    """Return the labels of the answer's series, or None where they depend on the series.
 
     Raises:
-        AssertionError: two sides of an operation have different labels, or such as cannot be told to be the same; an
-            aggregation keeps what is not there any more; or there are no buckets for a quantile.
+        AssertionError: the sides of an operation have different labels, or labels that may differ; an aggregation keeps a
+            label that was dropped inside it; or a quantile has no buckets.
     """
     match expression:
         case Aggregation(expression=inner, by=by):
@@ -78,15 +78,15 @@ def _kept_of_both(operation: BinaryOperation) -> frozenset[str] | None:
     return left if operation.operator in get_args(SetOperator) else joined
 
 
-def expect_answers(asked: ResolvedQuerier, expression: Expression) -> None:
-    """Fail unless the answer's series have the labels grouped by, from selectors that match all of the querier's values.
+def expect_answers(query: MetricQuery, expression: Expression) -> None:
+    """Fail unless the answer's series have the labels grouped by, from selectors that match every value of the query.
 
-    The expression may add constant labels that are none of the querier's. That each selector carries the querier's
-    matchers, but for what the strategy replaces, was checked when the expression was built.
+    The expression may add constant labels that the query does not have. Building the expression has already checked that
+    each selector carries the query's matchers, except for labels that the strategy replaces.
     """
     answer = expression
     while isinstance(answer, ConstantLabel):
-        if answer.name in asked.labels or answer.name in asked.group_by:
+        if answer.name in query.labels or answer.name in query.group_by:
             raise AssertionError(
                 f"the label {answer.name} is the querier's, and the same for all series in {expression.text}"
             )
@@ -94,21 +94,23 @@ def expect_answers(asked: ResolvedQuerier, expression: Expression) -> None:
     kept = kept_labels(answer)
     if kept is None:
         raise AssertionError(f"the answer has all labels of its series, since nothing is aggregated in {expression.text}")
-    expect(frozenset(asked.group_by), kept, f"the labels of the answer to {expression.text}")
-    for label, wanted in asked.labels.items():
+    expect(frozenset(query.group_by), kept, f"the labels of the answer to {expression.text}")
+    for label, matcher in query.labels.items():
         for selector in selectors_in(expression):
-            found = selector.labels.get(label)
-            if found is not None and found != wanted and found.is_within(wanted):
-                values = ", ".join(wanted.alternatives)
+            carried = [other for name, other in selector.matchers if name == label]
+            if any(other != matcher and other.is_within(matcher) for other in carried):
+                values = ", ".join(matcher.alternatives)
                 raise AssertionError(f"{label} is to be any of {values}, and not all of them are in {selector.text}")
-    if grouped := sorted(replaced(asked, expression).intersection(asked.group_by)):
+    if grouped := sorted(replaced(query, expression).intersection(query.group_by)):
         labels = ", ".join(grouped)
         raise AssertionError(
             f"the answer is grouped by {labels}, and not all selectors match that alike in {expression.text}"
         )
 
 
-def replaced(asked: ResolvedQuerier, expression: Expression) -> set[str]:
-    """Return the querier's labels that some selector lacks, or matches otherwise than the querier."""
-    selectors, labels = selectors_in(expression), asked.labels
-    return {label for label in labels if any(selector.labels.get(label) != labels[label] for selector in selectors)}
+def replaced(query: MetricQuery, expression: Expression) -> set[str]:
+    """Return the labels of a query that some selector lacks, or matches in another way than the query."""
+    selectors = [selector.matchers for selector in selectors_in(expression)]
+    return {
+        label for label, matcher in query.labels.items() if any((label, matcher) not in matchers for matchers in selectors)
+    }

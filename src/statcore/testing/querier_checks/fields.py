@@ -13,11 +13,18 @@ from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.names import label_text, selector_parts
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.testing.expectations import expect
-from statcore.testing.querier_checks.asking import arguments_of, at_least_one, build, fields_of, query, values_of
+from statcore.testing.querier_checks.reading import (
+    arguments_of,
+    at_least_one,
+    build,
+    build_and_resolve,
+    fields_of,
+    values_of,
+)
 
 
 def check_the_spec_describes_them(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """The spec is of the queriers' class; its summary fits one line of a listing, its series and label are names."""
+    """The spec names the class of the queriers; its summary fits one line of a listing; its series and label are valid."""
     for querier in at_least_one(queriers):
         expect(spec.querier, type(querier), f"the class of {querier!r:.200}")
     if not spec.summary.isprintable():
@@ -31,7 +38,7 @@ def check_the_spec_describes_them(spec: QuerierSpec, queriers: Sequence[Utilizat
 
 
 def check_fields_are_keyword_only_and_documented(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """The constructor takes its arguments by name alone, and the docstring says of each, under `Args:`, what it is."""
+    """The constructor takes keyword arguments only, and the docstring describes each of them under `Args:`."""
     del queriers
     for parameter in inspect.signature(spec.querier).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY:
@@ -44,10 +51,10 @@ def check_fields_are_keyword_only_and_documented(spec: QuerierSpec, queriers: Se
 
 
 def check_fields_are_options_of_their_own(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """No two fields become one option of the command line, with or without the kind's name in front.
+    """No two fields become the same option of the command line, with or without the name of the kind in front.
 
-    Underscores around a name are left out there, and a field that is named like an option of a command gets the kind in
-    front: `rack_step` and `step` of the kind `rack` would both be `--rack-step`.
+    The command line drops underscores around a name, and puts the kind in front of a field that is named like an option of
+    a command: `rack_step` and `step` of the kind `rack` would both be `--rack-step`.
     """
     del queriers
     try:
@@ -57,7 +64,7 @@ def check_fields_are_options_of_their_own(spec: QuerierSpec, queriers: Sequence[
 
 
 def check_equal_fields_make_equal_queriers(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """Queriers are values: frozen, equal and of one hash where their fields are equal, not equal where one differs."""
+    """Queriers are values: frozen; equal, with equal hashes, where all fields are equal; unequal where a field differs."""
     with_arguments = [(querier, arguments_of(spec, querier)) for querier in queriers]
     for querier, arguments in with_arguments:
         again = spec.querier(**arguments)
@@ -72,12 +79,12 @@ def check_equal_fields_make_equal_queriers(spec: QuerierSpec, queriers: Sequence
             except Exception:  # noqa: BLE001, S112 - however the class refuses
                 continue
             raise AssertionError(f"{type(querier).__name__}.{field} can be set: make it a frozen class")
-    for (one, its), (two, others) in combinations(with_arguments, 2):
-        expect(its == others, one == two, f"whether {one!r:.200} equals {two!r:.200}")
+    for (first, first_arguments), (second, second_arguments) in combinations(with_arguments, 2):
+        expect(first_arguments == second_arguments, first == second, f"whether {first!r:.200} equals {second!r:.200}")
 
 
 def check_queriers_are_built_from_text(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """From its fields as JSON or a command line has them (text, truth, numbers, choices) the same querier is built."""
+    """The fields of a querier as JSON or command line values (text, truth, numbers, choices) build an equal querier."""
     for querier in queriers:
         values = values_of(spec, querier)
         try:
@@ -88,7 +95,7 @@ def check_queriers_are_built_from_text(spec: QuerierSpec, queriers: Sequence[Uti
 
 
 def check_optional_fields_may_be_left_out(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """With the required fields alone, and any one other, a querier is answered, or refused with `InputError`."""
+    """The required fields alone, or with one other field, give an expression or an `InputError`."""
     for querier in queriers:
         values = values_of(spec, querier)
         required = {field.name for field in fields_of(spec) if field.required}
@@ -99,6 +106,6 @@ def check_optional_fields_may_be_left_out(spec: QuerierSpec, queriers: Sequence[
 
 def _answer_or_refuse(spec: QuerierSpec, values: dict[str, object]) -> None:
     try:
-        query(spec, values)
+        build_and_resolve(spec, values)
     except InputError:
         return

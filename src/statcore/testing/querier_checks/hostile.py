@@ -1,4 +1,4 @@
-"""Odd and hostile values in a querier's fields, from whoever may type them."""
+"""Checks of odd and hostile values in a querier's fields, which users type."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.utilization import utilization_query
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.query import ResolvedQuerier
+from statcore.queriers.query import MetricQuery
 from statcore.testing.expectations import expect, expect_error
 from statcore.testing.metrics.dataset import HOSTILE_VALUES
-from statcore.testing.querier_checks.asking import arguments_of, fields_of, query, values_of
+from statcore.testing.querier_checks.reading import arguments_of, build_and_resolve, fields_of, values_of
 from statcore.testing.queriers import FixedQuerier
 
 _PLAIN: Final = "statcore-plain-text"
@@ -36,20 +36,20 @@ _ODD: Final[dict[FieldType, tuple[Any, ...]]] = {
 
 
 def check_odd_values_are_answered_or_refused(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """Every choice, truth value, number and id is answered, or refused with `InputError`: no other error comes of one."""
+    """Every choice, truth value, number and id gives an expression or an `InputError`, and no other error."""
     for querier in queriers:
         values = values_of(spec, querier)
         for field in fields_of(spec):
             for odd in (*field.choices, *_ODD.get(field.type, ())):
                 with suppress(InputError):
-                    query(spec, {**values, field.name: odd})
+                    build_and_resolve(spec, {**values, field.name: odd})
 
 
 def check_unknown_choices_are_refused(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """What is none of a field's choices is refused, or asked for as it is; never is another answered in its place.
+    """An unknown choice is refused, or stands in the expression as it is; it never becomes another choice.
 
-    The command line and GraphQL refuse it before the class is asked. Python code gets an `InputError`, or the `ValueError`
-    or `TypeError` of a validator; a member of an enumeration cannot be an unknown one.
+    The command line and GraphQL refuse it before the class sees it. Python code gets an `InputError`, or the `ValueError`
+    or `TypeError` of a validator. Fields of an enumeration are not checked: their members are all known.
     """
     for querier in queriers:
         for field in fields_of(spec, FieldType.CHOICE):
@@ -60,29 +60,30 @@ def check_unknown_choices_are_refused(spec: QuerierSpec, queriers: Sequence[Util
 
 
 def check_hostile_text_stays_in_its_place(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    r"""Text in a text field is refused with `InputError`, or stands as it is where text is written safely.
+    r"""Text in a text field is refused with `InputError`, or stands unchanged in a place where any text is safe.
 
-    That is: the value of a label, or a part of it, for `=` and `!=`; one of a set; the whole of a regex, which is the
-    user's then; the metric's name or a part of it, where statcore refuses what is no name; nothing else changes with it.
+    These places are: a label value or a part of it, for `=` and `!=`; one value of a set; the whole of a regex, which is
+    then the user's own; the metric name or a part of it, where statcore refuses names that are not valid. Nothing else in
+    the expression changes with the text.
 
-    Any text: empty, which must not come to mean that none was given; quotes, backslashes, braces, line breaks, emoji,
-    U+FFFD; and what cannot be encoded is always refused.
+    The texts are empty (which must not mean that none was given), or have quotes, backslashes, braces, line breaks, emoji
+    and U+FFFD; text that cannot be encoded is always refused.
     """
     for querier in queriers:
         values = values_of(spec, querier)
         for field in fields_of(spec, FieldType.TEXT):
-            plain: ResolvedQuerier | None = None
+            plain: MetricQuery | None = None
             with suppress(InputError):
-                plain, _ = query(spec, {**values, field.name: _PLAIN})
+                plain, _ = build_and_resolve(spec, {**values, field.name: _PLAIN})
             for text in _TEXTS:
                 try:
-                    asked, expression = query(spec, {**values, field.name: text})
+                    query, expression = build_and_resolve(spec, {**values, field.name: text})
                 except InputError:
                     continue
                 about = f"the expression with {field.name}={text!r:.200}"
                 if plain is not None and _holds(plain, _PLAIN):
                     expect(_with_text(plain, text, about=about), expression.text, about)
-                elif not _holds(asked, text):
+                elif not _holds(query, text):
                     raise AssertionError(f"{field.name}={text!r:.200} is neither refused nor in {expression.text}")
 
 
@@ -101,12 +102,12 @@ def _expect_no_other(spec: QuerierSpec, field: QuerierField, arguments: dict[str
         raise AssertionError(f"{field.name}={_UNKNOWN!r} is not refused, but answered with {text}")
 
 
-def _holds(asked: ResolvedQuerier, text: str) -> bool:
-    return _in(asked.name, text) or any(_matches(matcher, text) for matcher in asked.labels.values())
+def _holds(query: MetricQuery, text: str) -> bool:
+    return _in(query.name, text) or any(_matches(matcher, text) for matcher in query.labels.values())
 
 
 def _in(whole: str, text: str) -> bool:
-    return text in whole if text else not whole  # or nothing would be in everything
+    return text in whole if text else not whole  # the empty text is in every text
 
 
 def _matches(matcher: LabelMatcher, text: str) -> bool:
@@ -115,10 +116,10 @@ def _matches(matcher: LabelMatcher, text: str) -> bool:
     return text == matcher.value or text in matcher.alternatives
 
 
-def _with_text(plain: ResolvedQuerier, text: str, *, about: str) -> str:
-    """Return the expression that has a text wherever this one has the plain one."""
-    wanted = {label: _put(text, matcher) for label, matcher in plain.labels.items()}
-    querier = FixedQuerier(plain.name.replace(_PLAIN, text), wanted, group_by=plain.group_by, strategy=plain.strategy)
+def _with_text(plain: MetricQuery, text: str, *, about: str) -> str:
+    """Return the expression of a query with another text in every place of the plain one."""
+    matchers = {label: _put(text, matcher) for label, matcher in plain.labels.items()}
+    querier = FixedQuerier(plain.name.replace(_PLAIN, text), matchers, group_by=plain.group_by, strategy=plain.strategy)
     try:
         return utilization_query(querier).text
     except StatcoreError as error:
@@ -130,4 +131,4 @@ def _put(text: str, matcher: LabelMatcher) -> LabelMatcher:
         return LabelMatcher.one_of(value.replace(_PLAIN, text) for value in matcher.alternatives)
     if matcher.operator in _EXACT or matcher.value == _PLAIN:
         return attrs.evolve(matcher, value=matcher.value.replace(_PLAIN, text))
-    return matcher  # a part of a regex would be one itself
+    return matcher  # in a part of a regex the text would be read as a regex

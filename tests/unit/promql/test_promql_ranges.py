@@ -1,12 +1,65 @@
-"""Queries over a part of their range: what is written into the text, what is left alone, and what is refused."""
+"""Range queries that are split: the parts, and the text that has the same values in each part."""
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from statcore.errors import InputError, UnsupportedError
 from statcore.model import QueryTimeRange
-from statcore.promql import fix_range
+from statcore.promql import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS, fix_range, split_range
+
+
+def test_a_range_that_fits_stays_whole() -> None:
+    """It is the same object, its end off the grid included."""
+    whole = QueryTimeRange(start=0, end=10_999.5, step=1)
+    assert (MAX_POINTS, True) == (whole.points, split_range(whole)[0] is whole)
+
+
+def test_one_point_more_is_a_second_part() -> None:
+    """The second part begins one step after the end of the first."""
+    parts = split_range(QueryTimeRange(start=0, end=11_000, step=1))
+    assert (QueryTimeRange(start=0, end=10_999, step=1), QueryTimeRange(start=11_000, end=11_000, step=1)) == parts
+
+
+@pytest.mark.parametrize("max_points", [0, -1])
+def test_a_part_has_at_least_one_point(max_points: int) -> None:
+    """A smaller bound is refused."""
+    with pytest.raises(InputError, match="max_points must be at least 1"):
+        split_range(QueryTimeRange(start=0, end=1, step=1), max_points=max_points)
+
+
+YEAR = QueryTimeRange(start=0, end=365 * 86_400, step="1s")
+
+
+@pytest.mark.parametrize(
+    ("time_range", "bounds", "step"),
+    [
+        (YEAR, {}, "5m"),
+        (QueryTimeRange(start=0, end=1_795_341_600, step="1ms"), {}, "5h"),
+        (YEAR, {"max_points": 100}, "53m"),
+        (YEAR, {"max_range_points": 10**9}, "29s"),
+        (YEAR, {"max_range_points": 1}, "366d"),
+    ],
+)
+def test_a_range_too_long_for_its_step_is_refused_with_a_step_that_would_do(
+    time_range: QueryTimeRange, bounds: dict[str, int], step: str
+) -> None:
+    """The error names both settings, and the step that it advises is accepted."""
+    message = rf"points are too many: max_range_points is .* max_range_requests 100 of .* take a step of {step} or more"
+    with pytest.raises(InputError, match=message):
+        split_range(time_range, **bounds)
+    assert split_range(attrs.evolve(time_range, step=step), **bounds)
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    """110,000 points, and 100 requests."""
+    assert 10 == len(split_range(QueryTimeRange(start=1, end=MAX_RANGE_POINTS, step=1)))
+    hundred = QueryTimeRange(start=1, end=700, step=1)
+    assert MAX_RANGE_REQUESTS == len(split_range(hundred, max_points=7))
+    with pytest.raises(InputError, match="701 points"):
+        split_range(attrs.evolve(hundred, end=701), max_points=7)
+
 
 RANGE = QueryTimeRange(start=1_700_000_000, end=1_700_012_000.5, step="1s")
 
@@ -31,7 +84,7 @@ def fixed(promql: str) -> str:
     ],
 )
 def test_the_bounds_of_the_range_become_constants(promql: str, expected: str) -> None:
-    """Of selectors, of subqueries and as functions, in any case and with any space."""
+    """In selectors, in subqueries and as functions, in any case and with any space."""
     assert expected == fixed(promql)
 
 
@@ -55,13 +108,13 @@ def test_the_bounds_of_the_range_become_constants(promql: str, expected: str) ->
         "",
     ],
 )
-def test_names_texts_and_comments_are_left_alone(promql: str) -> None:
-    """Text that only looks like a bound of the range stays unchanged, and so does text that is not a query."""
+def test_names_strings_and_comments_stay_unchanged(promql: str) -> None:
+    """So does text that is not a query."""
     assert promql == fixed(promql)
 
 
 def test_a_query_is_text() -> None:
-    """Anything else is refused as it is where nothing is cut."""
+    """Anything else is refused."""
     with pytest.raises(InputError, match="a query must be text"):
         fix_range(None, RANGE, max_points=1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
@@ -93,7 +146,7 @@ def test_a_query_is_text() -> None:
         ("WITH (f(q) = range_sum(q)) f(x)", "range_sum"),
     ],
 )
-def test_what_needs_the_whole_range_is_refused(promql: str, name: str) -> None:
-    """By its name, with the step with which the range is one request."""
+def test_a_query_that_needs_the_whole_range_is_refused(promql: str, name: str) -> None:
+    """The error has the name of the function, and a step for which the range is a single request."""
     with pytest.raises(UnsupportedError, match=f"^{name} needs all points .* take a step of 2s or more"):
         fixed(promql)

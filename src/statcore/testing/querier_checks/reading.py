@@ -1,4 +1,4 @@
-"""Asking a querier, and reading its fields as a command line or JSON would give them."""
+"""The query, the expression and the fields of a querier under check, and queriers built from fields."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.syntax import Expression
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
 from statcore.queriers.interface import UtilizationMetricQuerier, resolve
-from statcore.queriers.query import ResolvedQuerier
+from statcore.queriers.query import MetricQuery
 
 _JSON: Final = (str, bool, int, float)
 
 
-def ask(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
-    """Return what a querier answers, which must be within the contract."""
+def query_of(querier: UtilizationMetricQuerier) -> MetricQuery:
+    """Return the validated query of a querier; a broken contract is an AssertionError."""
     try:
         return resolve(querier)
     except Exception as error:
@@ -26,7 +26,7 @@ def ask(querier: UtilizationMetricQuerier) -> ResolvedQuerier:
 
 
 def expression_of(querier: UtilizationMetricQuerier, *, window: Any = RATE_INTERVAL) -> Expression:  # noqa: ANN401 - any
-    """Return the expression of a querier, which must have one."""
+    """Return the expression of a querier; any error is an AssertionError."""
     try:
         return utilization_query(querier, rate_interval=window)
     except Exception as error:
@@ -34,7 +34,7 @@ def expression_of(querier: UtilizationMetricQuerier, *, window: Any = RATE_INTER
 
 
 def fields_of(spec: QuerierSpec, *types: FieldType) -> list[QuerierField]:
-    """Return the fields that are of one of these types; those of a class must be readable."""
+    """Return the fields of these types, by default all; fields that cannot be read are an AssertionError."""
     try:
         fields = querier_fields(spec)
     except PluginError as error:
@@ -43,7 +43,7 @@ def fields_of(spec: QuerierSpec, *types: FieldType) -> list[QuerierField]:
 
 
 def arguments_of(spec: QuerierSpec, querier: UtilizationMetricQuerier) -> dict[str, Any]:
-    """Return what the constructor is given to make a querier again: its attributes, by the name of the field."""
+    """Return the arguments that build an equal querier: its attributes, by the name of the field."""
     found: dict[str, Any] = {}
     for field in fields_of(spec):
         attribute = next((name for name in (field.name, f"_{field.name}") if hasattr(querier, name)), None)
@@ -54,7 +54,7 @@ def arguments_of(spec: QuerierSpec, querier: UtilizationMetricQuerier) -> dict[s
 
 
 def values_of(spec: QuerierSpec, querier: UtilizationMetricQuerier) -> dict[str, Any]:
-    """Return a querier's fields as JSON holds them; None, which counts as not given, is left out."""
+    """Return the fields of a querier as JSON values, without fields that are None."""
     fields = {field.name: field for field in fields_of(spec)}
     arguments = arguments_of(spec, querier)
     return {name: _json(fields[name], value) for name, value in arguments.items() if value is not None}
@@ -70,19 +70,19 @@ def _json(field: QuerierField, value: object) -> object:
         return str(value)
     if type(value) in _JSON:
         return value
-    return str(value)  # of what the annotation calls something else than text, number, truth, id or choice
+    return str(value)  # a field of any other type is given as text
 
 
 def build(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:
-    """Build a querier as the command line and GraphQL do; what it refuses it must refuse with `InputError`."""
+    """Build a querier as the command line and GraphQL do; an error that is not an `InputError` is an AssertionError."""
     try:
         return build_querier(spec, values)
     except PluginError as error:
         raise AssertionError(f"{dict(values)!r:.500}: {error}; what is refused is refused with InputError") from error
 
 
-def query(spec: QuerierSpec, values: Mapping[str, object]) -> tuple[ResolvedQuerier, Expression]:
-    """Build a querier and ask it; the errors are those of `build`."""
+def build_and_resolve(spec: QuerierSpec, values: Mapping[str, object]) -> tuple[MetricQuery, Expression]:
+    """Build a querier and return its query and its expression; errors as in `build`."""
     querier = build(spec, values)
     try:
         return resolve(querier), utilization_query(querier)
@@ -91,7 +91,7 @@ def query(spec: QuerierSpec, values: Mapping[str, object]) -> tuple[ResolvedQuer
 
 
 def at_least_one(queriers: Iterable[UtilizationMetricQuerier]) -> list[UtilizationMetricQuerier]:
-    """Return the queriers; without any, nothing would be checked."""
+    """Return the queriers; an empty list is an AssertionError, because nothing would be checked."""
     found = list(queriers)
     if not found:
         raise AssertionError("there is no querier to check")

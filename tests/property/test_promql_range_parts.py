@@ -1,17 +1,19 @@
-"""A range that is cut has the points of the whole."""
+"""Splitting a range keeps its points, and expressions of statcore mean the same in every part."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.promql_expressions import expressions
 
 from statcore.errors import InputError
 from statcore.model import QueryTimeRange
-from statcore.promql import check_points, split_range
-from statcore.testing.strategies import time_ranges
+from statcore.promql import Expression, Selector, check_points, fix_range, render, split_range
+from statcore.testing.strategies import label_names, label_values, metric_names, time_ranges
 
 
 def grid(time_range: QueryTimeRange) -> list[datetime]:
@@ -25,7 +27,7 @@ def grid(time_range: QueryTimeRange) -> list[datetime]:
 
 @given(time_ranges(max_points=200), st.integers(1, 250))
 def test_the_parts_have_the_points_of_the_whole(time_range: QueryTimeRange, max_points: int) -> None:
-    """In order, none twice, none left out, and no part has more than allowed."""
+    """In order, each point once, and no part has more points than allowed."""
     parts = split_range(time_range, max_points=max_points, max_range_requests=200)
     assert grid(time_range) == [point for part in parts for point in grid(part)]
     assert all(1 <= len(grid(part)) <= max_points for part in parts)
@@ -35,7 +37,7 @@ def test_the_parts_have_the_points_of_the_whole(time_range: QueryTimeRange, max_
 
 @given(time_ranges(max_points=100_000), st.integers(2, 1_000))
 def test_the_step_that_is_advised_is_long_enough(time_range: QueryTimeRange, allowed: int) -> None:
-    """A range is refused exactly when it has too many points, and with the advised step it is not."""
+    """A range is refused exactly where it has too many points, and accepted with the advised step."""
     try:
         check_points(time_range, allowed, reason="so it is")
     except InputError as error:
@@ -48,6 +50,22 @@ def test_the_step_that_is_advised_is_long_enough(time_range: QueryTimeRange, all
 
 @given(time_ranges(max_points=200), st.integers(1, 250))
 def test_there_are_no_more_parts_than_needed(time_range: QueryTimeRange, max_points: int) -> None:
-    """All but the last are full."""
+    """All parts except the last are full."""
     parts = split_range(time_range, max_points=max_points, max_range_requests=200)
     assert all(part.points == max_points for part in parts[:-1])
+
+
+WORDS: Final = ["start", "end", "step", "range", "range_sum", "topk_max", "limitk", "now", "union", "any", "limit"]
+names: Final = st.sampled_from(WORDS)
+selectors: Final = st.builds(
+    Selector,
+    metric_names().filter(lambda name: name.lower() != "default") | names,  # the scan takes this name for an operator
+    st.dictionaries(label_names() | names, label_values() | names, max_size=3),
+)
+
+
+@given(expressions(selectors, by=st.lists(label_names() | names, max_size=3)))
+def test_an_expression_needs_no_change_to_be_split(expression: Expression) -> None:
+    """So clients send its text without scanning it, even where names look like functions of a whole range."""
+    time_range = QueryTimeRange(start=0, end=60, step="1s")
+    assert render(expression) == fix_range(render(expression), time_range, max_points=10)
