@@ -15,7 +15,7 @@ from typing import Any
 
 from statcore import MetricQuerierPort, QueryTimeRange, UtilizationMetricQuerier
 from statcore.plugins import PluginRegistry
-from statcore.plugins.fields import build_querier
+from statcore.plugins.querier_kinds import build_querier
 from statcore.runtime import Settings, open_runtime
 from statcore_graphql import DataLoaderManager, GraphQueryContext
 from statcore_graphql.schema import build_schema

@@ -31,7 +31,7 @@ BROKEN: Final = {
     "acme-misspelt": (
         "rejected",
         offering("misspelt").replace("def statcore_queriers", "def statcore_querier"),
-        "it implements statcore_querier, which is no hook",
+        "it implements the unknown hook statcore_querier",
     ),
     "acme-gpus": (
         "rejected",

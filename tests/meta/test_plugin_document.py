@@ -17,7 +17,7 @@ from tests.environments import ROOT
 
 from statcore import promql
 from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, hooks
-from statcore.plugins.loading import HOOKS
+from statcore.plugins.hooks import HOOKS
 from statcore.plugins.registry import LOAD_TIMEOUT_S
 from statcore.promql import syntax, utilization_query
 from statcore.queriers import LabelMatcher, QueryStrategy

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from statcore import InputError, QueryStrategy, UtilizationMetricQuerier
 from statcore.plugins import QuerierSpec
-from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.plugins.fields import FieldType
+from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
 from statcore.testing.strategies import label_values
@@ -154,12 +155,12 @@ def test_bad_owners_of_processes_are_refused(values: dict[str, Any], message: st
 def test_fields_are_read_from_the_classes() -> None:
     """Metrics are open text, ids are ids, and everything is documented."""
     device, process = QuerierSpec.of(AgentDeviceMetricQuerier), QuerierSpec.of(ProcessMetricQuerier)
-    types = [{field.name: field.type for field in querier_fields(spec)} for spec in (device, process)]
+    types = [{field.name: field.type for field in spec.fields} for spec in (device, process)]
     common = {"metric_name": FieldType.TEXT, "value_type": FieldType.CHOICE, "agent_id": FieldType.TEXT}
     assert {**common, "device_id": FieldType.TEXT} == types[0]
     ids = dict.fromkeys(["kernel_id", "session_id", "user_id", "project_id"], FieldType.UUID)
     assert {**common, **ids, "container_id": FieldType.TEXT, "pid": FieldType.INTEGER} == types[1]
-    assert all(field.help for spec in (device, process) for field in querier_fields(spec))
+    assert all(field.help for spec in (device, process) for field in spec.fields)
     assert ProcessMetricQuerier(metric_name="mem", value_type="current", kernel_id=KERNEL, pid=1) == build_querier(
         process, {"metric_name": "mem", "kernel_id": str(KERNEL), "pid": 1}
     )

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from statcore import UtilizationMetricQuerier
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore.statistics import UtilizationSource
 from statcore.testing.servers import Server
 from statcore_agent import AgentDeviceMetricQuerier, ProcessMetricQuerier

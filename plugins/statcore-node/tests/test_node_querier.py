@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from statcore import InputError
 from statcore.plugins import QuerierSpec
-from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.plugins.fields import FieldType
+from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
 from statcore.testing.conformance import QuerierConformance
@@ -138,7 +139,7 @@ def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: 
 def test_fields_are_read_from_the_class() -> None:
     """The metrics are choices, the node is optional, and both are documented."""
     spec = QuerierSpec.of(NodeMetricQuerier)
-    metric, node = querier_fields(spec)
+    metric, node = spec.fields
     assert ("node", "Nodes, as their node_exporter sees them") == (spec.name, spec.summary)
     assert (FieldType.CHOICE, list(METRICS), "cpu_usage") == (metric.type, list(metric.choices), metric.default)
     assert (FieldType.TEXT, False) == (node.type, node.required)

@@ -16,7 +16,7 @@ import pytest
 from node_scrapes import Scrapes, ask, counted, of_node
 
 from statcore.plugins import QuerierSpec
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 from statcore_prometheus import PrometheusClient
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from statcore import InputError
 from statcore.plugins import QuerierSpec
-from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.plugins.fields import FieldType
+from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
 from statcore.testing.conformance import QuerierConformance
@@ -116,7 +117,7 @@ def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: 
 def test_fields_are_read_from_the_class() -> None:
     """The metrics are choices, the quantile is a number with a default, and everything is documented."""
     spec = QuerierSpec.of(InferenceMetricQuerier)
-    fields = {field.name: field for field in querier_fields(spec)}
+    fields = {field.name: field for field in spec.fields}
     assert ("inference", "Model servers that run vLLM, by server and model") == (spec.name, spec.summary)
     assert list(METRICS) == list(fields["metric_name"].choices)
     assert (FieldType.NUMBER, False, "0.95") == (

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from statcore.plugins import QuerierSpec
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore.statistics import UtilizationSource
 from statcore.testing.servers import Server, running_prometheus
 from statcore_prometheus import PrometheusClient

@@ -9,8 +9,9 @@ import attrs
 import click
 
 from statcore.errors import PluginError
-from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
+from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
+from statcore.plugins.querier_kinds import build_querier
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_cli.groups import LazyGroup
 from statcore_cli.session import Session
@@ -77,7 +78,7 @@ class QuerierOptions:
         Raises:
             PluginError: two fields would be the same option, or one would be an option that the command has.
         """
-        fields = querier_fields(self.spec)
+        fields = self.spec.fields
         self._check_distinct(fields)
         return [
             click.Option(
@@ -107,7 +108,7 @@ class QuerierOptions:
 
     def usage(self) -> str:
         """Return the shortest use, for examples in help."""
-        required = [field for field in querier_fields(self.spec) if field.required]
+        required = [field for field in self.spec.fields if field.required]
         return " ".join([self.spec.name, *(f"{self.flag(field)} {field.name.upper()}" for field in required)])
 
     def build(self, values: Mapping[str, Any]) -> UtilizationMetricQuerier:
@@ -118,7 +119,7 @@ class QuerierOptions:
             PluginError: the class fails.
         """
         with plugin_code():
-            fields = querier_fields(self.spec)
+            fields = self.spec.fields
             return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in fields})
 
 

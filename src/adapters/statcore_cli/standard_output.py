@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 from statcore_cli.text import printable
 
 if TYPE_CHECKING:
-    from statcore.plugins.loading import PluginReport  # which takes too long for --help
+    from statcore.plugins.report import PluginReport  # which takes too long for --help
 
 _INTERVAL_S: Final = 1.0
 """How often what plugins write is moved to standard error, so that it does not fill the memory."""

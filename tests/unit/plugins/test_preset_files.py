@@ -11,7 +11,6 @@ from tests.unit.plugins.test_preset_hook import presets
 
 from statcore.errors import InputError, MissingExtraError, PluginError
 from statcore.plugins import PluginRegistry, Preset, PresetCatalog
-from statcore.plugins.presets import read_presets
 
 Install = Callable[..., Path]
 
@@ -32,9 +31,14 @@ template = "up"
 """
 
 
+def read(text: str) -> list[Preset]:
+    """Return the presets of a file called f.toml, by name."""
+    return list(PresetCatalog.read(PluginRegistry.discover(), {"f.toml": text}).presets.values())
+
+
 def test_a_table_is_a_preset() -> None:
     """Its keys are the fields; lists and window may be left out."""
-    busy, up = read_presets(FILE, file="f")
+    busy, up = read(FILE)
 
     assert busy == Preset(
         name="busy",
@@ -45,7 +49,7 @@ def test_a_table_is_a_preset() -> None:
         window="1h",
     )
     assert Preset(name="up", description="What is up", template="up") == up
-    assert [] == list(read_presets("", file="f"))
+    assert [] == read("")
 
 
 def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'") -> str:
@@ -85,7 +89,7 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
 def test_a_bad_file_is_told_by_file_preset_and_key(text: str, message: str) -> None:
     """Of many presets in many files, one line says which."""
     with pytest.raises(InputError) as raised:
-        list(read_presets(text, file="f.toml"))
+        read(text)
     assert str(raised.value).startswith(message)
 
 
@@ -142,4 +146,4 @@ def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     """That is not a fault of the file."""
     monkeypatch.setitem(sys.modules, "promql_parser", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'statcore\[presets\]'"):
-        list(read_presets(FILE, file="f.toml"))
+        read(FILE)

@@ -75,7 +75,7 @@ def test_two_plugins_with_one_preset_are_both_named(install: Install) -> None:
         (presets("load", template="up"), "InputError: filter_labels are job, but the template has no ${{ labels }}"),
         (presets("load", "load"), "ValueError: statcore_presets offers preset load twice"),
         (presets("lo\nad"), "InputError: name must be text on one line"),
-        (f"{HEAD}\n@hookimpl\ndef statcore_presets(): return ['up']", "a list with 'up', which is no Preset"),
+        (f"{HEAD}\n@hookimpl\ndef statcore_presets(): return ['up']", "a list with 'up', which is not a Preset"),
     ],
 )
 def test_a_bad_preset_breaks_its_plugin_when_it_is_loaded(install: Install, source: str, error: str) -> None:

@@ -14,8 +14,8 @@ from tests.unit.plugins.plugin_modules import HEAD, report_of
 
 from statcore.errors import InputError
 from statcore.plugins import MetricBackendSpec, PluginRegistry, PluginStatus, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.fields import FieldType, querier_fields
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.fields import FieldType
+from statcore.plugins.querier_kinds import metric_names
 from statcore.queriers import ContainerMetricQuerier
 from statcore_memory import MemoryMetrics
 
@@ -197,5 +197,5 @@ async def test_a_choice_that_wants_more_is_listed() -> None:
 
 def test_fields_that_are_inherited_from_another_module_are_read() -> None:
     """What their annotations name need not be known in the module of the class itself."""
-    fields = {field.name: field.type for field in querier_fields(QuerierSpec.of(PodMetricQuerier))}
+    fields = {field.name: field.type for field in QuerierSpec.of(PodMetricQuerier).fields}
     assert (FieldType.UUID, FieldType.CHOICE, FieldType.TEXT) == (fields["kernel_id"], fields["value_type"], fields["pod"])

@@ -17,7 +17,8 @@ from tests.known_querier import Known
 from statcore.errors import InputError, PluginError
 from statcore.plugins import QuerierSpec
 from statcore.plugins.builtin import statcore_queriers
-from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.plugins.fields import FieldType, read_fields
+from statcore.plugins.querier_kinds import build_querier
 
 ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 
@@ -79,7 +80,7 @@ def _spec(querier: type[Known], name: str = "node") -> QuerierSpec:
 
 def test_types_defaults_and_help_come_from_the_class() -> None:
     """Optional, UUID, Literal, Enum, numbers and truth values are read; other unions are text."""
-    fields = {field.name: field for field in querier_fields(_spec(Node))}
+    fields = {field.name: field for field in _spec(Node).fields}
 
     assert {
         "metric_name": FieldType.TEXT,
@@ -106,7 +107,7 @@ def test_types_defaults_and_help_come_from_the_class() -> None:
 
 def test_a_required_choice_defaults_to_its_first() -> None:
     """So `query container --metric-name mem` is enough, though the class itself insists on a value type."""
-    fields = {field.name: field for field in querier_fields(CONTAINER)}
+    fields = {field.name: field for field in CONTAINER.fields}
 
     assert (False, "current", "current") == (
         fields["value_type"].required,
@@ -119,7 +120,7 @@ def test_a_required_choice_defaults_to_its_first() -> None:
 
 def test_dataclasses_serve_as_well() -> None:
     """A default of theirs is left to them."""
-    (field,) = querier_fields(_spec(Rack))
+    (field,) = _spec(Rack).fields
 
     assert ("rack_id", False, None, "r1") == (field.name, field.required, field.default, field.note)
 
@@ -152,7 +153,7 @@ class Choosing(Known):
 
 def test_the_default_of_a_choice_is_shown_as_it_is_typed() -> None:
     """By its value, whatever an enumeration's members look like; None is no choice."""
-    fields = {field.name: field for field in querier_fields(_spec(Choosing))}
+    fields = {field.name: field for field in _spec(Choosing).fields}
 
     assert {
         "mode": "b",
@@ -173,7 +174,7 @@ def test_the_default_of_a_choice_is_shown_as_it_is_typed() -> None:
 
 def test_a_type_of_another_name_is_what_it_is_made_of() -> None:
     """A number that has a name is filled in with a number."""
-    fields = {field.name: field for field in querier_fields(_spec(Choosing))}
+    fields = {field.name: field for field in _spec(Choosing).fields}
     assert (FieldType.INTEGER, FieldType.INTEGER) == (fields["kelvin"].type, fields["outer"].type)
     assert 5 == fields["outer"].read(5)
 
@@ -190,13 +191,13 @@ def test_choices_that_are_the_same_text_are_the_plugins_fault(hint: Any) -> None
     """Nobody could tell them apart, so the field is named."""
     one = type("One", (Known,), {"__annotations__": {"level": hint}, "level": attrs.field(kw_only=True)})
     with pytest.raises(PluginError, match=r"One cannot be read: .*level has two choices that are '(1|True)' as text"):
-        querier_fields(_spec(attrs.frozen(one)))
+        read_fields(attrs.frozen(one))
 
 
 def test_fields_that_cannot_be_read_are_the_plugins_fault() -> None:
     """The error names class and cause."""
     with pytest.raises(PluginError, match=r"Unreadable cannot be read: NameError: name 'NoSuchType' is not defined"):
-        querier_fields(_spec(Unreadable))
+        read_fields(Unreadable)
 
 
 def test_values_reach_the_constructor_as_it_wants_them() -> None:
@@ -226,7 +227,7 @@ def test_a_value_of_another_type_is_refused(data: st.DataObject) -> None:
     value = data.draw(st.one_of(*others, st.just([]), st.just({})))
     if type_ is FieldType.NUMBER and isinstance(value, int):
         value = bool(value)
-    field = next(field for field in querier_fields(_spec(Node)) if field.name == name)
+    field = next(field for field in _spec(Node).fields if field.name == name)
 
     with pytest.raises(InputError, match=rf"{name} must be (of type|one of)|not an id"):
         field.read(value)

@@ -57,11 +57,11 @@ BROKEN = {
     ),
     "things that are no specs": (
         f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return [ContainerMetricQuerier.name]",
-        "which is no QuerierSpec",
+        "which is not a QuerierSpec",
     ),
     "specs of another hook": (
         store("acme").replace("statcore_metric_backends", "statcore_queriers"),
-        "which is no QuerierSpec",
+        "which is not a QuerierSpec",
     ),
     "one name twice": (
         querier("node").replace("return [", "return 2 * ["),
@@ -96,7 +96,7 @@ REJECTED = {
     "another API version": (querier("node").replace("API = 1", "API = 2"), "it was written for plugin API 2, this is 1"),
     "a misspelt hook": (
         querier("node").replace("def statcore_queriers", "def statcore_querier"),
-        "implements statcore_querier, which is no hook, did you mean statcore_queriers?",
+        "implements the unknown hook statcore_querier; did you mean statcore_queriers?",
     ),
     "no marker": (
         querier("node").replace("@hookimpl", ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from statcore.plugins.hooks import QuerierSpec
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore_cli.options import format_option, setting_options
 from statcore_cli.output import write
 from statcore_cli.querier_commands import QuerierGroup

@@ -7,7 +7,7 @@ from typing import Self
 import strawberry
 
 from statcore.plugins import QuerierSpec
-from statcore.plugins.fields import QuerierField, querier_fields
+from statcore.plugins.fields import QuerierField
 
 
 @strawberry.type(description="A field of a kind of querier: what `selector` may hold.")
@@ -45,7 +45,7 @@ class Querier:
     @strawberry.field(description="What `selector` may hold.")
     def fields(self) -> list[Field] | None:
         """Read the class, which a plugin may have got wrong."""
-        return [Field.of(field) for field in querier_fields(self.spec)]
+        return [Field.of(field) for field in self.spec.fields]
 
     @classmethod
     def of(cls, spec: QuerierSpec) -> Self:
