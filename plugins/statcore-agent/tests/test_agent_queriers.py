@@ -124,8 +124,8 @@ def test_a_container_id_stays_in_its_place(container: str) -> None:
         ({"metric_name": ""}, "metric_name is empty"),
         ({"metric_name": None}, "must be text, not NoneType"),
         ({"metric_name": "\ud800"}, "lone surrogate"),
-        ({"value_type": "pct"}, "value_type must be current or capacity, not 'pct'"),
-        ({"value_type": []}, "value_type must be current or capacity"),
+        ({"value_type": "pct"}, "value_type must be one of current, capacity, not 'pct'"),
+        ({"value_type": []}, "value_type must be one of current, capacity"),
         ({"agent_id": ""}, "agent_id is empty"),
     ],
 )
@@ -140,9 +140,9 @@ def test_bad_input_is_refused_when_it_is_given(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"pid": 0}, "above zero"),
-        ({"pid": True}, "above zero"),
-        ({"pid": "1"}, "above zero"),
+        ({"pid": 0}, "pid must be a whole number from 1 up"),
+        ({"pid": True}, "pid must be a whole number from 1 up"),
+        ({"pid": "1"}, "pid must be a whole number from 1 up"),
         ({"user_id": "x"}, "not an id"),
     ],
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 import attrs
 from attrs.validators import optional
 
 from statcore import QueryStrategy, UtilizationMetricQuerier
-from statcore_agent.checks import check_text, check_value_type
+from statcore.model import check_label_value, check_one_of
 from statcore_agent.counters import ValueType, strategy_of
 
 DEVICE_SERIES: Final = "backendai_device_utilization"
@@ -30,10 +30,10 @@ class AgentDeviceMetricQuerier(UtilizationMetricQuerier):
         InputError: another value type, or a text that is empty or cannot be sent.
     """
 
-    metric_name: str = attrs.field(validator=check_text)
-    value_type: ValueType = attrs.field(validator=check_value_type)
-    agent_id: str | None = attrs.field(default=None, validator=optional(check_text))
-    device_id: str | None = attrs.field(default=None, validator=optional(check_text))
+    metric_name: str = attrs.field(validator=check_label_value)
+    value_type: ValueType = attrs.field(validator=check_one_of(get_args(ValueType)))
+    agent_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
+    device_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
 
     def name(self) -> str:
         """Return the series that the agents export for devices."""

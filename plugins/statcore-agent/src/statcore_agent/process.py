@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 import attrs
 from attrs.validators import optional
 
 from statcore import QueryStrategy, UtilizationMetricQuerier
-from statcore_agent.checks import check_pid, check_text, check_value_type, to_uuid
+from statcore.model import check_label_value, check_one_of, check_whole_number, optional_uuid
 from statcore_agent.counters import ValueType, strategy_of
 
 PROCESS_SERIES: Final = "backendai_process_utilization"
@@ -33,15 +33,15 @@ class ProcessMetricQuerier(UtilizationMetricQuerier):
         InputError: another value type, an id that is not one, or a text that is empty or cannot be sent.
     """
 
-    metric_name: str = attrs.field(validator=check_text)
-    value_type: ValueType = attrs.field(validator=check_value_type)
-    kernel_id: UUID | None = attrs.field(default=None, converter=to_uuid)
-    agent_id: str | None = attrs.field(default=None, validator=optional(check_text))
-    session_id: UUID | None = attrs.field(default=None, converter=to_uuid)
-    user_id: UUID | None = attrs.field(default=None, converter=to_uuid)
-    project_id: UUID | None = attrs.field(default=None, converter=to_uuid)
-    container_id: str | None = attrs.field(default=None, validator=optional(check_text))
-    pid: int | None = attrs.field(default=None, validator=optional(check_pid))
+    metric_name: str = attrs.field(validator=check_label_value)
+    value_type: ValueType = attrs.field(validator=check_one_of(get_args(ValueType)))
+    kernel_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    agent_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
+    session_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    user_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    project_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    container_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
+    pid: int | None = attrs.field(default=None, validator=optional(check_whole_number(1)))
 
     def name(self) -> str:
         """Return the series that the agents export for processes."""

@@ -5,23 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 import attrs
+from attrs.validators import optional
 
-from statcore import ExpressionStrategy, InputError, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore import ExpressionStrategy, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore.model import check_label_value, check_one_of
 from statcore_node.metrics import METRICS, NodeMetricName
 
 NODE_LABEL: Final = "instance"
-
-
-def _check_metric(_: object, attribute: attrs.Attribute[NodeMetricName], value: object) -> None:
-    if not isinstance(value, str) or value not in METRICS:
-        raise InputError(f"{attribute.name} must be one of {', '.join(METRICS)}, not {value!r:.100}")
-
-
-def _check_node(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
-    if value == "":
-        raise InputError(f"{attribute.name} is empty, which would match what no node exports; leave it out for every node")
-    if value is not None:
-        LabelMatcher.equal(value)  # which refuses what is no text that can be sent
 
 
 @attrs.frozen(kw_only=True)
@@ -36,8 +26,8 @@ class NodeMetricQuerier(UtilizationMetricQuerier):
         InputError: another metric name, or a node id that is empty or not text.
     """
 
-    metric_name: NodeMetricName = attrs.field(validator=_check_metric)
-    node_id: str | None = attrs.field(default=None, validator=_check_node)
+    metric_name: NodeMetricName = attrs.field(validator=check_one_of(METRICS))
+    node_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
 
     def name(self) -> str:
         """Return the metric's series; where two are compared, the first."""

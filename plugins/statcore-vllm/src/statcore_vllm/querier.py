@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from attrs.validators import optional
 
 from statcore import ExpressionStrategy, InputError, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore.model import check_label_value, check_one_of
 from statcore_vllm.metrics import METRICS, InferenceMetricName
 from statcore_vllm.strategies import Quantile
 
 MODEL_LABEL: Final = "model_name"
 SERVER_LABEL: Final = "instance"
-
-
-def _check_metric(_: object, attribute: attrs.Attribute[InferenceMetricName], value: object) -> None:
-    if not isinstance(value, str) or value not in METRICS:
-        raise InputError(f"{attribute.name} must be one of {', '.join(METRICS)}, not {value!r:.100}")
-
-
-def _check_text(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
-    if value == "":
-        raise InputError(f"{attribute.name} is empty, which would match what no server exports; leave it out for every one")
-    LabelMatcher.equal(value)  # which refuses what is no text that can be sent
 
 
 def _check_quantile(_: object, attribute: attrs.Attribute[float], value: object) -> None:
@@ -46,9 +36,9 @@ class InferenceMetricQuerier(UtilizationMetricQuerier):
         InputError: another metric name, a text that is empty or cannot be sent, or a quantile that is none.
     """
 
-    metric_name: InferenceMetricName = attrs.field(validator=_check_metric)
-    model_name: str | None = attrs.field(default=None, validator=optional(_check_text))
-    server: str | None = attrs.field(default=None, validator=optional(_check_text))
+    metric_name: InferenceMetricName = attrs.field(validator=check_one_of(METRICS))
+    model_name: str | None = attrs.field(default=None, validator=optional(check_label_value))
+    server: str | None = attrs.field(default=None, validator=optional(check_label_value))
     quantile: float = attrs.field(default=0.95, validator=_check_quantile)
 
     def name(self) -> str:
