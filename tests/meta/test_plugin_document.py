@@ -15,7 +15,7 @@ import pytest
 from graphql import parse, validate
 from tests.environments import ROOT
 
-from statcore import promql
+from statcore import InputError, model, promql
 from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, hooks
 from statcore.plugins.hooks import HOOKS
 from statcore.plugins.registry import LOAD_TIMEOUT_S
@@ -147,6 +147,17 @@ def test_strategies_of_its_own_keep_every_promise(name: str, fields: list[dict[s
     querier = module(source)[name]
     for check in querier_checks.CHECKS:
         check(QuerierSpec.of(querier), [querier(**one) for one in fields])
+
+
+def test_the_validators_are_what_the_table_says() -> None:
+    """Every name in it is exported, every validator that is exported is in it, and the example refuses by field."""
+    listed = set(re.findall(r"`((?:check|optional|read)_\w+)", "".join(re.findall(r"^\| .*$", TEXT, re.MULTILINE))))
+    assert {name for name in model.__all__ if name.startswith(("check_", "optional_", "read_"))} <= listed
+    (source,) = blocks("python", "class Fields")
+    fields = module(source)["Fields"]
+    for name, bad in {"metric_name": "heat", "rack_id": "", "owner_id": "r1"}.items():
+        with pytest.raises(InputError, match="not an id" if name == "owner_id" else f"^{name} "):
+            fields(**{name: bad})
 
 
 def test_the_backend_is_one() -> None:
