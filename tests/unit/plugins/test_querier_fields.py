@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NewType
 from uuid import UUID
 
 import attrs
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.known_querier import Known
@@ -19,6 +21,7 @@ from statcore.plugins import QuerierSpec
 from statcore.plugins.builtin import statcore_queriers
 from statcore.plugins.fields import FieldType, read_fields
 from statcore.plugins.querier_kinds import build_querier
+from statcore_cli.app import cli
 
 ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 
@@ -255,3 +258,43 @@ def test_a_class_that_crashes_is_named() -> None:
         build_querier(_spec(Node), {"metric_name": "crash"})
     with pytest.raises(InputError, match="metric_name is empty"):
         build_querier(CONTAINER, {"metric_name": ""})
+
+
+COUNTING = '''
+import abc, inspect
+from statcore.plugins import hookimpl
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+READINGS = []
+
+class CountsReadings(abc.ABCMeta):
+    @property
+    def __signature__(cls):
+        READINGS.append(cls.__name__)
+        parameter = inspect.Parameter("rack_id", inspect.Parameter.KEYWORD_ONLY, default="r1", annotation=str)
+        return inspect.Signature([parameter])
+
+class RackQuerier(UtilizationMetricQuerier, metaclass=CountsReadings):
+    """Racks."""
+    def __init__(self, *, rack_id="r1"): self.rack_id = rack_id
+    def name(self): return "rack_power"
+    def labels(self): return {"rack_id": self.rack_id}
+    def group_by_labels(self): return []
+    def query_strategy(self): return QueryStrategy.GAUGE
+
+@hookimpl
+def statcore_queriers(): return [RackQuerier]
+'''
+
+
+@pytest.mark.parametrize("command", [["promql", "rack", "--rack-id", "r2"], ["promql", "rack", "--help"], ["plugins"]])
+def test_a_class_is_read_once_for_a_command(install: Callable[..., Path], command: list[str]) -> None:
+    """Its fields are kept on the spec: options, help, trial and the querier itself take them from there."""
+    install("acme-racks", racks=COUNTING)
+    import acme_racks_racks  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+
+    result = CliRunner().invoke(cli, command)
+
+    assert 0 == result.exit_code, result.output
+    assert ["RackQuerier"] == acme_racks_racks.READINGS
