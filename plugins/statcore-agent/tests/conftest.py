@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,10 +12,10 @@ from uuid import UUID
 import attrs
 import pytest
 
-from statcore.errors import UnavailableError
-from statcore.testing.servers import Server, find_program, running_prometheus
+from statcore.testing.servers import Server, running_prometheus
 from statcore_prometheus import PrometheusClient
 
+pytest_plugins = ["statcore.testing.fixtures"]
 # Half of a core and 40 MiB, until standard input ends.
 _WORK = """
 import os, sys, threading, time
@@ -78,23 +77,8 @@ def agents() -> Iterator[list[Agent]]:
 
 
 @pytest.fixture(scope="session")
-def require_program() -> Callable[[str], str]:
-    """Return a function that skips, or where CI=true fails, the test when a program is not installed."""
-
-    def require(name: str) -> str:
-        try:
-            return find_program(name)
-        except UnavailableError as error:
-            if os.environ.get("CI") == "true":
-                pytest.fail(str(error))
-            pytest.skip(str(error))
-
-    return require
-
-
-@pytest.fixture(scope="session")
 def scraping(
-    require_program: Callable[[str], str], agents: list[Agent], tmp_path_factory: pytest.TempPathFactory
+    require_program: Callable[..., str], agents: list[Agent], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A Prometheus that scrapes them."""
     require_program("prometheus")

@@ -18,7 +18,7 @@ from statcore.plugins.fields import FieldType
 from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
-from statcore.testing.strategies import label_values
+from statcore.testing.strategies import hostile_texts
 from statcore_agent import COUNTERS, AgentDeviceMetricQuerier, ProcessMetricQuerier
 
 DEVICE = 'backendai_device_utilization{device_metric_name="%s",value_type="%s"}'
@@ -35,9 +35,7 @@ EXPECTED = {
     "cpu_used": f"{GROUPED}({DEVICE % ('cpu_used', 'current')})",
     "cuda_util": f"{GROUPED}({DEVICE % ('cuda_util', 'current')})",
 }
-HOSTILE = (*'"\\\n{}()[],=~|# \ufffd\ud800', "i-1", '"} or up{a="', " or vector(1)", "é", "🦀")
-hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=6).map("".join) | label_values().filter(bool)
-owners = st.dictionaries(st.sampled_from(["agent_id", "device_id"]), hostile)
+owners = st.dictionaries(st.sampled_from(["agent_id", "device_id"]), hostile_texts())
 
 
 def text_of(querier: UtilizationMetricQuerier, **settings: Any) -> str:
@@ -87,7 +85,7 @@ def test_what_is_filtered_by() -> None:
     ) == text_of(process)
 
 
-@given(hostile, st.sampled_from(["current", "capacity"]), owners)
+@given(hostile_texts(), st.sampled_from(["current", "capacity"]), owners)
 @example('"} or up{a="', "current", {"agent_id": '"} or up{a="'})
 def test_texts_stay_in_their_places(metric: str, value_type: Any, given_owners: dict[str, str]) -> None:
     """Each is the value of its label; only what cannot be sent is refused, at once."""
@@ -103,7 +101,7 @@ def test_texts_stay_in_their_places(metric: str, value_type: Any, given_owners: 
     assert "backendai_device_utilization" == node.name
 
 
-@given(hostile)
+@given(hostile_texts())
 def test_a_container_id_stays_in_its_place(container: str) -> None:
     """Likewise."""
     try:

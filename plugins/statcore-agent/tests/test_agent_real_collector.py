@@ -6,11 +6,8 @@ Nothing here depends on how busy the machine is, nor on what hardware it has: of
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
-import urllib.parse
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,21 +19,13 @@ import pytest
 from statcore import UtilizationMetricQuerier
 from statcore.plugins.querier_kinds import metric_names
 from statcore.statistics import UtilizationSource
-from statcore.testing.servers import Server
+from statcore.testing.servers import Server, raw_query
 from statcore_agent import AgentDeviceMetricQuerier, ProcessMetricQuerier
 from statcore_agent.plugin import statcore_queriers
 from statcore_prometheus import PrometheusClient
 
 SCRAPES = 5
 COUNTERS = ("cpu_util", "io_read", "io_write", "net_rx", "net_tx")
-
-
-def raw(server: Server, promql: str, at: float) -> list[dict[str, Any]]:
-    """Return the series of an answer, asked for without any of statcore."""
-    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
-        series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-    return series
 
 
 @attrs.frozen
@@ -58,7 +47,7 @@ def spans(scraping: Server, agents: list[Any]) -> dict[str, Span]:
     deadline = time.monotonic() + 60
     counted = 'backendai_process_utilization{process_metric_name="cpu_util",value_type="current"}[5m]'
     while True:
-        found = {series["metric"]["agent_id"]: series["values"] for series in raw(scraping, counted, time.time())}
+        found = {series["metric"]["agent_id"]: series["values"] for series in raw_query(scraping, counted, time.time())}
         if len(found) == len(agents) and all(is_enough(values) for values in found.values()):
             return {agent: Span(float(values[0][0]), float(values[-1][0])) for agent, values in found.items()}
         assert time.monotonic() < deadline
@@ -95,7 +84,7 @@ def samples(
     """Return the raw samples of the agent's series, but for devices that came or went meanwhile."""
     kind = "device" if isinstance(querier, AgentDeviceMetricQuerier) else "process"
     wanted = f'{kind}_metric_name="{querier.metric_name}",value_type="{querier.value_type}",agent_id="{agent}"'
-    found = raw(server, f"backendai_{kind}_utilization{{{wanted}}}[{span.window}]", span.last)
+    found = raw_query(server, f"backendai_{kind}_utilization{{{wanted}}}[{span.window}]", span.last)
     return {
         tuple(one["metric"][key] for key in keys_of(querier)): [float(value) for _, value in one["values"]]
         for one in found

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 import attrs
 
 from statcore import LabelMatcher
-from statcore.testing.servers import Server
+from statcore.testing.servers import Server, raw_query
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 from statcore_prometheus import PrometheusClient
 
@@ -55,20 +52,12 @@ class Scrapes:
         return f"{round((self.last - self.first) * 1000) + 1}ms"  # Prometheus 3 leaves its very beginning out
 
 
-def raw(server: Server, promql: str, at: float) -> list[dict[str, Any]]:
-    """Return the series of an answer, asked for without any of statcore."""
-    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
-        series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-    return series
-
-
 def next_scrape(server: Server) -> float:
     """Return the time of a scrape that began after this call."""
     began = time.time() + 0.01  # Prometheus moves times by some ms
     deadline = time.monotonic() + 60
     while True:
-        for series in raw(server, "node_time_seconds[1m]", time.time()):
+        for series in raw_query(server, "node_time_seconds[1m]", time.time()):
             if (last := float(series["values"][-1][0])) > began:
                 return last
         assert time.monotonic() < deadline

@@ -111,7 +111,7 @@ def planted() -> str:
 
 
 @pytest.fixture(scope="module")
-def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[[str], str]) -> Iterator[Server]:
+def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
     """A Prometheus that holds the samples."""
     require_program("prometheus")
     require_program("promtool")

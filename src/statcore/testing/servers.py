@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,11 +10,12 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -25,6 +27,7 @@ _VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _STOP_S: Final = 10.0
 _PLANT_S: Final = 100.0
 _START_ATTEMPTS: Final = 3
+_QUERY_S: Final = 30.0
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -186,6 +189,26 @@ def running_victoriametrics(
     log = folder / "victoria-metrics.log"
     with _running(command, log, ready=_prometheus_ready, url=f"http://{LOOPBACK}") as server:
         yield server
+
+
+def raw_query(server: Server, promql: str, time: float) -> list[dict[str, Any]]:
+    """Query a server that speaks the API of Prometheus without any of statcore, to compare answers with.
+
+    Args:
+        server: the server.
+        promql: an expression; a range such as `up[5m]` returns the samples as they are stored.
+        time: the instant, in unix seconds.
+
+    Returns:
+        The series as the server says them: `metric`, its labels, with `value` or `values`.
+
+    Raises:
+        OSError: the server cannot be reached, or refuses the query.
+    """
+    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': time})}"
+    with urllib.request.urlopen(url, timeout=_QUERY_S) as answer:  # noqa: S310 - a server of the test's own
+        series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    return series
 
 
 def _prometheus_config(targets: Mapping[str, str], scrape_interval: str) -> str:
