@@ -1,6 +1,9 @@
-"""The source of modules that are plugins, and what a registry reports on one."""
+"""The source of modules that are plugins, a registry of one plugin, and the report on one."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 from statcore.plugins import PluginRegistry, PluginReport
 
@@ -32,6 +35,13 @@ def statcore_statistics_stores():
 def statcore_metric_backends():
     return [MetricBackendSpec(name="backend", summary="s", schemes=({scheme!r},), open=nothing)]
 """
+
+
+def registry_of(install: Callable[..., Path], source: str) -> PluginRegistry:
+    """Install the plugin `all` of the distribution `acme-all`, and return a registry that has no other plugin."""
+    install("acme-all", all=source)
+    others = [report.name for report in PluginRegistry.discover().reports if report.name != "all"]
+    return PluginRegistry.discover(disabled=others)
 
 
 def report_of(registry: PluginRegistry, name: str) -> PluginReport:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.plugins.plugin_modules import registry_of
 
 from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, QueryTimeRange, Sample, Series, StatisticsBatch, VectorResult
@@ -128,9 +129,7 @@ class Lazy(Mapping[str, Any]):
 @pytest.fixture
 def registry(install: Callable[..., Path]) -> PluginRegistry:
     """A registry with one plugin of a third party, whose adapters answer what a test tells them."""
-    install("acme-all", all=PLUGIN)
-    others = [report.name for report in PluginRegistry.discover().reports if report.name != "all"]
-    return PluginRegistry.discover(disabled=others)
+    return registry_of(install, PLUGIN)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
-"""Plugins that do not come back: discovery goes on without them."""
+"""Loading plugins that are really installed: each fault costs one plugin, and so does one that hangs."""
 
 from __future__ import annotations
 
+import decimal
+import logging
 import re
 import sys
 import threading
@@ -10,12 +12,225 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.unit.plugins.plugin_modules import HEAD, querier, report_of
+from tests.unit.plugins.plugin_modules import HEAD, querier, report_of, store
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins import PluginRegistry, PluginStatus
 
 Install = Callable[..., Path]
+
+BROKEN = {
+    "import error": ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
+    "syntax error": ("def", "SyntaxError: invalid syntax"),
+    "exception at import": ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+    "exit at import": ("import sys; sys.exit('bye')", "SystemExit: bye"),
+    "an interrupt of its own": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "no Exception at all": ("raise BaseException", "BaseException"),
+    "cancelled at import": ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
+    "unreadable exception": (
+        "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd",
+        "Odd: (it has no readable message)",
+    ),
+    "terminal codes": ("raise ValueError('\\x1b[2Jgone')", "ValueError: \\x1b[2Jgone"),
+    "attribute access raises": (
+        f"{HEAD}\ndel STATCORE_PLUGIN_API\ndef __getattr__(name): raise OSError(name)",
+        "OSError: ",
+    ),
+    "exception in a hook": (
+        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return 1 / 0",
+        "ZeroDivisionError: division by zero",
+    ),
+    "exit in a hook": (f"{HEAD}\n@hookimpl\ndef statcore_queriers(): raise SystemExit(3)", "SystemExit: 3"),
+    "None from a hook": (
+        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): pass",
+        "TypeError: statcore_queriers returned NoneType, not a list of QuerierSpec",
+    ),
+    "a generator": (
+        f"{HEAD}\n@hookimpl(wrapper=True)\ndef statcore_queriers(): yield",
+        "TypeError: statcore_queriers returned generator, not a list of QuerierSpec",
+    ),
+    "an async hook": (
+        f"{HEAD}\n@hookimpl\nasync def statcore_queriers(): return []",
+        "TypeError: statcore_queriers returned coroutine, not a list of QuerierSpec",
+    ),
+    "a message that exits": (
+        "class Odd(Exception):\n    def __str__(self): raise SystemExit\nraise Odd",
+        "Odd: (it has no readable message)",
+    ),
+    "things that are no specs": (
+        f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return [ContainerMetricQuerier.name]",
+        "which is not a QuerierSpec",
+    ),
+    "specs of another hook": (
+        store("acme").replace("statcore_metric_backends", "statcore_queriers"),
+        "which is not a QuerierSpec",
+    ),
+    "one name twice": (
+        querier("node").replace("return [", "return 2 * ["),
+        "ValueError: statcore_queriers offers querier node twice",
+    ),
+    "a bad name": (
+        querier("Node Metrics"),
+        "InputError: name must be a lower-case word such as container, not 'Node Metrics'",
+    ),
+    "an abstract class": (
+        querier("node").replace("=ContainerMetricQuerier,", "=ContainerMetricQuerier.__base__,"),
+        "must implement UtilizationMetricQuerier, but lacks group_by_labels, labels, name, query_strategy; at ",
+    ),
+    "no querier": (
+        querier("node").replace("=ContainerMetricQuerier,", "=int,"),
+        "InputError: querier must be a class that implements UtilizationMetricQuerier, not <class 'int'>; at ",
+    ),
+    "no summary": (querier("node").replace('"s"', "''"), "InputError: summary must be text on one line"),
+    "schemes that are one text": (
+        store("acme").replace("('acme', \"both\")", "'acme'"),
+        "InputError: schemes must be a tuple of lower-case URL schemes, not 'acme'",
+    ),
+    "no function": (
+        store("acme").replace("open=nothing", "open='nothing'"),
+        "InputError: open must be a function of a URL and options, not 'nothing'",
+    ),
+}
+
+REJECTED = {
+    "no API version": (querier("node").replace("STATCORE_PLUGIN_API = 1", ""), "STATCORE_PLUGIN_API = 1 is missing"),
+    "another API version": (querier("node").replace("API = 1", "API = 2"), "it was written for plugin API 2, this is 1"),
+    "a misspelt hook": (
+        querier("node").replace("def statcore_queriers", "def statcore_querier"),
+        "implements the unknown hook statcore_querier; did you mean statcore_queriers?",
+    ),
+    "no marker": (
+        querier("node").replace("@hookimpl", ""),
+        "statcore_queriers is not marked with @statcore.plugins.hookimpl",
+    ),
+    "no hook": (HEAD, "it implements none of the hooks statcore_queriers, "),
+    "arguments": (querier("node").replace("queriers():", "queriers(registry):"), "PluginValidationError: "),
+}
+
+FAULTS = [
+    *(pytest.param(PluginStatus.BROKEN, *case, id=name) for name, case in BROKEN.items()),
+    *(pytest.param(PluginStatus.REJECTED, *case, id=name) for name, case in REJECTED.items()),
+]
+
+
+@pytest.mark.parametrize(("status", "source", "error"), FAULTS)
+def test_one_bad_plugin_costs_nothing_but_itself(
+    install: Install, caplog: pytest.LogCaptureFixture, status: PluginStatus, source: str, error: str
+) -> None:
+    """It has a report with cause and remedy and one warning; the next works; what it may own names it and the cause."""
+    install("acme-bad", version="0.3", bad=source)
+    install("acme-good", good=querier("good"))
+
+    with caplog.at_level(logging.WARNING, "statcore.plugins"):
+        registry = PluginRegistry.discover()
+
+    report = report_of(registry, "bad")
+    assert (status, "acme-bad", "0.3", ()) == (report.status, report.distribution, report.version, report.offers)
+    assert error in (report.error or "")
+    assert "\n" not in (report.error or "")
+    assert "STATCORE_DISABLE_PLUGINS=bad" in (report.remedy or "")
+    (warning,) = [record.getMessage() for record in caplog.records if "acme-bad" in record.getMessage()]
+    assert error in warning
+    assert PluginStatus.OK is report_of(registry, "good").status
+    assert "series_good" == registry.querier("good").series
+    with pytest.raises(PluginError, match="there is no querier node; known are: container, good") as raised:
+        registry.querier("node")
+    assert error in str(raised.value)
+    assert "bad" in raised.value.plugin.split(", ")
+
+
+def test_a_hook_for_a_newer_statcore_may_be_optional(install: Install) -> None:
+    """A plugin that says that an unknown hook is optional keeps working."""
+    install("acme-nodes", nodes=querier("node") + "\n@hookimpl(optionalhook=True)\ndef statcore_future(): return []")
+
+    assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
+
+
+def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
+    """Not of statcore, which found it, nor of what imports it; an import that fails inside another module is at that."""
+    install("acme-spec", spec=querier("node").replace('"s"', "''"))
+    install("acme-missing", missing="import acme_helper_it")
+    install("acme-series", series=querier("node").replace("series_node", ""))
+    install("acme-gone", entry_points="[statcore]\ngone = no_such_module_anywhere\n")
+    site = install("acme-helper", entry_points="[other]\n", it="\n\nimport no_such_module_anywhere")
+
+    registry = PluginRegistry.discover()
+
+    line = (
+        querier("node")
+        .splitlines()
+        .index("    return [QuerierSpec(" + querier("node").partition("[QuerierSpec(")[2].strip())
+        + 1
+    )
+    assert (report_of(registry, "spec").error or "").endswith(f"; at {site}/acme_spec_spec.py:{line}")
+    assert (report_of(registry, "series").error or "").endswith(f"; at {site}/acme_series_series.py:{line}")
+    assert "ModuleNotFoundError: No module named 'no_such_module_anywhere'" == report_of(registry, "gone").error
+    assert (report_of(registry, "missing").error or "").endswith(f"; at {site}/acme_helper_it.py:3")
+
+
+def test_a_known_hook_may_be_marked_as_optional(install: Install) -> None:
+    """It counts all the same."""
+    install("acme-nodes", nodes=querier("node").replace("@hookimpl", "@hookimpl(optionalhook=True)"))
+
+    assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
+
+
+def test_what_a_plugin_sets_for_its_thread_is_its_own(install: Install) -> None:
+    """The next plugin reckons as it would alone."""
+    install("acme-a", a=querier("node") + "\nimport decimal; decimal.getcontext().prec = 2")
+    install("acme-b", b=querier("thing") + "\nimport decimal; PRECISION = decimal.getcontext().prec")
+
+    assert PluginStatus.OK is report_of(PluginRegistry.discover(), "a").status
+
+    assert decimal.getcontext().prec == sys.modules["acme_b_b"].PRECISION
+
+
+def test_objects_that_answer_to_nothing_do_no_harm(install: Install) -> None:
+    """A module may hold proxies that fail whenever they are touched, as some frameworks have."""
+    proxy = "class Proxy:\n    def __getattr__(self, name): raise RuntimeError('no request')\nrequest = Proxy()\n"
+    install("acme-nodes", nodes=proxy + querier("node"))
+
+    assert PluginStatus.OK is report_of(PluginRegistry.discover(), "nodes").status
+
+
+def test_an_entry_point_to_the_class_is_told_to_name_the_module(install: Install) -> None:
+    """The likely first mistake."""
+    install("acme-nodes", entry_points="[statcore]\nnodes = acme_nodes_it:ContainerMetricQuerier\n", it=querier("node"))
+
+    report = report_of(PluginRegistry.discover(), "nodes")
+
+    assert PluginStatus.REJECTED is report.status
+    assert "its entry point names the class ContainerMetricQuerier; name the module that has the hooks" == report.error
+
+
+@pytest.mark.parametrize("answer", ["raise RuntimeError('no request')", "return True"])
+def test_an_entry_point_to_an_object_costs_nothing_but_itself(install: Install, answer: str) -> None:
+    """However it compares to others, as proxies do."""
+    install(
+        "acme-app",
+        entry_points="[statcore]\napp = acme_app_app:app\n",
+        app=f"class Proxy:\n    __hash__ = None\n    def __eq__(self, other): {answer}\napp = Proxy()\n",
+    )
+    install("acme-nodes", nodes=querier("node"))
+
+    registry = PluginRegistry.discover()
+
+    assert (
+        "its entry point names an object of Proxy; name the module that has the hooks" == report_of(registry, "app").error
+    )
+    assert ["app"] == [report.name for report in registry.reports if report.status is not PluginStatus.OK]
+
+
+def test_one_module_is_one_plugin(install: Install) -> None:
+    """A second entry point to it is told which has it."""
+    install("acme-nodes", entry_points="[statcore]\na = acme_nodes_it\nb = acme_nodes_it\n", it=querier("node"))
+
+    registry = PluginRegistry.discover()
+
+    assert PluginStatus.OK is report_of(registry, "a").status
+    assert "ValueError: its module is a plugin already, by the entry point a" == report_of(registry, "b").error
+
+
 HANGING = {
     "import": f"import acme_gate\nacme_gate.opened.wait(60)\n{querier('late')}",
     "hook": f"{HEAD}\nimport acme_gate\n@hookimpl\ndef statcore_queriers(): acme_gate.opened.wait(60)",

@@ -1,4 +1,4 @@
-"""Presets of plugins, really installed: found by name, in conflict, and broken."""
+"""Presets of plugins that are really installed, and of files: found by name, in conflict, and broken."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.unit.plugins.plugin_modules import HEAD, querier, report_of
 
-from statcore.errors import InputError, PluginError
-from statcore.plugins import PluginRegistry, PluginStatus, Preset
+from statcore.errors import InputError, MissingExtraError, PluginError
+from statcore.plugins import PluginRegistry, PluginStatus, Preset, PresetCatalog
 
 Install = Callable[..., Path]
 
@@ -101,3 +101,138 @@ def test_without_the_parser_the_remedy_is_to_install_it(install: Install, monkey
     assert PluginStatus.BROKEN is report.status
     assert "this needs the extra 'presets'" in (report.error or "")
     assert "pip install 'statcore[presets]', or switch it off: STATCORE_DISABLE_PLUGINS=load" == report.remedy
+
+
+FILE = """
+[presets.busy]
+description = "Work done, in pieces a second"
+template = '''
+sum by (${{ group_by }})(
+  rate(x_total{${{ labels }}}[${{ window }}])
+)'''
+filter_labels = ["kernel_id"]
+group_labels = ["agent_id", "kernel_id"]
+window = "1h"
+
+[presets.up]
+description = "What is up"
+template = "up"
+"""
+
+
+def read(text: str) -> list[Preset]:
+    """Return the presets of a file called f.toml, by name."""
+    return list(PresetCatalog.read(PluginRegistry.discover(), {"f.toml": text}).presets.values())
+
+
+def test_a_table_is_a_preset() -> None:
+    """Its keys are the fields; lists and window may be left out."""
+    busy, up = read(FILE)
+
+    assert busy == Preset(
+        name="busy",
+        description="Work done, in pieces a second",
+        template="sum by (${{ group_by }})(\n  rate(x_total{${{ labels }}}[${{ window }}])\n)",
+        filter_labels=["kernel_id"],
+        group_labels=["agent_id", "kernel_id"],
+        window="1h",
+    )
+    assert Preset(name="up", description="What is up", template="up") == up
+    assert [] == read("")
+
+
+def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'") -> str:
+    """Return a file with one preset."""
+    return f"[presets.{name}]\ndescription = 'd'\n{template}\n{line}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("= x", "f.toml is not TOML: "),
+        ("[preset.a]", "f.toml: preset is unknown; a file of presets has tables [presets.NAME] alone"),
+        ("presets = 5", "f.toml: presets: expected a table, not int"),
+        ("[presets]\na = 'up'", "f.toml: preset a: expected a table, not str"),
+        ("[presets.a]", "f.toml: preset a: description, template is missing"),
+        ("[presets.a]\ntemplate = 'up'", "f.toml: preset a: description is missing"),
+        (preset("colour = 1"), "f.toml: preset a: colour is unknown; known are description, template, filter_labels, "),
+        (preset("name = 'b'"), "f.toml: preset a: name is unknown"),
+        (preset(template="template = 5"), "f.toml: preset a: template: expected a text, not int"),
+        (preset("window = 300"), "f.toml: preset a: window: expected a text, not int"),
+        (preset("filter_labels = 'b'"), "f.toml: preset a: filter_labels: expected a list of texts, not str"),
+        (preset("group_labels = [1]"), "f.toml: preset a: group_labels: a label name must be text, not int"),
+        (
+            preset("group_labels = [['a']]"),
+            "f.toml: preset a: group_labels: expected a collection of label names, not (['a'],)",
+        ),
+        (preset("filter_labels = [{}]"), "f.toml: preset a: filter_labels: expected a collection of label names"),
+        ("a = " + "[" * 5000, "f.toml is not TOML: "),
+        (preset("filter_labels = ['b']"), "f.toml: preset a: filter_labels are b, but the template has no ${{ labels }}"),
+        (preset("window = 'often'"), "f.toml: preset a: window: not a duration: 'often'"),
+        (preset(template="template = 'sum('"), "f.toml: preset a: the template is no PromQL"),
+        (preset(template="template = 'up{${{ label }}}'"), "f.toml: preset a: '${{ label }}' is no placeholder"),
+        (preset("window = '5m'"), "f.toml: preset a: window is 5m, but the template has no ${{ window }}"),
+        (preset(name='"a\\nb"'), "f.toml: preset a\nb: name must be text on one line"),
+    ],
+)
+def test_a_bad_file_is_told_by_file_preset_and_key(text: str, message: str) -> None:
+    """Of many presets in many files, one line says which."""
+    with pytest.raises(InputError) as raised:
+        read(text)
+    assert str(raised.value).startswith(message)
+
+
+def test_files_add_to_what_plugins_have(install: Install) -> None:
+    """All in alphabetical order, and each says where it comes from."""
+    install("acme-load", version="2.1", load=presets("load"))
+
+    catalog = PresetCatalog.read(PluginRegistry.discover(), {"one.toml": FILE, "two.toml": preset()})
+
+    assert ["a", "busy", "load", "up"] == list(catalog.presets)
+    assert {"a": "two.toml", "busy": "one.toml", "load": "acme-load 2.1", "up": "one.toml"} == {
+        name: catalog.origin(name) for name in catalog.presets
+    }
+    assert all(preset is catalog.preset(name) for name, preset in catalog.presets.items())
+
+
+def test_a_preset_that_nobody_has(install: Install) -> None:
+    """The error lists those of files, too, and knows the broken plugin that may have it."""
+    registry = PluginRegistry.discover()
+    with pytest.raises(InputError, match=r"^there is no preset idle; known are: busy, up$"):
+        PresetCatalog.read(registry, {"f.toml": FILE}).preset("idle")
+
+    install("acme-bad", bad="1 / 0")
+    catalog = PresetCatalog.read(PluginRegistry.discover(), {"f.toml": FILE})
+    with pytest.raises(PluginError, match="known are: busy, up; it may belong to 'bad' of acme-bad"):
+        catalog.preset("idle")
+    with pytest.raises(PluginError, match="there is no preset idle"):
+        catalog.origin("idle")
+    assert "busy" == catalog.preset("busy").name
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"f.toml": preset(name="load")},
+            "f.toml: the preset load is one of plugin 'load' of acme-load 1.0, too; rename one of them",
+        ),
+        (
+            {"f.toml": preset(), "g.toml": FILE + preset()},
+            "g.toml: the preset a is one of f.toml, too; rename one of them",
+        ),
+    ],
+)
+def test_a_name_that_is_taken_names_both_origins(install: Install, files: dict[str, str], message: str) -> None:
+    """A file does not replace what a plugin or another file has without a word."""
+    install("acme-load", load=presets("load"))
+    with pytest.raises(InputError) as raised:
+        PresetCatalog.read(PluginRegistry.discover(), files)
+    assert message == str(raised.value)
+
+
+def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is not a fault of the file."""
+    monkeypatch.setitem(sys.modules, "promql_parser", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'statcore\[presets\]'"):
+        read(FILE)

@@ -1,4 +1,4 @@
-"""Fields from querier classes, and queriers from values by field."""
+"""Fields that are read from querier classes, once for a command."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from statcore.plugins import QuerierSpec
 from statcore.plugins.builtin import statcore_queriers
 from statcore.plugins.fields import FieldType, read_fields
 from statcore.plugins.querier_kinds import build_querier
+from statcore.queriers import ContainerMetricQuerier
 from statcore_cli.app import cli
 
 ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
@@ -136,6 +137,7 @@ class Mode(str, enum.Enum):  # noqa: UP042 - as it was written before StrEnum
 
 
 KelvinId = NewType("KelvinId", int)
+
 OuterId = NewType("OuterId", KelvinId)
 
 
@@ -203,15 +205,6 @@ def test_fields_that_cannot_be_read_are_the_plugins_fault() -> None:
         read_fields(Unreadable)
 
 
-def test_values_reach_the_constructor_as_it_wants_them() -> None:
-    """What was not given is left out, so that the class's own defaults apply."""
-    values = {"metric_name": "m", "level": "2", "strict": True, "share": 1, "node_id": ONE, "rack": None}
-
-    assert Node(metric_name="m", level=Level.HIGH, strict=True, share=1, node_id=UUID(ONE)) == build_querier(
-        _spec(Node), values
-    )
-
-
 _VALUES: Mapping[FieldType, tuple[str, st.SearchStrategy[object]]] = {
     FieldType.TEXT: ("metric_name", st.text(max_size=5)),
     FieldType.TRUTH: ("strict", st.booleans()),
@@ -234,30 +227,6 @@ def test_a_value_of_another_type_is_refused(data: st.DataObject) -> None:
 
     with pytest.raises(InputError, match=rf"{name} must be (of type|one of)|not an id"):
         field.read(value)
-
-
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        ({}, "node needs metric_name"),
-        ({"metric_name": None}, "node needs metric_name"),
-        ({"metric_name": "m", "colour": "red"}, "node has no field 'colour'; its fields are metric_name, node_id, rack"),
-        ({"metric_name": "m", "level": "middle"}, "level must be one of 1, 2, not 'middle'"),
-        ({"metric_name": "m", "node_id": "x"}, "not an id: 'x'"),
-    ],
-)
-def test_bad_values_are_named(values: dict[str, object], says: str) -> None:
-    """One message, with the field and what it takes."""
-    with pytest.raises(InputError, match=says):
-        build_querier(_spec(Node), values)
-
-
-def test_a_class_that_crashes_is_named() -> None:
-    """Errors of ours pass, all others become one."""
-    with pytest.raises(PluginError, match=r"test_querier_fields\.Node\(\) raised KeyError: 'crash'"):
-        build_querier(_spec(Node), {"metric_name": "crash"})
-    with pytest.raises(InputError, match="metric_name is empty"):
-        build_querier(CONTAINER, {"metric_name": ""})
 
 
 COUNTING = '''
@@ -298,3 +267,16 @@ def test_a_class_is_read_once_for_a_command(install: Callable[..., Path], comman
 
     assert 0 == result.exit_code, result.output
     assert ["RackQuerier"] == acme_racks_racks.READINGS
+
+
+@attrs.frozen(kw_only=True)
+class PodMetricQuerier(ContainerMetricQuerier):
+    """Pods, whose ids are of a type that this module does not import."""
+
+    pod: str | None = None
+
+
+def test_fields_that_are_inherited_from_another_module_are_read() -> None:
+    """What their annotations name need not be known in the module of the class itself."""
+    fields = {field.name: field.type for field in QuerierSpec.of(PodMetricQuerier).fields}
+    assert (FieldType.UUID, FieldType.CHOICE, FieldType.TEXT) == (fields["kernel_id"], fields["value_type"], fields["pod"])

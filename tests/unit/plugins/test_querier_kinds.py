@@ -1,31 +1,86 @@
-"""A querier class alone is a contribution: its name, its summary and its metrics are read from it."""
+"""Kinds of querier in use: queriers from values, and the metrics that the backend has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+import enum
+from typing import Literal
+from uuid import UUID
 
 import attrs
 import pytest
 from tests.known_querier import Known
-from tests.unit.plugins.plugin_modules import HEAD, report_of
 
-from statcore.errors import InputError
-from statcore.plugins import MetricBackendSpec, PluginRegistry, PluginStatus, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.fields import FieldType
-from statcore.plugins.querier_kinds import metric_names
+from statcore.errors import InputError, PluginError
+from statcore.plugins import QuerierSpec
+from statcore.plugins.querier_kinds import build_querier, metric_names
 from statcore.queriers import ContainerMetricQuerier
 from statcore_memory import MemoryMetrics
+
+ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+
+
+class Level(enum.Enum):
+    """An enumeration that is not of text."""
+
+    LOW = 1
+    HIGH = 2
+
+
+@attrs.frozen(kw_only=True)
+class Node(Known):
+    """Nodes."""
+
+    metric_name: str
+    node_id: UUID | None = None
+    rack: str | None = None
+    level: Level | None = None
+    strict: bool = False
+    share: float | None = attrs.field(factory=lambda: None)
+
+    def __attrs_post_init__(self) -> None:
+        """Crash for one metric."""
+        if self.metric_name == "crash":
+            raise KeyError("crash")
+
+
+NODE = QuerierSpec(name="node", summary="s", querier=Node)
+CONTAINER = QuerierSpec(name="container", summary="s", querier=ContainerMetricQuerier)
+
+
+def test_values_reach_the_constructor_as_it_wants_them() -> None:
+    """A value that is not given is left out, so that the default of the class applies."""
+    values = {"metric_name": "m", "level": "2", "strict": True, "share": 1, "node_id": ONE, "rack": None}
+
+    assert Node(metric_name="m", level=Level.HIGH, strict=True, share=1, node_id=UUID(ONE)) == build_querier(NODE, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "node needs metric_name"),
+        ({"metric_name": None}, "node needs metric_name"),
+        ({"metric_name": "m", "colour": "red"}, "node has no field 'colour'; its fields are metric_name, node_id, rack"),
+        ({"metric_name": "m", "level": "middle"}, "level must be one of 1, 2, not 'middle'"),
+        ({"metric_name": "m", "node_id": "x"}, "not an id: 'x'"),
+    ],
+)
+def test_bad_values_are_named(values: dict[str, object], message: str) -> None:
+    """The message has the field and what it takes."""
+    with pytest.raises(InputError, match=message):
+        build_querier(NODE, values)
+
+
+def test_a_class_that_crashes_is_named() -> None:
+    """Errors of statcore pass, all others become a `PluginError`."""
+    with pytest.raises(PluginError, match=r"test_querier_kinds\.Node\(\) raised KeyError: 'crash'"):
+        build_querier(NODE, {"metric_name": "crash"})
+    with pytest.raises(InputError, match="metric_name is empty"):
+        build_querier(CONTAINER, {"metric_name": ""})
 
 
 @attrs.frozen(kw_only=True)
 class RackMetricQuerier(Known):
-    """Racks, by row.
-
-    More is said here.
-    """
+    """Racks, by row."""
 
     metric_name: Literal["power", "heat", "noise"]
     row: str | None = None
@@ -42,132 +97,8 @@ class RowQuerier(RackMetricQuerier):
     number: int
 
 
-@attrs.frozen(kw_only=True)
-class PodMetricQuerier(ContainerMetricQuerier):
-    """Pods, whose ids are of a type that this module does not import."""
-
-    pod: str | None = None
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("NodeMetricQuerier", "node"),
-        ("AgentDeviceMetricQuerier", "agent-device"),
-        ("ProcessQuerier", "process"),
-        ("VLLMMetricQuerier", "vllm"),
-        ("GPUMemoryQuerier", "gpu-memory"),
-        ("Rack", "rack"),
-        ("Rack2MetricQuerier", "rack2"),
-        ("H100MetricQuerier", "h100"),
-        ("GPU2MemoryQuerier", "gpu2-memory"),
-        ("XRayQuerier", "x-ray"),
-    ],
-)
-def test_the_name_is_that_of_the_class(name: str, expected: str) -> None:
-    """Without what every querier is called, in lower case, its words joined."""
-    assert expected == QuerierSpec.of(type(name, (Known,), {"__doc__": "D."})).name
-
-
-def test_the_summary_is_the_first_line_of_the_docstring() -> None:
-    """Of the class's own, without the stop."""
-    spec = QuerierSpec.of(RackMetricQuerier)
-    assert ("rack", "Racks, by row", RackMetricQuerier) == (spec.name, spec.summary, spec.querier)
-
-
-@dataclass(kw_only=True)
-class Undocumented(Known):  # noqa: D101 - that is the point
-    rack: str = "r1"
-
-
-@dataclass(kw_only=True, slots=True, frozen=True)
-class WithSlots(Known):  # noqa: D101 - that is the point
-    rack: str = "r1"
-    room: list[str] = field(default_factory=list)
-
-
-@attrs.frozen(kw_only=True)
-class OfAttrs(Known):  # noqa: D101 - that is the point
-    rack: str = "r1"
-
-
-@pytest.mark.parametrize(
-    "querier",
-    [
-        Undocumented,
-        WithSlots,
-        OfAttrs,
-        dataclass(type("BareQuerier", (Known,), {})),
-        type("NodeQuerier", (Known,), {}),
-        type("NodeQuerier", (Known,), {"__doc__": 5}),
-        type("NodeQuerier", (Known,), {"__doc__": " "}),
-        type("Querier", (Known,), {"__doc__": "D"}),
-    ],
-)
-def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -> None:
-    """What it inherits, and what a dataclass writes for it, is not its own; nor may nothing be left of its name."""
-    with pytest.raises(InputError, match=r"needs a docstring|name must be"):
-        QuerierSpec.of(querier)
-
-
-@pytest.mark.parametrize("decorate", [dataclass, attrs.frozen, lambda querier: querier])
-@pytest.mark.parametrize("text", ["RackQuerier(s) of a room.", "RackQuerier", "RackQuerier(rows)"])
-def test_a_docstring_that_begins_with_the_name_is_one(decorate: Callable[[type], type[Known]], text: str) -> None:
-    """Only what a dataclass writes is none."""
-    assert text.rstrip(".") == QuerierSpec.of(decorate(type("RackQuerier", (Known,), {"__doc__": text}))).summary
-    assert "RackQuerier()" == QuerierSpec.of(type("RackQuerier", (Known,), {"__doc__": "RackQuerier()"})).summary
-
-
-@pytest.mark.parametrize("name", ["ÜberMetricQuerier", "RäckQuerier", "ラックQuerier"])
-def test_a_name_that_could_not_be_typed_is_refused(name: str) -> None:
-    """Rather than left in pieces."""
-    with pytest.raises(InputError, match=f"{name} must be ASCII"):
-        QuerierSpec.of(type(name, (Known,), {"__doc__": "D."}))
-
-
-@pytest.mark.parametrize("character", ["\t", "\x1b", "\x7f", "\x9b", "\n", "\u2028", "\ud800"])
-def test_a_summary_is_one_line_without_control_characters(character: str) -> None:
-    """Of a class, and of what a spec says; any script is welcome, and so are its spaces."""
-    summary = f"Racks{character}and rows"
-    with pytest.raises(InputError, match="summary must be"):
-        QuerierSpec(name="rack", summary=summary, querier=Known)
-    with pytest.raises(InputError, match="summary must be"):
-        StatisticsStoreSpec(name="rack", summary=summary, schemes=("rack",), open=open_nothing)
-    with pytest.raises(InputError, match="summary must be"):
-        MetricBackendSpec(name="rack", summary=summary, schemes=("rack",), open=open_nothing)
-    if character not in "\n\ud800":  # which ends the summary, and what no docstring can hold
-        with pytest.raises(InputError, match="summary must be"):
-            QuerierSpec.of(type("RackQuerier", (Known,), {"__doc__": summary}))
-    assert "ラック\u3000🗄" == QuerierSpec(name="rack", summary="ラック\u3000🗄", querier=Known).summary
-
-
-async def open_nothing(url: str, options: Mapping[str, object]) -> Any:
-    """Open nothing."""
-    raise LookupError(url, options)
-
-
-def test_a_hook_returns_the_class_alone(install: Callable[..., Path]) -> None:
-    """And one that does not say what it is, is the fault of its plugin."""
-    source = f"""{HEAD}
-class %sMetricQuerier(ContainerMetricQuerier):
-    {{doc}}
-@hookimpl
-def statcore_queriers():
-    return [%sMetricQuerier]
-"""
-    install("acme-good", good=(source % ("Rack", "Rack")).replace("{doc}", '"""Racks."""'))
-    install("acme-bad", bad=(source % ("Row", "Row")).replace("{doc}", "pass"))
-
-    registry = PluginRegistry.discover()
-
-    assert "Racks" == registry.querier("rack").summary
-    assert ("querier rack",) == report_of(registry, "good").offers
-    bad = report_of(registry, "bad")
-    assert (PluginStatus.BROKEN, True) == (bad.status, "RowMetricQuerier needs a docstring" in (bad.error or ""))
-
-
 async def test_metrics_are_the_choices_that_have_series() -> None:
-    """Each has series of its own; where more than the metric must be known, all choices are listed."""
+    """A class that has other required fields lists all its choices; one without choices lists nothing."""
     backend = MemoryMetrics()
     scrape = [("rack_power", {"row": "1"}, 1.0), ("rack_noise", {"row": "1"}, 1.0), ("heat", {}, 1.0)]
     backend.append_scrape(scrape, target="t", time=backend.clock())
@@ -175,11 +106,13 @@ async def test_metrics_are_the_choices_that_have_series() -> None:
     assert ["power", "heat", "noise"] == await metric_names(backend, QuerierSpec.of(RowQuerier))
     with pytest.raises(InputError, match="known has no field metric_name, by whose choices metrics are listed"):
         await metric_names(backend, QuerierSpec.of(Known))
+    with pytest.raises(InputError, match="node does not say which metrics it has; query them by name"):
+        await metric_names(backend, NODE)
 
 
 @attrs.frozen(kw_only=True)
 class DemandingQuerier(Known):
-    """Wants a row for one of its metrics."""
+    """Racks, one of whose metrics needs a row."""
 
     metric_name: Literal["power", "heat"]
     row: str | None = None
@@ -190,12 +123,6 @@ class DemandingQuerier(Known):
             raise InputError("heat is measured by row")
 
 
-async def test_a_choice_that_wants_more_is_listed() -> None:
-    """Nothing can be asked about it, and it takes no other with it."""
+async def test_a_choice_that_needs_another_field_is_listed() -> None:
+    """Its series cannot be looked for; a metric without series is still left out."""
     assert ["heat"] == await metric_names(MemoryMetrics(), QuerierSpec.of(DemandingQuerier))
-
-
-def test_fields_that_are_inherited_from_another_module_are_read() -> None:
-    """What their annotations name need not be known in the module of the class itself."""
-    fields = {field.name: field.type for field in QuerierSpec.of(PodMetricQuerier).fields}
-    assert (FieldType.UUID, FieldType.CHOICE, FieldType.TEXT) == (fields["kernel_id"], fields["value_type"], fields["pod"])

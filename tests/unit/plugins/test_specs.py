@@ -1,14 +1,153 @@
-"""What a backend says it does otherwise than promised."""
+"""What a hook returns: a class describes itself, and a spec refuses what it cannot use."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
+import attrs
 import pytest
+from tests.known_querier import Known
+from tests.unit.plugins.plugin_modules import HEAD, report_of
 
 from statcore.errors import InputError
-from statcore.plugins import MetricBackendSpec
+from statcore.plugins import MetricBackendSpec, PluginRegistry, PluginStatus, QuerierSpec, StatisticsStoreSpec
 from statcore.ports import MetricQuerierPort
+from statcore.queriers import ContainerMetricQuerier
+
+
+@attrs.frozen(kw_only=True)
+class RackMetricQuerier(Known):
+    """Racks, by row.
+
+    More is said here.
+    """
+
+    metric_name: Literal["power", "heat", "noise"]
+    row: str | None = None
+
+    def name(self) -> str:
+        """Answer."""
+        return f"rack_{self.metric_name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("NodeMetricQuerier", "node"),
+        ("AgentDeviceMetricQuerier", "agent-device"),
+        ("ProcessQuerier", "process"),
+        ("VLLMMetricQuerier", "vllm"),
+        ("GPUMemoryQuerier", "gpu-memory"),
+        ("Rack", "rack"),
+        ("Rack2MetricQuerier", "rack2"),
+        ("H100MetricQuerier", "h100"),
+        ("GPU2MemoryQuerier", "gpu2-memory"),
+        ("XRayQuerier", "x-ray"),
+    ],
+)
+def test_the_name_is_that_of_the_class(name: str, expected: str) -> None:
+    """Without what every querier is called, in lower case, its words joined."""
+    assert expected == QuerierSpec.of(type(name, (Known,), {"__doc__": "D."})).name
+
+
+def test_the_summary_is_the_first_line_of_the_docstring() -> None:
+    """Of the class's own, without the stop."""
+    spec = QuerierSpec.of(RackMetricQuerier)
+    assert ("rack", "Racks, by row", RackMetricQuerier) == (spec.name, spec.summary, spec.querier)
+
+
+@dataclass(kw_only=True)
+class Undocumented(Known):  # noqa: D101 - that is the point
+    rack: str = "r1"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class WithSlots(Known):  # noqa: D101 - that is the point
+    rack: str = "r1"
+    room: list[str] = field(default_factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class OfAttrs(Known):  # noqa: D101 - that is the point
+    rack: str = "r1"
+
+
+@pytest.mark.parametrize(
+    "querier",
+    [
+        Undocumented,
+        WithSlots,
+        OfAttrs,
+        dataclass(type("BareQuerier", (Known,), {})),
+        type("NodeQuerier", (Known,), {}),
+        type("NodeQuerier", (Known,), {"__doc__": 5}),
+        type("NodeQuerier", (Known,), {"__doc__": " "}),
+        type("Querier", (Known,), {"__doc__": "D"}),
+    ],
+)
+def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -> None:
+    """What it inherits, and what a dataclass writes for it, is not its own; nor may nothing be left of its name."""
+    with pytest.raises(InputError, match=r"needs a docstring|name must be"):
+        QuerierSpec.of(querier)
+
+
+@pytest.mark.parametrize("decorate", [dataclass, attrs.frozen, lambda querier: querier])
+@pytest.mark.parametrize("text", ["RackQuerier(s) of a room.", "RackQuerier", "RackQuerier(rows)"])
+def test_a_docstring_that_begins_with_the_name_is_one(decorate: Callable[[type], type[Known]], text: str) -> None:
+    """Only what a dataclass writes is none."""
+    assert text.rstrip(".") == QuerierSpec.of(decorate(type("RackQuerier", (Known,), {"__doc__": text}))).summary
+    assert "RackQuerier()" == QuerierSpec.of(type("RackQuerier", (Known,), {"__doc__": "RackQuerier()"})).summary
+
+
+@pytest.mark.parametrize("name", ["ÜberMetricQuerier", "RäckQuerier", "ラックQuerier"])
+def test_a_name_that_could_not_be_typed_is_refused(name: str) -> None:
+    """Rather than left in pieces."""
+    with pytest.raises(InputError, match=f"{name} must be ASCII"):
+        QuerierSpec.of(type(name, (Known,), {"__doc__": "D."}))
+
+
+@pytest.mark.parametrize("character", ["\t", "\x1b", "\x7f", "\x9b", "\n", "\u2028", "\ud800"])
+def test_a_summary_is_one_line_without_control_characters(character: str) -> None:
+    """Of a class, and of what a spec says; any script is welcome, and so are its spaces."""
+    summary = f"Racks{character}and rows"
+    with pytest.raises(InputError, match="summary must be"):
+        QuerierSpec(name="rack", summary=summary, querier=Known)
+    with pytest.raises(InputError, match="summary must be"):
+        StatisticsStoreSpec(name="rack", summary=summary, schemes=("rack",), open=open_nothing)
+    with pytest.raises(InputError, match="summary must be"):
+        MetricBackendSpec(name="rack", summary=summary, schemes=("rack",), open=open_nothing)
+    if character not in "\n\ud800":  # which ends the summary, and what no docstring can hold
+        with pytest.raises(InputError, match="summary must be"):
+            QuerierSpec.of(type("RackQuerier", (Known,), {"__doc__": summary}))
+    assert "ラック\u3000🗄" == QuerierSpec(name="rack", summary="ラック\u3000🗄", querier=Known).summary
+
+
+async def open_nothing(url: str, options: Mapping[str, object]) -> Any:
+    """Open nothing."""
+    raise LookupError(url, options)
+
+
+def test_a_hook_returns_the_class_alone(install: Callable[..., Path]) -> None:
+    """And one that does not say what it is, is the fault of its plugin."""
+    source = f"""{HEAD}
+class %sMetricQuerier(ContainerMetricQuerier):
+    {{doc}}
+@hookimpl
+def statcore_queriers():
+    return [%sMetricQuerier]
+"""
+    install("acme-good", good=(source % ("Rack", "Rack")).replace("{doc}", '"""Racks."""'))
+    install("acme-bad", bad=(source % ("Row", "Row")).replace("{doc}", "pass"))
+
+    registry = PluginRegistry.discover()
+
+    assert "Racks" == registry.querier("rack").summary
+    assert ("querier rack",) == report_of(registry, "good").offers
+    bad = report_of(registry, "bad")
+    assert (PluginStatus.BROKEN, True) == (bad.status, "RowMetricQuerier needs a docstring" in (bad.error or ""))
 
 
 async def never(url: str, options: object) -> MetricQuerierPort:
@@ -40,3 +179,9 @@ def test_what_says_nothing_is_refused(differences: Any) -> None:
     """When the spec is built."""
     with pytest.raises(InputError, match=r"^differences must "):
         spec(differences=differences)
+
+
+def test_an_example_is_fields_by_name() -> None:
+    """Anything else is refused when the spec is built."""
+    with pytest.raises(InputError, match="example must be a mapping, not str"):
+        attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example="r1")

@@ -1,17 +1,14 @@
-"""What `statcore plugins` finds by trying each kind once: faults that would otherwise show when the kind is used."""
+"""What `statcore plugins` finds by trying each kind once, before somebody uses the kind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import attrs
 import pytest
 from tests.unit.plugins.plugin_modules import report_of
 
-from statcore.errors import InputError
-from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
-from statcore.queriers import ContainerMetricQuerier
+from statcore.plugins import PluginRegistry, PluginStatus
 
 HEAD = """
 import functools, inspect
@@ -36,10 +33,12 @@ class RackQuerier(UtilizationMetricQuerier):
 class Callable:
     async def __call__(self, url, options): raise AssertionError("nothing is opened")
 """
+
 QUERIERS = """
 @hookimpl
 def statcore_queriers(): return [{spec}]
 """
+
 ADAPTERS = """
 @hookimpl
 def statcore_statistics_stores():
@@ -66,6 +65,7 @@ def discover() -> PluginRegistry:
 
 
 REQUIRED = "rack_id: str\n    def __post_init__(self):\n        if not self.rack_id.startswith('r'): raise InputError('no')"
+
 FAULTS = {
     "async name": (
         querier(methods="async def name(self): return 'rack'"),
@@ -169,9 +169,3 @@ def test_a_trial_that_hangs_is_given_up(install: Callable[..., Path]) -> None:
 def test_all_of_this_repository_pass_their_trial() -> None:
     """What is installed here."""
     assert {PluginStatus.OK} == {report.status for report in discover().reports}
-
-
-def test_an_example_is_fields_by_name() -> None:
-    """Anything else is refused when the spec is built."""
-    with pytest.raises(InputError, match="example must be a mapping, not str"):
-        attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example="r1")
