@@ -96,7 +96,7 @@ def test_the_querier_is_on_the_command_line_as_the_document_shows(site: Path) ->
     usage = run(site, "statcore_cli", "query", "rack", "--help").stdout
     assert "--metric-name [power|energy]" in usage
     assert "--rack-id TEXT" in usage
-    assert "the label `rack_id` of one; every one where it is left out." in " ".join(usage.split())
+    assert "the label `rack_id` of a rack; by default every rack." in " ".join(usage.split())
     assert "[statcore-rack 0.1.0]" in run(site, "statcore_cli", "query", "--help").stdout
     assert 0 == run(site, "statcore_cli", "plugins").returncode
 
