@@ -150,9 +150,10 @@ def checked_metrics(opened: object, contributor: Contributor) -> MetricQuerierPo
     """
     _require_methods(opened, MetricQuerierPort, contributor, "open")
     with contributor.blamed_for("open"):
-        port = MetricQuerierPort if _missing(opened, PromQLPort) else _PromQLBackendPort
-    checks = _METRICS if port is MetricQuerierPort else {**_METRICS, **_PROMQL}
-    return cast("MetricQuerierPort", _CheckedPort(opened, contributor, port, checks))
+        evaluates_promql = not _missing(opened, PromQLPort)
+    if evaluates_promql:
+        return cast("MetricQuerierPort", _CheckedPort(opened, contributor, _PromQLBackendPort, {**_METRICS, **_PROMQL}))
+    return cast("MetricQuerierPort", _CheckedPort(opened, contributor, MetricQuerierPort, _METRICS))
 
 
 def _methods(port: type[object]) -> list[str]:

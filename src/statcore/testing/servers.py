@@ -1,4 +1,4 @@
-"""Real servers for tests and demonstrations: on loopback, on free ports, in the folder given, ended by their own pid."""
+"""Real servers for tests and demonstrations, on loopback and free ports, with their data in a folder of the caller."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Server:
 
 @attrs.frozen
 class Program:
-    """An installed program: its name, its path, and the version that it says, empty where it says none."""
+    """An installed program: its name, its path, and its version, which is empty where it prints none."""
 
     name: str
     path: str
@@ -54,10 +54,10 @@ class Program:
 
 
 def find_program(*names: str) -> str:
-    """Return the path of the first of the programs that is installed, on PATH or else in the cache folder.
+    """Return the path of the first of several programs that is installed, on PATH or else in the cache folder.
 
     Raises:
-        UnavailableError: none is; the message names them.
+        UnavailableError: none of them is installed; the message names them.
     """
     for path in (None, servers_folder()):
         for name in names:
@@ -67,7 +67,7 @@ def find_program(*names: str) -> str:
 
 
 def find_installations(name: str) -> list[Program]:
-    """Return each installation of a program: the one on PATH, and the one that `make servers-current` built."""
+    """Return the installations of a program: on PATH, and in the folder that `make servers-current` builds into."""
     paths = dict.fromkeys(path for path in (shutil.which(name), shutil.which(name, path=servers_folder())) if path)
     return [Program(name, path, _version(path)) for path in paths]
 
@@ -79,10 +79,10 @@ def servers_folder() -> Path:
 
 def _version(path: str) -> str:
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=False)  # noqa: S603
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    match = _VERSION.search(said.stdout + said.stderr)
+    match = _VERSION.search(done.stdout + done.stderr)
     return match[0] if match else ""
 
 
