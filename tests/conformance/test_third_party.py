@@ -96,7 +96,7 @@ def test_a_broken_promise_is_told_in_words(tmp_path: Path) -> None:
     """The report shows what was expected and the promise itself; an exception of the store is shown as it is."""
     report = run(tmp_path, FORGETFUL, "-k", "order_is_kept or container_counts or ping_returns")
     assert "AssertionError: entries: expected [{'mem': {'current': '3'," in report
-    assert "The promise: The entries stand in the order of the ids asked for" in report
+    assert "The promise: The entries are in the order of the ids" in report
     assert "ValueError: no counts here" in report
     assert "2 failed, 1 passed" in report
 

@@ -1,4 +1,4 @@
-"""At which times a backend answers."""
+"""The times of the points and instants that a backend answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CLOCKS_DIFFER: Final = timedelta(minutes=1)
 
 
 async def check_points_lie_on_the_grid(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """Points are start, start + step, and so on, none after the end; where there is no sample there is no point."""
+    """Points are at start, start + step, and so on, up to the end; a time without a sample has no point."""
     cases = ((601, 1_200.9, 20), (600, 600, 3_600), (0, 45, 15), (-100, 65, 40))
     for first, last, step in cases:
         result = await backend.query_utilization(querier_of("ramp"), between(dataset, first, last, step_s=step))
@@ -24,7 +24,7 @@ async def check_points_lie_on_the_grid(backend: MetricQuerierPort, dataset: Metr
 
 
 async def check_times_are_kept_to_the_millisecond(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """Samples, ranges and instants have milliseconds: a sample is there from its own millisecond on and not before."""
+    """Times have milliseconds: a sample counts from its own millisecond on, and not before."""
     result = await backend.query_utilization(querier_of("fraction"), between(dataset, 0.1, 0.2, step_s=0.004))
     milliseconds = [ms for ms in range(100, 201, 4) if ms >= FRACTION_S * 1000]
     expect_points([(dataset.at(ms / 1000).timestamp(), 3.0) for ms in milliseconds], result)
@@ -35,7 +35,7 @@ async def check_times_are_kept_to_the_millisecond(backend: MetricQuerierPort, da
 
 
 async def check_a_series_ends_after_the_lookback(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """A sample counts for five minutes; a series without a newer one is absent from then on, and may come back."""
+    """A sample counts for five minutes; after that its series is absent, until it has a newer sample."""
     last = INTERVAL_S * (ENDED_COUNT - 1)
     result = await backend.query_utilization(querier_of("ended"), between(dataset, last - 30, 2_400, step_s=29))
     times = [second for second in range(last - 30, 2_401, 29) if second < last + _LOOKBACK_S]
@@ -58,7 +58,7 @@ async def check_long_ranges_are_answered_whole(backend: MetricQuerierPort, datas
 
 
 async def check_now_is_the_time_given(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """An instant is answered as of the time given, in any zone, and its samples carry that time, not that of the sample."""
+    """An instant is evaluated at the time given, in any zone; its samples have this time, not the one that is stored."""
     for second, expected in ((0, 0.0), (14.999, 0.0), (1_000.5, 66.0), (2_400, 160.0)):
         time = dataset.at(second)
         result = await backend.query_utilization_now(querier_of("ramp"), time=time.astimezone())
@@ -68,7 +68,7 @@ async def check_now_is_the_time_given(backend: MetricQuerierPort, dataset: Metri
 
 
 async def check_now_is_the_present_by_default(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """Without a time an instant is answered as of the backend's present."""
+    """Without a time an instant is evaluated at the backend's present."""
     before = max(datetime.now(UTC), dataset.end) - _CLOCKS_DIFFER
     result = await backend.query_utilization_now(querier_of("owners"))
     after = datetime.now(UTC) + _CLOCKS_DIFFER

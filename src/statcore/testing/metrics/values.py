@@ -1,4 +1,4 @@
-"""The strategies, with numbers that are known beforehand."""
+"""Values of each strategy, over series with known samples."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _LAST_S: Final = 2_400
 
 
 async def check_gauges_are_the_newest_sample(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """A gauge is, at each point, the newest sample that is not later, whether or not one was taken just then."""
+    """A gauge has at each point the value of the newest sample that is not later."""
     result = await backend.query_utilization(querier_of("ramp"), between(dataset, 100, 700, step_s=10))
     expect_points([(dataset.at(s).timestamp(), s // INTERVAL_S) for s in range(100, 701, 10)], result)
 
 
 async def check_values_are_exact(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """Every float comes back as it is: NaN as NaN, infinities, the least and the greatest; none becomes 0."""
+    """Every float comes back unchanged: NaN, infinities, the smallest and the largest; none becomes 0."""
     querier = querier_of("odd_numbers", group_by=["kind"])
     ranged = values_by("kind", await backend.query_utilization(querier, between(dataset, 60, 60, step_s=15)))
     instant = values_by("kind", await backend.query_utilization_now(querier, time=dataset.at(60)))
@@ -87,7 +87,7 @@ async def check_one_sample_has_no_rate(backend: MetricQuerierPort, dataset: Metr
 
 
 async def check_capacities_are_gauges(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """The capacity of a counted metric is the capacity, not its rate, which would be zero."""
+    """The capacity of a counter is the stored value, not its rate, which would be zero."""
     cases = (
         ("cpu_util", "current", _PER_SECOND),
         ("net_rx", "current", _PER_SECOND / NORMALIZATION_INTERVAL_S),
@@ -102,7 +102,7 @@ async def check_capacities_are_gauges(backend: MetricQuerierPort, dataset: Metri
 
 
 async def check_percent_is_of_the_capacity(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """`pct` is of kernels with a capacity above 0: of cores added up, of all else what is used by what there is."""
+    """`pct` counts kernels with a capacity above 0: percentages of cores are added, other metrics are divided as sums."""
     time = dataset.at(_LAST_S)
     of_all = {"cpu_util": 150.0, "mem": 100 * 2 * MEM / (4 * MEM + 2 * MEM)}
     for metric, shares in SHARES.items():

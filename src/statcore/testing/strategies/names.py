@@ -31,13 +31,13 @@ def _is_free(label: str) -> bool:
 
 
 def label_values() -> st.SearchStrategy[str]:
-    """Return any Unicode text without surrogates: often plain, often hostile, at times empty, which means no label."""
+    """Return any Unicode text without surrogates: often plain, often hostile, sometimes empty, which means no label."""
     anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
     hostile = st.lists(st.sampled_from(HOSTILE_VALUES), max_size=3).map("".join)
     return st.one_of(st.from_regex(r"[a-z0-9-]{0,12}", fullmatch=True), hostile, anything)
 
 
 def hostile_texts() -> st.SearchStrategy[str]:
-    """Text that is not empty and tries to end the string that it stands in; some cannot be sent (a lone surrogate)."""
+    """Return text, never empty, that tries to end the string around it; some has a lone surrogate, which is refused."""
     pieces = st.lists(st.sampled_from((*_SPECIAL, *_INJECTIONS)), min_size=1, max_size=6)
     return pieces.map("".join) | label_values().filter(bool)
