@@ -30,7 +30,7 @@ while True:
 
 @attrs.frozen
 class Agent:
-    """A running `statcore collect`, and the process that it collects."""
+    """A running `statcore collect`, and the process that it samples."""
 
     agent_id: str
     kernel_id: UUID
@@ -40,7 +40,7 @@ class Agent:
 
 @pytest.fixture(scope="session")
 def agents() -> Iterator[list[Agent]]:
-    """Two agents of this machine, which have its devices in common."""
+    """Two agents of this machine, which share its devices."""
     with ExitStack() as stack:
 
         def start(*words: str, error: int | None = None) -> subprocess.Popen[bytes]:
@@ -65,13 +65,13 @@ def agents() -> Iterator[list[Agent]]:
                 error=subprocess.PIPE,
             )
             assert collect.stderr is not None
-            said: list[str] = []
+            lines: list[str] = []
             for line in collect.stderr:
-                said.append(line.decode())
-                if "serving http://" in said[-1]:
-                    address = said[-1].partition("http://")[2].partition("/")[0]
+                lines.append(line.decode())
+                if "serving http://" in lines[-1]:
+                    address = lines[-1].partition("http://")[2].partition("/")[0]
                     return Agent(f"i-{number}", kernel_id, worker.pid, address)
-            pytest.fail(f"statcore collect ended: {said}")
+            pytest.fail(f"statcore collect ended: {lines}")
 
         yield [agent(1), agent(2)]
 

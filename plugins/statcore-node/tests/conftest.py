@@ -97,7 +97,7 @@ def values(scraping: Server, scraped: Scrapes) -> Callable[[str], dict[str, floa
     """Return a function from a series to its values at the last scrape, by device and mount point."""
 
     def read(series: str) -> dict[str, float]:
-        return {key(one): float(one["value"][1]) for one in raw_query(scraping, series, scraped.last)}
+        return {key(series_): float(series_["value"][1]) for series_ in raw_query(scraping, series, scraped.last)}
 
     return read
 
@@ -108,6 +108,6 @@ def slopes(scraping: Server, scraped: Scrapes) -> Callable[[str], dict[str, floa
 
     def read(series: str) -> dict[str, float]:
         found = raw_query(scraping, f"{series}[{scraped.window}]", scraped.last)
-        return {key(one): increase(one["values"]) / (scraped.last - scraped.first) for one in found}
+        return {key(series_): increase(series_["values"]) / (scraped.last - scraped.first) for series_ in found}
 
     return read

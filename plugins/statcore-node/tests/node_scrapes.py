@@ -1,4 +1,4 @@
-"""Several scrapes of a node_exporter, what is asked about them without statcore, and what its querier answers."""
+"""Several scrapes of a node_exporter: raw samples, and answers of the querier."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def next_scrape(server: Server) -> float:
 
 
 def key(series: dict[str, Any]) -> str:
-    """Return what tells the series of one name apart."""
+    """Return the labels that tell the series of a name apart."""
     return " ".join(
         series["metric"][label] for label in ("mode", "cpu", "device", "mountpoint") if label in series["metric"]
     )
 
 
 def increase(samples: list[list[Any]]) -> float:
-    """Return what was counted between the first sample and the last; one that falls began anew."""
+    """Return the increase from the first sample to the last; a counter that falls has started again from zero."""
     counts = [float(value) for _, value in samples]
     return sum(after - before if after >= before else after for before, after in itertools.pairwise(counts))
 

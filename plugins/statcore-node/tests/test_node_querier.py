@@ -74,14 +74,14 @@ def text_of(metric: NodeMetricName, node: str | None, **settings: Any) -> str:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_promql_of_every_metric(metric: NodeMetricName) -> None:
-    """Of one node; and without one the same but for its label."""
+    """With a node, and without: only the matcher of the node is missing."""
     assert EXPECTED[metric] == text_of(metric, "a:9100")
     without = EXPECTED[metric].replace(f",{NODE}", "").replace(f"{{{NODE}}}", "")
     assert without == text_of(metric, None)
 
 
 def test_the_window_is_that_of_the_query() -> None:
-    """Of the plugin's own strategies, too."""
+    """Also with the plugin's own strategies."""
     assert "[90s]" in text_of("disk_busy", None, rate_interval="90s")
 
 
@@ -129,7 +129,7 @@ def test_a_node_id_stays_in_its_place(metric: NodeMetricName, node: str) -> None
     ],
 )
 def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: str) -> None:
-    """Before anything is asked."""
+    """The constructor raises."""
     with pytest.raises(InputError, match=message):
         NodeMetricQuerier(**values)
 
@@ -152,7 +152,7 @@ def test_fields_are_read_from_the_class() -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_many_nodes_are_one_request(metric: NodeMetricName) -> None:
-    """Whatever the metric's strategy, nodes are asked for together."""
+    """Nodes share a request with every strategy."""
     queriers = [NodeMetricQuerier(metric_name=metric, node_id=f"10.0.0.{number}:9100") for number in range(100)]
     (together,) = coalesce(queriers)
     assert tuple(range(100)) == together.positions

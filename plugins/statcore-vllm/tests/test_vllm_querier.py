@@ -46,7 +46,7 @@ def text_of(querier: InferenceMetricQuerier, **settings: Any) -> str:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_promql_of_every_metric(metric: InferenceMetricName) -> None:
-    """Of one model of one server; and of all the same without their labels."""
+    """With a model and a server, and without: only their matchers are missing."""
     assert EXPECTED[metric] == text_of(InferenceMetricQuerier(metric_name=metric, model_name="m", server="a:8000"))
     without = EXPECTED[metric].replace(f",{OF}", "").replace(f"{{{OF}}}", "")
     assert without == text_of(InferenceMetricQuerier(metric_name=metric))
@@ -107,7 +107,7 @@ def test_texts_stay_in_their_places(metric: InferenceMetricName, model: str, ser
     ],
 )
 def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: str) -> None:
-    """Before anything is asked, the quantile of what has none too."""
+    """The constructor raises, for the quantile also where the metric ignores it."""
     with pytest.raises(InputError, match=message):
         InferenceMetricQuerier(**{"metric_name": "requests_running", **values})
 

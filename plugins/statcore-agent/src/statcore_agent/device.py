@@ -40,15 +40,15 @@ class AgentDeviceMetricQuerier(UtilizationMetricQuerier):
         return DEVICE_SERIES
 
     def labels(self) -> dict[str, str]:
-        """Return the metric, the value type, and what is set of agent and device."""
+        """Return the metric, the value type, and the agent and the device where they are set."""
         owners = {label: getattr(self, label) for label in _OWNERS}
-        wanted = {DEVICE_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **owners}
-        return {label: value for label, value in wanted.items() if value is not None}
+        labels = {DEVICE_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **owners}
+        return {label: value for label, value in labels.items() if value is not None}
 
     def group_by_labels(self) -> list[str]:
-        """Return what tells devices apart: a percentage of one and of another do not add up."""
+        """Return the labels that tell devices apart: values of different devices must not be added."""
         return ["value_type", *_OWNERS]
 
     def query_strategy(self) -> QueryStrategy:
-        """Return the rate for current values of counters, else the value as it is."""
+        """Return the rate for current values of counters, and the gauge for all others."""
         return strategy_of(self.metric_name, self.value_type)

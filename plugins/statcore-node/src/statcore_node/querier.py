@@ -1,4 +1,4 @@
-"""The querier of nodes."""
+"""The querier of nodes, over the series of node_exporter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NodeMetricQuerier(UtilizationMetricQuerier):
         node_id: the label `instance` of the node's exporter in Prometheus, such as `10.0.0.5:9100`; by default every node.
 
     Raises:
-        InputError: another metric name, or a node id that is empty or not text.
+        InputError: an unknown metric name, or a node id that is empty or cannot be sent.
     """
 
     metric_name: NodeMetricName = attrs.field(validator=check_one_of(METRICS))
@@ -34,12 +34,12 @@ class NodeMetricQuerier(UtilizationMetricQuerier):
         return METRICS[self.metric_name].series
 
     def labels(self) -> dict[str, str | LabelMatcher]:
-        """Return what the metric counts of its series, and the node if there is one."""
+        """Return the matchers of the metric, and the node where it is set."""
         node = {} if self.node_id is None else {NODE_LABEL: self.node_id}
         return {**METRICS[self.metric_name].labels, **node}
 
     def group_by_labels(self) -> list[str]:
-        """Return the node's label: each node is a series, whether or not one is asked for."""
+        """Return the label of the node: each node is a series, also where the node is set."""
         return [NODE_LABEL]
 
     def query_strategy(self) -> QueryStrategy | ExpressionStrategy:

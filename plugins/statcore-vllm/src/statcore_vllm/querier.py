@@ -1,4 +1,4 @@
-"""The querier of model servers."""
+"""The querier of model servers, over the series of vLLM."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class InferenceMetricQuerier(UtilizationMetricQuerier):
         model_name: the model as its server names it; by default every model.
         server: the label `instance` of the server in Prometheus, such as `10.0.0.5:8000`; by default every server.
         quantile: of times, from 0 to 1, where 0 is NaN unless a time is within the first bound of the histogram; other
-            metrics have none, and leave it aside.
+            metrics ignore it.
 
     Raises:
-        InputError: another metric name, a text that is empty or cannot be sent, or a quantile that is none.
+        InputError: an unknown metric name, a text that is empty or cannot be sent, or a quantile that is not from 0 to 1.
     """
 
     metric_name: InferenceMetricName = attrs.field(validator=check_one_of(METRICS))
@@ -46,7 +46,7 @@ class InferenceMetricQuerier(UtilizationMetricQuerier):
         return METRICS[self.metric_name].series
 
     def labels(self) -> dict[str, str | LabelMatcher]:
-        """Return what the metric counts of its series, and what is set of model and server."""
+        """Return the matchers of the metric, and the model and the server where they are set."""
         owners = {MODEL_LABEL: self.model_name, SERVER_LABEL: self.server}
         return {
             **METRICS[self.metric_name].labels,
@@ -54,7 +54,7 @@ class InferenceMetricQuerier(UtilizationMetricQuerier):
         }
 
     def group_by_labels(self) -> list[str]:
-        """Return server and model: each model of each server is a series, whether or not it is asked for."""
+        """Return server and model: each model of each server is a series, also where model or server is set."""
         return [SERVER_LABEL, MODEL_LABEL]
 
     def query_strategy(self) -> QueryStrategy | ExpressionStrategy:
