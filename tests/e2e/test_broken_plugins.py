@@ -1,4 +1,4 @@
-"""Plugins that are broken, each built, installed and met by the program: reported, and in nobody's way."""
+"""Broken plugins, built and installed: the program reports them, and everything else works."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NAMESAKES: Final = ("acme-twins", "acme-other-twins")
 
 @pytest.fixture(scope="module")
 def statcore(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """The program, where all of these are installed, and one plugin that is sound."""
+    """The program of an environment with all broken plugins and one that works."""
     folder = tmp_path_factory.mktemp("broken")
     projects = [
         *(write_project(folder, name, source, version="2.0") for name, (_, source, _) in BROKEN.items()),
@@ -59,7 +59,7 @@ def statcore(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
 @pytest.mark.timeout(300)
 def test_each_is_reported_with_its_remedy(statcore: Path) -> None:
-    """Exit 1; distribution, version, what is wrong, what to do; and the sound ones are ok."""
+    """It exits with 1, and shows distribution, version, fault and remedy; working plugins are ok."""
     answer = run(statcore, "plugins", "--format", "json")
 
     assert 1 == answer.returncode
@@ -80,14 +80,14 @@ def test_each_is_reported_with_its_remedy(statcore: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_others_keep_answering(statcore: Path, prometheus_holding: Callable[..., Any]) -> None:
-    """Our own querier and that of the sound plugin are asked, and a real Prometheus answers both."""
+    """A real Prometheus answers the container querier and the querier of the working plugin."""
     labels = 'container_metric_name="mem",value_type="current"'
     sample = f"backendai_container_utilization{{{labels}}} 4096 1795341600"
     with prometheus_holding(f"# TYPE backendai_container_utilization gauge\n{sample}\n# EOF\n") as server:
-        asked = [_query(statcore, server, kind) for kind in ("container", "rack")]
+        values = [_query(statcore, server, kind) for kind in ("container", "rack")]
         gpu = run(statcore, "query", "gpu", "--metric-name", "mem", metrics_url=server.url)
 
-    assert [4096.0, 4096.0] == asked
+    assert [4096.0, 4096.0] == values
     assert 1 == gpu.returncode
     assert "querier gpu is offered by 'acme-gpus' of acme-gpus 2.0 and 'acme-gpus-too' of acme-gpus-too 2.0" in gpu.stderr
 
@@ -103,7 +103,7 @@ def _query(statcore: Path, server: Server, kind: str) -> float:
 
 @pytest.mark.timeout(300)
 def test_switched_off_they_are_out_of_the_way(statcore: Path) -> None:
-    """What the remedies say works: exit 0, and no word about them."""
+    """After the remedies the program exits with 0 and reports no plugin."""
     names = ",".join([*BROKEN, "twins"])
     answer = run(statcore, "plugins", "--format", "json", disable_plugins=names)
 

@@ -1,4 +1,4 @@
-"""What is imported before it is used, and what is said when a driver is not installed."""
+"""Modules that are not imported before they are used, and the error where one is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_neither_a_driver_nor_asyncio_is_imported_before_it_is_used(program: str
 
 
 def test_the_memory_adapter_is_not_imported_to_be_found() -> None:
-    """Its modules take longer than all the rest of discovery."""
+    """Importing it takes longer than the rest of discovery."""
     discover = "from statcore.plugins import PluginRegistry; PluginRegistry.discover()"
     source = f"import sys; {discover}; print(*(name for name in sys.modules if name.startswith('statcore_')))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
@@ -45,7 +45,7 @@ def test_the_memory_adapter_is_not_imported_to_be_found() -> None:
 
 
 def test_a_module_that_is_not_there_names_the_extra() -> None:
-    """And the module, and how to install it."""
+    """The error has the module and the command that installs it, too."""
     with (
         pytest.raises(MissingExtraError, match=r"'no_such_driver'.*pip install 'statcore\[valkey\]'") as caught,
         requires_extra("valkey"),
@@ -55,6 +55,6 @@ def test_a_module_that_is_not_there_names_the_extra() -> None:
 
 
 def test_a_module_that_is_broken_is_not_taken_for_missing() -> None:
-    """Installing the extra would not help."""
+    """Installing the extra would not help, so the error stays."""
     with pytest.raises(ImportError, match="cannot import name"), requires_extra("valkey"):
         raise ImportError("cannot import name 'x'")

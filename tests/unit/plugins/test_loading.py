@@ -1,4 +1,4 @@
-"""Loading plugins that are really installed: each fault costs one plugin, and so does one that hangs."""
+"""Loading plugins that are really installed: a plugin that fails or hangs is left out, and the others go on."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ FAULTS = [
 def test_one_bad_plugin_costs_nothing_but_itself(
     install: Install, caplog: pytest.LogCaptureFixture, status: PluginStatus, source: str, error: str
 ) -> None:
-    """It has a report with cause and remedy and one warning; the next works; what it may own names it and the cause."""
+    """It has a report with cause and remedy, and one warning; the next plugin works; an unknown kind may be its own."""
     install("acme-bad", version="0.3", bad=source)
     install("acme-good", good=querier("good"))
 
@@ -147,7 +147,7 @@ def test_a_hook_for_a_newer_statcore_may_be_optional(install: Install) -> None:
 
 
 def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
-    """Not of statcore, which found it, nor of what imports it; an import that fails inside another module is at that."""
+    """It is not a line of statcore or of the import system; where another module fails to import, it is a line of that."""
     install("acme-spec", spec=querier("node").replace('"s"', "''"))
     install("acme-missing", missing="import acme_helper_it")
     install("acme-series", series=querier("node").replace("series_node", ""))
@@ -169,14 +169,14 @@ def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
 
 
 def test_a_known_hook_may_be_marked_as_optional(install: Install) -> None:
-    """It counts all the same."""
+    """It is called like any other."""
     install("acme-nodes", nodes=querier("node").replace("@hookimpl", "@hookimpl(optionalhook=True)"))
 
     assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
 
 
 def test_what_a_plugin_sets_for_its_thread_is_its_own(install: Install) -> None:
-    """The next plugin reckons as it would alone."""
+    """The precision of decimals that a plugin sets does not reach the next plugin."""
     install("acme-a", a=querier("node") + "\nimport decimal; decimal.getcontext().prec = 2")
     install("acme-b", b=querier("thing") + "\nimport decimal; PRECISION = decimal.getcontext().prec")
 
@@ -186,7 +186,7 @@ def test_what_a_plugin_sets_for_its_thread_is_its_own(install: Install) -> None:
 
 
 def test_objects_that_answer_to_nothing_do_no_harm(install: Install) -> None:
-    """A module may hold proxies that fail whenever they are touched, as some frameworks have."""
+    """A module may hold proxies that raise on every access, as some frameworks have."""
     proxy = "class Proxy:\n    def __getattr__(self, name): raise RuntimeError('no request')\nrequest = Proxy()\n"
     install("acme-nodes", nodes=proxy + querier("node"))
 
@@ -194,7 +194,7 @@ def test_objects_that_answer_to_nothing_do_no_harm(install: Install) -> None:
 
 
 def test_an_entry_point_to_the_class_is_told_to_name_the_module(install: Install) -> None:
-    """The likely first mistake."""
+    """Authors often name the class."""
     install("acme-nodes", entry_points="[statcore]\nnodes = acme_nodes_it:ContainerMetricQuerier\n", it=querier("node"))
 
     report = report_of(PluginRegistry.discover(), "nodes")
@@ -205,7 +205,7 @@ def test_an_entry_point_to_the_class_is_told_to_name_the_module(install: Install
 
 @pytest.mark.parametrize("answer", ["raise RuntimeError('no request')", "return True"])
 def test_an_entry_point_to_an_object_costs_nothing_but_itself(install: Install, answer: str) -> None:
-    """However it compares to others, as proxies do."""
+    """The object may be a proxy with any result of `==`."""
     install(
         "acme-app",
         entry_points="[statcore]\napp = acme_app_app:app\n",
@@ -222,7 +222,7 @@ def test_an_entry_point_to_an_object_costs_nothing_but_itself(install: Install, 
 
 
 def test_one_module_is_one_plugin(install: Install) -> None:
-    """A second entry point to it is told which has it."""
+    """The report on a second entry point to it names the first."""
     install("acme-nodes", entry_points="[statcore]\na = acme_nodes_it\nb = acme_nodes_it\n", it=querier("node"))
 
     registry = PluginRegistry.discover()
@@ -239,7 +239,7 @@ HANGING = {
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """What hanging plugins wait for; opened at the end, so that their threads do."""
+    """An event that hanging plugins wait for; it is set at the end, so that their threads end."""
     module = ModuleType("acme_gate")
     opened = threading.Event()
     monkeypatch.setattr(module, "opened", opened, raising=False)
@@ -254,7 +254,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 @pytest.mark.usefixtures("gate")
 @pytest.mark.parametrize("source", HANGING.values(), ids=HANGING)
 def test_a_plugin_that_hangs_is_left_behind(install: Install, source: str) -> None:
-    """It is reported as broken with what to do, the next one works, and what it may own names it."""
+    """It is reported as broken, with a remedy; the next plugin works; an unknown kind may be its own."""
     install("acme-bad", version="0.3", bad=source)
     install("acme-good", good=querier("good"))
 
@@ -271,7 +271,7 @@ def test_a_plugin_that_hangs_is_left_behind(install: Install, source: str) -> No
 
 @pytest.mark.usefixtures("gate")
 def test_whoever_waits_for_a_plugin_that_hangs_is_told_where(install: Install) -> None:
-    """Python lets one thread at a time import a module: that line is in the second one's report."""
+    """Only one thread at a time imports a module: the report on the second plugin has the line of the first."""
     install("acme-shared", shared="import acme_gate; acme_gate.opened.wait(60)")
     install("acme-bad", bad=f"import acme_shared_shared\n{querier('late')}")
 
@@ -282,7 +282,7 @@ def test_whoever_waits_for_a_plugin_that_hangs_is_told_where(install: Install) -
 
 
 def test_what_comes_after_the_deadline_is_not_taken(install: Install, gate: threading.Event) -> None:
-    """A plugin is in or out for the life of a registry; the next one asks it anew."""
+    """A registry does not change; the next one loads the plugin again."""
     install("acme-bad", bad=HANGING["import"])
     registry = PluginRegistry.discover(timeout_s=0.1)
     gate.set()
@@ -294,9 +294,9 @@ def test_what_comes_after_the_deadline_is_not_taken(install: Install, gate: thre
 
 
 def test_what_is_given_up_loads_no_other_plugin(install: Install, gate: threading.Event) -> None:
-    """When the plugin that hung goes on at last, those behind it have been loaded by another thread, once."""
+    """When it goes on at last, another thread has already loaded the plugins after it, once each."""
     install("acme-bad", bad=HANGING["import"])
-    counting = "import acme_gate; acme_gate.asked = [*getattr(acme_gate, 'asked', []), 1]\n    return ["
+    counting = "import acme_gate; acme_gate.calls = [*getattr(acme_gate, 'calls', []), 1]\n    return ["
     install("acme-good", good=querier("good").replace("return [", counting))
     registry = PluginRegistry.discover(timeout_s=0.5)
     (left_behind,) = [thread for thread in threading.enumerate() if thread.name == "bad"]
@@ -304,12 +304,12 @@ def test_what_is_given_up_loads_no_other_plugin(install: Install, gate: threadin
     left_behind.join(10)
 
     assert "good" in registry.queriers
-    assert [1] == sys.modules["acme_gate"].asked
+    assert [1] == sys.modules["acme_gate"].calls
 
 
 @pytest.mark.usefixtures("gate")
 def test_no_program_waits_for_a_plugin_that_hangs(install: Install) -> None:
-    """Its thread does not keep the interpreter from ending."""
+    """Its thread is a daemon, so the interpreter can end."""
     install("acme-bad", bad=HANGING["import"])
     PluginRegistry.discover(timeout_s=0.1)
 
@@ -328,7 +328,7 @@ def test_an_interrupt_is_not_a_plugins_fault(install: Install) -> None:
 
 @pytest.mark.parametrize("when", ["import", "hook"])
 def test_a_plugin_that_discovers_plugins_is_told_so(install: Install, when: str) -> None:
-    """It would wait for itself, and so for ever."""
+    """It would wait for itself for ever."""
     discover = "from statcore.plugins import PluginRegistry; PluginRegistry.discover()"
     install("acme-bad", bad=discover if when == "import" else f"{HEAD}\n@hookimpl\ndef statcore_queriers(): {discover}")
     before = threading.active_count()
@@ -343,6 +343,6 @@ def test_a_plugin_that_discovers_plugins_is_told_so(install: Install, when: str)
 
 @pytest.mark.parametrize("timeout_s", [0, -1.0, float("nan"), float("inf"), 1e12, "5"])
 def test_a_deadline_is_above_zero(timeout_s: float) -> None:
-    """Anything else would report plugins as broken that are not."""
+    """With any other value, plugins that work would be reported as broken."""
     with pytest.raises(InputError, match=r"timeout_s must be a number above zero and at most [0-9]+, not "):
         PluginRegistry.discover(timeout_s=timeout_s)

@@ -27,7 +27,7 @@ def statcore_presets():
 
 
 def test_presets_are_found_by_name(install: Install) -> None:
-    """In alphabetical order, with the plugin that offers them, and beside a querier of the same name."""
+    """They are in alphabetical order and know their plugin; a querier may have the same name."""
     install("acme-load", version="2.1", load=presets("node", "load") + querier("node").removeprefix(HEAD))
 
     registry = PluginRegistry.discover()
@@ -41,7 +41,7 @@ def test_presets_are_found_by_name(install: Install) -> None:
 
 
 def test_an_unknown_preset_lists_the_known(install: Install) -> None:
-    """With those that the caller knows of beside."""
+    """The caller may add further known names."""
     install("acme-load", load=presets("load"))
     registry = PluginRegistry.discover()
 
@@ -54,7 +54,7 @@ def test_an_unknown_preset_lists_the_known(install: Install) -> None:
 
 
 def test_two_plugins_with_one_preset_are_both_named(install: Install) -> None:
-    """Neither wins by order, and nothing else of theirs is lost."""
+    """Neither wins, and their other presets work."""
     install("acme-one", one=presets("load", "one"))
     install("acme-two", two=presets("load", "two"))
 
@@ -79,7 +79,7 @@ def test_two_plugins_with_one_preset_are_both_named(install: Install) -> None:
     ],
 )
 def test_a_bad_preset_breaks_its_plugin_when_it_is_loaded(install: Install, source: str, error: str) -> None:
-    """The report says why; asking for a preset that it may have does, too."""
+    """The report has the fault, and so has the error for a preset that may be its own."""
     install("acme-load", load=source)
 
     registry = PluginRegistry.discover()
@@ -92,7 +92,7 @@ def test_a_bad_preset_breaks_its_plugin_when_it_is_loaded(install: Install, sour
 
 
 def test_without_the_parser_the_remedy_is_to_install_it(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plugin itself is in order."""
+    """The plugin itself has no fault."""
     install("acme-load", load=presets("load"))
     monkeypatch.setitem(sys.modules, "promql_parser", None)
 
@@ -126,7 +126,7 @@ def read(text: str) -> list[Preset]:
 
 
 def test_a_table_is_a_preset() -> None:
-    """Its keys are the fields; lists and window may be left out."""
+    """Its keys are the fields of `Preset`; lists and window may be left out."""
     busy, up = read(FILE)
 
     assert busy == Preset(
@@ -176,14 +176,14 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
     ],
 )
 def test_a_bad_file_is_told_by_file_preset_and_key(text: str, message: str) -> None:
-    """Of many presets in many files, one line says which."""
+    """The message begins with file, preset and key."""
     with pytest.raises(InputError) as raised:
         read(text)
     assert str(raised.value).startswith(message)
 
 
 def test_files_add_to_what_plugins_have(install: Install) -> None:
-    """All in alphabetical order, and each says where it comes from."""
+    """All are in alphabetical order, and each knows its origin."""
     install("acme-load", version="2.1", load=presets("load"))
 
     catalog = PresetCatalog.read(PluginRegistry.discover(), {"one.toml": FILE, "two.toml": preset()})
@@ -196,7 +196,7 @@ def test_files_add_to_what_plugins_have(install: Install) -> None:
 
 
 def test_a_preset_that_nobody_has(install: Install) -> None:
-    """The error lists those of files, too, and knows the broken plugin that may have it."""
+    """The error lists the presets of files, too, and names the broken plugin that may have it."""
     registry = PluginRegistry.discover()
     with pytest.raises(InputError, match=r"^there is no preset idle; known are: busy, up$"):
         PresetCatalog.read(registry, {"f.toml": FILE}).preset("idle")
@@ -224,7 +224,7 @@ def test_a_preset_that_nobody_has(install: Install) -> None:
     ],
 )
 def test_a_name_that_is_taken_names_both_origins(install: Install, files: dict[str, str], message: str) -> None:
-    """A file does not replace what a plugin or another file has without a word."""
+    """A file never replaces a preset of a plugin or of another file."""
     install("acme-load", load=presets("load"))
     with pytest.raises(InputError) as raised:
         PresetCatalog.read(PluginRegistry.discover(), files)
@@ -232,7 +232,7 @@ def test_a_name_that_is_taken_names_both_origins(install: Install, files: dict[s
 
 
 def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is not a fault of the file."""
+    """The error names the extra, not the file."""
     monkeypatch.setitem(sys.modules, "promql_parser", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'statcore\[presets\]'"):
         read(FILE)

@@ -1,4 +1,4 @@
-"""Fields that are read from querier classes, once for a command."""
+"""The fields of querier classes, which are read once for a command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 
 
 class Level(enum.Enum):
-    """An enumeration that is not of text."""
+    """An enumeration of numbers."""
 
     LOW = 1
     HIGH = 2
@@ -55,7 +55,7 @@ class Node(Known):
     share: float | None = attrs.field(factory=lambda: None)
 
     def __attrs_post_init__(self) -> None:
-        """Crash on demand."""
+        """Crash for one metric."""
         if self.metric_name == "crash":
             raise KeyError("crash")
 
@@ -68,10 +68,10 @@ class Rack(Known):
 
 
 class Unreadable(Known):
-    """An annotation that means nothing."""
+    """A class with an annotation that is not defined."""
 
     def __init__(self, *, what: NoSuchType) -> None:  # type: ignore[name-defined]  # noqa: F821 - that is the point
-        """Take what cannot be known."""
+        """Take a field of an unknown type."""
         del what
 
 
@@ -110,7 +110,7 @@ def test_types_defaults_and_help_come_from_the_class() -> None:
 
 
 def test_a_required_choice_defaults_to_its_first() -> None:
-    """So `query container --metric-name mem` is enough, though the class itself insists on a value type."""
+    """`query container --metric-name mem` is enough, although the class requires a value type."""
     fields = {field.name: field for field in CONTAINER.fields}
 
     assert (False, "current", "current") == (
@@ -123,7 +123,7 @@ def test_a_required_choice_defaults_to_its_first() -> None:
 
 
 def test_dataclasses_serve_as_well() -> None:
-    """A default of theirs is left to them."""
+    """The field has the default as a note, and the class applies it."""
     (field,) = _spec(Rack).fields
 
     assert ("rack_id", False, None, "r1") == (field.name, field.required, field.default, field.note)
@@ -143,13 +143,13 @@ OuterId = NewType("OuterId", KelvinId)
 
 @attrs.frozen(kw_only=True)
 class Choosing(Known):
-    """Choices, and types of other names."""
+    """Choices, and types with names of their own."""
 
     mode: Mode = Mode.B
     level: Level = Level.HIGH
     maybe: Literal["x", None] = None  # noqa: PYI061 - as people write it
     truth: Literal[1, True, "one"] = True
-    nested: Literal["y", None] | None = "y"  # noqa: PYI061 - likewise
+    nested: Literal["y", None] | None = "y"  # noqa: PYI061 - as people write it
     unlisted: str = Mode.A
     first: Mode
     kelvin: KelvinId
@@ -157,7 +157,7 @@ class Choosing(Known):
 
 
 def test_the_default_of_a_choice_is_shown_as_it_is_typed() -> None:
-    """By its value, whatever an enumeration's members look like; None is no choice."""
+    """It is the value of an enumeration's member; None is not a choice."""
     fields = {field.name: field for field in _spec(Choosing).fields}
 
     assert {
@@ -178,7 +178,7 @@ def test_the_default_of_a_choice_is_shown_as_it_is_typed() -> None:
 
 
 def test_a_type_of_another_name_is_what_it_is_made_of() -> None:
-    """A number that has a name is filled in with a number."""
+    """A `NewType` of a number takes numbers."""
     fields = {field.name: field for field in _spec(Choosing).fields}
     assert (FieldType.INTEGER, FieldType.INTEGER) == (fields["kelvin"].type, fields["outer"].type)
     assert 5 == fields["outer"].read(5)
@@ -193,14 +193,14 @@ class Same(enum.Enum):
 
 @pytest.mark.parametrize("hint", [Literal[1, "1"], Same, Literal[True, "True"] | None])
 def test_choices_that_are_the_same_text_are_the_plugins_fault(hint: Any) -> None:
-    """Nobody could tell them apart, so the field is named."""
-    one = type("One", (Known,), {"__annotations__": {"level": hint}, "level": attrs.field(kw_only=True)})
+    """Users could not tell them apart; the error names the field."""
+    querier = type("One", (Known,), {"__annotations__": {"level": hint}, "level": attrs.field(kw_only=True)})
     with pytest.raises(PluginError, match=r"One cannot be read: .*level has two choices that are '(1|True)' as text"):
-        read_fields(attrs.frozen(one))
+        read_fields(attrs.frozen(querier))
 
 
 def test_fields_that_cannot_be_read_are_the_plugins_fault() -> None:
-    """The error names class and cause."""
+    """The error names the class and the cause."""
     with pytest.raises(PluginError, match=r"Unreadable cannot be read: NameError: name 'NoSuchType' is not defined"):
         read_fields(Unreadable)
 
@@ -217,7 +217,7 @@ _VALUES: Mapping[FieldType, tuple[str, st.SearchStrategy[object]]] = {
 
 @given(data=st.data())
 def test_a_value_of_another_type_is_refused(data: st.DataObject) -> None:
-    """Nothing is converted by guessing: a truth value is no number, a number no text."""
+    """No value is converted: a truth value is not a number, and a number is not text."""
     type_, (name, _) = data.draw(st.sampled_from(sorted(_VALUES.items())))
     others = [values for other, (_, values) in _VALUES.items() if other not in {type_, FieldType.CHOICE, FieldType.UUID}]
     value = data.draw(st.one_of(*others, st.just([]), st.just({})))
@@ -277,6 +277,6 @@ class PodMetricQuerier(ContainerMetricQuerier):
 
 
 def test_fields_that_are_inherited_from_another_module_are_read() -> None:
-    """What their annotations name need not be known in the module of the class itself."""
+    """The types in their annotations need not be imported by the module of the class."""
     fields = {field.name: field.type for field in QuerierSpec.of(PodMetricQuerier).fields}
     assert (FieldType.UUID, FieldType.CHOICE, FieldType.TEXT) == (fields["kernel_id"], fields["value_type"], fields["pod"])

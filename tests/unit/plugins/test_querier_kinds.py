@@ -20,7 +20,7 @@ ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 
 
 class Level(enum.Enum):
-    """An enumeration that is not of text."""
+    """An enumeration of numbers."""
 
     LOW = 1
     HIGH = 2

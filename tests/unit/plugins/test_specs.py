@@ -1,4 +1,4 @@
-"""What a hook returns: a class describes itself, and a spec refuses what it cannot use."""
+"""The specs that hooks return: a class describes itself, and a spec refuses arguments that it cannot use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from statcore.queriers import ContainerMetricQuerier
 class RackMetricQuerier(Known):
     """Racks, by row.
 
-    More is said here.
+    A longer description.
     """
 
     metric_name: Literal["power", "heat", "noise"]
@@ -49,12 +49,12 @@ class RackMetricQuerier(Known):
     ],
 )
 def test_the_name_is_that_of_the_class(name: str, expected: str) -> None:
-    """Without what every querier is called, in lower case, its words joined."""
+    """It is in lower case, its words are joined by hyphens, and `MetricQuerier` is left out."""
     assert expected == QuerierSpec.of(type(name, (Known,), {"__doc__": "D."})).name
 
 
 def test_the_summary_is_the_first_line_of_the_docstring() -> None:
-    """Of the class's own, without the stop."""
+    """The class itself has the docstring; the full stop is left out."""
     spec = QuerierSpec.of(RackMetricQuerier)
     assert ("rack", "Racks, by row", RackMetricQuerier) == (spec.name, spec.summary, spec.querier)
 
@@ -89,7 +89,7 @@ class OfAttrs(Known):  # noqa: D101 - that is the point
     ],
 )
 def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -> None:
-    """What it inherits, and what a dataclass writes for it, is not its own; nor may nothing be left of its name."""
+    """Neither an inherited docstring counts nor the signature that `dataclass` writes; the name must not be empty."""
     with pytest.raises(InputError, match=r"needs a docstring|name must be"):
         QuerierSpec.of(querier)
 
@@ -97,21 +97,21 @@ def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -
 @pytest.mark.parametrize("decorate", [dataclass, attrs.frozen, lambda querier: querier])
 @pytest.mark.parametrize("text", ["RackQuerier(s) of a room.", "RackQuerier", "RackQuerier(rows)"])
 def test_a_docstring_that_begins_with_the_name_is_one(decorate: Callable[[type], type[Known]], text: str) -> None:
-    """Only what a dataclass writes is none."""
+    """Only the signature that `dataclass` writes does not count."""
     assert text.rstrip(".") == QuerierSpec.of(decorate(type("RackQuerier", (Known,), {"__doc__": text}))).summary
     assert "RackQuerier()" == QuerierSpec.of(type("RackQuerier", (Known,), {"__doc__": "RackQuerier()"})).summary
 
 
 @pytest.mark.parametrize("name", ["ÜberMetricQuerier", "RäckQuerier", "ラックQuerier"])
 def test_a_name_that_could_not_be_typed_is_refused(name: str) -> None:
-    """Rather than left in pieces."""
+    """Only ASCII can be typed everywhere."""
     with pytest.raises(InputError, match=f"{name} must be ASCII"):
         QuerierSpec.of(type(name, (Known,), {"__doc__": "D."}))
 
 
 @pytest.mark.parametrize("character", ["\t", "\x1b", "\x7f", "\x9b", "\n", "\u2028", "\ud800"])
 def test_a_summary_is_one_line_without_control_characters(character: str) -> None:
-    """Of a class, and of what a spec says; any script is welcome, and so are its spaces."""
+    """This holds for a class and for each spec; any script and its spaces are allowed."""
     summary = f"Racks{character}and rows"
     with pytest.raises(InputError, match="summary must be"):
         QuerierSpec(name="rack", summary=summary, querier=Known)
@@ -131,7 +131,7 @@ async def open_nothing(url: str, options: Mapping[str, object]) -> Any:
 
 
 def test_a_hook_returns_the_class_alone(install: Callable[..., Path]) -> None:
-    """And one that does not say what it is, is the fault of its plugin."""
+    """A class without a docstring breaks its plugin."""
     source = f"""{HEAD}
 class %sMetricQuerier(ContainerMetricQuerier):
     {{doc}}
@@ -161,27 +161,27 @@ def spec(**arguments: Any) -> MetricBackendSpec:
 
 
 def test_a_backend_differs_in_nothing_unless_it_says_so() -> None:
-    """And what it says does not change any more."""
+    """The differences of a spec do not change afterwards."""
     assert {} == dict(spec().differences)
     given = {"values_are_exact": "They are rounded."}
-    said = spec(differences=given)
+    differing = spec(differences=given)
     given.clear()
-    assert {"values_are_exact": "They are rounded."} == dict(said.differences)
+    assert {"values_are_exact": "They are rounded."} == dict(differing.differences)
     with pytest.raises(TypeError):
-        said.differences["ping_returns"] = "It does not."  # type: ignore[index]
-    assert hash(spec()) == hash(said)
+        differing.differences["ping_returns"] = "It does not."  # type: ignore[index]
+    assert hash(spec()) == hash(differing)
 
 
 @pytest.mark.parametrize(
     "differences", [None, "all", ["values_are_exact"], {"": "x"}, {"values_are_exact": ""}, {"a": None}, {1: "x"}]
 )
 def test_what_says_nothing_is_refused(differences: Any) -> None:
-    """When the spec is built."""
+    """The constructor raises."""
     with pytest.raises(InputError, match=r"^differences must "):
         spec(differences=differences)
 
 
 def test_an_example_is_fields_by_name() -> None:
-    """Anything else is refused when the spec is built."""
+    """The constructor refuses anything else."""
     with pytest.raises(InputError, match="example must be a mapping, not str"):
         attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example="r1")

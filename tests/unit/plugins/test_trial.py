@@ -1,4 +1,4 @@
-"""What `statcore plugins` finds by trying each kind once, before somebody uses the kind."""
+"""Faults that `statcore plugins` finds by trying each kind once."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def statcore_metric_backends():
 
 
 def querier(*, fields: str = "pass", methods: str = "pass", spec: str = "RackQuerier") -> str:
-    """Return a module with a querier, one thing of it changed."""
+    """Return a module with a querier, with changes."""
     return HEAD.format(fields=fields, methods=methods) + QUERIERS.format(spec=spec)
 
 
 def adapters(*, open: str = "sound", sink: str = "None") -> str:  # noqa: A002 - as the spec calls it
-    """Return a module with a store and a backend, and how they are opened."""
+    """Return a module with a store and a backend, opened by these expressions."""
     return HEAD.format(fields="pass", methods="pass") + ADAPTERS.format(open=open, sink=sink)
 
 
 def discover() -> PluginRegistry:
-    """Discover, and try."""
+    """Discover with a trial."""
     return PluginRegistry.discover(trial=True)
 
 
@@ -115,7 +115,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("source", "error"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_found_without_a_server(install: Callable[..., Path], source: str, error: str) -> None:
-    """The plugin is reported as broken, with the kind and how to correct it; its kinds stay where they were."""
+    """The plugin is reported as broken, with the kind and a remedy; its kinds are still offered."""
     install("acme-bad", bad=source)
 
     registry = discover()
@@ -142,21 +142,21 @@ def test_a_fault_is_found_without_a_server(install: Callable[..., Path], source:
     ],
 )
 def test_a_sound_kind_is_no_fault(install: Callable[..., Path], source: str) -> None:
-    """Also where it cannot be built without fields, and nobody says with which."""
+    """A kind that needs fields and has no example is not a fault."""
     install("acme-good", good=source)
 
     assert PluginStatus.OK is report_of(discover(), "good").status
 
 
 def test_only_a_trial_tries(install: Callable[..., Path]) -> None:
-    """Whoever discovers in order to work waits for no trial."""
+    """Discovery without a trial is faster."""
     install("acme-bad", bad=FAULTS["async name"][0])
 
     assert PluginStatus.OK is report_of(PluginRegistry.discover(), "bad").status
 
 
 def test_a_trial_that_hangs_is_given_up(install: Callable[..., Path]) -> None:
-    """As a plugin that hangs when it is loaded; the others are tried."""
+    """It is left behind, and the other plugins are tried."""
     hanging = querier(methods="def name(self):\n        import threading; threading.Event().wait()")
     install("acme-bad", bad=hanging, bad_too=FAULTS["async name"][0])
 
@@ -167,5 +167,5 @@ def test_a_trial_that_hangs_is_given_up(install: Callable[..., Path]) -> None:
 
 
 def test_all_of_this_repository_pass_their_trial() -> None:
-    """What is installed here."""
+    """All plugins that are installed here are tried."""
     assert {PluginStatus.OK} == {report.status for report in discover().reports}
