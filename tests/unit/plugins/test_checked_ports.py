@@ -23,7 +23,7 @@ from statcore.ports import (
     StatisticsPort,
     StatisticsSinkPort,
 )
-from statcore.promql import Selector
+from statcore.promql import RATE_INTERVAL, Selector
 from statcore.queriers import ContainerMetricQuerier
 from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
 
@@ -347,6 +347,22 @@ async def test_right_answers_of_a_backend_come_through(registry: PluginRegistry,
         assert [{"__name__": "up"}] == await backend.series(Selector("up"))
         assert (matrix(), vector()) == (await backend.query_range("up", RANGE), await backend.query("up"))
     assert [((QUERIER,), {"time": now, "rate_interval": "1m"})] == calls
+
+
+async def test_arguments_are_those_of_the_port(registry: PluginRegistry, answers: dict[str, Any]) -> None:
+    """The adapter gets the port's defaults; an argument that the port does not have is a mistake of the caller."""
+    calls: list[Any] = []
+
+    def answer_now(*arguments: Any, **options: Any) -> VectorResult:
+        calls.append((arguments, options))
+        return vector()
+
+    answers["query_utilization_now"] = answer_now
+    async with open_metrics(Settings(metrics_url="acme:"), registry) as backend:
+        await backend.query_utilization_now(QUERIER)
+        with pytest.raises(TypeError, match="window"):
+            await backend.query_utilization_now(QUERIER, window="1m")  # type: ignore[call-arg]
+    assert [((QUERIER,), {"time": None, "rate_interval": RATE_INTERVAL})] == calls
 
 
 async def test_a_backend_without_promql_is_none_that_evaluates_it(registry: PluginRegistry) -> None:
