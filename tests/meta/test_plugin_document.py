@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -85,6 +86,18 @@ def test_the_querier_passes_the_suite_as_the_document_runs_it(site: Path) -> Non
     """Every check of the suite passes, and so does the test of the text."""
     report = run(site, "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_rack.py").stdout
     assert f"{len(querier_checks.CHECKS) + 1} passed" in report, report
+
+
+def test_the_test_on_a_real_server_passes_as_the_document_has_it(site: Path, require_program: Callable[..., str]) -> None:
+    """With the line in conftest.py that it names."""
+    require_program("prometheus")
+    require_program("promtool")
+    (source,) = blocks("python", "def test_power")
+    (site / "test_power.py").write_text(source)
+    (line,) = re.findall(r"`(pytest_plugins = .*?)`", TEXT)
+    (site / "conftest.py").write_text(line)
+    report = run(site, "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_power.py").stdout
+    assert "1 passed" in report, report
 
 
 def test_the_querier_is_on_the_command_line_as_the_document_shows(site: Path) -> None:
