@@ -188,7 +188,7 @@ def test_a_difference_from_no_promise_is_found(tmp_path: Path) -> None:
     """A check that is renamed or misspelt is told by name; where all are known nothing is said."""
     misspelt = {"ping_return": "It never does.", "values_are_exact": "They are not.", "check_ping_returns": "Nor so."}
     report = run(tmp_path, BACKEND_WITH_DIFFERENCES.format(ping="pass", differences=misspelt), "-k", "differs")
-    assert "differences from what is no check: check_ping_returns, ping_return\n" in report
+    assert "differences that are not named like a check: check_ping_returns, ping_return\n" in report
     assert "1 failed," in report
     report = run(
         tmp_path,
