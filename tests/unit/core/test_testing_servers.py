@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import socket
@@ -215,7 +216,7 @@ def test_samples_that_cannot_be_read_are_refused(tmp_path: Path, require_program
         plant_openmetrics(tmp_path, "half a line")
 
 
-shipped_require_program = pytest.fixture(name="shipped_require_program")(shipped_fixture.__wrapped__)
+shipped_require_program = pytest.fixture(name="shipped_require_program")(inspect.unwrap(shipped_fixture))
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.plugins.plugin_modules import registry_of
+from tests.unit.plugins.plugin_modules import registry_of, settings
 
 from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, QueryTimeRange, Sample, Series, StatisticsBatch, VectorResult
@@ -169,7 +169,7 @@ def odd(result: Any, **changes: Any) -> Any:
     return result
 
 
-BAD_BATCHES = [
+BAD_BATCHES: list[tuple[Any, str]] = [
     ([{}, {}], "a StatisticsBatch"),
     (None, "a StatisticsBatch"),
     (StatisticsBatch([None]), "answered 1 entries for 2 ids"),
@@ -396,7 +396,7 @@ async def test_37_optional_methods_are_checked_too(
     registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`doctor` and `statcore kernels` use them where an adapter has them."""
-    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     monkeypatch.setattr(acme_all_all.Adapter, "diagnose", acme_all_all.answers("diagnose"), raising=False)
     monkeypatch.setattr(acme_all_all.Adapter, "with_ages", lambda self: self, raising=False)
@@ -449,7 +449,7 @@ async def test_37_a_method_that_is_not_async(
 ) -> None:
     """The error says what to write."""
     del answers
-    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     monkeypatch.setattr(
         acme_all_all.Adapter,
@@ -467,7 +467,7 @@ async def test_37_a_ping_that_says_something(registry: PluginRegistry, answers: 
     answers["ping"] = answer
 
     for opener, setting in ((open_statistics, "statistics_url"), (open_metrics, "metrics_url")):
-        async with opener(Settings(**{setting: "acme:"}), registry) as opened:
+        async with opener(settings(**{setting: "acme:"}), registry) as opened:
             with pytest.raises(PluginError, match=r"ping\(\) answered .*: expected None"):
                 await opened.ping()
 
@@ -485,7 +485,7 @@ async def test_37_an_adapter_that_cannot_be_closed(registry: PluginRegistry, ope
     with pytest.raises(
         PluginError, match=rf"^unclosed-\w+ {ORIGIN}: open(_sink)?\(\) answered Adapter, which lacks aclose"
     ):
-        async with opener(Settings(**{setting: "unclosed:"}), registry):
+        async with opener(settings(**{setting: "unclosed:"}), registry):
             pytest.fail("it was opened")
 
 
@@ -498,10 +498,10 @@ async def test_37_closing_that_fails(
     message = rf"^acme-\w+ {ORIGIN}: aclose\(\) raised ZeroDivisionError: division by zero; at .+:\d+$"
 
     with pytest.raises(PluginError, match=message):
-        async with opener(Settings(**{setting: "acme:"}), registry):
+        async with opener(settings(**{setting: "acme:"}), registry):
             pass
     with pytest.raises(KeyError, match="the caller's"):
-        async with opener(Settings(**{setting: "acme:"}), registry):
+        async with opener(settings(**{setting: "acme:"}), registry):
             raise KeyError("the caller's")
 
     assert [True] == ["aclose() raised ZeroDivisionError" in record.getMessage() for record in caplog.records]

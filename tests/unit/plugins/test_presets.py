@@ -7,23 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.plugins.plugin_modules import HEAD, querier, report_of
+from tests.unit.plugins.plugin_modules import HEAD, presets, querier, report_of
 
 from statcore.errors import InputError, MissingExtraError, PluginError
 from statcore.plugins import PluginRegistry, PluginStatus, Preset, PresetCatalog
 
 Install = Callable[..., Path]
-
-
-def presets(*names: str, template: str = "sum(up{${{ labels }}})") -> str:
-    """Return a module that offers presets."""
-    return f"""{HEAD}
-from statcore.plugins import Preset
-@hookimpl
-def statcore_presets():
-    more = {{"template": {template!r}, "filter_labels": ["job"]}}
-    return [Preset(name=name, description="d of " + name, **more) for name in {names!r}]
-"""
 
 
 def test_presets_are_found_by_name(install: Install) -> None:
@@ -38,34 +27,6 @@ def test_presets_are_found_by_name(install: Install) -> None:
     assert "series_node" == registry.queriers["node"].series
     assert "acme-load 2.1" == registry.preset_origin("load").source
     assert ("preset load", "preset node", "querier node") == report_of(registry, "load").offers
-
-
-def test_an_unknown_preset_lists_the_known(install: Install) -> None:
-    """The caller may add further known names."""
-    install("acme-load", load=presets("load"))
-    registry = PluginRegistry.discover()
-
-    with pytest.raises(InputError, match=r"^there is no preset busy; known are: load$"):
-        registry.preset("busy")
-    with pytest.raises(InputError, match=r"^there is no preset busy; known are: idle, load$"):
-        registry.preset("busy", others=["idle"])
-    with pytest.raises(InputError, match="there is no preset busy"):
-        registry.preset_origin("busy")
-
-
-def test_two_plugins_with_one_preset_are_both_named(install: Install) -> None:
-    """Neither wins, and their other presets work."""
-    install("acme-one", one=presets("load", "one"))
-    install("acme-two", two=presets("load", "two"))
-
-    registry = PluginRegistry.discover()
-
-    expected = r"preset load is offered by 'one' of acme-one 1\.0 and 'two' of acme-two 1\.0"
-    with pytest.raises(PluginError, match=expected):
-        registry.preset("load")
-    assert ["one", "two"] == list(registry.presets)
-    assert PluginStatus.REJECTED is report_of(registry, "one").status
-    assert "load" in PluginRegistry.discover(disabled=["two"]).presets
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.plugins.plugin_modules import HEAD, querier, report_of, store
+from tests.unit.plugins.plugin_modules import HEAD, presets, querier, report_of, store
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins import PluginRegistry, PluginReport, PluginStatus
@@ -84,19 +84,25 @@ def test_a_disabled_plugin_is_not_even_imported(install: Install, caplog: pytest
         registry.querier("node")
 
 
-@pytest.mark.parametrize("look_up", ["querier", "statistics_store", "metric_backend"])
+@pytest.mark.parametrize("look_up", ["querier", "statistics_store", "metric_backend", "preset"])
 def test_an_unknown_name_lists_the_known(install: Install, look_up: str) -> None:
     """Without a broken plugin it is a mistake of the caller."""
-    install("acme-nodes", nodes=querier("node") + store("acme").removeprefix(HEAD))
+    sources = (querier("node"), store("acme"), presets("load"))
+    install("acme-nodes", nodes=HEAD + "".join(source.removeprefix(HEAD) for source in sources))
     first_party = [report.name for report in PluginRegistry.discover().reports if report.distribution == "statcore"]
     registry = PluginRegistry.discover(disabled=first_party)
 
-    with pytest.raises(InputError, match=r"there is no .* none:?; known are: (node|acme:, both:|acme:); disabled"):
+    with pytest.raises(InputError, match=r"there is no .* none:?; known are: (node|acme:, both:|acme:|load); disabled"):
         getattr(registry, look_up)("none")
+    with pytest.raises(InputError, match=r"there is no preset none; known are: idle, load; disabled"):
+        registry.preset("none", others=["idle"])
+    with pytest.raises(InputError, match="there is no preset none"):
+        registry.preset_origin("none")
 
 
 @pytest.mark.parametrize(
-    ("source", "look_up", "name"), [(querier("it"), "querier", "it"), (store("it"), "metric_backend", "it")]
+    ("source", "look_up", "name"),
+    [(querier("it"), "querier", "it"), (store("it"), "metric_backend", "it"), (presets("it"), "preset", "it")],
 )
 def test_two_plugins_of_one_name_are_both_named(install: Install, source: str, look_up: str, name: str) -> None:
     """Neither wins: look-up raises, both reports have the conflict, and their other offers work."""

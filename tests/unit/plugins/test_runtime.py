@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.plugins.plugin_modules import registry_of
+from tests.unit.plugins.plugin_modules import registry_of, settings
 
 from statcore.errors import InputError, PluginError, UnavailableError
 from statcore.plugins import PluginRegistry
@@ -184,7 +184,7 @@ async def test_the_adapter_of_the_scheme_is_opened_and_closed_once(
 async def test_it_is_closed_after_an_error_too(registry: PluginRegistry, opener: Any, setting: str) -> None:
     """The caller's error comes through, and the adapter is closed."""
     with pytest.raises(KeyError, match="the caller's"):
-        async with opener(Settings(**{f"{setting}_url": "good:"}), registry) as opened:
+        async with opener(settings(**{f"{setting}_url": "good:"}), registry) as opened:
             raise KeyError("the caller's")
 
     assert 1 == opened.closed
@@ -217,7 +217,7 @@ async def test_what_cannot_be_opened_says_why_and_never_shows_the_url(
 ) -> None:
     """No URL, a URL without a known scheme, and adapters that fail each raise an error of statcore."""
     with pytest.raises(error, match=message) as raised:
-        async with opener(Settings(**{f"{setting}_url": url}), registry):
+        async with opener(settings(**{f"{setting}_url": url}), registry):
             pass
 
     assert "secret" not in str(raised.value)
@@ -269,14 +269,14 @@ async def test_no_password_is_in_what_a_plugin_says_of_its_url(
     registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """It is hidden as it is written in the URL, and as it is meant."""
-    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     def fail(_: str) -> str:
         raise ValueError(text)
 
     monkeypatch.setattr(acme_all_all, "ZeroDivisionError", fail, raising=False)
     with pytest.raises(PluginError, match=r"raised ValueError: (wrong: )?\*\*\*!?; at") as raised:
-        async with opener(Settings(**{f"{setting}_url": "fails://u:se%20cret@h:1"}), registry):
+        async with opener(settings(**{f"{setting}_url": "fails://u:se%20cret@h:1"}), registry):
             pass
     assert "cret" not in str(raised.value)
 
@@ -286,7 +286,7 @@ async def test_no_password_is_in_what_a_plugin_says_later_or_answers(
     registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is hidden in errors of methods, and so is an option that is a secret; the answer of `open` is not shown."""
-    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     def fail(self: Any) -> None:
         raise ValueError(f"{self.url} refused {self.options['api_token']}")

@@ -183,5 +183,6 @@ def test_what_says_nothing_is_refused(differences: Any) -> None:
 
 def test_an_example_is_fields_by_name() -> None:
     """The constructor refuses anything else."""
+    example: Any = "r1"
     with pytest.raises(InputError, match="example must be a mapping, not str"):
-        attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example="r1")
+        attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example=example)
