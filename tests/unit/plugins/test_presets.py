@@ -192,6 +192,17 @@ def test_a_name_that_is_taken_names_both_origins(install: Install, files: dict[s
     assert message == str(raised.value)
 
 
+def test_a_bad_preset_of_a_file_fails_alone_where_files_are_not_strict() -> None:
+    """It is among the faults, and only asking for it raises."""
+    files = {"f.toml": FILE + preset("colour = 1")}
+
+    catalog = PresetCatalog.read(PluginRegistry.discover(), files, strict=False)
+
+    assert (["a"], ["busy", "up"]) == (list(catalog.faults), list(catalog.presets))
+    with pytest.raises(InputError, match="preset a: colour is unknown"):
+        catalog.preset("a")
+
+
 def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra, not the file."""
     monkeypatch.setitem(sys.modules, "promql_parser", None)

@@ -126,3 +126,12 @@ class DemandingQuerier(Known):
 async def test_a_choice_that_needs_another_field_is_listed() -> None:
     """Its series cannot be looked for; a metric without series is still left out."""
     assert ["heat"] == await metric_names(MemoryMetrics(), QuerierSpec.of(DemandingQuerier))
+
+
+async def test_metrics_of_a_series_are_the_values_of_its_label() -> None:
+    """The spec names both."""
+    backend = MemoryMetrics()
+    scrape = [("rack", {"kind": kind, "row": "1"}, 1.0) for kind in ("power", "heat")]
+    backend.append_scrape(scrape, target="t", time=backend.clock())
+    spec = attrs.evolve(QuerierSpec.of(RackMetricQuerier), series="rack", metric_label="kind")
+    assert ["heat", "power"] == await metric_names(backend, spec)

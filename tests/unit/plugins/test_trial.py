@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.plugins.plugin_modules import report_of
+from tests.unit.plugins.plugin_modules import presets, report_of
 
 from statcore.plugins import PluginRegistry, PluginStatus
 
@@ -91,6 +91,10 @@ FAULTS = {
         querier(fields="step: int = 1\n    rack_step: int = 1"),
         "querier rack: step and rack_step of rack would be one option of the command line; rename one of them",
     ),
+    "a field without a letter": (
+        querier(fields="_: int = 1"),
+        "querier rack: the field _ has no letter, and so no name for an option; rename it",
+    ),
     "two choices of one text": (
         querier(fields="size: Literal[1, '1'] = 1"),
         "size has two choices that are '1' as text",
@@ -139,6 +143,7 @@ def test_a_fault_is_found_without_a_server(install: Callable[..., Path], source:
         adapters(),
         adapters(open="functools.partial(sound)", sink="Callable()"),
         adapters(open="Callable().__call__"),
+        presets("load"),
     ],
 )
 def test_a_sound_kind_is_no_fault(install: Callable[..., Path], source: str) -> None:
