@@ -234,6 +234,13 @@ async def in_thread(function: Callable[[], _Result]) -> _Result:
     return await to_thread(function)
 
 
+def is_cancellation(error: BaseException) -> bool:
+    """Return whether an error is the one that cancels a task, `asyncio.CancelledError`."""
+    from asyncio import CancelledError  # noqa: PLC0415
+
+    return isinstance(error, CancelledError)
+
+
 def close_coroutine(value: object) -> None:
     """Close a value if it is a coroutine; Python warns about a coroutine that is neither awaited nor closed."""
     if isinstance(value, Coroutine):

@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final, Self, cast
 
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.validation import NOT_A_SETTING, check_count, check_line, check_seconds, check_truth, from_settings
+from statcore.model.validation import (
+    NOT_A_SETTING,
+    check_count,
+    check_line,
+    check_mapping,
+    check_seconds,
+    check_truth,
+    from_settings,
+    read_only,
+)
 from statcore.promql.ranges import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 
@@ -54,12 +62,6 @@ def _tuple(value: Sequence[str]) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(cast("object", value), Sequence):
         raise InputError("fallback_urls must be a list of URLs")
     return tuple(value)
-
-
-def _read_only(value: Mapping[str, str]) -> Mapping[str, str]:
-    if not isinstance(cast("object", value), Mapping):
-        raise InputError("headers and parameters must be mappings of names to texts")
-    return MappingProxyType(dict(value))
 
 
 _optional = attrs.validators.optional
@@ -113,10 +115,10 @@ class PrometheusOptions:
     bearer_token: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     bearer_token_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     headers: Mapping[str, str] = attrs.field(
-        factory=dict[str, str], converter=_read_only, validator=_header_texts, repr=False, hash=False
+        factory=dict[str, str], converter=read_only, validator=[check_mapping, _header_texts], repr=False, hash=False
     )
     parameters: Mapping[str, str] = attrs.field(
-        factory=dict[str, str], converter=_read_only, validator=_parameter_texts, repr=False, hash=False
+        factory=dict[str, str], converter=read_only, validator=[check_mapping, _parameter_texts], repr=False, hash=False
     )
     tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)

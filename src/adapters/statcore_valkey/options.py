@@ -8,15 +8,20 @@ from typing import Any, Final, Self
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.validation import check_count, check_line, check_seconds, check_truth, from_settings, shown
+from statcore.model.validation import (
+    check_count,
+    check_line,
+    check_seconds,
+    check_truth,
+    check_whole_number,
+    from_settings,
+)
 
 _MAX_DATABASE: Final = 2**31 - 1
 _optional = attrs.validators.optional
 
 
-def _check_database(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_DATABASE:
-        raise InputError(f"{field.name} must be the number of a database, from 0 up, not {shown(value)}")
+_check_database: Final = check_whole_number(0, _MAX_DATABASE)
 
 
 @attrs.frozen(kw_only=True)
