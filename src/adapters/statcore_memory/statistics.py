@@ -10,13 +10,21 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
-from statcore.model.validation import NOT_A_SETTING, check_count, require_seconds
+from statcore.model.validation import NOT_A_SETTING, check_count
+from statcore.model.wire_format import (
+    INFERENCE_TTL_S,
+    KERNEL_TTL_S,
+    activity_entry,
+    activity_keys,
+    agent_entry,
+    agent_ttl_s,
+    container_count_key,
+    endpoint_key,
+    metrics_entry,
+    replica_key,
+)
 
 _T = TypeVar("_T")
-_DAY_S: Final = 86_400.0
-_INFERENCE_S: Final = 120.0
-_AGENT_INTERVALS: Final = 4
-_SHORTEST_S: Final = 1.0
 _AT_A_TIME: Final = 64
 
 
@@ -55,22 +63,20 @@ class MemoryStatistics:
         entries: list[Mapping[str, Any]] = []
         problems: dict[int, Problem] = {}
         async for session_id in _unhurried(session_ids):
-            counts = {key: self._count(key) for key in _activity_keys(session_id)}
-            missing = [key for key, count in counts.items() if count is None]
-            if missing:
-                message = f"no number at {' and '.join(missing)}"
-                problems[len(entries)] = Problem(ProblemKind.INCOMPLETE, message=message, key=missing[0])
-            requests, last_response_ms = (0, 0) if missing else counts.values()
-            entries.append({"requests": requests, "last_response_ms": last_response_ms})
+            keys = activity_keys(session_id)
+            entry, problem = activity_entry(keys, [self._count(key) for key in keys])
+            if problem is not None:
+                problems[len(entries)] = problem
+            entries.append(entry)
         return StatisticsBatch(entries, problems=problems)
 
     async def fetch_endpoint_statistics(self, endpoint_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of inference endpoints."""
-        return await self._fetch([_endpoint_key(endpoint_id) for endpoint_id in endpoint_ids])
+        return await self._fetch([endpoint_key(endpoint_id) for endpoint_id in endpoint_ids])
 
     async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of (endpoint id, replica id) pairs."""
-        return await self._fetch([_replica_key(pair) for pair in pairs])
+        return await self._fetch([replica_key(pair) for pair in pairs])
 
     async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"node": {metric: MetricValue map}, "devices": {metric: {device id: MetricValue map}}}` of agents."""
@@ -79,7 +85,7 @@ class MemoryStatistics:
     async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
         """Store metrics by kernel id or session id, for a day."""
         async for id_, metrics in _unhurried(entries.items()):
-            self._put(id_, _maps(metrics), ttl_s=_DAY_S)
+            self._put(id_, metrics_entry(metrics), ttl_s=KERNEL_TTL_S)
 
     async def store_agent_statistics(
         self,
@@ -95,35 +101,32 @@ class MemoryStatistics:
         Raises:
             InputError: the interval is not a number of seconds above zero.
         """
-        require_seconds(interval_s, name="interval_s")
-        by_device = {metric: _maps(values) for metric, values in devices.items()}
-        ttl_s = max(_AGENT_INTERVALS * interval_s, _SHORTEST_S)
-        self._put(agent_id, {"node": _maps(node), "devices": by_device}, ttl_s=ttl_s)
+        self._put(agent_id, agent_entry(node=node, devices=devices), ttl_s=agent_ttl_s(interval_s))
 
     async def store_container_count(self, agent_id: str, count: int, /) -> None:
         """Store how many kernels an agent runs, for a day."""
-        self._put(f"container_count.{agent_id}", count, ttl_s=_DAY_S)
+        self._put(container_count_key(agent_id), count, ttl_s=KERNEL_TTL_S)
 
     async def store_endpoint_statistics(self, entries: Mapping[str, Mapping[str, Mapping[str, Any]]], /) -> None:
         """Store InferenceValue maps by endpoint id and metric, for two minutes."""
         async for endpoint_id, metrics in _unhurried(entries.items()):
-            self._put(_endpoint_key(endpoint_id), _plain(metrics), ttl_s=_INFERENCE_S)
+            self._put(endpoint_key(endpoint_id), _plain(metrics), ttl_s=INFERENCE_TTL_S)
 
     async def store_replica_statistics(self, entries: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]], /) -> None:
         """Store InferenceValue maps by (endpoint id, replica id) and metric, for two minutes."""
         async for pair, metrics in _unhurried(entries.items()):
-            self._put(_replica_key(pair), _plain(metrics), ttl_s=_INFERENCE_S)
+            self._put(replica_key(pair), _plain(metrics), ttl_s=INFERENCE_TTL_S)
 
     async def store_session_activity(self, session_id: str, /, *, requests: int, last_response_ms: int) -> None:
         """Store what `fetch_inference_metrics` reads; it does not expire."""
-        for key, count in zip(_activity_keys(session_id), (requests, last_response_ms), strict=True):
+        for key, count in zip(activity_keys(session_id), (requests, last_response_ms), strict=True):
             self._put(key, count, ttl_s=math.inf)
 
     async def remove(self, ids: Iterable[str], /) -> None:
         """Forget the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
         for id_ in ids:
             self._entries.pop(id_, None)
-            self._entries.pop(f"container_count.{id_}", None)
+            self._entries.pop(container_count_key(id_), None)
 
     def plant(self, key: str, value: object, *, problem: Problem | None = None) -> None:
         """Put anything under a key of the wire format, for tests of whoever reads it; it has no age and does not expire.
@@ -177,23 +180,6 @@ class MemoryStatistics:
             if problem is not None:
                 problems[len(entries) - 1] = problem
         return StatisticsBatch(entries, problems=problems, ages_s=ages_s)
-
-
-def _endpoint_key(endpoint_id: str) -> str:
-    return f"inference.{endpoint_id}.app"
-
-
-def _replica_key(pair: tuple[str, str]) -> str:
-    endpoint_id, replica_id = pair
-    return f"inference.{endpoint_id}.replica.{replica_id}"
-
-
-def _activity_keys(session_id: str) -> tuple[str, str]:
-    return f"session.{session_id}.requests", f"session.{session_id}.last_response_time"
-
-
-def _maps(metrics: Mapping[str, MetricValue]) -> dict[str, dict[str, Any]]:
-    return {metric: value.to_map() for metric, value in metrics.items()}
 
 
 def _plain(entry: Mapping[str, object]) -> dict[str, object]:
