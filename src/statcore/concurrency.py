@@ -154,11 +154,12 @@ async def retry(
     """Return the result of the first attempt that succeeds.
 
     The pause between attempts doubles up to `longest_pause_s`, less up to half of it by chance, so that clients that failed
-    together do not come back together. A server that says when to come back (`retry_after_s`) is obeyed.
+    together do not come back together. A server that says when to come back (`retry_after_s`) is obeyed; where that is
+    after the deadline, its error is raised at once.
 
     Args:
         attempt: makes one attempt.
-        deadline: of the call; a pause that would end after it is not begun.
+        deadline: of the call; this runs within its block, which ends the pauses, too.
         is_retryable: whether another attempt may succeed after an error.
         first_pause_s: the pause after the first attempt.
         longest_pause_s: the bound of the pauses that double.
@@ -167,8 +168,6 @@ async def retry(
     Raises:
         StatcoreError: the error of the last attempt.
     """
-    from asyncio import sleep  # noqa: PLC0415
-
     backoff_s = first_pause_s
     attempts = 0
     while True:
@@ -176,11 +175,15 @@ async def retry(
             return await attempt()
         except StatcoreError as error:
             attempts += 1
+            if attempts == max_attempts or not is_retryable(error):
+                raise
             pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
             if pause_s is None:
                 pause_s = backoff_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
-            if attempts == max_attempts or not is_retryable(error) or pause_s >= deadline.remaining_s():
+            elif pause_s >= deadline.remaining_s():
                 raise
+        from asyncio import sleep  # noqa: PLC0415 - an attempt that succeeds does not pay for the look-up
+
         await sleep(pause_s)
         backoff_s = min(2 * backoff_s, longest_pause_s)
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from ssl import SSLContext
 from typing import Any
 
 import pytest
-import stamina
 from tests.faults.fake_prometheus import Answer, FakePrometheus
 from tests.faults.fake_valkey import Answers, running_fake_valkey
 from tests.faults.proxy import TcpProxy
 
+from statcore_prometheus import transport
+
 
 @pytest.fixture
-def no_pauses() -> Iterator[None]:
-    """Retry as often as ever, but at once."""
-    with stamina.set_testing(True, attempts=10, cap=True):
-        yield
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the Prometheus client retry as often as ever, but at once, unless the server says when."""
+    monkeypatch.setattr(transport, "_FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(transport, "_LONGEST_PAUSE_S", 0.0)
 
 
 @pytest.fixture

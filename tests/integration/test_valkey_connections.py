@@ -13,14 +13,13 @@ from pathlib import Path
 import attrs
 import msgpack
 import pytest
-import stamina
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.retry import Retry
 
 from statcore.errors import AccessDeniedError, InputError, ProtocolError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
@@ -257,9 +256,8 @@ def sentinel(start_valkey: Callable[..., Server], tmp_path: Path) -> Iterator[tu
     program = find_program("valkey-server", "redis-server")
     process = subprocess.Popen([program, str(config), "--sentinel"], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
-        for attempt in stamina.retry_context(on=RedisError, attempts=None, timeout=30, wait_initial=0.05, wait_max=0.2):
-            with attempt, Redis(host="127.0.0.1", port=port) as client:
-                client.ping()
+        with Redis(host="127.0.0.1", port=port, retry=Retry(ConstantBackoff(0.1), 300)) as client:
+            client.ping()
         yield master, port
     finally:
         process.terminate()

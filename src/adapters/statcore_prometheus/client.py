@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 
-from statcore.concurrency import map_concurrently
+from statcore.concurrency import Deadline, map_concurrently
 from statcore.errors import StatcoreError, UnavailableError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import QueryTimeRange
@@ -143,10 +143,10 @@ class PrometheusClient:
         requests = [range_request(promql, part) for part in parts]
         if len(requests) == 1:
             return await self._ask(requests[0], MatrixReader)
-        async with self._transport.deadline() as until:
+        async with self._transport.deadline() as deadline:
 
             async def ask_part(request: Request) -> MatrixResult:
-                return check_part(await self._transport.ask(request, MatrixReader, until=until))
+                return check_part(await self._transport.fetch(request, MatrixReader, deadline=deadline))
 
             answers = await map_concurrently(requests, ask_part)
         return join_parts(answers)
@@ -157,12 +157,12 @@ class PrometheusClient:
     ) -> Sequence[str]:
         """Return the distinct values of a label, sorted, among the series that `match` selects, by default all."""
         request = label_values_request(label, match, time_range)
-        async with self._transport.deadline():  # one for both requests
-            values = await self._list(request, label_values_reader)
+        async with self._transport.deadline() as deadline:
+            values = await self._list(request, label_values_reader, deadline)
             if not values and not is_classic_name(label):
                 # A server that does not know the escaping finds nothing; by its plain name it finds or refuses the label.
                 plain = label_values_request(label, match, time_range, is_escaped=False)
-                values = await self._list(plain, label_values_reader)
+                values = await self._list(plain, label_values_reader, deadline)
         return sorted(set(values))
 
     @_with_our_errors
@@ -170,7 +170,9 @@ class PrometheusClient:
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[Mapping[str, str]]:
         """Return the label sets, `__name__` included, of the series that `match` selects."""
-        return await self._list(series_request(match, time_range), series_reader)
+        request = series_request(match, time_range)
+        async with self._transport.deadline() as deadline:
+            return await self._list(request, series_reader, deadline)
 
     @_with_our_errors
     async def query_available_container_metrics(self) -> list[str]:
@@ -216,11 +218,11 @@ class PrometheusClient:
         )
 
     async def _ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
-        async with self._transport.deadline() as until:
-            return await self._transport.ask(request, new_reader, until=until)
+        async with self._transport.deadline() as deadline:
+            return await self._transport.fetch(request, new_reader, deadline=deadline)
 
-    async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]]) -> list[_T]:
-        listing = await self._ask(request, new_reader)
+    async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]], deadline: Deadline) -> list[_T]:
+        listing = await self._transport.fetch(request, new_reader, deadline=deadline)
         if listing.warnings or listing.partial:
             # A list has no place for them.
             _LOGGER.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")

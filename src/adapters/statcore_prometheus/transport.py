@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
-import stamina
 from yarl import URL
 
+from statcore.concurrency import Deadline, give_way, retry
 from statcore.errors import (
     InputError,
     PartialAnswerError,
@@ -42,9 +40,8 @@ _Answer = TypeVar("_Answer", bound=AnswerNotes)
 # Errors that are about the question: another endpoint would answer no better.
 _FINAL: Final = (InputError, QueryRejectedError, UnsupportedError)
 _ERROR_BYTES: Final = 64 * 1024
-_FIRST_BACKOFF_S: Final = 0.05
-_LONGEST_BACKOFF_S: Final = 2.0
-_JITTER_S: Final = 0.1
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 2.0
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the deadline bounds all of it
 # What proxies answer that let nothing but GET through; a server that refuses the credentials refuses the GET, too.
 _POST_REFUSED: Final = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
@@ -68,73 +65,61 @@ class Transport:
         self._endpoints = tuple(endpoints)
         self._options = options
         self._tls = _tls_of(options)
-        service = " or ".join(map(str, endpoints))
-        self._sessions = Sessions(session, service=service, max_connections=options.max_connections)
+        self._service = " or ".join(map(str, endpoints))
+        self._sessions = Sessions(session, service=self._service, max_connections=options.max_connections)
         self._asked_first = 0  # the position of the endpoint that answered last
         self._failback_at = 0.0  # when the first one is asked first again, by the clock of the options
         self._get_only: set[int] = set()  # positions of endpoints behind something that refuses POST
 
-    @asynccontextmanager
-    async def deadline(self) -> AsyncGenerator[float]:
-        """Bound everything inside by the deadline of a call, and yield it as a time of the event loop.
+    def deadline(self) -> Deadline:
+        """Return the deadline of one call, for all its requests."""
+        return Deadline(self._options.timeout_s, waiting_for=f"a complete answer from {self._service}")
+
+    async def fetch(self, request: Request, new_reader: Callable[[], Reader[_Answer]], *, deadline: Deadline) -> _Answer:
+        """Send a request, again where that may help, and return what a reader makes of the answer.
+
+        Args:
+            request: what to send.
+            new_reader: makes a reader for each attempt.
+            deadline: of the call, within whose block this runs.
 
         Raises:
-            TimedOutError: it ran out.
-            ClosedError: the client is closed, or belongs to another event loop.
-        """
-        self._sessions.check()
-        timeout_s = self._options.timeout_s
-        until = asyncio.get_running_loop().time() + timeout_s
-        try:
-            async with asyncio.timeout_at(until):
-                yield until
-        except TimeoutError as error:
-            names = " or ".join(map(str, self._endpoints))
-            raise TimedOutError(f"no complete answer from {names} within {timeout_s:g} s", timeout_s=timeout_s) from error
-
-    async def ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]], *, until: float) -> _Answer:
-        """Send a request, again when that may help, and return what a reader makes of the answer.
-
-        Raises:
+            ClosedError: the client or its session is closed, or belongs to another event loop.
+            InputError: the request cannot be sent.
+            QueryRejectedError: the server refuses the query.
+            UnsupportedError: the server, or the adapter, cannot do it.
+            UnavailableError, AccessDeniedError: no endpoint can be reached, can answer now, or accepts the credential.
+            TimedOutError: a server gave up.
+            ProtocolError: an answer is none.
             PartialAnswerError: strict mode, and no endpoint gives a whole answer.
         """
-        try:
-            return await self._ask_each(request, new_reader, until)
-        except StatcoreError as error:
-            if not _is_worth_a_retry(error):
-                raise
-            first_failure = error
-        # Only now, since setting up retries costs a small query a tenth of its time.
-        async for attempt in stamina.retry_context(
-            on=partial(_pause, until=until),
-            attempts=self._options.attempts,
-            timeout=None,
-            wait_initial=_FIRST_BACKOFF_S,
-            wait_max=_LONGEST_BACKOFF_S,
-            wait_jitter=_JITTER_S,
-        ):
-            with attempt:
-                if attempt.num == 1:
-                    raise first_failure
-                return await self._ask_each(request, new_reader, until)
-        raise first_failure  # not reached: the last attempt returns or raises
+        return await retry(
+            lambda: self._ask_endpoints(request, new_reader, deadline),
+            deadline=deadline,
+            is_retryable=_is_retryable,
+            first_pause_s=_FIRST_PAUSE_S,
+            longest_pause_s=_LONGEST_PAUSE_S,
+            max_attempts=self._options.attempts,
+        )
 
     async def aclose(self) -> None:
         """Close what was opened here; closing twice is allowed."""
         await self._sessions.aclose()
 
-    async def _ask_each(self, request: Request, new_reader: Callable[[], Reader[_Answer]], until: float) -> _Answer:
-        """Ask the endpoint that answered last, then the others; each has an equal share of the time left."""
+    async def _ask_endpoints(
+        self, request: Request, new_reader: Callable[[], Reader[_Answer]], deadline: Deadline
+    ) -> _Answer:
+        """Ask the endpoint that answered last, then the others; each has an equal share of the remaining time."""
         failures: list[StatcoreError] = []
         count = len(self._endpoints)
         first = self._first_to_ask()
-        for asked in range(count):
-            position = (first + asked) % count
-            timeout_s = (until - asyncio.get_running_loop().time()) / (count - asked)
-            is_last = asked == count - 1
+        for number in range(count):
+            position = (first + number) % count
+            timeout_s = deadline.remaining_s() / (count - number)
+            is_last = number == count - 1
             endpoint = self._endpoints[position]
             try:
-                async with asyncio.timeout(None if is_last else timeout_s):  # the last has all that is left
+                async with asyncio.timeout(None if is_last else timeout_s):  # the last has all of the remaining time
                     answer = await self._ask_one(position, request, new_reader, timeout_s)
                 self._check_whole(answer, request)
             except TimeoutError:
@@ -254,7 +239,7 @@ class Transport:
                 _check_length(received, self._options.max_answer_bytes)
                 for start in range(0, len(chunk), PIECE_BYTES):
                     if start:
-                        await asyncio.sleep(0)
+                        await give_way()
                     reader.feed(chunk[start : start + PIECE_BYTES])
             return reader.finish()
         except ProtocolError as error:
@@ -287,18 +272,9 @@ def _check_length(received: int, limit: int) -> None:
         )
 
 
-def _is_worth_a_retry(error: StatcoreError) -> bool:
-    """Say whether the same server may do better at once; one that gives a part of an answer does so for longer."""
+def _is_retryable(error: StatcoreError) -> bool:
+    """Return whether the same servers may do better at once; a part of an answer stays a part for longer."""
     return error.retryable and not isinstance(error, PartialAnswerError)
-
-
-def _pause(error: Exception, *, until: float) -> bool | float:
-    """Say whether to ask again after an error, and after how many seconds where the server said so."""
-    now = asyncio.get_running_loop().time()
-    if not isinstance(error, StatcoreError) or not _is_worth_a_retry(error) or now >= until:
-        return False
-    pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
-    return pause_s is None or (pause_s if now + pause_s < until else False)
 
 
 def _joined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) -> StatcoreError:

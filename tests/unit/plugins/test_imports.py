@@ -9,7 +9,7 @@ import pytest
 
 DRIVERS = {
     *("aiohttp", "click", "graphql", "hiredis", "msgspec", "prometheus_client", "promql_parser", "psutil", "pytest"),
-    *("hypothesis", "redis", "rich", "stamina", "strawberry"),
+    *("hypothesis", "redis", "rich", "strawberry"),
 }
 
 

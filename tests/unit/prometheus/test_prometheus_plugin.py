@@ -27,7 +27,7 @@ async def test_it_opens_a_client_with_options() -> None:
         await spec.open("http://127.0.0.1:1", {"tiemout": "2"})
 
 
-@pytest.mark.parametrize("module", ["aiohttp", "msgspec", "stamina"])
+@pytest.mark.parametrize("module", ["aiohttp", "msgspec"])
 async def test_a_missing_driver_names_the_extra(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the module whose import failed."""
     for name in [name for name in sys.modules if name.startswith("statcore_prometheus.") and not name.endswith("plugin")]:
@@ -40,7 +40,7 @@ async def test_a_missing_driver_names_the_extra(module: str, monkeypatch: pytest
 
 def test_finding_it_imports_no_driver() -> None:
     """Neither aiohttp nor anything else that only asking needs."""
-    code = "import sys, statcore_prometheus.plugin; print({'aiohttp', 'msgspec', 'stamina', 'yarl'} & sys.modules.keys())"
+    code = "import sys, statcore_prometheus.plugin; print({'aiohttp', 'msgspec', 'yarl'} & sys.modules.keys())"
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert "set()" == said.stdout.strip()
 
