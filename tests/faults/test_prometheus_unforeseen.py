@@ -68,8 +68,28 @@ async def test_any_error_beside_a_request_is_ours(
     monkeypatch.setattr("statcore_prometheus.client.sorted", fail, raising=False)
     async with aclosing(PrometheusClient(server.url)) as client:
         place = rf"unexpected {type(error).__name__} in fail, line \d+ of test_prometheus_unforeseen.py$"
-        with pytest.raises(UnavailableError, match=f"^label_values failed: {place}"):
+        with pytest.raises(ProtocolError, match=f"^label_values failed: {place}"):
             await client.label_values("job")
+
+
+UNFORESEEN = [error for error in FOREIGN if not isinstance(error, ValueError | OSError | aiohttp.ClientError)]
+
+
+@pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
+async def test_an_unforeseen_error_is_no_outage(error: Exception) -> None:
+    """Nothing says that the server is unavailable: the request is not sent again, and the error is not retryable."""
+    attempts = 0
+
+    async def fail(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        nonlocal attempts
+        attempts += 1
+        raise error
+
+    async with aiohttp.ClientSession(middlewares=(fail,)) as session:
+        with pytest.raises(ProtocolError, match=type(error).__name__) as caught:
+            await PrometheusClient(DEAD, session=session).ping()
+    assert not caught.value.retryable
+    assert 1 == attempts
 
 
 async def test_an_error_that_is_foreseen_goes_to_the_other_member(fake_prometheus: Start, http_reply: Reply) -> None:

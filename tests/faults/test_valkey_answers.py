@@ -20,12 +20,12 @@ GOOD = b"*2\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n"
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (b"*1\r\n$1\r\n\x80\r\n", "1 values where 2"),
-        (b"*0\r\n", "0 values where 2"),
-        (b"*3\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n", "3 values where 2"),
-        (b"*-1\r\n", "NoneType where 2"),
-        (b"$1\r\n\x80\r\n", "bytes where 2"),
-        (b":5\r\n", "int where 2"),
+        (b"*1\r\n$1\r\n\x80\r\n", "1 values, not 2"),
+        (b"*0\r\n", "0 values, not 2"),
+        (b"*3\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n", "3 values, not 2"),
+        (b"*-1\r\n", "NoneType, not a list of 2"),
+        (b"$1\r\n\x80\r\n", "bytes, not a list of 2"),
+        (b":5\r\n", "int, not a list of 2"),
         (b"*2\r\n$1\r\n\x80\r\n-ERR inside\r\n", "among the values: ResponseError"),
         (b"*2\r\n-ERR inside\r\n$1\r\n\x80\r\n", "among the values: ResponseError"),
         (b"*2\r\n$1\r\n\x80\r\n:7\r\n", "among the values: int"),
@@ -49,7 +49,7 @@ async def test_activity_answers_are_checked_likewise(fake_valkey: StartFake) -> 
     """A pair short would give one session the other's numbers."""
     url = await fake_valkey({b"MGET": [b"*3\r\n" + b"$1\r\n7\r\n" * 3]})
     async with aclosing(ValkeyStatistics.from_url(url)) as store:
-        with pytest.raises(ProtocolError, match="3 values where 4"):
+        with pytest.raises(ProtocolError, match="3 values, not 4"):
             await store.fetch_inference_metrics(IDS)
 
 
@@ -58,9 +58,9 @@ async def test_other_answers_are_checked_likewise(fake_valkey: StartFake) -> Non
     url = await fake_valkey({b"MGET": [GOOD, b"*2\r\n$-1\r\n$-1\r\n"], b"SET": [b"$-1\r\n"]})
     options = ValkeyOptions(freshness_s=5)
     async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
-        with pytest.raises(ProtocolError, match="bytes where an integer"):
+        with pytest.raises(ProtocolError, match="bytes, not an integer"):
             await store.fetch_kernel_statistics(IDS)
-        with pytest.raises(ProtocolError, match="bytes where an integer"):
+        with pytest.raises(ProtocolError, match="bytes, not an integer"):
             await store.fetch_kernel_statistics(IDS)
     async with aclosing(ValkeyStatisticsSink.from_url(url)) as sink:
         with pytest.raises(ProtocolError, match="did not confirm"):

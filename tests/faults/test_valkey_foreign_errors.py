@@ -15,7 +15,7 @@ from redis import Redis
 from statcore.errors import InputError, MalformedEntryError, ProtocolError, StatcoreError
 from statcore.model import MetricValue, ProblemKind
 from statcore.testing.servers import Server
-from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, reading
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, statistics
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 OTHER = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"
@@ -89,7 +89,7 @@ async def test_an_error_of_the_interpreter_is_ours(valkey: Server, monkeypatch: 
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(reading, "expect_values", fail)
+    monkeypatch.setattr(statistics, "expect_values", fail)
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
         with pytest.raises(ProtocolError, match=r"unexpected MemoryError in \w+, line \d+ of \w+\.py") as error:
             await store.fetch_kernel_statistics([KERNEL])

@@ -20,7 +20,7 @@ from statcore.model import MetricValue
 from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.servers import Server, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, database
-from statcore_valkey.faults import from_driver
+from statcore_valkey.error_mapping import from_driver
 
 StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from statcore.errors import InputError
 
-_LOGGER: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _MAX_TEXT_BYTES: Final = 64 * 1024
 
@@ -46,7 +46,7 @@ class FileValue(Generic[_T]):
             value = self._read()
         except InputError as error:
             if states != self._failed:  # said once for each state of the files, and tried again each time
-                _LOGGER.warning("%s; what was read before stays in use", error)
+                _logger.warning("%s; what was read before stays in use", error)
             self._failed = states
         else:
             self._states = states

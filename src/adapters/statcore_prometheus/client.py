@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import aiohttp
 
 from statcore.concurrency import Deadline, map_concurrently
-from statcore.errors import StatcoreError, UnavailableError
+from statcore.errors import StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import QueryTimeRange
 from statcore.promql.ranges import fix_range, split_range
@@ -19,7 +18,7 @@ from statcore.promql.syntax import Selector, render
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore_connection.unforeseen import unexpected
+from statcore_connection.error_boundary import only_our_errors
 from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import (
@@ -42,28 +41,11 @@ from statcore_prometheus.wire import (
     series_reader,
 )
 
-_LOGGER: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
-_Method = TypeVar("_Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 _T = TypeVar("_T")
-
-
-def _with_our_errors(method: _Method) -> _Method:
-    """Let nothing but errors of statcore, and cancellation, out of a method."""
-
-    @wraps(method)
-    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
-        answer = method(*args, **kwargs)  # a call with wrong arguments stays a TypeError
-        try:
-            return await answer
-        except StatcoreError:
-            raise
-        except Exception as error:
-            raise UnavailableError(f"{method.__name__} failed: {unexpected(error)}") from error
-
-    return cast("_Method", call)
 
 
 class PrometheusClient:
@@ -96,7 +78,7 @@ class PrometheusClient:
         self._options = options
         self._transport = Transport(endpoints, options, session)
 
-    @_with_our_errors
+    @only_our_errors
     async def query_utilization(
         self,
         querier: UtilizationMetricQuerier,
@@ -107,7 +89,7 @@ class PrometheusClient:
         """Return the querier's utilization at every point of the range; the bounds are those of `query_range`."""
         return await self.query_range(self._promql(querier, rate_interval), time_range)
 
-    @_with_our_errors
+    @only_our_errors
     async def query_utilization_now(
         self,
         querier: UtilizationMetricQuerier,
@@ -118,12 +100,12 @@ class PrometheusClient:
         """Return the querier's utilization at `time` (aware), by default the server's now."""
         return await self.query(self._promql(querier, rate_interval), time=time)
 
-    @_with_our_errors
+    @only_our_errors
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate at `time` (aware), by default the server's now; a scalar is one sample without labels."""
         return await self._ask(query_request(promql, time), VectorReader)
 
-    @_with_our_errors
+    @only_our_errors
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
         """Evaluate at every point of the range, in several requests where it has more than `max_points`.
 
@@ -151,7 +133,7 @@ class PrometheusClient:
             answers = await map_concurrently(requests, ask_part)
         return join_parts(answers)
 
-    @_with_our_errors
+    @only_our_errors
     async def label_values(
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[str]:
@@ -165,7 +147,7 @@ class PrometheusClient:
                 values = await self._list(plain, label_values_reader, deadline)
         return sorted(set(values))
 
-    @_with_our_errors
+    @only_our_errors
     async def series(
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[Mapping[str, str]]:
@@ -174,17 +156,17 @@ class PrometheusClient:
         async with self._transport.deadline() as deadline:
             return await self._list(request, series_reader, deadline)
 
-    @_with_our_errors
+    @only_our_errors
     async def query_available_container_metrics(self) -> list[str]:
         """Return the names of the container metrics that the server has, sorted."""
         return list(await self.label_values(CONTAINER_METRIC_LABEL, match=Selector(CONTAINER_SERIES)))
 
-    @_with_our_errors
+    @only_our_errors
     async def ping(self) -> None:
         """Return when the server evaluates a query; raise as a query would when it does not."""
         await self.query("1")
 
-    @_with_our_errors
+    @only_our_errors
     async def diagnose(self) -> str | None:
         """Return what is wrong with the set-up although the server answers, and what to do; None where nothing is."""
         try:
@@ -199,7 +181,7 @@ class PrometheusClient:
             )
         return None
 
-    @_with_our_errors
+    @only_our_errors
     async def aclose(self) -> None:
         """Close the connections, unless they belong to a session that was handed in; closing twice is allowed.
 
@@ -225,5 +207,5 @@ class PrometheusClient:
         listing = await self._transport.fetch(request, new_reader, deadline=deadline)
         if listing.warnings or listing.partial:
             # A list has no place for them.
-            _LOGGER.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
+            _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
         return listing.items

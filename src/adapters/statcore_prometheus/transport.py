@@ -28,7 +28,7 @@ from statcore_connection.files import FileValue
 from statcore_connection.tls import tls_context
 from statcore_prometheus.cutting import PIECE_BYTES
 from statcore_prometheus.endpoint import Endpoint
-from statcore_prometheus.failures import request_failure, status_failure
+from statcore_prometheus.error_mapping import from_driver, from_status
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import Request
 from statcore_prometheus.sessions import SessionFactory, Sessions
@@ -185,7 +185,7 @@ class Transport:
             if session.closed:
                 raise self._sessions.failure_of_closed(endpoint.address) from None
             # Not from the error: what the driver says, and keeps in its errors, may hold what was sent.
-            raise request_failure(error, endpoint) from None
+            raise from_driver(error, endpoint) from None
 
     async def _exchange(
         self,
@@ -213,7 +213,7 @@ class Transport:
             if method == "POST" and response.status in _POST_REFUSED:
                 raise _PostRefusedError
             body = await _start_of(response)
-            raise status_failure(
+            raise from_status(
                 response.status, response.headers, body, endpoint=endpoint, request=request, timeout_s=timeout_s
             )
 

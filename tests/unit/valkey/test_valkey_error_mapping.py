@@ -9,7 +9,7 @@ import pytest
 from redis import exceptions as driver
 
 from statcore.errors import AccessDeniedError, ClosedError, ProtocolError, StatcoreError, UnavailableError, UnsupportedError
-from statcore_valkey.faults import cause_of, from_driver, is_worth_retrying
+from statcore_valkey.error_mapping import from_driver, is_retryable
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_it_becomes_ours(raised: Exception, expected: type[StatcoreError], shown
     assert "Valkey at store:6379" in str(error)
     assert shown in str(error)
     assert (expected is AccessDeniedError) == ("'reader'" in str(error))
-    assert (expected is UnavailableError) == is_worth_retrying(error, raised)
+    assert (expected is UnavailableError) == is_retryable(error)
     assert "Valkey at store:6379" == getattr(error, "service", "Valkey at store:6379")
 
 
@@ -86,7 +86,6 @@ def test_no_word_of_a_repeated_command_is_shown(kind: type[Exception], text: str
     raised.__context__ = ConnectionResetError(104, "reset by peer")
     raised.__suppress_context__ = True
     ours = from_driver(raised, service="Valkey at store:6379", user="'reader'")
-    ours.__cause__ = cause_of(raised)
     assert "hunter2" not in "".join(traceback.format_exception(ours))
 
 
@@ -94,4 +93,4 @@ def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:
     """It will not be trusted in a moment either."""
     raised = driver.ConnectionError("certificate verify failed")
     raised.__context__ = ssl.SSLCertVerificationError("certificate verify failed")
-    assert not is_worth_retrying(from_driver(raised, service="", user=""), raised)
+    assert not is_retryable(from_driver(raised, service="", user=""))

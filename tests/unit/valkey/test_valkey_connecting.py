@@ -10,7 +10,7 @@ import pytest
 
 from statcore.errors import InputError
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
-from statcore_valkey.address import Address
+from statcore_valkey.connecting import Address
 
 
 @pytest.mark.parametrize(

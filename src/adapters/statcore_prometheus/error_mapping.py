@@ -23,7 +23,7 @@ from statcore.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statcore_connection.unforeseen import unexpected
+from statcore_connection.error_boundary import describe_unforeseen
 from statcore_prometheus.endpoint import Endpoint
 from statcore_prometheus.requests import Request
 from statcore_prometheus.wire import read_error
@@ -47,7 +47,7 @@ _TOO_LARGE: Final = {
 }
 
 
-def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa: PLR0911 - one return for each cause
+def from_driver(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa: PLR0911 - one return for each cause
     """Return our error for whatever else was raised instead of an answer."""
     service = endpoint.address
     text = _line(endpoint.without_secrets(str(error)))
@@ -71,10 +71,10 @@ def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # n
         case aiohttp.ClientError() | OSError():
             return UnavailableError(f"{service}: {text or type(error).__name__}", service=service)
         case _:
-            return UnavailableError(f"{service}: {unexpected(error)}", service=service)
+            return ProtocolError(f"{service}: {describe_unforeseen(error)}")
 
 
-def status_failure(  # noqa: PLR0911 - one return for each cause
+def from_status(  # noqa: PLR0911 - one return for each cause
     status: int, headers: Mapping[str, str], body: bytes, *, endpoint: Endpoint, request: Request, timeout_s: float
 ) -> StatcoreError:
     """Return our error for an answer with an HTTP status other than 200."""
