@@ -244,30 +244,30 @@ def _pool_of(client: Redis, *, name: str) -> ConnectionPool:
     return client.connection_pool
 
 
-def expect_values(answer: object, /, *, length: int, service: str) -> list[bytes | None]:
+def expect_values(answer: object, /, *, length: int, database: Database) -> list[bytes | None]:
     """Return the answer to MGET: as many strings or nils as there were keys.
 
     Raises:
         ProtocolError: it is something else; pairing it with the keys would give an id the entry of another.
     """
     if not isinstance(answer, list):
-        raise ProtocolError(f"{service} answered {type(answer).__name__}, not a list of {length} values")
+        raise ProtocolError(f"{database.service} answered {type(answer).__name__}, not a list of {length} values")
     values = cast("list[bytes | None]", answer)
     if len(values) != length:
-        raise ProtocolError(f"{service} answered {len(values)} values, not {length}")
+        raise ProtocolError(f"{database.service} answered {len(values)} values, not {length}")
     for value in values:
         if value is not None and type(value) is not bytes:
             found = describe(value) if isinstance(value, Exception) else type(value).__name__
-            raise ProtocolError(f"{service} answered something else than bytes among the values: {found}")
+            raise ProtocolError(f"{database.service} answered something else than bytes among the values: {found}")
     return values
 
 
-def expect_integer(answer: object, /, *, service: str) -> int:
+def expect_integer(answer: object, /, *, database: Database) -> int:
     """Return an answer that must be an integer.
 
     Raises:
         ProtocolError: it is something else.
     """
     if not isinstance(answer, int):
-        raise ProtocolError(f"{service} answered {type(answer).__name__}, not an integer")
+        raise ProtocolError(f"{database.service} answered {type(answer).__name__}, not an integer")
     return answer

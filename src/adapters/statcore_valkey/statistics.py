@@ -166,7 +166,7 @@ class _BatchReader:
         is_dated = self.options.ages or self.options.freshness_s is not None
         ask_ttl = [("PTTL", key) for key in keys] if is_dated else []
         *ttls_ms, values = await self.database.execute([*ask_ttl, ("MGET", *keys)], deadline=self.deadline)
-        payloads = expect_values(values, length=len(keys), service=self.database.service)
+        payloads = expect_values(values, length=len(keys), database=self.database)
         missing: dict[int, str] = {}
         first, checked_bytes = len(self.entries), 0
         for position, (key, payload) in enumerate(zip(keys, payloads, strict=True), start=first):
@@ -181,7 +181,7 @@ class _BatchReader:
                 await give_way()
         for position, (key, ttl_ms) in enumerate(zip(keys, ttls_ms, strict=False), start=first):
             if self.entries[position] is not None:
-                self._add_age(position, key, expect_integer(ttl_ms, service=self.database.service), ttl_s)
+                self._add_age(position, key, expect_integer(ttl_ms, database=self.database), ttl_s)
         if missing:
             await self._explain(missing)
 
@@ -189,7 +189,7 @@ class _BatchReader:
         """Read the request count and last response time of sessions from pairs of keys."""
         keys = [key for pair in pairs for key in pair]
         (values,) = await self.database.execute([("MGET", *keys)], deadline=self.deadline)
-        counts = [decode_count(value) for value in expect_values(values, length=len(keys), service=self.database.service)]
+        counts = [decode_count(value) for value in expect_values(values, length=len(keys), database=self.database)]
         for pair, *pair_counts in zip(pairs, counts[::2], counts[1::2], strict=True):
             entry, problem = activity_entry(pair, pair_counts)
             if problem is not None:
@@ -243,7 +243,7 @@ class _BatchReader:
         Nearly always none of them exists, which one EXISTS for all of them shows; only otherwise each type is read.
         """
         (count,) = await self.database.execute([("EXISTS", *missing.values())], deadline=self.deadline)
-        if not expect_integer(count, service=self.database.service):
+        if not expect_integer(count, database=self.database):
             return
         types = await self.database.execute([("TYPE", key) for key in missing.values()], deadline=self.deadline)
         for (position, key), kind in zip(missing.items(), types, strict=True):
