@@ -1,4 +1,4 @@
-"""Utilization, PromQL, labels and series from a Prometheus, or from what speaks its HTTP API."""
+"""The client: utilization, PromQL, labels and series from a Prometheus, or from a server with its HTTP API."""
 
 from __future__ import annotations
 
@@ -49,17 +49,21 @@ _T = TypeVar("_T")
 
 
 class PrometheusClient:
-    """Asks a Prometheus, or an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
+    """A client of a Prometheus, or of an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
 
-    Close it with `aclose`. It belongs to the event loop of its first request: in another loop every method raises
-    `ClosedError`, also after that loop has ended. Whatever goes wrong is an error of statcore.
+    Close it with `aclose`. It belongs to the event loop of its first request. Each method sends a request again where that
+    may help, within one deadline, and raises `UnavailableError`, `TimedOutError` or, in strict mode, `PartialAnswerError`
+    where it does not, `AccessDeniedError` for a credential that is refused, `QueryRejectedError` for a query that is
+    refused, `ProtocolError` for an answer that is something else or an error that nobody foresaw, `InputError` for an
+    argument that cannot be sent, `PluginError` for a querier that breaks its contract, `UnsupportedError` for results that
+    are no floats, and `ClosedError` once closed or in another event loop, also after the first one has ended.
 
     Args:
         url: the server, such as `http://127.0.0.1:9090` or `https://user:password@host/prometheus`, with or without
             `/api/v1` at its end.
-        options: everything else.
-        session: the host's own session, or a function that returns one and is called for each request, for hosts whose
-            pool closes sessions by itself; both are used and never closed. By default the client opens a pool of its own.
+        options: deadlines, retries, credentials, TLS and limits.
+        session: the host's own session, or a function that is called for each request and returns one, for hosts whose
+            pool closes sessions by itself; neither is ever closed here. By default the client opens a session of its own.
 
     Raises:
         InputError: a URL, an option or a session that cannot be used.
@@ -142,7 +146,7 @@ class PrometheusClient:
         async with self._transport.deadline() as deadline:
             values = await self._list(request, label_values_reader, deadline)
             if not values and not is_classic_name(label):
-                # A server that does not know the escaping finds nothing; by its plain name it finds or refuses the label.
+                # A server that does not know the escaping finds nothing; by the plain name it finds or refuses the label.
                 plain = label_values_request(label, match, time_range, is_escaped=False)
                 values = await self._list(plain, label_values_reader, deadline)
         return sorted(set(values))
@@ -163,17 +167,17 @@ class PrometheusClient:
 
     @only_our_errors
     async def ping(self) -> None:
-        """Return when the server evaluates a query; raise as a query would when it does not."""
+        """Return when the server evaluates a query; raise what `query` raises when it does not."""
         await self.query("1")
 
     @only_our_errors
     async def diagnose(self) -> str | None:
-        """Return what is wrong with the set-up although the server answers, and what to do; None where nothing is."""
+        """Return what is wrong with a set-up in which the server answers, and what to do; None where nothing is wrong."""
         try:
             info = await self._ask(build_info_request(), BuildInfoReader)
         except StatcoreError:
-            return None  # not every proxy lets it through
-        # Others tell at least the revision or the version of Go.
+            return None  # a proxy may refuse this request
+        # Other servers give at least the revision or the version of Go, too.
         if info.names <= {"version"}:
             return (
                 "this is a VictoriaMetrics, whose rates differ from those of Prometheus; install its plugin, and write "
@@ -206,6 +210,6 @@ class PrometheusClient:
     async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]], deadline: Deadline) -> list[_T]:
         listing = await self._transport.fetch(request, new_reader, deadline=deadline)
         if listing.warnings or listing.partial:
-            # A list has no place for them.
+            # The list that is returned has no place for them.
             _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
         return listing.items

@@ -37,19 +37,19 @@ from statcore_prometheus.wire import Reader
 _T = TypeVar("_T")
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
 
-# Errors that are about the question: another endpoint would answer no better.
+# Errors about the request: another endpoint would raise them, too.
 _FINAL: Final = (InputError, QueryRejectedError, UnsupportedError)
 _ERROR_BYTES: Final = 64 * 1024
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the deadline bounds all of it
-# What proxies answer that let nothing but GET through; a server that refuses the credentials refuses the GET, too.
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the deadline of the call bounds it
+# Answers to a POST of proxies that allow GET alone; a server that refuses the credentials refuses the GET, too.
 _POST_REFUSED: Final = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class _PostRefusedError(Exception):
-    """A POST was refused in a way that leaves a GET to be tried."""
+    """A POST was refused with a status after which a GET is worth an attempt."""
 
 
 class Transport:
@@ -61,15 +61,15 @@ class Transport:
         options: PrometheusOptions,
         session: aiohttp.ClientSession | SessionFactory | None,
     ) -> None:
-        """Prepare; nothing is opened before the first request."""
+        """Keep the arguments; nothing is opened before the first request."""
         self._endpoints = tuple(endpoints)
         self._options = options
         self._tls = _tls_of(options)
         self._service = " or ".join(map(str, endpoints))
         self._sessions = Sessions(session, service=self._service, max_connections=options.max_connections)
-        self._asked_first = 0  # the position of the endpoint that answered last
-        self._failback_at = 0.0  # when the first one is asked first again, by the clock of the options
-        self._get_only: set[int] = set()  # positions of endpoints behind something that refuses POST
+        self._last_answered = 0  # the position of the endpoint that answered last
+        self._failback_at = 0.0  # when the first endpoint is asked first again, by the clock of the options
+        self._get_only: set[int] = set()  # positions of endpoints behind a proxy that refuses POST
 
     def deadline(self) -> Deadline:
         """Return the deadline of one call, for all its requests."""
@@ -81,16 +81,17 @@ class Transport:
         Args:
             request: what to send.
             new_reader: makes a reader for each attempt.
-            deadline: of the call, within whose block this runs.
+            deadline: the deadline of the call, entered.
 
         Raises:
             ClosedError: the client or its session is closed, or belongs to another event loop.
             InputError: the request cannot be sent.
             QueryRejectedError: the server refuses the query.
             UnsupportedError: the server, or the adapter, cannot do it.
-            UnavailableError, AccessDeniedError: no endpoint can be reached, can answer now, or accepts the credential.
+            UnavailableError: no endpoint can be reached, or can answer now.
+            AccessDeniedError: no endpoint accepts the credential.
             TimedOutError: a server gave up.
-            ProtocolError: an answer is none.
+            ProtocolError: an answer is something else.
             PartialAnswerError: strict mode, and no endpoint gives a whole answer.
         """
         return await retry(
@@ -103,7 +104,11 @@ class Transport:
         )
 
     async def aclose(self) -> None:
-        """Close what was opened here; closing twice is allowed."""
+        """Close the session of our own; closing twice is allowed.
+
+        Raises:
+            ClosedError: the event loop of the client is another one that is not closed.
+        """
         await self._sessions.aclose()
 
     async def _ask_endpoints(
@@ -112,7 +117,7 @@ class Transport:
         """Ask the endpoint that answered last, then the others; each has an equal share of the remaining time."""
         failures: list[StatcoreError] = []
         count = len(self._endpoints)
-        first = self._first_to_ask()
+        first = self._first_position()
         for number in range(count):
             position = (first + number) % count
             timeout_s = deadline.remaining_s() / (count - number)
@@ -120,7 +125,7 @@ class Transport:
             endpoint = self._endpoints[position]
             try:
                 async with asyncio.timeout(None if is_last else timeout_s):  # the last has all of the remaining time
-                    answer = await self._ask_one(position, request, new_reader, timeout_s)
+                    answer = await self._ask_endpoint(position, request, new_reader, timeout_s)
                 self._check_whole(answer, request)
             except TimeoutError:
                 failures.append(TimedOutError(f"{endpoint}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
@@ -131,19 +136,19 @@ class Transport:
             else:
                 self._note_answer(position)
                 return answer
-        raise _joined(failures, self._endpoints)
+        raise _combined(failures, self._endpoints)
 
-    def _first_to_ask(self) -> int:
-        """Return the position of the endpoint that answered last, and now and then the first one."""
-        if self._asked_first and self._options.clock() >= self._failback_at:
-            self._postpone_failback()  # so that one call alone waits for it, if it still hangs
+    def _first_position(self) -> int:
+        """Return the position of the endpoint that answered last; after `failback_s`, that of the first one."""
+        if self._last_answered and self._options.clock() >= self._failback_at:
+            self._postpone_failback()  # if it still hangs, one call alone waits for it
             return 0
-        return self._asked_first
+        return self._last_answered
 
     def _note_answer(self, position: int) -> None:
-        if position and position != self._asked_first:
+        if position and position != self._last_answered:
             self._postpone_failback()
-        self._asked_first = position
+        self._last_answered = position
 
     def _postpone_failback(self) -> None:
         self._failback_at = self._options.clock() + self._options.failback_s
@@ -153,8 +158,10 @@ class Transport:
             reasons = "; ".join(answer.warnings) or "the server says that the answer is partial"
             raise PartialAnswerError(f"{request.subject}: {reasons}", warnings=answer.warnings)
 
-    async def _ask_one(self, position: int, request: Request, new_reader: Callable[[], Reader[_T]], timeout_s: float) -> _T:
-        """Ask one endpoint, with a GET where something between refuses the POST."""
+    async def _ask_endpoint(
+        self, position: int, request: Request, new_reader: Callable[[], Reader[_T]], timeout_s: float
+    ) -> _T:
+        """Send a request to one endpoint, as a GET where a proxy refuses the POST."""
         if request.by_form and position not in self._get_only:
             try:
                 return await self._send("POST", position, request, new_reader(), timeout_s)
@@ -168,7 +175,7 @@ class Transport:
     async def _send(
         self, method: Literal["GET", "POST"], position: int, request: Request, reader: Reader[_T], timeout_s: float
     ) -> _T:
-        """Send one request; every error of the driver becomes one of ours here."""
+        """Send one request and read its answer; errors of the driver become errors of ours."""
         endpoint = self._endpoints[position]
         session = self._sessions.current()
         try:
@@ -176,15 +183,15 @@ class Transport:
         except (StatcoreError, _PostRefusedError):
             raise
         except asyncio.CancelledError:
-            # Closing a session cancels what waits for one of its connections, though nobody cancelled this task.
+            # Closing a session cancels the requests that wait for a connection, although nobody cancelled this task.
             task = asyncio.current_task()
             if session.closed and task is not None and not task.cancelling():
                 raise self._sessions.failure_of_closed(endpoint.address) from None
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes one of ours
+        except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
             if session.closed:
                 raise self._sessions.failure_of_closed(endpoint.address) from None
-            # Not from the error: what the driver says, and keeps in its errors, may hold what was sent.
+            # Not `from error`: the text and the attributes of the driver's errors may hold what was sent.
             raise from_driver(error, endpoint) from None
 
     async def _exchange(
@@ -247,7 +254,7 @@ class Transport:
 
 
 def _tls_of(options: PrometheusOptions) -> FileValue[SSLContext] | None:
-    """Return the context that the options ask for, or None for the driver's own, which trusts the system's certificates."""
+    """Return the context of the options, or None for the driver's own, which trusts the system's certificates."""
     ca_file, cert_file = options.tls_ca_file, options.tls_cert_file
     if options.tls_verify and ca_file is None and cert_file is None:
         return None
@@ -255,7 +262,7 @@ def _tls_of(options: PrometheusOptions) -> FileValue[SSLContext] | None:
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> bytes:
-    """Return an error's body, or as much of it as anybody reads."""
+    """Return the body of an answer that is an error, up to a length."""
     body = b""
     async for chunk in response.content.iter_any():
         body += chunk
@@ -273,15 +280,15 @@ def _check_length(received: int, limit: int) -> None:
 
 
 def _is_retryable(error: StatcoreError) -> bool:
-    """Return whether the same servers may do better at once; a part of an answer stays a part for longer."""
+    """Return whether another attempt may succeed; an answer that is partial stays partial for longer than a retry."""
     return error.retryable and not isinstance(error, PartialAnswerError)
 
 
-def _joined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) -> StatcoreError:
-    if (
-        partial_answer := next((failure for failure in failures if isinstance(failure, PartialAnswerError)), None)
-    ) is not None:
-        return partial_answer
+def _combined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) -> StatcoreError:
+    """Return one error for those of all endpoints: a partial answer first, else one that names each endpoint."""
+    partial_answers = [failure for failure in failures if isinstance(failure, PartialAnswerError)]
+    if partial_answers:
+        return partial_answers[0]
     if len(failures) == 1 or not any(failure.retryable for failure in failures):
         return failures[0]
     pauses_s = [failure.retry_after_s for failure in failures if isinstance(failure, UnavailableError)]

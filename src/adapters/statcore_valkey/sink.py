@@ -1,4 +1,4 @@
-"""Writing live statistics to Valkey, as the agents do."""
+"""Writing live statistics to Valkey, in the form in which agents write them."""
 
 from __future__ import annotations
 
