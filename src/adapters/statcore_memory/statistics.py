@@ -1,4 +1,4 @@
-"""The store of live statistics in memory: a reader and a writer in one."""
+"""The store of live statistics in memory, which is read and written through one object."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from statcore.model.wire_format import (
 
 _Outcome: TypeAlias = tuple[Entry | None, Problem | None, float | None]
 """An entry, its problem and its age in seconds, each None if there is none."""
-_ENTRIES_PER_TURN: Final = 64
+_ENTRIES_A_TURN: Final = 64
 
 
 @attrs.frozen(kw_only=True)
@@ -43,11 +43,11 @@ class _Stored:
 class MemoryStatistics:
     """A `StatisticsPort` and `StatisticsSinkPort` in this process: keys, shapes and expiry are those of the wire format.
 
-    What goes in and what comes out are copies: an entry changes only by storing another one.
+    Entries are copied when they are stored and when they are fetched: only a further store changes them.
 
     Args:
-        max_entries: how many entries are kept; beyond, those that were written the longest ago go.
-        clock: a time in seconds, for the expiry.
+        max_entries: how many entries are kept; the entries that were written the longest ago make room for new ones.
+        clock: returns a time in seconds, for the expiry.
 
     Raises:
         InputError: a setting that cannot be one.
@@ -79,7 +79,7 @@ class MemoryStatistics:
 
     async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
         """Store metrics by kernel id or session id, for a day."""
-        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_A_TURN):
             for id_, metrics in part:
                 self._put(id_, metrics_entry(metrics), ttl_s=KERNEL_TTL_S)
 
@@ -95,7 +95,7 @@ class MemoryStatistics:
         """Store an agent's metrics of the node and, by metric and device id, of its devices, for four intervals.
 
         Raises:
-            InputError: the interval is not a number of seconds above zero.
+            InputError: the interval is not a number of seconds above zero, or a value is no `MetricValue`.
         """
         self._put(agent_id, agent_entry(node=node, devices=devices), ttl_s=agent_ttl_s(interval_s))
 
@@ -105,13 +105,13 @@ class MemoryStatistics:
 
     async def store_endpoint_statistics(self, entries: Mapping[str, Mapping[str, Mapping[str, Any]]], /) -> None:
         """Store InferenceValue maps by endpoint id and metric, for two minutes."""
-        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_A_TURN):
             for endpoint_id, metrics in part:
                 self._put(endpoint_key(endpoint_id), _plain(metrics), ttl_s=INFERENCE_TTL_S)
 
     async def store_replica_statistics(self, entries: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]], /) -> None:
         """Store InferenceValue maps by (endpoint id, replica id) and metric, for two minutes."""
-        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_A_TURN):
             for pair, metrics in part:
                 self._put(replica_key(pair), _plain(metrics), ttl_s=INFERENCE_TTL_S)
 
@@ -121,13 +121,13 @@ class MemoryStatistics:
             self._put(key, count, ttl_s=math.inf)
 
     async def remove(self, ids: Iterable[str], /) -> None:
-        """Forget the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
+        """Remove the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
         for id_ in ids:
             self._entries.pop(id_, None)
             self._entries.pop(container_count_key(id_), None)
 
     def plant(self, key: str, value: object, *, problem: Problem | None = None) -> None:
-        """Put anything under a key of the wire format, for tests of whoever reads it; it has no age and does not expire.
+        """Put any value under a key of the wire format, for tests of readers; it has no age and does not expire.
 
         Args:
             key: such as a kernel id, `inference.….app` or `session.….requests`.
@@ -139,10 +139,10 @@ class MemoryStatistics:
         self._put(key, entry, ttl_s=math.inf, problem=problem, has_age=False)
 
     async def ping(self) -> None:
-        """Return: there is nothing to reach."""
+        """Return at once: no service has to be reached."""
 
     async def aclose(self) -> None:
-        """Do nothing: there is nothing to close, and whoever else holds this object goes on using it."""
+        """Do nothing: there is nothing to close, and other users of this object may go on using it."""
 
     def _put(self, key: str, value: object, *, ttl_s: float, problem: Problem | None = None, has_age: bool = True) -> None:
         entries, now = self._entries, self.clock()
@@ -180,7 +180,7 @@ class MemoryStatistics:
         entries: list[Entry | None] = []
         problems: dict[int, Problem] = {}
         ages_s: dict[int, float] = {}
-        async for part in in_turns(list(keys), size=_ENTRIES_PER_TURN):
+        async for part in in_turns(list(keys), size=_ENTRIES_A_TURN):
             for key in part:
                 entry, problem, age_s = read(key)
                 if problem is not None:
