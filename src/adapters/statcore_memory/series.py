@@ -90,7 +90,7 @@ class StoredSeries(Samples):
         return bisect_left(self.times, start) < bisect_right(self.times, end)
 
     def value_at(self, time: int, *, oldest: int) -> float | None:
-        """Return the newest value since `oldest`, as an instant selector does; None without one, or where the series ended."""
+        """Return the newest value since `oldest`, as an instant selector does; None without one, or after the end."""
         index = bisect_right(self.times, time) - 1
         if index < 0 or self.times[index] < oldest:
             return None

@@ -10,6 +10,8 @@ from statcore.errors import InputError
 from statcore_prometheus import PrometheusOptions
 
 SECRET = "abcdefghijkl"  # noqa: S105 - the secret that must not show
+FILES = ["password_file", "bearer_token_file", "tls_ca_file", "tls_cert_file", "tls_key_file"]
+COUNTS = ["max_answer_bytes", "max_points", "max_range_points", "max_range_requests", "max_connections"]
 
 
 def test_settings_are_fields_by_name() -> None:
@@ -46,20 +48,24 @@ def test_no_settings_are_the_defaults() -> None:
         *[("bearer_token", value) for value in ("", "two\nlines", 7)],
         *[("username", value) for value in ("", "ann", "a:b", 7)],
         *[("password", value) for value in ("", SECRET)],
-        *[("tls_key_file", "key.pem"), ("tls_ca_file", "")],
+        *[(file, value) for file in FILES for value in ("", "a\nb", 7)],
+        *[(field, value) for field in COUNTS for value in (0, 1.5, "many")],
+        *[("failback_s", 0), ("normalization_interval_s", -1.0), ("tls_verify", "no")],
+        ("tls_key_file", "key.pem"),
     ],
 )
 def test_a_bad_setting_is_named(setting: str, value: Any) -> None:
     """And where it may be a secret it is not shown."""
+    certificate = {"tls_cert_file": "cert.pem"} if setting == "tls_key_file" and value != "key.pem" else {}
     with pytest.raises(InputError, match=setting) as caught:
-        PrometheusOptions.from_settings({setting: value})
+        PrometheusOptions.from_settings({**certificate, setting: value})
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["time", "start", "end", "query"])
-def test_what_each_call_says_itself_is_no_parameter(name: str) -> None:
+def test_what_each_call_sets_itself_is_no_parameter(name: str) -> None:
     """A time for all instants that name none would be an answer to another question."""
-    with pytest.raises(InputError, match=rf"^parameters must not hold {name}, which each call says itself$"):
+    with pytest.raises(InputError, match=rf"^parameters must not hold {name}, which each call sets itself$"):
         PrometheusOptions(parameters={"dedup": "1", name: "1"})
     assert {"step": "1m"} == dict(PrometheusOptions(parameters={"step": "1m"}).parameters)
 
@@ -104,3 +110,15 @@ def test_options_do_not_change() -> None:
         assert {"X-Key": "a"} == dict(mapping)
         with pytest.raises(TypeError):
             mapping["X-Key"] = "c"  # type: ignore[index]
+
+
+def test_options_can_be_keys() -> None:
+    """Equal options have equal hashes, although mappings have none."""
+    settings: dict[str, Any] = {
+        "headers": {"X-Scope-OrgID": "a"},
+        "parameters": {"dedup": "1"},
+        "fallback_urls": ["http://b"],
+    }
+    assert 1 == len({PrometheusOptions(**settings), PrometheusOptions(**settings)})
+    assert 2 == len({PrometheusOptions(**settings), PrometheusOptions(**settings, gzip=True)})
+    assert 2 == len({PrometheusOptions(headers={"a": "1"}), PrometheusOptions(headers={"a": "2"})})
