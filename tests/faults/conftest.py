@@ -15,8 +15,8 @@ from tests.faults.proxy import TcpProxy
 from statcore_prometheus import transport
 
 
-@pytest.fixture
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the Prometheus client retry as often as ever, but at once, unless the server says when."""
     monkeypatch.setattr(transport, "_FIRST_PAUSE_S", 0.0)
     monkeypatch.setattr(transport, "_LONGEST_PAUSE_S", 0.0)

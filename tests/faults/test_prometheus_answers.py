@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
-from tests.faults.prometheus_json import RANGE, refusal, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal, vector
 
 from statcore.errors import (
     PartialAnswerError,
@@ -18,14 +17,6 @@ from statcore.errors import (
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-
-Start = Callable[..., Awaitable[Any]]
-
-
-Reply = Callable[..., bytes]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +57,7 @@ Reply = Callable[..., bytes]
     ],
     ids=lambda body: f"{body[:60]}…{len(body)}",
 )
-async def test_what_is_no_answer(fake_prometheus: Start, http_reply: Reply, body: str) -> None:
+async def test_what_is_no_answer(fake_prometheus: StartFake, http_reply: Reply, body: str) -> None:
     """HTTP 200 with anything but an answer is one error, at the first attempt."""
     server = await fake_prometheus(http_reply(body))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -83,7 +74,7 @@ async def test_what_is_no_answer(fake_prometheus: Start, http_reply: Reply, body
         '{"status":"success","isPartial":null,"data":{"resultType":"%s","result":null},"errorType":null,"error":null}',
     ],
 )
-async def test_null_is_nothing_found(fake_prometheus: Start, http_reply: Reply, body: str) -> None:
+async def test_null_is_nothing_found(fake_prometheus: StartFake, http_reply: Reply, body: str) -> None:
     """So servers write an empty list that they never made: of series, of samples, of values and of label sets."""
     kinds = ("matrix", "vector", "scalar")
     bodies = [body.replace("%s", kind) for kind in kinds] + 2 * ['{"status":"success","data":null,"warnings":null}']
@@ -123,7 +114,7 @@ LONG = [f'[{1_795_341_600 + n},"{n}.5"]' for n in range(10_000)]
     ],
 )
 async def test_a_sample_that_is_almost_json_is_no_answer(
-    fake_prometheus: Start, http_reply: Reply, sample: str, length: int, position: str
+    fake_prometheus: StartFake, http_reply: Reply, sample: str, length: int, position: str
 ) -> None:
     """However long the series is, and so however it is read."""
     samples = [sample, *LONG[:length]] if position == "first" else [*LONG[:length], sample, LONG[0]]
@@ -146,7 +137,7 @@ async def test_a_sample_that_is_almost_json_is_no_answer(
     ],
 )
 @pytest.mark.parametrize("text", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80"])
-async def test_invalid_utf8_is_no_answer(fake_prometheus: Start, http_reply: Reply, body: str, text: bytes) -> None:
+async def test_invalid_utf8_is_no_answer(fake_prometheus: StartFake, http_reply: Reply, body: str, text: bytes) -> None:
     """Wherever it is, in what is read and in what is passed over."""
     matrix = body.replace("K", "matrix").replace("V", "values").replace("S", '[[1,"2"]]').encode().replace(b"?", text)
     vector = body.replace("K", "vector").replace("V", "value").replace("S", '[1,"2"]').encode().replace(b"?", text)
@@ -162,7 +153,7 @@ async def test_invalid_utf8_is_no_answer(fake_prometheus: Start, http_reply: Rep
                 await ask()
 
 
-async def test_an_error_with_http_200_is_one_line(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_an_error_with_http_200_is_one_line(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """As with any other status, what the server says can fake no line of a log."""
     server = await fake_prometheus(http_reply('{"status":"error","error":"no\\nERROR\\u001b[31m"}'))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -182,7 +173,7 @@ async def test_an_error_with_http_200_is_one_line(fake_prometheus: Start, http_r
         {"resultType": "what", "result": []},
     ],
 )
-async def test_what_is_no_instant_answer(fake_prometheus: Start, http_reply: Reply, data: object) -> None:
+async def test_what_is_no_instant_answer(fake_prometheus: StartFake, http_reply: Reply, data: object) -> None:
     """Likewise for instant queries."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -192,7 +183,7 @@ async def test_what_is_no_instant_answer(fake_prometheus: Start, http_reply: Rep
 
 
 @pytest.mark.parametrize("data", [{}, "text", [1], [["a"]], [{"a": "b"}]])
-async def test_what_is_no_list_of_values(fake_prometheus: Start, http_reply: Reply, data: object) -> None:
+async def test_what_is_no_list_of_values(fake_prometheus: StartFake, http_reply: Reply, data: object) -> None:
     """Likewise for label values."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -202,7 +193,7 @@ async def test_what_is_no_list_of_values(fake_prometheus: Start, http_reply: Rep
 
 
 @pytest.mark.parametrize("kind", ["histogram", "histograms"])
-async def test_native_histograms_are_refused(fake_prometheus: Start, http_reply: Reply, kind: str) -> None:
+async def test_native_histograms_are_refused(fake_prometheus: StartFake, http_reply: Reply, kind: str) -> None:
     """They are no floats, and no part of an answer is left out silently."""
     plain = {"metric": {}, "values": [[1, "2"]], "value": [1, "2"]}
     data = {"result": [plain, plain | {kind: [[1, {"count": "1", "buckets": [[0, "1", "2", "3"], [0, "1", "2", "3"]]}]]}]}
@@ -219,7 +210,7 @@ async def test_native_histograms_are_refused(fake_prometheus: Start, http_reply:
     assert 2 == len(server.seen)
 
 
-async def test_warnings_and_infos_are_in_the_result(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_warnings_and_infos_are_in_the_result(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """What the server remarks is not lost, and does not by itself make an answer partial."""
     server = await fake_prometheus(http_reply(vector("1", warnings=["w"], infos=["i", "j"])))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -230,7 +221,7 @@ async def test_warnings_and_infos_are_in_the_result(fake_prometheus: Start, http
 @pytest.mark.parametrize(
     "members", [{"isPartial": True}, {"warnings": ["2 errors: store down: Partial Response is enabled"]}]
 )
-async def test_a_partial_answer_says_so(fake_prometheus: Start, http_reply: Reply, members: dict[str, object]) -> None:
+async def test_a_partial_answer_says_so(fake_prometheus: StartFake, http_reply: Reply, members: dict[str, object]) -> None:
     """Of VictoriaMetrics and of Thanos."""
     server = await fake_prometheus(http_reply(vector("1", **members)))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -240,7 +231,7 @@ async def test_a_partial_answer_says_so(fake_prometheus: Start, http_reply: Repl
 
 
 @pytest.mark.parametrize("members", [{"isPartial": True}, {"warnings": ["w"]}, {"warnings": ["w"], "isPartial": True}])
-async def test_strict_raises(fake_prometheus: Start, http_reply: Reply, members: dict[str, Any]) -> None:
+async def test_strict_raises(fake_prometheus: StartFake, http_reply: Reply, members: dict[str, Any]) -> None:
     """In strict mode an answer that may lack something is an error that carries the warnings."""
     server = await fake_prometheus(http_reply(vector("1", **members)))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
@@ -249,7 +240,7 @@ async def test_strict_raises(fake_prometheus: Start, http_reply: Reply, members:
     assert tuple(members.get("warnings", ())) == caught.value.warnings
 
 
-async def test_strict_lets_infos_pass(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_strict_lets_infos_pass(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """An info never means that something is missing."""
     server = await fake_prometheus(http_reply(vector("1", infos=["i"])))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
@@ -266,7 +257,7 @@ async def test_strict_lets_infos_pass(fake_prometheus: Start, http_reply: Reply)
     ],
 )
 async def test_a_part_with_unsorted_samples_or_a_repeated_series_is_no_answer(
-    fake_prometheus: Start, http_reply: Reply, result: str, message: str
+    fake_prometheus: StartFake, http_reply: Reply, result: str, message: str
 ) -> None:
     """It is not joined, whatever the other parts are."""
     right = '[{"metric":{"n":"a"},"values":[[0,"1"],[1,"1"]]}]'
@@ -279,7 +270,7 @@ async def test_a_part_with_unsorted_samples_or_a_repeated_series_is_no_answer(
 
 
 async def test_warnings_about_a_list_are_logged(
-    fake_prometheus: Start, http_reply: Reply, caplog: pytest.LogCaptureFixture
+    fake_prometheus: StartFake, http_reply: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A list has no place for warnings, so they are logged; in strict mode they are an error all the same."""
     body = json.dumps({"status": "success", "data": [{"__name__": "up"}], "warnings": ["a store is down"]})
@@ -290,28 +281,3 @@ async def test_warnings_about_a_list_are_logged(
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
         with pytest.raises(PartialAnswerError, match="a store is down"):
             await client.series(Selector("up"))
-
-
-async def test_a_base_path_comes_before_the_api(fake_prometheus: Start, http_reply: Reply) -> None:
-    """A server behind a proxy lives at a path of it; queries are forms, and all else has parameters in the URL."""
-    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
-    async with aclosing(PrometheusClient(f"{server.url}/a/prometheus/")) as client:
-        await client.query("up == 1 + 1")
-        assert ["a"] == list(await client.label_values("job", match=Selector("up")))
-    asked, listed = server.seen
-    assert ("POST", "/a/prometheus/api/v1/query", "up == 1 + 1") == (asked.method, asked.path, asked.form["query"])
-    assert ("GET", "/a/prometheus/api/v1/label/job/values", {}) == (listed.method, listed.path, listed.form)
-    assert {"match[]": "up"} == listed.parameters
-
-
-async def test_parameters_go_with_every_request(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Queries and lists alike, unless a request has a parameter of that name: what is asked for is not changed."""
-    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
-    options = PrometheusOptions(parameters={"dedup": "a&b", "match[]": "down", "timeout": "1h"})
-    async with aclosing(PrometheusClient(server.url, options=options)) as client:
-        await client.query("up")
-        await client.label_values("job", match=Selector("up"))
-    asked, listed = server.seen
-    assert ("a&b", "down") == (asked.form["dedup"], asked.form["match[]"])
-    assert "1h" != asked.form["timeout"]
-    assert {"match[]": "up", "dedup": "a&b", "timeout": "1h"} == listed.parameters

@@ -5,32 +5,25 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, values
 
 from statcore.errors import ProtocolError, UnavailableError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_prometheus.cutting import PIECE_BYTES
+from statcore_prometheus.endpoint import read_endpoint
+from statcore_prometheus.transport import Transport
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
-
-ANSWER = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"é😀"},"value":[1,"7"]}]}}'
 MIB = 2**20
-
-
-async def values(client: PrometheusClient) -> list[float]:
-    """Return the values that a query gives."""
-    return [sample.value for sample in (await client.query("up")).samples]
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
 async def test_a_bomb_is_stopped_at_the_cap(
-    fake_prometheus: Start, http_reply: Reply, compress: Callable[[bytes], bytes]
+    fake_prometheus: StartFake, http_reply: Reply, compress: Callable[[bytes], bytes]
 ) -> None:
     """A few kilobytes that decompress to 64 MiB are stopped on the way, once, and named."""
     bomb = compress(ANSWER.encode() + b" " * (64 * MIB))
@@ -45,7 +38,7 @@ async def test_a_bomb_is_stopped_at_the_cap(
 
 
 @pytest.mark.parametrize("length", [MIB, MIB + 1])
-async def test_the_cap_is_exact(fake_prometheus: Start, http_reply: Reply, length: int) -> None:
+async def test_the_cap_is_exact(fake_prometheus: StartFake, http_reply: Reply, length: int) -> None:
     """An answer of just as many bytes is read; one byte more is not."""
     server = await fake_prometheus(http_reply(ANSWER.encode().ljust(length)))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_answer_bytes=MIB))) as client:
@@ -58,7 +51,7 @@ async def test_the_cap_is_exact(fake_prometheus: Start, http_reply: Reply, lengt
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_an_endless_body_is_stopped(fake_prometheus: Start, status: int) -> None:
+async def test_an_endless_body_is_stopped(fake_prometheus: StartFake, status: int) -> None:
     """A body without end is left as soon as it is too long, or as an error's text is long enough."""
     gone = asyncio.Event()
 
@@ -82,7 +75,7 @@ async def test_an_endless_body_is_stopped(fake_prometheus: Start, status: int) -
     assert 1 == len(server.seen)
 
 
-async def test_compressed_answers_are_read(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_compressed_answers_are_read(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """Where compression is switched on it is asked for and undone."""
     server = await fake_prometheus(http_reply(gzip.compress(ANSWER.encode()), content_encoding="gzip"))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(gzip=True))) as client:
@@ -90,7 +83,7 @@ async def test_compressed_answers_are_read(fake_prometheus: Start, http_reply: R
     assert "gzip" == server.seen[0].headers["accept-encoding"]
 
 
-async def test_compression_is_off_over_loopback(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_compression_is_off_over_loopback(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """It costs more than it saves there."""
     server = await fake_prometheus(http_reply(ANSWER))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -98,7 +91,7 @@ async def test_compression_is_off_over_loopback(fake_prometheus: Start, http_rep
     assert "identity" == server.seen[0].headers["accept-encoding"]
 
 
-async def test_broken_compression_is_no_answer(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_broken_compression_is_no_answer(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """Bytes that do not decompress are not asked for again."""
     server = await fake_prometheus(http_reply(ANSWER, content_encoding="gzip"))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -117,7 +110,9 @@ async def test_broken_compression_is_no_answer(fake_prometheus: Start, http_repl
     ],
     ids=["body", "chunks", "headers", "nothing"],
 )
-async def test_a_connection_that_breaks_off_is_tried_again(fake_prometheus: Start, http_reply: Reply, start: bytes) -> None:
+async def test_a_connection_that_breaks_off_is_tried_again(
+    fake_prometheus: StartFake, http_reply: Reply, start: bytes
+) -> None:
     """Whatever was there when the connection ended, the next attempt's answer is the caller's."""
 
     async def break_off(writer: asyncio.StreamWriter) -> None:
@@ -131,7 +126,7 @@ async def test_a_connection_that_breaks_off_is_tried_again(fake_prometheus: Star
     assert 2 == len(server.seen)
 
 
-async def test_a_reset_is_tried_again(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_a_reset_is_tried_again(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """So is a connection that the server resets."""
 
     async def reset(writer: asyncio.StreamWriter) -> None:
@@ -146,7 +141,7 @@ async def test_a_reset_is_tried_again(fake_prometheus: Start, http_reply: Reply)
 @pytest.mark.parametrize(
     "reply", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 99_999]
 )
-async def test_what_is_not_http(fake_prometheus: Start, reply: bytes) -> None:
+async def test_what_is_not_http(fake_prometheus: StartFake, reply: bytes) -> None:
     """A port where something else listens is no server in trouble."""
     server = await fake_prometheus(reply)
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -155,7 +150,7 @@ async def test_what_is_not_http(fake_prometheus: Start, reply: bytes) -> None:
     assert 1 == len(server.seen)
 
 
-async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """However the answer is cut on its way, and be it inside a character."""
 
     async def trickle(writer: asyncio.StreamWriter) -> None:
@@ -168,3 +163,54 @@ async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: Start, htt
     async with aclosing(PrometheusClient(server.url)) as client:
         (sample,) = (await client.query("up")).samples
     assert ({"a": "é😀"}, 1.0, 7.0) == (sample.labels, sample.timestamp, sample.value)
+
+
+class OneChunk:
+    """A response of which everything is there already."""
+
+    def __init__(self, body: bytes) -> None:
+        """Take the body."""
+        self.content = self
+        self._body = body
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """Yield the body."""
+        yield self._body
+
+
+class Notes:
+    """A reader that notes the pieces, and which turn of the event loop each one came in."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.turn = 0
+        self.pieces: list[tuple[int, bytes]] = []
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Note a piece."""
+        self.pieces.append((self.turn, chunk))
+
+    def finish(self) -> list[tuple[int, bytes]]:
+        """Return the notes."""
+        return self.pieces
+
+
+async def test_others_get_a_turn_between_pieces() -> None:
+    """However much is there at once, it is decoded piece by piece, and the event loop goes round in between."""
+    options = PrometheusOptions()
+    endpoint = read_endpoint("http://127.0.0.1:1", options)
+    notes = Notes()
+
+    async def count_turns() -> None:
+        while True:
+            notes.turn += 1
+            await asyncio.sleep(0)
+
+    counter = asyncio.create_task(count_turns())
+    body = bytes(range(256)) * (10 * PIECE_BYTES // 256) + b"rest"
+    response: Any = OneChunk(body)
+    pieces = await Transport([endpoint], options, None)._read(response, notes, endpoint)
+    counter.cancel()
+    assert body == b"".join(piece for _, piece in pieces)
+    assert 11 == len({turn for turn, _ in pieces})
+    assert PIECE_BYTES == max(len(piece) for _, piece in pieces)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from tests.faults.prometheus_json import RANGE, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, vector
 from yarl import URL
 
-from statcore.errors import AccessDeniedError, QueryRejectedError, UnsupportedError
+from statcore.errors import (
+    AccessDeniedError,
+    QueryRejectedError,
+    UnsupportedError,
+)
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher
 from statcore.testing.servers import Program, Server
-from statcore_prometheus import PrometheusClient
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
+from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 IDS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(250)]
 
@@ -59,7 +57,7 @@ async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
             await client.query("up{")
 
 
-async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """One POST shows it; the parameters are those of the form."""
     server = await fake_prometheus(http_reply("no", status=405), http_reply(vector("7")))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -71,7 +69,7 @@ async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus
     assert "content-type" not in server.seen[1].headers
 
 
-async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """Then it is about credentials after all, and the next query tries again as ever."""
     server = await fake_prometheus(http_reply("denied", status=403))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -82,7 +80,7 @@ async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: 
 
 
 @pytest.mark.parametrize("path", ["", "/", "/api/v1", "/api/v1/", "/a/prometheus/api/v1", "/a/prometheus//api/v1//"])
-async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: Start, http_reply: Reply, path: str) -> None:
+async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: StartFake, http_reply: Reply, path: str) -> None:
     """As people copy it from a browser, with a prefix or without."""
     server = await fake_prometheus(http_reply(vector("7")))
     async with aclosing(PrometheusClient(f"{server.url}{path}")) as client:
@@ -92,7 +90,7 @@ async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: Start,
 
 
 async def test_series_of_250_ids_are_asked_for_by_a_form(
-    fake_prometheus: Start, http_reply: Reply, start_prometheus: Callable[..., Server]
+    fake_prometheus: StartFake, http_reply: Reply, start_prometheus: Callable[..., Server]
 ) -> None:
     """A URL of that length would be refused on the way; a real server takes it."""
     selector = Selector("up", {"kernel_id": LabelMatcher.one_of(IDS)})
@@ -122,7 +120,7 @@ async def test_dotted_label_names_are_refused_where_the_server_does_not_know_the
         assert [] == list(await client.label_values("absent"))
 
 
-async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """First as newer Prometheus reads them; where that finds nothing, as VictoriaMetrics does."""
     nothing, values = http_reply('{"status":"success","data":[]}'), http_reply('{"status":"success","data":["a"]}')
     for answers, expected in (((values,), 1), ((nothing, values), 2), ((nothing, nothing), 2)):
@@ -136,7 +134,7 @@ async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: St
 
 
 @pytest.mark.parametrize("text", ["U__a", "a_b"])
-async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: Start, http_reply: Reply, text: str) -> None:
+async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: StartFake, http_reply: Reply, text: str) -> None:
     """By its plain name one that looks escaped would be taken for another label."""
     server = await fake_prometheus(http_reply('{"status":"success","data":[]}'))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -154,7 +152,7 @@ async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: Start, ht
     ],
 )
 async def test_a_victoriametrics_is_recognized(
-    fake_prometheus: Start, http_reply: Reply, data: dict[str, str], finding: str | None
+    fake_prometheus: StartFake, http_reply: Reply, data: dict[str, str], finding: str | None
 ) -> None:
     """By how little it tells of its program."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
@@ -166,9 +164,34 @@ async def test_a_victoriametrics_is_recognized(
 
 @pytest.mark.parametrize("status", [403, 404, 500])
 async def test_a_server_that_does_not_say_what_it_is_is_not_found_fault_with(
-    fake_prometheus: Start, http_reply: Reply, status: int
+    fake_prometheus: StartFake, http_reply: Reply, status: int
 ) -> None:
     """Many proxies let queries through, and nothing else."""
     server = await fake_prometheus(http_reply("no", status=status))
     async with aclosing(PrometheusClient(server.url)) as client:
         assert await client.diagnose() is None
+
+
+async def test_a_base_path_comes_before_the_api(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A server behind a proxy lives at a path of it; queries are forms, and all else has parameters in the URL."""
+    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
+    async with aclosing(PrometheusClient(f"{server.url}/a/prometheus/")) as client:
+        await client.query("up == 1 + 1")
+        assert ["a"] == list(await client.label_values("job", match=Selector("up")))
+    asked, listed = server.seen
+    assert ("POST", "/a/prometheus/api/v1/query", "up == 1 + 1") == (asked.method, asked.path, asked.form["query"])
+    assert ("GET", "/a/prometheus/api/v1/label/job/values", {}) == (listed.method, listed.path, listed.form)
+    assert {"match[]": "up"} == listed.parameters
+
+
+async def test_parameters_go_with_every_request(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Queries and lists alike, unless a request has a parameter of that name: what is asked for is not changed."""
+    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
+    options = PrometheusOptions(parameters={"dedup": "a&b", "match[]": "down", "timeout": "1h"})
+    async with aclosing(PrometheusClient(server.url, options=options)) as client:
+        await client.query("up")
+        await client.label_values("job", match=Selector("up"))
+    asked, listed = server.seen
+    assert ("a&b", "down") == (asked.form["dedup"], asked.form["match[]"])
+    assert "1h" != asked.form["timeout"]
+    assert {"match[]": "up", "dedup": "a&b", "timeout": "1h"} == listed.parameters

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
 from contextlib import aclosing
-from typing import Any
 
 import pytest
-from tests.faults.prometheus_json import RANGE, vector
-from tests.faults.test_prometheus_deadline import never
+from tests.faults.fake_prometheus import ANSWER, RANGE, Reply, StartFake, never, never_whole, values, vector
 
-from statcore.errors import PartialAnswerError
+from statcore.errors import (
+    AccessDeniedError,
+    PartialAnswerError,
+    QueryRejectedError,
+    TimedOutError,
+    UnavailableError,
+)
+from statcore.testing.servers import free_port
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
 
 PARTIAL = vector("1", warnings=["a store is down"], isPartial=True)
 WHOLE_MATRIX = '{"status":"success","data":{"resultType":"matrix","result":[]}}'
@@ -41,7 +41,7 @@ async def value(client: PrometheusClient) -> float:
     return sample.value
 
 
-async def test_the_preferred_member_is_asked_again_after_a_while(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_the_preferred_member_is_asked_again_after_a_while(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """Not before; once it answers it is the first to be asked."""
     down, up = http_reply(status=503), http_reply(vector("1"))
     first = await fake_prometheus(down, down, up)
@@ -62,7 +62,9 @@ async def test_the_preferred_member_is_asked_again_after_a_while(fake_prometheus
     assert (4, 5) == (len(first.seen), len(second.seen))
 
 
-async def test_one_call_alone_waits_for_a_preferred_member_that_hangs(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_one_call_alone_waits_for_a_preferred_member_that_hangs(
+    fake_prometheus: StartFake, http_reply: Reply
+) -> None:
     """The others are answered by the member that does."""
     first = await fake_prometheus(http_reply(status=503), never)
     second = await fake_prometheus(http_reply(vector("2")))
@@ -75,7 +77,7 @@ async def test_one_call_alone_waits_for_a_preferred_member_that_hangs(fake_prome
     assert 2 == len(first.seen)
 
 
-async def test_of_three_the_one_that_answers_is_kept_until_then(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_of_three_the_one_that_answers_is_kept_until_then(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """And then it begins with the first."""
     servers = [await fake_prometheus(http_reply(status=503)) for _ in range(2)]
     servers.append(await fake_prometheus(http_reply(vector("3"))))
@@ -89,7 +91,7 @@ async def test_of_three_the_one_that_answers_is_kept_until_then(fake_prometheus:
     assert [2, 2, 3] == [len(server.seen) for server in servers]
 
 
-async def test_strict_mode_asks_the_other_member_before_it_gives_up(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_strict_mode_asks_the_other_member_before_it_gives_up(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """With a part of an answer from one, the whole of the other's is the answer; for ranges and lists, too."""
     whole_list = '{"status":"success","data":["a"]}'
     partial_list = '{"status":"success","isPartial":true,"data":["b"]}'
@@ -104,7 +106,9 @@ async def test_strict_mode_asks_the_other_member_before_it_gives_up(fake_prometh
 
 
 @pytest.mark.parametrize("other", ["partial", "down", "none"])
-async def test_strict_mode_gives_up_where_no_member_is_whole(fake_prometheus: Start, http_reply: Reply, other: str) -> None:
+async def test_strict_mode_gives_up_where_no_member_is_whole(
+    fake_prometheus: StartFake, http_reply: Reply, other: str
+) -> None:
     """The error is about the part that is missing, after one request to each."""
     servers = [await fake_prometheus(http_reply(PARTIAL))]
     if other != "none":
@@ -117,9 +121,74 @@ async def test_strict_mode_gives_up_where_no_member_is_whole(fake_prometheus: St
     assert [1] * len(servers) == [len(server.seen) for server in servers]
 
 
-async def test_without_strict_mode_a_part_is_an_answer(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_without_strict_mode_a_part_is_an_answer(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """It says that it is one, and the other member is left alone."""
     first, second = [await fake_prometheus(http_reply(PARTIAL)) for _ in range(2)]
     async with aclosing(PrometheusClient(first.url, options=PrometheusOptions(fallback_urls=(second.url,)))) as client:
         assert (await client.query("up")).partial
     assert (1, 0) == (len(first.seen), len(second.seen))
+
+
+def dead_url() -> str:
+    """Return an address where nothing listens."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.mark.parametrize("down", ["refused", "unavailable", "hung", "hung in the middle", "denied", "a page"])
+async def test_the_second_of_a_pair_answers(fake_prometheus: StartFake, http_reply: Reply, down: str) -> None:
+    """Within the same call and deadline, and from then on it is asked first."""
+    ways = {"unavailable": http_reply(status=503), "hung": never, "hung in the middle": never_whole}
+    ways |= {"denied": http_reply(status=401), "a page": http_reply("<html>Back soon.</html>")}
+    first = await fake_prometheus(ways.get(down, never))
+    second = await fake_prometheus(http_reply(ANSWER))
+    options = PrometheusOptions(timeout_s=2, fallback_urls=(second.url,))
+    url = dead_url() if down == "refused" else first.url
+    async with aclosing(PrometheusClient(url, options=options)) as client:
+        assert [7.0] == await values(client)
+        assert [7.0] == await values(client)
+    assert 2 == len(second.seen)
+    assert (0 if down == "refused" else 1) == len(first.seen)
+
+
+async def test_the_first_of_a_pair_is_asked_first(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The second is left alone while the first answers, also when it refuses a query."""
+    first = await fake_prometheus(http_reply(ANSWER), http_reply("no", status=400))
+    second = await fake_prometheus(http_reply(ANSWER))
+    async with aclosing(PrometheusClient(first.url, options=PrometheusOptions(fallback_urls=(second.url,)))) as client:
+        assert [7.0] == await values(client)
+        with pytest.raises(QueryRejectedError, match=first.url):
+            await client.query("up")
+    assert (2, 0) == (len(first.seen), len(second.seen))
+
+
+async def test_both_of_a_pair_down_is_one_error_that_names_both() -> None:
+    """With the reason of each."""
+    urls = dead_url(), dead_url()
+    options = PrometheusOptions(timeout_s=5, fallback_urls=(urls[1],))
+    async with aclosing(PrometheusClient(urls[0], options=options)) as client:
+        with pytest.raises(UnavailableError) as caught:
+            await client.query("up")
+    assert ", ".join(urls) == caught.value.service
+    assert 2 == str(caught.value).count("Cannot connect")
+    assert all(url in str(caught.value) for url in urls)
+
+
+async def test_both_of_a_pair_refusing_is_no_reason_to_try_again(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """What would not help with one does not help with two: the first one's error, after one request to each."""
+    servers = [await fake_prometheus(http_reply(status=401)) for _ in range(2)]
+    options = PrometheusOptions(fallback_urls=(servers[1].url,))
+    async with aclosing(PrometheusClient(servers[0].url, options=options)) as client:
+        with pytest.raises(AccessDeniedError, match=servers[0].url):
+            await client.query("up")
+    assert [1, 1] == [len(server.seen) for server in servers]
+
+
+async def test_both_of_a_pair_hung_is_one_error_that_names_both(fake_prometheus: StartFake) -> None:
+    """And the deadline holds for the two together."""
+    servers = [await fake_prometheus(never), await fake_prometheus(never)]
+    options = PrometheusOptions(timeout_s=0.4, fallback_urls=(servers[1].url,))
+    async with asyncio.timeout(10), aclosing(PrometheusClient(servers[0].url, options=options)) as client:
+        with pytest.raises(TimedOutError) as caught:
+            await client.query("up")
+    assert all(server.url in str(caught.value) for server in servers)
+    assert [1, 1] == [len(server.seen) for server in servers]

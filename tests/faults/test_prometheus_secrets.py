@@ -7,7 +7,7 @@ import base64
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from tests.faults.prometheus_json import RANGE, refusal
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal
 
-from statcore.errors import AccessDeniedError, InputError, StatcoreError, UnavailableError
+from statcore.errors import (
+    AccessDeniedError,
+    InputError,
+    StatcoreError,
+    UnavailableError,
+)
 from statcore.plugins import PluginRegistry
 from statcore.runtime import Settings, open_metrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
 
 SECRET = "eyJhbGciOi.J9s3cr3t/+0w=="  # noqa: S105 - the secret that must not show
 SETTINGS = [field.name for field in attrs.fields(PrometheusOptions) if field.name not in {"clock", "username"}]
@@ -85,7 +85,7 @@ async def test_a_secret_in_the_place_of_the_url_is_not_shown(url: str) -> None:
     ids=["token", "password", "header", "authorization"],
 )
 async def test_a_secret_that_a_server_repeats_is_not_shown(
-    fake_prometheus: Start,
+    fake_prometheus: StartFake,
     http_reply: Reply,
     caplog: pytest.LogCaptureFixture,
     given: dict[str, Any],
@@ -108,7 +108,7 @@ async def test_a_secret_that_a_server_repeats_is_not_shown(
 
 
 async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
-    fake_prometheus: Start, http_reply: Reply, tmp_path: Path
+    fake_prometheus: StartFake, http_reply: Reply, tmp_path: Path
 ) -> None:
     """The server repeats the old token; the file already holds a new one."""
     file = tmp_path / "token"
@@ -128,7 +128,7 @@ async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\nX: 1"])
-async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheus: Start, end: bytes) -> None:
+async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheus: StartFake, end: bytes) -> None:
     """Although the driver's error holds them."""
 
     async def break_off(writer: asyncio.StreamWriter) -> None:
@@ -168,3 +168,40 @@ async def test_a_secret_that_the_driver_repeats_is_not_shown() -> None:
             with pytest.raises(StatcoreError) as caught:
                 await client.ping()
             assert SECRET not in shown_of(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n{",
+        b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_secrets_are_in_no_error_and_no_log(
+    fake_prometheus: StartFake, caplog: pytest.LogCaptureFixture, reply: bytes
+) -> None:
+    """Neither in the text nor in the representation of an error or of what caused it, nor in any log."""
+    caplog.set_level(logging.DEBUG)
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+
+    server = await fake_prometheus(answer)
+    secret = "abcdefghijkl"  # noqa: S105 - the secret that must not show
+    url = server.url.replace("//", f"//ann:{secret}@")
+    client = PrometheusClient(url, options=PrometheusOptions(headers={"X-Key": secret}, attempts=2))
+    async with aclosing(client):
+        with pytest.raises(StatcoreError) as caught:
+            await client.query("up")
+    shown = [repr(client), caplog.text]
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown += [str(error), repr(error), repr(vars(error))]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    hidden = (secret, base64.b64encode(f"ann:{secret}".encode()).decode())
+    assert [] == [text for text in shown if any(word in text for word in hidden)]

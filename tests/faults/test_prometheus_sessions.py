@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+import warnings
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,23 +13,20 @@ from urllib.parse import urlsplit
 import aiohttp
 import psutil
 import pytest
-from tests.faults.prometheus_json import vector
+from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, never, values, vector
 
-from statcore.errors import ClosedError, InputError, StatcoreError, UnavailableError
+from statcore.errors import (
+    ClosedError,
+    InputError,
+    ProtocolError,
+    QueryRejectedError,
+    StatcoreError,
+    UnavailableError,
+)
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 from statcore_prometheus.plugin import open_prometheus
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
-
-
-async def never(_: asyncio.StreamWriter) -> None:
-    """Take the request and do not answer."""
-    await asyncio.Event().wait()
 
 
 class Pool:
@@ -68,7 +66,7 @@ class TestFactory:
         await pool.aclose()
 
     async def test_a_session_that_is_closed_under_a_request_is_survived(
-        self, fake_prometheus: Start, http_reply: Reply
+        self, fake_prometheus: StartFake, http_reply: Reply
     ) -> None:
         """Both by the request that is on its way and by the one that waits for a connection; no one is cancelled by it."""
         begun = asyncio.Event()
@@ -87,7 +85,9 @@ class TestFactory:
         assert [[7.0]] * 3 == [[sample.value for sample in (await query).samples] for query in queries]
         await pool.aclose()
 
-    async def test_a_session_that_is_handed_in_and_closed_under_a_request_is_told_so(self, fake_prometheus: Start) -> None:
+    async def test_a_session_that_is_handed_in_and_closed_under_a_request_is_told_so(
+        self, fake_prometheus: StartFake
+    ) -> None:
         """There is no other one to go on with."""
         begun = asyncio.Event()
 
@@ -113,7 +113,7 @@ class TestFactory:
         with pytest.raises(UnavailableError, match="pool is full"):
             await PrometheusClient("http://127.0.0.1:1", session=refuse).ping()
 
-    async def test_what_is_no_factory_is_refused(self, fake_prometheus: Start, http_reply: Reply) -> None:
+    async def test_what_is_no_factory_is_refused(self, fake_prometheus: StartFake, http_reply: Reply) -> None:
         """One that fails, returns something else or is asynchronous; and what is neither a session nor a function."""
 
         def fail() -> aiohttp.ClientSession:
@@ -147,7 +147,7 @@ class TestLoops:
 
     @pytest.mark.parametrize("kind", ["own", "session", "factory"])
     async def test_another_loop_is_told_so_and_the_first_goes_on(
-        self, fake_prometheus: Start, http_reply: Reply, kind: str
+        self, fake_prometheus: StartFake, http_reply: Reply, kind: str
     ) -> None:
         """In a thread of its own, while the first loop waits for an answer; closing there is refused, too."""
         begun, go = asyncio.Event(), asyncio.Event()
@@ -229,7 +229,7 @@ class TestClosing:
     @pytest.mark.parametrize("is_answered", [True, False])
     async def test_closing_that_is_cancelled_leaves_no_connection(
         self,
-        fake_prometheus: Start,
+        fake_prometheus: StartFake,
         http_reply: Reply,
         is_answered: bool,  # noqa: FBT001
     ) -> None:
@@ -268,7 +268,7 @@ class TestClosing:
         assert 2 < len(clients)
 
     async def test_opening_and_asking_that_is_cancelled_leaves_no_connection(
-        self, fake_prometheus: Start, http_reply: Reply
+        self, fake_prometheus: StartFake, http_reply: Reply
     ) -> None:
         """At any await between the opening by the plugin and the closing."""
         server = await fake_prometheus(http_reply(vector("7")))
@@ -279,3 +279,46 @@ class TestClosing:
 
         await cancel_at_every_step(use, then=lambda: check_no_connection_to(server))
         assert server.seen
+
+
+async def test_a_session_handed_in_is_used_and_left_open(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """With what the host set up in it, although it raises for a status, follows redirects and has a time-out itself."""
+    redirect = http_reply(status=302, location="http://127.0.0.1:1/")
+    server = await fake_prometheus(http_reply(ANSWER), redirect, http_reply("no", status=400))
+    timeout = aiohttp.ClientTimeout(total=1e-6)
+    async with aiohttp.ClientSession(headers={"X-Host": "yes"}, raise_for_status=True, timeout=timeout) as session:
+        client = PrometheusClient(server.url, session=session)
+        assert 1 == len((await client.query("up")).samples)
+        with pytest.raises(ProtocolError, match="redirect"):
+            await client.query("up")
+        with pytest.raises(QueryRejectedError, match="no"):
+            await client.query("up")
+        await client.aclose()
+        assert not session.closed
+    assert "yes" == server.seen[0].headers["x-host"]
+    with pytest.raises(InputError, match="closed"):
+        await PrometheusClient(server.url, session=session).query("up")
+
+
+async def test_two_credentials_are_a_mistake_of_the_host(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A session that has its own credentials cannot be asked with others."""
+    server = await fake_prometheus(http_reply(ANSWER))
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        own = aiohttp.ClientSession(auth=aiohttp.BasicAuth("ann", "x"))
+    async with own as session:
+        client = PrometheusClient(server.url, session=session, options=PrometheusOptions(bearer_token="abc"))  # noqa: S106
+        with pytest.raises(InputError, match="cannot be asked"):
+            await client.query("up")
+    assert [] == server.seen
+
+
+async def test_a_closed_client_says_so(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Closing twice is allowed; a query after that is refused, and nothing is sent."""
+    server = await fake_prometheus(http_reply(ANSWER))
+    client = PrometheusClient(server.url)
+    assert [7.0] == await values(client)
+    await client.aclose()
+    await client.aclose()
+    with pytest.raises(ClosedError):
+        await client.query("up")
+    assert 1 == len(server.seen)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
 
 import pytest
-from tests.faults.prometheus_json import RANGE, refusal, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal, vector
 
 from statcore.errors import (
     ProtocolError,
@@ -18,11 +16,6 @@ from statcore.errors import (
     UnavailableError,
 )
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +39,7 @@ Reply = Callable[..., bytes]
     ],
 )
 async def test_each_status_is_one_error(
-    fake_prometheus: Start, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
+    fake_prometheus: StartFake, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
 ) -> None:
     """A refusal is never asked again, a server in trouble three times; the server's own text is in the error.
 
@@ -62,7 +55,7 @@ async def test_each_status_is_one_error(
     assert ("what" in body) is ("what" in str(caught.value))
 
 
-async def test_a_refused_query_says_which_and_why(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_a_refused_query_says_which_and_why(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """The error carries the query and the status."""
     server = await fake_prometheus(http_reply(refusal("bad_data", "parse error: x"), status=400))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -80,7 +73,7 @@ async def test_a_refused_query_says_which_and_why(fake_prometheus: Start, http_r
     ],
 )
 async def test_a_server_limit_says_what_to_change(
-    fake_prometheus: Start, http_reply: Reply, text: str, advice: str
+    fake_prometheus: StartFake, http_reply: Reply, text: str, advice: str
 ) -> None:
     """A limit that is hit in spite of splitting is an error with a way out."""
     server = await fake_prometheus(http_reply(refusal("execution", text), status=422))
@@ -90,7 +83,7 @@ async def test_a_server_limit_says_what_to_change(
     assert 1 == len(server.seen)
 
 
-async def test_trouble_that_passes_is_not_seen(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_trouble_that_passes_is_not_seen(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """A proxy's page with 502, then a 503, then the answer: the caller gets the answer."""
     page = http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html")
     server = await fake_prometheus(page, http_reply(status=503), http_reply(vector("7")))
@@ -100,7 +93,7 @@ async def test_trouble_that_passes_is_not_seen(fake_prometheus: Start, http_repl
     assert 3 == len(server.seen)
 
 
-async def test_a_refusal_ends_the_retries(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_a_refusal_ends_the_retries(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """Also where it comes after trouble."""
     server = await fake_prometheus(http_reply(status=503), http_reply(refusal("bad_data", "no"), status=400))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -109,7 +102,7 @@ async def test_a_refusal_ends_the_retries(fake_prometheus: Start, http_reply: Re
     assert 2 == len(server.seen)
 
 
-async def test_a_page_is_not_quoted(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_a_page_is_not_quoted(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """An error does not drag a proxy's page along."""
     server = await fake_prometheus(http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html"))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
@@ -118,7 +111,7 @@ async def test_a_page_is_not_quoted(fake_prometheus: Start, http_reply: Reply) -
     assert 1 == len(server.seen)
 
 
-async def test_retry_after_is_waited_for(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_retry_after_is_waited_for(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """The second attempt does not come before the pause that the server wants is over."""
     times: list[float] = []
 
@@ -134,7 +127,7 @@ async def test_retry_after_is_waited_for(fake_prometheus: Start, http_reply: Rep
     assert [7.0] == [sample.value for sample in result.samples]
 
 
-async def test_retry_after_beyond_the_deadline_fails_at_once(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_retry_after_beyond_the_deadline_fails_at_once(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """Nobody waits for what cannot come in time; the error says when it could."""
     server = await fake_prometheus(http_reply("slow down", status=429, retry_after="3600"))
     async with aclosing(PrometheusClient(server.url)) as client:

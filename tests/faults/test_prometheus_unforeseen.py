@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.faults.prometheus_json import RANGE, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, vector
 
 from statcore.errors import InputError, ProtocolError, StatcoreError, UnavailableError
 from statcore.promql import Selector
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
 
 DEAD = "http://127.0.0.1:1"
 FOREIGN = [
@@ -57,7 +51,7 @@ async def test_any_error_of_a_request_is_ours(error: Exception) -> None:
 
 @pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
 async def test_any_error_beside_a_request_is_ours(
-    fake_prometheus: Start, http_reply: Reply, monkeypatch: pytest.MonkeyPatch, error: Exception
+    fake_prometheus: StartFake, http_reply: Reply, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """Raised where the answer is put together; it says which call failed and where, and not with which words."""
 
@@ -92,7 +86,7 @@ async def test_an_unforeseen_error_is_no_outage(error: Exception) -> None:
     assert 1 == attempts
 
 
-async def test_an_error_that_is_foreseen_goes_to_the_other_member(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_an_error_that_is_foreseen_goes_to_the_other_member(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """An HA pair survives whatever happens to one of its requests."""
     first, second = [await fake_prometheus(http_reply(vector(value))) for value in ("1", "2")]
 

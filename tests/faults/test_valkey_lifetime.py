@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+import gc
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, suppress
 from typing import Any
 
+import msgpack
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from statcore.errors import ClosedError, InputError
-from statcore.model import StatisticsBatch
+from statcore.model import MetricValue, StatisticsBatch
 from statcore.plugins import PluginRegistry
 from statcore.runtime import Settings, open_runtime
 from statcore.testing.servers import Server
-from statcore_valkey import ValkeyOptions, ValkeyStatistics
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 TURNS = 40
@@ -135,3 +139,117 @@ async def test_a_backend_that_fails_to_open_closes_the_store(valkey: Server, mon
     with pytest.raises(InputError, match="no setting 'no'"):
         await open_runtime(settings, PluginRegistry.discover()).__aenter__()
     assert 1 == len(closed)
+
+
+METRICS = {"mem": {"current": "1"}}
+
+
+OPTIONS = ValkeyOptions(timeout_s=30, pool_size=1)
+
+
+@pytest.fixture
+def planted(valkey: Server) -> Server:
+    """A server with one kernel."""
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        client.set(KERNEL, msgpack.packb(METRICS))
+    return valkey
+
+
+def in_another_loop(work: Callable[[], Coroutine[Any, Any, object]]) -> object:
+    """Run a coroutine in an event loop of another thread, and return its result or its error."""
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(asyncio.run(work()))
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+@pytest.fixture(params=["url", "clients"])
+async def store(request: pytest.FixtureRequest, planted: Server) -> AsyncIterator[ValkeyStatistics]:
+    """A store with its own connections, and one over the host's clients."""
+    async with AsyncRedis(host="127.0.0.1", port=planted.port) as client:
+        if request.param == "url":
+            async with aclosing(ValkeyStatistics.from_url(planted.url, options=OPTIONS)) as opened:
+                yield opened
+        else:
+            yield ValkeyStatistics.from_clients(client, client, options=OPTIONS)
+
+
+async def test_a_second_event_loop_is_told_and_the_first_goes_on(store: ValkeyStatistics) -> None:
+    """Every call says so at once, closing too; the first loop is answered before, meanwhile and afterwards."""
+    assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+    for call in (
+        lambda: store.fetch_kernel_statistics([KERNEL]),
+        lambda: store.fetch_inference_metrics([KERNEL]),
+        store.aclose,
+    ):
+        error = in_another_loop(call)
+        assert isinstance(error, ClosedError)
+        assert "belongs to another event loop" in str(error)
+        assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+
+
+async def test_a_sink_says_so_too(planted: Server) -> None:
+    """It writes nothing."""
+    async with aclosing(ValkeyStatisticsSink.from_url(planted.url, options=OPTIONS)) as sink:
+        await sink.store_container_count("i-1", 1)
+        error = in_another_loop(lambda: sink.store_kernel_statistics({KERNEL: {"mem": MetricValue(current="2")}}))
+        assert isinstance(error, ClosedError)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the other loop left its connection open
+async def test_a_hosts_client_of_another_loop_is_told(planted: Server) -> None:
+    """Its connection was made in a loop that is gone; the error is ours, in time, and the next call works."""
+    client = AsyncRedis(host="127.0.0.1", port=planted.port)
+    in_another_loop(client.ping)
+    store = ValkeyStatistics.from_clients(client, client, options=OPTIONS)
+    with pytest.raises(ClosedError, match="another event loop, or its loop is closed"):
+        await store.fetch_kernel_statistics([KERNEL])
+    assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
+    await client.aclose()
+    gc.collect()
+
+
+async def test_a_store_whose_loop_is_gone_can_be_closed(planted: Server) -> None:
+    """Used in a loop that has ended: it says so, and closing it is allowed."""
+    store = ValkeyStatistics.from_url(planted.url, options=OPTIONS)
+
+    async def use() -> None:
+        await store.ping()
+        await store.aclose()
+
+    in_another_loop(use)
+    with pytest.raises(ClosedError):
+        await store.ping()
+    await store.aclose()
+
+
+async def test_a_closed_store_says_so(store: ValkeyStatistics, planted: Server) -> None:
+    """Each call, at once, also a call that was under way; closing again is allowed. The host's clients go on."""
+    await store.ping()
+    await store.aclose()
+    await store.aclose()
+    for call in (store.ping(), store.fetch_kernel_statistics([KERNEL]), store.fetch_inference_metrics([KERNEL])):
+        with pytest.raises(ClosedError, match=f"127.0.0.1:{planted.port}.* is closed"):
+            await call
+
+
+async def test_calls_under_way_end_when_the_store_is_closed(planted: Server, tcp_proxy: Callable[..., Any]) -> None:
+    """Calls that wait for an answer, and calls that wait for a connection."""
+    proxy = await tcp_proxy(planted.port)
+    store = ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=OPTIONS)
+    await store.ping()
+    proxy.hold()
+    calls = [asyncio.create_task(store.fetch_kernel_statistics([KERNEL])) for _ in range(3)]
+    await proxy.held.wait()
+    await store.aclose()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [ClosedError] * 3 == [type(result) for result in results]
+    proxy.let_go()
