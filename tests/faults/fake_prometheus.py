@@ -38,7 +38,7 @@ class SeenRequest:
 
 @attrs.define
 class FakePrometheus:
-    """A server that gives its answers in turn, the last one again and again, and notes the requests."""
+    """A server that gives its answers in turn, then repeats the last one, and records the requests."""
 
     answers: list[Answer]
     url: str = ""
@@ -46,7 +46,7 @@ class FakePrometheus:
 
     @asynccontextmanager
     async def running(self, *, ssl: SSLContext | None = None) -> AsyncGenerator[Self]:
-        """Listen on a free port until the end."""
+        """Listen on a free port until the block ends."""
         connections: set[asyncio.Task[None]] = set()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +67,7 @@ class FakePrometheus:
             await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until the client closes it, or an answer does."""
+        """Serve one connection until the client or an answer closes it."""
         try:
             while not writer.is_closing():
                 request = await _read_request(reader)

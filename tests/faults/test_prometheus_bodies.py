@@ -1,4 +1,4 @@
-"""Bodies that never end, blow up, break off, or come in crumbs."""
+"""Bodies of HTTP answers that are too long, endless, compressed, broken off or cut into pieces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIB = 2**20
 async def test_a_bomb_is_stopped_at_the_cap(
     fake_prometheus: StartFake, http_reply: Reply, compress: Callable[[bytes], bytes]
 ) -> None:
-    """A few kilobytes that decompress to 64 MiB are stopped on the way, once, and named."""
+    """A few kilobytes that decompress to 64 MiB are read up to the limit, once; the error names the limit."""
     bomb = compress(ANSWER.encode() + b" " * (64 * MIB))
     encoding = "gzip" if compress is gzip.compress else "deflate"
     server = await fake_prometheus(http_reply(bomb, content_encoding=encoding))
@@ -39,7 +39,7 @@ async def test_a_bomb_is_stopped_at_the_cap(
 
 @pytest.mark.parametrize("length", [MIB, MIB + 1])
 async def test_the_cap_is_exact(fake_prometheus: StartFake, http_reply: Reply, length: int) -> None:
-    """An answer of just as many bytes is read; one byte more is not."""
+    """An answer as long as the limit is read; one byte more is refused."""
     server = await fake_prometheus(http_reply(ANSWER.encode().ljust(length)))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_answer_bytes=MIB))) as client:
         if length > MIB:
@@ -52,7 +52,7 @@ async def test_the_cap_is_exact(fake_prometheus: StartFake, http_reply: Reply, l
 
 @pytest.mark.parametrize("status", [200, 500])
 async def test_an_endless_body_is_stopped(fake_prometheus: StartFake, status: int) -> None:
-    """A body without end is left as soon as it is too long, or as an error's text is long enough."""
+    """A body without end is read up to the limit, and the body of an error up to the length that is shown."""
     gone = asyncio.Event()
 
     async def pour(writer: asyncio.StreamWriter) -> None:
@@ -76,7 +76,7 @@ async def test_an_endless_body_is_stopped(fake_prometheus: StartFake, status: in
 
 
 async def test_compressed_answers_are_read(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Where compression is switched on it is asked for and undone."""
+    """With compression switched on, the client requests it and decompresses answers."""
     server = await fake_prometheus(http_reply(gzip.compress(ANSWER.encode()), content_encoding="gzip"))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(gzip=True))) as client:
         assert [7.0] == await values(client)
@@ -84,7 +84,7 @@ async def test_compressed_answers_are_read(fake_prometheus: StartFake, http_repl
 
 
 async def test_compression_is_off_over_loopback(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """It costs more than it saves there."""
+    """Compression costs more than it saves there."""
     server = await fake_prometheus(http_reply(ANSWER))
     async with aclosing(PrometheusClient(server.url)) as client:
         assert [7.0] == await values(client)
@@ -92,7 +92,7 @@ async def test_compression_is_off_over_loopback(fake_prometheus: StartFake, http
 
 
 async def test_broken_compression_is_no_answer(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Bytes that do not decompress are not asked for again."""
+    """A body that cannot be decompressed is a ProtocolError, after one attempt."""
     server = await fake_prometheus(http_reply(ANSWER, content_encoding="gzip"))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=f"{server.url}.*decompress"):
@@ -113,7 +113,7 @@ async def test_broken_compression_is_no_answer(fake_prometheus: StartFake, http_
 async def test_a_connection_that_breaks_off_is_tried_again(
     fake_prometheus: StartFake, http_reply: Reply, start: bytes
 ) -> None:
-    """Whatever was there when the connection ended, the next attempt's answer is the caller's."""
+    """The caller gets the answer of the next attempt, wherever the first one broke off."""
 
     async def break_off(writer: asyncio.StreamWriter) -> None:
         writer.write(start)
@@ -127,7 +127,7 @@ async def test_a_connection_that_breaks_off_is_tried_again(
 
 
 async def test_a_reset_is_tried_again(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """So is a connection that the server resets."""
+    """A connection that the server resets is an outage that may pass."""
 
     async def reset(writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
@@ -142,7 +142,7 @@ async def test_a_reset_is_tried_again(fake_prometheus: StartFake, http_reply: Re
     "reply", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 99_999]
 )
 async def test_what_is_not_http(fake_prometheus: StartFake, reply: bytes) -> None:
-    """A port where something else listens is no server in trouble."""
+    """Another protocol on the port is a ProtocolError, not an outage."""
     server = await fake_prometheus(reply)
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=f"{server.url}: not an answer in HTTP"):
@@ -151,7 +151,7 @@ async def test_what_is_not_http(fake_prometheus: StartFake, reply: bytes) -> Non
 
 
 async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """However the answer is cut on its way, and be it inside a character."""
+    """An answer may be cut anywhere, also inside a character."""
 
     async def trickle(writer: asyncio.StreamWriter) -> None:
         for byte in http_reply(ANSWER):
@@ -166,7 +166,7 @@ async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: StartFake,
 
 
 class OneChunk:
-    """A response of which everything is there already."""
+    """A response whose body arrives in one chunk."""
 
     def __init__(self, body: bytes) -> None:
         """Take the body."""
@@ -179,7 +179,7 @@ class OneChunk:
 
 
 class Notes:
-    """A reader that notes the pieces, and which turn of the event loop each one came in."""
+    """A reader that records the pieces, and the turn of the event loop in which each arrived."""
 
     def __init__(self) -> None:
         """Start with nothing."""
@@ -196,7 +196,7 @@ class Notes:
 
 
 async def test_others_get_a_turn_between_pieces() -> None:
-    """However much is there at once, it is decoded piece by piece, and the event loop goes round in between."""
+    """A long chunk is decoded piece by piece, and other tasks run in between."""
     options = PrometheusOptions()
     endpoint = read_endpoint("http://127.0.0.1:1", options)
     notes = Notes()

@@ -1,4 +1,4 @@
-"""Who is asked with which credentials, and that nobody else ever sees them."""
+"""Credentials of the Prometheus client: what is sent, from the URL, options and files, and what is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECRET = "s3cr3t-wörd"  # noqa: S105 - the secret that must not show
 
 
 def encoded(user: str, password: str) -> str:
-    """Return what basic authentication sends."""
+    """Return the header of basic authentication."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
@@ -40,7 +40,7 @@ def encoded(user: str, password: str) -> str:
 async def test_credentials_are_sent_with_every_request(
     fake_prometheus: StartFake, http_reply: Reply, options: dict[str, Any], expected: dict[str, str | None]
 ) -> None:
-    """With forms and with GETs alike."""
+    """Forms and GETs have the same credentials."""
     server = await fake_prometheus(http_reply(ANSWER), http_reply('{"status":"success","data":["a"]}'))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**options))) as client:
         await client.query("up")
@@ -51,7 +51,7 @@ async def test_credentials_are_sent_with_every_request(
 
 
 async def test_a_url_may_carry_them(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Percent-encoded, each URL of a pair its own, and never sent as part of the address."""
+    """Each URL of a pair has its own credentials, percent-encoded, which are not part of the address."""
     down = await fake_prometheus(http_reply(status=503))
     server = await fake_prometheus(http_reply(ANSWER))
     urls = [fake.url.replace("//", f"//{user}:p%40ss@") for fake, user in ((down, "ann"), (server, "bob"))]
@@ -77,7 +77,7 @@ async def test_a_url_may_carry_them(fake_prometheus: StartFake, http_reply: Repl
 async def test_denied_access_says_which_credential(
     fake_prometheus: StartFake, http_reply: Reply, options: dict[str, Any], challenge: str, words: str, status: int
 ) -> None:
-    """Which is missing or refused, but not what it is; it is not tried again, but after 403 once with a GET."""
+    """The error names the missing or refused credential without its value; a 401 is final, a 403 is followed by one GET."""
     server = await fake_prometheus(http_reply("denied", status=status, www_authenticate=challenge))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**options))) as client:
         with pytest.raises(AccessDeniedError, match=f"{words}.* .HTTP {status}: denied") as caught:
@@ -88,7 +88,7 @@ async def test_denied_access_says_which_credential(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_refused(fake_prometheus: StartFake, http_reply: Reply, status: int) -> None:
-    """Nothing goes to where it leads, above all no credential; the error says where that is."""
+    """No request, and so no credential, goes to the target of a redirect; the error names the target."""
     thief = await fake_prometheus(http_reply(ANSWER))
     target = thief.url.replace("//", "//ann:hidden@") + "/api?token=hidden"
     server = await fake_prometheus(http_reply(status=status, location=target))
@@ -114,7 +114,7 @@ async def test_a_credential_in_a_file_is_read_again(
     settings: list[str],
     prefix: str,
 ) -> None:
-    """Each request sends what the file holds; while it holds nothing of use, what it held before."""
+    """Each request sends the content of the file; while that cannot be used, the content before."""
     server = await fake_prometheus(http_reply(vector("7")))
     file = tmp_path / "secret"
     file.write_text("first-secret\n")
@@ -140,7 +140,7 @@ async def test_a_credential_in_a_file_is_read_again(
 @pytest.mark.parametrize("setting", ["bearer_token_file", "password_file"])
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"two\nlines", b"\xff", b"x" * 100_000])
 def test_a_file_that_cannot_be_used_is_named_at_the_beginning(tmp_path: Path, setting: str, content: bytes | None) -> None:
-    """By its setting, and nothing of it is shown."""
+    """The constructor refuses it; the error names the setting and quotes nothing of the file."""
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
@@ -161,13 +161,13 @@ def test_a_file_that_cannot_be_used_is_named_at_the_beginning(tmp_path: Path, se
     ],
 )
 def test_a_credential_has_one_place(given: Any) -> None:
-    """As without files."""
+    """A credential in a file excludes any other credential."""
     with pytest.raises(InputError, match=r"exclude each other|but username is not"):
         PrometheusOptions(**given)
 
 
 def test_a_url_with_a_password_excludes_files() -> None:
-    """As it excludes all other credentials."""
+    """A password in the URL excludes credentials in files."""
     files: list[Any] = [{"username": "bob", "password_file": "x"}, {"bearer_token_file": "x"}]
     for options in (PrometheusOptions(**given) for given in files):
         with pytest.raises(InputError, match="url holds credentials"):

@@ -1,4 +1,4 @@
-"""Servers that hang or are down: the deadline, the other member of a pair, cancellation."""
+"""The deadline of a call to Prometheus, and its cancellation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONG = QueryTimeRange(start=1_795_341_600, end=1_795_428_000, step="1s")  # eigh
 
 @pytest.mark.parametrize("hang", [never, never_whole])
 async def test_a_hung_server_costs_no_more_than_the_deadline(fake_prometheus: StartFake, hang: Any) -> None:
-    """The error says how long was waited, and for whom."""
+    """The error names the server and the seconds that were waited."""
     server = await fake_prometheus(hang)
     options = PrometheusOptions(timeout_s=TIMEOUT_S)
     async with asyncio.timeout(10 * TIMEOUT_S), aclosing(PrometheusClient(server.url, options=options)) as client:
@@ -41,7 +41,7 @@ async def test_the_deadline_is_for_all_parts_together(fake_prometheus: StartFake
 
 
 async def test_connections_are_bounded(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """However many ask at once, the server has so many requests at a time, and answers them all in the end."""
+    """Ten queries at once use three connections, and all are answered."""
     now = most = 0
 
     async def answer(writer: asyncio.StreamWriter) -> None:
@@ -64,7 +64,7 @@ async def test_connections_are_bounded(fake_prometheus: StartFake, http_reply: R
 async def test_the_deadline_bounds_retries(
     fake_prometheus: StartFake, http_reply: Reply, monkeypatch: pytest.MonkeyPatch, longest_s: float
 ) -> None:
-    """However many attempts are allowed, and however long the pauses get; the time is up, although a server answered."""
+    """With any number of attempts and any length of pauses, the call ends at the deadline with its error."""
     monkeypatch.setattr("statcore_prometheus.transport._LONGEST_PAUSE_S", longest_s)
     monkeypatch.setattr("statcore_prometheus.transport._FIRST_PAUSE_S", min(longest_s, 0.02))
     server = await fake_prometheus(http_reply(status=503))
@@ -75,8 +75,8 @@ async def test_the_deadline_bounds_retries(
     assert 2 <= len(server.seen)
 
 
-async def test_the_server_is_told_the_deadline(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """What is left of it when the request is sent, in the server's own syntax."""
+async def test_the_server_gets_the_remaining_time(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The request holds the remaining time in the server's own syntax."""
     server = await fake_prometheus(http_reply(ANSWER))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(timeout_s=20))) as client:
         assert [7.0] == await values(client)
@@ -85,7 +85,7 @@ async def test_the_server_is_told_the_deadline(fake_prometheus: StartFake, http_
 
 
 async def test_a_failed_part_fails_the_range_with_its_own_error(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """One error, not a group of them, and nothing is made up for the part."""
+    """The error of the part is raised, in no group, and no value is made up for it."""
     server = await fake_prometheus(http_reply(PART), http_reply("bad", status=400))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(QueryRejectedError, match="bad") as caught:
@@ -95,7 +95,7 @@ async def test_a_failed_part_fails_the_range_with_its_own_error(fake_prometheus:
 
 @pytest.mark.parametrize("hang", [never, never_whole])
 async def test_cancelling_is_never_swallowed(fake_prometheus: StartFake, http_reply: Reply, hang: Any) -> None:
-    """A cancelled query ends as such, is not sent again, and the next one gets its own answer."""
+    """A cancelled query ends as cancelled, is not sent again, and the next query gets its own answer."""
     begun = asyncio.Event()
 
     async def begin(writer: asyncio.StreamWriter) -> None:
@@ -114,7 +114,7 @@ async def test_cancelling_is_never_swallowed(fake_prometheus: StartFake, http_re
 
 
 async def test_cancelling_ends_the_pause_before_a_retry(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Also while nothing is on its way."""
+    """A query can be cancelled while it waits for its next attempt."""
     answered = asyncio.Event()
 
     async def refuse(writer: asyncio.StreamWriter) -> None:

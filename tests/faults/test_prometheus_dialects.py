@@ -1,4 +1,4 @@
-"""Servers that speak the API of Prometheus in their own way, and proxies that let only some of it through."""
+"""Servers with deviations from the API of Prometheus, and proxies that let only a part of it through."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IDS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(250)]
 
 @asynccontextmanager
 async def proxy_before(server: Server, *, status: int) -> AsyncIterator[str]:
-    """Run a proxy that passes each GET on, and answers everything else with a status; yield its URL."""
+    """Run a proxy that passes each GET on, and answers any other method with a status; yield its URL."""
     async with ClientSession() as client:
 
         async def handle(request: web.Request) -> web.Response:
@@ -46,7 +46,7 @@ async def proxy_before(server: Server, *, status: int) -> AsyncIterator[str]:
 async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
     start_prometheus: Callable[..., Server], status: int
 ) -> None:
-    """Every question is answered as without the proxy, by a real server behind it."""
+    """Every method gives the answer that a real server gives without the proxy."""
     server = start_prometheus()
     async with proxy_before(server, status=status) as url, aclosing(PrometheusClient(url)) as client:
         assert [1.0] == [sample.value for sample in (await client.query("vector(1)")).samples]
@@ -58,7 +58,7 @@ async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
 
 
 async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """One POST shows it; the parameters are those of the form."""
+    """One refused POST is enough; the GET has the parameters of the form."""
     server = await fake_prometheus(http_reply("no", status=405), http_reply(vector("7")))
     async with aclosing(PrometheusClient(server.url)) as client:
         await client.query("up")
@@ -70,7 +70,7 @@ async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus
 
 
 async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Then it is about credentials after all, and the next query tries again as ever."""
+    """Then the credential is refused; the next query begins with a POST again."""
     server = await fake_prometheus(http_reply("denied", status=403))
     async with aclosing(PrometheusClient(server.url)) as client:
         for _ in range(2):
@@ -81,7 +81,7 @@ async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: 
 
 @pytest.mark.parametrize("path", ["", "/", "/api/v1", "/api/v1/", "/a/prometheus/api/v1", "/a/prometheus//api/v1//"])
 async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: StartFake, http_reply: Reply, path: str) -> None:
-    """As people copy it from a browser, with a prefix or without."""
+    """People copy such a URL from a browser, with a prefix or without one."""
     server = await fake_prometheus(http_reply(vector("7")))
     async with aclosing(PrometheusClient(f"{server.url}{path}")) as client:
         await client.query("up")
@@ -92,7 +92,7 @@ async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: StartF
 async def test_series_of_250_ids_are_asked_for_by_a_form(
     fake_prometheus: StartFake, http_reply: Reply, start_prometheus: Callable[..., Server]
 ) -> None:
-    """A URL of that length would be refused on the way; a real server takes it."""
+    """A URL of that length is too long for many proxies; a real server accepts the form."""
     selector = Selector("up", {"kernel_id": LabelMatcher.one_of(IDS)})
     found = await fake_prometheus(http_reply('{"status":"success","data":[{"__name__":"up"}]}'))
     async with aclosing(PrometheusClient(found.url)) as client:
@@ -107,7 +107,7 @@ async def test_series_of_250_ids_are_asked_for_by_a_form(
 async def test_dotted_label_names_are_refused_where_the_server_does_not_know_them(
     prometheus_program: Program, start_prometheus: Callable[..., Server]
 ) -> None:
-    """By Prometheus 2, which finds nothing under the escaped name; an answer without values would be a lie."""
+    """Prometheus 2 finds nothing under the escaped name, and an empty answer would be wrong."""
     if not prometheus_program.version.startswith("2."):
         pytest.skip(f"Prometheus {prometheus_program.version} knows them")
     async with aclosing(PrometheusClient(start_prometheus().url)) as client:
@@ -121,7 +121,7 @@ async def test_dotted_label_names_are_refused_where_the_server_does_not_know_the
 
 
 async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """First as newer Prometheus reads them; where that finds nothing, as VictoriaMetrics does."""
+    """The first request has the name as newer Prometheus reads it, the second as VictoriaMetrics does."""
     nothing, values = http_reply('{"status":"success","data":[]}'), http_reply('{"status":"success","data":["a"]}')
     for answers, expected in (((values,), 1), ((nothing, values), 2), ((nothing, nothing), 2)):
         server = await fake_prometheus(*answers)
@@ -135,7 +135,7 @@ async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: St
 
 @pytest.mark.parametrize("text", ["U__a", "a_b"])
 async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: StartFake, http_reply: Reply, text: str) -> None:
-    """By its plain name one that looks escaped would be taken for another label."""
+    """A classic name needs no second request; a name that looks escaped is escaped."""
     server = await fake_prometheus(http_reply('{"status":"success","data":[]}'))
     async with aclosing(PrometheusClient(server.url)) as client:
         assert [] == list(await client.label_values(text))
@@ -154,7 +154,7 @@ async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: StartFake
 async def test_a_victoriametrics_is_recognized(
     fake_prometheus: StartFake, http_reply: Reply, data: dict[str, str], finding: str | None
 ) -> None:
-    """By how little it tells of its program."""
+    """Its build information has fewer members than that of other servers."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
     async with aclosing(PrometheusClient(server.url)) as client:
         found = await client.diagnose()
@@ -163,17 +163,17 @@ async def test_a_victoriametrics_is_recognized(
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-async def test_a_server_that_does_not_say_what_it_is_is_not_found_fault_with(
+async def test_a_server_without_build_information_is_fine(
     fake_prometheus: StartFake, http_reply: Reply, status: int
 ) -> None:
-    """Many proxies let queries through, and nothing else."""
+    """A proxy may refuse the request for build information."""
     server = await fake_prometheus(http_reply("no", status=status))
     async with aclosing(PrometheusClient(server.url)) as client:
         assert await client.diagnose() is None
 
 
 async def test_a_base_path_comes_before_the_api(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """A server behind a proxy lives at a path of it; queries are forms, and all else has parameters in the URL."""
+    """A server may be at a path of a proxy; queries are forms, and other requests have parameters in the URL."""
     server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
     async with aclosing(PrometheusClient(f"{server.url}/a/prometheus/")) as client:
         await client.query("up == 1 + 1")
@@ -185,7 +185,7 @@ async def test_a_base_path_comes_before_the_api(fake_prometheus: StartFake, http
 
 
 async def test_parameters_go_with_every_request(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Queries and lists alike, unless a request has a parameter of that name: what is asked for is not changed."""
+    """They are sent with queries and lists, but replace no parameter of the request itself."""
     server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
     options = PrometheusOptions(parameters={"dedup": "a&b", "match[]": "down", "timeout": "1h"})
     async with aclosing(PrometheusClient(server.url, options=options)) as client:

@@ -1,4 +1,4 @@
-"""Secrets in the wrong place, and secrets that somebody else repeats: no error and no log shows them."""
+"""Secrets in the wrong place, and secrets that servers or drivers repeat: no error and no log shows them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TAKEN = ("password", "bearer_token", "headers", "parameters")
 
 
 def shown_of(error: BaseException) -> str:
-    """Return all that a log of an error would show."""
+    """Return everything that a log of an error would show."""
     return "".join([repr(error), repr(vars(error)), *traceback.format_exception(error)]).replace(__file__, "")
 
 
@@ -41,7 +41,7 @@ def shown_of(error: BaseException) -> str:
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text], lambda text: {text: text}, str.encode])
 async def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable[[str], object], secret: str) -> None:
-    """Whichever setting it is typed into, and in whatever shape; nor is it in the representation of the options."""
+    """No error and no `repr` shows it, in any setting and any shape."""
     url = "http://127.0.0.1:1"
     try:
         options = PrometheusOptions.from_settings({"attempts": 1, setting: wrap(secret)})
@@ -59,7 +59,7 @@ async def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Ca
     "url", [SECRET, f"Bearer {SECRET}", f"http://{SECRET}@host", f"http://ann:{SECRET}", f"http://h/?token={SECRET}"]
 )
 async def test_a_secret_in_the_place_of_the_url_is_not_shown(url: str) -> None:
-    """Neither by the client nor by what opens it."""
+    """Neither the client nor the runtime shows it in an error."""
     with pytest.raises(InputError, match=r"^url ") as caught:
         PrometheusClient(url)
     assert SECRET not in shown_of(caught.value)
@@ -92,7 +92,7 @@ async def test_a_secret_that_a_server_repeats_is_not_shown(
     kind: str,
     status: int,
 ) -> None:
-    """In an error of any status; also in the form in which it was sent."""
+    """The error of any status hides the secret, also in the form in which it was sent."""
     caplog.set_level(logging.DEBUG)
     sent = base64.b64encode(f"ann:{SECRET}".encode()).decode() if "password" in given else SECRET
     text = f"unknown credential {SECRET} in {sent}"
@@ -129,7 +129,7 @@ async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
 
 @pytest.mark.parametrize("end", [b"", b"\r\nX: 1"])
 async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheus: StartFake, end: bytes) -> None:
-    """Although the driver's error holds them."""
+    """The driver's error holds them, but ours does not."""
 
     async def break_off(writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\nSet-Cookie: session={SECRET}".encode() + end)
@@ -145,7 +145,7 @@ async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheu
 
 @pytest.mark.parametrize("url", ["http://a..b", "http://256.1.1.1", "http://h\\x", "http://127.0.0.1:1"])
 async def test_a_secret_among_the_parameters_is_not_shown(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Although the driver shows the whole URL where it does not like it."""
+    """The driver's error may hold the whole URL, but ours does not."""
     caplog.set_level(logging.DEBUG)
     options = PrometheusOptions(parameters={"token": SECRET}, attempts=1)
     async with aclosing(PrometheusClient(url, options=options)) as client:
@@ -155,7 +155,7 @@ async def test_a_secret_among_the_parameters_is_not_shown(url: str, caplog: pyte
 
 
 async def test_a_secret_that_the_driver_repeats_is_not_shown() -> None:
-    """In whatever error, and in whatever words."""
+    """No error of the driver is shown with its text or as a cause."""
 
     async def fail(request: aiohttp.ClientRequest, _: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise errors.pop()(f"bad header {request.headers['Authorization']}")
@@ -183,7 +183,7 @@ async def test_a_secret_that_the_driver_repeats_is_not_shown() -> None:
 async def test_secrets_are_in_no_error_and_no_log(
     fake_prometheus: StartFake, caplog: pytest.LogCaptureFixture, reply: bytes
 ) -> None:
-    """Neither in the text nor in the representation of an error or of what caused it, nor in any log."""
+    """Neither an error, its causes and attributes, nor a log shows them."""
     caplog.set_level(logging.DEBUG)
 
     async def answer(writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Sessions of the host, event loops, and closing: whose connections are used, where, and until when."""
+"""Sessions of the client and of the host, event loops, and closing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from statcore_prometheus.plugin import open_prometheus
 
 
 class Pool:
-    """A host's pool that closes its session whenever it likes, and makes another one when it is asked."""
+    """A host's pool that closes its session at any time, and makes another on demand."""
 
     def __init__(self) -> None:
         """Start without a session."""
@@ -48,12 +48,12 @@ class Pool:
 
 
 class TestFactory:
-    """A function that returns sessions, in place of a session."""
+    """A function that returns sessions takes the place of a session."""
 
     async def test_the_client_lives_on_when_a_pool_closes_its_session(
         self, start_prometheus: Callable[..., Server]
     ) -> None:
-        """Between requests to a real server; the sessions are the host's, and left open."""
+        """Requests to a real server go on with the next session; the client closes none of them."""
         pool = Pool()
         client = PrometheusClient(start_prometheus().url, session=pool.session)
         for _ in range(3):
@@ -65,10 +65,10 @@ class TestFactory:
         assert [True, True, True, False] == [session.closed for session in pool.made]
         await pool.aclose()
 
-    async def test_a_session_that_is_closed_under_a_request_is_survived(
+    async def test_a_request_is_sent_again_when_its_session_is_closed(
         self, fake_prometheus: StartFake, http_reply: Reply
     ) -> None:
-        """Both by the request that is on its way and by the one that waits for a connection; no one is cancelled by it."""
+        """The request under way and those that wait for a connection are sent again; none is cancelled."""
         begun = asyncio.Event()
 
         async def hang(writer: asyncio.StreamWriter) -> None:
@@ -85,10 +85,8 @@ class TestFactory:
         assert [[7.0]] * 3 == [[sample.value for sample in (await query).samples] for query in queries]
         await pool.aclose()
 
-    async def test_a_session_that_is_handed_in_and_closed_under_a_request_is_told_so(
-        self, fake_prometheus: StartFake
-    ) -> None:
-        """There is no other one to go on with."""
+    async def test_a_request_fails_when_its_session_is_closed(self, fake_prometheus: StartFake) -> None:
+        """Without a factory there is no other session, so the request fails."""
         begun = asyncio.Event()
 
         async def hang(writer: asyncio.StreamWriter) -> None:
@@ -105,7 +103,7 @@ class TestFactory:
         assert 1 == len(server.seen)
 
     async def test_an_error_of_ours_that_the_factory_raises_is_kept(self) -> None:
-        """The host knows best whether it is worth a retry."""
+        """The host decides whether its error is worth a retry."""
 
         def refuse() -> aiohttp.ClientSession:
             raise UnavailableError("the pool is full")
@@ -113,8 +111,8 @@ class TestFactory:
         with pytest.raises(UnavailableError, match="pool is full"):
             await PrometheusClient("http://127.0.0.1:1", session=refuse).ping()
 
-    async def test_what_is_no_factory_is_refused(self, fake_prometheus: StartFake, http_reply: Reply) -> None:
-        """One that fails, returns something else or is asynchronous; and what is neither a session nor a function."""
+    async def test_a_bad_factory_is_refused(self, fake_prometheus: StartFake, http_reply: Reply) -> None:
+        """A function must return a session, and neither fail nor be asynchronous; other values are no functions."""
 
         def fail() -> aiohttp.ClientSession:
             raise KeyError("pool")
@@ -133,8 +131,8 @@ class TestFactory:
                 PrometheusClient(server.url, session=given)
         assert [] == server.seen
 
-    async def test_a_factory_that_returns_closed_sessions_is_told_so(self) -> None:
-        """There is no use in asking it again and again."""
+    async def test_a_factory_that_returns_closed_sessions_is_refused(self) -> None:
+        """Another attempt would get a closed session again."""
         session = aiohttp.ClientSession()
         await session.close()
         for given in (session, lambda: session):
@@ -146,10 +144,10 @@ class TestLoops:
     """A client belongs to the event loop of its first request."""
 
     @pytest.mark.parametrize("kind", ["own", "session", "factory"])
-    async def test_another_loop_is_told_so_and_the_first_goes_on(
+    async def test_calls_in_another_loop_raise_and_the_first_loop_goes_on(
         self, fake_prometheus: StartFake, http_reply: Reply, kind: str
     ) -> None:
-        """In a thread of its own, while the first loop waits for an answer; closing there is refused, too."""
+        """Calls in the event loop of a thread raise, closing too, while the first loop waits for its answer."""
         begun, go = asyncio.Event(), asyncio.Event()
 
         async def answer_late(writer: asyncio.StreamWriter) -> None:
@@ -184,8 +182,8 @@ class TestLoops:
         assert all("another event loop" in str(error) for error in errors)
         assert 2 == len(server.seen)
 
-    def test_a_session_of_another_loop_is_told_so(self) -> None:
-        """Before anything is sent, though the client itself is new."""
+    def test_a_session_of_another_loop_is_refused(self) -> None:
+        """Nothing is sent, although the client itself is new."""
 
         async def open_session() -> aiohttp.ClientSession:
             return aiohttp.ClientSession()
@@ -198,7 +196,7 @@ class TestLoops:
             first.run(session.close())
 
     def test_loops_one_after_the_other_are_told_apart(self) -> None:
-        """A client is not reused after its loop has ended; closing it is allowed in any loop then."""
+        """A client cannot be used after its event loop has ended, but can be closed in any other."""
 
         async def use(client: PrometheusClient) -> None:
             with pytest.raises(UnavailableError):
@@ -214,7 +212,7 @@ class TestLoops:
 
 
 async def check_no_connection_to(server: Any) -> None:
-    """Return once this process holds no connection to a server."""
+    """Return once this process has no connection to a server."""
     port = urlsplit(server.url).port
     async with asyncio.timeout(30):
         while any(  # noqa: ASYNC110
@@ -224,7 +222,7 @@ async def check_no_connection_to(server: Any) -> None:
 
 
 class TestClosing:
-    """Whatever is cancelled, no connection is left."""
+    """Cancellation at any await leaves no connection."""
 
     @pytest.mark.parametrize("is_answered", [True, False])
     async def test_closing_that_is_cancelled_leaves_no_connection(
@@ -233,7 +231,7 @@ class TestClosing:
         http_reply: Reply,
         is_answered: bool,  # noqa: FBT001
     ) -> None:
-        """At any await, with idle connections and with such as wait for an answer."""
+        """Idle connections and connections that wait for an answer are closed."""
         server = await fake_prometheus(http_reply(vector("7")) if is_answered else never)
         clients: list[PrometheusClient] = []
         queries: list[asyncio.Task[Any]] = []
@@ -270,7 +268,7 @@ class TestClosing:
     async def test_opening_and_asking_that_is_cancelled_leaves_no_connection(
         self, fake_prometheus: StartFake, http_reply: Reply
     ) -> None:
-        """At any await between the opening by the plugin and the closing."""
+        """Any await between the opening by the plugin and the closing is cancelled once."""
         server = await fake_prometheus(http_reply(vector("7")))
 
         async def use() -> None:
@@ -282,7 +280,7 @@ class TestClosing:
 
 
 async def test_a_session_handed_in_is_used_and_left_open(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """With what the host set up in it, although it raises for a status, follows redirects and has a time-out itself."""
+    """The host's settings of the session are kept, but its errors for a status, redirects and time-out do not count."""
     redirect = http_reply(status=302, location="http://127.0.0.1:1/")
     server = await fake_prometheus(http_reply(ANSWER), redirect, http_reply("no", status=400))
     timeout = aiohttp.ClientTimeout(total=1e-6)
@@ -301,7 +299,7 @@ async def test_a_session_handed_in_is_used_and_left_open(fake_prometheus: StartF
 
 
 async def test_two_credentials_are_a_mistake_of_the_host(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """A session that has its own credentials cannot be asked with others."""
+    """A session with its own credentials cannot be used with other ones."""
     server = await fake_prometheus(http_reply(ANSWER))
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         own = aiohttp.ClientSession(auth=aiohttp.BasicAuth("ann", "x"))

@@ -1,4 +1,4 @@
-"""Answers with an HTTP status that is an error: which error, and what is tried again when."""
+"""Answers with an HTTP status that is an error: the error that is raised, and the retries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from statcore_prometheus import PrometheusClient, PrometheusOptions
 async def test_each_status_is_one_error(
     fake_prometheus: StartFake, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
 ) -> None:
-    """A refusal is never asked again, a server in trouble three times; the server's own text is in the error.
+    """A refusal gets one request, a server in trouble three; the error holds the server's text.
 
     Where only the POST may have been refused, a GET follows.
     """
@@ -75,7 +75,7 @@ async def test_a_refused_query_says_which_and_why(fake_prometheus: StartFake, ht
 async def test_a_server_limit_says_what_to_change(
     fake_prometheus: StartFake, http_reply: Reply, text: str, advice: str
 ) -> None:
-    """A limit that is hit in spite of splitting is an error with a way out."""
+    """The error says how to stay below the limit."""
     server = await fake_prometheus(http_reply(refusal("execution", text), status=422))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(QueryRejectedError, match=f"{text}.*{advice}"):
@@ -84,7 +84,7 @@ async def test_a_server_limit_says_what_to_change(
 
 
 async def test_trouble_that_passes_is_not_seen(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """A proxy's page with 502, then a 503, then the answer: the caller gets the answer."""
+    """After a proxy's page with 502 and a 503, the caller gets the answer of the third attempt."""
     page = http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html")
     server = await fake_prometheus(page, http_reply(status=503), http_reply(vector("7")))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -94,7 +94,7 @@ async def test_trouble_that_passes_is_not_seen(fake_prometheus: StartFake, http_
 
 
 async def test_a_refusal_ends_the_retries(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Also where it comes after trouble."""
+    """A refusal after an outage is raised at once."""
     server = await fake_prometheus(http_reply(status=503), http_reply(refusal("bad_data", "no"), status=400))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(QueryRejectedError, match="no"):
@@ -103,7 +103,7 @@ async def test_a_refusal_ends_the_retries(fake_prometheus: StartFake, http_reply
 
 
 async def test_a_page_is_not_quoted(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """An error does not drag a proxy's page along."""
+    """The error says that the answer was a web page."""
     server = await fake_prometheus(http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html"))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
         with pytest.raises(UnavailableError, match=r"HTTP 502: a web page$"):
@@ -128,7 +128,7 @@ async def test_retry_after_is_waited_for(fake_prometheus: StartFake, http_reply:
 
 
 async def test_retry_after_beyond_the_deadline_fails_at_once(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Nobody waits for what cannot come in time; the error says when it could."""
+    """The error is raised without a pause, and holds the seconds that the server wants."""
     server = await fake_prometheus(http_reply("slow down", status=429, retry_after="3600"))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(UnavailableError, match="slow down") as caught:

@@ -40,7 +40,7 @@ def make_pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple
 
 
 def server_context(folder: Path, pair: tuple[str, str], *, client_ca: str | None = None) -> ssl.SSLContext:
-    """Return the context of a server with a key and certificate, which wants one of `client_ca` from clients."""
+    """Return the context of a server with a key and certificate; with `client_ca` it requires client certificates."""
     both = folder / "server.pem"
     both.write_text("".join(pair))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -52,23 +52,15 @@ def server_context(folder: Path, pair: tuple[str, str], *, client_ca: str | None
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificate(make_pair: Callable[[str], tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate of 127.0.0.1, and in the same file its key."""
-    program = shutil.which("openssl")
-    if program is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("not found on PATH: openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
-    subject = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    kind = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    command = [program, *kind, *subject, "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    both.write_text(key.read_text() + certificate.read_text())
+    both = tmp_path_factory.mktemp("tls") / "both.pem"
+    both.write_text("".join(make_pair("test")))
     return both
 
 
 async def test_tls_is_checked(fake_prometheus: StartFake, http_reply: Reply, certificate: Path) -> None:
-    """A certificate that nobody vouches for is refused, unless it is named, or checking is switched off."""
+    """A self-signed certificate is refused, unless it is trusted by name or checks are switched off."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server = await fake_prometheus(http_reply(ANSWER), ssl=context)
@@ -83,7 +75,7 @@ async def test_tls_is_checked(fake_prometheus: StartFake, http_reply: Reply, cer
 
 
 async def test_a_client_certificate_is_shown(fake_prometheus: StartFake, http_reply: Reply, certificate: Path) -> None:
-    """A server that wants one refuses the connection without, and answers with it."""
+    """A server that requires one refuses connections without it, and answers with it."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificate))
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificate)
@@ -99,7 +91,7 @@ async def test_a_client_certificate_is_shown(fake_prometheus: StartFake, http_re
 
 
 def test_an_encrypted_key_is_refused(certificate: Path) -> None:
-    """Instead of a question for the passphrase on the terminal, at which a server would hang."""
+    """OpenSSL would ask for the passphrase on the terminal, and the program would hang."""
     encrypted = certificate.with_name("encrypted.pem")
     command = ["openssl", "pkey", "-aes256", "-passout", "pass:four", "-in", str(certificate), "-out", str(encrypted)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
@@ -112,7 +104,7 @@ def test_an_encrypted_key_is_refused(certificate: Path) -> None:
 async def test_a_ca_that_is_replaced_is_read_again(
     fake_prometheus: StartFake, http_reply: Reply, make_pair: Callable[[str], tuple[str, str]], tmp_path: Path
 ) -> None:
-    """The server's new certificate is trusted, and its old one no more, without a restart."""
+    """The server's new certificate is trusted, and its old one no longer, without a restart."""
     pairs = [make_pair("old"), make_pair("new")]
     old, new = [await fake_prometheus(http_reply(vector("7")), ssl=server_context(tmp_path, pair)) for pair in pairs]
     ca = tmp_path / "ca.pem"
@@ -140,7 +132,7 @@ async def test_a_client_certificate_is_read_again_once_its_pair_is_whole(
     caplog: pytest.LogCaptureFixture,
     is_replaced: bool,  # noqa: FBT001
 ) -> None:
-    """While only one of the two is there, or half of it, requests go on with the old pair, and one line says so."""
+    """While one of the two files is old or cut off, requests use the old pair, and the log says so once."""
     own, old, new = make_pair("server"), make_pair("old"), make_pair("new")
     contexts = [server_context(tmp_path, own, client_ca=pair[1]) for pair in (old, new)]
     wants_old, wants_new = [await fake_prometheus(http_reply(vector("7")), ssl=context) for context in contexts]

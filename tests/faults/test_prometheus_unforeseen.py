@@ -1,4 +1,4 @@
-"""Errors of the driver, of the interpreter and of the host's own code: what leaves the client is an error of ours."""
+"""Errors of the driver, the interpreter and the host's code: they leave the client as errors of ours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
 async def test_any_error_of_a_request_is_ours(error: Exception) -> None:
-    """Raised by the host's middleware, in the middle of the driver; it names the server."""
+    """The error comes from the host's middleware inside the driver; ours names the server."""
 
     async def fail(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise error
@@ -53,7 +53,7 @@ async def test_any_error_of_a_request_is_ours(error: Exception) -> None:
 async def test_any_error_beside_a_request_is_ours(
     fake_prometheus: StartFake, http_reply: Reply, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Raised where the answer is put together; it says which call failed and where, and not with which words."""
+    """The error of our own code names the method and the line, and shows no text of the cause."""
 
     def fail(*_: object) -> Any:
         raise error
@@ -86,8 +86,8 @@ async def test_an_unforeseen_error_is_no_outage(error: Exception) -> None:
     assert 1 == attempts
 
 
-async def test_an_error_that_is_foreseen_goes_to_the_other_member(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """An HA pair survives whatever happens to one of its requests."""
+async def test_any_error_of_one_member_is_followed_by_the_other(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Any error of a request to one member of an HA pair sends it to the other."""
     first, second = [await fake_prometheus(http_reply(vector(value))) for value in ("1", "2")]
 
     async def fail_first(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -101,7 +101,7 @@ async def test_an_error_that_is_foreseen_goes_to_the_other_member(fake_prometheu
 
 
 async def test_cancellation_is_not_an_error_of_ours() -> None:
-    """It leaves as it is, from wherever it comes."""
+    """CancelledError leaves the client unchanged."""
 
     async def cancel(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise asyncio.CancelledError
@@ -112,7 +112,7 @@ async def test_cancellation_is_not_an_error_of_ours() -> None:
 
 
 async def test_a_call_with_wrong_arguments_stays_a_type_error() -> None:
-    """As of any function of Python."""
+    """Python itself raises it."""
     client: Any = PrometheusClient(DEAD)
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         await client.query("up", at=1)
@@ -121,8 +121,8 @@ async def test_a_call_with_wrong_arguments_stays_a_type_error() -> None:
 @pytest.mark.parametrize(
     "time", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), "x", 10**400, object()]
 )
-async def test_a_time_that_is_none_is_an_error_of_ours(time: Any) -> None:
-    """At the ends of what Python counts, and of any type."""
+async def test_a_bad_time_is_an_error_of_ours(time: Any) -> None:
+    """Times beyond the range of Python, and values of other types, are refused."""
     async with aclosing(PrometheusClient(DEAD, options=PrometheusOptions(attempts=1))) as client:
         with pytest.raises(StatcoreError):
             await client.query("up", time=time)
@@ -131,8 +131,8 @@ async def test_a_time_that_is_none_is_an_error_of_ours(time: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["", None, 7, b"http://host", "http://h:1_0", "http://h:" + "9" * 5000])
-def test_a_url_that_is_none_is_named(url: Any) -> None:
-    """Of any type and length, in both settings."""
+def test_a_bad_url_is_an_error_that_names_the_setting(url: Any) -> None:
+    """The error names the setting for a value of any type and length."""
     with pytest.raises(InputError, match=r"^url "):
         PrometheusClient(url)
     with pytest.raises(InputError, match=r"^fallback_urls "):
@@ -140,7 +140,7 @@ def test_a_url_that_is_none_is_named(url: Any) -> None:
 
 
 async def test_a_host_name_that_is_too_long_is_the_callers_mistake() -> None:
-    """The driver finds it out when it connects."""
+    """The driver notices it when it connects."""
     async with aclosing(PrometheusClient("http://" + "h" * 100_000)) as client:
         with pytest.raises(InputError, match="cannot be asked"):
             await client.ping()

@@ -1,4 +1,4 @@
-"""Answers that no real server gives: too few, errors among them, other types, not RESP at all."""
+"""Answers that a server should not give, and errors of the driver: what is raised, and what is read all the same."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ GOOD = b"*2\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n"
     ],
 )
 async def test_an_answer_that_does_not_fit_is_a_protocol_error(fake_valkey: StartFake, answer: bytes, message: str) -> None:
-    """At once, never with entries shifted to the wrong ids; the next answer is taken for what it is."""
+    """It is raised at once, no entry moves to another id, and the next answer is read correctly."""
     url = await fake_valkey({b"MGET": [answer, GOOD]})
     options = ValkeyOptions(timeout_s=60, pool_size=1)
     async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
@@ -57,16 +57,16 @@ async def test_an_answer_that_does_not_fit_is_a_protocol_error(fake_valkey: Star
         assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
 
 
-async def test_activity_answers_are_checked_likewise(fake_valkey: StartFake) -> None:
-    """A pair short would give one session the other's numbers."""
+async def test_answers_about_activity_must_fit(fake_valkey: StartFake) -> None:
+    """With one value missing, a session would get the numbers of another."""
     url = await fake_valkey({b"MGET": [b"*3\r\n" + b"$1\r\n7\r\n" * 3]})
     async with aclosing(ValkeyStatistics.from_url(url)) as store:
         with pytest.raises(ProtocolError, match="3 values, not 4"):
             await store.fetch_inference_metrics(IDS)
 
 
-async def test_other_answers_are_checked_likewise(fake_valkey: StartFake) -> None:
-    """The time to live, the count of keys, and what confirms a write."""
+async def test_answers_to_other_commands_must_fit(fake_valkey: StartFake) -> None:
+    """Times to live and counts must be integers, and a write must be confirmed."""
     url = await fake_valkey({b"MGET": [GOOD, b"*2\r\n$-1\r\n$-1\r\n"], b"SET": [b"$-1\r\n"]})
     options = ValkeyOptions(freshness_s=5)
     async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
@@ -80,7 +80,7 @@ async def test_other_answers_are_checked_likewise(fake_valkey: StartFake) -> Non
 
 
 async def test_an_error_among_many_answers_leaves_none_behind(fake_valkey: StartFake) -> None:
-    """The answers after it, which come when the next call has been sent already, are not taken for those of that call."""
+    """The remaining answers arrive after the next call was sent, and that call does not read them."""
     late = b":1\r\n" + GOOD
     url = await fake_valkey(
         {b"PTTL": [b"-ERR no\r\n", b"", late], b"MGET": [b""]},
@@ -95,7 +95,7 @@ async def test_an_error_among_many_answers_leaves_none_behind(fake_valkey: Start
 
 
 async def test_an_entry_written_while_it_is_looked_at_is_fresh(fake_valkey: StartFake) -> None:
-    """There was no key when its time to live was asked for, and there was one a moment later."""
+    """The key did not exist when its time to live was read, and did when its value was read."""
     url = await fake_valkey({b"PTTL": [b":-2\r\n"], b"MGET": [GOOD]})
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(freshness_s=5))) as store:
         batch = await store.fetch_kernel_statistics(IDS)
@@ -113,7 +113,7 @@ async def test_an_entry_written_while_it_is_looked_at_is_fresh(fake_valkey: Star
     ],
 )
 async def test_not_now_is_tried_again(fake_valkey: StartFake, first: bytes) -> None:
-    """Several times, within one call; when it does not end, it is unavailable in time."""
+    """The call is repeated until it succeeds; at the deadline it is an UnavailableError."""
     url = await fake_valkey({b"MGET": [first, first, GOOD]})
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
         assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
@@ -128,7 +128,7 @@ async def test_not_now_is_tried_again(fake_valkey: StartFake, first: bytes) -> N
 
 @pytest.mark.parametrize("answer", [b"-MOVED 3999 127.0.0.1:6381\r\n", b"-CROSSSLOT Keys don't hash to the same slot\r\n"])
 async def test_a_cluster_is_said_not_to_be_supported(fake_valkey: StartFake, answer: bytes) -> None:
-    """At once, in so many words."""
+    """The error is raised at once and names the cluster."""
     url = await fake_valkey({b"MGET": [answer]})
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
         with pytest.raises(UnsupportedError, match="cluster"):
@@ -157,8 +157,8 @@ METRICS = {"mem": {"current": "1"}}
     ],
     ids=repr,
 )
-async def test_what_leaves_the_store_is_ours_by_construction(fake_valkey: Callable[..., Any], answer: bytes) -> None:
-    """Whatever the driver makes of an answer, to reads of each kind and to writes."""
+async def test_an_answer_that_cannot_be_parsed_is_an_error_of_ours(fake_valkey: Callable[..., Any], answer: bytes) -> None:
+    """Reads and writes raise errors of ours for any answer that the driver cannot parse."""
     url = await fake_valkey({command: [answer] for command in (b"MGET", b"SET", b"PING", b"DEL")})
     options = ValkeyOptions(timeout_s=0.5)
     async with (
@@ -177,7 +177,7 @@ async def test_what_leaves_the_store_is_ours_by_construction(fake_valkey: Callab
 
 
 async def test_a_type_that_is_not_text_costs_its_own_entry_alone(fake_valkey: Callable[..., Any]) -> None:
-    """The key is unavailable; its neighbour is read."""
+    """That key is unavailable; the other key is read."""
     url = await fake_valkey(
         {b"MGET": [b"*2\r\n$-1\r\n$1\r\n\x80\r\n"], b"EXISTS": [b":1\r\n"], b"TYPE": [b"+\xff\xfehunter2\r\n"]}
     )
@@ -190,7 +190,7 @@ async def test_a_type_that_is_not_text_costs_its_own_entry_alone(fake_valkey: Ca
 async def test_a_payload_that_breaks_the_decoder_costs_its_own_entry_alone(
     valkey: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the decoder raises for it."""
+    """Any error of the decoder makes that entry malformed."""
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         client.mset({KERNEL: msgpack.packb(METRICS), OTHER: msgpack.packb(METRICS)})
 
@@ -206,7 +206,7 @@ async def test_a_payload_that_breaks_the_decoder_costs_its_own_entry_alone(
 
 
 async def test_an_error_of_the_interpreter_is_ours(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where no driver is involved."""
+    """Errors outside the driver become errors of ours, too."""
 
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
@@ -219,8 +219,8 @@ async def test_an_error_of_the_interpreter_is_ours(valkey: Server, monkeypatch: 
 
 
 @pytest.mark.parametrize("metrics", [None, 5, [], {"mem": 5}, {"mem": None}, {"mem": {"current": "1"}}])
-async def test_what_is_no_metric_is_refused(valkey: Server, metrics: Any) -> None:
-    """By name, before anything is written."""
+async def test_a_value_that_is_no_metric_is_refused(valkey: Server, metrics: Any) -> None:
+    """The error names the type that is expected, and nothing is written."""
     async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
         with pytest.raises(InputError, match="MetricValue"):
             await sink.store_kernel_statistics({OTHER: {}, KERNEL: metrics})
@@ -236,7 +236,7 @@ async def test_what_is_no_metric_is_refused(valkey: Server, metrics: Any) -> Non
 @pytest.mark.parametrize("levels", [32, 495, 900])
 @pytest.mark.parametrize("extension", [b"", msgpack.packb(msgpack.ExtType(1, bytes(16)))], ids=["plain", "with a UUID"])
 async def test_a_deep_entry_can_be_printed(valkey: Server, levels: int, extension: bytes) -> None:
-    """A metric nested deeper than any agent writes is malformed; printing and comparing the entry never fails."""
+    """A metric with deep nesting is malformed; printing and comparing the entry works."""
     nested = b"\x81\xa1m" + b"\x81\xa1a" * levels + (extension or b"\x80")
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         client.mset({KERNEL: nested, OTHER: msgpack.packb(METRICS)})
@@ -270,7 +270,7 @@ async def test_a_deep_entry_can_be_printed(valkey: Server, levels: int, extensio
 async def test_no_word_of_a_repeated_command_leaves_the_store(
     fake_valkey: Callable[..., Any], command: bytes, echo: bytes
 ) -> None:
-    """Neither in the error nor in its traceback, whatever the server's wording and to whichever command it answers."""
+    """Neither the error nor its traceback shows a password, whatever the wording and the command."""
     url = (await fake_valkey({command: [echo]})).replace("://", "://reader:hunter2@")
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.5))) as store:
         with pytest.raises(StatcoreError) as error:

@@ -1,4 +1,4 @@
-"""Closing, cancelled at any await, leaves no connection: the server's own list of clients is the witness."""
+"""Closing a store, cancellation meanwhile, and event loops: no connection is left, and each call says so."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TURNS = 40
 
 @pytest.fixture
 def connections(valkey: Server) -> Callable[[], int]:
-    """Count the connections of a server but for that which counts."""
+    """Return a function that counts the connections of a server without the one that counts."""
 
     def count() -> int:
         with Redis(host="127.0.0.1", port=valkey.port) as client:
@@ -38,7 +38,7 @@ def connections(valkey: Server) -> Callable[[], int]:
 
 
 async def cancelled_after(turns: int, work: Coroutine[Any, Any, object]) -> None:
-    """Start work, let the event loop turn so many times, and cancel it."""
+    """Start work, let the event loop turn `turns` times, and cancel the work."""
     task = asyncio.create_task(work)
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -48,7 +48,7 @@ async def cancelled_after(turns: int, work: Coroutine[Any, Any, object]) -> None
 
 
 async def expect_count(expected: int, connections: Callable[[], int]) -> None:
-    """Wait until the server has so many connections; fail where it keeps others."""
+    """Wait until the server has `expected` connections."""
     async with asyncio.timeout(30):
         while expected != connections():  # noqa: ASYNC110 - the server notices when it does
             await asyncio.sleep(0.005)
@@ -56,7 +56,7 @@ async def expect_count(expected: int, connections: Callable[[], int]) -> None:
 
 @pytest.mark.parametrize("turns", range(1, TURNS))
 async def test_a_cancelled_close_leaves_no_connection(valkey: Server, connections: Callable[[], int], turns: int) -> None:
-    """At whichever await it is cancelled, with several connections to each database."""
+    """Closing is cancelled at each await, with several connections to each database."""
     before = connections()
     store = ValkeyStatistics.from_url(valkey.url, options=ValkeyOptions(pool_size=4))
     calls = [
@@ -90,7 +90,7 @@ async def test_closing_while_connections_are_made_leaves_none(
 async def test_a_cancelled_call_leaves_no_connection_behind(
     valkey: Server, connections: Callable[[], int], turns: int
 ) -> None:
-    """Cancelled while it connects, greets or reads; closing afterwards closes everything."""
+    """A call is cancelled while it connects, authenticates or reads; closing then closes everything."""
     before = connections()
     store = ValkeyStatistics.from_url(valkey.url)
     await cancelled_after(turns, store.fetch_inference_metrics([KERNEL]))
@@ -102,7 +102,7 @@ async def test_a_cancelled_call_leaves_no_connection_behind(
 async def test_a_runtime_left_or_opened_half_way_leaves_no_connection(
     valkey: Server, connections: Callable[[], int], turns: int
 ) -> None:
-    """The exit and the entrance of the whole runtime, cancelled at any await."""
+    """Entering and leaving the runtime are cancelled at each await."""
     before = connections()
     settings = Settings(statistics_url=valkey.url, metrics_url="memory://")
     registry = PluginRegistry.discover()
@@ -126,7 +126,7 @@ async def test_a_runtime_left_or_opened_half_way_leaves_no_connection(
 
 
 async def test_a_backend_that_fails_to_open_closes_the_store(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was opened first is closed, whatever stops the second."""
+    """The store, which was opened first, is closed when the metric backend fails."""
     closed: list[ValkeyStatistics] = []
     right = ValkeyStatistics.aclose
 
@@ -173,7 +173,7 @@ def in_another_loop(work: Callable[[], Coroutine[Any, Any, object]]) -> object:
 
 @pytest.fixture(params=["url", "clients"])
 async def store(request: pytest.FixtureRequest, planted: Server) -> AsyncIterator[ValkeyStatistics]:
-    """A store with its own connections, and one over the host's clients."""
+    """Return a store with its own connections, or one over the host's clients."""
     async with AsyncRedis(host="127.0.0.1", port=planted.port) as client:
         if request.param == "url":
             async with aclosing(ValkeyStatistics.from_url(planted.url, options=OPTIONS)) as opened:
@@ -182,8 +182,8 @@ async def store(request: pytest.FixtureRequest, planted: Server) -> AsyncIterato
             yield ValkeyStatistics.from_clients(client, client, options=OPTIONS)
 
 
-async def test_a_second_event_loop_is_told_and_the_first_goes_on(store: ValkeyStatistics) -> None:
-    """Every call says so at once, closing too; the first loop is answered before, meanwhile and afterwards."""
+async def test_calls_in_a_second_loop_raise_and_the_first_loop_goes_on(store: ValkeyStatistics) -> None:
+    """Every call there raises at once, closing too; calls of the first loop are answered before, meanwhile and after."""
     assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
     for call in (
         lambda: store.fetch_kernel_statistics([KERNEL]),
@@ -196,8 +196,8 @@ async def test_a_second_event_loop_is_told_and_the_first_goes_on(store: ValkeySt
         assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
 
 
-async def test_a_sink_says_so_too(planted: Server) -> None:
-    """It writes nothing."""
+async def test_a_sink_in_a_second_loop_raises(planted: Server) -> None:
+    """A sink raises in another event loop, and writes nothing."""
     async with aclosing(ValkeyStatisticsSink.from_url(planted.url, options=OPTIONS)) as sink:
         await sink.store_container_count("i-1", 1)
         error = in_another_loop(lambda: sink.store_kernel_statistics({KERNEL: {"mem": MetricValue(current="2")}}))
@@ -205,8 +205,8 @@ async def test_a_sink_says_so_too(planted: Server) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the other loop left its connection open
-async def test_a_hosts_client_of_another_loop_is_told(planted: Server) -> None:
-    """Its connection was made in a loop that is gone; the error is ours, in time, and the next call works."""
+async def test_a_hosts_client_of_another_loop_is_refused(planted: Server) -> None:
+    """Its connection belongs to a loop that has ended; the call raises an error of ours, and the next call works."""
     client = AsyncRedis(host="127.0.0.1", port=planted.port)
     in_another_loop(client.ping)
     store = ValkeyStatistics.from_clients(client, client, options=OPTIONS)
@@ -218,7 +218,7 @@ async def test_a_hosts_client_of_another_loop_is_told(planted: Server) -> None:
 
 
 async def test_a_store_whose_loop_is_gone_can_be_closed(planted: Server) -> None:
-    """Used in a loop that has ended: it says so, and closing it is allowed."""
+    """Calls raise after its event loop has ended, but closing is allowed."""
     store = ValkeyStatistics.from_url(planted.url, options=OPTIONS)
 
     async def use() -> None:
@@ -232,7 +232,7 @@ async def test_a_store_whose_loop_is_gone_can_be_closed(planted: Server) -> None
 
 
 async def test_a_closed_store_says_so(store: ValkeyStatistics, planted: Server) -> None:
-    """Each call, at once, also a call that was under way; closing again is allowed. The host's clients go on."""
+    """Each call raises at once, also a call under way; closing twice is allowed, and the host's clients stay open."""
     await store.ping()
     await store.aclose()
     await store.aclose()
@@ -242,7 +242,7 @@ async def test_a_closed_store_says_so(store: ValkeyStatistics, planted: Server) 
 
 
 async def test_calls_under_way_end_when_the_store_is_closed(planted: Server, tcp_proxy: Callable[..., Any]) -> None:
-    """Calls that wait for an answer, and calls that wait for a connection."""
+    """Calls that wait for an answer or for a connection raise."""
     proxy = await tcp_proxy(planted.port)
     store = ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=OPTIONS)
     await store.ping()
