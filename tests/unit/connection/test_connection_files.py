@@ -9,7 +9,7 @@ from statcore_connection.files import FileValue, read_secret
 
 
 def test_a_rotated_link_is_a_change(tmp_path: Path) -> None:
-    """As a cluster mounts secrets: of the same length, and as old as the one before."""
+    """A cluster mounts secrets as links; the new target may have the same length and time as the old one."""
     for name in ("one", "two"):
         (tmp_path / name).write_text(name)
         os.utime(tmp_path / name, ns=(0, 0))
@@ -23,7 +23,7 @@ def test_a_rotated_link_is_a_change(tmp_path: Path) -> None:
 
 
 def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
-    """Looking is done for each request, and reading only where something is new."""
+    """Each call looks at the file, and reads it only after a change."""
     file = tmp_path / "file"
     file.write_text("text")
     reads: list[str] = []

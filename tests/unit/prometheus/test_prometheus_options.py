@@ -1,4 +1,4 @@
-"""Settings: from values, from text, and what is refused."""
+"""Options: which settings are accepted and refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COUNTS = ["max_answer_bytes", "max_points", "max_range_points", "max_range_reque
 
 
 def test_settings_are_fields_by_name() -> None:
-    """Lists and tables of a file become what cannot be changed."""
+    """Lists and tables of a file become immutable values."""
     settings = {"timeout_s": 2, "fallback_urls": ["http://b:9090"], "headers": {"X-Scope-OrgID": "a|b"}, "gzip": True}
     options = PrometheusOptions.from_settings(settings)
     assert (2, ("http://b:9090",), {"X-Scope-OrgID": "a|b"}, True) == (
@@ -29,7 +29,7 @@ def test_settings_are_fields_by_name() -> None:
 
 
 def test_no_settings_are_the_defaults() -> None:
-    """Nothing has to be set."""
+    """Every setting has a default."""
     assert PrometheusOptions() == PrometheusOptions.from_settings({})
 
 
@@ -55,7 +55,7 @@ def test_no_settings_are_the_defaults() -> None:
     ],
 )
 def test_a_bad_setting_is_named(setting: str, value: Any) -> None:
-    """And where it may be a secret it is not shown."""
+    """The error names the setting, and does not show its value, which may be a secret."""
     certificate = {"tls_cert_file": "cert.pem"} if setting == "tls_key_file" and value != "key.pem" else {}
     with pytest.raises(InputError, match=setting) as caught:
         PrometheusOptions.from_settings({**certificate, setting: value})
@@ -63,15 +63,15 @@ def test_a_bad_setting_is_named(setting: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["time", "start", "end", "query"])
-def test_what_each_call_sets_itself_is_no_parameter(name: str) -> None:
-    """A time for all instants that name none would be an answer to another question."""
+def test_parameters_of_calls_cannot_be_set(name: str) -> None:
+    """A fixed time would answer another query than the one that was made."""
     with pytest.raises(InputError, match=rf"^parameters must not hold {name}, which each call sets itself$"):
         PrometheusOptions(parameters={"dedup": "1", name: "1"})
     assert {"step": "1m"} == dict(PrometheusOptions(parameters={"step": "1m"}).parameters)
 
 
 def test_an_unknown_setting_is_named() -> None:
-    """With those that there are."""
+    """The error lists the known settings."""
     with pytest.raises(InputError, match=r"'time_out'.*timeout_s") as caught:
         PrometheusOptions.from_settings({"time_out": 1})
     assert "strict" in str(caught.value)
@@ -86,14 +86,14 @@ def test_an_unknown_setting_is_named() -> None:
     ],
 )
 def test_two_ways_to_authenticate_exclude_each_other(settings: dict[str, Any]) -> None:
-    """Since only one could be sent."""
+    """Only one of them can be sent."""
     with pytest.raises(InputError, match="exclude each other") as caught:
         PrometheusOptions(**settings)
     assert "bearer_token, username" in str(caught.value)
 
 
 def test_secrets_are_not_shown() -> None:
-    """Neither passwords and tokens nor what may hold them."""
+    """A `repr` hides passwords, tokens, headers, parameters and URLs."""
     options = [
         PrometheusOptions(username="ann", password=SECRET, fallback_urls=(f"http://ann:{SECRET}@b",)),
         PrometheusOptions(bearer_token=SECRET, headers={"X-Key": SECRET}, parameters={"key": SECRET}),
@@ -102,7 +102,7 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_options_do_not_change() -> None:
-    """Not even through the mapping that they were built from."""
+    """A change of the mapping that was passed in has no effect."""
     given = {"X-Key": "a"}
     options = PrometheusOptions(headers=given, parameters=given)
     given["X-Key"] = "b"

@@ -27,7 +27,7 @@ FILES = ["password_file", "tls_ca_file", "tls_cert_file", "tls_key_file"]
 
 
 def test_settings_become_options() -> None:
-    """By name, as they are."""
+    """Each setting is the option of the same name."""
     assert ValkeyOptions(**SETTINGS) == ValkeyOptions.from_settings(SETTINGS)  # type: ignore[arg-type]
 
 
@@ -39,7 +39,7 @@ def test_no_settings_are_the_defaults() -> None:
 
 
 def test_an_unknown_setting_is_named_beside_the_known() -> None:
-    """A misspelt one is an error, not ignored."""
+    """A misspelt setting is an error that lists the known ones."""
     with pytest.raises(InputError, match=r"'timeout'; its settings are timeout_s, pool_size, .*tls_key_file"):
         ValkeyOptions.from_settings({"timeout": 3})
 
@@ -82,7 +82,7 @@ def test_a_bad_setting_is_named(name: str, value: object) -> None:
 
 
 def test_a_key_file_needs_its_certificate() -> None:
-    """A key alone is a mistake."""
+    """A key without its certificate is refused."""
     with pytest.raises(InputError, match="tls_key_file needs tls_cert_file"):
         ValkeyOptions(tls_key_file="/key.pem")
 
@@ -90,7 +90,7 @@ def test_a_key_file_needs_its_certificate() -> None:
 @pytest.mark.parametrize("setting", [field.name for field in attrs.fields(ValkeyOptions)])
 @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text], lambda text: {text: text}, str.encode])
 def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable[[str], object]) -> None:
-    """Whichever setting it is typed into, and in whatever shape; nor is it in the representation of the options."""
+    """No error and no `repr` shows it, in any setting and any shape."""
     settings = {"tls_cert_file": "/cert.pem"} if setting == "tls_key_file" else {}
     said = ""
     try:
