@@ -178,8 +178,8 @@ async def test_a_base_path_comes_before_the_api(fake_prometheus: StartFake, http
     async with aclosing(PrometheusClient(f"{server.url}/a/prometheus/")) as client:
         await client.query("up == 1 + 1")
         assert ["a"] == list(await client.label_values("job", match=Selector("up")))
-    asked, listed = server.seen
-    assert ("POST", "/a/prometheus/api/v1/query", "up == 1 + 1") == (asked.method, asked.path, asked.form["query"])
+    queried, listed = server.seen
+    assert ("POST", "/a/prometheus/api/v1/query", "up == 1 + 1") == (queried.method, queried.path, queried.form["query"])
     assert ("GET", "/a/prometheus/api/v1/label/job/values", {}) == (listed.method, listed.path, listed.form)
     assert {"match[]": "up"} == listed.parameters
 
@@ -191,7 +191,7 @@ async def test_parameters_go_with_every_request(fake_prometheus: StartFake, http
     async with aclosing(PrometheusClient(server.url, options=options)) as client:
         await client.query("up")
         await client.label_values("job", match=Selector("up"))
-    asked, listed = server.seen
-    assert ("a&b", "down") == (asked.form["dedup"], asked.form["match[]"])
-    assert "1h" != asked.form["timeout"]
+    queried, listed = server.seen
+    assert ("a&b", "down") == (queried.form["dedup"], queried.form["match[]"])
+    assert "1h" != queried.form["timeout"]
     assert {"match[]": "up", "dedup": "a&b", "timeout": "1h"} == listed.parameters

@@ -168,15 +168,15 @@ def planted(cases: list[Case]) -> Iterator[Planted]:
             yield METRIC, {"case": str(number), **dict(labels)}, drawn
 
 
-def compare(memory: MemoryMetrics, server: Server, asked: st.SearchStrategy[BothQuery]) -> Counter[QueryStrategy]:
-    """Send the query to both, as a range and at its end, and compare the answers."""
+def compare(memory: MemoryMetrics, server: Server, drawn: st.SearchStrategy[BothQuery]) -> Counter[QueryStrategy]:
+    """Compare the answers of both to drawn queries, as a range and at its end; return the number of points by strategy."""
     points: Counter[QueryStrategy] = Counter()
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection, asyncio.Runner() as runner:
 
         @settings(max_examples=QUESTIONS)
-        @given(asked)
-        def check(question: BothQuery) -> None:
-            querier, between, window = question.querier, question.time_range, question.rate_interval
+        @given(drawn)
+        def check(query: BothQuery) -> None:
+            querier, between, window = query.querier, query.time_range, query.rate_interval
             query = render(utilization_query(querier, rate_interval=window))
             start, end, step = between.start.isoformat(), between.end.isoformat(), format_duration(between.step)
             try:
@@ -188,12 +188,12 @@ def compare(memory: MemoryMetrics, server: Server, asked: st.SearchStrategy[Both
                     ask_prometheus(connection, "query", query=query, time=end)
                 return
             expected = ask_prometheus(connection, "query_range", query=query, start=start, end=end, step=step)
-            assert_equal(expected, of_memory(result), question)
+            assert_equal(expected, of_memory(result), query)
             points[querier.strategy] += sum(len(pairs) for _, pairs in expected)
 
             expected = ask_prometheus(connection, "query", query=query, time=end)
             now = runner.run(memory.query_utilization_now(querier, time=between.end, rate_interval=window))
-            assert_equal(by_labels(expected), by_labels(of_memory(now)), question)
+            assert_equal(by_labels(expected), by_labels(of_memory(now)), query)
 
         check()
     return points

@@ -197,23 +197,21 @@ class Both:
     connection: HTTPConnection
     runner: asyncio.Runner
 
-    def compare(self, question: BothQuery) -> int | None:
-        """Send the query to both, as a range and at its end, and compare the answers."""
-        between = question.time_range
+    def compare(self, query: BothQuery) -> int | None:
+        """Compare both answers, over the range and at its end; return the number of series, or None where both refuse."""
+        between = query.time_range
         start, end, step = between.start.isoformat(), between.end.isoformat(), format_duration(between.step)
         try:
-            expected = ask_prometheus(
-                self.connection, "query_range", query=question.promql, start=start, end=end, step=step
-            )
+            expected = ask_prometheus(self.connection, "query_range", query=query.promql, start=start, end=end, step=step)
         except QueryRejectedError:
             with pytest.raises(QueryRejectedError):
-                self.runner.run(self.memory.query_range(question.promql, between))
+                self.runner.run(self.memory.query_range(query.promql, between))
             return None
-        found = of_memory(self.runner.run(self.memory.query_range(question.promql, between)))
-        assert_equal(expected, found, question)
-        instant = ask_prometheus(self.connection, "query", query=question.promql, time=end)
-        now = of_memory(self.runner.run(self.memory.query(question.promql, time=between.end)))
-        assert_equal(by_labels(instant), by_labels(now), question)
+        found = of_memory(self.runner.run(self.memory.query_range(query.promql, between)))
+        assert_equal(expected, found, query)
+        instant = ask_prometheus(self.connection, "query", query=query.promql, time=end)
+        now = of_memory(self.runner.run(self.memory.query(query.promql, time=between.end)))
+        assert_equal(by_labels(instant), by_labels(now), query)
         return len(expected)
 
 
@@ -230,12 +228,12 @@ def test_random_expressions_of_random_series(tmp_path: Path, start_prometheus: C
     """Any expression as text gives the same series and points, or is refused by both."""
     cases = draw_cases()
     answered = Counter[bool | None]()
-    with both(list(planted(cases)), tmp_path, start_prometheus) as asked:
+    with both(list(planted(cases)), tmp_path, start_prometheus) as backends:
 
         @settings(max_examples=QUESTIONS)
         @given(queries(cases))
-        def check(question: BothQuery) -> None:
-            series = asked.compare(question)
+        def check(query: BothQuery) -> None:
+            series = backends.compare(query)
             answered[None if series is None else series > 0] += 1
 
         check()
@@ -328,8 +326,8 @@ REFUSED: Final = (
 def test_every_operator_and_function(tmp_path: Path, start_prometheus: Callable[..., Server]) -> None:
     """Over known series, each expression gives the same series on both; both refuse the same ones."""
     between = time_range(BASE_MS - 30_000, BASE_MS + 1_600_000, 15_000)
-    with both(list(known_series()), tmp_path, start_prometheus) as asked:
-        without = [promql for promql in known_queries() if not asked.compare(BothQuery(promql, between))]
-        refused = [promql for promql in REFUSED if asked.compare(BothQuery(promql, between)) is None]
+    with both(list(known_series()), tmp_path, start_prometheus) as backends:
+        without = [promql for promql in known_queries() if not backends.compare(BothQuery(promql, between))]
+        refused = [promql for promql in REFUSED if backends.compare(BothQuery(promql, between)) is None]
     assert [] == without
     assert list(REFUSED) == refused

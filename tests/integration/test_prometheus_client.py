@@ -222,7 +222,7 @@ async def test_a_hung_server_costs_no_more_than_the_deadline(start_prometheus: C
         await asyncio.to_thread(os.waitid, os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)
         try:
             async with asyncio.timeout(30):
-                with pytest.raises(TimedOutError, match=f"{server.url} within 3 s") as caught:
+                with pytest.raises(TimedOutError, match=f"3 s for .*{server.url}") as caught:
                     await client.query("up")
         finally:
             server.process.send_signal(signal.SIGCONT)

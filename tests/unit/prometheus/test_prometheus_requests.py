@@ -28,27 +28,27 @@ def test_an_instant_query_has_a_time_only_where_one_is_given() -> None:
 def test_a_range_query_has_its_grid() -> None:
     """Start, end and step are exact."""
     time_range = QueryTimeRange(start=TIME, end=TIME + timedelta(hours=1), step="1500ms")
-    asked = range_request("up", time_range)
+    request = range_request("up", time_range)
     expected = [("query", "up"), ("start", "1795341600.123"), ("end", "1795345200.123"), ("step", "1s500ms")]
-    assert ("/api/v1/query_range", True, expected) == (asked.path, asked.by_form, list(asked.parameters))
+    assert ("/api/v1/query_range", True, expected) == (request.path, request.by_form, list(request.parameters))
 
 
 def test_label_values_are_narrowed_by_query_parameters() -> None:
     """A server reads `match[]` of a GET only from the query string."""
-    asked = label_values_request("job", SELECTOR, (TIME, TIME))
-    assert ("/api/v1/label/job/values", False) == (asked.path, asked.by_form)
+    request = label_values_request("job", SELECTOR, (TIME, TIME))
+    assert ("/api/v1/label/job/values", False) == (request.path, request.by_form)
     expected = [("match[]", r'up{job="a\"b"}'), ("start", "1795341600.123"), ("end", "1795341600.123")]
-    assert expected == list(asked.parameters)
+    assert expected == list(request.parameters)
     assert [] == list(label_values_request("job", None, None).parameters)
 
 
 def test_series_are_selected_by_a_form() -> None:
     """A form may hold any number of ids."""
-    asked = series_request(SELECTOR, None)
+    request = series_request(SELECTOR, None)
     assert ("/api/v1/series", True, [("match[]", r'up{job="a\"b"}')]) == (
-        asked.path,
-        asked.by_form,
-        list(asked.parameters),
+        request.path,
+        request.by_form,
+        list(request.parameters),
     )
 
 
