@@ -1,10 +1,13 @@
-"""Values that are read from files: when they are read again."""
+"""Values and secrets that are read from files: when they are read again, and what is refused."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pytest
+
+from statcore.errors import InputError
 from statcore_connection.files import FileValue, read_secret
 
 
@@ -35,3 +38,20 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     value.current()
     value.current()
     assert ["text", "other"] == reads
+
+
+def test_a_secret_has_at_most_64_kib(tmp_path: Path) -> None:
+    """A longer file is refused, and nothing of it is shown."""
+    file = tmp_path / "secret"
+    file.write_text("x" * 65_536)
+    assert "x" * 65_536 == read_secret(str(file), setting="token_file")
+    file.write_text("x" * 65_537)
+    with pytest.raises(InputError, match="^token_file must hold one line") as caught:
+        read_secret(str(file), setting="token_file")
+    assert "xx" not in str(caught.value)
+
+
+def test_a_missing_secret_says_what_is_wrong(tmp_path: Path) -> None:
+    """The error has the reason of the system, and not the path, which may be a secret."""
+    with pytest.raises(InputError, match="^token_file cannot be read: No such file or directory$"):
+        read_secret(str(tmp_path / "missing"), setting="token_file")

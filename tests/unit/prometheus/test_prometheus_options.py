@@ -113,7 +113,7 @@ def test_options_do_not_change() -> None:
 
 
 def test_options_can_be_keys() -> None:
-    """Equal options have equal hashes, although mappings have none."""
+    """Equal options have equal hashes, although mappings have none; the clock makes no difference."""
     settings: dict[str, Any] = {
         "headers": {"X-Scope-OrgID": "a"},
         "parameters": {"dedup": "1"},
@@ -121,4 +121,5 @@ def test_options_can_be_keys() -> None:
     }
     assert 1 == len({PrometheusOptions(**settings), PrometheusOptions(**settings)})
     assert 2 == len({PrometheusOptions(**settings), PrometheusOptions(**settings, gzip=True)})
+    assert 1 == len({PrometheusOptions(clock=lambda: 1.0), PrometheusOptions(clock=lambda: 2.0)})
     assert 2 == len({PrometheusOptions(headers={"a": "1"}), PrometheusOptions(headers={"a": "2"})})

@@ -135,6 +135,7 @@ def test_code_3_is_a_decimal_or_malformed(data: bytes) -> None:
         (2, b"\x80\x00\x00"),
         (2, b"\xa0\x00\x00"),
         (2, b"\x3f\xff\xff\xff\xff"),
+        (2, b"\xb7\xea\x9a\xa8\x00\x00"),  # a date alone, as long as a date with a time
         (2, b"2026-11-22"),
         (4, b"\xff\xfe"),
         (0, b""),
