@@ -6,15 +6,14 @@ import traceback
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from statcore.errors import ProtocolError, StatcoreError
 
-_P = ParamSpec("_P")
-_Result = TypeVar("_Result")
+_Method = TypeVar("_Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
-def only_our_errors(method: Callable[_P, Coroutine[Any, Any, _Result]]) -> Callable[_P, Coroutine[Any, Any, _Result]]:
+def only_our_errors(method: _Method) -> _Method:
     """Return a method that raises nothing but errors of statcore, and `asyncio.CancelledError`.
 
     Wrong arguments in the call itself stay a `TypeError`. An error that nobody foresaw is not retryable: nothing says that
@@ -22,7 +21,7 @@ def only_our_errors(method: Callable[_P, Coroutine[Any, Any, _Result]]) -> Calla
     """
 
     @wraps(method)
-    async def call(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
         coroutine = method(*args, **kwargs)
         try:
             return await coroutine
@@ -31,7 +30,7 @@ def only_our_errors(method: Callable[_P, Coroutine[Any, Any, _Result]]) -> Calla
         except Exception as error:
             raise ProtocolError(f"{method.__name__} failed: {describe_unforeseen(error)}") from error
 
-    return call
+    return cast("_Method", call)
 
 
 def describe_unforeseen(error: Exception) -> str:

@@ -87,7 +87,7 @@ def is_classic_name(label: str) -> bool:
 
 
 def _plain(label: str) -> str:
-    url_path_name(label)  # raises `InputError` for what is no name
+    url_path_name(label)  # raises `InputError` for a bad name
     return quote(label, safe="").replace(".", "%2E")  # a whole name of dots would leave its segment
 
 

@@ -46,12 +46,12 @@ def test_a_secret_has_at_most_64_kib(tmp_path: Path) -> None:
     file.write_text("x" * 65_536)
     assert "x" * 65_536 == read_secret(str(file), setting="token_file")
     file.write_text("x" * 65_537)
-    with pytest.raises(InputError, match="^token_file must hold one line") as caught:
+    with pytest.raises(InputError, match=r"^token_file must hold one line") as caught:
         read_secret(str(file), setting="token_file")
     assert "xx" not in str(caught.value)
 
 
 def test_a_missing_secret_says_what_is_wrong(tmp_path: Path) -> None:
     """The error has the reason of the system, and not the path, which may be a secret."""
-    with pytest.raises(InputError, match="^token_file cannot be read: No such file or directory$"):
+    with pytest.raises(InputError, match=r"^token_file cannot be read: No such file or directory$"):
         read_secret(str(tmp_path / "missing"), setting="token_file")
