@@ -1,12 +1,17 @@
-# make help lists the targets. Everything happens in .venv; nothing else on the machine changes,
-# except that `make test` installs missing servers where it may (root on Debian).
+# make help lists the targets. Everything happens in .venv and in .venv-… beside it; nothing else on the machine
+# changes, except that targets with tests install missing servers where they may (root on Debian).
 
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# A worker for each core, few enough for their servers; a file's tests share theirs. ARGS=-n0 has none, nor has --pdb.
+WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compat servers servers-current static format check bench wheel clean
+.DELETE_ON_ERROR:
+.PHONY: help demo test matrix lowest compat servers servers-current static format check hooks constraints bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -14,16 +19,22 @@ help: ## list the targets
 demo: .venv/.runtime ## real child processes, live; ARGS=--once for one round, ARGS=--servers for real servers
 	@$(BIN)/statcore demo $(ARGS)
 
-test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without
-	@$(if $(ARGS),$(BIN)/pytest $(ARGS),scripts/test-with-coverage $(BIN))
+test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
+	@$(if $(ARGS),$(BIN)/pytest $(WORKERS) $(ARGS),scripts/test-with-coverage $(BIN) $(WORKERS))
 
-compat: servers ## what the released agent and manager write and read (wants Python 3.13); ARGS as for pytest
+matrix: servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
+	@scripts/matrix $(ARGS)
+
+lowest: .venv-lowest/constraints.txt servers ## the same with the lowest versions that pyproject.toml allows, on the oldest Python found
+	@scripts/lowest $(ARGS)
+
+compat: servers ## compare with the released agent and manager (needs Python 3.13); ARGS as for pytest
 	@scripts/compat $(ARGS)
 
-servers: ## install the servers that the tests want, where that is possible
+servers: ## install the servers that the tests need, as root on Debian
 	@scripts/install-servers
 
-servers-current: ## build current Prometheus and VictoriaMetrics, which the tests then run on too; needs Go
+servers-current: ## build the newest Prometheus and VictoriaMetrics for the tests (needs Go)
 	@scripts/install-current-servers
 
 static: .venv/.dev ## lint, import contracts, types
@@ -40,14 +51,20 @@ format: .venv/.dev ## rewrite the code in house style
 
 check: static test ## everything that CI checks
 
-bench: .venv/.bench servers ## measure against what users write today, side by side
+hooks: .venv/.dev ## make git run `make static` before each commit
+	@$(BIN)/pre-commit install
+
+constraints: ## update the versions that .venv installs, constraints.txt (needs Python 3.11)
+	@scripts/write-constraints
+
+bench: .venv/.bench servers ## compare the speed with code that users write today
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-wheel: .venv/.dev ## build the wheel into dist/
-	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . plugins/*/
 
-clean: ## remove the environment and all that tools leave behind
-	rm -rf .venv .venv-compat dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+clean: ## remove the environments and the files of tools
+	rm -rf .venv .venv-compat .venv-lowest .venv-matrix dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit("statcore needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -56,17 +73,21 @@ clean: ## remove the environment and all that tools leave behind
 	@$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	@touch $@
 
-.venv/.runtime: .venv/.python pyproject.toml
+.venv/.runtime: .venv/.python pyproject.toml constraints.txt
 	@echo "installing statcore with all extras" >&2
-	@$(BIN)/pip install --quiet --editable '.[all]'
+	@$(PIP_INSTALL) --editable '.[all]'
 	@touch $@
 
 .venv/.bench: .venv/.runtime
-	@echo "installing what statcore is measured against" >&2
-	@$(BIN)/pip install --quiet --group bench
+	@echo "installing what make bench compares with" >&2
+	@$(PIP_INSTALL) --group bench
 	@touch $@
 
 .venv/.dev: .venv/.runtime
 	@echo "installing the tools for development" >&2
-	@$(BIN)/pip install --quiet --group dev
+	@$(PIP_INSTALL) --group dev
 	@touch $@
+
+.venv-lowest/constraints.txt: .venv/.dev pyproject.toml scripts/lowest_versions.py
+	@mkdir -p $(@D)
+	@$(BIN)/python scripts/lowest_versions.py >$@

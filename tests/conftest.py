@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -26,12 +27,13 @@ from statcore.testing.servers import (
     servers_folder,
 )
 
-collect_ignore = ["compat"]  # a root of its own, run by `make compat`
+collect_ignore = ["compat", "e2e/outside_project"]  # roots of their own: `make compat` runs the one, an e2e test the other
 PROFILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine fails no test
 settings.register_profile("dev", PROFILE, max_examples=50)
 settings.register_profile("ci", PROFILE, max_examples=200)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+SCRAPE_SOON = "--scrape.discovery-reload-interval=100ms"  # else the first scrape comes after five seconds, as in 2.x
 PROMETHEUS = find_installations("prometheus")
 
 
@@ -52,6 +54,18 @@ def _require_program(*names: str) -> str:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_signals() -> Iterator[None]:
+    """Let signals act as by default, on the tests and on their children, where the runner was started to ignore them."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ignored = [number for number in handlers if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, handlers[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")
@@ -90,16 +104,16 @@ def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         yield start
 
 
-@pytest.fixture(scope="session", params=PROMETHEUS or [None], ids=str)
+@pytest.fixture(scope="module", params=PROMETHEUS or [None], ids=str)
 def prometheus_program(request: pytest.FixtureRequest) -> Program:
-    """Each Prometheus that is installed, one after the other."""
+    """Each Prometheus that is installed, one after the other; wider, it would cut modules in two, with their fixtures."""
     _require_program("prometheus")
     _require_program("promtool")
     program: Program = request.param
     return program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prometheus_holding(
     tmp_path_factory: pytest.TempPathFactory, prometheus_program: Program
 ) -> Callable[..., AbstractContextManager[Server]]:
@@ -124,7 +138,7 @@ def start_prometheus(tmp_path: Path, prometheus_program: Program) -> Iterator[Ca
             if folder is None:
                 folder = tmp_path / f"prometheus-{os.urandom(4).hex()}"
                 folder.mkdir()
-            options = {"targets": {}, "program": prometheus_program.path, **options}
+            options = {"targets": {}, "program": prometheus_program.path, "arguments": [SCRAPE_SOON], **options}
             return stack.enter_context(running_prometheus(folder, **options))
 
         yield start

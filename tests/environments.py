@@ -33,14 +33,19 @@ def build_wheels(folder: Path, *projects: Path) -> list[Path]:
     return sorted(folder.glob("*.whl"))
 
 
+def pip(bin_: Path, *words: str | Path) -> None:
+    """Run this environment's pip on another environment, which needs none of its own."""
+    done = run(sys.executable, "-m", "pip", "--quiet", "--python", bin_ / "python", *words)
+    assert 0 == done.returncode, done.stderr
+
+
 def install(bin_: Path, *requirements: str | Path) -> None:
-    """Install into an environment."""
-    installed = run(bin_ / "python", "-m", "pip", "install", "--quiet", *requirements)
-    assert 0 == installed.returncode, installed.stderr
+    """Install into an environment; Python compiles what a test imports, which is a small part of what is installed."""
+    pip(bin_, "install", "--no-compile", *requirements)
 
 
 def create_environment(folder: Path, *requirements: str | Path) -> Path:
     """Make an environment that holds these, and return where its programs are."""
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     install(folder / "bin", *requirements)
     return folder / "bin"

@@ -1,41 +1,14 @@
-"""Right adapters, and a way to break them on purpose."""
+"""Backends in memory that hold a data set."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from statcore.testing.metrics import MetricDataset
 from statcore_memory import MemoryMetrics
-
-
-class Faulty:
-    """A right adapter, of which each method whose name starts with a prefix is called through a fault.
-
-    The fault takes this object, the right method and the arguments; what it wants to remember goes into `memo`.
-    """
-
-    def __init__(self, right: Any, fault: Callable[..., Coroutine[Any, Any, Any]], *, prefix: str) -> None:
-        """Wrap an adapter."""
-        self.right = right
-        self.fault = fault
-        self.prefix = prefix
-        self.memo: list[Any] = []
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the right method, or the fault."""
-        method = getattr(self.right, name)
-        return partial(self.fault, self, method) if name.startswith(self.prefix) else method
-
-
-@pytest.fixture(scope="session")
-def faulty() -> type[Faulty]:
-    """`faulty(right, fault, prefix="fetch_")` is a broken adapter."""
-    return Faulty
 
 
 @pytest.fixture(scope="session")

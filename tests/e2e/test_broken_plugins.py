@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,11 +84,15 @@ def test_the_others_keep_answering(statcore: Path, prometheus_holding: Callable[
     """Our own querier and that of the sound plugin are asked, and a real Prometheus answers both."""
     labels = 'container_metric_name="mem",value_type="current"'
     sample = f"backendai_container_utilization{{{labels}}} 4096 1795341600"
-    with prometheus_holding(f"# TYPE backendai_container_utilization gauge\n{sample}\n# EOF\n") as server:
-        asked = [_query(statcore, server, kind) for kind in ("container", "rack")]
-        gpu = run(statcore, "query", "gpu", "--metric-name", "mem", metrics_url=server.url)
+    with (
+        prometheus_holding(f"# TYPE backendai_container_utilization gauge\n{sample}\n# EOF\n") as server,
+        ThreadPoolExecutor() as pool,  # each program waits for the plugin that hangs
+    ):
+        container, rack = (pool.submit(_query, statcore, server, kind) for kind in ("container", "rack"))
+        querying_gpu = pool.submit(run, statcore, "query", "gpu", "--metric-name", "mem", metrics_url=server.url)
 
-    assert [4096.0, 4096.0] == asked
+    assert [4096.0, 4096.0] == [container.result(), rack.result()]
+    gpu = querying_gpu.result()
     assert 1 == gpu.returncode
     assert "querier gpu is offered by 'acme-gpus' of acme-gpus 2.0 and 'acme-gpus-too' of acme-gpus-too 2.0" in gpu.stderr
 

@@ -41,19 +41,27 @@ class TestDoor(QuerierConformance):
 """
 
 
-@pytest.mark.timeout(300)
-def test_it_appears_everywhere(
-    wheel: Path, tmp_path: Path, prometheus_holding: Callable[..., AbstractContextManager[Server]]
-) -> None:
-    """On the command line, in GraphQL and in Python, over a real Prometheus: two openings a second of one rack's door."""
-    assert 15 >= len(DOOR.strip().splitlines())
-    built = build_wheels(tmp_path / "wheels", write_project(tmp_path, "acme-doors", DOOR, version="3.1", name="door"))
+@pytest.fixture(scope="module")
+def bin_(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """Where the programs of an environment are that holds statcore, the querier, and what they need."""
+    folder = tmp_path_factory.mktemp("doors")
+    built = build_wheels(folder / "wheels", write_project(folder, "acme-doors", DOOR, version="3.1", name="door"))
     requirement = f"statcore[cli,prometheus,graphql,testing] @ {wheel.as_uri()}"
-    bin_ = create_environment(tmp_path / "environment", requirement, *built)
-    (tmp_path / "test_door.py").write_text(SUITE)
+    return create_environment(folder / "environment", requirement, *built)
 
+
+@pytest.mark.timeout(300)
+def test_it_passes_the_shipped_suite(bin_: Path, tmp_path: Path) -> None:
+    """Where nothing else is installed."""
+    assert 15 >= len(DOOR.strip().splitlines())
+    (tmp_path / "test_door.py").write_text(SUITE)
     suite = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", tmp_path / "test_door.py")
     assert 0 == suite.returncode, suite.stdout
+
+
+@pytest.mark.timeout(300)
+def test_it_appears_everywhere(bin_: Path, prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> None:
+    """On the command line, in GraphQL and in Python, over a real Prometheus: two openings a second of one rack's door."""
     assert "acme-doors3.1" in "".join(run(bin_ / "statcore", "query", "--help").stdout.split())
     assert "--rack-id TEXT the label `rack_id`." in " ".join(
         run(bin_ / "statcore", "query", "door", "--help").stdout.split()

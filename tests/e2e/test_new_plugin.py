@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.program import END, ONE
-from tests.environments import build_wheels, create_environment, run
+from tests.environments import build_wheels, create_environment, install, run
 
 WRITE = """
 import asyncio, sys
@@ -36,8 +36,7 @@ def test_a_new_plugin_passes_its_own_tests_and_answers(wheel: Path, tmp_path: Pa
     before = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", project)
     assert 0 == before.returncode, before.stdout
     (built,) = build_wheels(tmp_path / "built", project)
-    installed = run(bin_ / "python", "-m", "pip", "install", "--quiet", built)
-    assert 0 == installed.returncode, installed.stderr
+    install(bin_, built)
     shutil.rmtree(project / "src")
     after = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", project)
 
@@ -63,8 +62,7 @@ def test_a_new_store_and_a_new_backend_pass_their_conformance_and_answer(wheel: 
         written = run("env", f"--chdir={tmp_path}", bin_ / "statcore", "plugins", "new", part, name)
         assert 0 == written.returncode, written.stderr
     wheels = build_wheels(tmp_path / "built", *projects)
-    installed = run(bin_ / "python", "-m", "pip", "install", "--quiet", *wheels)
-    assert 0 == installed.returncode, installed.stderr
+    install(bin_, *wheels)
     for project in projects:
         shutil.rmtree(project / "src")
         tested = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", project)
@@ -86,9 +84,15 @@ def test_a_new_store_and_a_new_backend_pass_their_conformance_and_answer(wheel: 
     assert [4096.0] == json.loads(shown.stdout)["series"][0]["values"]
 
 
+@pytest.fixture(scope="module")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What mypy keeps of the standard library and of statcore from one new plugin to the next."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 @pytest.mark.parametrize("part", [(), ("--store",), ("--backend",)], ids=["querier", "store", "backend"])
 @pytest.mark.parametrize("kind", ["rack", "tape-library"])
-def test_a_new_plugin_is_clean(tmp_path: Path, kind: str, part: tuple[str, ...]) -> None:
+def test_a_new_plugin_is_clean(tmp_path: Path, mypy_cache: Path, kind: str, part: tuple[str, ...]) -> None:
     """By the default rules of ruff, and by mypy --strict, its tests included."""
     written = run("env", f"--chdir={tmp_path}", sys.executable, "-m", "statcore_cli", "plugins", "new", *part, kind)
     assert 0 == written.returncode, written.stderr
@@ -97,5 +101,5 @@ def test_a_new_plugin_is_clean(tmp_path: Path, kind: str, part: tuple[str, ...])
     inside = ("env", f"--chdir={project}", "MYPYPATH=src", sys.executable, "-m")
     linted = run(*inside, "ruff", "check", "--isolated", "--no-cache", ".")
     assert (0, "All checks passed!\n") == (linted.returncode, linted.stdout)
-    typed = run(*inside, "mypy", "--strict", f"--cache-dir={tmp_path}", "src", "tests")
+    typed = run(*inside, "mypy", "--strict", f"--cache-dir={mypy_cache}", "src", "tests")
     assert (0, "Success: no issues found in 2 source files\n") == (typed.returncode, typed.stdout), typed.stderr

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from tests.conftest import SCRAPE_SOON
 
 from statcore.model import StatisticsBatch, decimal_text, parse_time
 from statcore.plugins import PluginRegistry
@@ -177,7 +178,9 @@ async def record(folder: Path, valkey: Server, prometheus: Program, children: Se
         await stack.enter_async_context(collecting(collector))
         await sink.next_round()  # the exporter has something
         targets, interval = {"statcore": exporter.address}, f"{SCRAPE_S:.0f}s"
-        running = running_prometheus(folder, targets=targets, scrape_interval=interval, program=prometheus.path)
+        running = running_prometheus(
+            folder, targets=targets, scrape_interval=interval, arguments=[SCRAPE_SOON], program=prometheus.path
+        )
         server = await asyncio.to_thread(servers.enter_context, running)
         scrapes: list[float] = []
         # One more than the window holds: counters must have risen for a while before it, else they seem to begin in it.

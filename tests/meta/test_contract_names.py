@@ -7,6 +7,13 @@ import inspect
 from typing import Any
 
 import pytest
+from graphql import parse, validate
+
+from statcore.model import MatrixResult
+from statcore.queriers import QueryStrategy
+from statcore_graphql import DataLoaderManager
+from statcore_graphql.schema import build_schema
+from statcore_prometheus import PrometheusClient, PrometheusQueryRangeResponse
 
 CONTRACT: list[tuple[str, str, list[str]]] = [
     (
@@ -29,17 +36,18 @@ CONTRACT: list[tuple[str, str, list[str]]] = [
             "get_replica_statistics_batch(endpoint_replica_ids)",
         ],
     ),
-    ("statcore.statistics", "StatisticsRepositories", ["create"]),
+    ("statcore.statistics", "ClientStatistics", ["valkey_stat", "valkey_live"]),
+    ("statcore.statistics", "StatisticsRepositories", ["create(store, valkey_stat, valkey_live, kernels)", "repository"]),
     (
         "statcore_graphql",
         "KernelStatistics",
         ["batch_load_by_kernel(ctx, session_ids)", "batch_load_inference_metrics_by_kernel(ctx, session_ids)"],
     ),
     ("statcore_graphql", "EndpointStatistics", ["batch_load_by_endpoint(ctx, endpoint_ids)"]),
-    ("statcore_graphql", "GraphQueryContext", []),
+    ("statcore_graphql", "GraphQueryContext", ["statistics_repository", "loaders"]),
     ("statcore_graphql", "DataLoaderManager", ["get_loader(ctx, name)"]),
-    ("statcore.consumers", "DeploymentRepository", []),
-    ("statcore.consumers", "ScheduleRepository", []),
+    ("statcore.consumers", "DeploymentRepository", ["source", "decide_replicas(deployments, now)"]),
+    ("statcore.consumers", "ScheduleRepository", ["source", "autoscale(rules, now)"]),
     ("statcore.queriers", "PrometheusMetricQuerier", ["name()", "labels()"]),
     ("statcore.queriers", "AggregatingMetricQuerier", ["name()", "labels()", "group_by_labels()"]),
     (
@@ -55,6 +63,9 @@ CONTRACT: list[tuple[str, str, list[str]]] = [
         "PrometheusClient",
         ["query_utilization(querier, time_range, rate_interval)", "query_available_container_metrics()"],
     ),
+    ("statcore_prometheus", "PrometheusQueryRangeResponse", ["status", "data"]),
+    ("statcore.model", "QueryData", ["result_type", "result"]),
+    ("statcore.model", "MetricResponse", ["metric", "values"]),
     (
         "statcore.services",
         "ContainerUtilizationMetricService",
@@ -66,8 +77,29 @@ CONTRACT: list[tuple[str, str, list[str]]] = [
     ("statcore.services", "ContainerMetricResult", []),
     ("statcore.services", "ContainerMetricResponseInfo", []),
     ("statcore.services", "MetricResultValue", []),
-    ("statcore.ports", "StatisticsPort", []),
-    ("statcore.ports", "MetricQuerierPort", []),
+    (
+        "statcore.ports",
+        "StatisticsPort",
+        [
+            "fetch_kernel_statistics(ids)",
+            "fetch_inference_metrics(session_ids)",
+            "fetch_endpoint_statistics(endpoint_ids)",
+            "fetch_replica_statistics(pairs)",
+            "fetch_agent_statistics(agent_ids)",
+            "ping()",
+            "aclose()",
+        ],
+    ),
+    (
+        "statcore.ports",
+        "MetricQuerierPort",
+        [
+            "query_utilization(querier, time_range, rate_interval)",
+            "query_utilization_now(querier, time, rate_interval)",
+            "label_values(label, match, time_range)",
+            "series(match, time_range)",
+        ],
+    ),
 ]
 
 
@@ -94,6 +126,7 @@ def test_a_name_of_the_contract_is_where_it_says(module: str, name: str, members
     ("module", "name", "arguments"),
     [
         ("statcore.model", "QueryTimeRange", "start end step"),
+        ("statcore.statistics", "ClientStatistics", "valkey_stat valkey_live timeout_s"),
         (
             "statcore.queriers",
             "ContainerMetricQuerier",
@@ -107,3 +140,18 @@ def test_values_of_the_contract_take_its_keywords(module: str, name: str, argume
     assert dict.fromkeys(arguments.split(), inspect.Parameter.KEYWORD_ONLY) == {
         parameter.name: parameter.kind for parameter in parameters.values()
     }
+
+
+def test_texts_of_the_contract_are_known() -> None:
+    """Strategies by their text, the loader by its name, and the proposal's query as a valid one."""
+    assert ["gauge", "rate", "rate_normalized"] == list(QueryStrategy)
+    DataLoaderManager().check(["KernelStatistics.inference_metrics_by_kernel"])
+    query = "{ compute_session_list { items { inference_metrics } } }"
+    assert [] == validate(build_schema(DataLoaderManager())._schema, parse(query))
+
+
+def test_the_client_takes_rates_over_five_minutes_by_default() -> None:
+    """The window is keyword-only; the answer's type is the alias that the contract names."""
+    window = inspect.signature(PrometheusClient.query_utilization).parameters["rate_interval"]
+    assert (window.KEYWORD_ONLY, "5m") == (window.kind, window.default)
+    assert PrometheusQueryRangeResponse is MatrixResult

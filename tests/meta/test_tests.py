@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = (ROOT / "tests", *ROOT.glob("plugins/*/tests"))
 PROVES = ("assert", "raises", "check", "expect", "fail", "verify")
 
 
-def _tests() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for path in (path for folder in TESTS for path in folder.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
-                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+@cache
+def _tests() -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    return [
+        (f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node)
+        for folder in TESTS
+        for path in folder.rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
+    ]
 
 
 def _proves_something(test: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -33,6 +42,32 @@ def test_every_test_asserts() -> None:
 def test_every_test_says_what_it_shows() -> None:
     """Every test has a docstring."""
     assert [] == [where for where, test in _tests() if not ast.get_docstring(test)]
+
+
+def test_signals_reach_a_test_and_its_child() -> None:
+    """An interrupt raises in the test, and a child ends by SIGINT and by SIGTERM."""
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        child = subprocess.run(
+            [sys.executable, "-c", f"import signal; signal.raise_signal({number:d})"], capture_output=True, check=False
+        )
+        assert -number == child.returncode
+
+
+def test_signals_reach_tests_where_the_runner_ignores_them() -> None:
+    """A shell script that runs pytest in the background lets it ignore SIGINT."""
+    ignoring = "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    program = f"import pytest, signal, sys; {ignoring}; sys.exit(pytest.main(sys.argv[1:]))"
+    test = f"{__file__}::{test_signals_reach_a_test_and_its_child.__name__}"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "-p", "no:cacheprovider", test],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stdout
 
 
 def test_the_rules_see_the_tests() -> None:

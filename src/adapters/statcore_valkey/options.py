@@ -38,7 +38,7 @@ class ValkeyOptions:
         ages: read the age of every entry also without `freshness_s`, and mark entries of unknown age *undated*.
         agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
             their entries is unknown.
-        max_entry_bytes: larger entries are not read but reported as *oversized*.
+        max_entry_bytes: larger entries are not decoded but reported as *oversized*.
         password_file: the path of a file that holds the password, instead of one in the URL.
         tls_ca_file: certificates to trust instead of the system's, PEM; TLS itself comes from the URL.
         tls_cert_file: the client certificate, PEM.

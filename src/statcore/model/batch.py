@@ -64,7 +64,7 @@ class ProblemKind(StrEnum):
     UNDATED = "undated"
     """Its age is unknown, so it may be older than the freshness bound; the entry is given all the same."""
     OVERSIZED = "oversized"
-    """Larger than the configured limit and therefore not read; the entry is None."""
+    """Larger than the configured limit and therefore not decoded; the entry is None."""
 
 
 @attrs.frozen

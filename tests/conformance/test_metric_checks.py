@@ -1,18 +1,28 @@
-"""What the metric checks are there for: backends that answer wrongly, each failing its check."""
+"""Checks of `statcore.testing.metrics`: each fails for a backend with a fault."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import attrs
 import pytest
+from tests.conformance.broken import (
+    Broken,
+    Fault,
+    assert_listed_and_documented,
+    closes_once,
+    confuses_concurrent_calls,
+    is_down,
+    swallows_cancellation,
+)
 
-from statcore.errors import QueryRejectedError
+from statcore.errors import InputError, PluginError, QueryRejectedError, UnavailableError
 from statcore.model import MatrixResult, QueryTimeRange, Sample, Series, VectorResult
+from statcore.promql import Selector
 from statcore.queriers import LabelMatcher, MatchOperator, PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
 from statcore.testing import metrics
 from statcore.testing.metrics import MetricCheck, MetricDataset
@@ -20,7 +30,11 @@ from statcore.testing.queriers import FixedQuerier
 from statcore_memory import MemoryMetrics
 
 Query = Callable[..., Awaitable[Any]]
+
+
 Points = Iterable[tuple[float, float]]
+
+
 FIVE_MINUTES = timedelta(minutes=5)
 
 
@@ -247,55 +261,188 @@ async def loses_the_agent(_: Any, query: Query, *asked: Any, **options: Any) -> 
     return relabelled(result, lambda labels: {name: text for name, text in labels.items() if name != "agent_id"})
 
 
-CAUGHT: list[tuple[MetricCheck, str, Callable[..., Any]]] = [
-    (metrics.check_gauges_are_the_newest_sample, "query_", answers_the_next_sample),
-    (metrics.check_gauges_are_the_newest_sample, "query_", says_it_is_partial),
-    (metrics.check_values_are_exact, "query_utilization_now", takes_nan_for_zero),
-    (metrics.check_values_are_exact, "query_", takes_nan_for_zero),
-    (metrics.check_rates_are_per_second, "query_", rates_per_minute),
-    (metrics.check_rates_survive_a_counter_reset, "query_", subtracts_for_a_rate),
-    (metrics.check_rates_are_normalized_by_the_interval, "query_", divides_by_five),
-    (metrics.check_percent_is_of_the_capacity, "query_", forgets_the_kernels),
-    (metrics.check_one_sample_has_no_rate, "query_", shows_the_raw_counter),
-    (metrics.check_one_sample_has_no_rate, "query_", ignores_the_window),
-    (metrics.check_capacities_are_gauges, "query_", rates_capacities),
-    (metrics.check_points_lie_on_the_grid, "query_", leaves_out_the_last_point),
-    (metrics.check_points_lie_on_the_grid, "query_", begins_a_step_late),
-    (metrics.check_times_are_kept_to_the_millisecond, "query_", asks_in_whole_seconds),
-    (metrics.check_a_series_ends_after_the_lookback, "query_", draws_on),
-    (metrics.check_a_series_ends_after_the_lookback, "query_", looks_back_a_minute),
-    (metrics.check_long_ranges_are_answered_whole, "query_", answers_11000_points),
-    (metrics.check_long_ranges_are_answered_whole, "query_", repeats_the_seam),
-    (metrics.check_now_is_the_time_given, "query_", answers_as_of_now),
-    (metrics.check_now_is_the_time_given, "query_", shows_the_time_of_the_sample),
-    (metrics.check_now_is_the_present_by_default, "query_", answers_as_of_an_hour_ago),
-    (metrics.check_group_by_keeps_those_labels_alone, "query_", keeps_the_name),
-    (metrics.check_group_by_keeps_those_labels_alone, "query_", writes_absent_labels_as_empty),
-    (metrics.check_group_by_keeps_those_labels_alone, "query_", sums_nothing_up),
-    (metrics.check_matchers_select_as_documented, "query_", searches_for_regexes),
-    (metrics.check_matchers_select_as_documented, "query_", takes_absent_for_unlike),
-    (metrics.check_one_of_takes_values_literally, "query_", takes_values_for_patterns),
-    (metrics.check_hostile_values_round_trip, "query_", tidies_line_ends),
-    (metrics.check_no_series_is_an_empty_answer, "query_", refuses_what_does_not_exist),
-    (metrics.check_queriers_of_containers_are_answered, "query_", loses_the_agent),
-]
+Call = Callable[..., Awaitable[Any]]
 
 
-@pytest.mark.parametrize(("check", "prefix", "fault"), CAUGHT, ids=lambda part: getattr(part, "__name__", part))
-async def test_a_backend_that_answers_wrongly_fails_its_check(
-    check: MetricCheck,
-    prefix: str,
-    fault: Callable[..., Any],
-    faulty: Any,
-    right_metrics: tuple[MetricDataset, MemoryMetrics],
+async def gives_values_unsorted(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """As they were found."""
+    return list(await call(*asked, **options))[::-1]
+
+
+async def gives_values_twice(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """Once per series."""
+    return sorted([*(values := await call(*asked, **options)), *values])
+
+
+async def ignores_match(_: Any, call: Call, label: str, **_options: Any) -> Any:
+    """The filter vanishes."""
+    return await call(label)
+
+
+async def ignores_matchers(_: Any, call: Call, match: Selector, **options: Any) -> Any:
+    """Only the name counts."""
+    return await call(Selector(match.name), **options)
+
+
+async def ignores_the_time(_: Any, call: Call, *asked: Any, match: Any = None, **_options: Any) -> Any:
+    """All of it, always."""
+    return await (call(*asked) if match is None else call(*asked, match=match))
+
+
+async def trims_values(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """Spaces are cut off."""
+    return sorted({value.strip() for value in await call(*asked, **options)})
+
+
+async def gives_series_without_a_name(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """Labels alone."""
+    return [
+        {label: text for label, text in labels.items() if label != "__name__"} for labels in await call(*asked, **options)
+    ]
+
+
+async def falls_back_to_five_minutes(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """Whatever window is not understood."""
+    try:
+        return await call(*asked, **options)
+    except InputError:
+        return await call(*asked)
+
+
+async def lets_the_parser_fail(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """An exception that is not the library's."""
+    try:
+        return await call(*asked, **options)
+    except InputError as error:
+        raise RuntimeError(str(error)) from error
+
+
+async def takes_any_zone_for_utc(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """A time without a zone is taken for some time."""
+    if "time" in options:
+        options["time"] = options["time"].replace(tzinfo=UTC)
+    return await call(*asked, **options)
+
+
+async def takes_any_zone_of_a_range_for_utc(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """Likewise for label values and series."""
+    options["time_range"] = tuple(time.replace(tzinfo=UTC) for time in options["time_range"])
+    return await call(*asked, **options)
+
+
+async def finds_nothing_by_a_hostile_name(_: Any, call: Call, querier: Any, *rest: Any, **options: Any) -> Any:
+    """A name that cannot be is only not found."""
+    try:
+        return await call(querier, *rest, **options)
+    except InputError:
+        return MatrixResult(series=()) if rest else VectorResult(samples=())
+
+
+async def blames_the_caller(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """A broken querier is bad input."""
+    try:
+        return await call(*asked, **options)
+    except PluginError as error:
+        raise InputError(str(error)) from error
+
+
+async def blames_no_method(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+    """A broken querier is just broken."""
+    try:
+        return await call(*asked, **options)
+    except PluginError as error:
+        raise PluginError(str(error)) from error
+
+
+async def answers_broken_queriers(_: Any, call: Call, querier: Any, *rest: Any, **options: Any) -> Any:
+    """With nothing."""
+    try:
+        return await call(querier, *rest, **options)
+    except PluginError:
+        return MatrixResult(series=()) if rest else VectorResult(samples=())
+
+
+CAUGHT: dict[MetricCheck, list[tuple[str, Fault]]] = {
+    metrics.check_gauges_are_the_newest_sample: [("query_", answers_the_next_sample), ("query_", says_it_is_partial)],
+    metrics.check_values_are_exact: [("query_utilization_now", takes_nan_for_zero), ("query_", takes_nan_for_zero)],
+    metrics.check_rates_are_per_second: [("query_", rates_per_minute)],
+    metrics.check_rates_survive_a_counter_reset: [("query_", subtracts_for_a_rate)],
+    metrics.check_rates_are_normalized_by_the_interval: [("query_", divides_by_five)],
+    metrics.check_percent_is_of_the_capacity: [("query_", forgets_the_kernels)],
+    metrics.check_one_sample_has_no_rate: [("query_", shows_the_raw_counter), ("query_", ignores_the_window)],
+    metrics.check_capacities_are_gauges: [("query_", rates_capacities)],
+    metrics.check_points_lie_on_the_grid: [("query_", leaves_out_the_last_point), ("query_", begins_a_step_late)],
+    metrics.check_times_are_kept_to_the_millisecond: [("query_", asks_in_whole_seconds)],
+    metrics.check_a_series_ends_after_the_lookback: [("query_", draws_on), ("query_", looks_back_a_minute)],
+    metrics.check_long_ranges_are_answered_whole: [("query_", answers_11000_points), ("query_", repeats_the_seam)],
+    metrics.check_now_is_the_time_given: [("query_", answers_as_of_now), ("query_", shows_the_time_of_the_sample)],
+    metrics.check_now_is_the_present_by_default: [("query_", answers_as_of_an_hour_ago)],
+    metrics.check_group_by_keeps_those_labels_alone: [
+        ("query_", keeps_the_name),
+        ("query_", writes_absent_labels_as_empty),
+        ("query_", sums_nothing_up),
+    ],
+    metrics.check_matchers_select_as_documented: [("query_", searches_for_regexes), ("query_", takes_absent_for_unlike)],
+    metrics.check_one_of_takes_values_literally: [("query_", takes_values_for_patterns)],
+    metrics.check_hostile_values_round_trip: [("query_", tidies_line_ends)],
+    metrics.check_no_series_is_an_empty_answer: [("query_", refuses_what_does_not_exist)],
+    metrics.check_queriers_of_containers_are_answered: [("query_", loses_the_agent)],
+    metrics.check_label_values_of_all_series: [
+        ("label_values", gives_values_unsorted),
+        ("label_values", gives_values_twice),
+    ],
+    metrics.check_label_values_can_be_narrowed: [("label_values", ignores_match)],
+    metrics.check_label_values_keep_hostile_text: [("label_values", trims_values)],
+    metrics.check_series_are_whole_label_sets: [("series", gives_series_without_a_name)],
+    metrics.check_series_obey_matchers: [("series", ignores_matchers)],
+    metrics.check_nothing_exists_a_day_earlier: [("label_values", ignores_the_time), ("series", ignores_the_time)],
+    metrics.check_bad_rate_intervals_are_refused: [
+        ("query_", falls_back_to_five_minutes),
+        ("query_utilization_now", falls_back_to_five_minutes),
+        ("query_", lets_the_parser_fail),
+    ],
+    metrics.check_bad_times_are_refused: [
+        ("query_", takes_any_zone_for_utc),
+        ("label_values", takes_any_zone_of_a_range_for_utc),
+        ("series", takes_any_zone_of_a_range_for_utc),
+    ],
+    metrics.check_hostile_names_are_refused: [
+        ("query_", finds_nothing_by_a_hostile_name),
+        ("query_utilization_now", finds_nothing_by_a_hostile_name),
+        ("label_values", lets_the_parser_fail),
+    ],
+    metrics.check_broken_queriers_are_named: [
+        ("query_", blames_the_caller),
+        ("query_", blames_no_method),
+        ("query_utilization_now", answers_broken_queriers),
+    ],
+    metrics.check_ping_returns: [("ping", is_down)],
+    metrics.check_concurrent_queries_get_their_own_answers: [("query_utilization_now", confuses_concurrent_calls)],
+    metrics.check_cancelled_queries_leave_the_backend_usable: [("query_", swallows_cancellation)],
+    metrics.check_closing_twice_is_allowed: [("aclose", closes_once)],
+}
+"""Each check, and the faults that it must catch: a prefix of the methods that have the fault, and the fault."""
+
+
+CASES = [(check, prefix, fault) for check, faults in CAUGHT.items() for prefix, fault in faults]
+
+
+def test_every_check_catches_a_fault() -> None:
+    """The table has each check, and no check is without a fault."""
+    assert set(metrics.CHECKS) == {check for check, *_ in CASES}
+
+
+def test_every_check_is_listed_and_documented() -> None:
+    """No check of the package is left out or listed twice, and each has a docstring, which is its contract."""
+    assert_listed_and_documented(metrics)
+
+
+@pytest.mark.parametrize(("check", "prefix", "fault"), CASES, ids=lambda part: getattr(part, "__name__", part))
+async def test_a_backend_with_a_fault_fails_its_check(
+    check: MetricCheck, prefix: str, fault: Fault, right_metrics: tuple[MetricDataset, MemoryMetrics]
 ) -> None:
-    """By an assertion, or by the error that it raises where none is due."""
+    """The check raises, by an assertion or because of what the backend did; `test_memory.py` has the right backend."""
     dataset, right = right_metrics
-    with pytest.raises((AssertionError, QueryRejectedError)):
-        await check(faulty(right, fault, prefix=prefix), dataset)
-
-
-def test_every_check_of_answers_catches_something() -> None:
-    """None is without a backend that fails it."""
-    answers = ("values", "time", "selection")
-    assert {check for check in metrics.CHECKS if check.__module__.endswith(answers)} == {check for check, *_ in CAUGHT}
+    broken: Any = Broken(right, fault, prefix=prefix)
+    with pytest.raises((AssertionError, QueryRejectedError, UnavailableError)):
+        await check(broken, dataset)

@@ -1,15 +1,19 @@
-"""What the checks of answers and of sharing are there for: queriers that are wrong, each failing its check."""
+"""Checks of `statcore.testing.querier_checks`: each fails for queriers with a fault, and says which."""
 
 from __future__ import annotations
 
+import enum
 import itertools
-from types import ModuleType
-from typing import Any, ClassVar
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
 
 import attrs
 import pytest
-from tests.conformance.racks import Rack, called, doing, racks, spec_of, total
+from tests.conformance.broken import assert_listed_and_documented
+from tests.conformance.racks import FULL, Rack, called, doing, racks, some, spec_of, total
 
+from statcore.errors import InputError
+from statcore.plugins import QuerierSpec
 from statcore.promql import (
     Aggregation,
     BinaryOperation,
@@ -178,6 +182,8 @@ class Remembering(Rack):
 
 
 COUNTER = itertools.count()
+
+
 UNITS = {"power": "watts"}
 
 
@@ -185,6 +191,157 @@ def rotated(_: Any) -> dict[str, str]:
     """Return labels in another order each time."""
     first = next(COUNTER) % 3
     return dict.fromkeys(("abc" * 2)[first : first + 3], "x")
+
+
+@attrs.frozen
+class Positional(Rack):
+    """Racks, by row."""
+
+    row: str = "1"
+
+
+@attrs.frozen(kw_only=True)
+class Undocumented(Rack):
+    """Racks."""
+
+
+@attrs.frozen(kw_only=True)
+class Unreadable(Rack):
+    """Racks."""
+
+    level: NoSuchType = None  # type: ignore[name-defined]  # noqa: F821 - that is the point
+
+
+class Hidden(Rack):
+    """Racks, whose name is not to be seen."""
+
+    def __init__(self, *, metric_name: str, hidden: str = "r1") -> None:
+        """Keep it."""
+        Rack.__init__(self, metric_name=metric_name, rack=hidden)  # type: ignore[arg-type]
+
+
+@attrs.frozen(kw_only=True)
+class Timed(Rack):
+    """Racks, of a time that no text builds."""
+
+    since: timedelta = timedelta(1)
+
+    def __attrs_post_init__(self) -> None:
+        """Want a time."""
+        if not isinstance(self.since, timedelta):
+            raise InputError("since is no time")
+
+
+@attrs.frozen(kw_only=True)
+class Insisting(Rack):
+    """Racks, of which one must be named, though the class does not say so."""
+
+    def __attrs_post_init__(self) -> None:
+        """Fail as no argument should."""
+        if self.rack is None:
+            raise KeyError("rack")
+
+
+@attrs.frozen(kw_only=True)
+class Needing(Rack):
+    """Racks, of which a note needs a room, though the class does not say so."""
+
+    def __attrs_post_init__(self) -> None:
+        """Fail as no argument should."""
+        if self.note is not None and self.room is None:
+            raise KeyError("room")
+
+
+@attrs.frozen(kw_only=True)
+class Stepped(Rack):
+    """Racks, with fields that are one option where a command has `--step`."""
+
+    step: int = 1
+    rack_step: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class Trailing(Rack):
+    """Racks, with fields that are one option."""
+
+    room_: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class Nameless(Rack):
+    """Racks, with a field that no option can be called by."""
+
+    def __init__(self, *, metric_name: Literal["power", "heat"], _: int = 1, **others: Any) -> None:
+        """Take it."""
+        self.__attrs_init__(metric_name=metric_name, **others)
+
+
+class Same(enum.Enum):
+    """Choices that are the same text."""
+
+    NUMBER = 1
+    TEXT = "1"
+
+
+@attrs.frozen(kw_only=True)
+class Merged(Rack):
+    """Racks, with two choices that nobody could tell apart."""
+
+    same: Same = Same.TEXT
+
+
+@attrs.frozen(kw_only=True)
+class Alike(Rack):
+    """Equal to others."""
+
+    rack: str | None = attrs.field(default=None, eq=False)
+
+
+NOISE: Any = "noise"
+
+
+NO_DEPTH: Any = None
+
+
+@pytest.mark.parametrize("names", [{"series": 'rack"power'}, {"metric_label": "ra}ck"}])
+def test_a_spec_with_names_that_cannot_be_written_is_caught(names: dict[str, Any]) -> None:
+    """Or `statcore metrics` would fail for it."""
+    spec = QuerierSpec(name="rack", summary="racks", querier=Rack, **names)
+    with pytest.raises(AssertionError, match="must not hold"):
+        checks.check_the_spec_describes_them(spec, some())
+
+
+@attrs.frozen(kw_only=True)
+class Validated(Rack):
+    """Racks, some of which are refused by another error."""
+
+    rack: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "r1", "r2"]))
+
+
+class OnlyOdd(Rack):
+    """Racks, which take odd text alone, and make nothing of it."""
+
+    def labels(self) -> dict[str, Any]:
+        """Refuse what is plain."""
+        if (self.rack or "").islower():
+            raise InputError("too plain")
+        return {**super().labels(), "rack": "odd"}
+
+
+def given(rack: Any, *names: str) -> dict[str, Any]:
+    """Return fields that are not None as labels."""
+    return {name: getattr(rack, name) for name in names if getattr(rack, name) is not None}
+
+
+@attrs.frozen
+class NamesAnotherMetric:
+    """Asks for the metric that the querier that made it is named by."""
+
+    rack: str
+
+    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+        """Use a name beside the one that is to be used."""
+        return BinaryOperation("/", total(asked), Aggregation("sum", Selector(self.rack, asked.wanted), asked.group_by))
 
 
 CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
@@ -267,30 +424,140 @@ CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
         "the strategy of queriers that differ in rack alone",
         racks(query_strategy=lambda rack: Owned(rack.rack)),
     ),
+    (checks.check_the_spec_describes_them, "there is no querier", []),
+    (checks.check_the_spec_describes_them, "the class of", [Rack(metric_name="power"), Undocumented(metric_name="power")]),
+    (checks.check_fields_are_keyword_only_and_documented, "not keyword-only", some(Positional)),
+    (checks.check_fields_are_keyword_only_and_documented, "does not say under `Args:`", some(Undocumented)),
+    (checks.check_fields_are_keyword_only_and_documented, "NoSuchType", some(Unreadable)),
+    (checks.check_fields_are_keyword_only_and_documented, "same has two choices", some(Merged)),
+    (checks.check_fields_are_options_of_their_own, "step and rack_step", some(Stepped)),
+    (checks.check_fields_are_options_of_their_own, "room and room_", some(Trailing)),
+    (checks.check_fields_are_options_of_their_own, "no letter", some(Nameless)),
+    (checks.check_queriers_are_built_from_text, "hidden cannot be read", [Hidden(metric_name="power")]),
+    (checks.check_queriers_are_built_from_text, "since is no time", some(Timed)),
+    (checks.check_queriers_are_built_from_text, "none of its choices", [Rack(metric_name=NOISE)]),
+    (checks.check_queriers_are_built_from_text, "the querier built from", [Rack(metric_name="power", depth=NO_DEPTH)]),
+    (checks.check_optional_fields_may_be_left_out, "KeyError: 'rack'", [Insisting(**FULL)]),
+    (checks.check_optional_fields_may_be_left_out, "KeyError: 'room'", [Needing(**FULL)]),
+    (
+        checks.check_optional_fields_may_be_left_out,
+        "text or a LabelMatcher for the label 'rack'",
+        racks(labels=lambda rack: {"rack": rack.rack})[:1],
+    ),
+    (
+        checks.check_equal_fields_make_equal_queriers,
+        "with the same fields",
+        racks(__eq__=lambda one, other: one is other, __hash__=object.__hash__),
+    ),
+    (checks.check_equal_fields_make_equal_queriers, "cannot be hashed", racks(__hash__=None)),
+    (
+        checks.check_equal_fields_make_equal_queriers,
+        "can be set: make it a frozen class",
+        racks(__setattr__=object.__setattr__),
+    ),
+    (checks.check_equal_fields_make_equal_queriers, "whether .* equals .*: expected False", some(Alike)),
+    (
+        checks.check_odd_values_are_answered_or_refused,
+        "raised KeyError: 'heat'",
+        racks(name=lambda rack: UNITS[rack.metric_name])[:1],
+    ),
+    (
+        checks.check_odd_values_are_answered_or_refused,
+        "raised OverflowError|raised ValueError",
+        racks(labels=lambda rack: {"share": str(int(rack.share or 0))}),
+    ),
+    (
+        checks.check_odd_values_are_answered_or_refused,
+        "ZeroDivisionError",
+        racks(labels=lambda rack: {"depth": str(1 / rack.depth)}),
+    ),
+    (
+        checks.check_unknown_choices_are_refused,
+        "is not refused, but fails: PluginError",
+        racks(name=lambda rack: {"power": "a", "heat": "b"}[rack.metric_name]),
+    ),
+    (
+        checks.check_unknown_choices_are_refused,
+        r"is not refused, but answered with sum by \(rack\)\(b",
+        racks(name=lambda rack: "a" if rack.metric_name == "power" else "b"),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with rack=.*: expected",
+        racks(labels=lambda rack: {name: text.strip() for name, text in given(rack, "rack", "note").items()}),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with note='': expected",
+        racks(labels=lambda rack: {name: text for name, text in given(rack, "rack", "note").items() if text}),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with note='': expected",
+        racks(labels=lambda rack: given(rack, "rack") | {"note": LabelMatcher.regex(rack.note or "x")}),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "note='' is neither refused nor in .*note=~",
+        racks(labels=lambda rack: given(rack, "rack") | {"note": LabelMatcher.regex(f"{rack.note}.*")}),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        r"the expression with rack='\}': expected .*odd=~.*got .*odd=~",
+        racks(labels=lambda rack: given(rack, "rack", "note") | {"odd": LabelMatcher.regex(f"{rack.rack}.*")}),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "note='' is neither refused nor in",
+        racks(labels=lambda rack: given(rack, "rack")),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "rack='}' is answered, though .* a metric name must not hold",
+        racks(name=lambda rack: "rack_odd" if "}" in (rack.rack or "") else f"rack_{rack.rack}"),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "answered ''",
+        racks(name=lambda rack: rack.note if rack.note is not None else "n"),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "rack='}' is neither refused nor in",
+        some(OnlyOdd),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with rack=",
+        racks(group_by_labels=lambda rack: [rack.rack or "rack"]),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "the expression with rack=",
+        racks(query_strategy=lambda rack: NamesAnotherMetric(rack.rack or "none")),
+    ),
+    (
+        checks.check_hostile_text_stays_in_its_place,
+        "UnicodeEncodeError",
+        racks(labels=lambda rack: {name: text.encode().decode() for name, text in given(rack, "rack", "note").items()}),
+    ),
+    (checks.check_hostile_text_stays_in_its_place, "what is refused is refused with InputError", some(Validated)),
 ]
+"""A check, a part of the message that it fails with, and queriers with a fault."""
 
 
-@pytest.mark.parametrize(("check", "says", "queriers"), CAUGHT, ids=called)
-def test_a_querier_that_is_wrong_fails_its_check(check: QuerierCheck, says: str, queriers: list[Any]) -> None:
-    """By an assertion that says what is wrong."""
-    with pytest.raises(AssertionError, match=says):
+@pytest.mark.parametrize(("check", "message", "queriers"), CAUGHT, ids=called)
+def test_queriers_with_a_fault_fail_their_check(check: QuerierCheck, message: str, queriers: list[Any]) -> None:
+    """The check fails by an assertion that says what is wrong."""
+    with pytest.raises(AssertionError, match=message):
         check(spec_of(queriers), queriers)
 
 
-def test_every_check_of_answers_and_sharing_catches_something() -> None:
-    """None is without a querier that fails it."""
-    here = ("answers", "sharing")
-    assert {check for check in CHECKS if check.__module__.endswith(here)} == {check for check, *_ in CAUGHT}
+def test_every_check_catches_a_fault() -> None:
+    """The table has each check."""
+    assert set(CHECKS) == {check for check, *_ in CAUGHT}
 
 
-def test_every_check_is_listed_and_has_a_contract() -> None:
-    """None of the package is left out, none comes twice, and each says what it is for."""
-    defined = [
-        check
-        for name, module in vars(checks).items()
-        if isinstance(module, ModuleType)
-        for check in vars(module).values()
-        if getattr(check, "__module__", "").endswith(f".querier_checks.{name}") and check.__name__.startswith("check_")
-    ]
-    assert sorted(map(repr, defined)) == sorted(map(repr, CHECKS))
-    assert all(check.__doc__ for check in CHECKS)
+def test_every_check_is_listed_and_documented() -> None:
+    """No check of the package is left out or listed twice, and each has a docstring, which is its contract."""
+    assert_listed_and_documented(checks)

@@ -1,4 +1,4 @@
-"""What whoever writes an adapter does with the suite: four lines of pytest, and nothing else to install or configure."""
+"""The conformance suites as a third party runs them: a few lines of pytest, and nothing else to install or configure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from statcore.testing import metrics, querier_checks, statistics
 
@@ -19,6 +21,8 @@ class TestMyStore(StatisticsConformance):
     async def open(self):
         yield (store := MyStore()), store
 """
+
+
 FORGETFUL = '''
 from contextlib import asynccontextmanager
 from statcore.testing.conformance import StatisticsConformance
@@ -35,6 +39,8 @@ class TestForgetful(StatisticsConformance):
     async def open(self):
         yield (store := Forgetful()), store
 '''
+
+
 BACKEND = """
 from contextlib import asynccontextmanager
 from statcore.testing.conformance import MetricQuerierConformance
@@ -52,6 +58,7 @@ class TestMyBackend(MetricQuerierConformance):
     async def open(self, dataset):
         yield MyBackend(series for series in dataset.series if series.labels.get("case") == "owners")
 """
+
 
 QUERIER = '''
 from dataclasses import dataclass
@@ -75,6 +82,26 @@ class TestMyRack(QuerierConformance):
     def queriers(self):
         return [RackMetricQuerier(rack=name) for name in ("r1", "r2")]
 '''
+
+BACKEND_WITH_DIFFERENCES = """
+from contextlib import asynccontextmanager
+from statcore.errors import (
+    InputError, PluginError, ProtocolError, QueryRejectedError, TimedOutError, UnavailableError, UnsupportedError
+)
+from statcore.testing.conformance import MetricQuerierConformance
+from statcore_memory import MemoryMetrics
+
+class MyBackend(MemoryMetrics):
+    async def ping(self):
+        {ping}
+
+class TestMyBackend(MetricQuerierConformance):
+    differences = {differences}
+
+    @asynccontextmanager
+    async def open(self, dataset):
+        yield MyBackend()
+"""
 
 
 def run(folder: Path, source: str, *arguments: str) -> str:
@@ -123,3 +150,50 @@ def test_the_package_imports_neither_pytest_nor_hypothesis() -> None:
     source = f"import sys, {modules}; print(sorted({{'pytest', 'hypothesis'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("ping", "differences", "outcome", "message"),
+    [
+        ("raise AssertionError('no')", {"ping_returns": "It never does."}, "1 passed", ""),
+        ("raise QueryRejectedError('no')", {"ping_returns": "It never does."}, "1 passed", ""),
+        ("raise UnsupportedError('no')", {"ping_returns": "It never does."}, "1 passed", ""),
+        ("raise InputError('bug')", {"ping_returns": "It never does."}, "1 failed", "InputError: bug"),
+        ("raise ProtocolError('odd')", {"ping_returns": "It never does."}, "1 failed", "ProtocolError: odd"),
+        ("raise PluginError('bug')", {"ping_returns": "It never does."}, "1 failed", "PluginError: bug"),
+        ("raise QueryRejectedError('no')", {"values_are_exact": "They are not."}, "1 failed", "QueryRejectedError: no"),
+        ("raise QueryRejectedError('no')", {}, "1 failed", "QueryRejectedError: no"),
+        (
+            "return None",
+            {"ping_returns": "It never does."},
+            "1 failed",
+            "the promise is kept, so this difference does not exist any more: ping_returns: It never does.",
+        ),
+        ("raise UnavailableError('gone')", {"ping_returns": "It never does."}, "1 failed", "UnavailableError: gone"),
+        ("raise TimedOutError('late', timeout_s=1)", {"ping_returns": "It never does."}, "1 failed", "TimedOutError: late"),
+        ("raise ZeroDivisionError('bug')", {"ping_returns": "It never does."}, "1 failed", "ZeroDivisionError: bug"),
+        ("return None", {}, "1 passed", ""),
+    ],
+)
+def test_a_documented_difference_must_exist(
+    tmp_path: Path, ping: str, differences: dict[str, str], outcome: str, message: str
+) -> None:
+    """A check that is named must fail, by an answer and not for want of one; all others must pass."""
+    report = run(tmp_path, BACKEND_WITH_DIFFERENCES.format(ping=ping, differences=differences), "-k", "ping_returns")
+    assert f"{outcome}," in report
+    assert message in report
+
+
+def test_a_difference_from_no_promise_is_found(tmp_path: Path) -> None:
+    """A check that is renamed or misspelt is told by name; where all are known nothing is said."""
+    misspelt = {"ping_return": "It never does.", "values_are_exact": "They are not.", "check_ping_returns": "Nor so."}
+    report = run(tmp_path, BACKEND_WITH_DIFFERENCES.format(ping="pass", differences=misspelt), "-k", "differs")
+    assert "differences from what is no check: check_ping_returns, ping_return\n" in report
+    assert "1 failed," in report
+    report = run(
+        tmp_path,
+        BACKEND_WITH_DIFFERENCES.format(ping="pass", differences={"ping_returns": "It never does."}),
+        "-k",
+        "differs",
+    )
+    assert "1 passed," in report

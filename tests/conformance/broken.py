@@ -1,0 +1,91 @@
+"""Adapters that are broken on purpose: a right one, some of whose methods are called through a fault."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from statcore.errors import UnavailableError
+
+Call = Callable[..., Awaitable[Any]]
+Fault = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class Broken:
+    """A right adapter, of which each method whose name starts with a prefix is called through a fault.
+
+    The fault is called with this object, the right method and the arguments. It keeps what it has to remember in `memo`.
+    """
+
+    def __init__(self, right: Any, fault: Fault, *, prefix: str) -> None:
+        """Wrap an adapter."""
+        self.right = right
+        self.fault = fault
+        self.prefix = prefix
+        self.memo: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the right method, or the fault."""
+        method = getattr(self.right, name)
+        return partial(self.fault, self, method) if name.startswith(self.prefix) else method
+
+
+async def is_down(*_: Any) -> None:
+    """Raise whatever is called."""
+    raise UnavailableError("refused")
+
+
+async def closes_once(broken: Broken, close: Call) -> None:
+    """Raise when it is closed already; the right adapter stays open."""
+    if close in broken.memo:
+        raise UnavailableError("closed already")
+    broken.memo.append(close)
+
+
+async def drops_duplicates(_: Broken, call: Call, ids: Sequence[Any]) -> Any:
+    """Return fewer entries than ids."""
+    return await call(list(dict.fromkeys(ids)))
+
+
+async def confuses_concurrent_calls(broken: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
+    """Answer every call with the arguments of the newest."""
+    broken.memo[:] = [(arguments, options)]
+    await asyncio.sleep(0)
+    arguments, options = broken.memo[0]
+    return await call(*arguments, **options)
+
+
+async def keeps_the_reply_of_a_cancelled_call(broken: Broken, call: Call, *arguments: Any) -> Any:
+    """Give the reply of a cancelled call to the next one."""
+    broken.memo.append(arguments)
+    await asyncio.sleep(0)
+    return await call(*broken.memo.pop(0))
+
+
+async def swallows_cancellation(_: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
+    """Return a result where `CancelledError` is due."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    return await call(*arguments, **options)
+
+
+def checks_defined_in(package: ModuleType) -> list[Any]:
+    """Return every check that a module of a package of `statcore.testing` defines."""
+    return [
+        check
+        for name, module in vars(package).items()
+        if isinstance(module, ModuleType)
+        for check in vars(module).values()
+        if getattr(check, "__module__", "") == f"{package.__name__}.{name}" and check.__name__.startswith("check_")
+    ]
+
+
+def assert_listed_and_documented(package: ModuleType) -> None:
+    """Assert that `CHECKS` of a package has each of its checks once, and that each has a docstring."""
+    checks: Sequence[Any] = vars(package)["CHECKS"]
+    assert sorted(map(repr, checks_defined_in(package))) == sorted(map(repr, checks))
+    assert all(check.__doc__ for check in checks)

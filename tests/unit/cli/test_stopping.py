@@ -1,0 +1,54 @@
+"""Signals that end long work, and signals that the process ignores."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from statcore_cli.stopping import stop_on_signals
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(params=STOPPING)
+def ignored(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that this process ignores, as if it had been started so."""
+    number: signal.Signals = request.param
+    before = signal.signal(number, signal.SIG_IGN)
+    yield number
+    signal.signal(number, before)
+
+
+async def after(number: signal.Signals) -> None:
+    """Send this process a signal, and return when it has been handled."""
+    handled = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, handled.set)
+    try:
+        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGUSR1)  # signals are handled in their order
+        await handled.wait()
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+async def test_a_signal_sets_the_event(number: signal.Signals) -> None:
+    """And does not end the process."""
+    with stop_on_signals() as stop:
+        assert not stop.is_set()
+        await after(number)
+        assert stop.is_set()
+
+
+async def test_an_ignored_signal_stays_ignored(ignored: signal.Signals) -> None:
+    """`nohup statcore collect` survives the end of its terminal; the other signals still stop it."""
+    with stop_on_signals() as stop:
+        await after(ignored)
+        assert not stop.is_set()
+        await after(next(number for number in STOPPING if number != ignored))
+        assert stop.is_set()
+    assert signal.SIG_IGN == signal.getsignal(ignored)
