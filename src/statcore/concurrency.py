@@ -1,7 +1,7 @@
 """Concurrency: run coroutines together, bounded maps, deadlines, retries, limits, and giving way to the event loop.
 
-The rest of the core imports none of `asyncio`. It is imported here on first use, since importing it costs as much time as
-importing the rest of the core.
+Other modules of the core use `asyncio` only through this one. It is imported on first use, since importing it costs as much
+time as importing the rest of the core.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ ITEMS_A_TURN: Final = 128
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Other = TypeVar("_Other")
 
 
 async def run_concurrently(coroutines: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
@@ -54,6 +55,16 @@ async def run_concurrently(coroutines: Iterable[Coroutine[Any, Any, _Result]]) -
     for task in ended:
         task.result()
     return [task.result() for task in tasks]
+
+
+async def run_both(first: Coroutine[Any, Any, _Result], second: Coroutine[Any, Any, _Other]) -> tuple[_Result, _Other]:
+    """Run two coroutines concurrently and return the results of both.
+
+    Raises:
+        Exception: the first error of either, as `run_concurrently` raises it.
+    """
+    results: list[Any] = await run_concurrently([first, second])
+    return results[0], results[1]
 
 
 async def map_concurrently(

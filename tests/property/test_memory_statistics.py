@@ -1,4 +1,4 @@
-"""The store in memory against a plain dictionary of entries that expire."""
+"""Store of live statistics in memory: it behaves like a dictionary whose entries expire."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ READ = st.tuples(st.just("read"), st.lists(IDS | st.just("never written"), max_s
 
 @given(st.lists(WRITE | REMOVE | WAIT | READ, max_size=20), st.integers(1, 8))
 def test_entries_are_those_of_a_dictionary(steps: list[tuple[str, Any]], max_entries: int) -> None:
-    """After any writes, removals and pauses, each id has its newest entry until that expires or makes room."""
+    """After any writes, removals and waits, every id has its newest entry, in order, until it expires or makes room."""
     now = 0.0
     store = MemoryStatistics(max_entries=max_entries, clock=lambda: now)
     model: dict[str, tuple[float, dict[str, Any]]] = {}

@@ -8,7 +8,7 @@ import attrs
 
 from statcore.concurrency import give_way
 
-_SAMPLES_A_TURN: Final = 256
+_AT_A_TIME: Final = 256
 
 
 @attrs.define
@@ -20,6 +20,6 @@ class Pace:
     async def spend(self, samples: int = 1) -> None:
         """Count `samples`, and give way to the event loop after every few hundred."""
         self._done += samples
-        if self._done > _SAMPLES_A_TURN:
+        if self._done > _AT_A_TIME:
             self._done = 0
             await give_way()

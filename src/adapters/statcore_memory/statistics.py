@@ -28,7 +28,7 @@ from statcore.model.wire_format import (
 
 _Outcome: TypeAlias = tuple[Entry | None, Problem | None, float | None]
 """An entry, its problem and its age in seconds, each None if there is none."""
-_ENTRIES_A_TURN: Final = 64
+_ENTRIES_PER_TURN: Final = 64
 
 
 @attrs.frozen(kw_only=True)
@@ -79,7 +79,7 @@ class MemoryStatistics:
 
     async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
         """Store metrics by kernel id or session id, for a day."""
-        async for part in in_turns(list(entries.items()), size=_ENTRIES_A_TURN):
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
             for id_, metrics in part:
                 self._put(id_, metrics_entry(metrics), ttl_s=KERNEL_TTL_S)
 
@@ -105,13 +105,13 @@ class MemoryStatistics:
 
     async def store_endpoint_statistics(self, entries: Mapping[str, Mapping[str, Mapping[str, Any]]], /) -> None:
         """Store InferenceValue maps by endpoint id and metric, for two minutes."""
-        async for part in in_turns(list(entries.items()), size=_ENTRIES_A_TURN):
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
             for endpoint_id, metrics in part:
                 self._put(endpoint_key(endpoint_id), _plain(metrics), ttl_s=INFERENCE_TTL_S)
 
     async def store_replica_statistics(self, entries: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]], /) -> None:
         """Store InferenceValue maps by (endpoint id, replica id) and metric, for two minutes."""
-        async for part in in_turns(list(entries.items()), size=_ENTRIES_A_TURN):
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
             for pair, metrics in part:
                 self._put(replica_key(pair), _plain(metrics), ttl_s=INFERENCE_TTL_S)
 
@@ -169,18 +169,19 @@ class MemoryStatistics:
         stored = self._get(key)
         if stored is None:
             return None, None, None
-        if isinstance(stored.value, dict):
+        value: object = stored.value
+        if isinstance(value, dict):
             age_s = None if stored.written_at is None else self.clock() - stored.written_at
-            return _copy(cast("dict[str, Any]", stored.value)), stored.problem, age_s
-        if stored.value is None:
+            return _copy(cast("dict[str, Any]", value)), stored.problem, age_s
+        if value is None:
             return None, stored.problem, None
-        return None, Problem(ProblemKind.MALFORMED, message=f"not a map but {stored.value!r:.80}", key=key), None
+        return None, Problem(ProblemKind.MALFORMED, message=f"expected a map, found {value!r:.80}", key=key), None
 
     async def _fetch(self, keys: Sequence[str], read: Callable[[str], _Outcome]) -> StatisticsBatch:
         entries: list[Entry | None] = []
         problems: dict[int, Problem] = {}
         ages_s: dict[int, float] = {}
-        async for part in in_turns(list(keys), size=_ENTRIES_A_TURN):
+        async for part in in_turns(list(keys), size=_ENTRIES_PER_TURN):
             for key in part:
                 entry, problem, age_s = read(key)
                 if problem is not None:

@@ -28,7 +28,7 @@ from statcore_valkey.codec import encode_map
 from statcore_valkey.database import KEYS_AT_ONCE, Command, Database, DatabasePair
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
-_ENTRIES_A_TURN: Final = 64
+_ENTRIES_PER_TURN: Final = 64
 """How many entries are packed between two turns of the event loop: packing one costs as much as reading two."""
 
 
@@ -139,7 +139,7 @@ class ValkeyStatisticsSink:
                 if len(commands) == KEYS_AT_ONCE:
                     await _write(self._databases.statistics, commands, deadline)
                     commands = []
-                elif len(commands) % _ENTRIES_A_TURN == 0:
+                elif len(commands) % _ENTRIES_PER_TURN == 0:
                     await give_way()
             if commands:
                 await _write(self._databases.statistics, commands, deadline)

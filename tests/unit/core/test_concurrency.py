@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from statcore.concurrency import (
     map_concurrently,
     map_keeping_errors,
     retry,
+    run_both,
     run_concurrently,
 )
 from statcore.errors import (
@@ -110,6 +112,25 @@ async def test_results_are_in_the_order_of_the_coroutines() -> None:
     """Not in the order in which they end."""
     assert [] == await run_concurrently([])
     assert [3, 0, 1] == await run_concurrently([after(3, 3), after(0, 0), after(1, 1)])
+
+
+async def test_two_coroutines_may_have_results_of_different_types() -> None:
+    """Both run concurrently, and their results are in order; an error of either ends the other."""
+    ready = asyncio.Event()
+
+    async def wait() -> str:
+        await ready.wait()
+        return "waited"
+
+    async def release() -> int:
+        ready.set()
+        return 5
+
+    assert ("waited", 5) == await run_both(wait(), release())
+    hanging = Hanging()
+    with pytest.raises(UnavailableError):
+        await run_both(hanging.run(), after(1, DOWN))
+    assert hanging.cleaned
 
 
 async def test_the_first_error_ends_the_others() -> None:
@@ -401,7 +422,7 @@ def test_attempts_are_counted(max_attempts: int) -> None:
 
 @given(st.floats(0.1, 100))
 def test_attempts_go_on_until_the_deadline(timeout_s: float) -> None:
-    """The deadline ends the last pause, although it is shorter than that, and raises its own error."""
+    """The deadline ends the last pause, and raises its own error."""
     attempts = Attempts([DOWN] * 1000)
     with pytest.raises(TimedOutError):
         attempts.retried(timeout_s=timeout_s)
@@ -518,8 +539,10 @@ async def test_a_function_in_a_thread_does_not_hold_the_event_loop() -> None:
 
 async def test_a_coroutine_that_nobody_awaits_is_closed() -> None:
     """Without the warning that Python gives of it, which would fail this test; other values are left alone."""
-    close_coroutine(hang())
+    coroutine = hang()
+    close_coroutine(coroutine)
     close_coroutine(5)
+    assert inspect.CORO_CLOSED == inspect.getcoroutinestate(coroutine)
 
 
 def test_importing_statcore_imports_no_event_loop() -> None:
