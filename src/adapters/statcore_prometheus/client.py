@@ -24,6 +24,7 @@ from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import (
     Request,
     build_info_request,
+    check_query,
     is_classic_name,
     label_values_request,
     query_request,
@@ -91,7 +92,7 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
         """Return the querier's utilization at every point of the range; the bounds are those of `query_range`."""
-        return await self.query_range(self._promql(querier, rate_interval), time_range)
+        return await self._range(self._promql(querier, rate_interval), time_range)
 
     @only_our_errors
     async def query_utilization_now(
@@ -102,12 +103,12 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> VectorResult:
         """Return the querier's utilization at `time` (aware), by default the server's now."""
-        return await self.query(self._promql(querier, rate_interval), time=time)
+        return await self._ask(query_request(self._promql(querier, rate_interval), time), VectorReader)
 
     @only_our_errors
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate at `time` (aware), by default the server's now; a scalar is one sample without labels."""
-        return await self._ask(query_request(promql, time), VectorReader)
+        return await self._ask(query_request(check_query(promql), time), VectorReader)
 
     @only_our_errors
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
@@ -117,25 +118,7 @@ class PrometheusClient:
             InputError: the range has more points, or takes more requests, than the options allow.
             UnsupportedError: it takes several requests, and the query needs the whole range in one.
         """
-        options = self._options
-        parts = split_range(
-            time_range,
-            max_points=options.max_points,
-            max_range_points=options.max_range_points,
-            max_range_requests=options.max_range_requests,
-        )
-        if len(parts) > 1:
-            promql = fix_range(promql, time_range, max_points=options.max_points)
-        requests = [range_request(promql, part) for part in parts]
-        if len(requests) == 1:
-            return await self._ask(requests[0], MatrixReader)
-        async with self._transport.deadline() as deadline:
-
-            async def ask_part(request: Request) -> MatrixResult:
-                return check_part(await self._transport.fetch(request, MatrixReader, deadline=deadline))
-
-            answers = await map_concurrently(requests, ask_part)
-        return join_parts(answers)
+        return await self._range(check_query(promql), time_range)
 
     @only_our_errors
     async def label_values(
@@ -202,6 +185,27 @@ class PrometheusClient:
                 normalization_interval_s=self._options.normalization_interval_s,
             )
         )
+
+    async def _range(self, promql: str, time_range: QueryTimeRange) -> MatrixResult:
+        options = self._options
+        parts = split_range(
+            time_range,
+            max_points=options.max_points,
+            max_range_points=options.max_range_points,
+            max_range_requests=options.max_range_requests,
+        )
+        if len(parts) > 1:
+            promql = fix_range(promql, time_range, max_points=options.max_points)
+        requests = [range_request(promql, part) for part in parts]
+        if len(requests) == 1:
+            return await self._ask(requests[0], MatrixReader)
+        async with self._transport.deadline() as deadline:
+
+            async def ask_part(request: Request) -> MatrixResult:
+                return check_part(await self._transport.fetch(request, MatrixReader, deadline=deadline))
+
+            answers = await map_concurrently(requests, ask_part)
+        return join_parts(answers)
 
     async def _ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
         async with self._transport.deadline() as deadline:

@@ -33,24 +33,31 @@ class Request:
     """What the request is about, for messages and errors."""
 
 
+def check_query(promql: str) -> str:
+    """Return the text of a query if it can be sent.
+
+    Raises:
+        InputError: it is empty, or no text that can be encoded.
+    """
+    if not check_text(promql, what="a query").strip():
+        raise InputError("a query is empty")
+    return promql
+
+
 def query_request(promql: str, time: datetime | None) -> Request:
     """Return the request for values at an instant, by default the server's now.
 
     Raises:
-        InputError: the query is empty or no text, or the time has no zone.
+        InputError: the time has no zone.
     """
     at = [] if time is None else [("time", _time(time))]
-    return Request(path=f"{API_PATH}/query", parameters=[("query", _query(promql)), *at], by_form=True, subject=promql)
+    return Request(path=f"{API_PATH}/query", parameters=[("query", promql), *at], by_form=True, subject=promql)
 
 
 def range_request(promql: str, time_range: QueryTimeRange) -> Request:
-    """Return the request for values at every point of a range.
-
-    Raises:
-        InputError: the query is empty or no text.
-    """
+    """Return the request for values at every point of a range."""
     parameters = [
-        ("query", _query(promql)),
+        ("query", promql),
         ("start", _time(time_range.start)),
         ("end", _time(time_range.end)),
         ("step", format_duration(time_range.step)),
@@ -109,12 +116,6 @@ def series_request(match: Selector, span: tuple[datetime, datetime] | None) -> R
         by_form=True,
         subject=f"series {selector}",
     )
-
-
-def _query(promql: str) -> str:
-    if not check_text(promql, what="a query").strip():
-        raise InputError("a query is empty")
-    return promql
 
 
 def _time(value: datetime) -> str:

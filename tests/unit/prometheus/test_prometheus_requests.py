@@ -11,7 +11,7 @@ from statcore.errors import InputError
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher
-from statcore_prometheus.requests import label_values_request, query_request, range_request, series_request
+from statcore_prometheus.requests import check_query, label_values_request, query_request, range_request, series_request
 
 TIME = datetime(2026, 11, 22, 10, 0, 0, 123_000, tzinfo=UTC)
 SELECTOR = Selector("up", {"job": LabelMatcher.equal('a"b')})
@@ -82,7 +82,7 @@ def test_a_hostile_label_name_is_refused(label: str) -> None:
 def test_a_bad_query_is_refused(promql: str) -> None:
     """Empty text and text that cannot be encoded are refused."""
     with pytest.raises(InputError, match="a query"):
-        query_request(promql, None)
+        check_query(promql)
 
 
 def test_bad_times_are_refused() -> None:
