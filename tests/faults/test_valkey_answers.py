@@ -26,6 +26,8 @@ from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSin
 
 StartFake: TypeAlias = Callable[..., Awaitable[str]]
 IDS = ["6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"]
+KERNEL, OTHER = IDS
+METRICS = {"mem": {"current": "1"}}
 GOOD = b"*2\r\n$1\r\n\x80\r\n$1\r\n\x80\r\n"
 
 
@@ -133,15 +135,6 @@ async def test_a_cluster_is_said_not_to_be_supported(fake_valkey: StartFake, ans
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
         with pytest.raises(UnsupportedError, match="cluster"):
             await store.fetch_kernel_statistics(IDS)
-
-
-KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
-
-
-OTHER = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"
-
-
-METRICS = {"mem": {"current": "1"}}
 
 
 @pytest.mark.parametrize(
