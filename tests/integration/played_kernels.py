@@ -1,6 +1,6 @@
-"""Programs that play kernels: what they share, how a test talks to them, and what is said of them.
+"""Programs that play kernels: their common code, how a test controls them, and their usage.
 
-It is the system that says it, in /proc, and the collector, in its samples.
+The usage is that of the system, in /proc, and that of the collector, in its samples.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def burn(seconds):
 
 
 async def hear(process: Popen[bytes]) -> str:
-    """Return the next line that a program says."""
+    """Return the next line that a program writes."""
     assert process.stdout
     line = await asyncio.to_thread(process.stdout.readline)
     assert line, "the program ended"
@@ -39,13 +39,13 @@ async def hear(process: Popen[bytes]) -> str:
 
 
 def tell(process: Popen[bytes]) -> None:
-    """Let a program go on to what it does next."""
+    """Let a program continue with its next step."""
     assert process.stdin
     process.stdin.write(b"x")
 
 
 def cpu_ms(pid: int, *, children: bool = True) -> int:
-    """Return user and system time in milliseconds, as /proc says it, of a process and the children it waited for."""
+    """Return user and system time in milliseconds, from /proc, of a process and the children it waited for."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = [int(field) for field in fields[11 : 15 if children else 13]]
     return sum(ticks) * 1000 // os.sysconf("SC_CLK_TCK")

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from statcore.model import MetricValue, decimal_text, percent_text, unit_hint
+from statcore.statistics.sessions import sum_metric
 from statcore_collector.moving import MovingStatistics
 
 
@@ -115,24 +116,13 @@ def node_cpu_value(used_ms: float, interval_ms: float) -> MetricValue:
 def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, MetricValue]:
     """Return a session's metrics: those of its only kernel, or the sums over its kernels on this agent.
 
-    Current values and capacities are summed, and so are the percentages of `cpu_util`, which are of one core each. A
-    metric that one of the kernels lacks is left out, as are the statistics that cannot be summed (all but the rate).
+    Sums are those that readers make of the kernels of a session. A metric that one of the kernels lacks is left out, since
+    it could not be read there, and a sum without it would be too low.
     """
     if len(kernels) == 1:
         return kernels[0]
     shared = [metric for metric in METRICS if all(metric in kernel for kernel in kernels)]
-    return {metric: _sum_values(metric, [kernel[metric] for kernel in kernels]) for metric in shared}
-
-
-def _sum_values(metric: str, values: Sequence[MetricValue]) -> MetricValue:
-    capacities = [value.capacity for value in values if value.capacity is not None]
-    capacity = decimal_text(sum(map(Decimal, capacities))) if len(capacities) == len(values) else None
-    rates = [Decimal(value.stats["rate"]) for value in values if "rate" in value.stats]
-    stats = {"rate": decimal_text(sum(rates, Decimal(0)))} if len(rates) == len(values) else {}
-    total = _metric_value(metric, sum(Decimal(value.current) for value in values), capacity=capacity, stats=stats)
-    if metric != "cpu_util":
-        return total
-    return attrs.evolve(total, pct=decimal_text(sum(Decimal(value.pct) for value in values), places=2))
+    return {metric: sum_metric(metric, [kernel[metric].to_map() for kernel in kernels]) for metric in shared}
 
 
 def _metric_value(metric: str, current: float | Decimal, *, capacity: str | None, stats: Mapping[str, str]) -> MetricValue:

@@ -1,4 +1,4 @@
-"""The store of live statistics in memory, which is read and written through one object."""
+"""Store of live statistics in memory, for reading and writing."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class _Stored:
 class MemoryStatistics:
     """A `StatisticsPort` and `StatisticsSinkPort` in this process: keys, shapes and expiry are those of the wire format.
 
-    Entries are copied when they are stored and when they are fetched: only a further store changes them.
+    Entries are copied when they are stored and when they are read, so an entry changes only by storing another one.
 
     Args:
-        max_entries: how many entries are kept; the entries that were written the longest ago make room for new ones.
-        clock: returns a time in seconds, for the expiry.
+        max_entries: how many entries are kept at most; the oldest are removed first.
+        clock: returns a time in seconds, for expiry and ages.
 
     Raises:
-        InputError: a setting that cannot be one.
+        InputError: `max_entries` is not a whole number of at least 1.
     """
 
     max_entries: int = attrs.field(default=100_000, validator=check_count)
@@ -127,26 +127,26 @@ class MemoryStatistics:
             self._entries.pop(container_count_key(id_), None)
 
     def plant(self, key: str, value: object, *, problem: Problem | None = None) -> None:
-        """Put any value under a key of the wire format, for tests of readers; it has no age and does not expire.
+        """Store any value under a key of the wire format, for tests of readers; it has no age and does not expire.
 
         Args:
             key: such as a kernel id, `inference.….app` or `session.….requests`.
             value: the map that a fetch returns, an integer for the `session.…` keys, or None for an entry that cannot be
-                read; anything else is reported as malformed.
-            problem: what a fetch reports at the entry's position.
+                read; any other value is malformed.
+            problem: the problem that a fetch returns at the entry's position.
         """
         entry = _plain(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
         self._put(key, entry, ttl_s=math.inf, problem=problem, has_age=False)
 
     async def ping(self) -> None:
-        """Return at once: no service has to be reached."""
+        """Return at once, since there is no service."""
 
     async def aclose(self) -> None:
-        """Do nothing: there is nothing to close, and other users of this object may go on using it."""
+        """Do nothing: there is nothing to close, and other users of this object go on using it."""
 
     def _put(self, key: str, value: object, *, ttl_s: float, problem: Problem | None = None, has_age: bool = True) -> None:
         entries, now = self._entries, self.clock()
-        entries.pop(key, None)  # so that the order is that of writing
+        entries.pop(key, None)  # keeps the entries in the order of writing
         written_at = now if has_age else None
         entries[key] = _Stored(value=value, problem=problem, written_at=written_at, expires_at=now + ttl_s)
         while len(entries) > self.max_entries or entries[next(iter(entries))].expires_at <= now:

@@ -64,8 +64,8 @@ def activity_entry(keys: tuple[str, str], counts: Sequence[int | None]) -> tuple
         counts: the number under each key, None where there is none.
 
     Returns:
-        `{"requests": int, "last_response_ms": int}` and None; or zeros in both and the problem *incomplete*, since one
-        number without the other is no activity.
+        `{"requests": int, "last_response_ms": int}` and None; or zeros in both and the problem *incomplete*, also if
+        only one number is missing.
     """
     missing = [key for key, count in zip(keys, counts, strict=True) if count is None]
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statcore import MetricValue
+from statcore.statistics import sum_kernels as sum_kernel_entries
 from statcore_collector.metric import ObjectTracker, Reading, sum_kernels
 
 
@@ -104,8 +105,19 @@ def test_a_session_is_the_sum_of_its_kernels() -> None:
     assert expected == sum_kernels([one, other])
 
 
-def test_a_sum_with_a_part_missing_is_no_sum() -> None:
-    """A metric that one kernel lacks is left out of the session, not counted as zero."""
+def test_a_session_has_the_average_that_readers_would_sum() -> None:
+    """The average of a sum is the sum of the averages; the maximum of a sum is not known."""
+    kernels = [
+        {"cpu_util": MetricValue(current=str(number), capacity="1000", stats={"avg": str(number), "max": "900"})}
+        for number in (300, 500)
+    ]
+    assert {"avg": "800"} == sum_kernels(kernels)["cpu_util"].stats
+    entry, _ = sum_kernel_entries([{"cpu_util": kernel["cpu_util"].to_map()} for kernel in kernels])
+    assert {"cpu_util": sum_kernels(kernels)["cpu_util"].to_map()} == entry
+
+
+def test_a_metric_that_one_kernel_lacks_is_left_out() -> None:
+    """It is not counted as zero."""
     one = {
         "mem": MetricValue(current="100", unit_hint="bytes"),
         "io_write": MetricValue(current="100", unit_hint="bytes", stats={"rate": "10"}),

@@ -1,4 +1,4 @@
-"""A backend that evaluates the live expressions over figures that a test plants."""
+"""Stand-in for a metric backend: evaluates the live expressions over values that a test plants."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def kind_of(promql: str) -> str:
 
 @attrs.define
 class LiveBackend:
-    """A `PromQLPort` that remembers what it was asked, as (text, time).
+    """A `PromQLPort` that records queries, as (text, time).
 
     Args:
-        figures: what it answers with, about the kernels that an expression names.
+        figures: the values that it answers for the kernels that an expression names.
         notes: warnings and so on, for the expressions that name a kernel: by kernel.
         before: awaited with the text before it answers.
         clock: what it answers to `time()`.
@@ -42,11 +42,11 @@ class LiveBackend:
     before: Callable[[str], Awaitable[None]] | None = attrs.field(default=None, kw_only=True)
     clock: tuple[float, ...] = attrs.field(default=(NOW.timestamp(),), kw_only=True)
     more: tuple[Mapping[str, str], ...] = attrs.field(default=(), kw_only=True)
-    asked: list[tuple[str, datetime | None]] = attrs.field(factory=list, init=False)
+    queries: list[tuple[str, datetime | None]] = attrs.field(factory=list, init=False)
 
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """See the port."""
-        self.asked.append((promql, time))
+        self.queries.append((promql, time))
         if self.before:
             await self.before(promql)
         if promql == "time()":
@@ -65,10 +65,10 @@ class LiveBackend:
         return VectorResult(samples=samples, **notes)
 
     async def query_range(self, *_: object) -> MatrixResult:
-        """Never asked."""
+        """Fail, since no range is queried."""
         never()
 
 
 def never() -> NoReturn:
-    """Fail: nobody asks for this."""
-    raise AssertionError("live statistics are of one moment")
+    """Fail: live statistics need no range queries."""
+    raise AssertionError("live statistics need no range")

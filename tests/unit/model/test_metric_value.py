@@ -1,15 +1,14 @@
-"""One metric of one object, and the numbers in it."""
+"""Metrics of one object: their values, unit hints and bounds."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from statcore.errors import InputError
-from statcore.model import MetricValue, finite_number
-from statcore.model.statistics import shown_value
+from statcore.model import MetricValue
+from statcore.model.statistics import has_bound, shown_value, unit_hint
 
 FULL = MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats={"rate": "3", "max": "900"})
 FULL_MAP = {
@@ -24,13 +23,13 @@ LEAST_MAP = {"current": "1", "capacity": None, "pct": "0.00", "unit_hint": ""}
 
 
 def test_a_value_becomes_the_stored_map() -> None:
-    """Flat keys in wire order; the capacity and the version are there even when they are None."""
+    """Keys are flat and in wire order; the capacity is there even if it is None."""
     assert list(FULL_MAP.items()) == list(FULL.to_map().items())
     assert LEAST_MAP == MetricValue(current="1").to_map()
 
 
 def test_a_stored_map_becomes_a_value() -> None:
-    """What is not there has its default; what is unknown or nil, such as a version, is left out."""
+    """Missing fields have their defaults; unknown and nil ones, such as a version, are ignored."""
     assert FULL == MetricValue.from_map({**FULL_MAP, "stats.version": None, "stats.min": None, "extra": 5})
     assert MetricValue(current="1") == MetricValue.from_map({"current": "1"}) == MetricValue.from_map(LEAST_MAP)
     assert MetricValue(current="1") == MetricValue.from_map({"current": "1", "pct": None, "unit_hint": None})
@@ -49,8 +48,8 @@ def test_a_stored_map_becomes_a_value() -> None:
     ],
     ids=str,
 )
-def test_a_map_that_is_no_value_is_refused(fields: dict[str, Any]) -> None:
-    """Without a current value, or with a number that is not text."""
+def test_a_map_that_is_not_a_value_is_refused(fields: dict[str, Any]) -> None:
+    """It has no current value, or a number that is not text."""
     with pytest.raises(InputError, match="not a metric value"):
         MetricValue.from_map(fields)
 
@@ -67,27 +66,27 @@ def test_a_map_that_is_no_value_is_refused(fields: dict[str, Any]) -> None:
         ("mem", {"capacity": None, "pct": "0.00"}, []),
     ],
 )
-def test_what_is_no_figure_is_not_shown(metric: str, fields: dict[str, Any], hidden: list[str]) -> None:
-    """A field that is no figure is None; the other fields and the stored entry stay unchanged."""
+def test_meaningless_fields_are_not_shown(metric: str, fields: dict[str, Any], hidden: list[str]) -> None:
+    """Such a field is None; the other fields and the stored entry stay unchanged."""
     stored = {"current": "4", **fields}
     names = [name if name in stored else f"stats.{name}" for name in hidden]
     assert stored | dict.fromkeys(names) == shown_value(metric, stored)
     assert {"current": "4", **fields} == stored
 
 
-def test_what_is_no_map_is_shown_as_it_is() -> None:
-    """Some stores hand out whatever was put into them."""
+def test_a_value_that_is_not_a_map_is_shown_unchanged() -> None:
+    """Some stores return whatever was stored."""
     assert [5, None, "x"] == [shown_value("net_rx", value) for value in (5, None, "x")]
 
 
 def test_an_unknown_moving_statistic_is_refused() -> None:
-    """The message names it and those that are known."""
+    """The error names it and the known ones."""
     with pytest.raises(InputError, match=r"\['median'\]; known are .*'rate'"):
         MetricValue(current="1", stats={"max": "2", "median": "1"})
 
 
 def test_values_are_equal_by_content_and_keep_it() -> None:
-    """In whatever order the statistics came, and whatever becomes of the mapping that they came in."""
+    """The order of statistics does not matter, and changing the mapping afterwards does not change the value."""
     stats = {"max": "900", "rate": "3"}
     value = MetricValue(current="512", capacity="1024", pct="50.00", unit_hint="bytes", stats=stats)
     stats.clear()
@@ -96,59 +95,32 @@ def test_values_are_equal_by_content_and_keep_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"),
+    ("expected", "metrics"),
     [
-        ("0", 0),
-        ("-0", 0),
-        ("512.5", Decimal("512.5")),
-        ("+3", 3),
-        ("1E+30", 10**30),
-        ("1e-7", Decimal("1e-7")),
-        (".5", Decimal("0.5")),
-        ("5.", 5),
-        ("9" * 40, int("9" * 40)),
-        ("1.7e308", Decimal("1.7e308")),
+        ("millicores", ["cpu_util"]),
+        ("percent", ["cuda_util", "tpu_v4_util"]),
+        ("bytes", ["mem", "cuda_mem", "io_read", "io_write", "io_scratch_size", "disk"]),
+        ("msec", ["cpu_used"]),
+        ("bps", ["net_rx", "net_tx"]),
     ],
 )
-def test_a_finite_number_is_read_exactly(text: str, number: Decimal | int) -> None:
-    """Whatever its spelling."""
-    assert number == finite_number(text)
+def test_a_metric_has_the_hint_that_agents_write(expected: str, metrics: list[str]) -> None:
+    """Known metrics are found by name, those of accelerators by suffix."""
+    assert [expected] * len(metrics) == [unit_hint(metric) for metric in metrics]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "NaN",
-        "-NaN",
-        "sNaN",
-        "nan",
-        "Infinity",
-        "-Infinity",
-        "inf",
-        "",
-        " ",
-        " 1",
-        "1 ",
-        "1\n",
-        "1_000",
-        "\u0663",
-        "\uff11",
-        "1,5",
-        "0x10",
-        "1e",
-        "--1",
-        "1E+400",
-        "-1e999999999",
-        "1e9999999999999999999",
-        None,
-        5,
-        1.5,
-        True,
-        b"1",
-        Decimal(1),
-    ],
-    ids=repr,
-)
-def test_nothing_is_decided_on_what_is_no_finite_number(text: Any) -> None:
-    """Neither on numbers that a float cannot hold, which would turn infinite in the first calculation."""
-    assert finite_number(text) is None
+@pytest.mark.parametrize("metric", ["", "temperature", "util", "memory", "cuda_mem_temperature", "cudamem", "mem_"])
+def test_the_hint_of_an_unknown_metric_is_its_own_name(metric: str) -> None:
+    """Agents write it so for kernels and for nodes."""
+    assert [metric, metric] == [unit_hint(metric), unit_hint(metric, of="node")]
+
+
+def test_a_node_has_another_hint_for_cpu_util_only() -> None:
+    """Agents write milliseconds used per interval for nodes, millicores for kernels."""
+    assert ["msec", "bytes", "bps"] == [unit_hint(metric, of="node") for metric in ("cpu_util", "mem", "net_rx")]
+
+
+def test_counters_have_no_bound() -> None:
+    """Agents store their first sample as the capacity."""
+    unbounded = ["cpu_used", "io_read", "io_write", "net_rx", "net_tx"]
+    assert unbounded == [metric for metric in [*unbounded, "cpu_util", "mem", "cuda_mem", "x"] if not has_bound(metric)]

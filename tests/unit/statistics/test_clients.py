@@ -1,4 +1,4 @@
-"""A store over the two clients of a manager: what they answer is checked, and what fails is halved until it is alone."""
+"""Store over two clients of a manager: answers are checked, and a failing batch is halved."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Client:
         return [self.stored.get(id_) for id_ in session_ids]
 
     async def get_inference_app_statistics_batch(self, endpoint_ids: list[Any]) -> list[Any]:
-        """Answer alike."""
+        """Answer like the method for sessions."""
         return await self.get_session_statistics_batch(endpoint_ids)
 
 
@@ -73,21 +73,21 @@ class NewClient(Client):
     """A client that has the methods for replicas and agents, too."""
 
     async def get_inference_replica_statistics_batch(self, endpoint_replica_ids: list[Any]) -> list[Any]:
-        """Answer alike."""
+        """Answer like the method for sessions."""
         return await self.get_session_statistics_batch(endpoint_replica_ids)
 
     async def get_agent_statistics_batch(self, agent_ids: list[Any]) -> list[Any]:
-        """Answer alike."""
+        """Answer like the method for sessions."""
         return await self.get_session_statistics_batch(agent_ids)
 
 
 def kinds(batch: StatisticsBatch) -> dict[int, ProblemKind]:
-    """Return what is wrong where."""
+    """Return the kinds of problems by position."""
     return {position: problem.kind for position, problem in batch.problems.items()}
 
 
-async def test_the_constructors_of_the_proposals_read_through_the_clients() -> None:
-    """The source, the repository and the factory take both clients, and each read calls its method once."""
+async def test_constructors_take_both_clients() -> None:
+    """The source, the repository and the factory do; each read calls its method once."""
     stat = NewClient({IDS[0]: MEM, (IDS[0], IDS[1]): MEM, "i-1": {"node": MEM, "devices": {}}})
     live = Client({IDS[0]: {"requests": 7, "last_response_ms": 9}})
     for repository in (
@@ -108,7 +108,7 @@ async def test_the_constructors_of_the_proposals_read_through_the_clients() -> N
 
 @pytest.mark.parametrize("make", [StatisticsStatefulSource, StatisticsRepository, StatisticsRepositories.create])
 def test_a_constructor_takes_either_a_store_or_both_clients(make: Callable[..., object]) -> None:
-    """Nothing, one client, or all three say what is expected."""
+    """The error for nothing, one client, or a store with clients says what is expected."""
     store = ClientStatistics(valkey_stat=Client(), valkey_live=Client())
     first = StatisticsStatefulSource(store) if make is StatisticsRepository else store
     for arguments in ({}, {"valkey_stat": Client()}, {"valkey_live": Client()}):
@@ -119,8 +119,8 @@ def test_a_constructor_takes_either_a_store_or_both_clients(make: Callable[..., 
 
 
 @pytest.mark.parametrize("bad", [None, object(), "valkey://127.0.0.1"])
-def test_what_is_no_client_is_refused_by_name(bad: Any) -> None:
-    """With the method that is expected of it."""
+def test_other_objects_are_not_clients(bad: Any) -> None:
+    """The error has the name of the argument, and the method that is expected."""
     for clients in ({"valkey_stat": bad, "valkey_live": Client()}, {"valkey_stat": Client(), "valkey_live": bad}):
         with pytest.raises(
             InputError, match=rf"^valkey_\w+ cannot be {type(bad).__name__}; .*get_session_statistics_batch"
@@ -129,14 +129,14 @@ def test_what_is_no_client_is_refused_by_name(bad: Any) -> None:
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, math.inf, "soon", 10**400], ids=repr)
-def test_a_deadline_that_cannot_be_one_is_refused_by_name(timeout_s: Any) -> None:
-    """The message starts with the setting."""
+def test_the_deadline_is_a_number_of_seconds(timeout_s: Any) -> None:
+    """The error starts with the name of the setting."""
     with pytest.raises(InputError, match=r"^timeout_s must be "):
         ClientStatistics(valkey_stat=Client(), valkey_live=Client(), timeout_s=timeout_s)
 
 
-async def test_a_method_that_a_client_lacks_costs_that_call_alone() -> None:
-    """Released clients have no batch of replicas; no ids ask nothing, and so miss nothing."""
+async def test_a_client_may_lack_methods() -> None:
+    """Only calls that need such a method raise, unless there are no ids. Released clients cannot read replicas."""
     store = ClientStatistics(valkey_stat=Client({IDS[0]: MEM}), valkey_live=Client())
     with pytest.raises(UnsupportedError, match=r"^valkey_stat has no method get_inference_replica_statistics_batch"):
         await store.fetch_replica_statistics(PAIRS)
@@ -147,8 +147,8 @@ async def test_a_method_that_a_client_lacks_costs_that_call_alone() -> None:
 
 
 @given(bad=st.sets(st.sampled_from(range(len(IDS)))), count=st.integers(1, len(IDS)))
-async def test_a_bad_payload_costs_its_own_entry_alone(bad: set[int], count: int) -> None:
-    """Wherever bad payloads stand and however many there are, the others are answered right, in few calls."""
+async def test_a_bad_payload_is_one_malformed_entry(bad: set[int], count: int) -> None:
+    """Any number of bad payloads at any positions leave the other entries right, and take few calls."""
     client = Client({id_: {"mem": {"current": id_}} for id_ in IDS}, bad={IDS[position] for position in bad})
     store = ClientStatistics(valkey_stat=client, valkey_live=Client())
     batch = await store.fetch_kernel_statistics(IDS[:count])
@@ -163,15 +163,15 @@ async def test_a_bad_payload_costs_its_own_entry_alone(bad: set[int], count: int
 
 
 async def test_a_pickle_that_cannot_be_read_is_malformed() -> None:
-    """Its error is of a kind of its own."""
+    """Unpickling has an exception type of its own."""
     client = Client({IDS[1]: MEM}, bad={IDS[0]}, decoding_error=UnpicklingError("invalid load key"))
     batch = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_kernel_statistics(IDS[:2])
     assert [None, MEM] == list(batch)
     assert {0: ProblemKind.MALFORMED} == kinds(batch)
 
 
-async def test_a_bad_pair_is_found_alike() -> None:
-    """Replicas are named by two ids."""
+async def test_a_bad_payload_of_a_replica_is_found() -> None:
+    """Replicas have pairs of ids."""
     client = NewClient(dict.fromkeys(PAIRS, MEM), bad={PAIRS[41]})
     batch = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_replica_statistics(PAIRS)
     assert {41: ProblemKind.MALFORMED} == kinds(batch)
@@ -180,8 +180,8 @@ async def test_a_bad_pair_is_found_alike() -> None:
 
 @pytest.mark.parametrize("kind", [ConnectionResetError, RuntimeError, ValueError])
 @pytest.mark.parametrize("count", [1, 2, 100])
-async def test_a_store_that_is_away_is_found_out_in_few_calls(kind: type[Exception], count: int) -> None:
-    """Whatever the client raises: an id that nothing is stored under fails as well."""
+async def test_an_unreachable_store_takes_few_calls(kind: type[Exception], count: int) -> None:
+    """Whatever the client raises, it raises it for an id without an entry, too."""
     client = Client(fails=lambda _: kind("redis://:hunter2@db"))
     store = ClientStatistics(valkey_stat=client, valkey_live=Client())
     with pytest.raises(
@@ -192,22 +192,22 @@ async def test_a_store_that_is_away_is_found_out_in_few_calls(kind: type[Excepti
     assert len(client.calls) <= 4
 
 
-async def test_a_failure_that_passes_costs_nothing() -> None:
-    """The halves are answered."""
+async def test_a_transient_failure_loses_no_entry() -> None:
+    """Both halves are read afterwards."""
     client = Client(dict.fromkeys(IDS, MEM), fails=lambda call: OSError("reset") if call == 1 else None)
     batch = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_kernel_statistics(IDS)
     assert (StatisticsBatch([MEM] * 100), 3) == (batch, len(client.calls))
 
 
-async def test_a_lone_id_that_fails_with_the_connection_is_unavailable() -> None:
-    """It is no malformed payload."""
+async def test_a_single_id_may_be_unavailable() -> None:
+    """A connection error does not make its entry malformed."""
     client = Client({IDS[0]: MEM}, fails=lambda call: ConnectionResetError("reset") if call == 1 else None)
     batch = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_kernel_statistics(IDS[:1])
     assert {0: ProblemKind.UNAVAILABLE} == kinds(batch)
 
 
 async def test_the_deadline_ends_the_halving() -> None:
-    """What was read is answered, the rest is unavailable; a client that never answers times out."""
+    """Entries that were read are returned, the others are unavailable; if none was read, the call times out."""
     hangs = asyncio.Event()
 
     class Slow(Client):
@@ -227,7 +227,7 @@ async def test_the_deadline_ends_the_halving() -> None:
 
 
 async def test_a_cancelled_read_is_cancelled() -> None:
-    """It is no failure of the client, and nothing is asked again."""
+    """The cancellation is not taken for a failure of the client, and no further call is made."""
     begun = asyncio.Event()
 
     class Hanging(Client):
@@ -250,7 +250,7 @@ async def test_a_cancelled_read_is_cancelled() -> None:
     [([MEM], "answered 1 entries for 2 ids"), ([], "0 entries"), (None, "NoneType"), ("ab", "str"), ({}, "dict")],
 )
 async def test_an_answer_that_is_not_one_entry_per_id_is_a_protocol_error(answer: Any, message: str) -> None:
-    """Entries are never paired with the wrong id, and nothing is halved."""
+    """Entries are never paired with the wrong id, and the batch is not halved."""
 
     class Short(Client):
         async def get_session_statistics_batch(self, session_ids: list[Any]) -> Any:
@@ -264,14 +264,14 @@ async def test_an_answer_that_is_not_one_entry_per_id_is_a_protocol_error(answer
 
 
 @pytest.mark.parametrize("odd", [5, "text", [MEM], {b"mem": {}}, {("a",): {}}])
-async def test_an_entry_that_is_no_map_is_malformed(odd: object) -> None:
+async def test_an_entry_that_is_not_a_map_is_malformed(odd: object) -> None:
     """The other entries of the batch are right."""
     client = NewClient({IDS[0]: odd, IDS[1]: MEM, "i-1": odd, "i-2": {"node": odd}, "i-3": {"node": MEM}})
     store = ClientStatistics(valkey_stat=client, valkey_live=Client())
     batch = await store.fetch_kernel_statistics(IDS[:3])
     assert ([None, MEM, None], {0: ProblemKind.MALFORMED}) == (list(batch), kinds(batch))
-    agents = await store.fetch_agent_statistics(["i-1", "i-2", "i-3"])
-    assert [None, None, {"node": MEM, "devices": {}}] == list(agents)
+    agents = await store.fetch_agent_statistics(["i-1", "i-2", "i-3", "i-4"])
+    assert [None, None, {"node": MEM, "devices": {}}, None] == list(agents)
     assert {0: ProblemKind.MALFORMED, 1: ProblemKind.MALFORMED} == kinds(agents)
 
 
@@ -291,8 +291,8 @@ class Broken(Mapping[str, Any]):
         return 1
 
 
-async def test_an_entry_that_fails_when_it_is_read_costs_itself_alone() -> None:
-    """Whatever it raises; the error is not the caller's."""
+async def test_an_entry_that_fails_to_decode_is_malformed() -> None:
+    """It may raise anything; the other entry is right."""
     stored = {IDS[0]: MEM, IDS[1]: Broken()}
     store = ClientStatistics(valkey_stat=NewClient(stored), valkey_live=Client(stored))
     batch = await store.fetch_kernel_statistics(IDS[:2])
@@ -303,8 +303,8 @@ async def test_an_entry_that_fails_when_it_is_read_costs_itself_alone() -> None:
     }
 
 
-async def test_a_metric_that_is_no_map_costs_itself_alone() -> None:
-    """Reading it raises; the other metrics, their names and their number are there."""
+async def test_a_metric_that_is_not_a_map_raises_when_it_is_read() -> None:
+    """The other metrics can be read, and all names are listed."""
     client = Client({IDS[0]: {**MEM, "net_rx": 5, 7: {"current": "7"}}})
     (entry,) = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_kernel_statistics(IDS[:1])
     assert entry is not None
@@ -328,7 +328,7 @@ async def test_a_metric_that_is_no_map_costs_itself_alone() -> None:
     ],
 )
 async def test_zeros_of_a_session_are_incomplete(odd: object) -> None:
-    """The client answers zeros where nothing is stored, so they may be no numbers at all."""
+    """The client answers zeros if nothing is stored, so they may stand for missing numbers."""
     real = {"requests": 0, "last_response_ms": 3}
     store = ClientStatistics(valkey_stat=Client(), valkey_live=Client({IDS[0]: odd, IDS[1]: real}))
     batch = await store.fetch_inference_metrics(IDS[:2])
@@ -336,8 +336,8 @@ async def test_zeros_of_a_session_are_incomplete(odd: object) -> None:
     assert {0: ProblemKind.INCOMPLETE} == kinds(batch)
 
 
-async def test_ping_asks_both_clients() -> None:
-    """For an id that nothing is stored under; the one that does not answer is named. Closing leaves the clients alone."""
+async def test_ping_calls_both_clients() -> None:
+    """The error names the client that does not answer; closing the store does not close the clients."""
     stat, live = Client(), Client(fails=lambda _: OSError("refused"))
     with pytest.raises(UnavailableError, match=r"^valkey_live\."):
         await ClientStatistics(valkey_stat=stat, valkey_live=live).ping()

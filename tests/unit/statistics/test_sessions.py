@@ -1,4 +1,4 @@
-"""Statistics of sessions from planted kernels."""
+"""Statistics of sessions: the sums of their kernels, and what is left out of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECOND = {
 
 
 def test_two_kernels_are_summed() -> None:
-    """Percentages of cores add up; all others are of the sums; a metric that one kernel has is that kernel's."""
+    """Percentages of one core add up, others are of the sums. A metric of one kernel alone is that kernel's."""
     found, faults = sum_kernels([FIRST, SECOND])
     assert [] == faults
     assert {
@@ -54,15 +54,15 @@ def test_two_kernels_are_summed() -> None:
 @pytest.mark.parametrize(
     ("hints", "expected"), [((None, None), "bytes"), ((None, "B"), "B"), (("B", "KB"), "bytes"), (("B", "B"), "B")]
 )
-def test_a_unit_that_kernels_do_not_share_is_that_of_the_metric(hints: tuple[Any, Any], expected: str) -> None:
-    """A unit that is missing is never the text None."""
+def test_kernels_with_different_units_have_the_unit_of_the_metric(hints: tuple[Any, Any], expected: str) -> None:
+    """A missing unit is never the text None."""
     found, faults = sum_kernels([{"mem": value("1", "4", "25", hint)} for hint in hints])
     assert (expected, []) == (found["mem"]["unit_hint"], faults)
 
 
 @pytest.mark.parametrize("capacity", [None, "0", "NaN", "Infinity", "9223372036854775807"])
 def test_a_kernel_without_a_capacity_leaves_the_session_without_one(capacity: str | None) -> None:
-    """A sum of the others would be a bound that nobody set."""
+    """The sum of the other capacities would be too low."""
     found, _ = sum_kernels([{"mem": value("1", "4", "25", "bytes")}, {"mem": value("1", capacity, "0.00", "bytes")}])
     assert ("2", None, "0.00") == tuple(found["mem"][name] for name in ("current", "capacity", "pct"))
 
@@ -85,16 +85,16 @@ class Unreadable(dict[str, Any]):
         (Unreadable(SECOND), "mem is left out: mem is garbage"),
     ],
 )
-def test_what_cannot_be_read_is_left_out_of_the_sum_and_told(second: dict[str, Any], message: str) -> None:
-    """Neither a zero nor the other kernel's value alone; the other metrics stand."""
+def test_an_unreadable_metric_is_left_out_of_the_sum(second: dict[str, Any], message: str) -> None:
+    """It is a problem, and neither a zero nor the value of the other kernel; the other metrics are summed."""
     batch = session_entry([ONE, TWO], StatisticsBatch([None, FIRST, second]))
     assert batch[0] is not None
     assert {"cpu_util", "net_rx", "cuda_mem"} == set(batch[0])
     assert {0: Problem(ProblemKind.INCOMPLETE, message=message)} == batch.problems
 
 
-def test_a_kernel_of_which_nothing_can_be_read_is_left_out_and_told() -> None:
-    """The others are put together; a metric's name that is no text is a name all the same, and no zero."""
+def test_an_unreadable_kernel_is_left_out_of_the_sum() -> None:
+    """It is a problem. A name of a metric that is not text is kept."""
 
     class Unlistable(Unreadable):
         def __iter__(self) -> Any:
@@ -106,8 +106,8 @@ def test_a_kernel_of_which_nothing_can_be_read_is_left_out_and_told() -> None:
     assert ["a kernel is left out: nothing can be read"] == faults
 
 
-def test_a_kernel_without_an_entry_makes_it_incomplete() -> None:
-    """What the other kernels have is given; without any there is nothing, and no problem."""
+def test_a_kernel_without_an_entry_makes_its_session_incomplete() -> None:
+    """The others are summed; if no kernel has an entry, the session has none, and no problem."""
     batch = session_entry([ONE, TWO], StatisticsBatch([None, FIRST, None]))
     assert [FIRST] == list(batch)
     assert ProblemKind.INCOMPLETE == batch.problems[0].kind
@@ -116,8 +116,8 @@ def test_a_kernel_without_an_entry_makes_it_incomplete() -> None:
     assert StatisticsBatch([None]) == session_entry([], StatisticsBatch([None]))
 
 
-def test_the_sessions_own_entry_wins() -> None:
-    """With its own problem, and its own age."""
+def test_the_sessions_own_entry_takes_precedence() -> None:
+    """Its problem and its age are its own, too."""
     stale = Problem(ProblemKind.STALE, message="old")
     read = StatisticsBatch([SECOND, FIRST], problems={0: stale, 1: stale}, ages_s={0: 90.0, 1: 1.0})
     batch = session_entry([ONE], read)
@@ -125,8 +125,8 @@ def test_the_sessions_own_entry_wins() -> None:
 
 
 @pytest.mark.parametrize("kind", [ProblemKind.INCOMPLETE, ProblemKind.UNAVAILABLE])
-def test_kernels_are_put_together_where_the_sessions_own_key_cannot_be_read(kind: ProblemKind) -> None:
-    """A partial answer about the session's id, or a key of the wrong type, is told, and hides no kernel."""
+def test_kernels_are_summed_if_the_sessions_own_key_cannot_be_read(kind: ProblemKind) -> None:
+    """The problem of the own key is kept. A malformed entry is an entry, and takes precedence."""
     problem = Problem(kind, message="look here")
     batch = session_entry([ONE], StatisticsBatch([None, FIRST], problems={0: problem}))
     assert ([FIRST], {0: Problem(ProblemKind.INCOMPLETE, message="look here")}) == (list(batch), dict(batch.problems))
@@ -146,8 +146,8 @@ def test_kernels_are_put_together_where_the_sessions_own_key_cannot_be_read(kind
         ({1: ProblemKind.INCOMPLETE}, [None, None], ProblemKind.INCOMPLETE),
     ],
 )
-def test_problems_of_kernels_are_the_sessions(problems: dict[int, ProblemKind], entries: Any, kind: ProblemKind) -> None:
-    """Old where all of it is; incomplete where a part is missing; and what the kernel's is where there is nothing."""
+def test_problems_of_kernels_are_joined(problems: dict[int, ProblemKind], entries: Any, kind: ProblemKind) -> None:
+    """It is stale if all is stale, incomplete if a part is missing, and as the kernels' if nothing is left."""
     read = StatisticsBatch(
         [None, *entries], problems={position: Problem(of, message="look here") for position, of in problems.items()}
     )
@@ -155,7 +155,7 @@ def test_problems_of_kernels_are_the_sessions(problems: dict[int, ProblemKind], 
 
 
 def test_a_session_is_as_old_as_its_oldest_kernel() -> None:
-    """An age that is not known of one kernel is not known of the session."""
+    """If the age of one kernel is unknown, so is that of the session."""
     read = StatisticsBatch([None, FIRST, SECOND], ages_s={1: 3.0, 2: 70.0})
     assert {0: 70.0} == dict(session_entry([ONE, TWO], read).ages_s)
     assert {} == dict(session_entry([ONE, TWO], StatisticsBatch([None, FIRST, SECOND], ages_s={1: 3.0})).ages_s)
@@ -163,7 +163,7 @@ def test_a_session_is_as_old_as_its_oldest_kernel() -> None:
 
 @attrs.define
 class Inventory:
-    """Knows two sessions, and what it was asked."""
+    """An inventory of two sessions that records calls."""
 
     calls: list[list[str]] = attrs.field(factory=list)
     lost: int = 0
@@ -197,7 +197,7 @@ class Counting:
 
 
 async def test_a_page_of_sessions_is_one_read() -> None:
-    """In the order asked, with a duplicate, a session that nobody knows, and one whose id a writer has stored."""
+    """Entries are in order, with a duplicate, an unknown session, and one that has an entry of its own."""
     store, reads = MemoryStatistics(), list[int]()
     unknown, written = str(UUID(int=77)), str(UUID(int=78))
     for id_, entry in ((ONE, FIRST), (TWO, SECOND), (written, {"mem": FIRST["mem"]})):
@@ -214,8 +214,8 @@ async def test_a_page_of_sessions_is_one_read() -> None:
     assert ([7], 1) == (reads, len(inventory.calls))
 
 
-async def test_an_inventory_that_answers_too_little_is_not_believed() -> None:
-    """Kernels are never put together for the wrong session."""
+async def test_an_inventory_that_answers_too_few_records_is_not_used() -> None:
+    """Kernels are never summed for the wrong session."""
     repository = StatisticsRepositories.create(MemoryStatistics()).repository
     with pytest.raises(ProtocolError, match="1 records for 2 ids"):
         await SessionStatistics(repository, Inventory(lost=1)).get_session_statistics_batch(  # type: ignore[arg-type]

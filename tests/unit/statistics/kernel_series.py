@@ -1,4 +1,4 @@
-"""Kernels, the series that tell of them, and backends that are asked for these."""
+"""Stand-ins for the inventory from series: kernels, their series, and backends that have them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERIES = "backendai_container_utilization"
 
 
 def id_of(number: int) -> str:
-    """Return an id; a greater number's is greater."""
+    """Return an id; ids are ordered like their numbers."""
     return str(UUID(int=number))
 
 
@@ -36,44 +36,44 @@ def session(*kernels: KernelRecord) -> SessionRecord:
 
 
 def scraped(*kernels: KernelRecord) -> MemoryMetrics:
-    """Return a backend that has just scraped these kernels."""
+    """Return a backend with one scrape of these kernels."""
     metrics = MemoryMetrics()
     metrics.append_scrape(container_samples(kernels), target="agents", time=NOW)
     return metrics
 
 
 def scrape(metrics: MemoryMetrics, *kernels: KernelRecord, seconds: Iterable[int], target: str = "agents") -> None:
-    """Scrape these kernels again, so many seconds later."""
+    """Scrape these kernels again at several seconds after `NOW`."""
     for second in seconds:
         metrics.append_scrape(container_samples(kernels), target=target, time=NOW + timedelta(seconds=second))
 
 
-def looking(metrics: Any, *, after_s: float = 0, **options: timedelta | str) -> SeriesInventory:
-    """Return an inventory so many seconds later."""
+def inventory_at(metrics: Any, *, after_s: float = 0, **options: timedelta | str) -> SeriesInventory:
+    """Return an inventory whose clock is some seconds after `NOW`."""
     return SeriesInventory(metrics, clock=lambda: NOW + timedelta(seconds=after_s), **options)
 
 
 async def sessions(inventory: SeriesInventory) -> list[SessionRecord]:
-    """Return all sessions, having made sure that they are found as they are listed."""
+    """Return all sessions, after checking that each is found as it is listed."""
     page = await inventory.list_sessions()
-    assert page.items == await inventory.find_sessions([one.session_id for one in page.items])
+    assert page.items == await inventory.find_sessions([record.session_id for record in page.items])
     assert page.total_count == len(page.items)
     return list(page.items)
 
 
 class Recording:
-    """A backend that remembers what it was asked, and how many questions were on their way at once."""
+    """A backend that records queries, and how many ran at once."""
 
     def __init__(self, answer: Callable[..., Coroutine[Any, Any, MatrixResult]]) -> None:
         """Answer by this."""
         self.answer = answer
-        self.asked: list[tuple[dict[str, Any], list[str], QueryTimeRange]] = []
+        self.queries: list[tuple[dict[str, Any], list[str], QueryTimeRange]] = []
         self.under_way = self.most = 0
 
     async def query_utilization(self, querier: Any, time_range: QueryTimeRange) -> MatrixResult:
-        """Take a few turns to answer."""
+        """Answer after a few turns of the event loop."""
         assert SERIES == querier.name()
-        self.asked.append((dict(querier.labels()), list(querier.group_by_labels()), time_range))
+        self.queries.append((dict(querier.labels()), list(querier.group_by_labels()), time_range))
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         try:
@@ -83,14 +83,14 @@ class Recording:
         finally:
             self.under_way -= 1
 
-    def ids_asked(self) -> list[int]:
-        """Return how many sessions each question names."""
-        named: list[LabelMatcher] = [labels["session_id"] for labels, *_ in self.asked if "session_id" in labels]
+    def ids_per_query(self) -> list[int]:
+        """Return how many sessions each query names."""
+        named: list[LabelMatcher] = [labels["session_id"] for labels, *_ in self.queries if "session_id" in labels]
         return [len(matcher.alternatives) or 1 for matcher in named]
 
 
 def answering(*series: Series, **notes: Any) -> Recording:
-    """Return a backend that has one answer."""
+    """Return a backend that gives every query the same answer."""
 
     async def answer(*_: Any) -> MatrixResult:
         return MatrixResult(series=series, **notes)

@@ -1,4 +1,4 @@
-"""From ids to batches: distinct, chunked, side by side, joined, in order."""
+"""Batched reads: ids are checked, fetched once, split on request, and answered in order."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ STALE = Problem(ProblemKind.STALE, message="old")
 
 @attrs.define(kw_only=True)
 class RecordingStore:
-    """A `StatisticsPort` that answers each id with itself, and remembers what it was asked."""
+    """A `StatisticsPort` that answers each id with itself, and records calls."""
 
     calls: list[tuple[str, Sequence[Hashable]]] = attrs.field(factory=list)
     before: Callable[[Sequence[Hashable]], Awaitable[None]] | None = None
     lost: int = 0
 
     async def answer(self, kind: str, ids: Sequence[Hashable]) -> StatisticsBatch:
-        """Answer all ids but the last `lost`; odd ids are stale."""
+        """Answer all ids but the last `lost`; ids that end in 1 are stale."""
         self.calls.append((kind, ids))
         if self.before:
             await self.before(ids)
@@ -35,7 +35,7 @@ class RecordingStore:
         return StatisticsBatch([{kind: id_} for id_ in ids[: len(ids) - self.lost]], problems=problems)
 
     def __getattr__(self, name: str) -> Any:
-        """Answer any `fetch_…` alike."""
+        """Answer every `fetch_…`."""
         return lambda ids: self.answer(name, ids)
 
 
@@ -49,31 +49,33 @@ READS: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 
 @pytest.mark.parametrize("kind", READS)
-async def test_each_read_asks_its_own_question(kind: str) -> None:
-    """Through the repository and the source, which answer alike; duplicates are fetched once and fanned out."""
+async def test_each_read_calls_its_method_of_the_store(kind: str) -> None:
+    """The repository and the source answer alike; a duplicate is fetched once and is at both positions."""
     fetch, key = READS[kind]
     store = RecordingStore()
     repository = StatisticsRepositories.create(store).repository
-    asked = [key(id_) for id_ in (IDS[2], IDS[1], IDS[2])]
-    expected = StatisticsBatch([{fetch: id_} for id_ in asked], problems={1: STALE} if kind != "replica_statistics" else {})
-    assert expected == await getattr(repository, f"get_{kind}_batch")(asked)
-    assert expected == await getattr(repository.source, f"read_{kind}_batch")(asked)
+    requested = [key(id_) for id_ in (IDS[2], IDS[1], IDS[2])]
+    expected = StatisticsBatch(
+        [{fetch: id_} for id_ in requested], problems={1: STALE} if kind != "replica_statistics" else {}
+    )
+    assert expected == await getattr(repository, f"get_{kind}_batch")(requested)
+    assert expected == await getattr(repository.source, f"read_{kind}_batch")(requested)
     assert [(fetch, [key(IDS[2]), key(IDS[1])])] * 2 == store.calls
 
 
 @pytest.mark.parametrize("kind", READS)
-async def test_no_ids_ask_nothing(kind: str) -> None:
-    """The store is not bothered."""
+async def test_no_ids_do_not_call_the_store(kind: str) -> None:
+    """The batch is empty."""
     store = RecordingStore()
     assert StatisticsBatch() == await getattr(StatisticsStatefulSource(store), f"read_{kind}_batch")([])
     assert [] == store.calls
 
 
-async def test_ids_are_asked_for_in_their_canonical_text() -> None:
-    """Two spellings of one id are one id, and the answer stands at both positions."""
+async def test_ids_are_fetched_in_canonical_text() -> None:
+    """Two spellings of an id are one id, with an entry at both positions."""
     store = RecordingStore()
-    asked = [UUID(IDS[3]), IDS[3].replace("-", ""), IDS[4], f"urn:uuid:{IDS[3]}"]
-    batch = await StatisticsStatefulSource(store).read_kernel_statistics_batch(asked)
+    requested = [UUID(IDS[3]), IDS[3].replace("-", ""), IDS[4], f"urn:uuid:{IDS[3]}"]
+    batch = await StatisticsStatefulSource(store).read_kernel_statistics_batch(requested)
     assert [IDS[3], IDS[3], IDS[4], IDS[3]] == [entry["fetch_kernel_statistics"] for entry in batch if entry]
     assert [("fetch_kernel_statistics", [IDS[3], IDS[4]])] == store.calls
 
@@ -88,8 +90,8 @@ async def test_ids_are_asked_for_in_their_canonical_text() -> None:
         ("agent_statistics", 5),
     ],
 )
-async def test_what_is_no_id_is_refused_before_anything_is_asked(kind: str, bad: Any) -> None:
-    """Also when good ones stand beside it."""
+async def test_a_bad_id_is_refused_before_the_store_is_called(kind: str, bad: Any) -> None:
+    """The other ids may be good."""
     store = RecordingStore()
     _, key = READS[kind]
     with pytest.raises(InputError):
@@ -99,13 +101,21 @@ async def test_what_is_no_id_is_refused_before_anything_is_asked(kind: str, bad:
 
 @pytest.mark.parametrize("chunk_size", [0, -1, 1.5, "5000", True])
 def test_a_chunk_holds_at_least_one_id(chunk_size: Any) -> None:
-    """The message names the setting."""
+    """The error names the setting."""
     with pytest.raises(InputError, match="chunk_size must be a whole number of at least 1"):
         StatisticsStatefulSource(RecordingStore(), chunk_size=chunk_size)
 
 
-async def test_chunks_are_read_side_by_side() -> None:
-    """All are on their way before the first is answered, and the answer is in order however they return."""
+async def test_a_call_has_all_ids_by_default() -> None:
+    """The store splits a batch as its server needs it."""
+    store = RecordingStore()
+    ids = [str(UUID(int=number)) for number in range(12_000)]
+    batch = await StatisticsStatefulSource(store).read_kernel_statistics_batch(ids)
+    assert ([("fetch_kernel_statistics", ids)], 12_000) == (store.calls, len(batch))
+
+
+async def test_chunks_are_read_concurrently() -> None:
+    """All calls run before the first is answered; entries are in order, in whatever order calls end."""
     arrived: list[Sequence[Hashable]] = []
     all_there = asyncio.Event()
     last_first = [asyncio.Event() for _ in range(4)]
@@ -128,8 +138,8 @@ async def test_chunks_are_read_side_by_side() -> None:
     assert [IDS[:3], IDS[3:6], IDS[6:9], IDS[9:]] == arrived
 
 
-async def test_a_failing_chunk_is_a_plain_error() -> None:
-    """The store's own error with its own cause, no group of errors; the other chunks are cancelled and waited for."""
+async def test_a_failing_chunk_cancels_the_others() -> None:
+    """The store's error is raised with its cause and not in a group, after the other calls have ended."""
     cause = ConnectionResetError("reset")
     cancelled: list[Hashable] = []
 
@@ -148,7 +158,7 @@ async def test_a_failing_chunk_is_a_plain_error() -> None:
 
 
 async def test_a_cancelled_read_cancels_its_chunks() -> None:
-    """And the caller gets `CancelledError`."""
+    """The caller gets `CancelledError`."""
     begun, ended = asyncio.Semaphore(0), list[Hashable]()
 
     async def hang(ids: Sequence[Hashable]) -> None:
@@ -169,15 +179,15 @@ async def test_a_cancelled_read_cancels_its_chunks() -> None:
 
 
 @pytest.mark.parametrize("chunk_size", [3, 100])
-@pytest.mark.parametrize("asked", [IDS, [*IDS, IDS[0]]], ids=["distinct", "with a duplicate"])
-async def test_a_store_that_answers_too_little_is_an_error(chunk_size: int, asked: list[str]) -> None:
-    """Never are answers shifted to the wrong id."""
+@pytest.mark.parametrize("requested", [IDS, [*IDS, IDS[0]]], ids=["distinct", "with a duplicate"])
+async def test_a_store_that_answers_too_few_entries_is_an_error(chunk_size: int, requested: list[str]) -> None:
+    """Entries are never paired with the wrong id."""
     source = StatisticsStatefulSource(RecordingStore(lost=1), chunk_size=chunk_size)
     with pytest.raises(ProtocolError, match=r"answered \d+ entries for \d+ ids"):
-        await source.read_kernel_statistics_batch(asked)
+        await source.read_kernel_statistics_batch(requested)
 
 
 def test_a_repository_is_made_of_a_source() -> None:
-    """A host that sets the chunk size builds it itself."""
+    """So a host can set the chunk size."""
     source = StatisticsStatefulSource(RecordingStore(), chunk_size=10)
     assert (source, 10) == (StatisticsRepository(source).source, StatisticsRepository(source).source.chunk_size)
