@@ -16,7 +16,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 def only_our_errors(method: _Method) -> _Method:
     """Return a method that raises nothing but errors of statcore, and `asyncio.CancelledError`.
 
-    Wrong arguments in the call itself stay a `TypeError`. An error that nobody foresaw is not retryable: nothing says that
+    Wrong arguments in the call itself stay a `TypeError`. An unexpected error is not retryable: nothing says that
     the service is unavailable, and the same call would most likely fail in the same way.
     """
 

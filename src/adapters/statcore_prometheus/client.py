@@ -55,7 +55,7 @@ class PrometheusClient:
     Close it with `aclose`. It belongs to the event loop of its first request. Each method sends a request again where that
     may help, within one deadline, and raises `UnavailableError`, `TimedOutError` or, in strict mode, `PartialAnswerError`
     where it does not, `AccessDeniedError` for a credential that is refused, `QueryRejectedError` for a query that is
-    refused, `ProtocolError` for an answer that is something else or an error that nobody foresaw, `InputError` for an
+    refused, `ProtocolError` for an answer that is something else or an unexpected error, `InputError` for an
     argument that cannot be sent, `PluginError` for a querier that breaks its contract, `UnsupportedError` for results that
     are no floats, and `ClosedError` once closed or in another event loop, also after the first one has ended.
 
