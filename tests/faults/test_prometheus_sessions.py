@@ -320,3 +320,22 @@ async def test_a_closed_client_says_so(fake_prometheus: StartFake, http_reply: R
     with pytest.raises(ClosedError):
         await client.query("up")
     assert 1 == len(server.seen)
+
+
+async def test_closing_ends_the_retries(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A call that waits for its next attempt raises after that pause, and nothing more is sent."""
+    answered = asyncio.Event()
+
+    async def refuse(writer: asyncio.StreamWriter) -> None:
+        writer.write(http_reply(status=429, retry_after="1"))
+        answered.set()
+
+    server = await fake_prometheus(refuse)
+    client = PrometheusClient(server.url)
+    query = asyncio.create_task(client.query("up"))
+    await answered.wait()
+    await asyncio.wait([query], timeout=0.2)
+    await client.aclose()
+    with pytest.raises(ClosedError):
+        await query
+    assert 1 == len(server.seen)
