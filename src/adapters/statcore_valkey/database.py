@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
@@ -15,7 +14,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import RedisError
 
-from statcore.concurrency import ITEMS_A_TURN, Deadline, give_way, retry
+from statcore.concurrency import ITEMS_A_TURN, Deadline, give_way, limiter, retry
 from statcore.errors import InputError, ProtocolError, StatcoreError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey.connecting import Address, PasswordFile
@@ -31,8 +30,8 @@ _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 
 
-def _new_slots(database: Database) -> asyncio.Semaphore:
-    return asyncio.Semaphore(database.pool_size)
+def _new_slots(database: Database) -> AbstractAsyncContextManager[object]:
+    return limiter(database.pool_size)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -52,7 +51,9 @@ class Database:
     owned: bool
     pool_size: int
     lifetime: Lifetime
-    _slots: asyncio.Semaphore = attrs.field(default=attrs.Factory(_new_slots, takes_self=True), init=False, repr=False)
+    _slots: AbstractAsyncContextManager[object] = attrs.field(
+        default=attrs.Factory(_new_slots, takes_self=True), init=False, repr=False
+    )
     _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
 
     @property
