@@ -142,5 +142,5 @@ def test_a_bad_url_is_an_error_that_names_the_setting(url: Any) -> None:
 async def test_a_host_name_that_is_too_long_is_the_callers_mistake() -> None:
     """The driver notices it when it connects."""
     async with aclosing(PrometheusClient("http://" + "h" * 100_000)) as client:
-        with pytest.raises(InputError, match="cannot be asked"):
+        with pytest.raises(InputError, match="cannot get the request"):
             await client.ping()

@@ -89,7 +89,7 @@ class MemoryMetrics:
     _tsdb: Tsdb = attrs.field(init=False, repr=False, default=attrs.Factory(_new_tsdb, takes_self=True))
 
     def append_scrape(self, samples: Iterable[ScrapeSample], /, *, target: str, time: datetime | float) -> None:
-        """Add one scrape of one target, or nothing at all if it is refused.
+        """Add one scrape of one target; a scrape that is refused adds nothing.
 
         Series of the target's previous scrape that are not in this one end at `time`. A scrape without samples, as of a
         target that is down, ends all of them.

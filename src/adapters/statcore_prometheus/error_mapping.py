@@ -64,9 +64,9 @@ def from_driver(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa:
         case MemoryError() | RecursionError() | UnicodeDecodeError():
             return ProtocolError(f"{service}: the answer cannot be read: {type(error).__name__}")
         case aiohttp.InvalidURL():  # its text holds the parameters
-            return InputError(f"{service} cannot be asked: {error.description or 'its address is not valid'}")
+            return InputError(f"{service} cannot get the request: {error.description or 'its address is not valid'}")
         case ValueError():  # the driver checks parts of an address, and a session's settings, only now
-            return InputError(f"{service} cannot be asked: {text}")
+            return InputError(f"{service} cannot get the request: {text}")
         case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
             return ProtocolError(f"{service}: the answer cannot be decompressed")
         case aiohttp.ClientResponseError():

@@ -91,7 +91,7 @@ class Database:
             UnavailableError: the server cannot be reached, or cannot answer now.
             AccessDeniedError: the server refuses the user.
             UnsupportedError: the server is part of a cluster.
-            ProtocolError: an answer is an error of another kind, or none at all.
+            ProtocolError: an answer is another error, or no answer of the protocol.
         """
         try:
             packed = b"".join(map(_pack, commands))

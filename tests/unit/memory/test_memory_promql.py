@@ -221,10 +221,10 @@ async def test_a_time_without_a_zone_is_refused(metrics: MemoryMetrics) -> None:
 async def test_an_expression_of_any_depth_is_answered_or_refused() -> None:
     """A strategy may nest to any depth: no `RecursionError` leaves the port."""
 
-    def nested(asked: ResolvedQuerier, _window: str, /) -> Expression:
-        expression: Expression = Selector(asked.name, asked.wanted)
+    def nested(query: ResolvedQuerier, _window: str, /) -> Expression:
+        expression: Expression = Selector(query.name, query.wanted)
         for _ in range(3_000):
-            expression = Aggregation("sum", expression, asked.group_by)
+            expression = Aggregation("sum", expression, query.group_by)
         return expression
 
     with pytest.raises(UnsupportedError, match="expressions of 100 levels at most"):

@@ -104,5 +104,5 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 async def test_a_host_that_only_the_driver_refuses(url: str) -> None:
     """The error is an InputError all the same, and nothing is sent."""
     async with aclosing(PrometheusClient(url)) as client:
-        with pytest.raises(InputError, match=f"{re.escape(url)} cannot be asked"):
+        with pytest.raises(InputError, match=f"{re.escape(url)} cannot get the request"):
             await client.ping()
