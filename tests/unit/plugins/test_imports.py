@@ -13,7 +13,7 @@ from statcore.plugins import requires_extra
 
 DRIVERS = {
     *("aiohttp", "click", "graphql", "hiredis", "msgspec", "prometheus_client", "promql_parser", "psutil", "pytest"),
-    *("hypothesis", "redis", "rich", "stamina", "strawberry"),
+    *("hypothesis", "redis", "rich", "strawberry"),
 }
 
 
