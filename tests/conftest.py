@@ -59,7 +59,7 @@ def _require_program(*names: str) -> str:
 @pytest.fixture(scope="session", autouse=True)
 def default_signals() -> Iterator[None]:
     """Let signals act as by default, on the tests and on their children, where the runner was started to ignore them."""
-    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    handlers: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     ignored = [number for number in handlers if signal.getsignal(number) == signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, handlers[number])
@@ -104,7 +104,7 @@ def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         yield start
 
 
-@pytest.fixture(scope="module", params=PROMETHEUS or [None], ids=str)
+@pytest.fixture(scope="module", params=list[Any](PROMETHEUS) or [None], ids=str)
 def prometheus_program(request: pytest.FixtureRequest) -> Program:
     """Each Prometheus that is installed, one after the other; wider, it would cut modules in two, with their fixtures."""
     _require_program("prometheus")

@@ -12,7 +12,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parent.parent
 
 
-def run(*words: str | Path, timeout_s: float = 300, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(*words: object, timeout_s: float = 300, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a program with these settings of statcore, and nothing of this process's Python in its environment."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STATCORE_", "PYTHON"))}
     return subprocess.run(

@@ -124,7 +124,7 @@ async def running_agent(valkey: Server, folder: Path, kernels: list[Kernel], mon
             for plugin in plugins:
                 await plugin.init()
             agent.computers = {str(plugin.key): SimpleNamespace(instance=plugin) for plugin in plugins}
-            stats = StatContext(agent, config, StatModes.DOCKER)  # type: ignore[arg-type]  # a stand-in
+            stats = StatContext(agent, config, StatModes.DOCKER)  # a stand-in
             try:
                 yield RealAgent(stats, by_container)
             finally:

@@ -248,7 +248,7 @@ TEXT_ELSEWHERE: dict[str, dict[str, Any]] = {
 class TestRackWhoseTextIsElsewhere(QuerierConformance):
     """In the metric's name, which refuses most of it; in a regex, which users write; beside other text in a value."""
 
-    @pytest.fixture(autouse=True, params=TEXT_ELSEWHERE.values(), ids=TEXT_ELSEWHERE)
+    @pytest.fixture(autouse=True, params=list(TEXT_ELSEWHERE.values()), ids=list(TEXT_ELSEWHERE))
     def _choose(self, request: pytest.FixtureRequest) -> None:
         """Let every check see each."""
         self.chosen = racks(**request.param)

@@ -73,8 +73,9 @@ def prometheus(folder: Path, valkey_server: Server, require_program: Callable[..
 
 
 def _start(stack: ExitStack, *command: str) -> subprocess.Popen[bytes]:
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, **silent))
+    process = stack.enter_context(
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    )
     stack.callback(process.terminate)
     return process
 

@@ -76,7 +76,7 @@ class Query(graphene.ObjectType):
 async def ask(filled: MemoryStatistics, query: str) -> dict[str, Any]:
     """Execute a query with the loaders of one request."""
     store = CountedStatistics(filled)
-    ctx = SimpleNamespace(statistics_repository=StatisticsRepositories.create(store).repository)
+    ctx = SimpleNamespace(statistics_repository=StatisticsRepositories.create(store).repository)  # type: ignore[call-overload]
 
     async def load_inference_metrics(ids: list[str]) -> Any:
         return await KernelStatistics.batch_load_inference_metrics_by_kernel(ctx, ids)
