@@ -99,12 +99,12 @@ class Cluster:
     @property
     def deployments(self) -> DeploymentRepository:
         """The repository under test."""
-        return DeploymentRepository(StatisticsStatefulSource(self), self, metrics=self)  # type: ignore[arg-type]
+        return DeploymentRepository(StatisticsStatefulSource(self), self, metrics=self)  # type: ignore[arg-type,call-overload]
 
     @property
     def schedule(self) -> ScheduleRepository:
         """The other."""
-        return ScheduleRepository(StatisticsStatefulSource(self), self, metrics=self)  # type: ignore[arg-type]
+        return ScheduleRepository(StatisticsStatefulSource(self), self, metrics=self)  # type: ignore[arg-type,call-overload]
 
     @property
     def reads(self) -> list[str]:

@@ -269,7 +269,7 @@ PRESETS = {
 async def decide_by_preset(cluster: Cluster, *rules: ScalingRule) -> ScalingDecision:
     """Decide for an endpoint where the presets are known."""
     repository = DeploymentRepository(
-        StatisticsStatefulSource(cluster),  # type: ignore[arg-type]
+        StatisticsStatefulSource(cluster),  # type: ignore[call-overload]
         cluster,  # type: ignore[arg-type]
         metrics=cluster,  # type: ignore[arg-type]
         presets=PRESETS,
@@ -370,7 +370,7 @@ async def test_without_a_metric_backend_its_rules_abstain() -> None:
     """They may be one user's rules; those of other users still decide."""
     cluster = Cluster()
     endpoint_id = cluster.add_endpoint(1, [cpu("90")])
-    repository = DeploymentRepository(StatisticsStatefulSource(cluster), cluster)  # type: ignore[arg-type]
+    repository = DeploymentRepository(StatisticsStatefulSource(cluster), cluster)  # type: ignore[arg-type,call-overload]
     deployment = Deployment(endpoint_id=endpoint_id, replicas=1, rules=[query_rule(), kernel_rule()])
     (decision,) = await repository.decide_replicas([deployment], now=NOW)
     assert (2, ["abstained: there is no metric backend to ask", "cpu_util 90 > 80: +1"]) == (

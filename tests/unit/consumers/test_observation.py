@@ -38,7 +38,9 @@ def mean_of(
     return observed.reason if isinstance(observed, Abstention) else observed
 
 
-def per_replica(entry: Mapping[str, Any] | None, active: int = 1, problem: Problem | None = None) -> Decimal | str:
+def per_replica(
+    entry: Mapping[str, Any] | None, active: int = 1, problem: Problem | None = None
+) -> Decimal | PartialMean | str:
     """Return `running` for each replica, or the reason why there is none."""
     batch = StatisticsBatch([entry], problems={} if problem is None else {0: problem})
     observed = current_per_replica("running", batch, active=active)

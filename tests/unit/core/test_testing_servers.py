@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -183,7 +184,7 @@ def test_prometheus_is_told_what_to_scrape(
     with running_prometheus(
         tmp_path, targets={"agent": "127.0.0.1:9", "node": "127.0.0.1:8"}, scrape_interval="2s"
     ) as server:
-        assert f"--web.listen-address=127.0.0.1:{server.port}" in server.process.args
+        assert f"--web.listen-address=127.0.0.1:{server.port}" in cast("list[str]", server.process.args)
     lines = (tmp_path / "prometheus.yml").read_text().splitlines()
     assert ["global:", "  scrape_interval: 2s", "  scrape_timeout: 2s", "scrape_configs:"] == lines[:4]
     assert ["  - job_name: 'agent'", "    static_configs:", "      - targets: ['127.0.0.1:9']"] == lines[4:7]

@@ -9,7 +9,7 @@ import pytest
 
 from statcore.errors import InputError
 from statcore.model import MetricValue
-from statcore.plugins import API_VERSION
+from statcore.plugins import API_VERSION, MetricBackendSpec, StatisticsStoreSpec
 from statcore.ports import MetricQuerierPort, StatisticsPort, StatisticsSinkPort
 from statcore_memory import MemoryMetrics, MemoryStatistics, plugin
 
@@ -83,5 +83,8 @@ async def test_a_url_is_no_more_than_a_name(url: str) -> None:
 def test_the_hooks_offer_the_scheme() -> None:
     """Store and backend have the scheme `memory`, need no extra, and are written for this version of the hooks."""
     assert API_VERSION == plugin.STATCORE_PLUGIN_API
-    specs = [*plugin.statcore_statistics_stores(), *plugin.statcore_metric_backends()]
+    specs: list[StatisticsStoreSpec | MetricBackendSpec] = [
+        *plugin.statcore_statistics_stores(),
+        *plugin.statcore_metric_backends(),
+    ]
     assert [("memory", ("memory",), None)] * 2 == [(spec.name, spec.schemes, spec.extra) for spec in specs]

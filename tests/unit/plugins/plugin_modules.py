@@ -66,3 +66,9 @@ def report_of(registry: PluginRegistry, name: str) -> PluginReport:
     """Return the one report on a plugin."""
     (report,) = [report for report in registry.reports if report.name == name]
     return report
+
+
+def settings_with(field: str, value: str | None) -> Settings:
+    """Return settings of which one is given, by its name."""
+    given: dict[str, Any] = {field: value}
+    return Settings(**given)

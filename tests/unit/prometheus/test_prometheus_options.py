@@ -36,15 +36,15 @@ def test_no_settings_are_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        *[("timeout_s", value) for value in ("soon", "0", "-1", "nan", "inf", 0, -1.0, True, None, [])],
+        *[("timeout_s", value) for value in ("soon", "0", "-1", "nan", "inf", 0, -1.0, True, None, [])],  # type: ignore[var-annotated]
         *[("attempts", value) for value in ("0", "1.5", "", 0, 2.0, True, None)],
         *[("max_answer_bytes", value) for value in ("1 MiB", -1)],
         *[("strict", value) for value in ("maybe", "", 1, None)],
         *[("gzip", value) for value in ("maybe", 0)],
-        *[("fallback_urls", value) for value in ([1], [""], {}, 7)],
-        *[("headers", value) for value in ([], "X Y=z", "=z", "X-Y", "X-Y=", {"X-Y": 1}, {1: "x"}, {"X-Y": "a\r\nb: c"})],
+        *[("fallback_urls", value) for value in ([1], [""], {}, 7)],  # type: ignore[var-annotated]
+        *[("headers", value) for value in ([], "X Y=z", "=z", "X-Y", "X-Y=", {"X-Y": 1}, {1: "x"}, {"X-Y": "a\r\nb: c"})],  # type: ignore[var-annotated]
         *[("headers", {name: "x"}) for name in ("Accept-Encoding", "content-length", "X\n")],
-        *[("parameters", value) for value in ([], "dedup=1", {"dedup": ""}, {"": "1"}, {"dedup": 1}, {"a": "b\n"})],
+        *[("parameters", value) for value in ([], "dedup=1", {"dedup": ""}, {"": "1"}, {"dedup": 1}, {"a": "b\n"})],  # type: ignore[var-annotated]
         *[("bearer_token", value) for value in ("", "two\nlines", 7)],
         *[("username", value) for value in ("", "ann", "a:b", 7)],
         *[("password", value) for value in ("", SECRET)],

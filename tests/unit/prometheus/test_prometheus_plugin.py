@@ -52,4 +52,4 @@ def test_the_public_names_are_there() -> None:
     assert statcore_prometheus.PrometheusQueryRangeResponse is MatrixResult
     assert all(callable(getattr(statcore_prometheus, name)) for name in statcore_prometheus.__all__)
     with pytest.raises(AttributeError, match="no attribute 'PrometheusServer'"):
-        statcore_prometheus.PrometheusServer  # type: ignore[attr-defined]  # noqa: B018
+        statcore_prometheus.PrometheusServer  # noqa: B018

@@ -74,7 +74,7 @@ def test_stores_and_the_service_are_sources_of_kernel_statistics() -> None:
 async def test_the_setting_chooses_the_metric_backend() -> None:
     """The service reads from the opened backend; the default is the store."""
     registry = PluginRegistry.discover()
-    urls = {"statistics_url": "memory:", "metrics_url": "http://127.0.0.1:1"}
+    urls: dict[str, Any] = {"statistics_url": "memory:", "metrics_url": "http://127.0.0.1:1"}
     async with open_runtime(Settings(**urls, kernel_statistics="metrics"), registry) as runtime:
         assert KernelLiveStatService(runtime.metrics) == runtime.repository.source.kernels  # type: ignore[arg-type]
         assert runtime.statistics is runtime.repository.source.store

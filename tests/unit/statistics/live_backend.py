@@ -54,7 +54,7 @@ class LiveBackend:
         assert time is not None
         kind, kernels = kind_of(promql), set(UUIDS.findall(promql))
         kinds = ("current", "capacity") if kind == "now" else (kind,)
-        labels = [
+        labels: list[tuple[Mapping[str, str], float]] = [
             ({"kernel_id": kernel, "container_metric_name": metric} | ({"value_type": of} if kind == "now" else {}), value)
             for (kernel, metric, of), value in self.figures.items()
             if of in kinds and kernel in kernels

@@ -203,7 +203,7 @@ async def test_a_page_of_sessions_is_one_read() -> None:
     for id_, entry in ((ONE, FIRST), (TWO, SECOND), (written, {"mem": FIRST["mem"]})):
         store.plant(id_, entry)
     inventory = Inventory()
-    repository = StatisticsRepositories.create(Counting(store, reads)).repository  # type: ignore[arg-type]
+    repository = StatisticsRepositories.create(Counting(store, reads)).repository  # type: ignore[call-overload]
     sessions = SessionStatistics(repository, inventory)  # type: ignore[arg-type]
     batch = await sessions.get_session_statistics_batch([OTHER, UUID(SESSION), unknown, written, SESSION])
     mem = [None if entry is None else entry["mem"]["current"] for entry in batch]
