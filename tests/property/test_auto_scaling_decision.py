@@ -46,7 +46,7 @@ def bounds(draw: st.DrawFn) -> dict[str, int | None]:
     return {"min_replicas": lowest, "max_replicas": highest}
 
 
-@st.composite
+@st.composite  # type: ignore[arg-type]  # mypy takes further keywords for positional ones
 def forms(draw: st.DrawFn, *, agreeing: bool = False, step: int | None = None, **common: Any) -> ScalingRule:
     """Return a rule of either form; with `agreeing`, one that asks for more at higher values.
 
@@ -77,7 +77,8 @@ def rules(draw: st.DrawFn) -> ScalingRule:
     """Return a rule with bounds and a cool-down of its own, which may last."""
     ago = draw(st.none() | seconds)
     last = None if ago is None else NOW - timedelta(seconds=ago)
-    return draw(forms(**draw(bounds()), cooldown_s=draw(seconds), last_triggered_at=last))
+    limits: dict[str, Any] = draw(bounds())
+    return draw(forms(**limits, cooldown_s=draw(seconds), last_triggered_at=last))
 
 
 observed_rules = st.lists(st.tuples(rules(), numbers | not_data), max_size=5)
@@ -95,7 +96,7 @@ def direction(decision: ScalingDecision) -> int:
 
 def wish(rule: ScalingRule, value: Observation) -> int:
     """Return the direction of the step that a rule asks for at a value, were there no cool-down."""
-    asked = 0 if isinstance(value, Abstention) or not value.is_finite() else rule.step_at(value)[0]
+    asked = rule.step_at(value)[0] if isinstance(value, Decimal) and value.is_finite() else 0
     return (asked > 0) - (asked < 0)
 
 

@@ -84,8 +84,8 @@ def test_sessions_and_agents_follow_from_the_kernels(
             await inventory.find_sessions(asked),
         ]
 
-    paging = {"limit": limit, "offset": offset}
-    expected = [Page.cut(sessions, **paging), Page.cut(agents, **paging), [by_id.get(id_) for id_ in asked]]
+    pages = (Page.cut(sessions, limit=limit, offset=offset), Page.cut(agents, limit=limit, offset=offset))
+    expected = [*pages, [by_id.get(id_) for id_ in asked]]
     assert expected == asyncio.run(read())
 
 

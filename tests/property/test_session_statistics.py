@@ -61,7 +61,7 @@ def test_metrics_are_summed(kernels: list[dict[str, Any]]) -> None:
     for metric, fields in found.items():
         of = [kernel[metric] for kernel in kernels if metric in kernel]
         current, capacity, pct, rate = (
-            sum(Decimal(value[name]) for value in of) for name in ("current", "capacity", "pct", "stats.rate")
+            sum((Decimal(value[name]) for value in of), Decimal(0)) for name in ("current", "capacity", "pct", "stats.rate")
         )
         assert current == Decimal(fields["current"])
         assert rate == Decimal(fields["stats.rate"])

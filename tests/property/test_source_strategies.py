@@ -52,7 +52,7 @@ def test_a_batched_read_equals_single_reads(data: st.DataObject, known: list[UUI
     asked = data.draw(
         st.lists(st.one_of(some, some.map(id_text), some.map(lambda id_: UUID(id_text(id_))), ids()), max_size=30)
     )
-    source = StatisticsStatefulSource(Store(content), chunk_size=chunk_size)  # type: ignore[arg-type]
+    source = StatisticsStatefulSource(Store(content), chunk_size=chunk_size)
 
     async def read() -> tuple[StatisticsBatch, list[StatisticsBatch]]:
         return await source.read_kernel_statistics_batch(asked), [

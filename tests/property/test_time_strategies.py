@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_a_time_is_the_same_in_every_form_and_zone(time: datetime, offset_min: i
     """Forms are RFC 3339 in any zone, unix seconds as text and as a number, and milliseconds."""
     abroad = time.astimezone(timezone(timedelta(minutes=offset_min)))
     ms = unix_ms(time)
-    spelled = [
+    spelled: list[datetime | str | float] = [
         abroad,
         abroad.isoformat(),
         time.isoformat().replace("+00:00", "Z"),
