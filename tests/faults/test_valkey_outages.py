@@ -204,7 +204,7 @@ async def test_a_busy_pool_of_the_host_is_waited_for(valkey: Server, *, blocking
     options = {"host": "127.0.0.1", "port": valkey.port, "max_connections": 1}
     client = AsyncRedis(connection_pool=BlockingConnectionPool(**options)) if blocking else AsyncRedis(**options)  # type: ignore[arg-type]
     try:
-        connection = await client.connection_pool.get_connection()
+        connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         hurried = ValkeyStatistics.from_clients(client, client, options=SOON)
         async with asyncio.timeout(ENOUGH_S):
             with pytest.raises(TimedOutError if blocking else UnavailableError, match="connection"):
@@ -229,9 +229,9 @@ async def test_a_read_only_server_is_tried_again_until_it_takes_writes(start_val
     async with aclosing(ValkeyStatisticsSink.from_url(url, options=PATIENT)) as sink:
         call = asyncio.create_task(sink.store_kernel_statistics(entries))
         with Redis(host="127.0.0.1", port=replica.port) as client:
-            while not client.info("errorstats").get("errorstat_READONLY"):  # type: ignore[union-attr]  # noqa: ASYNC110 - it tells nobody
+            while not client.info("errorstats").get("errorstat_READONLY"):  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0)
-            client.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
+            client.replicaof("NO", "ONE")
             await call
             assert client.exists(KERNEL)
 

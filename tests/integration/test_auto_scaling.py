@@ -251,7 +251,7 @@ async def test_the_schedulers_tick_reads_each_kind_once(
     down = ComparatorRule(
         name="idle", source="kernel", metric_name="cpu_util", threshold=20, comparator="less-than", step_size=-1
     )
-    decisions = await repository.autoscale({id_: [REQUESTS, down] for id_ in (*kernels, unknown)}, now=NOW)
+    decisions = dict(await repository.autoscale({id_: [REQUESTS, down] for id_ in (*kernels, unknown)}, now=NOW))
     assert 2 == redis.info("commandstats")["cmdstat_mget"]["calls"]
     assert decisions.pop(unknown) is None
     counted = {id_: (decision.previous, decision.replicas) for id_, decision in decisions.items() if decision}

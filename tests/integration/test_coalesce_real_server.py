@@ -81,7 +81,7 @@ def test_what_is_asked_together_is_what_each_would_have_been_answered(
     """Queriers of all kinds, through the source in few requests and by themselves, as a range and now."""
     plant_openmetrics(tmp_path, openmetrics_text(all_series()))
     server = start_prometheus(tmp_path)
-    points: Counter[QueryStrategy] = Counter()
+    points: Counter[object] = Counter()
 
     with asyncio.Runner() as runner:
         client = PrometheusClient(server.url)

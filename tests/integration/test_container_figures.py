@@ -83,7 +83,7 @@ def asking(metric: str, value_type: Any, kernel: str | None = None) -> Container
     return ContainerMetricQuerier(metric_name=metric, value_type=value_type, **owner)
 
 
-def shown(answer: object) -> list[tuple[dict[str, str], float]]:
+def shown(answer: object) -> list[tuple[dict[str, str], Any]]:
     """Return the labels and values of an answer at one instant."""
     assert isinstance(answer, VectorResult)
     return [(dict(sample.labels), pytest.approx(sample.value)) for sample in answer.samples]

@@ -68,7 +68,7 @@ async def test_other_databases(valkey: Server) -> None:
 def size(server: Server, db: int) -> int:
     """Return the number of keys in a database."""
     with Redis(host="127.0.0.1", port=server.port, db=db) as client:
-        return client.dbsize()  # type: ignore[return-value]
+        return int(client.dbsize())
 
 
 @attrs.frozen
@@ -120,7 +120,7 @@ def tls_server(start_valkey: Callable[..., Server], certificates: Certificates) 
 def tls_url(tls_server: Server) -> str:
     """Return the URL of the port with TLS."""
     with Redis(host="127.0.0.1", port=tls_server.port) as client:
-        return f"valkeys://127.0.0.1:{client.config_get('tls-port')['tls-port']}"  # type: ignore[index]
+        return f"valkeys://127.0.0.1:{client.config_get('tls-port')['tls-port']}"
 
 
 async def test_over_tls_with_certificates(tls_url: str, certificates: Certificates) -> None:
@@ -267,7 +267,7 @@ def sentinel(start_valkey: Callable[..., Server], tmp_path: Path) -> Iterator[tu
 async def test_a_sentinels_master_is_used_and_named_by_its_address(sentinel: tuple[Server, int]) -> None:
     """The client is the host's; once the master is gone, the error names its address."""
     master, port = sentinel
-    sentinels = Sentinel([("127.0.0.1", port)])
+    sentinels = Sentinel([("127.0.0.1", port)])  # type: ignore[no-untyped-call]
     clients = [sentinels.master_for("mymaster", db=db, retry=AsyncRetry(NoBackoff(), 0)) for db in (0, 2)]
     try:
         store = ValkeyStatistics.from_clients(*clients, options=ValkeyOptions(timeout_s=2))
@@ -290,7 +290,7 @@ async def test_closing_closes_our_connections(valkey: Server) -> None:
 
     def connections() -> int:
         with Redis(host="127.0.0.1", port=valkey.port) as client:
-            return len(client.client_list())  # type: ignore[arg-type]
+            return len(client.client_list())
 
     before = connections()
     store = ValkeyStatistics.from_url(valkey.url)

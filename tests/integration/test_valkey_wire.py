@@ -57,13 +57,13 @@ def stored(server: Server, key: str, *, db: int = 0) -> tuple[bytes, int]:
     with Redis(host="127.0.0.1", port=server.port, db=db) as client:
         value = client.get(key)
         assert isinstance(value, bytes)
-        return value, client.ttl(key)  # type: ignore[return-value]
+        return value, client.ttl(key)
 
 
 def plant(server: Server, values: dict[str, object], *, db: int = 0) -> None:
     """Store values with redis-py."""
     with Redis(host="127.0.0.1", port=server.port, db=db) as client:
-        client.mset(values)  # type: ignore[arg-type]
+        client.mset(values)
 
 
 def is_just_below(ttl_s: int, expected_s: int) -> bool:
@@ -153,7 +153,7 @@ async def test_removing_an_agent_takes_its_count_with_it(valkey: Server, sink: V
         await sink.store_container_count(agent, 1)
     await sink.remove(["i-1"])
     with Redis(host="127.0.0.1", port=valkey.port) as client:
-        assert {b"i-2", b"container_count.i-2"} == set(client.keys())  # type: ignore[arg-type]
+        assert {b"i-2", b"container_count.i-2"} == set(client.keys())
 
 
 async def test_removing_forgets_the_statistics_alone(valkey: Server, sink: ValkeyStatisticsSink) -> None:
@@ -161,4 +161,4 @@ async def test_removing_forgets_the_statistics_alone(valkey: Server, sink: Valke
     plant(valkey, {KERNEL: b"\x80", REPLICA: b"\x80", "i-1": b"\x80"})
     await sink.remove([KERNEL, str(uuid4())])
     with Redis(host="127.0.0.1", port=valkey.port) as client:
-        assert {REPLICA.encode(), b"i-1"} == set(client.keys())  # type: ignore[arg-type]
+        assert {REPLICA.encode(), b"i-1"} == set(client.keys())
