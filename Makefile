@@ -42,6 +42,7 @@ static: .venv/.dev ## lint, import contracts, types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+	@for tests in plugins/*/tests; do $(BIN)/mypy "$$tests" || exit; done
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	@scripts/verify-types $(BIN)
 

@@ -9,8 +9,9 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
-from report import Row, print_rows
 from rich.console import Console
+
+from report import Row, print_rows
 
 DISCOVERY_GOAL_MS = 15
 _DISCOVER = ("from statcore.plugins import PluginRegistry", "PluginRegistry.discover()")

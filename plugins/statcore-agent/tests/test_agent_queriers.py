@@ -96,7 +96,8 @@ def test_texts_stay_in_their_places(metric: str, value_type: Any, given_owners: 
     except InputError:
         assert any("\ud800" <= character <= "\udfff" for text in (metric, *given_owners.values()) for character in text)
         return
-    node: Any = promql_parser.parse(text_of(querier)).expr
+    parsed: Any = promql_parser.parse(text_of(querier))
+    node = parsed.expr
     node = node.args[0].vector_selector if isinstance(node, promql_parser.Call) else node
     found = {matcher.name: matcher.value for matcher in node.matchers.matchers}
     assert {"device_metric_name": metric, "value_type": value_type, **given_owners} == found
@@ -111,7 +112,8 @@ def test_a_container_id_stays_in_its_place(container: str) -> None:
     except InputError:
         assert any("\ud800" <= character <= "\udfff" for character in container)
         return
-    matchers = promql_parser.parse(text_of(querier)).expr.matchers.matchers
+    parsed: Any = promql_parser.parse(text_of(querier))
+    matchers = parsed.expr.matchers.matchers
     assert {"process_metric_name": "mem", "value_type": "current", "container_id": container} == {
         matcher.name: matcher.value for matcher in matchers
     }

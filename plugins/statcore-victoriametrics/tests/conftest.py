@@ -26,7 +26,7 @@ def pytest_report_header() -> str:
     return f"servers: {', '.join(f'{program} ({program.path})' for program in VICTORIAMETRICS) or 'none'}"
 
 
-@pytest.fixture(scope="session", params=VICTORIAMETRICS or [None], ids=str)
+@pytest.fixture(scope="session", params=list[Any](VICTORIAMETRICS) or [None], ids=str)
 def victoriametrics_program(request: pytest.FixtureRequest) -> Program:
     """Each VictoriaMetrics that is installed, one after the other."""
     if request.param is None:

@@ -54,5 +54,5 @@ def test_what_reads_the_same_there(expression: Expression, expected: str) -> Non
 
 def test_a_selector_keeps_its_other_matchers() -> None:
     """In order, with the offset."""
-    labels = {"a": "x", "b": LabelMatcher.regex(".*"), "c": LabelMatcher.not_regex(".+")}
+    labels: dict[str, str | LabelMatcher] = {"a": "x", "b": LabelMatcher.regex(".*"), "c": LabelMatcher.not_regex(".+")}
     assert Selector("m", labels, offset="5m") == select_alike(Selector("m", labels, offset="5m"))

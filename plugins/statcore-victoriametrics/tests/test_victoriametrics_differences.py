@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -30,7 +31,7 @@ def sampled(name: str, values: Sequence[float], labels: Mapping[str, str] | None
 class Over:
     """Apply a function to a window, with a strategy of a plugin's own."""
 
-    function: str
+    function: Any
     is_subquery: bool = False
 
     def __call__(self, query: ResolvedQuerier, window: str) -> Expression:

@@ -94,4 +94,5 @@ async def test_percent_is_of_kernels_that_have_both(
         FixedQuerier(name, strategy=PercentOfCapacity(is_counter=is_counter)), time=NOW
     )
     (sample,) = answer.samples
-    assert ({"value_type": "pct"}, pytest.approx(expected)) == (sample.labels, sample.value)
+    assert {"value_type": "pct"} == sample.labels
+    assert pytest.approx(expected) == sample.value
