@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-# A worker for each core, few enough for their servers; a file's tests share theirs. ARGS=-n0 has none, nor has --pdb.
+# One worker per core, at most four; the tests of a file run on one worker and share its servers. ARGS=-n0 and --pdb: none.
 WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt

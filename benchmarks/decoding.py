@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console
-
 from report import Row, print_rows
+from rich.console import Console
+from timing import interleave, peak_bytes
+
 from statcore.model import MatrixResult
 from statcore.testing.servers import find_program, running_prometheus
 from statcore_prometheus.wire import MatrixReader
-from timing import interleave, peak_bytes
 
 SERIES = 100
 POINTS = 1_200

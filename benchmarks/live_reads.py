@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgpack
 from redis.asyncio import Redis
-from rich.console import Console
-
 from report import Row, print_rows
+from rich.console import Console
+from timing import idle_stall, interleave
+
 from statcore.statistics import StatisticsRepositories, StatisticsRepository
 from statcore.testing.servers import running_valkey
 from statcore_valkey import ValkeyStatistics
-from timing import idle_stall, interleave
 
 SIZES = (1, 1_000, 10_000)
 METRICS = ("cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx", "io_scratch_size")

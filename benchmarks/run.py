@@ -11,12 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
 import decoding
 import live_reads
 import startup
 from report import versions
+from rich.console import Console
+
 from statcore.errors import UnavailableError
 
 _MEASUREMENTS = {"live": live_reads.measure, "decoding": decoding.measure, "startup": startup.measure}

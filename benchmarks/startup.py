@@ -9,9 +9,8 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
-from rich.console import Console
-
 from report import Row, print_rows
+from rich.console import Console
 
 DISCOVERY_GOAL_MS = 15
 _DISCOVER = ("from statcore.plugins import PluginRegistry", "PluginRegistry.discover()")

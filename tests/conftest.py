@@ -33,7 +33,7 @@ settings.register_profile("dev", PROFILE, max_examples=50)
 settings.register_profile("ci", PROFILE, max_examples=200)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-SCRAPE_SOON = "--scrape.discovery-reload-interval=100ms"  # else the first scrape comes after five seconds, as in 2.x
+SCRAPE_SOON = "--scrape.discovery-reload-interval=100ms"  # by default 5 s, which pass before the first scrape
 PROMETHEUS = find_installations("prometheus")
 
 
@@ -58,7 +58,7 @@ def _require_program(*names: str) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def default_signals() -> Iterator[None]:
-    """Let signals act as by default, on the tests and on their children, where the runner was started to ignore them."""
+    """Give SIGINT and SIGTERM their default action, also where pytest was started to ignore them."""
     handlers: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     ignored = [number for number in handlers if signal.getsignal(number) == signal.SIG_IGN]
     for number in ignored:
@@ -106,7 +106,10 @@ def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="module", params=list[Any](PROMETHEUS) or [None], ids=str)
 def prometheus_program(request: pytest.FixtureRequest) -> Program:
-    """Each Prometheus that is installed, one after the other; wider, it would cut modules in two, with their fixtures."""
+    """Each Prometheus that is installed, one after the other.
+
+    Not for the session: pytest sorts tests by parameters of that scope, and would set up a module's fixtures again.
+    """
     _require_program("prometheus")
     _require_program("promtool")
     program: Program = request.param

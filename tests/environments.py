@@ -34,13 +34,13 @@ def build_wheels(folder: Path, *projects: Path) -> list[Path]:
 
 
 def pip(bin_: Path, *words: str | Path) -> None:
-    """Run this environment's pip on another environment, which needs none of its own."""
+    """Run the pip of the tests' own environment on another environment, which has no pip."""
     done = run(sys.executable, "-m", "pip", "--quiet", "--python", bin_ / "python", *words)
     assert 0 == done.returncode, done.stderr
 
 
 def install(bin_: Path, *requirements: str | Path) -> None:
-    """Install into an environment; Python compiles what a test imports, which is a small part of what is installed."""
+    """Install into an environment, uncompiled: a test imports only a small part of what is installed."""
     pip(bin_, "install", "--no-compile", *requirements)
 
 

@@ -55,7 +55,14 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _shares(history: list[tuple[float, float]], *, window_s: float, end: float, delay_s: float) -> Iterator[float]:
-    """Yield the share of one core used in each window whose ends may both be late, from (unix time, processor seconds)."""
+    """Yield the share of one core that was used in windows of about `window_s`.
+
+    Args:
+        history: pairs of unix time and processor seconds.
+        window_s: the length of the window that was asked for.
+        end: its end, in unix seconds.
+        delay_s: by how much each end of a window may be earlier.
+    """
     ends = [pair for pair in history if end - delay_s <= pair[0] <= end]
     starts = [pair for pair in history if end - delay_s <= pair[0] + window_s <= end]
     return ((after - before) / (ended - started) for ended, after in ends for started, before in starts)
@@ -64,8 +71,8 @@ def _shares(history: list[tuple[float, float]], *, window_s: float, end: float, 
 def test_half_a_core_is_measured_as_proc_says(valkey: Server, start_prometheus: Callable[..., Server]) -> None:
     """A child with a duty cycle of 50%: `query container --metric-name cpu_util` is within 3% of the share in /proc.
 
-    The samples at both ends of the window may have been scraped and collected a while before: the share that was
-    measured lies between the smallest and the greatest that /proc has for windows with such ends.
+    The samples at both ends of the window were scraped and collected up to `delay_s` earlier. So the measured share lies
+    between the smallest and the greatest share that /proc has for windows with such ends.
     """
     kernel_id, port, window_s, delay_s = str(uuid.uuid4()), free_port(), 5, 1.5
     with _child(sys.executable, "-m", "statcore_cli.demo.loads", "busy", "0.5") as load:

@@ -43,7 +43,7 @@ class TestDoor(QuerierConformance):
 
 @pytest.fixture(scope="module")
 def bin_(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """Where the programs of an environment are that holds statcore, the querier, and what they need."""
+    """The programs of an environment that holds statcore, the querier, and what they need."""
     folder = tmp_path_factory.mktemp("doors")
     built = build_wheels(folder / "wheels", write_project(folder, "acme-doors", DOOR, version="3.1", name="door"))
     requirement = f"statcore[cli,prometheus,graphql,testing] @ {wheel.as_uri()}"
@@ -52,7 +52,7 @@ def bin_(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
 @pytest.mark.timeout(300)
 def test_it_passes_the_shipped_suite(bin_: Path, tmp_path: Path) -> None:
-    """Where nothing else is installed."""
+    """In an environment that holds nothing else."""
     assert 15 >= len(DOOR.strip().splitlines())
     (tmp_path / "test_door.py").write_text(SUITE)
     suite = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", tmp_path / "test_door.py")

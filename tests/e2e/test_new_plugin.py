@@ -86,7 +86,7 @@ def test_a_new_store_and_a_new_backend_pass_their_conformance_and_answer(wheel: 
 
 @pytest.fixture(scope="module")
 def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What mypy keeps of the standard library and of statcore from one new plugin to the next."""
+    """A cache of mypy that the new plugins share."""
     return tmp_path_factory.mktemp("mypy")
 
 

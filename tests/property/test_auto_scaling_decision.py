@@ -46,7 +46,7 @@ def bounds(draw: st.DrawFn) -> dict[str, int | None]:
     return {"min_replicas": lowest, "max_replicas": highest}
 
 
-@st.composite  # type: ignore[arg-type]  # mypy takes further keywords for positional ones
+@st.composite  # type: ignore[arg-type]  # mypy does not match `**common`
 def forms(draw: st.DrawFn, *, agreeing: bool = False, step: int | None = None, **common: Any) -> ScalingRule:
     """Return a rule of either form; with `agreeing`, one that asks for more at higher values.
 

@@ -69,6 +69,6 @@ def report_of(registry: PluginRegistry, name: str) -> PluginReport:
 
 
 def settings_with(field: str, value: str | None) -> Settings:
-    """Return settings of which one is given, by its name."""
+    """Return settings with one field set."""
     given: dict[str, Any] = {field: value}
     return Settings(**given)
