@@ -105,7 +105,7 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
         """Return the querier's utilization at every point of the range; the bounds are those of `query_range`."""
-        return await self._query_parts(self._promql(querier, rate_interval), self._parts(time_range))
+        return await self.query_range(self._promql(querier, rate_interval), time_range)
 
     @_with_our_errors
     async def query_utilization_now(
@@ -131,21 +131,15 @@ class PrometheusClient:
             InputError: the range has more points, or takes more requests, than the options allow.
             UnsupportedError: it takes several requests, and the query needs the whole range in one.
         """
-        parts = self._parts(time_range)
-        if len(parts) > 1:
-            promql = fix_range(promql, time_range, max_points=self._options.max_points)
-        return await self._query_parts(promql, parts)
-
-    def _parts(self, time_range: QueryTimeRange) -> Sequence[QueryTimeRange]:
         options = self._options
-        return split_range(
+        parts = split_range(
             time_range,
             max_points=options.max_points,
             max_range_points=options.max_range_points,
             max_range_requests=options.max_range_requests,
         )
-
-    async def _query_parts(self, promql: str, parts: Sequence[QueryTimeRange]) -> MatrixResult:
+        if len(parts) > 1:
+            promql = fix_range(promql, time_range, max_points=options.max_points)
         requests = [range_request(promql, part) for part in parts]
         if len(requests) == 1:
             return await self._ask(requests[0], MatrixReader)
