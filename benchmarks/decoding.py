@@ -1,4 +1,4 @@
-"""Decoding a Prometheus answer of 120,000 points, recorded from a real server at the start of the run."""
+"""Measures decoding of a Prometheus answer with 120,000 points, recorded from a real server at the start of the run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Answer(BaseModel):
 
 
 def with_statcore(body: bytes) -> MatrixResult:
-    """Feed the body in the pieces in which the network delivers it."""
+    """Decode with statcore, in chunks as the network delivers them."""
     reader = MatrixReader()
     for start in range(0, len(body), _CHUNK):
         reader.feed(body[start : start + _CHUNK])
@@ -53,26 +53,26 @@ def with_statcore(body: bytes) -> MatrixResult:
 
 
 def with_json(body: bytes) -> list[tuple[dict[str, str], list[float], list[float]]]:
-    """Decode as most clients do, then make numbers of the values."""
+    """Decode with `json`, as most clients do, and convert the values to numbers."""
     answer = json.loads(body)
     assert answer["status"] == "success"
     return [
-        (one["metric"], [time for time, _ in one["values"]], [float(value) for _, value in one["values"]])
-        for one in answer["data"]["result"]
+        (series["metric"], [time for time, _ in series["values"]], [float(value) for _, value in series["values"]])
+        for series in answer["data"]["result"]
     ]
 
 
 def with_pydantic(body: bytes) -> list[tuple[dict[str, str], list[float], list[float]]]:
-    """Validate the parsed JSON with models, then make numbers of the values."""
+    """Decode with `json`, validate with pydantic models, and convert the values to numbers."""
     answer = _Answer.model_validate(json.loads(body))
     return [
-        (one.metric, [time for time, _ in one.values], [float(value) for _, value in one.values])
-        for one in answer.data.result
+        (series.metric, [time for time, _ in series.values], [float(value) for _, value in series.values])
+        for series in answer.data.result
     ]
 
 
 def record(scratch: Path) -> Path:
-    """Plant series in a real Prometheus and keep its answer to a range query; return the file."""
+    """Write series to a real Prometheus, and return the file with its answer to a range query."""
     promtool = find_program("promtool")
     samples = scratch / "samples.txt"
     samples.write_text(_openmetrics())
@@ -102,7 +102,7 @@ def _openmetrics() -> str:
 
 
 async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
-    """Measure and print."""
+    """Measure and print one table."""
     path = record(scratch)
     body = path.read_bytes()
     small = body[: body.index(b'{"metric"')] + b'{"metric":{},"values":[[1,"1"]]}]}}'
@@ -110,9 +110,9 @@ async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
     result = with_statcore(body)
     assert len(result.series) == len(expected) == SERIES
     for series in result.series:
-        wanted = expected[tuple(sorted(series.labels.items()))]
-        assert len(wanted) == len(series) == POINTS
-        assert all(map(math.isclose, wanted, series.values))
+        expected_values = expected[tuple(sorted(series.labels.items()))]
+        assert len(expected_values) == len(series) == POINTS
+        assert all(map(math.isclose, expected_values, series.values))
 
     decoders: dict[str, tuple[Callable[[bytes], Any], float | None]] = {
         _BASELINE: (with_json, None),

@@ -1,4 +1,4 @@
-"""Reading live statistics of 1, 1,000 and 10,000 kernels from a real Valkey."""
+"""Measures reads of live statistics of 1, 1,000 and 10,000 kernels from a real Valkey."""
 
 from __future__ import annotations
 

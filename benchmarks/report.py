@@ -1,4 +1,4 @@
-"""One row per contender: its median, its ratio to the baseline, and the goal for that ratio."""
+"""Prints a table with one row per contender: its median, its ratio to the baseline, and the goal for that ratio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ _LIBRARIES = ("redis", "hiredis", "aiohttp", "msgspec", "msgpack", "pydantic")
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """A contender's numbers; `goal` is the highest ratio to the baseline that is good enough."""
+    """The numbers of a contender.
+
+    Args:
+        contender: its name.
+        median_s: the median time of a run in seconds.
+        ratio: that median divided by the baseline's.
+        goal: the highest ratio that is good enough.
+        stall_s: the longest time in seconds that the event loop could not run anything else.
+        peak_of_body: peak memory divided by the size of the body that was decoded.
+    """
 
     contender: str
     median_s: float
@@ -26,13 +35,13 @@ class Row:
 
 
 def versions() -> str:
-    """Return what was measured with, since numbers travel badly."""
+    """Return the versions of Python and of the libraries that are measured."""
     libraries = (f"{name} {version(name)}" for name in _LIBRARIES)
     return f"Python {platform.python_version()}, {', '.join(libraries)}"
 
 
 def print_rows(console: Console, title: str, rows: list[Row], *, baseline: str) -> None:
-    """Print a table; what does not apply stays empty."""
+    """Print a table; numbers that a contender does not have are empty."""
     table = Table(title=title, caption=f"ratio to: {baseline}", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("contender")
     columns = ("median ms", "ratio", "goal", "longest stall ms", "peak memory / body")

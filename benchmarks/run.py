@@ -1,6 +1,6 @@
-"""`make bench`: what statcore costs against what users write today, interleaved in one run on real servers.
+"""`make bench` compares statcore with code that users write today, interleaved in one run on real servers.
 
-Ratios travel, milliseconds do not. A ratio above its goal is marked with `!`; nothing here fails because of one.
+Compare ratios between machines, not milliseconds. A ratio above its goal is marked with `!`, and is not an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MEASUREMENTS = {"live": live_reads.measure, "decoding": decoding.measure, "star
 
 
 def main() -> None:
-    """Run the measurements that were asked for, by default all."""
+    """Run the measurements named on the command line, by default all."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("which", nargs="*", help=f"what to measure: {', '.join(_MEASUREMENTS)} (default: all)")
     parser.add_argument("--repeats", type=int, default=15, help="counted runs of each contender (default: 15)")

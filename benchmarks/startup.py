@@ -1,4 +1,4 @@
-"""What it costs to begin: imports, and finding plugins, each in a fresh interpreter that times itself."""
+"""Measures start-up: imports and the discovery of plugins, each in a new interpreter that times itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONTENDERS = {
     "discover 10: ours and 6 more": (*_DISCOVER, 6),
     "discover 14: ours and 10 more": (*_DISCOVER, 10),
 }
-"""What is done before, what is timed, and how many plugins are installed beside our own."""
+"""By name: the code before the timed code, the timed code, and the number of plugins installed besides statcore's own."""
 _PLUGIN = '''
 from typing import Literal
 import attrs
@@ -46,7 +46,7 @@ def statcore_queriers(): return [Bench{number}MetricQuerier]
 
 
 async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
-    """Start the interpreters in turn and print a table."""
+    """Run the interpreters in turn, and print one table."""
     sites = {others: scratch / str(others) for _, _, others in _CONTENDERS.values() if others}
     for others, site in sites.items():
         site.mkdir()
@@ -56,7 +56,7 @@ async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
     for _ in range(repeats + 1):
         for name, (before, timed, others) in _CONTENDERS.items():
             seconds[name].append(_time(before, timed, sites.get(others)))
-    medians = {name: statistics.median(runs[1:]) for name, runs in seconds.items()}  # the first one writes bytecode
+    medians = {name: statistics.median(runs[1:]) for name, runs in seconds.items()}  # the first run writes bytecode
     rows = [
         Row(
             contender=name,

@@ -1,4 +1,4 @@
-"""Timing contenders fairly: interleaved in one run, medians, the longest stall of the event loop, peak memory."""
+"""Measures contenders: interleaved in one run, with median times, longest stalls of the event loop, peak memory."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ TICK_S = 0.0005
 
 @attrs.frozen(kw_only=True)
 class Measured:
-    """One contender: the median time of a run, and the median of each run's longest stall, both in seconds."""
+    """The median time of a contender's runs, and the median of the longest stall of each run, both in seconds."""
 
     median_s: float
     stall_s: float
 
 
 async def interleave(contenders: Mapping[str, Callable[[], Awaitable[object]]], *, repeats: int) -> dict[str, Measured]:
-    """Run every contender `repeats` times, in turn, then again with a ticker beside it to see stalls."""
+    """Run the contenders in turn, `repeats` times each, and every time once more beside a ticker that measures stalls."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     stalls: dict[str, list[float]] = {name: [] for name in contenders}
     for run in contenders.values():
         await run()
     for repeat in range(repeats):
         order = list(contenders.items())
-        # Each contender is first, and each follows each other one, as often as the others.
+        # The order rotates, so that every contender runs in every place.
         for name, run in order[repeat % len(order) :] + order[: repeat % len(order)]:
             gc.collect()
             started = time.perf_counter()
@@ -47,7 +47,7 @@ async def interleave(contenders: Mapping[str, Callable[[], Awaitable[object]]], 
 
 
 async def idle_stall(*, duration_s: float = 0.2, repeats: int = 5) -> float:
-    """Return the median of the longest gaps that the ticker sees when nothing else runs: the floor of every stall."""
+    """Return the median of the longest stalls in seconds while nothing else runs: the smallest measurable stall."""
     return statistics.median([await _longest_stall(lambda: asyncio.sleep(duration_s)) for _ in range(repeats)])
 
 
@@ -65,21 +65,24 @@ async def _longest_stall(run: Callable[[], Awaitable[object]]) -> float:
     ticker = asyncio.create_task(tick())
     await asyncio.sleep(TICK_S)
     await run()
-    await asyncio.sleep(4 * TICK_S)  # the ticker must wake once more to see what the end of the run held up
+    await asyncio.sleep(4 * TICK_S)  # the ticker must wake once more to see a stall at the end of the run
     ticker.cancel()
     return max(gaps)
 
 
 def peak_bytes(function: Callable[[bytes], Any], *, warm_up: bytes, body: Path) -> float:
-    """Return by how much a process of its own grows at its highest while it runs the function once, in bytes.
+    """Return the peak memory in bytes that a call of the function needs, measured in a new process.
 
-    The body itself is in memory already; `warm_up` is a small input of the same kind, so that imports do not count.
+    Args:
+        function: the function to call once.
+        warm_up: a small input for a first call, so that imports do not count.
+        body: the file with the input; its content is in memory before the measurement and does not count.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_measure_peak, args=(function, warm_up, body, sender))
     process.start()
-    sender.close()  # the child holds the only other end: if it dies, receiving ends
+    sender.close()  # then recv() ends when the child dies
     grown: float = receiver.recv()
     process.join()
     return grown
@@ -88,7 +91,7 @@ def peak_bytes(function: Callable[[bytes], Any], *, warm_up: bytes, body: Path) 
 def _measure_peak(function: Callable[[bytes], Any], warm_up: bytes, body: Path, sender: Connection) -> None:
     function(warm_up)
     content = body.read_bytes()
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew at what is resident now
+    Path("/proc/self/clear_refs").write_text("5")  # reset the high-water mark to the resident size
     before = _high_water_bytes()
     kept = function(content)
     after = _high_water_bytes()

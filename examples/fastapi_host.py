@@ -1,6 +1,6 @@
-r"""A host on FastAPI in one file: ports opened for as long as it runs, a REST route, GraphQL, and health.
+r"""A FastAPI application that embeds statcore: opens the ports at start-up, serves a REST route, GraphQL and health.
 
-Run it, and ask it:
+Start it, and send it requests:
 
     STATCORE_STATISTICS_URL=valkey://127.0.0.1:6379 STATCORE_METRICS_URL=http://127.0.0.1:9090 python fastapi_host.py
     curl 'localhost:8000/kernels?id=6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11'
@@ -31,7 +31,7 @@ from statcore_graphql.schema import build_schema
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application; what the settings name is opened when it starts, and closed when it stops."""
+    """Return the application; it opens the configured store and backend at start-up, and closes them at the end."""
     plugins = PluginRegistry.discover()
     loaders = DataLoaderManager()
 

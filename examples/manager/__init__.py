@@ -1,5 +1,6 @@
-"""A small cluster manager that embeds statcore: one file a role.
+"""A small cluster manager that embeds statcore, with one file per role.
 
-`settings` says what is where, `cluster` what exists, `ports` opens what the settings name, `graphql_endpoint` answers
-queries, `autoscaling` decides how many replicas there shall be, and `app` joins them and closes them again.
+`settings` reads the environment. `cluster` reads which sessions and endpoints exist. `ports` opens the store and the metric
+backend. `graphql_endpoint` answers queries. `autoscaling` decides on the number of replicas. `serving` serves HTTP. `app`
+joins these roles, and closes them at the end.
 """

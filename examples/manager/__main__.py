@@ -1,4 +1,4 @@
-"""`python -m manager`: run until SIGINT or SIGTERM, and end in good order."""
+"""`python -m manager`: runs the manager until SIGINT or SIGTERM, then closes what it opened."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from manager.app import running_manager
 from manager.settings import ManagerSettings
 from statcore.errors import StatcoreError
 
-_LOGGER: Final = logging.getLogger("manager")
+_logger: Final = logging.getLogger("manager")
 
 
 async def run(settings: ManagerSettings) -> None:
-    """Run until a signal comes."""
+    """Run the manager until SIGINT or SIGTERM.
+
+    Raises:
+        StatcoreError: the manager cannot start.
+    """
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with running_manager(settings) as url:
-        _LOGGER.info("serving %s", url)
+        _logger.info("serving %s", url)
         await stopped.wait()
 
 
 def main() -> int:
-    """Return 0, or after one line of explanation 1."""
+    """Run the manager and return the exit code: 0, or 1 after an error, which is printed in one line."""
     logging.basicConfig(level=logging.INFO, format="manager: %(message)s")
     try:
         asyncio.run(run(ManagerSettings.from_environment(os.environ)))

@@ -1,4 +1,4 @@
-"""The manager as a whole: joins the roles, and closes in reverse order what it opened."""
+"""The whole manager: joins the roles, and closes what it opened in reverse order."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from statcore.plugins import PluginRegistry
 
 @asynccontextmanager
 async def running_manager(settings: ManagerSettings) -> AsyncGenerator[str]:
-    """Run the manager and yield its URL: `POST /graphql`, and `GET /replicas` for what the auto-scaling decided.
+    """Run the manager within the block, and yield its URL.
+
+    `POST /graphql` answers queries; `GET /replicas` returns the decisions of auto-scaling.
 
     Raises:
-        InputError: a setting, or the file of the cluster, cannot be used.
+        InputError: a setting or the cluster file cannot be used.
         UnavailableError: the port is taken.
     """
     cluster = Cluster.load(settings.cluster)

@@ -1,4 +1,4 @@
-"""What exists: sessions, endpoints, and the rules that scale these. A real manager asks its database instead."""
+"""The sessions, the endpoints, and the rules that scale them, from a TOML file; a real manager reads its database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from statcore_memory import MemoryInventory
 
 @attrs.frozen(kw_only=True)
 class Cluster:
-    """What exists, and what is to be scaled."""
+    """The inventory of the cluster, and the deployments that are scaled."""
 
     inventory: MemoryInventory
     deployments: tuple[Deployment, ...]
@@ -28,7 +28,7 @@ class Cluster:
         """Read a TOML file such as cluster.toml beside this module.
 
         Raises:
-            InputError: it cannot be read, or does not say what it should; the message names the file.
+            InputError: the file cannot be read, or a session or endpoint in it is wrong; the message names the file.
         """
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -63,7 +63,11 @@ def _deployment(inventory: MemoryInventory, endpoint: Mapping[str, Any]) -> Depl
 
 @contextmanager
 def _naming(what: str) -> Generator[None]:
-    """Say what it was that could not be read."""
+    """Turn errors of the block into an `InputError` that names the item.
+
+    Raises:
+        InputError: a key is missing, or a value cannot be used.
+    """
     try:
         yield
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: one schema, built at start-up, and one context for every request."""
+"""GraphQL over HTTP: the schema is built once at start-up, a context for every request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from statcore_graphql.schema import build_schema
 
 @attrs.frozen(kw_only=True)
 class ContextFactory:
-    """What the contexts of all requests have in common."""
+    """Makes the contexts of requests from what all requests share."""
 
     ports: Runtime
     inventory: InventoryPort
@@ -27,7 +27,7 @@ class ContextFactory:
     dataloader_manager: DataLoaderManager = attrs.field(factory=DataLoaderManager)
 
     def new(self) -> GraphQueryContext:
-        """Return the context of one request."""
+        """Return the context for one request."""
         return GraphQueryContext(
             statistics_repository=self.ports.repository,
             inventory=self.inventory,
@@ -38,15 +38,21 @@ class ContextFactory:
 
 
 class StatisticsView(GraphQLView[GraphQueryContext, None]):
-    """The endpoint; it takes POST alone."""
+    """The HTTP endpoint, for POST requests only."""
 
     def __init__(self, schema: BaseSchema, contexts: ContextFactory) -> None:
-        """Serve a schema."""
+        """Serve a schema with contexts from a factory."""
         super().__init__(schema, graphql_ide=None, allow_queries_via_get=False, subscription_protocols=())
         self._contexts = contexts
 
     def decode_json(self, data: str | bytes) -> object:
-        """Read a body, where the view itself would fail on what is no text, is nested too deeply, or is no query at all."""
+        """Parse a request body.
+
+        Strawberry's own parsing answers some bad bodies with status 500: not UTF-8, nested too deeply, not an object.
+
+        Raises:
+            JSONDecodeError: the body is not a JSON object or a list; Strawberry answers with status 400.
+        """
         try:
             body: object = super().decode_json(data)
         except (RecursionError, UnicodeDecodeError):
@@ -57,13 +63,17 @@ class StatisticsView(GraphQLView[GraphQueryContext, None]):
 
     async def get_context(
         self,
-        request: web.Request,  # noqa: ARG002 - a real manager would know its user from it
+        request: web.Request,  # noqa: ARG002 - a real manager would read the user from it
         response: web.Response | web.WebSocketResponse,  # noqa: ARG002
     ) -> GraphQueryContext:
-        """Give every request a context, and with it loaders, of its own."""
+        """Return a new context, so that no loaders are shared between requests."""
         return self._contexts.new()
 
 
 def graphql_view(contexts: ContextFactory) -> StatisticsView:
-    """Build the schema, which fails now if a field wants a loader that does not exist."""
+    """Build the schema, and return its view.
+
+    Raises:
+        InputError: a field of the schema needs a loader that does not exist.
+    """
     return StatisticsView(build_schema(contexts.dataloader_manager), contexts)

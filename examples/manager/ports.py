@@ -1,4 +1,4 @@
-"""Opening what the manager reads from, and closing it again: the only place that knows where the data is."""
+"""Opens and closes the store and the metric backend; no other module knows where the data is."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from statcore.runtime import Runtime, Settings, open_runtime
 
 @asynccontextmanager
 async def open_ports(settings: ManagerSettings, plugins: PluginRegistry) -> AsyncGenerator[Runtime]:
-    """Open the store and the metric backend; neither has to answer yet."""
+    """Open the store and the metric backend within the block; neither needs to be running yet.
+
+    Raises:
+        InputError: a setting cannot be used.
+    """
     chosen = Settings(
         statistics_url=settings.statistics_url,
-        # Without a bound on its age an entry is believed until it expires, a day after its agent fell silent.
+        # Without this limit an entry counts until it expires, a day after its agent stopped writing.
         statistics_options={"freshness_s": settings.freshness_s},
         metrics_url=settings.metrics_url,
         kernel_statistics=settings.kernel_statistics,

@@ -1,4 +1,4 @@
-"""Serving an application over HTTP for as long as a block lasts."""
+"""Serves an application over HTTP."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from aiohttp import web
 from statcore.errors import UnavailableError
 
 _SHUTDOWN_S: Final = 10.0
-"""How long requests that run may take to finish when the manager is stopped."""
+"""The deadline for running requests when the manager stops."""
 
 
 @asynccontextmanager
 async def serving(app: web.Application, *, host: str, port: int) -> AsyncGenerator[str]:
-    """Serve, and yield the URL; afterwards requests that run are finished, and no new ones are taken.
+    """Serve within the block, and yield the URL; at the end, finish running requests and accept no new ones.
 
     Raises:
-        UnavailableError: the port is taken, or this machine has no such address.
+        UnavailableError: the port is taken, or this machine does not have the address.
     """
     runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()

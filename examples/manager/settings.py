@@ -1,4 +1,4 @@
-"""What is where: read once, from the environment, by whoever starts the manager."""
+"""The settings of the manager, read once from the environment at start-up."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _HIGHEST_PORT: Final = 65_535
 
 @attrs.frozen(kw_only=True)
 class ManagerSettings:
-    """The settings, each the value of `MANAGER_` and its name in capitals.
+    """The settings; the environment variable of each is `MANAGER_` and its name in capitals.
 
     Args:
         statistics_url: the store of live statistics.
         metrics_url: the metric backend.
         cluster: the file that describes the cluster.
-        host, port: where HTTP is served; port 0 takes a free one.
-        tick_s: the time between two decisions on replicas, in seconds.
-        freshness_s: how old live statistics may be, in seconds, before they are called stale, and no rule rests on them.
+        host, port: the address to serve HTTP on; port 0 takes a free port.
+        tick_s: the seconds between two decisions on replicas.
+        freshness_s: the age in seconds from which live statistics are stale; rules ignore stale statistics.
         kernel_statistics: where live statistics of kernels come from: `store` or `metrics`.
     """
 
@@ -40,7 +40,7 @@ class ManagerSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read the variables that are set.
+        """Read the settings from the variables that are set and not empty.
 
         Raises:
             InputError: a value cannot be used; the message names its variable.

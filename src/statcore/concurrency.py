@@ -1,12 +1,13 @@
-"""Doing things concurrently: run together, bounded map, deadline, retry, giving way to the event loop.
+"""Concurrency: run coroutines together, bounded maps, deadlines, retries, limits, and giving way to the event loop.
 
-`asyncio` is imported when it is first used, because importing it costs as much as the rest of the core.
+Other modules of the core use `asyncio` only through this one. It is imported on first use, since importing it costs as much
+time as importing the rest of the core.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from random import uniform
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
@@ -16,23 +17,24 @@ if TYPE_CHECKING:
     from asyncio import Task
 
 CONCURRENT_CALLS: Final = 4
-"""How many calls a bounded map has running at once, unless told otherwise."""
+"""How many calls a bounded map runs at once by default."""
 ITEMS_A_TURN: Final = 128
-"""How many items are worked on in one turn of the event loop: a millisecond or two."""
+"""How many items `in_turns` yields in one turn of the event loop by default: one or two milliseconds of work."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Other = TypeVar("_Other")
 
 
 async def run_concurrently(coroutines: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
     """Run coroutines concurrently and return their results in order.
 
     Raises:
-        Exception: the first error of a coroutine, as it is and in no exception group. The others are cancelled, and have
-            ended when it is raised.
+        Exception: the first error of a coroutine, unchanged and not in an exception group. The other coroutines are
+            cancelled first, and have ended when it is raised.
     """
-    # No TaskGroup: before Python 3.13 it may take a cancellation from outside for its own, or leave its own behind in the
-    # task that called. No gather: it may lose a cancellation that comes in the same turn as an error.
+    # TaskGroup, before Python 3.13, may mistake a cancellation from outside for its own, or leave its own cancellation in
+    # the calling task. gather may lose a cancellation that arrives in the same turn as an error.
     from asyncio import FIRST_COMPLETED, create_task, wait  # noqa: PLC0415
 
     tasks = [create_task(coroutine) for coroutine in coroutines]
@@ -49,10 +51,20 @@ async def run_concurrently(coroutines: Iterable[Coroutine[Any, Any, _Result]]) -
             await wait(running)
         for task in tasks:
             if not task.cancelled():
-                task.exception()  # marks it as retrieved, or asyncio logs it
+                task.exception()  # marks the exception as retrieved, so that asyncio does not log it
     for task in ended:
         task.result()
     return [task.result() for task in tasks]
+
+
+async def run_both(first: Coroutine[Any, Any, _Result], second: Coroutine[Any, Any, _Other]) -> tuple[_Result, _Other]:
+    """Run two coroutines concurrently and return the results of both.
+
+    Raises:
+        Exception: the first error of either, as `run_concurrently` raises it.
+    """
+    results: list[Any] = await run_concurrently([first, second])
+    return results[0], results[1]
 
 
 async def map_concurrently(
@@ -79,8 +91,11 @@ async def map_keeping_errors(
 ) -> list[_Result | StatcoreError]:
     """Return for each item, in order, the result of `call` or the `StatcoreError` that it raised.
 
-    After an `UnavailableError` or a `TimedOutError` no further call is made: the remaining items have that error, too. So
-    the whole takes no longer than one call may.
+    After an `UnavailableError` or a `TimedOutError` no further call is made, and the remaining items get the same error.
+    So a service that does not answer costs the deadline of one call, however many items there are.
+
+    Raises:
+        Exception: the first error of a call that is not a `StatcoreError`, as `run_concurrently` raises it.
     """
     unreachable: list[StatcoreError] = []
 
@@ -98,11 +113,14 @@ async def map_keeping_errors(
 
 
 class Deadline:
-    """An async context whose block must end within `timeout_s` seconds.
+    """An async context whose block must end within `timeout_s` seconds, counted from entering it.
+
+    A cancellation from outside leaves the block as `CancelledError`, even in the moment in which the time is up. Errors of
+    the block itself, its own `TimeoutError` among them, are raised unchanged.
 
     Attributes:
         waiting_for: what the block waits for now; the error names it.
-        failure: the error of the last attempt that failed, or None. It is raised when the time is up.
+        failure: the error of the last attempt that failed, or None; it is raised when the time is up.
 
     Raises:
         TimedOutError: the time is up, and there is no `failure`.
@@ -110,7 +128,7 @@ class Deadline:
     """
 
     def __init__(self, timeout_s: float, /, *, waiting_for: str) -> None:
-        """Start no clock yet."""
+        """Keep the arguments; the clock starts when the block is entered."""
         from asyncio import timeout  # noqa: PLC0415
 
         self.waiting_for = waiting_for
@@ -136,7 +154,7 @@ class Deadline:
             raise TimedOutError(message, timeout_s=self._timeout_s) from late
 
     def remaining_s(self) -> float:
-        """Return how many seconds there are until the time is up, below zero after that; inside the block only."""
+        """Return the seconds until the time is up, below zero after it; only inside the block."""
         from asyncio import get_running_loop  # noqa: PLC0415
 
         return cast("float", self._timer.when()) - get_running_loop().time()
@@ -153,28 +171,30 @@ async def retry(
 ) -> _Result:
     """Return the result of the first attempt that succeeds.
 
-    The pause between attempts doubles up to `longest_pause_s`, less up to half of it by chance, so that clients that failed
-    together do not come back together. A server that says when to come back (`retry_after_s`) is obeyed.
+    Pauses between attempts double. A random part of up to half of each pause is left out, so that clients that failed at
+    the same time do not retry at the same time. A server's `retry_after_s` takes the place of the pause.
 
     Args:
         attempt: makes one attempt.
-        deadline: of the call; a pause that would end after it is not begun.
-        is_retryable: whether another attempt may succeed after an error.
-        first_pause_s: the pause after the first attempt.
-        longest_pause_s: the bound of the pauses that double.
-        max_attempts: None is as many as the deadline allows.
+        deadline: the deadline of the call, entered; a pause that would not end before it is not started.
+        is_retryable: whether another attempt may succeed after this error.
+        first_pause_s: the pause after the first attempt, in seconds.
+        longest_pause_s: the bound of the doubled pauses, in seconds.
+        max_attempts: how many attempts there are at most; None means as many as the deadline allows.
 
     Raises:
-        StatcoreError: the error of the last attempt.
+        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or there is no time
+            left for the pause.
     """
-    from asyncio import sleep  # noqa: PLC0415
-
     backoff_s = first_pause_s
     attempts = 0
     while True:
         try:
             return await attempt()
         except StatcoreError as error:
+            from asyncio import sleep  # noqa: PLC0415
+            from random import uniform  # noqa: PLC0415
+
             attempts += 1
             pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
             if pause_s is None:
@@ -185,15 +205,22 @@ async def retry(
         backoff_s = min(2 * backoff_s, longest_pause_s)
 
 
+def limiter(limit: int) -> AbstractAsyncContextManager[object]:
+    """Return an async context that at most `limit` tasks are inside of at once; the others wait in order."""
+    from asyncio import Semaphore  # noqa: PLC0415
+
+    return Semaphore(limit)
+
+
 async def give_way() -> None:
-    """Let the other tasks of the event loop have their turn."""
+    """Let the other tasks of the event loop run once before this one continues."""
     from asyncio import sleep  # noqa: PLC0415
 
     await sleep(0)
 
 
 async def in_turns(items: Sequence[_Item], /, *, size: int = ITEMS_A_TURN) -> AsyncIterator[Sequence[_Item]]:
-    """Yield the items in parts of at most `size`, and give way to the event loop between two parts."""
+    """Yield slices of at most `size` items, and give way to the event loop between two slices."""
     for start in range(0, len(items), size):
         if start:
             await give_way()
@@ -201,13 +228,13 @@ async def in_turns(items: Sequence[_Item], /, *, size: int = ITEMS_A_TURN) -> As
 
 
 async def in_thread(function: Callable[[], _Result]) -> _Result:
-    """Return what a function returns that runs in a thread; the event loop goes on meanwhile."""
+    """Run a function in a thread, while the event loop continues, and return its result."""
     from asyncio import to_thread  # noqa: PLC0415
 
     return await to_thread(function)
 
 
 def close_coroutine(value: object) -> None:
-    """Close a value if it is a coroutine that nobody will await, or Python warns about it."""
+    """Close a value if it is a coroutine; Python warns about a coroutine that is neither awaited nor closed."""
     if isinstance(value, Coroutine):
         cast("Coroutine[object, object, object]", value).close()

@@ -1,22 +1,20 @@
-"""The program, run as a person or a script runs it, and what the tests put into the servers it reads."""
+"""The program, run as a user or a script runs it, and the data in the servers that it reads."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
-ONE, TWO, THREE = (f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(1, 4))
-
-
-END = 1_795_341_600
-
-
+ID_1, ID_2, ID_3 = (f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(1, 4))
+END_S = 1_795_341_600
+"""The time of the newest sample in the servers, in unix seconds."""
 MEM = {"current": "1048576", "capacity": "2097152", "pct": "50.00", "unit_hint": "bytes", "stats.max": "1048576"}
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return this process's environment with these settings of statcore and no others, and with buffered output."""
+    """Return this process's environment with these settings of statcore only, and buffered output."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(("STATCORE_", "PYTHONUNBUFFERED"))}
     return others | {f"STATCORE_{name.upper()}": value for name, value in settings.items()}
 
@@ -34,11 +32,15 @@ def statcore(*arguments: str, **settings: str) -> subprocess.CompletedProcess[st
 
 
 def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
-    """Start the program, its output in pipes."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "statcore_cli", *arguments],
-        env=environment(**settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """Start the program with its output in pipes; SIGINT interrupts it, even where this runner ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a program inherits an ignored signal
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "statcore_cli", *arguments],
+            env=environment(**settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Servers that are away or hang, as the program tells of them."""
+"""Servers that are down or hang, as the program reports them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.program import ONE, start, statcore
+from tests.e2e.program import ID_1, start, statcore
 
 from statcore.testing.servers import free_port
 
 
 @pytest.mark.parametrize(
     ("arguments", "setting", "scheme"),
-    [(["kernels", ONE], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
+    [(["kernels", ID_1], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
 )
-def test_a_server_that_is_away_is_one_line(arguments: list[str], setting: str, scheme: str) -> None:
-    """The answer is an error: exit code 1, no traceback, no password."""
+def test_a_server_that_is_down_is_one_line(arguments: list[str], setting: str, scheme: str) -> None:
+    """The exit code is 1, without a traceback and without the password."""
     done = statcore(*arguments, **{setting: f"{scheme}://user:hunter2@127.0.0.1:{free_port()}"})
 
     assert (1, "") == (done.returncode, done.stdout)
@@ -28,8 +28,8 @@ def test_a_server_that_is_away_is_one_line(arguments: list[str], setting: str, s
     assert "hunter2" not in done.stderr
 
 
-def test_the_doctor_says_what_is_away(kernels: str) -> None:
-    """The store is fine, the backend is not."""
+def test_doctor_reports_the_server_that_is_down(kernels: str) -> None:
+    """The store is ok, the backend is wrong."""
     done = statcore("doctor", statistics_url=kernels, metrics_url=f"http://127.0.0.1:{free_port()}")
 
     assert 1 == done.returncode
@@ -39,7 +39,7 @@ def test_the_doctor_says_what_is_away(kernels: str) -> None:
 
 @pytest.fixture
 def hung() -> Iterator[Callable[[], str]]:
-    """A server that takes connections and says nothing: call it to wait for the first; its address comes first."""
+    """A server that accepts connections and never answers: its address, and a function that waits for a connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(60)
         taken: list[socket.socket] = []
@@ -56,10 +56,10 @@ def hung() -> Iterator[Callable[[], str]]:
 
 @pytest.mark.parametrize(
     ("arguments", "setting", "scheme"),
-    [(["kernels", ONE], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
+    [(["kernels", ID_1], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
 )
-def test_an_interrupt_ends_it_at_once(hung: Any, arguments: list[str], setting: str, scheme: str) -> None:
-    """Ctrl-C while it waits for a server: 130, and no traceback."""
+def test_an_interrupt_ends_a_waiting_command(hung: Any, arguments: list[str], setting: str, scheme: str) -> None:
+    """Ctrl-C while it waits for a server: exit code 130, without a traceback."""
     with start(*arguments, **{setting: f"{scheme}://127.0.0.1:{hung.port}"}) as process:
         assert hung()
         process.send_signal(signal.SIGINT)
@@ -71,14 +71,14 @@ def test_an_interrupt_ends_it_at_once(hung: Any, arguments: list[str], setting: 
 @pytest.mark.parametrize(
     ("arguments", "table", "setting", "scheme"),
     [
-        (["kernels", ONE], "statistics", "statistics_url", "valkey"),
+        (["kernels", ID_1], "statistics", "statistics_url", "valkey"),
         (["metrics", "container"], "metrics", "metrics_url", "http"),
     ],
 )
-def test_a_server_that_hangs_is_waited_for_as_long_as_the_file_says(
+def test_a_hanging_server_is_waited_for_until_the_deadline_of_the_file(
     hung: Any, tmp_path: Path, arguments: list[str], table: str, setting: str, scheme: str
 ) -> None:
-    """Then it is one line."""
+    """Then the error is one line."""
     file = tmp_path / "statcore.toml"
     file.write_text(f'{setting} = "{scheme}://127.0.0.1:{hung.port}"\n[{table}]\ntimeout_s = 0.3')
 

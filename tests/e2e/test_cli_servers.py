@@ -1,4 +1,4 @@
-"""What the program says of a real Valkey and a real Prometheus, and the settings that lead to them."""
+"""The program with a real Valkey and a real Prometheus, and the settings for them."""
 
 from __future__ import annotations
 
@@ -13,57 +13,57 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from tests.e2e.program import END, MEM, ONE, THREE, TWO, statcore
+from tests.e2e.program import END_S, ID_1, ID_2, ID_3, MEM, statcore
 
 from statcore.testing.servers import Server
 
 
 @pytest.fixture(scope="module")
 def history(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """A Prometheus with a quarter of an hour of one kernel: half a core, and memory that grows by a byte a second."""
-    labels = f'agent_id="a",kernel_id="{ONE}",session_id="{TWO}",user_id="u",project_id="p",value_type="current"'
+    """A Prometheus with 15 minutes of one kernel: half a core, and memory that grows by a byte per second."""
+    labels = f'agent_id="a",kernel_id="{ID_1}",session_id="{ID_2}",user_id="u",project_id="p",value_type="current"'
     lines = ["# TYPE backendai_container_utilization gauge"]
     for metric, slope, base in (("cpu_util", 500, 0), ("mem", 1, 1 << 20)):
         lines += [
             f'backendai_container_utilization{{container_metric_name="{metric}",{labels}}}'
-            f" {base + slope * (time - END)} {time}"
-            for time in range(END - 900, END + 1, 5)
+            f" {base + slope * (time - END_S)} {time}"
+            for time in range(END_S - 900, END_S + 1, 5)
         ]
     text = "\n".join([*lines, "# EOF", ""])
-    # The samples lie ahead of the clock where this runs before their date, or long behind it: nothing may be dropped.
+    # The samples may be ahead of the clock or long behind it; the retention must not drop any.
     with prometheus_holding(text, arguments=["--storage.tsdb.retention.time=100y"]) as server:
         yield server
 
 
-RANGE = ("--start", str(END - 300), "--end", str(END), "--step", "60s")
+RANGE = ("--start", str(END_S - 300), "--end", str(END_S), "--step", "60s")
 
 
 def test_kernels_as_json(kernels: str) -> None:
-    """Every id is there, and the garbage has taken nothing with it."""
-    done = statcore("kernels", ONE, TWO, THREE, "--format", "json", statistics_url=kernels)
+    """Every id is in the answer, and a malformed entry leaves the others."""
+    done = statcore("kernels", ID_1, ID_2, ID_3, "--format", "json", statistics_url=kernels)
 
     document = json.loads(done.stdout)
     assert (0, "") == (done.returncode, done.stderr)
-    shown = {**MEM, "current": "NaN", "stats.max": None}  # of the CPU counter, not of the rate
-    assert {ONE: {"mem": MEM, "cpu_util": shown}, TWO: None, THREE: None} == document["kernels"]
-    assert {TWO: "malformed"} == {id_: problem["kind"] for id_, problem in document["problems"].items()}
+    shown = {**MEM, "current": "NaN", "stats.max": None}  # the maximum of the CPU counter means nothing
+    assert {ID_1: {"mem": MEM, "cpu_util": shown}, ID_2: None, ID_3: None} == document["kernels"]
+    assert {ID_2: "malformed"} == {id_: problem["kind"] for id_, problem in document["problems"].items()}
 
 
 def test_utilization_is_what_was_measured(history: Server) -> None:
-    """Half a core is 500 ms a second, as the server's own rate says."""
+    """Half a core is 500 ms per second, like the rate that the server itself returns."""
     done = statcore("query", "container", "--metric-name", "cpu_util", *RANGE, "--format", "json", metrics_url=history.url)
 
     document = json.loads(done.stdout)
     assert (0, "") == (done.returncode, done.stderr)
     (series,) = document["series"]
     assert {"value_type": "current"} == series["labels"]
-    assert [END - 300 + 60 * number for number in range(6)] == series["timestamps"]
+    assert [END_S - 300 + 60 * number for number in range(6)] == series["timestamps"]
     assert pytest.approx([500.0] * 6) == series["values"]
     assert ([], False) == (document["warnings"], document["partial"])
 
 
 def test_a_range_of_too_many_points_is_refused(history: Server) -> None:
-    """In one line that names the setting and the step that would do; with that step it is answered."""
+    """The line names the setting and a step that fits; with that step it is answered."""
     year = ("query", "container", "--metric-name", "cpu_util", "--last", "1y", "--format", "json")
     refused = statcore(*year, "--step", "1s", metrics_url=history.url)
     assert (2, "") == (refused.returncode, refused.stdout)
@@ -75,13 +75,13 @@ def test_a_range_of_too_many_points_is_refused(history: Server) -> None:
 
 def test_utilization_as_csv_in_utc(history: Server) -> None:
     """Each sample is a row."""
-    arguments = ["--metric-name", "mem", "--kernel-id", ONE, "--session-id", TWO, *RANGE, "--format", "csv"]
+    arguments = ["--metric-name", "mem", "--kernel-id", ID_1, "--session-id", ID_2, *RANGE, "--format", "csv"]
     done = statcore("query", "container", *arguments, metrics_url=history.url)
 
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {
-        "kernel_id": ONE,
-        "session_id": TWO,
+        "kernel_id": ID_1,
+        "session_id": ID_2,
         "value_type": "current",
         "time": "2026-11-22T10:00:00Z",
         "value": str(1 << 20),
@@ -90,7 +90,7 @@ def test_utilization_as_csv_in_utc(history: Server) -> None:
 
 
 def test_a_plot_is_drawn(history: Server) -> None:
-    """In a pipe, too."""
+    """In a pipe as well."""
     done = statcore("query", "container", "--metric-name", "mem", *RANGE, "--format", "plot", metrics_url=history.url)
 
     assert "value_type=current" == done.stdout.splitlines()[0]
@@ -99,17 +99,17 @@ def test_a_plot_is_drawn(history: Server) -> None:
 
 def test_the_text_that_is_printed_is_the_query(history: Server) -> None:
     """The server answers it with the same value."""
-    text = statcore("promql", "container", "--metric-name", "cpu_util", "--kernel-id", ONE).stdout.strip()
+    text = statcore("promql", "container", "--metric-name", "cpu_util", "--kernel-id", ID_1).stdout.strip()
 
-    query = urllib.parse.urlencode({"query": text, "time": END})
+    query = urllib.parse.urlencode({"query": text, "time": END_S})
     with urllib.request.urlopen(f"{history.url}/api/v1/query?{query}", timeout=10) as answer:  # noqa: S310
         (found,) = json.load(answer)["data"]["result"]
     assert pytest.approx(500.0) == float(found["value"][1])
-    assert {"kernel_id": ONE, "value_type": "current"} == found["metric"]
+    assert {"kernel_id": ID_1, "value_type": "current"} == found["metric"]
 
 
 def test_metrics_are_listed(history: Server) -> None:
-    """Those that the backend has."""
+    """They are those that the backend has."""
     assert "cpu_util\nmem\n" == statcore("metrics", "container", metrics_url=history.url).stdout.removeprefix("METRIC\n")
 
 
@@ -128,7 +128,7 @@ def test_settings_from_a_file_work(kernels: str, history: Server, tmp_path: Path
     assert dict.fromkeys(["settings", "plugins", "store", "backend"], "ok") == checks
     assert "[1m])) / 2.0" in statcore("promql", "container", "--metric-name", "net_rx", config=str(file)).stdout
     file.write_text(file.read_text().replace("timeout_s", "time_out_s"))
-    done = statcore("kernels", ONE, config=str(file))
+    done = statcore("kernels", ID_1, config=str(file))
     assert 2 == done.returncode
     assert done.stderr.startswith(f"statcore: statistics_url in {file} and [statistics] in {file}: ")
     assert "time_out_s" in done.stderr

@@ -1,4 +1,4 @@
-"""Where the program's output goes: a pipe, a terminal, a reader that goes away."""
+"""The program's output to a pipe, a terminal, and a reader that closes the pipe."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import subprocess
 import sys
 
 import pytest
-from tests.e2e.program import ONE, TWO, environment, start
+from tests.e2e.program import ID_1, ID_2, environment, start
 
 
 def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
-    """Whatever the width of the terminal is said to be, and without a trace of it."""
-    with_columns = [sys.executable, "-m", "statcore_cli", "kernels", ONE, TWO, "--statistics-url", kernels]
+    """The width of the terminal does not matter, and there is no control sequence."""
+    with_columns = [sys.executable, "-m", "statcore_cli", "kernels", ID_1, ID_2, "--statistics-url", kernels]
     done = subprocess.run(
         with_columns,
         env=environment() | {"COLUMNS": "20", "TERM": "xterm-256color"},
@@ -26,7 +26,7 @@ def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
 
     header, *lines = done.stdout.splitlines()
     assert ["ID", "METRIC", "CURRENT", "CAPACITY", "PCT", "UNIT_HINT", "STATS.MAX", "AGE_S", "PROBLEM"] == header.split()
-    assert [ONE, "mem", "1048576", "2097152", "50.00", "bytes", "1048576"] == lines[0].split()[:-1]
+    assert [ID_1, "mem", "1048576", "2097152", "50.00", "bytes", "1048576"] == lines[0].split()[:-1]
     assert 0 <= float(lines[0].split()[-1])
     assert "malformed: " in lines[2]
     assert "\x1b" not in done.stdout
@@ -34,9 +34,9 @@ def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
 
 
 @pytest.mark.parametrize("output_format", ["text", "csv", "json"])
-def test_a_reader_that_goes_away_is_no_error(kernels: str, output_format: str) -> None:
-    """As in `statcore … | head`: no traceback, and the code that a shell gives for it."""
-    with start("kernels", ONE, "--format", output_format, statistics_url=kernels) as process:
+def test_a_reader_that_closes_the_pipe_is_no_error(kernels: str, output_format: str) -> None:
+    """As in `statcore … | head`: no traceback, and the exit code that a shell gives for it."""
+    with start("kernels", ID_1, "--format", output_format, statistics_url=kernels) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -47,13 +47,13 @@ def test_a_reader_that_goes_away_is_no_error(kernels: str, output_format: str) -
 
 
 @pytest.mark.parametrize("columns", [60, 200])
-def test_on_a_terminal_there_is_a_table_and_progress(kernels: str, columns: int) -> None:
-    """A table, or whole lines where there is no room for one; progress is on standard error and goes away again."""
+def test_a_terminal_gets_a_table_and_progress(kernels: str, columns: int) -> None:
+    """A narrow terminal gets whole lines; progress is on standard error, and is erased."""
     outer, inner = pty.openpty()
     error_outer, error_inner = pty.openpty()
     variables = environment(statistics_url=kernels) | {"COLUMNS": str(columns), "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "statcore_cli", "kernels", ONE], env=variables, stdout=inner, stderr=error_inner
+        [sys.executable, "-m", "statcore_cli", "kernels", ID_1], env=variables, stdout=inner, stderr=error_inner
     )
     os.close(inner)
     os.close(error_inner)
@@ -61,18 +61,18 @@ def test_on_a_terminal_there_is_a_table_and_progress(kernels: str, columns: int)
 
     assert 0 == process.wait(60)
     assert (columns == 200) == ("─" in shown)
-    assert re.search(f"{ONE} +mem +1048576 +2097152 +50.00 +bytes", shown)
+    assert re.search(f"{ID_1} +mem +1048576 +2097152 +50.00 +bytes", shown)
     assert "reading live statistics" in progress
     assert progress.endswith("\x1b[2K")
 
 
 def read_all(terminal: int) -> str:
-    """Read what a program wrote to its terminal until it ended."""
+    """Read what a program writes to its terminal until it ends."""
     parts: list[bytes] = []
     while True:
         try:
             part = os.read(terminal, 65536)
-        except OSError:  # that is how a terminal whose other end is closed says so
+        except OSError:  # a terminal raises this when its other end is closed
             part = b""
         if not part:
             os.close(terminal)

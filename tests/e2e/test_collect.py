@@ -1,4 +1,4 @@
-"""`statcore collect` as a user runs it, and the numbers that come back through real servers."""
+"""`statcore collect` as a user runs it, and the numbers that are read back from real servers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _statcore(*arguments: str, **environment: str) -> str:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Return what /proc says: user and system time of the process."""
+    """Return the user and system time of the process from /proc."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -62,7 +62,7 @@ def _shares(history: list[tuple[float, float]], *, window_s: float, end: float, 
 
 
 def test_half_a_core_is_measured_as_proc_says(valkey: Server, start_prometheus: Callable[..., Server]) -> None:
-    """A child with a duty cycle of 50%: `query container --metric-name cpu_util` is within 3% of what /proc says.
+    """A child with a duty cycle of 50%: `query container --metric-name cpu_util` is within 3% of the share in /proc.
 
     The samples at both ends of the window may have been scraped and collected a while before: the share that was
     measured lies between the smallest and the greatest that /proc has for windows with such ends.
@@ -100,7 +100,7 @@ def _has_scraped(prometheus: Server) -> bool:
 
 @contextmanager
 def _collector(url: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `statcore collect` without kernels, and yield it with the address that it serves."""
+    """Run `statcore collect` without kernels, and yield it with its address."""
     command = [*STATCORE, "collect", "--statistics-url", url, "--listen", "127.0.0.1:0", "--interval", "200ms"]
     with _child(*command, *arguments) as collector:
         assert collector.stderr is not None
@@ -109,7 +109,7 @@ def _collector(url: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
 
 def _wait_until(reached: Callable[[], bool]) -> None:
     until = time.monotonic() + 30
-    while not reached():  # neither Valkey nor the collector tells
+    while not reached():  # neither Valkey nor the collector has an event for it
         assert time.monotonic() < until
         time.sleep(0.02)
 
@@ -124,8 +124,8 @@ def _health(address: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_has_ended_does_not_look_alive(valkey: Server, number: signal.Signals) -> None:
-    """A signal: exit 0 without a traceback, and nothing of kernel, session, agent and count is left; the others' is."""
+def test_a_signal_removes_what_was_written(valkey: Server, number: signal.Signals) -> None:
+    """Exit code 0 without a traceback; nothing remains of kernel, session, agent and count, and other entries stay."""
     kernel_id, session_id = str(uuid.uuid4()), str(uuid.uuid4())
     kernel = f"pid={os.getpid()},kernel_id={kernel_id},session_id={session_id}"
     with Redis(host="127.0.0.1", port=valkey.port) as client:
@@ -140,8 +140,8 @@ def test_what_has_ended_does_not_look_alive(valkey: Server, number: signal.Signa
         assert [b"i-2"] == list(client.scan_iter())
 
 
-def test_a_store_that_is_away_at_first_is_told_once_and_so_is_its_return(tmp_path: Path) -> None:
-    """The collector starts, says what fails, is unhealthy, and recovers by itself."""
+def test_a_store_that_is_down_at_first_is_logged_once_and_so_is_its_return(tmp_path: Path) -> None:
+    """The collector starts, logs the failure, is unhealthy, and recovers by itself."""
     port = free_port()
     server = [find_program("valkey-server", "redis-server"), "--port", str(port), "--save", "", "--dir", str(tmp_path)]
     with _collector(f"valkey://127.0.0.1:{port}") as (collector, address):
@@ -174,8 +174,8 @@ def test_a_store_that_is_away_at_first_is_told_once_and_so_is_its_return(tmp_pat
         (["--listen", "127.0.0.1:99999"], "--listen"),
     ],
 )
-def test_bad_usage_is_one_line_that_names_the_option(arguments: list[str], says: str) -> None:
-    """Exit 2, and what was wrong with which option."""
+def test_wrong_usage_is_one_line_that_names_the_option(arguments: list[str], says: str) -> None:
+    """The exit code is 2."""
     command = [*STATCORE, "collect", "--statistics-url", "valkey://127.0.0.1:1", *arguments]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert 2 == answer.returncode, answer.stderr
@@ -184,7 +184,7 @@ def test_bad_usage_is_one_line_that_names_the_option(arguments: list[str], says:
 
 
 def test_a_taken_port_is_one_line(valkey: Server) -> None:
-    """Exit 1, and which address is taken."""
+    """The exit code is 1, and the line names the address."""
     taken = f"127.0.0.1:{valkey.port}"
     command = [*STATCORE, "collect", "--statistics-url", valkey.url, "--listen", taken]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -193,6 +193,6 @@ def test_a_taken_port_is_one_line(valkey: Server) -> None:
 
 
 def test_children_of_these_tests_have_ended() -> None:
-    """No load that a test of this file started is left over."""
+    """No load that a test of this file started still runs."""
     names = [process.cmdline() for process in psutil.Process().children(recursive=True)]
     assert [] == [name for name in names if "statcore_cli.demo.loads" in name]

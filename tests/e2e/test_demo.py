@@ -1,4 +1,4 @@
-"""`statcore demo` as a user runs it: a process of its own, real children, and with `--servers` real servers."""
+"""`statcore demo` as a user runs it: a process with real children, and with `--servers` real servers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _check_document(document: Mapping[str, Any]) -> None:
         assert sorted(set(series["timestamps"])) == series["timestamps"]
         return list(series["values"])
 
-    # Milliseconds of processor time a second; a busy machine gives less than the load asks for, never more.
+    # Milliseconds of CPU time per second; a busy machine gives less than the load would use, never more.
     assert 0 < values("cpu_util", "busy 15%")[-1] < values("cpu_util", "busy 50%")[-1] < 600
     assert CONSTANT < len(set(values("cpu_util", "busy 50%")))
     assert CONSTANT < len(set(values("mem", "memory")))
@@ -47,7 +47,7 @@ def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def test_once_prints_one_document_with_real_numbers() -> None:
-    """Inside one process: every kernel has live statistics, and utilization that changes and fits its load."""
+    """Every kernel has live statistics, and utilization that changes and fits its load."""
     command = [*DEMO, "--once", "--format", "json"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert 0 == answer.returncode, answer.stderr
@@ -56,7 +56,7 @@ def test_once_prints_one_document_with_real_numbers() -> None:
 
 
 def test_once_as_text_in_a_pipe_is_aligned_columns() -> None:
-    """A header and one line per load, with nothing that steers a terminal."""
+    """A header and one line per load, without control sequences."""
     answer = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=60, check=False)
     assert 0 == answer.returncode, answer.stderr
     header, *lines = answer.stdout.splitlines()
@@ -67,8 +67,8 @@ def test_once_as_text_in_a_pipe_is_aligned_columns() -> None:
     assert "\x1b" not in answer.stdout
 
 
-def test_servers_give_the_same_through_real_servers_and_end(require_program: Callable[..., str]) -> None:
-    """A real Valkey and a real Prometheus are started, scraped into, read back, and gone afterwards."""
+def test_servers_are_started_used_and_ended(require_program: Callable[..., str]) -> None:
+    """A real Valkey and a real Prometheus give the same document, and do not run afterwards."""
     require_program("valkey-server", "redis-server")
     require_program("prometheus")
     with subprocess.Popen([*DEMO, "--once", "--servers", "--format", "json"], stdout=subprocess.PIPE, text=True) as process:
@@ -84,8 +84,8 @@ def test_servers_give_the_same_through_real_servers_and_end(require_program: Cal
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_demo_in_good_order(number: signal.Signals, require_program: Callable[..., str]) -> None:
-    """Ctrl-C or SIGTERM after the first state: exit 0, and neither servers nor loads nor their folder remain."""
+def test_a_signal_ends_the_demo(number: signal.Signals, require_program: Callable[..., str]) -> None:
+    """Ctrl-C or SIGTERM after the first state: exit code 0, without servers, loads or a folder left behind."""
     require_program("valkey-server", "redis-server")
     require_program("prometheus")
     with subprocess.Popen([*DEMO, "--servers", "--format", "json"], stdout=subprocess.PIPE, text=True) as process:
@@ -102,8 +102,8 @@ def test_a_signal_ends_the_demo_in_good_order(number: signal.Signals, require_pr
     assert not folder.exists()
 
 
-def test_interrupted_before_the_end_of_once_is_no_answer() -> None:
-    """With --once there is nothing to print before the last round: exit 130 and no document."""
+def test_an_interrupt_before_the_end_of_once_prints_nothing() -> None:
+    """The exit code is 130."""
     with subprocess.Popen([*DEMO, "--once", "--format", "json"], stdout=subprocess.PIPE, text=True) as process:
         while len(_descendants(process)) < 5:
             assert process.poll() is None
@@ -113,8 +113,8 @@ def test_interrupted_before_the_end_of_once_is_no_answer() -> None:
     assert "" == output
 
 
-def test_a_missing_program_is_one_clear_line(tmp_path: Path) -> None:
-    """Without a server on PATH: exit 1 and one line that names it."""
+def test_a_missing_server_is_one_line(tmp_path: Path) -> None:
+    """The line names the program, and the exit code is 1."""
     answer = subprocess.run(
         [*DEMO, "--servers", "--once"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""`examples/manager` as an operator runs it: over a real Valkey and a real Prometheus, asked over HTTP."""
+"""`examples/manager` as an operator runs it: with a real Valkey and a real Prometheus, and requests over HTTP."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MAIN_ENDPOINT = str(uuid4())
 
 def _cluster(sessions: Sequence[str]) -> str:
     """Return a cluster file: every session is its own kernel, and the first two are the replicas of an endpoint."""
-    document = [f'[[sessions]]\nsession_id = "{one}"\nkernels = ["{one}"]\n' for one in sessions]
-    replicas = ", ".join(f'{{replica_id = "{uuid4()}", session_id = "{one}"}}' for one in sessions[:2])
+    document = [f'[[sessions]]\nsession_id = "{session_id}"\nkernels = ["{session_id}"]\n' for session_id in sessions]
+    replicas = ", ".join(f'{{replica_id = "{uuid4()}", session_id = "{session_id}"}}' for session_id in sessions[:2])
     document.append(f'[[endpoints]]\nendpoint_id = "{MAIN_ENDPOINT}"\nreplicas = [{replicas}]\n')
     document.append('[[endpoints.rules]]\nname = "busy"\nsource = "kernel"\nmetric_name = "cpu_util"\n')
     document.append('upper_threshold = "80"\nmax_replicas = 3\ncooldown_s = 3600\n')
@@ -44,15 +44,15 @@ class Manager:
         self.url = url
         self._session = session
 
-    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Return what `POST /graphql` answers."""
+    async def query(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Return the answer of `POST /graphql`."""
         body = {"query": query, "variables": variables}
         async with self._session.post(f"{self.url}/graphql", json=body) as response:
             assert 200 == response.status, await response.text()
             return dict(await response.json())
 
     async def replicas(self, *, saying: str) -> dict[str, Any]:
-        """Return what `GET /replicas` answers of the endpoint, once its rules say something."""
+        """Return the endpoint's part of `GET /replicas`, once its rules have an outcome."""
         while True:
             async with self._session.get(f"{self.url}/replicas") as response:
                 decided = (await response.json()).get(MAIN_ENDPOINT, {})
@@ -95,24 +95,26 @@ def start(tmp_path: Path) -> Start:
 
 
 def _plant(client: Redis, sessions: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Write what agents and proxies write of sessions, and return the inference metrics by session."""
-    metrics = {one: {"requests": number, "last_response_ms": number * 2} for number, one in enumerate(sessions)}
+    """Write what agents and proxies write for sessions, and return the inference metrics by session."""
+    metrics = {
+        session_id: {"requests": number, "last_response_ms": number * 2} for number, session_id in enumerate(sessions)
+    }
     busy = msgpack.packb({"cpu_util": {"current": "900", "capacity": "1000", "pct": "90", "unit_hint": "percent"}})
     with client.pipeline() as pipeline:
-        for one in metrics:
-            pipeline.set(one, busy, ex=86400)
+        for session_id in metrics:
+            pipeline.set(session_id, busy, ex=86400)
         pipeline.execute()
     live = Redis(host="127.0.0.1", port=client.connection_pool.connection_kwargs["port"], db=2)
     with live, live.pipeline() as pipeline:
-        for one, found in metrics.items():
-            pipeline.set(f"session.{one}.requests", found["requests"])
-            pipeline.set(f"session.{one}.last_response_time", found["last_response_ms"])
+        for session_id, found in metrics.items():
+            pipeline.set(f"session.{session_id}.requests", found["requests"])
+            pipeline.set(f"session.{session_id}.last_response_time", found["last_response_ms"])
         pipeline.execute()
     return metrics
 
 
 def _commands(client: Redis) -> dict[str, int]:
-    """Return how often the server ran each command that reads, and begin to count anew."""
+    """Return how often the server ran each reading command, and reset the counts."""
     stats: Mapping[str, Any] = client.info("commandstats")
     counts = {name.removeprefix("cmdstat_"): int(found["calls"]) for name, found in stats.items()}
     client.config_resetstat()
@@ -120,7 +122,7 @@ def _commands(client: Redis) -> dict[str, int]:
 
 
 def _unread_bytes(port: int) -> int:
-    """Return how much has arrived at a server's connections that it has not read yet, as the system says it."""
+    """Return how many bytes a server has received and not read yet, from the system's list of connections."""
     fields = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(
         int(queues.split(":")[1], 16)
@@ -132,7 +134,7 @@ def _unread_bytes(port: int) -> int:
 async def test_the_failing_query_of_the_proposal_is_answered(
     valkey: Server, start_prometheus: Callable[..., Server], start: Start
 ) -> None:
-    """Every session's inference metrics over HTTP, with one command to Valkey for ten sessions and two for 1,000."""
+    """Every session has its inference metrics, with one command to Valkey for ten sessions and two for 1,000."""
     prometheus = start_prometheus()
     sessions = sorted(str(uuid4()) for _ in range(1_000))
     settings = {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url, "TICK_S": "3600"}
@@ -140,22 +142,22 @@ async def test_the_failing_query_of_the_proposal_is_answered(
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         metrics = _plant(client, sessions)
         async with start(sessions, settings) as manager:
-            answer = await manager.ask(FAILING_QUERY)
-            items = [{"inference_metrics": metrics[one]} for one in sessions]
+            answer = await manager.query(FAILING_QUERY)
+            items = [{"inference_metrics": metrics[session_id]} for session_id in sessions]
             assert {"data": {"compute_session_list": {"items": items[:100]}}} == answer
             for limit in (10, 500, 1_000):
                 _commands(client)
-                found = (await manager.ask(PAGE, limit=limit))["data"]["compute_session_list"]
+                found = (await manager.query(PAGE, limit=limit))["data"]["compute_session_list"]
                 counts[limit] = _commands(client)
                 assert {"items": items[:limit], "total_count": 1_000} == found
-    # Two keys a session, at most 1,000 keys a command.
+    # Two keys per session, at most 1,000 keys per command.
     assert {10: {"mget": 1}, 500: {"mget": 1}, 1_000: {"mget": 2}} == counts
 
 
 async def test_busy_kernels_get_another_replica_once(
     valkey: Server, start_prometheus: Callable[..., Server], start: Start
 ) -> None:
-    """The tick decides on real data: one step up, and then the rule rests."""
+    """The tick decides on real data: one step up, and then the rule is in its cooldown."""
     prometheus = start_prometheus()
     sessions = [str(uuid4()) for _ in range(3)]
     with Redis(host="127.0.0.1", port=valkey.port) as client:
@@ -171,21 +173,21 @@ async def test_busy_kernels_get_another_replica_once(
     assert 3 == decided["replicas"]
 
 
-async def test_a_fallen_silent_agent_moves_nothing(
+async def test_a_silent_agent_changes_no_replicas(
     valkey: Server, start_prometheus: Callable[..., Server], start: Start
 ) -> None:
-    """Its last numbers are in the store for a day; after the bound they are told as stale, and the rule abstains."""
+    """Its last numbers are in the store for a day; after the freshness limit they are stale, and the rule abstains."""
     prometheus = start_prometheus()
     sessions = [str(uuid4()) for _ in range(2)]
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         _plant(client, sessions)
-        for one in sessions:
-            client.expire(one, 86_400 - 61)  # written a minute ago, and a second
+        for session_id in sessions:
+            client.expire(session_id, 86_400 - 61)  # written 61 seconds ago
     async with (
         asyncio.timeout(30),
         start(sessions, {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url}) as manager,
     ):
-        answer = await manager.ask("{ compute_session_list { items { live_stat } } }")
+        answer = await manager.query("{ compute_session_list { items { live_stat } } }")
         decided = await manager.replicas(saying="abstained")
     assert ["stale", "stale"] == [problem["kind"] for problem in answer["extensions"]["problems"]]
     assert 2 == decided["replicas"]
@@ -193,8 +195,8 @@ async def test_a_fallen_silent_agent_moves_nothing(
 
 
 @pytest.mark.parametrize("body", [b"null", b'"x"', b"[" * 100_000, b"{", b"\xff"])
-async def test_a_body_that_is_no_query_is_a_bad_request(body: bytes, start: Start) -> None:
-    """400, without a traceback in the log; the next request is answered."""
+async def test_a_body_that_is_not_a_query_is_a_bad_request(body: bytes, start: Start) -> None:
+    """Status 400, without a traceback in the log; the next request is answered."""
     nowhere = {"STATISTICS_URL": "valkey://127.0.0.1:1", "METRICS_URL": "http://127.0.0.1:1", "TICK_S": "3600"}
     async with asyncio.timeout(60), start([str(uuid4())], nowhere) as manager:
         headers = {"content-type": "application/json"}
@@ -203,19 +205,19 @@ async def test_a_body_that_is_no_query_is_a_bad_request(body: bytes, start: Star
             session.post(f"{manager.url}/graphql", data=body, headers=headers) as no,
         ):
             assert 400 == no.status
-        assert {"data": {"queriers": [{"name": "container"}]}} == await manager.ask("{ queriers { name } }")
+        assert {"data": {"queriers": [{"name": "container"}]}} == await manager.query("{ queriers { name } }")
         manager.process.terminate()
         await manager.process.wait()
         assert manager.process.stderr is not None
         assert b"Traceback" not in await manager.process.stderr.read()
 
 
-async def test_a_dead_store_moves_nothing_and_is_said(start: Start) -> None:
-    """With nothing there to answer the manager runs: queries have errors on their paths, rules abstain."""
+async def test_a_dead_store_changes_no_replicas(start: Start) -> None:
+    """Without servers the manager runs: queries have errors on their paths, and rules abstain."""
     sessions = [str(uuid4()) for _ in range(2)]
     nowhere = {"STATISTICS_URL": "valkey://127.0.0.1:1", "METRICS_URL": "http://127.0.0.1:1"}
     async with asyncio.timeout(60), start(sessions, nowhere) as manager:
-        answer = await manager.ask(FAILING_QUERY)
+        answer = await manager.query(FAILING_QUERY)
         decided = await manager.replicas(saying="abstained")
     assert [{"inference_metrics": None}] * 2 == answer["data"]["compute_session_list"]["items"]
     assert ["UnavailableError"] * 2 == [error["extensions"]["code"] for error in answer["errors"]]
@@ -225,31 +227,31 @@ async def test_a_dead_store_moves_nothing_and_is_said(start: Start) -> None:
     assert 2 == decided["replicas"]
 
 
-async def test_a_request_that_runs_is_finished_when_it_is_stopped(
+async def test_a_running_request_is_finished_when_the_manager_stops(
     start_valkey: Callable[..., Server], start_prometheus: Callable[..., Server], start: Start
 ) -> None:
-    """SIGTERM while Valkey is slow: the answer still comes, then the process ends with 0 and no traceback."""
+    """SIGTERM while Valkey is slow: the answer is sent, then the process ends with 0 and no traceback."""
     valkey, prometheus = start_valkey(), start_prometheus()
     sessions = [str(uuid4()) for _ in range(2)]
     settings = {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url, "TICK_S": "3600"}
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         metrics = _plant(client, sessions)
     async with asyncio.timeout(60), start(sessions, settings) as manager:
-        await manager.ask(FAILING_QUERY)  # the connections are there
+        await manager.query(FAILING_QUERY)  # opens the connections
         valkey.process.send_signal(signal.SIGSTOP)
         try:
-            asking = asyncio.create_task(manager.ask(FAILING_QUERY))
+            request = asyncio.create_task(manager.query(FAILING_QUERY))
             while not _unread_bytes(valkey.port):  # noqa: ASYNC110 - the kernel has no event for it
                 await asyncio.sleep(0.01)
             manager.process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.3)  # nothing tells that a signal has arrived
+            await asyncio.sleep(0.3)  # the arrival of a signal has no event
             assert manager.process.returncode is None
         finally:
             valkey.process.send_signal(signal.SIGCONT)
-        answer = await asking
+        answer = await request
         assert 0 == await manager.process.wait()
         assert manager.process.stderr is not None
         assert b"Traceback" not in await manager.process.stderr.read()
-    assert [{"inference_metrics": metrics[one]} for one in sorted(sessions)] == answer["data"]["compute_session_list"][
-        "items"
-    ]
+    assert [{"inference_metrics": metrics[session_id]} for session_id in sorted(sessions)] == answer["data"][
+        "compute_session_list"
+    ]["items"]

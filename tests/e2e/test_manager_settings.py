@@ -1,4 +1,4 @@
-"""What `examples/manager` says of settings and of a cluster that it cannot use."""
+"""How `examples/manager` reports settings and clusters that it cannot use."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.e2e.program import ONE
+from tests.e2e.program import ID_1
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 async def _refusal(settings: Mapping[str, str]) -> str:
-    """Return the one line that a manager says before it ends with 1."""
+    """Return the one line that a manager prints before it ends with 1."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "manager"),
         cwd=EXAMPLES,
         env={**os.environ, **{f"MANAGER_{name}": value for name, value in settings.items()}},
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await process.communicate()
+    _, output = await process.communicate()
     assert 1 == process.returncode
-    (line,) = said.decode().splitlines()
+    (line,) = output.decode().splitlines()
     return line
 
 
@@ -40,7 +40,7 @@ async def _refusal(settings: Mapping[str, str]) -> str:
     ],
 )
 async def test_bad_settings_are_one_line(settings: Mapping[str, str], says: str) -> None:
-    """Exit 1 and what is wrong with which setting, without a traceback."""
+    """The exit code is 1, and the line names the setting."""
     assert says in await _refusal({"CLUSTER": "manager/cluster.toml", "PORT": "0", **settings})
 
 
@@ -51,13 +51,13 @@ async def test_bad_settings_are_one_line(settings: Mapping[str, str], says: str)
         ('sessions = ["a"]', "session 0: string indices must be integers"),
         ('[[endpoints]]\nendpoint_id = "x"\nreplicas = []', "endpoint 0: not an id: 'x'"),
         (
-            f'[[endpoints]]\nendpoint_id = "{ONE}"\nreplicas = []\nrules = [{{uper_threshold = 1}}]',
+            f'[[endpoints]]\nendpoint_id = "{ID_1}"\nreplicas = []\nrules = [{{uper_threshold = 1}}]',
             "endpoint 0: ThresholdRule",
         ),
     ],
 )
-async def test_a_bad_cluster_says_what_is_wrong_where(text: str, says: str, tmp_path: Path) -> None:
-    """Exit 1, one line, with the file and the place."""
+async def test_a_bad_cluster_names_the_file_and_the_item(text: str, says: str, tmp_path: Path) -> None:
+    """The exit code is 1, and the error is one line."""
     cluster = tmp_path / "c.toml"
     cluster.write_text(text)
     assert f"manager: {cluster}, {says}" in await _refusal({"CLUSTER": str(cluster)})

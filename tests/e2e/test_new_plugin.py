@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.e2e.program import END, ONE
+from tests.e2e.program import END_S, ID_1
 from tests.environments import build_wheels, create_environment, install, run
 
 WRITE = """
@@ -49,7 +49,7 @@ def test_a_new_plugin_passes_its_own_tests_and_answers(wheel: Path, tmp_path: Pa
     text = run(bin_ / "statcore", "promql", "tape-library", "--metric-name", "energy", "--tape-library-id", 't"1').stdout
     assert 'sum by (tape_library_id)(rate(tape_library_energy{tape_library_id="t\\"1"}[5m]))\n' == text
     again = run("env", f"--chdir={tmp_path}", bin_ / "statcore", "plugins", "new", "tape-library")
-    assert "the querier tape-library is there already" in again.stderr
+    assert "the querier tape-library exists already" in again.stderr
 
 
 @pytest.mark.timeout(400)
@@ -72,13 +72,13 @@ def test_a_new_store_and_a_new_backend_pass_their_conformance_and_answer(wheel: 
     listed = run(bin_ / "statcore", "plugins")
     assert (0, "") == (listed.returncode, listed.stderr)
     store = f"attic://{tmp_path}/statistics.db"
-    assert 0 == run(bin_ / "python", "-c", WRITE, store, ONE).returncode
-    shown = run(bin_ / "statcore", "kernels", ONE, "--format", "json", statistics_url=store)
-    assert "4096" == json.loads(shown.stdout)["kernels"][ONE]["mem"]["current"]
+    assert 0 == run(bin_ / "python", "-c", WRITE, store, ID_1).returncode
+    shown = run(bin_ / "statcore", "kernels", ID_1, "--format", "json", statistics_url=store)
+    assert "4096" == json.loads(shown.stdout)["kernels"][ID_1]["mem"]["current"]
     labels = {"container_metric_name": "mem", "value_type": "current"}
-    sample = {"time": END, "name": "backendai_container_utilization", "labels": labels, "value": 4096}
+    sample = {"time": END_S, "name": "backendai_container_utilization", "labels": labels, "value": 4096}
     (tmp_path / "samples").write_text(json.dumps(sample))
-    moment = ("--start", str(END), "--end", str(END), "--step", "1s", "--format", "json")
+    moment = ("--start", str(END_S), "--end", str(END_S), "--step", "1s", "--format", "json")
     backend = f"tape-library://{tmp_path}/samples"
     shown = run(bin_ / "statcore", "query", "container", "--metric-name", "mem", *moment, metrics_url=backend)
     assert [4096.0] == json.loads(shown.stdout)["series"][0]["values"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.e2e.program import ONE, environment
+from tests.e2e.program import ID_1, environment
 from tests.e2e.test_cli_streams import read_all
 
 PLUGIN: Final = """
@@ -93,8 +93,8 @@ def statcore_statistics_stores():
 at("import")
 """
 CULPRIT: Final = "the plugin 'loud' of acme-loud 1.0"
-KERNELS: Final = ("kernels", ONE, "--format", "json")
-KERNELS_ANSWER: Final = {"kernels": {ONE: {"mem": {"current": "1"}}}, "ages_s": {ONE: None}, "problems": {}}
+KERNELS: Final = ("kernels", ID_1, "--format", "json")
+KERNELS_ANSWER: Final = {"kernels": {ID_1: {"mem": {"current": "1"}}}, "ages_s": {ID_1: None}, "problems": {}}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from tests.graphql_asking import Answer, Host, inventory_of, kernel_id, session_id
+from tests.graphql_host import Answer, Host, inventory_of, kernel_id, session_id
 
 from statcore.model import MetricValue
 from statcore.testing.servers import Server, free_port
@@ -75,7 +75,7 @@ async def clients() -> AsyncIterator[Clients]:
 async def ask(server: Server, query: str = STATISTICS, *, options: ValkeyOptions = OPTIONS) -> Answer:
     """Ask about the sessions of a server."""
     async with aclosing(ValkeyStatistics.from_url(server.url, options=options)) as store:
-        return await Host(statistics=store, inventory=inventory_of(COUNT)).ask(query)
+        return await Host(statistics=store, inventory=inventory_of(COUNT)).execute(query)
 
 
 def right(number: int) -> dict[str, Any]:
@@ -143,7 +143,7 @@ async def test_a_dead_store_takes_nothing_with_it(planted: Server, clients: Clie
     live = clients(nowhere if dead == "live" else planted.port, 2)
     store = ValkeyStatistics.from_clients(statistics, live, options=SOON)
     async with asyncio.timeout(ENOUGH_S):
-        answer = await Host(statistics=store, inventory=inventory_of(COUNT)).ask(STATISTICS)
+        answer = await Host(statistics=store, inventory=inventory_of(COUNT)).execute(STATISTICS)
     everybody = range(COUNT)
     if dead == "live":
         fields, expected = ["inference_metrics"], wrong(inference_metrics=dict.fromkeys(everybody))
@@ -169,7 +169,7 @@ async def test_a_hung_store_takes_nothing_with_it(
         client.execute_command("CLIENT", "PAUSE", 60_000, "ALL")
     store = ValkeyStatistics.from_clients(clients(planted.port, 0), clients(hung.port, 2), options=SOON)
     async with asyncio.timeout(ENOUGH_S):
-        answer = await Host(statistics=store, inventory=inventory_of(COUNT)).ask(STATISTICS)
+        answer = await Host(statistics=store, inventory=inventory_of(COUNT)).execute(STATISTICS)
     assert wrong(inference_metrics=dict.fromkeys(range(COUNT))) == answer.data["compute_session_list"]["items"]
     assert {f"{ITEMS}.{number}.inference_metrics" for number in range(COUNT)} == set(answer.codes)
     assert {"TimedOutError"} == set(answer.codes.values())

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from subprocess import PIPE, Popen
 
 import pytest
-from tests.integration.played_kernels import PRELUDE, Start
+from tests.integration.kernel_programs import PRELUDE, Start
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def memory_rule(session_id: str) -> ThresholdRule:
 
 @attrs.frozen
 class Inventory:
-    """Endpoints of which each replica is a session of one kernel."""
+    """An inventory of endpoints whose replicas are sessions of one kernel each."""
 
     endpoints: dict[str, EndpointRecord] = attrs.field(factory=dict)
     sessions: dict[str, SessionRecord] = attrs.field(factory=dict)
@@ -89,7 +89,7 @@ def redis(valkey: Server) -> Iterator[Redis]:
 
 @pytest.fixture
 async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
-    """What the agents write with."""
+    """A store that agents write to."""
     async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
         yield sink
 
@@ -111,8 +111,8 @@ def deployments(store: ValkeyStatistics, inventory: Inventory, metrics: MemoryMe
     return DeploymentRepository(StatisticsStatefulSource(store), inventory, metrics=metrics)  # type: ignore[arg-type]
 
 
-def remembered(inventory: Inventory) -> MemoryMetrics:
-    """Return a metric backend that was told that every session takes 5,000 bytes of memory."""
+def memory_backend(inventory: Inventory) -> MemoryMetrics:
+    """Return a metric backend in which every session has 5,000 bytes of memory."""
     metrics = MemoryMetrics(clock=NOW.timestamp)
     what = {"container_metric_name": "mem", "value_type": "current"}
     series = [("backendai_container_utilization", {**what, "session_id": id_}, 5_000.0) for id_ in inventory.sessions]
@@ -121,7 +121,7 @@ def remembered(inventory: Inventory) -> MemoryMetrics:
 
 
 def malform(redis: Redis, id_: str) -> None:
-    """Cut the last byte off."""
+    """Cut the last byte off a payload."""
     payload = redis.get(id_)
     assert isinstance(payload, bytes)
     redis.set(id_, payload[:-1], keepttl=True)
@@ -136,15 +136,15 @@ FAULTS: dict[str, Callable[[Redis, str], object]] = {
 }
 
 
-async def expect_one_endpoint_to_be_stopped(
-    inventory: Inventory, store: ValkeyStatistics, stopped: str, *, reason: str
+async def expect_one_endpoint_to_be_blind(
+    inventory: Inventory, store: ValkeyStatistics, blind: str, *, reason: str
 ) -> None:
-    """Decide for all endpoints, each with three replicas of 90 percent."""
-    them = [Deployment(endpoint_id=id_, replicas=3, rules=[CPU]) for id_ in inventory.endpoints]
-    decisions = await deployments(store, inventory, remembered(inventory)).decide_replicas(them, now=NOW)
-    for deployment, decision in zip(them, decisions, strict=True):
+    """Decide for all endpoints, each with three replicas at 90 percent, and check that only one is not scaled."""
+    all_deployments = [Deployment(endpoint_id=id_, replicas=3, rules=[CPU]) for id_ in inventory.endpoints]
+    decisions = await deployments(store, inventory, memory_backend(inventory)).decide_replicas(all_deployments, now=NOW)
+    for deployment, decision in zip(all_deployments, decisions, strict=True):
         (outcome,) = decision.outcomes
-        if deployment.endpoint_id == stopped:
+        if deployment.endpoint_id == blind:
             assert (3, Verdict.ABSTAINED) == (decision.replicas, outcome.verdict)
             assert reason in outcome.reason
         else:
@@ -152,39 +152,39 @@ async def expect_one_endpoint_to_be_stopped(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_one_bad_entry_stops_its_endpoint_alone(
+async def test_one_bad_entry_makes_only_its_endpoint_blind(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics, fault: str
 ) -> None:
-    """Of a hundred endpoints; the reason names the kernel and what is wrong with it."""
+    """There are a hundred endpoints; the reason names the kernel and its problem."""
     inventory = Inventory()
     kernels = dict(inventory.add(3) for _ in range(100))
     await sink.store_kernel_statistics({id_: cpu("90.00") for ids in kernels.values() for id_ in ids})
-    stopped = list(kernels)[42]
-    FAULTS[fault](redis, kernels[stopped][1])
-    await expect_one_endpoint_to_be_stopped(inventory, store, stopped, reason=f"kernel {kernels[stopped][1]} {fault}")
+    blind = list(kernels)[42]
+    FAULTS[fault](redis, kernels[blind][1])
+    await expect_one_endpoint_to_be_blind(inventory, store, blind, reason=f"kernel {kernels[blind][1]} {fault}")
 
 
 @pytest.mark.parametrize("pct", ["NaN", "Infinity", "-Infinity"])
-async def test_a_percentage_that_is_not_finite_stops_its_endpoint_alone(
+async def test_a_percentage_that_is_not_finite_makes_only_its_endpoint_blind(
     sink: ValkeyStatisticsSink, store: ValkeyStatistics, pct: str
 ) -> None:
-    """Agents do write such."""
+    """Agents write such percentages."""
     inventory = Inventory()
     kernels = dict(inventory.add(3) for _ in range(5))
-    stopped, (bad, *_) = list(kernels.items())[2]
+    blind, (bad, *_) = list(kernels.items())[2]
     await sink.store_kernel_statistics({id_: cpu("90.00") for ids in kernels.values() for id_ in ids} | {bad: cpu(pct)})
     reason = f"kernel {bad} has no finite cpu_util: pct is {pct!r}"
-    await expect_one_endpoint_to_be_stopped(inventory, store, stopped, reason=reason)
+    await expect_one_endpoint_to_be_blind(inventory, store, blind, reason=reason)
 
 
 async def test_replicas_without_data_trigger_nothing(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
-    """Of five: one without an entry is not left out of the mean, and with none left there is nothing to decide on."""
+    """Of five, one without an entry is not left out of the mean; without any entry there is nothing to decide on."""
     inventory = Inventory()
     endpoint_id, ids = inventory.add(5)
     await sink.store_kernel_statistics({id_: cpu("99.00") for id_ in ids} | {ids[0]: cpu("0.00")})
-    repository = deployments(store, inventory, remembered(inventory))
+    repository = deployments(store, inventory, memory_backend(inventory))
     reasons = []
     for gone in ([], ids[:1], ids):
         if gone:
@@ -199,8 +199,8 @@ async def test_replicas_without_data_trigger_nothing(
     ] == reasons
 
 
-async def test_a_dead_store_is_no_idle_cluster(start_valkey: Callable[..., Server]) -> None:
-    """The rules that rest on it abstain and say so; a query still decides; and it all ends within the deadline."""
+async def test_a_dead_store_is_not_an_idle_cluster(start_valkey: Callable[..., Server]) -> None:
+    """Rules that need it are blind, and a query still decides, all within the deadline."""
     server = start_valkey()
     inventory = Inventory()
     endpoint_id, _ = inventory.add(3)
@@ -211,7 +211,7 @@ async def test_a_dead_store_is_no_idle_cluster(start_valkey: Callable[..., Serve
         aclosing(ValkeyStatistics.from_url(server.url, options=ValkeyOptions(timeout_s=0.5))) as store,
         asyncio.timeout(10),
     ):
-        repository = deployments(store, inventory, remembered(inventory))
+        repository = deployments(store, inventory, memory_backend(inventory))
         deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU, REQUESTS, memory_rule(session_id)])
         (decision,) = await repository.decide_replicas([deployment], now=NOW)
     kernels, endpoint, query = (outcome.reason for outcome in decision.outcomes)
@@ -220,12 +220,12 @@ async def test_a_dead_store_is_no_idle_cluster(start_valkey: Callable[..., Serve
     assert (4, "mem 5000 > 1000: +1") == (decision.replicas, query)
 
 
-async def test_a_query_that_finds_no_series_is_no_zero(store: ValkeyStatistics) -> None:
+async def test_a_query_without_series_is_not_a_zero(store: ValkeyStatistics) -> None:
     """Each session has its own answer, though one request asks for all of them."""
     inventory = Inventory()
     endpoint_id, _ = inventory.add(3)
     unknown, known = memory_rule(str(uuid4())), memory_rule(next(iter(inventory.sessions)))
-    repository = deployments(store, inventory, remembered(inventory))
+    repository = deployments(store, inventory, memory_backend(inventory))
     deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[unknown, known])
     (decision,) = await repository.decide_replicas([deployment], now=NOW)
     assert ["abstained: the query found nothing", "mem 5000 > 1000: +1"] == [
@@ -236,7 +236,7 @@ async def test_a_query_that_finds_no_series_is_no_zero(store: ValkeyStatistics) 
 async def test_the_schedulers_tick_reads_each_kind_once(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
-    """A hundred endpoints, of which one has a histogram, one a stale entry, one none, and one does not exist."""
+    """Of a hundred endpoints, one has a histogram, one a stale entry, one no entry; another endpoint does not exist."""
     inventory = Inventory()
     kernels = dict(inventory.add(number % 4 + 1) for number in range(100))
     histogram, stale, gone, *_ = kernels
@@ -267,26 +267,26 @@ async def test_the_schedulers_tick_reads_each_kind_once(
 async def test_a_rule_on_traffic_is_void_and_an_idle_endpoint_is_scaled_down(
     sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
-    """As agents write it: the capacity of net_rx is its first sample, and its percentage is no figure."""
+    """Agents write the first sample of net_rx as its capacity, so its percentage means nothing."""
     inventory = Inventory()
     endpoint_id, ids = inventory.add(3)
     traffic = {"net_rx": MetricValue(current="10005.5", capacity="1820", pct="549.75", unit_hint="bps")}
     await sink.store_kernel_statistics({id_: cpu("5.00") | traffic for id_ in ids})
     void = ThresholdRule(name="traffic", source="kernel", metric_name="net_rx", upper_threshold=80)
     deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[void, CPU])
-    (decision,) = await deployments(store, inventory, remembered(inventory)).decide_replicas([deployment], now=NOW)
+    (decision,) = await deployments(store, inventory, memory_backend(inventory)).decide_replicas([deployment], now=NOW)
     assert (2, CPU) == (decision.replicas, decision.rule)
-    assert "void: net_rx has no bound, so a percentage of it is no figure" == decision.outcomes[0].reason
+    assert "void: net_rx has no bound, so its percentage means nothing" == decision.outcomes[0].reason
 
 
 async def test_nothing_is_scaled_down_while_a_query_finds_nothing(
     sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
-    """The rule that sees is idle, the other one blind: whichever comes first, and the reason names the blind one."""
+    """The other rule would scale down, before or after the blind one, which the reason names."""
     inventory = Inventory()
     endpoint_id, ids = inventory.add(3)
     await sink.store_kernel_statistics({id_: cpu("5.00") for id_ in ids})
-    repository = deployments(store, inventory, remembered(inventory))
+    repository = deployments(store, inventory, memory_backend(inventory))
     blind, sees = memory_rule(str(uuid4())), memory_rule(next(iter(inventory.sessions)))
     for rules in ([CPU, blind], [blind, CPU]):
         deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=rules)
@@ -302,7 +302,7 @@ async def test_nothing_is_scaled_down_while_a_query_finds_nothing(
 async def test_a_rule_on_a_preset_asks_a_real_prometheus(
     store: ValkeyStatistics, prometheus_holding: Callable[..., AbstractContextManager[Server]]
 ) -> None:
-    """At the time of the decision, for the labels that the rule fills in; a label that has no series leaves it blind."""
+    """The query has the time of the decision and the labels of the rule; a label without series makes the rule blind."""
     busy = Preset(
         name="queue_per_model",
         description="Requests that wait.",
@@ -327,11 +327,11 @@ async def test_a_rule_on_a_preset_asks_a_real_prometheus(
                 metrics=metrics,
                 presets={busy.name: busy},
             )
-            them = [
+            all_deployments = [
                 Deployment(endpoint_id=endpoint_id, replicas=3, rules=[rule(*models)])
                 for models in (("a", "b"), ("a",), ("x",))
             ]
-            decisions = await repository.decide_replicas(them, now=NOW)
+            decisions = await repository.decide_replicas(all_deployments, now=NOW)
     assert [
         "3 to 4: queue: queue 16 > 10: +1",
         "stays at 3: queue: queue 8 <= 10 and >= 1",

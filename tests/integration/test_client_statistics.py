@@ -1,4 +1,4 @@
-"""A manager that keeps its own clients: the repository over clients that read a real Valkey and decode by themselves."""
+"""Repository over clients of a manager, which read a real Valkey and decode payloads themselves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IDS = [str(UUID(int=number)) for number in range(1, 1_001)]
 
 
 class ValkeyStatClient:
-    """A manager's client of statistics: a payload that it cannot decode makes the whole batch fail."""
+    """A client of statistics as managers have it: one bad payload makes the whole batch fail."""
 
     def __init__(self, client: AsyncRedis) -> None:
         """Read through a client of the driver."""
@@ -57,13 +57,13 @@ class ValkeyLiveClient:
 
 @pytest.fixture
 async def repository(valkey: Server) -> AsyncIterator[StatisticsRepository]:
-    """What a manager builds that has not changed its clients."""
+    """A repository of a manager that keeps its clients."""
     async with AsyncRedis(host="127.0.0.1", port=valkey.port) as stat, AsyncRedis(port=valkey.port, db=2) as live:
         yield StatisticsRepository(valkey_stat=ValkeyStatClient(stat), valkey_live=ValkeyLiveClient(live))
 
 
-async def test_the_repository_of_the_proposals_answers(valkey: Server, repository: StatisticsRepository) -> None:
-    """Kernels, inference metrics and endpoints; what the clients cannot read is said."""
+async def test_the_repository_reads_through_both_clients(valkey: Server, repository: StatisticsRepository) -> None:
+    """It reads kernels, inference metrics and endpoints; calls that the clients lack raise."""
     metrics = {"mem": {"current": "1"}}
     with Redis(port=valkey.port) as redis, Redis(port=valkey.port, db=2) as live:
         redis.mset({IDS[0]: msgpack.packb(metrics), f"inference.{IDS[1]}.app": msgpack.packb(metrics)})
@@ -77,8 +77,8 @@ async def test_the_repository_of_the_proposals_answers(valkey: Server, repositor
         await repository.get_replica_statistics_batch([(IDS[0], IDS[1])])
 
 
-async def test_bad_payloads_cost_their_own_entries_alone(valkey: Server, repository: StatisticsRepository) -> None:
-    """Truncated, trailing, and empty payloads among a thousand, and one that is no map."""
+async def test_bad_payloads_are_malformed_entries(valkey: Server, repository: StatisticsRepository) -> None:
+    """Among a thousand are truncated, trailing and empty payloads, and one that is not a map."""
     good = {id_: msgpack.packb({"mem": {"current": id_}}) for id_ in IDS}
     bad = {IDS[3]: b"\x81", IDS[4]: b"\x80\x80", IDS[500]: b"", IDS[999]: b"\x05"}
     with Redis(port=valkey.port) as redis:
@@ -90,8 +90,8 @@ async def test_bad_payloads_cost_their_own_entries_alone(valkey: Server, reposit
     assert dict.fromkeys((3, 4, 500, 999), ProblemKind.MALFORMED) == kinds
 
 
-async def test_a_server_that_is_away_is_unavailable(valkey: Server) -> None:
-    """One error of ours, with the client's as its cause."""
+async def test_an_unreachable_server_is_unavailable(valkey: Server) -> None:
+    """The error is ours, with the client's as its cause."""
     async with (
         AsyncRedis(port=free_port(), retry=Retry(NoBackoff(), 0)) as away,
         AsyncRedis(port=valkey.port, db=2) as live,

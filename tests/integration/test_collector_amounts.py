@@ -1,4 +1,4 @@
-"""The collector on real processes: processor time, memory, writes and traffic lie between what the system says."""
+"""The collector on real processes: CPU time, memory, writes and traffic agree with what the system reports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.integration.played_kernels import Start, cpu_ms, current, hear, tell, watch
+from tests.integration.kernel_programs import Start, cpu_ms, current, read_line, resume, watch
 
 DUTY_CYCLE = """
 import threading
 def watch():
-    while True: told()
+    while True: wait_for_input()
 threading.Thread(target=watch, daemon=True).start()
 while True:
     burn(0.02)
@@ -26,10 +26,10 @@ held = bytearray(os.urandom(1 << 20)) * 64
 for _ in range(3):
     if not os.fork():
         say("up")
-        told()
+        wait_for_input()
         os._exit(0)
 say("up")
-told()
+wait_for_input()
 """
 
 
@@ -40,13 +40,13 @@ def write(path):
         os.fsync(file.fileno())
 write(sys.argv[1])
 say("written")
-told()
+wait_for_input()
 if not os.fork():
     write(sys.argv[1])
     os._exit(0)
 os.wait()
 say("written")
-told()
+wait_for_input()
 """
 
 
@@ -57,10 +57,10 @@ with socket.create_server((sys.argv[1], 0), family=socket.AF_INET6 if ":" in sys
 left = int(sys.argv[2])
 while left: left -= len(peer.recv(min(left, 65536)))
 say("received")
-told()
+wait_for_input()
 peer.close()
 say("closed")
-told()
+wait_for_input()
 """
 
 
@@ -68,10 +68,10 @@ SENDER = """
 peer = socket.create_connection((sys.argv[1], int(sys.argv[3])))
 peer.sendall(bytes(int(sys.argv[2])))
 say("sent")
-told()
+wait_for_input()
 peer.close()
 say("closed")
-told()
+wait_for_input()
 """
 
 
@@ -79,13 +79,13 @@ MIB = 1 << 20
 
 
 async def test_cpu_time_is_what_proc_says(start_kernel: Start) -> None:
-    """Cumulative, at every round, between two looks at /proc; and the rate that is stored is that between two rounds."""
+    """The counter lies between two readings of /proc in every round; the stored rate is that between two rounds."""
     process = start_kernel(DUTY_CYCLE)
     collector, store, [kernel_id] = watch(process)
     looks: list[tuple[float, int, float, int]] = []
     for _ in range(2):
         for _ in range(20):
-            assert "burnt" == await hear(process)
+            assert "burnt" == await read_line(process)
         before_s, before_ms = time.monotonic(), cpu_ms(process.pid)
         await collector.collect()
         looks.append((before_s, before_ms, time.monotonic(), cpu_ms(process.pid)))
@@ -101,11 +101,11 @@ async def test_cpu_time_is_what_proc_says(start_kernel: Start) -> None:
 
 
 async def test_memory_that_forks_share_is_counted_once(start_kernel: Start) -> None:
-    """Four processes over the same 64 MiB have 64 MiB and their own bits, not 256 MiB."""
+    """Four processes that share 64 MiB have 64 MiB and their own pages, not 256 MiB."""
     process = start_kernel(HOLDER)
     collector, store, [kernel_id] = watch(process)
     for _ in range(4):
-        assert "up" == await hear(process)
+        assert "up" == await read_line(process)
     await collector.collect()
     assert 64 * MIB <= current(collector, kernel_id, "mem") <= 128 * MIB
     [statistics] = await store.fetch_kernel_statistics([kernel_id])
@@ -114,35 +114,35 @@ async def test_memory_that_forks_share_is_counted_once(start_kernel: Start) -> N
 
 
 async def test_what_is_written_is_counted(start_kernel: Start, tmp_path: Path) -> None:
-    """By the process, and by a child that it waited for; never lower than before."""
+    """By the process and by a child that it waited for; the counter never falls."""
     folder = max((part for part in psutil.disk_partitions(all=True) if tmp_path.is_relative_to(part.mountpoint)), key=len)
     if folder.fstype in {"tmpfs", "ramfs"}:
         pytest.skip("the temporary folder is in memory: nothing is written to a disk")
     process = start_kernel(WRITER, str(tmp_path / "file"))
     collector, _, [kernel_id] = watch(process)
     for times in (1, 2):
-        assert "written" == await hear(process)
+        assert "written" == await read_line(process)
         await collector.collect()
         assert 8 * MIB * times <= current(collector, kernel_id, "io_write") <= 8 * MIB * times + MIB
-        tell(process)
+        resume(process)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_traffic_is_counted_on_both_ends(start_kernel: Start, host: str) -> None:
-    """Two kernels, one sends and one receives; closing the connection takes nothing back."""
+    """A kernel sends and another receives; closing the connection does not lower the counters."""
     size = 4 * MIB
     receiver = start_kernel(RECEIVER, host, str(size))
-    sender = start_kernel(SENDER, host, str(size), await hear(receiver))
+    sender = start_kernel(SENDER, host, str(size), await read_line(receiver))
     collector, store, kernels = watch(receiver, sender)
-    assert ["received", "sent"] == [await hear(receiver), await hear(sender)]
+    assert ["received", "sent"] == [await read_line(receiver), await read_line(sender)]
     await collector.collect()
     received, sent = (current(collector, key, metric) for key, metric in zip(kernels, ("net_rx", "net_tx"), strict=True))
     assert size == received
     assert 0.97 * size <= sent <= size + 1
     assert 0 == current(collector, kernels[0], "net_tx")
     for process in (sender, receiver):
-        tell(process)
-        assert "closed" == await hear(process)
+        resume(process)
+        assert "closed" == await read_line(process)
     await collector.collect()
     assert size == current(collector, kernels[0], "net_rx")
     assert sent <= current(collector, kernels[1], "net_tx") <= size + 2

@@ -23,7 +23,7 @@ from statcore_collector import Collector, KernelTarget, start_exporter
 from statcore_memory import MemoryMetrics, MemoryStatistics
 
 KERNEL = str(uuid4())
-# Half of a core, until standard input ends.
+# Uses half of a core until standard input closes.
 BURNER = """
 import os, threading, time
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
@@ -56,7 +56,7 @@ def _cpu_ms(pid: int) -> int:
 
 
 def _query(server: Server, promql: str, at: float) -> dict[str, Any]:
-    """Return the only series of the answer, or nothing."""
+    """Return the only series of the answer, or None."""
     url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
     with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
         series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
@@ -64,7 +64,7 @@ def _query(server: Server, promql: str, at: float) -> dict[str, Any]:
 
 
 async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start_prometheus: Callable[..., Server]) -> None:
-    """Scraped twice a second, the raw counter's rate is within a tenth of what /proc says of the same seconds."""
+    """Scraped twice a second, the rate of the raw counter is within a tenth of the rate in /proc over the same time."""
     collector = _collector(burner, 0.1)
     exporter = start_exporter(collector)
     stop = asyncio.Event()
@@ -79,7 +79,7 @@ async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start
                 start_prometheus, targets={"statcore": exporter.address}, scrape_interval="500ms"
             )
             known = 0
-            while known < 13:  # more than the window holds, else it is not full; Prometheus does not tell when it scrapes
+            while known < 13:  # more samples than the window holds; a scrape has no event
                 await asyncio.sleep(0.05)
                 looks.append((time.time(), _cpu_ms(burner.pid)))
                 known = len((await asyncio.to_thread(_query, server, f"{selector}[1m]", looks[-1][0])).get("values", ()))
@@ -95,7 +95,7 @@ async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start
 
 
 async def test_the_backend_in_memory_takes_the_same_samples(burner: Popen[bytes]) -> None:
-    """What is exported is found by the querier of containers."""
+    """The querier of containers finds them."""
     collector = _collector(burner, 60)
     backend = MemoryMetrics(clock=lambda: 1_000.0)
     await collector.collect()

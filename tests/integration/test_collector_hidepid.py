@@ -1,4 +1,4 @@
-"""A /proc that hides the processes of others (`hidepid=1`), mounted for real, and a collector without privileges."""
+"""A collector without privileges under a mounted /proc that hides the processes of others (`hidepid=1`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-# Two rounds over a child of its own; what was found and logged goes to standard output.
+# Does two rounds over a child process, and prints what was found and logged.
 COLLECT = """
 import asyncio, json, logging, os, subprocess, sys
 from statcore_collector import Collector, KernelTarget
@@ -40,19 +40,19 @@ async def main():
 
 asyncio.run(main())
 """
-# The same user, who may read these files, but another group and no rights: that is another's process to the system.
+# The same user without capabilities and in another group: it may read files, but other processes are foreign to it.
 UNPRIVILEGED = "setpriv --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all"
 HIDE = f'mount -t proc -o hidepid=1 proc /proc && cd / && exec {UNPRIVILEGED} "$@"'
 
 
 def _hidden(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command without privileges where /proc hides the processes of others, in a mount namespace of its own."""
+    """Run a command without privileges in a mount namespace whose /proc hides the processes of others."""
     hidden = ["unshare", "--mount", "sh", "-c", HIDE, "sh", *command]
     return subprocess.run(hidden, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_proc_that_hides_processes_costs_those_alone() -> None:
-    """Kernel and node have their figures; that other processes cannot be read is logged once, for all of them."""
+def test_hidden_processes_cost_only_themselves() -> None:
+    """Kernel and node have their metrics; the hidden processes are logged once together."""
     if not (shutil.which("unshare") and shutil.which("setpriv")):
         pytest.skip("unshare and setpriv are not installed")
     trial = _hidden("sh", "-c", "! cat /proc/1/stat && exec $0 -c 'import statcore_collector'", sys.executable)

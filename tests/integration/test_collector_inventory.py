@@ -1,4 +1,4 @@
-"""What collectors of real processes tell of what exists: to an inventory in memory, and through a real Prometheus."""
+"""What collectors of real processes register in an inventory in memory, and what a real Prometheus shows of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from subprocess import DEVNULL, Popen
 from uuid import uuid4
 
 import pytest
-from tests.integration.played_kernels import Start, hear
+from tests.integration.kernel_programs import Start, read_line
 
 from statcore.errors import InputError
 from statcore.model.inventory import KernelRecord, SessionRecord
@@ -24,25 +24,25 @@ from statcore_collector import Collector, KernelTarget, start_exporter
 from statcore_memory import MemoryInventory, MemoryStatistics
 from statcore_prometheus import PrometheusClient
 
-IDLE = 'say("up")\ntold()'
+IDLE = 'say("up")\nwait_for_input()'
 Known = tuple[list[SessionRecord], list[str], list[SessionRecord | None]]
 SESSION, OTHER_SESSION, USER = sorted(str(uuid4()) for _ in range(3))
 
 
 def collecting(inventory: MemoryInventory, agent_id: str) -> Collector:
-    """Return a collector that tells the inventory."""
+    """Return a collector that registers its kernels in the inventory."""
     return Collector(MemoryStatistics(), agent_id=agent_id, interval_s=0.2, inventory=inventory)
 
 
 def add(collector: Collector, process: Popen[bytes], session_id: str, user_id: str | None = None) -> KernelRecord:
-    """Collect a process as a new kernel, and return what is to be known of it."""
+    """Collect a process as a new kernel, and return its record."""
     kernel_id = str(uuid4())
     collector.add(KernelTarget(pid=process.pid, kernel_id=kernel_id, session_id=session_id, user_id=user_id))
     return KernelRecord(kernel_id=kernel_id, session_id=session_id, agent_id=collector.agent_id, user_id=user_id)
 
 
 def ended_process() -> Popen[bytes]:
-    """Return a process that is no more."""
+    """Return a process that has ended."""
     process = Popen([sys.executable, "-c", ""], stdin=DEVNULL)
     process.wait()
     return process
@@ -63,26 +63,26 @@ async def read(inventory: InventoryPort) -> Known:
 
 
 def expected(*kernels: KernelRecord) -> Known:
-    """Return what is to be read where there are these kernels."""
+    """Return what `read` must return for these kernels."""
     in_order = sorted(kernels, key=lambda kernel: kernel.kernel_id)
-    members = {id_: tuple(one for one in in_order if one.session_id == id_) for id_ in (SESSION, OTHER_SESSION)}
+    members = {id_: tuple(record for record in in_order if record.session_id == id_) for id_ in (SESSION, OTHER_SESSION)}
     sessions = {id_: SessionRecord(session_id=id_, kernels=members[id_]) for id_ in sorted(members) if members[id_]}
     agents = sorted({kernel.agent_id for kernel in kernels if kernel.agent_id})
     return list(sessions.values()), agents, [sessions.get(OTHER_SESSION), None, sessions.get(SESSION)]
 
 
 async def agree(inventory: InventoryPort, known: Known) -> None:
-    """Return when that is what is read."""
-    while await read(inventory) != known:  # noqa: ASYNC110 - Prometheus does not tell when it scrapes
+    """Return when `read` returns the expected."""
+    while await read(inventory) != known:  # noqa: ASYNC110 - Prometheus does not resume when it scrapes
         await asyncio.sleep(0.05)
 
 
 async def test_a_kernel_appears_ends_and_disappears(start_kernel: Start) -> None:
-    """Known from the moment that it is added, and gone with the round that finds it ended, or when it is removed."""
+    """It is known when it is added, and unknown after it was removed or after the round that finds it ended."""
     inventory = MemoryInventory()
     here, there = collecting(inventory, "i-1"), collecting(inventory, "i-2")
     processes = [start_kernel(IDLE) for _ in range(3)]
-    assert ["up"] * 3 == [await hear(process) for process in processes]
+    assert ["up"] * 3 == [await read_line(process) for process in processes]
 
     first = add(here, processes[0], SESSION, USER)
     assert expected(first) == await read(inventory)
@@ -102,15 +102,15 @@ async def test_a_kernel_appears_ends_and_disappears(start_kernel: Start) -> None
     assert expected() == await read(inventory)
 
 
-async def test_a_kernel_that_is_refused_is_not_told(start_kernel: Start) -> None:
-    """What is known of the one that has its place stays."""
+async def test_a_refused_kernel_is_not_registered(start_kernel: Start) -> None:
+    """The record of the kernel that has its place stays."""
     inventory = MemoryInventory()
     collector = collecting(inventory, "i-1")
     process, other = start_kernel(IDLE), start_kernel(IDLE)
     known = add(collector, process, SESSION)
-    with pytest.raises(InputError, match="is being collected already"):
+    with pytest.raises(InputError, match="is collected already"):
         collector.add(KernelTarget(pid=other.pid, kernel_id=known.kernel_id, session_id=OTHER_SESSION))
-    with pytest.raises(InputError, match="is being collected already, as kernel"):
+    with pytest.raises(InputError, match="is collected already, as kernel"):
         add(collector, process, OTHER_SESSION)
     with pytest.raises(InputError, match="no process has the pid"):
         add(collector, ended_process(), OTHER_SESSION)
@@ -118,7 +118,7 @@ async def test_a_kernel_that_is_refused_is_not_told(start_kernel: Start) -> None
 
 
 async def test_a_kernel_that_the_inventory_refuses_is_not_collected(start_kernel: Start) -> None:
-    """The two never differ."""
+    """Collector and inventory always agree."""
 
     class Closed(MemoryInventory):
         def register_kernel(self, kernel: KernelRecord, /) -> None:
@@ -130,14 +130,12 @@ async def test_a_kernel_that_the_inventory_refuses_is_not_collected(start_kernel
     assert () == collector.kernel_ids
 
 
-async def test_series_of_a_real_prometheus_tell_the_same(
-    start_kernel: Start, start_prometheus: Callable[..., Server]
-) -> None:
-    """Two agents, of whose kernels one ends: an inventory over what is scraped comes to agree with the one in memory."""
-    told = MemoryInventory()
-    here, there = collecting(told, "i-1"), collecting(told, "i-2")
+async def test_series_of_a_real_prometheus_agree(start_kernel: Start, start_prometheus: Callable[..., Server]) -> None:
+    """Two agents, and a kernel of one ends: the inventory over scraped series agrees with the one in memory in the end."""
+    inventory = MemoryInventory()
+    here, there = collecting(inventory, "i-1"), collecting(inventory, "i-2")
     processes = [start_kernel(IDLE) for _ in range(4)]
-    assert ["up"] * 4 == [await hear(process) for process in processes]
+    assert ["up"] * 4 == [await read_line(process) for process in processes]
     ending = add(here, processes[0], SESSION, USER)
     staying = [add(there, processes[1], SESSION), add(there, processes[2], OTHER_SESSION, USER)]
     stop = asyncio.Event()
@@ -150,10 +148,10 @@ async def test_series_of_a_real_prometheus_tell_the_same(
             series = SeriesInventory(client, clock=lambda: datetime.now(UTC), lookback="1s")
 
             await agree(series, expected(ending, *staying))
-            assert expected(ending, *staying) == await read(told)
+            assert expected(ending, *staying) == await read(inventory)
 
             await end(processes[0])
             started = add(there, processes[3], OTHER_SESSION)
             await agree(series, expected(*staying, started))
-            assert expected(*staying, started) == await read(told)
+            assert expected(*staying, started) == await read(inventory)
             stop.set()

@@ -1,4 +1,4 @@
-"""The collector on real process trees: what starts, ends, is orphaned or killed is counted, once, for its kernel."""
+"""The collector on real process trees: a process that starts, ends, is orphaned or killed counts once, for its kernel."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import select
 
 import psutil
-from tests.integration.played_kernels import Start, cpu_ms, current, hear, pids, tell, watch
+from tests.integration.kernel_programs import Start, cpu_ms, current, pids, read_line, resume, watch
 
 SHORT_LIVED = """
 say("up")
-told()
+wait_for_input()
 for _ in range(5):
     pid = os.fork()
     if not pid:
@@ -19,13 +19,13 @@ for _ in range(5):
         os._exit(0)
     os.waitpid(pid, 0)
 say("done")
-told()
+wait_for_input()
 """
 
 
 MANY_CHILDREN = """
 say("up")
-told()
+wait_for_input()
 for _ in range(30):
     for _ in range(2):
         if not os.fork():
@@ -33,7 +33,7 @@ for _ in range(30):
             os._exit(0)
     os.wait(), os.wait()
 say("done")
-told()
+wait_for_input()
 """
 
 
@@ -42,11 +42,11 @@ signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 if not os.fork():
     burn(0.1)
     say("burnt")
-    told()
+    wait_for_input()
     os._exit(0)
 try: os.wait()
 except ChildProcessError: say("gone")
-told()
+wait_for_input()
 """
 
 
@@ -60,10 +60,10 @@ if not child:
         os.read(reading, 1)
         burn(0.1)
         say("burnt")
-        told()
+        wait_for_input()
         os._exit(0)
     os.close(reading)
-    told()
+    wait_for_input()
     os._exit(0)
 os.close(writing)
 os.close(reading)
@@ -73,28 +73,28 @@ signal.pause()
 
 
 async def test_children_that_live_between_two_rounds_are_counted(start_kernel: Start) -> None:
-    """No round ever sees them: their parent, who waits for them, has their time."""
+    """No round sees them; their parent waits for them and has their time."""
     process = start_kernel(SHORT_LIVED)
     collector, _, [kernel_id] = watch(process)
-    assert "up" == await hear(process)
+    assert "up" == await read_line(process)
     await collector.collect()
     before = current(collector, kernel_id, "cpu_util")
-    tell(process)
-    assert "done" == await hear(process)
+    resume(process)
+    assert "done" == await read_line(process)
     await collector.collect()
     assert cpu_ms(process.pid) == current(collector, kernel_id, "cpu_util")
     assert before + 5 * 40 - 5 * 10 <= current(collector, kernel_id, "cpu_util")
 
 
 async def test_children_that_end_during_rounds_are_counted_once(start_kernel: Start) -> None:
-    """Rounds without a pause, while children start and end: the counter never falls, and is exact in the end."""
+    """Children start and end during rounds without a pause; the counter never falls, and is exact in the end."""
     process = start_kernel(MANY_CHILDREN)
     collector, _, [kernel_id] = watch(process)
-    assert "up" == await hear(process)
+    assert "up" == await read_line(process)
     await collector.collect()
     counted = [current(collector, kernel_id, "cpu_util")]
-    tell(process)
-    done = asyncio.create_task(hear(process))
+    resume(process)
+    done = asyncio.create_task(read_line(process))
     while not done.done():
         await collector.collect()
         counted.append(current(collector, kernel_id, "cpu_util"))
@@ -108,12 +108,12 @@ async def test_a_child_that_nobody_waits_for_stays_counted(start_kernel: Start) 
     """The system drops its time; the counter keeps it."""
     process = start_kernel(NEVER_WAITS)
     collector, _, [kernel_id] = watch(process)
-    assert "burnt" == await hear(process)
+    assert "burnt" == await read_line(process)
     await collector.collect()
     before = current(collector, kernel_id, "cpu_util")
     assert before >= 90
-    tell(process)
-    assert "gone" == await hear(process)
+    resume(process)
+    assert "gone" == await read_line(process)
     assert cpu_ms(process.pid) < before
     await collector.collect()
     assert before <= current(collector, kernel_id, "cpu_util")
@@ -121,21 +121,21 @@ async def test_a_child_that_nobody_waits_for_stays_counted(start_kernel: Start) 
 
 
 async def test_an_orphan_stays_in_its_kernel(start_kernel: Start) -> None:
-    """A grandchild whose parent has ended works on for this kernel, and its time stays when it ends elsewhere."""
+    """A grandchild whose parent has ended belongs to the kernel, and its time stays when it ends elsewhere."""
     process = start_kernel(ORPHAN)
     collector, _, [kernel_id] = watch(process)
-    orphan = int(await hear(process))
+    orphan = int(await read_line(process))
     await collector.collect()
     assert 3 == len(pids(collector))
-    tell(process)
-    assert "burnt" == await hear(process)
+    resume(process)
+    assert "burnt" == await read_line(process)
     assert psutil.Process(orphan).ppid() not in pids(collector)
     await collector.collect()
     assert {process.pid, orphan} == pids(collector)
     before = current(collector, kernel_id, "cpu_util")
     assert before >= 90
     handle = os.pidfd_open(orphan)
-    tell(process)
+    resume(process)
     await asyncio.to_thread(select.select, [handle], [], [])
     os.close(handle)
     await collector.collect()
@@ -143,11 +143,11 @@ async def test_an_orphan_stays_in_its_kernel(start_kernel: Start) -> None:
     assert before <= current(collector, kernel_id, "cpu_util")
 
 
-async def test_a_killed_kernel_is_gone(start_kernel: Start) -> None:
-    """Even while nobody has waited for it: its samples and its entries vanish, another kernel's do not."""
+async def test_a_killed_kernel_is_removed(start_kernel: Start) -> None:
+    """Even before anybody waits for it; the other kernel's samples and entries stay."""
     killed, other = start_kernel(SHORT_LIVED), start_kernel(SHORT_LIVED)
     collector, store, [kernel_id, other_id] = watch(killed, other)
-    assert ["up", "up"] == [await hear(killed), await hear(other)]
+    assert ["up", "up"] == [await read_line(killed), await read_line(other)]
     await collector.collect()
     handle = os.pidfd_open(killed.pid)
     killed.kill()

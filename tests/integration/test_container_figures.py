@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 from tests.e2e.program import statcore
-from tests.graphql_asking import Host
+from tests.graphql_host import Host
 
 from statcore.model import QueryTimeRange, VectorResult
 from statcore.queriers import ContainerMetricQuerier, coalesce
@@ -105,7 +105,7 @@ async def by_python(server: Server, metric: str, value_type: str) -> list[tuple[
 async def by_graphql(server: Server, metric: str, value_type: str) -> list[tuple[dict[str, str], float]]:
     """Ask the schema."""
     async with aclosing(PrometheusClient(server.url)) as client:
-        data = await Host(metrics=client).ask_right(
+        data = await Host(metrics=client).execute_cleanly(
             """query ($selector: JSON!, $at: String!) {
                 utilization(querier: "container", selector: $selector, start: $at, end: $at, step: "1m") {
                     series { labels values }

@@ -179,7 +179,7 @@ async def test_the_last_of_a_command_is_the_newest_value(client: PrometheusClien
     now = START + timedelta(seconds=40 * 250 + 3)
     options = {"start": None, "end": None, "last": "10m", "step": "4m"}
     points = read_range(options, now)
-    result = await points.ask(
+    result = await points.query(
         lambda time_range: client.query_range("ticks", time_range), lambda time: client.query("ticks", time=time)
     )
     (series,) = result.series

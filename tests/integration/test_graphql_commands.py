@@ -1,4 +1,4 @@
-"""What a query costs a real Valkey, by the server's own count of commands."""
+"""The number of commands that a query needs, counted by a real Valkey."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import ceil
 import msgpack
 import pytest
 from redis import Redis
-from tests.graphql_asking import Host, inventory_of, kernel_id, session_id
+from tests.graphql_host import Host, inventory_of, kernel_id, session_id
 
 from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics
@@ -24,7 +24,7 @@ OF_CONNECTING = {"hello", "select", "client|setinfo", "client|setname", "info", 
 
 @pytest.fixture
 def planted(valkey: Server) -> Server:
-    """A Valkey with the statistics and the activity of all sessions, and the statistics of their kernels."""
+    """A Valkey with statistics and activity of all sessions, and statistics of their kernels."""
     payload = msgpack.packb({"mem": {"current": "1"}})
     with Redis(host="127.0.0.1", port=valkey.port) as client, Redis(host="127.0.0.1", port=valkey.port, db=2) as live:
         client.mset({id_(number): payload for number in range(SESSIONS) for id_ in (session_id, kernel_id)})
@@ -35,17 +35,17 @@ def planted(valkey: Server) -> Server:
 
 @pytest.fixture
 def client(planted: Server) -> Iterator[Redis]:
-    """A plain client, to ask what was sent."""
+    """A client that reads the server's counts."""
     with Redis(host="127.0.0.1", port=planted.port) as redis:
         yield redis
 
 
 async def commands(server: Server, client: Redis, query: str, *, sessions: int) -> dict[str, int]:
-    """Return how often each command was sent for a query that is answered right, less those that only connect."""
+    """Return how often each command was sent for a query without errors, except the commands of connecting."""
     async with aclosing(ValkeyStatistics.from_url(server.url, options=PATIENT)) as store:
         host = Host(statistics=store, inventory=inventory_of(SESSIONS))
         client.config_resetstat()
-        data = await host.ask_right(query, limit=sessions)
+        data = await host.execute_cleanly(query, limit=sessions)
         sent = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in client.info("commandstats").items()}
     assert [{"requests": n, "last_response_ms": n} for n in range(sessions)] == [
         item["inference_metrics"] for item in data["compute_session_list"]["items"]
@@ -57,7 +57,7 @@ async def commands(server: Server, client: Redis, query: str, *, sessions: int) 
 async def test_the_query_of_the_first_proposal_costs_one_command_a_chunk(
     planted: Server, client: Redis, sessions: int
 ) -> None:
-    """Ten sessions, a hundred and five hundred cost the same one MGET, and nothing else is sent."""
+    """Ten, a hundred and five hundred sessions need one MGET, and no other command."""
     query = "query ($limit: Int!) { compute_session_list(limit: $limit) { items { inference_metrics } } }"
     sent = await commands(planted, client, query, sessions=sessions)
     assert {"mget": ceil(2 * sessions / IDS_A_COMMAND)} == sent
@@ -65,7 +65,7 @@ async def test_the_query_of_the_first_proposal_costs_one_command_a_chunk(
 
 @pytest.mark.parametrize("sessions", [10, 100, 500, 1_000, 2_500])
 async def test_all_kinds_together_cost_one_command_a_chunk_and_kind(planted: Server, client: Redis, sessions: int) -> None:
-    """Sessions and kernels, which are stored alike, are one kind."""
+    """Sessions and kernels are stored in the same way, so they are one kind."""
     query = """query ($limit: Int!) {
         compute_session_list(limit: $limit) {
             items { inference_metrics live_stat kernels { live_stat again: live_stat } }

@@ -1,12 +1,12 @@
 """Live statistics from Prometheus are those from Valkey, for one run of a collector over real processes.
 
-Prometheus holds what its last scrape found, and Valkey what every round of the collector wrote, which is kept here as it
-was read back. So of the newest scrape
+Prometheus has the values of its last scrape. Valkey has those of every round of the collector, which are recorded here.
+So the following holds for the newest scrape:
 
-- what is no rate is exactly what some round around the scrape has in Valkey, for all metrics of all kernels the same round;
-- a rate over a window is a mean of the rates that the rounds in the window have in Valkey, and so between their lowest and
-  their highest, but for the moments at which the window begins and ends: by how much a sample is older than its scrape is
-  not known, only that it is less than two rounds (one until the next replaces it, one that it takes to be made).
+- A value without a rate is exactly that of a round near the scrape, and the round is the same for all metrics and kernels.
+- A rate over a window is a mean of the rates of the rounds in the window, so it is between their minimum and maximum. At
+  both ends of the window a sample may be older than its scrape, by less than two rounds: one until the next replaces it,
+  and one that it takes to be made.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from statcore.services import (
     KernelLiveStatService,
 )
 from statcore.testing.servers import Program, Server, running_prometheus
-from statcore_cli.demo.children import Child, running_children
+from statcore_cli.demo.pipeline import Child, running_children
 from statcore_collector import Collector, start_exporter
 from statcore_prometheus import PrometheusClient
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
@@ -57,7 +57,7 @@ Entries = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 @attrs.frozen
 class Round:
-    """What Valkey had after a round, and when the exporter began to have it, in unix seconds."""
+    """Entries in Valkey after a round, and when the exporter began to have them, in unix seconds."""
 
     time_s: float
     entries: Entries
@@ -65,7 +65,7 @@ class Round:
 
 @attrs.define
 class RecordingSink:
-    """Writes to Valkey, and reads back what it wrote of kernels."""
+    """A sink that writes to Valkey, and reads back what it wrote of kernels."""
 
     sink: ValkeyStatisticsSink
     store: ValkeyStatistics
@@ -85,7 +85,7 @@ class RecordingSink:
         self.another.set()
 
     def __getattr__(self, name: str) -> Any:
-        """All else is written as it is."""
+        """Write everything else unchanged."""
         return getattr(self.sink, name)
 
     async def next_round(self) -> None:
@@ -96,7 +96,7 @@ class RecordingSink:
 
 @attrs.frozen(kw_only=True)
 class Run:
-    """What is left of the run: the rounds, and what Prometheus says of the time of its newest scrape."""
+    """The record of a run: its rounds, and the time of the newest scrape in Prometheus."""
 
     children: Sequence[Child]
     rounds: Sequence[Round]
@@ -125,13 +125,13 @@ class Run:
         return [one for one in self.rounds if start_s <= one.time_s <= end_s]
 
     def matching(self) -> list[Round]:
-        """Return the rounds that can be the one scraped last and have, but for rates, the very values of Prometheus."""
+        """Return the rounds that may have been scraped last and have the values of Prometheus, rates aside."""
         around = self.between(self.scrapes[-1] - self.gap_s, self.scrapes[-1] + SCRAPE_S)
         return [one for one in around if comparable(one.entries) == comparable(self.live)]
 
 
 def comparable(entries: Entries) -> dict[str, dict[str, tuple[str, str, float, str]]]:
-    """Return of each metric that is no rate what is the same in both; Valkey has no capacity where there is no limit."""
+    """Return the part of each metric without a rate that is the same in both; Valkey has None for no capacity."""
     return {
         kernel_id: {
             metric: (fields["current"], fields["capacity"] or UNBOUNDED, float(fields["pct"]), fields["unit_hint"])
@@ -164,7 +164,7 @@ async def collecting(collector: Collector) -> AsyncIterator[None]:
 
 
 async def record(folder: Path, valkey: Server, prometheus: Program, children: Sequence[Child], servers: ExitStack) -> Run:
-    """Collect until Prometheus, which outlives this, has a full window and more, and ask it."""
+    """Collect until Prometheus, which goes on running, has more than a full window, and read from it."""
     kernel_ids = [child.target.kernel_id for child in children]
     async with AsyncExitStack() as stack:
         writer = await stack.enter_async_context(aclosing(ValkeyStatisticsSink.from_url(valkey.url)))
@@ -218,13 +218,13 @@ def run(valkey_server: Server, prometheus_program: Program, tmp_path_factory: py
         yield recorded
 
 
-def test_what_is_no_rate_is_what_a_round_has_in_valkey(run: Run) -> None:
-    """Current value, capacity, percentage and unit, of all metrics of all kernels, of one and the same round."""
+def test_values_without_a_rate_are_those_of_one_round(run: Run) -> None:
+    """Current value, capacity, percentage and unit of all metrics of all kernels are those of the same round."""
     assert run.matching(), (comparable(run.live), [(one.time_s, comparable(one.entries)) for one in run.rounds])
 
 
 def test_both_have_the_same_metrics(run: Run) -> None:
-    """Rates among them: seven of every kernel."""
+    """Rates are among them: seven for every kernel."""
     [expected, *_] = run.matching()
     assert {id_: set(metrics) for id_, metrics in expected.entries.items()} == {
         id_: set(metrics) for id_, metrics in run.live.items()
@@ -234,8 +234,8 @@ def test_both_have_the_same_metrics(run: Run) -> None:
 
 @pytest.mark.parametrize("metric", RATED)
 @pytest.mark.parametrize("field", ["current", "pct"])
-def test_a_rate_is_a_mean_of_those_that_the_rounds_have_in_valkey(run: Run, metric: str, field: str) -> None:
-    """Between their lowest and highest, but for where the window begins and ends."""
+def test_a_rate_is_a_mean_of_the_rates_of_its_rounds(run: Run, metric: str, field: str) -> None:
+    """It is between their minimum and maximum, except where the window begins and ends."""
     start_s, end_s = run.scrapes[0], run.scrapes[-1]
     unsure_s, half_a_place = 2 * run.gap_s, 0.005 if field == "pct" else 0.0005
     for kernel_id in run.kernel_ids:
@@ -247,7 +247,7 @@ def test_a_rate_is_a_mean_of_those_that_the_rounds_have_in_valkey(run: Run, metr
 
 @pytest.mark.parametrize("metric", RATED)
 def test_a_rate_has_the_capacity_and_the_unit_that_it_has_in_valkey(run: Run, metric: str) -> None:
-    """A core's 1000 ms per second; traffic has no limit."""
+    """The capacity of a core is 1000 ms per second; traffic has none."""
     stored = run.rounds[-1].entries
     for kernel_id in run.kernel_ids:
         live, expected = run.live[kernel_id][metric], stored[kernel_id][metric]
@@ -257,7 +257,7 @@ def test_a_rate_has_the_capacity_and_the_unit_that_it_has_in_valkey(run: Run, me
 
 @pytest.mark.parametrize(("title", "metric"), [("busy 50%", "cpu_util"), ("traffic", "net_rx"), ("traffic", "net_tx")])
 def test_the_loads_are_really_there(run: Run, title: str, metric: str) -> None:
-    """The bounds above would hold for nothing but zeros, too; here none is, and a rate is far below what is counted."""
+    """Otherwise zeros would satisfy the tests above; a rate is far below the counter."""
     kernel_id = next(child.target.kernel_id for child in run.children if child.title == title)
     rates = [float(one.entries[kernel_id][metric]["current"]) for one in run.between(run.scrapes[0], run.scrapes[-1])]
     assert 0 < min(rates)
@@ -265,7 +265,7 @@ def test_the_loads_are_really_there(run: Run, title: str, metric: str) -> None:
 
 
 def test_one_setting_switches_the_source(run: Run) -> None:
-    """Through the repository, at the server's own now; sessions, which Valkey has, are not among what is scraped."""
+    """The repository reads at the server's own now; sessions, which Valkey has, are not scraped."""
     kernels, sessions = run.switched[: len(run.kernel_ids)], run.switched[len(run.kernel_ids) :]
     assert {} == run.switched.problems
     assert [None, None] == list(sessions)
@@ -273,7 +273,7 @@ def test_one_setting_switches_the_source(run: Run) -> None:
 
 
 async def test_the_container_service_reads_the_same_history(run: Run) -> None:
-    """`fetch_metric` and `query_metric` of the last seconds end with what is live; `query_metadata` names the metrics."""
+    """`fetch_metric` and `query_metric` of the last seconds end with live values; `query_metadata` has the metrics."""
     target = run.children[0].target
     labels = ContainerMetricOptionalLabel("current", kernel_id=target.kernel_id, user_id=target.user_id)
     start = run.at - timedelta(seconds=3)

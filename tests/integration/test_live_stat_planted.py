@@ -1,6 +1,6 @@
-"""Live statistics from planted samples, of which the answer can be worked out, at one chosen moment.
+"""Live statistics from planted samples, whose entries can be computed by hand, at a chosen moment.
 
-A real Prometheus and the embedded backend are asked alike.
+The tests run on a real Prometheus and on the embedded backend.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def scrapes(first: int, last: int) -> range:
 
 
 def planted() -> list[PlantedSeries]:
-    """Return kernels that rise and fall, began anew, are young, have ended, were seen once, are odd, and very many."""
+    """Return kernels that rise and fall, restarted, are young, ended, have one sample, are odd, and many others."""
     end = AT_S - START_S
     usual, since, until = scrapes(0, end), scrapes(end - 120, end), scrapes(0, end - 6 * MINUTE)
     return [
@@ -107,21 +107,21 @@ async def client(request: pytest.FixtureRequest, server: Server, embedded: Memor
 
 
 def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str | None]:
-    """Return the map of a metric with all keys that agents write; the statistics are "0" unless given."""
+    """Return the map of a metric with all keys that agents write; moving statistics are "0" unless given."""
     zeros = dict.fromkeys(("min", "max", "sum", "avg", "diff", "rate"), "0")
     flat = {f"stats.{name}": text for name, text in (zeros | stats).items()}
     return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat, "stats.version": None}
 
 
 async def entry(client: PromQLPort, number: int) -> dict[str, Any] | None:
-    """Return what is said of one kernel, of which nothing is doubtful."""
+    """Return the entry of one kernel, after checking that it has no problem."""
     batch = await KernelLiveStatService(client).fetch_kernel_statistics([kernel(number)], time=AT)
     assert {} == batch.problems
     return None if batch[0] is None else dict(batch[0])
 
 
-async def test_every_number_is_what_the_samples_amount_to(client: PromQLPort) -> None:
-    """Rates, capacities and percentages; highest and average over the five full minutes of the window."""
+async def test_every_number_follows_from_the_samples(client: PromQLPort) -> None:
+    """These are rates, capacities and percentages, and maximum and average over the five minutes of the window."""
     now = AT_S - START_S
     minutes = [4096 - (now - 30 - 60 * back) for back in range(5)]
     share = f"{(4096 - now) / 81.92:.2f}"
@@ -135,7 +135,7 @@ async def test_every_number_is_what_the_samples_amount_to(client: PromQLPort) ->
 
 
 async def test_the_container_querier_agrees_on_every_metric(client: Any) -> None:
-    """A planted 10,000 B/s is 10,000 in both, and what is counted is shown as it is counted by both."""
+    """Both have 10,000 for planted 10,000 B/s, and both show other counters as counts."""
     found = await entry(client, STEADY)
     assert found is not None
     for metric, fields in found.items():
@@ -144,15 +144,15 @@ async def test_the_container_querier_agrees_on_every_metric(client: Any) -> None
         assert (metric, pytest.approx(sample.value)) == (metric, float(fields["current"]))
 
 
-async def test_a_counter_that_began_anew_has_the_servers_rate(client: PromQLPort) -> None:
-    """A reset is no fall of the rate below zero, and the raw counter is not shown."""
+async def test_a_counter_that_was_reset_has_the_servers_rate(client: PromQLPort) -> None:
+    """The rate does not fall below zero, and the raw counter is not shown."""
     found = await entry(client, RESET)
     assert found is not None
     assert 90 <= float(found["cpu_util"]["current"]) <= 100
 
 
 async def test_a_young_kernel_has_a_rate_over_the_whole_window(client: PromQLPort) -> None:
-    """Two minutes at 30 B/s are, over five minutes, 12 B/s: what the service says that it does."""
+    """Two minutes at 30 B/s are 12 B/s over five minutes, as the service documents."""
     found = await entry(client, YOUNG)
     assert found is not None
     assert 12 <= float(found["net_tx"]["current"]) <= 30 * (120 + 15) / 300
@@ -161,20 +161,20 @@ async def test_a_young_kernel_has_a_rate_over_the_whole_window(client: PromQLPor
 
 
 async def test_a_kernel_that_has_ended_has_no_entry(client: PromQLPort) -> None:
-    """Six minutes ago: the window's maxima still know it, the look-back does not."""
+    """It ended six minutes ago: the window's maxima still have it, the lookback has not."""
     assert None is await entry(client, ENDED)
     assert None is await entry(client, 999)
 
 
 async def test_a_counter_seen_once_has_no_current_value(client: PromQLPort) -> None:
-    """One sample in the window has no rate; the raw counter is not shown in its place."""
+    """One sample in the window has no rate, and the raw counter is not shown."""
     found = await entry(client, SINGLE)
     assert found is not None
     assert ["mem"] == list(found)
 
 
-async def test_what_is_not_finite_is_told(client: PromQLPort) -> None:
-    """A current value that means nothing; a metric of which the capacity is infinite has no bound, and stands."""
+async def test_values_that_are_not_finite_make_the_entry_incomplete(client: PromQLPort) -> None:
+    """An infinite capacity does not: the metric has no bound then."""
     batch = await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY), kernel(ODD)], time=AT)
     assert batch[1] is not None
     assert {"cuda_mem": UNBOUNDED, "cuda_util": UNBOUNDED} == {name: batch[1][name]["capacity"] for name in batch[1]}
@@ -183,8 +183,8 @@ async def test_what_is_not_finite_is_told(client: PromQLPort) -> None:
     assert 0 not in batch.problems
 
 
-async def test_many_kernels_are_each_their_own(client: PromQLPort) -> None:
-    """Three batches, in the order asked, with one that is not there and one twice."""
+async def test_many_kernels_have_their_own_entries(client: PromQLPort) -> None:
+    """There are three batches, in order, with an unknown kernel and a duplicate."""
     numbers = [*reversed(range(MANY)), 5000, 7]
     asked = [UUID(kernel(1000 + number)) for number in numbers]
     batch = await KernelLiveStatService(client).fetch_kernel_statistics(asked, time=AT)
@@ -193,15 +193,15 @@ async def test_many_kernels_are_each_their_own(client: PromQLPort) -> None:
     assert {} == batch.problems
 
 
-async def test_the_servers_own_now_is_a_moment(client: PromQLPort) -> None:
-    """Without a time the question is of now, where nothing is planted any more."""
+async def test_the_default_time_is_the_servers_now(client: PromQLPort) -> None:
+    """Nothing is planted there."""
     assert [None] == list(await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)]))
     before = AT - timedelta(hours=1)
     assert [None] == list(await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)], time=before))
 
 
-async def test_a_server_that_is_away_is_an_error() -> None:
-    """Nobody there: raised, and not an entry of None."""
+async def test_an_unreachable_server_is_an_error() -> None:
+    """Its kernels are not shown as kernels without data."""
     async with aclosing(
         PrometheusClient(f"http://127.0.0.1:{free_port()}", options=PrometheusOptions(timeout_s=2))
     ) as client:

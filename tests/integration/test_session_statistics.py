@@ -33,7 +33,7 @@ def redis(valkey: Server) -> Iterator[Redis]:
 
 @pytest.fixture
 async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
-    """What writes as agents do."""
+    """A sink that writes as agents do."""
     async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
         yield sink
 
@@ -51,7 +51,7 @@ def mem(current: int) -> dict[str, MetricValue]:
 
 
 async def test_a_page_of_sessions_is_one_mget(redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics) -> None:
-    """A hundred sessions of two kernels, of which one kernel has no entry, and one session a key of its own."""
+    """Of a hundred sessions of two kernels, one kernel has no entry, and one session has an entry of its own."""
     inventory, kernels = MemoryInventory(), dict[str, list[str]]()
     for number in range(100):
         kernels[str(uuid4())] = [str(uuid4()) for _ in range(2)]
@@ -77,10 +77,8 @@ async def test_a_page_of_sessions_is_one_mget(redis: Redis, sink: ValkeyStatisti
     assert ["200", "50"] == [batch[99]["mem"][name] for name in ("capacity", "pct")] if batch[99] else False
 
 
-async def test_ages_are_read_for_who_asks_for_them(
-    redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
-) -> None:
-    """From the time to live; an entry without one, or with a longer one, has an unknown age, and says so."""
+async def test_ages_are_read_on_request(redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics) -> None:
+    """They follow from the time to live; without one, or with a longer one, the age is unknown and the entry undated."""
     old, eternal, odd = ids = [str(uuid4()) for _ in range(3)]
     await sink.store_kernel_statistics({id_: mem(1) for id_ in ids})
     redis.expire(old, 86_400 - 3_600)
@@ -97,7 +95,7 @@ async def test_ages_are_read_for_who_asks_for_them(
 
 
 def test_the_command_shows_the_age(valkey: Server, redis: Redis) -> None:
-    """In the table and as JSON, where it is known, and that it is unknown where it is not."""
+    """The table and JSON have the age, or say that it is unknown."""
     old, eternal = ids = [str(uuid4()) for _ in range(2)]
     payload = msgpack.packb({"mem": mem(1)["mem"].to_map()})
     redis.set(old, payload, ex=86_400 - 3_600)
@@ -117,10 +115,10 @@ def test_the_command_shows_the_age(valkey: Server, redis: Redis) -> None:
     assert "unknown" == second[column]
 
 
-def test_the_command_puts_the_kernels_of_a_session_together(
+def test_the_command_sums_the_kernels_of_a_session(
     valkey: Server, redis: Redis, prometheus_holding: Callable[..., AbstractContextManager[Server]]
 ) -> None:
-    """Which kernels these are a real Prometheus tells, of what they are a real Valkey: kernel keys only, in one MGET."""
+    """Prometheus knows which kernels these are; Valkey has their entries, which one MGET reads."""
     session, *kernels = (str(uuid4()) for _ in range(3))
     for id_, current in zip(kernels, (30, 20), strict=True):
         redis.set(id_, msgpack.packb({"mem": mem(current)["mem"].to_map()}), ex=86_400)
@@ -147,7 +145,7 @@ def test_the_command_puts_the_kernels_of_a_session_together(
     assert 1 == redis.info("commandstats")["cmdstat_mget"]["calls"]
 
 
-def test_the_command_reads_kernels_where_the_setting_says(
+def test_the_command_reads_kernels_from_the_set_source(
     valkey: Server, redis: Redis, prometheus_holding: Callable[..., AbstractContextManager[Server]]
 ) -> None:
     """The same kernel has 30 bytes in Valkey and 1 in Prometheus."""

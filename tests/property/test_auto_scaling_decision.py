@@ -1,4 +1,4 @@
-"""The decision of the auto-scaler, for any rules and whatever they observe."""
+"""Decisions of auto-scaling, for any rules and observations."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def wish(rule: ScalingRule, value: Observation) -> int:
 
 
 @given(observed_rules, counts)
-def test_a_move_ends_within_the_bounds(observed: list[tuple[ScalingRule, Observation]], replicas: int) -> None:
-    """Of the rule that made it, in the direction of its step; and without such a rule there is no move."""
+def test_a_change_ends_within_the_bounds(observed: list[tuple[ScalingRule, Observation]], replicas: int) -> None:
+    """The bounds are those of the rule that decided, in the direction of its step; without one there is no change."""
     decision = decided(observed, replicas)
     assert replicas == decision.previous
     assert decision.changed == (replicas != decision.replicas)
@@ -143,8 +143,8 @@ def test_the_first_rule_that_triggers_alone_decides(observed: list[tuple[Scaling
 
 
 @given(st.lists(st.tuples(rules(), not_data)), counts)
-def test_nothing_moves_without_data(observed: list[tuple[ScalingRule, Observation]], replicas: int) -> None:
-    """Whether there is none, or it is not a finite number."""
+def test_nothing_changes_without_data(observed: list[tuple[ScalingRule, Observation]], replicas: int) -> None:
+    """Data is missing, or is not a finite number."""
     decision = decided(observed, replicas)
     assert (replicas, None, False) == (decision.replicas, decision.rule, decision.changed)
     assert [Verdict.ABSTAINED] * len(observed) == [outcome.verdict for outcome in decision.outcomes]
@@ -152,7 +152,7 @@ def test_nothing_moves_without_data(observed: list[tuple[ScalingRule, Observatio
 
 @given(rules(), numbers, counts)
 def test_a_rule_rests_for_exactly_its_cool_down(rule: ScalingRule, value: Decimal, replicas: int) -> None:
-    """Whatever it asks for; from the very moment at which it ends, it acts again."""
+    """It acts again from the very moment at which the cool-down ends."""
     (outcome,) = decided([(rule, value)], replicas).outcomes
     rests = rule.last_triggered_at is not None and NOW < rule.last_triggered_at + timedelta(seconds=rule.cooldown_s)
     assert (
@@ -178,7 +178,7 @@ def at_both(ruleset: list[ScalingRule], replicas: int, values: Sequence[Decimal]
 def test_a_higher_value_never_turns_the_direction_down(
     given_rules: tuple[list[ScalingRule], int], values: tuple[Decimal, Decimal]
 ) -> None:
-    """For rules on one metric that share their bounds, whether or not the number of replicas is within these."""
+    """This holds for rules on one metric that share their bounds, even if the number of replicas is outside these."""
     low, high = at_both(*given_rules, values)
     assert direction(low) <= direction(high)
 
@@ -196,10 +196,10 @@ def test_a_higher_value_never_asks_for_fewer_replicas(
 
 
 @given(observed_rules, counts, st.data())
-def test_rules_that_see_and_do_not_trigger_are_as_good_as_absent(
+def test_quiet_rules_count_as_absent(
     observed: list[tuple[ScalingRule, Observation]], replicas: int, data: st.DataObject
 ) -> None:
-    """In any order, and at any place among those that do, which keep theirs; those that cool down are another matter."""
+    """They may be anywhere among the rules that trigger, whose order stays. Rules that cool down do not count as absent."""
     alone = [(one, decided([one], replicas).outcomes[0].verdict) for one in observed]
     quiet = [one for one, verdict in alone if verdict is Verdict.QUIET]
     triggering = [one for one, verdict in alone if verdict is Verdict.TRIGGERED]
@@ -218,7 +218,7 @@ def test_a_blind_rule_never_lowers_the_result(
     replicas: int,
     data: st.DataObject,
 ) -> None:
-    """Wherever it is among the rules; a step up is what it was, and the decision tells of the rule."""
+    """It may be anywhere among the rules; a step up stays the same, and the decision has an outcome for it."""
     without = decided(observed, replicas)
     place = data.draw(st.integers(0, len(observed)))
     decision = decided([*observed[:place], blind, *observed[place:]], replicas)
@@ -227,14 +227,14 @@ def test_a_blind_rule_never_lowers_the_result(
 
 
 @given(observed_rules, rules(), numbers | not_data, counts, st.data())
-def test_a_void_rule_holds_nothing(
+def test_a_void_rule_changes_no_decision(
     observed: list[tuple[ScalingRule, Observation]],
     rule: ScalingRule,
     value: Observation,
     replicas: int,
     data: st.DataObject,
 ) -> None:
-    """Whatever was observed: the decision is what it is without the rule, and says that the rule is void."""
+    """The decision is the same without it, whatever was observed, and says that the rule is void."""
     void = attrs.evolve(rule, metric_name="net_rx")
     place = data.draw(st.integers(0, len(observed)))
     without, decision = (
@@ -252,7 +252,7 @@ percentages = st.lists(st.integers(0, 100).map(Decimal), min_size=1, max_size=6)
 def test_missing_data_never_cause_a_step_that_full_data_might_not(
     rule: ScalingRule, known: list[Decimal], hidden: list[Decimal], replicas: int
 ) -> None:
-    """Removing the data of replicas: what the rule asks for then is what it asks for with any data in their place."""
+    """If data of replicas is removed, the step is one that any data in its place would give."""
     partial = decided([(rule, PartialMean(tuple(known), len(hidden)))], replicas)
     if partial.outcomes[0].verdict is not Verdict.QUIET:
         full = decided([(rule, PartialMean((*known, *hidden), 0).mean(Decimal()))], replicas)

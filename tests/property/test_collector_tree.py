@@ -1,4 +1,4 @@
-"""The counter of a process tree against simulated processes: whatever they do, it neither falls nor invents."""
+"""The counter of a process tree against simulated processes: it never falls, and counts no more than was used."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 
 from statcore import MetricValue
 from statcore_collector.metric import sum_kernels
-from statcore_collector.sock_diag import SocketTable, TcpSocket
-from statcore_collector.tree_counter import Tally, TreeCounter
-from statcore_collector.tree_traffic import TreeTraffic
+from statcore_collector.process_tree import Tally, TreeCounter
+from statcore_collector.tcp_traffic import SocketTable, TcpSocket, TreeTraffic
 
 
 @attrs.define(eq=False)
 class Simulated:
-    """A process: what it used, what it absorbed from children that it waited for, and whether it waits at all."""
+    """A process: what it used, what it absorbed from children, and whether it waits for children at all."""
 
     parent: Simulated | None
     waits: bool = True
@@ -29,12 +28,12 @@ class Simulated:
 
 
 class Processes(RuleBasedStateMachine):
-    """Processes of one tree start, work and end, any number of them between two rounds that count them."""
+    """Processes of a tree start, work and end; any number of these steps lies between two rounds."""
 
     processes = Bundle("processes")
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start without processes."""
         super().__init__()
         self.counter = TreeCounter[Simulated]()
         self.used = 0
@@ -68,16 +67,16 @@ class Processes(RuleBasedStateMachine):
             self.used += used
 
     def may_end(self, process: Simulated) -> bool:
-        """Any process may, but for the last one."""
+        """Return whether a process may end: every process except the last."""
         return process.exists and len(self.living) > 1
 
     def is_waited_for(self, process: Simulated) -> bool:
-        """By its parent, if that exists still, and waits for children."""
+        """Return whether its parent exists and waits for children."""
         return process.parent is not None and process.parent.waits
 
     @rule(process=processes)
     def end(self, process: Simulated) -> None:
-        """A process ends; its children are handed to a process outside of the tree."""
+        """A process ends; its children get a parent outside the tree."""
         if not self.may_end(process):
             return
         process.exists = False
@@ -90,7 +89,7 @@ class Processes(RuleBasedStateMachine):
 
     @rule()
     def collect(self) -> None:
-        """A round never counts less than before, and no more on top of it than was used since."""
+        """The total never falls, and grows by no more than was used since the last round."""
 
         def heir(process: Simulated) -> Simulated | None:
             ancestor = self.parents[process]
@@ -98,11 +97,14 @@ class Processes(RuleBasedStateMachine):
                 ancestor = self.parents[ancestor]
             return ancestor
 
-        tallies = {one: Tally(one.used + one.absorbed, one.absorbed) if one.readable else None for one in self.living}
+        tallies = {
+            process: Tally(process.used + process.absorbed, process.absorbed) if process.readable else None
+            for process in self.living
+        }
         before, self.total = self.total, self.counter.update(tallies, heir, self.unread)
         assert before <= self.total <= before + self.used - self.used_before
-        self.parents = {one: one.parent for one in self.living}
-        self.unread = {one for one in self.living if not one.readable}
+        self.parents = {process: process.parent for process in self.living}
+        self.unread = {process for process in self.living if not process.readable}
         self.used_before = self.used
 
     def teardown(self) -> None:
@@ -116,19 +118,19 @@ class HiddenProcesses(Processes):
 
     @rule(process=Processes.processes)
     def hide_or_show(self, process: Simulated) -> None:
-        """The system starts or ceases to deny it."""
+        """The system begins or stops denying access to it."""
         process.readable = not process.readable
 
 
 class OrderlyProcesses(Processes):
-    """Every process waits for its children, and ends after them: then nothing is lost at all."""
+    """Every process waits for its children and ends after them, so the total is exact."""
 
     def may_end(self, process: Simulated) -> bool:
-        """Once its children have."""
+        """Return whether a process may end: not before its children."""
         return super().may_end(process) and not any(child.parent is process for child in self.living)
 
     def is_waited_for(self, process: Simulated) -> bool:
-        """Always."""
+        """Return whether it has a parent, because every parent waits."""
         return process.parent is not None
 
     @rule()
@@ -148,7 +150,7 @@ TestOrderlyProcesses = OrderlyProcesses.TestCase
     data=st.data(),
 )
 def test_traffic_is_the_sum_over_all_sockets_ever_seen(rounds: list[dict[int, int]], data: st.DataObject) -> None:
-    """Sockets come, carry, are missed by a dump and go, and inodes are used again: each counts once."""
+    """Sockets appear, carry data, are missed by a dump and disappear; inodes are used again. Each socket counts once."""
     traffic = TreeTraffic()
     carried: dict[int, int] = {}
     seen: dict[int, int] = {}
@@ -173,7 +175,7 @@ def test_traffic_is_the_sum_over_all_sockets_ever_seen(rounds: list[dict[int, in
     )
 )
 def test_a_session_sums_what_all_its_kernels_have(kernels: list[dict[str, int]]) -> None:
-    """Current values add up exactly; a metric is there if and only if every kernel has it."""
+    """Current values are summed exactly; a metric exists if and only if every kernel has it."""
     values = [{metric: MetricValue(current=str(number)) for metric, number in kernel.items()} for kernel in kernels]
     expected = {metric: sum(kernel[metric] for kernel in kernels) for metric in set.intersection(*map(set, kernels))}
     assert expected == {metric: int(value.current) for metric, value in sum_kernels(values).items()}

@@ -1,4 +1,4 @@
-"""Inventories against the plainest model of what they are told."""
+"""Inventories compared with a simple model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def agents_of(kernels: Iterable[KernelRecord]) -> list[str]:
 
 @given(st.lists(st.integers(), max_size=20), st.none() | BOUND, BOUND)
 def test_a_page_is_a_part_of_the_list(records: list[int], limit: int | None, offset: int) -> None:
-    """From the offset on, at most so many, in order; or an error where one is negative."""
+    """It has at most `limit` records from the offset on, in order; a negative number is an error."""
     if offset < 0 or (limit or 0) < 0:
         with pytest.raises(InputError, match=f"limit {limit}, offset {offset}"):
             Page.cut(records, limit=limit, offset=offset)

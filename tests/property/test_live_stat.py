@@ -1,4 +1,4 @@
-"""Live statistics from any figures: always readable, never invented, and what the collector would have stored."""
+"""Live statistics from any samples: they are readable, complete, and what the collector would store."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.services.live_backend import NOW, Figures, LiveBackend
+from tests.unit.statistics.live_backend import NOW, Figures, LiveBackend
 
 from statcore.model import MetricValue, StatisticsBatch, finite_number, id_text, unit_hint
 from statcore.model.statistics import STATS, has_bound
 from statcore.promql.live_stat import RATED_METRICS
 from statcore.services import KernelLiveStatService
 from statcore.testing.strategies import ids
-from statcore_collector.metric import METRICS, MetricTracker, Reading
+from statcore_collector.metric import METRICS, MetricTracker, RawValue
 
 KERNELS = [str(UUID(int=number)) for number in range(300)]
 NAMES = [*METRICS, "cuda_mem", "cuda_util", "io_scratch_size", "temperature"]
@@ -62,8 +62,8 @@ def test_every_map_is_a_metric_value_of_plain_numbers(planted: Figures) -> None:
 
 
 @given(figures())
-def test_nothing_is_lost_and_nothing_invented(planted: Figures) -> None:
-    """A metric is there, or was not finite, which is told, or has no rate yet; its numbers are those that were planted."""
+def test_every_metric_is_there_or_has_a_reason(planted: Figures) -> None:
+    """It is there with its planted numbers, is named as not finite, or has no rate yet."""
     batch = read(planted, KERNELS[:3])
     for position, kernel in enumerate(KERNELS[:3]):
         mine = {(metric, kind): value for (of, metric, kind), value in planted.items() if of == kernel}
@@ -86,10 +86,8 @@ def test_nothing_is_lost_and_nothing_invented(planted: Figures) -> None:
 
 
 @given(figures(), st.lists(st.sampled_from(KERNELS[:6]), max_size=12), st.data())
-def test_a_batched_read_is_what_reading_one_by_one_would_give(
-    planted: Figures, asked: list[str], data: st.DataObject
-) -> None:
-    """In any order and number, with duplicates, in any spelling."""
+def test_a_batched_read_equals_single_reads(planted: Figures, asked: list[str], data: st.DataObject) -> None:
+    """Ids may be in any order, number and spelling, duplicates included."""
     spelled = [data.draw(st.sampled_from([id_, id_.upper(), id_.replace("-", ""), UUID(id_)])) for id_ in asked]
     batch = read(planted, spelled)
     singles = [read(planted, [id_]) for id_ in asked]
@@ -100,13 +98,13 @@ def test_a_batched_read_is_what_reading_one_by_one_would_give(
 
 
 @given(st.lists(ids(), max_size=5), st.lists(st.integers(0, 299), max_size=700))
-def test_each_kernel_is_asked_for_once_in_few_questions(others: list[UUID | str], chosen: list[int]) -> None:
-    """Six questions for every 256 distinct kernels, whatever was asked for and however often."""
+def test_each_kernel_is_queried_once(others: list[UUID | str], chosen: list[int]) -> None:
+    """There are six queries for 256 distinct kernels, however often each occurs."""
     asked = [*others, *(KERNELS[number] for number in chosen)]
     backend = LiveBackend({(kernel, "mem", "current"): 1.0 for kernel in KERNELS})
     batch = asyncio.run(KernelLiveStatService(backend).fetch_kernel_statistics(asked, time=NOW))
     distinct = set(map(id_text, asked))
-    assert 6 * math.ceil(len(distinct) / 256) == len(backend.asked)
+    assert 6 * math.ceil(len(distinct) / 256) == len(backend.queries)
     assert [id_text(id_) in KERNELS for id_ in asked] == [entry is not None for entry in batch]
 
 
@@ -120,11 +118,11 @@ def test_each_kernel_is_asked_for_once_in_few_questions(others: list[UUID | str]
 def test_the_collector_would_have_stored_the_same(
     metric: str, first: int, more: int, seconds: int, capacity: int | None
 ) -> None:
-    """From the same two readings: the same number, percentage and unit, and a capacity where there can be one."""
+    """The same two readings give the same number, percentage and unit, and a capacity if there can be one."""
     capacity = capacity if has_bound(metric) else None
     tracker = MetricTracker(metric)
-    tracker.observe(0, Reading(first, capacity))
-    stored = tracker.observe(seconds, Reading(first + more, capacity))
+    tracker.observe(0, RawValue(first, capacity))
+    stored = tracker.observe(seconds, RawValue(first + more, capacity))
     planted: dict[tuple[str, str, str], float] = {(KERNELS[0], metric, "current"): first + more}
     planted[KERNELS[0], metric, "rate_now"] = more / seconds
     if capacity is not None:

@@ -1,4 +1,4 @@
-"""The store of live statistics in memory behaves as a plain dictionary of entries with an end."""
+"""Store of live statistics in memory: it behaves like a dictionary whose entries expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernels of a session put together, whatever they are."""
+"""Sums of a session's kernels, for any entries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ anything = metric_maps().map(lambda metrics: {name: value.to_map() for name, val
 
 @given(st.lists(anything, min_size=2, max_size=5), st.randoms())
 def test_the_order_of_kernels_does_not_matter(kernels: list[dict[str, Any]], random: Any) -> None:
-    """Not even for numbers that are large, small, or not finite."""
+    """Numbers may be large, small, or not finite."""
     shuffled = list(kernels)
     random.shuffle(shuffled)
     expected, found = sum_kernels(kernels), sum_kernels(shuffled)
@@ -48,13 +48,13 @@ def test_the_order_of_kernels_does_not_matter(kernels: list[dict[str, Any]], ran
 
 @given(anything)
 def test_a_single_kernel_is_the_session(kernel: dict[str, Any]) -> None:
-    """With all that is stored of it, finite or not."""
+    """All of its entry is kept, finite or not."""
     assert (kernel, []) == sum_kernels([kernel])
 
 
 @given(st.lists(entries, min_size=2, max_size=5))
-def test_sums_are_sums(kernels: list[dict[str, Any]]) -> None:
-    """Of the kernels that have a metric; `pct` is of the sums, but for `cpu_util` the sum."""
+def test_metrics_are_summed(kernels: list[dict[str, Any]]) -> None:
+    """Sums are over the kernels with the metric; `pct` is of the sums, for `cpu_util` the sum."""
     found, faults = sum_kernels(kernels)
     assert [] == faults
     assert {name for kernel in kernels for name in kernel} == set(found)
@@ -76,8 +76,8 @@ def test_sums_are_sums(kernels: list[dict[str, Any]]) -> None:
 
 
 @given(st.lists(anything, min_size=2, max_size=4))
-def test_a_metric_is_summed_or_told(kernels: list[dict[str, Any]]) -> None:
-    """What is not finite in one of the kernels is left out, and named; nothing else is."""
+def test_a_metric_is_summed_or_named_as_left_out(kernels: list[dict[str, Any]]) -> None:
+    """A metric that is not finite in one kernel is left out, and no other."""
     found, faults = sum_kernels(kernels)
     named = {fault.partition(" ")[0] for fault in faults}
     assert {name for kernel in kernels for name in kernel} == set(found) | named
@@ -86,7 +86,7 @@ def test_a_metric_is_summed_or_told(kernels: list[dict[str, Any]]) -> None:
 
 @given(st.lists(st.tuples(st.none() | entries, st.none() | PROBLEMS), min_size=1, max_size=5))
 def test_a_session_has_what_its_kernels_have(kernels: list[tuple[Any, Problem | None]]) -> None:
-    """There is an entry where a kernel has one, and a problem where a kernel has none, or one itself."""
+    """It has an entry if a kernel has one, and a problem if a kernel has none or has a problem."""
     ids = [f"k{number}" for number in range(len(kernels))]
     problems = {position: problem for position, (_, problem) in enumerate(kernels, start=1) if problem}
     batch = session_entry(ids, StatisticsBatch([None, *(entry for entry, _ in kernels)], problems=problems))

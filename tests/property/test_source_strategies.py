@@ -1,4 +1,4 @@
-"""Batched reads against the naive way: one id after the other."""
+"""Batched reads compared with single reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = st.none() | st.sampled_from(ProblemKind)
 
 @attrs.frozen
 class Store:
-    """Answers by id with an entry, a problem, both or neither, after the turns of the event loop that the id needs."""
+    """A store that answers by id with an entry, a problem, both or neither, after the turns that the id needs."""
 
     content: dict[str, tuple[int | None, ProblemKind | None, int]]
 
@@ -45,10 +45,8 @@ class Store:
 
 
 @given(st.data(), st.lists(ids(), max_size=12, unique_by=id_text), st.integers(1, 15))
-def test_a_batched_read_is_what_reading_one_by_one_would_give(
-    data: st.DataObject, known: list[UUID | str], chunk_size: int
-) -> None:
-    """For any ids in any order and number, any spelling, any chunk size, and whichever chunk is answered first."""
+def test_a_batched_read_equals_single_reads(data: st.DataObject, known: list[UUID | str], chunk_size: int) -> None:
+    """This holds for any ids in any order, number and spelling, any chunk size, and any order of the chunks' answers."""
     content = {id_text(id_): data.draw(st.tuples(st.none() | st.integers(), KINDS, st.integers(0, 3))) for id_ in known}
     some = st.sampled_from(known) if known else ids()
     asked = data.draw(

@@ -1,11 +1,13 @@
-"""Metrics, batches and samples, whatever is in them."""
+"""Metrics, numbers as text, batches, samples and ids, for any content."""
 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from statcore.model import (
     Problem,
     ProblemKind,
     StatisticsBatch,
+    decimal_text,
     finite_number,
     format_sample_value,
     id_text,
@@ -39,8 +42,8 @@ def batch_of(pairs: Sequence[tuple[Any, Problem | None]]) -> StatisticsBatch:
 
 
 @given(metric_values())
-def test_a_value_survives_its_map(value: MetricValue) -> None:
-    """Every field comes back, and everything in the map can be stored."""
+def test_a_value_can_be_read_from_its_map(value: MetricValue) -> None:
+    """Every field is read back, and everything in the map can be stored."""
     stored = msgpack.unpackb(msgpack.packb(value.to_map()))
     assert value == MetricValue.from_map(stored)
     assert {"current", "capacity", "pct", "unit_hint", *(f"stats.{name}" for name in value.stats)} == set(value.to_map())
@@ -53,7 +56,7 @@ def test_a_value_survives_its_map(value: MetricValue) -> None:
     )
 )
 def test_any_map_is_a_value_or_bad_input(fields: dict[str, Any]) -> None:
-    """What is read can be written; nothing else than `InputError` is raised."""
+    """A value that was read can be written; no other error than `InputError` is raised."""
     try:
         value = MetricValue.from_map(fields)
     except InputError:
@@ -63,14 +66,14 @@ def test_any_map_is_a_value_or_bad_input(fields: dict[str, Any]) -> None:
 
 @given(metric_maps(max_size=3))
 def test_a_metric_map_is_bounded(metrics: dict[str, MetricValue]) -> None:
-    """By name, no more than asked for."""
+    """It has no more metrics than the strategy allows."""
     assert len(metrics) <= 3
     assert all(set(value.stats) <= set(STATS) for value in metrics.values())
 
 
 @given(inference_values())
 def test_an_inference_value_is_a_scalar_or_a_histogram(value: dict[str, Any]) -> None:
-    """As the wire format has them, and storable as they are."""
+    """It is as in the wire format, and can be stored."""
     assert value == msgpack.unpackb(msgpack.packb(value))
     if value["__type"] == "GAUGE":
         assert value == {"__type": "GAUGE", **MetricValue.from_map(value).to_map()}
@@ -83,8 +86,8 @@ def test_an_inference_value_is_a_scalar_or_a_histogram(value: dict[str, Any]) ->
     st.one_of(number_texts(), st.text(max_size=20), st.text("0123456789.eE+-_ NaInf", max_size=12), st.floats().map(repr))
 )
 @example("1E+400")
-def test_a_finite_number_is_what_a_float_makes_of_it(text: str) -> None:
-    """None for what is not finite, and never a number where there is none."""
+def test_a_finite_number_is_the_number_of_a_float(text: str) -> None:
+    """It is None if the float is not finite, or the text not a number."""
     number = finite_number(text)
     try:
         expected = float(text) if text.isascii() and "_" not in text and text == text.strip() else math.nan
@@ -96,7 +99,7 @@ def test_a_finite_number_is_what_a_float_makes_of_it(text: str) -> None:
 
 @given(st.floats())
 def test_a_sample_value_reads_back_the_same(value: float) -> None:
-    """Bit for bit, NaN aside; in no more digits than needed, and with an exponent only where JSON has one, too."""
+    """It is the same bit for bit, NaN aside, has no digits that are not needed, and an exponent only as in JSON."""
     text = format_sample_value(value)
     assert struct.pack("d", value) == struct.pack("d", float(text)) or (math.isnan(value) and text == "NaN")
     if math.isfinite(value):
@@ -119,13 +122,13 @@ def test_a_batch_is_selected_from_like_a_list(pairs: list[tuple[Any, Problem | N
 
 @given(st.lists(PAIRS, max_size=4))
 def test_batches_are_joined_like_lists(parts: list[list[tuple[Any, Problem | None]]]) -> None:
-    """The problems stay with their entries."""
+    """Problems stay with their entries."""
     assert batch_of([pair for part in parts for pair in part]) == StatisticsBatch.join(map(batch_of, parts))
 
 
 @given(ids())
 def test_an_id_has_one_text(id_: UUID | str) -> None:
-    """The one that UUID prints, and itself again."""
+    """It is the text of UUID, and is its own text."""
     assert str(id_ if isinstance(id_, UUID) else UUID(id_)) == id_text(id_)
     assert id_text(id_) == id_text(id_text(id_))
 
@@ -136,7 +139,7 @@ def test_an_id_has_one_text(id_: UUID | str) -> None:
     )
 )
 def test_anything_is_an_id_or_bad_input(thing: Any) -> None:
-    """What is read has just the hexadecimal digits that were given."""
+    """An id has just the hexadecimal digits of the input."""
     try:
         text = id_text(thing)
     except InputError:
@@ -146,6 +149,27 @@ def test_anything_is_an_id_or_bad_input(thing: Any) -> None:
 
 @given(agent_ids())
 def test_an_agent_has_a_name(agent: str) -> None:
-    """Never an empty one, always one that can be sent."""
+    """It is not empty, and can be encoded."""
     assert agent
     assert agent == agent.encode().decode()
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    value=FINITE | st.integers() | st.decimals(allow_nan=False, allow_infinity=False, places=6), places=st.integers(1, 6)
+)
+def test_text_is_plain_and_the_nearest(value: float | Decimal, places: int) -> None:
+    """It has no exponent, trailing zero or negative zero, and is at most half a unit of the last place off."""
+    text = decimal_text(value, places=places)
+    assert re.fullmatch(rf"-?(0|[1-9][0-9]*)(\.[0-9]{{0,{places - 1}}}[1-9])?", text)
+    assert text != "-0"
+    assert abs(Fraction(text) - Fraction(value)) <= Fraction(1, 2 * 10**places)
+
+
+@given(value=FINITE)
+def test_text_reads_back_as_itself(value: float) -> None:
+    """Writing a number that was read changes nothing."""
+    text = decimal_text(value)
+    assert text == decimal_text(Decimal(text))

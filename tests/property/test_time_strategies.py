@@ -1,4 +1,4 @@
-"""Durations, times and time ranges, whatever they are."""
+"""Durations, times and time ranges, for any input."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ANYTHING = st.one_of(
 
 @given(durations())
 def test_a_written_duration_reads_back_the_same(duration: timedelta | str) -> None:
-    """Text stays as it is; a timedelta survives the way to text and back."""
+    """Text is unchanged; a timedelta is the same after writing and reading."""
     text = format_duration(duration)
     assert (duration if isinstance(duration, timedelta) else parse_duration(duration)) == parse_duration(text)
     assert text == format_duration(text)
@@ -51,7 +51,7 @@ def test_a_duration_means_what_a_promql_parser_takes_it_for(duration: timedelta 
 @example("0h")
 @example("100y1ms")
 def test_anything_is_a_duration_or_bad_input(thing: Any) -> None:
-    """What is read is positive and at most a century; nothing else than `InputError` is raised."""
+    """A duration is positive and at most a century; no other error than `InputError` is raised."""
     for use in (parse_duration, format_duration):
         try:
             read = parse_duration(use(thing)) if use is format_duration else use(thing)
@@ -62,7 +62,7 @@ def test_anything_is_a_duration_or_bad_input(thing: Any) -> None:
 
 @given(times(), st.integers(-14 * 60, 14 * 60))
 def test_a_time_is_the_same_in_every_form_and_zone(time: datetime, offset_min: int) -> None:
-    """RFC 3339 in any zone, unix seconds as text and as number, milliseconds."""
+    """Forms are RFC 3339 in any zone, unix seconds as text and as a number, and milliseconds."""
     abroad = time.astimezone(timezone(timedelta(minutes=offset_min)))
     ms = unix_ms(time)
     spelled = [
@@ -81,7 +81,7 @@ def test_a_time_is_the_same_in_every_form_and_zone(time: datetime, offset_min: i
 @example(float("nan"))
 @example(10**400)
 def test_anything_is_a_time_or_bad_input(thing: Any) -> None:
-    """What is read is in UTC and whole milliseconds; nothing else than `InputError` is raised."""
+    """A time is in UTC and whole milliseconds; no other error than `InputError` is raised."""
     try:
         time = parse_time(thing)
     except InputError:
@@ -91,8 +91,8 @@ def test_anything_is_a_time_or_bad_input(thing: Any) -> None:
 
 
 @given(time_ranges())
-def test_the_last_point_is_the_last_that_is_not_after_the_end(time_range: QueryTimeRange) -> None:
-    """And the strategy keeps its bound."""
+def test_the_last_point_is_at_or_before_the_end(time_range: QueryTimeRange) -> None:
+    """The next point would be after it. The strategy keeps its bound."""
     last = time_range.start + (time_range.points - 1) * time_range.step
     assert last <= time_range.end < last + time_range.step
     assert 1 <= time_range.points <= 1_000
@@ -100,7 +100,7 @@ def test_the_last_point_is_the_last_that_is_not_after_the_end(time_range: QueryT
 
 @given(ANYTHING, ANYTHING, ANYTHING)
 def test_anything_is_a_range_or_bad_input(start: Any, end: Any, step: Any) -> None:
-    """A range that exists can be walked; nothing else than `InputError` is raised."""
+    """A range has points; no other error than `InputError` is raised."""
     try:
         found = QueryTimeRange(start=start, end=end, step=step)
     except InputError:
@@ -110,7 +110,7 @@ def test_anything_is_a_range_or_bad_input(start: Any, end: Any, step: Any) -> No
 
 @given(time_ranges(), times())
 def test_a_range_is_refused_exactly_when_it_ends_before_it_starts(time_range: QueryTimeRange, end: datetime) -> None:
-    """Whatever the step."""
+    """The step does not matter."""
     if end < time_range.start:
         with pytest.raises(InputError, match="ends before it starts"):
             QueryTimeRange(start=time_range.start, end=end, step=time_range.step)

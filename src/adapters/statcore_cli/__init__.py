@@ -1,1 +1,1 @@
-"""The command line: click for words, rich for terminals; every command is a file in `commands`."""
+"""The command line: click parses it, rich draws on terminals, and each command is a file in `commands`."""

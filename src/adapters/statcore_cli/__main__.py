@@ -1,4 +1,4 @@
-"""`python -m statcore_cli`: the same as `statcore`."""
+"""Runs the program `statcore` as `python -m statcore_cli`."""
 
 from statcore_cli.main import main
 

@@ -1,6 +1,6 @@
-"""The program: its commands, and what becomes of errors.
+"""The program: its list of commands, and how errors become a message and an exit code.
 
-To add a command: a file `commands/NAME.py` that defines the click command `command`, and a line in `COMMANDS`.
+To add a command, write `commands/NAME.py` with a click command called `command`, and add a line to `COMMANDS`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any, Final, NoReturn, cast
 import click
 from click.exceptions import Exit
 
-from statcore_cli.groups import LazyGroup
-from statcore_cli.options import setting_options
+from statcore_cli.command_line import LazyGroup, setting_options
+from statcore_cli.standard_output import printable
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "demo": "Show it all at work on this machine, with no server at all.",
+    "demo": "Show everything at work on this machine, without any server.",
     "collect": "Collect process trees and this node, as an agent does.",
     "kernels": "Show the live statistics of kernels or sessions.",
     "query": "Show utilization over a time range.",
     "promql": "Print the PromQL text that a query sends.",
-    "preset": "Show what named queries answer, and which there are.",
-    "metrics": "List the metrics that a kind of object has.",
-    "plugins": "List the plugins and what they offer; start a new one.",
+    "preset": "List named queries, and show what they answer.",
+    "metrics": "List the metrics of a kind of object.",
+    "plugins": "List the plugins and what they offer, or start a new one.",
     "doctor": "Check configuration, plugins, store and backend.",
 }
 _EXTRAS: Final = {"plotille": "cli", "rich": "cli", "prometheus_client": "collector", "psutil": "collector"}
@@ -35,15 +35,15 @@ _NO_READER: Final = 141
 
 
 class _Program(LazyGroup):
-    """Turns every error into a line on standard error and an exit code."""
+    """The root group: turns every error into one line on standard error and an exit code."""
 
     def summaries(self, ctx: click.Context) -> Mapping[str, str]:
-        """Return the commands."""
+        """Return the summary of each command."""
         del ctx
         return COMMANDS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
+        """Import and return a command, or None where the name is unknown."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -56,12 +56,12 @@ class _Program(LazyGroup):
         parent: click.Context | None = None,
         **extra: Any,  # noqa: ANN401 - click's signature
     ) -> click.Context:
-        """Read the options before the command; it is here that the program's own help and version are printed."""
+        """Parse the options before the command; click prints the program's own help and version here."""
         with _errors_as_lines():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Run the command that was asked for."""
+        """Run the command."""
         with _errors_as_lines():
             return super().invoke(ctx)
 
@@ -71,14 +71,14 @@ def _errors_as_lines() -> Generator[None]:
     try:
         try:
             yield
-        finally:  # also where a command ends with a code of its own: at exit it would be too late to say that it failed
+        finally:  # also after an exit code of the command's own: a failure at interpreter exit could not change the code
             sys.stdout.flush()
     except Exit:
         raise
     except KeyboardInterrupt:
         raise Exit(_INTERRUPTED) from None
     except OSError as error:
-        # What is still in the buffer cannot be written either, and must not fail once more at exit.
+        # The rest of the buffer cannot be written either; sent to the null device, it does not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise Exit(_NO_READER) from error
@@ -94,11 +94,9 @@ def _errors_as_lines() -> Generator[None]:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    from statcore_cli.text import printable  # noqa: PLC0415 - not for --help
-
     try:
         click.echo(f"statcore: {printable(' '.join(message.split()))}", err=True)
-    except OSError:  # nobody reads it; the code tells all the same, and what is in the buffer must not fail again at exit
+    except OSError:  # nobody reads the message; the exit code remains. The buffer must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     raise Exit(code)
 
@@ -108,10 +106,10 @@ def _fail(message: str, code: int) -> NoReturn:
     params=setting_options("statistics_url", "metrics_url", "rate_interval", "disable_plugins", "presets"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
-Settings come from options, else from the environment (STATCORE_STATISTICS_URL,
-STATCORE_METRICS_URL, STATCORE_KERNEL_STATISTICS, STATCORE_RATE_INTERVAL,
-STATCORE_DISABLE_PLUGINS, STATCORE_PRESETS), else from the TOML file that
---config or STATCORE_CONFIG names:
+A setting comes from its option; without one, from the environment
+(STATCORE_STATISTICS_URL, STATCORE_METRICS_URL, STATCORE_KERNEL_STATISTICS,
+STATCORE_RATE_INTERVAL, STATCORE_DISABLE_PLUGINS, STATCORE_PRESETS); without
+that, from the TOML file that --config or STATCORE_CONFIG names:
 
 \b
     statistics_url = "valkey://127.0.0.1:6379"
@@ -119,7 +117,7 @@ STATCORE_DISABLE_PLUGINS, STATCORE_PRESETS), else from the TOML file that
     kernel_statistics = "store"    # or "metrics": see `statcore kernels --help`
     rate_interval = "5m"
     disable_plugins = []
-    presets = []    # files, relative to this one; see `statcore preset --help`
+    presets = []    # files, relative to this file; see `statcore preset --help`
     [statistics]    # the store's own options
     [metrics]       # the metric backend's own options
 
@@ -130,8 +128,8 @@ Examples:
     statcore query container --metric-name cpu_util --last 1h --format plot
 
 \b
-Exit codes: 0 fine, 1 the answer is an error, 2 wrong usage or settings,
-130 interrupted, 141 the reader of the output has gone.
+Exit codes: 0 success, 1 the answer is an error, 2 wrong usage or settings,
+130 interrupted, 141 the reader of the output closed it.
 """,
 )
 @click.version_option(package_name="statcore", message="%(prog)s %(version)s")

@@ -15,23 +15,23 @@ def main() -> None:
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
-        except OSError:  # else the next file that is opened, such as the answer, would be taken for that stream
+        except OSError:  # otherwise the next opened file would get this number, and stray output would go into it
             os.open(os.devnull, os.O_RDWR)
-    # A stream that was closed before the start is None, which no print or `isatty` survives.
+    # Python sets a stream to None when it was closed before the start; print() and isatty() fail on None.
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a character gets its escape, not a traceback
+        if isinstance(stream, TextIOWrapper):  # characters outside the terminal's encoding are escaped
             stream.reconfigure(errors="backslashreplace")
-    # What adapters log is in their answers and errors as well; only a plugin that does not load is told of here alone.
+    # Answers and errors already contain what adapters log. Only the log reports a plugin that does not load.
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("statcore.plugins").setLevel(logging.WARNING)
     try:
-        from statcore_cli.app import cli  # noqa: PLC0415 - may be missing, and that has to be said
+        from statcore_cli.app import cli  # noqa: PLC0415 - click may be missing, which is reported below
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
-        from statcore.errors import MissingExtraError  # noqa: PLC0415 - costs more than all the rest of this file
+        from statcore.errors import MissingExtraError  # noqa: PLC0415 - slower to import than everything else here
 
         sys.exit(f"statcore: {MissingExtraError('cli', module=error.name)}")
     except KeyboardInterrupt:

@@ -1,4 +1,7 @@
-"""Printing an answer: a table for people, JSON and CSV for programs."""
+"""How answers are printed: as a table for people, as CSV or JSON for programs, as a chart.
+
+First the formats, which serve every command; then live statistics (`Entries`), samples over time (`write_matrix`), charts.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,58 @@ import csv
 import io
 import json
 import math
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import compress
 from typing import Any, Final, TypeAlias, cast
 
+import attrs
 import click
 
+from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.numbers import format_sample_value
-from statcore_cli.text import printable
+from statcore.model.results import MatrixResult, Series
+from statcore.model.statistics import STATS, shown_value
+from statcore.model.time import QueryTimeRange
+from statcore_cli.standard_output import printable
+from statcore_cli.times import format_time
 
 Row: TypeAlias = Sequence[str]
 
+_FIELDS: Final = ("current", "capacity", "pct", "unit_hint", *(f"stats.{name}" for name in STATS))
+ENTRY_COLUMNS: Final = ("id", "metric", *_FIELDS, "age_s", "problem")
+_SAMPLE_COLUMNS: Final = ("time", "value")
+_CHART_HEIGHT: Final = 12
+_AXES_WIDTH: Final = 24
+"""Columns that the axes and their labels take."""
+_MAX_GAP_STEPS: Final = 1.5
+"""How many steps two samples may be apart to be joined by a line."""
+
+
+def write(output_format: str, columns: Row, rows: Iterable[Row], document: Callable[[], Mapping[str, Any]]) -> None:
+    """Print an answer.
+
+    Args:
+        output_format: "json" prints `document()`, "csv" and "text" print `rows`.
+        columns: the headers of the rows.
+        rows: the cells of each row as text.
+        document: makes the JSON document; called for that format only.
+    """
+    if output_format == "json":
+        write_json(document())
+    elif output_format == "csv":
+        write_csv(columns, rows)
+    else:
+        write_table(columns, rows)
+
 
 def write_table(columns: Row, rows: Iterable[Row]) -> None:
-    """Print a table that fits the terminal, or aligned columns as wide as they need to be.
+    """Print a table; columns whose cells are all empty are left out.
 
-    These are for a pipe, and for a terminal that is too narrow for whole words. Columns with nothing in them are left out.
+    On a terminal the table fits its width. In a pipe, or where the terminal is too narrow for whole words, columns are
+    aligned and as wide as their longest cell.
     """
     safe = [[printable(cell) for cell in row] for row in rows]
     used = [not safe or any(row[column] for row in safe) for column in range(len(columns))]
@@ -37,6 +74,7 @@ def write_table(columns: Row, rows: Iterable[Row]) -> None:
 
 
 def _write_for_terminal(columns: Row, rows: Sequence[Row]) -> bool:
+    """Print a table and return True, or return False where the terminal is too narrow for it."""
     from rich import box  # noqa: PLC0415 - slow to import, and only terminals need it
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -44,7 +82,7 @@ def _write_for_terminal(columns: Row, rows: Sequence[Row]) -> bool:
 
     table = Table(box=box.SIMPLE_HEAD)
     for position, column in enumerate(columns):
-        # Ids and numbers must stay whole to be read and copied; only sentences are folded.
+        # Ids and numbers stay on one line so that they can be copied; only columns with sentences are folded.
         table.add_column(column, overflow="fold", no_wrap=all(" " not in row[position] for row in rows))
     for row in rows:
         table.add_row(*map(Text, row))
@@ -58,7 +96,7 @@ def _write_for_terminal(columns: Row, rows: Sequence[Row]) -> bool:
 def write_csv(columns: Row, rows: Iterable[Row]) -> None:
     """Print CSV with a header row."""
     buffer = io.StringIO(newline="")
-    # Ending its lines in "\r\n" is what makes the writer quote a lone "\r", too; what is printed ends in "\n".
+    # With lines that end in "\r\n" the writer also quotes a lone "\r". The printed lines end in "\n".
     writer = csv.writer(buffer, lineterminator="\r\n")
     for row in (columns, *rows):
         writer.writerow(row)
@@ -72,27 +110,171 @@ def write_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(jsonable(document), allow_nan=False))
 
 
-def write(output_format: str, columns: Row, rows: Iterable[Row], document: Callable[[], Mapping[str, Any]]) -> None:
-    """Print an answer in the format asked for; `document` makes what JSON shows."""
-    if output_format == "json":
-        write_json(document())
-    elif output_format == "csv":
-        write_csv(columns, rows)
-    else:
-        write_table(columns, rows)
-
-
-_JSON_SCALARS: Final = (str, int, type(None))
-
-
 def jsonable(value: Any) -> Any:  # noqa: ANN401 - whatever a store may hold
-    """Return what JSON can hold: non-finite numbers, times, and what JSON has no form for become text, keys always."""
+    """Return a value that strict JSON can hold.
+
+    Keys, times, non-finite numbers and values of any other type that JSON lacks become text.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else format_sample_value(value)
-    if isinstance(value, _JSON_SCALARS):
+    if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in cast("Mapping[object, object]", value).items()}
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in cast("Sequence[Any]", value)]
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+@attrs.frozen
+class Entries:
+    """Live statistics by id, fully decoded.
+
+    Args:
+        kernels: the metrics of each kernel or session by name, or None where there are none. A figure that agents write
+            although it has no meaning, such as the percentage of an unbounded metric, is None.
+        problems: what is wrong with an id's statistics, or why they are missing.
+        ages_s: seconds since an entry was written; None is an unknown age.
+    """
+
+    kernels: Mapping[str, Mapping[str, Any] | None]
+    problems: Mapping[str, Problem]
+    ages_s: Mapping[str, float | None] = attrs.field(factory=dict[str, "float | None"])
+
+    @classmethod
+    def read(cls, ids: Sequence[str], batch: StatisticsBatch) -> Entries:
+        """Decode a batch for these ids; a malformed metric becomes a problem, and the other metrics are kept."""
+        document = batch.to_json()
+        problems: dict[str, list[dict[str, Any]]] = {}
+        for problem in document["problems"]:
+            position: int = problem["position"]
+            problems.setdefault(ids[position], []).append(problem)
+        entries = dict(zip(ids, document["entries"], strict=True))
+        return cls(
+            kernels={
+                id_: entry and {name: shown_value(name, part) for name, part in entry.items()}
+                for id_, entry in entries.items()
+            },
+            problems={id_: _join_problems(of_id) for id_, of_id in problems.items()},
+            ages_s={id_: age_s for id_, age_s in zip(ids, document["ages_s"], strict=True) if entries[id_] is not None},
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document."""
+        problems = {
+            id_: {"kind": problem.kind.value, "message": problem.message, "key": problem.key}
+            for id_, problem in self.problems.items()
+        }
+        return {"kernels": self.kernels, "ages_s": self.ages_s, "problems": problems}
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yield a row per metric, and a row for each id that has a problem or no metrics."""
+        for id_, entry in self.kernels.items():
+            age_s = self.ages_s.get(id_)
+            age = "unknown" if age_s is None else f"{age_s:.1f}"
+            for metric, fields in (entry or {}).items():
+                values = cast("Mapping[str, Any]", fields) if isinstance(fields, Mapping) else {"current": fields}
+                yield [id_, metric, *(_cell(values.get(name)) for name in _FIELDS), age, ""]
+            problem = self.problems.get(id_)
+            if problem is not None or not entry:
+                note = "no statistics" if problem is None else f"{problem.kind}: {problem.message}"
+                yield [id_, "", *("" for _ in _FIELDS), "", note]
+
+
+def _join_problems(problems: Sequence[Mapping[str, Any]]) -> Problem:
+    key = next((problem["key"] for problem in problems if problem["key"]), None)
+    message = "; ".join(problem["message"] for problem in problems)
+    return Problem(ProblemKind(problems[-1]["kind"]), message=message, key=key)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def write_matrix(output_format: str, result: MatrixResult, time_range: QueryTimeRange) -> None:
+    """Print samples over time: a row for each sample, JSON, or with "plot" a chart for each series.
+
+    JSON contains the backend's warnings and infos; the other formats print them to standard error.
+    """
+    if output_format == "plot":
+        width = shutil.get_terminal_size().columns
+        for series in result.series:
+            click.echo(printable(", ".join(f"{label}={value}" for label, value in series.labels.items()) or "all"))
+            click.echo(draw_chart(series, time_range, width=width))
+    else:
+        labels = list(dict.fromkeys(label for series in result.series for label in series.labels))
+        columns = [*_label_columns(labels), *_SAMPLE_COLUMNS]
+        write(output_format, columns, _sample_rows(result, labels), lambda: _matrix_document(result))
+    if output_format != "json":
+        for note in _notes(result):
+            click.echo(f"statcore: {printable(note)}", err=True)
+
+
+def _label_columns(labels: list[str]) -> Iterator[str]:
+    for label in labels:
+        column = label
+        while column in _SAMPLE_COLUMNS or (column != label and column in labels):
+            column = f"exported_{column}"  # how Prometheus renames a label whose name is taken
+        yield column
+
+
+def _sample_rows(result: MatrixResult, labels: list[str]) -> Iterator[list[str]]:
+    for series in result.series:
+        label_cells = [series.labels.get(label, "") for label in labels]
+        for time, value in zip(series.timestamps, series.values, strict=True):
+            yield [*label_cells, format_time(time), format_sample_value(value)]
+
+
+def _matrix_document(result: MatrixResult) -> dict[str, Any]:
+    return {
+        "series": result.to_json(),
+        "warnings": result.warnings,
+        "infos": result.infos,
+        "partial": result.partial,
+    }
+
+
+def _notes(result: MatrixResult) -> Iterator[str]:
+    if not result.series:
+        yield "no series: nothing matches, or there are no samples near any point of this time range"
+    if result.partial:
+        yield "the answer is partial: the backend could not read all of its data"
+    yield from (f"warning: {warning}" for warning in result.warnings)
+    yield from (f"info: {info}" for info in result.infos)
+
+
+def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int) -> str:
+    """Return a chart of one series over the whole range, with times in UTC; the line breaks where samples are missing.
+
+    Args:
+        series: non-finite values count as missing.
+        time_range: the horizontal axis.
+        width: in columns of the terminal.
+    """
+    import plotille  # type: ignore[import-untyped]  # noqa: PLC0415 - only charts need it
+
+    figure = plotille.Figure()
+    figure.width, figure.height = max(width - _AXES_WIDTH, 20), _CHART_HEIGHT
+    figure.x_label, figure.y_label = "UTC", "value"
+    figure.with_colors = figure.origin = False
+    figure.set_x_limits(time_range.start, max(time_range.end, time_range.start + time_range.step))
+    if all(value >= 0 for value in series.values if math.isfinite(value)):
+        figure.set_y_limits(min_=0)  # plotille's margin below zero would suggest that utilization can be negative
+    for run in _unbroken_runs(series, time_range.step.total_seconds()):
+        times = [datetime.fromtimestamp(time, UTC) for time, _ in run]
+        values = [value for _, value in run]
+        (figure.plot if len(run) > 1 else figure.scatter)(times, values)
+    return str(figure.show())
+
+
+def _unbroken_runs(series: Series, step_s: float) -> list[list[tuple[float, float]]]:
+    runs: list[list[tuple[float, float]]] = []
+    last = -math.inf
+    for time, value in zip(series.timestamps, series.values, strict=True):
+        if not math.isfinite(value):
+            continue
+        if time - last > _MAX_GAP_STEPS * step_s:
+            runs.append([])
+        runs[-1].append((time, value))
+        last = time
+    return runs

@@ -1,4 +1,4 @@
-"""The project of a new plugin, from the templates in `templates/plugin`."""
+"""The project that `statcore plugins new` writes, from the folders in `templates`: its name, its files, writing them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FILES: Final = (
 
 
 class Part(StrEnum):
-    """What a new plugin contributes, as the folder of its templates is called."""
+    """What a new plugin contributes; the value is the name of its folder of templates."""
 
     QUERIER = "querier"
     STORE = "store"
@@ -38,11 +38,11 @@ class Part(StrEnum):
 
     @property
     def kind(self) -> str:
-        """What messages and reports call it."""
+        """The word for it in messages and reports."""
         return _TITLES[self]
 
     def offer(self, name: str) -> str:
-        """Return how reports list a contribution of this sort."""
+        """Return the text that lists such a contribution in a plugin report."""
         return f"{self.kind} {name}{'' if self is Part.QUERIER else ':'}"
 
 
@@ -50,28 +50,33 @@ _TITLES: Final = {Part.QUERIER: "querier", Part.STORE: "statistics store", Part.
 
 
 def check_name(name: str, registry: PluginRegistry, part: Part = Part.QUERIER) -> None:
-    """Refuse what cannot be the name of a new contribution, or what is there already.
+    """Check that a new contribution can have this name.
 
     Raises:
-        InputError: the name is none, or is taken by a plugin or an import package.
+        InputError: the name is not made of lower-case words, or belongs to another plugin or an installed package.
     """
-    # The class of a new querier is contributed as it is: what that is called must be what users are to type.
-    called = _name_given_by(_class_name(name))
-    if called != name:
-        instead = f"; take {called}" if called else ""
+    # Users type the name that statcore derives from the class of the new querier; it must be the name given here.
+    derived = _derived_name(_class_name(name))
+    if derived != name:
+        instead = f"; take {derived}" if derived else ""
         raise InputError(f"a name is made of lower-case words, such as rack or tape-library, not {name!r:.100}{instead}")
     for report in registry.reports:
         if part.offer(name) in report.offers:
-            raise InputError(f"the {part.kind} {name} is there already: it comes from {report.origin}")
+            raise InputError(f"the {part.kind} {name} exists already, in {report.origin}; take another name")
         if report.name == name:
-            raise InputError(f"a plugin of the name {name} is there already: {report.origin}")
+            raise InputError(f"a plugin with the name {name} exists already: {report.origin}; take another name")
     package = f"statcore_{_module_word(name)}"
     if find_spec(package) is not None:
-        raise InputError(f"a package of the name {package} is installed already")
+        raise InputError(f"a package with the name {package} is installed already; take another name")
 
 
 def project_files(kind: str, part: Part = Part.QUERIER) -> Mapping[str, str]:
-    """Return the text of each file of the project by its path."""
+    """Return the text of each file of a project by its path.
+
+    Args:
+        kind: a name that `check_name` accepts.
+        part: what the plugin contributes.
+    """
     name = _module_word(kind)
     querier = _class_name(kind)
     words = {
@@ -93,12 +98,12 @@ def project_files(kind: str, part: Part = Part.QUERIER) -> Mapping[str, str]:
 
 
 def write_project(folder: Path, files: Mapping[str, str]) -> None:
-    """Write the files into a folder of their own: all of them, or none.
+    """Write the files into a new folder: either all of them or none.
 
-    They are written beside it, and moved there when all are complete.
+    They are written to a temporary folder, which is renamed when it is complete.
 
     Raises:
-        InputError: the folder exists, or it cannot be written.
+        InputError: the folder exists already, or cannot be written.
     """
     if os.path.lexists(folder):
         raise InputError(f"{folder} exists already; nothing was written")
@@ -114,10 +119,11 @@ def write_project(folder: Path, files: Mapping[str, str]) -> None:
         raise InputError(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def _name_given_by(class_name: str) -> str | None:
+def _derived_name(class_name: str) -> str | None:
+    """Return the name that statcore derives from a querier class, or None where it derives none."""
     if not (class_name.isascii() and class_name.isidentifier()):
         return None
-    querier = type(class_name, (ContainerMetricQuerier,), {"__doc__": "A class of that name."})
+    querier = type(class_name, (ContainerMetricQuerier,), {"__doc__": "A querier class with this name."})
     try:
         return QuerierSpec.of(querier).name
     except InputError:

@@ -1,8 +1,8 @@
-"""Groups with one command for each kind of querier that is installed, its options made from the querier's fields."""
+"""Groups with one command for each installed kind of querier; the options come from the fields of the querier class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -12,13 +12,13 @@ from statcore.errors import PluginError
 from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
 from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore_cli.groups import LazyGroup
-from statcore_cli.session import Session
+from statcore_cli.command_context import CommandContext
+from statcore_cli.command_line import LazyGroup
 from statcore_cli.standard_output import plugin_code, suspect
 
 _PREFIX: Final = "querier_"
-"""In front of the names of click parameters that are a querier's fields, so that they cannot meet any other's."""
-_OURS: Final = "statcore"
+"""Begins the names of click parameters that stand for a querier's fields, so that no other parameter has their name."""
+_STATCORE: Final = "statcore"
 _HELP: Final = "--help"
 _TYPES: Final[Mapping[FieldType, click.ParamType[Any]]] = {
     FieldType.TEXT: click.STRING,
@@ -30,33 +30,43 @@ _TYPES: Final[Mapping[FieldType, click.ParamType[Any]]] = {
 
 
 class QuerierGroup(LazyGroup):
-    """A group whose commands are the kinds of querier.
+    """A group whose commands are the installed kinds of querier.
 
     Args:
-        build: makes the command of one kind.
+        build: makes the command for one kind.
+        attributes: the arguments of `click.Group`.
     """
 
     def __init__(self, *, build: Callable[[QuerierSpec], click.Command], **attributes: Any) -> None:  # noqa: ANN401 - click's
-        """Take what click takes, and `build`."""
+        """Start with no command built."""
         super().__init__(**attributes)
         self._build = build
 
     def summaries(self, ctx: click.Context) -> Mapping[str, str]:
-        """Return the kinds of querier that plugins offer, and where those come from that are not our own."""
-        registry = Session.of(ctx).registry
+        """Return a line for each kind of querier, with its distribution unless that is statcore."""
+        registry = CommandContext.of(ctx).registry
         origins = {name: registry.origin(name) for name in registry.queriers}
         return {
-            name: spec.summary if origins[name].distribution == _OURS else f"{spec.summary}  [{origins[name].source}]"
+            name: spec.summary if origins[name].distribution == _STATCORE else f"{spec.summary}  [{origins[name].source}]"
             for name, spec in registry.queriers.items()
         }
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Return the command for a kind; an unknown one raises with the names that are known."""
-        registry = Session.of(ctx).registry
+        """Return the command for a kind.
+
+        Raises:
+            InputError: the kind is unknown; the message lists the known kinds.
+            PluginError: the kind is unknown, but a broken plugin may have it; or the kind's fields cannot become options.
+        """
+        registry = CommandContext.of(ctx).registry
         spec = registry.querier(cmd_name)
         suspect(registry.origin(cmd_name))
         with plugin_code():
             return self._build(spec)
+
+
+def _read_fields(options: QuerierOptions) -> Sequence[QuerierField]:
+    return querier_fields(options.spec)
 
 
 @attrs.frozen
@@ -65,20 +75,23 @@ class QuerierOptions:
 
     Args:
         spec: the kind.
-        taken: the flags that the command has for itself; a field of such a name gets the kind's name in front.
+        taken: the flags of the command's own options. A field with such a flag gets the kind's name in front of its own.
+
+    Raises:
+        PluginError: the fields of the querier class cannot be read.
     """
 
     spec: QuerierSpec
     taken: Collection[str]
+    _fields: Sequence[QuerierField] = attrs.field(default=attrs.Factory(_read_fields, takes_self=True), init=False)
 
     def params(self) -> list[click.Parameter]:
         """Return an option for every field.
 
         Raises:
-            PluginError: two fields would be the same option, or one would be an option that the command has.
+            PluginError: a field has the flag of another field or of the command itself.
         """
-        fields = querier_fields(self.spec)
-        self._check_distinct(fields)
+        self._check_distinct()
         return [
             click.Option(
                 [self.flag(field), f"{_PREFIX}{field.name}"],
@@ -86,7 +99,7 @@ class QuerierOptions:
                 required=field.required,
                 help=f"{field.help}  [default: {field.note}]" if field.note else field.help,
             )
-            for field in fields
+            for field in self._fields
         ]
 
     def flag(self, field: QuerierField) -> str:
@@ -94,34 +107,33 @@ class QuerierOptions:
         flag = f"--{field.name.strip('_').replace('_', '-')}"
         return f"--{self.spec.name}{flag[1:]}" if flag in {*self.taken, _HELP} else flag
 
-    def _check_distinct(self, fields: Iterable[QuerierField]) -> None:
+    def _check_distinct(self) -> None:
         kind = self.spec.name
-        of = dict.fromkeys([*self.taken, _HELP, "--"], "")  # the last ends the options
-        for field in fields:
+        fields_by_flag = dict.fromkeys([*self.taken, _HELP, "--"], "")  # click reads "--" as the end of the options
+        for field in self._fields:
             flag = self.flag(field)
-            other = of.setdefault(flag, field.name)
+            other = fields_by_flag.setdefault(flag, field.name)
             if not other:
                 raise PluginError(f"{field.name} of {kind} would be {flag}, which the command has", plugin=kind)
             if other != field.name:
                 raise PluginError(f"{other} and {field.name} of {kind} would both be the option {flag}", plugin=kind)
 
     def usage(self) -> str:
-        """Return the shortest use, for examples in help."""
-        required = [field for field in querier_fields(self.spec) if field.required]
+        """Return the kind with its required options, for examples in help."""
+        required = [field for field in self._fields if field.required]
         return " ".join([self.spec.name, *(f"{self.flag(field)} {field.name.upper()}" for field in required)])
 
     def build(self, values: Mapping[str, Any]) -> UtilizationMetricQuerier:
-        """Return the querier that the values of a command's parameters describe.
+        """Return the querier for the values of a command's parameters.
 
         Raises:
-            InputError: the class refuses a value.
-            PluginError: the class fails.
+            InputError: the querier class refuses a value.
+            PluginError: the querier class fails.
         """
         with plugin_code():
-            fields = querier_fields(self.spec)
-            return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in fields})
+            return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in self._fields})
 
 
 def flags(params: Collection[click.Parameter]) -> set[str]:
-    """Return the flags that parameters answer to."""
+    """Return the flags of parameters."""
     return {flag for param in params for flag in param.opts}

@@ -1,4 +1,4 @@
-"""Where settings come from: an option beats the environment, which beats the file; each knows its origin."""
+"""Settings, each with its origin: an option wins over the environment, which wins over the file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from statcore.model.time import parse_duration
 from statcore.model.validation import read_toml
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.runtime import Settings
-from statcore_cli.options import SettingName, flag, variable
+from statcore_cli.command_line import SettingName, flag, variable
 
 MAX_FILE_LENGTH: Final = 1_000_000
-"""Characters of a file of settings or presets."""
+"""The most characters that a file of settings or presets may have."""
 
 
 @contextmanager
 def naming(origin: str) -> Generator[None]:
-    """Put in front of the message of an `InputError` where the bad value came from."""
+    """Put the origin of a value in front of the message of an `InputError` that the block raises.
+
+    Raises:
+        InputError: the block raised one; the new message begins with the origin.
+    """
     try:
         yield
     except InputError as error:
@@ -32,7 +36,7 @@ def naming(origin: str) -> Generator[None]:
 
 @attrs.frozen
 class Setting:
-    """A value, and where it came from: an option, a variable, or a key of a file."""
+    """A value, and its origin: an option, an environment variable, or a key of a file."""
 
     value: str = attrs.field(repr=False)
     origin: str
@@ -40,7 +44,15 @@ class Setting:
 
 @attrs.frozen(kw_only=True)
 class CliSettings:
-    """What is configured; a setting that nobody gave is None."""
+    """The settings of one call of the program; None is a setting without a value.
+
+    Args:
+        disabled: the names of the plugins that are not loaded.
+        presets: one setting per file of presets.
+        statistics_options: the options of the store, from the table `[statistics]`.
+        metrics_options: the options of the metric backend, from the table `[metrics]`.
+        file: the file of settings that was read.
+    """
 
     statistics_url: Setting | None = None
     metrics_url: Setting | None = None
@@ -54,10 +66,10 @@ class CliSettings:
 
     @classmethod
     def read(cls, options: Mapping[str, str], environment: Mapping[str, str]) -> Self:
-        """Read settings from options by name, the environment, and the file that either of them names.
+        """Read the settings from options by name, the environment, and the file that `config` names.
 
         Raises:
-            InputError: a value that cannot be used, or a file that cannot be read; the message says which and from where.
+            InputError: a value cannot be used, or a file cannot be read; the message begins with the origin.
         """
         config = _first("config", options, environment)
         path = config.value if config else ""
@@ -95,16 +107,16 @@ class CliSettings:
 def _first(name: SettingName, options: Mapping[str, str], environment: Mapping[str, str]) -> Setting | None:
     if name in options:
         return Setting(options[name], flag(name))
-    # A variable that is set to nothing counts as not set: that is how a shell switches one off for a command.
+    # An empty variable counts as not set: `NAME= statcore …` is how a shell removes one for a single command.
     value = environment.get(variable(name))
     return Setting(value, variable(name)) if value else None
 
 
 def read_file(file: Setting) -> str:
-    """Return what is in the file that a setting names.
+    """Return the text of the file that a setting names.
 
     Raises:
-        InputError: it cannot be read, or is no text.
+        InputError: the file cannot be read, is not UTF-8, or has more than `MAX_FILE_LENGTH` characters.
     """
     try:
         with Path(file.value).open(encoding="utf-8-sig") as opened:
@@ -147,9 +159,9 @@ def _texts(document: Mapping[str, Any], key: str, path: str) -> list[str]:
 
 
 def address(url: str) -> str:
-    """Return a URL as it may be shown: without user, password and query."""
+    """Return a URL without user, password, query and fragment, safe to show."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "a URL that cannot be read"
+        return "a malformed URL"
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -1,9 +1,10 @@
-"""Standard output holds the answer alone: what plugins write there is kept apart, and the plugin is named.
+"""Standard output holds the answer alone; what plugins write there goes to standard error, under the plugin's name.
 
-`guarded` moves the answer to a duplicate of the descriptor, which no plugin knows. Descriptor 1, and with it `os.write`,
-libraries in C and subprocesses, then leads to a file in memory, whose content goes to standard error. `sys.stdout` leads to
-the answer where the program's own code runs, and to descriptor 1 everywhere else: in threads of plugins, and within
-`plugin_code`. On a terminal, descriptor 1 stays the terminal, where people see who writes what.
+`guarded` moves the answer to a duplicate of the descriptor, which no plugin knows. Descriptor 1, used by `os.write`,
+libraries in C and subprocesses, then leads to a file in memory; its content is moved to standard error. `sys.stdout` leads
+to the answer where the program's own code runs, and to descriptor 1 everywhere else: in threads of plugins, and within
+`plugin_code`. On a terminal, descriptor 1 stays the terminal. Text from plugins and servers is made printable before it is
+shown, so that it cannot steer the terminal.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from io import TextIOWrapper
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
-from statcore_cli.text import printable
-
 if TYPE_CHECKING:
-    from statcore.plugins.loading import PluginReport  # which takes too long for --help
+    from statcore.plugins import PluginReport  # too slow to import for --help
+
 
 _INTERVAL_S: Final = 1.0
-"""How often what plugins write is moved to standard error, so that it does not fill the memory."""
+"""The time between two moves of what plugins write to standard error, so that it does not fill the memory."""
 _MAX_SHOWN: Final = 65_536
 
 _is_answer: ContextVar[bool] = ContextVar("is_answer", default=False)
@@ -32,7 +32,7 @@ _guard: _Guard | None = None
 
 @contextmanager
 def guarded() -> Generator[None]:
-    """Keep standard output for the answer until the block ends; what is printed in the block is the answer."""
+    """Keep standard output for the answer until the block ends; what the block prints is the answer."""
     global _guard  # noqa: PLW0603 - a process has one standard output
     _guard = guard = _Guard(cast("TextIOWrapper", sys.stdout))
     sys.stdout = cast("TextIO", guard)
@@ -43,12 +43,12 @@ def guarded() -> Generator[None]:
         _is_answer.set(False)
         _guard = None
         guard.end()
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for what runs at exit
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - code that runs at exit may print
 
 
 @contextmanager
 def plugin_code() -> Generator[None]:
-    """Within the block, what is printed is not the answer."""
+    """Run plugin code: what the block prints is kept out of the answer."""
     before = _is_answer.set(False)
     try:
         yield
@@ -60,7 +60,7 @@ def plugin_code() -> Generator[None]:
 
 @contextmanager
 def loading(report: PluginReport) -> Generator[None]:
-    """Name this plugin, unless it is one of ours, for what is written while the block runs."""
+    """Blame this plugin, unless it is part of statcore, for what is written to standard output within the block."""
     guard = _guard
     if guard is None or report.is_ours:
         yield
@@ -69,31 +69,31 @@ def loading(report: PluginReport) -> Generator[None]:
     try:
         yield
     finally:
-        if not guard.take_back():  # whoever has written once may do so again, from a thread
+        if not guard.take_back():  # a plugin that has written once may write again from a thread
             guard.suspects.remove(report.origin)
 
 
 def suspect(report: PluginReport) -> None:
-    """Name this plugin for what is written from now on, unless it is one of ours."""
+    """Blame this plugin, unless it is part of statcore, for what is written from now on."""
     if _guard is not None and not report.is_ours:
         _guard.suspects.append(report.origin)
 
 
 def suspect_any(reports: Iterable[PluginReport]) -> None:
-    """Name these plugins for what is written while no other is named."""
+    """Blame these plugins for what is written while no single plugin is suspected."""
     if _guard is not None:
         _guard.others = [report.origin for report in reports if not report.is_ours]
 
 
 class _Guard:
-    """What `sys.stdout` is meanwhile."""
+    """Replaces `sys.stdout` while the program runs, and reports what plugins write there."""
 
     def __init__(self, stdout: TextIOWrapper) -> None:
         stdout.flush()
-        self._first = stdout  # which would close the descriptor when nobody holds it
+        self._original = stdout  # held, because a stream closes its descriptor when it is collected
         self.suspects: list[str] = []
         self.others: list[str] = []
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._style: dict[str, Any] = {"encoding": stdout.encoding, "errors": stdout.errors}
         self._descriptor = stdout.fileno()
         self._answer = TextIOWrapper(
@@ -105,7 +105,7 @@ class _Guard:
         self._caught = None if self._answer.isatty() else _file_in_memory()
         if self._caught is not None:
             os.dup2(self._caught, self._descriptor)
-        self._plugins = self._open()
+        self._plugins = self._open_for_plugins()
         self._lock = Lock()
         self._ended = Event()
         if self._caught is not None:
@@ -115,25 +115,25 @@ class _Guard:
         return getattr(self._answer if _is_answer.get() else self._plugins, name)
 
     def take_back(self) -> bool:
-        """Be `sys.stdout` again, where plugin code has ended that may have put something else there; and report.
+        """Become `sys.stdout` again after plugin code, which may have replaced it, and report what it wrote.
 
         Returns:
-            whether somebody wrote to standard output, closed or replaced it.
+            whether standard output was written to, closed or replaced.
         """
         replaced = sys.stdout is not cast("TextIO", self)
         sys.stdout = cast("TextIO", self)
         if replaced:
-            self._tell("replaced standard output; the answer is complete all the same")
+            self._report_deed("replaced standard output; the answer is complete all the same")
         return self.report() or replaced
 
     def report(self) -> bool:
         """Move what was written to standard error, and name the plugins that may have written it.
 
         Returns:
-            whether somebody wrote to standard output or closed it.
+            whether standard output was written to or closed.
         """
         with self._lock:
-            closed = self._reopened()
+            closed = self._reopen_if_closed()
             for stream in (self._plugins, sys.__stdout__):
                 with suppress(OSError, ValueError, AttributeError):
                     cast("TextIO", stream).flush()
@@ -143,33 +143,33 @@ class _Guard:
                 os.ftruncate(self._caught, 0)
         if written:
             lines = [*written.decode(errors="replace").splitlines(), *(["…"] if size > len(written) else [])]
-            _say("".join(f"{printable(line)}\n" for line in lines))
-            self._tell("wrote to standard output; it is shown above, and not in the answer")
+            _write_error("".join(f"{printable(line)}\n" for line in lines))
+            self._report_deed("wrote to standard output; it is shown above, and not in the answer")
         if closed:
-            self._tell("closed standard output; the answer is complete all the same")
+            self._report_deed("closed standard output; the answer is complete all the same")
         return bool(written) or closed
 
-    def _tell(self, deed: str) -> None:
-        """Say once who did it."""
+    def _report_deed(self, deed: str) -> None:
+        """Print once which plugins may have done it."""
         names = sorted(set(self.suspects or self.others))
         who = f"{'one of the plugins' if len(names) > 1 else 'the plugin'} {', '.join(names)}" if names else "a plugin"
         line = f"statcore: {who} {deed}\n"
-        if line not in self._told:
-            self._told.add(line)
-            _say(line)
+        if line not in self._reported:
+            self._reported.add(line)
+            _write_error(line)
 
     def end(self) -> None:
-        """Write out the answer, and report a last time."""
-        with suppress(OSError, ValueError):  # it was told of where the answer was printed
+        """Flush the answer, and report for the last time."""
+        with suppress(OSError, ValueError):  # the code that printed the answer has reported this error
             self._answer.flush()
         self._ended.set()
         self.report()
 
-    def _open(self) -> TextIO:
+    def _open_for_plugins(self) -> TextIO:
         return TextIOWrapper(open(self._descriptor, "wb", closefd=False), line_buffering=True, **self._style)
 
-    def _reopened(self) -> bool:
-        """Return whether somebody closed the stream or the descriptor, having opened it again for the others."""
+    def _reopen_if_closed(self) -> bool:
+        """Open the plugins' stream and descriptor again if a plugin closed them, and return whether it did."""
         try:
             os.fstat(self._descriptor)
         except OSError:
@@ -177,10 +177,10 @@ class _Guard:
                 os.dup2(self._caught, self._descriptor)
             else:
                 os.dup2(self._answer.fileno(), self._descriptor)
-            self._plugins = self._open()
+            self._plugins = self._open_for_plugins()
             return True
         if self._plugins.closed:
-            self._plugins = self._open()
+            self._plugins = self._open_for_plugins()
             return True
         return False
 
@@ -194,7 +194,7 @@ def _file_in_memory() -> int:
         import fcntl  # noqa: PLC0415
 
         file = os.memfd_create("statcore-plugins")
-        fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)  # so that it can be emptied while somebody writes
+        fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)  # the file can be emptied while a plugin writes
         return file
     from tempfile import TemporaryFile  # noqa: PLC0415
 
@@ -202,7 +202,14 @@ def _file_in_memory() -> int:
         return os.dup(file.fileno())
 
 
-def _say(text: str) -> None:
+def _write_error(text: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """Return text on one line: characters that do not print, line breaks included, become escapes."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

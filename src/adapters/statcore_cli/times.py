@@ -1,4 +1,4 @@
-"""Points in time and ranges as people type them; here, and nowhere deeper, is the clock."""
+"""Times and ranges as people type them, relative to a `now` that the command reads from the clock."""
 
 from __future__ import annotations
 
@@ -20,26 +20,28 @@ _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_
 
 
 def range_options() -> list[click.Parameter]:
-    """Return the options that `read_range` reads."""
-    how = "RFC 3339 with a zone, unix seconds, `now`, or back from now such as -15m"
+    """Return the options whose values `read_range` takes."""
+    forms = "RFC 3339 with a zone, unix seconds, `now`, or a time before now such as -15m"
     return [
-        click.Option(["--start"], metavar="TIME", help=f"Where the range begins: {how}."),
-        click.Option(["--end"], metavar="TIME", help="Where it ends, likewise.  [default: now]"),
+        click.Option(["--start"], metavar="TIME", help=f"The start of the range: {forms}."),
+        click.Option(["--end"], metavar="TIME", help="The end of the range, in the forms of --start.  [default: now]"),
         click.Option(
             ["--last"],
             metavar="DURATION",
-            help="Instead of --start: how long it is; its points lie on multiples of the step, the last one on its end."
+            help="The length of the range, instead of --start. Points lie on multiples of the step; the end is a point too."
             f"  [default: {_DEFAULT_LAST}]",
         ),
         click.Option(
-            ["--step"], metavar="DURATION", help=f"How far its points are apart.  [default: for at most {_POINTS} points]"
+            ["--step"],
+            metavar="DURATION",
+            help=f"The time between two points.  [default: chosen for at most {_POINTS} points]",
         ),
     ]
 
 
 @attrs.frozen
 class PointsInTime:
-    """The points that a command shows: those of a range, and possibly a last one between two steps."""
+    """The points that a command shows: the points of a range, and perhaps one more after it, less than a step later."""
 
     time_range: QueryTimeRange
     last: datetime | None = None
@@ -49,29 +51,29 @@ class PointsInTime:
         """The range from the first point to the last."""
         return attrs.evolve(self.time_range, end=self.last or self.time_range.end)
 
-    async def ask(
+    async def query(
         self,
-        ask_range: Callable[[QueryTimeRange], Awaitable[MatrixResult]],
-        ask_instant: Callable[[datetime], Awaitable[VectorResult]],
+        query_range: Callable[[QueryTimeRange], Awaitable[MatrixResult]],
+        query_instant: Callable[[datetime], Awaitable[VectorResult]],
     ) -> MatrixResult:
-        """Return the values at all points."""
-        result = await ask_range(self.time_range)
-        return result if self.last is None else append_instant(result, await ask_instant(self.last))
+        """Return the values at all points: one range query, and an instant query for the last point if there is one."""
+        result = await query_range(self.time_range)
+        return result if self.last is None else append_instant(result, await query_instant(self.last))
 
 
 def read_range(options: Mapping[str, str | None], now: datetime) -> PointsInTime:
-    """Read a range from the values of the options.
+    """Read a range from the values of the options of `range_options`.
 
-    One that is given by its start is taken as it is. One that is given by its length has its points on multiples of the
-    step, so that commands at different times share them, and its end as the last point, so that the newest value is shown.
+    With --start, the points begin there. With --last, the points lie on multiples of the step, so that commands which run
+    at different times show the same points; the end is the last point, so that the newest value is shown.
 
     Raises:
-        InputError: a value that cannot be read, named by its option; --start with --last.
+        InputError: a value cannot be read (the message names its option), or --start is given with --last.
     """
-    now = parse_time(now)  # in whole milliseconds, as all times of a range: a length counted back from it stays exact
+    now = parse_time(now)  # whole milliseconds, like all times of a range: the length of the range stays exact
     start, end, last, step = (options[name] for name in ("start", "end", "last", "step"))
     if start and last:
-        raise InputError("--start and --last exclude each other")
+        raise InputError("--start and --last exclude each other; give one of them")
     with naming("--end"):
         until = read_time(end or "now", now)
     if start:
@@ -88,7 +90,11 @@ def read_range(options: Mapping[str, str | None], now: datetime) -> PointsInTime
 
 
 def read_time(text: str, now: datetime) -> datetime:
-    """Read a point in time, possibly relative to `now`."""
+    """Read a time in one of the forms of --start.
+
+    Raises:
+        InputError: the text is not a time.
+    """
     if text == "now":
         return now
     if text.startswith("-"):
@@ -96,14 +102,14 @@ def read_time(text: str, now: datetime) -> datetime:
     try:
         return parse_time(text)
     except InputError as error:
-        raise InputError(f"{error}, or `now`, or back from now such as -15m") from None
+        raise InputError(f"{error}, or `now`, or a time before now such as -15m") from None
 
 
 def _before(time: datetime, duration: str) -> datetime:
     try:
         return time - parse_duration(duration)
     except OverflowError:
-        raise InputError(f"{duration} before {time.isoformat()} is before all time") from None
+        raise InputError(f"{duration} before {time.isoformat()} is before the year 1; take a shorter duration") from None
 
 
 def _on_multiples(time_range: QueryTimeRange) -> PointsInTime:
@@ -116,14 +122,14 @@ def _on_multiples(time_range: QueryTimeRange) -> PointsInTime:
 
 
 def _fitting_step(span: timedelta) -> timedelta:
-    wanted = span / _POINTS
+    shortest = span / _POINTS
     for step in (timedelta(seconds=step_s) for step_s in _STEPS_S):
-        if step >= wanted:
+        if step >= shortest:
             return step
-    return timedelta(days=-(-wanted // timedelta(days=1)))
+    return timedelta(days=-(-shortest // timedelta(days=1)))
 
 
 def format_time(timestamp: float) -> str:
-    """Write unix seconds in RFC 3339, in UTC, with milliseconds only where there are some."""
+    """Return unix seconds as RFC 3339 in UTC, with milliseconds only if they are not zero."""
     time = datetime.fromtimestamp(round(timestamp, 3), UTC)
     return time.isoformat(timespec="milliseconds" if time.microsecond else "seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Statistics of processes: samples of kernels and of their node, written through a sink and exported to Prometheus."""
+"""Samples process trees as kernels, and their node; writes statistics through a sink, exports samples to Prometheus."""
 
 from statcore_collector.collector import Collector
 from statcore_collector.exporter import Exporter, start_exporter

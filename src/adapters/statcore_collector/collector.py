@@ -1,4 +1,4 @@
-"""Rounds of collection: sample the kernels and the node, write them to the store, keep them for the exporter."""
+"""Rounds of collection: sample the kernels and the node, write to the store, keep the samples for the exporter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import ParamSpec
+from typing import Final, ParamSpec
 from uuid import UUID
 
 import attrs
@@ -23,17 +23,15 @@ from statcore.model.inventory import KernelRecord
 from statcore.model.text import check_text, describe
 from statcore.model.validation import require_seconds
 from statcore.ports import InventorySinkPort, ScrapeSample, StatisticsSinkPort
-from statcore_collector.health import FRESH_INTERVALS, FailureKind, Health
-from statcore_collector.kernel import KernelTarget
-from statcore_collector.kernel_sampler import KernelRound, KernelSampler
+from statcore_collector.failures import FRESH_INTERVALS, FailureKind, Health, Unreadable
+from statcore_collector.kernel import KernelRound, KernelSampler, KernelTarget
 from statcore_collector.metric import sum_kernels
 from statcore_collector.node import NodeRound, NodeSampler
 from statcore_collector.process_tree import find_process, read_process_table
-from statcore_collector.readable import Unreadable
 from statcore_collector.series import device_samples
-from statcore_collector.sock_diag import read_sockets
+from statcore_collector.tcp_traffic import read_sockets
 
-_logger = logging.getLogger(__name__)
+_logger: Final = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
 
 
@@ -45,22 +43,22 @@ class _Round:
 
 
 def next_due(start_s: float, interval_s: float, now_s: float) -> float:
-    """Return the next time after `now_s` on the grid that begins at `start_s`: rounds missed are left out, not made up."""
+    """Return the first time after `now_s` on the grid that begins at `start_s`; missed rounds are not made up for."""
     return start_s + (math.floor((now_s - start_s) / interval_s) + 1) * interval_s
 
 
 class Collector:
-    """Samples kernels and their node, and writes what it finds through a sink.
+    """Samples kernels and their node, and writes their statistics through a sink.
 
-    Every method but `samples` is called on one event loop; sampling itself runs in a thread. The sink stays the caller's
-    to close.
+    Call all methods on one event loop, except `samples`, `newest_age_s` and `problem`, which any thread may use. Sampling
+    runs in a thread. The caller closes the sink.
 
-    A kernel that is removed, or whose last process has ended, is gone from `samples` and the inventory at once and from
-    the store with the next round. A session is stored as the sum over its kernels here: collectors of two agents that run
-    kernels of one session overwrite each other's sum.
+    A kernel that is removed, or whose last process has ended, disappears from `samples` and the inventory at once, and
+    from the store with the next round. A session is stored as the sum over its kernels on this agent: when two agents run
+    kernels of one session, their collectors overwrite each other's sum.
 
-    What cannot be read (a process, a core, a figure of a kernel) is left out and logged once; everything else goes on.
-    `health` and `problem` tell how the rounds go.
+    An item that cannot be read (a process, a core, a metric of a kernel) is left out and logged once; everything else is
+    collected. `health` counts rounds and failures; `problem` says why the collector is not healthy.
     """
 
     def __init__(
@@ -71,7 +69,13 @@ class Collector:
         interval_s: float = 5.0,
         inventory: InventorySinkPort | None = None,
     ) -> None:
-        """Collect for an agent every `interval_s` seconds, once `run` is awaited; `inventory` is told of its kernels.
+        """Start without kernels; nothing is collected before `run` or `collect` is awaited.
+
+        Args:
+            sink: where statistics are written.
+            agent_id: the agent that this node is.
+            interval_s: the seconds between two rounds of `run`; readers use it to recognize old statistics.
+            inventory: where kernels are registered when they are added, and forgotten when they are removed.
 
         Raises:
             InputError: the interval is not a number of seconds above zero, or the agent id is empty or not text.
@@ -94,13 +98,13 @@ class Collector:
         """Collect a kernel from the next round on.
 
         Raises:
-            InputError: it or its process is being collected already, the process does not exist or cannot be read, or the
-                kernel is another agent's.
+            InputError: the kernel or its process is collected already, the process does not exist or cannot be read, or the
+                kernel belongs to another agent.
         """
         if target.kernel_id in self._kernels:
-            raise InputError(f"kernel {target.kernel_id} is being collected already")
+            raise InputError(f"kernel {target.kernel_id} is collected already")
         if target.agent_id not in {None, self.agent_id}:
-            raise InputError(f"kernel {target.kernel_id} is of agent {target.agent_id!r}, not of {self.agent_id!r}")
+            raise InputError(f"kernel {target.kernel_id} belongs to agent {target.agent_id!r}, not to {self.agent_id!r}")
         unreadable = Unreadable()
         try:
             found = unreadable.read("process", find_process, target.pid)
@@ -112,7 +116,7 @@ class Collector:
         root, _ = found
         for other in self._kernels.values():
             if other.root == root:
-                raise InputError(f"pid {target.pid} is being collected already, as kernel {other.target.kernel_id}")
+                raise InputError(f"pid {target.pid} is collected already, as kernel {other.target.kernel_id}")
         if self._inventory is not None:
             self._inventory.register_kernel(
                 KernelRecord(
@@ -126,50 +130,54 @@ class Collector:
         self._kernels[target.kernel_id] = KernelSampler(target, root=root, agent_id=self.agent_id)
 
     def remove(self, kernel_id: UUID | str) -> None:
-        """Collect a kernel no more; one that is not being collected is ignored."""
+        """Stop collecting a kernel; a kernel that is not collected is ignored.
+
+        Raises:
+            InputError: the id is not a UUID.
+        """
         kernel = self._kernels.pop(id_text(kernel_id), None)
         if kernel is None:
             return
         target = kernel.target
         if (latest := self._latest) is not None:
-            left = {key: found for key, found in latest.kernels.items() if key != target.kernel_id}
-            self._latest = attrs.evolve(latest, kernels=left)
+            remaining = {key: found for key, found in latest.kernels.items() if key != target.kernel_id}
+            self._latest = attrs.evolve(latest, kernels=remaining)
         if self._inventory is not None:
             self._inventory.forget_kernel(target.kernel_id)
 
     @property
     def kernel_ids(self) -> tuple[str, ...]:
-        """The kernels that are being collected."""
+        """The ids of the kernels that are collected."""
         return tuple(self._kernels)
 
     def samples(self) -> Iterator[ScrapeSample]:
-        """Return what Prometheus is to see now: name, labels, value; callable from any thread.
+        """Yield the newest samples for Prometheus: name, labels, value; any thread may call this.
 
-        Nothing once the last round is older than four intervals: counters that stand still would read as idle.
+        Yields nothing when the last round is older than four intervals: its counters would look like idle kernels.
         """
         latest = self._latest
         if latest is None or time.monotonic() - latest.time_s > FRESH_INTERVALS * self.interval_s:
             return
         for kernel in latest.kernels.values():
             yield from kernel.samples
-        yield from device_samples(self.agent_id, latest.node.readings)
+        yield from device_samples(self.agent_id, latest.node.raw_values)
 
     @property
     def newest_age_s(self) -> float | None:
-        """How many seconds ago the newest samples were taken; None before the first round."""
+        """The seconds since the newest samples were taken, or None before the first round."""
         latest = self._latest
         return None if latest is None else time.monotonic() - latest.time_s
 
     def problem(self) -> str | None:
-        """Return why this collector is not healthy, or None: the last round must have succeeded, and not long ago."""
+        """Return why this collector is not healthy, or None when its last round succeeded at most four intervals ago."""
         return self.health.problem(max_age_s=FRESH_INTERVALS * self.interval_s)
 
     async def collect(self) -> None:
-        """Do one round: sample, then write kernels, sessions, the agent and its number of kernels, and forget what is gone.
+        """Do one round: sample, write kernels, sessions, the agent and its number of kernels, remove what has ended.
 
         Raises:
             UnavailableError: the processes of this machine cannot be read.
-            StatcoreError: the first of the writes that failed; the others were done, and the exporter is up to date.
+            StatcoreError: a write failed. The other writes are done, and the exporter has the new samples.
         """
         started_s = time.monotonic()
         failures: dict[FailureKind, Mapping[str, str]] = {}
@@ -208,14 +216,14 @@ class Collector:
         failures["store"] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do rounds on a steady grid until `stop` is set, then `withdraw`.
+        """Do a round every `interval_s` seconds until `stop` is set, then `withdraw`.
 
-        A round that fails does not end it. When it is cancelled instead, the store stays as it is.
+        A failed round is logged and counted, and the next one is tried. A cancelled `run` does not withdraw.
         """
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         while not stop.is_set():
-            with suppress(StatcoreError):  # it is in the log, and in `health`
+            with suppress(StatcoreError):  # `collect` has logged and counted it
                 await self.collect()
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(next_due(start_s, self.interval_s, loop.time())):
@@ -226,12 +234,12 @@ class Collector:
             _logger.warning("cannot remove what agent %s wrote; it will expire by itself: %s", self.agent_id, error)
 
     async def withdraw(self) -> None:
-        """Remove all kernels, and everything that this collector wrote to the store, the agent and its count as well.
+        """Remove all kernels, and everything that this collector wrote to the store, the agent included.
 
-        For the end of a collector: what has ended must not look alive until it expires.
+        Call it at the end of a collector; otherwise what has ended looks alive until it expires.
 
         Raises:
-            StatcoreError: the store cannot be written to; the kernels are removed from here all the same.
+            StatcoreError: the store cannot be written to. The kernels are removed from this collector nevertheless.
         """
         for kernel_id in self.kernel_ids:
             self.remove(kernel_id)
@@ -241,13 +249,13 @@ class Collector:
     def _sample(
         self, kernels: Sequence[KernelSampler], unreadable: Unreadable
     ) -> tuple[NodeRound, list[KernelRound | None]]:
-        with self._sampling:  # a cancelled round may still be at it
+        with self._sampling:  # the thread of a cancelled round may still be sampling
             try:
-                # Before the processes: a socket that is there now belongs to a process that is found then.
+                # Sockets before processes: then the process that has a socket open is found, too.
                 sockets = unreadable.read("net_rx and net_tx of kernels", read_sockets)
                 table = read_process_table(unreadable)
                 node = self._node.sample(unreadable)
-                memory = node.readings.get("mem", {}).get("root")
+                memory = node.raw_values.get("mem", {}).get("root")
                 capacity = None if memory is None else memory.capacity
                 return node, [
                     kernel.sample(table, sockets, node_memory=capacity, unreadable=unreadable) for kernel in kernels
@@ -283,7 +291,7 @@ class Collector:
                 raise result
 
     async def _remove(self, ids: AbstractSet[str]) -> None:
-        """Remove entries from the store; those that could not be removed are tried again with the next round."""
+        """Remove entries from the store; what cannot be removed is tried again in the next round."""
         if ids:
             await self._call_sink(self._sink.remove, sorted(ids))
             self._written -= ids
@@ -291,7 +299,7 @@ class Collector:
     async def _call_sink(
         self, write: Callable[Arguments, Awaitable[None]], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> None:
-        """Call the sink, whose errors are ours, or those of a third party that does not keep its contract."""
+        """Call the sink; any error other than `StatcoreError` breaks its contract and becomes a `PluginError`."""
         try:
             await write(*args, **kwargs)
         except StatcoreError:

@@ -21,7 +21,7 @@ _HIGHEST_PORT: Final = 65_535
 
 
 class _Families(PrometheusCollector):
-    """What the collector has now, as prometheus_client wants it; every series of the wire format is a gauge."""
+    """Gives prometheus_client the collector's samples, every series as a gauge, and the collector's own metrics."""
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
@@ -32,9 +32,9 @@ class _Families(PrometheusCollector):
             family = families.setdefault(name, Metric(name, "Raw values; counters are cumulative.", "gauge"))
             family.add_sample(name, dict(labels), value)
         yield from families.values()
-        yield from self._own()
+        yield from self._own_metrics()
 
-    def _own(self) -> Iterator[Metric]:
+    def _own_metrics(self) -> Iterator[Metric]:
         health = self._collector.health
         rounds = CounterMetricFamily("statcore_collector_rounds", "Rounds that have ended.", labels=["outcome"])
         rounds.add_metric(["succeeded"], health.succeeded)
@@ -61,7 +61,7 @@ class _Families(PrometheusCollector):
 
 
 def _application(collector: Collector, metrics: WSGIApplication | None) -> WSGIApplication:
-    """Return what answers on all paths, given what serves the metrics on any."""
+    """Return the WSGI application for all paths; `metrics` serves the metrics on any path."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -71,7 +71,7 @@ def _application(collector: Collector, metrics: WSGIApplication | None) -> WSGIA
             problem = collector.problem()
             status, text = ("200 OK", "ok") if problem is None else ("503 Service Unavailable", problem)
         else:
-            status, text = "404 Not Found", "there are /metrics and /healthz"
+            status, text = "404 Not Found", "not found; the paths are /metrics and /healthz"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [f"{text}\n".encode()]
 
@@ -79,10 +79,15 @@ def _application(collector: Collector, metrics: WSGIApplication | None) -> WSGIA
 
 
 class Exporter:
-    """A running endpoint: `/metrics` and `/healthz` on `host` and `port`, served by a thread until it is closed."""
+    """A running HTTP endpoint, served by a thread until it is closed.
+
+    Attributes:
+        host: the address that it listens on.
+        port: the port that it listens on.
+    """
 
     def __init__(self, server: WSGIServer, thread: threading.Thread) -> None:
-        """Take over a server that its thread is serving."""
+        """Wrap a server and the thread that serves it."""
         self._server = server
         self._thread = thread
         self.host: str = str(server.server_address[0])
@@ -90,11 +95,11 @@ class Exporter:
 
     @property
     def address(self) -> str:
-        """Host and port, as Prometheus wants a target."""
+        """Host and port in the form of a Prometheus target."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def close(self) -> None:
-        """Stop serving and wait for the thread, half a second at most; closing twice is allowed."""
+        """Stop serving and wait for the thread, at most half a second; closing twice is allowed."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -102,21 +107,25 @@ class Exporter:
 
 
 def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int = 0) -> Exporter:
-    """Serve at `/metrics` what a collector has found last and how its rounds go, in a registry of its own.
+    """Serve a collector's newest samples and its own metrics at `/metrics`, and its health at `/healthz`.
 
-    `/healthz` answers 200, or 503 with the reason when the last round failed or is too long ago.
+    `/healthz` answers 200, or 503 with the reason when the last round failed or is too long ago. The metrics have a
+    registry of their own; metrics of the process that embeds the collector are not served.
 
     Args:
-        collector: asked anew with every scrape.
+        collector: read anew for every request.
         host: the address to listen on.
-        port: 0 takes a free one.
+        port: the port to listen on; 0 takes a free port.
+
+    Returns:
+        The running endpoint; the caller closes it.
 
     Raises:
-        UnavailableError: the port is taken, or this machine has no such address.
-        InputError: no such port or host can exist.
+        UnavailableError: the port is taken, or this machine does not have the address.
+        InputError: the port is not from 0 to 65535, or the host is not a host name.
     """
     if not 0 <= port <= _HIGHEST_PORT:
-        raise InputError(f"metrics port must be from 0 to {_HIGHEST_PORT}, not {port}")
+        raise InputError(f"the port must be from 0 to {_HIGHEST_PORT}, not {port}")
     registry = CollectorRegistry()
     registry.register(_Families(collector))
     try:
@@ -125,7 +134,7 @@ def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int =
         raise UnavailableError(
             f"cannot serve metrics on {host}:{port}: {error.strerror}", service=f"{host}:{port}"
         ) from error
-    except UnicodeError:  # what Python raises for a name that is too long, for one
+    except UnicodeError:  # for example from a name that is too long
         raise InputError(f"cannot serve metrics on {host!r:.100}: not the name of a host") from None
     server.set_app(_application(collector, server.get_app()))
     return Exporter(server, thread)

@@ -1,7 +1,7 @@
-"""Counters of cores, network interfaces and disks by name, read line by line from the files of /proc.
+"""Counters of cores, network interfaces and disks by name, and memory, read line by line from the files of /proc.
 
-psutil gives cores by position, so that a core that is switched off renames all after it, and raises for the whole file
-when it does not know one line.
+psutil is not used for these: it numbers cores by position, so that switching one off renames the cores after it, and one
+line that it cannot parse makes it raise for the whole file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 import psutil
 
 from statcore.errors import InputError
-from statcore_collector.readable import Unreadable
+from statcore_collector.failures import Unreadable
 
 _TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")
 _SECTOR: Final = 512
@@ -28,15 +28,15 @@ _REQUEST: Final = struct.Struct("16sH22x")
 _UP: Final = 0x1
 _LOOPBACK: Final = 0x8
 _MOST_DIGITS: Final = 20
-"""Those of a counter of 64 bits."""
+"""Of a counter of 64 bits."""
 _CORE: Final = re.compile(r"cpu([0-9]+)")
 
 
 def read_cores(unreadable: Unreadable) -> Mapping[str, float]:
-    """Return the busy time in milliseconds of each core that is on, by its id.
+    """Return the busy milliseconds of each core that is on, by core id; `unreadable` receives cores that cannot be read.
 
     Raises:
-        OSError: there is no such file, or it is denied.
+        OSError: the file does not exist, or reading it is denied.
     """
     cores: dict[str, float] = {}
     for line in _lines("stat"):
@@ -53,33 +53,39 @@ def _busy_ms(line: str) -> float:
 
 
 def read_interfaces(unreadable: Unreadable) -> Mapping[str, tuple[int, int]]:
-    """Return the bytes received and sent of each network interface that is up and is not the loopback, by its name.
+    """Return the bytes received and sent by each network interface that is up, except the loopback, by name.
+
+    `unreadable` receives the interfaces that cannot be read.
 
     Raises:
-        OSError: there is no such file, or it is denied.
+        OSError: the file does not exist, or reading it is denied.
     """
     interfaces: dict[str, tuple[int, int]] = {}
     for line in list(_lines("net/dev"))[2:]:
         name = line.rpartition(":")[0].strip()
-        counters = unreadable.read(f"interface {name!r}", _carried, name, line)
+        counters = unreadable.read(f"interface {name!r}", _interface_bytes, name, line)
         if counters is not None:
             interfaces[name] = counters
     return interfaces
 
 
-def _carried(name: str, line: str) -> tuple[int, int] | None:
+def _interface_bytes(name: str, line: str) -> tuple[int, int] | None:
     if not name:
-        raise InputError(f"no interface is named in {line!r:.100}")
+        raise InputError(f"expected the name of an interface in {line!r:.100}")
     numbers = _numbers(line.rpartition(":")[2].split(), line, count=16)
     flags = interface_flags(name)
     return (numbers[0], numbers[8]) if flags & _UP and not flags & _LOOPBACK else None
 
 
 def interface_flags(name: str) -> int:
-    """Return the flags of a network interface; 0 when it has just gone."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    """Return the flags of a network interface, or 0 when it does not exist any more.
+
+    Raises:
+        OSError: the flags cannot be read.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:
-            answer = fcntl.ioctl(asking, _GET_FLAGS, _REQUEST.pack(name.encode(), 0))
+            answer = fcntl.ioctl(any_socket, _GET_FLAGS, _REQUEST.pack(name.encode(), 0))
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return 0
@@ -89,10 +95,12 @@ def interface_flags(name: str) -> int:
 
 
 def read_disks(unreadable: Unreadable) -> Mapping[str, tuple[int, int]]:
-    """Return the bytes read and written of each disk and partition, by its name; loop and memory devices are left out.
+    """Return the bytes read from and written to each disk and partition, by name, without loop and memory devices.
+
+    `unreadable` receives the disks that cannot be read.
 
     Raises:
-        OSError: there is no such file, or it is denied.
+        OSError: the file does not exist, or reading it is denied.
     """
     disks: dict[str, tuple[int, int]] = {}
     for number, line in enumerate(_lines("diskstats"), 1):
@@ -101,30 +109,30 @@ def read_disks(unreadable: Unreadable) -> Mapping[str, tuple[int, int]]:
         if not fields or name.startswith(("loop", "ram")):
             continue
         item = f"disk {name!r}" if name else f"line {number} of diskstats"
-        counters = unreadable.read(item, _transferred, fields, line)
+        counters = unreadable.read(item, _disk_bytes, fields, line)
         if counters is not None:
             disks[name] = counters
     return disks
 
 
-def _transferred(fields: list[str], line: str) -> tuple[int, int]:
+def _disk_bytes(fields: list[str], line: str) -> tuple[int, int]:
     if len(fields) != 14 and len(fields) < 18:  # noqa: PLR2004 - before Linux 4.18, and since
-        raise InputError(f"14 fields or at least 18 were expected, not {len(fields)}: {line!r:.100}")
+        raise InputError(f"expected 14 fields or at least 18, not {len(fields)}: {line!r:.100}")
     numbers = _numbers(fields[3:14], line, count=11)
     return numbers[2] * _SECTOR, numbers[6] * _SECTOR
 
 
 def is_whole_disk(name: str) -> bool:
-    """Return whether a name of diskstats is a whole disk, whose counters include those of its partitions."""
+    """Return whether a device of diskstats is a whole disk; its counters include those of its partitions."""
     return Path("/sys/block", name.replace("/", "!")).exists()
 
 
 def read_memory() -> tuple[int, int]:
-    """Return the memory in use and all memory, in bytes.
+    """Return the used and the total memory of the node, in bytes.
 
     Raises:
-        OSError: there is no such file, or it is denied.
-        InputError: one of the two lines is missing, or holds no number.
+        OSError: the file does not exist, or reading it is denied.
+        InputError: a line that is needed is missing, or does not hold a number.
     """
     lines = {name: text.split() for name, _, text in (line.partition(":") for line in _lines("meminfo"))}
     total, available = (
@@ -135,7 +143,7 @@ def read_memory() -> tuple[int, int]:
 
 
 def _lines(file: str) -> Iterator[str]:
-    # A name may be any bytes; one that is not UTF-8 stays readable, and can be sent to a store.
+    # A device name may be any bytes; escapes keep a name that is not UTF-8 readable, and storable.
     text = Path(psutil.PROCFS_PATH, file).read_text(encoding="utf-8", errors="backslashreplace")
     return (line for line in text.split("\n") if line.strip())
 
@@ -144,5 +152,5 @@ def _numbers(fields: list[str], line: str, *, count: int) -> list[int]:
     if len(fields) != count or not all(
         field.isascii() and field.isdecimal() and len(field) <= _MOST_DIGITS for field in fields
     ):
-        raise InputError(f"{count} counters of 64 bits were expected in {line!r:.100}")
+        raise InputError(f"expected {count} counters of 64 bits in {line!r:.100}")
     return [int(field) for field in fields]

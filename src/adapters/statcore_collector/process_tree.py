@@ -1,24 +1,110 @@
-"""Samples of a process tree: which processes belong to it, and what they use."""
+"""A process tree: which processes belong to it, what each uses, and the sums over the tree."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 import psutil
 
-from statcore_collector.readable import Unreadable
-from statcore_collector.tree_counter import Tally, TreeCounter
+from statcore_collector.failures import Unreadable
+
+ProcessT = TypeVar("ProcessT", bound=Hashable)
+
 
 _ENDED: Final = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
+@attrs.frozen
+class Tally:
+    """What a process has used.
+
+    Args:
+        total: everything, the ended children that it waited for included.
+        absorbed: the part of the total that grows when the process waits for an ended child.
+    """
+
+    total: int
+    absorbed: int
+
+
+@attrs.frozen
+class _Counted:
+    """The last tally of a process, and the part of it that is not counted in the tree's total."""
+
+    tally: Tally = Tally(0, 0)
+    uncounted: int = 0
+
+    @property
+    def counted(self) -> int:
+        return self.tally.total - self.uncounted
+
+
+class TreeCounter(Generic[ProcessT]):
+    """The sum over the processes of a tree; it never falls, whatever happens to the processes.
+
+    When a process waits for an ended child, the system adds the child's tally to its own. When nobody waits, or a process
+    outside the tree does, the child's tally would disappear; the counter keeps it. Read ancestors before descendants: then
+    a child that is waited for during the reading is missing in this round, and not counted twice.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing counted."""
+        self._processes: dict[ProcessT, _Counted] = {}
+        self._kept = 0
+
+    def update(
+        self,
+        tallies: Mapping[ProcessT, Tally | None],
+        heir: Callable[[ProcessT], ProcessT | None],
+        unread: Collection[ProcessT] = (),
+    ) -> int:
+        """Add a round, and return the total of the tree since the beginning.
+
+        Args:
+            tallies: the tally of every existing process of the tree, or None when it cannot be read: then the last one
+                counts.
+            heir: returns the nearest ancestor in `tallies` of a process that has disappeared, or None without one.
+            unread: processes that could not be read in the last round. What they used since then is not counted, because
+                it is unknown how much of it belongs to this round.
+        """
+        before, now = self._processes, dict[ProcessT, _Counted]()
+        for process, tally in tallies.items():
+            last = before.get(process, _Counted())
+            if tally is None:
+                now[process] = last
+            else:
+                uncounted = tally.total - last.counted if process in unread else last.uncounted
+                now[process] = _Counted(tally, uncounted)
+        ended: defaultdict[ProcessT | None, list[ProcessT]] = defaultdict(list)
+        for process in before.keys() - now.keys():
+            ended[heir(process)].append(process)
+        for ancestor, processes in ended.items():
+            absorbed = 0
+            if ancestor is not None and ancestor not in unread:
+                absorbed = now[ancestor].tally.absorbed - before.get(ancestor, _Counted()).tally.absorbed
+            kept = sum(before[process].counted for process in processes) - absorbed
+            if not any(process in unread for process in processes):
+                # An ancestor absorbs more than was counted: also the uncounted part, and what they used since.
+                kept = max(kept, -sum(before[process].uncounted for process in processes))
+            self._kept += kept
+        self._processes = now
+        return self._kept + sum(process.counted for process in now.values())
+
+
 @attrs.frozen(kw_only=True)
 class ProcessTable:
-    """The processes of this machine at one time, by pid, and the children of each; `unreadable` are all other pids."""
+    """The processes of this machine at one time.
+
+    Args:
+        processes: the processes that can be read, by pid.
+        parents: the pid of the parent of each, by pid.
+        children: the children of each, by pid.
+        unreadable: the pids of the processes that cannot be read.
+    """
 
     processes: Mapping[int, psutil.Process]
     parents: Mapping[int, int]
@@ -27,12 +113,12 @@ class ProcessTable:
 
 
 def read_process_table(unreadable: Unreadable) -> ProcessTable:
-    """Read all processes once, for every tree that is sampled in this round.
+    """Read all processes once, for all trees of a round.
 
-    A process that cannot be read is left out; as there may be thousands, one item stands for all with the same error.
+    Processes that cannot be read become items of `unreadable`: one item per kind of error, as there may be thousands.
 
     Raises:
-        OSError: /proc itself cannot be listed.
+        OSError: /proc cannot be listed.
     """
     processes: dict[int, psutil.Process] = {}
     parents: dict[int, int] = {}
@@ -62,11 +148,12 @@ def read_process_table(unreadable: Unreadable) -> ProcessTable:
 def find_process(pid: int) -> tuple[psutil.Process, int]:
     """Return the process with this pid, and the pid of its parent.
 
-    Reading the parent is the proof: psutil gives an object for a process that it may not read, and that equals no other.
+    Reading the parent proves that the process can be read. Without that, psutil may return an object for a process that it
+    cannot read, which equals no other object.
 
     Raises:
-        psutil.NoSuchProcess: there is none.
-        Exception: it cannot be read; psutil does not document what it raises then.
+        psutil.NoSuchProcess: no process has this pid.
+        Exception: the process cannot be read; psutil does not document what it raises.
     """
     process = psutil.Process(pid)
     return process, process.ppid()
@@ -74,13 +161,14 @@ def find_process(pid: int) -> tuple[psutil.Process, int]:
 
 @attrs.frozen(kw_only=True)
 class ProcessSample:
-    """What one process uses; None is what could not be read. An ended one that nobody waited for is not `alive`.
+    """What one process uses.
 
     Args:
+        alive: whether it runs; a process that has ended and that nobody has waited for does not.
         cpu_ms: its own CPU time in milliseconds.
-        waited_cpu_ms: that of its children that ended and that it waited for, with their own such children.
-        memory: in bytes.
-        io: bytes read and written, those of the children that it waited for included.
+        waited_cpu_ms: the CPU time in milliseconds of the ended descendants that were waited for.
+        memory: its memory in bytes; None is unreadable.
+        io: the bytes read and written, by ended children that it waited for as well; None is unreadable.
     """
 
     alive: bool
@@ -91,13 +179,13 @@ class ProcessSample:
 
 
 def read_process(process: psutil.Process, unreadable: Unreadable) -> ProcessSample | None:
-    """Sample a process.
+    """Sample a process; `unreadable` receives the items that cannot be read.
 
     Returns:
-        None when it cannot be read at all.
+        The sample, or None when nothing of the process can be read.
 
     Raises:
-        psutil.NoSuchProcess: it is gone.
+        psutil.NoSuchProcess: the process has ended.
     """
     with process.oneshot():
         found = unreadable.read(f"process {process.pid}", _times_and_status, process)
@@ -121,9 +209,9 @@ def _times_and_status(process: psutil.Process) -> tuple[Any, str]:
 
 
 def _memory(process: psutil.Process) -> int:
-    """Return the proportional set size: summed over a tree, it counts a page that forked processes share only once.
+    """Return the proportional set size in bytes: its sum over a tree counts a page that processes share only once.
 
-    Reading it takes the right to trace the process; without, the resident set has to do, which is never less.
+    Reading it needs the right to trace the process. Without that right, return the resident set size, which is never less.
     """
     try:
         return process.memory_full_info().pss
@@ -133,9 +221,17 @@ def _memory(process: psutil.Process) -> int:
 
 @attrs.frozen(kw_only=True)
 class TreeSample:
-    """What the processes of a tree that can be read use.
+    """What the readable processes of a tree use.
 
-    Counters are cumulative; None is what cannot be read of one of the processes, or, where there are none, of all.
+    A counter is cumulative. A sum is None when the value of one process is unreadable, or when no process is readable.
+
+    Args:
+        time_s: the monotonic time of the sample, in seconds.
+        processes: the sample of each running, readable process.
+        cpu_ms: CPU time in milliseconds, a counter.
+        memory: in bytes.
+        io_read: bytes read, a counter.
+        io_write: bytes written, a counter.
     """
 
     time_s: float
@@ -149,9 +245,9 @@ class TreeSample:
 class ProcessTree:
     """A process and all its descendants.
 
-    Once seen, a descendant stays counted when its parent ends and it is handed to another. Processes are told apart by
-    pid and time of creation, so that a pid that is used again is not mistaken. One that cannot be read for a while stays
-    in the tree: that it has ended is known only when its pid is gone.
+    A descendant that was seen once stays in the tree when its parent ends and it gets another parent. A process is
+    identified by pid and time of creation, because pids are used again. A process that cannot be read stays in the tree
+    until its pid disappears.
     """
 
     def __init__(self, root: psutil.Process) -> None:
@@ -164,7 +260,12 @@ class ProcessTree:
         self._written = TreeCounter[psutil.Process]()
 
     def sample(self, table: ProcessTable, unreadable: Unreadable) -> TreeSample | None:
-        """Return what the tree uses now, or None when the last of its processes has ended."""
+        """Return what the tree uses now, or None when its last process has ended.
+
+        Args:
+            table: the processes of this machine.
+            unreadable: receives the items that cannot be read.
+        """
         parents = self._members(table)
         time_s = time.monotonic()
         found = self._read_all(parents, table, unreadable)
@@ -184,7 +285,7 @@ class ProcessTree:
         cpu_ms = self._cpu.update(
             {p: Tally(s.cpu_ms + s.waited_cpu_ms, s.waited_cpu_ms) if s else None for p, s in found.items()}, heir, unread
         )
-        # What a process read and wrote is not told apart from what its children did.
+        # The system reports the I/O of a process and of its ended children as one number.
         io_read, io_write = (
             counter.update({p: Tally(s.io[way], s.io[way]) if s and s.io else None for p, s in found.items()}, heir, unread)
             for way, counter in enumerate((self._read, self._written))
@@ -221,10 +322,10 @@ class ProcessTree:
     def _read_all(
         self, processes: Collection[psutil.Process], table: ProcessTable, unreadable: Unreadable
     ) -> dict[psutil.Process, ProcessSample | None]:
-        """Sample processes, given parents first; None is one that cannot be read, and one that is gone is left out.
+        """Return the sample of each process, or None when it cannot be read; a process that has ended is left out.
 
-        Of one that ended since the table was read nobody knows whether its parent's figures include it already. So all
-        are read anew: then they do, if it was waited for at all.
+        When a known process ends during the reading, its parent's sample may or may not include it already. Then all
+        processes are read again, and the parent's sample includes it if the parent waited for it.
         """
         gone: set[psutil.Process] = set()
         while True:

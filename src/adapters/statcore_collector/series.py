@@ -1,4 +1,4 @@
-"""The series that Prometheus sees: names and labels of the wire format, raw values (counters stay cumulative)."""
+"""The series that Prometheus scrapes: names and labels of the wire format, with raw values (cumulative counters)."""
 
 from __future__ import annotations
 
@@ -6,49 +6,46 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from statcore.ports import ScrapeSample
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, UNKNOWN_OWNER
-from statcore_collector.kernel import KernelTarget
-from statcore_collector.metric import Reading
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
+from statcore_collector.metric import RawValue
 
 DEVICE_SERIES: Final = "backendai_device_utilization"
 PROCESS_SERIES: Final = "backendai_process_utilization"
 
 
-def container_samples(target: KernelTarget, agent_id: str, readings: Mapping[str, Reading]) -> Iterator[ScrapeSample]:
-    """Return the samples of a kernel from its readings by metric."""
-    owners = _owner_labels(target, agent_id)
-    for metric, reading in readings.items():
-        yield from _samples(CONTAINER_SERIES, {CONTAINER_METRIC_LABEL: metric, **owners}, reading)
+def container_samples(owners: Mapping[str, str], raw_values: Mapping[str, RawValue]) -> Iterator[ScrapeSample]:
+    """Yield the samples of a kernel.
+
+    Args:
+        owners: the labels that name the kernel and its owners.
+        raw_values: the kernel's raw values by metric.
+    """
+    for metric, raw in raw_values.items():
+        yield from _samples(CONTAINER_SERIES, {CONTAINER_METRIC_LABEL: metric, **owners}, raw)
 
 
-def process_samples(
-    target: KernelTarget, agent_id: str, pid: int, readings: Mapping[str, Reading]
-) -> Iterator[ScrapeSample]:
-    """Return the samples of one process of a kernel from its readings by metric."""
-    owners = {**_owner_labels(target, agent_id), "container_id": target.kernel_id, "pid": str(pid)}
-    for metric, reading in readings.items():
-        yield from _samples(PROCESS_SERIES, {"process_metric_name": metric, **owners}, reading)
+def process_samples(owners: Mapping[str, str], pid: int, raw_values: Mapping[str, RawValue]) -> Iterator[ScrapeSample]:
+    """Yield the samples of one process of a kernel.
+
+    Args:
+        owners: the labels that name the kernel and its owners.
+        pid: the process.
+        raw_values: the process's raw values by metric.
+    """
+    labels = {**owners, "container_id": owners["kernel_id"], "pid": str(pid)}
+    for metric, raw in raw_values.items():
+        yield from _samples(PROCESS_SERIES, {"process_metric_name": metric, **labels}, raw)
 
 
-def device_samples(agent_id: str, devices: Mapping[str, Mapping[str, Reading]]) -> Iterator[ScrapeSample]:
-    """Return the samples of an agent's devices from their readings by metric and device id."""
-    for metric, by_device in devices.items():
-        for device_id, reading in by_device.items():
+def device_samples(agent_id: str, raw_values: Mapping[str, Mapping[str, RawValue]]) -> Iterator[ScrapeSample]:
+    """Yield the samples of an agent's devices from their raw values by metric and device id."""
+    for metric, by_device in raw_values.items():
+        for device_id, raw in by_device.items():
             labels = {"device_metric_name": metric, "agent_id": agent_id, "device_id": device_id}
-            yield from _samples(DEVICE_SERIES, labels, reading)
+            yield from _samples(DEVICE_SERIES, labels, raw)
 
 
-def _owner_labels(target: KernelTarget, agent_id: str) -> dict[str, str]:
-    return {
-        "agent_id": agent_id,
-        "kernel_id": target.kernel_id,
-        "session_id": target.session_id or UNKNOWN_OWNER,
-        "user_id": target.user_id or UNKNOWN_OWNER,
-        "project_id": target.project_id or UNKNOWN_OWNER,
-    }
-
-
-def _samples(name: str, labels: Mapping[str, str], reading: Reading) -> Iterator[ScrapeSample]:
-    yield name, {**labels, "value_type": "current"}, float(reading.value)
-    if reading.capacity is not None:
-        yield name, {**labels, "value_type": "capacity"}, float(reading.capacity)
+def _samples(name: str, labels: Mapping[str, str], raw: RawValue) -> Iterator[ScrapeSample]:
+    yield name, {**labels, "value_type": "current"}, float(raw.value)
+    if raw.capacity is not None:
+        yield name, {**labels, "value_type": "capacity"}, float(raw.capacity)

@@ -1,6 +1,6 @@
-"""Statistics and utilization over GraphQL: per-request loaders and their helpers, which any GraphQL framework can use.
+"""Statistics and utilization over GraphQL: loaders for one request, which any GraphQL framework can use.
 
-The schema, on Strawberry, is in `statcore_graphql.schema`; nothing here imports a framework before it is used.
+The schema for Strawberry is in `statcore_graphql.schema`. Importing this package imports no framework.
 """
 
 from statcore_graphql.context import GraphQueryContext

@@ -1,4 +1,4 @@
-"""What the resolvers of one request work with."""
+"""The context of one request: what its resolvers read from, its loaders, and the problems they found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from statcore.statistics import StatisticsRepository
 from statcore_graphql.loaders import DataLoaderManager, RequestLoaders
 
 FieldProblem: TypeAlias = tuple[list[str | int], Problem]
-"""A problem, and its path in the answer."""
+"""The path of a field in the answer, and the problem of its value."""
 
 
 def _presets_of_plugins(context: GraphQueryContext) -> Mapping[str, Preset]:
@@ -25,23 +25,23 @@ def _presets_of_plugins(context: GraphQueryContext) -> Mapping[str, Preset]:
 
 @attrs.define(kw_only=True, eq=False, on_setattr=attrs.setters.frozen)
 class GraphQueryContext:
-    """Built anew for every request, and for each of a batch of them, of what the host has opened.
+    """The context of one request; build a new one for every request, and for each request of a batch.
 
-    It is the context of plain Strawberry and of its view for aiohttp; for FastAPI's router there is
-    `statcore_graphql.fastapi`. Its fields are frozen; a host's subclass may have others that are set later.
+    It serves plain Strawberry and Strawberry's view for aiohttp; FastAPI's router needs the subclass in
+    `statcore_graphql.fastapi`. Its fields are frozen; a host's subclass may have other fields that are set later.
 
     Args:
-        statistics_repository: where live statistics are read.
-        inventory: which sessions, endpoints and agents there are.
+        statistics_repository: reads live statistics.
+        inventory: lists sessions, endpoints and agents.
         metrics: the backend that utilization is queried from.
-        plugins: which kinds of querier there are.
-        dataloader_manager: which loaders there are; the same for all requests.
-        rate_interval: the window that rates are taken over.
-        presets: which presets there are, by name; by default those of the plugins.
+        plugins: knows the kinds of querier.
+        dataloader_manager: the loaders by name, the same for all requests.
+        rate_interval: the window that rates are taken over, a duration such as "5m".
+        presets: the presets by name; by default the presets of the plugins.
 
     Attributes:
-        loaders: the request's own.
-        problems: what is wrong with values that are answered all the same.
+        loaders: the loaders that this request has made.
+        problems: what is wrong with values that are in the answer nevertheless, with their paths.
     """
 
     statistics_repository: StatisticsRepository

@@ -1,4 +1,7 @@
-"""The context for Strawberry's router for FastAPI, which accepts only its own class; nothing else imports this module."""
+"""The context for Strawberry's FastAPI router, which accepts subclasses of its own class only.
+
+It is a module of its own because it imports FastAPI.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from statcore_graphql.context import GraphQueryContext
 
 @attrs.define(kw_only=True, eq=False, slots=False, on_setattr=attrs.setters.frozen)
 class FastAPIQueryContext(GraphQueryContext, BaseContext):
-    """A `GraphQueryContext` whose `request`, `response` and `background_tasks` the router sets."""
+    """A `GraphQueryContext` with the fields `request`, `response` and `background_tasks`, which the router sets."""
 
     def __attrs_pre_init__(self) -> None:
-        """Start without them."""
+        """Initialize the router's fields with None."""
         BaseContext.__init__(self)

@@ -1,4 +1,4 @@
-"""Which loaders there are, by name, and the ones that a request has made: batched, cached, and its own."""
+"""The loaders by name, and the loaders that one request has made, with their caches and limits."""
 
 from __future__ import annotations
 
@@ -19,57 +19,63 @@ if TYPE_CHECKING:
     from strawberry.dataloader import DataLoader
 
 MAX_KEYS: Final = 50_000
-"""How many objects one request may list, and keys it may load, in all."""
+"""The most objects listed and keys loaded by one request together."""
 
 LoaderKey: TypeAlias = tuple[str, frozenset[tuple[str, Hashable]]]
-"""A loader's name and parameters, compared by value: a hash of them could meet another's."""
+"""A loader's name and its parameters by value, because hashes of them could collide."""
 
 
 @attrs.frozen
 class Loader:
-    """How the values of keys are loaded.
+    """How values are loaded for keys.
 
     Args:
-        batch: a coroutine function of the context and the keys, and of the loader's parameters by name; it returns one
-            value, or an exception, per key in order.
-        key: what makes two keys the same; by default they are when they are equal.
+        batch: a coroutine function that takes the context, the keys, and the loader's parameters by name, and returns one
+            value or exception per key, in order.
+        key: returns what is equal for two keys that are the same; by default the key itself.
     """
 
     batch: Callable[..., Awaitable[Sequence[Any]]]
     key: Callable[[Any], Hashable] | None = None
 
     def identity(self, key: Any) -> Hashable:  # noqa: ANN401 - whatever the loader takes
-        """Return what is equal for the same keys."""
+        """Return a value that is equal for two keys that are the same."""
         return key if self.key is None else self.key(key)
 
 
 @attrs.define(eq=False)
 class RequestLoaders:
-    """The loaders that one request has made, what was remarked about their values, and how much it has asked for."""
+    """What one request has loaded.
+
+    Attributes:
+        made: the loaders by name and parameters.
+        remarks: what is wrong with values that loaders returned nevertheless, by loader and key.
+        count_so_far: the objects listed and the keys loaded until now.
+    """
 
     made: dict[LoaderKey, DataLoader[Any, Any]] = attrs.field(factory=dict[LoaderKey, Any], init=False)
     remarks: dict[tuple[LoaderKey, Hashable], Problem] = attrs.field(
         factory=dict[tuple[LoaderKey, Hashable], Problem], init=False
     )
-    asked: int = attrs.field(default=0, init=False)
+    count_so_far: int = attrs.field(default=0, init=False)
 
     def count(self, more: int) -> None:
-        """Count objects that are listed, or keys that are about to be loaded.
+        """Count objects that are listed, or keys before they are loaded.
 
         Raises:
-            InputError: they are more than a request may ask for.
+            InputError: the request exceeds `MAX_KEYS`.
         """
-        self.asked += more
-        if self.asked > MAX_KEYS:
+        self.count_so_far += more
+        if self.count_so_far > MAX_KEYS:
             raise InputError(f"the request asks for more than {MAX_KEYS} objects and statistics of objects; ask for fewer")
 
 
 class HasLoaders(Protocol):
-    """The part of a request's context that is needed here."""
+    """The part of a request's context that keeps its loaders."""
 
     @property
     def loaders(self) -> RequestLoaders:
-        """The request's own."""
+        """The loaders that the request has made."""
         ...
 
 
@@ -87,56 +93,56 @@ _STANDARD: Final[Mapping[str, Loader]] = {
 
 @attrs.frozen(eq=False)
 class DataLoaderManager:
-    """The loaders by name: filled at start-up, the same for all requests; what a request loads is kept in its context."""
+    """The loaders by name, fixed at start-up and the same for all requests; a request's context keeps what it loads."""
 
     _loaders: Mapping[str, Loader] = attrs.field(default=_STANDARD)
 
     def adding(self, name: str, loader: Loader) -> Self:
-        """Return a manager that has another loader, too.
+        """Return a manager with one more loader.
 
         Raises:
             InputError: the name is taken.
         """
         if name in self._loaders:
-            raise InputError(f"the loader name {name} is taken")
+            raise InputError(f"the loader name {name} is taken; take another name")
         return type(self)({**self._loaders, name: loader})
 
     def check(self, names: Collection[str]) -> None:
-        """Return when all the names are known.
+        """Check that all names are known.
 
         Raises:
-            InputError: some are not; the message lists the known ones.
+            InputError: a name is unknown; the message lists the known names.
         """
         if unknown := sorted(set(names) - self._loaders.keys()):
             raise InputError(f"there is no loader {', '.join(unknown)}; known are {', '.join(sorted(self._loaders))}")
 
     def get_loader(self, ctx: HasLoaders, name: str, **parameters: Hashable) -> DataLoader[Any, Any]:
-        """Return the request's loader of that name and with those parameters: the same one every time it is asked for.
+        """Return the request's loader with this name and these parameters, the same object in every call.
 
         Raises:
-            InputError: there is none of that name.
-            MissingExtraError: Strawberry, whose loaders these are, is not installed.
+            InputError: the name is unknown; the message lists the known names.
+            MissingExtraError: Strawberry, which provides `DataLoader`, is not installed.
         """
-        known_as, ours = _loader_key(name, parameters), ctx.loaders
-        if known_as not in ours.made:
+        loader_key, loaders = _loader_key(name, parameters), ctx.loaders
+        if loader_key not in loaders.made:
             self.check([name])
             with requires_extra("graphql"):
-                from strawberry.dataloader import DataLoader  # noqa: PLC0415 - hosts of other frameworks do without
+                from strawberry.dataloader import DataLoader  # noqa: PLC0415 - not for hosts of other frameworks
 
             loader = self._loaders[name]
 
             async def load(keys: list[Any]) -> Sequence[Any]:
-                ours.count(len(keys))
+                loaders.count(len(keys))
                 outcomes = Outcomes.of(await loader.batch(ctx, keys, **parameters))
                 for position, problem in outcomes.remarks.items():
-                    ours.remarks[known_as, loader.identity(keys[position])] = problem
+                    loaders.remarks[loader_key, loader.identity(keys[position])] = problem
                 return outcomes.values
 
-            ours.made[known_as] = DataLoader(load, cache_key_fn=loader.key)
-        return ours.made[known_as]
+            loaders.made[loader_key] = DataLoader(load, cache_key_fn=loader.key)
+        return loaders.made[loader_key]
 
     def get_remark(self, ctx: HasLoaders, name: str, key: Any) -> Problem | None:  # noqa: ANN401 - as in Loader
-        """Return what is wrong with a value that a loader without parameters gave all the same, if anything is."""
+        """Return what is wrong with a value that a loader without parameters returned, or None."""
         return ctx.loaders.remarks.get((_loader_key(name, {}), self._loaders[name].identity(key)))
 
 

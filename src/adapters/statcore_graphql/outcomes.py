@@ -1,4 +1,4 @@
-"""From a batch to what loaders hand out: a value or an error per key, and remarks about values of doubtful worth."""
+"""The outcomes of loaders: a value or an error per key, remarks about doubtful values; from batches, and back."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 
 @attrs.frozen(kw_only=True)
 class Outcomes:
-    """One value or exception per key, in order, and by position what is wrong with values that are there all the same."""
+    """What a loader returns for its keys.
+
+    Args:
+        values: one value or exception per key, in order.
+        remarks: what is wrong with values that are returned nevertheless, by position.
+    """
 
     values: Sequence[Any]
     remarks: Mapping[int, Problem]
 
     @classmethod
     def of(cls, answer: Sequence[Any]) -> Self:
-        """Read what a batch function returned."""
+        """Read the result of a batch function: a `StatisticsBatch`, or values and exceptions in order."""
         if not isinstance(answer, StatisticsBatch):
             return cls(values=answer, remarks={})
         values: list[Any] = list(answer)
@@ -34,10 +39,14 @@ class Outcomes:
 
 
 def as_batch(outcomes: Sequence[Any], remarks: Sequence[Problem | None]) -> StatisticsBatch:
-    """Return what a loader handed out for several keys, values and errors, as a batch again.
+    """Return a loader's outcomes for several keys as a batch again.
+
+    Args:
+        outcomes: a value or an exception per key.
+        remarks: what is wrong with each value, or None.
 
     Raises:
-        BaseException: the first of the outcomes that is an error and none of ours.
+        BaseException: the first outcome that is an exception but not a `StatcoreError`.
     """
     problems = {position: remark for position, remark in enumerate(remarks) if remark is not None}
     for position, outcome in enumerate(outcomes):
@@ -52,7 +61,7 @@ def as_batch(outcomes: Sequence[Any], remarks: Sequence[Problem | None]) -> Stat
 
 
 def as_error(problem: Problem) -> StatcoreError:
-    """Return the error that a problem is to whoever wanted that one entry."""
+    """Return the error for an entry that is missing because of a problem."""
     message = f"{problem.kind}: {problem.message}"
     if problem.kind in {ProblemKind.MALFORMED, ProblemKind.OVERSIZED}:
         return MalformedEntryError(message, key=problem.key or "")

@@ -1,4 +1,4 @@
-"""What the loader of presets' answers calls: queries as text."""
+"""The batch function of the loader that answers presets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from statcore_graphql.utilization import HasMetrics
 
 
 class PresetMetrics:
-    """What presets answer over a time range."""
+    """The answers of presets over a time range."""
 
     @classmethod
     async def batch_load_by_query(
         cls, ctx: HasMetrics, queries: Sequence[tuple[str, QueryTimeRange]]
     ) -> Sequence[MatrixResult | StatcoreError]:
-        """Return the answer to each PromQL text over its range, in order, or why there is none."""
+        """Return the answer to each PromQL text over its time range, or the error of its query, in order.
+
+        Raises:
+            UnsupportedError: the backend evaluates no PromQL.
+        """
         promql = as_promql(ctx.metrics, wanted_by="this is a preset")
 
-        async def ask(query: tuple[str, QueryTimeRange]) -> MatrixResult:
+        async def query_range(query: tuple[str, QueryTimeRange]) -> MatrixResult:
             return await promql.query_range(*query)
 
-        return await map_keeping_errors(queries, ask)
+        return await map_keeping_errors(queries, query_range)

@@ -1,4 +1,4 @@
-"""What loaders of live statistics call: coroutines of a context and ids, with no I/O of their own and no framework."""
+"""The batch functions of the loaders of live statistics: they take a context and ids, and do no I/O of their own."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from statcore.statistics import SessionStatistics, StatisticsRepository
 
 
 class HasStatisticsRepository(Protocol):
-    """The part of a request's context that is needed here."""
+    """The part of a request's context that live statistics are read from."""
 
     @property
     def statistics_repository(self) -> StatisticsRepository:
-        """Where the statistics are read."""
+        """Reads live statistics."""
         ...
 
 
 class HasInventory(HasStatisticsRepository, Protocol):
-    """The part of a request's context that sessions need."""
+    """The part of a request's context that statistics of sessions are read from."""
 
     @property
     def inventory(self) -> InventoryPort:
-        """Which kernels a session has."""
+        """Knows which kernels a session has."""
         ...
 
 
 class KernelStatistics:
-    """Statistics of kernels, and of the sessions that they are put together to."""
+    """Statistics of kernels, and of sessions, which combine those of their kernels."""
 
     @classmethod
     async def batch_load_by_kernel(cls, ctx: HasStatisticsRepository, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return `{metric: MetricValue map}` of each kernel, or what is stored for a session, in order, or None."""
+        """Return `{metric: MetricValue map}` per kernel or session as it is stored, in order; None without an entry."""
         return await ctx.statistics_repository.get_kernel_statistics_batch(session_ids)
 
     @classmethod
     async def batch_load_by_session(cls, ctx: HasInventory, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return `{metric: MetricValue map}` of each session, its kernels' put together, in order, or None."""
+        """Return `{metric: MetricValue map}` per session, combined from its kernels, in order; None without any."""
         return await SessionStatistics(ctx.statistics_repository, ctx.inventory).get_session_statistics_batch(session_ids)
 
     @classmethod
     async def batch_load_inference_metrics_by_kernel(
         cls, ctx: HasStatisticsRepository, session_ids: Sequence[UUID | str]
     ) -> StatisticsBatch:
-        """Return `{"requests": int, "last_response_ms": int}` of each session, in order."""
+        """Return `{"requests": int, "last_response_ms": int}` per session, in order."""
         return await ctx.statistics_repository.get_inference_metrics_batch(session_ids)
 
 
@@ -57,7 +57,7 @@ class EndpointStatistics:
     async def batch_load_by_endpoint(
         cls, ctx: HasStatisticsRepository, endpoint_ids: Sequence[UUID | str]
     ) -> StatisticsBatch:
-        """Return `{metric: InferenceValue map}` of each endpoint, in order, None where there is none."""
+        """Return `{metric: InferenceValue map}` per endpoint, in order; None without an entry."""
         return await ctx.statistics_repository.get_endpoint_statistics_batch(endpoint_ids)
 
 
@@ -68,7 +68,7 @@ class ReplicaStatistics:
     async def batch_load_by_replica(
         cls, ctx: HasStatisticsRepository, endpoint_replica_ids: Sequence[tuple[UUID | str, UUID | str]]
     ) -> StatisticsBatch:
-        """Return `{metric: InferenceValue map}` of each (endpoint, replica) pair, in order, None where there is none."""
+        """Return `{metric: InferenceValue map}` per (endpoint, replica) pair, in order; None without an entry."""
         return await ctx.statistics_repository.get_replica_statistics_batch(endpoint_replica_ids)
 
 
@@ -77,5 +77,5 @@ class AgentStatistics:
 
     @classmethod
     async def batch_load_by_agent(cls, ctx: HasStatisticsRepository, agent_ids: Sequence[str]) -> StatisticsBatch:
-        """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` of each agent, in order, or None."""
+        """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` per agent, in order; None without an entry."""
         return await ctx.statistics_repository.get_agent_statistics_batch(agent_ids)

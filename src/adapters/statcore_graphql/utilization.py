@@ -1,4 +1,4 @@
-"""What the loader of utilization calls: many queriers, few requests."""
+"""The batch function of the loader of utilization, and the key that makes two queriers the same query."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from statcore.statistics import UtilizationSource
 
 
 class HasMetrics(Protocol):
-    """The part of a request's context that is needed here."""
+    """The part of a request's context that utilization is queried from."""
 
     @property
     def metrics(self) -> MetricQuerierPort:
-        """The backend that is queried."""
+        """The metric backend."""
         ...
 
     @property
@@ -35,16 +35,16 @@ class UtilizationMetrics:
     async def batch_load_by_querier(
         cls, ctx: HasMetrics, queriers: Sequence[UtilizationMetricQuerier], *, time_range: QueryTimeRange
     ) -> Sequence[MatrixResult | StatcoreError]:
-        """Return the utilization of each querier, in order, or why it failed; alike queriers share requests."""
+        """Return the utilization of each querier, or the error of its query, in order. Requests are coalesced."""
         source = UtilizationSource(ctx.metrics)
         return await source.read_utilization_batch(queriers, time_range, rate_interval=ctx.rate_interval)
 
 
 def querier_key(querier: UtilizationMetricQuerier) -> Hashable:
-    """Return what makes two queriers the same query, whether or not their class can be hashed.
+    """Return a value that is equal for two queriers with the same query; their classes need not be hashable.
 
     Raises:
         PluginError: the querier breaks its contract.
     """
-    asked = resolve(querier)
-    return asked.name, tuple(asked.labels.items()), asked.group_by, strategy_key(asked.strategy)
+    query = resolve(querier)
+    return query.name, tuple(query.labels.items()), query.group_by, strategy_key(query.strategy)

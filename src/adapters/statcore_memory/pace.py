@@ -6,6 +6,8 @@ from typing import Final
 
 import attrs
 
+from statcore.concurrency import give_way
+
 _AT_A_TIME: Final = 256
 
 
@@ -19,7 +21,5 @@ class Pace:
         """Say that so many samples were looked at; every few hundred, others have their turn."""
         self._done += samples
         if self._done > _AT_A_TIME:
-            from asyncio import sleep  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
-
             self._done = 0
-            await sleep(0)
+            await give_way()

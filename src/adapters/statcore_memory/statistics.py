@@ -1,23 +1,34 @@
-"""The store of live statistics in memory: a reader and a writer in one."""
+"""Store of live statistics in memory, for reading and writing."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
+from statcore.concurrency import in_turns
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
-from statcore.model.validation import NOT_A_SETTING, check_count, require_seconds
+from statcore.model.batch import Entry
+from statcore.model.validation import NOT_A_SETTING, check_count
+from statcore.model.wire_format import (
+    INFERENCE_TTL_S,
+    KERNEL_TTL_S,
+    activity_entry,
+    activity_keys,
+    agent_entry,
+    agent_ttl_s,
+    container_count_key,
+    endpoint_key,
+    metrics_entry,
+    replica_key,
+)
 
-_T = TypeVar("_T")
-_DAY_S: Final = 86_400.0
-_INFERENCE_S: Final = 120.0
-_AGENT_INTERVALS: Final = 4
-_SHORTEST_S: Final = 1.0
-_AT_A_TIME: Final = 64
+_Outcome: TypeAlias = tuple[Entry | None, Problem | None, float | None]
+"""An entry, its problem and its age in seconds, each None if there is none."""
+_ENTRIES_PER_TURN: Final = 64
 
 
 @attrs.frozen(kw_only=True)
@@ -32,14 +43,14 @@ class _Stored:
 class MemoryStatistics:
     """A `StatisticsPort` and `StatisticsSinkPort` in this process: keys, shapes and expiry are those of the wire format.
 
-    What goes in and what comes out are copies: an entry changes only by storing another one.
+    Entries are copied when they are stored and when they are read, so an entry changes only by storing another one.
 
     Args:
-        max_entries: how many entries are kept; beyond, those that were written the longest ago go.
-        clock: a time in seconds, for the expiry.
+        max_entries: how many entries are kept at most; the oldest are removed first.
+        clock: returns a time in seconds, for expiry and ages.
 
     Raises:
-        InputError: a setting that cannot be one.
+        InputError: `max_entries` is not a whole number of at least 1.
     """
 
     max_entries: int = attrs.field(default=100_000, validator=check_count)
@@ -48,38 +59,29 @@ class MemoryStatistics:
 
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: MetricValue map}` of kernels or sessions."""
-        return await self._fetch(ids)
+        return await self._fetch(ids, self._read_entry)
 
     async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"requests": int, "last_response_ms": int}` of sessions; zeros are *incomplete* when not real."""
-        entries: list[Mapping[str, Any]] = []
-        problems: dict[int, Problem] = {}
-        async for session_id in _unhurried(session_ids):
-            counts = {key: self._count(key) for key in _activity_keys(session_id)}
-            missing = [key for key, count in counts.items() if count is None]
-            if missing:
-                message = f"no number at {' and '.join(missing)}"
-                problems[len(entries)] = Problem(ProblemKind.INCOMPLETE, message=message, key=missing[0])
-            requests, last_response_ms = (0, 0) if missing else counts.values()
-            entries.append({"requests": requests, "last_response_ms": last_response_ms})
-        return StatisticsBatch(entries, problems=problems)
+        return await self._fetch(session_ids, self._read_activity)
 
     async def fetch_endpoint_statistics(self, endpoint_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of inference endpoints."""
-        return await self._fetch([_endpoint_key(endpoint_id) for endpoint_id in endpoint_ids])
+        return await self._fetch([endpoint_key(endpoint_id) for endpoint_id in endpoint_ids], self._read_entry)
 
     async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of (endpoint id, replica id) pairs."""
-        return await self._fetch([_replica_key(pair) for pair in pairs])
+        return await self._fetch([replica_key(pair) for pair in pairs], self._read_entry)
 
     async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"node": {metric: MetricValue map}, "devices": {metric: {device id: MetricValue map}}}` of agents."""
-        return await self._fetch(agent_ids)
+        return await self._fetch(agent_ids, self._read_entry)
 
     async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
         """Store metrics by kernel id or session id, for a day."""
-        async for id_, metrics in _unhurried(entries.items()):
-            self._put(id_, _maps(metrics), ttl_s=_DAY_S)
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
+            for id_, metrics in part:
+                self._put(id_, metrics_entry(metrics), ttl_s=KERNEL_TTL_S)
 
     async def store_agent_statistics(
         self,
@@ -95,57 +97,56 @@ class MemoryStatistics:
         Raises:
             InputError: the interval is not a number of seconds above zero.
         """
-        require_seconds(interval_s, name="interval_s")
-        by_device = {metric: _maps(values) for metric, values in devices.items()}
-        ttl_s = max(_AGENT_INTERVALS * interval_s, _SHORTEST_S)
-        self._put(agent_id, {"node": _maps(node), "devices": by_device}, ttl_s=ttl_s)
+        self._put(agent_id, agent_entry(node=node, devices=devices), ttl_s=agent_ttl_s(interval_s))
 
     async def store_container_count(self, agent_id: str, count: int, /) -> None:
         """Store how many kernels an agent runs, for a day."""
-        self._put(f"container_count.{agent_id}", count, ttl_s=_DAY_S)
+        self._put(container_count_key(agent_id), count, ttl_s=KERNEL_TTL_S)
 
     async def store_endpoint_statistics(self, entries: Mapping[str, Mapping[str, Mapping[str, Any]]], /) -> None:
         """Store InferenceValue maps by endpoint id and metric, for two minutes."""
-        async for endpoint_id, metrics in _unhurried(entries.items()):
-            self._put(_endpoint_key(endpoint_id), _plain(metrics), ttl_s=_INFERENCE_S)
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
+            for endpoint_id, metrics in part:
+                self._put(endpoint_key(endpoint_id), _plain(metrics), ttl_s=INFERENCE_TTL_S)
 
     async def store_replica_statistics(self, entries: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]], /) -> None:
         """Store InferenceValue maps by (endpoint id, replica id) and metric, for two minutes."""
-        async for pair, metrics in _unhurried(entries.items()):
-            self._put(_replica_key(pair), _plain(metrics), ttl_s=_INFERENCE_S)
+        async for part in in_turns(list(entries.items()), size=_ENTRIES_PER_TURN):
+            for pair, metrics in part:
+                self._put(replica_key(pair), _plain(metrics), ttl_s=INFERENCE_TTL_S)
 
     async def store_session_activity(self, session_id: str, /, *, requests: int, last_response_ms: int) -> None:
         """Store what `fetch_inference_metrics` reads; it does not expire."""
-        for key, count in zip(_activity_keys(session_id), (requests, last_response_ms), strict=True):
+        for key, count in zip(activity_keys(session_id), (requests, last_response_ms), strict=True):
             self._put(key, count, ttl_s=math.inf)
 
     async def remove(self, ids: Iterable[str], /) -> None:
         """Forget the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
         for id_ in ids:
             self._entries.pop(id_, None)
-            self._entries.pop(f"container_count.{id_}", None)
+            self._entries.pop(container_count_key(id_), None)
 
     def plant(self, key: str, value: object, *, problem: Problem | None = None) -> None:
-        """Put anything under a key of the wire format, for tests of whoever reads it; it has no age and does not expire.
+        """Store any value under a key of the wire format, for tests of readers; it has no age and does not expire.
 
         Args:
             key: such as a kernel id, `inference.….app` or `session.….requests`.
             value: the map that a fetch returns, an integer for the `session.…` keys, or None for an entry that cannot be
-                read; anything else is reported as malformed.
-            problem: what a fetch reports at the entry's position.
+                read; any other value is malformed.
+            problem: the problem that a fetch returns at the entry's position.
         """
         entry = _plain(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
         self._put(key, entry, ttl_s=math.inf, problem=problem, has_age=False)
 
     async def ping(self) -> None:
-        """Return: there is nothing to reach."""
+        """Return at once, since there is no service."""
 
     async def aclose(self) -> None:
-        """Do nothing: there is nothing to close, and whoever else holds this object goes on using it."""
+        """Do nothing: there is nothing to close, and other users of this object go on using it."""
 
     def _put(self, key: str, value: object, *, ttl_s: float, problem: Problem | None = None, has_age: bool = True) -> None:
         entries, now = self._entries, self.clock()
-        entries.pop(key, None)  # so that the order is that of writing
+        entries.pop(key, None)  # keeps the entries in the order of writing
         written_at = now if has_age else None
         entries[key] = _Stored(value=value, problem=problem, written_at=written_at, expires_at=now + ttl_s)
         while len(entries) > self.max_entries or entries[next(iter(entries))].expires_at <= now:
@@ -159,41 +160,36 @@ class MemoryStatistics:
         stored = self._get(key)
         return stored.value if stored is not None and isinstance(stored.value, int) else None
 
-    async def _fetch(self, keys: Sequence[str]) -> StatisticsBatch:
-        entries: list[Mapping[str, Any] | None] = []
+    def _read_activity(self, session_id: str) -> _Outcome:
+        keys = activity_keys(session_id)
+        entry, problem = activity_entry(keys, [self._count(key) for key in keys])
+        return entry, problem, None
+
+    def _read_entry(self, key: str) -> _Outcome:
+        stored = self._get(key)
+        if stored is None:
+            return None, None, None
+        value: object = stored.value
+        if isinstance(value, dict):
+            age_s = None if stored.written_at is None else self.clock() - stored.written_at
+            return _copy(cast("dict[str, Any]", value)), stored.problem, age_s
+        if value is None:
+            return None, stored.problem, None
+        return None, Problem(ProblemKind.MALFORMED, message=f"expected a map, found {value!r:.80}", key=key), None
+
+    async def _fetch(self, keys: Sequence[str], read: Callable[[str], _Outcome]) -> StatisticsBatch:
+        entries: list[Entry | None] = []
         problems: dict[int, Problem] = {}
         ages_s: dict[int, float] = {}
-        async for key in _unhurried(keys):
-            stored = self._get(key)
-            value, problem = (None, None) if stored is None else (stored.value, stored.problem)
-            if isinstance(value, dict):
-                if stored is not None and stored.written_at is not None:
-                    ages_s[len(entries)] = self.clock() - stored.written_at
-                entries.append(_copy(cast("dict[str, Any]", value)))
-            else:
-                if value is not None:
-                    problem = Problem(ProblemKind.MALFORMED, message=f"not a map but {value!r:.80}", key=key)
-                entries.append(None)
-            if problem is not None:
-                problems[len(entries) - 1] = problem
+        async for part in in_turns(list(keys), size=_ENTRIES_PER_TURN):
+            for key in part:
+                entry, problem, age_s = read(key)
+                if problem is not None:
+                    problems[len(entries)] = problem
+                if age_s is not None:
+                    ages_s[len(entries)] = age_s
+                entries.append(entry)
         return StatisticsBatch(entries, problems=problems, ages_s=ages_s)
-
-
-def _endpoint_key(endpoint_id: str) -> str:
-    return f"inference.{endpoint_id}.app"
-
-
-def _replica_key(pair: tuple[str, str]) -> str:
-    endpoint_id, replica_id = pair
-    return f"inference.{endpoint_id}.replica.{replica_id}"
-
-
-def _activity_keys(session_id: str) -> tuple[str, str]:
-    return f"session.{session_id}.requests", f"session.{session_id}.last_response_time"
-
-
-def _maps(metrics: Mapping[str, MetricValue]) -> dict[str, dict[str, Any]]:
-    return {metric: value.to_map() for metric, value in metrics.items()}
 
 
 def _plain(entry: Mapping[str, object]) -> dict[str, object]:
@@ -203,15 +199,6 @@ def _plain(entry: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _copy(entry: dict[str, Any]) -> dict[str, Any]:  # of what is plain, five times faster than _plain
+def _copy(entry: dict[str, Any]) -> dict[str, Any]:
+    # On what _plain returned this is five times faster than _plain.
     return {name: _copy(cast("dict[str, Any]", part)) if isinstance(part, dict) else part for name, part in entry.items()}
-
-
-async def _unhurried(items: Iterable[_T]) -> AsyncIterator[_T]:
-    """Yield the items, giving the event loop its turn every so many."""
-    from asyncio import sleep  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
-
-    for number, item in enumerate(list(items), start=1):  # a copy, since others run in between
-        yield item
-        if not number % _AT_A_TIME:
-            await sleep(0)

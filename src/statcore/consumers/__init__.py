@@ -1,11 +1,9 @@
-"""Auto-scaling: reading what rules need, and deciding."""
+"""Auto-scaling: rules, what is read for them, and the decision on the number of replicas."""
 
-from statcore.consumers.auto_scaler import Deployment
+from statcore.consumers.auto_scaling import Deployment, DeploymentRepository, ScheduleRepository
 from statcore.consumers.decision import RuleOutcome, ScalingDecision, Verdict, decide
-from statcore.consumers.deployment import DeploymentRepository
 from statcore.consumers.observation import Abstention, Observation, PartialMean
 from statcore.consumers.rules import Comparator, ComparatorRule, MetricSource, PresetQuery, ScalingRule, ThresholdRule
-from statcore.consumers.schedule import ScheduleRepository
 
 __all__ = [
     "Abstention",

@@ -1,4 +1,4 @@
-"""The decision itself: from rules and what they observed to a number of replicas. Pure."""
+"""Decision: from rules and their observations to a number of replicas. Pure."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Verdict(StrEnum):
     """What became of a rule."""
 
     TRIGGERED = "triggered"
-    """It decided; of the rules after it only the blind and the void ones are told."""
+    """It decided. Of the rules after it, only blind and void ones have an outcome."""
     QUIET = "quiet"
     """Its value asks for no change."""
     COOLING_DOWN = "cooling-down"
-    """It triggered too short a time ago. It moves nothing, and lets no later rule move against what its value asks for."""
+    """It triggered too short a time ago. It changes nothing, and no later rule may step in the opposite direction."""
     HELD_BACK = "held-back"
-    """It would move against a rule before it that cools down, or take replicas away while a rule is blind."""
+    """Its step is opposite to that of an earlier rule that cools down, or takes replicas away while a rule is blind."""
     ABSTAINED = "abstained"
-    """It is blind: it had nothing to decide on. While a rule is, no rule takes replicas away."""
+    """It is blind: it has no value to decide on. While a rule is blind, no rule takes replicas away."""
     VOID = "void"
-    """It can never decide; it is as good as absent."""
+    """It can never decide, and is treated as absent."""
 
 
 @attrs.frozen
 class RuleOutcome:
-    """What became of a rule that was looked at, and why, in words."""
+    """Outcome of a rule: the verdict, and the reason in words."""
 
     rule: ScalingRule
     verdict: Verdict = attrs.field(kw_only=True)
@@ -43,13 +43,13 @@ class RuleOutcome:
 
 @attrs.frozen(kw_only=True)
 class ScalingDecision:
-    """How many replicas there should be, how many there were, and why.
+    """Decision on an endpoint: how many replicas there should be, how many there were, and why.
 
     Args:
         replicas: the desired number.
         previous: the number before.
-        rule: the one that triggered, even where its bounds left nothing to change; None when none did.
-        outcomes: one for each rule up to the one that decided, in order, and for each after it that is blind or void.
+        rule: the rule that triggered, even if its bounds leave nothing to change; None if no rule did.
+        outcomes: in order, one for each rule up to the rule that decided, and for each later rule that is blind or void.
     """
 
     replicas: int
@@ -64,12 +64,11 @@ class ScalingDecision:
 
     @property
     def reason(self) -> str:
-        """Why, in one line: what the rule that decided found, and which are void; where none did, what each rule found."""
-        told = {Verdict.TRIGGERED, Verdict.VOID} if self.rule else set(Verdict)
-        found = "; ".join(f"{outcome.rule.name}: {outcome.reason}" for outcome in self.outcomes if outcome.verdict in told)
-        found = found or "there are no rules"
-        moved = f"{self.previous} to {self.replicas}" if self.changed else f"stays at {self.replicas}"
-        return " ".join(f"{moved}: {found}".split())
+        """The reason in one line: that of the rule that decided and of void rules, or of every rule if none decided."""
+        shown = {Verdict.TRIGGERED, Verdict.VOID} if self.rule else set(Verdict)
+        reasons = [f"{outcome.rule.name}: {outcome.reason}" for outcome in self.outcomes if outcome.verdict in shown]
+        change = f"{self.previous} to {self.replicas}" if self.changed else f"stays at {self.replicas}"
+        return " ".join(f"{change}: {'; '.join(reasons) or 'there are no rules'}".split())
 
 
 def decide(
@@ -77,18 +76,18 @@ def decide(
 ) -> ScalingDecision:
     """Let the first rule that triggers change the number of replicas, within its bounds and never against its step.
 
-    A rule that triggers and is already at its bound still wins: an endpoint that is overloaded at its maximum must not be
-    scaled down by a later rule. Nor must it while that first rule cools down. While any rule is blind, a step down is held
-    back, and with it the decision. A rule that is void counts as absent.
+    A rule that triggers at its bound still decides: a later rule must not scale down an endpoint that is overloaded at its
+    maximum. While a rule cools down, a later rule must not step against it, either. While any rule is blind, the first rule
+    that triggers may add replicas but takes none away. A void rule counts as absent.
 
     Args:
-        rules: the earlier one has precedence.
-        observations: one for each rule: its value, or why it has none.
+        rules: an earlier rule has precedence.
+        observations: for each rule its value, or why it has none.
         replicas: how many there are.
-        now: aware; what cool-downs are counted to.
+        now: aware; cool-downs are counted to it.
 
     Raises:
-        InputError: another number of observations than of rules, replicas below zero, or a time without a zone.
+        InputError: the numbers of observations and rules differ, replicas is below zero, or `now` has no zone.
     """
     moment = parse_time(now)
     if len(rules) != len(observations):
@@ -103,32 +102,34 @@ def decide(
     for position, (rule, observed) in enumerate(zip(rules, observations, strict=True)):
         if position in outcomes or isinstance(observed, Abstention):
             continue
-        step, found = _step(rule, observed)
+        step, comparison = _step(rule, observed)
         opposed = next((other for other, wish in cooling if wish * step < 0), None)
         if not step:
-            outcomes[position] = RuleOutcome(rule, verdict=Verdict.QUIET, reason=found)
+            outcomes[position] = RuleOutcome(rule, verdict=Verdict.QUIET, reason=comparison)
         elif (rests_s := rule.rests_for_s(moment)) > 0:
             cooling.append((rule, step))
-            reason = f"{found}: {step:+d}, but cooling down for another {rests_s:.6g} s"
+            reason = f"{comparison}: {step:+d}, but cooling down for another {rests_s:.6g} s"
             outcomes[position] = RuleOutcome(rule, verdict=Verdict.COOLING_DOWN, reason=reason)
         elif opposed:
-            reason = f"{found}: {step:+d}, but {opposed.name!r} asks for the opposite while it cools down"
+            reason = f"{comparison}: {step:+d}, but {opposed.name!r} asks for the opposite while it cools down"
             outcomes[position] = RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason)
         else:
             bounded, held = _within_bounds(rule, replicas, step)
             if bounded < replicas and blind:
-                reason = f"{found}: {step:+d}, but nothing is scaled down while these rules are blind: {', '.join(blind)}"
+                reason = (
+                    f"{comparison}: {step:+d}, but nothing is scaled down while these rules are blind: {', '.join(blind)}"
+                )
                 outcomes[position] = RuleOutcome(rule, verdict=Verdict.HELD_BACK, reason=reason)
             else:
                 desired, decided_by = bounded, rule
-                outcomes[position] = RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{found}: {step:+d}{held}")
+                outcomes[position] = RuleOutcome(rule, verdict=Verdict.TRIGGERED, reason=f"{comparison}: {step:+d}{held}")
             break
-    told = tuple(outcomes[position] for position in sorted(outcomes))
-    return ScalingDecision(replicas=desired, previous=replicas, rule=decided_by, outcomes=told)
+    in_order = tuple(outcomes[position] for position in sorted(outcomes))
+    return ScalingDecision(replicas=desired, previous=replicas, rule=decided_by, outcomes=in_order)
 
 
 def _blind_or_void(rule: ScalingRule, observed: Observation) -> RuleOutcome | None:
-    """Return the outcome of a rule that is void or blind, None for one that sees."""
+    """Return the outcome of a rule that is void or blind, None for a rule with a value."""
     if rule.void_reason:
         return RuleOutcome(rule, verdict=Verdict.VOID, reason=f"void: {rule.void_reason}")
     if isinstance(observed, Abstention):
@@ -139,7 +140,7 @@ def _blind_or_void(rule: ScalingRule, observed: Observation) -> RuleOutcome | No
 
 
 def _step(rule: ScalingRule, observed: Decimal | PartialMean) -> tuple[int, str]:
-    """Return the step that a rule asks for, and what it found, in words."""
+    """Return the step that a rule asks for, and its value and comparison in words."""
     if isinstance(observed, Decimal):
         step, comparison = rule.step_at(observed)
         return step, f"{rule.subject} {observed:.12g} {comparison}"
@@ -151,13 +152,13 @@ def _step(rule: ScalingRule, observed: Decimal | PartialMean) -> tuple[int, str]
 
 
 def _within_bounds(rule: ScalingRule, replicas: int, step: int) -> tuple[int, str]:
-    """Return the number of replicas after a step, and what its bounds had to do with that."""
-    wanted = replicas + step
-    # Upstream skipped a rule whose result is out of bounds; here the bounds clamp it.
-    bound = rule.clamp(wanted)
-    if bound == wanted:
-        return wanted, ""
-    limit = f"its {'maximum' if bound < wanted else 'minimum'} {bound}"
+    """Return the number of replicas after a step, and how the rule's bounds changed it, in words."""
+    unbounded = replicas + step
+    # The original scheduler skips a rule whose result is out of bounds; here the bounds clamp the result.
+    bound = rule.clamp(unbounded)
+    if bound == unbounded:
+        return unbounded, ""
+    limit = f"its {'maximum' if bound < unbounded else 'minimum'} {bound}"
     if (bound - replicas) * step < 0:
         return replicas, f", but already beyond {limit}"
     return bound, f", held at {limit}"

@@ -1,4 +1,4 @@
-"""From what was read to the one number that a rule looks at, or to the reason why there is none. Pure."""
+"""Observations: the one number that a rule looks at, computed from data that was read, or why there is none. Pure."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from statcore.model.results import VectorResult
 from statcore.model.statistics import UNBOUNDED
 from statcore.model.text import describe
 
-_NOTHING: Final = Decimal(0)
-_ALL: Final = Decimal(100)
+_IDLE_PCT: Final = Decimal(0)
+_FULL_PCT: Final = Decimal(100)
 
 
 @attrs.frozen
 class Abstention:
-    """Why a rule is blind: it has nothing to decide on, and nothing is scaled down meanwhile."""
+    """Why a rule is blind: it has no value to decide on. While a rule is blind, nothing is scaled down."""
 
     reason: str
 
 
 @attrs.frozen
 class PartialMean:
-    """The percentages of the kernels that have data, at least one, and how many kernels have none."""
+    """Mean of which some values are missing: the percentages of kernels with data, and the number of kernels without."""
 
     values: tuple[Decimal, ...]
     missing: int
@@ -37,12 +37,12 @@ class PartialMean:
     def missing_range(self) -> tuple[Decimal, Decimal]:
         """The lowest and the highest percentage that a kernel without data may have.
 
-        That is 0 to 100, or to the highest of the others: a percentage of one core may be more than 100.
+        The range is 0 to 100, or to the highest known percentage: that of several cores may be above 100.
         """
-        return _NOTHING, max(_ALL, *self.values)
+        return _IDLE_PCT, max(_FULL_PCT, *self.values)
 
     def mean(self, missing: Decimal) -> Decimal:
-        """Return the mean where each kernel without data has the percentage `missing`."""
+        """Return the mean for the case that each kernel without data has the percentage `missing`."""
         return (sum(self.values, Decimal()) + self.missing * missing) / (len(self.values) + self.missing)
 
 
@@ -54,37 +54,40 @@ def mean_pct(
 ) -> Observation:
     """Return the mean `pct` of a metric over the kernels of an endpoint's replicas.
 
-    A kernel without an entry lacks data, and so does, as one kernel, a replica of which no kernel has the metric. A kernel
-    without the metric in a replica where another kernel has it is left out. A kernel whose data is there but not to be
-    trusted makes the rule blind.
+    A kernel without an entry lacks data. A replica without any kernel that has the metric lacks the data of one kernel. A
+    kernel without the metric is left out if another kernel of its replica has it. A kernel with a problem, or without a
+    finite percentage, makes the rule blind.
 
     Args:
         metric: the metric's name.
-        replicas: for each replica the positions of its kernels, none where they are not known.
+        replicas: for each replica the positions of its kernels, empty if these are not known.
         kernel_ids: the kernels by position.
         statistics: their entries by position.
+
+    Returns:
+        The mean, a `PartialMean` if some kernels lack data, or an abstention if all do or the rule is blind.
     """
-    found: list[Decimal] = []
+    percentages: list[Decimal] = []
     missing = 0
     for positions in replicas:
-        found_before, missing_before = len(found), missing
+        known_before, missing_before = len(percentages), missing
         for position in positions:
             percent = _percent(metric, kernel_ids[position], statistics, position)
             if isinstance(percent, Abstention):
                 return percent
             if percent is not None:
-                found.append(percent)
+                percentages.append(percent)
             elif statistics.entries[position] is None:
                 missing += 1
-        if (found_before, missing_before) == (len(found), missing):
+        if (known_before, missing_before) == (len(percentages), missing):
             missing += 1
-    if not found:
+    if not percentages:
         return Abstention(f"none of {sum(map(len, replicas))} kernels has {metric}")
-    return PartialMean(tuple(found), missing) if missing else sum(found, Decimal()) / len(found)
+    return PartialMean(tuple(percentages), missing) if missing else sum(percentages, Decimal()) / len(percentages)
 
 
 def _percent(metric: str, kernel_id: str, statistics: StatisticsBatch, position: int) -> Decimal | Abstention | None:
-    """Return the percentage of a metric of one kernel, None where there is no data."""
+    """Return the percentage of a metric of one kernel, None if the kernel has no entry or not the metric."""
     if problem := statistics.problems.get(position):
         return Abstention(f"kernel {kernel_id} has {problem.kind} data: {problem.message}")
     entry = statistics.entries[position]
@@ -97,13 +100,19 @@ def _percent(metric: str, kernel_id: str, statistics: StatisticsBatch, position:
     if percent is None:
         return Abstention(f"kernel {kernel_id} has no finite {metric}: pct is {fields.get('pct')!r:.100}")
     capacity = fields.get("capacity")
-    if not percent and (capacity == UNBOUNDED or not finite_number(capacity)):  # 0.00 is what is written then
+    if not percent and (capacity == UNBOUNDED or not finite_number(capacity)):  # agents write 0.00 then
         return Abstention(f"kernel {kernel_id} has no capacity of {metric}, and so no percentage")
     return percent
 
 
 def current_per_replica(metric: str, statistics: StatisticsBatch, *, active: int) -> Observation:
-    """Return the `current` value of a metric in the only entry of a batch, divided by the active replicas, or by 1."""
+    """Return the `current` value of a metric in the only entry of a batch, divided by the active replicas, or by 1.
+
+    Args:
+        metric: the metric's name.
+        statistics: the entry of one endpoint.
+        active: the number of active replicas.
+    """
     if problem := statistics.problems.get(0):
         return Abstention(f"the endpoint has {problem.kind} data: {problem.message}")
     (entry,) = statistics.entries
@@ -121,18 +130,21 @@ def current_per_replica(metric: str, statistics: StatisticsBatch, *, active: int
     return number / (active or 1)
 
 
-def _fields(whose: str, entry: Mapping[str, Any], metric: str) -> Mapping[str, Any] | Abstention:
+def _fields(owner: str, entry: Mapping[str, Any], metric: str) -> Mapping[str, Any] | Abstention:
     try:
         fields = entry[metric]
     except MalformedEntryError as error:
-        return Abstention(f"{whose} has malformed data: {error}")
+        return Abstention(f"{owner} has malformed data: {error}")
     if isinstance(fields, Mapping):
         return cast("Mapping[str, Any]", fields)
-    return Abstention(f"{whose} has malformed data: {metric} is {fields!r:.100}")
+    return Abstention(f"{owner} has malformed data: {metric} is {fields!r:.100}")
 
 
 def only_sample(answer: VectorResult | StatcoreError) -> Observation:
-    """Return the value of the only sample that a query found, finite or not: the decision abstains on what is not."""
+    """Return the value of the only sample that a query found, or an abstention.
+
+    The value may be NaN or infinite; `decide` treats such a rule as blind.
+    """
     if isinstance(answer, StatcoreError):
         return Abstention(f"the query failed: {describe(answer)}")
     if answer.partial or answer.warnings:

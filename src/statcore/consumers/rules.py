@@ -1,4 +1,4 @@
-"""Auto-scaling rules: what they look at, and the step that they ask for at a value."""
+"""Auto-scaling rules: where their values come from, and the step that they ask for at a value."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class _Choice(StrEnum):
 
 
 class MetricSource(_Choice):
-    """Where the value that a rule looks at comes from."""
+    """Source of the value that a rule looks at."""
 
     KERNEL = "kernel"
     """The mean `pct` of a metric over the kernels of the endpoint's active replicas."""
     INFERENCE_FRAMEWORK = "inference-framework"
     """The `current` value of one of the endpoint's own metrics, divided by the number of its active replicas, or by 1."""
     PROMETHEUS = "prometheus"
-    """The only sample that a querier finds at the time of the decision."""
+    """The only sample of a querier at the time of the decision."""
     PRESET = "preset"
-    """The only sample that a preset finds at the time of the decision."""
+    """The only sample of a preset at the time of the decision."""
 
 
 class Comparator(_Choice):
-    """How a value compares with the threshold of a `ComparatorRule` when it triggers."""
+    """Comparison of a value with the threshold of a `ComparatorRule`; the rule triggers if it holds."""
 
     LESS_THAN = "less-than"
     LESS_THAN_OR_EQUAL = "less-than-or-equal"
@@ -64,7 +64,7 @@ _COMPARISONS: Final[dict[Comparator, tuple[str, Callable[[Decimal, Decimal], boo
 def _threshold(value: Decimal | float | str) -> Decimal:
     try:
         number = finite_number(str(value))
-    except ValueError as error:  # Python does not write numbers of that many digits
+    except ValueError as error:  # Python refuses to write so many digits
         raise InputError(f"a threshold must be a finite number: {error}") from error
     if number is None:
         raise InputError(f"a threshold must be a finite number, not {value!r:.100}")
@@ -102,15 +102,15 @@ def _check_labels(_: object, field: attrs.Attribute[Any], value: object) -> None
 
 @attrs.frozen
 class PresetQuery:
-    """A preset, and what is filled in; it must come to one series.
+    """A preset with its parameters; the query must result in one series.
 
     Args:
-        name: which preset.
-        labels: label name to the value that it must have, or to values of which it must have any.
-        window: instead of the preset's own.
+        name: the preset's name.
+        labels: for each label name the value that it must have, or values of which it must have one.
+        window: instead of the preset's own window.
 
     Raises:
-        InputError: the name is not a line of text, or the labels are no map.
+        InputError: the name is not one line of text, or `labels` is not a map.
     """
 
     name: str = attrs.field(validator=check_line)
@@ -123,7 +123,7 @@ class PresetQuery:
         """Return the query.
 
         Raises:
-            InputError: there is no such preset, or it does not allow what is filled in.
+            InputError: there is no such preset, or it does not allow these parameters.
         """
         if self.name not in presets:
             raise InputError(f"there is no preset {self.name!r:.100}; known are: {', '.join(presets) or 'none'}")
@@ -136,22 +136,23 @@ def _preset_query(value: PresetQuery | str) -> PresetQuery:
 
 @attrs.frozen(kw_only=True)
 class ScalingRule(ABC):
-    """What both forms of a rule have in common.
+    """The part that both forms of a rule share.
 
     Args:
-        name: what the rule is called in messages.
+        name: the rule's name in messages.
         source: where its value comes from.
-        metric_name: which metric of a kernel or inference framework; none with a querier.
-        querier: what to ask a metric backend for; it must come to one series, so it groups by what it filters by.
-        preset: what else to ask a metric backend for; a name alone is a preset with nothing filled in.
-        min_replicas: what a step down ends at, by default 0. Where there are fewer already a step down moves nothing, and
-            a step up reaches at least this.
-        max_replicas: likewise what a step up ends at, by default nothing. Bounds alone move nothing.
-        cooldown_s: for how many seconds after `last_triggered_at` it rests.
-        last_triggered_at: when it last won, aware; None is never.
+        metric_name: the metric of a kernel or inference framework; only for these two sources.
+        querier: the query of a metric backend; it must result in one series, so it groups by the labels it filters by.
+        preset: the preset query of a metric backend; a name alone is a preset without parameters.
+        min_replicas: the lowest result of a step down, by default 0. If there are fewer replicas already, a step down
+            changes nothing, and a step up results in at least this number.
+        max_replicas: the highest result of a step up, by default unlimited. If there are more replicas already, a step up
+            changes nothing, and a step down results in at most this number. Bounds alone change nothing.
+        cooldown_s: for how many seconds after `last_triggered_at` the rule rests.
+        last_triggered_at: when the rule last decided, aware; None means never.
 
     Raises:
-        InputError: a value that cannot be one, or values that contradict each other; the message names them.
+        InputError: a value is not allowed, or values contradict each other; the message names them.
     """
 
     name: str = attrs.field(validator=check_line)
@@ -165,7 +166,7 @@ class ScalingRule(ABC):
     last_triggered_at: datetime | None = attrs.field(default=None, converter=attrs.converters.optional(parse_time))
 
     def __attrs_post_init__(self) -> None:
-        """Check what no single field can."""
+        """Check fields against each other."""
         needed = _FIELD_OF_SOURCE[self.source]
         others = [name for name in dict.fromkeys(_FIELD_OF_SOURCE.values()) if name != needed]
         if getattr(self, needed) is None or any(getattr(self, other) is not None for other in others):
@@ -177,25 +178,25 @@ class ScalingRule(ABC):
 
     @property
     def subject(self) -> str:
-        """What its value is a value of: the metric or, with a querier or a preset, the rule itself."""
+        """The name of its value in messages: the metric or, with a querier or a preset, the rule."""
         return self.metric_name or self.name
 
     @property
     def void_reason(self) -> str | None:
-        """Why the rule can never decide, None where it can: it rests on the percentage of a metric without a bound."""
+        """Why the rule can never decide, or None: it needs the percentage of a metric that has no bound."""
         if self.source is not MetricSource.KERNEL or self.metric_name is None or has_bound(self.metric_name):
             return None
-        return f"{self.metric_name} has no bound, so a percentage of it is no figure"
+        return f"{self.metric_name} has no bound, so its percentage means nothing"
 
     @abstractmethod
     def step_at(self, value: Decimal) -> tuple[int, str]:
-        """Return the signed step to take at a value, 0 for none, and the comparison that says so, such as `> 80`."""
+        """Return the signed step at a value, 0 for none, and the comparison that led to it, such as `> 80`."""
 
     def step_with_missing(self, observed: PartialMean) -> tuple[int, str]:
-        """Return the step that is asked for wherever in their range the missing values are, 0 where that depends on them.
+        """Return the step at a mean with missing values: 0 unless it is the same for all values that may be missing.
 
-        So each of them is taken to be on the side of a threshold that does not trigger. Where the whole range is on the
-        side that triggers, a missing value is taken to be beyond it.
+        So a missing value is assumed to be on the side of a threshold that does not trigger. If the whole range of missing
+        values is on the side that triggers, the step is 0, too.
         """
         lowest, highest = observed.missing_range
         low, comparison = self.step_at(observed.mean(lowest))
@@ -212,7 +213,7 @@ class ScalingRule(ABC):
         return raised if self.max_replicas is None else min(raised, self.max_replicas)
 
     def rests_for_s(self, now: datetime) -> float:
-        """Return for how many more seconds the rule is in its cool-down; it is not when that is not above zero."""
+        """Return for how many more seconds the rule cools down; zero or less if it does not."""
         if self.last_triggered_at is None:
             return 0.0
         return self.cooldown_s - (now - self.last_triggered_at).total_seconds()
@@ -220,11 +221,11 @@ class ScalingRule(ABC):
 
 @attrs.frozen(kw_only=True)
 class ThresholdRule(ScalingRule):
-    """Add replicas above the upper threshold, else remove some below the lower one.
+    """Rule that adds replicas above an upper threshold, and removes replicas below a lower one.
 
     Args:
-        upper_threshold: a number, or text that spells one; it or the lower one must be there.
-        lower_threshold: likewise, not above the upper one.
+        upper_threshold: a number, or a number as text. At least one of the two thresholds is needed.
+        lower_threshold: a number, or a number as text, not above the upper threshold.
         step_size: how many replicas to add or remove, from 1 up.
     """
 
@@ -233,7 +234,7 @@ class ThresholdRule(ScalingRule):
     step_size: int = attrs.field(default=1, validator=check_count)
 
     def __attrs_post_init__(self) -> None:
-        """Check what no single field can."""
+        """Check fields against each other."""
         super().__attrs_post_init__()
         upper, lower = self.upper_threshold, self.lower_threshold
         if upper is None and lower is None:
@@ -242,7 +243,7 @@ class ThresholdRule(ScalingRule):
             raise InputError(f"rule {self.name!r}: lower_threshold {lower} is above upper_threshold {upper}")
 
     def step_at(self, value: Decimal) -> tuple[int, str]:
-        """Return plus or minus `step_size` beyond a threshold; at a threshold, 0."""
+        """Return plus or minus `step_size` beyond a threshold, 0 between the thresholds and at one of them."""
         upper, lower = self.upper_threshold, self.lower_threshold
         if upper is not None and value > upper:
             return self.step_size, f"> {upper}"
@@ -254,12 +255,12 @@ class ThresholdRule(ScalingRule):
 
 @attrs.frozen(kw_only=True)
 class ComparatorRule(ScalingRule):
-    """The older form: take one signed step when the value compares with the threshold.
+    """Rule in the older form: takes one signed step if a comparison with the threshold holds.
 
     Args:
-        threshold: a number, or text that spells one.
-        comparator: which comparison triggers the rule.
-        step_size: how many replicas to add, or below zero to remove; not 0.
+        threshold: a number, or a number as text.
+        comparator: the comparison that triggers the rule.
+        step_size: how many replicas to add, or to remove if it is negative; not 0.
     """
 
     threshold: Decimal = attrs.field(converter=_threshold)
@@ -267,7 +268,7 @@ class ComparatorRule(ScalingRule):
     step_size: int = attrs.field(validator=_check_step)
 
     def step_at(self, value: Decimal) -> tuple[int, str]:
-        """Return `step_size` when the comparison holds, else 0."""
+        """Return `step_size` if the comparison holds, else 0."""
         sign, holds = _COMPARISONS[self.comparator]
         if holds(value, self.threshold):
             return self.step_size, f"{sign} {self.threshold}"

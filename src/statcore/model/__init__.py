@@ -1,4 +1,4 @@
-"""Frozen values that every other part speaks in: no I/O, no clock, no knowledge of any store."""
+"""Model: frozen values that all other packages use. It has no I/O and no clock, and knows no store."""
 
 from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.inventory import EndpointRecord, KernelRecord, Page, ReplicaRecord, SessionRecord

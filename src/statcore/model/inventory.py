@@ -1,4 +1,4 @@
-"""Which sessions, kernels, endpoints and replicas exist."""
+"""Records of an inventory: sessions, kernels, endpoints and replicas, and pages of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Cut = TypeVar("_Cut")
 
 @attrs.frozen(kw_only=True)
 class KernelRecord:
-    """A kernel and its owners; an owner that is not known is None."""
+    """A kernel, and the ids of its owners, None for an owner that is not known."""
 
     kernel_id: str
     session_id: str | None = None
@@ -34,7 +34,7 @@ class SessionRecord:
 
 @attrs.frozen(kw_only=True)
 class ReplicaRecord:
-    """A replica of an inference endpoint: the session that it is, if known, and whether it serves."""
+    """A replica of an inference endpoint: its session, None if not known, and whether it serves requests."""
 
     replica_id: str
     session_id: str | None = None
@@ -51,17 +51,22 @@ class EndpointRecord:
 
 @attrs.frozen(kw_only=True)
 class Page(Generic[_Record]):
-    """Some of the records, in a stable order, and how many there are in all."""
+    """A page of records, in a stable order, and the number of all records."""
 
     items: Sequence[_Record]
     total_count: int
 
     @staticmethod
     def cut(records: Sequence[_Cut], *, limit: int | None, offset: int) -> Page[_Cut]:
-        """Return at most `limit` of the records, None being all, from `offset` on.
+        """Return a page of records.
+
+        Args:
+            records: all records.
+            limit: how many records the page has at most; None means all.
+            offset: the position of its first record.
 
         Raises:
-            InputError: one of them is negative.
+            InputError: `limit` or `offset` is negative.
         """
         if offset < 0 or (limit is not None and limit < 0):
             raise InputError(f"limit and offset must not be negative: limit {limit}, offset {offset}")

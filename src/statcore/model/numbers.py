@@ -1,4 +1,4 @@
-"""Numbers as text: the decimal text of statistics, and sample values as Prometheus writes them."""
+"""Numbers as text: decimal text as statistics hold it, and sample values as Prometheus writes them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Final
 from statcore.errors import InputError
 
 _EXACT: Final = Context(prec=400)
-"""Digits enough for every finite float, so that quantizing never overflows."""
+"""Enough digits for every finite float, so that quantizing never overflows."""
 _LEAST_PLAIN: Final = 1e-6
+"""The smallest number that is written without an exponent."""
 _LEAST_WITH_EXPONENT: Final = 1e21
+"""The smallest number above 1 that is written with an exponent."""
 
 
 def decimal_text(value: float | Decimal, *, places: int = 3) -> str:
@@ -30,7 +32,7 @@ def decimal_text(value: float | Decimal, *, places: int = 3) -> str:
 
 
 def percent_text(current: float | Decimal, capacity: str | None) -> str:
-    """Return how much of its capacity a value is, as decimal text of at most two places; `0.00` where there is none.
+    """Return a value in percent of its capacity, as decimal text of at most two places; `0.00` without a capacity.
 
     Raises:
         InputError: the percentage is not finite.
@@ -40,9 +42,9 @@ def percent_text(current: float | Decimal, capacity: str | None) -> str:
 
 
 def format_sample_value(value: float) -> str:
-    """Write a sample value as Prometheus does in its answers: the shortest digits that read back the same.
+    """Write a sample value as Prometheus does in its answers: with the shortest digits that read back the same.
 
-    Like JSON, with an exponent only below 1e-6 and from 1e21 on.
+    As in JSON, there is an exponent only below 1e-6 and from 1e21 on.
     """
     if math.isnan(value):
         return "NaN"
@@ -54,10 +56,10 @@ def format_sample_value(value: float) -> str:
 
 
 def finite_number(text: object) -> Decimal | None:
-    """Return the number that stored decimal text spells, or None when nothing may be decided on it.
+    """Return the number that stored decimal text stands for, or None if no decision may rest on it.
 
-    None for `NaN`, `Infinity`, nil, other types, anything that is not plain ASCII decimal text, and numbers so large that
-    a float of them is infinite.
+    The result is None for `NaN`, `Infinity`, None and other types, for anything but plain ASCII decimal text, and for
+    numbers so large that they are infinite as a float.
     """
     if not isinstance(text, str) or not text.isascii() or "_" in text or text != text.strip():
         return None

@@ -1,4 +1,4 @@
-"""Results of a metric backend: series over a time range, samples at one instant, and the joining of partial results."""
+"""Results of a metric backend: series over a time range, samples at one instant, and the joining of a split range."""
 
 from __future__ import annotations
 
@@ -13,36 +13,22 @@ import attrs
 from statcore.errors import InputError, ProtocolError
 from statcore.model.numbers import format_sample_value
 
+_T = TypeVar("_T")
+
 
 @attrs.frozen(kw_only=True)
 class AnswerNotes:
-    """The backend's remarks: `warnings` may mean missing data, `infos` never do, `partial` says so outright."""
+    """The backend's notes on an answer.
+
+    Args:
+        warnings: texts that may mean that data is missing.
+        infos: texts that never mean that data is missing.
+        partial: whether the backend says that data is missing.
+    """
 
     warnings: tuple[str, ...] = ()
     infos: tuple[str, ...] = ()
     partial: bool = False
-
-
-@attrs.frozen
-class MetricResponse:
-    """One series of a response: `metric` is its labels, `values` its (unix seconds, text) pairs."""
-
-    metric: Mapping[str, str]
-    _timestamps: Sequence[float] = attrs.field(repr=False)
-    _numbers: Sequence[float] = attrs.field(repr=False)
-
-    @property
-    def values(self) -> list[tuple[float, str]]:
-        """The samples as pairs of unix seconds and decimal text."""
-        return [(time, format_sample_value(number)) for time, number in zip(self._timestamps, self._numbers, strict=True)]
-
-
-@attrs.frozen(kw_only=True)
-class QueryData:
-    """The `data` member of a response."""
-
-    result_type: str
-    result: Sequence[MetricResponse]
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +44,7 @@ class Series:
     values: array[float]
 
     def __attrs_post_init__(self) -> None:
-        """Check what no single field can."""
+        """Check that each timestamp has a value."""
         if len(self.timestamps) != len(self.values):
             raise InputError(f"{len(self.timestamps)} timestamps but {len(self.values)} values for {dict(self.labels)}")
 
@@ -69,9 +55,9 @@ class Series:
 
 @attrs.frozen(kw_only=True)
 class MatrixResult(AnswerNotes):
-    """The series of a range query, in the backend's order, with the backend's warnings and infos.
+    """Answer to a range query: series in the backend's order, with the backend's notes.
 
-    `status` and `data` are the same answer in the shape of a Prometheus response, for callers that read that.
+    `status` and `data` are the same answer in the shape of a Prometheus response.
     """
 
     series: tuple[Series, ...]
@@ -108,44 +94,66 @@ class Sample:
 
 @attrs.frozen(kw_only=True)
 class VectorResult(AnswerNotes):
-    """The samples of an instant query, with the backend's warnings and infos."""
+    """Answer to an instant query: samples in the backend's order, with the backend's notes."""
 
     samples: tuple[Sample, ...]
 
 
-_T = TypeVar("_T")
+@attrs.frozen
+class MetricResponse:
+    """One series of a Prometheus response: its labels, and its samples as pairs of unix seconds and text."""
+
+    metric: Mapping[str, str]
+    _timestamps: Sequence[float] = attrs.field(repr=False)
+    _numbers: Sequence[float] = attrs.field(repr=False)
+
+    @property
+    def values(self) -> list[tuple[float, str]]:
+        """The samples as pairs of unix seconds and decimal text."""
+        return [(time, format_sample_value(number)) for time, number in zip(self._timestamps, self._numbers, strict=True)]
+
+
+@attrs.frozen(kw_only=True)
+class QueryData:
+    """The `data` member of a Prometheus response."""
+
+    result_type: str
+    result: Sequence[MetricResponse]
 
 
 def check_part(part: MatrixResult) -> MatrixResult:
-    """Return the answer to a part of a range, which can be joined with others.
+    """Return the answer to a part of a range after checking that it can be joined with others.
 
     Raises:
-        ProtocolError: it has one series twice, or samples that are not in order of time.
+        ProtocolError: the answer has one series twice, or samples that are not in order of time.
     """
     seen: set[frozenset[tuple[str, str]]] = set()
-    in_order: set[bytes] = set()  # most series of an answer have the same times, which are looked at once
+    in_order: set[bytes] = set()  # most series of an answer share their times, which are checked once
     for series in part.series:
         key, times = frozenset(series.labels.items()), series.timestamps.tobytes()
         if key in seen:
-            raise ProtocolError(f"not an answer: it has the series {dict(series.labels)} twice")
+            raise ProtocolError(f"the answer has the series {dict(series.labels)} twice")
         if times not in in_order and not all(map(lt, series.timestamps, series.timestamps[1:])):
-            raise ProtocolError(f"not an answer: the samples of {dict(series.labels)} are not in order of time")
+            raise ProtocolError(f"the samples of {dict(series.labels)} are not in order of time")
         seen.add(key)
         in_order.add(times)
     return part
 
 
 def join_parts(parts: Sequence[MatrixResult]) -> MatrixResult:
-    """Return one answer with the samples of all parts, in order of time and none twice.
+    """Return one answer with the samples of all parts, in order of time and without duplicates.
 
-    The parts come in order of time, each as `check_part` returns it; series are in the order in which the parts name them
-    first.
+    Args:
+        parts: answers that `check_part` accepts, in order of time.
+
+    Returns:
+        The series in the order in which they first occur in the parts, with the notes of all parts.
     """
     joined: dict[frozenset[tuple[str, str]], Series] = {}
     for part in parts:
         for series in part.series:
             known = joined.setdefault(frozenset(series.labels.items()), _empty(series))
-            # Some servers move a part's ends onto a grid of their own, so that it laps over the one before.
+            # Some servers move the ends of a part onto a grid of their own, so that it overlaps the part before.
             first = bisect_right(series.timestamps, known.timestamps[-1]) if known.timestamps else 0
             known.timestamps.extend(series.timestamps[first:])
             known.values.extend(series.values[first:])
@@ -158,7 +166,7 @@ def join_parts(parts: Sequence[MatrixResult]) -> MatrixResult:
 
 
 def append_instant(result: MatrixResult, instant: VectorResult) -> MatrixResult:
-    """Return the answer over a range with the samples of a later instant as the last ones of its series."""
+    """Return the answer over a range, with the samples of a later instant appended to its series."""
     series = (
         Series(labels=sample.labels, timestamps=array("d", [sample.timestamp]), values=array("d", [sample.value]))
         for sample in instant.samples

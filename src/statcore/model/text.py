@@ -1,4 +1,4 @@
-"""Ids in canonical text, text that can be sent, and the text of an error."""
+"""Text: ids in canonical form, text that can be encoded, and an error as one printable line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ReplicaId = NewType("ReplicaId", UUID)
 AgentId = NewType("AgentId", str)
 
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-# UUID itself would also read what int() takes for digits: underscores, signs, spaces, 0x, digits of other scripts.
+# UUID would also read whatever int() reads: underscores, signs, spaces, 0x, and digits of other scripts.
 _SPELLED: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-fA-F-]{32,36}\}?")
 
 
@@ -33,17 +33,21 @@ def id_text(value: UUID | str) -> str:
         if _SPELLED.fullmatch(value):
             return str(UUID(value))
     except (TypeError, ValueError):
-        pass  # the message is the same
+        pass  # the error below says the same
     raise InputError(f"not an id: {value!r:.100}; expected a UUID such as 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11")
 
 
 def check_text(text: object, *, what: str) -> str:
-    """Return `text` as a plain str if it is Unicode that can be encoded at all.
+    """Return `text` as a plain str if it can be encoded.
 
-    A member of a `(str, Enum)` class is text, too: it becomes its value, which formatting it would not show.
+    A member of a `(str, Enum)` class becomes its value: formatting the member would show its name.
+
+    Args:
+        text: the text.
+        what: its name in the error, such as "a label value".
 
     Raises:
-        InputError: it is not text, or holds a lone surrogate, which no server can be sent.
+        InputError: it is not text, or it holds a lone surrogate, which cannot be encoded.
     """
     if not isinstance(text, str):
         raise InputError(f"{what} must be text, not {type(text).__name__}: {text!r:.100}")
@@ -58,10 +62,10 @@ def check_text(text: object, *, what: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Return one printable line: the kind of error and its message, even where the message itself raises."""
+    """Return the type of an error and its message as one printable line, even if reading the message raises."""
     try:
         message = " ".join(str(error).split())
-    except BaseException:  # noqa: BLE001 - third-party code, which may even try to exit
+    except BaseException:  # noqa: BLE001 - third-party code may raise anything, SystemExit too
         message = "(it has no readable message)"
     line = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)

@@ -11,6 +11,10 @@ import attrs
 
 from statcore.errors import InputError
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_WHOLE_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _UNITS_MS: Final = {
     "y": 365 * 86_400_000,
     "w": 7 * 86_400_000,
@@ -20,26 +24,27 @@ _UNITS_MS: Final = {
     "s": 1_000,
     "ms": 1,
 }
-_SYNTAX: Final = re.compile("".join(f"(?:([0-9]+){unit})?" for unit in _UNITS_MS))
+_DURATION: Final = re.compile("".join(f"(?:([0-9]+){unit})?" for unit in _UNITS_MS))
 _LONGEST_MS: Final = 100 * _UNITS_MS["y"]
 _EXPECTED_DURATION: Final = "expected a positive whole duration such as 5m, 1h30m or 500ms"
+_EXPECTED_TIME: Final = "expected RFC 3339 with a zone (2026-11-22T10:00:00Z) or unix seconds (1795341600)"
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a positive Prometheus duration of at most 100 years.
+    """Read a Prometheus duration such as 5m, above zero and at most 100 years.
 
     Raises:
-        InputError: the text is not such a duration; zero, negative and fractional ones are not.
+        InputError: the text is not such a duration. Zero, negative and fractional durations are not.
     """
     try:
-        return _parse(text)
+        return _parse_duration(text)
     except TypeError:
         raise InputError(f"not a duration: {text!r:.100}; {_EXPECTED_DURATION}") from None
 
 
 @lru_cache(maxsize=256)
-def _parse(text: str) -> timedelta:
-    match = _SYNTAX.fullmatch(text)
+def _parse_duration(text: str) -> timedelta:
+    match = _DURATION.fullmatch(text)
     if match is None:
         raise InputError(f"not a duration: {text!r:.100}; {_EXPECTED_DURATION}")
     if len(text) > 64:  # noqa: PLR2004 - far beyond any sensible duration, and it bounds int()
@@ -52,37 +57,30 @@ def _parse(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta | str) -> str:
-    """Write a duration in the shortest Prometheus syntax; text is checked and returned as it is.
+    """Write a duration in the shortest Prometheus syntax; text is checked and returned unchanged.
 
     Raises:
-        InputError: the duration is not positive, or finer than a millisecond.
+        InputError: the duration is not above zero, finer than a millisecond, or longer than 100 years.
     """
     if isinstance(duration, str):
         parse_duration(duration)
         return duration
     try:
-        rest_ms, finer = divmod(duration, timedelta(milliseconds=1))
+        remaining_ms, finer = divmod(duration, _MILLISECOND)
     except TypeError:
         raise InputError(f"not a duration: {duration!r:.100}; {_EXPECTED_DURATION}") from None
-    if rest_ms <= 0 or finer:
+    if remaining_ms <= 0 or finer:
         raise InputError(f"not a duration of whole milliseconds above zero: {duration!r}; {_EXPECTED_DURATION}")
-    if rest_ms > _LONGEST_MS:
+    if remaining_ms > _LONGEST_MS:
         raise InputError(f"duration out of range: {duration!r}; at most 100y")
     parts: list[str] = []
     for unit, unit_ms in _UNITS_MS.items():
-        if unit in {"y", "w"} and rest_ms % unit_ms:
+        if unit in {"y", "w"} and remaining_ms % unit_ms:
             continue
-        count, rest_ms = divmod(rest_ms, unit_ms)
+        count, remaining_ms = divmod(remaining_ms, unit_ms)
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
-_WHOLE_SECONDS: Final = re.compile(r"[0-9]{1,9}")
-_EXPECTED_TIME: Final = "expected RFC 3339 with a zone (2026-11-22T10:00:00Z) or unix seconds (1795341600)"
 
 
 def parse_time(value: datetime | str | float) -> datetime:
@@ -92,7 +90,7 @@ def parse_time(value: datetime | str | float) -> datetime:
         value: an aware datetime, RFC 3339 text with a zone, or unix seconds as a number or as text.
 
     Raises:
-        InputError: anything else; above all a time without a zone, which a server would refuse or misread.
+        InputError: the value is anything else, such as a time without a zone, which a server would refuse or misread.
     """
     try:
         if isinstance(value, str):
@@ -141,13 +139,17 @@ def _parse_step(value: timedelta | str | float) -> timedelta:
 
 @attrs.frozen(kw_only=True)
 class QueryTimeRange:
-    """From `start` to `end`, both included where the grid meets them, one point every `step`.
+    """Time range of a query: a grid of points from `start` to `end`, one every `step`.
 
-    Every argument is read on construction: times as by `parse_time`, the step as a Prometheus duration (`1m`), whole
-    seconds as text or number, or a timedelta. The attributes are UTC datetimes and a timedelta.
+    The first point is at `start`; the last is at `end` if a whole number of steps leads there, otherwise before it.
+
+    Args:
+        start: a time as `parse_time` reads it; the attribute is a UTC datetime.
+        end: a time as `parse_time` reads it, not before `start`; the attribute is a UTC datetime.
+        step: a Prometheus duration (`1m`), seconds as a number or whole seconds as text, or a timedelta, which it becomes.
 
     Raises:
-        InputError: a time without a zone, `end` before `start`, or a step that is not positive.
+        InputError: a time without a zone, `end` before `start`, or a step that is not whole milliseconds above zero.
     """
 
     start: datetime = attrs.field(converter=parse_time)
@@ -155,11 +157,11 @@ class QueryTimeRange:
     step: timedelta = attrs.field(converter=_parse_step)
 
     def __attrs_post_init__(self) -> None:
-        """Check what no single field can."""
+        """Check that the range does not end before it starts."""
         if self.end < self.start:
             raise InputError(f"the range ends before it starts: start {self.start.isoformat()}, end {self.end.isoformat()}")
 
     @property
     def points(self) -> int:
-        """How many points the grid has: at least one."""
+        """The number of points of the grid, at least one."""
         return (self.end - self.start) // self.step + 1

@@ -1,22 +1,25 @@
-"""Asking what exists."""
+"""Port of inventories: which sessions, kernels, endpoints, replicas and agents exist."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
+from statcore.errors import ProtocolError
 from statcore.model.inventory import EndpointRecord, Page, SessionRecord
+
+_Record = TypeVar("_Record")
 
 
 @runtime_checkable
 class InventoryPort(Protocol):
-    """Whoever knows which objects exist: the manager's own database, or one of statcore's adapters.
+    """A source that knows which objects exist: the manager's own database, or one of statcore's adapters.
 
-    Records, and the kernels and replicas within, are in a stable order, so that pages neither overlap nor leave out what
-    does not change in between. `limit` None means all; a negative `limit` or `offset` raises `InputError`; a page beyond
-    the end is empty and still tells the total. An inventory that cannot know a kind of object raises `UnsupportedError`
-    rather than to say that there is none; what cannot be reached raises `UnavailableError` or `TimedOutError`. Ids are
-    canonical text, in what is passed and in what is returned.
+    Records, and the kernels and replicas in them, are in a stable order, so that pages neither overlap nor leave out
+    objects that do not change in between. `limit` None means all; a negative `limit` or `offset` raises `InputError`; a
+    page beyond the end is empty and still has the total. An inventory that cannot know a kind of object raises
+    `UnsupportedError` and does not answer that there is none. An inventory that cannot be reached raises
+    `UnavailableError` or `TimedOutError`. Ids in arguments and in records are canonical text.
     """
 
     async def list_sessions(self, *, limit: int | None = None, offset: int = 0) -> Page[SessionRecord]:
@@ -24,7 +27,7 @@ class InventoryPort(Protocol):
         ...
 
     async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
-        """Return the session of each id, in order, of duplicates too; None for one that does not exist."""
+        """Return the session of each id, in order and including duplicates; None for one that does not exist."""
         ...
 
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:
@@ -32,9 +35,29 @@ class InventoryPort(Protocol):
         ...
 
     async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:
-        """Return the endpoint of each id, in order, of duplicates too; None for one that does not exist."""
+        """Return the endpoint of each id, in order and including duplicates; None for one that does not exist."""
         ...
 
     async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
-        """Return a page of the ids of the agents, of those at least that run kernels, each once."""
+        """Return a page of the ids of the agents, each once; agents without kernels may be left out."""
         ...
+
+
+async def find_records(
+    find: Callable[[Sequence[str]], Awaitable[Sequence[_Record | None]]], ids: Iterable[str]
+) -> dict[str, _Record]:
+    """Return by id the records that exist.
+
+    Args:
+        find: `find_sessions` or `find_endpoints` of an inventory; it gets each id once, and without ids it is not called.
+        ids: in canonical text, with or without duplicates.
+
+    Raises:
+        ProtocolError: the inventory did not return one record or None for each id.
+        StatcoreError: the inventory failed, as `InventoryPort` says.
+    """
+    distinct = list(dict.fromkeys(ids))
+    records = await find(distinct) if distinct else ()
+    if len(records) != len(distinct):
+        raise ProtocolError(f"the inventory answered {len(records)} records for {len(distinct)} ids")
+    return {id_: record for id_, record in zip(distinct, records, strict=True) if record is not None}

@@ -1,4 +1,4 @@
-"""Telling an inventory that lives in the same process what exists."""
+"""Port of inventories in the same process that kernels are registered with."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from statcore.model.inventory import KernelRecord
 
 @runtime_checkable
 class InventorySinkPort(Protocol):
-    """An inventory that is told of kernels by who runs them; their sessions and agents follow from them."""
+    """An inventory with which a collector registers the kernels that it runs; sessions and agents follow from these."""
 
     def register_kernel(self, kernel: KernelRecord, /) -> None:
         """Add a kernel, or replace what is known of it.
 
         Raises:
-            InputError: an id that is not one; nothing is changed.
+            InputError: an id is not a UUID; nothing is changed.
         """
         ...
 
     def forget_kernel(self, kernel_id: str, /) -> None:
-        """Remove a kernel; one that is not known is ignored."""
+        """Remove a kernel; an unknown kernel is ignored."""
         ...

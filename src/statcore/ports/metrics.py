@@ -1,4 +1,4 @@
-"""Asking for utilization by querier."""
+"""Port of metric backends: utilization by querier, label values and series."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MetricQuerierPort(Protocol):
         *,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
-        """Return the querier's utilization at every point of the range; `InputError` where the backend allows fewer."""
+        """Return the querier's utilization at every point of the range; `InputError` if the backend allows fewer points."""
         ...
 
     async def query_utilization_now(

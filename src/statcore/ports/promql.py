@@ -1,4 +1,4 @@
-"""Asking with PromQL text."""
+"""Port of metric backends that evaluate PromQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statcore.model.time import QueryTimeRange
 class PromQLPort(Protocol):
     """A backend that evaluates PromQL. Errors are those of `MetricQuerierPort`.
 
-    A backend that evaluates only a part of the language raises `UnsupportedError`, which names what is beyond it.
+    A backend that evaluates only a part of the language raises `UnsupportedError`, which names the part that it lacks.
     """
 
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
@@ -22,10 +22,10 @@ class PromQLPort(Protocol):
         ...
 
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
-        """Evaluate at every point of the range; `InputError` where the backend allows fewer points.
+        """Evaluate at every point of the range; `InputError` if the backend allows fewer points.
 
-        Where a backend evaluates a long range in parts, no value is another than over the whole; `UnsupportedError` where
-        a query does not allow that.
+        A backend may evaluate a long range in parts if every value is the same as over the whole range. It raises
+        `UnsupportedError` for a query with which that is not possible.
         """
         ...
 
@@ -38,10 +38,10 @@ def as_promql(backend: object, *, wanted_by: str) -> PromQLPort:
         wanted_by: what needs it, for the message.
 
     Raises:
-        UnsupportedError: it evaluates none.
+        UnsupportedError: the backend does not evaluate PromQL.
     """
-    # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
+    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions only.
     if hasattr(backend, "query") and hasattr(backend, "query_range"):
         return cast("PromQLPort", backend)
-    name = backend.__class__.__name__  # not `type`, which of a wrapper is the wrapper's
+    name = backend.__class__.__name__  # type() of a wrapper would be the wrapper
     raise UnsupportedError(f"{wanted_by}, for which the metric backend must evaluate PromQL; {name} does not")

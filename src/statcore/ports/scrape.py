@@ -1,4 +1,4 @@
-"""Handing scrapes to a metric backend that lives in the same process."""
+"""Port of metric backends in the same process that take scrapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ScrapeSample: TypeAlias = tuple[str, Mapping[str, str], float]
 
 @runtime_checkable
 class ScrapeSinkPort(Protocol):
-    """A metric backend that is told what it would otherwise scrape over HTTP; servers scrape for themselves."""
+    """A metric backend that is given samples which a server would scrape over HTTP."""
 
     def append_scrape(self, samples: Iterable[ScrapeSample], /, *, target: str, time: datetime | float) -> None:
         """Add one scrape of one target at `time`, aware or in unix seconds.
@@ -20,6 +20,6 @@ class ScrapeSinkPort(Protocol):
         Series that the target's previous scrape had and this one has not end at `time`.
 
         Raises:
-            InputError: the scrape cannot be stored; nothing of it is.
+            InputError: the scrape cannot be stored; no part of it is.
         """
         ...

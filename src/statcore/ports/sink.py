@@ -1,4 +1,4 @@
-"""Writing live statistics."""
+"""Port of stores that live statistics are written to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading live statistics."""
+"""Ports of stores that live statistics are read from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statcore.model.batch import StatisticsBatch
 
 @runtime_checkable
 class KernelStatisticsPort(Protocol):
-    """Whatever has the newest statistics of kernels: a part of `StatisticsPort`, whose promises it keeps."""
+    """A source of the newest statistics of kernels: a part of `StatisticsPort`, with the same promises."""
 
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: MetricValue map}` of kernels, or of sessions where they are stored alike."""
@@ -19,7 +19,7 @@ class KernelStatisticsPort(Protocol):
 
 @runtime_checkable
 class DatedStatisticsPort(Protocol):
-    """A store that tells ages of entries without a freshness bound; what a `StatisticsPort` need not have."""
+    """A store that can return ages of entries without a freshness bound. A `StatisticsPort` need not implement it."""
 
     def with_ages(self) -> KernelStatisticsPort:
         """Return a reader of the same store whose batches have `ages_s`; an entry of unknown age is *undated*."""
@@ -31,7 +31,7 @@ class StatisticsPort(KernelStatisticsPort, Protocol):
     """A store of the newest statistics.
 
     Every `fetch_…` takes any number of ids in canonical text, duplicates included, and returns one entry per id in the
-    order asked. None without a problem means that the store has nothing. One bad entry is a problem at its position and
+    same order. None without a problem means that the store has nothing. One bad entry is a problem at its position and
     never takes others with it; a store that cannot be reached at all raises `UnavailableError`, one that takes longer
     than the adapter's deadline `TimedOutError`. No ids: an empty batch, and nothing is sent. No other exception leaves
     an adapter, except `asyncio.CancelledError`, which always does.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -41,7 +41,12 @@ def id_batches(ids: Iterable[UUID | str]) -> Iterator[tuple[str, ...]]:
     Raises:
         InputError: a value that is not an id.
     """
-    distinct = tuple(dict.fromkeys(map(id_text, ids)))
+    return distinct_batches(map(id_text, ids))
+
+
+def distinct_batches(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield what `id_batches` yields, of ids that are canonical text already."""
+    distinct = tuple(dict.fromkeys(ids))
     for start in range(0, len(distinct), MAX_IDS):
         yield distinct[start : start + MAX_IDS]
 
@@ -59,9 +64,12 @@ def live_stat_queries(kernel_ids: Sequence[UUID | str], *, window: timedelta | s
     """
     ids = set(map(id_text, kernel_ids))
     if len(ids) > MAX_IDS:
-        raise InputError(
-            f"{len(ids)} kernels in one expression; take at most {MAX_IDS} at a time, as id_batches gives them"
-        )
+        raise InputError(f"{len(ids)} kernels in one expression; take at most {MAX_IDS} at a time, as from id_batches")
+    return batch_queries(ids, window=window)
+
+
+def batch_queries(ids: Collection[str], *, window: timedelta | str) -> LiveStatQueries:
+    """Return what `live_stat_queries` returns, for a batch of `distinct_batches`."""
     window = format_duration(window)
     kernels = ("kernel_id", LabelMatcher.one_of(ids))
     by = (CONTAINER_METRIC_LABEL, "kernel_id")

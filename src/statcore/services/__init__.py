@@ -1,4 +1,4 @@
-"""Services: what a manager asks, in the shape in which its callers want the answer."""
+"""Services for managers: utilization of containers, presets, live statistics and inventory from series, health."""
 
 from statcore.services.container_utilization import (
     ContainerMetricAction,

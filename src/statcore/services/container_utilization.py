@@ -1,4 +1,4 @@
-"""Utilization of containers for callers who use actions and results."""
+"""Utilization of containers, with actions as arguments and action results as answers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, ContainerMetricQuerier
 from statcore.statistics.utilization import available_metrics
 
+_logger: Final = logging.getLogger(__name__)
+
 
 @attrs.frozen
 class ContainerMetricOptionalLabel:
-    """Whose utilization: of all containers, or of those that the ids name; `value_type` as `ContainerMetricQuerier`'s."""
+    """Selects containers by ids, all of them without ids; `value_type` is that of `ContainerMetricQuerier`."""
 
     value_type: str
     agent_id: str | None = None
@@ -32,7 +34,7 @@ class ContainerMetricOptionalLabel:
 
 @attrs.frozen
 class ContainerMetricAction:
-    """Ask for the utilization over a time range; `start`, `end` and `step` are what `QueryTimeRange` reads."""
+    """Request for the utilization over a time range; `start`, `end` and `step` are those of `QueryTimeRange`."""
 
     metric_name: str
     labels: ContainerMetricOptionalLabel
@@ -51,7 +53,7 @@ class MetricResultValue:
 
 @attrs.frozen(kw_only=True)
 class ContainerMetricResponseInfo:
-    """The labels of one series; None is a label that the answer does not have, as it was not asked for by."""
+    """Labels of one series; None for a label that the series does not have, since the query does not group by it."""
 
     value_type: str | None = None
     container_metric_name: str | None = None
@@ -65,17 +67,17 @@ class ContainerMetricResponseInfo:
 
     @property
     def owner_user_id(self) -> str | None:
-        """The user, under the name of older clients."""
-        return self.user_id  # they looked for a label of this name, which is not what it is called on the wire, in vain
+        """The user id, under the name that older clients use; on the wire the label is `user_id`."""
+        return self.user_id
 
     @property
     def owner_project_id(self) -> str | None:
-        """The project, likewise."""
+        """The project id, under the name that older clients use; on the wire the label is `project_id`."""
         return self.project_id
 
     @classmethod
     def from_labels(cls, labels: Mapping[str, str]) -> Self:
-        """Take the labels that there is a field for."""
+        """Make the info of the labels for which there is a field."""
         return cls(**{field.name: labels.get(field.name) for field in attrs.fields(cls)})
 
 
@@ -89,7 +91,7 @@ class ContainerMetricResult:
 
 @attrs.frozen
 class ContainerMetricActionResult:
-    """The series in the order of the backend's answer; `warnings` and `partial` are what the backend says of it."""
+    """Answer to a `ContainerMetricAction`: series in the backend's order, and its notes as in `MatrixResult`."""
 
     result: list[ContainerMetricResult]
     warnings: tuple[str, ...] = ()
@@ -98,36 +100,34 @@ class ContainerMetricActionResult:
 
 @attrs.frozen
 class ContainerMetricMetadataAction:
-    """Ask which metrics of containers there are."""
+    """Request for the names of the metrics of containers."""
 
 
 @attrs.frozen
 class ContainerMetricMetadataActionResult:
-    """The names of the metrics, sorted."""
+    """Answer to a `ContainerMetricMetadataAction`: the names, sorted."""
 
     metric_names: list[str]
 
 
-_logger: Final = logging.getLogger(__name__)
-
-
 @attrs.frozen
 class ContainerUtilizationMetricService:
-    """Turns actions into queriers, and answers into results; the errors are those of `MetricQuerierPort`.
+    """Turns actions into queriers, and answers into results; errors are those of `MetricQuerierPort`.
 
     Args:
         metrics: the backend, which stays the caller's to close.
-        rate_interval: the window that rates are taken over.
+        rate_interval: the window of rates.
     """
 
     metrics: MetricQuerierPort
     rate_interval: str = attrs.field(default=RATE_INTERVAL, kw_only=True, converter=format_duration)
 
     async def fetch_metric(self, action: ContainerMetricAction) -> ContainerMetricActionResult:
-        """Return the utilization that the action asks for; without data, a result without series.
+        """Return the utilization that an action requests; without data, a result without series.
 
         Raises:
-            InputError: the action names no metric, an id that is not one, or a time range that is none.
+            InputError: the action has no metric name, an id that is not a UUID, or a time range that cannot be read.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         querier = ContainerMetricQuerier(metric_name=action.metric_name, **attrs.asdict(action.labels, recurse=False))
         time_range = QueryTimeRange(start=action.start, end=action.end, step=action.step)
@@ -138,12 +138,16 @@ class ContainerUtilizationMetricService:
         return _result(answer)
 
     async def query_metric(self, action: ContainerMetricAction) -> ContainerMetricActionResult:
-        """Return what `fetch_metric` returns, whose older name this is."""
+        """Return what `fetch_metric` returns; this is its older name."""
         return await self.fetch_metric(action)
 
     async def query_metadata(self, action: ContainerMetricMetadataAction) -> ContainerMetricMetadataActionResult:
-        """Return which metrics of containers the backend has."""
-        del action  # there is nothing in it
+        """Return the names of the metrics of containers that the backend has.
+
+        Raises:
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
+        """
+        del action  # it has no fields
         names = await available_metrics(self.metrics, series=CONTAINER_SERIES, metric_label=CONTAINER_METRIC_LABEL)
         return ContainerMetricMetadataActionResult(names)
 

@@ -1,4 +1,4 @@
-"""Whether the store and the metric backend answer, for a host's health check."""
+"""Health check: pings the store and the metric backend, and reports which of them answer."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from statcore.concurrency import run_concurrently
-from statcore.errors import PluginError, StatcoreError, TimedOutError
+from statcore.concurrency import Deadline, run_concurrently
+from statcore.errors import PluginError, StatcoreError
 
 HEALTH_TIMEOUT_S: Final = 5.0
-"""How long each port has to answer: adapters have their own deadlines, which may be longer than a health check waits."""
+"""How long each port has to answer. An adapter's own deadline may be longer than a health check can wait."""
 
 
 class Pingable(Protocol):
-    """The part of `StatisticsPort` and `MetricQuerierPort` that tells whether it answers."""
+    """The method that `StatisticsPort` and `MetricQuerierPort` share."""
 
     async def ping(self) -> None:
-        """Return when it answers; raise a `StatcoreError` when it does not."""
+        """Return when the service answers.
+
+        Raises:
+            StatcoreError: it does not answer.
+        """
         ...
 
 
@@ -27,7 +31,7 @@ class HealthReport:
     """Which ports answered.
 
     Args:
-        errors: by name of the port, why it did not answer; None where it did.
+        errors: by name of the port, why it did not answer, or None if it did.
     """
 
     errors: Mapping[str, StatcoreError | None]
@@ -39,7 +43,7 @@ class HealthReport:
 
     @property
     def http_status(self) -> int:
-        """200 where every port answered, else 503."""
+        """200 if every port answered, else 503."""
         return 200 if self.healthy else 503
 
     def to_json(self) -> dict[str, Any]:
@@ -55,29 +59,26 @@ class HealthReport:
 
 
 async def check_health(ports: Mapping[str, Pingable], *, timeout_s: float = HEALTH_TIMEOUT_S) -> HealthReport:
-    """Ping ports concurrently and report each; no failure of a port raises.
+    """Ping ports concurrently and report each of them; a port that fails does not raise.
 
     Args:
         ports: by the name that the report shows, for example `{"metrics": runtime.metrics}`.
-        timeout_s: how long each port has, in seconds.
+        timeout_s: how long each port has to answer, in seconds.
     """
-    errors = await run_concurrently(_error_of(name, port, timeout_s) for name, port in ports.items())
+    errors = await run_concurrently(_ping(name, port, timeout_s) for name, port in ports.items())
     return HealthReport(dict(zip(ports, errors, strict=True)))
 
 
-async def _error_of(name: str, port: Pingable, timeout_s: float) -> StatcoreError | None:
-    from asyncio import timeout  # noqa: PLC0415 - costs as much as the rest of the import, and is there by now
-
+async def _ping(name: str, port: Pingable, timeout_s: float) -> StatcoreError | None:
+    """Ping a port and return why it did not answer, or None."""
     try:
-        async with timeout(timeout_s):
+        async with Deadline(timeout_s, waiting_for=f"{name} to answer"):
             await port.ping()
     except StatcoreError as error:
         return error
-    except TimeoutError:
-        return TimedOutError(f"{name} did not answer within {timeout_s:g} s", timeout_s=timeout_s)
     except Exception as error:  # noqa: BLE001 - the port may be a third party's
         adapter = f"{type(port).__module__}.{type(port).__qualname__}"
-        # The report is for everybody, and a foreign message may show a password.
+        # Reports may be public, and the message of a foreign error may contain a password.
         failure = PluginError(f"{adapter}.ping() raised {type(error).__name__}", plugin=adapter, method="ping")
         failure.__cause__ = error
         return failure

@@ -1,4 +1,4 @@
-"""Presets answered: what users fill in, checked, limited, and asked of a backend that evaluates PromQL."""
+"""Presets as queries: parameters of users are checked and limited, and sent to a backend that evaluates PromQL."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from statcore.promql.preset import Preset
 from statcore.promql.ranges import MAX_POINTS, check_points
 
 MAX_RANGE: Final = timedelta(days=366)
-"""The longest range of time: from a day to the same day of the year before."""
+"""The longest time range: a leap year."""
 MIN_STEP: Final = timedelta(seconds=1)
-"""The shortest step: samples are seldom closer together."""
+"""The shortest step; samples are rarely closer together."""
 
 
 @attrs.frozen
 class PresetService:
-    """Answers presets by name.
+    """Evaluates presets by name.
 
     Args:
-        backend: what evaluates them, which stays the caller's to close.
+        backend: evaluates PromQL, and stays the caller's to close.
         presets: by name, as `PluginRegistry.presets` or `PresetCatalog.presets` has them.
     """
 
@@ -45,15 +45,15 @@ class PresetService:
         """Return the values of a preset at every point of a range of at most `MAX_POINTS` points.
 
         Args:
-            name: which preset.
-            time_range: at most `MAX_RANGE` long, in steps of at least `MIN_STEP`.
-            labels: label name to the value that it must have, or to values of which it must have any.
-            group_labels: by which labels.
-            window: instead of the preset's own; at most `MAX_WINDOW` long.
+            name: the preset's name.
+            time_range: at most `MAX_RANGE` long, with a step of at least `MIN_STEP`.
+            labels: for each label name the value that it must have, or values of which it must have one.
+            group_labels: labels to group by.
+            window: instead of the preset's own window; at most `MAX_WINDOW` long.
 
         Raises:
-            InputError: there is no such preset, it does not allow what is filled in, or a limit is exceeded; before
-                anything is sent.
+            InputError: there is no such preset, it does not allow these parameters, or a limit is exceeded. Nothing is sent
+                then.
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         promql = self.promql(name, time_range=time_range, labels=labels, group_labels=group_labels, window=window)
@@ -70,7 +70,11 @@ class PresetService:
     ) -> VectorResult:
         """Return the values of a preset at `time` (aware), by default the backend's now.
 
-        The other arguments, and the errors, are those of `query_preset`.
+        The other arguments are those of `query_preset`.
+
+        Raises:
+            InputError: there is no such preset, or it does not allow these parameters. Nothing is sent then.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         promql = self._preset(name).promql(labels=labels, group_labels=group_labels, window=window)
         return await self.backend.query(promql, time=time)
@@ -84,7 +88,11 @@ class PresetService:
         group_labels: Sequence[str] = (),
         window: timedelta | str | None = None,
     ) -> str:
-        """Return the PromQL that `query_preset` asks; the arguments and errors are the same."""
+        """Return the PromQL that `query_preset` sends; arguments are those of `query_preset`.
+
+        Raises:
+            InputError: there is no such preset, it does not allow these parameters, or a limit is exceeded.
+        """
         preset = self._preset(name)
         _check_range(time_range)
         return preset.promql(labels=labels, group_labels=group_labels, window=window)

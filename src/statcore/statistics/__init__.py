@@ -1,4 +1,4 @@
-"""Batched reads: live statistics whatever the store, and utilization whatever the metric backend."""
+"""Batched reads: live statistics from any store, and utilization from any metric backend."""
 
 from statcore.statistics.clients import ClientStatistics, StatisticsClient
 from statcore.statistics.repository import StatisticsRepositories, StatisticsRepository

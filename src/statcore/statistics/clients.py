@@ -1,4 +1,4 @@
-"""A store over the two Valkey clients that a manager already has: the constructor arguments of the proposals."""
+"""Store over the two Valkey clients that a manager already has, for a manager that keeps its clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from statcore.concurrency import map_concurrently
+from statcore.concurrency import Deadline, map_concurrently
 from statcore.errors import (
     InputError,
     MalformedEntryError,
@@ -19,6 +19,7 @@ from statcore.errors import (
 )
 from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.validation import check_seconds
+from statcore.model.wire_format import NO_ACTIVITY
 from statcore.ports.statistics import StatisticsPort
 
 _Call: TypeAlias = Callable[[list[Any]], Awaitable[object]]
@@ -40,13 +41,13 @@ _DECODING: Final = (
     TypeError,
     ValueError,
 )
-"""What decoders of MessagePack and numbers raise; those of pickles have a kind of their own."""
+"""Errors that decoders of MessagePack and numbers raise. Decoders of pickles raise PickleError, too."""
 
 
 class StatisticsClient(Protocol):
-    """The method that both clients have.
+    """Protocol of both clients.
 
-    The methods for endpoints, replicas and agents are looked up when they are needed: released clients lack some.
+    Methods for endpoints, replicas and agents are looked up when they are needed, because released clients lack some.
     """
 
     def get_session_statistics_batch(self, session_ids: list[str], /) -> Awaitable[Sequence[Mapping[str, Any] | None]]:
@@ -65,22 +66,22 @@ def _check_client(*methods: str) -> Callable[[object, attrs.Attribute[Any], obje
 
 @attrs.frozen(kw_only=True, eq=False)
 class ClientStatistics:
-    """A `StatisticsPort` over two clients with the methods `get_…_statistics_batch`, for a manager that keeps its clients.
+    """A `StatisticsPort` over two clients with methods `get_…_statistics_batch`.
 
-    A method that a client lacks costs an `UnsupportedError` of that call alone. The clients decode by themselves: what
-    they accept is accepted, **pickles included**, which statcore's own adapters never load. Such a client raises for a
-    whole batch when one payload is bad. The batch is then halved until the bad payload is alone; its entry is None with a
-    problem. What a client hides stays hidden: ages, the size of an entry, and whether two zeros of a session are real,
-    which is why these are *incomplete*.
+    A call that needs a method which the client lacks raises `UnsupportedError`; other calls work. The clients decode
+    entries: whatever they accept is accepted, **pickles included**, which statcore's own adapters never load. These clients
+    raise for a whole batch if one payload is bad. The batch is then halved until the bad payload is alone, and its entry is
+    None with a problem. Ages and sizes of entries are not known. Two zeros of a session may be real or stand for missing
+    numbers, so they are *incomplete*.
 
     Args:
         valkey_stat: the client of statistics; it stays the host's to close.
         valkey_live: the client of live sessions; it stays the host's to close.
-        timeout_s: the deadline of a call in seconds, all halves of a batch included. Ids that are not read by then are
-            *unavailable* where others were read.
+        timeout_s: the deadline of a call in seconds, including all halves of a batch. Ids that are not read by then are
+            *unavailable* if others were read.
 
     Raises:
-        InputError: a client with none of the methods, or a deadline that cannot be one.
+        InputError: a client has none of the methods, or `timeout_s` is not a number of seconds above zero.
     """
 
     valkey_stat: StatisticsClient = attrs.field(
@@ -110,7 +111,7 @@ class ClientStatistics:
         return await self._fetch("valkey_stat", _AGENTS, agent_ids, read=_read_agent)
 
     async def ping(self) -> None:
-        """Return when both clients answer for an id that nothing is stored under."""
+        """Return when both clients answer for an id that has no entry."""
         for client in ("valkey_stat", "valkey_live"):
             batch = _HalvedBatch(self._method(client, _SESSIONS), f"{client}.{_SESSIONS}", ids=(), absent=_ABSENT)
             await batch.within(self.timeout_s, batch.check_store())
@@ -136,7 +137,7 @@ class ClientStatistics:
                     entry = _malformed(str(id_), type(error).__name__)
             if isinstance(entry, Problem):
                 problems[position] = entry
-                entry = dict(_NO_ACTIVITY) if entry.kind is ProblemKind.INCOMPLETE else None
+                entry = dict(NO_ACTIVITY) if entry.kind is ProblemKind.INCOMPLETE else None
             entries.append(entry)
         return StatisticsBatch(entries, problems=problems)
 
@@ -152,10 +153,10 @@ class ClientStatistics:
 def store_from(
     store: StatisticsPort | None, valkey_stat: StatisticsClient | None, valkey_live: StatisticsClient | None
 ) -> StatisticsPort:
-    """Return the store that a constructor was given, or one over the two clients that it was given instead.
+    """Return the store, or a `ClientStatistics` over the two clients.
 
     Raises:
-        InputError: there is neither a store nor a pair of clients, or there are both.
+        InputError: there is neither a store nor both clients, or there is a store and a client.
     """
     if store is not None and valkey_stat is None and valkey_live is None:
         return store
@@ -166,7 +167,7 @@ def store_from(
 
 @attrs.define(eq=False)
 class _HalvedBatch:
-    """One batched read through a client: parts of it that fail are halved until single ids are left."""
+    """One batched read through a client; a part that fails is halved until it is a single id."""
 
     call: _Call
     name: str
@@ -179,22 +180,20 @@ class _HalvedBatch:
         """Wait for reading, at most until the deadline.
 
         Raises:
-            TimedOutError: the deadline is over, and no id was answered.
+            TimedOutError: the time is up, and no id was answered.
         """
-        from asyncio import timeout  # noqa: PLC0415 - as in run_concurrently
-
         try:
-            async with timeout(timeout_s):
+            async with Deadline(timeout_s, waiting_for=self.name):
                 await reading
-        except TimeoutError as error:
+        except TimedOutError:
             if not self.answers:
-                raise TimedOutError(f"waited {timeout_s:g} s for {self.name}", timeout_s=timeout_s) from error
+                raise
 
     async def read_all(self) -> None:
         """Read every id that the client can read.
 
         Raises:
-            UnavailableError: the client fails whatever it is asked for.
+            UnavailableError: the client fails for every id.
             ProtocolError: an answer is not one entry per id.
         """
         parts: list[Sequence[int]] = [range(len(self.ids))]
@@ -209,10 +208,10 @@ class _HalvedBatch:
             parts = [half for pair in halves for half in pair]
 
     async def check_store(self) -> None:
-        """Ask for an id that cannot be at fault: one that was answered before, else one that nothing is stored under.
+        """Read an id that cannot be the cause of a failure: one that was answered before, or one that has no entry.
 
         Raises:
-            UnavailableError: the client fails for that id, too: it is the store that does not answer.
+            UnavailableError: the client fails for that id, too, so the store does not answer.
         """
         known = next(iter(self.answers), None)
         try:
@@ -222,14 +221,14 @@ class _HalvedBatch:
             raise UnavailableError(message, service=self.name) from error
 
     def outcome(self, position: int) -> object:
-        """Return what the client answered for an id, or why there is no answer."""
+        """Return the client's answer for an id, or a problem that says why there is none."""
         if position in self.answers:
             return self.answers[position]
         error, id_ = self.failures.get(position), str(self.ids[position])
         if error is None:
             message = f"{self.name} did not answer for {id_} before the deadline"
             return Problem(ProblemKind.UNAVAILABLE, message=message, key=id_)
-        from pickle import PickleError  # noqa: PLC0415 - most hosts do without
+        from pickle import PickleError  # noqa: PLC0415 - only failures need it
 
         kind = ProblemKind.MALFORMED if isinstance(error, (*_DECODING, PickleError)) else ProblemKind.UNAVAILABLE
         return Problem(kind, message=f"{self.name} failed for {id_} alone: {type(error).__name__}", key=id_)
@@ -248,17 +247,14 @@ class _HalvedBatch:
         return None
 
 
-_NO_ACTIVITY: Final = {"requests": 0, "last_response_ms": 0}
-
-
 class _PartlyBadEntry(Mapping[str, Any]):
-    """An entry with metrics that are not maps: reading one of these raises `MalformedEntryError`."""
+    """An entry of which some metrics are not maps; reading such a metric raises `MalformedEntryError`."""
 
     def __init__(self, metrics: Mapping[str, Any], key: str) -> None:
         self._metrics = metrics
         self._key = key
 
-    def __getitem__(self, metric: str) -> Any:  # noqa: ANN401 - whatever the client answered
+    def __getitem__(self, metric: str) -> Any:  # noqa: ANN401 - clients answer anything
         value = self._metrics[metric]
         if isinstance(value, Mapping):
             return cast("Mapping[str, Any]", value)
@@ -280,11 +276,14 @@ def _read_metrics(entry: object, id_: str) -> Entry | Problem | None:
         return None
     if not isinstance(entry, Mapping):
         return _malformed(id_, f"expected a map of metrics, found {type(entry).__name__}")
-    metrics = cast("Mapping[object, object]", entry)
-    if odd := [name for name in metrics if not isinstance(name, str | int | float | UUID)]:
-        return _malformed(id_, f"a metric has a name of type {type(odd[0]).__name__}")
-    named = {name if isinstance(name, str) else str(name): value for name, value in metrics.items()}
-    return named if all(isinstance(value, Mapping) for value in named.values()) else _PartlyBadEntry(named, id_)
+    metrics: dict[str, Any] = {}
+    partly_bad = False
+    for name, value in cast("Mapping[object, object]", entry).items():
+        if not isinstance(name, str | int | float | UUID):
+            return _malformed(id_, f"a metric has a name of type {type(name).__name__}")
+        metrics[name if isinstance(name, str) else str(name)] = value
+        partly_bad = partly_bad or not isinstance(value, Mapping)
+    return _PartlyBadEntry(metrics, id_) if partly_bad else metrics
 
 
 def _read_agent(entry: object, id_: str) -> Entry | Problem | None:
@@ -304,11 +303,11 @@ def _read_agent(entry: object, id_: str) -> Entry | Problem | None:
 def _read_activity(entry: object, id_: str) -> Entry | Problem:
     counts: dict[str, object] = {}
     if isinstance(entry, Mapping):
-        counts = {name: cast("Mapping[object, object]", entry).get(name) for name in _NO_ACTIVITY}
+        counts = {name: cast("Mapping[object, object]", entry).get(name) for name in NO_ACTIVITY}
     if not counts or not all(type(count) is int for count in counts.values()):
         return Problem(ProblemKind.INCOMPLETE, message=f"no numbers for session {id_}")
-    if counts == _NO_ACTIVITY:
-        message = f"two zeros for session {id_}: the client answers the same where nothing is stored"
+    if counts == NO_ACTIVITY:
+        message = f"two zeros for session {id_}: the client also answers them if nothing is stored"
         return Problem(ProblemKind.INCOMPLETE, message=message)
     return counts
 

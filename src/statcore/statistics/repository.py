@@ -1,4 +1,4 @@
-"""The public API of live statistics."""
+"""Repository of live statistics: the public API of batched reads, and the factory that builds it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from statcore.statistics.stateful_source import StatisticsStatefulSource
 
 @attrs.frozen(init=False)
 class StatisticsRepository:
-    """What GraphQL loaders, services and the CLI ask; the returns and errors are those of `StatisticsStatefulSource`.
+    """Batched reads for GraphQL loaders, services and the CLI; returns and errors are those of `StatisticsStatefulSource`.
 
     Args:
-        source: what it reads through.
+        source: the source that it reads through.
         valkey_stat, valkey_live: instead of a source, the two clients that `ClientStatistics` reads through.
 
     Raises:
@@ -46,7 +46,7 @@ class StatisticsRepository:
         self.__attrs_init__(source)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - made by attrs
 
     async def get_kernel_statistics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return the statistics of each session or kernel, None where there are none."""
+        """Return the statistics of each session or kernel, None for one without."""
         return await self.source.read_kernel_statistics_batch(session_ids)
 
     async def get_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
@@ -54,23 +54,23 @@ class StatisticsRepository:
         return await self.source.read_inference_metrics_batch(session_ids)
 
     async def get_endpoint_statistics_batch(self, endpoint_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return the statistics of each inference endpoint, None where there are none."""
+        """Return the statistics of each inference endpoint, None for one without."""
         return await self.source.read_endpoint_statistics_batch(endpoint_ids)
 
     async def get_replica_statistics_batch(
         self, endpoint_replica_ids: Sequence[tuple[UUID | str, UUID | str]]
     ) -> StatisticsBatch:
-        """Return the statistics of each (endpoint, replica) pair, None where there are none."""
+        """Return the statistics of each (endpoint, replica) pair, None for one without."""
         return await self.source.read_replica_statistics_batch(endpoint_replica_ids)
 
     async def get_agent_statistics_batch(self, agent_ids: Sequence[str]) -> StatisticsBatch:
-        """Return the statistics of each agent and its devices, None where there are none."""
+        """Return the statistics of each agent and its devices, None for one without."""
         return await self.source.read_agent_statistics_batch(agent_ids)
 
 
 @attrs.frozen(kw_only=True)
 class StatisticsRepositories:
-    """The repositories of this layer."""
+    """Factory and holder of the repositories of live statistics."""
 
     repository: StatisticsRepository
 
@@ -95,7 +95,7 @@ class StatisticsRepositories:
         valkey_live: StatisticsClient | None = None,
         kernels: KernelStatisticsPort | None = None,
     ) -> Self:
-        """Build over a store or two clients, which stay the caller's to close; arguments as `StatisticsStatefulSource`.
+        """Build over a store or two clients, which stay the caller's to close; arguments as in `StatisticsStatefulSource`.
 
         Raises:
             InputError: there is neither a store nor both clients.

@@ -1,4 +1,4 @@
-"""Which sessions, kernels and agents exist, from the series of a metric backend: implements `InventoryPort`."""
+"""Inventory of sessions, kernels and agents from the series of a metric backend: implements `InventoryPort`."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ from statcore.model.results import Series
 from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange, format_duration, parse_duration
 from statcore.ports.metrics import MetricQuerierPort
-from statcore.promql.live_stat import id_batches
+from statcore.promql.live_stat import distinct_batches
 from statcore.queriers.container import CONTAINER_SERIES, UNKNOWN_OWNER
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 from statcore.queriers.query import QueryStrategy
 
-_LOGGER: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger(__name__)
 
 _OWNERS: Final = ("session_id", "kernel_id", "agent_id", "user_id", "project_id")
 _STEPS: Final = 4
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_NO_ENDPOINTS: Final = (
-    "series do not tell which inference endpoints there are; that takes another inventory, such as the manager's database"
-)
+_NO_ENDPOINTS: Final = "series do not name inference endpoints; use another inventory, such as the manager's database"
 
 
 @attrs.frozen
 class _Containers(UtilizationMetricQuerier):
-    """All containers, or those of some sessions, told apart by these labels."""
+    """Querier of all containers, or of those of some sessions, grouped by labels."""
 
     by: Sequence[str]
     session_ids: Sequence[str] | None = None
@@ -43,8 +41,8 @@ class _Containers(UtilizationMetricQuerier):
         return CONTAINER_SERIES
 
     def labels(self) -> Mapping[str, str | LabelMatcher]:
-        # Whatever is known of a kernel has a current value, though not always a capacity; and no one metric is sure to be
-        # known of every kernel, so that there is no choosing one.
+        # Every metric of a kernel has a current value, but not always a capacity. There is no metric that every kernel is
+        # sure to have, so all metrics are read.
         labels: dict[str, str | LabelMatcher] = {"value_type": "current"}
         if self.session_ids is not None:
             labels["session_id"] = LabelMatcher.one_of(self.session_ids)
@@ -63,7 +61,7 @@ def _text(series: Series, label: str) -> str | None:
 
 
 class _Ids:
-    """Reads ids from labels, and remembers which values are none."""
+    """Reads ids from labels, and collects values that are not ids for one warning."""
 
     def __init__(self) -> None:
         self.unfit: set[str] = set()
@@ -71,7 +69,7 @@ class _Ids:
     def read(self, series: Series, label: str) -> str | None:
         value = _text(series, label)
         try:
-            # Another spelling of an id is no id here: it could not be asked for.
+            # Another spelling of an id does not count: queries for the id would not find its series.
             if value is None or id_text(value) == value:
                 return value
         except InputError:
@@ -82,7 +80,7 @@ class _Ids:
     def warn(self) -> None:
         if self.unfit:
             first = ", ".join(sorted(self.unfit)[:3])
-            _LOGGER.warning("%d values are no ids, and taken for unknown, such as %s", len(self.unfit), first)
+            _logger.warning("%d label values are not ids and count as unknown, such as %s", len(self.unfit), first)
 
 
 def _lookback(value: timedelta | str) -> timedelta:
@@ -91,18 +89,18 @@ def _lookback(value: timedelta | str) -> timedelta:
 
 @attrs.frozen(eq=False)
 class SeriesInventory:
-    """An `InventoryPort` over any metric backend: what has series exists.
+    """An `InventoryPort` over any metric backend: a kernel exists if it has series.
 
-    Looked at is the present and four points in time before it, evenly over the look-back. So a scrape that fails, which
-    makes all that its target exports vanish for a moment, hides nothing that was there at one of the others; and what has
-    ended is still told for as long, on top of how long its agent goes on exporting it.
+    Series are read at the present and at four points in time before it, evenly over the lookback. A failed scrape makes the
+    series of its target vanish for a moment; a kernel that has series at another point is still listed. A kernel that ended
+    is listed for as long, in addition to the time for which its agent goes on exporting it.
 
-    Kernels without a session are in none; agents are known by the kernels that they run. A kernel whose agent, user or
-    project has changed has the newer one; one that moved to another session is for a while in both. Labels that should be
-    ids and are none are taken for unknown, and logged.
+    A kernel without a session is in no session. Agents are known by the kernels that they run. If a kernel has a new agent,
+    user or project, that one counts; a kernel that moved to another session is in both for a while. A label value that is
+    not an id counts as unknown, and is logged.
 
-    Values are asked for, and not label values: with those a Prometheus answers whatever it has had for hours. Every
-    call makes the backend read the newest samples of all current values, or of those of the sessions that are looked for.
+    Samples are read rather than label values, because Prometheus answers label values of the last hours. Every call makes
+    the backend read the newest samples of all current values, or of those of the given sessions.
 
     Args:
         metrics: the backend, which stays the caller's to close.
@@ -110,7 +108,7 @@ class SeriesInventory:
         lookback: as text such as 5m, or a timedelta.
 
     Raises:
-        InputError: a look-back that is not a positive duration.
+        InputError: the lookback is not a positive duration.
     """
 
     metrics: MetricQuerierPort
@@ -122,13 +120,13 @@ class SeriesInventory:
 
         Raises:
             InputError: `limit` or `offset` is negative.
-            PartialAnswerError: the backend says that its answer may lack something, which would read as not existing.
-            StatcoreError: the backend failed, as `MetricQuerierPort` says; both so of the other methods.
+            PartialAnswerError: the backend says that its answer may lack series; their sessions would seem not to exist.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
-        Page.cut((), limit=limit, offset=offset)  # refused before anything is sent
+        Page.cut((), limit=limit, offset=offset)  # raises before anything is sent
         recent, ids = self._recent(), _Ids()
-        found = await self._seen(_Containers(["session_id"]), recent)
-        known = {session_id for series in found if (session_id := ids.read(series, "session_id"))}
+        answer = await self._query(_Containers(["session_id"]), recent)
+        known = {session_id for series in answer if (session_id := ids.read(series, "session_id"))}
         ids.warn()
         page = Page.cut(sorted(known), limit=limit, offset=offset)
         sessions = await self._read(page.items, recent)
@@ -138,25 +136,33 @@ class SeriesInventory:
         """Return the session of each id, in order; None for one that does not exist.
 
         Raises:
-            InputError: something that is not an id.
+            InputError: an id is not a UUID.
+            PartialAnswerError: the backend says that its answer may lack series.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         ids = [id_text(session_id) for session_id in session_ids]
         sessions = await self._read(ids, self._recent())
         return [sessions.get(session_id) for session_id in ids]
 
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:  # noqa: ARG002
-        """Raise `UnsupportedError`: series do not tell of endpoints."""
+        """Raise `UnsupportedError`: series do not name endpoints."""
         raise UnsupportedError(_NO_ENDPOINTS)
 
     async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:  # noqa: ARG002
-        """Raise `UnsupportedError`: series do not tell of endpoints."""
+        """Raise `UnsupportedError`: series do not name endpoints."""
         raise UnsupportedError(_NO_ENDPOINTS)
 
     async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
-        """Return a page of the ids of the agents that run kernels, in order; `InputError` where either is negative."""
-        Page.cut((), limit=limit, offset=offset)
-        found = await self._seen(_Containers(["agent_id"]), self._recent())
-        known = {agent_id for series in found if (agent_id := _text(series, "agent_id"))}
+        """Return a page of the ids of the agents that run kernels, in order.
+
+        Raises:
+            InputError: `limit` or `offset` is negative.
+            PartialAnswerError: the backend says that its answer may lack series.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
+        """
+        Page.cut((), limit=limit, offset=offset)  # raises before anything is sent
+        answer = await self._query(_Containers(["agent_id"]), self._recent())
+        known = {agent_id for series in answer if (agent_id := _text(series, "agent_id"))}
         return Page.cut(sorted(known), limit=limit, offset=offset)
 
     def _recent(self) -> QueryTimeRange:
@@ -164,26 +170,26 @@ class SeriesInventory:
         step = -(-self.lookback // (_STEPS * _MILLISECOND)) * _MILLISECOND
         return QueryTimeRange(start=end - _STEPS * step, end=end, step=step)
 
-    async def _seen(self, containers: _Containers, time_range: QueryTimeRange) -> Sequence[Series]:
+    async def _query(self, containers: _Containers, time_range: QueryTimeRange) -> Sequence[Series]:
         result = await self.metrics.query_utilization(containers, time_range)
         if result.warnings or result.partial:
             reasons = "; ".join(result.warnings) or "the backend says that the answer is partial"
-            raise PartialAnswerError(f"what exists is not known in full: {reasons}", warnings=result.warnings)
+            raise PartialAnswerError(f"the inventory is incomplete: {reasons}", warnings=result.warnings)
         return [series for series in result.series if len(series)]
 
     async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
         async def read(batch: Sequence[str]) -> dict[str, SessionRecord]:
-            return _sessions(await self._seen(_Containers(_OWNERS, batch), time_range))
+            return _sessions(await self._query(_Containers(_OWNERS, batch), time_range))
 
-        found = await map_concurrently(id_batches(session_ids), read)
-        return {session_id: session for sessions in found for session_id, session in sessions.items()}
+        batches = await map_concurrently(distinct_batches(session_ids), read)
+        return {session_id: session for sessions in batches for session_id, session in sessions.items()}
 
 
-def _sessions(found: Sequence[Series]) -> dict[str, SessionRecord]:
+def _sessions(owners: Sequence[Series]) -> dict[str, SessionRecord]:
     ids = _Ids()
     kernels: dict[str, dict[str, KernelRecord]] = {}
-    # The newer replaces the older: what ended later, and of what has not ended, what began later.
-    for series in sorted(found, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
+    # A newer series replaces an older one: the later it ended, and among those that have not ended, the later it began.
+    for series in sorted(owners, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
         session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
         if session_id is None:
             continue

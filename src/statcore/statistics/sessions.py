@@ -1,4 +1,4 @@
-"""Statistics of sessions: those of their kernels, put together."""
+"""Statistics of sessions: the sums of their kernels' statistics."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from uuid import UUID
 
 import attrs
 
-from statcore.errors import InputError, MalformedEntryError, ProtocolError
+from statcore.concurrency import give_way
+from statcore.errors import InputError, MalformedEntryError
 from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.numbers import decimal_text, finite_number, percent_text
 from statcore.model.statistics import UNBOUNDED, MetricValue, has_bound, unit_hint
 from statcore.model.text import id_text
-from statcore.ports.inventory import InventoryPort
+from statcore.ports.inventory import InventoryPort, find_records
 from statcore.statistics.repository import StatisticsRepository
 
 _SUMMED_STATS: Final = ("sum", "avg", "diff", "rate")
-"""The moving statistics that can be summed; the maximum of a sum is not the sum of the maxima."""
+"""Moving statistics that can be summed. Minima and maxima cannot: the maximum of a sum is not the sum of the maxima."""
 _STORED: Final = frozenset({ProblemKind.MALFORMED, ProblemKind.OVERSIZED})
-"""The kinds of problem of an entry that is None and stored all the same."""
+"""Kinds of problems of an entry that is None although something is stored."""
 _ONLY_OLD: Final = frozenset({ProblemKind.STALE, ProblemKind.UNDATED})
 
 
 @attrs.frozen
 class SessionStatistics:
-    """Reads the statistics of sessions: real agents write those of kernels only.
+    """Reads the statistics of sessions as those of their kernels, since agents write statistics of kernels only.
 
     Args:
         repository: where the statistics are read.
@@ -37,32 +38,33 @@ class SessionStatistics:
     inventory: InventoryPort
 
     async def get_session_statistics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return `{metric: MetricValue map}` of each session as `session_entry` says, with one read for all of them.
+        """Return `{metric: MetricValue map}` of each session, as `session_entry` makes it, with one read for all sessions.
 
         A session that the inventory does not know has what is stored under its own id.
 
         Raises:
-            InputError: something that is not an id.
+            InputError: an id is not a UUID.
             StatcoreError: the inventory or the repository failed.
         """
         ids = [id_text(session_id) for session_id in session_ids]
-        distinct = list(dict.fromkeys(ids))
-        records = await self.inventory.find_sessions(distinct) if distinct else ()
-        if len(records) != len(distinct):
-            raise ProtocolError(f"the inventory answered {len(records)} records for {len(distinct)} ids")
-        kernels = [() if record is None else [kernel.kernel_id for kernel in record.kernels] for record in records]
-        batch = await self.read(dict(zip(distinct, kernels, strict=True)))
-        position_of = {id_: position for position, id_ in enumerate(distinct)}
+        records = await find_records(self.inventory.find_sessions, ids)
+        kernels_of: dict[str, list[str]] = {
+            id_: [kernel.kernel_id for kernel in records[id_].kernels] if id_ in records else [] for id_ in ids
+        }
+        batch = await self.read(kernels_of)
+        position_of = {id_: position for position, id_ in enumerate(kernels_of)}
         return batch.select(position_of[id_] for id_ in ids)
 
     async def read(self, kernels_of: Mapping[str, Sequence[str]]) -> StatisticsBatch:
-        """Return the same for sessions whose kernels are known; the inventory is not asked.
+        """Return the entries of sessions whose kernels are known, in order, without the inventory.
 
         Args:
-            kernels_of: the ids of the kernels by session id.
-        """
-        from asyncio import sleep  # noqa: PLC0415 - as in run_together
+            kernels_of: by session id, the ids of the session's kernels.
 
+        Raises:
+            InputError: an id is not a UUID.
+            StatcoreError: the repository failed.
+        """
         ids = [id_ for session_id, kernel_ids in kernels_of.items() for id_ in (session_id, *kernel_ids)]
         batch = await self.repository.get_kernel_statistics_batch(ids)
         sessions: list[StatisticsBatch] = []
@@ -71,20 +73,20 @@ class SessionStatistics:
             end = start + 1 + len(kernel_ids)
             sessions.append(session_entry(kernel_ids, batch[start:end]))
             start = end
-            await sleep(0)  # there may be thousands, and others want their turns
+            await give_way()  # there may be thousands of sessions
         return StatisticsBatch.join(sessions)
 
 
 def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> StatisticsBatch:
-    """Return a batch of one entry: that of a session.
+    """Return the entry of one session, as a batch of one entry.
 
-    What is stored under the session's own id wins, malformed or not. Otherwise it is what `sum_kernels` makes of its
-    kernels; a kernel without an entry, or of which something cannot be read, makes it *incomplete*. The age is that of the
-    oldest kernel.
+    An entry under the session's own id takes precedence, malformed or not. Otherwise the entry is the sum of the session's
+    kernels. It is *incomplete* if a kernel has no entry, or a part that cannot be read. Its age is that of the oldest
+    kernel.
 
     Args:
         kernel_ids: the session's kernels.
-        read: what is stored under the id of the session, and then under the ids of its kernels, in order.
+        read: the entry under the session's id, then those under the ids of its kernels, in order.
     """
     own, kernels = read[:1], read[1:]
     present = [position for position, entry in enumerate(kernels) if entry is not None]
@@ -111,7 +113,10 @@ def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> Statistic
 
 
 def _joined(problems: Sequence[Problem], *, is_missing: bool) -> Problem:
-    """Return one problem for all of them: *incomplete*, unless all are of one kind that leaves nothing out."""
+    """Return one problem for all problems of a session.
+
+    Its kind is *incomplete*, unless the session is only old, or has no entry at all: then it is the kernels' kind.
+    """
     kinds = {problem.kind for problem in problems}
     if is_missing:
         kind = next((problem.kind for problem in problems if problem.kind is not ProblemKind.INCOMPLETE), problems[0].kind)
@@ -121,12 +126,13 @@ def _joined(problems: Sequence[Problem], *, is_missing: bool) -> Problem:
 
 
 def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
-    """Return the metrics of the kernels of a session put together, and what is left out, in words.
+    """Return the sum of the entries of a session's kernels, and in words what is left out of it.
 
-    A single kernel's are as they are. Of several, each metric is over the kernels that have it: `current`, `capacity` and
-    the `stats` that can be summed are sums, and `pct` is that of the sums, but for `cpu_util`, which is a percentage of
-    one core, the sum of the kernels' `pct`. The capacity is None where one of the kernels has none, or the metric has no
-    bound. A metric that cannot be read, or is not finite, in one of the kernels is left out. Order does not matter.
+    The entry of a single kernel is returned unchanged. Of several kernels, each metric is summed over the kernels that have
+    it: `current`, `capacity` and the `stats` that can be summed are sums, and `pct` is the percentage of the sums. For
+    `cpu_util`, whose `pct` is of one core, it is the sum of the kernels' `pct`. The capacity is None if a kernel has none,
+    or if the metric has no bound. A metric that is not finite in one kernel, or cannot be read, is left out. The order of
+    the kernels does not matter.
     """
     if len(entries) == 1:
         return entries[0], []
@@ -140,13 +146,13 @@ def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
             continue
         for name in names:
             metrics.setdefault(name, []).append(entry)
-    merged: dict[str, Any] = {}
+    summed: dict[str, Any] = {}
     for metric, having in metrics.items():
         try:
-            merged[metric] = _sum([_fields(entry[metric]) for entry in having], str(metric)).to_map()
+            summed[metric] = sum_metric(str(metric), [_fields(entry[metric]) for entry in having]).to_map()
         except (InputError, MalformedEntryError) as error:
             faults.append(f"{metric} is left out: {error}")
-    return merged, sorted(faults)
+    return summed, sorted(faults)
 
 
 def _fields(value: object) -> Mapping[str, Any]:
@@ -155,7 +161,16 @@ def _fields(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value)
 
 
-def _sum(kernels: Sequence[Mapping[str, Any]], metric: str) -> MetricValue:
+def sum_metric(metric: str, kernels: Sequence[Mapping[str, Any]]) -> MetricValue:
+    """Return the sum of one metric over kernels, as `sum_kernels` describes it.
+
+    Args:
+        metric: the metric's name.
+        kernels: the MetricValue map of each kernel.
+
+    Raises:
+        InputError: a number is not finite.
+    """
     current = _total([_number(fields.get("current")) for fields in kernels])
     capacities = [finite_number(fields.get("capacity")) for fields in kernels if fields.get("capacity") != UNBOUNDED]
     bounds = [number for number in capacities if number is not None and number > 0]
@@ -186,5 +201,5 @@ def _number(text: object) -> Decimal:
 
 
 def _total(numbers: Sequence[Decimal]) -> Decimal:
-    """Return the sum, rounded in the same way whatever the order."""
+    """Return the sum; sorting makes its rounding independent of the order."""
     return sum(sorted(numbers), Decimal())

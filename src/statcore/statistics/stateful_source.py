@@ -1,9 +1,9 @@
-"""From the ids that callers have to the batches that a store answers: distinct, chunked, joined, in order."""
+"""Batched reads of live statistics: checks ids, fetches each once, and returns one entry per id, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Final, TypeVar, overload
+from typing import TypeVar, overload
 from uuid import UUID
 
 import attrs
@@ -19,34 +19,33 @@ from statcore.statistics.clients import StatisticsClient, store_from
 _Id = TypeVar("_Id", bound=Hashable)
 
 
-_CHUNK_SIZE: Final = 5_000
-
-
 @attrs.frozen(init=False)
 class StatisticsStatefulSource:
-    """Reads statistics from a store: every id is fetched once, in chunks that are read side by side.
+    """Reads statistics from a store; each distinct id is fetched once.
 
-    Each method returns one entry per id in order, None where there is nothing, and raises `InputError` for an id that is
-    not one, `UnavailableError`, `TimedOutError` or `ProtocolError` as `StatisticsPort` says.
+    Each method returns one entry per id, in order, and None for an id without an entry. It raises `InputError` for an id
+    that is not a UUID, or an agent id that is not text, before anything is read; `ProtocolError` if the store does not
+    answer one entry per id; and the errors of `StatisticsPort`.
 
     Args:
         store: where the statistics are; it stays the caller's to close.
         valkey_stat, valkey_live: instead of a store, the two clients that `ClientStatistics` reads through.
-        chunk_size: how many ids one request to the store names at most.
-        kernels: where statistics of kernels come from, by default the store. Where that is not the store, it may well
-            know kernels only, and have nothing under the id of a session.
+        chunk_size: how many ids one call of the store has at most; chunks are then fetched concurrently. By default a call
+            has all ids, and the store itself splits them as its server needs it.
+        kernels: the source of kernels' statistics, by default the store. Another source may know no sessions, and have no
+            entry under the id of a session.
 
     Raises:
-        InputError: there is neither a store nor both clients, or a value that cannot be one.
+        InputError: there is neither a store nor both clients, or `chunk_size` is not a whole number of at least 1.
     """
 
     store: StatisticsPort
-    chunk_size: int = attrs.field(validator=check_count)
+    chunk_size: int | None = attrs.field(validator=attrs.validators.optional(check_count))
     kernels: KernelStatisticsPort | None
 
     @overload
     def __init__(
-        self, store: StatisticsPort, *, chunk_size: int = _CHUNK_SIZE, kernels: KernelStatisticsPort | None = None
+        self, store: StatisticsPort, *, chunk_size: int | None = None, kernels: KernelStatisticsPort | None = None
     ) -> None: ...
     @overload
     def __init__(
@@ -54,7 +53,7 @@ class StatisticsStatefulSource:
         *,
         valkey_stat: StatisticsClient,
         valkey_live: StatisticsClient,
-        chunk_size: int = _CHUNK_SIZE,
+        chunk_size: int | None = None,
         kernels: KernelStatisticsPort | None = None,
     ) -> None: ...
     def __init__(
@@ -63,7 +62,7 @@ class StatisticsStatefulSource:
         *,
         valkey_stat: StatisticsClient | None = None,
         valkey_live: StatisticsClient | None = None,
-        chunk_size: int = _CHUNK_SIZE,
+        chunk_size: int | None = None,
         kernels: KernelStatisticsPort | None = None,
     ) -> None:
         """Read from a store, or through the two clients of the proposals."""
@@ -74,7 +73,7 @@ class StatisticsStatefulSource:
         ids = [id_text(id_) for id_ in session_ids_or_kernel_ids]
         if self.kernels is None:
             return await self._read(self.store.fetch_kernel_statistics, ids)
-        return await _fetch(self.kernels.fetch_kernel_statistics, ids)  # in one piece, as it is to be of one moment
+        return await _fetch(self.kernels.fetch_kernel_statistics, ids)  # in one call, so that all are of one moment
 
     async def read_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{"requests": int, "last_response_ms": int}` of each session; zeros are *incomplete* when not real."""
@@ -99,21 +98,19 @@ class StatisticsStatefulSource:
     async def _read(
         self, fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]
     ) -> StatisticsBatch:
+        if not ids:
+            return StatisticsBatch()
         position_of = {id_: position for position, id_ in enumerate(dict.fromkeys(ids))}
         distinct = list(position_of)
-        if len(distinct) <= self.chunk_size:
-            batch = await _fetch(fetch, distinct) if distinct else StatisticsBatch()
+        size = self.chunk_size or len(distinct)
+        if size < len(distinct):
+            chunks = (distinct[start : start + size] for start in range(0, len(distinct), size))
+            batch = StatisticsBatch.join(await run_concurrently(_fetch(fetch, chunk) for chunk in chunks))
         else:
-            batch = await self._read_chunks(fetch, distinct)
+            batch = await _fetch(fetch, distinct)
         if len(distinct) == len(ids):
             return batch
         return batch.select(position_of[id_] for id_ in ids)
-
-    async def _read_chunks(
-        self, fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]
-    ) -> StatisticsBatch:
-        chunks = (ids[start : start + self.chunk_size] for start in range(0, len(ids), self.chunk_size))
-        return StatisticsBatch.join(await run_concurrently(_fetch(fetch, chunk) for chunk in chunks))
 
 
 async def _fetch(fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]) -> StatisticsBatch:

@@ -1,4 +1,4 @@
-"""A plugin with a store, a backend and queriers that do what a test needs, installed as any plugin is."""
+"""A plugin with a store, a backend and queriers, installed like any plugin, and the command line configured to use it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.unit.cli.command_answers import Invoke
 
 from statcore_cli.app import cli
 
@@ -84,7 +85,7 @@ async def open_backend(url, options):
     return Backend()
 
 ERRORS = {
-    "away": UnavailableError("refused\\nby host"), "slow": TimedOutError("took too long", timeout_s=1),
+    "down": UnavailableError("refused\\nby host"), "slow": TimedOutError("took too long", timeout_s=1),
     "denied": AccessDeniedError("wrong password"), "driverless": MissingExtraError("valkey", module="redis"),
     "foreign": ZeroDivisionError("division by zero"), "interrupt": KeyboardInterrupt(),
 }
@@ -178,12 +179,10 @@ def statcore_queriers():
     ]
 """
 
-Invoke = Callable[..., Result]
-
 
 @pytest.fixture
 def fake(install: Callable[..., Path]) -> Any:
-    """The module of the plugin: `CALLS` is what was asked of it, `ANSWER` what it answers."""
+    """The module of the plugin: `CALLS` records the calls that it got, `ANSWER` holds what it returns."""
     install("acme-fake", fake=PLUGIN)
     import acme_fake_fake  # type: ignore[import-not-found]  # noqa: PLC0415 - installed just now
 
@@ -192,7 +191,7 @@ def fake(install: Callable[..., Path]) -> Any:
 
 @pytest.fixture
 def faulty(install: Callable[..., Path]) -> None:
-    """A plugin whose kinds of querier cannot be asked."""
+    """A plugin whose kinds of querier are broken."""
     install("acme-faulty", faulty=FAULTY)
 
 

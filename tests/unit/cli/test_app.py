@@ -1,4 +1,4 @@
-"""The program as a whole: its commands, exit codes, and what it imports."""
+"""The whole program: its commands, exit codes, streams, and imports."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from tests.unit.cli.command_answers import Invoke
 
 from statcore_cli.app import COMMANDS, cli
-
-Invoke = Callable[..., Result]
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 IGNORED = ("STATCORE_", "PYTHONUNBUFFERED", "COV")
@@ -31,7 +30,7 @@ def python(
     stdout: IO[str] | int = subprocess.PIPE,
     stderr: IO[str] | int = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with buffered output and unmeasured, with a folder in front of its path."""
+    """Run Python with buffered output and without coverage; `path` is put in front of its search path."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED)}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))} if path else {}
     return subprocess.run(
@@ -54,7 +53,7 @@ def imported(*arguments: str) -> set[str]:
 
 
 def test_help_imports_nothing_but_click() -> None:
-    """Neither the core nor a driver nor rich: help is there at once."""
+    """`--help` is quick: it imports neither the core nor a driver nor rich."""
     names = imported("--help")
 
     assert set() == names & {*DRIVERS, "statcore", "attrs", "pluggy", "rich", "plotille", "asyncio"}
@@ -63,16 +62,16 @@ def test_help_imports_nothing_but_click() -> None:
 @pytest.mark.parametrize(
     "arguments", [["plugins"], ["plugins", "new", "container"], ["query", "--help"], ["query", "container", "--help"]]
 )
-def test_plugins_are_listed_without_their_drivers(arguments: list[str]) -> None:
-    """Adapters import theirs when they are opened."""
+def test_listing_plugins_imports_no_driver(arguments: list[str]) -> None:
+    """Adapters import their drivers when they are opened."""
     names = imported(*arguments)
 
     assert "pluggy" in names
     assert set() == names & {*DRIVERS, "rich", "plotille"}
 
 
-def test_every_command_of_the_list_is_there_and_teaches() -> None:
-    """A line in the listing, a command of that name, and help with an example."""
+def test_every_command_has_a_summary_and_an_example() -> None:
+    """The listing has its summary, and its own help has an example."""
     listing = CliRunner().invoke(cli, ["--help"])
 
     assert 0 == listing.exit_code
@@ -85,13 +84,13 @@ def test_every_command_of_the_list_is_there_and_teaches() -> None:
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    """One line."""
+    """`--version` prints one line."""
     assert f"statcore {version('statcore')}\n" == CliRunner().invoke(cli, ["--version"], prog_name="statcore").stdout
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["kernels"], ["kernels", "--nonsense"], ["query", "--last", "1h"]])
-def test_wrong_usage_is_two(statcore: Invoke, arguments: list[str]) -> None:
-    """As click says it."""
+def test_wrong_usage_exits_with_2(statcore: Invoke, arguments: list[str]) -> None:
+    """Standard error has click's message."""
     result = statcore(*arguments)
 
     assert (2, "") == (result.exit_code, result.stdout)
@@ -101,7 +100,7 @@ def test_wrong_usage_is_two(statcore: Invoke, arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("url", "code", "message"),
     [
-        ("away:", 1, "statcore: refused by host\n"),
+        ("down:", 1, "statcore: refused by host\n"),
         ("slow:", 1, "statcore: took too long\n"),
         ("denied:", 1, "statcore: wrong password\n"),
         (
@@ -115,14 +114,14 @@ def test_wrong_usage_is_two(statcore: Invoke, arguments: list[str]) -> None:
             "memory:",
             2,
             (
-                "statcore: --statistics-url: what memory: names lives inside one process, and would always be empty here;"
-                " name a server, or see `statcore demo`\n"
+                "statcore: --statistics-url: a memory: store or backend exists in one process only, and would always be"
+                " empty here; give the URL of a server, or try `statcore demo`\n"
             ),
         ),
     ],
 )
 def test_an_error_is_one_line_and_a_code(statcore: Invoke, url: str, code: int, message: str) -> None:
-    """No traceback, and nothing on standard output."""
+    """There is no traceback, and nothing on standard output."""
     result = statcore("kernels", KERNEL, "--statistics-url", url)
 
     assert (code, "", message) == (result.exit_code, result.stdout, result.stderr)
@@ -139,8 +138,8 @@ def test_an_error_is_one_line_and_a_code(statcore: Invoke, url: str, code: int, 
         (["query", "rack"], "statcore: no metric backend is configured"),
     ],
 )
-def test_what_is_not_configured_is_asked_for(statcore: Invoke, arguments: list[str], message: str) -> None:
-    """The option and the variable are named."""
+def test_a_missing_setting_names_its_option_and_variable(statcore: Invoke, arguments: list[str], message: str) -> None:
+    """The error is one line, and the exit code 2."""
     result = statcore(*arguments, env={"STATCORE_STATISTICS_URL": "", "STATCORE_METRICS_URL": ""})
 
     assert 2 == result.exit_code
@@ -148,8 +147,8 @@ def test_what_is_not_configured_is_asked_for(statcore: Invoke, arguments: list[s
     assert 1 == result.stderr.count("\n")
 
 
-def test_a_fault_of_ours_keeps_its_traceback(statcore: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing hides a bug."""
+def test_a_bug_keeps_its_traceback(statcore: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is not a `StatcoreError` is not hidden."""
 
     def fail(*_: object) -> None:
         raise LookupError("a bug")
@@ -160,8 +159,8 @@ def test_a_fault_of_ours_keeps_its_traceback(statcore: Invoke, monkeypatch: pyte
         statcore("kernels", KERNEL)
 
 
-def test_a_missing_module_that_is_no_extra_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, statcore: Invoke) -> None:
-    """Only what an extra brings has a remedy."""
+def test_a_missing_module_without_an_extra_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, statcore: Invoke) -> None:
+    """Only modules of an extra have a remedy."""
 
     def fail(*_: object) -> None:
         raise ModuleNotFoundError("broken", name="broken")
@@ -179,10 +178,10 @@ def test_a_missing_module_that_is_no_extra_keeps_its_traceback(monkeypatch: pyte
         ("plotille", ["query", "rack", "--format", "plot", "--metrics-url", "fake:"]),
     ],
 )
-def test_without_the_extra_it_says_what_to_install(
+def test_a_missing_extra_names_the_command_that_installs_it(
     fake: Any, tmp_path: Path, module: str, arguments: Sequence[str]
 ) -> None:
-    """One line with the command to type, and exit code 1."""
+    """The error is one line, and the exit code 1."""
     site = Path(fake.__file__).parent
     (site / "acme_fake_fake.py").write_text(
         (site / "acme_fake_fake.py").read_text().replace("ANSWER = {}", "ANSWER = {'series': [({}, [], [])]}")
@@ -209,7 +208,7 @@ FAULTY = ["doctor", "--rate-interval", "nonsense"]
 
 @pytest.mark.parametrize("arguments", [["plugins"], FAULTY, ["--help"], ["--version"], ["kernels", "--help"]])
 def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
-    """No traceback, neither then nor when the interpreter ends, whatever the exit code would have been."""
+    """There is no traceback during the command or at interpreter exit, whatever exit code the command itself had."""
     with Path("/dev/full").open("w", encoding="ascii") as full:
         done = python("-m", "statcore_cli", *arguments, stdout=full)
 
@@ -217,8 +216,8 @@ def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["plugins"], FAULTY, ["--help"], ["--version"], ["kernels", "--help"]])
-def test_a_reader_that_has_gone_is_141(arguments: list[str]) -> None:
-    """Quietly, whatever the exit code would have been."""
+def test_a_closed_pipe_exits_with_141(arguments: list[str]) -> None:
+    """Nothing is printed, whatever exit code the command itself had."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as gone:
@@ -227,8 +226,8 @@ def test_a_reader_that_has_gone_is_141(arguments: list[str]) -> None:
     assert (141, "") == (done.returncode, done.stderr)
 
 
-def test_the_code_is_that_of_the_error_where_nobody_reads_the_message() -> None:
-    """A full disk and a reader that has gone are the same to a script that looks at the code."""
+def test_the_exit_code_survives_an_unwritable_standard_error() -> None:
+    """Standard error is a full disk, or a closed pipe."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as gone, Path("/dev/full").open("w", encoding="ascii") as full:
@@ -238,8 +237,8 @@ def test_the_code_is_that_of_the_error_where_nobody_reads_the_message() -> None:
 
 
 @pytest.mark.parametrize(("stream", "left"), [(1, "statcore: not an id"), (2, "CHECK ")])
-def test_a_stream_that_is_closed_is_nobody_listening(stream: int, left: str) -> None:
-    """What would go there is lost, and the rest goes on."""
+def test_a_closed_stream_ends_no_command(stream: int, left: str) -> None:
+    """The command runs, and the other stream gets its output."""
     program = "[sys.executable, '-m', 'statcore_cli', *sys.argv[1:]]"
     close = f"import os, sys; os.close({stream}); os.execv(sys.executable, {program})"
 
@@ -251,8 +250,8 @@ def test_a_stream_that_is_closed_is_nobody_listening(stream: int, left: str) -> 
     assert (wrong.stderr if stream == 1 else fine.stdout).startswith(left)
 
 
-def test_a_closed_descriptor_is_not_taken_by_the_answer(tmp_path: Path) -> None:
-    """What a library writes to descriptor 2 while that is closed, and 0 too, is not in the answer."""
+def test_the_answer_does_not_take_a_closed_descriptor(tmp_path: Path) -> None:
+    """With descriptors 0 and 2 closed, what a library writes to descriptor 2 is not in the answer."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "class Stray:\n"
@@ -269,8 +268,8 @@ def test_a_closed_descriptor_is_not_taken_by_the_answer(tmp_path: Path) -> None:
     assert {"plugins"} == set(json.loads(done.stdout))
 
 
-def test_characters_that_an_output_lacks_are_escaped(fake: Any) -> None:
-    """A terminal's encoding never ends the program."""
+def test_characters_outside_the_encoding_are_escaped(fake: Any) -> None:
+    """The terminal's encoding never ends the program."""
     site = Path(fake.__file__).parent
     source = (site / "acme_fake_fake.py").read_text()
     (site / "acme_fake_fake.py").write_text(source.replace("return [label, match.name]", "return ['größe']"))
@@ -282,8 +281,8 @@ def test_characters_that_an_output_lacks_are_escaped(fake: Any) -> None:
     assert (0, "METRIC\ngr\\xf6\\xdfe\n") == (done.returncode, done.stdout)
 
 
-def test_an_interrupt_while_it_still_imports_is_130(tmp_path: Path) -> None:
-    """Also before there is a command that could catch it."""
+def test_an_interrupt_during_imports_exits_with_130(tmp_path: Path) -> None:
+    """There is no command yet that could catch it."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "class Interrupt:\n"
@@ -297,8 +296,8 @@ def test_an_interrupt_while_it_still_imports_is_130(tmp_path: Path) -> None:
     assert (130, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
-def test_a_missing_module_at_the_start_that_is_no_extra_is_shown(tmp_path: Path) -> None:
-    """A broken installation is not mistaken for a missing extra."""
+def test_a_missing_module_at_start_up_is_shown(tmp_path: Path) -> None:
+    """A broken installation is not reported as a missing extra."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "class Hide:\n"
@@ -314,15 +313,15 @@ def test_a_missing_module_at_the_start_that_is_no_extra_is_shown(tmp_path: Path)
 
 
 def test_only_what_is_listed_is_a_command() -> None:
-    """Nothing outside the list is ever imported."""
+    """No other module is ever imported as a command."""
     ctx = click.Context(cli)
 
     assert list(COMMANDS) == cli.list_commands(ctx)
     assert cli.get_command(ctx, "__init__") is None
 
 
-def test_a_group_with_no_kinds_has_no_listing(statcore: Invoke) -> None:
-    """Everything may be disabled."""
+def test_a_group_without_kinds_has_no_listing(statcore: Invoke) -> None:
+    """This happens when all plugins are disabled."""
     result = statcore("--disable-plugins", "builtin,fake", "query", "--help")
 
     assert 0 == result.exit_code

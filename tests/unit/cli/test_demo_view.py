@@ -1,4 +1,4 @@
-"""What the demo shows on terminals of any width."""
+"""The demo's screen on terminals of different widths."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ import pytest
 from rich.console import Console
 
 from statcore.model.results import MatrixResult, Series
-from statcore_cli.demo.children import Child
-from statcore_cli.demo.reading import METRICS, Reading
+from statcore_cli.demo.pipeline import METRICS, Child, DemoState
 from statcore_cli.demo.view import screen, sparkline
-from statcore_cli.entries import Entries
+from statcore_cli.output import Entries
 from statcore_collector import KernelTarget
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 LIVE = {"cpu_util": {"current": "501.2", "pct": "100.12"}, "mem": {"current": "999500000"}}
 
 
-def shown(course: Sequence[float], *, width: int) -> str:
-    """Return what a terminal shows of one kernel."""
+def shown_text(course: Sequence[float], *, width: int) -> str:
+    """Return the text that a terminal shows for one kernel."""
     child = Child(title="busy 50%", target=KernelTarget(pid=1, kernel_id=KERNEL))
     series = Series(labels={"kernel_id": KERNEL}, timestamps=array("d", range(len(course))), values=array("d", course))
     utilization = {metric: MatrixResult(series=(series,) if metric == "cpu_util" else ()) for metric in METRICS}
-    reading = Reading(live=Entries({KERNEL: LIVE}, {}), utilization=utilization, failures=[])
+    state = DemoState(live=Entries({KERNEL: LIVE}, {}), utilization=utilization, failures=[])
     stream = io.StringIO()
-    Console(file=stream, width=width).print(screen(reading, [child], where="here"))
+    Console(file=stream, width=width).print(screen(state, [child], where="here"))
     return stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
-def test_the_newest_values_are_seen_however_narrow_the_terminal(width: int) -> None:
-    """The oldest make room, and no number is cut off."""
-    text = shown([0.0] * 100 + [4.0, 8.0], width=width)
+def test_a_narrow_terminal_shows_the_newest_values(width: int) -> None:
+    """The oldest bars are cut off, and no number is."""
+    text = shown_text([0.0] * 100 + [4.0, 8.0], width=width)
 
     assert "▁▁▅█" in text
     assert "100.12 %" in text
@@ -44,8 +43,8 @@ def test_the_newest_values_are_seen_however_narrow_the_terminal(width: int) -> N
     assert width >= max(map(len, text.splitlines()))
 
 
-def test_a_course_is_drawn_between_zero_and_its_highest() -> None:
-    """A value that is not finite is a gap, and zeros are the lowest bar."""
+def test_a_sparkline_is_drawn_between_zero_and_the_highest_value() -> None:
+    """A value that is not finite is a gap, and a zero is the lowest bar."""
     assert "▁ ▅█" == sparkline([0.0, math.nan, 4.0, 8.0])
     assert "▁▁▁" == sparkline([0.0, 0.0, 0.0])
     assert "" == sparkline([])

@@ -1,4 +1,4 @@
-"""What the commands that look for faults find: `plugins` and `doctor`."""
+"""The commands that report faults: `plugins` and `doctor`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from tests.unit.cli.asked_and_printed import rows
-
-Invoke = Callable[..., Result]
+from tests.unit.cli.command_answers import Invoke, csv_rows
 
 
 class TestPlugins:
     """`statcore plugins`."""
 
-    def test_it_lists_what_there_is_and_exits_with_one_for_a_broken_one(
+    def test_it_lists_plugins_and_exits_with_1_for_a_broken_one(
         self, statcore: Invoke, install: Callable[..., Path]
     ) -> None:
-        """Name, distribution, version, status, what it offers; error and remedy."""
+        """Each has its distribution, version, status and offers; a broken one has an error and a remedy."""
         site = install("acme-broken", version="0.1", bad="\n1 / 0")
 
         result = statcore("plugins", "--format", "json")
@@ -40,12 +38,12 @@ class TestPlugins:
         ids=["after", "before"],
     )
     def test_disabled_plugins_are_no_fault(self, statcore: Invoke, arguments: list[str]) -> None:
-        """The setting may come before the command or after it."""
+        """The option may stand before the command or after it."""
         others = "memory,valkey,prometheus"
 
         result = statcore(*(argument.format(others=others) for argument in arguments), "--format", "csv")
 
-        statuses = {row["name"]: row["status"] for row in rows(result.stdout)}
+        statuses = {row["name"]: row["status"] for row in csv_rows(result.stdout)}
         assert 0 == result.exit_code
         assert {"builtin": "ok", "fake": "ok", **dict.fromkeys(others.split(","), "blocked")} == statuses
 
@@ -60,8 +58,8 @@ class TestDoctor:
         found = json.loads(result.stdout)["checks"]
         return {check["check"]: (check["status"], check["detail"], check["remedy"]) for check in found}
 
-    def test_all_is_well(self, statcore: Invoke, fake: Any) -> None:
-        """Store and backend are opened, asked and closed; credentials are not shown."""
+    def test_everything_is_ok(self, statcore: Invoke, fake: Any) -> None:
+        """Store and backend are opened, pinged and closed; credentials are not shown."""
         url = "fake://user:secret@host:1/x?password=secret"
 
         result = statcore("doctor", *self.OFF, "--format", "json", "--metrics-url", url)
@@ -75,8 +73,8 @@ class TestDoctor:
         } == self.checks(result)
         assert [("fake:", {}), "ping", "closed", (url, {}), "ping", "closed"] == fake.CALLS
 
-    def test_what_is_not_configured_is_off(self, statcore: Invoke) -> None:
-        """It says how to configure it, and is no fault."""
+    def test_a_missing_setting_is_off(self, statcore: Invoke) -> None:
+        """The answer says how to configure it, and the exit code is 0."""
         result = statcore("doctor", *self.OFF, env={"STATCORE_STATISTICS_URL": "", "STATCORE_METRICS_URL": ""})
 
         assert 0 == result.exit_code
@@ -86,17 +84,17 @@ class TestDoctor:
     @pytest.mark.parametrize(
         ("url", "detail", "remedy"),
         [
-            ("away://u:secret@h", "away://h from --metrics-url: refused\nby host", "see that a server runs there"),
+            ("down://u:secret@h", "down://h from --metrics-url: refused\nby host", "see that a server runs there"),
             ("denied://u:secret@h", "wrong password", "correct the credentials in --metrics-url"),
             ("driverless:", "no module named 'redis'", "pip install 'statcore[valkey]'"),
             ("foreign:", "open() raised ZeroDivisionError", "report this to the author of the plugin fake"),
             ("nowhere:", "--metrics-url: there is no metric backend nowhere:", "correct it there"),
-            ("memory:", "--metrics-url: what memory: names lives inside one process", "correct it there"),
-            ("http://[::1", "a URL that cannot be read", ""),
+            ("memory:", "--metrics-url: a memory: store or backend exists in one process only", "correct it there"),
+            ("http://[::1", "a malformed URL", ""),
         ],
     )
-    def test_what_is_wrong_comes_with_what_to_do(self, statcore: Invoke, url: str, detail: str, remedy: str) -> None:
-        """And the rest is checked all the same."""
+    def test_a_wrong_check_has_a_remedy(self, statcore: Invoke, url: str, detail: str, remedy: str) -> None:
+        """The other checks run nevertheless."""
         result = statcore("doctor", "--format", "json", "--metrics-url", url)
 
         checks = self.checks(result)
@@ -107,10 +105,10 @@ class TestDoctor:
         assert "ok" == checks["store"][0]
         assert "secret" not in result.output
 
-    def test_an_adapter_that_hangs_or_crashes_is_found_out(
+    def test_an_adapter_that_hangs_or_crashes_is_wrong(
         self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No contract is relied on: neither a deadline of its own nor errors of ours."""
+        """The check needs neither a deadline of the adapter's own nor a `StatcoreError`."""
 
         async def hang(_: Any) -> None:
             import asyncio  # noqa: PLC0415
@@ -129,10 +127,10 @@ class TestDoctor:
         assert "fake: from STATCORE_STATISTICS_URL: no answer within 0.01 s" == checks["store"][1]
         assert "ping() raised ZeroDivisionError: division by zero; at " in checks["backend"][1]
 
-    def test_a_backend_that_is_set_up_wrongly_says_so_itself(
+    def test_the_finding_of_an_adapter_is_the_remedy(
         self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What the adapter finds is the remedy; without a finding all is well."""
+        """Without a finding the check is ok."""
         findings = ["write other://", None]
 
         async def diagnose(_: Any) -> str | None:
@@ -147,14 +145,14 @@ class TestDoctor:
         assert (1, 0) == (wrong.exit_code, right.exit_code)
 
     def test_bad_settings_are_a_finding(self, statcore: Invoke) -> None:
-        """Not a failure of the doctor."""
+        """The command reports them instead of failing."""
         result = statcore("doctor", "--config", "/no/such/file")
 
         assert 1 == result.exit_code
         assert "--config: cannot read /no/such/file: No such file or directory" in result.stdout
 
     def test_faults_of_plugins_are_findings(self, statcore: Invoke, install: Callable[..., Path]) -> None:
-        """A broken one, and a name to disable that nobody has."""
+        """A broken plugin, and a disabled name that no plugin has."""
         site = install("acme-broken", bad="1 / 0")
 
         result = statcore("doctor", "--disable-plugins", "nodse", "--format", "json")

@@ -1,4 +1,4 @@
-"""Tables, CSV and JSON."""
+"""How answers are printed: tables, CSV, JSON, and charts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from array import array
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,8 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statcore_cli.output import jsonable, write_csv, write_json, write_table
-from statcore_cli.text import printable
+from statcore.model import QueryTimeRange, Series
+from statcore_cli.output import draw_chart, jsonable, write_csv, write_json, write_table
+from statcore_cli.standard_output import printable
 
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.decimals(), st.datetimes(), st.binary(), st.uuids()
@@ -29,8 +31,8 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
-def test_whatever_a_store_holds_becomes_valid_json(value: Any) -> None:
-    """A strict reader accepts it, and gets the same again from what it read."""
+def test_any_value_becomes_strict_json(value: Any) -> None:
+    """A strict parser accepts it, and the parsed value converts to itself."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
@@ -53,13 +55,13 @@ def test_whatever_a_store_holds_becomes_valid_json(value: Any) -> None:
         ({UUID(int=1): (1, None)}, {"00000000-0000-0000-0000-000000000001": [1, None]}),
     ],
 )
-def test_what_json_lacks_is_text(value: Any, expected: Any) -> None:
-    """Numbers stay numbers."""
+def test_values_that_json_lacks_become_text(value: Any, expected: Any) -> None:
+    """Finite numbers stay numbers."""
     assert expected == jsonable(value)
 
 
 def test_json_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    """So it survives any terminal's encoding."""
+    """Any terminal encoding can show it."""
     write_json({"label": "é\n😀"})
 
     assert '{"label": "\\u00e9\\n\\ud83d\\ude00"}\n' == capsys.readouterr().out
@@ -77,7 +79,7 @@ def test_csv_reads_back(rows: list[tuple[str, str]]) -> None:
 
 
 def test_a_table_in_a_pipe_is_aligned_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """Columns are as wide as they need to be, and those with nothing in them are left out."""
+    """Columns are as wide as their longest cell; columns without content are left out."""
     long = 300 * "x"
 
     write_table(["name", "empty", "value"], [["a", "", long], ["longer", "", ""]])
@@ -86,7 +88,7 @@ def test_a_table_in_a_pipe_is_aligned_and_whole(capsys: pytest.CaptureFixture[st
 
 
 def test_a_table_without_rows_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
-    """Programs that cut off the first line get nothing, not an error."""
+    """A program that skips the first line gets no rows instead of an error."""
     write_table(["name", "value"], [])
 
     assert "NAME  VALUE\n" == capsys.readouterr().out
@@ -94,7 +96,7 @@ def test_a_table_without_rows_is_its_header(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
-    """Make standard output a terminal that is so many columns wide."""
+    """Make standard output a terminal with the given number of columns."""
 
     def become(columns: int) -> io.StringIO:
         stream = io.StringIO()
@@ -108,7 +110,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
 
 
 def test_a_narrow_terminal_folds_sentences_and_never_words(terminal: Callable[[int], io.StringIO]) -> None:
-    """Ids and numbers can be read and copied, and the table still fits."""
+    """Ids and numbers stay whole, and the table fits the width."""
     stream = terminal(60)
     id_ = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 
@@ -120,8 +122,8 @@ def test_a_narrow_terminal_folds_sentences_and_never_words(terminal: Callable[[i
     assert 60 == max(map(len, shown.splitlines()))
 
 
-def test_a_terminal_too_narrow_for_the_words_gets_whole_lines(terminal: Callable[[int], io.StringIO]) -> None:
-    """The terminal breaks them; in columns they would be torn to pieces."""
+def test_a_terminal_too_narrow_for_words_gets_whole_lines(terminal: Callable[[int], io.StringIO]) -> None:
+    """The terminal wraps the lines; a table would break the words."""
     stream = terminal(20)
 
     write_table(["id", "note"], [["0123456789" * 2, "word"]])
@@ -131,8 +133,71 @@ def test_a_terminal_too_narrow_for_the_words_gets_whole_lines(terminal: Callable
 
 @given(st.text())
 def test_nothing_shown_steers_a_terminal(text: str) -> None:
-    """Control characters and line breaks become escapes; what prints stays as it is."""
+    """Control characters and line breaks become escapes; printable text is unchanged."""
     shown = printable(text)
 
     assert shown.isprintable()
     assert (shown == text) == text.isprintable()
+
+
+RANGE = QueryTimeRange(start=1795341600, end=1795342500, step=10)
+
+
+def chart(
+    values: list[float], *, times: list[float] | None = None, width: int = 80, time_range: QueryTimeRange = RANGE
+) -> str:
+    """Draw values that are ten seconds apart."""
+    times = [1795341600.0 + 10 * number for number in range(len(values))] if times is None else times
+    return draw_chart(Series(labels={}, timestamps=array("d", times), values=array("d", values)), time_range, width=width)
+
+
+def dots(text: str) -> int:
+    """Count the dots of a chart's braille characters."""
+    return sum((ord(character) - 0x2800).bit_count() for character in text if "\u2800" <= character <= "\u28ff")
+
+
+@pytest.mark.parametrize("width", [50, 80, 200])
+def test_a_chart_fits_its_width(width: int) -> None:
+    """No line is longer than the width, and times are in UTC."""
+    text = chart([math.sin(number / 5) * 1e12 for number in range(90)], width=width)
+
+    assert max(map(len, text.splitlines())) <= width
+    assert "(UTC)" in text
+    assert "10:00:00" in text
+
+
+def test_a_line_breaks_where_samples_are_missing() -> None:
+    """Consecutive samples are joined."""
+    steady = chart([1.0] * 60)
+    times = [1795341600.0 + 10 * number for number in range(60) if not 20 <= number < 40]
+    broken = chart([1.0] * 40, times=times)
+
+    assert 0 < dots(broken) < 0.8 * dots(steady)
+
+
+def lowest_label(drawn: str) -> float:
+    """Return the lowest number on the vertical axis."""
+    return min(float(found[1]) for found in re.finditer(r"^ *(-?[0-9.]+) \|", drawn, re.MULTILINE))
+
+
+def test_the_axis_begins_at_zero_unless_a_value_is_negative() -> None:
+    """A margin below zero would suggest negative values."""
+    assert 0 == lowest_label(chart([0.5, 300.0]))
+    assert -5 >= lowest_label(chart([-5.0, 300.0]))
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [math.inf, -math.inf]], ids=["none", "NaN", "infinite"])
+def test_a_series_without_finite_values_is_an_empty_chart(values: list[float]) -> None:
+    """There is no error."""
+    assert 0 == dots(chart(values))
+
+
+@pytest.mark.parametrize("values", [[5.0], [0.0, 0.0], [1.0, math.nan, 1.0]], ids=["one", "zeros", "around NaN"])
+def test_few_samples_are_drawn(values: list[float]) -> None:
+    """A single sample is a dot; values that are not finite are left out."""
+    assert dots(chart(values)) > 0
+
+
+def test_a_range_of_one_point_can_be_drawn() -> None:
+    """Its axis is extended by one step."""
+    assert dots(chart([7.0], time_range=QueryTimeRange(start=1795341600, end=1795341600, step=10))) > 0

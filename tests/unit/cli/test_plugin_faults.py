@@ -1,4 +1,4 @@
-"""What each command makes of a store or a backend of a third party that breaks its contract."""
+"""How commands report a third-party store or backend that breaks its contract."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from tests.unit.cli.command_answers import Invoke
 
-Invoke = Callable[..., Result]
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 PRESETS = """
 [presets.busy]
@@ -20,7 +19,7 @@ template = "sum(up)"
 
 
 def answering(answer: Any) -> Callable[..., Any]:
-    """Return a method that answers so, or raises."""
+    """Return a method that returns this answer, or raises it when it is an exception."""
 
     async def method(*_: object, **__: object) -> Any:
         if isinstance(answer, Exception):
@@ -50,7 +49,7 @@ def answering(answer: Any) -> Callable[..., Any]:
 def test_37_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
     statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: Any, answer: Any, fault: str
 ) -> None:
-    """Exit 1, and nothing on standard output."""
+    """The exit code is 1, and standard output is empty."""
     arguments, adapter, method = case
     for name in ("query", method):
         monkeypatch.setattr(getattr(fake, adapter), name, answering(answer), raising=False)
@@ -69,10 +68,10 @@ def test_37_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
     [(["kernels", KERNEL], "--statistics-url"), (["query", "rack", "--last", "1h"], "--metrics-url")],
     ids=["kernels", "query"],
 )
-def test_37_opening_and_closing(
+def test_37_a_fault_in_opening_or_closing_names_the_plugin(
     statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, case: Any, url: str, method: str
 ) -> None:
-    """Named in the same way."""
+    """The exit code is 1, and standard output is empty."""
     for adapter in (fake.Store, fake.Backend):
         monkeypatch.setattr(adapter, "aclose", answering(ZeroDivisionError("division by zero")))
 
@@ -83,8 +82,10 @@ def test_37_opening_and_closing(
     assert f"(plugin 'fake' of acme-fake 1.0): {method}() raised ZeroDivisionError: division by" in result.stderr
 
 
-def test_37_doctor_goes_on_and_says_whom_to_tell(statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ping that answers something is no ping."""
+def test_37_doctor_names_the_plugin_whose_ping_returns_a_value(
+    statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other checks run; the remedy is to report it to the plugin's author."""
     monkeypatch.setattr(fake.Store, "ping", answering(answer=False))
 
     result = statcore("doctor", "--format", "json")

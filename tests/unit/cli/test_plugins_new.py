@@ -1,4 +1,4 @@
-"""`statcore plugins new`: which names it takes, what it writes, and that it overwrites nothing."""
+"""`statcore plugins new`: the names it accepts, the files it writes, and that it never overwrites anything."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.cli.asked_and_printed import rows
+from tests.unit.cli.command_answers import Invoke, csv_rows
 
 from statcore.errors import InputError
 from statcore.plugins import PluginRegistry, QuerierSpec
 from statcore.testing.strategies import label_values
 from statcore_cli.plugin_project import Part, check_name, project_files, write_project
-
-Invoke = Callable[..., Result]
 
 FILES = [
     "statcore-shelf/README.md",
@@ -35,19 +32,19 @@ EMPTY = PluginRegistry((), {})
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write into a folder of the test's own."""
+def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test in a folder of its own."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 
 
 def written() -> list[str]:
-    """Return the files that are there."""
+    """Return the files that exist."""
     return sorted(str(path) for path in Path().rglob("*") if path.is_file())
 
 
-def test_it_says_what_it_wrote_and_what_to_do_next(statcore: Invoke) -> None:
-    """In words, in the order in which it is done."""
+def test_it_prints_the_files_and_the_next_commands(statcore: Invoke) -> None:
+    """The commands are in the order in which they are run."""
     result = statcore("plugins", "new", "shelf")
 
     lines = ["Wrote:", *(f"    {path}" for path in FILES), "Next:", *(f"    {command}" for command in NEXT)]
@@ -56,7 +53,7 @@ def test_it_says_what_it_wrote_and_what_to_do_next(statcore: Invoke) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["plugins", "new", "shelf", "--format"], ["plugins", "--format"]])
-def test_programs_are_told_as_well(statcore: Invoke, arguments: list[str]) -> None:
+def test_json_and_csv_list_the_files(statcore: Invoke, arguments: list[str]) -> None:
     """The format may stand before `new` or after it."""
     rest = [] if "new" in arguments else ["new", "shelf"]
 
@@ -64,11 +61,11 @@ def test_programs_are_told_as_well(statcore: Invoke, arguments: list[str]) -> No
 
     assert {"folder": "statcore-shelf", "files": FILES, "next": NEXT} == json.loads(result.stdout)
     Path("statcore-shelf").rename("gone")
-    assert [{"file": path} for path in FILES] == rows(statcore(*arguments, "csv", *rest).stdout)
+    assert [{"file": path} for path in FILES] == csv_rows(statcore(*arguments, "csv", *rest).stdout)
 
 
-def test_it_leaves_the_listing_as_it_is(statcore: Invoke) -> None:
-    """The help of `plugins` shows both."""
+def test_the_help_of_plugins_describes_listing_and_new(statcore: Invoke) -> None:
+    """An unknown command is wrong usage."""
     text = statcore("plugins", "--help").stdout
 
     assert "what is wrong with the broken ones" in text
@@ -93,7 +90,7 @@ def test_it_leaves_the_listing_as_it_is(statcore: Invoke) -> None:
     ],
 )
 def test_a_name_that_no_class_gives_is_refused(statcore: Invoke, kind: str, instead: str) -> None:
-    """The class that is written is contributed as it is, under the name that it has."""
+    """The name must be the one that statcore derives from the class that is written."""
     result = statcore("plugins", "new", "--", kind)
 
     assert (2, []) == (result.exit_code, written())
@@ -106,21 +103,21 @@ def test_a_name_that_no_class_gives_is_refused(statcore: Invoke, kind: str, inst
 @pytest.mark.parametrize(
     ("part", "name", "message"),
     [
-        ("--store", "redis", "the statistics store redis is there already: it comes from 'valkey' of statcore"),
-        ("--backend", "http", "the metric backend http is there already: it comes from 'prometheus' of statcore"),
-        ("--store", "memory", "the statistics store memory is there already: it comes from 'memory' of statcore"),
+        ("--store", "redis", "the statistics store redis exists already, in 'valkey' of statcore"),
+        ("--backend", "http", "the metric backend http exists already, in 'prometheus' of statcore"),
+        ("--store", "memory", "the statistics store memory exists already, in 'memory' of statcore"),
     ],
 )
 def test_a_scheme_that_is_taken_is_refused(statcore: Invoke, part: str, name: str, message: str) -> None:
-    """By the store or the backend that has it."""
+    """The message names the plugin that has it."""
     result = statcore("plugins", "new", part, name)
 
     assert (2, []) == (result.exit_code, written())
     assert message in result.stderr
 
 
-def test_a_store_and_a_backend_are_projects_of_their_own(statcore: Invoke) -> None:
-    """Each has its next step; both at once are refused."""
+def test_a_store_and_a_backend_have_their_own_projects(statcore: Invoke) -> None:
+    """Each has its own next command; both options together are refused."""
     for part, following in (("--store", "doctor --statistics-url"), ("--backend", "doctor --metrics-url")):
         result = statcore("plugins", "new", part, "shelf", "--format", "json")
 
@@ -129,20 +126,20 @@ def test_a_store_and_a_backend_are_projects_of_their_own(statcore: Invoke) -> No
         assert f"statcore {following} shelf:///path/of/the/file" == document["next"][-1]
         Path("statcore-shelf").rename(f"gone{part}")
     result = statcore("plugins", "new", "--store", "--backend", "shelf")
-    assert (2, "statcore: --store and --backend are a project each; give one of them\n") == (
+    assert (2, "statcore: --store and --backend exclude each other; give one of them\n") == (
         result.exit_code,
         result.stderr,
     )
 
 
 def test_a_name_that_is_taken_is_refused(statcore: Invoke, install: Callable[..., Path]) -> None:
-    """As a querier, as the name of a plugin, disabled ones too, or as a package; it says by whom."""
+    """It belongs to a querier, to a plugin, even a disabled one, or to a package; the message names the owner."""
     (install("acme-shelves", shelves="STATCORE_PLUGIN_API = 2") / "statcore_shelf.py").touch()
     taken = {
-        "rack": "the querier rack is there already: it comes from 'fake' of acme-fake 1.0",
-        "shelves": "a plugin of the name shelves is there already: 'shelves' of acme-shelves 1.0",
-        "valkey": "a plugin of the name valkey is there already: 'valkey' of statcore",
-        "shelf": "a package of the name statcore_shelf is installed already",
+        "rack": "the querier rack exists already, in 'fake' of acme-fake 1.0",
+        "shelves": "a plugin with the name shelves exists already: 'shelves' of acme-shelves 1.0",
+        "valkey": "a plugin with the name valkey exists already: 'valkey' of statcore",
+        "shelf": "a package with the name statcore_shelf is installed already",
     }
 
     results = [statcore("--disable-plugins", "valkey", "plugins", "new", kind) for kind in taken]
@@ -155,7 +152,7 @@ def test_a_name_that_is_taken_is_refused(statcore: Invoke, install: Callable[...
 
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
 def test_nothing_is_overwritten(statcore: Invoke, make: Callable[[Path], Any]) -> None:
-    """Whatever there is under the name of the folder."""
+    """Not a folder, a file or a broken link with the name of the project."""
     make(Path("statcore-shelf"))
     before = written()
 
@@ -166,7 +163,7 @@ def test_nothing_is_overwritten(statcore: Invoke, make: Callable[[Path], Any]) -
 
 
 def test_a_folder_that_cannot_be_written_is_named(statcore: Invoke) -> None:
-    """A name longer than any file's is the one that root is refused, too."""
+    """The name is too long for a file, which fails even for root."""
     kind = "a" * 300
 
     result = statcore("plugins", "new", kind)
@@ -175,8 +172,8 @@ def test_a_folder_that_cannot_be_written_is_named(statcore: Invoke) -> None:
 
 
 @given(kind=st.from_regex(r"[a-z][a-z0-9]+(-[a-z][a-z0-9]+)*", fullmatch=True), part=st.sampled_from(Part))
-def test_whatever_the_name_the_project_fits_together(kind: str, part: Part) -> None:
-    """Distribution, package, class and entry point are named alike, hyphens and underscores each in their place."""
+def test_a_project_is_consistent_for_any_name(kind: str, part: Part) -> None:
+    """Distribution, package, class and entry point have the same name, with hyphens or underscores."""
     check_name(kind, EMPTY, part)
     files = project_files(kind, part)
     word = kind.replace("-", "_")
@@ -204,8 +201,8 @@ def test_whatever_the_name_the_project_fits_together(kind: str, part: Part) -> N
 
 
 @given(kind=label_values())
-def test_any_other_text_is_refused(kind: str) -> None:
-    """With the one message, or it is a name."""
+def test_other_text_is_refused(kind: str) -> None:
+    """The message says what a name is made of, or that a package has the name."""
     try:
         check_name(kind, EMPTY)
     except InputError as error:
@@ -215,7 +212,7 @@ def test_any_other_text_is_refused(kind: str) -> None:
 
 
 def test_a_project_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    """What cannot be written takes what was with it, so that the next try starts afresh; what was there stays."""
+    """After a failed write nothing remains; an existing project is unchanged."""
     folder = tmp_path / "statcore-shelf"
     with pytest.raises(InputError, match="statcore-shelf cannot be written: File name too long"):
         write_project(folder, {"README.md": "x", "n" * 300: "y"})

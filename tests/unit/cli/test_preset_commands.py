@@ -1,4 +1,4 @@
-"""`statcore preset list | show | run`, with a backend that remembers what it was asked."""
+"""`statcore preset list | show | run`, with a backend that records its queries."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from tests.unit.cli.asked_and_printed import rows
+from tests.unit.cli.command_answers import Invoke, csv_rows
 from tests.unit.cli.test_app import imported
 
 from statcore_cli.times import format_time
-
-Invoke = Callable[..., Result]
 
 PLUGIN = """
 from array import array
 from statcore.model import MatrixResult, Sample, Series, VectorResult
 from statcore.plugins import MetricBackendSpec, Preset, hookimpl
 STATCORE_PLUGIN_API = 1
-ASKED = []
+QUERIES = []
 
 class Backend:
-    async def query_utilization(self, *asked, **options): raise AssertionError("no command calls this")
+    async def query_utilization(self, *arguments, **options): raise AssertionError("no command calls this")
     query_utilization_now = label_values = series = ping = query_utilization
     async def query(self, promql, /, *, time=None):
-        ASKED.append((promql, time))
+        QUERIES.append((promql, time))
         sample = Sample(labels={"agent_id": "i-1"}, timestamp=time.timestamp(), value=0.75)
         return VectorResult(samples=(sample,), warnings=("w",))
     async def query_range(self, promql, time_range, /):
-        ASKED.append((promql, time_range))
+        QUERIES.append((promql, time_range))
         series = Series(labels={"agent_id": "i-1"}, timestamps=array("d", [1795341600.0]), values=array("d", [0.5]))
         return MatrixResult(series=(series,), warnings=("w",))
-    async def aclose(self): ASKED.append("closed")
+    async def aclose(self): QUERIES.append("closed")
 
 async def open_backend(url, options): return Backend()
 
 @hookimpl
 def statcore_metric_backends():
-    return [MetricBackendSpec(name="asked", summary="s", schemes=("asked",), open=open_backend)]
+    return [MetricBackendSpec(name="recorded", summary="s", schemes=("recorded",), open=open_backend)]
 
 @hookimpl
 def statcore_presets():
@@ -61,18 +58,18 @@ RANGE = ("--start", "1795341600", "--end", "1795345200", "--step", "5m")
 
 
 @pytest.fixture
-def asked(install: Callable[..., Path]) -> list[Any]:
-    """What the backend at `asked:` was asked; its plugin has a preset, too."""
-    install("acme-asked", version="2.0", asked=PLUGIN)
-    import acme_asked_asked  # type: ignore[import-not-found]  # noqa: PLC0415 - installed just now
+def queries(install: Callable[..., Path]) -> list[Any]:
+    """The queries that the backend `recorded:` got; its plugin has a preset, too."""
+    install("acme-recorded", version="2.0", recorded=PLUGIN)
+    import acme_recorded_recorded  # type: ignore[import-not-found]  # noqa: PLC0415 - installed just now
 
-    return acme_asked_asked.ASKED  # type: ignore[no-any-return]
+    return acme_recorded_recorded.QUERIES  # type: ignore[no-any-return]
 
 
 @pytest.fixture
-def busy(tmp_path: Path, asked: list[Any]) -> str:
+def busy(tmp_path: Path, queries: list[Any]) -> str:
     """A file with one preset."""
-    del asked
+    del queries
     file = tmp_path / "busy.toml"
     file.write_text(FILE)
     return str(file)
@@ -82,29 +79,29 @@ class TestList:
     """`statcore preset list`."""
 
     def test_it_says_where_presets_come_from(self, statcore: Invoke, busy: str) -> None:
-        """A file, or a distribution and its version."""
+        """The origin is a file, or a distribution with its version."""
         result = statcore("preset", "list", "--presets", busy, "--format", "json")
 
         assert {
             "presets": [
                 {"name": "busy", "description": "Work done", "origin": busy},
-                {"name": "uptime", "description": "What is up", "origin": "acme-asked 2.0"},
+                {"name": "uptime", "description": "What is up", "origin": "acme-recorded 2.0"},
             ]
         } == json.loads(result.stdout)
         assert (0, "") == (result.exit_code, result.stderr)
 
     def test_csv_and_text(self, statcore: Invoke, busy: str) -> None:
-        """The same columns."""
+        """Both have the same columns."""
         as_csv, as_text = (statcore("preset", "list", "--format", name, "--presets", busy) for name in ("csv", "text"))
 
-        assert [("busy", busy), ("uptime", "acme-asked 2.0")] == [
-            (row["name"], row["origin"]) for row in rows(as_csv.stdout)
+        assert [("busy", busy), ("uptime", "acme-recorded 2.0")] == [
+            (row["name"], row["origin"]) for row in csv_rows(as_csv.stdout)
         ]
         assert ["NAME", "DESCRIPTION", "ORIGIN"] == as_text.stdout.splitlines()[0].split()
         assert as_text.stdout.splitlines()[1].endswith(busy)
 
     def test_files_may_be_given_in_any_way(self, statcore: Invoke, busy: str, tmp_path: Path) -> None:
-        """Option after option, separated by commas, before the command, in the environment, and in the settings file."""
+        """By repeated options, separated by commas, before the command, in the environment, or in the settings file."""
         other = tmp_path / "other.toml"
         other.write_text(FILE.replace("busy", "idle"))
         settings = tmp_path / "statcore.toml"
@@ -121,7 +118,7 @@ class TestList:
             (["preset", "list", "--config", str(settings)], {}),
         ):
             result = statcore(*arguments, "--format", "csv", env=environment)
-            assert ["busy", "idle", "uptime"] == [row["name"] for row in rows(result.stdout)], result.stderr
+            assert ["busy", "idle", "uptime"] == [row["name"] for row in csv_rows(result.stdout)], result.stderr
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -134,10 +131,10 @@ class TestList:
         ],
     )
     def test_a_bad_file_is_one_line(
-        self, statcore: Invoke, asked: list[Any], tmp_path: Path, content: bytes | None, message: str
+        self, statcore: Invoke, queries: list[Any], tmp_path: Path, content: bytes | None, message: str
     ) -> None:
-        """And the exit code of wrong settings."""
-        assert [] == asked
+        """The exit code is 2."""
+        assert [] == queries
         file = tmp_path / "f.toml"
         if content is not None:
             file.write_bytes(content)
@@ -155,33 +152,33 @@ class TestList:
             (
                 "uptime",
                 FILE + FILE.replace("busy", "uptime"),
-                "FILE: the preset uptime is one of plugin 'asked' of acme-asked 2.0, too; rename one of them",
+                "FILE: the preset uptime is one of plugin 'recorded' of acme-recorded 2.0, too; rename one of them",
             ),
         ],
     )
-    def test_a_bad_preset_costs_nothing_but_itself(
-        self, statcore: Invoke, asked: list[Any], tmp_path: Path, name: str, content: str, message: str
+    def test_a_bad_preset_leaves_the_others(
+        self, statcore: Invoke, queries: list[Any], tmp_path: Path, name: str, content: str, message: str
     ) -> None:
-        """The others of its file are listed and asked; who asks for it is told."""
+        """The others of its file are listed and run; running the bad one reports its error."""
         file = tmp_path / "f.toml"
         file.write_text(content)
-        settings = {"STATCORE_PRESETS": str(file), "STATCORE_METRICS_URL": "asked:"}
+        settings = {"STATCORE_PRESETS": str(file), "STATCORE_METRICS_URL": "recorded:"}
 
         listed = statcore("preset", "list", "--format", "csv", env=settings)
         run, bad = (statcore("preset", "run", known, env=settings) for known in ("busy", name))
         doctor = statcore("doctor", "--format", "csv", env=settings)
 
-        told = message.replace("FILE", str(file))
-        assert ["busy", "uptime"] == [row["name"] for row in rows(listed.stdout)]
-        assert (1, f"statcore: {told}\n") == (listed.exit_code, listed.stderr)
-        assert (0, True) == (run.exit_code, bool(asked))
-        assert (2, "", f"statcore: {told}\n") == (bad.exit_code, bad.stdout, bad.stderr)
-        assert [told] == [row["detail"] for row in rows(doctor.stdout) if row["check"] == "presets"]
+        expected = message.replace("FILE", str(file))
+        assert ["busy", "uptime"] == [row["name"] for row in csv_rows(listed.stdout)]
+        assert (1, f"statcore: {expected}\n") == (listed.exit_code, listed.stderr)
+        assert (0, True) == (run.exit_code, bool(queries))
+        assert (2, "", f"statcore: {expected}\n") == (bad.exit_code, bad.stdout, bad.stderr)
+        assert [expected] == [row["detail"] for row in csv_rows(doctor.stdout) if row["check"] == "presets"]
 
-    def test_without_the_parser_it_says_what_to_install(
+    def test_a_missing_parser_names_the_command_that_installs_it(
         self, statcore: Invoke, busy: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """With the command to type."""
+        """The exit code is 1."""
         monkeypatch.setitem(sys.modules, "promql_parser", None)
         result = statcore("preset", "list", "--presets", busy)
         expected = "this needs the extra 'presets' (no module named 'promql_parser'): pip install 'statcore[presets]'"
@@ -192,7 +189,7 @@ class TestShow:
     """`statcore preset show NAME`."""
 
     def test_json_has_everything(self, statcore: Invoke, busy: str) -> None:
-        """The window is null where the template has no place for one."""
+        """The window is null when the template has no placeholder for it."""
         documents = [
             json.loads(statcore("preset", "show", name, "--presets", busy, "--format", "json").stdout)
             for name in ("busy", "uptime")
@@ -207,12 +204,12 @@ class TestShow:
             "window": "1h",
             "template": TEMPLATE,
         } == documents[0]
-        assert ("acme-asked 2.0", [], [], None, "up") == tuple(
+        assert ("acme-recorded 2.0", [], [], None, "up") == tuple(
             documents[1][key] for key in ("origin", "filter_labels", "group_labels", "window", "template")
         )
 
     def test_text_shows_the_template_as_it_is_written(self, statcore: Invoke, busy: str) -> None:
-        """On its own lines, under all the rest."""
+        """The template is below the other fields, on its own lines."""
         result = statcore("preset", "show", "busy", "--presets", busy)
 
         above, _, below = result.stdout.partition("\n\n")
@@ -222,11 +219,11 @@ class TestShow:
 
     def test_csv_is_one_row(self, statcore: Invoke, busy: str) -> None:
         """Lists are separated by commas."""
-        (row,) = rows(statcore("preset", "show", "busy", "--presets", busy, "--format", "csv").stdout)
+        (row,) = csv_rows(statcore("preset", "show", "busy", "--presets", busy, "--format", "csv").stdout)
         assert ("busy", "kernel_id, agent_id", TEMPLATE) == (row["name"], row["filter_labels"], row["template"])
 
     def test_an_unknown_name_lists_the_known(self, statcore: Invoke, busy: str) -> None:
-        """Of files and of plugins."""
+        """Presets of files and of plugins."""
         result = statcore("preset", "show", "idle", "--presets", busy)
         assert (2, "statcore: there is no preset idle; known are: busy, uptime\n") == (result.exit_code, result.stderr)
 
@@ -234,25 +231,25 @@ class TestShow:
 class TestRun:
     """`statcore preset run NAME`."""
 
-    def test_options_reach_the_query(self, statcore: Invoke, asked: list[Any], busy: str) -> None:
-        """The same label twice means any of the values; a value may hold what separates it."""
+    def test_options_reach_the_query(self, statcore: Invoke, queries: list[Any], busy: str) -> None:
+        """A repeated label allows any of its values; a value may contain an equals sign."""
         filters = ["--label", "kernel_id=b", "--label", "kernel_id=a=c", "--label", "agent_id=i"]
-        more = ["--group-by", "agent_id", "--window", "10m", "--metrics-url", "asked:", "--format", "json"]
+        more = ["--group-by", "agent_id", "--window", "10m", "--metrics-url", "recorded:", "--format", "json"]
 
         result = statcore("preset", "run", "busy", *filters, *more, *RANGE, "--presets", busy)
 
         assert 0 == result.exit_code, result.stderr
-        (promql, time_range), closed = asked
+        (promql, time_range), closed = queries
         assert 'sum by (agent_id)(\n  rate(x_total{kernel_id=~"a=c|b",agent_id="i"}[10m])\n)' == promql
         assert (13, 300.0, "closed") == (time_range.points, time_range.step.total_seconds(), closed)
         series = {"labels": {"agent_id": "i-1"}, "timestamps": [1795341600.0], "values": [0.5]}
         assert {"series": [series], "warnings": ["w"], "infos": [], "partial": False} == json.loads(result.stdout)
 
-    def test_nothing_need_be_said(self, statcore: Invoke, asked: list[Any]) -> None:
-        """The last quarter of an hour, in steps of ten seconds, and the newest value as the last point."""
-        result = statcore("preset", "run", "uptime", env={"STATCORE_METRICS_URL": "asked:"})
+    def test_the_default_range_is_the_last_15_minutes(self, statcore: Invoke, queries: list[Any]) -> None:
+        """It has steps of ten seconds, and the newest value as the last point."""
+        result = statcore("preset", "run", "uptime", env={"STATCORE_METRICS_URL": "recorded:"})
 
-        (promql, time_range), (promql_now, now), _ = asked
+        (promql, time_range), (promql_now, now), _ = queries
         assert ("up", "up", 90) == (promql, promql_now, time_range.points)
         assert timedelta(0) < now - time_range.end < timedelta(seconds=10)
         assert [["i-1", "2026-11-22T10:00:00Z", "0.5"], ["i-1", format_time(now.timestamp()), "0.75"]] == [
@@ -260,32 +257,32 @@ class TestRun:
         ]
         assert "statcore: warning: w\n" == result.stderr
 
-    def test_an_instant_is_asked_as_one(self, statcore: Invoke, asked: list[Any]) -> None:
-        """With the output of a range of one point."""
-        result = statcore("preset", "run", "uptime", "--at", "1795341600", "--format", "json", "--metrics-url", "asked:")
+    def test_an_instant_is_an_instant_query(self, statcore: Invoke, queries: list[Any]) -> None:
+        """It is printed like a range of one point."""
+        result = statcore("preset", "run", "uptime", "--at", "1795341600", "--format", "json", "--metrics-url", "recorded:")
 
         assert 0 == result.exit_code, result.stderr
-        (promql, time), _ = asked
+        (promql, time), _ = queries
         assert ("up", 1795341600.0) == (promql, time.timestamp())
         series = {"labels": {"agent_id": "i-1"}, "timestamps": [1795341600.0], "values": [0.75]}
         assert {"series": [series], "warnings": ["w"], "infos": [], "partial": False} == json.loads(result.stdout)
 
-    def test_the_newest_value_is_of_the_same_range(self, statcore: Invoke, asked: list[Any], tmp_path: Path) -> None:
-        """The bounds of the range are the same constants for all points."""
+    def test_the_last_point_has_the_bounds_of_the_range(self, statcore: Invoke, queries: list[Any], tmp_path: Path) -> None:
+        """start() and end() are the same constants in both queries."""
         file = tmp_path / "whole.toml"
         file.write_text('[presets.whole]\ndescription = "d"\ntemplate = "topk(1, up @ end() - up @ start())"\n')
-        result = statcore("preset", "run", "whole", "--presets", str(file), env={"STATCORE_METRICS_URL": "asked:"})
+        result = statcore("preset", "run", "whole", "--presets", str(file), env={"STATCORE_METRICS_URL": "recorded:"})
 
         assert 0 == result.exit_code, result.stderr
-        (promql, time_range), (promql_now, now), _ = asked
+        (promql, time_range), (promql_now, now), _ = queries
         start_s, now_s = time_range.start.timestamp(), now.timestamp()
         assert f"topk(1, up @ {now_s:.3f} - up @ {start_s:.3f})" == promql == promql_now
 
-    def test_a_plot_is_drawn(self, statcore: Invoke, asked: list[Any]) -> None:
-        """As of a querier."""
-        result = statcore("preset", "run", "uptime", *RANGE, "--format", "plot", "--metrics-url", "asked:")
+    def test_a_plot_is_drawn(self, statcore: Invoke, queries: list[Any]) -> None:
+        """The chart is the same as for a querier."""
+        result = statcore("preset", "run", "uptime", *RANGE, "--format", "plot", "--metrics-url", "recorded:")
         assert "agent_id=i-1" == result.stdout.splitlines()[0]
-        assert 2 == len(asked)
+        assert 2 == len(queries)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -308,39 +305,39 @@ class TestRun:
             (["busy", "--start", "noon"], "--start: not a time: 'noon'"),
             (["busy", "--at", "noon"], "--at: not a time: 'noon'"),
             (["busy", "--at", "now", "--last", "1h"], "--at and --last exclude each other"),
-            (["busy", "--at", "now", "--format", "plot"], "--at gives one instant, of which there is no plot"),
+            (["busy", "--at", "now", "--format", "plot"], "--at gives one instant, which cannot be plotted"),
             (["uptime", "--metrics-url", "fake:"], "uptime is a preset, for which the metric backend must evaluate PromQL"),
-            (["uptime", "--metrics-url", "memory:"], "what memory: names lives inside one process"),
+            (["uptime", "--metrics-url", "memory:"], "a memory: store or backend exists in one process only"),
         ],
     )
     def test_what_is_not_allowed_is_one_line(
-        self, statcore: Invoke, asked: list[Any], busy: str, arguments: list[str], message: str
+        self, statcore: Invoke, queries: list[Any], busy: str, arguments: list[str], message: str
     ) -> None:
-        """Nothing is asked of the backend."""
-        result = statcore("preset", "run", *arguments, "--presets", busy, env={"STATCORE_METRICS_URL": "asked:"})
+        """No query is sent."""
+        result = statcore("preset", "run", *arguments, "--presets", busy, env={"STATCORE_METRICS_URL": "recorded:"})
 
         assert (1 if "evaluate PromQL" in message else 2, "") == (result.exit_code, result.stdout)
         assert message in result.stderr
         assert 1 == result.stderr.count("\n")
-        assert [] == [one for one in asked if one != "closed"]
+        assert [] == [query for query in queries if query != "closed"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["preset", "--help"], ["preset", "run", "--help"], ["preset", "list"]])
-def test_the_parser_is_imported_by_those_alone_who_have_a_preset(arguments: list[str]) -> None:
-    """Neither it nor any driver."""
+def test_only_a_preset_imports_the_parser(arguments: list[str]) -> None:
+    """No driver is imported either."""
     assert set() == imported(*arguments) & {"promql_parser", "aiohttp", "redis", "strawberry", "rich", "plotille"}
 
 
 @pytest.mark.parametrize("name", ["list", "show", "run"])
 def test_help_teaches_with_examples(statcore: Invoke, name: str) -> None:
-    """A use of the command that can be typed."""
+    """Each help has a command line that can be typed."""
     assert f"    statcore preset {name}" in statcore("preset", name, "--help").stdout
 
 
-def test_the_file_in_the_help_is_one(statcore: Invoke, asked: list[Any], tmp_path: Path) -> None:
+def test_the_file_in_the_help_is_valid(statcore: Invoke, queries: list[Any], tmp_path: Path) -> None:
     """It can be copied as it is."""
-    assert [] == asked
-    lines = statcore("preset", "--help").stdout.partition("has a table for each:\n")[2].partition("Examples:")[0]
+    assert [] == queries
+    lines = statcore("preset", "--help").stdout.partition("has one table per preset:\n")[2].partition("Examples:")[0]
     file = tmp_path / "busy.toml"
     file.write_text("\n".join(line.removeprefix("      ") for line in lines.splitlines()))
 
@@ -349,12 +346,12 @@ def test_the_file_in_the_help_is_one(statcore: Invoke, asked: list[Any], tmp_pat
     assert (0, "") == (shown.exit_code, shown.stderr)
 
 
-def test_doctor_looks_at_files_of_presets(statcore: Invoke, busy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where some are configured: how many presets there are, or what is wrong."""
+def test_doctor_checks_files_of_presets(statcore: Invoke, busy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reports how many presets there are, or what is wrong."""
 
     def check(file: str) -> tuple[str, str, str]:
         checks = json.loads(statcore("doctor", "--presets", file, "--format", "json").stdout)["checks"]
-        return next((one["status"], one["detail"], one["remedy"]) for one in checks if one["check"] == "presets")
+        return next((check["status"], check["detail"], check["remedy"]) for check in checks if check["check"] == "presets")
 
     assert ("ok", f"2, with those of {busy}", "") == check(busy)
     missing = f"--presets: cannot read {busy}.not: No such file or directory"

@@ -1,4 +1,4 @@
-"""Options from the fields of querier classes."""
+"""Command-line options from the fields of querier classes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def node(fake: Any) -> QuerierSpec:
     return PluginRegistry.discover().queriers["node"]
 
 
-def test_types_are_those_of_the_fields(node: QuerierSpec) -> None:
-    """So that a bad value is refused by the option, and completion knows the choices."""
+def test_an_option_has_the_type_of_its_field(node: QuerierSpec) -> None:
+    """Click rejects a bad value, and completion knows the choices."""
     params = {param.opts[0]: param.type for param in QuerierOptions(node, []).params()}
 
     kinds = {
@@ -40,7 +40,7 @@ def test_types_are_those_of_the_fields(node: QuerierSpec) -> None:
 
 
 def test_a_field_named_like_an_option_gets_the_kind_in_front(node: QuerierSpec) -> None:
-    """A plugin may not know which options there will be."""
+    """A plugin cannot know all options of the commands."""
     options = QuerierOptions(node, ["--step", "--rack"])
 
     flags = [param.opts[0] for param in options.params()]
@@ -70,13 +70,13 @@ def flags_of(spec: QuerierSpec, *taken: str) -> list[str]:
     return [param.opts[0] for param in QuerierOptions(spec, taken).params()]
 
 
-def test_help_stays_help() -> None:
-    """Though no command says that it has that option."""
+def test_help_is_never_a_fields_option() -> None:
+    """No command lists --help among its own options."""
     assert ["--rack-help", "--class"] == flags_of(spec_with("help", "class_"))
 
 
 @pytest.mark.parametrize(
-    ("names", "taken", "said"),
+    ("names", "taken", "message"),
     [
         (("step", "rack_step"), ["--step"], "step and rack_step of rack would both be the option --rack-step"),
         (("class_", "class__"), [], "class_ and class__ of rack would both be the option --class"),
@@ -84,20 +84,20 @@ def test_help_stays_help() -> None:
         (("_", "a"), [], "_ of rack would be --, which the command has"),
     ],
 )
-def test_fields_that_are_the_same_option_are_the_plugins_fault(names: tuple[str, ...], taken: list[str], said: str) -> None:
-    """They are named, rather than one of them silently lost."""
-    with pytest.raises(PluginError, match=said) as raised:
+def test_fields_with_the_same_option_are_a_plugin_error(names: tuple[str, ...], taken: list[str], message: str) -> None:
+    """The error names both fields."""
+    with pytest.raises(PluginError, match=message) as raised:
         flags_of(spec_with(*names), *taken)
     assert "rack" == raised.value.plugin
 
 
-def test_fields_that_could_be_the_same_option_are_not_in_another_command() -> None:
-    """What is not taken needs no kind in front."""
+def test_a_flag_that_is_not_taken_needs_no_kind_in_front() -> None:
+    """The same fields have no conflict in another command."""
     assert ["--step", "--rack-step"] == flags_of(spec_with("step", "rack_step"), "--other")
 
 
 def test_values_of_parameters_reach_the_constructor(node: QuerierSpec) -> None:
-    """What was not given is left out, so that the class's own defaults apply."""
+    """An option that is not given leaves the default of the class."""
     values: dict[str, Any] = {f"querier_{field.name}": None for field in querier_fields(node)}
 
     querier: Any = QuerierOptions(node, []).build(

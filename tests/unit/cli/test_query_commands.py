@@ -1,18 +1,14 @@
-"""What the commands about queriers ask for and print, with a plugin's backend: `query`, `promql`, `metrics`."""
+"""The commands for queriers, with a plugin's backend: `query`, `promql` and `metrics`."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from tests.unit.cli.asked_and_printed import ONE, rows
-
-Invoke = Callable[..., Result]
+from tests.unit.cli.command_answers import ID_1, Invoke, csv_rows
 
 
 class TestQuery:
@@ -24,15 +20,15 @@ class TestQuery:
     )
 
     def test_options_reach_querier_range_and_backend(self, statcore: Invoke, fake: Any) -> None:
-        """Every field of the querier is an option, and one that is named like ours carries the kind in front."""
-        options = ["--metric-name", "net", "--node-id", ONE, "--level", "high", "--strict", "true", "--node-step", "7"]
+        """Every field has an option; a field with the name of a command's option gets the kind in front."""
+        options = ["--metric-name", "net", "--node-id", ID_1, "--level", "high", "--strict", "true", "--node-step", "7"]
         range_options = ["--start", "1795341600", "--end", "1795345200", "--step", "5m", "--rate-interval", "2m"]
 
         result = statcore("query", "node", *options, *range_options)
 
         assert 0 == result.exit_code, result.stderr
         _, (querier, time_range, rate_interval), _ = fake.CALLS
-        assert (ONE, "HIGH", True, 7, "current") == (
+        assert (ID_1, "HIGH", True, 7, "current") == (
             str(querier.node_id),
             querier.level.name,
             querier.strict,
@@ -41,8 +37,8 @@ class TestQuery:
         )
         assert (13, 300.0, "2m") == (time_range.points, time_range.step.total_seconds(), rate_interval)
 
-    def test_the_last_ends_with_the_newest_value(self, statcore: Invoke, fake: Any) -> None:
-        """After the points on multiples of the step, which are asked for as a range of their own; a new series, too."""
+    def test_last_ends_with_the_newest_value(self, statcore: Invoke, fake: Any) -> None:
+        """Points on multiples of the step are a range query; the end is an instant query, which may bring a new series."""
         fake.ANSWER.update(series=[({"zone": "a"}, [1795341600.0], [0.5])], now=[({"zone": "a"}, 0.75), ({"zone": "b"}, 1)])
 
         result = statcore("query", "rack", "--last", "5m", "--step", "1m", "--format", "json")
@@ -58,7 +54,7 @@ class TestQuery:
         assert ({"zone": "b"}, [1]) == (second["labels"], second["values"])
 
     def test_json_is_strict_and_complete(self, statcore: Invoke, fake: Any) -> None:
-        """Numbers that JSON lacks are text; what the backend remarked is there."""
+        """Numbers that JSON lacks are text; warnings and infos are included."""
         fake.ANSWER.update(series=self.SERIES, notes={"warnings": ("w",), "infos": ("i",), "partial": True})
 
         result = statcore("query", "rack", "--format", "json")
@@ -79,7 +75,7 @@ class TestQuery:
         assert "" == result.stderr
 
     def test_csv_and_text_have_a_row_for_each_sample(self, statcore: Invoke, fake: Any) -> None:
-        """Times are RFC 3339 in UTC; remarks go to standard error."""
+        """Times are RFC 3339 in UTC; warnings and infos go to standard error."""
         fake.ANSWER.update(series=self.SERIES, notes={"warnings": ("w\x1b[2J",), "infos": ("i",), "partial": True})
 
         as_csv, as_text = (statcore("query", "rack", "--format", name) for name in ("csv", "text"))
@@ -88,7 +84,7 @@ class TestQuery:
             {"value_type": "current", "zone": "a", "time": "2026-11-22T10:00:00Z", "value": "0.5"},
             {"value_type": "current", "zone": "a", "time": "2026-11-22T10:00:10.500Z", "value": "NaN"},
             {"value_type": "capacity", "zone": "", "time": "2026-11-22T10:00:00Z", "value": "+Inf"},
-        ] == rows(as_csv.stdout)
+        ] == csv_rows(as_csv.stdout)
         assert ["capacity", "2026-11-22T10:00:00Z", "+Inf"] == as_text.stdout.splitlines()[-1].split()
         for result in (as_csv, as_text):
             assert [
@@ -98,17 +94,17 @@ class TestQuery:
             ] == result.stderr.splitlines()
 
     def test_labels_do_not_hide_the_time_or_the_value(self, statcore: Invoke, fake: Any) -> None:
-        """Columns have names of their own."""
+        """A label with the name of such a column is renamed."""
         labels = {"time": "noon", "value": "much", "exported_value": "more"}
         fake.ANSWER.update(series=[(labels, [1_795_341_600.0], [0.5])])
 
-        (row,) = rows(statcore("query", "rack", "--format", "csv").stdout)
+        (row,) = csv_rows(statcore("query", "rack", "--format", "csv").stdout)
 
         assert {"time": "2026-11-22T10:00:00Z", "value": "0.5"} == {name: row[name] for name in ("time", "value")}
         assert {"exported_time": "noon", "exported_exported_value": "much", "exported_value": "more"}.items() <= row.items()
 
     def test_a_plot_has_a_chart_for_each_series(self, statcore: Invoke, fake: Any) -> None:
-        """Each under its labels, or `all` where there are none."""
+        """Its title is its labels, or `all` without labels."""
         fake.ANSWER.update(series=[*self.SERIES, ({}, [], [])])
 
         result = statcore("query", "rack", "--format", "plot", "--start", "1795341600", "--end", "1795341700")
@@ -118,7 +114,7 @@ class TestQuery:
         assert 3 == result.stdout.count("-> (UTC)")
 
     def test_no_series_is_an_answer(self, statcore: Invoke) -> None:
-        """A header for programs, and a word for people."""
+        """Standard output has the header, standard error a note."""
         result = statcore("query", "rack", "--format", "csv")
 
         assert (0, "time,value\n") == (result.exit_code, result.stdout)
@@ -146,10 +142,10 @@ class TestQuery:
             (["twin"], 1, "statcore: step and twin_step of twin would both be the option --twin-step"),
         ],
     )
-    def test_bad_usage_says_what_is_wrong(
+    def test_wrong_usage_says_what_is_wrong(
         self, statcore: Invoke, fake: Any, arguments: list[str], code: int | None, message: str
     ) -> None:
-        """One line, no traceback, and nothing is sent."""
+        """There is no traceback, and no query is sent."""
         result = statcore("query", *arguments)
 
         assert result.exit_code in ({code} if code else {1, 2})
@@ -158,8 +154,8 @@ class TestQuery:
         assert [] == [call for call in fake.CALLS if call not in ("closed", ("fake:", {}))]
 
     @pytest.mark.usefixtures("faulty")
-    def test_help_lists_every_kind_though_one_is_broken(self, statcore: Invoke) -> None:
-        """The kinds come from plugins, with the line that they say about themselves, and with where they come from."""
+    def test_help_lists_every_kind_even_a_broken_one(self, statcore: Invoke) -> None:
+        """Each has the summary of its plugin, and its distribution."""
         result = statcore("query", "--help")
 
         assert 0 == result.exit_code
@@ -168,8 +164,8 @@ class TestQuery:
             assert line in result.stdout
         assert "[statcore" not in result.stdout
 
-    def test_help_of_a_kind_teaches_its_options(self, statcore: Invoke) -> None:
-        """Texts and defaults are those of the class."""
+    def test_help_of_a_kind_describes_its_options(self, statcore: Invoke) -> None:
+        """Texts and defaults come from the class."""
         text = " ".join(statcore("query", "node", "--help").stdout.split())
 
         assert "--metric-name TEXT what is measured, in more than one line. [required]" in text
@@ -184,10 +180,10 @@ class TestPromql:
         ("arguments", "expected"),
         [
             (
-                "--metric-name mem --value-type capacity --user-id " + ONE,
+                "--metric-name mem --value-type capacity --user-id " + ID_1,
                 (
                     "sum by (user_id,value_type)(backendai_container_utilization"
-                    f'{{container_metric_name="mem",value_type="capacity",user_id="{ONE}"}})'
+                    f'{{container_metric_name="mem",value_type="capacity",user_id="{ID_1}"}})'
                 ),
             ),
             (
@@ -207,13 +203,13 @@ class TestPromql:
         ],
     )
     def test_the_text_is_that_of_the_specification(self, statcore: Invoke, arguments: str, expected: str) -> None:
-        """The three strategies, and no store or backend is opened for it."""
+        """For each of the three strategies; no store or backend is opened."""
         result = statcore("promql", "container", *arguments.split(), env={"STATCORE_METRICS_URL": ""})
 
         assert f"{expected}\n" == result.stdout
 
     def test_percent_is_a_value_type(self, statcore: Invoke) -> None:
-        """Of what has a bound; of anything else the command says that there is none."""
+        """An unbounded metric has no percentage, and the command says so."""
         shares = statcore("promql", "container", "--metric-name", "mem", "--value-type", "pct")
         unbounded = statcore("promql", "container", "--metric-name", "net_rx", "--value-type", "pct")
 
@@ -222,7 +218,7 @@ class TestPromql:
         assert "net_rx has no bound" in unbounded.stderr
 
     def test_the_divisor_is_that_of_the_configured_backend(self, statcore: Invoke, tmp_path: Path) -> None:
-        """So the text is the one that `query` sends."""
+        """The text is the one that `query` sends."""
         file = tmp_path / "statcore.toml"
         file.write_text("[metrics]\nnormalization_interval_s = 2")
 
@@ -238,32 +234,32 @@ class TestPromql:
 class TestMetrics:
     """`statcore metrics NAME`."""
 
-    def test_the_label_that_tells_metrics_apart_is_listed(self, statcore: Invoke) -> None:
-        """Among the series of that kind."""
+    def test_the_values_of_the_metric_label_are_listed(self, statcore: Invoke) -> None:
+        """They are read from the series of the kind."""
         result = statcore("metrics", "node", "--format", "json")
 
         assert {"metrics": ["metric", "node_utilization"]} == json.loads(result.stdout)
 
     @pytest.mark.parametrize(("found", "expected"), [([{}], ["metric", "rack_utilization"]), ([], ["metric"])])
-    def test_a_kind_with_one_metric_has_it_or_not(
+    def test_a_kind_without_a_metric_label_lists_its_series(
         self, statcore: Invoke, fake: Any, found: list[Any], expected: list[str]
     ) -> None:
-        """Then the series is the metric."""
+        """The list is empty when the series does not exist."""
         fake.ANSWER.update(found=found)
 
         assert expected == statcore("metrics", "rack", "--format", "csv").stdout.splitlines()
 
 
-def test_the_last_of_the_same_option_wins(statcore: Invoke, fake: Any) -> None:
-    """One after the command beats one before it."""
+def test_the_option_nearest_to_the_command_wins(statcore: Invoke, fake: Any) -> None:
+    """An option after the command wins over the same option before it."""
     statcore("--metrics-url", "fake://before", "metrics", "--metrics-url", "fake://between", "rack")
     statcore("--metrics-url", "fake://before", "metrics", "rack", "--metrics-url", "fake://after")
 
     assert ["fake://between", "fake://after"] == [call[0] for call in fake.CALLS if isinstance(call, tuple)]
 
 
-def test_an_adapters_complaint_about_an_option_names_the_file(statcore: Invoke, tmp_path: Path) -> None:
-    """The table of the file is where options come from."""
+def test_an_adapters_error_about_an_option_names_the_file(statcore: Invoke, tmp_path: Path) -> None:
+    """The options come from a table of the settings file."""
     file = tmp_path / "statcore.toml"
     file.write_text("[metrics]\nunknown = 1")
 

@@ -1,4 +1,4 @@
-"""Where settings come from, and what is said about bad ones."""
+"""The settings of a command, their origins, and the errors about bad values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACES = ("option", "environment", "file")
 def test_an_option_beats_the_environment_which_beats_the_file(
     tmp_path_factory: pytest.TempPathFactory, places: set[str]
 ) -> None:
-    """Whatever combination is given, the first of the three wins, and the setting knows where it came from."""
+    """In every combination the first of the three wins, and the setting knows its origin."""
     file = tmp_path_factory.mktemp("settings") / "statcore.toml"
     file.write_text(
         'metrics_url = "file:"\nrate_interval = "3m"\ndisable_plugins = ["file"]\npresets = ["file"]'
@@ -43,16 +43,16 @@ def test_an_option_beats_the_environment_which_beats_the_file(
     assert ("3m" if winner == "file" else "1m") == settings.rate_interval.value
 
 
-def test_nothing_given_is_nothing_set() -> None:
-    """Only the rate interval has a default; a variable set to nothing is not set."""
+def test_settings_without_values_are_none() -> None:
+    """Two settings have defaults; an empty variable counts as not set."""
     settings = CliSettings.read({}, {"STATCORE_METRICS_URL": "", "STATCORE_CONFIG": "", "STATCORE_DISABLE_PLUGINS": ""})
 
-    defaults = {"rate_interval": "5m", "kernel_statistics": "store"}
-    assert CliSettings(**{name: Setting(value, "the default") for name, value in defaults.items()}) == settings
+    rate_interval, kernel_statistics = (Setting(value, "the default") for value in ("5m", "store"))
+    assert CliSettings(rate_interval=rate_interval, kernel_statistics=kernel_statistics) == settings
 
 
 def test_tables_become_the_adapters_options(tmp_path: Path) -> None:
-    """They are passed on as they are: the adapters check them."""
+    """They are passed on unchanged; the adapters check them."""
     file = tmp_path / "statcore.toml"
     file.write_text("[statistics]\ntimeout_s = 2.5\n[metrics]\nheaders = {X = 'y'}\n")
 
@@ -63,25 +63,25 @@ def test_tables_become_the_adapters_options(tmp_path: Path) -> None:
 
 
 def test_names_of_plugins_are_separated_by_commas() -> None:
-    """Spaces and empty names do not matter."""
+    """Spaces and empty names are ignored."""
     assert {"a", "b"} == CliSettings.read({}, {"STATCORE_DISABLE_PLUGINS": " a,,b ,"}).disabled
 
 
 def test_files_of_presets_are_separated_by_commas() -> None:
-    """Those of the command line are where they are."""
+    """Paths of the command line are not changed."""
     settings = CliSettings.read({"presets": " a.toml,,/b/c.toml ,"}, {})
     assert ["a.toml", "/b/c.toml"] == [file.value for file in settings.presets]
 
 
 def test_files_that_a_file_names_are_relative_to_it(tmp_path: Path) -> None:
-    """Wherever the program runs; an absolute path is what it is, and names may hold commas."""
+    """An absolute path is not changed, and a path may contain commas."""
     file = tmp_path / "statcore.toml"
     file.write_text("presets = ['a,b.toml', 'more/c.toml', '/d.toml']")
 
     settings = CliSettings.read({"config": str(file)}, {})
 
     expected = [str(tmp_path / "a,b.toml"), str(tmp_path / "more" / "c.toml"), "/d.toml"]
-    assert expected == [one.value for one in settings.presets]
+    assert expected == [file.value for file in settings.presets]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_files_that_a_file_names_are_relative_to_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_file_names_the_setting(tmp_path: Path, content: str, message: str) -> None:
-    """One line says what is wrong, and where."""
+    """The message is one line that names the file, too."""
     file = tmp_path / "statcore.toml"
     file.write_bytes(content.encode("latin-1"))
 
@@ -120,8 +120,8 @@ def test_a_bad_file_names_the_setting(tmp_path: Path, content: str, message: str
         ({}, {"STATCORE_CONFIG": "/no/such/file"}, "STATCORE_CONFIG: cannot read /no/such/file: No such file or directory"),
     ],
 )
-def test_a_bad_value_names_where_it_came_from(options: dict[str, str], environment: dict[str, str], message: str) -> None:
-    """The option or the variable."""
+def test_a_bad_value_names_its_origin(options: dict[str, str], environment: dict[str, str], message: str) -> None:
+    """The origin is an option or a variable."""
     with pytest.raises(InputError, match=message):
         CliSettings.read(options, environment)
 
@@ -131,12 +131,12 @@ def test_a_bad_value_names_where_it_came_from(options: dict[str, str], environme
     query=st.sampled_from(["", "?password=secret", "?db=0&token=secret#secret"]),
 )
 def test_an_address_holds_no_secret(user: str, query: str) -> None:
-    """What is shown of a URL is where it points."""
+    """User, password, query and fragment are removed."""
     assert "valkey://host:6379/1" == address(f"valkey://{user}host:6379/1{query}")
 
 
 def test_settings_show_no_secrets(tmp_path: Path) -> None:
-    """URLs and options may hold passwords."""
+    """URLs and options may contain passwords."""
     file = tmp_path / "statcore.toml"
     file.write_text("[metrics]\nbearer_token = 'hunter2'\n[statistics]\npassword = 'hunter2'\n")
 
@@ -148,7 +148,7 @@ def test_settings_show_no_secrets(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["RATE_INTERVAL", "KERNEL_STATISTICS", "CONFIG"])
 @pytest.mark.parametrize("secret", ["valkey://u:hunter2@h", "redis://:hunter2@h/0?password=hunter2"])
 def test_47_a_secret_in_the_wrong_setting_is_not_shown(name: str, secret: str) -> None:
-    """The message names the variable all the same."""
+    """The message names the variable."""
     with pytest.raises(InputError, match=f"STATCORE_{name}: ") as raised:
         CliSettings.read({}, {f"STATCORE_{name}": secret})
     assert "hunter2" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""Times as people type them."""
+"""Times and ranges as people type them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DURATIONS = st.integers(1, 10 * 365 * 86_400_000).map(lambda ms: timedelta(milli
 
 
 def points(shown: PointsInTime) -> list[datetime]:
-    """Return every point of a range, and the last."""
+    """Return all points of a range, and the last point."""
     time_range = shown.time_range
     times = [time_range.start + number * time_range.step for number in range(time_range.points)]
     return times if shown.last is None else [*times, shown.last]
 
 
 def options(**given: str) -> dict[str, str | None]:
-    """Return the values of all options, None where one was not given."""
+    """Return the values of all options; None is an option that is not given."""
     return {"start": None, "end": None, "last": None, "step": None, **given}
 
 
 @given(DURATIONS, DURATIONS)
 def test_relative_times_count_back_from_now(near: timedelta, far: timedelta) -> None:
-    """A range that is given stays as it is, wherever its ends lie."""
+    """A range with a start is not aligned to its step."""
     near, far = sorted((near, far))
     given = read_range(options(start=f"-{format_duration(far)}", end=f"-{format_duration(near)}"), NOW)
 
@@ -41,7 +41,7 @@ def test_relative_times_count_back_from_now(near: timedelta, far: timedelta) -> 
 
 @given(DURATIONS)
 def test_the_default_step_gives_a_readable_number_of_points(span: timedelta) -> None:
-    """Never more than 121 points, and a step of whole seconds."""
+    """There are at most 121 points, and the step is whole seconds."""
     shown = read_range(options(last=format_duration(span)), NOW)
 
     assert 1 <= len(points(shown)) <= 121
@@ -50,10 +50,10 @@ def test_the_default_step_gives_a_readable_number_of_points(span: timedelta) -> 
 
 @example(span=MILLISECOND, step=MILLISECOND, now=datetime(2000, 1, 1, microsecond=2500, tzinfo=UTC))
 @given(DURATIONS, DURATIONS, st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
-def test_the_points_of_the_last_are_on_multiples_of_the_step_and_on_its_end(
+def test_points_of_last_lie_on_multiples_of_the_step_and_on_the_end(
     span: timedelta, step: timedelta, now: datetime
 ) -> None:
-    """All multiples within the span are points, whenever the command runs; the last point is the present."""
+    """All multiples within the range are points; the last point is the present."""
     step = max(step, span / 500 // MILLISECOND * MILLISECOND + MILLISECOND)
     shown = read_range(options(last=format_duration(span), step=format_duration(step)), now)
     now = parse_time(now)
@@ -65,7 +65,7 @@ def test_the_points_of_the_last_are_on_multiples_of_the_step_and_on_its_end(
 
 
 def test_two_commands_share_their_points() -> None:
-    """A few seconds later one more multiple of the step is in the range, and one fewer; the last point is always now."""
+    """A later command has the same multiples of the step, and its own present as the last point."""
     first = read_range(options(last="5m", step="1m"), NOW + timedelta(seconds=17))
     second = read_range(options(last="5m", step="1m"), NOW + timedelta(seconds=65))
     minutes = [NOW + timedelta(minutes=minute) for minute in range(-4, 2)]
@@ -75,8 +75,8 @@ def test_two_commands_share_their_points() -> None:
     assert [NOW + timedelta(minutes=minute) for minute in range(-3, 3)] == points(third)
 
 
-def test_the_default_is_the_last_quarter_of_an_hour() -> None:
-    """With no option at all there is a range."""
+def test_the_default_range_is_the_last_15_minutes() -> None:
+    """No option is needed."""
     time_range = read_range(options(), NOW).time_range
 
     assert (NOW - timedelta(minutes=15), NOW, timedelta(seconds=10)) == (
@@ -86,7 +86,7 @@ def test_the_default_is_the_last_quarter_of_an_hour() -> None:
     )
 
 
-def test_absolute_times_and_steps_are_read_as_everywhere() -> None:
+def test_absolute_times_and_steps_are_read() -> None:
     """RFC 3339, unix seconds, and Prometheus durations."""
     given = options(start="2026-11-22T08:00:00+01:00", end="1795341600", step="1m30s")
     time_range = read_range(given, NOW).time_range
@@ -106,18 +106,18 @@ def test_absolute_times_and_steps_are_read_as_everywhere() -> None:
         ({"step": "0s"}, "--step: "),
         ({"start": "-1h", "last": "1h"}, "--start and --last exclude each other"),
         ({"start": "now", "end": "-1h"}, "the range ends before it starts"),
-        ({"end": "0001-01-02T00:00:00Z", "last": "1y"}, "--last: 1y before .* is before all time"),
+        ({"end": "0001-01-02T00:00:00Z", "last": "1y"}, "--last: 1y before .* is before the year 1"),
     ],
 )
 def test_a_bad_value_names_its_option(given_options: dict[str, str], message: str) -> None:
-    """Nothing is guessed."""
+    """No value is guessed."""
     with pytest.raises(InputError, match=message):
         read_range(options(**given_options), NOW)
 
 
 @given(st.integers(0, 4_000_000_000_000))
 def test_printed_times_read_back(unix_ms: int) -> None:
-    """What is printed is RFC 3339 in UTC, exact to the millisecond."""
+    """Printed times are RFC 3339 in UTC, exact to the millisecond."""
     text = format_time(unix_ms / 1000)
 
     assert text.endswith("Z")

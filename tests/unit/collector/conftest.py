@@ -1,4 +1,4 @@
-"""A sink that remembers what it is told, and a copy of /proc with files of our own."""
+"""A sink that records what it gets, and a copy of /proc with planted files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ import psutil
 import pytest
 
 from statcore import MetricValue, StatcoreError
+from statcore.ports import ScrapeSample
+from statcore_collector import Collector, KernelTarget
+
+KERNEL, SESSION = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "0d3f7c55-7f0e-4a1b-8f0e-5f1d2c3b4a69"
+
+
+def label_values(samples: Iterable[ScrapeSample], label: str) -> set[str]:
+    """Return the values of a label in samples."""
+    return {labels[label] for _, labels, _ in samples if label in labels}
 
 
 @attrs.define
 class RecordingSink:
-    """A `StatisticsSinkPort` over dicts; `failures` names the methods that raise, and what."""
+    """A `StatisticsSinkPort` over dicts; `failures` holds the error that each named method raises."""
 
     kernels: dict[str, Mapping[str, MetricValue]] = attrs.field(factory=dict)
     agents: dict[str, dict[str, Any]] = attrs.field(factory=dict)
@@ -33,22 +42,22 @@ class RecordingSink:
             await asyncio.sleep(0)
 
     async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
-        """Keep them."""
+        """Keep the entries."""
         await self._answer("store_kernel_statistics")
         self.kernels.update(entries)
 
     async def store_agent_statistics(self, agent_id: str, /, **statistics: Any) -> None:
-        """Keep them."""
+        """Keep the statistics."""
         await self._answer("store_agent_statistics")
         self.agents[agent_id] = statistics
 
     async def store_container_count(self, agent_id: str, count: int, /) -> None:
-        """Keep it."""
+        """Keep the count."""
         await self._answer("store_container_count")
         self.counts[agent_id] = count
 
     async def remove(self, ids: Iterable[str], /) -> None:
-        """Forget them."""
+        """Delete the entries."""
         await self._answer("remove")
         gone = list(ids)
         self.removed.append(gone)
@@ -58,13 +67,21 @@ class RecordingSink:
 
 @pytest.fixture
 def sink() -> RecordingSink:
-    """A sink that remembers what it is told."""
+    """A sink that records what it gets."""
     return RecordingSink()
 
 
 @pytest.fixture
+def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
+    """A collector of one kernel with a session."""
+    collecting = Collector(sink, agent_id="i-1", interval_s=60)
+    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
+    return collecting
+
+
+@pytest.fixture
 def sleeper() -> Iterator[Popen[bytes]]:
-    """A process that does nothing until it is ended, at the latest with the test."""
+    """A process that does nothing; it ends with the test at the latest."""
     with Popen(["cat"], stdin=PIPE, stdout=PIPE, bufsize=0) as process:  # noqa: S607 - found on PATH everywhere
         assert process.stdin
         assert process.stdout
@@ -79,12 +96,12 @@ def sleeper() -> Iterator[Popen[bytes]]:
 
 @attrs.frozen
 class PlantedProc:
-    """A folder that looks like /proc: what is planted is ours, everything else is the machine's own."""
+    """A folder that looks like /proc: planted files replace the machine's own."""
 
     folder: Path
 
     def plant(self, file: str, text: str) -> None:
-        """Have a file hold a text; of a process, only the folder with that file is there."""
+        """Write a file; the folder of a process then has planted files only."""
         path = self.folder / file
         if path.parent.is_symlink():
             path.parent.unlink()
@@ -93,12 +110,12 @@ class PlantedProc:
         path.write_text(text)
 
     def plant_cores(self, **cores: int) -> None:
-        """Have these cores be on, each with its busy time in ticks, all of it in user mode."""
+        """Write a `stat` file with these cores and their busy time in ticks, all in user mode."""
         lines = [f"{core} {ticks} 0 0 5000 0 0 0 0 0 0" for core, ticks in cores.items()]
         self.plant("stat", "\n".join(["cpu 1 2 3 4 5 6 7 8 9 10", *lines, "intr 1", "btime 1700000000", ""]))
 
     def restore(self, entry: str) -> None:
-        """Let an entry be the machine's own again."""
+        """Put the machine's own entry back."""
         path = self.folder / entry
         if path.is_dir() and not path.is_symlink():
             for file in path.iterdir():
@@ -111,7 +128,7 @@ class PlantedProc:
 
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeper: Popen[bytes]) -> PlantedProc:
-    """The /proc that psutil and the collector read, with the sleeper's process in it."""
+    """The /proc that psutil and the collector read; the sleeper's process is in it."""
     folder = tmp_path / "proc"
     folder.mkdir()
     assert sleeper.poll() is None

@@ -1,40 +1,27 @@
-"""Rounds of collection, on real processes that do nothing and a sink that remembers."""
+"""Rounds of collection, with real idle processes and a sink that records what it gets."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
 from subprocess import Popen
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psutil
 import pytest
+from tests.unit.collector.conftest import KERNEL, SESSION, label_values
 
 from statcore import InputError
-from statcore.ports import ScrapeSample
-from statcore_collector import Collector, KernelTarget, kernel_sampler
+from statcore_collector import Collector, KernelTarget, kernel
 from statcore_memory import MemoryInventory
 
-KERNEL, OTHER, SESSION = (str(uuid4()) for _ in range(3))
-
-
-@pytest.fixture
-def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
-    """A collector of one kernel with a session."""
-    collecting = Collector(sink, agent_id="i-1", interval_s=60)
-    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
-    return collecting
-
-
-def _labels(samples: Iterator[ScrapeSample], label: str) -> set[str]:
-    return {labels[label] for _, labels, _ in samples if label in labels}
+OTHER = str(uuid4())
 
 
 async def test_a_round_writes_everything(collecting: Collector, sink: Any) -> None:
-    """Kernel and session, the agent with its interval, and how many kernels it runs."""
+    """Kernel and session, the agent with its interval, and its number of kernels."""
     await collecting.collect()
     assert {KERNEL, SESSION} == set(sink.kernels)
     metrics = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"}
@@ -46,7 +33,7 @@ async def test_a_round_writes_everything(collecting: Collector, sink: Any) -> No
 
 
 async def test_a_first_round_is_as_agents_write_it(collecting: Collector, sink: Any) -> None:
-    """Rates are 0 until there are two samples; memory is measured against the node's, CPU against one core."""
+    """Rates are 0 until there are two samples; the capacity of memory is the node's, that of CPU is one core."""
     await collecting.collect()
     assert ["0", "0", "0"] == [sink.kernels[KERNEL][metric].current for metric in ("cpu_util", "net_rx", "net_tx")]
     assert str(psutil.virtual_memory().total) == sink.kernels[KERNEL]["mem"].capacity
@@ -55,7 +42,7 @@ async def test_a_first_round_is_as_agents_write_it(collecting: Collector, sink: 
 
 
 async def test_a_session_is_stored_once_for_all_its_kernels(collecting: Collector, sink: Any) -> None:
-    """The memory of a session of two kernels is the sum; the store's kernels stay apart."""
+    """The memory of the session is the sum over its two kernels, which are stored as well."""
     collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
     await collecting.collect()
     memory = {key: int(values["mem"].current) for key, values in sink.kernels.items()}
@@ -64,7 +51,7 @@ async def test_a_session_is_stored_once_for_all_its_kernels(collecting: Collecto
 
 
 async def test_a_kernel_without_a_session_is_stored_alone(sink: Any, sleeper: Popen[bytes]) -> None:
-    """A missing owner is no key in the store."""
+    """The store gets no entry for a missing session."""
     collecting = Collector(sink, agent_id="i-1")
     collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL))
     await collecting.collect()
@@ -74,19 +61,19 @@ async def test_a_kernel_without_a_session_is_stored_alone(sink: Any, sleeper: Po
     assert [[KERNEL]] == sink.removed
 
 
-async def test_an_agent_without_kernels_is_still_an_agent(sink: Any) -> None:
-    """Its statistics and the count of none are written."""
+async def test_an_agent_without_kernels_is_written(sink: Any) -> None:
+    """Its statistics and a count of 0 are written."""
     await Collector(sink, agent_id="i-1").collect()
     assert ({}, {"i-1": 0}, {"i-1"}) == (sink.kernels, sink.counts, set(sink.agents))
 
 
 async def test_a_removed_kernel_is_gone_from_the_exporter_at_once(collecting: Collector, sink: Any) -> None:
-    """Its samples vanish before any further round, its entries in the store with the next one."""
+    """Its samples disappear before the next round, its entries in the store with the next round."""
     await collecting.collect()
-    assert {KERNEL} == _labels(collecting.samples(), "kernel_id")
+    assert {KERNEL} == label_values(collecting.samples(), "kernel_id")
     collecting.remove(KERNEL.upper())
-    assert set() == _labels(collecting.samples(), "kernel_id")
-    assert {"i-1"} == _labels(collecting.samples(), "agent_id")
+    assert set() == label_values(collecting.samples(), "kernel_id")
+    assert {"i-1"} == label_values(collecting.samples(), "agent_id")
     assert () == collecting.kernel_ids
     await collecting.collect()
     assert [sorted([KERNEL, SESSION])] == sink.removed
@@ -96,7 +83,7 @@ async def test_a_removed_kernel_is_gone_from_the_exporter_at_once(collecting: Co
 
 
 async def test_a_session_stays_while_it_has_kernels(collecting: Collector, sink: Any) -> None:
-    """Only the removed kernel's own entry goes."""
+    """Only the entry of the removed kernel is deleted."""
     collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
     await collecting.collect()
     collecting.remove(KERNEL)
@@ -108,20 +95,22 @@ async def test_a_session_stays_while_it_has_kernels(collecting: Collector, sink:
 async def test_a_kernel_that_has_ended_is_removed(
     collecting: Collector, sink: Any, sleeper: Popen[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its processes are gone: so are its samples and its entries."""
+    """Its samples and its entries are removed."""
     caplog.set_level(logging.INFO)
     await collecting.collect()
     sleeper.kill()
     sleeper.wait()
     await collecting.collect()
     assert () == collecting.kernel_ids
-    assert set() == _labels(collecting.samples(), "kernel_id")
+    assert set() == label_values(collecting.samples(), "kernel_id")
     assert [sorted([KERNEL, SESSION])] == sink.removed
     assert f"kernel {KERNEL} has ended" in caplog.messages
 
 
-async def test_a_kernel_that_comes_back_is_not_forgotten(collecting: Collector, sink: Any, sleeper: Popen[bytes]) -> None:
-    """Removed and added before the next round: its entries are replaced, not removed."""
+async def test_a_kernel_that_is_added_again_keeps_its_entries(
+    collecting: Collector, sink: Any, sleeper: Popen[bytes]
+) -> None:
+    """The next round replaces them."""
     await collecting.collect()
     collecting.remove(KERNEL)
     collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
@@ -130,13 +119,13 @@ async def test_a_kernel_that_comes_back_is_not_forgotten(collecting: Collector, 
     assert {KERNEL, SESSION} == set(sink.kernels)
 
 
-async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
+async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_removed(
     collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The round that was under way does not bring it back."""
+    """The round that was running does not add it again."""
     loop = asyncio.get_running_loop()
     sampled, removed = asyncio.Event(), asyncio.Event()
-    sample = kernel_sampler.KernelSampler.sample
+    sample = kernel.KernelSampler.sample
 
     def held(*arguments: Any, **named: Any) -> Any:
         result = sample(*arguments, **named)
@@ -144,18 +133,18 @@ async def test_a_kernel_that_is_removed_while_it_is_sampled_stays_away(
         asyncio.run_coroutine_threadsafe(removed.wait(), loop).result()
         return result
 
-    monkeypatch.setattr(kernel_sampler.KernelSampler, "sample", held)
+    monkeypatch.setattr(kernel.KernelSampler, "sample", held)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(collecting.collect())
         await sampled.wait()
         collecting.remove(KERNEL)
         removed.set()
-    assert set() == _labels(collecting.samples(), "kernel_id")
+    assert set() == label_values(collecting.samples(), "kernel_id")
     assert {} == sink.kernels
 
 
-async def test_a_collector_that_stops_takes_what_it_wrote_with_it(sink: Any) -> None:
-    """Kernels, sessions, the agent and its count leave the store, and kernels the inventory; the dead do not look alive."""
+async def test_a_collector_that_stops_removes_what_it_wrote(sink: Any) -> None:
+    """Kernels, sessions, the agent and its count leave the store, and kernels leave the inventory."""
     inventory = MemoryInventory()
     collecting = Collector(sink, agent_id="i-2", inventory=inventory)
     collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, session_id=SESSION))
@@ -170,7 +159,7 @@ async def test_a_collector_that_stops_takes_what_it_wrote_with_it(sink: Any) -> 
 
 
 async def test_a_kernel_that_was_removed_before_stopping_leaves_the_store(collecting: Collector, sink: Any) -> None:
-    """No further round has to come."""
+    """It needs no further round."""
     await collecting.collect()
     collecting.remove(KERNEL)
     await collecting.withdraw()
@@ -178,7 +167,7 @@ async def test_a_kernel_that_was_removed_before_stopping_leaves_the_store(collec
 
 
 async def test_a_collector_removes_only_what_it_wrote(collecting: Collector, sink: Any) -> None:
-    """Before the first round that is nothing: what is in the store then is another's."""
+    """Before its first round it removes nothing; the entries of other writers stay."""
     await collecting.withdraw()
     assert [] == sink.removed
 
@@ -189,33 +178,33 @@ async def test_a_collector_removes_only_what_it_wrote(collecting: Collector, sin
     ids=lambda options: f"{options}"[:40],
 )
 def test_settings_are_checked(sink: Any, options: dict[str, Any]) -> None:
-    """A bad one is named at once."""
+    """The error names the bad setting."""
     with pytest.raises(InputError, match=next(iter(options))):
         Collector(sink, **{"agent_id": "i-1", **options})
 
 
 def test_a_kernel_is_added_once(collecting: Collector) -> None:
-    """A second one under its id is refused."""
-    with pytest.raises(InputError, match=f"kernel {KERNEL} is being collected already"):
+    """A second kernel with the same id is refused."""
+    with pytest.raises(InputError, match=f"kernel {KERNEL} is collected already"):
         collecting.add(KernelTarget(pid=os.getpid(), kernel_id=KERNEL))
 
 
 def test_a_process_is_one_kernel(collecting: Collector, sleeper: Popen[bytes]) -> None:
     """A second kernel of the same process would count it twice in every sum."""
-    with pytest.raises(InputError, match=f"pid {sleeper.pid} is being collected already, as kernel {KERNEL}"):
+    with pytest.raises(InputError, match=f"pid {sleeper.pid} is collected already, as kernel {KERNEL}"):
         collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=OTHER))
     assert (KERNEL,) == collecting.kernel_ids
 
 
 def test_a_kernel_of_another_agent_is_refused(collecting: Collector, sleeper: Popen[bytes]) -> None:
-    """Its own agent may be named, another may not."""
+    """A kernel may name the collector's own agent."""
     collecting.add(KernelTarget(pid=os.getpid(), kernel_id=OTHER, agent_id="i-1"))
     with pytest.raises(InputError, match="'i-2'"):
         collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=uuid4(), agent_id="i-2"))
 
 
 def test_a_kernel_without_a_process_is_refused(collecting: Collector, sleeper: Popen[bytes]) -> None:
-    """A pid that nobody has is told when it is added."""
+    """A pid without a process is an error when the kernel is added."""
     sleeper.kill()
     sleeper.wait()
     with pytest.raises(InputError, match=str(sleeper.pid)):
@@ -223,6 +212,21 @@ def test_a_kernel_without_a_process_is_refused(collecting: Collector, sleeper: P
 
 
 def test_removing_an_unknown_kernel_does_nothing(collecting: Collector) -> None:
-    """It may have ended by itself just before."""
+    """A kernel may have ended just before."""
     collecting.remove(OTHER)
     assert (KERNEL,) == collecting.kernel_ids
+
+
+def test_ids_become_canonical_text() -> None:
+    """An entry is found whatever spelling the id had."""
+    target = KernelTarget(pid=1, kernel_id=KERNEL.upper(), user_id=UUID(KERNEL), agent_id="i-1")
+    assert (KERNEL, KERNEL, None) == (target.kernel_id, target.user_id, target.session_id)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kernel_id": "x"}, {"user_id": ""}, {"pid": 0}, {"pid": -1}, {"pid": "1"}, {"agent_id": "\ud800"}]
+)
+def test_a_bad_id_or_pid_is_refused(wrong: dict[str, Any]) -> None:
+    """A target with it cannot be built."""
+    with pytest.raises(InputError):
+        KernelTarget(**{"pid": 1, "kernel_id": uuid4(), **wrong})

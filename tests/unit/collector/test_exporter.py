@@ -1,4 +1,4 @@
-"""What Prometheus is served: the series and labels of the wire format, and nothing else."""
+"""The HTTP endpoint for Prometheus: series and labels of the wire format, the collector's own metrics, health."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OWNERS = {"agent_id", "kernel_id", "session_id", "user_id", "project_id"}
 
 @pytest.fixture
 async def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
-    """A collector that has collected one kernel, whose project is not known."""
+    """A collector after a round with one kernel, whose project is unknown."""
     collecting = Collector(sink, agent_id='i-"1"\n', interval_s=60)
     collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION, user_id=USER))
     await collecting.collect()
@@ -33,20 +33,20 @@ async def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
 
 @pytest.fixture
 def exporter(collecting: Collector) -> Iterator[Exporter]:
-    """Its exporter."""
+    """The exporter of that collector."""
     exporter = start_exporter(collecting)
     yield exporter
     exporter.close()
 
 
 def families(exporter: Exporter) -> dict[str, Any]:
-    """Return what is served by name, as prometheus_client's parser reads it."""
+    """Return the served metrics by name, parsed by prometheus_client."""
     with urllib.request.urlopen(f"http://{exporter.address}/metrics", timeout=30) as answer:
         return {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
 
 
 def scrape(exporter: Exporter) -> dict[str, list[Any]]:
-    """Return the samples by series of the wire format; every one of them must be a gauge."""
+    """Return the samples of the wire format by series; every series must be a gauge."""
     wire = {name: family for name, family in families(exporter).items() if name.startswith("backendai_")}
     assert {"gauge"} == {family.type for family in wire.values()}
     return {name: family.samples for name, family in wire.items()}
@@ -63,7 +63,7 @@ def get(exporter: Exporter, path: str) -> tuple[int, str]:
 
 
 def test_labels_are_those_of_the_wire_format(exporter: Exporter) -> None:
-    """No label more, none less, on each of the three series."""
+    """Each of the three series has exactly these labels."""
     expected = {
         "backendai_container_utilization": {"container_metric_name", "value_type", *OWNERS},
         "backendai_process_utilization": {"process_metric_name", "value_type", "container_id", "pid", *OWNERS},
@@ -76,7 +76,7 @@ def test_labels_are_those_of_the_wire_format(exporter: Exporter) -> None:
 
 
 def test_label_values_are_the_owners(exporter: Exporter, sleeper: Popen[bytes]) -> None:
-    """A missing owner is `undefined`; any text survives."""
+    """A missing owner is `undefined`; special characters survive."""
     owners = {
         "agent_id": 'i-"1"\n',
         "kernel_id": KERNEL,
@@ -92,7 +92,7 @@ def test_label_values_are_the_owners(exporter: Exporter, sleeper: Popen[bytes]) 
 
 
 def test_values_are_raw(exporter: Exporter, sink: Any) -> None:
-    """Counters from the first round on, capacities where there are some, and no other value type."""
+    """Counters are exported from the first round on, with capacities and no other value type."""
     container = {
         (sample.labels["container_metric_name"], sample.labels["value_type"]): sample.value
         for sample in scrape(exporter)["backendai_container_utilization"]
@@ -105,7 +105,7 @@ def test_values_are_raw(exporter: Exporter, sink: Any) -> None:
 
 
 def test_a_backend_in_the_process_gets_the_same_samples(exporter: Exporter, collecting: Collector) -> None:
-    """`Collector.samples` and `/metrics` come from one place; no series is there twice."""
+    """`Collector.samples` and `/metrics` are equal, and no series is repeated."""
     scraped = [
         (sample.name, frozenset(sample.labels.items()), sample.value)
         for samples in scrape(exporter).values()
@@ -117,13 +117,13 @@ def test_a_backend_in_the_process_gets_the_same_samples(exporter: Exporter, coll
 
 
 def test_a_removed_kernel_is_gone_from_the_next_scrape(exporter: Exporter, collecting: Collector) -> None:
-    """No round has to come first."""
+    """It needs no further round."""
     collecting.remove(KERNEL)
     assert {"backendai_device_utilization"} == set(scrape(exporter))
 
 
 async def test_the_collector_has_metrics_of_its_own(collecting: Collector, exporter: Exporter, sink: Any) -> None:
-    """Rounds by outcome, their duration in seconds, failures by kind, and the age of the newest samples in seconds."""
+    """Rounds by outcome, their duration in seconds, failures by kind, the age of the newest samples in seconds."""
     sink.failures["store_kernel_statistics"] = UnavailableError("down")
     with pytest.raises(UnavailableError):
         await collecting.collect()
@@ -145,14 +145,14 @@ async def test_the_collector_has_metrics_of_its_own(collecting: Collector, expor
 
 
 def test_there_is_no_age_before_the_first_round(sink: Any) -> None:
-    """Absent, rather than 0, which would read as fresh."""
+    """The metric is absent; an age of 0 would look fresh."""
     exporter = start_exporter(Collector(sink, agent_id="i-1"))
     assert "statcore_collector_newest_sample_age_seconds" not in families(exporter)
     exporter.close()
 
 
 async def test_the_health_check_says_what_is_wrong(collecting: Collector, exporter: Exporter, sink: Any) -> None:
-    """200 after a round that succeeded, 503 with the reason after one that failed."""
+    """Status 200 after a good round, 503 with the reason after a failed round."""
     assert (200, "ok\n") == get(exporter, "/healthz")
     sink.failures["store_kernel_statistics"] = UnavailableError("down")
     with pytest.raises(UnavailableError):
@@ -162,18 +162,18 @@ async def test_the_health_check_says_what_is_wrong(collecting: Collector, export
 
 @pytest.mark.parametrize("path", ["/", "/healthz/x", "/metrics/x", "/favicon.ico"])
 def test_other_paths_are_not_found(exporter: Exporter, path: str) -> None:
-    """A probe of a path that does not exist must not look healthy."""
+    """A probe of a wrong path does not look healthy."""
     assert 404 == get(exporter, path)[0]
 
 
 def test_the_registry_is_its_own(exporter: Exporter) -> None:
-    """The host's default registry is left alone, and its metrics are not served."""
+    """The host's default registry is unchanged."""
     assert exporter.port
     assert not [family for family in REGISTRY.collect() if family.name.startswith("backendai_")]
 
 
 def test_closing_ends_the_thread_and_frees_the_port(collecting: Collector) -> None:
-    """Closing twice is allowed; another exporter can have the port then."""
+    """A second close does nothing; another exporter can use the port."""
     exporter = start_exporter(collecting)
     exporter.close()
     exporter.close()
@@ -183,8 +183,8 @@ def test_closing_ends_the_thread_and_frees_the_port(collecting: Collector) -> No
     again.close()
 
 
-def test_a_port_that_is_taken_is_one_clear_line(collecting: Collector) -> None:
-    """It names the address."""
+def test_a_port_that_is_taken_is_an_error(collecting: Collector) -> None:
+    """The message names the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         expected = re.escape(f"cannot serve metrics on 127.0.0.1:{port}: Address already in use")
@@ -193,21 +193,21 @@ def test_a_port_that_is_taken_is_one_clear_line(collecting: Collector) -> None:
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
-def test_a_port_that_cannot_be_is_refused(collecting: Collector, port: int) -> None:
-    """It names the port."""
+def test_a_bad_port_is_refused(collecting: Collector, port: int) -> None:
+    """The message names the port."""
     with pytest.raises(InputError, match=f"from 0 to 65535, not {port}$"):
         start_exporter(collecting, port=port)
 
 
 @pytest.mark.parametrize("host", ["a" * 64, "a..b"])
-def test_a_host_that_cannot_be_is_refused(collecting: Collector, host: str) -> None:
-    """Which Python finds out before it asks for the address."""
+def test_a_bad_host_is_refused(collecting: Collector, host: str) -> None:
+    """Python raises a UnicodeError for it."""
     with pytest.raises(InputError, match=f"cannot serve metrics on '{re.escape(host)}'"):
         start_exporter(collecting, host=host)
 
 
 def test_an_ipv6_address_is_written_as_a_target(collecting: Collector) -> None:
-    """In brackets, so that the port can be told from it."""
+    """It is in brackets, before the port."""
     exporter = start_exporter(collecting, host="::1")
     try:
         assert f"[::1]:{exporter.port}" == exporter.address

@@ -1,8 +1,9 @@
-"""The node and its devices, on this machine and on planted files of /proc."""
+"""The node and its devices, on this machine and with planted files of /proc."""
 
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,21 @@ import psutil
 import pytest
 
 from statcore_collector import node, proc_files
-from statcore_collector.metric import Reading
-from statcore_collector.node import NodeReadings, NodeRound, NodeSampler, read_node
-from statcore_collector.readable import Unreadable
+from statcore_collector.failures import Unreadable
+from statcore_collector.metric import RawValue
+from statcore_collector.node import NodeRound, NodeSampler, NodeSnapshot, read_node
 
 
-def _read() -> NodeReadings:
-    """Return what is read of the node, all of which can be."""
+def _read() -> NodeSnapshot:
+    """Return a snapshot of the node without unreadable items."""
     unreadable = Unreadable()
-    readings = read_node(unreadable)
+    snapshot = read_node(unreadable)
     assert {} == unreadable.reasons
-    return readings
+    return snapshot
 
 
 def test_this_machine_is_read() -> None:
-    """Every core and the memory are there, with capacities that psutil confirms."""
+    """All cores and the memory are read, with the capacities that psutil reports."""
     devices = _read().devices()
     assert set(re.findall(r"^cpu(\d+)", Path("/proc/stat").read_text(), re.MULTILINE)) == set(devices["cpu_util"])
     assert psutil.cpu_count() == len(devices["cpu_util"])
@@ -33,25 +34,25 @@ def test_this_machine_is_read() -> None:
 
 
 def test_a_node_is_as_busy_as_its_cores() -> None:
-    """The CPU time of all cores is between what psutil says before and after."""
+    """The CPU time of all cores lies between psutil's values before and after."""
     before = psutil.cpu_times()
     busy_ms = sum(_read().cores.values())
     after = psutil.cpu_times()
 
     def at_most(times: Any) -> float:
-        return 1000 * sum(getattr(times, name) for name in ("user", "nice", "system", "irq", "softirq"))
+        return 1000 * sum(float(getattr(times, name)) for name in ("user", "nice", "system", "irq", "softirq"))
 
-    slack_ms = 10 * 5 * (psutil.cpu_count() or 1)  # each figure of each core is cut to 10 ms
+    slack_ms = 10 * 5 * (psutil.cpu_count() or 1)  # each value of each core is rounded down to 10 ms
     assert at_most(before) - slack_ms <= busy_ms <= at_most(after) + slack_ms
 
 
 def test_counters_are_those_of_psutil() -> None:
-    """Disks and interfaces have the names that psutil gives them, and its figures or more: they only grow."""
+    """Disks and interfaces have psutil's names, and at least the counts that psutil read before."""
     disks, interfaces = psutil.disk_io_counters(perdisk=True), psutil.net_io_counters(pernic=True)
     counters = _read().counters
     assert {name for name in disks if not name.startswith(("loop", "ram"))} == set(counters["io_write"])
-    assert all(disks[name].write_bytes <= reading.value for name, reading in counters["io_write"].items())
-    assert all(interfaces[name].bytes_recv <= reading.value for name, reading in counters["net_rx"].items())
+    assert all(disks[name].write_bytes <= raw.value for name, raw in counters["io_write"].items())
+    assert all(interfaces[name].bytes_recv <= raw.value for name, raw in counters["net_rx"].items())
     assert "lo" not in counters["net_rx"]
 
 
@@ -60,24 +61,24 @@ def _plant_interfaces(proc: Any, **received: int) -> None:
     proc.plant("net/dev", "\n".join(["Inter-| Receive | Transmit", " face |bytes", *lines, ""]))
 
 
-def test_loopback_and_links_that_are_down_are_no_traffic(proc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what goes through an interface that is up and leads elsewhere; one that has just gone is left out."""
+def test_loopback_and_links_that_are_down_are_left_out(proc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interface that has just disappeared is left out, too."""
     flags = {"lo": 0x1 | 0x8, "eth0": 0x1, "eth0:1": 0x1, "eth2": 0x2}
     monkeypatch.setattr(proc_files, "interface_flags", lambda name: flags.get(name, 0))
     _plant_interfaces(proc, **{"lo": 5, "eth0": 30, "eth0:1": 40, "eth2": 2, "new0": 9})
     counters = _read().counters
-    assert {"eth0": Reading(30), "eth0:1": Reading(40)} == counters["net_rx"]
-    assert {"eth0": Reading(60), "eth0:1": Reading(80)} == counters["net_tx"]
+    assert {"eth0": RawValue(30), "eth0:1": RawValue(40)} == counters["net_rx"]
+    assert {"eth0": RawValue(60), "eth0:1": RawValue(80)} == counters["net_tx"]
 
 
-def test_flags_of_an_interface_that_does_not_exist_are_none() -> None:
-    """It was listed, and is gone when it is looked at."""
+def test_an_interface_that_does_not_exist_has_no_flags() -> None:
+    """It may disappear after it was listed."""
     assert 0 == proc_files.interface_flags("statcore-none")
     assert 0x1 | 0x8 == proc_files.interface_flags("lo") & (0x1 | 0x8)
 
 
 def test_a_disk_and_its_partitions_count_once(proc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The node has the sum over whole disks; loop devices are no disks; 14 fields are those of an older kernel."""
+    """The node has the sum over whole disks without loop devices; older kernels write 14 fields."""
     monkeypatch.setattr(node, "is_whole_disk", lambda name: name in {"sda", "sdb"})
     lines = [f" 8 0 {name} 1 0 2 0 1 0 4 0 0 0 0" for name in ("sda", "sda1", "sdb", "loop0", "ram0")]
     proc.plant("diskstats", "\n".join([*lines, ""]))
@@ -87,29 +88,29 @@ def test_a_disk_and_its_partitions_count_once(proc: Any, monkeypatch: pytest.Mon
 
 
 def test_a_machine_without_disks_has_no_disk_figures(proc: Any) -> None:
-    """Absent, not zero."""
+    """The metrics are absent, not zero."""
     proc.plant("diskstats", "")
     assert {"io_read", "io_write"}.isdisjoint(NodeSampler().sample(Unreadable()).node)
 
 
 @pytest.mark.parametrize("error", [OSError("no"), psutil.AccessDenied(), NotImplementedError(), MemoryError()])
 def test_what_cannot_be_read_is_absent(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Whatever is raised, the other figures are unharmed, and the reason is told."""
+    """Whatever is raised, the other metrics are read, and the reason is kept."""
 
     def deny(_path: str) -> None:
         raise error
 
     monkeypatch.setattr(psutil, "disk_usage", deny)
     unreadable = Unreadable()
-    readings = read_node(unreadable)
-    assert {"mem"} == set(readings.gauges)
+    snapshot = read_node(unreadable)
+    assert {"mem"} == set(snapshot.gauges)
     assert ["root disk"] == list(unreadable.reasons)
     assert unreadable.reasons["root disk"].startswith(type(error).__name__)
 
 
 @pytest.mark.parametrize("file", ["stat", "net/dev", "diskstats", "meminfo"])
-def test_a_file_that_is_missing_costs_its_figures(proc: Any, file: str) -> None:
-    """As in a container that hides it; the node has all the others."""
+def test_a_missing_file_costs_its_own_metrics(proc: Any, file: str) -> None:
+    """A container may hide it; the other metrics are read."""
     metrics = {
         "stat": {"cpu_util"},
         "net/dev": {"net_rx", "net_tx"},
@@ -127,14 +128,14 @@ def _currents(round_: NodeRound, metric: str) -> dict[str, str]:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The monotonic time of the node's next look."""
+    """The monotonic time of the node's next snapshot."""
     now = [100.0]
-    monkeypatch.setattr(node.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
 def test_cpu_util_of_a_node_is_milliseconds_out_of_the_interval(proc: Any, now: list[float]) -> None:
-    """As agents write it: capacity is the interval, `msec`, no statistics; no interval in the first round."""
+    """The capacity is the interval, 0 in the first round; the unit is `msec`, without statistics, as agents write it."""
     sampler = NodeSampler()
     proc.plant_cores(cpu0=100, cpu1=500)
     first = sampler.sample(Unreadable()).node["cpu_util"]
@@ -148,7 +149,7 @@ def test_cpu_util_of_a_node_is_milliseconds_out_of_the_interval(proc: Any, now: 
 
 
 def test_a_core_that_comes_back_has_no_rate_across_the_gap(proc: Any, now: list[float]) -> None:
-    """Switched off and on, the others keep their ids, and what it counted before is not of this interval."""
+    """The other cores keep their ids; the count of the returned core is not of this interval."""
     sampler = NodeSampler()
     rounds = [
         {"cpu0": 100, "cpu1": 9000, "cpu2": 100},
@@ -165,13 +166,13 @@ def test_a_core_that_comes_back_has_no_rate_across_the_gap(proc: Any, now: list[
     assert {"0": "100", "1": "0", "2": "200"} == _currents(found[2], "cpu_util")
     assert {"0": "100", "1": "300", "2": "200"} == _currents(found[3], "cpu_util")
     assert ["0", "300", "300", "600"] == [round_.node["cpu_util"].current for round_ in found]
-    assert {"0": 1200, "1": 990_000, "2": 1400} == {core: r.value for core, r in found[2].readings["cpu_util"].items()}
+    assert {"0": 1200, "1": 990_000, "2": 1400} == {core: r.value for core, r in found[2].raw_values["cpu_util"].items()}
 
 
 def test_interfaces_that_come_and_go_are_matched_by_name(
     proc: Any, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One without a sample in the last round contributes nothing; one that is gone takes nothing back."""
+    """A new interface adds nothing in its first round, and the sum keeps the count of one that disappeared."""
     monkeypatch.setattr(proc_files, "interface_flags", lambda _name: 0x1)
     sampler = NodeSampler()
     rounds = [{"eth0": 100}, {"eth0": 300, "eth1": 5_000_000}, {"eth1": 5_000_070}, {"eth0": 8_000_000, "eth1": 5_000_090}]
@@ -189,7 +190,7 @@ def test_interfaces_that_come_and_go_are_matched_by_name(
 
 
 def test_disks_that_come_and_go_do_not_move_the_sum(proc: Any, now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The node's counter only grows by what a disk of both rounds read: a new disk brings no history."""
+    """The sum grows only by what disks of both rounds read; the history of a new disk does not count."""
     monkeypatch.setattr(node, "is_whole_disk", lambda _name: True)
     sampler = NodeSampler()
     rounds = [{"sda": 10}, {"sda": 12, "sdb": 99_000}, {"sdb": 99_004}, {}, {"sda": 5000, "sdb": 99_006}]

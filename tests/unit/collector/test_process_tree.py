@@ -1,4 +1,4 @@
-"""Which processes belong to a tree, and what is read of them; real trees are in tests/integration."""
+"""Which processes belong to a tree, what is read of them, and the counters of the tree; real trees: tests/integration."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ import psutil
 import pytest
 
 from statcore_collector import process_tree
-from statcore_collector.process_tree import ProcessSample, ProcessTable, ProcessTree, read_process, read_process_table
-from statcore_collector.readable import Unreadable
+from statcore_collector.failures import Unreadable
+from statcore_collector.process_tree import (
+    ProcessSample,
+    ProcessTable,
+    ProcessTree,
+    Tally,
+    TreeCounter,
+    read_process,
+    read_process_table,
+)
 
 
 @attrs.frozen
 class Planned:
-    """A process as the tree knows it: a pid and when it was created."""
+    """A planned process, identified by its pid and time of creation."""
 
     pid: int
     created: float = 0.0
@@ -35,7 +43,7 @@ class Machine:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Have nothing run."""
+        """Start without processes."""
         self.parents: dict[Planned, int] = {}
         self.samples: dict[Planned, list[ProcessSample | None]] = {}
         self.read: list[Planned] = []
@@ -68,24 +76,23 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine with a root process, pid 10, and nothing else."""
+    """A machine with a root process, pid 10, and no other process."""
     machine = Machine(monkeypatch)
     machine.parents[ROOT] = 1
     return machine
 
 
-ROOT = Planned(10)
+ROOT: Any = Planned(10)
 CHILD = Planned(11)
 GRANDCHILD = Planned(12)
 
 
 def _tree() -> ProcessTree:
-    root: Any = ROOT
-    return ProcessTree(root)
+    return ProcessTree(ROOT)
 
 
 def test_a_tree_is_a_process_with_all_descendants(machine: Machine) -> None:
-    """Other processes are not counted, descendants of any depth are."""
+    """Descendants of any depth count, other processes do not."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11, Planned(13): 1}
     sample = _tree().sample(machine.table(), Unreadable())
     assert sample is not None
@@ -94,7 +101,7 @@ def test_a_tree_is_a_process_with_all_descendants(machine: Machine) -> None:
 
 
 def test_an_orphan_stays_in_its_tree(machine: Machine) -> None:
-    """A grandchild whose parent ended has another parent now, and children that still belong here."""
+    """Its parent ended and it has another parent now; its children belong to the tree as well."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
     tree.sample(machine.table(), Unreadable())
@@ -106,7 +113,7 @@ def test_an_orphan_stays_in_its_tree(machine: Machine) -> None:
 
 
 def test_a_root_that_ended_leaves_its_children(machine: Machine) -> None:
-    """A kernel lives as long as any process of it does."""
+    """A kernel lives until its last process has ended."""
     machine.parents[CHILD] = 10
     tree = _tree()
     tree.sample(machine.table(), Unreadable())
@@ -119,7 +126,7 @@ def test_a_root_that_ended_leaves_its_children(machine: Machine) -> None:
 
 
 def test_a_pid_that_is_used_again_is_another_process(machine: Machine) -> None:
-    """Neither a new root nor a new child under an old pid is taken for the one that ended."""
+    """Neither a new root nor a new child with an old pid belongs to the tree."""
     machine.parents[CHILD] = 10
     tree = _tree()
     tree.sample(machine.table(), Unreadable())
@@ -132,7 +139,7 @@ def test_a_pid_that_is_used_again_is_another_process(machine: Machine) -> None:
 
 
 def test_a_zombie_is_counted_but_does_not_live(machine: Machine) -> None:
-    """Its CPU time counts until it is waited for; it has no memory, is no process to show, and keeps no kernel alive."""
+    """Its CPU time counts until it is waited for. It has no memory and no samples, and keeps no kernel alive."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, alive=False, memory=None, io=None)]
     tree = _tree()
@@ -145,8 +152,8 @@ def test_a_zombie_is_counted_but_does_not_live(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("unreadable", [{"memory": None}, {"io": None}])
-def test_what_one_process_does_not_show_the_tree_does_not_have(machine: Machine, unreadable: dict[str, None]) -> None:
-    """A sum with a part missing is absent, the others are there."""
+def test_a_sum_needs_the_values_of_all_processes(machine: Machine, unreadable: dict[str, Any]) -> None:
+    """A sum with an unreadable value is absent; the other sums are there."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, **unreadable)]
     sample = _tree().sample(machine.table(), Unreadable())
@@ -163,7 +170,7 @@ def test_what_one_process_does_not_show_the_tree_does_not_have(machine: Machine,
 def test_a_child_that_ends_while_the_tree_is_read_counts_once(
     machine: Machine, expected: int, waited_ms: list[int]
 ) -> None:
-    """It is in the table and gone when it is read; its parent has absorbed `waited_ms` at the first reading, the second."""
+    """It disappears after the table was read; its parent has absorbed `waited_ms` in the first or the second reading."""
     machine.parents[CHILD] = 10
     tree = _tree()
     tree.sample(machine.table(), Unreadable())
@@ -178,7 +185,7 @@ def test_a_child_that_ends_while_the_tree_is_read_counts_once(
     assert expected == sample.cpu_ms
 
 
-def test_what_two_generations_leave_goes_to_the_nearest_that_lives(machine: Machine) -> None:
+def test_what_two_generations_leave_goes_to_the_nearest_ancestor(machine: Machine) -> None:
     """Child and grandchild end while the tree is read, and the root absorbs both."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
@@ -190,7 +197,7 @@ def test_what_two_generations_leave_goes_to_the_nearest_that_lives(machine: Mach
 
 
 def test_parents_are_read_before_their_children(machine: Machine) -> None:
-    """Else a child that is waited for in between would be in both figures."""
+    """Otherwise a child that is waited for during the reading would count twice."""
     machine.parents = {GRANDCHILD: 11, Planned(15): 12, CHILD: 10, Planned(14): 10, ROOT: 1}
     _tree().sample(machine.table(), Unreadable())
     pids = [process.pid for process in machine.read]
@@ -199,7 +206,7 @@ def test_parents_are_read_before_their_children(machine: Machine) -> None:
 
 
 def test_a_new_child_that_ends_while_it_is_sampled_is_left_out(machine: Machine) -> None:
-    """Nothing is known of it, and its parent absorbs it."""
+    """Nothing of it was counted, and its parent absorbs it."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [None]
     sample = _tree().sample(machine.table(), Unreadable())
@@ -229,7 +236,7 @@ def test_parents_in_a_circle_end_the_walk(machine: Machine) -> None:
 
 @pytest.mark.parametrize("in_table", [True, False], ids=["when processes are listed", "when it is sampled"])
 def test_a_process_that_cannot_be_read_is_left_out(machine: Machine, in_table: bool) -> None:  # noqa: FBT001 - drawn by name
-    """Its share of the counters stays, its memory is not counted, it keeps its children, and all is as before after it."""
+    """Its counts stay, its memory does not count, its children stay in the tree; it counts again when it is readable."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
     tree.sample(machine.table(), Unreadable())
@@ -251,8 +258,8 @@ def test_a_process_that_cannot_be_read_is_left_out(machine: Machine, in_table: b
     assert 301 == later.cpu_ms
 
 
-def test_a_process_that_could_not_be_told_to_be_of_the_tree_brings_no_history(machine: Machine) -> None:
-    """It was there in the last round, so what it used by now is not of this one."""
+def test_a_process_found_late_brings_no_history(machine: Machine) -> None:
+    """It was unreadable in the last round, so what it used until now is not of this round."""
     tree = _tree()
     machine.unreadable = {CHILD}
     tree.sample(machine.table(), Unreadable())
@@ -264,7 +271,7 @@ def test_a_process_that_could_not_be_told_to_be_of_the_tree_brings_no_history(ma
 
 
 def test_a_tree_that_cannot_be_read_at_all_has_no_figures(machine: Machine) -> None:
-    """It has not ended either: that is known once its pids are gone."""
+    """It has not ended, because its pids still exist."""
     tree = _tree()
     tree.sample(machine.table(), Unreadable())
     machine.unreadable = {ROOT}
@@ -277,17 +284,17 @@ def test_a_tree_that_cannot_be_read_at_all_has_no_figures(machine: Machine) -> N
 
 
 def test_a_live_process_is_read(sleeper: Popen[bytes]) -> None:
-    """CPU time, memory and I/O of a process of ours are all there."""
+    """CPU time, memory and I/O of an own process are readable."""
     sample = read_process(psutil.Process(sleeper.pid), Unreadable())
     assert sample is not None
     assert sample.alive
     assert None not in {sample.memory, sample.io}
 
 
-def test_resident_memory_stands_in_where_the_proportional_is_denied(
+def test_resident_memory_replaces_denied_proportional_memory(
     sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another user's process still has a memory figure, never zero."""
+    """The memory of another user's process is never zero."""
     process = psutil.Process(sleeper.pid)
 
     def deny(*_: object) -> None:
@@ -301,7 +308,7 @@ def test_resident_memory_stands_in_where_the_proportional_is_denied(
 
 @pytest.mark.parametrize("error", [psutil.AccessDenied(1), PermissionError(), RuntimeError("file was empty")])
 def test_denied_io_is_absent(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Never zero, and the rest of the sample is unharmed."""
+    """It is not zero, and the rest of the sample is there."""
 
     def deny(*_: object) -> None:
         raise error
@@ -314,7 +321,7 @@ def test_denied_io_is_absent(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPa
 
 
 def test_an_ended_process_is_gone(sleeper: Popen[bytes]) -> None:
-    """An ended one that nobody waited for is a zombie, one that was waited for is nothing."""
+    """Before it is waited for it is a zombie, and afterwards it does not exist."""
     process = psutil.Process(sleeper.pid)
     sleeper.kill()
     while process.status() != psutil.STATUS_ZOMBIE:
@@ -328,7 +335,7 @@ def test_an_ended_process_is_gone(sleeper: Popen[bytes]) -> None:
 
 
 def test_the_table_holds_real_processes(sleeper: Popen[bytes]) -> None:
-    """Parent and child are linked, and a process equals what psutil gives for its pid."""
+    """Parent and child are linked, and a process equals psutil's object for its pid."""
     table = read_process_table(Unreadable())
     child = psutil.Process(sleeper.pid)
     assert child == table.processes[sleeper.pid]
@@ -339,8 +346,54 @@ def test_the_table_holds_real_processes(sleeper: Popen[bytes]) -> None:
 def test_a_process_that_ends_while_the_table_is_read_is_left_out(
     sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pid that was listed and is gone is no error."""
+    """A listed pid that does not exist any more is not an error."""
     sleeper.kill()
     sleeper.wait()
     monkeypatch.setattr(psutil, "pids", lambda: [sleeper.pid])
     assert {} == dict(read_process_table(Unreadable()).processes)
+
+
+def _nobody(_: str) -> None:
+    return None
+
+
+def test_a_waited_for_child_is_counted_once() -> None:
+    """What its parent absorbed is not kept as well."""
+    counter = TreeCounter[str]()
+    assert 150 == counter.update({"root": Tally(100, 0), "child": Tally(50, 0)}, _nobody)
+    assert 165 == counter.update({"root": Tally(165, 60)}, lambda _: "root")
+
+
+def test_a_child_that_nobody_waited_for_is_kept() -> None:
+    """The counter does not fall when a process ends."""
+    counter = TreeCounter[str]()
+    counter.update({"root": Tally(100, 0), "child": Tally(50, 0)}, _nobody)
+    assert 155 == counter.update({"root": Tally(105, 0)}, lambda _: "root")
+
+
+def test_an_orphan_that_ends_elsewhere_is_kept() -> None:
+    """Its parent has ended, and a process outside the tree waited for it."""
+    counter = TreeCounter[str]()
+    counter.update({"root": Tally(100, 0), "orphan": Tally(50, 0)}, _nobody)
+    assert 150 == counter.update({"root": Tally(100, 0)}, _nobody)
+    assert 157 == counter.update({"root": Tally(107, 0)}, _nobody)
+
+
+def test_a_whole_branch_that_ends_at_once_is_counted_once() -> None:
+    """The child waited for the grandchild, and the root for the child."""
+    counter = TreeCounter[str]()
+    counter.update({"root": Tally(1, 0), "child": Tally(20, 0), "grandchild": Tally(300, 0)}, _nobody)
+    assert 321 == counter.update({"root": Tally(321, 320)}, lambda _: "root")
+
+
+def test_an_unreadable_process_counts_as_it_last_did() -> None:
+    """Its tally neither disappears nor counts twice."""
+    counter = TreeCounter[str]()
+    counter.update({"root": Tally(100, 0), "child": Tally(50, 0)}, _nobody)
+    assert 151 == counter.update({"root": Tally(101, 0), "child": None}, _nobody)
+    assert 161 == counter.update({"root": Tally(161, 60)}, lambda _: "root")
+
+
+def test_a_process_that_was_never_readable_counts_nothing() -> None:
+    """It has no last tally."""
+    assert 100 == TreeCounter[str]().update({"root": Tally(100, 0), "child": None}, _nobody)

@@ -1,4 +1,4 @@
-"""One item that cannot be read: it alone is left out, that is logged once, and everything else is collected."""
+"""One item that cannot be read: only this item is left out, it is logged once, and everything else is collected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Inter-|   Receive                                                |  Transmit
     lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
 {name}: {numbers}
 """
-# Starts a child that waits for the end of standard input, says its pid, and waits for it.
+# Starts a child that waits until standard input closes, prints its pid, and waits for it.
 PARENT = """
 import os, sys
 child = os.fork()
@@ -42,7 +42,7 @@ os.waitpid(child, 0)
 
 @pytest.fixture
 def collecting(sink: Any, sleeper: Popen[bytes], caplog: pytest.LogCaptureFixture) -> Collector:
-    """A collector of one kernel; everything that it logs is captured."""
+    """A collector of one kernel; its log is captured."""
     caplog.set_level(logging.INFO, "statcore_collector")
     collecting = Collector(sink, agent_id="i-1", interval_s=60)
     collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL))
@@ -50,7 +50,7 @@ def collecting(sink: Any, sleeper: Popen[bytes], caplog: pytest.LogCaptureFixtur
 
 
 def _lines(caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
-    """Return how each line about an item begins, oldest first."""
+    """Return how the log lines about an item begin, oldest first."""
     return [line.partition(" since ")[0] for line in caplog.messages if f": {name}" in line]
 
 
@@ -68,7 +68,7 @@ def _lines(caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
         ("stat", "cpu0 1 0 0 9 0 0 0\ncpu1 1\n", "core 1", [("cpu_util", "1")]),
     ],
 )
-async def test_one_unreadable_item_costs_itself(
+async def test_an_unreadable_item_costs_only_itself(
     proc: Any,
     collecting: Collector,
     sink: Any,
@@ -78,7 +78,7 @@ async def test_one_unreadable_item_costs_itself(
     name: str,
     missing: list[tuple[str, str]],
 ) -> None:
-    """A process without status, a disk, memory, interface or core whose line is not known: logged once, nothing else."""
+    """A process without status, or an unknown line of a disk, memory, an interface or a core; it is logged once."""
     proc.plant(file, text)
     await collecting.collect()
     await collecting.collect()
@@ -95,15 +95,15 @@ async def test_one_unreadable_item_costs_itself(
 
 
 async def test_a_disk_beside_a_broken_line_is_counted(proc: Any, collecting: Collector, sink: Any) -> None:
-    """Its bytes are those of its line: sectors of 512 bytes."""
+    """Its bytes are sectors of 512 bytes."""
     proc.plant("diskstats", DISKS)
     await collecting.collect()
     read = {name: value.current for name, value in sink.agents["i-1"]["devices"]["io_read"].items()}
     assert {"vda": "51200", "vda1": "4096"} == read
 
 
-async def test_memory_without_a_total_leaves_kernels_their_figure(proc: Any, collecting: Collector, sink: Any) -> None:
-    """A kernel's memory is known, only its capacity is not."""
+async def test_without_total_memory_kernels_have_no_capacity(proc: Any, collecting: Collector, sink: Any) -> None:
+    """Only the capacity is unknown."""
     proc.plant("meminfo", "MemTotal: kB\n")
     await collecting.collect()
     memory = sink.kernels[KERNEL]["mem"]
@@ -123,7 +123,7 @@ def family() -> Iterator[tuple[Popen[bytes], int]]:
 
 
 def _stat(pid: int, *, cpu_ticks: int) -> str:
-    """Return the status line of a process, with another processor time."""
+    """Return the status line of a process with a different CPU time."""
     before, bracket, after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     fields = after.split()
     return " ".join([f"{before}{bracket}", *fields[:11], str(cpu_ticks), "0", *fields[13:]])
@@ -132,7 +132,7 @@ def _stat(pid: int, *, cpu_ticks: int) -> str:
 async def test_a_process_that_cannot_be_read_keeps_its_share(
     family: tuple[Popen[bytes], int], proc: Any, sink: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The kernel goes on without it; what it used in the meantime is in no rate when it is back."""
+    """The kernel goes on without it; what it used while it was unreadable is in no rate."""
     caplog.set_level(logging.INFO, "statcore_collector")
     parent, child = family
     for pid in (parent.pid, child):
@@ -161,7 +161,7 @@ async def test_a_process_that_cannot_be_read_keeps_its_share(
 async def test_a_kernel_whose_process_cannot_be_read_has_not_ended(
     proc: Any, collecting: Collector, sink: Any, sleeper: Popen[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It stays in the store and in the count, without new figures; its rate goes on when it can be read again."""
+    """It stays in the store and in the count without new values; its rate continues when it is readable again."""
     await collecting.collect()
     before = sink.kernels[KERNEL]
     proc.plant(f"{sleeper.pid}/stat", "")
@@ -184,13 +184,11 @@ def test_a_process_that_cannot_be_read_is_refused_as_a_kernel(proc: Any, sink: A
 
 
 async def test_a_clock_step_loses_no_kernel(proc: Any, collecting: Collector, caplog: pytest.LogCaptureFixture) -> None:
-    """The time at which the machine started changes with the clock; its processes are the same as before."""
+    """The boot time changes with the clock; the processes are the same."""
     await collecting.collect()
     started = int(psutil.boot_time())
     proc.plant("stat", f"cpu0 1 0 0 9 0 0 0\nbtime {started + 3600}\n")
-    assert (
-        started + 3600 == psutil.boot_time()
-    )  # any library in this process may have asked, and old psutil keeps the answer
+    assert started + 3600 == psutil.boot_time()  # old psutil caches the boot time, and a library may have read it before
     await collecting.collect()
     assert (KERNEL,) == collecting.kernel_ids
     assert [] == [line for line in caplog.messages if "has ended" in line]

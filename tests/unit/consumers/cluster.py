@@ -1,4 +1,4 @@
-"""A cluster for the auto-scaler to read: inventory, statistics and metrics in one, and what it was asked for."""
+"""Stand-in for what auto-scaling reads: inventory, statistics and metrics in one, and a record of the reads."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def loads(*values: float, **notes: Any) -> VectorResult:
 
 @attrs.define(kw_only=True)
 class Cluster:
-    """What there is, by id; `failing` are the reads that fail, by name, and `before` is awaited in each."""
+    """Objects by id; `failing` has errors by the name of a read, and `before` is awaited in each read."""
 
     endpoints: dict[str, EndpointRecord] = attrs.field(factory=dict)
     sessions: dict[str, SessionRecord] = attrs.field(factory=dict)
@@ -107,7 +107,7 @@ class Cluster:
         return ScheduleRepository(StatisticsStatefulSource(self), self, metrics=self)  # type: ignore[arg-type]
 
     @property
-    def asked(self) -> list[str]:
+    def reads(self) -> list[str]:
         """Which reads there were, sorted."""
         return sorted(name for name, _ in self.calls)
 

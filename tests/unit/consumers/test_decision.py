@@ -1,4 +1,4 @@
-"""Decisions and the words for them, case by case."""
+"""Decisions and their reasons, case by case."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from statcore.errors import InputError
 def test_a_step_is_clamped_to_the_bounds(
     bounds: dict[str, Any], value: str, replicas: int, expected: int, reason: str
 ) -> None:
-    """Not skipped, and never turned round; a rule that does not trigger enforces no bounds."""
+    """It is neither skipped nor reversed. A rule that does not trigger enforces no bounds."""
     decision = decide([kernel_rule(step_size=2, **bounds)], [Decimal(value)], replicas=replicas, now=NOW)
     assert (expected, replicas, expected != replicas) == (decision.replicas, decision.previous, decision.changed)
     assert [reason] == [outcome.reason for outcome in decision.outcomes]
 
 
-def test_an_overloaded_endpoint_at_its_maximum_is_not_scaled_down_by_a_later_rule() -> None:
-    """The rule at its bound wins with no change."""
+def test_an_overloaded_endpoint_at_its_maximum_is_not_scaled_down() -> None:
+    """The rule at its bound decides, without a change."""
     rules = [kernel_rule(max_replicas=5), query_rule()]
     decision = decide(rules, [Decimal(95), Decimal(0)], replicas=5, now=NOW)
     assert (5, False, rules[0]) == (decision.replicas, decision.changed, decision.rule)
@@ -55,8 +55,8 @@ def test_an_overloaded_endpoint_at_its_maximum_is_not_scaled_down_by_a_later_rul
     assert (5, True, rules[0]) == (decision.replicas, decision.changed, decision.rule)
 
 
-def test_nor_while_the_first_rule_cools_down() -> None:
-    """What cools down still asks for more: a later rule may add replicas, and not remove any, whose metric is low."""
+def test_a_rule_that_cools_down_holds_opposite_steps_back() -> None:
+    """A later rule may add replicas, but not remove any, while a rule that would add replicas cools down."""
     cooling = kernel_rule(cooldown_s=60, last_triggered_at=NOW - timedelta(seconds=10), max_replicas=5)
     fewer = kernel_rule(name="memory", metric_name="mem")
     decision = decide([cooling, fewer], [Decimal(95), Decimal(5)], replicas=5, now=NOW)
@@ -67,8 +67,8 @@ def test_nor_while_the_first_rule_cools_down() -> None:
     assert 4 == decide([cooling, fewer], [Decimal(50), Decimal(5)], replicas=5, now=NOW).replicas
 
 
-def test_rules_that_abstain_rest_or_are_quiet_leave_the_decision_to_the_next() -> None:
-    """And each says why; the rules after the one that triggers are not looked at."""
+def test_rules_that_do_not_decide_leave_the_decision_to_the_next() -> None:
+    """Each says why; rules after the one that triggers have no outcome."""
     resting = kernel_rule(cooldown_s=300, last_triggered_at=NOW - timedelta(seconds=257.5))
     rules = [kernel_rule(), resting, kernel_rule(), inference_rule(), query_rule()]
     observed: list[Observation] = [Abstention("no data"), Decimal(95), Decimal(50), Decimal(10), Decimal(0)]
@@ -83,8 +83,8 @@ def test_rules_that_abstain_rest_or_are_quiet_leave_the_decision_to_the_next() -
     ] == [(outcome.verdict, outcome.reason) for outcome in decision.outcomes]
 
 
-def test_a_cool_down_may_be_longer_than_there_are_dates() -> None:
-    """No date is reckoned for its end."""
+def test_a_cool_down_may_end_after_the_last_date() -> None:
+    """Its end is never computed as a date."""
     rule = kernel_rule(cooldown_s=1e300, last_triggered_at=datetime.max.replace(microsecond=0, tzinfo=UTC))
     assert 3 == decide([rule], [Decimal(95)], replicas=3, now=datetime.min.replace(tzinfo=UTC)).replicas
 
@@ -92,7 +92,7 @@ def test_a_cool_down_may_be_longer_than_there_are_dates() -> None:
 @pytest.mark.parametrize("blind", [Abstention("no data"), Decimal("NaN")])
 @pytest.mark.parametrize("first", [False, True])
 def test_nothing_is_scaled_down_while_a_rule_is_blind(blind: Observation, *, first: bool) -> None:
-    """Wherever it stands; up is decided by the rule that sees; and the decision says so in one line."""
+    """The rule may be before or after the other, which may add replicas; the reason names the blind rule."""
     unseen = kernel_rule(name="memory", metric_name="mem")
     rules = [unseen, kernel_rule()] if first else [kernel_rule(), unseen]
     for value, expected in ((Decimal(5), 3), (Decimal(95), 4), (Decimal(50), 3)):
@@ -106,17 +106,17 @@ def test_nothing_is_scaled_down_while_a_rule_is_blind(blind: Observation, *, fir
             assert held in decision.reason
 
 
-def test_a_step_down_that_its_bounds_hold_is_no_step() -> None:
-    """The rule wins as ever, and nothing has to be held back."""
+def test_a_step_down_without_effect_is_not_held_back() -> None:
+    """Its bounds leave nothing to remove, so the rule decides."""
     rules = [kernel_rule(min_replicas=3), query_rule()]
     decision = decide(rules, [Decimal(5), Abstention("no data")], replicas=3, now=NOW)
     assert (3, rules[0]) == (decision.replicas, decision.rule)
 
 
 def test_a_rule_on_a_percentage_without_a_bound_is_void_in_every_decision() -> None:
-    """Absent, whatever was observed; it does not hold a step down back; and each decision tells of it."""
+    """It counts as absent, holds no step down back, and has an outcome in every decision."""
     void = kernel_rule(name="traffic", metric_name="net_rx")
-    reason = "void: net_rx has no bound, so a percentage of it is no figure"
+    reason = "void: net_rx has no bound, so its percentage means nothing"
     for observed in (Decimal("549.75"), Decimal(0), Abstention("no data"), PartialMean((Decimal(1),), 1)):
         for value, expected in ((Decimal(5), 2), (Decimal(95), 4), (Decimal(50), 3)):
             for rules, both in (([void, kernel_rule()], [observed, value]), ([kernel_rule(), void], [value, observed])):
@@ -126,8 +126,8 @@ def test_a_rule_on_a_percentage_without_a_bound_is_void_in_every_decision() -> N
 
 
 @pytest.mark.parametrize("metric", ["cpu_used", "net_rx", "net_tx", "io_read", "io_write"])
-def test_rules_that_rest_on_no_percentage_are_not_void(metric: str) -> None:
-    """A framework's own metric of that name is what the framework says it is."""
+def test_rules_on_other_values_than_percentages_are_not_void(metric: str) -> None:
+    """A framework's own metric of such a name has the framework's meaning."""
     assert kernel_rule(metric_name=metric).void_reason
     assert inference_rule(metric_name=metric).void_reason is None
     assert query_rule().void_reason is kernel_rule().void_reason is None
@@ -157,7 +157,7 @@ def test_rules_that_rest_on_no_percentage_are_not_void(metric: str) -> None:
 def test_missing_replicas_are_on_the_side_that_does_not_trigger(
     comparator: Comparator, values: str, missing: int, expected: int, step: int
 ) -> None:
-    """For each comparator, whether its step is up or down."""
+    """This holds for each comparator, with a step up and a step down."""
     rule = inference_rule(source="kernel", metric_name="cpu_util", threshold=80, comparator=comparator, step_size=step)
     observed = PartialMean(tuple(map(Decimal, values.split())), missing)
     assert 5 + expected * step == decide([rule], [observed], replicas=5, now=NOW).replicas
@@ -175,7 +175,7 @@ def test_missing_replicas_are_on_the_side_that_does_not_trigger(
     ],
 )
 def test_missing_replicas_trigger_neither_threshold(values: str, missing: int, expected: int, reason: str) -> None:
-    """Each threshold has its own side; the words give the range that the mean may be in."""
+    """Each threshold has a side of its own; the reason has the range of the mean."""
     observed = PartialMean(tuple(map(Decimal, values.split())), missing)
     decision = decide([kernel_rule()], [observed], replicas=3, now=NOW)
     assert (expected, reason) == (decision.replicas, decision.outcomes[0].reason)
@@ -185,15 +185,15 @@ def test_missing_replicas_trigger_neither_threshold(values: str, missing: int, e
     ("comparator", "threshold"),
     [("less-than", 150), ("less-than-or-equal", 100), ("greater-than", -1), ("greater-than-or-equal", 0)],
 )
-def test_where_any_percentage_triggers_a_missing_one_does_not(comparator: Comparator, threshold: int) -> None:
-    """It is taken to be beyond the threshold: a percentage of cores is not known to end anywhere."""
+def test_a_missing_percentage_never_triggers(comparator: Comparator, threshold: int) -> None:
+    """If every percentage would trigger, the missing one is assumed not to: percentages of cores have no upper end."""
     rule = inference_rule(source="kernel", metric_name="cpu_util", threshold=threshold, comparator=comparator)
     assert 3 == decide([rule], [PartialMean((Decimal(50),), 1)], replicas=3, now=NOW).replicas
     assert 5 == decide([rule], [Decimal(50)], replicas=3, now=NOW).replicas
 
 
-def test_a_decision_says_why_in_one_line() -> None:
-    """The rule that decided, or what each of them found."""
+def test_a_decision_has_its_reason_in_one_line() -> None:
+    """It is that of the rule that decided, or of every rule."""
     rules = [kernel_rule(), query_rule()]
     up = decide(rules, [Decimal(50), Decimal(9)], replicas=3, now=NOW)
     assert "3 to 4: load: load 9 > 5: +1" == up.reason
@@ -212,9 +212,7 @@ def test_a_decision_says_why_in_one_line() -> None:
         ([Decimal(1)], 1, datetime(2026, 11, 22), "a time without a zone"),  # noqa: DTZ001 - it is to be refused
     ],
 )
-def test_what_cannot_be_decided_on_is_refused(
-    observed: list[Observation], replicas: int, now: datetime, message: str
-) -> None:
-    """One observation a rule, a count of replicas, and a time with a zone."""
+def test_bad_arguments_are_refused(observed: list[Observation], replicas: int, now: datetime, message: str) -> None:
+    """There must be one observation per rule, a number of replicas from 0 up, and a time with a zone."""
     with pytest.raises(InputError, match=message):
         decide([kernel_rule()], observed, replicas=replicas, now=now)

@@ -1,4 +1,4 @@
-"""From what was read to a number, or to the reason why there is none."""
+"""Observations: values that rules look at, and reasons why there is none."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def per_replica(entry: Mapping[str, Any] | None, active: int = 1, problem: Probl
     return observed.reason if isinstance(observed, Abstention) else observed
 
 
-def test_a_replica_without_data_is_counted_and_is_no_zero() -> None:
-    """Without an entry, or without the metric, or without kernels that are known; a real zero is data."""
+def test_a_replica_without_data_is_missing() -> None:
+    """It has no entry, not the metric, or no known kernels. A zero is data."""
     found = (Decimal(90), Decimal(30))
     assert PartialMean(found, 3) == mean(cpu("90"), None, {"mem": {"pct": "1.00"}}, {}, cpu("30"))
     assert PartialMean(found, 1) == mean_of([[0], [], [1]], cpu("90"), cpu("30"))
     assert Decimal("30.05") == mean(cpu("60.10"), cpu("0.00"))
 
 
-def test_a_kernel_may_lack_the_metric_where_another_of_its_replica_has_it() -> None:
-    """It is left out; a kernel without an entry lacks data wherever it is."""
+def test_a_kernel_may_lack_the_metric_if_another_of_its_replica_has_it() -> None:
+    """It is left out. A kernel without an entry always lacks data."""
     metrics = (cpu("90"), {"mem": {"pct": "1.00"}}, None, cpu("30"))
     assert Decimal(60) == mean_of([[0, 1], [3]], *metrics)
     assert PartialMean((Decimal(90), Decimal(30)), 1) == mean_of([[0, 2], [3]], *metrics)
@@ -63,13 +63,13 @@ def test_a_kernel_may_lack_the_metric_where_another_of_its_replica_has_it() -> N
 
 
 def test_the_mean_is_over_all_kernels() -> None:
-    """Exactly, in decimal."""
+    """It is exact, in decimal."""
     assert Decimal("0.1") == mean(*[cpu("0.1")] * 10)
     assert Decimal(0) == mean(cpu("-0"))
 
 
-def test_no_kernel_with_the_metric_is_no_mean() -> None:
-    """Neither is no kernel."""
+def test_without_a_kernel_with_the_metric_there_is_no_mean() -> None:
+    """Without kernels there is none, either."""
     assert "none of 3 kernels has cpu_util" == mean(None, {}, {"mem": {"pct": "1.00"}})
     assert "none of 0 kernels has cpu_util" == mean()
 
@@ -77,39 +77,39 @@ def test_no_kernel_with_the_metric_is_no_mean() -> None:
 @pytest.mark.parametrize("kind", ProblemKind)
 @pytest.mark.parametrize("entry", [None, cpu("50")])
 def test_a_kernel_with_a_problem_is_named(kind: ProblemKind, entry: Mapping[str, Any] | None) -> None:
-    """Whether or not its entry is there all the same."""
+    """It may have an entry nevertheless."""
     problem = Problem(kind, message="look here", key="k1")
     assert f"kernel k1 has {kind} data: look here" == mean(cpu("50"), entry, k1=problem)
 
 
 def test_a_metric_that_cannot_be_decoded_is_a_malformed_kernel() -> None:
-    """It is found only when it is read."""
+    """It is decoded when it is read."""
     assert "kernel k1 has malformed data: metric 'cpu_util' is garbage" == mean(cpu("50"), Unreadable(cpu("50")))
 
 
 @pytest.mark.parametrize("fields", [5, "50", None, [("pct", "50")]])
-def test_a_metric_that_is_no_map_is_malformed(fields: Any) -> None:
-    """Some stores hand out whatever was put into them."""
+def test_a_metric_that_is_not_a_map_is_malformed(fields: Any) -> None:
+    """Some stores return whatever was stored."""
     assert f"kernel k1 has malformed data: cpu_util is {fields!r}" == mean(cpu("50"), {"cpu_util": fields})
     assert f"the endpoint has malformed data: running is {fields!r}" == per_replica({"running": fields}, 1)
 
 
 @pytest.mark.parametrize("pct", ["NaN", "Infinity", "-Infinity", "", "x", "٣", None, 5, 5.0, "1E+400"])
-def test_a_percentage_that_is_no_finite_number_names_its_kernel(pct: Any) -> None:
-    """A number that is not text is not what the agents write."""
+def test_a_percentage_that_is_not_finite_names_its_kernel(pct: Any) -> None:
+    """A number that is not text is refused, too, since agents write text."""
     assert f"kernel k1 has no finite cpu_util: pct is {pct!r}" == mean(cpu("50"), cpu(pct), cpu("50"))
 
 
 @pytest.mark.parametrize("capacity", [None, "0", "0.000", "NaN", "", UNBOUNDED])
-def test_the_zero_that_stands_for_no_capacity_is_no_percentage(capacity: str | None) -> None:
-    """It would scale down what may be loaded; any other percentage speaks for itself."""
+def test_a_zero_without_a_capacity_is_not_a_percentage(capacity: str | None) -> None:
+    """It would scale down a loaded endpoint; any other percentage counts."""
     assert "kernel k1 has no capacity of cpu_util, and so no percentage" == mean(cpu("50"), cpu("0.00", capacity))
     assert Decimal(50) == mean(cpu("50", capacity))
 
 
 @pytest.mark.parametrize(("active", "expected"), [(0, 30), (1, 30), (2, 15), (4, Decimal("7.5"))])
 def test_an_endpoints_value_is_divided_by_its_active_replicas(active: int, expected: Decimal) -> None:
-    """Or by one when there is none."""
+    """It is divided by one if there is none."""
     assert expected == per_replica(running("30"), active)
 
 
@@ -127,20 +127,20 @@ def test_an_endpoints_value_is_divided_by_its_active_replicas(active: int, expec
         ({"running": {}}, "the endpoint has no finite running: current is None"),
     ],
 )
-def test_an_endpoint_without_a_number_says_so(entry: Mapping[str, Any] | None, reason: str) -> None:
-    """Nothing is made up for it."""
+def test_an_endpoint_without_a_number_has_a_reason(entry: Mapping[str, Any] | None, reason: str) -> None:
+    """No number is made up."""
     assert reason == per_replica(entry)
 
 
 @pytest.mark.parametrize("kind", ProblemKind)
-def test_an_endpoint_with_a_problem_says_which(kind: ProblemKind) -> None:
-    """Even when its entry is there all the same."""
+def test_an_endpoint_with_a_problem_has_it_as_the_reason(kind: ProblemKind) -> None:
+    """It may have an entry nevertheless."""
     expected = f"the endpoint has {kind} data: look here"
     assert expected == per_replica(running("5"), problem=Problem(kind, message="look here"))
 
 
 def test_a_query_must_find_exactly_one_sample() -> None:
-    """In an answer of which nothing is said to be missing."""
+    """The answer must be complete, too."""
     assert Decimal("0.1") == only_sample(loads(0.1))
     assert Abstention("the query found nothing") == only_sample(loads())
     several = Abstention("the query found 2 samples; a rule needs one that comes to a single series")
@@ -149,15 +149,15 @@ def test_a_query_must_find_exactly_one_sample() -> None:
     assert Abstention("the answer may lack data: it is partial") == only_sample(loads(1.0, partial=True))
 
 
-def test_a_query_that_failed_is_no_number() -> None:
-    """The reason is the error's own."""
+def test_a_failed_query_has_its_error_as_the_reason() -> None:
+    """It has no value."""
     expected = Abstention("the query failed: QueryRejectedError: parse error")
     assert expected == only_sample(QueryRejectedError("parse error"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_sample_keeps_what_is_not_finite_for_the_decision_to_refuse(value: float) -> None:
-    """It does not become another number on the way."""
+def test_a_sample_may_be_not_finite(value: float) -> None:
+    """The decision refuses it; it does not become another number before."""
     observed = only_sample(loads(value))
     assert isinstance(observed, Decimal)
     assert not observed.is_finite()

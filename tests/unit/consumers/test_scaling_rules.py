@@ -1,4 +1,4 @@
-"""Rules: what they take, and the step that they ask for at a value."""
+"""Auto-scaling rules: their arguments, and their step at a value."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from statcore.consumers import Comparator, ComparatorRule, MetricSource, PresetQ
 from statcore.errors import InputError
 
 
-def test_what_is_stored_can_be_given() -> None:
-    """Text, numbers and enumeration members alike; a time in any zone."""
+def test_arguments_may_be_text() -> None:
+    """Numbers and enumeration members may be, too, and times in any zone."""
     east = timezone(timedelta(hours=9))
     rule = ThresholdRule(
         name="cpu",
@@ -34,8 +34,8 @@ def test_what_is_stored_can_be_given() -> None:
     assert Decimal(80) == kernel_rule(upper_threshold=Decimal(80), lower_threshold=80).lower_threshold
 
 
-def test_a_rule_is_one_value() -> None:
-    """Equal by content, and not to be changed."""
+def test_a_rule_is_a_value() -> None:
+    """It is equal by content, and cannot be changed."""
     assert kernel_rule() == kernel_rule()
     assert kernel_rule() != kernel_rule(step_size=2)
     with pytest.raises(AttributeError):
@@ -75,8 +75,8 @@ def test_a_rule_is_one_value() -> None:
         ({"last_triggered_at": datetime(2026, 11, 22)}, "a time without a zone"),  # noqa: DTZ001 - it is to be refused
     ],
 )
-def test_what_cannot_be_a_rule_is_refused(bad: dict[str, Any], message: str) -> None:
-    """The message names what is wrong."""
+def test_bad_arguments_of_a_threshold_rule_are_refused(bad: dict[str, Any], message: str) -> None:
+    """The error names the argument."""
     with pytest.raises(InputError) as caught:
         kernel_rule(**bad)
     assert message in str(caught.value)
@@ -92,8 +92,8 @@ def test_what_cannot_be_a_rule_is_refused(bad: dict[str, Any], message: str) -> 
         ({"metric_name": None}, "rule 'requests': the source inference-framework takes a metric_name and no querier"),
     ],
 )
-def test_what_cannot_be_a_rule_of_the_older_form_is_refused(bad: dict[str, Any], message: str) -> None:
-    """What both forms share is checked alike."""
+def test_bad_arguments_of_a_comparator_rule_are_refused(bad: dict[str, Any], message: str) -> None:
+    """The error names the argument."""
     with pytest.raises(InputError) as caught:
         inference_rule(**bad)
     assert message in str(caught.value)
@@ -112,7 +112,7 @@ def test_what_cannot_be_a_rule_of_the_older_form_is_refused(bad: dict[str, Any],
     ],
 )
 def test_beyond_a_threshold_there_is_a_step(thresholds: dict[str, Any], value: str, expected: tuple[int, str]) -> None:
-    """Up above the upper one, down below the lower one, none at them and between them."""
+    """It is up above the upper one, down below the lower one, and none at or between them."""
     assert expected == kernel_rule(step_size=3, **thresholds).step_at(Decimal(value))
 
 
@@ -127,21 +127,21 @@ def test_beyond_a_threshold_there_is_a_step(thresholds: dict[str, Any], value: s
 )
 @pytest.mark.parametrize("step", [2, -2])
 def test_a_comparison_that_holds_is_a_step(comparator: str, sign: str, triggers: tuple[bool, ...], step: int) -> None:
-    """Below, at and above the threshold, in the direction of the rule's own sign."""
+    """Values are below, at and above the threshold; the step has the rule's own sign."""
     rule: ComparatorRule = inference_rule(comparator=comparator, step_size=step)
     expected = [(step, f"{sign} 10") if triggered else (0, f"not {sign} 10") for triggered in triggers]
     assert expected == [rule.step_at(Decimal(value)) for value in ("9.999", "10.000", "10.001")]
 
 
-def test_a_rule_with_a_querier_goes_by_its_own_name() -> None:
-    """So does one with a preset; the others go by their metric's."""
+def test_the_subject_of_a_rule_with_a_query_is_its_name() -> None:
+    """The query is a querier or a preset; the subject of other rules is their metric."""
     busy = query_rule(name="busy", source="preset", querier=None, preset="cpu_by_kernel")
     assert ("load", "busy", "cpu_util") == (query_rule().subject, busy.subject, kernel_rule().subject)
     assert PresetQuery("cpu_by_kernel") == busy.preset
 
 
 @pytest.mark.parametrize("bad", [{"labels": "job"}, {"labels": [("job", "a")]}, {"labels": None}, {"name": ""}])
-def test_what_cannot_be_asked_of_a_preset_is_refused(bad: dict[str, Any]) -> None:
-    """When the rule is written, and not when all endpoints are decided for."""
+def test_bad_arguments_of_a_preset_query_are_refused(bad: dict[str, Any]) -> None:
+    """The constructor raises, and not the decision for all endpoints."""
     with pytest.raises(InputError, match=next(iter(bad))):
         PresetQuery(**{"name": "busy", **bad})

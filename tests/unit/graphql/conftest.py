@@ -38,8 +38,8 @@ class NodeMetricQuerier(UtilizationMetricQuerier):
     def name(self): return "node_utilization"
     def labels(self):
         if self.metric_name == "late": raise KeyError("labels")
-        wanted = {"metric": self.metric_name, "value_type": self.value_type}
-        return wanted if self.node_id is None else {**wanted, "node_id": self.node_id}
+        labels = {"metric": self.metric_name, "value_type": self.value_type}
+        return labels if self.node_id is None else {**labels, "node_id": self.node_id}
     def group_by_labels(self): return ["value_type"] + ["node_id"] * (self.node_id is not None)
     def query_strategy(self): return QueryStrategy.GAUGE
 
@@ -63,7 +63,7 @@ def statcore_queriers():
 
 @pytest.fixture
 def nodes(install: Callable[..., Path]) -> Any:
-    """The module of the plugin, installed as any plugin is."""
+    """The module of the plugin, installed like any plugin."""
     install("acme-nodes", nodes=PLUGIN)
     import acme_nodes_nodes  # type: ignore[import-not-found]  # noqa: PLC0415 - installed just now
 

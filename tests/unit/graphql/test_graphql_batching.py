@@ -1,4 +1,4 @@
-"""How much is read for a query, counted."""
+"""The number of reads for a query."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from tests.graphql_asking import (
+from tests.graphql_host import (
     CountedMetrics,
     CountedStatistics,
     Host,
@@ -37,9 +37,9 @@ def counted(sessions: int, *, query: type = Query, **options: Any) -> tuple[Host
 
 @pytest.mark.parametrize("sessions", [1, 10, 100, 1_000])
 async def test_one_read_per_kind_however_many_sessions(sessions: int) -> None:
-    """Sessions and kernels are stored alike and therefore read at once, whatever they are called in the answer."""
+    """Sessions and kernels are stored in the same way, and are read together under any alias."""
     host, reads = counted(sessions, kernels=2, endpoints=sessions)
-    await host.ask(
+    await host.execute(
         """query ($limit: Int!) {
             one: compute_session_list(limit: $limit) {
                 items { inference_metrics live_stat kernels { live_stat again: live_stat } }
@@ -60,25 +60,25 @@ async def test_one_read_per_kind_however_many_sessions(sessions: int) -> None:
     assert expected == sorted(reads)
 
 
-async def test_only_what_is_asked_for_is_read() -> None:
-    """Ids alone cost nothing, and no kind is read along with another."""
+async def test_only_selected_fields_are_read() -> None:
+    """Ids alone need no read, and a kind is not read for another kind."""
     host, reads = counted(5)
-    await host.ask_right("{ compute_session_list { items { session_id kernels { kernel_id } } } }")
+    await host.execute_cleanly("{ compute_session_list { items { session_id kernels { kernel_id } } } }")
     assert [] == reads
-    await host.ask("{ compute_session_list { items { inference_metrics } } }")
+    await host.execute("{ compute_session_list { items { inference_metrics } } }")
     assert [("inference_metrics", 5)] == reads
 
 
 async def test_beyond_a_chunk_only_the_chunks_are_read() -> None:
-    """The repository's chunk size is what counts."""
+    """The chunk size of the repository applies."""
     store = CountedStatistics(MemoryStatistics())
-    host = Host(statistics=store, inventory=inventory_of(1_000), chunk_size=300)  # type: ignore[arg-type]
-    await host.ask("{ compute_session_list(limit: 1000) { items { live_stat kernels { live_stat } } } }")
+    host = Host(statistics=store, inventory=inventory_of(1_000), chunk_size=300)
+    await host.execute("{ compute_session_list(limit: 1000) { items { live_stat kernels { live_stat } } } }")
     assert [*[("kernel_statistics", 300)] * 6, ("kernel_statistics", 200)] == store.reads
 
 
-async def test_every_object_gets_its_own_out_of_the_one_read() -> None:
-    """Nothing is shifted, also where some have nothing."""
+async def test_every_object_gets_its_own_entry_of_a_shared_read() -> None:
+    """Objects without an entry do not shift the others."""
     host, _ = counted(200, kernels=2, endpoints=200)
     store: Any = host.statistics
     for number in range(0, 200, 3):
@@ -89,7 +89,7 @@ async def test_every_object_gets_its_own_out_of_the_one_read() -> None:
         await store.store.store_replica_statistics(
             {(endpoint_id(number), replica_id(number)): {"r": {"current": f"{number}"}}}
         )
-    answer = await host.ask(
+    answer = await host.execute(
         """{
             compute_session_list(limit: 200) { items { live_stat inference_metrics kernels { live_stat } } }
             endpoint_list(limit: 200) { items { live_stat replicas { live_stat } } }
@@ -112,7 +112,7 @@ async def test_every_object_gets_its_own_out_of_the_one_read() -> None:
 
 @strawberry.type
 class Branch:
-    """A host's object that has more of its kind below it."""
+    """A host's object with two more objects of its type below it."""
 
     number: int
     live_stat = statistics_field(
@@ -121,7 +121,7 @@ class Branch:
 
     @strawberry.field
     def branches(self) -> list[Branch]:
-        """Return two."""
+        """Return two objects."""
         return [Branch(number=2 * self.number + 1), Branch(number=2 * self.number + 2)]
 
 
@@ -131,61 +131,61 @@ class Tree(Query):
 
     @strawberry.field
     def root(self) -> Branch:
-        """Return the lowest."""
+        """Return the root object."""
         return Branch(number=0)
 
 
 async def test_one_read_however_deep_the_objects_are() -> None:
-    """All keys of an answer are known before the first of them is read."""
+    """All keys of an answer are requested before the first read."""
     host, reads = counted(0, query=Tree)
     selected = "live_stat"
     for _ in range(6):
         selected = f"live_stat branches {{ {selected} }}"
-    await host.ask_right(f"{{ root {{ {selected} }} }}")
+    await host.execute_cleanly(f"{{ root {{ {selected} }} }}")
     assert [("kernel_statistics", 2**7 - 1)] == reads
 
 
 @pytest.mark.parametrize(("sessions", "requests"), [(1, 1), (256, 1), (257, 2), (600, 3)])
 async def test_utilization_requests_grow_with_the_batches_of_ids(sessions: int, requests: int) -> None:
-    """256 sessions a request, and so for each metric."""
+    """A request has 256 sessions of one metric."""
     backend = CountedMetrics()
     host = Host(metrics=backend, inventory=inventory_of(sessions))
-    await host.ask_right(f"{{ compute_session_list(limit: 600) {{ items {{ {UTILIZATION} }} }} }}")
-    assert requests == len(backend.asked)
+    await host.execute_cleanly(f"{{ compute_session_list(limit: 600) {{ items {{ {UTILIZATION} }} }} }}")
+    assert requests == len(backend.queries)
     second = UTILIZATION.replace('"mem"', '"cpu_util"')
-    await host.ask_right(f"{{ compute_session_list(limit: 600) {{ items {{ one: {UTILIZATION} two: {second} }} }} }}")
-    assert 3 * requests == len(backend.asked)
+    await host.execute_cleanly(f"{{ compute_session_list(limit: 600) {{ items {{ one: {UTILIZATION} two: {second} }} }} }}")
+    assert 3 * requests == len(backend.queries)
 
 
-async def test_alike_utilization_fields_share_a_request() -> None:
-    """Aliased fields that differ in one label, and the same one twice; another time range is another request."""
+async def test_coalesced_utilization_fields_share_a_request() -> None:
+    """Aliases that differ in one label, or not at all, share it; another time range is another request."""
     backend = CountedMetrics()
     aliased = " ".join(f"a{number}: {MEM.replace('$user', f'$user{number}')}" for number in (1, 2))
     other = MEM.replace("30s", "15s").replace("$user", "$user1")
-    await Host(metrics=backend).ask_right(
+    await Host(metrics=backend).execute_cleanly(
         f"query ($user1: String!, $user2: String!) {{ {aliased} again: {MEM.replace('$user', '$user1')} other: {other} }}",
         user1=session_id(1),
         user2=session_id(2),
     )
-    assert [2, 1] == [len(querier.positions) for querier in backend.asked]  # type: ignore[attr-defined]
+    assert [2, 1] == [len(querier.positions) for querier in backend.queries]  # type: ignore[attr-defined]
 
 
 class HalfDown(CountedMetrics):
-    """A backend that does not answer for one metric."""
+    """A backend that fails for one metric."""
 
     async def query_utilization(
         self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange, **options: Any
     ) -> MatrixResult:
         """Answer, or raise."""
         if querier.labels()["container_metric_name"] == "cpu_util":
-            raise UnavailableError("away")
+            raise UnavailableError("down")
         return await super().query_utilization(querier, time_range, **options)
 
 
-async def test_a_request_that_fails_is_an_error_of_those_it_was_for() -> None:
+async def test_a_failed_request_is_an_error_of_its_fields_only() -> None:
     """The other metric of the same sessions is answered."""
     second = UTILIZATION.replace('"mem"', '"cpu_util"')
-    answer = await Host(metrics=HalfDown(), inventory=inventory_of(3)).ask(
+    answer = await Host(metrics=HalfDown(), inventory=inventory_of(3)).execute(
         f"{{ compute_session_list {{ items {{ one: {UTILIZATION} two: {second} }} }} }}"
     )
     assert [{"one": {"series": []}, "two": None}] * 3 == answer.data["compute_session_list"]["items"]

@@ -1,4 +1,4 @@
-"""What a client is told of a failure, and what the log is."""
+"""What a client gets when reads fail: errors, problems of doubtful values, and what the log has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import strawberry
-from tests.graphql_asking import Host, inventory_of, session_id
+from tests.graphql_host import Host, inventory_of, session_id
+from tests.lazy_entries import Lazy
 
 from statcore.errors import (
     AccessDeniedError,
@@ -25,6 +26,7 @@ from statcore.errors import (
     UnavailableError,
 )
 from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore.model.batch import MAX_LEVELS
 from statcore_graphql import loaders
 from statcore_graphql.schema import Query
 from statcore_memory import MemoryStatistics
@@ -33,7 +35,7 @@ STATISTICS = "{ compute_session_list { items { live_stat inference_metrics } } }
 
 
 class Failing(MemoryStatistics):
-    """A store of which one kind cannot be read."""
+    """A store that cannot read kernel statistics."""
 
     error: Exception
 
@@ -45,22 +47,23 @@ class Failing(MemoryStatistics):
 
 def failing(error: Exception) -> Failing:
     """Return a store that raises the error."""
-    return type("FailingWithThis", (Failing,), {"error": error})()
+    store: Failing = type("FailingWithThis", (Failing,), {"error": error})()
+    return store
 
 
 def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:
-    """Return what was logged under a name."""
+    """Return the log records of a logger."""
     return [record for record in caplog.records if record.name == name]
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message_end"),
     [
-        (UnavailableError("refused\nby valkey://db:6379"), "cannot be read now; the server's log says more"),
-        (AccessDeniedError("the user reader may not"), "cannot be read now; the server's log says more"),
+        (UnavailableError("refused\nby valkey://db:6379"), "is unavailable; the server's log says more"),
+        (AccessDeniedError("the user reader may not"), "is unavailable; the server's log says more"),
         (TimedOutError("no answer in 5 s", timeout_s=5), "did not answer in time"),
-        (ClosedError("this client belongs to another event loop"), "is closed here; the server's log says more"),
-        (ProtocolError("not MessagePack: 0xdeadbeef"), "gave an answer that is none; the server's log says more"),
+        (ClosedError("this client belongs to another event loop"), "is closed; the server's log says more"),
+        (ProtocolError("not MessagePack: 0xdeadbeef"), "gave an invalid answer; the server's log says more"),
         (
             PartialAnswerError("store-2: rpc error", warnings=()),
             "could not read all of its data; the server's log says more",
@@ -72,21 +75,21 @@ def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecor
     ids=lambda part: type(part).__name__,
 )
 async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
-    error: StatcoreError, told: str, caplog: pytest.LogCaptureFixture
+    error: StatcoreError, message_end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With its code and whether trying again may help, but not what services say; the log has that, in one line."""
+    """It has its code and whether a retry may help; the message of a service is only in the log, in one line."""
     extensions = {"code": type(error).__name__, "retryable": error.retryable}
     host = Host(statistics=failing(error), inventory=inventory_of(20))
     await host.statistics.store_session_activity(session_id(0), requests=1, last_response_ms=2)  # type: ignore[attr-defined]
-    answer = await host.ask(STATISTICS)
+    answer = await host.execute(STATISTICS)
     items = answer.data["compute_session_list"]["items"]
     assert [None] * 20 == [item["live_stat"] for item in items]
     assert {"requests": 1, "last_response_ms": 2} == items[0]["inference_metrics"]
     paths = [["compute_session_list", "items", number, "live_stat"] for number in range(20)]
-    assert paths == sorted((one["path"] for one in answer.errors), key=lambda path: path[2])
-    assert all(extensions == one["extensions"] for one in answer.errors)
-    (message,) = {one["message"] for one in answer.errors}
-    assert message.endswith(told)
+    assert paths == sorted((shown["path"] for shown in answer.errors), key=lambda path: path[2])
+    assert all(extensions == shown["extensions"] for shown in answer.errors)
+    (message,) = {shown["message"] for shown in answer.errors}
+    assert message.endswith(message_end)
     (record,) = log_of(caplog, "statcore_graphql")
     message = " ".join(str(error).split())
     assert f"compute_session_list.items.0.live_stat and 19 others: {extensions['code']}: {message}" == record.getMessage()
@@ -95,10 +98,10 @@ async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
 
 
 async def test_an_unexpected_exception_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing of it is in the response, and all of it, once, in the log; the other kind is answered."""
+    """The response contains nothing of it, and the log contains it once; the other kind is answered."""
     secret = "password hunter2 in frame"  # noqa: S105 - no real one
     host = Host(statistics=failing(ZeroDivisionError(secret)), inventory=inventory_of(3))
-    answer = await host.ask(STATISTICS)
+    answer = await host.execute(STATISTICS)
     assert ["internal error; the server's log says more"] * 3 == [error["message"] for error in answer.errors]
     assert {"InternalError"} == set(answer.codes.values())
     assert all({"code": "InternalError"} == error["extensions"] for error in answer.errors)
@@ -115,7 +118,7 @@ async def test_an_unexpected_exception_is_an_internal_error(caplog: pytest.LogCa
 
 @strawberry.type
 class Fragile(Query):
-    """A host's fields, one of which cannot answer what it promises."""
+    """A host's fields that raise."""
 
     @strawberry.field
     def broken(self) -> int | None:
@@ -124,30 +127,30 @@ class Fragile(Query):
 
     @strawberry.field
     def refused(self) -> int | None:
-        """Raise what is meant for the client."""
+        """Raise an error for the client."""
         raise InputError("not so")
 
 
-async def test_a_hosts_fields_are_treated_alike(caplog: pytest.LogCaptureFixture) -> None:
-    """What it raises unexpectedly stays in the log; errors of ours have their code."""
-    answer = await Host(query=Fragile).ask("{ broken refused queriers { name } }")
+async def test_errors_of_a_hosts_fields_are_treated_in_the_same_way(caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected exception stays in the log; a `StatcoreError` has its code."""
+    answer = await Host(query=Fragile).execute("{ broken refused queriers { name } }")
     assert {"broken": "InternalError", "refused": "InputError"} == answer.codes
-    assert "container" in [one["name"] for one in answer.data["queriers"]]
+    assert "container" in [querier["name"] for querier in answer.data["queriers"]]
     assert "secret" not in json.dumps(answer.errors)
     assert "/secret/path" in caplog.text
 
 
-async def test_what_fails_before_anything_is_executed_is_no_secret_told(
+async def test_an_exception_during_validation_stays_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception while the query is looked at, too, stays in the log."""
+    """The client gets a general message."""
     host = Host()
 
     def fail(*_: object) -> None:
         raise OSError("/secret/path")
 
     monkeypatch.setattr("statcore_graphql.schema.limits.SizeRule.enter_operation_definition", fail)
-    answer = await host.ask("{ queriers { name } }")
+    answer = await host.execute("{ queriers { name } }")
     assert answer.data is None
     assert ["InternalError"] == [error["extensions"]["code"] for error in answer.errors]
     assert "secret" not in json.dumps(answer.errors)
@@ -164,9 +167,9 @@ async def test_what_fails_before_anything_is_executed_is_no_secret_told(
         ("{ ", "Syntax Error: Expected Name, found <EOF>."),
     ],
 )
-async def test_a_wrong_query_is_told_what_is_wrong(query: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
-    """In the words of GraphQL, and logged in one line."""
-    answer = await Host().ask(query)
+async def test_a_wrong_query_gets_graphqls_message(query: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has one line."""
+    answer = await Host().execute(query)
     assert answer.data is None
     assert [message] == [error["message"].partition(" Did you mean")[0] for error in answer.errors]
     (record,) = caplog.records
@@ -174,17 +177,17 @@ async def test_a_wrong_query_is_told_what_is_wrong(query: str, message: str, cap
     assert record.exc_info is None
 
 
-async def test_a_request_asks_for_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Objects listed and values loaded count; those of a kind that goes beyond are errors, values asked twice count once.
+async def test_the_objects_and_values_of_a_request_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed objects and loaded values count, a value that is selected twice only once; each request starts from zero.
 
-    The next request starts anew.
+    The values of the kind that exceeds the limit are errors.
     """
     monkeypatch.setattr(loaders, "MAX_KEYS", 15)
     host = Host(inventory=inventory_of(5))
     within = "a: live_stat b: live_stat kernels { live_stat }"
     for _ in range(2):
-        await host.ask_right(f"{{ compute_session_list {{ items {{ {within} }} }} }}")
-    answer = await host.ask(f"{{ compute_session_list {{ items {{ inference_metrics {within} }} }} }}")
+        await host.execute_cleanly(f"{{ compute_session_list {{ items {{ {within} }} }} }}")
+    answer = await host.execute(f"{{ compute_session_list {{ items {{ inference_metrics {within} }} }} }}")
     beyond = "the request asks for more than 15 objects and statistics of objects; ask for fewer"
     assert {(beyond, "InputError")} == {(error["message"], error["extensions"]["code"]) for error in answer.errors}
     expected = {
@@ -196,25 +199,27 @@ async def test_a_request_asks_for_so_much_and_no_more(monkeypatch: pytest.Monkey
     assert [expected] * 5 == answer.data["compute_session_list"]["items"]
     assert 15 == len(answer.errors)
     lists = " ".join(f"list{number}: compute_session_list {{ total_count }}" for number in range(4))
-    answer = await host.ask(f"{{ {lists} }}")
+    answer = await host.execute(f"{{ {lists} }}")
     assert {"list3": None} == {name: found for name, found in answer.data.items() if found is None}
 
 
 async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind() -> None:
-    """Each kind of problem, beside one that simply is not there and one that is given all the same."""
+    """Each kind of problem, beside an entry that is absent and an entry that is returned with a problem."""
     store = MemoryStatistics()
     kinds = list(ProblemKind)
     for number, kind in enumerate(kinds):
         store.plant(session_id(number), None, problem=Problem(kind, message="as planted", key=session_id(number)))
     store.plant(session_id(6), {"mem": {"current": "1"}}, problem=Problem(ProblemKind.STALE, message="old"))
-    answer = await Host(statistics=store, inventory=inventory_of(7)).ask("{ compute_session_list { items { live_stat } } }")
+    answer = await Host(statistics=store, inventory=inventory_of(7)).execute(
+        "{ compute_session_list { items { live_stat } } }"
+    )
     items = answer.data["compute_session_list"]["items"]
     assert [*[None] * 6, {"mem": {"current": "1"}}] == [item["live_stat"] for item in items]
-    away = "the service that has this cannot be read now; the server's log says more"
+    unavailable = "the service of this field is unavailable; the server's log says more"
     malformed = {ProblemKind.MALFORMED, ProblemKind.OVERSIZED}
-    told = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
-    assert told == {
-        number: ("MalformedEntryError", f"{kind}: as planted") if kind in malformed else ("UnavailableError", away)
+    messages = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
+    assert messages == {
+        number: ("MalformedEntryError", f"{kind}: as planted") if kind in malformed else ("UnavailableError", unavailable)
         for number, kind in enumerate(kinds)
     }
     assert {"compute_session_list.items.6.live_stat": "stale"} == answer.problems
@@ -224,3 +229,56 @@ async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind
         "message": "old",
     }
     assert [expected] == answer.extensions["problems"]
+
+
+class LazyStore(MemoryStatistics):
+    """A store of entries that are decoded when they are read."""
+
+    async def fetch_kernel_statistics(self, ids: Any, /) -> StatisticsBatch:
+        """Answer for sessions: a good one, one with bad metrics, one that cannot be read, and one nested too deeply."""
+        deep: Any = 1
+        for _ in range(100_000):
+            deep = [deep]
+        good = {"current": "1"}
+        entries: list[dict[Any, Any]] = [
+            {"mem": good, 5: good},
+            {"bad": 0, "mem": good, "bad2": 0},
+            {"nothing": 0},
+            {"mem": good, "x": deep},
+        ]
+        stored = {session_id(number): Lazy(parts) for number, parts in enumerate(entries)}
+        return StatisticsBatch([stored.get(id_) for id_ in ids])
+
+    async def fetch_agent_statistics(self, ids: Any, /) -> StatisticsBatch:
+        """Return halves that are decoded when they are read, too."""
+        value = {"current": "1"}
+        devices = Lazy({"mem": {"0": value}, "bad": {}})
+        return StatisticsBatch([Lazy({"node": Lazy({"bad": 0, "mem": value}), "devices": devices}) for _ in ids])
+
+
+async def test_a_metric_that_is_malformed_when_it_is_read_is_a_problem_at_its_path() -> None:
+    """The other metrics of the entry are answered; an entry that cannot be read at all is an error."""
+    host = Host(statistics=LazyStore(), inventory=inventory_of(4))
+    answer = await host.execute("{ compute_session_list { items { live_stat again: live_stat } } }")
+    good = {"current": "1"}
+    expected = [{"mem": good, "5": good}, {"mem": good}, None, {"mem": good}]
+    for name in ("live_stat", "again"):
+        assert expected == [item[name] for item in answer.data["compute_session_list"]["items"]]
+    where = [f"compute_session_list.items.1.{field}.{name}" for field in ("live_stat", "again") for name in ("bad", "bad2")]
+    deep = [f"compute_session_list.items.3.{field}.x" for field in ("live_stat", "again")]
+    assert dict.fromkeys([*where, *deep], "malformed") == answer.problems
+    messages = {problem["message"] for problem in answer.extensions["problems"]}
+    assert {"bad holds garbage", "bad2 holds garbage", f"nested more than {MAX_LEVELS} levels deep"} == messages
+    paths = [f"compute_session_list.items.2.{field}" for field in ("live_stat", "again")]
+    assert dict.fromkeys(paths, "MalformedEntryError") == answer.codes
+
+
+async def test_a_bad_metric_of_an_agent_leaves_the_others() -> None:
+    """The other metrics of its half and of the other half are answered."""
+    answer = await Host(statistics=LazyStore(), inventory=inventory_of(1)).execute("{ agent_list { items { live_stat } } }")
+    assert [] == answer.errors
+    good = {"current": "1"}
+    expected = {"node": {"mem": good}, "devices": {"mem": {"0": good}}}
+    assert [{"live_stat": expected}] == answer.data["agent_list"]["items"]
+    paths = [f"agent_list.items.0.live_stat.{half}.bad" for half in ("node", "devices")]
+    assert dict.fromkeys(paths, "malformed") == answer.problems

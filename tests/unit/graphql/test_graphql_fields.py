@@ -1,4 +1,4 @@
-"""What the schema has, and what each field answers."""
+"""The fields of the schema, and what each returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLObjectType
-from tests.graphql_asking import CountedStatistics, Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
+from strawberry.types.base import StrawberryObjectDefinition
+from tests.graphql_host import CountedStatistics, Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
 
 from statcore.model import MetricValue
 from statcore_graphql import DataLoaderManager
@@ -75,45 +76,46 @@ ARGUMENTS = {
 
 def object_types() -> dict[str, GraphQLObjectType]:
     """Return the object types of the schema."""
-    types = build_schema(DataLoaderManager())._schema.type_map.values()  # type: ignore[attr-defined]
-    return {one.name: one for one in types if isinstance(one, GraphQLObjectType) and not one.name.startswith("__")}
+    types = build_schema(DataLoaderManager())._schema.type_map.values()
+    return {kind.name: kind for kind in types if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__")}
 
 
 def test_the_schema_has_these_fields() -> None:
-    """In snake case, as everything that the proposals name."""
-    assert FIELDS == {name: sorted(one.fields) for name, one in object_types().items()}
+    """They are in snake case, like all names of the proposals."""
+    assert FIELDS == {name: sorted(kind.fields) for name, kind in object_types().items()}
 
 
 def test_every_field_that_may_fail_may_be_null() -> None:
-    """So that its failure leaves its parent standing; what can fail is what has a resolver that asks somebody."""
+    """Its failure leaves its parent in the answer; a field may fail when its resolver reads something."""
     loaded = {"inference_metrics", "live_stat", "utilization"}
-    asked = {*FIELDS["Query"], "fields"} - {"presets", "queriers"}  # the plugins have been asked at start-up
-    for name, one in object_types().items():
-        nullable = {field for field, defined in one.fields.items() if not str(defined.type).endswith("!")}
-        assert (loaded | asked) & set(FIELDS[name]) <= nullable
+    reading = {*FIELDS["Query"], "fields"} - {"presets", "queriers"}  # plugins are read at start-up
+    for name, kind in object_types().items():
+        nullable = {field for field, defined in kind.fields.items() if not str(defined.type).endswith("!")}
+        assert (loaded | reading) & set(FIELDS[name]) <= nullable
 
 
-def test_every_loaded_field_says_which_loader_brings_it() -> None:
-    """That is how a loader that is not there is found when the schema is built."""
+def test_every_loaded_field_names_its_loader() -> None:
+    """This is how a missing loader is found when the schema is built."""
     types = build_schema(DataLoaderManager()).schema_converter.type_map.values()
     found = {
-        (known.definition.name, field.name): field.metadata[LOADER]
+        (kind.name, field.name): field.metadata[LOADER]
         for known in types
-        for field in getattr(known.definition, "fields", ())
+        if isinstance(kind := known.definition, StrawberryObjectDefinition)
+        for field in kind.fields
         if LOADER in field.metadata
     }
     assert LOADERS == found
 
 
 @pytest.mark.parametrize("field", ARGUMENTS)
-def test_the_entry_points_take_these_arguments(field: str) -> None:
-    """In snake case, too."""
+def test_the_root_fields_take_these_arguments(field: str) -> None:
+    """They are in snake case as well."""
     arguments = object_types()["Query"].fields[field].args
     assert ARGUMENTS[field] == {name: str(argument.type) for name, argument in arguments.items()}
 
 
 def test_a_sessions_utilization_takes_the_metric_and_the_times() -> None:
-    """The value type is the current one unless it is said."""
+    """The default value type is `current`."""
     arguments = object_types()["ComputeSession"].fields["utilization"].args
     expected = dict.fromkeys(("metric_name", "start", "end", "step", "value_type"), "String!")
     assert expected == {name: str(argument.type) for name, argument in arguments.items()}
@@ -121,7 +123,7 @@ def test_a_sessions_utilization_takes_the_metric_and_the_times() -> None:
 
 
 async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
-    """All that the schema has of live statistics, in one query; what has none is null without an error."""
+    """All live statistics of the schema in one query; missing statistics are null without an error."""
     store = MemoryStatistics()
     cpu = MetricValue(current="750", capacity="1000", pct="75.00", unit_hint="percent", stats={"max": "800"})
     running: Any = {"vllm_num_requests_running": {"current": "3", "__type": "GAUGE"}}
@@ -132,7 +134,7 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
     await store.store_replica_statistics({(endpoint_id(0), replica_id(0)): running})
     await store.store_agent_statistics("i-0", node={"cpu_util": cpu}, devices={"mem": {"0": cpu}}, interval_s=30)
     host = Host(statistics=store, inventory=inventory_of(2, endpoints=2))
-    data = await host.ask_right(
+    data = await host.execute_cleanly(
         """{
             compute_session_list {
                 total_count
@@ -152,7 +154,7 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
         "unit_hint": "percent",
         "stats.max": "800",
     }
-    of_cpu = value | {"stats.max": None}  # which agents take of the counter
+    of_cpu = value | {"stats.max": None}  # the maximum of the counter means nothing
     expected = {
         "compute_session_list": {
             "total_count": 2,
@@ -207,16 +209,18 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
 
 
 async def test_the_query_of_the_first_proposal() -> None:
-    """Word for word."""
+    """It is sent word for word."""
     store = MemoryStatistics()
     await store.store_session_activity(session_id(0), requests=3, last_response_ms=40)
     host = Host(statistics=store, inventory=inventory_of(1))
-    data = await host.ask_right("query {\n  compute_session_list {\n    items {\n      inference_metrics\n    }\n  }\n}")
+    data = await host.execute_cleanly(
+        "query {\n  compute_session_list {\n    items {\n      inference_metrics\n    }\n  }\n}"
+    )
     assert {"compute_session_list": {"items": [{"inference_metrics": {"requests": 3, "last_response_ms": 40}}]}} == data
 
 
-async def test_a_session_is_its_kernels_put_together_in_one_read() -> None:
-    """Two kernels at 100 and 50.2 percent of a core; a kernel without an entry is told; both fields share the read."""
+async def test_a_session_combines_its_kernels_in_one_read() -> None:
+    """Two kernels at 100 and 50.2 percent of a core; a kernel without an entry is a problem; both fields share the read."""
     store = CountedStatistics(MemoryStatistics())
     planted: Any = {
         kernel_id(0, 0): {"cpu_util": {"current": "1000", "capacity": "1000", "pct": "100"}},
@@ -225,8 +229,8 @@ async def test_a_session_is_its_kernels_put_together_in_one_read() -> None:
     }
     for id_, entry in planted.items():
         store.store.plant(id_, entry)
-    host = Host(statistics=store, inventory=inventory_of(3, kernels=2))  # type: ignore[arg-type]
-    answer = await host.ask("{ compute_session_list { items { live_stat kernels { live_stat } } } }")
+    host = Host(statistics=store, inventory=inventory_of(3, kernels=2))
+    answer = await host.execute("{ compute_session_list { items { live_stat kernels { live_stat } } } }")
     first, second, third = (item["live_stat"] for item in answer.data["compute_session_list"]["items"])
     assert ["1502", "2000", "150.2"] == [first["cpu_util"][name] for name in ("current", "capacity", "pct")]
     assert ({"mem": planted[kernel_id(1, 0)]["mem"]}, None) == (second, third)
@@ -235,22 +239,22 @@ async def test_a_session_is_its_kernels_put_together_in_one_read() -> None:
     assert [("kernel_statistics", 9)] == store.reads
 
 
-async def test_a_bad_kernel_makes_its_session_incomplete_and_no_error() -> None:
-    """Where another kernel has data; where none has, the session's error is the kernel's."""
+async def test_a_bad_kernel_is_a_problem_of_its_session() -> None:
+    """Without data of another kernel, the session has the kernel's error."""
     store = MemoryStatistics()
     store.plant(kernel_id(0, 0), {"mem": {"current": "1"}})
     store.plant(kernel_id(0, 1), 5)
     store.plant(kernel_id(1, 1), 5)
     host = Host(statistics=store, inventory=inventory_of(2, kernels=2))
-    answer = await host.ask("{ compute_session_list { items { live_stat } } }")
+    answer = await host.execute("{ compute_session_list { items { live_stat } } }")
     items = [{"live_stat": {"mem": {"current": "1"}}}, {"live_stat": None}]
     assert items == answer.data["compute_session_list"]["items"]
     assert {"compute_session_list.items.0.live_stat": "incomplete"} == answer.problems
     assert {"compute_session_list.items.1.live_stat": "MalformedEntryError"} == answer.codes
 
 
-async def test_what_agents_write_and_is_no_figure_is_null() -> None:
-    """Capacity and percentage of metrics without a bound, in kernels, sessions, nodes and devices; the store keeps them."""
+async def test_meaningless_figures_are_null() -> None:
+    """Capacity and percentage of unbounded metrics in kernels, sessions, nodes and devices; the store keeps them."""
     store = MemoryStatistics()
     traffic = {"current": "10005.5", "capacity": "1820", "pct": "549.75", "unit_hint": "bps", "stats.rate": "10005.5"}
     cpu = {"current": "500.283", "capacity": "1000", "pct": "50.03", "stats.max": "385894.5", "stats.avg": "9"}
@@ -258,7 +262,7 @@ async def test_what_agents_write_and_is_no_figure_is_null() -> None:
     store.plant(kernel_id(0), metrics)
     store.plant("i-0", {"node": metrics, "devices": {"net_rx": {"eth0": traffic}, "odd": 5}})
     host = Host(statistics=store, inventory=inventory_of(1))
-    data = await host.ask_right(
+    data = await host.execute_cleanly(
         "{ compute_session_list { items { live_stat kernels { live_stat } } } agent_list { items { live_stat } } }"
     )
     net = traffic | {"capacity": None, "pct": None}
@@ -269,8 +273,8 @@ async def test_what_agents_write_and_is_no_figure_is_null() -> None:
     assert [metrics] == list(await store.fetch_kernel_statistics([kernel_id(0)]))
 
 
-async def test_a_host_of_another_framework_loads_sessions_alike() -> None:
-    """Through the loader of that name, which asks the inventory of the context for the kernels."""
+async def test_a_host_of_another_framework_loads_sessions() -> None:
+    """The loader reads the kernels of a session from the inventory of the context."""
     store = MemoryStatistics()
     for kernel in range(2):
         store.plant(kernel_id(0, kernel), {"mem": {"current": "2", "capacity": "4", "pct": "50"}})

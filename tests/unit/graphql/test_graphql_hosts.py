@@ -1,4 +1,4 @@
-"""The helpers in a host without any framework; a host on graphene is in tests/meta."""
+"""The loaders in a host without a framework, and the contexts; a host on graphene is in tests/meta."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from attrs.exceptions import FrozenAttributeError
-from tests.graphql_asking import Host, session_id
+from tests.graphql_host import Host, session_id
 
 from statcore_graphql import GraphQueryContext
 from statcore_graphql.fastapi import FastAPIQueryContext
@@ -47,8 +47,8 @@ asyncio.run(main())
 """
 
 
-def test_the_helpers_need_no_framework() -> None:
-    """With Strawberry and graphql-core away they load; its loaders and the schema name the extra that they need."""
+def test_the_batch_functions_need_no_framework() -> None:
+    """Without Strawberry and graphql-core they load; `get_loader` and the schema name the missing extra."""
     program = f"IDS = {[session_id(1), session_id(2)]}\n{WITHOUT_STRAWBERRY}"
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False
@@ -57,8 +57,8 @@ def test_the_helpers_need_no_framework() -> None:
 
 
 @pytest.mark.parametrize("kind", [GraphQueryContext, FastAPIQueryContext])
-async def test_either_context_answers_in_plain_strawberry_and_its_fields_are_frozen(kind: type[GraphQueryContext]) -> None:
-    """The router for FastAPI sets `request` beside them."""
+async def test_both_contexts_work_with_plain_strawberry(kind: type[GraphQueryContext]) -> None:
+    """Their fields are frozen; the FastAPI router sets `request` besides."""
     host = Host()
     made = host.context()
     context = kind(
@@ -67,9 +67,9 @@ async def test_either_context_answers_in_plain_strawberry_and_its_fields_are_fro
         metrics=made.metrics,
         plugins=made.plugins,
     )
-    answer = await host.ask("{ compute_session_list { total_count } }", context=context)
+    answer = await host.execute("{ compute_session_list { total_count } }", context=context)
     assert {"compute_session_list": {"total_count": 0}} == answer.data
     with pytest.raises(FrozenAttributeError):
-        context.inventory = made.inventory  # type: ignore[misc]  # refused by type checkers too
+        context.inventory = made.inventory
     if isinstance(context, FastAPIQueryContext):
         assert None is context.request

@@ -1,4 +1,4 @@
-"""How large a query may be."""
+"""Limits on the size of a query."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from graphql import get_introspection_query
-from tests.graphql_asking import Host
+from tests.graphql_host import Host
 
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
 
@@ -15,30 +15,30 @@ FIELD = "compute_session_list { total_count }"
 
 @pytest.fixture(scope="module")
 def host() -> Host:
-    """A host of nothing."""
+    """A host without objects."""
     return Host()
 
 
 def aliases(count: int) -> str:
-    """Return so many aliased fields."""
+    """Return the given number of aliased fields."""
     return " ".join(f"a{number}: {FIELD}" for number in range(count))
 
 
 def nested(depth: int) -> str:
-    """Return a field nested so deeply, which the schema need not have."""
+    """Return a field nested to the given depth; the schema need not have it."""
     return "a { " * (depth - 1) + "a" + " }" * (depth - 1)
 
 
 async def refusals(host: Host, query: str) -> list[str]:
-    """Return what is said against a query, besides that the schema has no such fields."""
-    answer = await host.ask(query)
+    """Return the errors about a query, except that the schema lacks a field."""
+    answer = await host.execute(query)
     if answer.errors:
         assert answer.data is None
     return [error["message"] for error in answer.errors if "Cannot query field" not in error["message"]]
 
 
 async def test_tokens_are_limited(host: Host) -> None:
-    """One more than the limit is refused before anything else is looked at."""
+    """One token more than the limit is refused first of all."""
     before, after = "query ($x: JSON = [", "]) { available_metrics(querier: $x) }"  # nineteen tokens
     numbers = MAX_TOKENS - 19
     assert not any("tokens" in message for message in await refusals(host, before + "1 " * numbers + after))
@@ -57,7 +57,7 @@ async def test_tokens_are_limited(host: Host) -> None:
     ids=["plain", "inline fragment", "fragments", "second operation"],
 )
 async def test_depth_and_aliases_are_limited(host: Host, query: str) -> None:
-    """Through fragments of either kind, and in every operation of a document."""
+    """Fragments of both kinds count, in every operation of a document."""
     expected = f"the query is nested {MAX_DEPTH + 1} deep, more than {MAX_DEPTH}"
     assert [] == [message for message in await refusals(host, query.format(nested(MAX_DEPTH))) if "nested" in message]
     assert [expected] == [
@@ -65,26 +65,26 @@ async def test_depth_and_aliases_are_limited(host: Host, query: str) -> None:
     ]
     expected = f"the query has {MAX_ALIASES + 1} aliases, more than {MAX_ALIASES}"
     for count, messages in ((MAX_ALIASES, []), (MAX_ALIASES + 1, [expected])):
-        said = await refusals(host, query.format(aliases(count)))
-        assert messages == [message for message in said if "aliases" in message]
+        errors = await refusals(host, query.format(aliases(count)))
+        assert messages == [message for message in errors if "aliases" in message]
 
 
 async def test_aliases_of_introspection_count(host: Host) -> None:
-    """They are as many values of an answer as any."""
+    """They are values of the answer like any other."""
     names = " ".join(f"a{number}: __typename" for number in range(MAX_ALIASES + 1))
-    (said,) = await refusals(host, f"{{ compute_session_list {{ items {{ {names} }} }} }}")
-    assert f"the query has {MAX_ALIASES + 1} aliases, more than {MAX_ALIASES}" == said
+    (errors,) = await refusals(host, f"{{ compute_session_list {{ items {{ {names} }} }} }}")
+    assert f"the query has {MAX_ALIASES + 1} aliases, more than {MAX_ALIASES}" == errors
 
 
 async def test_aliases_count_as_often_as_their_fragment_is_spread(host: Host) -> None:
-    """Or a small query could ask for much."""
+    """Otherwise a small query could request much."""
     spreads = " ".join("... on Query { ...Two }" for _ in range(26))
     query = f"{{ {spreads} }} fragment Two on Query {{ {aliases(2)} }}"
     assert [f"the query has 52 aliases, more than {MAX_ALIASES}"] == await refusals(host, query)
 
 
 async def test_fragments_that_spread_others_twice_take_no_time(host: Host) -> None:
-    """Following every one of two to the fortieth ways would take for ever."""
+    """There are 2 to the power of 40 paths, too many to follow."""
     chain = "".join(f" fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
     end = " fragment F40 on Query { queriers { name } }"
     async with asyncio.timeout(60):
@@ -96,14 +96,14 @@ async def test_fragments_that_spread_others_twice_take_no_time(host: Host) -> No
 
 
 async def test_fragments_in_a_circle_are_refused(host: Host) -> None:
-    """By the rule that GraphQL has for it."""
+    """GraphQL's own rule refuses them."""
     query = "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }"
     assert ["Cannot spread fragment 'A' within itself via 'B'."] == await refusals(host, query)
 
 
-async def test_tools_may_ask_what_the_schema_is(host: Host) -> None:
-    """The query that they send is deeper than others may be, and has no end of its own only where it nests lists."""
-    data = await host.ask_right(get_introspection_query())
-    assert "ComputeSession" in {one["name"] for one in data["__schema"]["types"]}
+async def test_introspection_may_be_deeper_than_other_queries(host: Host) -> None:
+    """The standard introspection query of tools is accepted."""
+    data = await host.execute_cleanly(get_introspection_query())
+    assert "ComputeSession" in {kind["name"] for kind in data["__schema"]["types"]}
     endless = "{ __schema { types { " + "fields { type { " * 8 + "name" + " } }" * 8 + " } } }"
     assert "Maximum introspection depth exceeded" in await refusals(host, endless)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.graphql_asking import Host, endpoint_id, inventory_of, session_id
+from tests.graphql_host import Host, endpoint_id, inventory_of, session_id
 
 from statcore.errors import UnsupportedError
 from statcore.model.inventory import SessionRecord
@@ -25,17 +25,17 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def host() -> Host:
-    """A host of what is expected."""
+    """A host with the expected objects."""
     return Host(inventory=inventory_of(12, endpoints=5))
 
 
 @pytest.mark.parametrize("name", LISTS)
 @given(limit=st.integers(0, 15), offset=st.integers(0, 15))
 async def test_a_page_is_a_slice_of_all(host: Host, name: str, limit: int, offset: int) -> None:
-    """In order, with the count of all beside it; beyond the end it is empty."""
+    """It is in order, with the total count; a page beyond the end is empty."""
     selected = f"{{ total_count items {{ {LISTS[name]} }} }}"
     query = f"query ($limit: Int!, $offset: Int!) {{ {name}(limit: $limit, offset: $offset) {selected} }}"
-    page = (await host.ask_right(query, limit=limit, offset=offset))[name]
+    page = (await host.execute_cleanly(query, limit=limit, offset=offset))[name]
     assert len(EXPECTED[name]) == page["total_count"]
     assert EXPECTED[name][offset : offset + limit] == [item[LISTS[name]] for item in page["items"]]
 
@@ -50,18 +50,20 @@ async def test_a_page_is_a_slice_of_all(host: Host, name: str, limit: int, offse
     ],
 )
 async def test_a_bad_page_is_an_error_of_that_list_alone(host: Host, name: str, arguments: str, message: str) -> None:
-    """The list is null, and another list in the same query is answered."""
-    answer = await host.ask(f"{{ bad: {name}({arguments}) {{ total_count }} good: {name}(limit: 0) {{ total_count }} }}")
+    """The list is null, and another list of the query is answered."""
+    answer = await host.execute(
+        f"{{ bad: {name}({arguments}) {{ total_count }} good: {name}(limit: 0) {{ total_count }} }}"
+    )
     assert {"bad": None, "good": {"total_count": len(EXPECTED[name])}} == answer.data
     (error,) = answer.errors
     assert (["bad"], message) == (error["path"], error["message"])
     assert {"code": "InputError", "retryable": False} == error["extensions"]
 
 
-async def test_a_page_holds_a_hundred_unless_it_is_said() -> None:
-    """And at most ten thousand."""
+async def test_a_page_has_a_hundred_objects_by_default() -> None:
+    """The limit may be at most ten thousand."""
     host = Host(inventory=inventory_of(MAX_LIMIT + 1))
-    data = await host.ask_right(
+    data = await host.execute_cleanly(
         """query ($limit: Int!) {
             few: compute_session_list { items { session_id } }
             many: compute_session_list(limit: $limit) { items { session_id } total_count }
@@ -74,33 +76,33 @@ async def test_a_page_holds_a_hundred_unless_it_is_said() -> None:
 
 
 async def test_a_session_is_found_by_its_id(host: Host) -> None:
-    """In any spelling; one that does not exist is null without an error."""
+    """Any spelling of the id works; an unknown session is null without an error."""
     query = "query ($id: String!) { compute_session(session_id: $id) { session_id kernels { agent_id } } }"
     expected = {"session_id": session_id(4), "kernels": [{"agent_id": "i-1"}]}
     for spelled in (session_id(4), session_id(4).replace("-", "").upper()):
-        assert {"compute_session": expected} == await host.ask_right(query, id=spelled)
-    assert {"compute_session": None} == await host.ask_right(query, id=session_id(999))
+        assert {"compute_session": expected} == await host.execute_cleanly(query, id=spelled)
+    assert {"compute_session": None} == await host.execute_cleanly(query, id=session_id(999))
 
 
-class Database(MemoryInventory):
-    """An inventory that knows ids in their canonical text alone, as any may."""
+class CanonicalInventory(MemoryInventory):
+    """An inventory that accepts canonical ids only, which the port allows."""
 
     async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
-        """Answer for that text alone."""
+        """Answer for canonical ids only."""
         return [SessionRecord(session_id=id_) if id_ == session_id(1) else None for id_ in session_ids]
 
 
-async def test_an_inventory_is_asked_in_canonical_text() -> None:
-    """As its port promises."""
+async def test_an_inventory_gets_canonical_ids() -> None:
+    """Its port promises this."""
     query = "query ($id: String!) { compute_session(session_id: $id) { session_id kernels { kernel_id } } }"
     spelled = f"urn:uuid:{session_id(1).upper()}"
     expected = {"session_id": session_id(1), "kernels": []}
-    assert {"compute_session": expected} == await Host(inventory=Database()).ask_right(query, id=spelled)
+    assert {"compute_session": expected} == await Host(inventory=CanonicalInventory()).execute_cleanly(query, id=spelled)
 
 
-async def test_what_is_no_id_is_an_error_on_its_path(host: Host) -> None:
-    """And harms nothing else."""
-    answer = await host.ask(
+async def test_a_bad_id_is_an_error_on_its_path(host: Host) -> None:
+    """The other fields are answered."""
+    answer = await host.execute(
         """query ($good: String!) {
             bad: compute_session(session_id: "x") { session_id }
             good: compute_session(session_id: $good) { session_id }
@@ -113,16 +115,18 @@ async def test_what_is_no_id_is_an_error_on_its_path(host: Host) -> None:
 
 
 class NoEndpoints(MemoryInventory):
-    """An inventory that cannot know of endpoints, as that of the series of a Prometheus."""
+    """An inventory that does not know endpoints, like the series of Prometheus."""
 
     async def list_endpoints(self, **_: Any) -> Any:
         """Raise."""
         raise UnsupportedError("series do not tell of endpoints")
 
 
-async def test_an_inventory_that_does_not_know_a_kind_says_so() -> None:
-    """Its list is null with an error, never empty; the sessions are answered."""
+async def test_a_kind_that_the_inventory_does_not_know_is_an_error() -> None:
+    """Its list is null, not empty; the sessions are answered."""
     inventory = NoEndpoints()
-    answer = await Host(inventory=inventory).ask("{ endpoint_list { total_count } compute_session_list { total_count } }")
+    answer = await Host(inventory=inventory).execute(
+        "{ endpoint_list { total_count } compute_session_list { total_count } }"
+    )
     assert {"endpoint_list": None, "compute_session_list": {"total_count": 0}} == answer.data
     assert {"endpoint_list": "UnsupportedError"} == answer.codes

@@ -1,20 +1,27 @@
-"""Loaders by name: known at start-up, and of one request alone."""
+"""Loaders by name: their check at start-up, their keys, and the loaders of one request."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 import strawberry
-from tests.graphql_asking import Host, echo, inventory_of, kernel_id, session_id
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.graphql_host import CountedMetrics, Host, echo, inventory_of, kernel_id, session_id
 
 from statcore.errors import InputError, UnavailableError
 from statcore.model import Problem, ProblemKind, QueryTimeRange, StatisticsBatch
-from statcore_graphql import DataLoaderManager, Loader
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy
+from statcore.testing.queriers import FixedQuerier
+from statcore_graphql import DataLoaderManager, Loader, RequestLoaders
 from statcore_graphql.schema import Query, build_schema
 from statcore_graphql.schema.loaded import statistics_field
+from statcore_graphql.utilization import querier_key
 from statcore_memory import MemoryStatistics
 
 KNOWN = (
@@ -27,65 +34,65 @@ RANGE = QueryTimeRange(start=1_795_000_000, end=1_795_000_060, step="30s")
 
 @strawberry.type
 class Misspelt(Query):
-    """A host's query with a field that nothing can load."""
+    """A host's query with a field whose loader does not exist."""
 
     wrong = statistics_field("KernelStatistics.by_kernal", key=str, description="cannot be")
 
 
 @strawberry.type
 class Nested:
-    """An object that the query leads to only through another."""
+    """An object that is reached through another object only."""
 
     wrong = statistics_field("No.such", key=str, description="cannot be")
 
 
 @strawberry.type
 class Deep(Query):
-    """A host's query that is wrong further down."""
+    """A host's query with a wrong field in a nested object."""
 
     nested: list[Nested]
 
 
 @pytest.mark.parametrize(("query", "name"), [(Misspelt, "KernelStatistics.by_kernal"), (Deep, "No.such")])
 def test_an_unknown_loader_name_fails_when_the_schema_is_built(query: type, name: str) -> None:
-    """With a list of the names that there are, and long before a query."""
+    """The error lists the known names."""
     with pytest.raises(InputError) as caught:
         build_schema(DataLoaderManager(), query=query)
     assert f"there is no loader {name}; known are {KNOWN}" == str(caught.value)
 
 
-def test_fields_that_want_a_loader_of_the_standard_ones_need_it() -> None:
-    """Also utilization, whose loader has parameters: a manager of a host that leaves it out is refused."""
+def test_a_schema_without_a_standard_loader_is_refused() -> None:
+    """This includes utilization, whose loader has parameters."""
     names = set(KNOWN.split(", ")) - {"UtilizationMetrics.by_querier"}
     with pytest.raises(InputError, match=r"there is no loader UtilizationMetrics\.by_querier; known are Agent"):
         build_schema(DataLoaderManager(dict.fromkeys(names, Loader(echo))))
 
 
-async def test_an_unknown_loader_name_fails_when_it_is_asked_for() -> None:
-    """With the same message."""
+async def test_get_loader_refuses_an_unknown_name() -> None:
+    """The message is the same."""
     with pytest.raises(InputError, match="there is no loader KernelStatistics; known are AgentStatistics"):
         DataLoaderManager().get_loader(Host().context(), "KernelStatistics")
 
 
 @strawberry.type
 class Extended(Query):
-    """A host's query with a field of its own."""
+    """A host's query with its own field."""
 
     own = statistics_field("Acme.own", key=lambda _: "The Key", description="the host's")
 
 
 async def test_a_host_adds_a_loader_and_a_field_for_it() -> None:
-    """Which is answered beside those that there are; the manager that it was added to does not have it."""
+    """The field is answered beside the others; the original manager does not have the loader."""
     standard = DataLoaderManager()
     host = Host(manager=standard.adding("Acme.own", Loader(echo)), query=Extended, inventory=inventory_of(1))
-    data = await host.ask_right("{ own compute_session_list { items { live_stat } } }")
+    data = await host.execute_cleanly("{ own compute_session_list { items { live_stat } } }")
     assert {"own": {"key": "The Key"}, "compute_session_list": {"items": [{"live_stat": None}]}} == data
     with pytest.raises(InputError, match=r"there is no loader Acme\.own"):
         build_schema(standard, query=Extended)
 
 
 def test_a_name_is_taken_once() -> None:
-    """One of the standard ones as well as one that was added."""
+    """A standard name and an added name can both be taken."""
     manager = DataLoaderManager().adding("Acme.own", Loader(echo))
     for name in ("Acme.own", "KernelStatistics.by_kernel"):
         with pytest.raises(InputError, match=f"the loader name {name} is taken"):
@@ -93,14 +100,14 @@ def test_a_name_is_taken_once() -> None:
 
 
 async def test_a_field_answers_whatever_else_a_hosts_loader_loads() -> None:
-    """A remark of its batch is a problem at the field's path, an exception in it an error; also under keys of its own."""
+    """A problem of its batch is listed at the field's path, an exception is an error; the keys may be the host's own."""
 
     async def load(ctx: object, keys: Sequence[list[str]]) -> StatisticsBatch:
         del ctx
         return StatisticsBatch([{"n": len(key)} for key in keys], problems={0: Problem(ProblemKind.STALE, message="old")})
 
     manager = DataLoaderManager().adding("Acme.own", Loader(load, key=str.casefold))
-    answer = await Host(manager=manager, query=Extended).ask("{ own a: own }")
+    answer = await Host(manager=manager, query=Extended).execute("{ own a: own }")
     assert {"own": {"n": 7}, "a": {"n": 7}} == answer.data
     assert {"own": "stale", "a": "stale"} == answer.problems
 
@@ -109,7 +116,7 @@ async def test_a_field_answers_whatever_else_a_hosts_loader_loads() -> None:
         return [UnavailableError("not this one") for _ in keys]
 
     manager = DataLoaderManager().adding("Acme.own", Loader(fail))
-    assert {"own": "UnavailableError"} == (await Host(manager=manager, query=Extended).ask("{ own }")).codes
+    assert {"own": "UnavailableError"} == (await Host(manager=manager, query=Extended).execute("{ own }")).codes
 
 
 async def test_a_loader_that_answers_too_little_shifts_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -120,13 +127,13 @@ async def test_a_loader_that_answers_too_little_shifts_nothing(caplog: pytest.Lo
         return keys[1:]
 
     manager = DataLoaderManager().adding("Acme.own", Loader(load))
-    answer = await Host(manager=manager, query=Extended).ask("{ own }")
+    answer = await Host(manager=manager, query=Extended).execute("{ own }")
     assert ({"own": None}, {"own": "InternalError"}) == (answer.data, answer.codes)
     assert "WrongNumberOfResultsReturned" in caplog.text
 
 
-async def test_a_loader_is_its_requests_own() -> None:
-    """The same one within a request, and another one, of which nothing is known yet, in the next."""
+async def test_a_loader_belongs_to_its_request() -> None:
+    """A request gets the same loader again; the next request gets a new one without cached values."""
     host = Host()
     first, second = host.context(), host.context()
     names = KNOWN.split(", ")
@@ -137,7 +144,7 @@ async def test_a_loader_is_its_requests_own() -> None:
 
 
 class Meeting(MemoryStatistics):
-    """A store in which two reads wait for each other, and each answers with its number."""
+    """A store in which two reads wait for each other; each answers with its number."""
 
     waiting: list[Sequence[str]]
     all_there: asyncio.Event
@@ -153,7 +160,7 @@ class Meeting(MemoryStatistics):
 
 
 async def test_two_requests_at_once_never_share_a_loader() -> None:
-    """Both are on their way at the same time, over one schema, and each sees what was read for it, and no more."""
+    """Both run at the same time over one schema, and each gets only what was read for it."""
     all_there, waiting = asyncio.Event(), list[Sequence[str]]()
     store = type("MeetingHere", (Meeting,), {"waiting": waiting, "all_there": all_there})()
     host = Host(statistics=store, inventory=inventory_of(3))
@@ -161,17 +168,17 @@ async def test_two_requests_at_once_never_share_a_loader() -> None:
     query = "query ($offset: Int!) { compute_session_list(offset: $offset) { items { a: live_stat b: live_stat } } }"
     async with asyncio.timeout(60):
         answers = await asyncio.gather(
-            *(host.ask(query, context=context, offset=number) for number, context in enumerate(contexts))
+            *(host.execute(query, context=context, offset=number) for number, context in enumerate(contexts))
         )
     pages = [[id_ for number in range(first, 3) for id_ in (session_id(number), kernel_id(number))] for first in (0, 1)]
     assert pages == waiting
     for number, answer in enumerate(answers):
         expected = [{"read": number + 1, "id": session_id(of)} for of in range(number, 3)]
-        assert [{"a": one, "b": one} for one in expected] == answer.data["compute_session_list"]["items"]
+        assert [{"a": value, "b": value} for value in expected] == answer.data["compute_session_list"]["items"]
         assert not answer.errors
-    one, other = (list(context.loaders.made.values()) for context in contexts)
-    assert 1 == len(one) == len(other)
-    assert one[0] is not other[0]
+    first, second = (list(context.loaders.made.values()) for context in contexts)
+    assert 1 == len(first) == len(second)
+    assert first[0] is not second[0]
 
 
 class Hanging(MemoryStatistics):
@@ -183,7 +190,7 @@ class Hanging(MemoryStatistics):
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Wait for ever."""
         for _ in range(20):
-            await asyncio.sleep(0)  # by then whatever is to wait for the answer does
+            await asyncio.sleep(0)  # let every task reach its wait
         self.begun.set()
         try:
             await asyncio.Event().wait()
@@ -192,17 +199,101 @@ class Hanging(MemoryStatistics):
         return StatisticsBatch([None for _ in ids])
 
 
-async def test_a_request_that_is_given_up_ends_its_reads() -> None:
-    """A client that has gone leaves nothing running, and no other request is harmed."""
+async def test_a_cancelled_request_ends_its_reads() -> None:
+    """No task of it remains, and the other request is answered."""
     begun, ended = asyncio.Event(), asyncio.Event()
     store = type("HangingHere", (Hanging,), {"begun": begun, "ended": ended})()
     host = Host(statistics=store, inventory=inventory_of(3))
-    asking = asyncio.create_task(host.ask("{ compute_session_list { items { live_stat } } }"))
+    request = asyncio.create_task(host.execute("{ compute_session_list { items { live_stat } } }"))
     async with asyncio.timeout(60):
         await begun.wait()
-        asking.cancel()
+        request.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asking
+            await request
         await ended.wait()
-        answer = await host.ask("{ compute_session_list { items { inference_metrics } } }")
+        answer = await host.execute("{ compute_session_list { items { inference_metrics } } }")
     assert [] == answer.errors
+
+
+RANGE = QueryTimeRange(start=1_795_000_000, end=1_795_000_060, step="30s")
+
+
+@attrs.frozen(hash=False)
+class Colliding:
+    """A value whose hash equals the hash of all others."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        """Collide."""
+        return 1
+
+
+VALUES = st.builds(Colliding, st.integers()) | st.sampled_from([-1, -2, 0, 2**61 - 1, 2**61, 2**61 - 2, "", "a", None])
+
+
+def test_some_of_these_values_collide() -> None:
+    """Otherwise the two tests below would prove nothing."""
+    for first, second in ((Colliding(1), Colliding(2)), (-1, -2), (0, 2**61 - 1)):
+        assert hash(first) == hash(second)
+        assert first != second
+
+
+@given(st.lists(VALUES))
+async def test_keys_whose_hashes_collide_are_not_mixed(keys: list[Hashable]) -> None:
+    """Each key gets its own value."""
+    manager = DataLoaderManager().adding("Acme.own", Loader(echo))
+    loader = manager.get_loader(SimpleNamespace(loaders=RequestLoaders()), "Acme.own")
+    assert [{"key": key} for key in keys] == await loader.load_many(keys)
+
+
+@given(st.lists(VALUES, min_size=1), st.lists(VALUES, min_size=1))
+async def test_parameters_whose_hashes_collide_are_not_mixed(firsts: list[Hashable], seconds: list[Hashable]) -> None:
+    """Equal parameters in any order give the same loader, and others another loader; each loads with its own."""
+    manager, ctx = DataLoaderManager().adding("Acme.own", Loader(echo)), SimpleNamespace(loaders=RequestLoaders())
+    pairs = [(first, second) for first in firsts for second in seconds]
+    made = [manager.get_loader(ctx, "Acme.own", first=first, second=second) for first, second in pairs]
+    again = [manager.get_loader(ctx, "Acme.own", second=second, first=first) for first, second in pairs]
+    assert all(loader is same for loader, same in zip(made, again, strict=True))
+    assert len(set(pairs)) == len(set(made))
+    for loader, (first, second) in zip(made, pairs, strict=True):
+        assert {"key": "k", "first": first, "second": second} == await loader.load("k")
+
+
+async def test_queriers_with_the_same_query_are_one_key(nodes: Any) -> None:
+    """Their class need not be hashable."""
+    host = Host(metrics=CountedMetrics())
+    ctx = host.context()
+    loader = host.manager.get_loader(ctx, "UtilizationMetrics.by_querier", time_range=RANGE)
+    node = nodes.NodeMetricQuerier
+    queriers = [
+        node(metric_name="load", node_id="n1"),
+        node(metric_name="load", node_id="n1", rack=5),  # the rack does not change the query
+        node(metric_name="load", node_id="n2"),
+        ContainerMetricQuerier(metric_name="mem", value_type="current", kernel_id=kernel_id(1)),
+        ContainerMetricQuerier(metric_name="mem", value_type="current", kernel_id=kernel_id(1).upper()),
+    ]
+    results = await loader.load_many(queriers)
+    assert results[0] is results[1]
+    assert results[3] is results[4]
+    assert 3 == ctx.loaders.count_so_far
+    assert 2 == len(host.metrics.queries)
+
+
+QUERIER = FixedQuerier("m", {"a": "1", "b": "2"}, group_by=["a", "b"], strategy=QueryStrategy.GAUGE)
+OTHERS = [
+    attrs.evolve(QUERIER, metric="n"),
+    attrs.evolve(QUERIER, matchers={"a": "1"}),
+    attrs.evolve(QUERIER, matchers={"a": "1", "b": "3"}),
+    attrs.evolve(QUERIER, matchers={"a": "1", "b": LabelMatcher.regex("2")}),
+    attrs.evolve(QUERIER, group_by=["a"]),
+    attrs.evolve(QUERIER, strategy=QueryStrategy.RATE),
+]
+
+
+def test_queriers_that_differ_in_anything_are_different_keys() -> None:
+    """In the name, a label, its value or matcher, the grouping or the strategy."""
+    keys = [querier_key(querier) for querier in (QUERIER, *OTHERS)]
+    assert len(keys) == len(set(keys))
+    same = attrs.evolve(QUERIER, matchers={"a": LabelMatcher.equal("1"), "b": "2"}, group_by=("b", "a", "a"))
+    assert keys[0] == querier_key(same)

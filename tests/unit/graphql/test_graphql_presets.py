@@ -1,4 +1,4 @@
-"""Which presets there are, and what they answer."""
+"""The presets, and what they answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from tests.graphql_asking import Host
+from tests.graphql_host import Host
 
 from statcore.errors import QueryRejectedError, UnavailableError
 from statcore.model import MatrixResult, QueryTimeRange, Series
@@ -38,19 +38,19 @@ GOOD = f'good: preset_result(name: "up", {TIMES}) {{ partial }}'
 
 @attrs.frozen(kw_only=True)
 class Backend(MemoryMetrics):
-    """Answers the same series to each text, and remembers the texts."""
+    """A backend that answers every text with the same series, and records the texts."""
 
-    asked: list[tuple[str, QueryTimeRange]] = attrs.field(factory=list, init=False)
+    queries: list[tuple[str, QueryTimeRange]] = attrs.field(factory=list, init=False)
     at_once: list[int] = attrs.field(factory=lambda: [0, 0], init=False)
     errors: dict[str, Exception] = attrs.field(factory=dict)
 
     async def query(self, promql: str, /, *, time: Any = None) -> Any:
-        """Fail: no preset is asked at an instant."""
+        """Fail, because no preset is sent as an instant query."""
         raise AssertionError((promql, time))
 
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
-        """Count the questions that are on their way at once, and answer."""
-        self.asked.append((promql, time_range))
+        """Count the queries that run at once, and answer."""
+        self.queries.append((promql, time_range))
         self.at_once[0] += 1
         self.at_once[1] = max(self.at_once)
         await asyncio.sleep(0)
@@ -68,8 +68,8 @@ def plugin(install: Callable[..., Path]) -> None:
 
 
 async def test_presets_are_listed() -> None:
-    """With all that a client needs to fill one in; the window is null where there is no place for one."""
-    data = await Host().ask_right("{ presets { name description filter_labels group_labels window template } }")
+    """The list has all that a client needs to fill one in; the window is null without a placeholder for it."""
+    data = await Host().execute_cleanly("{ presets { name description filter_labels group_labels window template } }")
     busy = {
         "name": "busy",
         "description": "Work done",
@@ -82,10 +82,10 @@ async def test_presets_are_listed() -> None:
     assert {"presets": [busy, {**up, "window": None}]} == data
 
 
-async def test_a_preset_is_asked_as_it_is_filled_in() -> None:
+async def test_what_is_filled_in_reaches_the_query() -> None:
     """Labels are text or lists of text, in variables or in the query."""
     backend = Backend()
-    data = await Host(metrics=backend).ask_right(
+    data = await Host(metrics=backend).execute_cleanly(
         f"""query ($labels: JSON, $by: [String!]) {{
             one: preset_result(name: "busy", labels: $labels, group_labels: $by, window: "5m", {TIMES}) {{
                 series {{ labels values }} warnings infos partial
@@ -102,33 +102,33 @@ async def test_a_preset_is_asked_as_it_is_filled_in() -> None:
         (r'sum by (agent_id)(rate(x_total{kernel_id=~"k\\.1|k\\.2"}[5m]))', RANGE),
         ('sum by ()(rate(x_total{kernel_id="k",agent_id="x"}[1h]))', RANGE),
         ("up", RANGE),
-    ] == backend.asked
+    ] == backend.queries
 
 
-async def test_a_preset_is_asked_at_an_instant() -> None:
-    """As a range of one point."""
+async def test_an_instant_is_a_range_of_one_point() -> None:
+    """It has one value for each series."""
     backend = Backend()
     arguments = f'labels: {{kernel_id: "k"}}, group_labels: ["agent_id"], window: "5m", time: "{NOW}"'
-    data = await Host(metrics=backend).ask_right(
+    data = await Host(metrics=backend).execute_cleanly(
         f'{{ busy: preset_result_at(name: "busy", {arguments}) {{ series {{ labels values }} }} }}'
     )
     assert {"series": [{"labels": {"a": "b"}, "values": [[float(NOW), "0.5"]]}]} == data["busy"]
-    ((promql, time_range),) = backend.asked
+    ((promql, time_range),) = backend.queries
     assert 'sum by (agent_id)(rate(x_total{kernel_id="k"}[5m]))' == promql
     assert (NOW, 1) == (time_range.start.timestamp(), time_range.points)
 
 
-async def test_equal_questions_are_asked_once_and_not_all_at_once() -> None:
-    """Whatever they are called; those over another range are others."""
+async def test_equal_queries_are_sent_once_and_their_number_at_once_is_limited() -> None:
+    """Aliases do not matter; another range is another query."""
     backend = Backend()
     later = f'start: "{NOW + 1}", end: "{NOW + 60}", step: "30s"'
     fields = [
         f'f{n}: preset_result(name: "busy", labels: {{kernel_id: "{n % 10}"}}, {TIMES}) {{ partial }}' for n in range(20)
     ]
-    await Host(metrics=backend).ask_right(
+    await Host(metrics=backend).execute_cleanly(
         f'{{ {" ".join(fields)} later: preset_result(name: "busy", labels: {{kernel_id: "0"}}, {later}) {{ partial }} }}'
     )
-    assert (11, 4) == (len(backend.asked), backend.at_once[1])
+    assert (11, 4) == (len(backend.queries), backend.at_once[1])
 
 
 BAD = [
@@ -146,13 +146,13 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "message"), BAD)
 async def test_what_is_not_allowed_is_an_error_on_its_path(arguments: str, message: str) -> None:
-    """With the reason, and nothing is asked for it; the other field is answered."""
+    """It has the reason, and no query is sent; the other field is answered."""
     backend = Backend()
-    answer = await Host(metrics=backend).ask(f"{{ bad: preset_result({arguments}, {TIMES}) {{ partial }} {GOOD} }}")
+    answer = await Host(metrics=backend).execute(f"{{ bad: preset_result({arguments}, {TIMES}) {{ partial }} {GOOD} }}")
     assert {"bad": None, "good": {"partial": True}} == answer.data
     assert {"bad": "InputError"} == answer.codes
     assert message in answer.errors[0]["message"]
-    assert [("up", RANGE)] == backend.asked
+    assert [("up", RANGE)] == backend.queries
 
 
 @pytest.mark.parametrize(
@@ -170,55 +170,55 @@ async def test_what_is_not_allowed_is_an_error_on_its_path(arguments: str, messa
     ],
 )
 async def test_ranges_are_limited(times: str, message: str) -> None:
-    """On the path of the field; nothing is asked."""
+    """The error is on the path of the field, and no query is sent."""
     backend = Backend()
-    answer = await Host(metrics=backend).ask(f'{{ bad: preset_result(name: "up", {times}) {{ partial }} }}')
+    answer = await Host(metrics=backend).execute(f'{{ bad: preset_result(name: "up", {times}) {{ partial }} }}')
     assert {"bad": "InputError"} == answer.codes
     assert message in answer.errors[0]["message"]
-    assert [] == backend.asked
+    assert [] == backend.queries
 
 
-async def test_a_question_that_fails_takes_no_other_with_it() -> None:
-    """A client is told why its query was refused."""
+async def test_a_failed_query_leaves_the_others() -> None:
+    """The client gets the reason why its query was rejected."""
     backend = Backend(errors={'"k"': QueryRejectedError("the server's own words")})
     bad = f'bad: preset_result(name: "busy", labels: {{kernel_id: "k"}}, {TIMES}) {{ partial }}'
-    answer = await Host(metrics=backend).ask(f"{{ {bad} {GOOD} }}")
+    answer = await Host(metrics=backend).execute(f"{{ {bad} {GOOD} }}")
     assert {"bad": None, "good": {"partial": True}} == answer.data
     assert {"bad": "QueryRejectedError"} == answer.codes
 
 
-async def test_once_the_backend_is_away_nothing_more_is_asked() -> None:
-    """So that a request waits no longer than a few questions at once may."""
+async def test_no_query_follows_an_unavailable_backend() -> None:
+    """A request waits no longer than the few queries at once may take."""
     backend = Backend(errors={"x_total": UnavailableError("refused")})
     fields = [f'f{n}: preset_result(name: "busy", labels: {{kernel_id: "{n}"}}, {TIMES}) {{ partial }}' for n in range(30)]
-    answer = await Host(metrics=backend).ask(f"{{ {' '.join(fields)} }}")
+    answer = await Host(metrics=backend).execute(f"{{ {' '.join(fields)} }}")
     assert dict.fromkeys([f"f{n}" for n in range(30)], "UnavailableError") == answer.codes
-    assert 4 == len(backend.asked)
+    assert 4 == len(backend.queries)
 
 
 async def test_a_backend_without_promql_is_an_error_of_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That a client can do nothing about, and is told."""
+    """The client gets the message."""
     monkeypatch.delattr(MemoryMetrics, "query_range")
-    answer = await Host().ask(f"{{ {GOOD} presets {{ name }} }}")
+    answer = await Host().execute(f"{{ {GOOD} presets {{ name }} }}")
     assert ({"good": "UnsupportedError"}, 2) == (answer.codes, len(answer.data["presets"]))
     assert "the metric backend must evaluate PromQL; CountedMetrics does not" in answer.errors[0]["message"]
 
 
-async def test_a_broken_plugin_may_be_the_one_that_has_it(install: Callable[..., Path]) -> None:
-    """Of which the client is told no more than that."""
+async def test_an_unknown_preset_may_belong_to_a_broken_plugin(install: Callable[..., Path]) -> None:
+    """The client gets a general message."""
     install("acme-bad", bad="1 / 0")
-    answer = await Host(metrics=Backend()).ask(f'{{ preset_result(name: "idle", {TIMES}) {{ partial }} }}')
+    answer = await Host(metrics=Backend()).execute(f'{{ preset_result(name: "idle", {TIMES}) {{ partial }} }}')
     assert {"preset_result": "PluginError"} == answer.codes
     assert "acme" not in answer.errors[0]["message"]
 
 
 async def test_a_host_may_have_other_presets() -> None:
-    """Those of its files, for example."""
+    """For example those of its own files."""
     host, own = Host(metrics=Backend()), Preset(name="own", description="d", template="vector(1)")
     context = host.context()
     assert {"busy", "up"} == set(context.presets)
 
-    answer = await host.ask(
+    answer = await host.execute(
         f'{{ presets {{ name }} preset_result(name: "own", {TIMES}) {{ partial }} {GOOD} }}',
         context=attrs.evolve(context, presets={"own": own}),
     )

@@ -1,4 +1,4 @@
-"""Kinds of querier, the metrics that there are for them, and utilization of what a selector selects."""
+"""The kinds of querier, their available metrics, and utilization of what a selector selects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from tests.graphql_asking import CountedMetrics, Host, inventory_of, kernel_id, session_id
+from tests.graphql_host import CountedMetrics, Host, inventory_of, kernel_id, session_id
 
 from statcore.model import MatrixResult, QueryTimeRange
 from statcore.promql import MAX_POINTS
@@ -45,15 +45,15 @@ def metrics(sessions: int = 2) -> CountedMetrics:
 
 
 def values(*numbers: str) -> list[list[Any]]:
-    """Return samples as they are answered."""
+    """Return samples in the form of an answer."""
     return [[NOW + 30.0 * position, number] for position, number in enumerate(numbers)]
 
 
 async def test_kinds_of_querier_are_listed_with_their_fields(nodes: Any) -> None:
-    """The core's and a plugin's alike; a class that cannot be read is an error of its own fields alone."""
+    """Those of the core and of a plugin; a class that cannot be read is an error of its own fields only."""
     assert nodes
-    answer = await Host().ask("{ queriers { name summary fields { name type required default choices help } } }")
-    by_name = {one["name"]: one for one in answer.data["queriers"]}
+    answer = await Host().execute("{ queriers { name summary fields { name type required default choices help } } }")
+    by_name = {querier["name"]: querier for querier in answer.data["queriers"]}
     assert ["absent", "container", "node", "single", "unreadable"] == sorted(by_name)
     expected = [
         {
@@ -85,9 +85,9 @@ async def test_kinds_of_querier_are_listed_with_their_fields(nodes: Any) -> None
 
 
 async def test_available_metrics_are_those_of_the_series(nodes: Any) -> None:
-    """By the label that tells them apart, or the series itself where there is none and it exists."""
+    """They are the values of the metric label, or the series itself for a kind without such a label."""
     assert nodes
-    data = await Host(metrics=metrics()).ask_right(
+    data = await Host(metrics=metrics()).execute_cleanly(
         """{
             container: available_metrics(querier: "container")
             node: available_metrics(querier: "node")
@@ -101,17 +101,17 @@ async def test_available_metrics_are_those_of_the_series(nodes: Any) -> None:
 @pytest.mark.parametrize(
     "field", ["available_metrics(querier: $name)", f"utilization(querier: $name, selector: {{}}, {TIMES}) {{ partial }}"]
 )
-async def test_an_unknown_kind_of_querier_lists_those_that_are_known(field: str) -> None:
-    """On the path of the field."""
-    answer = await Host().ask(f"query ($name: String!) {{ bad: {field} {GOOD} }}", name="gpu")
+async def test_an_unknown_kind_of_querier_lists_the_known_kinds(field: str) -> None:
+    """The error is on the path of the field."""
+    answer = await Host().execute(f"query ($name: String!) {{ bad: {field} {GOOD} }}", name="gpu")
     assert {"bad": None, "good": {"partial": False}} == answer.data
     assert {"bad": "InputError"} == answer.codes
     assert "there is no querier gpu; known are: container" == answer.errors[0]["message"]
 
 
 async def test_utilization_of_containers() -> None:
-    """Labels and pairs of time and text, as Prometheus writes them; cumulative counters as rates over five minutes."""
-    data = await Host(metrics=metrics()).ask_right(
+    """Series have labels, and pairs of time and text as Prometheus writes them; counters are rates over five minutes."""
+    data = await Host(metrics=metrics()).execute_cleanly(
         f"""query ($mem: JSON!, $cpu: JSON!) {{
             mem: utilization(querier: "container", selector: $mem, {TIMES}) {{
                 series {{ labels values }} warnings infos partial
@@ -128,19 +128,19 @@ async def test_utilization_of_containers() -> None:
 
 
 async def test_rates_are_taken_over_the_contexts_window() -> None:
-    """Half a minute of processor time in two minutes, not in five."""
+    """Half a minute of CPU time in two minutes, not in five."""
     selector = f'{{metric_name: "cpu_util", session_id: "{session_id(0)}"}}'
     query = f'{{ utilization(querier: "container", selector: {selector}, {TIMES}) {{ series {{ values }} }} }}'
     host = Host(metrics=metrics())
-    answer = await host.ask(query, context=attrs.evolve(host.context(), rate_interval="2m"))
+    answer = await host.execute(query, context=attrs.evolve(host.context(), rate_interval="2m"))
     assert {"utilization": {"series": [{"values": values("0", "0.25", "0.5")[1:]}]}} == answer.data
 
 
 async def test_utilization_of_a_plugins_querier(nodes: Any) -> None:
-    """A plain data class as in the proposal, which cannot even be hashed, also by a selector with variables in it."""
+    """Its class is not hashable, like the data class of the proposal; the selector may contain variables."""
     with pytest.raises(TypeError):
         hash(nodes.NodeMetricQuerier(metric_name="load"))
-    data = await Host(metrics=metrics()).ask_right(
+    data = await Host(metrics=metrics()).execute_cleanly(
         f"""query ($node: String!) {{
             one: utilization(querier: "node", selector: {{metric_name: "load", node_id: $node}}, {TIMES}) {{
                 series {{ labels values }}
@@ -151,18 +151,18 @@ async def test_utilization_of_a_plugins_querier(nodes: Any) -> None:
         }}""",
         node="n2",
     )
-    one = {"labels": {"node_id": "n2", "value_type": "current"}, "values": values("2", "2", "2")}
-    assert {"series": [one]} == data["one"]
+    series = {"labels": {"node_id": "n2", "value_type": "current"}, "values": values("2", "2", "2")}
+    assert {"series": [series]} == data["one"]
     assert {"series": [{"labels": {"value_type": "current"}, "values": values("3", "3", "3")}]} == data["all"]
 
 
 async def test_utilization_of_sessions() -> None:
-    """Each gets its own series, though all are asked for together; what is not there has none."""
+    """Each gets its own series from a shared request; a session without samples has none."""
     backend = metrics(3)
     fields = "{ series { labels values } }"
     field = f'utilization(metric_name: "mem", {TIMES}) {fields}'
     field += f' capacity: utilization(metric_name: "mem", value_type: "capacity", {TIMES}) {fields}'
-    data = await Host(metrics=backend, inventory=inventory_of(3)).ask_right(
+    data = await Host(metrics=backend, inventory=inventory_of(3)).execute_cleanly(
         f"{{ compute_session_list {{ items {{ {field} }} }} }}"
     )
     expected = [
@@ -173,9 +173,9 @@ async def test_utilization_of_sessions() -> None:
         for number in range(3)
     ]
     items = data["compute_session_list"]["items"]
-    assert [[one] for one in expected] == [item["utilization"]["series"] for item in items]
+    assert [[series] for series in expected] == [item["utilization"]["series"] for item in items]
     assert [[]] * 3 == [item["capacity"]["series"] for item in items]
-    assert 2 == len(backend.asked)
+    assert 2 == len(backend.queries)
 
 
 BAD_SELECTORS = [
@@ -200,10 +200,10 @@ BAD_SELECTORS = [
 async def test_a_bad_selector_is_an_error_on_its_path(
     nodes: Any, querier: str, selector: Any, code: str, message: str
 ) -> None:
-    """With the reason, and nothing is asked for it; the other field is answered."""
+    """It has the reason, and no query is sent; the other field is answered."""
     assert nodes
     backend = metrics()
-    answer = await Host(metrics=backend).ask(
+    answer = await Host(metrics=backend).execute(
         f"""query ($querier: String!, $selector: JSON!) {{
             bad: utilization(querier: $querier, selector: $selector, {TIMES}) {{ partial }}
             {GOOD}
@@ -215,7 +215,7 @@ async def test_a_bad_selector_is_an_error_on_its_path(
     (error,) = answer.errors
     assert (["bad"], {"code": code, "retryable": False}) == (error["path"], error["extensions"])
     assert message in error["message"]
-    assert 1 == len(backend.asked)
+    assert 1 == len(backend.queries)
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,9 @@ async def test_a_bad_selector_is_an_error_on_its_path(
     ],
 )
 async def test_a_bad_time_range_is_an_error_on_its_path(times: str, message: str) -> None:
-    """At the top and on each session; nothing is asked."""
+    """In a root field and in each session; no query is sent."""
     backend = CountedMetrics()
-    answer = await Host(metrics=backend, inventory=inventory_of(2)).ask(
+    answer = await Host(metrics=backend, inventory=inventory_of(2)).execute(
         f"""{{
             bad: utilization(querier: "container", selector: {{metric_name: "mem"}}, {times}) {{ partial }}
             compute_session_list {{ items {{ session_id utilization(metric_name: "mem", {times}) {{ partial }} }} }}
@@ -247,14 +247,14 @@ async def test_a_bad_time_range_is_an_error_on_its_path(times: str, message: str
     paths = ["bad", *(f"compute_session_list.items.{number}.utilization" for number in range(2))]
     assert dict.fromkeys(paths, "InputError") == answer.codes
     assert all(message in error["message"] for error in answer.errors)
-    assert [] == backend.asked
+    assert [] == backend.queries
 
 
 async def test_as_many_points_as_a_server_gives_are_answered() -> None:
     """The limit itself is allowed."""
     times = f'start: "1", end: "{MAX_POINTS}", step: "1"'
     query = f'{{ utilization(querier: "container", selector: {{metric_name: "mem"}}, {times}) {{ partial }} }}'
-    assert {"utilization": {"partial": False}} == await Host().ask_right(query)
+    assert {"utilization": {"partial": False}} == await Host().execute_cleanly(query)
 
 
 class Remarking(MemoryMetrics):
@@ -263,14 +263,14 @@ class Remarking(MemoryMetrics):
     async def query_utilization(
         self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange, **options: Any
     ) -> MatrixResult:
-        """Answer nothing, and say so."""
+        """Return nothing, with a warning."""
         del querier, time_range, options
         return MatrixResult(series=(), warnings=("a store is down",), infos=("slow",), partial=True)
 
 
-async def test_what_the_backend_remarks_is_answered() -> None:
-    """Never shown as a plain answer without series."""
+async def test_warnings_of_the_backend_are_answered() -> None:
+    """A partial answer is marked as partial."""
     fields = "{ series { labels } warnings infos partial }"
     query = f'{{ utilization(querier: "container", selector: {{metric_name: "mem"}}, {TIMES}) {fields} }}'
     expected = {"series": [], "warnings": ["a store is down"], "infos": ["slow"], "partial": True}
-    assert {"utilization": expected} == await Host(metrics=Remarking()).ask_right(query)
+    assert {"utilization": expected} == await Host(metrics=Remarking()).execute_cleanly(query)

@@ -1,4 +1,4 @@
-"""Actions to queriers, answers to results."""
+"""Utilization of containers: actions become queriers, and answers become results."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ LABELS = ContainerMetricOptionalLabel(value_type="current")
 
 @attrs.define
 class Backend:
-    """A `MetricQuerierPort` that remembers what it was asked."""
+    """A `MetricQuerierPort` that records calls."""
 
     answer: MatrixResult = attrs.field(factory=lambda: MatrixResult(series=()))
     found: Sequence[Mapping[str, str]] = ()
     error: Exception | None = None
-    asked: list[Any] = attrs.field(factory=list)
+    queries: list[Any] = attrs.field(factory=list)
 
-    async def query_utilization(self, *asked: Any, **options: Any) -> MatrixResult:
+    async def query_utilization(self, *arguments: Any, **options: Any) -> MatrixResult:
         """See the port."""
-        self.asked.append((*asked, options))
+        self.queries.append((*arguments, options))
         if self.error:
             raise self.error
         return self.answer
 
     async def label_values(self, label: str, /, *, match: Selector | None = None) -> Sequence[str]:
         """See the port."""
-        self.asked.append((label, match))
+        self.queries.append((label, match))
         return ("cpu_util", "mem")
 
     async def series(self, match: Selector, /) -> Sequence[Mapping[str, str]]:
         """See the port."""
-        self.asked.append(match)
+        self.queries.append(match)
         return self.found
 
     def __getattr__(self, name: str) -> Any:
@@ -69,8 +69,8 @@ def _series(*samples: tuple[float, float], **labels: str) -> Series:
     return Series(labels=labels, timestamps=array("d", times), values=array("d", values))
 
 
-async def test_an_action_is_asked_as_a_querier() -> None:
-    """Every label is passed on, and the range is read as any other; the rate interval is the service's."""
+async def test_an_action_becomes_a_querier() -> None:
+    """It has every label and the time range of the action, and the service's rate interval."""
     labels = ContainerMetricOptionalLabel("capacity", "i-1", UUID(KERNEL), SESSION, USER, project_id=PROJECT)
     backend = Backend()
     service = ContainerUtilizationMetricService(backend, rate_interval="1m")
@@ -85,21 +85,21 @@ async def test_an_action_is_asked_as_a_querier() -> None:
         project_id=PROJECT,
     )
     time_range = QueryTimeRange(start=START, end=END, step="60s")
-    assert [(querier, time_range, {"rate_interval": "1m"})] == backend.asked
+    assert [(querier, time_range, {"rate_interval": "1m"})] == backend.queries
 
 
-async def test_the_old_name_is_the_same_question() -> None:
-    """`query_metric` keeps working, positional and by keyword; without a rate interval it is five minutes."""
+async def test_the_old_name_sends_the_same_query() -> None:
+    """`query_metric` takes its argument by position and keyword; the default rate interval is five minutes."""
     backend = Backend(MatrixResult(series=(_series((1, 2), value_type="current"),)))
     service = ContainerUtilizationMetricService(metrics=backend)
     action = ContainerMetricAction(metric_name="mem", labels=LABELS, start=START, end=END, step="60s")
     assert await service.fetch_metric(action) == await service.query_metric(action)
-    assert backend.asked[0] == backend.asked[1]
-    assert {"rate_interval": "5m"} == backend.asked[0][-1]
+    assert backend.queries[0] == backend.queries[1]
+    assert {"rate_interval": "5m"} == backend.queries[0][-1]
 
 
 async def test_a_result_has_the_series_of_the_answer() -> None:
-    """In their order, with the text that Prometheus would write; a label that is not there is None."""
+    """They are in order, with the text that Prometheus would write; a missing label is None."""
     answer = MatrixResult(
         series=(
             _series(
@@ -127,7 +127,7 @@ async def test_a_result_has_the_series_of_the_answer() -> None:
 
 
 async def test_every_label_of_a_series_has_its_field() -> None:
-    """Those that nobody groups by are there, too, for a backend that answers with them."""
+    """A backend may answer with labels that the query does not group by."""
     labels = {field.name: field.name.upper() for field in attrs.fields(ContainerMetricResponseInfo)}
     answer = MatrixResult(series=(_series(**labels),))
     action = ContainerMetricAction("mem", LABELS, START, END, 60)
@@ -145,10 +145,10 @@ async def test_every_label_of_a_series_has_its_field() -> None:
         ({"infos": ("no counter",)}, None),
     ],
 )
-async def test_what_the_backend_says_of_its_answer_is_kept_and_logged(
+async def test_notes_of_an_answer_are_kept_and_logged(
     notes: Any, reason: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In fields that the old shape had not; infos never mean missing data."""
+    """Warnings and partial answers are; infos never mean missing data."""
     service = ContainerUtilizationMetricService(Backend(MatrixResult(series=(), **notes)))
     found = await service.fetch_metric(ContainerMetricAction("mem", LABELS, START, END, "1m"))
     assert (notes.get("warnings", ()), notes.get("partial", False)) == (found.warnings, found.partial)
@@ -167,23 +167,23 @@ async def test_what_the_backend_says_of_its_answer_is_kept_and_logged(
         ({"step": "0s"}, "step must be"),
     ],
 )
-async def test_bad_input_is_refused_before_anything_is_asked(change: dict[str, Any], message: str) -> None:
-    """Each with what is wrong."""
+async def test_bad_input_is_refused_before_any_query(change: dict[str, Any], message: str) -> None:
+    """The error says what is wrong."""
     backend = Backend()
     action = attrs.evolve(ContainerMetricAction("mem", LABELS, START, END, "1m"), **change)
     with pytest.raises(InputError, match=message):
         await ContainerUtilizationMetricService(backend).fetch_metric(action)
-    assert [] == backend.asked
+    assert [] == backend.queries
 
 
 def test_a_bad_rate_interval_is_refused_at_once() -> None:
-    """When the service is built."""
+    """The constructor raises."""
     with pytest.raises(InputError, match="duration"):
         ContainerUtilizationMetricService(Backend(), rate_interval="0s")
 
 
-async def test_the_backends_errors_come_through() -> None:
-    """As they are."""
+async def test_errors_of_the_backend_are_unchanged() -> None:
+    """They are raised as they are."""
     error = UnavailableError("down", service="prometheus")
     with pytest.raises(UnavailableError) as caught:
         await ContainerUtilizationMetricService(Backend(error=error)).query_metric(
@@ -193,16 +193,16 @@ async def test_the_backends_errors_come_through() -> None:
 
 
 async def test_metadata_is_the_names_of_the_metrics() -> None:
-    """Of the series of containers, not of all that have such a label."""
+    """Only the series of containers count, not all series with such a label."""
     backend = Backend()
     found = await ContainerUtilizationMetricService(backend).query_metadata(ContainerMetricMetadataAction())
     assert ContainerMetricMetadataActionResult(metric_names=["cpu_util", "mem"]) == found
-    assert [("container_metric_name", Selector("backendai_container_utilization"))] == backend.asked
+    assert [("container_metric_name", Selector("backendai_container_utilization"))] == backend.queries
 
 
 @pytest.mark.parametrize(("found", "expected"), [([{"__name__": "up"}], ["up"]), ([], [])])
-async def test_a_series_that_is_one_metric_is_there_or_not(found: list[dict[str, str]], expected: list[str]) -> None:
-    """Without a label that tells metrics apart, the series is the metric."""
+async def test_a_series_without_a_metric_label_is_one_metric(found: list[dict[str, str]], expected: list[str]) -> None:
+    """Its name is the name of the metric, if there is such a series."""
     backend = Backend(found=found)
     assert expected == await available_metrics(backend, series="up", metric_label=None)
-    assert [Selector("up")] == backend.asked
+    assert [Selector("up")] == backend.queries

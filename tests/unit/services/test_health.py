@@ -1,4 +1,4 @@
-"""The health report: every port is asked, and no failure of one raises or hides another's answer."""
+"""Health report: every port is pinged, and a port that fails neither raises nor hides the others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Hung:
 
 @given(st.dictionaries(st.text(), st.booleans()))
 async def test_the_report_says_of_each_port_whether_it_answered(answering: dict[str, bool]) -> None:
-    """It is healthy when all of them are."""
+    """It is healthy if all of them answered."""
     ports = {name: MemoryStatistics() if well else Failing(AWAY) for name, well in answering.items()}
     report = await check_health(ports)
     assert {name: None if well else AWAY for name, well in answering.items()} == dict(report.errors)
@@ -48,7 +48,7 @@ async def test_the_report_says_of_each_port_whether_it_answered(answering: dict[
 
 
 async def test_the_report_as_json() -> None:
-    """For the body of a health route."""
+    """A host may use it as the body of a health route."""
     report = await check_health({"statistics": Failing(AWAY), "metrics": MemoryMetrics()})
     expected: dict[str, Any] = {
         "healthy": False,
@@ -61,14 +61,14 @@ async def test_the_report_as_json() -> None:
 
 
 async def test_a_port_that_hangs_timed_out() -> None:
-    """The others are answered all the same."""
+    """The others are reported nevertheless."""
     report = await check_health({"hung": Hung(), "well": MemoryStatistics()}, timeout_s=0.01)
     assert isinstance(report.errors["hung"], TimedOutError)
     assert None is report.errors["well"]
 
 
-async def test_what_is_not_ours_is_the_plugins_fault() -> None:
-    """A port of a third party may raise anything; the report says what kind of error, and not a password in it."""
+async def test_a_foreign_error_is_a_plugin_error() -> None:
+    """The report has its type, and not its message, which may contain a password."""
     cause = OSError("cannot connect to valkey://u:hunter2@db")
     report = await check_health({"odd": Failing(cause)})
     assert isinstance(report.errors["odd"], PluginError)
@@ -78,7 +78,7 @@ async def test_what_is_not_ours_is_the_plugins_fault() -> None:
     assert "hunter2" not in str(report.to_json())
 
 
-async def test_a_cancellation_is_no_answer() -> None:
-    """It leaves as it is."""
+async def test_a_cancellation_is_raised() -> None:
+    """It is not a result of the port."""
     with pytest.raises(asyncio.CancelledError):
         await check_health({"cancelled": Failing(asyncio.CancelledError())})

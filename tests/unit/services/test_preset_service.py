@@ -1,4 +1,4 @@
-"""What the service asks of a backend, and which questions it does not ask."""
+"""Preset service: the queries that it sends, and the parameters that it refuses."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ BUSY = Preset(
 
 @attrs.frozen
 class Backend:
-    """Remembers what it was asked, and answers nothing, or fails."""
+    """A backend that records queries, and answers nothing or fails."""
 
-    asked: list[tuple[str, QueryTimeRange]] = attrs.field(factory=list)
+    queries: list[tuple[str, QueryTimeRange]] = attrs.field(factory=list)
     error: Exception | None = None
 
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
-        """Fail: no preset is asked at an instant."""
+        """Fail: no preset is queried at an instant."""
         raise AssertionError((promql, time))
 
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
         """See the port."""
-        self.asked.append((promql, time_range))
+        self.queries.append((promql, time_range))
         if self.error is not None:
             raise self.error
         return MatrixResult(series=(), warnings=("w",))
@@ -51,34 +51,34 @@ def service(backend: Backend) -> PresetService:
     return PresetService(backend, {"busy": BUSY})
 
 
-async def test_a_preset_is_asked_as_it_is_filled_in() -> None:
-    """Once, over the whole range; the answer is the backend's."""
+async def test_a_preset_is_sent_with_its_parameters() -> None:
+    """There is one query over the whole range; the answer is the backend's."""
     backend = Backend()
 
     answer = await service(backend).query_preset(
         "busy", time_range=HOUR, labels={"kernel_id": ["a", "b"]}, group_labels=["agent_id"], window="10m"
     )
 
-    assert [('sum by (agent_id)(rate(x_total{kernel_id=~"a|b"}[10m]))', HOUR)] == backend.asked
+    assert [('sum by (agent_id)(rate(x_total{kernel_id=~"a|b"}[10m]))', HOUR)] == backend.queries
     assert ("w",) == answer.warnings
 
 
-async def test_nothing_need_be_filled_in() -> None:
-    """Then it is all series in one, with the preset's own window."""
+async def test_a_preset_needs_no_parameters() -> None:
+    """It is one series of all, with the preset's own window."""
     backend = Backend()
     await service(backend).query_preset("busy", time_range=HOUR)
-    assert ["sum by ()(rate(x_total{}[5m]))"] == [text for text, _ in backend.asked]
+    assert ["sum by ()(rate(x_total{}[5m]))"] == [text for text, _ in backend.queries]
 
 
-def test_the_text_can_be_had_without_asking() -> None:
-    """The same as is asked."""
+def test_the_text_is_returned_without_a_query() -> None:
+    """It is the text that a query would send."""
     backend = Backend()
     assert 'rate(x_total{kernel_id="a"}[5m])' in service(backend).promql("busy", time_range=HOUR, labels={"kernel_id": "a"})
-    assert [] == backend.asked
+    assert [] == backend.queries
 
 
-async def test_the_backends_errors_are_passed_on() -> None:
-    """As they are."""
+async def test_errors_of_the_backend_are_unchanged() -> None:
+    """They are raised as they are."""
     error = QueryRejectedError("no")
     with pytest.raises(QueryRejectedError) as raised:
         await service(Backend(error=error)).query_preset("busy", time_range=HOUR)
@@ -86,7 +86,7 @@ async def test_the_backends_errors_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("parameters", "message"),
     [
         ({"name": "idle"}, "there is no preset 'idle'; known are: busy"),
         ({"labels": {"user_id": "x"}}, "cannot be filtered by 'user_id'; only by kernel_id"),
@@ -106,17 +106,17 @@ async def test_the_backends_errors_are_passed_on() -> None:
         ),
     ],
 )
-async def test_what_is_not_allowed_is_not_asked(asked: dict[str, Any], message: str) -> None:
-    """The message says what to change."""
+async def test_bad_parameters_are_refused_before_any_query(parameters: dict[str, Any], message: str) -> None:
+    """The error says what to change."""
     backend = Backend()
     with pytest.raises(InputError) as raised:
-        await service(backend).query_preset(**{"name": "busy", "time_range": HOUR, **asked})
+        await service(backend).query_preset(**{"name": "busy", "time_range": HOUR, **parameters})
     assert message in str(raised.value)
-    assert [] == backend.asked
+    assert [] == backend.queries
 
 
-async def test_without_presets_there_is_none() -> None:
-    """And the message says so."""
+async def test_without_presets_every_name_is_unknown() -> None:
+    """The error says that there is none."""
     with pytest.raises(InputError, match="there is no preset 'busy'; known are: none"):
         await PresetService(Backend(), {}).query_preset("busy", time_range=HOUR)
 
@@ -130,14 +130,14 @@ async def test_without_presets_there_is_none() -> None:
     ],
 )
 async def test_the_limits_themselves_are_allowed(time_range: QueryTimeRange) -> None:
-    """As many points as a server gives, a whole year, any longer step."""
+    """These are as many points as a server answers, a whole year, and any longer step."""
     backend = Backend()
     await service(backend).query_preset("busy", time_range=time_range)
-    assert [time_range] == [asked for _, asked in backend.asked]
+    assert [time_range] == [queried for _, queried in backend.queries]
 
 
 async def test_the_embedded_backend_answers_presets() -> None:
-    """Filtered and grouped as a server would; a template beyond what it evaluates is refused by name."""
+    """It filters and groups as a server does; the error for a template that it cannot evaluate names the function."""
     backend = MemoryMetrics()
     for second in range(0, 3600, 60):
         kernels = [("x_total", {"kernel_id": kernel, "agent_id": "i"}, 2.0 * second) for kernel in ("a", "b", "c.d")]
@@ -156,15 +156,15 @@ async def test_the_embedded_backend_answers_presets() -> None:
         await presets.query_preset("most", time_range=HOUR)
 
 
-def test_a_backend_without_promql_is_told_from_one_with_it() -> None:
-    """One that delegates whatever it is asked is one with it."""
+def test_a_backend_evaluates_promql_or_not() -> None:
+    """A wrapper that delegates every method evaluates it, too."""
 
     class Wrapper:
         def __getattr__(self, name: str) -> Any:
             return getattr(Backend(), name)
 
     class WithoutPromQL:
-        """Answers queriers alone."""
+        """A backend that answers queriers only."""
 
     wrapper = Wrapper()
     assert wrapper is as_promql(wrapper, wanted_by="x")

@@ -1,1 +1,1 @@
-"""One file for each command, named like it; the click command in it is called `command`."""
+"""One file per command, with the name of the command; each defines a click command called `command`."""

@@ -1,4 +1,4 @@
-"""`statcore collect`: an agent in one command: samples process trees and the node, writes them, and serves `/metrics`."""
+"""`statcore collect`: samples process trees and the node as an agent does, writes them to the store, serves `/metrics`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import click
 
 from statcore.errors import InputError
 from statcore.model.time import parse_duration
-from statcore_cli.options import setting_options
-from statcore_cli.session import Session
+from statcore_cli.command_context import CommandContext, stop_on_signals
+from statcore_cli.command_line import setting_options
 from statcore_cli.settings import naming
 from statcore_cli.standard_output import plugin_code
-from statcore_cli.stopping import stop_on_signals
 from statcore_collector import Collector, KernelTarget, start_exporter
 
 
@@ -28,8 +27,8 @@ from statcore_collector import Collector, KernelTarget, start_exporter
             ["--kernel", "kernels"],
             multiple=True,
             metavar="KEY=VALUE,…",
-            help="A process tree to collect: pid=PID, and as far as they are known kernel_id, session_id, user_id and"
-            " project_id. May be repeated; without any, only the node is collected.",
+            help="A process tree to collect: pid=PID, and optionally kernel_id, session_id, user_id and project_id."
+            " May be repeated. Without this option only the node is collected.",
         ),
         click.Option(["--agent-id"], default=socket.gethostname, help="The name of this node.  [default: the host name]"),
         click.Option(["--interval"], default="5s", show_default=True, metavar="DURATION", help="The time between rounds."),
@@ -38,7 +37,7 @@ from statcore_collector import Collector, KernelTarget, start_exporter
             default="127.0.0.1:9256",
             show_default=True,
             metavar="HOST:PORT",
-            help="Where /metrics and /healthz are served; port 0 takes a free one.",
+            help="The address of /metrics and /healthz; port 0 takes a free port.",
         ),
         *setting_options("statistics_url", "disable_plugins"),
     ],
@@ -58,11 +57,11 @@ def command(
     Every round writes live statistics to the store; a Prometheus that scrapes /metrics keeps their history. A kernel
     ends with the last of its processes.
 
-    Runs until it is stopped by Ctrl-C or SIGTERM. Then it removes from the store what it wrote (the kernels, this node
-    and its count), so that what has ended does not look alive.
+    Runs until Ctrl-C or SIGTERM. Then it removes what it wrote to the store (the kernels, this node and its number of
+    kernels), so that nothing that has ended looks alive.
 
-    When the store, a process or a device cannot be read or written, that is logged once, and once when it is over;
-    everything else is collected. /healthz answers 503 while rounds fail.
+    A store, process or device that fails is logged once when it begins to fail and once when it works again; everything
+    else is collected meanwhile. /healthz answers 503 while rounds fail.
     """
     logging.basicConfig(level=logging.INFO, format="statcore: %(message)s")
     with naming("--kernel"):
@@ -71,17 +70,17 @@ def command(
         interval_s = parse_duration(interval).total_seconds()
     with naming("--listen"):
         host, port = read_address(listen)
-    session = Session.of(ctx)
-    with plugin_code():  # it prints no answer
-        asyncio.run(_collect(session, targets, agent_id=agent_id, interval_s=interval_s, host=host, port=port))
+    context = CommandContext.of(ctx)
+    with plugin_code():  # this command prints no answer
+        asyncio.run(_collect(context, targets, agent_id=agent_id, interval_s=interval_s, host=host, port=port))
 
 
 async def _collect(
-    session: Session, targets: Sequence[KernelTarget], *, agent_id: str, interval_s: float, host: str, port: int
+    context: CommandContext, targets: Sequence[KernelTarget], *, agent_id: str, interval_s: float, host: str, port: int
 ) -> None:
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        sink = await stack.enter_async_context(session.sink())
+        sink = await stack.enter_async_context(context.sink())
         collector = Collector(sink, agent_id=agent_id, interval_s=interval_s)
         with naming("--kernel"):
             for target in targets:
@@ -96,17 +95,17 @@ async def _collect(
 
 
 def read_target(text: str) -> KernelTarget:
-    """Read `pid=4711,session_id=…`; a kernel without an id gets a new one.
+    """Read a value of --kernel such as `pid=4711,session_id=…`; a kernel without an id gets a new one.
 
     Raises:
-        InputError: a key that is unknown, missing or there twice, or a value that cannot be one.
+        InputError: a key is unknown or repeated, there is no pid, or a value is not valid.
     """
-    known = [field.name for field in attrs.fields(KernelTarget) if field.name != "agent_id"]
+    keys = [field.name for field in attrs.fields(KernelTarget) if field.name != "agent_id"]
     values: dict[str, str] = {}
     for part in text.split(","):
         key, equals, value = part.partition("=")
-        if not equals or key not in known or key in values:
-            raise InputError(f"cannot read {part!r}; expected each of these at most once: {', '.join(known)}")
+        if not equals or key not in keys or key in values:
+            raise InputError(f"cannot read {part!r}; expected KEY=VALUE, with each key at most once: {', '.join(keys)}")
         values[key] = value
     pid = values.pop("pid", "")
     if not (pid.isascii() and pid.isdecimal()):
@@ -118,7 +117,7 @@ def read_address(text: str) -> tuple[str, int]:
     """Read `HOST:PORT` or `[HOST]:PORT`.
 
     Raises:
-        InputError: there is no host or no port.
+        InputError: the host or the port is missing.
     """
     host, _, port = text.rpartition(":")
     if not host or not (port.isascii() and port.isdecimal()):

@@ -1,4 +1,4 @@
-"""`statcore demo`: the whole way on this machine, with child processes as kernels."""
+"""`statcore demo`: collects child processes as kernels, and shows their statistics and utilization."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Final
 import click
 
 from statcore.plugins.registry import PluginRegistry
-from statcore_cli.demo.children import Child, running_children
-from statcore_cli.demo.play import readings
-from statcore_cli.demo.reading import Reading
-from statcore_cli.demo.stage import AGENT_ID, embedded_stage, server_stage
+from statcore_cli.command_context import CommandContext, run, stop_on_signals
+from statcore_cli.command_line import setting_options
+from statcore_cli.demo.pipeline import (
+    AGENT_ID,
+    Child,
+    DemoState,
+    embedded_pipeline,
+    run_rounds,
+    running_children,
+    server_pipeline,
+)
 from statcore_cli.demo.view import COLUMNS, rows, screen
-from statcore_cli.options import setting_options
 from statcore_cli.output import write_json, write_table
-from statcore_cli.session import Session, run
-from statcore_cli.stopping import stop_on_signals
 
 _ROUNDS_ONCE: Final = 10
 
@@ -27,13 +31,13 @@ _ROUNDS_ONCE: Final = 10
 @click.command(
     params=[
         click.Option(["--once"], is_flag=True, help="Run for about ten seconds, print the last state, and end."),
-        click.Option(["--servers"], is_flag=True, help="Go through a real Valkey and a real Prometheus found on PATH."),
+        click.Option(["--servers"], is_flag=True, help="Use a real Valkey and a real Prometheus, found on PATH."),
         click.Option(
             ["--format", "output_format"],
             type=click.Choice(["text", "json"]),
             default="text",
             show_default=True,
-            help="How to print; without --once, JSON is one document a second, each on its line.",
+            help="How to print the state. Without --once, JSON is one document per second, each on its own line.",
         ),
         *setting_options("disable_plugins"),
     ],
@@ -48,62 +52,62 @@ Examples:
 def command(ctx: click.Context, /, *, once: bool, servers: bool, output_format: str, **_: object) -> None:
     """Show live statistics and utilization of real processes, from collector to screen.
 
-    Starts a few child processes with different loads, collects them every second, and reads them back: by default from
-    a store and a metric backend inside this process, with --servers from servers that are started in a temporary folder
-    and stopped at the end. Needs no privileges, and leaves nothing behind. Ctrl-C ends it.
+    Starts a few child processes with different loads, collects them every second, and reads their statistics back. By
+    default the store and the metric backend are inside this process; with --servers they are servers, started in a
+    temporary folder and stopped at the end. Needs no privileges, and leaves no files or processes behind. Ctrl-C ends it.
 
-    JSON is {"loads": {ID: what it does}, "kernels": {ID: statistics}, "problems": {ID: …}, "utilization": {metric:
-    [{"labels", "timestamps", "values"}]}, "failures": […]}.
+    JSON is {"loads": {ID: title}, "kernels": {ID: statistics}, "ages_s": {ID: seconds}, "problems": {ID: problem},
+    "utilization": {metric: [{"labels", "timestamps", "values"}]}, "failures": [message, ...]}.
     """
-    registry = Session.of(ctx).registry
+    registry = CommandContext.of(ctx).registry
     if not once:
-        asyncio.run(_go_on(registry, servers=servers, output_format=output_format))
+        asyncio.run(_run_until_stopped(registry, servers=servers, output_format=output_format))
         return
-    children, reading = run(_play_once(registry, servers=servers), doing="collecting for ten seconds")
-    if reading is None:
+    children, state = run(_run_once(registry, servers=servers), doing="collecting for ten seconds")
+    if state is None:
         ctx.exit(130)
-    _print(reading, children, output_format)
-    if reading.failures:
+    _print(state, children, output_format)
+    if state.failures:
         ctx.exit(1)
 
 
 @asynccontextmanager
-async def _playing(
+async def _running(
     registry: PluginRegistry, *, servers: bool, rounds: int | None = None
-) -> AsyncGenerator[tuple[Sequence[Child], AsyncGenerator[Reading]]]:
+) -> AsyncGenerator[tuple[Sequence[Child], AsyncGenerator[DemoState]]]:
     with stop_on_signals() as stop:
-        async with (server_stage if servers else embedded_stage)(registry) as stage:
+        async with (server_pipeline if servers else embedded_pipeline)(registry) as pipeline:
             with running_children(AGENT_ID) as children:
-                async with aclosing(readings(stage, children, stop, rounds=rounds)) as states:
+                async with aclosing(run_rounds(pipeline, children, stop, rounds=rounds)) as states:
                     yield children, states
 
 
-async def _play_once(registry: PluginRegistry, *, servers: bool) -> tuple[Sequence[Child], Reading | None]:
-    """Return the reading of the last round, or none if it was stopped before."""
-    async with _playing(registry, servers=servers, rounds=_ROUNDS_ONCE) as (children, states):
-        seen = [reading async for reading in states]
+async def _run_once(registry: PluginRegistry, *, servers: bool) -> tuple[Sequence[Child], DemoState | None]:
+    """Return the children and the state after the last round, or None if the demo was stopped before."""
+    async with _running(registry, servers=servers, rounds=_ROUNDS_ONCE) as (children, states):
+        seen = [state async for state in states]
     return children, seen[-1] if len(seen) == _ROUNDS_ONCE else None
 
 
-async def _go_on(registry: PluginRegistry, *, servers: bool, output_format: str) -> None:
-    async with _playing(registry, servers=servers) as (children, states):
+async def _run_until_stopped(registry: PluginRegistry, *, servers: bool, output_format: str) -> None:
+    async with _running(registry, servers=servers) as (children, states):
         if output_format == "json" or not sys.stdout.isatty():
-            async for reading in states:
-                _print(reading, children, output_format)
+            async for state in states:
+                _print(state, children, output_format)
                 sys.stdout.flush()
             return
         from rich.live import Live  # noqa: PLC0415 - only terminals need it
 
         where = "through a real Valkey and a real Prometheus" if servers else "inside this process"
         with Live(auto_refresh=False, screen=True) as live:
-            async for reading in states:
-                live.update(screen(reading, children, where=where), refresh=True)
+            async for state in states:
+                live.update(screen(state, children, where=where), refresh=True)
 
 
-def _print(reading: Reading, children: Sequence[Child], output_format: str) -> None:
+def _print(state: DemoState, children: Sequence[Child], output_format: str) -> None:
     if output_format == "json":
-        write_json(reading.document(children))
+        write_json(state.document(children))
         return
-    write_table(COLUMNS, rows(reading, children))
-    for failure in reading.failures:
+    write_table(COLUMNS, rows(state, children))
+    for failure in state.failures:
         click.echo(f"statcore: {failure}", err=True)

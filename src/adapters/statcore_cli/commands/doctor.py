@@ -1,4 +1,4 @@
-"""`statcore doctor`: would the other commands work, and if not, what has to be done."""
+"""`statcore doctor`: checks that the other commands can work, and says what to do where they cannot."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ from statcore.ports.diagnosis import DiagnosisPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.services.health import check_health
-from statcore_cli.options import SettingName, flag, format_option, setting_options, variable
+from statcore_cli.command_context import CommandContext, given_options, run
+from statcore_cli.command_line import SettingName, flag, format_option, setting_options, variable
 from statcore_cli.output import write
-from statcore_cli.session import Session, given_options, run
 from statcore_cli.settings import CliSettings, Setting, address
 
 _PING_S: Final = 15.0
-"""Adapters keep deadlines of their own; this one is for those that do not."""
+"""The deadline of a check; adapters have their own deadlines, but a plugin's adapter may lack one."""
 
 
 @attrs.frozen
 class Check:
-    """One thing that was looked at: `ok`, `wrong`, or `off` when it is not configured."""
+    """The result of one check.
+
+    Args:
+        check: what was checked.
+        status: "ok", "wrong", or "off" for what is not configured.
+        detail: what was found.
+        remedy: what to do, when it is wrong or off.
+    """
 
     check: str
     status: str
@@ -49,9 +56,9 @@ Examples:
 )
 @click.pass_context
 def command(ctx: click.Context, /, output_format: str, **_: object) -> None:
-    """Check configuration, plugins, store and backend, and say what to do about what is wrong.
+    """Check configuration, plugins, store and backend, and say how to correct what is wrong.
 
-    Exits with 1 when something is wrong; what is not configured is off, not wrong.
+    Exits with 1 when something is wrong. A store or a backend that is not configured is off, which is not wrong.
 
     JSON is {"checks": [{"check", "status", "detail", "remedy"}]}.
     """
@@ -70,12 +77,12 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
         yield Check("settings", "wrong", str(error), "correct it there")
         return
     yield Check("settings", "ok", f"rate_interval {settings.rate_interval.value} from {settings.rate_interval.origin}")
-    session = Session.of(ctx, trial=True)
-    yield from _plugin_checks(session.registry, settings)
+    context = CommandContext.of(ctx, trial=True)
+    yield from _plugin_checks(context.registry, settings)
     if settings.presets:
-        yield _preset_check(session)
-    yield run(_ping("store", settings.statistics_url, session.statistics), doing="asking the store")
-    yield run(_ping("backend", settings.metrics_url, session.metrics), doing="asking the metric backend")
+        yield _preset_check(context)
+    yield run(_ping("store", settings.statistics_url, context.statistics), doing="reading from the store")
+    yield run(_ping("backend", settings.metrics_url, context.metrics), doing="reading from the metric backend")
 
 
 def _plugin_checks(registry: PluginRegistry, settings: CliSettings) -> Iterator[Check]:
@@ -90,16 +97,16 @@ def _plugin_checks(registry: PluginRegistry, settings: CliSettings) -> Iterator[
         yield Check("plugins", "ok", f"{len(registry.reports)} installed")
 
 
-def _preset_check(session: Session) -> Check:
+def _preset_check(context: CommandContext) -> Check:
     try:
-        catalog = session.presets()
+        catalog = context.presets()
     except MissingExtraError as error:
         return Check("presets", "wrong", str(error), f"pip install 'statcore[{error.extra}]'")
     except InputError as error:
         return Check("presets", "wrong", str(error), "correct it there")
     if catalog.faults:
         return Check("presets", "wrong", "; ".join(map(str, catalog.faults.values())), "correct it there")
-    files = ", ".join(file.value for file in session.settings.presets)
+    files = ", ".join(file.value for file in context.settings.presets)
     return Check("presets", "ok", f"{len(catalog.presets)}, with those of {files}")
 
 

@@ -1,4 +1,4 @@
-"""`statcore kernels`: live statistics of kernels or sessions, as the store has them now."""
+"""`statcore kernels`: the current live statistics of kernels and sessions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.repository import StatisticsRepositories
 from statcore.statistics.series_inventory import SeriesInventory
 from statcore.statistics.sessions import SessionStatistics
-from statcore_cli.entries import COLUMNS, Entries
-from statcore_cli.options import format_option, setting_options
-from statcore_cli.output import write
-from statcore_cli.session import Session, run
+from statcore_cli.command_context import CommandContext, run
+from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.output import ENTRY_COLUMNS, Entries, write
 
 
 @click.command(
@@ -43,52 +42,53 @@ Examples:
 def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_: object) -> None:
     """Show the live statistics of kernels or sessions.
 
-    ID is the UUID of a kernel or of a session; any number of them is read at once. The statistics of a session are those
-    of its kernels, put together; which kernels these are is asked of the metric backend, where one is configured.
+    ID is the UUID of a kernel or a session; all IDs are read in one request. The statistics of a session combine those of
+    its kernels; the metric backend, if one is configured, knows which kernels a session has.
 
     JSON is {"kernels": {ID: statistics or null}, "ages_s": {ID: seconds or null}, "problems": {ID: {"kind", "message",
-    "key"}}}: null is an ID of which the store has nothing, or nothing that can be read, and then it has a problem. Metrics
-    that can be read are shown even where another of the same ID cannot. A capacity or percentage of a metric without a
-    bound is no figure, and not shown. The age is the time since the agent wrote; null is an age that is not known.
+    "key"}}}. Statistics are null when the store has none for the ID, or when none of them can be read; in the second case
+    the ID has a problem. A metric that cannot be read is a problem, and the other metrics of the ID are shown. The capacity
+    and percentage of a metric without a bound mean nothing, and are null. The age is the time since the agent wrote the
+    entry; null is an unknown age.
 
-    A problem is part of the answer; only a store that cannot answer at all is an error.
+    Problems are part of the answer, with exit code 0. A store that cannot answer at all is an error.
     """
-    wanted = list(dict.fromkeys(map(id_text, ids)))
-    entries = Entries.read(wanted, run(_read(Session.of(ctx), wanted), doing="reading live statistics"))
-    write(output_format, COLUMNS, entries.rows(), entries.document)
+    unique_ids = list(dict.fromkeys(map(id_text, ids)))
+    entries = Entries.read(unique_ids, run(_read(CommandContext.of(ctx), unique_ids), doing="reading live statistics"))
+    write(output_format, ENTRY_COLUMNS, entries.rows(), entries.document)
 
 
-async def _read(session: Session, ids: list[str]) -> StatisticsBatch:
-    """Read the ids with one request; each may be a session's."""
-    from_metrics = session.settings.kernel_statistics.value == "metrics"
+async def _read(context: CommandContext, ids: list[str]) -> StatisticsBatch:
+    """Return the statistics of ids, each of a kernel or a session, read in one request."""
+    from_metrics = context.settings.kernel_statistics.value == "metrics"
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(session.statistics())
+        store = await stack.enter_async_context(context.statistics())
         kernels: KernelStatisticsPort | None = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
-        if session.settings.metrics_url is None and not from_metrics:
+        if context.settings.metrics_url is None and not from_metrics:
             return await StatisticsRepositories.create(store, kernels=kernels).repository.get_kernel_statistics_batch(ids)
-        metrics = await stack.enter_async_context(session.metrics())
+        metrics = await stack.enter_async_context(context.metrics())
         if from_metrics:
             kernels = KernelLiveStatService(as_promql(metrics, wanted_by="kernel_statistics is metrics"))
         repository = StatisticsRepositories.create(store, kernels=kernels).repository
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         records: Sequence[SessionRecord | None]
-        unknown = None
+        failure = None
         try:
             records = await inventory.find_sessions(ids)
         except StatcoreError as error:
-            records, unknown = [None] * len(ids), error
+            records, failure = [None] * len(ids), error
         kernels_of = {
             id_: [] if record is None else [kernel.kernel_id for kernel in record.kernels]
             for id_, record in zip(ids, records, strict=True)
         }
         batch = await SessionStatistics(repository, inventory).read(kernels_of)
-        return batch if unknown is None else _with_doubt(batch, unknown)
+        return batch if failure is None else _with_unknown_sessions(batch, failure)
 
 
-def _with_doubt(batch: StatisticsBatch, error: StatcoreError) -> StatisticsBatch:
-    """Return a batch that says of each id without an entry that, were it a session's, its kernels are not known."""
+def _with_unknown_sessions(batch: StatisticsBatch, error: StatcoreError) -> StatisticsBatch:
+    """Return the batch with a problem for each id without an entry: it may be a session whose kernels are unknown."""
     message = f"if this is a session, its kernels are not known: {describe(error)}"
-    doubts = {
+    unknown = {
         position: Problem(ProblemKind.UNAVAILABLE, message=message) for position, entry in enumerate(batch) if entry is None
     }
-    return attrs.evolve(batch, problems=doubts | dict(batch.problems))
+    return attrs.evolve(batch, problems=unknown | dict(batch.problems))

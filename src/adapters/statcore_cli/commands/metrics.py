@@ -1,4 +1,4 @@
-"""`statcore metrics NAME`: which metrics the backend has for a kind of object."""
+"""`statcore metrics NAME`: the metrics that the backend has for a kind of object."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import click
 
 from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.metric_names import metric_names
-from statcore_cli.options import format_option, setting_options
+from statcore_cli.command_context import CommandContext, run
+from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.output import write
 from statcore_cli.querier_commands import QuerierGroup
-from statcore_cli.session import Session, run
 
 
 def _build(spec: QuerierSpec) -> click.Command:
     def answer(output_format: str, **_: object) -> None:
-        names = run(_list(Session.of(click.get_current_context()), spec), doing=f"listing metrics of {spec.name}")
+        names = run(_list(CommandContext.of(click.get_current_context()), spec), doing=f"listing metrics of {spec.name}")
         write(output_format, ["metric"], ([name] for name in names), lambda: {"metrics": names})
 
     return click.Command(
@@ -29,15 +29,15 @@ Example:
     )
 
 
-async def _list(session: Session, spec: QuerierSpec) -> list[str]:
-    async with session.metrics() as backend:
+async def _list(context: CommandContext, spec: QuerierSpec) -> list[str]:
+    async with context.metrics() as backend:
         return await metric_names(backend, spec)
 
 
 command = QuerierGroup(
     build=_build,
     name="metrics",
-    help='List the metrics that a kind of object has. JSON is {"metrics": [name, ...]}.',
+    help='List the metrics of a kind of object. JSON is {"metrics": [name, ...]}.',
     epilog="""\b
 Example:
     statcore metrics container

@@ -1,4 +1,4 @@
-"""`statcore promql NAME`: the text of a query, for a console or a dashboard."""
+"""`statcore promql NAME`: the PromQL text of a query, to paste into a console or a dashboard."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from statcore.errors import InputError
 from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.syntax import render
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, utilization_query
-from statcore_cli.options import setting_options
+from statcore_cli.command_context import CommandContext
+from statcore_cli.command_line import setting_options
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
-from statcore_cli.session import Session
 from statcore_cli.settings import CliSettings
 from statcore_cli.standard_output import plugin_code
 
@@ -22,7 +22,7 @@ def _build(spec: QuerierSpec) -> click.Command:
     options = QuerierOptions(spec, flags(own))
 
     def answer(**values: Any) -> None:  # noqa: ANN401 - what click parsed
-        settings = Session.of(click.get_current_context()).settings
+        settings = CommandContext.of(click.get_current_context()).settings
         with plugin_code():
             expression = utilization_query(
                 options.build(values),
@@ -45,7 +45,11 @@ Example:
 
 
 def _normalization_interval_s(settings: CliSettings) -> float:
-    """Return what the backend that is configured divides by, so that the text is the one that it is sent."""
+    """Return the configured backend's divisor of normalized rates, so that the text is the one that `query` sends.
+
+    Raises:
+        InputError: the setting is not a number.
+    """
     value = settings.metrics_options.get("normalization_interval_s", NORMALIZATION_INTERVAL_S)
     try:
         return float(value)
@@ -56,7 +60,7 @@ def _normalization_interval_s(settings: CliSettings) -> float:
 command = QuerierGroup(
     build=_build,
     name="promql",
-    help="Print the PromQL text that a query sends; nothing is sent.",
+    help="Print the PromQL text that a query sends, without sending it.",
     epilog="""\b
 Examples:
     statcore promql container --metric-name cpu_util

@@ -1,4 +1,4 @@
-"""`statcore query NAME`: utilization over a time range, of any kind of object that a plugin knows."""
+"""`statcore query NAME`: utilization over a time range, for every kind of object that a plugin knows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import click
 from statcore.model.results import MatrixResult
 from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore_cli.matrix_output import write_matrix
-from statcore_cli.options import format_option, setting_options
+from statcore_cli.command_context import CommandContext, run
+from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.output import write_matrix
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
-from statcore_cli.session import Session, run
 from statcore_cli.times import PointsInTime, range_options, read_range
 
 
@@ -22,9 +22,9 @@ def _build(spec: QuerierSpec) -> click.Command:
     options = QuerierOptions(spec, flags(own))
 
     def answer(output_format: str, **values: Any) -> None:  # noqa: ANN401 - what click parsed
-        session = Session.of(click.get_current_context())
+        context = CommandContext.of(click.get_current_context())
         points = read_range(values, datetime.now(UTC))
-        result = run(_query(session, options.build(values), points), doing=f"querying {spec.name}")
+        result = run(_query(context, options.build(values), points), doing=f"querying {spec.name}")
         write_matrix(output_format, result, points.whole)
 
     return click.Command(
@@ -41,10 +41,10 @@ Examples:
     )
 
 
-async def _query(session: Session, querier: UtilizationMetricQuerier, points: PointsInTime) -> MatrixResult:
-    window = session.settings.rate_interval.value
-    async with session.metrics() as backend:
-        return await points.ask(
+async def _query(context: CommandContext, querier: UtilizationMetricQuerier, points: PointsInTime) -> MatrixResult:
+    window = context.settings.rate_interval.value
+    async with context.metrics() as backend:
+        return await points.query(
             lambda time_range: backend.query_utilization(querier, time_range, rate_interval=window),
             lambda time: backend.query_utilization_now(querier, time=time, rate_interval=window),
         )
@@ -55,7 +55,7 @@ command = QuerierGroup(
     name="query",
     help="""Show utilization over a time range.
 
-    Every kind of object that a plugin knows is a command with options of its own: statcore query NAME --help.
+    Each kind of object has a command with its own options: see statcore query NAME --help.
 
     JSON is {"series": [{"labels", "timestamps", "values"}], "warnings", "infos", "partial"}, with timestamps in unix
     seconds; other formats give times in RFC 3339, in UTC.

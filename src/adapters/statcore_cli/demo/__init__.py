@@ -1,1 +1,1 @@
-"""`statcore demo`: the whole way from real child processes to live statistics and utilization."""
+"""The parts of `statcore demo`: the programs of its child processes, its pipeline from them to the answers, its view."""

@@ -1,6 +1,7 @@
-"""The programs that the demo's children run: each a steady, real load until standard input closes.
+"""The programs that the demo's child processes run, for example `python -m statcore_cli.demo.loads busy 0.5`.
 
-`python -m statcore_cli.demo.loads busy 0.5` and so on. A child whose parent dies reads end-of-file and ends too.
+Each is a steady, real load that runs until standard input closes. A child whose parent dies reads end-of-file and ends.
+This module imports the standard library only, so that a child starts quickly and uses little memory.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ _PERIOD_S: Final = 0.1
 
 
 def busy(stopped: threading.Event, duty: float) -> None:
-    """Use `duty` of one core, by the processor time that is really had; what others take is not made up for."""
+    """Use a part of one core.
+
+    Args:
+        stopped: ends the load.
+        duty: the part, from 0 to 1, measured in processor time. Time lost to other processes is not made up for.
+    """
     rest_s = 0.0
     while not stopped.wait(rest_s):
         started, used = time.monotonic(), time.process_time()
@@ -29,7 +35,7 @@ def busy(stopped: threading.Event, duty: float) -> None:
 
 
 def memory(stopped: threading.Event, mebibytes: float) -> None:
-    """Hold memory that is really touched, by turns all of it and half of it."""
+    """Hold memory whose pages are all written: the full amount and half of it in turns."""
     for full in itertools.cycle((True, False)):
         held = bytearray(int(mebibytes * _MIB if full else mebibytes * _MIB / 2))
         held[::4096] = b"x" * len(held[::4096])
@@ -38,7 +44,7 @@ def memory(stopped: threading.Event, mebibytes: float) -> None:
 
 
 def traffic(stopped: threading.Event, mebibytes_per_s: float) -> None:
-    """Send bytes to itself over loopback TCP."""
+    """Send bytes to this process over loopback TCP."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sender:
         receiver, _ = listener.accept()
 
@@ -46,22 +52,22 @@ def traffic(stopped: threading.Event, mebibytes_per_s: float) -> None:
             while receiver.recv(_MIB):
                 pass
 
-        reading = threading.Thread(target=drain)
-        reading.start()
+        reader = threading.Thread(target=drain)
+        reader.start()
         part = bytes(int(mebibytes_per_s * _MIB * _PERIOD_S))
         while not stopped.wait(_PERIOD_S):
             sender.sendall(part)
         sender.shutdown(socket.SHUT_WR)
-        reading.join()
+        reader.join()
         receiver.close()
 
 
 def writer(stopped: threading.Event, mebibytes_per_s: float) -> None:
-    """Write bytes to a temporary file, which never grows beyond one second's worth."""
+    """Write bytes to a temporary file, which is emptied whenever it holds the bytes of one second."""
     part = bytes(int(mebibytes_per_s * _MIB * _PERIOD_S))
     with tempfile.TemporaryFile(buffering=0) as file:
         while not stopped.wait(_PERIOD_S):
-            if file.tell() >= mebibytes_per_s * _MIB:  # pages that are dirty already would not be counted as written again
+            if file.tell() >= mebibytes_per_s * _MIB:  # rewriting a dirty page is not counted as a write
                 file.seek(0)
                 file.truncate()
             file.write(part)

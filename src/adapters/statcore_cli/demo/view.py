@@ -1,4 +1,4 @@
-"""How the demo looks: one row per child, with the numbers of now and the course of its CPU use."""
+"""How the demo looks: one row per child, with its current numbers and a sparkline of its CPU use."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from statcore.model.numbers import finite_number
-from statcore_cli.demo.children import Child
-from statcore_cli.demo.reading import Reading
+from statcore_cli.demo.pipeline import Child, DemoState
 
 COLUMNS: Final = ("load", "kernel", "cpu", "memory", "received/s", "written", "cpu over time")
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -24,12 +23,12 @@ _SPARKS: Final = 30
 _UNKNOWN: Final = "-"
 
 
-def rows(reading: Reading, children: Sequence[Child]) -> Iterator[list[str]]:
+def rows(state: DemoState, children: Sequence[Child]) -> Iterator[list[str]]:
     """Yield the row of each child."""
-    courses = {series.labels.get("kernel_id"): series.values for series in reading.utilization["cpu_util"].series}
+    cpu_values = {series.labels.get("kernel_id"): series.values for series in state.utilization["cpu_util"].series}
     for child in children:
         kernel_id = child.target.kernel_id
-        metrics = reading.live.kernels[kernel_id] or {}
+        metrics = state.live.kernels[kernel_id] or {}
         yield [
             child.title,
             kernel_id,
@@ -37,29 +36,35 @@ def rows(reading: Reading, children: Sequence[Child]) -> Iterator[list[str]]:
             _bytes(metrics, "mem"),
             _bytes(metrics, "net_rx"),
             _bytes(metrics, "io_write"),
-            sparkline(courses.get(kernel_id, ())),
+            sparkline(cpu_values.get(kernel_id, ())),
         ]
 
 
-def screen(reading: Reading, children: Sequence[Child], *, where: str) -> RenderableType:
-    """Return what the terminal shows."""
+def screen(state: DemoState, children: Sequence[Child], *, where: str) -> RenderableType:
+    """Return the table that the terminal shows.
+
+    Args:
+        state: what was read back.
+        children: the children, one row each.
+        where: where the data goes through, for the title.
+    """
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
         title=f"live statistics and utilization {where}; Ctrl-C ends it",
     )
-    *columns, course = COLUMNS
+    *columns, last_column = COLUMNS
     for column in columns:
         table.add_column(column, justify="left" if column in {"load", "kernel"} else "right", no_wrap=True)
-    table.add_column(course)  # the only one that gives way where the terminal is narrow
-    for title, kernel_id, *numbers, course in rows(reading, children):
-        table.add_row(title, kernel_id[:8], *numbers, _End(course))
-    return Group(table, *(Text(failure, style="red") for failure in reading.failures))
+    table.add_column(last_column)  # the only column that shrinks on a narrow terminal
+    for title, kernel_id, *numbers, bars in rows(state, children):
+        table.add_row(title, kernel_id[:8], *numbers, _Tail(bars))
+    return Group(table, *(Text(failure, style="red") for failure in state.failures))
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Draw the last values as bars between zero and the highest; a gap where a value is not finite."""
+    """Return the last values as bars between zero and the highest; a non-finite value is a gap."""
     shown = values[-_SPARKS:]
     highest = max((value for value in shown if math.isfinite(value)), default=0.0)
     if highest <= 0:
@@ -71,8 +76,8 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 @attrs.frozen
-class _End:
-    """A line of which the end is shown where there is no room for all of it."""
+class _Tail:
+    """A line that is cut off at its beginning where there is not enough room."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""The schema, on Strawberry: what a manager asks about its objects. Served by whatever web framework the host has."""
+"""The Strawberry schema for sessions, endpoints, agents, queriers and presets; the host's web framework serves it."""
 
 from statcore.imports import requires_extra
 

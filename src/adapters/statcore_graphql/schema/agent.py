@@ -1,4 +1,4 @@
-"""Agents."""
+"""The GraphQL types of agents."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class Agent:
     live_stat: JSON | None = statistics_field(
         "AgentStatistics.by_agent",
         key=lambda agent: agent.agent_id,
-        description='The live statistics of its node and its devices ("node", "devices"); null where there are none. What'
-        " agents write and is no figure, such as a percentage of a metric without a bound, is null.",
+        description='The live statistics of its node and its devices ("node", "devices"), or null when there are none. A'
+        " number that means nothing, such as the percentage of a metric without a bound, is null.",
         show=_shown,
     )
 
 
 @strawberry.type(description="A page of the agents.")
 class AgentList:
-    """Some of the agents."""
+    """A page of the agents."""
 
     items: list[Agent]
     total_count: int

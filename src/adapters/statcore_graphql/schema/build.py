@@ -1,4 +1,4 @@
-"""Building the schema: everything that can be found wrong is found wrong now, and not by a query."""
+"""Builds the schema and checks it at start-up; logs the errors of each request."""
 
 from __future__ import annotations
 
@@ -15,42 +15,45 @@ from statcore.model.text import describe
 from statcore_graphql.loaders import DataLoaderManager
 from statcore_graphql.schema.limits import MAX_TOKENS, SizeRule
 from statcore_graphql.schema.loaded import loader_names
-from statcore_graphql.schema.problems import ProblemsExtension, is_expected, shown
+from statcore_graphql.schema.problems import ProblemsExtension, is_expected, shown_error
 from statcore_graphql.schema.query import Query
 
-_LOGGER: Final = logging.getLogger("statcore_graphql")
+_logger: Final = logging.getLogger("statcore_graphql")
 
 
 class StatcoreSchema(strawberry.Schema):
-    """A schema that logs errors of ours in one line, all others with their traceback, and tells clients only of ours."""
+    """A schema that logs a `StatcoreError` in one line and any other error with its traceback.
+
+    A client sees only errors that it can correct; it gets a general message for all others.
+    """
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Log the errors of a request, those that are alike once, and put what is shown in their place."""
-        ours: dict[object, list[GraphQLError]] = {}
-        others: dict[int, GraphQLError] = {}
+        """Log the errors of a request, each kind once per field, and replace them by what the client sees."""
+        expected: dict[object, list[GraphQLError]] = {}
+        unexpected: dict[int, GraphQLError] = {}
         for error in errors:
             if is_expected(error):
                 field = tuple(step for step in error.path or () if isinstance(step, str))
-                ours.setdefault((type(error.original_error), field), []).append(error)
+                expected.setdefault((type(error.original_error), field), []).append(error)
             else:
-                others.setdefault(id(error.original_error), error)
-        for first, *more in ours.values():
-            said = first.original_error or GraphQLError(first.message)
+                unexpected.setdefault(id(error.original_error), error)
+        for first, *more in expected.values():
+            cause = first.original_error or GraphQLError(first.message)
             where = ".".join(map(str, first.path or ["query"])) + (f" and {len(more)} others" if more else "")
-            _LOGGER.warning("%s: %s", where, describe(said))
-        super().process_errors(list(others.values()), execution_context)
-        errors[:] = map(shown, errors)
+            _logger.warning("%s: %s", where, describe(cause))
+        super().process_errors(list(unexpected.values()), execution_context)
+        errors[:] = map(shown_error, errors)
 
 
 def build_schema(manager: DataLoaderManager, *, query: type = Query) -> strawberry.Schema:
-    """Return the schema, whose requests are executed with a `GraphQueryContext` that has the same manager.
+    """Return the schema.
 
     Args:
-        manager: the loaders that there are.
+        manager: the loaders by name; the `GraphQueryContext` of every request must have the same manager.
         query: `Query`, or the host's subclass of it with more fields.
 
     Raises:
-        InputError: a field wants a loader that the manager does not have; the message lists those that it has.
+        InputError: a field needs a loader that the manager does not have; the message lists the known loaders.
     """
     schema = StatcoreSchema(
         query,

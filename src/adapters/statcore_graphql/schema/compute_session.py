@@ -1,4 +1,4 @@
-"""Sessions and their kernels."""
+"""The GraphQL types of sessions and their kernels."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Kernel:
     live_stat: JSON | None = statistics_field(
         _KERNEL_LOADER,
         key=lambda kernel: kernel.kernel_id,
-        description="Its live statistics by metric; null where there are none. What agents write and is no figure,"
-        " such as a percentage of a metric without a bound, is null.",
+        description="Its live statistics by metric, or null when there are none. A number that means nothing, such as the"
+        " percentage of a metric without a bound, is null.",
         show=shown_metrics,
     )
 
     @classmethod
     def of(cls, record: KernelRecord) -> Self:
-        """Read a record."""
+        """Convert a record of the inventory."""
         return cls(kernel_id=record.kernel_id, agent_id=record.agent_id)
 
 
@@ -51,22 +51,23 @@ class ComputeSession:
     inference_metrics: JSON | None = statistics_field(
         "KernelStatistics.inference_metrics_by_kernel",
         key=lambda session: session.session_id,
-        description="Its number of requests and last response time in milliseconds. Zeros that stand for missing data are"
-        " listed in extensions.problems.",
+        description="Its number of requests and last response time in milliseconds. Missing data is zero, and is listed in"
+        " extensions.problems.",
     )
 
-    # Not a coroutine itself: all keys of an answer, however deep, are known before the first read.
+    # Not a coroutine function: its keys are requested while the answer is walked, so that one read loads them all.
     @strawberry.field(
-        description="The live statistics of its kernels, put together; null where there are none. What is stored for the"
-        " session itself wins. Where a kernel has none, that is listed in extensions.problems.",
+        description="The live statistics of its kernels combined, or null when there are none. Statistics that are stored"
+        " for the session itself take precedence. A kernel without statistics is listed in extensions.problems.",
         metadata={LOADER: _KERNEL_LOADER},
     )
     def live_stat(self, info: strawberry.Info[GraphQueryContext]) -> JSON | None:
         """Load the session and its kernels in one read."""
-        return cast("JSON", _put_together(self.session_id, [kernel.kernel_id for kernel in self.kernels], info))
+        return cast("JSON", _session_statistics(self.session_id, [kernel.kernel_id for kernel in self.kernels], info))
 
     @strawberry.field(
-        description="Its utilization over time; times are RFC 3339 with a zone or unix seconds, the step a duration (1m).",
+        description="Its utilization over time. Times are RFC 3339 with a zone or unix seconds; the step is a duration such"
+        " as 1m.",
         metadata={LOADER: UTILIZATION_LOADER},
     )
     async def utilization(
@@ -84,13 +85,14 @@ class ComputeSession:
 
     @classmethod
     def of(cls, record: SessionRecord) -> Self:
-        """Read a record."""
+        """Convert a record of the inventory."""
         return cls(session_id=record.session_id, kernels=[Kernel.of(kernel) for kernel in record.kernels])
 
 
-def _put_together(
+def _session_statistics(
     session_id: str, kernel_ids: list[str], info: strawberry.Info[GraphQueryContext]
 ) -> Coroutine[Any, Any, dict[str, object] | None]:
+    """Request the entries of a session and its kernels now, and return the coroutine that combines them."""
     manager, context = info.context.dataloader_manager, info.context
     ids = [session_id, *kernel_ids]
     loading = [manager.get_loader(context, _KERNEL_LOADER).load(id_) for id_ in ids]
@@ -113,7 +115,7 @@ def _put_together(
 
 @strawberry.type(description="A page of the sessions.")
 class ComputeSessionList:
-    """Some of the sessions."""
+    """A page of the sessions."""
 
     items: list[ComputeSession]
     total_count: int

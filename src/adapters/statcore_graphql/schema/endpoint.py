@@ -1,4 +1,4 @@
-"""Inference endpoints and their replicas."""
+"""The GraphQL types of inference endpoints and their replicas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Replica:
     live_stat: JSON | None = statistics_field(
         "ReplicaStatistics.by_replica",
         key=lambda replica: (replica.endpoint_id, replica.replica_id),
-        description="The metrics of its inference framework; null where there are none.",
+        description="The metrics of its inference framework, or null when there are none.",
     )
 
 
@@ -37,12 +37,12 @@ class Endpoint:
     live_stat: JSON | None = statistics_field(
         "EndpointStatistics.by_endpoint",
         key=lambda endpoint: endpoint.endpoint_id,
-        description="The metrics of its inference framework; null where there are none.",
+        description="The metrics of its inference framework, or null when there are none.",
     )
 
     @classmethod
     def of(cls, record: EndpointRecord) -> Self:
-        """Read a record."""
+        """Convert a record of the inventory."""
         replicas = [
             Replica(
                 endpoint_id=record.endpoint_id,
@@ -57,7 +57,7 @@ class Endpoint:
 
 @strawberry.type(description="A page of the inference endpoints.")
 class EndpointList:
-    """Some of the endpoints."""
+    """A page of the endpoints."""
 
     items: list[Endpoint]
     total_count: int

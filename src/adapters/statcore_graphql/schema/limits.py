@@ -1,4 +1,7 @@
-"""How large a query may be. Each fragment is measured once, where following every spread anew could take for ever."""
+"""Limits on the size of a query: tokens, depth, aliases.
+
+Each fragment is measured once. Following every spread again could take exponential time.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +29,15 @@ class _Size(NamedTuple):
 
 
 class SizeRule(ValidationRule):
-    """Refuses an operation that is nested too deeply or has too many aliases."""
+    """Rejects an operation that is nested too deeply or has too many aliases."""
 
     def __init__(self, context: ValidationContext) -> None:
-        """Look at one document."""
+        """Start with no fragment measured."""
         super().__init__(context)
         self._measured: dict[str, _Size] = {}
 
     def enter_operation_definition(self, node: OperationDefinitionNode, *_: object) -> None:
-        """Measure an operation."""
+        """Measure an operation, and report an error when it is too large."""
         size = self._measure(node.selection_set)
         if size.depth > MAX_DEPTH:
             self.report_error(GraphQLError(f"the query is nested {size.depth} deep, more than {MAX_DEPTH}", node))
@@ -48,7 +51,7 @@ class SizeRule(ValidationRule):
                 sizes.append(self._fragment(selection.name.value))
             elif not isinstance(selection, FieldNode):
                 sizes.append(self._measure(cast("InlineFragmentNode", selection).selection_set))
-            elif selection.name.value.startswith("__"):  # introspection has limits of its own, if not on aliases
+            elif selection.name.value.startswith("__"):  # introspection has its own limit of depth
                 sizes.append(_Size(0, int(bool(selection.alias))))
             else:
                 within = self._measure(selection.selection_set)
@@ -57,7 +60,7 @@ class SizeRule(ValidationRule):
 
     def _fragment(self, name: str) -> _Size:
         if name not in self._measured:
-            self._measured[name] = _Size()  # what spreads itself, or is not there, is for other rules to refuse
+            self._measured[name] = _Size()  # other rules reject a fragment that spreads itself or is missing
             fragment = self.context.get_fragment(name)
             if fragment is not None:
                 self._measured[name] = self._measure(fragment.selection_set)

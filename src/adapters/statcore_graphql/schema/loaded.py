@@ -1,4 +1,4 @@
-"""Fields whose value a loader brings: which loader that is stands in the field's metadata, to be checked at start-up."""
+"""Fields whose values come from a loader; a field's metadata names its loader, which is checked at start-up."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LOADER: Final = "statcore.loader"
 """The key of the loader's name in a field's metadata."""
 
 Show: TypeAlias = Callable[[Mapping[str, object]], dict[str, object]]
-"""Returns a decoded entry as it may be shown."""
+"""Returns a decoded entry in the form that clients see."""
 
 
 def shown_metrics(metrics: Mapping[str, object]) -> dict[str, object]:
-    """Return the metrics of a kernel, a session or a node as they may be shown."""
+    """Return the metrics of a kernel, session or node as clients see them, without numbers that mean nothing."""
     return {metric: shown_value(metric, value) for metric, value in metrics.items()}
 
 
@@ -32,26 +32,26 @@ def statistics_field(
     description: str,
     show: Show = dict,
 ) -> Any:  # noqa: ANN401 - Strawberry's
-    """Return a field for the statistics that a loader has for an object.
+    """Return a field with the statistics of an object, which a loader loads.
 
     Args:
         loader: the loader's name.
-        key: what the loader knows the object by.
-        description: what the schema says of the field.
-        show: what is shown of an entry, by default all of it.
+        key: returns the loader's key for the object.
+        description: the field's description in the schema.
+        show: converts a decoded entry to what clients see; by default nothing is changed.
     """
 
-    # Not a coroutine itself: all keys of an answer, however deep, are known before the first read.
+    # Not a coroutine function: its key is requested while the answer is walked, so that one read loads all keys.
     def resolve(root: strawberry.Parent[Any], info: strawberry.Info[GraphQueryContext]) -> JSON | None:
-        context, wanted = info.context, key(root)
-        loading = context.dataloader_manager.get_loader(context, loader).load(wanted)
-        return cast("JSON", _loaded(loading, loader, wanted, info, show))
+        context, object_key = info.context, key(root)
+        loading = context.dataloader_manager.get_loader(context, loader).load(object_key)
+        return cast("JSON", _loaded(loading, loader, object_key, info, show))
 
     return strawberry.field(resolver=resolve, description=description, metadata={LOADER: loader})
 
 
 def loader_names(schema: strawberry.Schema) -> set[str]:
-    """Return the loaders that the fields of a schema are brought by."""
+    """Return the names of the loaders that the fields of a schema need."""
     types = (known.definition for known in schema.schema_converter.type_map.values())
     fields = (field for type_ in types if isinstance(type_, StrawberryObjectDefinition) for field in type_.fields)
     return {field.metadata[LOADER] for field in fields if LOADER in field.metadata}
@@ -74,7 +74,14 @@ async def _loaded(
 def read_entry(
     entry: Mapping[str, Any], remark: Problem | None, info: strawberry.Info[GraphQueryContext], show: Show
 ) -> dict[str, object]:
-    """Return an entry decoded, as it may be shown, and note what is wrong with it in the context."""
+    """Return an entry decoded, as clients see it, and add what is wrong with it to the problems of the context.
+
+    Args:
+        entry: the entry, some of whose metrics may turn out to be malformed now.
+        remark: what the loader said is wrong with it, or None.
+        info: the field.
+        show: converts the decoded entry to what clients see.
+    """
     context, path = info.context, info.path.as_list()
     if remark:
         context.problems.append((path, remark))

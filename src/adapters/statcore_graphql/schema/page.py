@@ -1,4 +1,4 @@
-"""How much of a list is answered."""
+"""Reads a page of a list, with limits per list and per request."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ _Record = TypeVar("_Record")
 async def read_page(
     context: GraphQueryContext, list_: Callable[..., Awaitable[Page[_Record]]], *, limit: int, offset: int
 ) -> Page[_Record]:
-    """Return a page of what the inventory lists.
+    """Return a page of a list of the inventory.
+
+    Args:
+        context: counts the objects of the page for the request.
+        list_: the method of the inventory.
+        limit: the most objects of the page.
+        offset: how many objects to skip.
 
     Raises:
-        InputError: more than one answer, or one request, may hold.
+        InputError: the limit is above `MAX_LIMIT`, or the request lists and loads too many objects.
     """
     if limit > MAX_LIMIT:
         raise InputError(f"limit must be at most {MAX_LIMIT}, not {limit}; page with offset")

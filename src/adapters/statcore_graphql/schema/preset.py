@@ -1,4 +1,4 @@
-"""Which presets there are, and what they answer."""
+"""The GraphQL type of presets, and loading what they answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from statcore_graphql.schema.utilization import Utilization
 PRESET_LOADER: Final = "PresetMetrics.by_query"
 
 
-@strawberry.type(description="A named query, and what may be filled in.")
+@strawberry.type(description="A named query, and what may be filled in for its placeholders.")
 class Preset:
     """A preset."""
 
@@ -33,7 +33,7 @@ class Preset:
 
     @classmethod
     def of(cls, preset: plugins.Preset) -> Self:
-        """Read a preset."""
+        """Convert a preset."""
         return cls(
             name=preset.name,
             description=preset.description,
@@ -53,15 +53,24 @@ async def load_preset(
     group_labels: Sequence[str],
     window: str | None,
 ) -> Utilization:
-    """Return what a preset answers; equal questions of a request are asked once.
+    """Return what a preset answers; equal queries of a request are sent once.
+
+    Args:
+        context: the request's context.
+        name: the preset.
+        time_range: the range; one point for an instant.
+        labels: an object of label names to a text or a list of texts, as the client sent it.
+        group_labels: the labels to group by.
+        window: the window of rates; None is the preset's own.
 
     Raises:
-        InputError: there is no such preset, it does not allow what is filled in, or a limit is exceeded.
-        PluginError: there is no such preset, but a plugin that is broken may have it.
+        InputError: the preset is unknown, it does not allow what is filled in, or a limit is exceeded.
+        PluginError: the preset is unknown, but a broken plugin may have it.
         UnsupportedError: the backend evaluates no PromQL.
+        StatcoreError: the query fails.
     """
     if name not in context.presets:
-        with suppress(InputError):  # which names the plugins' presets: the host may have left them out
+        with suppress(InputError):  # its message lists presets of plugins that the host may have left out
             context.plugins.preset(name)
     service = PresetService(as_promql(context.metrics, wanted_by="this is a preset"), context.presets)
     filled_in = _read_labels(labels)
@@ -73,5 +82,5 @@ async def load_preset(
 
 def _read_labels(labels: object) -> Mapping[str, str | Sequence[str]]:
     if isinstance(labels, dict):
-        return cast("dict[str, str | Sequence[str]]", labels)  # a preset checks the values
+        return cast("dict[str, str | Sequence[str]]", labels)  # the preset checks the values
     raise InputError(f"labels must be an object of texts or lists of texts, not {type(labels).__name__}")

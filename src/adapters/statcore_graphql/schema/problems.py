@@ -1,4 +1,4 @@
-"""What a response says beside its data: which errors are whose, and which values are not to be trusted."""
+"""What a response contains besides data: the errors that a client may see, and the problems of doubtful values."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from statcore.errors import (
 from statcore_graphql.context import GraphQueryContext
 
 _UNEXPECTED: Final = "internal error; the server's log says more"
-_CLIENTS_OWN: Final = (InputError, MalformedEntryError, QueryRejectedError, UnsupportedError)
-_FAILURES: Final[Mapping[type[StatcoreError], str]] = {
-    ClosedError: "the service that has this is closed here; the server's log says more",
-    TimedOutError: "the service that has this did not answer in time",
-    UnavailableError: "the service that has this cannot be read now; the server's log says more",
+_CLIENT_ERRORS: Final = (InputError, MalformedEntryError, QueryRejectedError, UnsupportedError)
+_GENERAL_MESSAGES: Final[Mapping[type[StatcoreError], str]] = {
+    ClosedError: "the connection to the service of this field is closed; the server's log says more",
+    TimedOutError: "the service of this field did not answer in time",
+    UnavailableError: "the service of this field is unavailable; the server's log says more",
     PartialAnswerError: "the metric backend could not read all of its data; the server's log says more",
-    ProtocolError: "the service that has this gave an answer that is none; the server's log says more",
+    ProtocolError: "the service of this field gave an invalid answer; the server's log says more",
     PluginError: "a plugin failed; the server's log says more",
 }
 
 
 class ProblemsExtension(SchemaExtension):
-    """Puts the problems of values that are answered all the same into `extensions.problems`, each with its path."""
+    """Adds `extensions.problems` to a response: what is wrong with values in its data, each with its path."""
 
     def get_results(self) -> dict[str, Any]:
-        """Return what is added to the response."""
+        """Return the extensions of the response."""
         context: GraphQueryContext = self.execution_context.context
         problems = [
             {"path": path, "kind": problem.kind.value, "message": problem.message} for path, problem in context.problems
@@ -48,15 +48,15 @@ class ProblemsExtension(SchemaExtension):
 
 
 def is_expected(error: GraphQLError) -> bool:
-    """Return whether the query is wrong, or an error of ours came of it."""
+    """Return whether the error is one of the query itself or a `StatcoreError`."""
     cause = error.original_error
     return cause is None or isinstance(cause, GraphQLError | StatcoreError)
 
 
-def shown(error: GraphQLError) -> GraphQLError:
-    """Return what a client is told: of what it can do something about, everything; of all else, what kind of failure it is.
+def shown_error(error: GraphQLError) -> GraphQLError:
+    """Return the error as the client sees it: the message of an error that it can correct, else a general message.
 
-    What services and plugins say of their failures may tell too much; the log has it.
+    Messages of services and plugins may contain secrets or addresses; they are in the log only.
     """
     cause = error.original_error
     if cause is None or isinstance(cause, GraphQLError):
@@ -65,11 +65,11 @@ def shown(error: GraphQLError) -> GraphQLError:
     message = _UNEXPECTED
     if isinstance(cause, StatcoreError):
         extensions = {"code": type(cause).__name__, "retryable": cause.retryable}
-        # Of the input errors, this one is not about the query.
-        is_clients_own = isinstance(cause, _CLIENTS_OWN) and not isinstance(cause, ClosedError)
-        message = error.message if is_clients_own else _told(cause)
+        # A ClosedError is an InputError, but not one of the query.
+        is_client_error = isinstance(cause, _CLIENT_ERRORS) and not isinstance(cause, ClosedError)
+        message = error.message if is_client_error else _general_message(cause)
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)
 
 
-def _told(error: StatcoreError) -> str:
-    return next((sentence for kind, sentence in _FAILURES.items() if isinstance(error, kind)), _UNEXPECTED)
+def _general_message(error: StatcoreError) -> str:
+    return next((message for kind, message in _GENERAL_MESSAGES.items() if isinstance(error, kind)), _UNEXPECTED)

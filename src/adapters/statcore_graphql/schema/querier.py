@@ -1,4 +1,4 @@
-"""Which kinds of querier there are."""
+"""The GraphQL types of the kinds of querier and their fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statcore.plugins import QuerierSpec
 from statcore.plugins.fields import QuerierField, querier_fields
 
 
-@strawberry.type(description="A field of a kind of querier: what `selector` may hold.")
+@strawberry.type(description="A field of a kind of querier, which may be a key of `selector`.")
 class Field:
     """A field."""
 
@@ -23,7 +23,7 @@ class Field:
 
     @classmethod
     def of(cls, field: QuerierField) -> Self:
-        """Read a field of a querier class."""
+        """Convert a field of a querier class."""
         return cls(
             name=field.name,
             type=field.type.value,
@@ -42,12 +42,12 @@ class Querier:
     name: str
     summary: str
 
-    @strawberry.field(description="What `selector` may hold.")
+    @strawberry.field(description="The fields that may be keys of `selector`.")
     def fields(self) -> list[Field] | None:
-        """Read the class, which a plugin may have got wrong."""
+        """Read the fields of the class; null and an error where a plugin's class is broken."""
         return [Field.of(field) for field in querier_fields(self.spec)]
 
     @classmethod
     def of(cls, spec: QuerierSpec) -> Self:
-        """Read what a plugin contributed."""
+        """Convert a plugin's spec."""
         return cls(spec=spec, name=spec.name, summary=spec.summary)

@@ -1,4 +1,4 @@
-"""The entry points of the schema. Each may be null, so that the failure of one leaves the others standing."""
+"""The root fields of the schema. Each may be null, so that an error of one field leaves the others in the answer."""
 
 from __future__ import annotations
 
@@ -27,65 +27,64 @@ _Info = strawberry.Info[GraphQueryContext]
 
 @strawberry.type
 class Query:
-    """What can be asked; a host may subclass it to add fields of its own."""
+    """The root type; a host may subclass it to add its own fields."""
 
     @strawberry.field(description="A page of the sessions.")
     async def compute_session_list(
         self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0
     ) -> ComputeSessionList | None:
-        """Ask the inventory."""
+        """Read from the inventory."""
         page = await read_page(info.context, info.context.inventory.list_sessions, limit=limit, offset=offset)
-        return ComputeSessionList(items=[ComputeSession.of(one) for one in page.items], total_count=page.total_count)
+        return ComputeSessionList(items=[ComputeSession.of(record) for record in page.items], total_count=page.total_count)
 
     @strawberry.field(description="The session with an id; null when there is none.")
     async def compute_session(self, info: _Info, session_id: str) -> ComputeSession | None:
-        """Ask the inventory."""
+        """Read from the inventory."""
         (record,) = await info.context.inventory.find_sessions([id_text(session_id)])
         return None if record is None else ComputeSession.of(record)
 
     @strawberry.field(description="A page of the inference endpoints.")
     async def endpoint_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> EndpointList | None:
-        """Ask the inventory."""
+        """Read from the inventory."""
         page = await read_page(info.context, info.context.inventory.list_endpoints, limit=limit, offset=offset)
-        return EndpointList(items=[Endpoint.of(one) for one in page.items], total_count=page.total_count)
+        return EndpointList(items=[Endpoint.of(record) for record in page.items], total_count=page.total_count)
 
     @strawberry.field(description="A page of the agents.")
     async def agent_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> AgentList | None:
-        """Ask the inventory."""
+        """Read from the inventory."""
         page = await read_page(info.context, info.context.inventory.list_agents, limit=limit, offset=offset)
-        return AgentList(items=[Agent(agent_id=one) for one in page.items], total_count=page.total_count)
+        return AgentList(items=[Agent(agent_id=agent_id) for agent_id in page.items], total_count=page.total_count)
 
     @strawberry.field(description="The kinds of querier that are installed.")
     def queriers(self, info: _Info) -> list[Querier]:
-        """Ask the plugins."""
+        """List the kinds of the plugins."""
         return [Querier.of(spec) for spec in info.context.plugins.queriers.values()]
 
     @strawberry.field(description="The names of the metrics that the backend has for a kind of querier.")
     async def available_metrics(self, info: _Info, querier: str) -> list[str] | None:
-        """Ask the backend."""
+        """Read the names from the backend."""
         return await metric_names(info.context.metrics, info.context.plugins.querier(querier))
 
     @strawberry.field(
-        description="Utilization over time of what a selector, an object with the fields of the kind of querier, selects;"
-        " times are RFC 3339 with a zone or unix seconds, the step a duration (1m).",
+        description="Utilization over time. `selector` is an object with the fields of the kind of querier. Times are"
+        " RFC 3339 with a zone or unix seconds; the step is a duration such as 1m.",
         metadata={LOADER: UTILIZATION_LOADER},
     )
     async def utilization(
         self, info: _Info, querier: str, selector: JSON, start: str, end: str, step: str
     ) -> Utilization | None:
         """Query the backend."""
-        spec = info.context.plugins.querier(querier)
-        wanted = build_querier(spec, _fields(selector))
-        return await load_utilization(info.context, wanted, start=start, end=end, step=step)
+        built = build_querier(info.context.plugins.querier(querier), _fields(selector))
+        return await load_utilization(info.context, built, start=start, end=end, step=step)
 
-    @strawberry.field(description="The named queries that there are.")
+    @strawberry.field(description="The named queries.")
     def presets(self, info: _Info) -> list[Preset]:
-        """Ask the context."""
+        """List the presets of the context."""
         return [Preset.of(preset) for preset in info.context.presets.values()]
 
     @strawberry.field(
-        description="What a preset answers over time; `labels` is an object of label to text, or to texts of which any"
-        " matches; times and step are as in `utilization`.",
+        description="What a preset answers over time. `labels` is an object of label names to a value, or to a list of"
+        " values of which any may match. Times and step are as in `utilization`.",
         metadata={LOADER: PRESET_LOADER},
     )
     async def preset_result(
@@ -111,8 +110,8 @@ class Query:
         )
 
     @strawberry.field(
-        description="What a preset answers at an instant: one value for each series; `labels` is as in `preset_result`,"
-        " `time` RFC 3339 with a zone.",
+        description="What a preset answers at an instant, one value for each series. `labels` is as in `preset_result`;"
+        " `time` is RFC 3339 with a zone.",
         metadata={LOADER: PRESET_LOADER},
     )
     async def preset_result_at(
@@ -124,7 +123,7 @@ class Query:
         group_labels: list[str] | None = None,
         window: str | None = None,
     ) -> Utilization | None:
-        """Query the backend, for a range of one point."""
+        """Query the backend for a range of one point."""
         return await load_preset(
             info.context,
             name,

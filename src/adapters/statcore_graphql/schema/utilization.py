@@ -1,4 +1,4 @@
-"""Utilization over a time range, as GraphQL answers it."""
+"""The GraphQL types of utilization over a time range, and loading it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class UtilizationSeries:
 
     @classmethod
     def of(cls, series: Series) -> Self:
-        """Read a series of a result."""
+        """Convert a series of a result."""
         values = MetricResponse(series.labels, series.timestamps, series.values).values
         return cls(labels=JSON(dict(series.labels)), values=JSON(values))
 
 
-@strawberry.type(description="The series of a query, and what the backend remarked about them.")
+@strawberry.type(description="The series of a query, and the backend's warnings and infos about them.")
 class Utilization:
     """An answer."""
 
@@ -42,7 +42,7 @@ class Utilization:
 
     @classmethod
     def of(cls, result: MatrixResult) -> Self:
-        """Read a result."""
+        """Convert a result."""
         return cls(
             series=[UtilizationSeries.of(series) for series in result.series],
             warnings=list(result.warnings),
@@ -54,10 +54,18 @@ class Utilization:
 async def load_utilization(
     context: GraphQueryContext, querier: UtilizationMetricQuerier, *, start: str, end: str, step: str
 ) -> Utilization:
-    """Return a querier's utilization; what the request asks of alike queriers is asked of the backend at once.
+    """Return a querier's utilization; the queries of one request are sent together, and coalesced.
+
+    Args:
+        context: the request's context.
+        querier: what to query.
+        start: the start of the range, as RFC 3339 or unix seconds.
+        end: the end of the range.
+        step: a duration.
 
     Raises:
-        InputError: times or a step that cannot be read, or more points than one request to a server gives.
+        InputError: a time or the step cannot be read, or the range has more than `MAX_POINTS` points.
+        StatcoreError: the query fails.
     """
     time_range = QueryTimeRange(start=start, end=end, step=step)
     check_points(time_range, MAX_POINTS, reason=f"GraphQL answers at most {MAX_POINTS}")

@@ -1,0 +1,182 @@
+"""What a running command works with: settings, plugins, the store and backend it opens, and how its coroutine runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final, TypeVar, get_args
+
+import attrs
+import click
+
+from statcore.errors import InputError
+from statcore.plugins.presets import PresetCatalog
+from statcore.plugins.registry import PluginRegistry
+from statcore.ports.metrics import MetricQuerierPort
+from statcore.ports.sink import StatisticsSinkPort
+from statcore.ports.statistics import StatisticsPort
+from statcore.runtime import Settings, open_metrics, open_sink, open_statistics, url_scheme
+from statcore_cli import standard_output
+from statcore_cli.command_line import SettingName, flag, variable
+from statcore_cli.settings import CliSettings, Setting, naming, read_file
+
+_T = TypeVar("_T")
+_REGISTRIES: Final = "statcore_cli.registries"
+
+
+@attrs.frozen
+class CommandContext:
+    """The settings of one command, and the registry of the plugins that they leave enabled."""
+
+    settings: CliSettings
+    registry: PluginRegistry
+
+    @classmethod
+    def of(cls, ctx: click.Context, *, trial: bool = False) -> CommandContext:
+        """Read the settings and discover the plugins; discovery runs once per call of the program.
+
+        Args:
+            ctx: click's context of the command; its parents' options count as well.
+            trial: whether every kind of querier is tried, as in `PluginRegistry.discover`.
+
+        Raises:
+            InputError: a setting cannot be used.
+        """
+        settings = CliSettings.read(given_options(ctx), os.environ)
+        registries: dict[frozenset[str], PluginRegistry] = ctx.meta.setdefault(_REGISTRIES, {})
+        if settings.disabled not in registries:
+            with standard_output.plugin_code():
+                registry = PluginRegistry.discover(disabled=settings.disabled, around=standard_output.loading, trial=trial)
+            standard_output.suspect_any(registry.reports)
+            registries[settings.disabled] = registry
+        return cls(settings, registries[settings.disabled])
+
+    def statistics(self) -> AbstractAsyncContextManager[StatisticsPort]:
+        """Open the configured store for reading.
+
+        Raises:
+            InputError: no store is configured, or a `memory:` store, which would always be empty.
+        """
+        return self._opened(open_statistics, _not_memory(self._statistics_url()), "statistics")
+
+    def sink(self) -> AbstractAsyncContextManager[StatisticsSinkPort]:
+        """Open the configured store for writing.
+
+        Raises:
+            InputError: no store is configured.
+        """
+        return self._opened(open_sink, self._statistics_url(), "statistics")
+
+    def metrics(self) -> AbstractAsyncContextManager[MetricQuerierPort]:
+        """Open the configured metric backend.
+
+        Raises:
+            InputError: no backend is configured, or a `memory:` backend, which would always be empty.
+        """
+        url = _configured(self.settings.metrics_url, "metrics_url", "metric backend")
+        return self._opened(open_metrics, _not_memory(url), "metrics")
+
+    def presets(self) -> PresetCatalog:
+        """Return the presets of the plugins and of the configured files; `faults` holds the errors of bad presets.
+
+        Raises:
+            InputError: a file cannot be read, or does not have the form of a file of presets.
+            MissingExtraError: the PromQL parser is not installed.
+        """
+        files = {file.value: read_file(file) for file in self.settings.presets}
+        return PresetCatalog.read(self.registry, files, strict=False)
+
+    def _statistics_url(self) -> Setting:
+        return _configured(self.settings.statistics_url, "statistics_url", "store of live statistics")
+
+    @asynccontextmanager
+    async def _opened(
+        self, opener: Callable[[Settings, PluginRegistry], AbstractAsyncContextManager[_T]], url: Setting, table: str
+    ) -> AsyncGenerator[_T]:
+        given = self.settings
+        settings = Settings(
+            statistics_url=given.statistics_url.value if given.statistics_url else None,
+            metrics_url=given.metrics_url.value if given.metrics_url else None,
+            statistics_options=given.statistics_options,
+            metrics_options=given.metrics_options,
+        )
+        options = given.statistics_options if table == "statistics" else given.metrics_options
+        async with AsyncExitStack() as stack:
+            with naming(f"{url.origin} and [{table}] in {given.file}" if options else url.origin):
+                scheme = url_scheme(url.value, setting=f"{table}_url")
+                registry = self.registry
+                origin = registry.statistics_store_origin if table == "statistics" else registry.metric_backend_origin
+                standard_output.suspect(origin(scheme))
+                opened = await stack.enter_async_context(opener(settings, self.registry))
+            yield opened
+
+
+def given_options(ctx: click.Context) -> dict[str, str]:
+    """Return the settings given as options; an option of the command wins over the same option before the command."""
+    given = given_options(ctx.parent) if ctx.parent else {}
+    return given | {name: ctx.params[name] for name in get_args(SettingName) if ctx.params.get(name) is not None}
+
+
+def run(work: Coroutine[Any, Any, _T], *, doing: str) -> _T:
+    """Run a coroutine to its end, with a spinner where standard error is a terminal.
+
+    Args:
+        work: the coroutine; whatever plugins print in it is kept out of the answer.
+        doing: what the spinner shows, such as "querying node".
+    """
+    with _progress(doing), standard_output.plugin_code():
+        return asyncio.run(work)
+
+
+@contextmanager
+def _progress(doing: str) -> Generator[None]:
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only terminals need it
+    from rich.live import Live  # noqa: PLC0415
+    from rich.spinner import Spinner  # noqa: PLC0415
+
+    # Not `Console.status`: it would redirect standard output while the coroutine runs.
+    with Live(Spinner("dots", text=doing), console=Console(stderr=True), transient=True, redirect_stdout=False):
+        yield
+
+
+def _configured(setting: Setting | None, name: SettingName, what: str) -> Setting:
+    if setting is None:
+        raise InputError(f"no {what} is configured: give {flag(name)} URL or set {variable(name)}")
+    return setting
+
+
+def _not_memory(url: Setting) -> Setting:
+    if url.value.lower().startswith("memory:"):
+        raise InputError(
+            f"{url.origin}: a memory: store or backend exists in one process only, and would always be empty here;"
+            " give the URL of a server, or try `statcore demo`"
+        )
+    return url
+
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def stop_on_signals() -> Generator[asyncio.Event]:
+    """Yield an event; within the block SIGINT, SIGTERM and SIGHUP set it instead of ending the process.
+
+    A signal that the process was started to ignore, as `nohup` does with SIGHUP, stays ignored.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    for number in handled:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)

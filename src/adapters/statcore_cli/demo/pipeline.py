@@ -1,0 +1,224 @@
+"""What the demo runs: child processes, the collector that samples them, a store and a backend, and what is read back.
+
+The store and the backend are inside this process, or a real Valkey and a real Prometheus. Everything is read back through
+the public API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import attrs
+
+from statcore.concurrency import map_keeping_errors
+from statcore.errors import StatcoreError
+from statcore.model.results import MatrixResult, Series
+from statcore.model.time import QueryTimeRange
+from statcore.plugins.registry import PluginRegistry
+from statcore.ports import MetricQuerierPort, ScrapeSinkPort
+from statcore.queriers.container import ContainerMetricQuerier
+from statcore.runtime import Settings, open_runtime, open_sink
+from statcore.statistics.repository import StatisticsRepository
+from statcore.testing.servers import running_prometheus, running_valkey
+from statcore_cli.output import Entries
+from statcore_collector import Collector, KernelTarget, start_exporter
+
+INTERVAL_S: Final = 1.0
+AGENT_ID: Final = "demo"
+METRICS: Final = ("cpu_util", "mem", "net_rx", "io_write")
+_RATE_INTERVAL: Final = "5s"
+_WINDOW: Final = timedelta(seconds=60)
+_STOP_S: Final = 5.0
+_LOADS: Final = (
+    ("busy 50%", "busy", "0.5"),
+    ("busy 15%", "busy", "0.15"),
+    ("memory", "memory", "120"),
+    ("traffic", "traffic", "2"),
+    ("writer", "writer", "1"),
+)
+
+
+@attrs.frozen(kw_only=True)
+class Child:
+    """A running child process: the title of its load, and the kernel that it is collected as."""
+
+    title: str
+    target: KernelTarget
+
+
+@contextmanager
+def running_children(agent_id: str) -> Generator[tuple[Child, ...]]:
+    """Run one child process per load, as kernels of two sessions of one user; end them with the block."""
+    sessions = [str(uuid.uuid4()) for _ in range(2)]
+    user, project = str(uuid.uuid4()), str(uuid.uuid4())
+    with ExitStack() as stack:
+        children: list[Child] = []
+        for number, (title, load, amount) in enumerate(_LOADS):
+            process = stack.enter_context(_running(load, amount))
+            target = KernelTarget(
+                pid=process.pid,
+                kernel_id=str(uuid.uuid4()),
+                session_id=sessions[number % 2],
+                user_id=user,
+                project_id=project,
+                agent_id=agent_id,
+            )
+            children.append(Child(title=title, target=target))
+        yield tuple(children)
+
+
+@contextmanager
+def _running(load: str, amount: str) -> Generator[subprocess.Popen[bytes]]:
+    # In a new session, so that Ctrl-C at the terminal reaches the demo, which then ends its children.
+    command = [sys.executable, "-m", "statcore_cli.demo.loads", load, amount]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own module
+    try:
+        yield process
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@attrs.frozen(kw_only=True)
+class Pipeline:
+    """The collector, and the store and metric backend that its data is read back from."""
+
+    collector: Collector
+    repository: StatisticsRepository
+    metrics: MetricQuerierPort
+
+
+@asynccontextmanager
+async def embedded_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
+    """Open a store and a backend inside this process."""
+    settings = Settings(statistics_url="memory://", metrics_url="memory://")
+    async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
+        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S)
+        yield Pipeline(collector=collector, repository=runtime.repository, metrics=runtime.metrics)
+
+
+@asynccontextmanager
+async def server_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
+    """Start a Valkey that the collector writes to and a Prometheus that scrapes the collector; end both with the block.
+
+    Raises:
+        UnavailableError: a server is not installed, or does not start.
+    """
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="statcore-demo-")))
+        # Starting a server blocks the event loop; nothing else runs on it yet.
+        valkey = stack.enter_context(running_valkey(folder))
+        sink = await stack.enter_async_context(open_sink(Settings(statistics_url=valkey.url), registry))
+        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S)
+        exporter = start_exporter(collector)
+        stack.callback(exporter.close)
+        targets = {"statcore": exporter.address}
+        prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=f"{INTERVAL_S:.0f}s"))
+        settings = Settings(statistics_url=valkey.url, metrics_url=prometheus.url)
+        runtime = await stack.enter_async_context(open_runtime(settings, registry))
+        yield Pipeline(collector=collector, repository=runtime.repository, metrics=runtime.metrics)
+
+
+@attrs.frozen(kw_only=True)
+class DemoState:
+    """What was read back of all children after one round.
+
+    Args:
+        live: their live statistics.
+        utilization: their samples over the last minute, by metric.
+        failures: the errors of queries for utilization, each once.
+    """
+
+    live: Entries
+    utilization: Mapping[str, MatrixResult]
+    failures: Sequence[str]
+
+    def document(self, children: Sequence[Child]) -> dict[str, Any]:
+        """Return the JSON document."""
+        return {
+            "loads": {child.target.kernel_id: child.title for child in children},
+            **self.live.document(),
+            "utilization": {metric: result.to_json() for metric, result in self.utilization.items()},
+            "failures": list(self.failures),
+        }
+
+
+async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: datetime, now: datetime) -> DemoState:
+    """Read the live statistics of all children in one batch, and query their metrics over the last minute.
+
+    Args:
+        pipeline: the store and the backend.
+        children: the children.
+        since: the start of the demo; no range begins before it.
+        now: the end of the range.
+
+    Raises:
+        StatcoreError: the live statistics cannot be read.
+    """
+    ids = [child.target.kernel_id for child in children]
+    time_range = QueryTimeRange(start=max(since, now - _WINDOW), end=now, step=timedelta(seconds=INTERVAL_S))
+
+    async def query(metric_of_kernel: tuple[str, str]) -> Sequence[Series]:
+        metric, kernel_id = metric_of_kernel
+        querier = ContainerMetricQuerier(metric_name=metric, value_type="current", kernel_id=kernel_id)
+        return (await pipeline.metrics.query_utilization(querier, time_range, rate_interval=_RATE_INTERVAL)).series
+
+    batch = await pipeline.repository.get_kernel_statistics_batch(ids)
+    pairs = [(metric, kernel_id) for metric in METRICS for kernel_id in ids]
+    utilization: dict[str, list[Series]] = {metric: [] for metric in METRICS}
+    failures: dict[str, None] = {}  # a set that keeps the order
+    for (metric, _), answer in zip(pairs, await map_keeping_errors(pairs, query), strict=True):
+        if isinstance(answer, StatcoreError):
+            failures[f"{metric}: {answer}"] = None
+        else:
+            utilization[metric].extend(answer)
+    results = {metric: MatrixResult(series=tuple(series)) for metric, series in utilization.items()}
+    return DemoState(live=Entries.read(ids, batch), utilization=results, failures=list(failures))
+
+
+async def run_rounds(
+    pipeline: Pipeline, children: Sequence[Child], stop: asyncio.Event, *, rounds: int | None = None
+) -> AsyncGenerator[DemoState]:
+    """Collect the children once per interval, and yield the state that is read back after every round.
+
+    Args:
+        pipeline: the collector, and where its data is read back from.
+        children: the children to collect.
+        stop: ends the rounds when it is set.
+        rounds: how many rounds to run at most; None is no limit.
+
+    Raises:
+        StatcoreError: a round cannot be collected, or its live statistics cannot be read.
+    """
+    for child in children:
+        pipeline.collector.add(child.target)
+    loop = asyncio.get_running_loop()
+    since, started = datetime.now(UTC), loop.time()
+    for number in count(1):
+        await pipeline.collector.collect()
+        if isinstance(pipeline.metrics, ScrapeSinkPort):
+            pipeline.metrics.append_scrape(pipeline.collector.samples(), target=AGENT_ID, time=time.time())
+        yield await read_state(pipeline, children, since=since, now=datetime.now(UTC))
+        if number == rounds:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(started + number * INTERVAL_S):
+                await stop.wait()
+        if stop.is_set():
+            return

@@ -1,0 +1,212 @@
+"""The kernel's dump of TCP sockets, and the bytes that the sockets of a process tree carried."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import psutil
+import pytest
+
+from statcore import UnsupportedError
+from statcore_collector import tcp_traffic
+from statcore_collector.tcp_traffic import SocketTable, TcpSocket, TreeTraffic, open_inodes, read_sockets
+
+
+@pytest.fixture(params=[("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)], ids=["IPv4", "IPv6"])
+def connection(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a TCP connection over loopback."""
+    host, family = request.param
+    with socket.create_server((host, 0), family=family) as server:
+        client = socket.create_connection(server.getsockname()[:2])
+        peer, _ = server.accept()
+    with client, peer:
+        yield client, peer
+
+
+def _inode(end: socket.socket) -> int:
+    return os.fstat(end.fileno()).st_ino
+
+
+def test_both_ends_of_a_connection_are_counted(connection: tuple[socket.socket, socket.socket]) -> None:
+    """One end has sent what the other has received; the opening handshake may count as a byte."""
+    client, peer = connection
+    client.sendall(b"x" * 12345)
+    assert 12345 == len(peer.recv(12345, socket.MSG_WAITALL))
+    table = read_sockets()
+    received, sent = table.by_inode[_inode(peer)].received, table.by_inode[_inode(client)].sent
+    assert 12345 == received
+    assert sent - received in {0, 1}
+    assert 0 == table.by_inode[_inode(client)].received
+
+
+def test_a_closed_end_that_still_has_data_is_an_orphan(connection: tuple[socket.socket, socket.socket]) -> None:
+    """It keeps its cookie, and no process has it open."""
+    client, _ = connection
+    client.settimeout(0)
+    with suppress(BlockingIOError):
+        while True:  # until the buffers of both ends are full
+            client.send(bytes(1 << 20))
+    before = read_sockets().by_inode[_inode(client)]
+    client.close()
+    table = read_sockets()
+    assert before.inode not in table.by_inode
+    assert before.cookie in table.orphans
+
+
+def test_a_remnant_of_a_connection_is_left_out(connection: tuple[socket.socket, socket.socket]) -> None:
+    """The end that closed first has no counters any more; the other end is found."""
+    client, peer = connection
+    client.close()
+    assert not peer.recv(1)
+    assert _inode(peer) in read_sockets().by_inode
+    answers: Any = _Answers((20, bytes(72)), (3, bytes(4)))
+    assert [] == list(tcp_traffic._dump(answers, socket.AF_INET))
+
+
+def test_the_namespace_is_that_of_this_process() -> None:
+    """The table names the network namespace of its sockets."""
+    assert Path("/proc/self/ns/net").stat().st_ino == read_sockets().namespace
+
+
+class _Answers:
+    """A stand-in for the netlink socket: `recv` returns one datagram with planned messages."""
+
+    def __init__(self, *messages: tuple[int, bytes]) -> None:
+        """Keep messages of the given kinds and bodies."""
+        self._datagram = b"".join(struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body for kind, body in messages)
+
+    def send(self, request: bytes) -> int:
+        return len(request)
+
+    def recv(self, _size: int) -> bytes:
+        return self._datagram
+
+
+@pytest.mark.parametrize("kind", [2, 3], ids=["error", "done"])
+def test_a_refusal_is_an_error(kind: int) -> None:
+    """A dump that the kernel refuses or aborts is not an empty dump."""
+    answers: Any = _Answers((kind, struct.pack("=i", -13)))
+    with pytest.raises(PermissionError):
+        list(tcp_traffic._dump(answers, socket.AF_INET))
+
+
+def test_a_kernel_that_does_not_count_bytes_is_an_error() -> None:
+    """A socket without counters would look idle."""
+    with pytest.raises(OSError, match="does not count"):
+        tcp_traffic._parse(bytes(72) + struct.pack("=HH4x", 8, 2))
+
+
+def test_a_system_without_netlink_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Linux has it."""
+    monkeypatch.delattr(socket, "AF_NETLINK")
+    with pytest.raises(OSError, match="not supported"):
+        read_sockets()
+
+
+OURS = Path("/proc/self/ns/net").stat().st_ino
+
+
+def _table(*sockets: TcpSocket) -> SocketTable:
+    return SocketTable(
+        namespace=OURS,
+        by_inode={tcp.inode: tcp for tcp in sockets if tcp.inode},
+        orphans={tcp.cookie: tcp for tcp in sockets if not tcp.inode},
+    )
+
+
+def _tcp(cookie: int, *, inode: int, received: int = 0, sent: int = 0) -> TcpSocket:
+    return TcpSocket(cookie=cookie, inode=inode, received=received, sent=sent)
+
+
+def test_a_closed_connection_does_not_lower_the_counter() -> None:
+    """What it carried stays counted, and a new connection adds to it."""
+    traffic = TreeTraffic()
+    assert (100, 5) == traffic.update(_table(_tcp(1, inode=71, received=100, sent=5)), {71})
+    assert (100, 5) == traffic.update(_table(), set())
+    assert (130, 5) == traffic.update(_table(_tcp(2, inode=72, received=30)), {72})
+
+
+def test_an_inode_that_is_used_again_is_another_socket() -> None:
+    """Sockets are identified by their cookies."""
+    traffic = TreeTraffic()
+    traffic.update(_table(_tcp(1, inode=71, received=100)), {71})
+    assert (140, 0) == traffic.update(_table(_tcp(2, inode=71, received=40)), {71})
+
+
+def test_what_a_closed_socket_still_delivers_counts() -> None:
+    """Its cookie tells whose it is; an orphan that never belonged to the tree does not count."""
+    traffic = TreeTraffic()
+    traffic.update(_table(_tcp(1, inode=71, sent=100)), {71})
+    assert (0, 150) == traffic.update(_table(_tcp(1, inode=0, sent=150), _tcp(9, inode=0, sent=999)), set())
+    assert (0, 170) == traffic.update(_table(_tcp(1, inode=0, sent=170)), set())
+
+
+def test_a_socket_that_a_dump_misses_is_not_counted_twice() -> None:
+    """It is still open, so it is remembered."""
+    traffic = TreeTraffic()
+    traffic.update(_table(_tcp(1, inode=71, received=100)), {71})
+    assert (100, 0) == traffic.update(_table(), {71})
+    assert (110, 0) == traffic.update(_table(_tcp(1, inode=71, received=110)), {71})
+
+
+def test_sockets_of_others_do_not_count() -> None:
+    """Only sockets that the tree has open count."""
+    assert (0, 0) == TreeTraffic().update(_table(_tcp(1, inode=71, received=100)), {72})
+
+
+def test_a_socket_that_was_there_before_brings_no_history() -> None:
+    """It came from outside the tree, or its process was unreadable in the last round; it counts from now on."""
+    traffic = TreeTraffic()
+    assert (100, 0) == traffic.update(_table(_tcp(1, inode=71, received=100), _tcp(2, inode=72, received=9000)), {71})
+    assert (100, 0) == traffic.update(_table(_tcp(1, inode=71, received=700), _tcp(2, inode=72, received=9000)), {72})
+    assert (101, 0) == traffic.update(_table(_tcp(1, inode=71, received=800), _tcp(2, inode=72, received=9001)), {71, 72})
+    assert (103, 0) == traffic.update(_table(_tcp(1, inode=71, received=801), _tcp(2, inode=72, received=9002)), {71, 72})
+
+
+def test_open_sockets_are_found(sleeper: Popen[bytes]) -> None:
+    """The inodes are those of the process's own sockets; other descriptors are left out."""
+    with socket.socket() as ours:
+        inodes = open_inodes([psutil.Process(), psutil.Process(sleeper.pid)], namespace=OURS)
+        assert os.fstat(ours.fileno()).st_ino in inodes
+
+
+def test_another_network_namespace_is_an_error(sleeper: Popen[bytes]) -> None:
+    """The dump lacks its sockets, which must not look like no traffic."""
+    with pytest.raises(UnsupportedError, match=f"process {sleeper.pid} is in another network namespace"):
+        open_inodes([psutil.Process(sleeper.pid)], namespace=OURS + 1)
+
+
+def test_a_process_whose_files_are_denied_is_an_error(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not look like no traffic."""
+
+    def deny(_: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    with pytest.raises(PermissionError):
+        open_inodes([psutil.Process(sleeper.pid)], namespace=OURS)
+
+
+def test_an_ended_process_has_nothing_open(sleeper: Popen[bytes]) -> None:
+    """It may end after the tree was sampled."""
+    process = psutil.Process(sleeper.pid)
+    sleeper.kill()
+    sleeper.wait()
+    assert set() == open_inodes([process], namespace=OURS)
+
+
+def test_a_descriptor_that_is_closed_meanwhile_is_left_out(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was listed, and does not exist any more when it is read."""
+
+    def vanish(_: Path) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "readlink", vanish)
+    assert set() == open_inodes([psutil.Process(sleeper.pid)], namespace=OURS)
