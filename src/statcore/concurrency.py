@@ -129,12 +129,12 @@ class Deadline:
 
     def __init__(self, timeout_s: float, /, *, waiting_for: str) -> None:
         """Keep the arguments; the clock starts when the block is entered."""
-        from asyncio import timeout  # noqa: PLC0415
+        import asyncio  # noqa: PLC0415 - half the time of `from asyncio import timeout`, in each call of an adapter
 
         self.waiting_for = waiting_for
         self.failure: StatcoreError | None = None
         self._timeout_s = timeout_s
-        self._timer = timeout(timeout_s)
+        self._timer = asyncio.timeout(timeout_s)
 
     async def __aenter__(self) -> Self:
         """Start the clock."""
@@ -174,17 +174,20 @@ async def retry(
     Pauses between attempts double. A random part of up to half of each pause is left out, so that clients that failed at
     the same time do not retry at the same time. A server's `retry_after_s` takes the place of the pause.
 
+    When the time is up, the deadline ends the attempt or the pause, and raises its own error. Only a server's pause that
+    would not end before is not started, since the error says when to come back.
+
     Args:
         attempt: makes one attempt.
-        deadline: the deadline of the call, entered; a pause that would not end before it is not started.
+        deadline: the deadline of the call, entered.
         is_retryable: whether another attempt may succeed after this error.
         first_pause_s: the pause after the first attempt, in seconds.
         longest_pause_s: the bound of the doubled pauses, in seconds.
         max_attempts: how many attempts there are at most; None means as many as the deadline allows.
 
     Raises:
-        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or there is no time
-            left for the pause.
+        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or the server wants a
+            pause for which there is no time.
     """
     backoff_s = first_pause_s
     attempts = 0
@@ -196,10 +199,12 @@ async def retry(
             from random import uniform  # noqa: PLC0415
 
             attempts += 1
+            if attempts == max_attempts or not is_retryable(error):
+                raise
             pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
             if pause_s is None:
                 pause_s = backoff_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
-            if attempts == max_attempts or not is_retryable(error) or pause_s >= deadline.remaining_s():
+            elif pause_s >= deadline.remaining_s():
                 raise
         await sleep(pause_s)
         backoff_s = min(2 * backoff_s, longest_pause_s)
@@ -232,6 +237,13 @@ async def in_thread(function: Callable[[], _Result]) -> _Result:
     from asyncio import to_thread  # noqa: PLC0415
 
     return await to_thread(function)
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Return whether an error is the one that cancels a task, `asyncio.CancelledError`."""
+    from asyncio import CancelledError  # noqa: PLC0415
+
+    return isinstance(error, CancelledError)
 
 
 def close_coroutine(value: object) -> None:

@@ -1,4 +1,4 @@
-"""Modules that are imported only when somebody uses them: libraries that may not be installed, and names of adapters."""
+"""Imports on first use: of libraries that an extra installs, and of the modules of an adapter's package."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from statcore.errors import MissingExtraError
 
 @contextmanager
 def requires_extra(extra: str) -> Generator[None]:
-    """Import inside this what the extra of that name installs.
+    """Import the libraries of an extra in this block.
 
     Raises:
-        MissingExtraError: a module is not there.
+        MissingExtraError: a module is not installed.
     """
     try:
         yield
@@ -26,8 +26,8 @@ def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a package's `__getattr__` (PEP 562), so that finding its plugin loads nothing else of it.
 
     Args:
-        package: its name.
-        homes: the module of the package in which each public name is.
+        package: the name of the package.
+        homes: each public name, and the module of the package that has it.
     """
 
     def load(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.validation import read_toml
+from statcore.model.validation import read_toml, toml_table, toml_text
 from statcore.plugins.checked_ports import (
     Contributor,
     answer_of,
@@ -23,6 +23,7 @@ from statcore.plugins.checked_ports import (
 )
 from statcore.plugins.hooks import Options
 from statcore.plugins.registry import PluginRegistry
+from statcore.plugins.report import PluginReport
 from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import as_promql
@@ -48,26 +49,18 @@ def _check_kernel_statistics(_: object, field: attrs.Attribute[Any], value: obje
         raise InputError(f"{field.name} must be one of {', '.join(_KERNEL_STATISTICS)}")
 
 
-def _non_empty_text(value: object, key: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{key}: expected a non-empty text, not {type(value).__name__}")
-    return value
-
-
-def _table(value: object, key: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{key}: expected a table [{key}], not {type(value).__name__}")
-    return cast("dict[str, Any]", value)
-
-
 @attrs.frozen(kw_only=True)
 class Settings:
-    """Which store and which backend, and their own options by name; the URL's scheme chooses the adapter.
+    """Which store and which metric backend to open; `repr` shows no URL and no options, which may hold secrets.
 
-    Whoever needs only one of the two leaves the other out. URLs and options may hold secrets, so `repr` shows none of them.
-
-    `kernel_statistics` says where a runtime's repository reads statistics of kernels: from the `store`, or from the samples
-    of the `metrics` backend, which knows kernels only and has nothing under the id of a session. All else is the store's.
+    Args:
+        statistics_url: the store; its scheme chooses the adapter. A host that reads no live statistics leaves it out.
+        metrics_url: the metric backend; its scheme chooses the adapter. A host that queries no metrics leaves it out.
+        statistics_options: the options of the store's adapter, by name.
+        metrics_options: the options of the backend's adapter, by name.
+        kernel_statistics: where a runtime's repository reads the statistics of kernels: from the `store`, or from the
+            samples of the `metrics` backend, which has kernels only and nothing under the id of a session. All other
+            statistics come from the store.
 
     Raises:
         InputError: another value for `kernel_statistics`.
@@ -85,7 +78,7 @@ class Settings:
 
         Args:
             variables: `STATCORE_STATISTICS_URL`, `STATCORE_METRICS_URL` and `STATCORE_KERNEL_STATISTICS` are read; one
-                that is empty counts as not set. All others are left alone.
+                that is empty counts as not set. Other variables are not read.
 
         Raises:
             InputError: a value that cannot be used; the message names its variable.
@@ -113,9 +106,9 @@ class Settings:
         given: dict[str, Any] = {}
         for key, value in document.items():
             if key in _TEXTS:
-                given[key] = _non_empty_text(value, key)
+                given[key] = toml_text(value, key)
             elif key in _TABLES:
-                given[_TABLES[key]] = _table(value, key)
+                given[_TABLES[key]] = toml_table(value, key)
             elif key not in _COMMAND_LINE_ONLY:
                 known = ", ".join((*_TEXTS, *_COMMAND_LINE_ONLY, *(f"[{table}]" for table in _TABLES)))
                 raise InputError(f"{key}: no such setting; known are {known}")
@@ -124,9 +117,10 @@ class Settings:
 
 @attrs.frozen(kw_only=True)
 class Runtime:
-    """What is open: the store, the repository over it, and the metric backend, whose series tell what exists.
+    """What is open: the store, the repository over it, the metric backend, and an inventory read from its series.
 
-    A manager that knows what exists, endpoints too, uses an `InventoryPort` of its own instead of `inventory`.
+    A manager that knows which sessions, kernels and endpoints exist uses an `InventoryPort` of its own instead of
+    `inventory`.
     """
 
     statistics: StatisticsPort
@@ -149,30 +143,6 @@ def url_scheme(url: str | None, *, setting: str) -> str:
     return scheme.lower()
 
 
-def _secrets(url: str | None, options: Options) -> list[str]:
-    """Return what of a URL and of options no message may show, the longest first."""
-    credentials, at, _ = (url or "").partition("://")[2].rpartition("@")
-    password = credentials.partition(":")[2] if at else ""
-    named = [value for name, value in options.items() if _SECRET.search(name) and isinstance(value, str)]
-    return sorted(filter(None, {url, credentials, password, unquote(password), *named}), key=len, reverse=True)
-
-
-@asynccontextmanager
-async def _open(
-    contributor: Contributor,
-    factory: Callable[[str, Options], Awaitable[_Port]],
-    url: str | None,
-    options: Options,
-    *,
-    checked: Callable[[object, Contributor], _Port],
-    method: str = "open",
-) -> AsyncGenerator[_Port]:
-    with contributor.blamed_for(method):
-        opened = await answer_of(factory(url or "", options))
-    async with closing(opened, contributor):
-        yield cast("_Port", opened) if contributor.report.is_ours else checked(opened, contributor)
-
-
 @asynccontextmanager
 async def open_statistics(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[StatisticsPort]:
     """Open the store that `settings.statistics_url` names for reading.
@@ -182,39 +152,46 @@ async def open_statistics(settings: Settings, registry: PluginRegistry) -> Async
         PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
             than statcore contributes the adapter.
     """
-    scheme = url_scheme(settings.statistics_url, setting="statistics_url")
-    spec = registry.statistics_store(scheme)
     url, options = settings.statistics_url, settings.statistics_options
-    contributor = Contributor(spec.name, registry.statistics_store_origin(scheme), _secrets(url, options))
-    async with _open(contributor, spec.open, url, options, checked=checked_statistics) as store:
+    scheme = url_scheme(url, setting="statistics_url")
+    spec, plugin = registry.statistics_store(scheme), registry.statistics_store_origin(scheme)
+    async with _open(spec.open, url, options, name=spec.name, plugin=plugin, checked=checked_statistics) as store:
         yield store
 
 
 @asynccontextmanager
 async def open_sink(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[StatisticsSinkPort]:
-    """Open the store that `settings.statistics_url` names for writing; the errors are those of `open_statistics`.
+    """Open the store that `settings.statistics_url` names for writing.
 
     Raises:
-        InputError: also where the store is read only.
+        InputError: the URL is not set, no adapter is there for its scheme, or the store is read only.
+        PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
+            than statcore contributes the adapter.
     """
-    scheme = url_scheme(settings.statistics_url, setting="statistics_url")
-    spec = registry.statistics_store(scheme)
-    if spec.open_sink is None:
-        raise InputError(f"statistics_url names a store that can only be read: {spec.name}")
     url, options = settings.statistics_url, settings.statistics_options
-    contributor = Contributor(spec.name, registry.statistics_store_origin(scheme), _secrets(url, options))
-    async with _open(contributor, spec.open_sink, url, options, checked=checked_sink, method="open_sink") as sink:
+    scheme = url_scheme(url, setting="statistics_url")
+    spec, plugin = registry.statistics_store(scheme), registry.statistics_store_origin(scheme)
+    if (factory := spec.open_sink) is None:
+        raise InputError(f"statistics_url names a store that can only be read: {spec.name}")
+    async with _open(
+        factory, url, options, name=spec.name, plugin=plugin, checked=checked_sink, method="open_sink"
+    ) as sink:
         yield sink
 
 
 @asynccontextmanager
 async def open_metrics(settings: Settings, registry: PluginRegistry) -> AsyncGenerator[MetricQuerierPort]:
-    """Open the backend that `settings.metrics_url` names; the errors are those of `open_statistics`."""
-    scheme = url_scheme(settings.metrics_url, setting="metrics_url")
-    spec = registry.metric_backend(scheme)
+    """Open the backend that `settings.metrics_url` names.
+
+    Raises:
+        InputError: the URL is not set, or no adapter is there for its scheme.
+        PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
+            than statcore contributes the adapter.
+    """
     url, options = settings.metrics_url, settings.metrics_options
-    contributor = Contributor(spec.name, registry.metric_backend_origin(scheme), _secrets(url, options))
-    async with _open(contributor, spec.open, url, options, checked=checked_metrics) as backend:
+    scheme = url_scheme(url, setting="metrics_url")
+    spec, plugin = registry.metric_backend(scheme), registry.metric_backend_origin(scheme)
+    async with _open(spec.open, url, options, name=spec.name, plugin=plugin, checked=checked_metrics) as backend:
         yield backend
 
 
@@ -223,7 +200,9 @@ async def open_runtime(settings: Settings, registry: PluginRegistry) -> AsyncGen
     """Open everything that a manager reads with.
 
     Raises:
-        UnsupportedError: `settings.kernel_statistics` wants PromQL of a backend that answers none.
+        InputError: a URL is not set, or no adapter is there for its scheme.
+        PluginError: an adapter breaks its contract.
+        UnsupportedError: `settings.kernel_statistics` is `metrics`, and the backend evaluates no PromQL.
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_statistics(settings, registry))
@@ -234,3 +213,30 @@ async def open_runtime(settings: Settings, registry: PluginRegistry) -> AsyncGen
         repository = StatisticsRepositories.create(store, kernels=kernels).repository
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         yield Runtime(statistics=store, repository=repository, metrics=metrics, inventory=inventory)
+
+
+@asynccontextmanager
+async def _open(
+    factory: Callable[[str, Options], Awaitable[_Port]],
+    url: str | None,
+    options: Options,
+    *,
+    name: str,
+    plugin: PluginReport,
+    checked: Callable[[object, Contributor], _Port],
+    method: str = "open",
+) -> AsyncGenerator[_Port]:
+    """Open a store or a backend and close it afterwards; the adapter of another distribution is checked."""
+    contributor = Contributor(name, plugin, _secrets(url, options))
+    with contributor.blamed_for(method):
+        opened = await answer_of(factory(url or "", options))
+    async with closing(opened, contributor):
+        yield cast("_Port", opened) if plugin.is_ours else checked(opened, contributor)
+
+
+def _secrets(url: str | None, options: Options) -> list[str]:
+    """Return the texts of a URL and of options that no message may show, the longest first."""
+    credentials, at, _ = (url or "").partition("://")[2].rpartition("@")
+    password = credentials.partition(":")[2] if at else ""
+    named = [value for name, value in options.items() if _SECRET.search(name) and isinstance(value, str)]
+    return sorted(filter(None, {url, credentials, password, unquote(password), *named}), key=len, reverse=True)

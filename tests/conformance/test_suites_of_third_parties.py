@@ -123,7 +123,7 @@ def test_a_broken_promise_is_told_in_words(tmp_path: Path) -> None:
     """The report shows what was expected and the promise itself; an exception of the store is shown as it is."""
     report = run(tmp_path, FORGETFUL, "-k", "order_is_kept or container_counts or ping_returns")
     assert "AssertionError: entries: expected [{'mem': {'current': '3'," in report
-    assert "The promise: The entries stand in the order of the ids asked for" in report
+    assert "The promise: The entries are in the order of the ids" in report
     assert "ValueError: no counts here" in report
     assert "2 failed, 1 passed" in report
 
@@ -188,7 +188,7 @@ def test_a_difference_from_no_promise_is_found(tmp_path: Path) -> None:
     """A check that is renamed or misspelt is told by name; where all are known nothing is said."""
     misspelt = {"ping_return": "It never does.", "values_are_exact": "They are not.", "check_ping_returns": "Nor so."}
     report = run(tmp_path, BACKEND_WITH_DIFFERENCES.format(ping="pass", differences=misspelt), "-k", "differs")
-    assert "differences from what is no check: check_ping_returns, ping_return\n" in report
+    assert "differences that are not named like a check: check_ping_returns, ping_return\n" in report
     assert "1 failed," in report
     report = run(
         tmp_path,

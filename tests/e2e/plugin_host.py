@@ -1,4 +1,4 @@
-"""A host, run where plugins are installed: asks every kind of querier by Python and by GraphQL.
+"""A host that runs where plugins are installed: it queries every kind of querier in Python and in GraphQL.
 
 It prints the answers as JSON.
 Usage: plugin_host.py METRICS_URL SELECTORS, where SELECTORS is a JSON object of a selector by kind of querier.
@@ -15,7 +15,7 @@ from typing import Any
 
 from statcore import MetricQuerierPort, QueryTimeRange, UtilizationMetricQuerier
 from statcore.plugins import PluginRegistry
-from statcore.plugins.fields import build_querier
+from statcore.plugins.querier_kinds import build_querier
 from statcore.runtime import Settings, open_runtime
 from statcore_graphql import DataLoaderManager, GraphQueryContext
 from statcore_graphql.schema import build_schema
@@ -29,7 +29,7 @@ WITHIN_S = 60
 
 
 async def until_answered(metrics: MetricQuerierPort, querier: UtilizationMetricQuerier) -> list[list[float]]:
-    """Ask for the last seconds until there is something: nobody tells when a first scrape, or a second, is done."""
+    """Query the last seconds until there is an answer: no server tells when its first scrapes are done."""
     until = time.monotonic() + WITHIN_S
     while not (answer := await metrics.query_utilization(querier, last_seconds(), rate_interval="10s")).series:
         assert time.monotonic() < until, f"no series of {querier}"
@@ -44,7 +44,7 @@ def last_seconds() -> QueryTimeRange:
 
 
 async def main(url: str, selectors: dict[str, dict[str, Any]]) -> None:
-    """Print the kinds, and what each way of asking answered."""
+    """Print the kinds, and the answers in Python and in GraphQL."""
     registry = PluginRegistry.discover()
     settings = Settings(statistics_url="memory://", metrics_url=url)
     async with open_runtime(settings, registry) as runtime:
@@ -68,8 +68,8 @@ async def main(url: str, selectors: dict[str, dict[str, Any]]) -> None:
         for kind, selector in selectors.items():
             querier = build_querier(registry.querier(kind), selector)
             python[kind] = await until_answered(runtime.metrics, querier)
-            wanted = last_seconds()
-            times = {"start": wanted.start.isoformat(), "end": wanted.end.isoformat()}
+            time_range = last_seconds()
+            times = {"start": time_range.start.isoformat(), "end": time_range.end.isoformat()}
             graphql[kind] = await ask(QUERY, querier=kind, selector=selector, **times)
         kinds = await ask("{ queriers { name summary fields { name type required choices help } } }")
         print(json.dumps({"queriers": kinds, "python": python, "graphql": graphql}))  # noqa: T201 - read by the test

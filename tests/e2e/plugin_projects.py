@@ -1,4 +1,4 @@
-"""Distributions that are plugins, as their authors would publish them: a project each, to be built and installed."""
+"""Projects of plugins as their authors would publish them, to build and install."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def offering(kind: str) -> str:
 
 
 def write_project(folder: Path, distribution: str, source: str, *, version: str = "1.0", name: str | None = None) -> Path:
-    """Write a project whose plugin is one module; `name` is that of its entry point, by default the distribution's."""
+    """Write a project whose plugin is one module; `name` is the name of its entry point, by default the distribution's."""
     module = distribution.replace("-", "_")
     project = folder / distribution
     (project / module).mkdir(parents=True)

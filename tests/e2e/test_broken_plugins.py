@@ -1,4 +1,4 @@
-"""Plugins that are broken, each built, installed and met by the program: reported, and in nobody's way."""
+"""Broken plugins, built and installed: the program reports them, and everything else works."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BROKEN: Final = {
     "acme-misspelt": (
         "rejected",
         offering("misspelt").replace("def statcore_queriers", "def statcore_querier"),
-        "it implements statcore_querier, which is no hook",
+        "it implements the unknown hook statcore_querier",
     ),
     "acme-gpus": (
         "rejected",
@@ -46,7 +46,7 @@ NAMESAKES: Final = ("acme-twins", "acme-other-twins")
 
 @pytest.fixture(scope="module")
 def statcore(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """The program, where all of these are installed, and one plugin that is sound."""
+    """The program of an environment with all broken plugins and one that works."""
     folder = tmp_path_factory.mktemp("broken")
     projects = [
         *(write_project(folder, name, source, version="2.0") for name, (_, source, _) in BROKEN.items()),
@@ -60,7 +60,7 @@ def statcore(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
 @pytest.mark.timeout(300)
 def test_each_is_reported_with_its_remedy(statcore: Path) -> None:
-    """Exit 1; distribution, version, what is wrong, what to do; and the sound ones are ok."""
+    """It exits with 1, and shows distribution, version, fault and remedy; working plugins are ok."""
     answer = run(statcore, "plugins", "--format", "json")
 
     assert 1 == answer.returncode
@@ -81,7 +81,7 @@ def test_each_is_reported_with_its_remedy(statcore: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_others_keep_answering(statcore: Path, prometheus_holding: Callable[..., Any]) -> None:
-    """Our own querier and that of the sound plugin are asked, and a real Prometheus answers both."""
+    """A real Prometheus answers the container querier and the querier of the working plugin."""
     labels = 'container_metric_name="mem",value_type="current"'
     sample = f"backendai_container_utilization{{{labels}}} 4096 1795341600"
     with (
@@ -108,7 +108,7 @@ def _query(statcore: Path, server: Server, kind: str) -> float:
 
 @pytest.mark.timeout(300)
 def test_switched_off_they_are_out_of_the_way(statcore: Path) -> None:
-    """What the remedies say works: exit 0, and no word about them."""
+    """After the remedies the program exits with 0 and reports no plugin."""
     names = ",".join([*BROKEN, "twins"])
     answer = run(statcore, "plugins", "--format", "json", disable_plugins=names)
 

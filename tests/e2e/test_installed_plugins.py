@@ -1,4 +1,4 @@
-"""The plugins of this repository as wheels, in an environment that holds nothing else, over real exporters."""
+"""The wheels of this repository's plugins in an environment of their own, over real exporters."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def bin_(tmp_path_factory: pytest.TempPathFactory, wheel: Path, wheels: dict[str, Path]) -> Path:
-    """Where the programs of an environment are that holds statcore, these plugins, and what they need."""
+    """The folder of programs of an environment with statcore, these plugins, and their dependencies."""
     requirement = f"statcore[cli,prometheus,graphql] @ {wheel.as_uri()}"
     return create_environment(tmp_path_factory.mktemp("host") / "environment", requirement, *wheels.values())
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where Prometheus has its configuration and data."""
+    """The folder with the configuration and data of Prometheus."""
     return tmp_path_factory.mktemp("prometheus")
 
 
 @pytest.fixture(scope="module")
 def prometheus(folder: Path, valkey_server: Server, require_program: Callable[..., str]) -> Iterator[Server]:
-    """A Prometheus that scrapes a node exporter, a collector of a busy child, and what a model server exports."""
+    """A Prometheus that scrapes a node exporter, a collector of a busy child, and a stand-in for a model server."""
     require_program("prometheus")
     exporter = require_program("prometheus-node-exporter")
     with ExitStack() as stack:
@@ -80,7 +80,7 @@ def _start(stack: ExitStack, *command: str) -> subprocess.Popen[bytes]:
 
 
 def _model_server(stack: ExitStack) -> str:
-    """Serve what a vLLM server exports, under its names, and end a request whenever asked: a real one wants a GPU."""
+    """Serve the metrics of a vLLM server, and end a request with each scrape: a real server needs a GPU."""
     registry = CollectorRegistry()
     labels = {"model_name": "m", "engine": "0"}
     seconds = Histogram("vllm:time_to_first_token_seconds", "seconds", labels, registry=registry).labels(**labels)
@@ -114,21 +114,23 @@ def _ask_host(bin_: Path, metrics_url: str, selectors: Mapping[str, Any]) -> dic
 
 @pytest.mark.timeout(400)
 def test_each_is_found_by_its_own_entry_point(bin_: Path) -> None:
-    """With what it offers, and without a driver being imported: not for GraphQL's sake, nor for the program's."""
+    """Discovery lists its offers, and imports no driver."""
     listed = run(bin_ / "statcore", "plugins", "--format", "json")
     assert 0 == listed.returncode, listed.stderr
     reports = json.loads(listed.stdout)["plugins"]
-    assert OFFERS == {one["distribution"]: one["offers"] for one in reports if one["distribution"] != "statcore"}
+    assert OFFERS == {
+        report["distribution"]: report["offers"] for report in reports if report["distribution"] != "statcore"
+    }
 
     program = "import sys; from statcore.plugins import PluginRegistry; PluginRegistry.discover(); print(*sys.modules)"
     imported = {name.partition(".")[0] for name in run(bin_ / "python", "-c", program).stdout.split()}
     assert {name.replace("-", "_") for name in OFFERS} < imported
-    assert set() == imported & {"aiohttp", "msgspec", "stamina", "graphql", "strawberry", "click", "rich", "promql_parser"}
+    assert set() == imported & {"aiohttp", "msgspec", "graphql", "strawberry", "click", "rich", "promql_parser"}
 
 
 @pytest.mark.timeout(400)
 def test_every_querier_answers_by_python_and_graphql(bin_: Path, prometheus: Server) -> None:
-    """Each kind that is installed, on series that were really scraped."""
+    """Every installed kind answers from series that were really scraped."""
     answers = _ask_host(bin_, prometheus.url, SELECTORS)
 
     assert sorted(SELECTORS) == [querier["name"] for querier in answers["queriers"]["data"]["queriers"]]
@@ -140,7 +142,7 @@ def test_every_querier_answers_by_python_and_graphql(bin_: Path, prometheus: Ser
 
 @pytest.mark.timeout(400)
 def test_every_querier_answers_on_the_command_line(bin_: Path, prometheus: Server, wheels: dict[str, Path]) -> None:
-    """The options are made of the class's fields; `--help` says where a kind comes from."""
+    """The options are the fields of the class; `--help` shows the origin of a kind."""
     _ask_host(bin_, prometheus.url, SELECTORS)  # until there is something to be seen
     listing = "".join(run(bin_ / "statcore", "query", "--help").stdout.split())
     for kind, selector in SELECTORS.items():
@@ -164,7 +166,7 @@ def test_every_querier_answers_on_the_command_line(bin_: Path, prometheus: Serve
 
 @pytest.mark.timeout(400)
 def test_uninstalled_it_is_gone(bin_: Path, prometheus: Server, wheels: dict[str, Path]) -> None:
-    """From the command line, GraphQL and Python; the others go on, and installed again it is back."""
+    """Its kinds are gone from the command line, GraphQL and Python; the others work, and a new installation restores it."""
     others = {kind: selector for kind, selector in SELECTORS.items() if kind != "node"}
     pip(bin_, "uninstall", "--yes", "statcore-node")
     try:
@@ -184,7 +186,7 @@ def test_uninstalled_it_is_gone(bin_: Path, prometheus: Server, wheels: dict[str
 def test_a_backend_of_another_make_is_chosen_by_its_scheme(
     bin_: Path, folder: Path, tmp_path: Path, require_program: Callable[..., str]
 ) -> None:
-    """The same questions to a VictoriaMetrics that scrapes the same exporters."""
+    """The same queries are answered by a VictoriaMetrics that scrapes the same exporters."""
     require_program("victoria-metrics")
     # Otherwise it answers nothing of the last half minute.
     arguments = [f"-promscrape.config={folder / 'prometheus.yml'}", "-search.latencyOffset=0s"]
@@ -196,7 +198,7 @@ def test_a_backend_of_another_make_is_chosen_by_its_scheme(
 
 
 def test_nothing_of_ours_names_a_plugin() -> None:
-    """What a plugin brings, no file of the library knows: neither its distribution, nor its package, nor its classes."""
+    """No file of statcore has the name of a plugin's distribution, package or classes."""
     sources = "".join(path.read_text() for plugin in PLUGINS for path in plugin.glob("src/**/*.py"))
     words = {*re.findall(r"^class (\w+)", sources, re.MULTILINE), *(path.name.replace("-", "[-_]") for path in PLUGINS)}
     naming = re.compile(rf"\b({'|'.join(words)})\b")

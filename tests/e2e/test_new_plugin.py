@@ -1,4 +1,4 @@
-"""What `statcore plugins new` writes, built, installed and used by somebody who has nothing else."""
+"""Projects that `statcore plugins new` writes are built, installed and used in an empty environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ asyncio.run(write())
 
 @pytest.mark.timeout(400)
 def test_a_new_plugin_passes_its_own_tests_and_answers(wheel: Path, tmp_path: Path) -> None:
-    """Its wheel and that of statcore, in an empty environment, where its tests pass without its sources, too."""
+    """Its wheel is installed with that of statcore; its tests pass there without its sources."""
     bin_ = create_environment(tmp_path / "environment", f"statcore[cli,testing] @ {wheel.as_uri()}")
     written = run("env", f"--chdir={tmp_path}", bin_ / "statcore", "plugins", "new", "tape-library")
     assert 0 == written.returncode, written.stderr
@@ -54,7 +54,7 @@ def test_a_new_plugin_passes_its_own_tests_and_answers(wheel: Path, tmp_path: Pa
 
 @pytest.mark.timeout(400)
 def test_a_new_store_and_a_new_backend_pass_their_conformance_and_answer(wheel: Path, tmp_path: Path) -> None:
-    """Each as a wheel beside statcore, in an empty environment; what is written there is read by the program."""
+    """Each is installed as a wheel beside statcore, and the program reads what was written."""
     bin_ = create_environment(tmp_path / "environment", f"statcore[cli,testing] @ {wheel.as_uri()}")
     projects = [tmp_path / "statcore-attic", tmp_path / "statcore-tape-library"]
     for part, project in zip(("--store", "--backend"), projects, strict=True):
@@ -93,7 +93,7 @@ def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("part", [(), ("--store",), ("--backend",)], ids=["querier", "store", "backend"])
 @pytest.mark.parametrize("kind", ["rack", "tape-library"])
 def test_a_new_plugin_is_clean(tmp_path: Path, mypy_cache: Path, kind: str, part: tuple[str, ...]) -> None:
-    """By the default rules of ruff, and by mypy --strict, its tests included."""
+    """Ruff with its default rules and mypy --strict find no fault, its tests included."""
     written = run("env", f"--chdir={tmp_path}", sys.executable, "-m", "statcore_cli", "plugins", "new", *part, kind)
     assert 0 == written.returncode, written.stderr
     project = tmp_path / f"statcore-{kind}"

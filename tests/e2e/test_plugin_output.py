@@ -99,7 +99,7 @@ KERNELS_ANSWER: Final = {"kernels": {ID_1: {"mem": {"current": "1"}}}, "ages_s":
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder for `PYTHONPATH` with the plugin, and one more that says nothing."""
+    """A folder for `PYTHONPATH` with the plugin, and one with a silent plugin."""
     for name, source in {"loud": PLUGIN, "zeta": "STATCORE_PLUGIN_API = 0"}.items():
         info = tmp_path / f"acme_{name}-1.0.dist-info"
         info.mkdir()
@@ -116,7 +116,7 @@ def variables(site: Path, moment: str, way: str) -> dict[str, str]:
 
 
 def run(site: Path, moment: str, way: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program in a pipe, its plugin doing that at that moment."""
+    """Run the program in a pipe; its plugin does something at a moment."""
     command = [sys.executable, "-m", "statcore_cli", *arguments]
     environ = variables(site, moment, way)
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
@@ -137,7 +137,7 @@ def run(site: Path, moment: str, way: str, *arguments: str) -> subprocess.Comple
 )
 @pytest.mark.parametrize("moment", ["import", "fetch"])
 def test_48_what_a_plugin_writes_is_on_standard_error_with_its_name(site: Path, moment: str, way: str, shown: str) -> None:
-    """However it writes: the answer is whole, and nothing else is in the pipe."""
+    """With every way of writing the answer is complete, and nothing else is in the pipe."""
     done = run(site, moment, way, *KERNELS)
 
     assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))
@@ -148,7 +148,7 @@ def test_48_what_a_plugin_writes_is_on_standard_error_with_its_name(site: Path, 
 @pytest.mark.parametrize("way", ["close", "close descriptor"])
 @pytest.mark.parametrize("moment", ["import", "open", "close"])
 def test_48_closing_standard_output_costs_no_answer(site: Path, moment: str, way: str) -> None:
-    """The stream or the descriptor; whoever did it is named."""
+    """It closes the stream or the descriptor; the error names the plugin."""
     done = run(site, moment, way, *KERNELS)
 
     assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))
@@ -157,7 +157,7 @@ def test_48_closing_standard_output_costs_no_answer(site: Path, moment: str, way
 
 @pytest.mark.parametrize("moment", ["import", "fetch"])
 def test_48_replacing_standard_output_costs_no_answer(site: Path, moment: str) -> None:
-    """As modules do that want another encoding."""
+    """Modules that need another encoding replace it."""
     done = run(site, moment, "replace", *KERNELS)
 
     assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))
@@ -167,7 +167,7 @@ def test_48_replacing_standard_output_costs_no_answer(site: Path, moment: str) -
 @pytest.mark.parametrize("moment", ["hook", "build", "name"])
 @pytest.mark.parametrize("way", ["print", "close", "replace"])
 def test_48_a_querier_that_is_asked_is_no_part_of_the_answer(site: Path, moment: str, way: str) -> None:
-    """What is asked in the main thread, too."""
+    """The queriers are called in the main thread, too."""
     done = run(site, moment, way, "promql", "rack")
 
     assert (0, "sum(rack)\n") == (done.returncode, done.stdout)
@@ -184,7 +184,7 @@ def test_48_help_and_listings_are_whole(site: Path, arguments: list[str]) -> Non
 
 
 def test_48_on_a_terminal_the_answer_is_whole_as_well(site: Path) -> None:
-    """There people see for themselves what is written; closing is named all the same."""
+    """On a terminal users see what the plugin writes; closing is still reported."""
     outer, inner = pty.openpty()
     command = [sys.executable, "-m", "statcore_cli", "promql", "rack"]
     process = subprocess.Popen(
@@ -192,14 +192,14 @@ def test_48_on_a_terminal_the_answer_is_whole_as_well(site: Path) -> None:
     )
     os.close(inner)
     shown = read_all(outer)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
 
     assert (0, "sum(rack)\r\n") == (process.returncode, shown)
-    assert CULPRIT in said
+    assert CULPRIT in errors
 
 
 def test_no_plugin_is_named_where_standard_output_was_closed_beforehand(site: Path) -> None:
-    """As a shell does with `>&-`."""
+    """A shell does this with `>&-`."""
     command = ["sh", "-c", f"{sys.executable} -m statcore_cli promql rack >&-"]
     done = subprocess.run(
         command, env=variables(site, "import", "silent"), capture_output=True, text=True, timeout=60, check=False

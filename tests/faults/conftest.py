@@ -1,29 +1,30 @@
-"""Servers that misbehave in ways that no real one can be made to show."""
+"""Fake servers and a proxy, for faults that no real server shows on demand."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from ssl import SSLContext
 from typing import Any
 
 import pytest
-import stamina
 from tests.faults.fake_prometheus import Answer, FakePrometheus
 from tests.faults.fake_valkey import Answers, running_fake_valkey
 from tests.faults.proxy import TcpProxy
 
+from statcore_prometheus import transport
 
-@pytest.fixture
-def no_pauses() -> Iterator[None]:
-    """Retry as often as ever, but at once."""
-    with stamina.set_testing(True, attempts=10, cap=True):
-        yield
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the Prometheus client retry as often as usual, but without pauses, except a pause that the server wants."""
+    monkeypatch.setattr(transport, "_FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(transport, "_LONGEST_PAUSE_S", 0.0)
 
 
 @pytest.fixture
 def http_reply() -> Callable[..., bytes]:
-    """Make a whole HTTP answer from a body, a status and headers, in whose names an underscore is a hyphen."""
+    """Return a function that makes a whole HTTP answer; in the names of its keyword arguments, `_` stands for a hyphen."""
 
     def reply(body: bytes | str = b"", *, status: int = 200, **headers: str) -> bytes:
         body = body.encode() if isinstance(body, str) else body
@@ -37,7 +38,7 @@ def http_reply() -> Callable[..., bytes]:
 
 @pytest.fixture
 async def fake_prometheus() -> AsyncIterator[Callable[..., Awaitable[FakePrometheus]]]:
-    """Start a fake server with the answers that it is to give; see `FakePrometheus`."""
+    """Return a function that starts a fake server with the answers it gives; see `FakePrometheus`."""
     async with AsyncExitStack() as stack:
 
         async def start(*answers: Answer, ssl: SSLContext | None = None) -> FakePrometheus:
@@ -48,7 +49,7 @@ async def fake_prometheus() -> AsyncIterator[Callable[..., Awaitable[FakePrometh
 
 @pytest.fixture
 async def fake_valkey() -> AsyncIterator[Callable[..., Awaitable[str]]]:
-    """Start a fake server with scripted answers; see `running_fake_valkey`."""
+    """Return a function that starts a fake server with scripted answers; see `running_fake_valkey`."""
     async with AsyncExitStack() as stack:
 
         async def start(*scripts: Answers) -> str:
@@ -59,7 +60,7 @@ async def fake_valkey() -> AsyncIterator[Callable[..., Awaitable[str]]]:
 
 @pytest.fixture
 async def tcp_proxy() -> AsyncIterator[Callable[..., Awaitable[TcpProxy]]]:
-    """Start a proxy in front of a server's port; further arguments as `TcpProxy`."""
+    """Return a function that starts a proxy in front of a port; further arguments are those of `TcpProxy`."""
     async with AsyncExitStack() as stack:
 
         async def start(server_port: int, **options: Any) -> TcpProxy:

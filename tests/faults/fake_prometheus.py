@@ -1,18 +1,28 @@
-"""A server that gives any answer at all, in place of a Prometheus."""
+"""A fake Prometheus that gives any answer, and the JSON that a real one would write."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 
+from statcore.model import QueryTimeRange
+from statcore_prometheus import PrometheusClient
+
 Answer: TypeAlias = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
-"""What a fake server does with a request: it sends bytes, or what a coroutine function writes; both say it all."""
+"""An answer of a fake server: the bytes to send, or a coroutine function that writes them; each has the head, too."""
+Reply: TypeAlias = Callable[..., bytes]
+"""The fixture `http_reply`, which makes an answer."""
+
+ANSWER: Final = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"é😀"},"value":[1,"7"]}]}}'
+"""The answer to an instant query with one value, 7."""
+RANGE: Final = QueryTimeRange(start=1_795_341_600, end=1_795_341_660, step="60s")
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +38,7 @@ class SeenRequest:
 
 @attrs.define
 class FakePrometheus:
-    """A server that gives its answers in turn, the last one again and again, and notes the requests."""
+    """A server that gives its answers in turn, then repeats the last one, and records the requests."""
 
     answers: list[Answer]
     url: str = ""
@@ -36,7 +46,7 @@ class FakePrometheus:
 
     @asynccontextmanager
     async def running(self, *, ssl: SSLContext | None = None) -> AsyncGenerator[Self]:
-        """Listen on a free port until the end."""
+        """Listen on a free port until the block ends."""
         connections: set[asyncio.Task[None]] = set()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +67,7 @@ class FakePrometheus:
             await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until the client closes it, or an answer does."""
+        """Serve one connection until the client or an answer closes it."""
         try:
             while not writer.is_closing():
                 request = await _read_request(reader)
@@ -89,3 +99,34 @@ async def _read_request(reader: asyncio.StreamReader) -> SeenRequest:
         form=dict(parse_qsl(body.decode())),
         headers=headers,
     )
+
+
+StartFake: TypeAlias = Callable[..., Awaitable[FakePrometheus]]
+"""The fixture `fake_prometheus`, which starts a server with its answers."""
+
+
+def vector(*values: str, **members: object) -> str:
+    """Return the answer to an instant query, in the wording of Prometheus."""
+    result = [{"metric": {"n": str(n)}, "value": [1_795_341_600, value]} for n, value in enumerate(values)]
+    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}, **members})
+
+
+def refusal(kind: str, text: str) -> str:
+    """Return an error in the wording of Prometheus."""
+    return json.dumps({"status": "error", "errorType": kind, "error": text})
+
+
+async def never(_: asyncio.StreamWriter) -> None:
+    """Take the request and do not answer."""
+    await asyncio.Event().wait()
+
+
+async def never_whole(writer: asyncio.StreamWriter) -> None:
+    """Start to answer and do not go on."""
+    writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{ANSWER}".encode())
+    await asyncio.Event().wait()
+
+
+async def values(client: PrometheusClient) -> list[float]:
+    """Return the values that a query gives."""
+    return [sample.value for sample in (await client.query("up")).samples]

@@ -1,4 +1,4 @@
-"""A server that gives scripted answers to Valkey's commands, of the kind that no real one gives."""
+"""A fake Valkey with scripted answers to commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a real server that holds answers back, trickles them, or cuts connections."""
+"""A TCP proxy that holds answers back, cuts them into pieces, or resets connections."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TcpProxy:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[TcpProxy]:
-        """Listen until the block ends."""
+        """Listen on a free port until the block ends."""
         self._open.set()
         handlers: set[asyncio.Task[None]] = set()
 
@@ -64,7 +64,7 @@ class TcpProxy:
         self._open.clear()
 
     def let_go(self) -> None:
-        """Pass on what was held back, and all that follows."""
+        """Pass on the answers that were held back, and all later ones."""
         self._open.set()
 
     def cut(self) -> None:

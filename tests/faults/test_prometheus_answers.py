@@ -1,14 +1,13 @@
-"""Answers with HTTP 200: such as are no answers, are only part of one, or come with remarks."""
+"""Answers with HTTP 200 that are no answers, are partial, or have warnings."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
-from tests.faults.prometheus_json import RANGE, refusal, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal, vector
 
 from statcore.errors import (
     PartialAnswerError,
@@ -18,14 +17,6 @@ from statcore.errors import (
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-
-Start = Callable[..., Awaitable[Any]]
-
-
-Reply = Callable[..., bytes]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +57,8 @@ Reply = Callable[..., bytes]
     ],
     ids=lambda body: f"{body[:60]}…{len(body)}",
 )
-async def test_what_is_no_answer(fake_prometheus: Start, http_reply: Reply, body: str) -> None:
-    """HTTP 200 with anything but an answer is one error, at the first attempt."""
+async def test_a_body_that_is_no_answer(fake_prometheus: StartFake, http_reply: Reply, body: str) -> None:
+    """HTTP 200 with a body that is no answer is a ProtocolError, after one attempt."""
     server = await fake_prometheus(http_reply(body))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=server.url):
@@ -83,8 +74,8 @@ async def test_what_is_no_answer(fake_prometheus: Start, http_reply: Reply, body
         '{"status":"success","isPartial":null,"data":{"resultType":"%s","result":null},"errorType":null,"error":null}',
     ],
 )
-async def test_null_is_nothing_found(fake_prometheus: Start, http_reply: Reply, body: str) -> None:
-    """So servers write an empty list that they never made: of series, of samples, of values and of label sets."""
+async def test_null_is_nothing_found(fake_prometheus: StartFake, http_reply: Reply, body: str) -> None:
+    """Servers write null for an empty list of series, samples, values or label sets."""
     kinds = ("matrix", "vector", "scalar")
     bodies = [body.replace("%s", kind) for kind in kinds] + 2 * ['{"status":"success","data":null,"warnings":null}']
     server = await fake_prometheus(*map(http_reply, bodies))
@@ -123,9 +114,9 @@ LONG = [f'[{1_795_341_600 + n},"{n}.5"]' for n in range(10_000)]
     ],
 )
 async def test_a_sample_that_is_almost_json_is_no_answer(
-    fake_prometheus: Start, http_reply: Reply, sample: str, length: int, position: str
+    fake_prometheus: StartFake, http_reply: Reply, sample: str, length: int, position: str
 ) -> None:
-    """However long the series is, and so however it is read."""
+    """A malformed sample is refused in a short series and in a long one, which are read in different ways."""
     samples = [sample, *LONG[:length]] if position == "first" else [*LONG[:length], sample, LONG[0]]
     result = f'[{{"metric":{{}},"values":[{",".join(samples)}]}}]'
     server = await fake_prometheus(http_reply(f'{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}'))
@@ -146,8 +137,8 @@ async def test_a_sample_that_is_almost_json_is_no_answer(
     ],
 )
 @pytest.mark.parametrize("text", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80"])
-async def test_invalid_utf8_is_no_answer(fake_prometheus: Start, http_reply: Reply, body: str, text: bytes) -> None:
-    """Wherever it is, in what is read and in what is passed over."""
+async def test_invalid_utf8_is_no_answer(fake_prometheus: StartFake, http_reply: Reply, body: str, text: bytes) -> None:
+    """Invalid UTF-8 is refused in parts that are read and in parts that are skipped."""
     matrix = body.replace("K", "matrix").replace("V", "values").replace("S", '[[1,"2"]]').encode().replace(b"?", text)
     vector = body.replace("K", "vector").replace("V", "value").replace("S", '[1,"2"]').encode().replace(b"?", text)
     values = b'{"status":"success","data":["a"],"stats":"%b"}' % text
@@ -162,8 +153,8 @@ async def test_invalid_utf8_is_no_answer(fake_prometheus: Start, http_reply: Rep
                 await ask()
 
 
-async def test_an_error_with_http_200_is_one_line(fake_prometheus: Start, http_reply: Reply) -> None:
-    """As with any other status, what the server says can fake no line of a log."""
+async def test_an_error_with_http_200_is_one_line(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The text of a server cannot add a line to a log."""
     server = await fake_prometheus(http_reply('{"status":"error","error":"no\\nERROR\\u001b[31m"}'))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=r"no.*ERROR") as caught:
@@ -182,8 +173,8 @@ async def test_an_error_with_http_200_is_one_line(fake_prometheus: Start, http_r
         {"resultType": "what", "result": []},
     ],
 )
-async def test_what_is_no_instant_answer(fake_prometheus: Start, http_reply: Reply, data: object) -> None:
-    """Likewise for instant queries."""
+async def test_a_result_that_is_no_instant_answer(fake_prometheus: StartFake, http_reply: Reply, data: object) -> None:
+    """A result that does not fit an instant query is a ProtocolError, after one attempt."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=server.url):
@@ -192,8 +183,8 @@ async def test_what_is_no_instant_answer(fake_prometheus: Start, http_reply: Rep
 
 
 @pytest.mark.parametrize("data", [{}, "text", [1], [["a"]], [{"a": "b"}]])
-async def test_what_is_no_list_of_values(fake_prometheus: Start, http_reply: Reply, data: object) -> None:
-    """Likewise for label values."""
+async def test_a_result_that_is_no_list_of_values(fake_prometheus: StartFake, http_reply: Reply, data: object) -> None:
+    """Label values that are not a list of texts are a ProtocolError, after one attempt."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=server.url):
@@ -202,8 +193,8 @@ async def test_what_is_no_list_of_values(fake_prometheus: Start, http_reply: Rep
 
 
 @pytest.mark.parametrize("kind", ["histogram", "histograms"])
-async def test_native_histograms_are_refused(fake_prometheus: Start, http_reply: Reply, kind: str) -> None:
-    """They are no floats, and no part of an answer is left out silently."""
+async def test_native_histograms_are_refused(fake_prometheus: StartFake, http_reply: Reply, kind: str) -> None:
+    """Histograms are no floats; the answer is refused as a whole, so that no series is missing from it."""
     plain = {"metric": {}, "values": [[1, "2"]], "value": [1, "2"]}
     data = {"result": [plain, plain | {kind: [[1, {"count": "1", "buckets": [[0, "1", "2", "3"], [0, "1", "2", "3"]]}]]}]}
     reply = [
@@ -219,8 +210,8 @@ async def test_native_histograms_are_refused(fake_prometheus: Start, http_reply:
     assert 2 == len(server.seen)
 
 
-async def test_warnings_and_infos_are_in_the_result(fake_prometheus: Start, http_reply: Reply) -> None:
-    """What the server remarks is not lost, and does not by itself make an answer partial."""
+async def test_warnings_and_infos_are_in_the_result(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Warnings and infos reach the caller; alone they do not make an answer partial."""
     server = await fake_prometheus(http_reply(vector("1", warnings=["w"], infos=["i", "j"])))
     async with aclosing(PrometheusClient(server.url)) as client:
         result = await client.query("up")
@@ -230,8 +221,8 @@ async def test_warnings_and_infos_are_in_the_result(fake_prometheus: Start, http
 @pytest.mark.parametrize(
     "members", [{"isPartial": True}, {"warnings": ["2 errors: store down: Partial Response is enabled"]}]
 )
-async def test_a_partial_answer_says_so(fake_prometheus: Start, http_reply: Reply, members: dict[str, object]) -> None:
-    """Of VictoriaMetrics and of Thanos."""
+async def test_a_partial_answer_says_so(fake_prometheus: StartFake, http_reply: Reply, members: dict[str, object]) -> None:
+    """The result is partial with the member of VictoriaMetrics, and with the warning of Thanos."""
     server = await fake_prometheus(http_reply(vector("1", **members)))
     async with aclosing(PrometheusClient(server.url)) as client:
         result = await client.query("up")
@@ -240,8 +231,8 @@ async def test_a_partial_answer_says_so(fake_prometheus: Start, http_reply: Repl
 
 
 @pytest.mark.parametrize("members", [{"isPartial": True}, {"warnings": ["w"]}, {"warnings": ["w"], "isPartial": True}])
-async def test_strict_raises(fake_prometheus: Start, http_reply: Reply, members: dict[str, Any]) -> None:
-    """In strict mode an answer that may lack something is an error that carries the warnings."""
+async def test_strict_raises(fake_prometheus: StartFake, http_reply: Reply, members: dict[str, Any]) -> None:
+    """In strict mode a partial answer, or one with warnings, is an error that holds the warnings."""
     server = await fake_prometheus(http_reply(vector("1", **members)))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
         with pytest.raises(PartialAnswerError) as caught:
@@ -249,8 +240,8 @@ async def test_strict_raises(fake_prometheus: Start, http_reply: Reply, members:
     assert tuple(members.get("warnings", ())) == caught.value.warnings
 
 
-async def test_strict_lets_infos_pass(fake_prometheus: Start, http_reply: Reply) -> None:
-    """An info never means that something is missing."""
+async def test_strict_lets_infos_pass(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """An info says nothing of missing data."""
     server = await fake_prometheus(http_reply(vector("1", infos=["i"])))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
         result = await client.query("up")
@@ -266,9 +257,9 @@ async def test_strict_lets_infos_pass(fake_prometheus: Start, http_reply: Reply)
     ],
 )
 async def test_a_part_with_unsorted_samples_or_a_repeated_series_is_no_answer(
-    fake_prometheus: Start, http_reply: Reply, result: str, message: str
+    fake_prometheus: StartFake, http_reply: Reply, result: str, message: str
 ) -> None:
-    """It is not joined, whatever the other parts are."""
+    """Such a part of a split range is not joined to the others."""
     right = '[{"metric":{"n":"a"},"values":[[0,"1"],[1,"1"]]}]'
     body = '{"status":"success","data":{"resultType":"matrix","result":%s}}'
     server = await fake_prometheus(*(http_reply(body % part) for part in (right, result)))
@@ -279,9 +270,9 @@ async def test_a_part_with_unsorted_samples_or_a_repeated_series_is_no_answer(
 
 
 async def test_warnings_about_a_list_are_logged(
-    fake_prometheus: Start, http_reply: Reply, caplog: pytest.LogCaptureFixture
+    fake_prometheus: StartFake, http_reply: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A list has no place for warnings, so they are logged; in strict mode they are an error all the same."""
+    """A list has no place for warnings, so they are logged; in strict mode they are an error."""
     body = json.dumps({"status": "success", "data": [{"__name__": "up"}], "warnings": ["a store is down"]})
     server = await fake_prometheus(http_reply(body))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -290,28 +281,3 @@ async def test_warnings_about_a_list_are_logged(
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
         with pytest.raises(PartialAnswerError, match="a store is down"):
             await client.series(Selector("up"))
-
-
-async def test_a_base_path_comes_before_the_api(fake_prometheus: Start, http_reply: Reply) -> None:
-    """A server behind a proxy lives at a path of it; queries are forms, and all else has parameters in the URL."""
-    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
-    async with aclosing(PrometheusClient(f"{server.url}/a/prometheus/")) as client:
-        await client.query("up == 1 + 1")
-        assert ["a"] == list(await client.label_values("job", match=Selector("up")))
-    asked, listed = server.seen
-    assert ("POST", "/a/prometheus/api/v1/query", "up == 1 + 1") == (asked.method, asked.path, asked.form["query"])
-    assert ("GET", "/a/prometheus/api/v1/label/job/values", {}) == (listed.method, listed.path, listed.form)
-    assert {"match[]": "up"} == listed.parameters
-
-
-async def test_parameters_go_with_every_request(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Queries and lists alike, unless a request has a parameter of that name: what is asked for is not changed."""
-    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
-    options = PrometheusOptions(parameters={"dedup": "a&b", "match[]": "down", "timeout": "1h"})
-    async with aclosing(PrometheusClient(server.url, options=options)) as client:
-        await client.query("up")
-        await client.label_values("job", match=Selector("up"))
-    asked, listed = server.seen
-    assert ("a&b", "down") == (asked.form["dedup"], asked.form["match[]"])
-    assert "1h" != asked.form["timeout"]
-    assert {"match[]": "up", "dedup": "a&b", "timeout": "1h"} == listed.parameters

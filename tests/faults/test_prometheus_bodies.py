@@ -1,38 +1,31 @@
-"""Bodies that never end, blow up, break off, or come in crumbs."""
+"""Bodies of HTTP answers that are too long, endless, compressed, broken off or cut into pieces."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, values
 
 from statcore.errors import ProtocolError, UnavailableError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_prometheus.cutting import PIECE_BYTES
+from statcore_prometheus.endpoint import read_endpoint
+from statcore_prometheus.transport import Transport
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
-
-ANSWER = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"é😀"},"value":[1,"7"]}]}}'
 MIB = 2**20
-
-
-async def values(client: PrometheusClient) -> list[float]:
-    """Return the values that a query gives."""
-    return [sample.value for sample in (await client.query("up")).samples]
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
 async def test_a_bomb_is_stopped_at_the_cap(
-    fake_prometheus: Start, http_reply: Reply, compress: Callable[[bytes], bytes]
+    fake_prometheus: StartFake, http_reply: Reply, compress: Callable[[bytes], bytes]
 ) -> None:
-    """A few kilobytes that decompress to 64 MiB are stopped on the way, once, and named."""
+    """A few kilobytes that decompress to 64 MiB are read up to the limit, once; the error names the limit."""
     bomb = compress(ANSWER.encode() + b" " * (64 * MIB))
     encoding = "gzip" if compress is gzip.compress else "deflate"
     server = await fake_prometheus(http_reply(bomb, content_encoding=encoding))
@@ -45,8 +38,8 @@ async def test_a_bomb_is_stopped_at_the_cap(
 
 
 @pytest.mark.parametrize("length", [MIB, MIB + 1])
-async def test_the_cap_is_exact(fake_prometheus: Start, http_reply: Reply, length: int) -> None:
-    """An answer of just as many bytes is read; one byte more is not."""
+async def test_the_cap_is_exact(fake_prometheus: StartFake, http_reply: Reply, length: int) -> None:
+    """An answer as long as the limit is read; one byte more is refused."""
     server = await fake_prometheus(http_reply(ANSWER.encode().ljust(length)))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_answer_bytes=MIB))) as client:
         if length > MIB:
@@ -58,8 +51,8 @@ async def test_the_cap_is_exact(fake_prometheus: Start, http_reply: Reply, lengt
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_an_endless_body_is_stopped(fake_prometheus: Start, status: int) -> None:
-    """A body without end is left as soon as it is too long, or as an error's text is long enough."""
+async def test_an_endless_body_is_stopped(fake_prometheus: StartFake, status: int) -> None:
+    """A body without end is read up to the limit, and the body of an error up to the length that is shown."""
     gone = asyncio.Event()
 
     async def pour(writer: asyncio.StreamWriter) -> None:
@@ -82,24 +75,24 @@ async def test_an_endless_body_is_stopped(fake_prometheus: Start, status: int) -
     assert 1 == len(server.seen)
 
 
-async def test_compressed_answers_are_read(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Where compression is switched on it is asked for and undone."""
+async def test_compressed_answers_are_read(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """With compression switched on, the client requests it and decompresses answers."""
     server = await fake_prometheus(http_reply(gzip.compress(ANSWER.encode()), content_encoding="gzip"))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(gzip=True))) as client:
         assert [7.0] == await values(client)
     assert "gzip" == server.seen[0].headers["accept-encoding"]
 
 
-async def test_compression_is_off_over_loopback(fake_prometheus: Start, http_reply: Reply) -> None:
-    """It costs more than it saves there."""
+async def test_compression_is_off_over_loopback(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Compression costs more than it saves there."""
     server = await fake_prometheus(http_reply(ANSWER))
     async with aclosing(PrometheusClient(server.url)) as client:
         assert [7.0] == await values(client)
     assert "identity" == server.seen[0].headers["accept-encoding"]
 
 
-async def test_broken_compression_is_no_answer(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Bytes that do not decompress are not asked for again."""
+async def test_broken_compression_is_no_answer(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A body that cannot be decompressed is a ProtocolError, after one attempt."""
     server = await fake_prometheus(http_reply(ANSWER, content_encoding="gzip"))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=f"{server.url}.*decompress"):
@@ -117,8 +110,10 @@ async def test_broken_compression_is_no_answer(fake_prometheus: Start, http_repl
     ],
     ids=["body", "chunks", "headers", "nothing"],
 )
-async def test_a_connection_that_breaks_off_is_tried_again(fake_prometheus: Start, http_reply: Reply, start: bytes) -> None:
-    """Whatever was there when the connection ended, the next attempt's answer is the caller's."""
+async def test_a_connection_that_breaks_off_is_tried_again(
+    fake_prometheus: StartFake, http_reply: Reply, start: bytes
+) -> None:
+    """The caller gets the answer of the next attempt, wherever the first one broke off."""
 
     async def break_off(writer: asyncio.StreamWriter) -> None:
         writer.write(start)
@@ -131,8 +126,8 @@ async def test_a_connection_that_breaks_off_is_tried_again(fake_prometheus: Star
     assert 2 == len(server.seen)
 
 
-async def test_a_reset_is_tried_again(fake_prometheus: Start, http_reply: Reply) -> None:
-    """So is a connection that the server resets."""
+async def test_a_reset_is_tried_again(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A connection that the server resets is an outage that may pass."""
 
     async def reset(writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
@@ -146,8 +141,8 @@ async def test_a_reset_is_tried_again(fake_prometheus: Start, http_reply: Reply)
 @pytest.mark.parametrize(
     "reply", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 99_999]
 )
-async def test_what_is_not_http(fake_prometheus: Start, reply: bytes) -> None:
-    """A port where something else listens is no server in trouble."""
+async def test_what_is_not_http(fake_prometheus: StartFake, reply: bytes) -> None:
+    """Another protocol on the port is a ProtocolError, not an outage."""
     server = await fake_prometheus(reply)
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=f"{server.url}: not an answer in HTTP"):
@@ -155,8 +150,8 @@ async def test_what_is_not_http(fake_prometheus: Start, reply: bytes) -> None:
     assert 1 == len(server.seen)
 
 
-async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: Start, http_reply: Reply) -> None:
-    """However the answer is cut on its way, and be it inside a character."""
+async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """An answer may be cut anywhere, also inside a character."""
 
     async def trickle(writer: asyncio.StreamWriter) -> None:
         for byte in http_reply(ANSWER):
@@ -168,3 +163,54 @@ async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: Start, htt
     async with aclosing(PrometheusClient(server.url)) as client:
         (sample,) = (await client.query("up")).samples
     assert ({"a": "é😀"}, 1.0, 7.0) == (sample.labels, sample.timestamp, sample.value)
+
+
+class OneChunk:
+    """A response whose body arrives in one chunk."""
+
+    def __init__(self, body: bytes) -> None:
+        """Take the body."""
+        self.content = self
+        self._body = body
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """Yield the body."""
+        yield self._body
+
+
+class Notes:
+    """A reader that records the pieces, and the turn of the event loop in which each arrived."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.turn = 0
+        self.pieces: list[tuple[int, bytes]] = []
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Note a piece."""
+        self.pieces.append((self.turn, chunk))
+
+    def finish(self) -> list[tuple[int, bytes]]:
+        """Return the notes."""
+        return self.pieces
+
+
+async def test_others_get_a_turn_between_pieces() -> None:
+    """A long chunk is decoded piece by piece, and other tasks run in between."""
+    options = PrometheusOptions()
+    endpoint = read_endpoint("http://127.0.0.1:1", options)
+    notes = Notes()
+
+    async def count_turns() -> None:
+        while True:
+            notes.turn += 1
+            await asyncio.sleep(0)
+
+    counter = asyncio.create_task(count_turns())
+    body = bytes(range(256)) * (10 * PIECE_BYTES // 256) + b"rest"
+    response: Any = OneChunk(body)
+    pieces = await Transport([endpoint], options, None)._read(response, notes, endpoint)
+    counter.cancel()
+    assert body == b"".join(piece for _, piece in pieces)
+    assert 11 == len({turn for turn, _ in pieces})
+    assert PIECE_BYTES == max(len(piece) for _, piece in pieces)

@@ -1,42 +1,27 @@
-"""Who is asked with which credentials, and that nobody else ever sees them."""
+"""Credentials of the Prometheus client: what is sent, from the URL, options and files, and what is refused."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import logging
-import os
-import shutil
-import ssl
-import subprocess
-import warnings
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
+from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, vector
 
 from statcore.errors import (
     AccessDeniedError,
     InputError,
     ProtocolError,
-    QueryRejectedError,
-    StatcoreError,
-    UnavailableError,
 )
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
-
-ANSWER = '{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"7"]}]}}'
 SECRET = "s3cr3t-wörd"  # noqa: S105 - the secret that must not show
 
 
 def encoded(user: str, password: str) -> str:
-    """Return what basic authentication sends."""
+    """Return the header of basic authentication."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
@@ -53,9 +38,9 @@ def encoded(user: str, password: str) -> str:
     ],
 )
 async def test_credentials_are_sent_with_every_request(
-    fake_prometheus: Start, http_reply: Reply, options: dict[str, Any], expected: dict[str, str | None]
+    fake_prometheus: StartFake, http_reply: Reply, options: dict[str, Any], expected: dict[str, str | None]
 ) -> None:
-    """With forms and with GETs alike."""
+    """Forms and GETs have the same credentials."""
     server = await fake_prometheus(http_reply(ANSWER), http_reply('{"status":"success","data":["a"]}'))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**options))) as client:
         await client.query("up")
@@ -65,8 +50,8 @@ async def test_credentials_are_sent_with_every_request(
         assert expected == {name: request.headers.get(name) for name in expected}
 
 
-async def test_a_url_may_carry_them(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Percent-encoded, each URL of a pair its own, and never sent as part of the address."""
+async def test_a_url_may_carry_them(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Each URL of a pair has its own credentials, percent-encoded, which are not part of the address."""
     down = await fake_prometheus(http_reply(status=503))
     server = await fake_prometheus(http_reply(ANSWER))
     urls = [fake.url.replace("//", f"//{user}:p%40ss@") for fake, user in ((down, "ann"), (server, "bob"))]
@@ -90,9 +75,9 @@ async def test_a_url_may_carry_them(fake_prometheus: Start, http_reply: Reply) -
 )
 @pytest.mark.parametrize("status", [401, 403])
 async def test_denied_access_says_which_credential(
-    fake_prometheus: Start, http_reply: Reply, options: dict[str, Any], challenge: str, words: str, status: int
+    fake_prometheus: StartFake, http_reply: Reply, options: dict[str, Any], challenge: str, words: str, status: int
 ) -> None:
-    """Which is missing or refused, but not what it is; it is not tried again, but after 403 once with a GET."""
+    """The error names the missing or refused credential without its value; a 401 is final, a 403 is followed by one GET."""
     server = await fake_prometheus(http_reply("denied", status=status, www_authenticate=challenge))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**options))) as client:
         with pytest.raises(AccessDeniedError, match=f"{words}.* .HTTP {status}: denied") as caught:
@@ -102,8 +87,8 @@ async def test_denied_access_says_which_credential(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_refused(fake_prometheus: Start, http_reply: Reply, status: int) -> None:
-    """Nothing goes to where it leads, above all no credential; the error says where that is."""
+async def test_a_redirect_is_refused(fake_prometheus: StartFake, http_reply: Reply, status: int) -> None:
+    """No request, and so no credential, goes to the target of a redirect; the error names the target."""
     thief = await fake_prometheus(http_reply(ANSWER))
     target = thief.url.replace("//", "//ann:hidden@") + "/api?token=hidden"
     server = await fake_prometheus(http_reply(status=status, location=target))
@@ -117,126 +102,73 @@ async def test_a_redirect_is_refused(fake_prometheus: Start, http_reply: Reply, 
 
 
 @pytest.mark.parametrize(
-    "reply",
+    ("settings", "prefix"),
+    [(["bearer_token_file"], "Bearer "), (["username", "password_file"], "Basic ")],
+    ids=["token", "password"],
+)
+async def test_a_credential_in_a_file_is_read_again(
+    fake_prometheus: StartFake,
+    http_reply: Reply,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    settings: list[str],
+    prefix: str,
+) -> None:
+    """Each request sends the content of the file; while that cannot be used, the content before."""
+    server = await fake_prometheus(http_reply(vector("7")))
+    file = tmp_path / "secret"
+    file.write_text("first-secret\n")
+    given = {"username": "ann"} | {settings[-1]: str(file)} if len(settings) > 1 else {settings[-1]: str(file)}
+    texts = ["second-secret", "", "two\nlines", "third-secret\r\n"]
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**given))) as client:  # type: ignore[arg-type]
+        await client.ping()
+        for text in texts:
+            file.write_text(text)
+            await client.ping()
+        file.unlink()
+        await client.ping()
+    sent = [request.headers["authorization"].removeprefix(prefix) for request in server.seen]
+    if prefix == "Basic ":
+        sent = [base64.b64decode(text).decode().removeprefix("ann:") for text in sent]
+    assert ["first-secret", *["second-secret"] * 3, *["third-secret"] * 2] == sent
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("statcore")]
+    assert 3 == len(lines)
+    assert all(line.startswith(settings[-1]) for line in lines)
+    assert "-secret" not in caplog.text
+
+
+@pytest.mark.parametrize("setting", ["bearer_token_file", "password_file"])
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"two\nlines", b"\xff", b"x" * 100_000])
+def test_a_file_that_cannot_be_used_is_named_at_the_beginning(tmp_path: Path, setting: str, content: bytes | None) -> None:
+    """The constructor refuses it; the error names the setting and quotes nothing of the file."""
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    given: Any = {setting: str(file)} | ({"username": "ann"} if setting == "password_file" else {})
+    with pytest.raises(InputError, match=f"^{setting} ") as caught:
+        PrometheusClient("http://host", options=PrometheusOptions(**given))
+    assert "lines" not in str(caught.value).removeprefix(f"{setting} must hold one line")
+
+
+@pytest.mark.parametrize(
+    "given",
     [
-        b"",
-        b"nonsense\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\n{",
-        b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+        {"bearer_token": "a", "bearer_token_file": "b"},
+        {"username": "a", "password": "b", "password_file": "c"},
+        {"password_file": "c"},
+        {"username": "a", "password_file": "b", "bearer_token_file": "c"},
+        {"bearer_token_file": "c", "headers": {"Authorization": "x"}},
     ],
 )
-async def test_secrets_are_in_no_error_and_no_log(
-    fake_prometheus: Start, caplog: pytest.LogCaptureFixture, reply: bytes
-) -> None:
-    """Neither in the text nor in the representation of an error or of what caused it, nor in any log."""
-    caplog.set_level(logging.DEBUG)
-
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        writer.write(reply)
-        await writer.drain()
-        writer.close()
-
-    server = await fake_prometheus(answer)
-    secret = "abcdefghijkl"  # noqa: S105 - the secret that must not show
-    url = server.url.replace("//", f"//ann:{secret}@")
-    client = PrometheusClient(url, options=PrometheusOptions(headers={"X-Key": secret}, attempts=2))
-    async with aclosing(client):
-        with pytest.raises(StatcoreError) as caught:
-            await client.query("up")
-    shown = [repr(client), caplog.text]
-    error: BaseException | None = caught.value
-    while error is not None:
-        shown += [str(error), repr(error), repr(vars(error))]
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    hidden = (secret, base64.b64encode(f"ann:{secret}".encode()).decode())
-    assert [] == [text for text in shown if any(word in text for word in hidden)]
+def test_a_credential_has_one_place(given: Any) -> None:
+    """A credential in a file excludes any other credential."""
+    with pytest.raises(InputError, match=r"exclude each other|but username is not"):
+        PrometheusOptions(**given)
 
 
-async def test_a_session_handed_in_is_used_and_left_open(fake_prometheus: Start, http_reply: Reply) -> None:
-    """With what the host set up in it, although it raises for a status, follows redirects and has a time-out itself."""
-    redirect = http_reply(status=302, location="http://127.0.0.1:1/")
-    server = await fake_prometheus(http_reply(ANSWER), redirect, http_reply("no", status=400))
-    timeout = aiohttp.ClientTimeout(total=1e-6)
-    async with aiohttp.ClientSession(headers={"X-Host": "yes"}, raise_for_status=True, timeout=timeout) as session:
-        client = PrometheusClient(server.url, session=session)
-        assert 1 == len((await client.query("up")).samples)
-        with pytest.raises(ProtocolError, match="redirect"):
-            await client.query("up")
-        with pytest.raises(QueryRejectedError, match="no"):
-            await client.query("up")
-        await client.aclose()
-        assert not session.closed
-    assert "yes" == server.seen[0].headers["x-host"]
-    with pytest.raises(InputError, match="closed"):
-        await PrometheusClient(server.url, session=session).query("up")
-
-
-async def test_two_credentials_are_a_mistake_of_the_host(fake_prometheus: Start, http_reply: Reply) -> None:
-    """A session that has its own credentials cannot be asked with others."""
-    server = await fake_prometheus(http_reply(ANSWER))
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        own = aiohttp.ClientSession(auth=aiohttp.BasicAuth("ann", "x"))
-    async with own as session:
-        client = PrometheusClient(server.url, session=session, options=PrometheusOptions(bearer_token="abc"))  # noqa: S106
-        with pytest.raises(InputError, match="cannot be asked"):
-            await client.query("up")
-    assert [] == server.seen
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate of 127.0.0.1, and in the same file its key."""
-    program = shutil.which("openssl")
-    if program is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("not found on PATH: openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
-    subject = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    kind = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    command = [program, *kind, *subject, "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    both.write_text(key.read_text() + certificate.read_text())
-    return both
-
-
-async def test_tls_is_checked(fake_prometheus: Start, http_reply: Reply, certificate: Path) -> None:
-    """A certificate that nobody vouches for is refused, unless it is named, or checking is switched off."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server = await fake_prometheus(http_reply(ANSWER), ssl=context)
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
-        with pytest.raises(UnavailableError, match=r"not trusted.*set tls_ca_file"):
-            await client.query("up")
-    assert [] == server.seen
-    for options in (PrometheusOptions(tls_ca_file=str(certificate)), PrometheusOptions(tls_verify=False)):
-        async with aclosing(PrometheusClient(server.url, options=options)) as client:
-            assert 1 == len((await client.query("up")).samples)
-    assert 2 == len(server.seen)
-
-
-async def test_a_client_certificate_is_shown(fake_prometheus: Start, http_reply: Reply, certificate: Path) -> None:
-    """A server that wants one refuses the connection without, and answers with it."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificate))
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(certificate)
-    server = await fake_prometheus(http_reply(ANSWER), ssl=context)
-    own = {"tls_ca_file": str(certificate), "tls_cert_file": str(certificate)}
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**own))) as client:
-        assert 1 == len((await client.query("up")).samples)
-    options = PrometheusOptions(tls_ca_file=str(certificate), attempts=1)
-    async with aclosing(PrometheusClient(server.url, options=options)) as client:
-        with pytest.raises(UnavailableError, match=server.url):
-            await client.query("up")
-    assert 1 == len(server.seen)
-
-
-def test_an_encrypted_key_is_refused(certificate: Path) -> None:
-    """Instead of a question for the passphrase on the terminal, at which a server would hang."""
-    encrypted = certificate.with_name("encrypted.pem")
-    command = ["openssl", "pkey", "-aes256", "-passout", "pass:four", "-in", str(certificate), "-out", str(encrypted)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    options = PrometheusOptions(tls_cert_file=str(certificate), tls_key_file=str(encrypted))
-    with pytest.raises(InputError, match="tls_key_file is encrypted"):
-        PrometheusClient("https://host", options=options)
-    assert b"ENCRYPTED" in encrypted.read_bytes()
+def test_a_url_with_a_password_excludes_files() -> None:
+    """A password in the URL excludes credentials in files."""
+    files: list[Any] = [{"username": "bob", "password_file": "x"}, {"bearer_token_file": "x"}]
+    for options in (PrometheusOptions(**given) for given in files):
+        with pytest.raises(InputError, match="url holds credentials"):
+            PrometheusClient("http://ann:x@host", options=options)

@@ -1,35 +1,33 @@
-"""Servers that speak the API of Prometheus in their own way, and proxies that let only some of it through."""
+"""Servers with deviations from the API of Prometheus, and proxies that let only a part of it through."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from tests.faults.prometheus_json import RANGE, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, vector
 from yarl import URL
 
-from statcore.errors import AccessDeniedError, QueryRejectedError, UnsupportedError
+from statcore.errors import (
+    AccessDeniedError,
+    QueryRejectedError,
+    UnsupportedError,
+)
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher
 from statcore.testing.servers import Program, Server
-from statcore_prometheus import PrometheusClient
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
+from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 IDS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(250)]
 
 
 @asynccontextmanager
 async def proxy_before(server: Server, *, status: int) -> AsyncIterator[str]:
-    """Run a proxy that passes each GET on, and answers everything else with a status; yield its URL."""
+    """Run a proxy that passes each GET on, and answers any other method with a status; yield its URL."""
     async with ClientSession() as client:
 
         async def handle(request: web.Request) -> web.Response:
@@ -48,7 +46,7 @@ async def proxy_before(server: Server, *, status: int) -> AsyncIterator[str]:
 async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
     start_prometheus: Callable[..., Server], status: int
 ) -> None:
-    """Every question is answered as without the proxy, by a real server behind it."""
+    """Every method gives the answer that a real server gives without the proxy."""
     server = start_prometheus()
     async with proxy_before(server, status=status) as url, aclosing(PrometheusClient(url)) as client:
         assert [1.0] == [sample.value for sample in (await client.query("vector(1)")).samples]
@@ -59,8 +57,8 @@ async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
             await client.query("up{")
 
 
-async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus: Start, http_reply: Reply) -> None:
-    """One POST shows it; the parameters are those of the form."""
+async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """One refused POST is enough; the GET has the parameters of the form."""
     server = await fake_prometheus(http_reply("no", status=405), http_reply(vector("7")))
     async with aclosing(PrometheusClient(server.url)) as client:
         await client.query("up")
@@ -71,8 +69,8 @@ async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus
     assert "content-type" not in server.seen[1].headers
 
 
-async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Then it is about credentials after all, and the next query tries again as ever."""
+async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Then the credential is refused; the next query begins with a POST again."""
     server = await fake_prometheus(http_reply("denied", status=403))
     async with aclosing(PrometheusClient(server.url)) as client:
         for _ in range(2):
@@ -82,8 +80,8 @@ async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: 
 
 
 @pytest.mark.parametrize("path", ["", "/", "/api/v1", "/api/v1/", "/a/prometheus/api/v1", "/a/prometheus//api/v1//"])
-async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: Start, http_reply: Reply, path: str) -> None:
-    """As people copy it from a browser, with a prefix or without."""
+async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: StartFake, http_reply: Reply, path: str) -> None:
+    """People copy such a URL from a browser, with a prefix or without one."""
     server = await fake_prometheus(http_reply(vector("7")))
     async with aclosing(PrometheusClient(f"{server.url}{path}")) as client:
         await client.query("up")
@@ -92,9 +90,9 @@ async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: Start,
 
 
 async def test_series_of_250_ids_are_asked_for_by_a_form(
-    fake_prometheus: Start, http_reply: Reply, start_prometheus: Callable[..., Server]
+    fake_prometheus: StartFake, http_reply: Reply, start_prometheus: Callable[..., Server]
 ) -> None:
-    """A URL of that length would be refused on the way; a real server takes it."""
+    """A URL of that length is too long for many proxies; a real server accepts the form."""
     selector = Selector("up", {"kernel_id": LabelMatcher.one_of(IDS)})
     found = await fake_prometheus(http_reply('{"status":"success","data":[{"__name__":"up"}]}'))
     async with aclosing(PrometheusClient(found.url)) as client:
@@ -109,7 +107,7 @@ async def test_series_of_250_ids_are_asked_for_by_a_form(
 async def test_dotted_label_names_are_refused_where_the_server_does_not_know_them(
     prometheus_program: Program, start_prometheus: Callable[..., Server]
 ) -> None:
-    """By Prometheus 2, which finds nothing under the escaped name; an answer without values would be a lie."""
+    """Prometheus 2 finds nothing under the escaped name, and an empty answer would be wrong."""
     if not prometheus_program.version.startswith("2."):
         pytest.skip(f"Prometheus {prometheus_program.version} knows them")
     async with aclosing(PrometheusClient(start_prometheus().url)) as client:
@@ -122,8 +120,8 @@ async def test_dotted_label_names_are_refused_where_the_server_does_not_know_the
         assert [] == list(await client.label_values("absent"))
 
 
-async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: Start, http_reply: Reply) -> None:
-    """First as newer Prometheus reads them; where that finds nothing, as VictoriaMetrics does."""
+async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The first request has the name as newer Prometheus reads it, the second as VictoriaMetrics does."""
     nothing, values = http_reply('{"status":"success","data":[]}'), http_reply('{"status":"success","data":["a"]}')
     for answers, expected in (((values,), 1), ((nothing, values), 2), ((nothing, nothing), 2)):
         server = await fake_prometheus(*answers)
@@ -136,8 +134,8 @@ async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: St
 
 
 @pytest.mark.parametrize("text", ["U__a", "a_b"])
-async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: Start, http_reply: Reply, text: str) -> None:
-    """By its plain name one that looks escaped would be taken for another label."""
+async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: StartFake, http_reply: Reply, text: str) -> None:
+    """A classic name needs no second request; a name that looks escaped is escaped."""
     server = await fake_prometheus(http_reply('{"status":"success","data":[]}'))
     async with aclosing(PrometheusClient(server.url)) as client:
         assert [] == list(await client.label_values(text))
@@ -154,9 +152,9 @@ async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: Start, ht
     ],
 )
 async def test_a_victoriametrics_is_recognized(
-    fake_prometheus: Start, http_reply: Reply, data: dict[str, str], finding: str | None
+    fake_prometheus: StartFake, http_reply: Reply, data: dict[str, str], finding: str | None
 ) -> None:
-    """By how little it tells of its program."""
+    """Its build information has fewer members than that of other servers."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
     async with aclosing(PrometheusClient(server.url)) as client:
         found = await client.diagnose()
@@ -165,10 +163,35 @@ async def test_a_victoriametrics_is_recognized(
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-async def test_a_server_that_does_not_say_what_it_is_is_not_found_fault_with(
-    fake_prometheus: Start, http_reply: Reply, status: int
+async def test_a_server_without_build_information_is_fine(
+    fake_prometheus: StartFake, http_reply: Reply, status: int
 ) -> None:
-    """Many proxies let queries through, and nothing else."""
+    """A proxy may refuse the request for build information."""
     server = await fake_prometheus(http_reply("no", status=status))
     async with aclosing(PrometheusClient(server.url)) as client:
         assert await client.diagnose() is None
+
+
+async def test_a_base_path_comes_before_the_api(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A server may be at a path of a proxy; queries are forms, and other requests have parameters in the URL."""
+    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
+    async with aclosing(PrometheusClient(f"{server.url}/a/prometheus/")) as client:
+        await client.query("up == 1 + 1")
+        assert ["a"] == list(await client.label_values("job", match=Selector("up")))
+    queried, listed = server.seen
+    assert ("POST", "/a/prometheus/api/v1/query", "up == 1 + 1") == (queried.method, queried.path, queried.form["query"])
+    assert ("GET", "/a/prometheus/api/v1/label/job/values", {}) == (listed.method, listed.path, listed.form)
+    assert {"match[]": "up"} == listed.parameters
+
+
+async def test_parameters_go_with_every_request(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """They are sent with queries and lists, but replace no parameter of the request itself."""
+    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
+    options = PrometheusOptions(parameters={"dedup": "a&b", "match[]": "down", "timeout": "1h"})
+    async with aclosing(PrometheusClient(server.url, options=options)) as client:
+        await client.query("up")
+        await client.label_values("job", match=Selector("up"))
+    queried, listed = server.seen
+    assert ("a&b", "down") == (queried.form["dedup"], queried.form["match[]"])
+    assert "1h" != queried.form["timeout"]
+    assert {"match[]": "up", "dedup": "a&b", "timeout": "1h"} == listed.parameters

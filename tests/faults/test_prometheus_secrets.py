@@ -1,4 +1,4 @@
-"""Secrets in the wrong place, and secrets that somebody else repeats: no error and no log shows them."""
+"""Secrets in the wrong place, and secrets that servers or drivers repeat: no error and no log shows them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import base64
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from tests.faults.prometheus_json import RANGE, refusal
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal
 
-from statcore.errors import AccessDeniedError, InputError, StatcoreError, UnavailableError
+from statcore.errors import (
+    AccessDeniedError,
+    InputError,
+    StatcoreError,
+    UnavailableError,
+)
 from statcore.plugins import PluginRegistry
 from statcore.runtime import Settings, open_metrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
 
 SECRET = "eyJhbGciOi.J9s3cr3t/+0w=="  # noqa: S105 - the secret that must not show
 SETTINGS = [field.name for field in attrs.fields(PrometheusOptions) if field.name not in {"clock", "username"}]
@@ -33,7 +33,7 @@ TAKEN = ("password", "bearer_token", "headers", "parameters")
 
 
 def shown_of(error: BaseException) -> str:
-    """Return all that a log of an error would show."""
+    """Return everything that a log of an error would show."""
     return "".join([repr(error), repr(vars(error)), *traceback.format_exception(error)]).replace(__file__, "")
 
 
@@ -41,7 +41,7 @@ def shown_of(error: BaseException) -> str:
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text], lambda text: {text: text}, str.encode])
 async def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable[[str], object], secret: str) -> None:
-    """Whichever setting it is typed into, and in whatever shape; nor is it in the representation of the options."""
+    """No error and no `repr` shows it, in any setting and any shape."""
     url = "http://127.0.0.1:1"
     try:
         options = PrometheusOptions.from_settings({"attempts": 1, setting: wrap(secret)})
@@ -59,7 +59,7 @@ async def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Ca
     "url", [SECRET, f"Bearer {SECRET}", f"http://{SECRET}@host", f"http://ann:{SECRET}", f"http://h/?token={SECRET}"]
 )
 async def test_a_secret_in_the_place_of_the_url_is_not_shown(url: str) -> None:
-    """Neither by the client nor by what opens it."""
+    """Neither the client nor the runtime shows it in an error."""
     with pytest.raises(InputError, match=r"^url ") as caught:
         PrometheusClient(url)
     assert SECRET not in shown_of(caught.value)
@@ -85,14 +85,14 @@ async def test_a_secret_in_the_place_of_the_url_is_not_shown(url: str) -> None:
     ids=["token", "password", "header", "authorization"],
 )
 async def test_a_secret_that_a_server_repeats_is_not_shown(
-    fake_prometheus: Start,
+    fake_prometheus: StartFake,
     http_reply: Reply,
     caplog: pytest.LogCaptureFixture,
     given: dict[str, Any],
     kind: str,
     status: int,
 ) -> None:
-    """In an error of any status; also in the form in which it was sent."""
+    """The error of any status hides the secret, also in the form in which it was sent."""
     caplog.set_level(logging.DEBUG)
     sent = base64.b64encode(f"ann:{SECRET}".encode()).decode() if "password" in given else SECRET
     text = f"unknown credential {SECRET} in {sent}"
@@ -108,7 +108,7 @@ async def test_a_secret_that_a_server_repeats_is_not_shown(
 
 
 async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
-    fake_prometheus: Start, http_reply: Reply, tmp_path: Path
+    fake_prometheus: StartFake, http_reply: Reply, tmp_path: Path
 ) -> None:
     """The server repeats the old token; the file already holds a new one."""
     file = tmp_path / "token"
@@ -128,8 +128,8 @@ async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\nX: 1"])
-async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheus: Start, end: bytes) -> None:
-    """Although the driver's error holds them."""
+async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheus: StartFake, end: bytes) -> None:
+    """The driver's error holds them, but ours does not."""
 
     async def break_off(writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\nSet-Cookie: session={SECRET}".encode() + end)
@@ -145,7 +145,7 @@ async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheu
 
 @pytest.mark.parametrize("url", ["http://a..b", "http://256.1.1.1", "http://h\\x", "http://127.0.0.1:1"])
 async def test_a_secret_among_the_parameters_is_not_shown(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Although the driver shows the whole URL where it does not like it."""
+    """The driver's error may hold the whole URL, but ours does not."""
     caplog.set_level(logging.DEBUG)
     options = PrometheusOptions(parameters={"token": SECRET}, attempts=1)
     async with aclosing(PrometheusClient(url, options=options)) as client:
@@ -155,7 +155,7 @@ async def test_a_secret_among_the_parameters_is_not_shown(url: str, caplog: pyte
 
 
 async def test_a_secret_that_the_driver_repeats_is_not_shown() -> None:
-    """In whatever error, and in whatever words."""
+    """No error of the driver is shown with its text or as a cause."""
 
     async def fail(request: aiohttp.ClientRequest, _: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise errors.pop()(f"bad header {request.headers['Authorization']}")
@@ -168,3 +168,40 @@ async def test_a_secret_that_the_driver_repeats_is_not_shown() -> None:
             with pytest.raises(StatcoreError) as caught:
                 await client.ping()
             assert SECRET not in shown_of(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n{",
+        b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_secrets_are_in_no_error_and_no_log(
+    fake_prometheus: StartFake, caplog: pytest.LogCaptureFixture, reply: bytes
+) -> None:
+    """Neither an error, its causes and attributes, nor a log shows them."""
+    caplog.set_level(logging.DEBUG)
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+
+    server = await fake_prometheus(answer)
+    secret = "abcdefghijkl"  # noqa: S105 - the secret that must not show
+    url = server.url.replace("//", f"//ann:{secret}@")
+    client = PrometheusClient(url, options=PrometheusOptions(headers={"X-Key": secret}, attempts=2))
+    async with aclosing(client):
+        with pytest.raises(StatcoreError) as caught:
+            await client.query("up")
+    shown = [repr(client), caplog.text]
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown += [str(error), repr(error), repr(vars(error))]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    hidden = (secret, base64.b64encode(f"ann:{secret}".encode()).decode())
+    assert [] == [text for text in shown if any(word in text for word in hidden)]

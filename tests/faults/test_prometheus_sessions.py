@@ -1,10 +1,11 @@
-"""Sessions of the host, event loops, and closing: whose connections are used, where, and until when."""
+"""Sessions of the client and of the host, event loops, and closing."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+import warnings
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,27 +13,24 @@ from urllib.parse import urlsplit
 import aiohttp
 import psutil
 import pytest
-from tests.faults.prometheus_json import vector
+from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, never, values, vector
 
-from statcore.errors import ClosedError, InputError, StatcoreError, UnavailableError
+from statcore.errors import (
+    ClosedError,
+    InputError,
+    ProtocolError,
+    QueryRejectedError,
+    StatcoreError,
+    UnavailableError,
+)
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 from statcore_prometheus.plugin import open_prometheus
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
-
-
-async def never(_: asyncio.StreamWriter) -> None:
-    """Take the request and do not answer."""
-    await asyncio.Event().wait()
-
 
 class Pool:
-    """A host's pool that closes its session whenever it likes, and makes another one when it is asked."""
+    """A host's pool that closes its session at any time, and makes another on demand."""
 
     def __init__(self) -> None:
         """Start without a session."""
@@ -50,12 +48,12 @@ class Pool:
 
 
 class TestFactory:
-    """A function that returns sessions, in place of a session."""
+    """A function that returns sessions takes the place of a session."""
 
     async def test_the_client_lives_on_when_a_pool_closes_its_session(
         self, start_prometheus: Callable[..., Server]
     ) -> None:
-        """Between requests to a real server; the sessions are the host's, and left open."""
+        """Requests to a real server go on with the next session; the client closes none of them."""
         pool = Pool()
         client = PrometheusClient(start_prometheus().url, session=pool.session)
         for _ in range(3):
@@ -67,10 +65,10 @@ class TestFactory:
         assert [True, True, True, False] == [session.closed for session in pool.made]
         await pool.aclose()
 
-    async def test_a_session_that_is_closed_under_a_request_is_survived(
-        self, fake_prometheus: Start, http_reply: Reply
+    async def test_a_request_is_sent_again_when_its_session_is_closed(
+        self, fake_prometheus: StartFake, http_reply: Reply
     ) -> None:
-        """Both by the request that is on its way and by the one that waits for a connection; no one is cancelled by it."""
+        """The request under way and those that wait for a connection are sent again; none is cancelled."""
         begun = asyncio.Event()
 
         async def hang(writer: asyncio.StreamWriter) -> None:
@@ -87,8 +85,8 @@ class TestFactory:
         assert [[7.0]] * 3 == [[sample.value for sample in (await query).samples] for query in queries]
         await pool.aclose()
 
-    async def test_a_session_that_is_handed_in_and_closed_under_a_request_is_told_so(self, fake_prometheus: Start) -> None:
-        """There is no other one to go on with."""
+    async def test_a_request_fails_when_its_session_is_closed(self, fake_prometheus: StartFake) -> None:
+        """Without a factory there is no other session, so the request fails."""
         begun = asyncio.Event()
 
         async def hang(writer: asyncio.StreamWriter) -> None:
@@ -105,7 +103,7 @@ class TestFactory:
         assert 1 == len(server.seen)
 
     async def test_an_error_of_ours_that_the_factory_raises_is_kept(self) -> None:
-        """The host knows best whether it is worth a retry."""
+        """The host decides whether its error is worth a retry."""
 
         def refuse() -> aiohttp.ClientSession:
             raise UnavailableError("the pool is full")
@@ -113,8 +111,8 @@ class TestFactory:
         with pytest.raises(UnavailableError, match="pool is full"):
             await PrometheusClient("http://127.0.0.1:1", session=refuse).ping()
 
-    async def test_what_is_no_factory_is_refused(self, fake_prometheus: Start, http_reply: Reply) -> None:
-        """One that fails, returns something else or is asynchronous; and what is neither a session nor a function."""
+    async def test_a_bad_factory_is_refused(self, fake_prometheus: StartFake, http_reply: Reply) -> None:
+        """A function must return a session, and neither fail nor be asynchronous; other values are no functions."""
 
         def fail() -> aiohttp.ClientSession:
             raise KeyError("pool")
@@ -133,8 +131,8 @@ class TestFactory:
                 PrometheusClient(server.url, session=given)
         assert [] == server.seen
 
-    async def test_a_factory_that_returns_closed_sessions_is_told_so(self) -> None:
-        """There is no use in asking it again and again."""
+    async def test_a_factory_that_returns_closed_sessions_is_refused(self) -> None:
+        """Another attempt would get a closed session again."""
         session = aiohttp.ClientSession()
         await session.close()
         for given in (session, lambda: session):
@@ -146,10 +144,10 @@ class TestLoops:
     """A client belongs to the event loop of its first request."""
 
     @pytest.mark.parametrize("kind", ["own", "session", "factory"])
-    async def test_another_loop_is_told_so_and_the_first_goes_on(
-        self, fake_prometheus: Start, http_reply: Reply, kind: str
+    async def test_calls_in_another_loop_raise_and_the_first_loop_goes_on(
+        self, fake_prometheus: StartFake, http_reply: Reply, kind: str
     ) -> None:
-        """In a thread of its own, while the first loop waits for an answer; closing there is refused, too."""
+        """Calls in the event loop of a thread raise, closing too, while the first loop waits for its answer."""
         begun, go = asyncio.Event(), asyncio.Event()
 
         async def answer_late(writer: asyncio.StreamWriter) -> None:
@@ -184,8 +182,8 @@ class TestLoops:
         assert all("another event loop" in str(error) for error in errors)
         assert 2 == len(server.seen)
 
-    def test_a_session_of_another_loop_is_told_so(self) -> None:
-        """Before anything is sent, though the client itself is new."""
+    def test_a_session_of_another_loop_is_refused(self) -> None:
+        """Nothing is sent, although the client itself is new."""
 
         async def open_session() -> aiohttp.ClientSession:
             return aiohttp.ClientSession()
@@ -198,7 +196,7 @@ class TestLoops:
             first.run(session.close())
 
     def test_loops_one_after_the_other_are_told_apart(self) -> None:
-        """A client is not reused after its loop has ended; closing it is allowed in any loop then."""
+        """A client cannot be used after its event loop has ended, but can be closed in any other."""
 
         async def use(client: PrometheusClient) -> None:
             with pytest.raises(UnavailableError):
@@ -214,7 +212,7 @@ class TestLoops:
 
 
 async def check_no_connection_to(server: Any) -> None:
-    """Return once this process holds no connection to a server."""
+    """Return once this process has no connection to a server."""
     port = urlsplit(server.url).port
     async with asyncio.timeout(30):
         while any(  # noqa: ASYNC110
@@ -224,16 +222,16 @@ async def check_no_connection_to(server: Any) -> None:
 
 
 class TestClosing:
-    """Whatever is cancelled, no connection is left."""
+    """Cancellation at any await leaves no connection."""
 
     @pytest.mark.parametrize("is_answered", [True, False])
     async def test_closing_that_is_cancelled_leaves_no_connection(
         self,
-        fake_prometheus: Start,
+        fake_prometheus: StartFake,
         http_reply: Reply,
         is_answered: bool,  # noqa: FBT001
     ) -> None:
-        """At any await, with idle connections and with such as wait for an answer."""
+        """Idle connections and connections that wait for an answer are closed."""
         server = await fake_prometheus(http_reply(vector("7")) if is_answered else never)
         clients: list[PrometheusClient] = []
         queries: list[asyncio.Task[Any]] = []
@@ -268,9 +266,9 @@ class TestClosing:
         assert 2 < len(clients)
 
     async def test_opening_and_asking_that_is_cancelled_leaves_no_connection(
-        self, fake_prometheus: Start, http_reply: Reply
+        self, fake_prometheus: StartFake, http_reply: Reply
     ) -> None:
-        """At any await between the opening by the plugin and the closing."""
+        """Any await between the opening by the plugin and the closing is cancelled once."""
         server = await fake_prometheus(http_reply(vector("7")))
 
         async def use() -> None:
@@ -279,3 +277,65 @@ class TestClosing:
 
         await cancel_at_every_step(use, then=lambda: check_no_connection_to(server))
         assert server.seen
+
+
+async def test_a_session_handed_in_is_used_and_left_open(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The host's settings of the session are kept, but its errors for a status, redirects and time-out do not count."""
+    redirect = http_reply(status=302, location="http://127.0.0.1:1/")
+    server = await fake_prometheus(http_reply(ANSWER), redirect, http_reply("no", status=400))
+    timeout = aiohttp.ClientTimeout(total=1e-6)
+    async with aiohttp.ClientSession(headers={"X-Host": "yes"}, raise_for_status=True, timeout=timeout) as session:
+        client = PrometheusClient(server.url, session=session)
+        assert 1 == len((await client.query("up")).samples)
+        with pytest.raises(ProtocolError, match="redirect"):
+            await client.query("up")
+        with pytest.raises(QueryRejectedError, match="no"):
+            await client.query("up")
+        await client.aclose()
+        assert not session.closed
+    assert "yes" == server.seen[0].headers["x-host"]
+    with pytest.raises(InputError, match="closed"):
+        await PrometheusClient(server.url, session=session).query("up")
+
+
+async def test_two_credentials_are_a_mistake_of_the_host(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A session with its own credentials cannot be used with other ones."""
+    server = await fake_prometheus(http_reply(ANSWER))
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        own = aiohttp.ClientSession(auth=aiohttp.BasicAuth("ann", "x"))
+    async with own as session:
+        client = PrometheusClient(server.url, session=session, options=PrometheusOptions(bearer_token="abc"))  # noqa: S106
+        with pytest.raises(InputError, match="cannot get the request"):
+            await client.query("up")
+    assert [] == server.seen
+
+
+async def test_a_closed_client_says_so(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Closing twice is allowed; a query after that is refused, and nothing is sent."""
+    server = await fake_prometheus(http_reply(ANSWER))
+    client = PrometheusClient(server.url)
+    assert [7.0] == await values(client)
+    await client.aclose()
+    await client.aclose()
+    with pytest.raises(ClosedError):
+        await client.query("up")
+    assert 1 == len(server.seen)
+
+
+async def test_closing_ends_the_retries(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A call that waits for its next attempt raises after that pause, and nothing more is sent."""
+    answered = asyncio.Event()
+
+    async def refuse(writer: asyncio.StreamWriter) -> None:
+        writer.write(http_reply(status=429, retry_after="1"))
+        answered.set()
+
+    server = await fake_prometheus(refuse)
+    client = PrometheusClient(server.url)
+    query = asyncio.create_task(client.query("up"))
+    await answered.wait()
+    await asyncio.wait([query], timeout=0.2)
+    await client.aclose()
+    with pytest.raises(ClosedError):
+        await query
+    assert 1 == len(server.seen)

@@ -1,15 +1,12 @@
-"""Answers with an HTTP status that is an error: which error, and what is tried again when."""
+"""Answers with an HTTP status that is an error: the error that is raised, and the retries."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
 from contextlib import aclosing
-from typing import Any
 
 import pytest
-import stamina
-from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
-from tests.faults.prometheus_json import RANGE, refusal, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal, vector
 
 from statcore.errors import (
     ProtocolError,
@@ -19,14 +16,6 @@ from statcore.errors import (
     UnavailableError,
 )
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-
-Start = Callable[..., Awaitable[Any]]
-
-
-Reply = Callable[..., bytes]
 
 
 @pytest.mark.parametrize(
@@ -50,9 +39,9 @@ Reply = Callable[..., bytes]
     ],
 )
 async def test_each_status_is_one_error(
-    fake_prometheus: Start, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
+    fake_prometheus: StartFake, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
 ) -> None:
-    """A refusal is never asked again, a server in trouble three times; the server's own text is in the error.
+    """A refusal gets one request, a server in trouble three; the error holds the server's text.
 
     Where only the POST may have been refused, a GET follows.
     """
@@ -66,7 +55,7 @@ async def test_each_status_is_one_error(
     assert ("what" in body) is ("what" in str(caught.value))
 
 
-async def test_a_refused_query_says_which_and_why(fake_prometheus: Start, http_reply: Reply) -> None:
+async def test_a_refused_query_says_which_and_why(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """The error carries the query and the status."""
     server = await fake_prometheus(http_reply(refusal("bad_data", "parse error: x"), status=400))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -84,9 +73,9 @@ async def test_a_refused_query_says_which_and_why(fake_prometheus: Start, http_r
     ],
 )
 async def test_a_server_limit_says_what_to_change(
-    fake_prometheus: Start, http_reply: Reply, text: str, advice: str
+    fake_prometheus: StartFake, http_reply: Reply, text: str, advice: str
 ) -> None:
-    """A limit that is hit in spite of splitting is an error with a way out."""
+    """The error says how to stay below the limit."""
     server = await fake_prometheus(http_reply(refusal("execution", text), status=422))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(QueryRejectedError, match=f"{text}.*{advice}"):
@@ -94,8 +83,8 @@ async def test_a_server_limit_says_what_to_change(
     assert 1 == len(server.seen)
 
 
-async def test_trouble_that_passes_is_not_seen(fake_prometheus: Start, http_reply: Reply) -> None:
-    """A proxy's page with 502, then a 503, then the answer: the caller gets the answer."""
+async def test_trouble_that_passes_is_not_seen(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """After a proxy's page with 502 and a 503, the caller gets the answer of the third attempt."""
     page = http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html")
     server = await fake_prometheus(page, http_reply(status=503), http_reply(vector("7")))
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -104,8 +93,8 @@ async def test_trouble_that_passes_is_not_seen(fake_prometheus: Start, http_repl
     assert 3 == len(server.seen)
 
 
-async def test_a_refusal_ends_the_retries(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Also where it comes after trouble."""
+async def test_a_refusal_ends_the_retries(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A refusal after an outage is raised at once."""
     server = await fake_prometheus(http_reply(status=503), http_reply(refusal("bad_data", "no"), status=400))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(QueryRejectedError, match="no"):
@@ -113,8 +102,8 @@ async def test_a_refusal_ends_the_retries(fake_prometheus: Start, http_reply: Re
     assert 2 == len(server.seen)
 
 
-async def test_a_page_is_not_quoted(fake_prometheus: Start, http_reply: Reply) -> None:
-    """An error does not drag a proxy's page along."""
+async def test_a_page_is_not_quoted(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The error says that the answer was a web page."""
     server = await fake_prometheus(http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html"))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
         with pytest.raises(UnavailableError, match=r"HTTP 502: a web page$"):
@@ -122,28 +111,24 @@ async def test_a_page_is_not_quoted(fake_prometheus: Start, http_reply: Reply) -
     assert 1 == len(server.seen)
 
 
-async def test_retry_after_is_waited_for(fake_prometheus: Start, http_reply: Reply) -> None:
-    """The pause before the next attempt is what the server asked for."""
-    server = await fake_prometheus(http_reply(status=429, retry_after="1"), http_reply(vector("7")))
-    pauses: list[float] = []
+async def test_retry_after_is_waited_for(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The second attempt does not come before the pause that the server wants is over."""
+    times: list[float] = []
 
-    def note(details: RetryDetails) -> None:
-        pauses.append(details.wait_for)
+    async def refuse_once(writer: asyncio.StreamWriter) -> None:
+        times.append(asyncio.get_running_loop().time())
+        writer.write(http_reply(vector("7")) if len(times) > 1 else http_reply(status=429, retry_after="1"))
 
-    hooks = get_on_retry_hooks()
-    set_on_retry_hooks([note])
-    try:
-        with stamina.set_testing(False):
-            async with aclosing(PrometheusClient(server.url)) as client:
-                result = await client.query("up")
-    finally:
-        set_on_retry_hooks(hooks)
-    assert [1.0] == pauses
+    server = await fake_prometheus(refuse_once)
+    async with aclosing(PrometheusClient(server.url)) as client:
+        result = await client.query("up")
+    first, second = times
+    assert 1.0 <= second - first
     assert [7.0] == [sample.value for sample in result.samples]
 
 
-async def test_retry_after_beyond_the_deadline_fails_at_once(fake_prometheus: Start, http_reply: Reply) -> None:
-    """Nobody waits for what cannot come in time; the error says when it could."""
+async def test_retry_after_beyond_the_deadline_fails_at_once(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The error is raised without a pause, and holds the seconds that the server wants."""
     server = await fake_prometheus(http_reply("slow down", status=429, retry_after="3600"))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(UnavailableError, match="slow down") as caught:

@@ -1,26 +1,20 @@
-"""Errors of the driver, of the interpreter and of the host's own code: what leaves the client is an error of ours."""
+"""Errors of the driver, the interpreter and the host's code: they leave the client as errors of ours."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.faults.prometheus_json import RANGE, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, vector
 
 from statcore.errors import InputError, ProtocolError, StatcoreError, UnavailableError
 from statcore.promql import Selector
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-
-pytestmark = pytest.mark.usefixtures("no_pauses")
-
-Start = Callable[..., Awaitable[Any]]
-Reply = Callable[..., bytes]
 
 DEAD = "http://127.0.0.1:1"
 FOREIGN = [
@@ -42,7 +36,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
 async def test_any_error_of_a_request_is_ours(error: Exception) -> None:
-    """Raised by the host's middleware, in the middle of the driver; it names the server."""
+    """The error comes from the host's middleware inside the driver; ours names the server."""
 
     async def fail(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise error
@@ -57,9 +51,9 @@ async def test_any_error_of_a_request_is_ours(error: Exception) -> None:
 
 @pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
 async def test_any_error_beside_a_request_is_ours(
-    fake_prometheus: Start, http_reply: Reply, monkeypatch: pytest.MonkeyPatch, error: Exception
+    fake_prometheus: StartFake, http_reply: Reply, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Raised where the answer is put together; it says which call failed and where, and not with which words."""
+    """The error of our own code names the method and the line, and shows no text of the cause."""
 
     def fail(*_: object) -> Any:
         raise error
@@ -68,12 +62,32 @@ async def test_any_error_beside_a_request_is_ours(
     monkeypatch.setattr("statcore_prometheus.client.sorted", fail, raising=False)
     async with aclosing(PrometheusClient(server.url)) as client:
         place = rf"unexpected {type(error).__name__} in fail, line \d+ of test_prometheus_unforeseen.py$"
-        with pytest.raises(UnavailableError, match=f"^label_values failed: {place}"):
+        with pytest.raises(ProtocolError, match=f"^label_values failed: {place}"):
             await client.label_values("job")
 
 
-async def test_an_error_that_is_foreseen_goes_to_the_other_member(fake_prometheus: Start, http_reply: Reply) -> None:
-    """An HA pair survives whatever happens to one of its requests."""
+UNFORESEEN = [error for error in FOREIGN if not isinstance(error, ValueError | OSError | aiohttp.ClientError)]
+
+
+@pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
+async def test_an_unforeseen_error_is_no_outage(error: Exception) -> None:
+    """Nothing says that the server is unavailable: the request is not sent again, and the error is not retryable."""
+    attempts = 0
+
+    async def fail(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        nonlocal attempts
+        attempts += 1
+        raise error
+
+    async with aiohttp.ClientSession(middlewares=(fail,)) as session:
+        with pytest.raises(ProtocolError, match=type(error).__name__) as caught:
+            await PrometheusClient(DEAD, session=session).ping()
+    assert not caught.value.retryable
+    assert 1 == attempts
+
+
+async def test_any_error_of_one_member_is_followed_by_the_other(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Any error of a request to one member of an HA pair sends it to the other."""
     first, second = [await fake_prometheus(http_reply(vector(value))) for value in ("1", "2")]
 
     async def fail_first(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -87,7 +101,7 @@ async def test_an_error_that_is_foreseen_goes_to_the_other_member(fake_prometheu
 
 
 async def test_cancellation_is_not_an_error_of_ours() -> None:
-    """It leaves as it is, from wherever it comes."""
+    """CancelledError leaves the client unchanged."""
 
     async def cancel(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise asyncio.CancelledError
@@ -98,7 +112,7 @@ async def test_cancellation_is_not_an_error_of_ours() -> None:
 
 
 async def test_a_call_with_wrong_arguments_stays_a_type_error() -> None:
-    """As of any function of Python."""
+    """Python itself raises it."""
     client: Any = PrometheusClient(DEAD)
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         await client.query("up", at=1)
@@ -107,8 +121,8 @@ async def test_a_call_with_wrong_arguments_stays_a_type_error() -> None:
 @pytest.mark.parametrize(
     "time", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), "x", 10**400, object()]
 )
-async def test_a_time_that_is_none_is_an_error_of_ours(time: Any) -> None:
-    """At the ends of what Python counts, and of any type."""
+async def test_a_bad_time_is_an_error_of_ours(time: Any) -> None:
+    """Times beyond the range of Python, and values of other types, are refused."""
     async with aclosing(PrometheusClient(DEAD, options=PrometheusOptions(attempts=1))) as client:
         with pytest.raises(StatcoreError):
             await client.query("up", time=time)
@@ -117,8 +131,8 @@ async def test_a_time_that_is_none_is_an_error_of_ours(time: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["", None, 7, b"http://host", "http://h:1_0", "http://h:" + "9" * 5000])
-def test_a_url_that_is_none_is_named(url: Any) -> None:
-    """Of any type and length, in both settings."""
+def test_a_bad_url_is_an_error_that_names_the_setting(url: Any) -> None:
+    """The error names the setting for a value of any type and length."""
     with pytest.raises(InputError, match=r"^url "):
         PrometheusClient(url)
     with pytest.raises(InputError, match=r"^fallback_urls "):
@@ -126,7 +140,7 @@ def test_a_url_that_is_none_is_named(url: Any) -> None:
 
 
 async def test_a_host_name_that_is_too_long_is_the_callers_mistake() -> None:
-    """The driver finds it out when it connects."""
+    """The driver notices it when it connects."""
     async with aclosing(PrometheusClient("http://" + "h" * 100_000)) as client:
-        with pytest.raises(InputError, match="cannot be asked"):
+        with pytest.raises(InputError, match="cannot get the request"):
             await client.ping()

@@ -1,4 +1,4 @@
-"""A caller that is cancelled while an answer is on its way leaves nothing behind for the next caller."""
+"""Cancelled calls: an answer that arrives later is never read by the next call."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Call: TypeAlias = Callable[[ValkeyStatistics, list[str]], Coroutine[Any, Any, ob
 
 
 def metrics(number: int) -> dict[str, dict[str, str]]:
-    """Return metrics told apart by a number."""
+    """Return metrics with a number by which they are told apart."""
     return {"mem": {"current": str(number)}}
 
 
 def plant(server: Server, count: int) -> list[str]:
-    """Store numbered metrics and return their ids."""
+    """Store the metrics of `count` kernels, and return their ids."""
     ids = [str(uuid4()) for _ in range(count)]
     with Redis(host="127.0.0.1", port=server.port) as client:
         for number, id_ in enumerate(ids):
@@ -53,7 +53,7 @@ PIPELINED = ValkeyOptions(pool_size=1, freshness_s=600)
 
 @pytest.mark.parametrize("options", [SINGLE, PIPELINED], ids=["single", "pipelined"])
 async def test_the_next_caller_gets_its_own_data(valkey: Server, tcp_proxy: StartProxy, options: ValkeyOptions) -> None:
-    """One command, and many in one go: the only connection there is has no foreign answer on it."""
+    """With one connection, a single command and many commands in one exchange leave no answer on it."""
     ids = plant(valkey, 3)
     proxy = await tcp_proxy(valkey.port)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
@@ -65,7 +65,7 @@ async def test_the_next_caller_gets_its_own_data(valkey: Server, tcp_proxy: Star
 
 
 async def test_the_next_caller_of_the_hosts_client_gets_its_own_data(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """The connection goes back into a pool that is not ours, and others use it."""
+    """The connection goes back into the host's pool, where other code uses it."""
     ids = plant(valkey, 2)
     proxy = await tcp_proxy(valkey.port)
     async with AsyncRedis(host="127.0.0.1", port=proxy.port, max_connections=1) as client:
@@ -76,7 +76,7 @@ async def test_the_next_caller_of_the_hosts_client_gets_its_own_data(valkey: Ser
 
 
 async def test_a_cancelled_write_leaves_nothing_for_a_read(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """The confirmation of the write is nobody's answer."""
+    """The confirmation of the write is not read as the answer to the read."""
     ids = plant(valkey, 2)
     proxy = await tcp_proxy(valkey.port)
     async with AsyncRedis(host="127.0.0.1", port=proxy.port, max_connections=1) as client:
@@ -90,8 +90,8 @@ async def test_a_cancelled_write_leaves_nothing_for_a_read(valkey: Server, tcp_p
         assert ["9", "9"] == [entry["mem"]["current"] for entry in batch if entry is not None]
 
 
-async def test_an_answer_cut_short_by_the_caller_is_nobodys(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """Cancelled between the pieces of an answer, at each of many places."""
+async def test_the_rest_of_a_cancelled_answer_is_dropped(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """Calls are cancelled between the pieces of an answer, at many places."""
     ids = plant(valkey, 40)
     proxy = await tcp_proxy(valkey.port, piece=97)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=PIPELINED)) as store:
@@ -105,8 +105,8 @@ async def test_an_answer_cut_short_by_the_caller_is_nobodys(valkey: Server, tcp_
             assert [metrics(7), metrics(3)] == list(await store.fetch_kernel_statistics([ids[7], ids[3]]))
 
 
-async def test_a_caller_cancelled_in_the_waiting_room_takes_no_place(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """The connection that another holds is free for the next when that one is done."""
+async def test_a_caller_cancelled_while_it_waits_takes_no_connection(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """The connection is free for the next caller once its holder is done."""
     ids = plant(valkey, 2)
     proxy = await tcp_proxy(valkey.port)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=SINGLE)) as store:
@@ -122,3 +122,15 @@ async def test_a_caller_cancelled_in_the_waiting_room_takes_no_place(valkey: Ser
         assert [metrics(0)] == list(await holding)
         assert [metrics(1)] == list(await store.fetch_kernel_statistics(ids[1:]))
     assert 1 == proxy.connections
+
+
+async def test_cancellation_is_not_mapped(fake_valkey: Callable[..., Any]) -> None:
+    """CancelledError is not mapped to an error of ours."""
+    url = await fake_valkey({b"MGET": [b""]})
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
+        task = asyncio.create_task(store.fetch_kernel_statistics([str(uuid4())]))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task

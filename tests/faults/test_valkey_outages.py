@@ -1,4 +1,4 @@
-"""Servers that are away, hang, load, fail over or drop connections: retried inside one deadline that always holds."""
+"""Servers that are down, hang, load, fail over or drop connections: retries within one deadline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from statcore.model import MetricValue
 from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.servers import Server, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, database
-from statcore_valkey.faults import from_driver
+from statcore_valkey.error_mapping import from_driver
 
 StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
@@ -32,13 +32,13 @@ ENOUGH_S = 30
 
 
 def plant(server: Server) -> None:
-    """Store one kernel."""
+    """Store the metrics of one kernel."""
     with Redis(host="127.0.0.1", port=server.port) as client:
         client.set(KERNEL, msgpack.packb(METRICS))
 
 
 async def test_a_refused_connection_is_unavailable_in_time() -> None:
-    """Tried until the deadline, then the reason, and the address."""
+    """The call is repeated until the deadline; the error holds the reason and the address."""
     port = free_port()
     async with (
         aclosing(ValkeyStatistics.from_url(f"valkey://me:hunter2@127.0.0.1:{port}", options=SOON)) as store,
@@ -54,7 +54,7 @@ async def test_a_refused_connection_is_unavailable_in_time() -> None:
 async def test_a_server_that_comes_back_is_read_within_the_same_call(
     valkey: Server, tcp_proxy: StartProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call that started while nobody listened is answered."""
+    """A call that began while nothing listened is answered."""
     plant(valkey)
     port, refused = free_port(), asyncio.Event()
 
@@ -71,7 +71,7 @@ async def test_a_server_that_comes_back_is_read_within_the_same_call(
 
 
 async def test_a_restarted_server_is_read_again(start_valkey: Callable[..., Server], tcp_proxy: StartProxy) -> None:
-    """Connections that died in the pool cost no call."""
+    """Dead connections in the pool make no call fail."""
     first, second = start_valkey(), start_valkey()
     plant(second)
     proxy = await tcp_proxy(first.port)
@@ -84,7 +84,7 @@ async def test_a_restarted_server_is_read_again(start_valkey: Callable[..., Serv
 
 
 async def test_a_reset_connection_is_tried_again(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """While the answer is on its way, and while the connection lies in the pool."""
+    """It may be reset while the answer is under way, or while it is idle in the pool."""
     plant(valkey)
     proxy = await tcp_proxy(valkey.port)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=PATIENT)) as store:
@@ -101,7 +101,7 @@ async def test_a_reset_connection_is_tried_again(valkey: Server, tcp_proxy: Star
 
 
 async def test_a_hung_server_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """The error says what was waited for and how long, for reading, writing and pinging; after that, all is well."""
+    """The error of each call says what was waited for and how long; later calls are answered."""
     plant(valkey)
     proxy = await tcp_proxy(valkey.port)
     url = f"valkey://127.0.0.1:{proxy.port}"
@@ -127,7 +127,7 @@ async def test_a_hung_server_ends_at_the_deadline(valkey: Server, tcp_proxy: Sta
 
 
 async def test_a_server_that_hangs_after_a_reset_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """The error is the failure that there was, not that nothing came after it."""
+    """The error is the failure of the first attempt, not the deadline of the second."""
     proxy = await tcp_proxy(valkey.port)
     options = ValkeyOptions(timeout_s=1)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
@@ -143,7 +143,7 @@ async def test_a_server_that_hangs_after_a_reset_ends_at_the_deadline(valkey: Se
 
 
 async def test_a_server_that_hangs_while_connecting_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """Connected, but silent from the first byte on."""
+    """The server accepts the connection and sends nothing."""
     proxy = await tcp_proxy(valkey.port)
     proxy.hold()
     async with (
@@ -157,7 +157,7 @@ async def test_a_server_that_hangs_while_connecting_ends_at_the_deadline(valkey:
 async def test_a_stopped_server_in_the_middle_of_a_large_batch(
     start_valkey: Callable[..., Server], tcp_proxy: StartProxy
 ) -> None:
-    """The whole batch fails with one of our errors, in time: half of it would look like kernels that are gone."""
+    """The whole batch fails in time with an error of ours: half of it would look like kernels that are gone."""
     server = start_valkey()
     proxy = await tcp_proxy(server.port)
     ids = [str(uuid4()) for _ in range(10_000)]
@@ -176,7 +176,7 @@ async def test_a_stopped_server_in_the_middle_of_a_large_batch(
 
 
 async def test_callers_wait_for_a_connection_but_not_for_ever(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """With one connection, busy until the deadline: the others say that all are busy, and never open a second one."""
+    """With one busy connection, the others raise at the deadline that all are busy, and open no second one."""
     plant(valkey)
     proxy = await tcp_proxy(valkey.port)
     options = ValkeyOptions(timeout_s=0.3, pool_size=1)
@@ -199,7 +199,7 @@ async def test_callers_wait_for_a_connection_but_not_for_ever(valkey: Server, tc
 
 @pytest.mark.parametrize("blocking", [True, False])
 async def test_a_busy_pool_of_the_host_is_waited_for(valkey: Server, *, blocking: bool) -> None:
-    """Whether the host's pool makes callers wait or refuses them; when it stays busy, an error of ours in time."""
+    """The pool may block callers or refuse them; while it stays busy, the call ends in time with an error of ours."""
     plant(valkey)
     options = {"host": "127.0.0.1", "port": valkey.port, "max_connections": 1}
     client = AsyncRedis(connection_pool=BlockingConnectionPool(**options)) if blocking else AsyncRedis(**options)  # type: ignore[arg-type]
@@ -219,7 +219,7 @@ async def test_a_busy_pool_of_the_host_is_waited_for(valkey: Server, *, blocking
 
 
 async def test_a_read_only_server_is_tried_again_until_it_takes_writes(start_valkey: Callable[..., Server]) -> None:
-    """A fail-over in progress: the replica becomes the primary while the write waits, on a new connection."""
+    """During a fail-over the replica becomes the primary while the write waits, on a new connection."""
     replica = start_valkey(arguments=["--replicaof", "127.0.0.1", "1"])
     url = f"valkey://127.0.0.1:{replica.port}"
     entries = {KERNEL: {"mem": MetricValue(current="1")}}
@@ -238,7 +238,7 @@ async def test_a_read_only_server_is_tried_again_until_it_takes_writes(start_val
 
 @pytest.mark.parametrize("piece", [1, 7])
 async def test_an_answer_in_pieces_is_the_same_answer(valkey: Server, tcp_proxy: StartProxy, piece: int) -> None:
-    """Cut into single bytes, or so that no piece ends where a part does."""
+    """An answer may be cut into single bytes, or in the middle of its parts."""
     plant(valkey)
     proxy = await tcp_proxy(valkey.port, piece=piece)
     options = ValkeyOptions(timeout_s=60, freshness_s=600)

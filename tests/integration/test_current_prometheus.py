@@ -1,4 +1,4 @@
-"""What is new in Prometheus 3: UTF-8 names, windows that are open on the left, infos."""
+"""Features of Prometheus 3: UTF-8 names, windows that exclude their left end, infos."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UTF8_NAMES: Final = st.text(
 
 
 def planted_text() -> str:
-    """Return what the server holds: a series for each label, and one with a sample every minute, valued 0 to 10."""
+    """Return the planted series as OpenMetrics text."""
     lines = ["# TYPE labelled unknown"]
     lines += [f'labelled{{"{label}"="{number}"}} {number} {TIME_S}' for number, label in enumerate(LABELS)]
     lines += ['# TYPE "my.metric" unknown', f'{{"my.metric","service.name"="x"}} 7 {TIME_S}']
@@ -42,7 +42,7 @@ def planted_text() -> str:
 def server(
     prometheus_program: Program, prometheus_holding: Callable[..., AbstractContextManager[Server]]
 ) -> Iterator[Server]:
-    """Start a Prometheus 3 on the planted series, for all tests."""
+    """Start a server with the planted series, for all tests."""
     if prometheus_program.version.startswith("2."):
         pytest.skip(f"Prometheus {prometheus_program.version} is older")
     with prometheus_holding(planted_text()) as running:
@@ -51,7 +51,7 @@ def server(
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[PrometheusClient]:
-    """Connect with the defaults."""
+    """Return a client with default options."""
     async with aclosing(PrometheusClient(server.url)) as connected:
         yield connected
 
@@ -62,7 +62,7 @@ def values(result: VectorResult) -> list[float]:
 
 
 async def test_utf8_names_are_queried_like_any_other(client: PrometheusClient) -> None:
-    """As a metric, as a filter and as a label to group by."""
+    """A UTF-8 name may be a metric, a filter or a label to group by."""
     querier = FixedQuerier("my.metric", {"service.name": "x"}, group_by=["service.name"])
     (sample,) = (await client.query_utilization_now(querier, time=TIME)).samples
     assert ({"service.name": "x"}, 7.0) == (dict(sample.labels), sample.value)
@@ -72,7 +72,7 @@ async def test_utf8_names_are_queried_like_any_other(client: PrometheusClient) -
 
 @pytest.mark.parametrize(("number", "label"), list(enumerate(LABELS)))
 async def test_values_and_series_of_utf8_labels_are_listed(client: PrometheusClient, number: int, label: str) -> None:
-    """In URL paths and selectors the names arrive as they are."""
+    """Names in URL paths and selectors arrive unchanged."""
     assert str(number) in await client.label_values(label)
     match = Selector("labelled", {label: LabelMatcher.regex(".+")})
     assert [str(number)] == list(await client.label_values(label, match=match))
@@ -80,7 +80,7 @@ async def test_values_and_series_of_utf8_labels_are_listed(client: PrometheusCli
 
 
 def test_every_expression_with_utf8_names_is_read(server: Server) -> None:
-    """The server reads it as promql-parser does."""
+    """The server parses it as promql-parser does."""
     selectors = st.builds(
         Selector,
         UTF8_NAMES,
@@ -98,7 +98,7 @@ def test_every_expression_with_utf8_names_is_read(server: Server) -> None:
 
 
 async def test_a_sample_exactly_one_window_old_is_outside(client: PrometheusClient) -> None:
-    """Of ranges and of the lookback of five minutes."""
+    """This holds for ranges and for the lookback of five minutes."""
     at = TIME + timedelta(minutes=10)
     total = render(Call("sum_over_time", RangeSelector(Selector("minutes"), "5m")))
     assert [6.0 + 7 + 8 + 9 + 10] == values(await client.query(total, time=at))
@@ -107,7 +107,7 @@ async def test_a_sample_exactly_one_window_old_is_outside(client: PrometheusClie
 
 
 async def test_an_info_is_no_warning(client: PrometheusClient) -> None:
-    """The rate of what is not named like a counter comes with a remark, and is a whole answer."""
+    """The rate of a metric that is not named as a counter has an info, and is no partial answer."""
     end = TIME + timedelta(minutes=10)
     for result in (
         await client.query("rate(minutes[5m])", time=end),

@@ -1,4 +1,4 @@
-"""The memory adapter answers as a real Prometheus does: random series and scrapes, random queriers, every strategy."""
+"""The memory adapter against a real Prometheus: random series, scrapes and queriers, every strategy."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ NUMBERS: Final = st.floats(-1e6, 1e6) | st.integers(-9, 9).map(float) | st.just(
 
 
 @attrs.frozen(kw_only=True)
-class Question:
-    """What both are asked."""
+class BothQuery:
+    """A query for both backends."""
 
     querier: FixedQuerier
     time_range: QueryTimeRange
@@ -128,8 +128,8 @@ MATCHER: Final = st.one_of(
 
 
 @st.composite
-def questions(draw: st.DrawFn, cases: list[Case]) -> Question:
-    """Draw a querier for a few of the cases, and a range that begins somewhere about the samples of one of them."""
+def queries(draw: st.DrawFn, cases: list[Case]) -> BothQuery:
+    """Draw a query and a range near its samples."""
     numbers = sorted(draw(st.sets(st.integers(0, len(cases) - 1), min_size=1, max_size=20)))
     matchers = {"case": LabelMatcher.one_of(map(str, numbers))}
     matchers |= draw(st.just({}) | st.dictionaries(st.sampled_from(["a", "b", "Z", "none"]), MATCHER, max_size=2))
@@ -141,7 +141,7 @@ def questions(draw: st.DrawFn, cases: list[Case]) -> Question:
     start_ms = near + draw(about_ends | st.integers(-2_000, 2_000) | st.integers(-400_000, 400_000))
     step_ms = draw(st.sampled_from([1, 250, 1_000, 1_500, 15_000, 60_000, 333_333]))
     end_ms = start_ms + step_ms * draw(st.sampled_from([0, 1, 30, 80])) + draw(st.integers(0, step_ms - 1))
-    return Question(
+    return BothQuery(
         querier=FixedQuerier(METRIC, matchers, group_by=sorted(group_by), strategy=draw(st.sampled_from(QueryStrategy))),
         time_range=time_range(start_ms, end_ms, step_ms),
         rate_interval=format_duration(timedelta(milliseconds=window_ms)),
@@ -149,7 +149,7 @@ def questions(draw: st.DrawFn, cases: list[Case]) -> Question:
 
 
 def draw_cases() -> list[Case]:
-    """Return the same random cases in every run."""
+    """Return the same random cases in each run."""
     cases: list[Case] = []
 
     @settings(max_examples=CASES, derandomize=True, database=None, phases=[Phase.generate])
@@ -162,21 +162,21 @@ def draw_cases() -> list[Case]:
 
 
 def planted(cases: list[Case]) -> Iterator[Planted]:
-    """Yield the series of all cases, which the label `case` tells apart."""
+    """Yield the series of all cases, each with its label `case`."""
     for number, case in enumerate(cases):
         for labels, drawn in case.items():
             yield METRIC, {"case": str(number), **dict(labels)}, drawn
 
 
-def compare(memory: MemoryMetrics, server: Server, asked: st.SearchStrategy[Question]) -> Counter[QueryStrategy]:
-    """Ask both the same questions, as a range and at its end, and return how many points the ranges had."""
+def compare(memory: MemoryMetrics, server: Server, drawn: st.SearchStrategy[BothQuery]) -> Counter[QueryStrategy]:
+    """Compare the answers of both to drawn queries, as a range and at its end; return the number of points by strategy."""
     points: Counter[QueryStrategy] = Counter()
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection, asyncio.Runner() as runner:
 
         @settings(max_examples=QUESTIONS)
-        @given(asked)
-        def check(question: Question) -> None:
-            querier, between, window = question.querier, question.time_range, question.rate_interval
+        @given(drawn)
+        def check(query: BothQuery) -> None:
+            querier, between, window = query.querier, query.time_range, query.rate_interval
             query = render(utilization_query(querier, rate_interval=window))
             start, end, step = between.start.isoformat(), between.end.isoformat(), format_duration(between.step)
             try:
@@ -188,12 +188,12 @@ def compare(memory: MemoryMetrics, server: Server, asked: st.SearchStrategy[Ques
                     ask_prometheus(connection, "query", query=query, time=end)
                 return
             expected = ask_prometheus(connection, "query_range", query=query, start=start, end=end, step=step)
-            assert_equal(expected, of_memory(result), question)
+            assert_equal(expected, of_memory(result), query)
             points[querier.strategy] += sum(len(pairs) for _, pairs in expected)
 
             expected = ask_prometheus(connection, "query", query=query, time=end)
             now = runner.run(memory.query_utilization_now(querier, time=between.end, rate_interval=window))
-            assert_equal(by_labels(expected), by_labels(of_memory(now)), question)
+            assert_equal(by_labels(expected), by_labels(of_memory(now)), query)
 
         check()
     return points
@@ -206,7 +206,7 @@ def test_random_queries_of_random_series(tmp_path: Path, start_prometheus: Calla
     server = start_prometheus(tmp_path)
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
         memory = load_into_memory(planted(cases), semantics_of(connection))
-    points = compare(memory, server, questions(cases))
+    points = compare(memory, server, queries(cases))
     assert all(points[strategy] > QUESTIONS // 4 for strategy in QueryStrategy), points
 
 
@@ -215,7 +215,7 @@ SCRAPES: Final = 30
 
 @contextmanager
 def flickering_target(seed: int) -> Iterator[tuple[str, threading.Event]]:
-    """Serve some of six series at each scrape, now and then an error; yield the address, and what is set after enough."""
+    """Serve some of six series at each scrape, or an error; yield the address, and an event for enough scrapes."""
     chance, scrapes, enough = random.Random(seed), Counter[str](), threading.Event()  # noqa: S311 - to be repeatable
 
     class Target(BaseHTTPRequestHandler):
@@ -230,7 +230,7 @@ def flickering_target(seed: int) -> Iterator[tuple[str, threading.Event]]:
             self.wfile.write("".join(lines).encode())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has there
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Target) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -243,7 +243,7 @@ def flickering_target(seed: int) -> Iterator[tuple[str, threading.Event]]:
 
 
 def replay(history: Answer, semantics: int) -> tuple[MemoryMetrics, int, int]:
-    """Hand the scrapes that a server made to the memory adapter; return it and, in ms, from when to when it has all."""
+    """Append the scrapes of a server to the memory adapter; return it and the span, in ms, that it holds."""
     scrapes: dict[tuple[float, str], list[tuple[str, dict[str, str], float]]] = {}
     for labels, points in history:
         named = dict(labels)
@@ -259,10 +259,10 @@ def replay(history: Answer, semantics: int) -> tuple[MemoryMetrics, int, int]:
 
 
 @st.composite
-def questions_of_targets(draw: st.DrawFn, first_ms: int, last_ms: int) -> Question:
+def queries_of_targets(draw: st.DrawFn, first_ms: int, last_ms: int) -> BothQuery:
     """Draw a querier and a range within the scrapes."""
     start_ms, end_ms = sorted(draw(st.tuples(st.integers(first_ms - 500, last_ms), st.integers(first_ms, last_ms))))
-    return Question(
+    return BothQuery(
         querier=FixedQuerier(
             METRIC,
             draw(
@@ -289,5 +289,5 @@ def test_series_that_come_and_go(start_prometheus: Callable[..., Server]) -> Non
             history = ask_prometheus(connection, "query", query=f'{{__name__=~"up|{METRIC}"}}[1h]')
             semantics = semantics_of(connection)
         memory, first_ms, last_ms = replay(history, semantics)
-        points = compare(memory, server, questions_of_targets(first_ms, last_ms))
+        points = compare(memory, server, queries_of_targets(first_ms, last_ms))
     assert all(points[strategy] > QUESTIONS // 4 for strategy in QueryStrategy), points

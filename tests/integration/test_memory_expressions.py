@@ -1,4 +1,4 @@
-"""The memory adapter evaluates every expression as a real Prometheus does: random ones, and known ones that tell."""
+"""The memory adapter against a real Prometheus: random expressions, and known ones for each operator."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ LABELS: Final = st.fixed_dictionaries(
 
 @st.composite
 def case(draw: st.DrawFn) -> Case:
-    """Draw label sets, and series that have them: most of both metrics, so that they match."""
+    """Draw label sets, and series with them; most sets are in both metrics, so that they match."""
     sets = draw(st.lists(LABELS, min_size=2, max_size=5, unique=True))
     return {
         (metric, labels): draw(samples())
@@ -106,7 +106,7 @@ def case(draw: st.DrawFn) -> Case:
 
 
 def draw_cases() -> list[Case]:
-    """Return the same random cases in every run."""
+    """Return the same random cases in each run."""
     cases: list[Case] = []
 
     @settings(max_examples=CASES, derandomize=True, database=None, phases=[Phase.generate])
@@ -119,7 +119,7 @@ def draw_cases() -> list[Case]:
 
 
 def planted(cases: list[Case]) -> Iterator[Planted]:
-    """Yield the series of all cases, which the label `case` tells apart."""
+    """Yield the series of all cases, each with its label `case`."""
     for number, case in enumerate(cases):
         for (name, labels), drawn in case.items():
             yield name, {"case": str(number), **dict(labels)}, drawn
@@ -141,7 +141,7 @@ MATCHER: Final = st.sampled_from([LabelMatcher.equal("x"), LabelMatcher.not_equa
 
 
 def expressions() -> st.SearchStrategy[Expression]:
-    """Return expressions of every kind over the series of the case; outermost, each operator and function is as likely."""
+    """Return a strategy for expressions over the case; the outermost operator or function is drawn evenly."""
     windows = st.sampled_from(WINDOWS)
     ranges = st.builds(RangeSelector, selectors(), windows)
     matchings = st.none() | st.builds(Matching, st.sampled_from(["on", "ignoring"]), BY)
@@ -169,8 +169,8 @@ def expressions() -> st.SearchStrategy[Expression]:
 
 
 @attrs.frozen
-class Question:
-    """What both are asked, in words that a failing test can show."""
+class BothQuery:
+    """A query for both backends."""
 
     promql: str
     time_range: QueryTimeRange
@@ -180,46 +180,44 @@ EXPRESSIONS: Final = expressions()
 
 
 @st.composite
-def questions(draw: st.DrawFn, cases: list[Case]) -> Question:
-    """Draw an expression over one case, and a range that begins somewhere about its samples."""
+def queries(draw: st.DrawFn, cases: list[Case]) -> BothQuery:
+    """Draw a query and a range near its samples."""
     near = draw(st.sampled_from([time for drawn in cases[draw(NUMBER_OF_CASE)].values() for time, _ in drawn]))
     start_ms = near + draw(st.sampled_from([0, 0, 15_000, 60_000, 150_000, 300_000]) | st.integers(-60_000, 60_000))
     step_ms = draw(st.sampled_from([1_000, 15_000, 60_000, 77_777]))
     between = time_range(start_ms, start_ms + step_ms * draw(st.sampled_from([0, 5, 20])), step_ms)
-    return Question(draw(EXPRESSIONS).text, between)
+    return BothQuery(draw(EXPRESSIONS).text, between)
 
 
 @attrs.frozen
 class Both:
-    """The memory adapter, and a real server that has the same samples."""
+    """The memory adapter and a real server with the same samples."""
 
     memory: MemoryMetrics
     connection: HTTPConnection
     runner: asyncio.Runner
 
-    def compare(self, question: Question) -> int | None:
-        """Ask both over the range and at its end; return how many series the range has, or None where both refuse."""
-        between = question.time_range
+    def compare(self, query: BothQuery) -> int | None:
+        """Compare both answers, over the range and at its end; return the number of series, or None where both refuse."""
+        between = query.time_range
         start, end, step = between.start.isoformat(), between.end.isoformat(), format_duration(between.step)
         try:
-            expected = ask_prometheus(
-                self.connection, "query_range", query=question.promql, start=start, end=end, step=step
-            )
+            expected = ask_prometheus(self.connection, "query_range", query=query.promql, start=start, end=end, step=step)
         except QueryRejectedError:
             with pytest.raises(QueryRejectedError):
-                self.runner.run(self.memory.query_range(question.promql, between))
+                self.runner.run(self.memory.query_range(query.promql, between))
             return None
-        found = of_memory(self.runner.run(self.memory.query_range(question.promql, between)))
-        assert_equal(expected, found, question)
-        instant = ask_prometheus(self.connection, "query", query=question.promql, time=end)
-        now = of_memory(self.runner.run(self.memory.query(question.promql, time=between.end)))
-        assert_equal(by_labels(instant), by_labels(now), question)
+        found = of_memory(self.runner.run(self.memory.query_range(query.promql, between)))
+        assert_equal(expected, found, query)
+        instant = ask_prometheus(self.connection, "query", query=query.promql, time=end)
+        now = of_memory(self.runner.run(self.memory.query(query.promql, time=between.end)))
+        assert_equal(by_labels(instant), by_labels(now), query)
         return len(expected)
 
 
 @contextmanager
 def both(series: Sequence[Planted], folder: Path, start: Callable[..., Server]) -> Iterator[Both]:
-    """Load the series into a server and into the memory adapter, which answers as that version does."""
+    """Load the series into a server and into the memory adapter with the semantics of its version."""
     load_into_prometheus(series, folder)
     server = start(folder)
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection, asyncio.Runner() as runner:
@@ -227,15 +225,15 @@ def both(series: Sequence[Planted], folder: Path, start: Callable[..., Server]) 
 
 
 def test_random_expressions_of_random_series(tmp_path: Path, start_prometheus: Callable[..., Server]) -> None:
-    """Any expression, asked as text, gives the same series with the same points, or is refused."""
+    """Any expression as text gives the same series and points, or is refused by both."""
     cases = draw_cases()
     answered = Counter[bool | None]()
-    with both(list(planted(cases)), tmp_path, start_prometheus) as asked:
+    with both(list(planted(cases)), tmp_path, start_prometheus) as backends:
 
         @settings(max_examples=QUESTIONS)
-        @given(questions(cases))
-        def check(question: Question) -> None:
-            series = asked.compare(question)
+        @given(queries(cases))
+        def check(query: BothQuery) -> None:
+            series = backends.compare(query)
             answered[None if series is None else series > 0] += 1
 
         check()
@@ -281,8 +279,8 @@ HISTOGRAMS: Final = {
 }
 
 
-def known_questions() -> Iterator[str]:
-    """Yield expressions that tell every operator and function from the others."""
+def known_queries() -> Iterator[str]:
+    """Yield expressions that distinguish every operator and function from the others."""
     for function in get_args(Function):
         yield f"{function}(total[1m])"
         yield f"{function}(total[5m] offset 2m)"
@@ -326,10 +324,10 @@ REFUSED: Final = (
 
 
 def test_every_operator_and_function(tmp_path: Path, start_prometheus: Callable[..., Server]) -> None:
-    """Over known series, each gives series, and the same on both; what a server refuses is refused."""
+    """Over known series, each expression gives the same series on both; both refuse the same ones."""
     between = time_range(BASE_MS - 30_000, BASE_MS + 1_600_000, 15_000)
-    with both(list(known_series()), tmp_path, start_prometheus) as asked:
-        without = [promql for promql in known_questions() if not asked.compare(Question(promql, between))]
-        refused = [promql for promql in REFUSED if asked.compare(Question(promql, between)) is None]
+    with both(list(known_series()), tmp_path, start_prometheus) as backends:
+        without = [promql for promql in known_queries() if not backends.compare(BothQuery(promql, between))]
+        refused = [promql for promql in REFUSED if backends.compare(BothQuery(promql, between)) is None]
     assert [] == without
     assert list(REFUSED) == refused

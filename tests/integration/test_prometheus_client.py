@@ -1,4 +1,4 @@
-"""The client against a real Prometheus: every question, long ranges, and a server that hangs or dies."""
+"""The client against a real Prometheus: each method, long ranges, and a server that hangs or dies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOUR = QueryTimeRange(start=START + timedelta(minutes=30), end=START + timedelta
 
 
 def planted_text() -> str:
-    """Return what the server holds: of two kernels a gauge, a capacity and two counters, sampled for 30,000 s."""
+    """Return the planted series as OpenMetrics text."""
     lines = ["# TYPE backendai_container_utilization unknown"]
     for number, kernel in enumerate(KERNELS, start=1):
         owners = f'kernel_id="{kernel}",user_id="{USER}",agent_id="i-{number}"'
@@ -46,20 +46,20 @@ def planted_text() -> str:
 
 @pytest.fixture(scope="module")
 def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """Start a server on the planted series, for all tests."""
+    """Start a server with the planted series, for all tests."""
     with prometheus_holding(planted_text()) as running:
         yield running
 
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[PrometheusClient]:
-    """Connect with the defaults."""
+    """Return a client with default options."""
     async with aclosing(PrometheusClient(server.url)) as connected:
         yield connected
 
 
 async def test_a_gauge_is_the_value_as_it_is(client: PrometheusClient) -> None:
-    """Summed by what the querier filters."""
+    """It is summed over the series that the querier selects."""
     querier = ContainerMetricQuerier(metric_name="mem", value_type="current", user_id=USER)
     result = await client.query_utilization(querier, HOUR)
     (series,) = result.series
@@ -71,7 +71,7 @@ async def test_a_gauge_is_the_value_as_it_is(client: PrometheusClient) -> None:
 
 
 async def test_a_rate_is_per_second(client: PrometheusClient) -> None:
-    """Of a counter that grows evenly it is the slope, in any window."""
+    """The rate of a counter that grows evenly is its slope, in any window."""
     querier = ContainerMetricQuerier(metric_name="cpu_util", value_type="current", kernel_id=KERNELS[0])
     for rate_interval in ("5m", timedelta(minutes=2)):
         (series,) = (await client.query_utilization(querier, HOUR, rate_interval=rate_interval)).series
@@ -82,7 +82,7 @@ async def test_a_rate_is_per_second(client: PrometheusClient) -> None:
 async def test_a_normalized_rate_is_divided_by_the_setting(
     server: Server, interval_s: float | None, expected: float
 ) -> None:
-    """Which is 1 by default: what is planted as 1,000 B/s is answered as that."""
+    """The divisor is 1 by default, which leaves bytes per second."""
     querier = ContainerMetricQuerier(metric_name="net_rx", value_type="current", kernel_id=KERNELS[0])
     options = PrometheusOptions() if interval_s is None else PrometheusOptions(normalization_interval_s=interval_s)
     async with aclosing(PrometheusClient(server.url, options=options)) as client:
@@ -93,7 +93,7 @@ async def test_a_normalized_rate_is_divided_by_the_setting(
 
 
 async def test_utilization_at_an_instant(client: PrometheusClient) -> None:
-    """Has the time asked for, or the server's own."""
+    """The time is the one of the call, or the server's own."""
     at = START + timedelta(seconds=100)
     querier = ContainerMetricQuerier(metric_name="mem", value_type="current", kernel_id=KERNELS[1])
     (sample,) = (await client.query_utilization_now(querier, time=at)).samples
@@ -104,7 +104,7 @@ async def test_utilization_at_an_instant(client: PrometheusClient) -> None:
 
 
 async def test_the_answer_has_the_shape_of_a_response(client: PrometheusClient) -> None:
-    """As callers of earlier clients read it."""
+    """Callers of earlier clients can read it."""
     querier = ContainerMetricQuerier(metric_name="mem", value_type="capacity", kernel_id=KERNELS[0])
     result = await client.query_utilization(querier, QueryTimeRange(start=START, end=START, step="1s"))
     assert isinstance(result, PrometheusQueryRangeResponse)
@@ -115,7 +115,7 @@ async def test_the_answer_has_the_shape_of_a_response(client: PrometheusClient) 
 
 
 async def test_a_long_range_is_what_its_parts_are(client: PrometheusClient, server: Server) -> None:
-    """30,001 points: each once, in order, equal to what smaller questions give, however it is split."""
+    """Each of 30,001 points occurs once, in order, and equals the answer to a shorter range."""
     whole = QueryTimeRange(start=START, end=START + timedelta(seconds=SECONDS), step="1s")
     querier = ContainerMetricQuerier(metric_name="mem", value_type="current", user_id=USER)
     (series,) = (await client.query_utilization(querier, whole)).series
@@ -131,7 +131,7 @@ async def test_a_long_range_is_what_its_parts_are(client: PrometheusClient, serv
 
 
 async def test_a_range_that_is_not_split_enough_says_what_to_change(server: Server) -> None:
-    """The server refuses it, which also shows that splitting is what the test above tests."""
+    """The server refuses it, which also shows that the test above tests the splitting."""
     whole = QueryTimeRange(start=START, end=START + timedelta(seconds=SECONDS), step="1s")
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_points=50_000))) as client:
         with pytest.raises(QueryRejectedError, match=r"exceeded maximum resolution.*lower max_points") as caught:
@@ -140,7 +140,7 @@ async def test_a_range_that_is_not_split_enough_says_what_to_change(server: Serv
 
 
 async def test_compressed_answers_are_the_same(client: PrometheusClient, server: Server) -> None:
-    """And the server does compress them."""
+    """The server does compress them."""
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(gzip=True))) as zipped:
         query = "backendai_container_utilization"
         assert await client.query_range(query, HOUR) == await zipped.query_range(query, HOUR)
@@ -148,7 +148,7 @@ async def test_compressed_answers_are_the_same(client: PrometheusClient, server:
 
 
 async def test_label_values_are_filtered(client: PrometheusClient) -> None:
-    """By the selector, and by time."""
+    """A selector and a time filter them."""
     everything = ["cpu_util", "mem", "net_rx", "not_ours"]
     assert everything == list(await client.label_values("container_metric_name"))
     assert everything[:3] == await client.query_available_container_metrics()
@@ -162,7 +162,7 @@ async def test_label_values_are_filtered(client: PrometheusClient) -> None:
 
 
 async def test_series_are_label_sets(client: PrometheusClient) -> None:
-    """With their names, of the series selected alone."""
+    """They have their names, and are those of the selector."""
     expected = [{"__name__": "other", "job": "x", "container_metric_name": "not_ours"}]
     assert expected == list(await client.series(Selector("other")))
     kernel = Selector("backendai_container_utilization", {"kernel_id": LabelMatcher.equal(KERNELS[0])})
@@ -173,12 +173,12 @@ async def test_series_are_label_sets(client: PrometheusClient) -> None:
 async def test_names_that_the_server_does_not_know_are_refused_by_it(
     client: PrometheusClient, prometheus_program: Program
 ) -> None:
-    """UTF-8 names are valid here, and refused by an older server, in its own words."""
+    """UTF-8 names are valid; an older server refuses them with its own text."""
     if not prometheus_program.version.startswith("2."):
         pytest.skip("this server knows them; see test_current_prometheus.py")
 
     class Utf8Querier(UtilizationMetricQuerier):
-        """Asks for a metric with a dot in its name."""
+        """A querier whose metric has a dot in its name."""
 
         def name(self) -> str:
             return "my.metric"
@@ -199,21 +199,21 @@ async def test_names_that_the_server_does_not_know_are_refused_by_it(
         await client.label_values("service.name")
 
 
-async def test_a_real_prometheus_is_not_found_fault_with(client: PrometheusClient) -> None:
-    """It tells what it is."""
+async def test_a_real_prometheus_is_diagnosed_as_fine(client: PrometheusClient) -> None:
+    """Its build information is complete."""
     assert await client.diagnose() is None
 
 
 @pytest.mark.parametrize("query", ["up[5m]", '"text"'])
-async def test_what_is_no_number_is_refused(client: PrometheusClient, query: str) -> None:
-    """Ranges of samples, and text."""
+async def test_results_that_are_no_numbers_are_refused(client: PrometheusClient, query: str) -> None:
+    """Range vectors and text are refused."""
     with pytest.raises(UnsupportedError, match="the query"):
         await client.query(query)
     assert 1 == len((await client.query("vector(1)")).samples)
 
 
 async def test_a_hung_server_costs_no_more_than_the_deadline(start_prometheus: Callable[..., Server]) -> None:
-    """And it is usable again, through the same client, as soon as it goes on."""
+    """The same client gets an answer once the server continues."""
     server = start_prometheus()
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(timeout_s=3))) as client:
         await client.ping()
@@ -222,7 +222,7 @@ async def test_a_hung_server_costs_no_more_than_the_deadline(start_prometheus: C
         await asyncio.to_thread(os.waitid, os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)
         try:
             async with asyncio.timeout(30):
-                with pytest.raises(TimedOutError, match=f"{server.url} within 3 s") as caught:
+                with pytest.raises(TimedOutError, match=f"3 s for .*{server.url}") as caught:
                     await client.query("up")
         finally:
             server.process.send_signal(signal.SIGCONT)
@@ -233,7 +233,7 @@ async def test_a_hung_server_costs_no_more_than_the_deadline(start_prometheus: C
 async def test_the_other_of_a_pair_answers_when_one_dies(
     start_prometheus: Callable[..., Server], server: Server, tmp_path: Path
 ) -> None:
-    """Within the same call; and when both are down, one error names both."""
+    """It answers within the same call; when both are down, one error names both."""
     first = start_prometheus(tmp_path)
     query = "count(backendai_container_utilization)"
     both = PrometheusOptions(fallback_urls=(server.url,))

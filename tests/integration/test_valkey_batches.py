@@ -1,4 +1,4 @@
-"""Batches from a real server: what is wrong with one entry is told at its position, and the others are unharmed."""
+"""Batches from a real server: problems at their positions, ages, limits, and turns of the event loop."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ from statcore_valkey.entry import read_metrics
 
 @pytest.fixture
 def redis(valkey: Server) -> Iterator[Redis]:
-    """A plain client of the statistics."""
+    """Return a plain client of the database of statistics."""
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         yield client
 
 
 def new_ids(count: int) -> list[str]:
-    """Return ids of kernels."""
+    """Return `count` ids of kernels."""
     return [str(uuid4()) for _ in range(count)]
 
 
 def metrics(number: int) -> dict[str, dict[str, str]]:
-    """Return metrics told apart by a number."""
+    """Return metrics with a number by which they are told apart."""
     return {"mem": {"current": str(number), "unit_hint": "bytes"}}
 
 
 def plant(redis: Redis, ids: list[str]) -> None:
-    """Store numbered metrics under the ids."""
+    """Store values with redis-py."""
     redis.mset({id_: msgpack.packb(metrics(number)) for number, id_ in enumerate(ids)})
 
 
 def kinds(batch: StatisticsBatch) -> dict[int, ProblemKind]:
-    """Return what is wrong where."""
+    """Return the kind of each problem by position."""
     return {position: problem.kind for position, problem in batch.problems.items()}
 
 
 async def test_one_malformed_payload_harms_no_other(valkey: Server, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """Of a hundred, each kind of malformed one in turn is None with a problem; the rest are right and in order."""
+    """Each kind of malformed payload among a hundred is None with a problem; the others are right and in order."""
     ids = new_ids(100)
     plant(redis, ids)
     good = msgpack.packb(metrics(0))
@@ -72,7 +72,7 @@ async def test_one_malformed_payload_harms_no_other(valkey: Server, redis: Redis
 
 
 async def test_a_malformed_metric_is_found_when_it_is_read(valkey: Server, redis: Redis) -> None:
-    """The batch has no problem; reading the metric raises, naming key and metric; the others can be read."""
+    """The batch has no problem; reading the metric raises with key and metric; the other metrics can be read."""
     (id_,) = new_ids(1)
     redis.set(id_, msgpack.packb({**metrics(1), "io_read": 5}))
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
@@ -85,7 +85,7 @@ async def test_a_malformed_metric_is_found_when_it_is_read(valkey: Server, redis
 
 
 async def test_a_key_of_the_wrong_type_is_unavailable(valkey: Server, redis: Redis) -> None:
-    """A list and a hash under ids of kernels, which MGET takes for missing; the missing one is no problem."""
+    """MGET takes a list and a hash for missing; they are unavailable, and a missing key is no problem."""
     ids = new_ids(5)
     plant(redis, ids)
     redis.delete(ids[1], ids[2], ids[4])
@@ -100,7 +100,7 @@ async def test_a_key_of_the_wrong_type_is_unavailable(valkey: Server, redis: Red
 
 
 async def test_an_oversized_entry_is_not_read(valkey: Server, redis: Redis) -> None:
-    """The limit is the options'; an entry of exactly that size is read."""
+    """The limit is an option; an entry of exactly that size is read."""
     ids = new_ids(2)
     for id_, size in zip(ids, (1_000, 1_001), strict=True):
         empty = msgpack.packb({"m": {"current": "x" * 300}})
@@ -116,7 +116,7 @@ async def test_an_oversized_entry_is_not_read(valkey: Server, redis: Redis) -> N
 
 
 async def test_stale_entries_are_given_and_marked(valkey: Server, redis: Redis) -> None:
-    """The time to live tells the age: just written, older than the bound, younger; a missing entry is no problem."""
+    """The age comes from the time to live; stale entries are in the batch, and a missing entry is no problem."""
     ids = new_ids(5)
     plant(redis, ids)
     redis.expire(ids[0], 86_400)
@@ -134,7 +134,7 @@ async def test_stale_entries_are_given_and_marked(valkey: Server, redis: Redis) 
 
 
 async def test_an_unknown_age_is_neither_fresh_nor_stale(valkey: Server, redis: Redis) -> None:
-    """An entry without expiry, one that lives longer than it was written for, and an agent of an unknown interval."""
+    """Entries without expiry, entries that live too long, and agents of an unknown interval are undated."""
     for_ever, negative, known = ids = new_ids(3)
     plant(redis, ids)
     redis.expire(negative, 86_400 + 500)
@@ -151,7 +151,7 @@ async def test_an_unknown_age_is_neither_fresh_nor_stale(valkey: Server, redis: 
 
 
 async def test_without_a_bound_no_age_is_read(valkey: Server, redis: Redis) -> None:
-    """And no entry is undated."""
+    """Then no entry is undated."""
     ids = new_ids(1)
     plant(redis, ids)
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
@@ -160,7 +160,7 @@ async def test_without_a_bound_no_age_is_read(valkey: Server, redis: Redis) -> N
 
 
 async def test_the_age_is_told_from_each_kinds_own_time_to_live(valkey: Server, redis: Redis) -> None:
-    """Two minutes for endpoints and replicas, four of the configured intervals for agents."""
+    """Endpoints and replicas live two minutes, agents four of the configured intervals."""
     ids = new_ids(1)
     agent = msgpack.packb({"node": {}, "devices": {}})
     for left_s, expected in ((120, {}), (100, {0: ProblemKind.STALE})):
@@ -175,7 +175,7 @@ async def test_the_age_is_told_from_each_kinds_own_time_to_live(valkey: Server, 
 
 
 async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server) -> None:
-    """Missing, unreadable, of the wrong type: both numbers are zero then, and the problem names the keys."""
+    """Where a number is missing, unreadable or of the wrong type, both are zero, and the problem names the keys."""
     whole, no_requests, no_time, unreadable, wrong_type, nothing = ids = new_ids(6)
     with Redis(host="127.0.0.1", port=valkey.port, db=2) as live:
         for id_ in ids[:-1]:
@@ -195,7 +195,7 @@ async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server) -> No
 
 
 async def test_many_ids_are_answered_in_order(valkey: Server, redis: Redis) -> None:
-    """Several commands' worth, every third missing, some twice, with and without the look at their age."""
+    """The batch takes several commands; every third id is missing, some occur twice, with ages and without."""
     ids = new_ids(2_500)
     plant(redis, ids)
     for id_ in ids:
@@ -212,7 +212,7 @@ async def test_many_ids_are_answered_in_order(valkey: Server, redis: Redis) -> N
 async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
     valkey: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more than a small slice of the entries is worked on between two turns of the event loop."""
+    """Between two turns of the event loop a small part of the entries is read or written."""
     turn = 0
     read_in, packed_in, answered_in = Counter[int](), Counter[int](), Counter[int]()
     read_response = AbstractConnection.read_response
@@ -259,7 +259,7 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
 
 
 async def test_large_entries_are_checked_one_a_turn(valkey: Server, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a slice may hold is counted in bytes, too."""
+    """The bytes of entries count, too."""
     ids = new_ids(5)
     redis.mset(dict.fromkeys(ids, msgpack.packb({"mem": {"current": "1" * 600_000}})))
     between = []
@@ -284,7 +284,7 @@ async def test_large_entries_are_checked_one_a_turn(valkey: Server, redis: Redis
 
 
 async def test_no_ids_need_no_server() -> None:
-    """An empty batch, and nothing is sent: nobody listens at this address."""
+    """The batch is empty, and nothing is sent to this address, where nothing listens."""
     async with (
         aclosing(ValkeyStatistics.from_url("valkey://127.0.0.1:1")) as store,
         aclosing(ValkeyStatisticsSink.from_url("valkey://127.0.0.1:1")) as sink,
@@ -298,8 +298,8 @@ async def test_no_ids_need_no_server() -> None:
         assert await sink.remove([]) is None  # type: ignore[func-returns-value]
 
 
-async def test_what_cannot_be_stored_is_an_input_error() -> None:
-    """Objects, numbers beyond 64 bits, lone surrogates and impossible intervals, before anything is sent."""
+async def test_values_that_cannot_be_stored_are_input_errors() -> None:
+    """Objects, numbers beyond 64 bits, lone surrogates and bad intervals are refused before anything is sent."""
     async with (
         aclosing(ValkeyStatistics.from_url("valkey://127.0.0.1:1")) as store,
         aclosing(ValkeyStatisticsSink.from_url("valkey://127.0.0.1:1")) as sink,

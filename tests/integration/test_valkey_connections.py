@@ -1,4 +1,4 @@
-"""Ways to a server: TLS, sockets, ACL users, other databases, the host's own clients."""
+"""Connections to a real server: TLS, sockets, ACL users, other databases, the host's own clients."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from pathlib import Path
 import attrs
 import msgpack
 import pytest
-import stamina
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.retry import Retry
 
 from statcore.errors import AccessDeniedError, InputError, ProtocolError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
@@ -32,7 +31,7 @@ METRICS = {"mem": {"current": "1", "capacity": None, "pct": "0.00", "unit_hint":
 
 
 async def round_trip(url: str, options: ValkeyOptions) -> object:
-    """Write statistics and activity through one connection to each database, and read them through another."""
+    """Write statistics and activity, and read them through other connections."""
     async with (
         aclosing(ValkeyStatistics.from_url(url, options=options)) as store,
         aclosing(ValkeyStatisticsSink.from_url(url, options=options)) as sink,
@@ -48,26 +47,26 @@ WRITTEN = (METRICS, {"requests": 1, "last_response_ms": 2})
 
 @pytest.mark.parametrize("scheme", ["valkey", "redis"])
 async def test_over_tcp(valkey: Server, scheme: str) -> None:
-    """Under both names."""
+    """The schemes of Valkey and of Redis work."""
     assert WRITTEN == await round_trip(f"{scheme}://127.0.0.1:{valkey.port}", ValkeyOptions())
 
 
 async def test_over_a_unix_socket(start_valkey: Callable[..., Server], tmp_path: Path) -> None:
-    """The URL's path is the socket's."""
+    """The path of the URL is the path of the socket."""
     socket = tmp_path / "v.sock"
     start_valkey(arguments=["--unixsocket", str(socket)])
     assert WRITTEN == await round_trip(f"unix://{socket}", ValkeyOptions())
 
 
 async def test_other_databases(valkey: Server) -> None:
-    """Both numbers are the options'."""
+    """The numbers of both databases are options."""
     options = ValkeyOptions(statistics_db=5, live_db=7)
     assert WRITTEN == await round_trip(f"{valkey.url}/5", options)
     assert {5: 1, 7: 2} == {db: keys for db in range(16) if (keys := size(valkey, db))}
 
 
 def size(server: Server, db: int) -> int:
-    """Return how many keys a database has."""
+    """Return the number of keys in a database."""
     with Redis(host="127.0.0.1", port=server.port, db=db) as client:
         return client.dbsize()  # type: ignore[return-value]
 
@@ -84,7 +83,7 @@ class Certificates:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Make them with openssl."""
+    """Return certificates made with openssl."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("not found on PATH: openssl")
@@ -107,7 +106,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture
 def tls_server(start_valkey: Callable[..., Server], certificates: Certificates) -> Server:
-    """A server that also speaks TLS, on the next port, and asks for a certificate."""
+    """Return a server that also listens with TLS on the next port, and requires client certificates."""
     tls_port = str(free_port())
     return start_valkey(
         arguments=[
@@ -119,13 +118,13 @@ def tls_server(start_valkey: Callable[..., Server], certificates: Certificates) 
 
 @pytest.fixture
 def tls_url(tls_server: Server) -> str:
-    """Where it speaks TLS."""
+    """Return the URL of the port with TLS."""
     with Redis(host="127.0.0.1", port=tls_server.port) as client:
         return f"valkeys://127.0.0.1:{client.config_get('tls-port')['tls-port']}"  # type: ignore[index]
 
 
 async def test_over_tls_with_certificates(tls_url: str, certificates: Certificates) -> None:
-    """The server's is checked against the authority, and ours is shown."""
+    """The client checks the server's certificate, and shows its own."""
     options = ValkeyOptions(
         tls_ca_file=str(certificates.authority),
         tls_cert_file=str(certificates.certificate),
@@ -135,7 +134,7 @@ async def test_over_tls_with_certificates(tls_url: str, certificates: Certificat
 
 
 async def test_a_server_that_is_not_trusted_is_refused_at_once(tls_url: str, certificates: Certificates) -> None:
-    """Long before the deadline, with what is wrong in the message; also when its name is another."""
+    """The error is raised long before the deadline and says what is wrong, also for another host name."""
     for ca_file, url in (
         (certificates.stranger, tls_url),
         (certificates.authority, tls_url.replace("127.0.0.1", "localhost")),
@@ -147,7 +146,7 @@ async def test_a_server_that_is_not_trusted_is_refused_at_once(tls_url: str, cer
 
 
 def test_an_encrypted_key_is_refused_instead_of_asked_for(certificates: Certificates, tmp_path: Path) -> None:
-    """OpenSSL would otherwise wait at the terminal for its passphrase."""
+    """OpenSSL would ask for the passphrase on the terminal."""
     encrypted = tmp_path / "encrypted.key"
     words = ("openssl", "ec", "-in", certificates.key, "-aes256", "-passout", "pass:secret", "-out", encrypted)
     subprocess.run(words, check=True, capture_output=True)
@@ -158,7 +157,7 @@ def test_an_encrypted_key_is_refused_instead_of_asked_for(certificates: Certific
 
 @pytest.fixture
 def guarded(start_valkey: Callable[..., Server]) -> Server:
-    """A server that lets in `reader`, who may read kernels but no other key, and nobody else."""
+    """Return a server whose only user `reader` may read the keys of kernels alone."""
     server = start_valkey()
     with Redis(host="127.0.0.1", port=server.port) as client:
         client.execute_command("ACL", "SETUSER", "reader", "on", ">hunter2", "~6f*", "+@read", "+select", "+ping")
@@ -168,7 +167,7 @@ def guarded(start_valkey: Callable[..., Server]) -> Server:
 
 
 async def test_an_acl_user_reads_what_he_may(guarded: Server) -> None:
-    """`+@read` on the keys is enough to read, for missing ones and for their age, too."""
+    """`+@read` on the keys is enough for entries, missing keys and ages."""
     url = f"valkey://reader:hunter2@127.0.0.1:{guarded.port}"
     for options in (ValkeyOptions(), ValkeyOptions(freshness_s=1)):
         async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
@@ -181,7 +180,7 @@ async def test_an_acl_user_reads_what_he_may(guarded: Server) -> None:
     [("reader:hunter3@", "reader"), ("nobody:hunter2@", "nobody"), (":hunter2@", "default"), ("", "default")],
 )
 async def test_a_refused_login_names_the_user_and_never_the_password(guarded: Server, login: str, user: str) -> None:
-    """At once, although the deadline is far."""
+    """The error is raised at once, long before the deadline."""
     url = f"valkey://{login}127.0.0.1:{guarded.port}"
     options = ValkeyOptions(timeout_s=600)
     async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store, asyncio.timeout(60):
@@ -193,7 +192,7 @@ async def test_a_refused_login_names_the_user_and_never_the_password(guarded: Se
 
 
 async def test_a_server_that_repeats_the_login_is_not_quoted(start_valkey: Callable[..., Server]) -> None:
-    """One without AUTH shows in its error what it was sent, and neither our error nor its traceback shows it again."""
+    """A server without AUTH repeats the command in its error; neither our error nor its traceback shows it."""
     server = start_valkey(arguments=["--rename-command", "AUTH", ""])
     async with aclosing(ValkeyStatistics.from_url(f"valkey://reader:hunter2@127.0.0.1:{server.port}")) as store:
         with pytest.raises(ProtocolError, match="unknown command 'AUTH'") as error:
@@ -202,7 +201,7 @@ async def test_a_server_that_repeats_the_login_is_not_quoted(start_valkey: Calla
 
 
 async def test_a_missing_permission_names_the_user(guarded: Server) -> None:
-    """To a key, and to a command; the connection goes on working for what is permitted."""
+    """Permissions to keys and to commands may be missing; the connection still works for permitted commands."""
     url = f"valkey://reader:hunter2@127.0.0.1:{guarded.port}"
     options = ValkeyOptions(timeout_s=600, pool_size=1)
     async with (
@@ -222,7 +221,7 @@ async def test_a_missing_permission_names_the_user(guarded: Server) -> None:
 async def test_the_hosts_own_clients_are_used_and_not_closed(
     valkey: Server, protocol: int, *, decode_responses: bool
 ) -> None:
-    """Whatever they are set to; they go on working after the store was closed."""
+    """Any settings of the clients are kept, and they still work after the store was closed."""
     clients = [
         AsyncRedis.from_pool(
             BlockingConnectionPool(
@@ -251,15 +250,14 @@ async def test_the_hosts_own_clients_are_used_and_not_closed(
 
 @pytest.fixture
 def sentinel(start_valkey: Callable[..., Server], tmp_path: Path) -> Iterator[tuple[Server, int]]:
-    """A server, and the port of a sentinel that knows it as `mymaster`."""
+    """Return a server, and the port of a sentinel that knows it as `mymaster`."""
     master, port, config = start_valkey(), free_port(), tmp_path / "sentinel.conf"
     config.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master.port} 1\n")
     program = find_program("valkey-server", "redis-server")
     process = subprocess.Popen([program, str(config), "--sentinel"], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
-        for attempt in stamina.retry_context(on=RedisError, attempts=None, timeout=30, wait_initial=0.05, wait_max=0.2):
-            with attempt, Redis(host="127.0.0.1", port=port) as client:
-                client.ping()
+        with Redis(host="127.0.0.1", port=port, retry=Retry(ConstantBackoff(0.1), 300)) as client:
+            client.ping()
         yield master, port
     finally:
         process.terminate()
@@ -267,7 +265,7 @@ def sentinel(start_valkey: Callable[..., Server], tmp_path: Path) -> Iterator[tu
 
 
 async def test_a_sentinels_master_is_used_and_named_by_its_address(sentinel: tuple[Server, int]) -> None:
-    """Its client is the host's own; when the master is gone, the error says where it was, never "None:None"."""
+    """The client is the host's; once the master is gone, the error names its address."""
     master, port = sentinel
     sentinels = Sentinel([("127.0.0.1", port)])
     clients = [sentinels.master_for("mymaster", db=db, retry=AsyncRetry(NoBackoff(), 0)) for db in (0, 2)]
@@ -288,7 +286,7 @@ async def test_a_sentinels_master_is_used_and_named_by_its_address(sentinel: tup
 
 
 async def test_closing_closes_our_connections(valkey: Server) -> None:
-    """The server counts them."""
+    """The server counts its connections."""
 
     def connections() -> int:
         with Redis(host="127.0.0.1", port=valkey.port) as client:

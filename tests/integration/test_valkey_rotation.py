@@ -1,4 +1,4 @@
-"""Files that change while a store is open: new connections use what they hold then, without a restart."""
+"""Files that are replaced while a store is open: new connections use their new content, without a restart."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Authority:
 
     @classmethod
     def new(cls, folder: Path, name: str) -> Authority:
-        """Make one with openssl."""
+        """Make an authority with openssl."""
         authority = cls(folder, name)
         authority._openssl("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", *MAY_SIGN)
         return authority
 
     @property
     def certificate(self) -> Path:
-        """What to trust."""
+        """Return the path of the certificate to trust."""
         return self.folder / f"{self.name}.pem"
 
     def issue(self, name: str) -> tuple[Path, Path]:
@@ -62,21 +62,21 @@ NO_AUTHORITY = ("-addext", "basicConstraints=critical,CA:FALSE")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder for certificates, where there is openssl."""
+    """Return a folder for certificates; openssl must be installed."""
     if shutil.which("openssl") is None:
         pytest.skip("not found on PATH: openssl")
     return tmp_path
 
 
 def replace(file: Path, content: Path) -> None:
-    """Replace a file in one step, as whoever rotates it does."""
+    """Replace a file in one step, as programs that rotate files do."""
     new = file.with_suffix(".new")
     shutil.copy(content, new)
     os.replace(new, file)  # noqa: PTH105 - the same as Path.replace, by the name that readers know
 
 
 async def test_rotated_certificates_are_used_by_new_connections(folder: Path, start_valkey: Callable[..., Server]) -> None:
-    """The server trusts and shows those of another authority from now on: the open store follows, from its files alone."""
+    """The server changes to another authority; the open store follows through its files alone."""
     old, new = Authority.new(folder, "old"), Authority.new(folder, "new")
     ca_file, cert_file, key_file = folder / "ca.crt", folder / "client.crt", folder / "client.pem"
     for file, content in zip((ca_file, cert_file, key_file), (old.certificate, *old.issue("client-1")), strict=True):
@@ -107,10 +107,10 @@ async def test_rotated_certificates_are_used_by_new_connections(folder: Path, st
         await store.ping()
 
 
-async def test_what_a_file_held_stays_in_use_while_it_cannot_be_read(
+async def test_the_former_content_of_a_file_is_used_while_it_cannot_be_read(
     folder: Path, start_valkey: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While it is missing, or half of it is written: new connections are made all the same, and one line says so."""
+    """While a file is missing or half-written, new connections use the former content, and the log says so once."""
     authority = Authority.new(folder, "authority")
     certificate, key = authority.issue("server")
     tls_port = free_port()
@@ -138,7 +138,7 @@ async def test_what_a_file_held_stays_in_use_while_it_cannot_be_read(
 async def test_a_ca_file_stands_in_place_of_the_systems_certificates(
     folder: Path, start_valkey: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the system trusts is not trusted beside it."""
+    """The certificates of the system are not trusted besides it."""
     systems, own = Authority.new(folder, "systems"), Authority.new(folder, "own")
     monkeypatch.setenv("SSL_CERT_FILE", str(systems.certificate))
     certificate, key = systems.issue("server")
@@ -162,7 +162,7 @@ async def test_a_ca_file_stands_in_place_of_the_systems_certificates(
 async def test_a_rotated_password_is_used_by_new_connections(
     tmp_path: Path, start_valkey: Callable[..., Server], user: str
 ) -> None:
-    """For the default user and for a user of the URL; the password is in no error."""
+    """This holds for the default user and a user of the URL; no error shows the password."""
     server = start_valkey()
     name = user.strip("@") or "default"
     password_file = tmp_path / "password"

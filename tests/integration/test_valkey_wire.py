@@ -40,20 +40,20 @@ HISTOGRAM = {"__type": "HISTOGRAM", "current": {"0.1": "3", "+Inf": "9"}, "thres
 
 @pytest.fixture
 async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
-    """A reader of the run's server, emptied."""
+    """Return a reader of the run's server, which is emptied first."""
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as opened:
         yield opened
 
 
 @pytest.fixture
 async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
-    """A writer to the run's server, emptied."""
+    """Return a writer to the run's server, which is emptied first."""
     async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as opened:
         yield opened
 
 
 def stored(server: Server, key: str, *, db: int = 0) -> tuple[bytes, int]:
-    """Return what is under a key, and for how many seconds more, as redis-py reads it."""
+    """Return the value under a key as redis-py reads it, and its remaining seconds."""
     with Redis(host="127.0.0.1", port=server.port, db=db) as client:
         value = client.get(key)
         assert isinstance(value, bytes)
@@ -61,18 +61,18 @@ def stored(server: Server, key: str, *, db: int = 0) -> tuple[bytes, int]:
 
 
 def plant(server: Server, values: dict[str, object], *, db: int = 0) -> None:
-    """Put values under keys as redis-py writes them."""
+    """Store values with redis-py."""
     with Redis(host="127.0.0.1", port=server.port, db=db) as client:
         client.mset(values)  # type: ignore[arg-type]
 
 
 def is_just_below(ttl_s: int, expected_s: int) -> bool:
-    """Return whether a time to live was set to what is expected not long ago."""
+    """Return whether a remaining time is at most some seconds below the expected one."""
     return expected_s - 60 < ttl_s <= expected_s
 
 
 async def test_written_kernels_are_plain_msgpack(valkey: Server, sink: ValkeyStatisticsSink) -> None:
-    """A bare key, flat `stats.` keys, numbers as text, nil for no capacity, kept for a day."""
+    """The key is the id, `stats.` keys are flat, numbers are text, no capacity is nil, and it is kept for a day."""
     await sink.store_kernel_statistics({KERNEL: {"mem": VALUE, "cpu_used": MetricValue(current="7")}})
     payload, ttl_s = stored(valkey, KERNEL)
     least = {"current": "7", "capacity": None, "pct": "0.00", "unit_hint": ""}
@@ -85,7 +85,7 @@ async def test_written_kernels_are_plain_msgpack(valkey: Server, sink: ValkeySta
 async def test_written_agents_expire_after_four_intervals(
     valkey: Server, sink: ValkeyStatisticsSink, interval_s: float, ttl_s: int
 ) -> None:
-    """Whole seconds, never below one."""
+    """The time to live is in whole seconds, at least one."""
     await sink.store_agent_statistics(
         "i-1", node={"mem": VALUE}, devices={"cuda_mem": {"GPU-0": VALUE}}, interval_s=interval_s
     )
@@ -95,7 +95,7 @@ async def test_written_agents_expire_after_four_intervals(
 
 
 async def test_written_inference_values_expire_after_two_minutes(valkey: Server, sink: ValkeyStatisticsSink) -> None:
-    """Of endpoints and of replicas, each under its own key."""
+    """Endpoints and replicas have keys of their own."""
     await sink.store_endpoint_statistics({ENDPOINT: {"latency": HISTOGRAM}})
     await sink.store_replica_statistics({(ENDPOINT, REPLICA): {"running": {"__type": "GAUGE", **MAP}}})
     payload, ttl_s = stored(valkey, f"inference.{ENDPOINT}.app")
@@ -107,7 +107,7 @@ async def test_written_inference_values_expire_after_two_minutes(valkey: Server,
 
 
 async def test_written_counts_are_text(valkey: Server, sink: ValkeyStatisticsSink) -> None:
-    """Of containers for a day; of sessions in the live database, for as long as they are."""
+    """Counts of containers are kept for a day, activity of sessions in the live database without expiry."""
     await sink.store_container_count("i-1", 12)
     count, ttl_s = stored(valkey, "container_count.i-1")
     assert b"12" == count
@@ -118,7 +118,7 @@ async def test_written_counts_are_text(valkey: Server, sink: ValkeyStatisticsSin
 
 
 async def test_what_plain_msgpack_wrote_is_read(valkey: Server, store: ValkeyStatistics) -> None:
-    """Kernels, endpoints, replicas and agents, with extension types and keys that are no text."""
+    """Kernels, endpoints, replicas and agents may have extension types, and keys that are no text."""
     device = UUID("0d1f9a52-6f35-4d0e-9a44-0f6f7a1c2b3d")
     ext = msgpack.ExtType(1, device.bytes)
     plant(
@@ -139,7 +139,7 @@ async def test_what_plain_msgpack_wrote_is_read(valkey: Server, store: ValkeySta
 
 
 async def test_activity_is_read_from_the_live_database(valkey: Server, store: ValkeyStatistics) -> None:
-    """Integers as text, in database 2 and nowhere else."""
+    """Integers as text are read from database 2 alone."""
     keys = {f"session.{KERNEL}.requests": "5", f"session.{KERNEL}.last_response_time": "17"}
     plant(valkey, dict.fromkeys(keys, "9"), db=0)
     plant(valkey, dict(keys), db=2)
@@ -147,7 +147,7 @@ async def test_activity_is_read_from_the_live_database(valkey: Server, store: Va
 
 
 async def test_removing_an_agent_takes_its_count_with_it(valkey: Server, sink: ValkeyStatisticsSink) -> None:
-    """Both keys of the agent go, those of another stay."""
+    """Both keys of the agent are removed, another agent's stay."""
     for agent in ("i-1", "i-2"):
         await sink.store_agent_statistics(agent, node={}, devices={}, interval_s=30)
         await sink.store_container_count(agent, 1)
@@ -157,7 +157,7 @@ async def test_removing_an_agent_takes_its_count_with_it(valkey: Server, sink: V
 
 
 async def test_removing_forgets_the_statistics_alone(valkey: Server, sink: ValkeyStatisticsSink) -> None:
-    """The key of the kernel goes; what belongs to others stays."""
+    """The key of the kernel is removed, all other keys stay."""
     plant(valkey, {KERNEL: b"\x80", REPLICA: b"\x80", "i-1": b"\x80"})
     await sink.remove([KERNEL, str(uuid4())])
     with Redis(host="127.0.0.1", port=valkey.port) as client:

@@ -1,4 +1,4 @@
-"""What docs/plugins.md shows works as it stands there, and what it lists is all there is."""
+"""The examples in docs/plugins.md work as they are, and its lists are complete."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,9 +16,9 @@ import pytest
 from graphql import parse, validate
 from tests.environments import ROOT
 
-from statcore import promql
+from statcore import InputError, model, promql
 from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, hooks
-from statcore.plugins.loading import HOOKS
+from statcore.plugins.hooks import HOOKS
 from statcore.plugins.registry import LOAD_TIMEOUT_S
 from statcore.promql import syntax, utilization_query
 from statcore.queriers import LabelMatcher, QueryStrategy
@@ -36,7 +37,7 @@ def blocks(language: str, containing: str = "") -> list[str]:
 
 
 def lines_of_code(source: str) -> int:
-    """Return how many lines there are, less empty ones and docstrings."""
+    """Return the number of lines without empty lines and docstrings."""
     documented = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
     docstrings = [node.body[0] for node in documented if ast.get_docstring(node)]
     ignored = {line for node in docstrings for line in range(node.lineno, (node.end_lineno or 0) + 1)}
@@ -75,20 +76,32 @@ def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_querier_has_fifteen_lines() -> None:
-    """Of code; what it says of itself is help for its users."""
+    """Only lines of code count; the docstring is help for users."""
     (source,) = blocks("python", "class RackMetricQuerier")
     assert 15 == lines_of_code(source)
     assert max(map(len, source.splitlines())) <= 124
 
 
 def test_the_querier_passes_the_suite_as_the_document_runs_it(site: Path) -> None:
-    """Every check, and the text that it expects."""
+    """Every check of the suite passes, and so does the test of the text."""
     report = run(site, "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_rack.py").stdout
     assert f"{len(querier_checks.CHECKS) + 1} passed" in report, report
 
 
+def test_the_test_on_a_real_server_passes_as_the_document_has_it(site: Path, require_program: Callable[..., str]) -> None:
+    """With the line in conftest.py that it names."""
+    require_program("prometheus")
+    require_program("promtool")
+    (source,) = blocks("python", "def test_power")
+    (site / "test_power.py").write_text(source)
+    (line,) = re.findall(r"`(pytest_plugins = .*?)`", TEXT)
+    (site / "conftest.py").write_text(line)
+    report = run(site, "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_power.py").stdout
+    assert "1 passed" in report, report
+
+
 def test_the_querier_is_on_the_command_line_as_the_document_shows(site: Path) -> None:
-    """The text that is printed, its options, and where it comes from."""
+    """It prints the text, and help shows its options and its origin."""
     (console,) = blocks("console", "statcore promql rack")
     shown = re.search(r"^\$ statcore (promql rack .*)\n(.*)$", console, re.MULTILINE)
     assert shown is not None
@@ -96,30 +109,30 @@ def test_the_querier_is_on_the_command_line_as_the_document_shows(site: Path) ->
     usage = run(site, "statcore_cli", "query", "rack", "--help").stdout
     assert "--metric-name [power|energy]" in usage
     assert "--rack-id TEXT" in usage
-    assert "the label `rack_id` of one; every one where it is left out." in " ".join(usage.split())
+    assert "the label `rack_id` of a rack; by default every rack." in " ".join(usage.split())
     assert "[statcore-rack 0.1.0]" in run(site, "statcore_cli", "query", "--help").stdout
     assert 0 == run(site, "statcore_cli", "plugins").returncode
 
 
 def test_the_graphql_is_valid() -> None:
-    """By the schema that is served."""
+    """The served schema accepts it."""
     (query,) = blocks("graphql")
     assert [] == validate(build_schema(DataLoaderManager())._schema, parse(query))
 
 
 def test_the_texts_of_the_strategies_are_those_that_are_sent() -> None:
-    """In the table of the three."""
+    """The table of the strategies has them."""
     kinds = re.findall(r"^\| `QueryStrategy\.(\w+)` \| `(.*?)`", TEXT, re.MULTILINE)
     assert [strategy.name for strategy in QueryStrategy] == [name for name, _ in kinds]
     for strategy, (_, text) in zip(QueryStrategy, kinds, strict=True):
         series = re.search(r"rack_\w+(?=\{)", text)
         assert series is not None
-        asked = FixedQuerier(series[0], {"x": "…"}, group_by=["rack_id"], strategy=strategy)
-        assert text.replace("{…}", '{x="…"}') == utilization_query(asked).text
+        querier = FixedQuerier(series[0], {"x": "…"}, group_by=["rack_id"], strategy=strategy)
+        assert text.replace("{…}", '{x="…"}') == utilization_query(querier).text
 
 
 def test_the_table_of_expressions_is_right_and_whole() -> None:
-    """Each becomes the text that is shown; every class is in it, and every word that one takes is listed."""
+    """Each expression becomes the text beside it; every class is in it, and all functions and operators are listed."""
     rows = re.findall(r"^\| `([A-Z]\w+\(.*\))` \| `(.*)` \|$", TEXT, re.MULTILINE)
     values = {name: getattr(promql, name) for name in promql.__all__} | {"LabelMatcher": LabelMatcher}
     for expression, text in rows:
@@ -146,11 +159,22 @@ def test_strategies_of_its_own_keep_every_promise(name: str, fields: list[dict[s
     (source,) = blocks("python", f"class {name}")
     querier = module(source)[name]
     for check in querier_checks.CHECKS:
-        check(QuerierSpec.of(querier), [querier(**one) for one in fields])
+        check(QuerierSpec.of(querier), [querier(**values) for values in fields])
+
+
+def test_the_validators_are_what_the_table_says() -> None:
+    """The table has every exported validator, and the errors of the example name the field."""
+    listed = set(re.findall(r"`((?:check|optional|read)_\w+)", "".join(re.findall(r"^\| .*$", TEXT, re.MULTILINE))))
+    assert {name for name in model.__all__ if name.startswith(("check_", "optional_", "read_"))} <= listed
+    (source,) = blocks("python", "class Fields")
+    fields = module(source)["Fields"]
+    for name, bad in {"metric_name": "heat", "rack_id": "", "owner_id": "r1"}.items():
+        with pytest.raises(InputError, match="not an id" if name == "owner_id" else f"^{name} "):
+            fields(**{name: bad})
 
 
 def test_the_backend_is_one() -> None:
-    """Its spec is accepted, and the difference that it names is from a check that there is."""
+    """Its spec is accepted, and its difference has the name of a check."""
     (source,) = blocks("python", "def statcore_metric_backends")
     (backend,) = module(source)["statcore_metric_backends"]()
     assert isinstance(backend, MetricBackendSpec)
@@ -158,7 +182,7 @@ def test_the_backend_is_one() -> None:
 
 
 def test_the_lists_are_whole() -> None:
-    """Hooks with what they return, statuses, the version, the deadline."""
+    """Hooks with their return types, statuses, the version, the deadline."""
     for hook in HOOKS:
         returns = inspect.signature(getattr(hooks, hook)).return_annotation.replace("|", "\\|")
         assert f"| `{hook}()` | `{returns}`" in TEXT

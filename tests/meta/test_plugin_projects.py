@@ -1,4 +1,4 @@
-"""The plugins of this repository are projects of their own: each passes its own tests."""
+"""The plugins of this repository are projects of their own, and pass their own tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLUGINS: Final = sorted(path.parent for path in (ROOT / "plugins").glob("*/pypro
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.name)
 def test_a_plugin_passes_its_own_tests(project: Path) -> None:
-    """With its own settings of pytest, and where CI=true without a skip."""
+    """Each runs with its own settings of pytest, and without skips where CI=true."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=280, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -26,5 +26,5 @@ def test_a_plugin_passes_its_own_tests(project: Path) -> None:
 
 
 def test_every_folder_of_plugins_is_a_project() -> None:
-    """Nothing there escapes these tests."""
+    """Every folder with a project is tested."""
     assert [path.name for path in PLUGINS] == sorted(path.name for path in (ROOT / "plugins").iterdir())

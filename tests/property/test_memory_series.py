@@ -1,4 +1,4 @@
-"""One series in memory sees what a plain walk over all of its samples sees, whatever has been forgotten."""
+"""A series in memory against a plain walk over all of its samples."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _same(expected: float | None, actual: float | None) -> bool:
 
 @given(EVENTS, st.sampled_from(Semantics), st.data())
 def test_values_and_rates(events: list[Event], semantics: Semantics, data: st.DataObject) -> None:
-    """Bisection, resets and marks kept apart give what a walk over the samples gives, at any time and for any window."""
+    """Bisection and separate resets and marks give the results of a walk over all samples, for any window."""
     history = _history(events)
     series = _stored(history)
     about = [0, *(time + delta for time, _ in history for delta in (-1, 0, 1, LOOKBACK_MS, LOOKBACK_MS + 1))]
@@ -104,7 +104,7 @@ def test_values_and_rates(events: list[Event], semantics: Semantics, data: st.Da
 
 @given(EVENTS, st.data())
 def test_trimming(events: list[Event], data: st.DataObject) -> None:
-    """A trimmed series is the series of what is left: nothing older, no more than so many, and no reset or mark beyond."""
+    """A trimmed series has no older samples, no more than allowed, and no reset or mark beyond them."""
     history = _history(events)
     series = _stored(history)
     before = data.draw(st.sampled_from([0, *(time for time, _ in history)]) | st.integers(0, 10_000_000))

@@ -39,7 +39,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12
 
 
 def _plant(folder: Path, values: list[str]) -> None:
-    """Put one series for each value where a server that is to start will find them."""
+    """Plant one series for each value for a server that starts later."""
     escaped = [value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") for value in values]
     lines = [f'planted{{text="{text}"}} {number} {TIME_S}' for number, text in enumerate(escaped)]
     plant_openmetrics(folder, "\n".join(["# TYPE planted unknown", *lines, "# EOF", ""]))
@@ -56,7 +56,7 @@ def _plant(folder: Path, values: list[str]) -> None:
 async def test_each_value_selects_its_own_series(
     tmp_path_factory: pytest.TempPathFactory, prometheus_program: Program, planted: set[str]
 ) -> None:
-    """Planted in any text, one series each: an exact match finds that one, and its labels are the text again."""
+    """An exact match of any text finds the one series with that label value."""
     values = sorted(planted)
     folder = tmp_path_factory.mktemp("prometheus")
     _plant(folder, values)

@@ -1,4 +1,4 @@
-"""Answers read alike however they arrive, and to the very bit; what is broken is never read as if it were not."""
+"""Answers are read to the bit, however they are cut into chunks; a broken answer is never read as a whole one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Read = tuple[list[tuple[dict[str, str], bytes, bytes]], tuple[str, ...], bool]
 
 
 def bits(numbers: Sequence[float]) -> bytes:
-    """Return numbers so that they compare to the bit; a NaN is like any other."""
+    """Return numbers in a form that compares bits, so that NaN equals NaN."""
     return b"".join(struct.pack("d", float("nan") if number != number else number) for number in numbers)  # noqa: PLR0124
 
 
@@ -88,7 +88,7 @@ def test_a_matrix_is_read_to_the_bit(
     piece: int,
     chunk: int,
 ) -> None:
-    """Any labels, any numbers, in any spacing, cut anywhere."""
+    """Labels, numbers, spaces and the places of cuts are arbitrary."""
     elements = [{"metric": labels, "values": samples} for labels, samples in planted]
     body = document("matrix", elements, remarks, spacing, ascii_=ascii_)
     expected = [
@@ -110,7 +110,7 @@ def test_a_vector_is_read_to_the_bit(
     piece: int,
     chunk: int,
 ) -> None:
-    """Likewise."""
+    """Labels, numbers, spaces and the places of cuts are arbitrary."""
     elements = [{"metric": labels, "value": sample} for labels, sample in planted]
     body = document("vector", elements, remarks, spacing, ascii_=ascii_)
     expected = [(labels, bits([time]), bits([float(value)])) for labels, (time, value) in planted]
@@ -131,7 +131,7 @@ def test_a_broken_answer_is_as_broken_in_pieces(
     piece: int,
     chunk: int,
 ) -> None:
-    """Wherever bytes are lost, added or changed: what is refused whole is refused in pieces, and else both read alike."""
+    """An answer with bytes lost, added or changed gives the same result or refusal, whole or in pieces."""
     elements = [
         {"metric": labels, "values": samples} if kind == "matrix" else {"metric": labels, "value": samples[0]}
         for labels, samples in planted
@@ -149,7 +149,7 @@ def test_a_broken_answer_is_as_broken_in_pieces(
 
 
 def read_by_json(body: bytes) -> Read:
-    """Read an answer to a range query with `json` alone; raise `ValueError` where it is none."""
+    """Read an answer to a range query with `json` alone; raise `ValueError` for anything else."""
     answer = json.loads(body.decode())
     try:
         if answer["status"] != "success" or answer["data"]["resultType"] != "matrix":
@@ -203,7 +203,7 @@ def test_one_wrong_byte_is_never_read_as_something_else(
 
 
 def test_a_long_answer_is_cut() -> None:
-    """What is held back stays small, be the answer many series or one; else an answer would be held in whole."""
+    """The part that is held back stays short, for many series and for one long series."""
     samples = [[1_795_341_600 + n, str(n / 8)] for n in range(20_000)]
     many = [{"metric": {"n": str(n)}, "values": samples[:20]} for n in range(1_000)]
     for elements in (many, [{"metric": {}, "values": samples}]):

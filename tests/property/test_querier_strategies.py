@@ -8,12 +8,14 @@ from datetime import timedelta
 import promql_parser
 from hypothesis import given
 
+from statcore.errors import InputError
 from statcore.model.text import check_text
-from statcore.promql import render, utilization_query
+from statcore.promql import Selector, render, utilization_query
 from statcore.queriers import ContainerMetricQuerier, LabelMatcher, MatchOperator, UtilizationMetricQuerier, resolve
 from statcore.testing.strategies import (
     container_queriers,
     durations,
+    hostile_texts,
     label_matchers,
     label_names,
     label_values,
@@ -26,6 +28,18 @@ from statcore.testing.strategies import (
 def test_a_label_value_is_text_that_can_be_sent(value: str) -> None:
     """It may be hostile, but has no lone surrogate."""
     assert value == check_text(value, what="a label value").encode().decode()
+
+
+@given(hostile_texts())
+def test_a_hostile_text_stays_in_its_place_or_cannot_be_sent(text: str) -> None:
+    """It is never empty, and only a lone surrogate is refused."""
+    assert text
+    try:
+        selector = Selector("up", {"x": text})
+    except InputError:
+        assert any("\ud800" <= character <= "\udfff" for character in text)
+    else:
+        assert [text] == [matcher.value for matcher in promql_parser.parse(selector.text).matchers.matchers]
 
 
 @given(metric_names(), label_names())

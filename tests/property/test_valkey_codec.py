@@ -1,4 +1,4 @@
-"""For any metrics: what is written is what plain msgpack writes, what plain msgpack writes is read, garbage is refused."""
+"""Codec: written bytes are those of plain msgpack, which can be read; garbage is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ METRIC_MAPS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, FIELDS, max_size=20)
 
 
 def read_everything(entry: StoredEntry) -> None:
-    """Read each part in each way."""
+    """Read each part of an entry in each way."""
     assert repr(entry)
     for name in entry:
         try:
@@ -38,13 +38,13 @@ def read_everything(entry: StoredEntry) -> None:
 
 @given(METRIC_MAPS)
 def test_written_bytes_are_those_of_plain_msgpack(metrics: dict[str, Any]) -> None:
-    """Byte for byte, so that every reader of the agents' entries reads ours."""
+    """The bytes are the same, so that every reader of agents can read ours."""
     assert msgpack.packb(metrics) == encode_map(metrics, key="k")
 
 
 @given(METRIC_MAPS)
 def test_what_plain_msgpack_writes_is_read(metrics: dict[str, Any]) -> None:
-    """Whole, and metric by metric."""
+    """Entries are read whole, and metric by metric."""
     assert metrics == read_metrics(msgpack.packb(metrics), key="k")
     by_name = read_metrics(msgpack.packb(metrics), key="k")
     assert metrics == {name: by_name[name] for name in metrics}
@@ -52,7 +52,7 @@ def test_what_plain_msgpack_writes_is_read(metrics: dict[str, Any]) -> None:
 
 @given(metric_maps(), st.dictionaries(TEXTS, st.dictionaries(TEXTS, metric_values(), max_size=3), max_size=3))
 def test_an_agent_round_trips(node: Any, devices: Any) -> None:
-    """Through the writer's bytes and plain msgpack, with the flat keys of the wire format."""
+    """The entry is written by the sink and read by plain msgpack, with the flat keys of the wire format."""
     halves = {
         "node": {name: value.to_map() for name, value in node.items()},
         "devices": {name: {device: value.to_map() for device, value in of.items()} for name, of in devices.items()},
@@ -64,13 +64,13 @@ def test_an_agent_round_trips(node: Any, devices: Any) -> None:
 
 @given(st.dictionaries(TEXTS, inference_values(), max_size=5))
 def test_inference_values_round_trip(metrics: dict[str, Any]) -> None:
-    """Scalars and histograms."""
+    """Scalars and histograms are read as they were written."""
     assert metrics == read_metrics(encode_map(metrics, key="k"), key="k")
 
 
 @given(st.dictionaries(st.uuids(), st.dictionaries(TEXTS, st.decimals() | st.uuids(), max_size=5), max_size=5))
 def test_extensions_become_text(metrics: dict[UUID, dict[str, Decimal | UUID]]) -> None:
-    """UUIDs as keys and values, Decimals as pickle writes them."""
+    """UUIDs as keys and values, and pickled Decimals, become text."""
 
     def pack(value: object) -> msgpack.ExtType:
         if isinstance(value, UUID):
@@ -84,7 +84,7 @@ def test_extensions_become_text(metrics: dict[UUID, dict[str, Decimal | UUID]]) 
 
 @given(METRIC_MAPS.filter(bool), st.data())
 def test_every_truncation_is_refused(metrics: dict[str, Any], data: st.DataObject) -> None:
-    """However much is missing at the end."""
+    """A payload without its last bytes is malformed."""
     payload = msgpack.packb(metrics)
     cut = payload[: data.draw(st.integers(0, len(payload) - 1))]
     with pytest.raises(MalformedEntryError, match="'k'"):
@@ -93,7 +93,7 @@ def test_every_truncation_is_refused(metrics: dict[str, Any], data: st.DataObjec
 
 @given(METRIC_MAPS, st.binary(min_size=1))
 def test_every_trailing_byte_is_refused(metrics: dict[str, Any], more: bytes) -> None:
-    """Two payloads in one value are none."""
+    """Two payloads in one value are malformed."""
     with pytest.raises(MalformedEntryError, match="'k'"):
         read_metrics(msgpack.packb(metrics) + more, key="k")
 
@@ -102,7 +102,7 @@ def test_every_trailing_byte_is_refused(metrics: dict[str, Any], more: bytes) ->
     st.one_of(st.binary(), st.binary().map(lambda data: b"\x81\xa1a" + data), st.binary().map(lambda data: b"\x82" + data))
 )
 def test_garbage_is_read_or_refused_but_nothing_else(payload: bytes) -> None:
-    """No bytes make any other error than `MalformedEntryError`, neither when they arrive nor when they are read."""
+    """No bytes raise another error than `MalformedEntryError`, when they arrive or are read."""
     for read in (read_metrics, read_agent):
         try:
             entry = read(payload, key="k")
@@ -114,7 +114,7 @@ def test_garbage_is_read_or_refused_but_nothing_else(payload: bytes) -> None:
 
 @given(METRIC_MAPS.filter(bool), st.data())
 def test_a_flipped_byte_is_read_or_refused_but_nothing_else(metrics: dict[str, Any], data: st.DataObject) -> None:
-    """Likewise for payloads that are nearly right."""
+    """A nearly right payload raises no other error than `MalformedEntryError`."""
     payload = bytearray(msgpack.packb(metrics))
     payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -127,5 +127,5 @@ def test_a_flipped_byte_is_read_or_refused_but_nothing_else(metrics: dict[str, A
 
 @given(st.integers(-(10**19) + 1, 10**19 - 1))
 def test_counts_round_trip(count: int) -> None:
-    """As the text that Python writes."""
+    """Any integer in the text of Python is read."""
     assert count == decode_count(str(count).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,10 +12,10 @@ from uuid import UUID
 import attrs
 import pytest
 
-from statcore.errors import UnavailableError
-from statcore.testing.servers import Server, find_program, running_prometheus
+from statcore.testing.servers import Server, running_prometheus
 from statcore_prometheus import PrometheusClient
 
+pytest_plugins = ["statcore.testing.fixtures"]
 # Half of a core and 40 MiB, until standard input ends.
 _WORK = """
 import os, sys, threading, time
@@ -31,7 +30,7 @@ while True:
 
 @attrs.frozen
 class Agent:
-    """A running `statcore collect`, and the process that it collects."""
+    """A running `statcore collect`, and the process that it samples."""
 
     agent_id: str
     kernel_id: UUID
@@ -41,7 +40,7 @@ class Agent:
 
 @pytest.fixture(scope="session")
 def agents() -> Iterator[list[Agent]]:
-    """Two agents of this machine, which have its devices in common."""
+    """Two agents of this machine, which share its devices."""
     with ExitStack() as stack:
 
         def start(*words: str, error: int | None = None) -> subprocess.Popen[bytes]:
@@ -66,35 +65,20 @@ def agents() -> Iterator[list[Agent]]:
                 error=subprocess.PIPE,
             )
             assert collect.stderr is not None
-            said: list[str] = []
+            lines: list[str] = []
             for line in collect.stderr:
-                said.append(line.decode())
-                if "serving http://" in said[-1]:
-                    address = said[-1].partition("http://")[2].partition("/")[0]
+                lines.append(line.decode())
+                if "serving http://" in lines[-1]:
+                    address = lines[-1].partition("http://")[2].partition("/")[0]
                     return Agent(f"i-{number}", kernel_id, worker.pid, address)
-            pytest.fail(f"statcore collect ended: {said}")
+            pytest.fail(f"statcore collect ended: {lines}")
 
         yield [agent(1), agent(2)]
 
 
 @pytest.fixture(scope="session")
-def require_program() -> Callable[[str], str]:
-    """Return a function that skips, or where CI=true fails, the test when a program is not installed."""
-
-    def require(name: str) -> str:
-        try:
-            return find_program(name)
-        except UnavailableError as error:
-            if os.environ.get("CI") == "true":
-                pytest.fail(str(error))
-            pytest.skip(str(error))
-
-    return require
-
-
-@pytest.fixture(scope="session")
 def scraping(
-    require_program: Callable[[str], str], agents: list[Agent], tmp_path_factory: pytest.TempPathFactory
+    require_program: Callable[..., str], agents: list[Agent], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A Prometheus that scrapes them."""
     require_program("prometheus")

@@ -32,7 +32,7 @@ def planted() -> str:
 
 
 @pytest.fixture(scope="module")
-def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[[str], str]) -> Iterator[Server]:
+def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
     """A Prometheus that holds the samples."""
     require_program("prometheus")
     require_program("promtool")
@@ -52,7 +52,7 @@ async def planted_client(holding: Server) -> AsyncIterator[PrometheusClient]:
 
 @pytest.mark.parametrize(("metric", "amount"), [("mem", MEMORY), ("cpu_util", CPU)])
 async def test_unknown_owners_of_two_agents_are_not_one(planted_client: PrometheusClient, metric: str, amount: int) -> None:
-    """Each agent numbers its processes by itself, and calls every kernel that it does not know the same."""
+    """Two agents may have the same pid, and use the same label for every kernel that they do not know."""
     querier = ProcessMetricQuerier(metric_name=metric, value_type="current")
     found = await planted_client.query_utilization_now(querier, time=NOW)
     expected = {process: amount * factor for process, factor in PROCESSES.items()}
@@ -62,7 +62,7 @@ async def test_unknown_owners_of_two_agents_are_not_one(planted_client: Promethe
 
 
 async def test_processes_together_are_processes_one_by_one(planted_client: PrometheusClient) -> None:
-    """Those of one number, and of agents, of one that there is not, too."""
+    """Processes by pid and by agent, an unknown pid and an unknown agent among them."""
     queriers = [
         *(ProcessMetricQuerier(metric_name="mem", value_type="current", pid=pid) for pid in (77, 78, 79)),
         *(ProcessMetricQuerier(metric_name="mem", value_type="current", agent_id=f"i-{number}") for number in (1, 2, 3)),

@@ -1,4 +1,4 @@
-"""What the queriers of devices and processes ask, and what statcore makes of the classes."""
+"""The queries of devices and processes, and the fields and the conformance of their classes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 
 from statcore import InputError, QueryStrategy, UtilizationMetricQuerier
 from statcore.plugins import QuerierSpec
-from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.plugins.fields import FieldType
+from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
-from statcore.testing.strategies import label_values
+from statcore.testing.conformance import QuerierConformance
+from statcore.testing.strategies import hostile_texts
 from statcore_agent import COUNTERS, AgentDeviceMetricQuerier, ProcessMetricQuerier
+from statcore_agent.plugin import statcore_queriers
 
 DEVICE = 'backendai_device_utilization{device_metric_name="%s",value_type="%s"}'
 PROCESS = 'backendai_process_utilization{process_metric_name="%s",value_type="%s"}'
@@ -34,9 +37,7 @@ EXPECTED = {
     "cpu_used": f"{GROUPED}({DEVICE % ('cpu_used', 'current')})",
     "cuda_util": f"{GROUPED}({DEVICE % ('cuda_util', 'current')})",
 }
-HOSTILE = (*'"\\\n{}()[],=~|# \ufffd\ud800', "i-1", '"} or up{a="', " or vector(1)", "é", "🦀")
-hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=6).map("".join) | label_values().filter(bool)
-owners = st.dictionaries(st.sampled_from(["agent_id", "device_id"]), hostile)
+owners = st.dictionaries(st.sampled_from(["agent_id", "device_id"]), hostile_texts())
 
 
 def text_of(querier: UtilizationMetricQuerier, **settings: Any) -> str:
@@ -46,7 +47,7 @@ def text_of(querier: UtilizationMetricQuerier, **settings: Any) -> str:
 
 @pytest.mark.parametrize("metric", EXPECTED)
 def test_the_promql_of_current_values(metric: str) -> None:
-    """Of devices; and of processes likewise."""
+    """Processes have the same strategies as devices."""
     assert EXPECTED[metric] == text_of(AgentDeviceMetricQuerier(metric_name=metric, value_type="current"))
     of_processes = EXPECTED[metric].replace("device_util", "process_util").replace("device_metric", "process_metric")
     of_processes = of_processes.replace(GROUPED, "sum by (agent_id,kernel_id,pid,value_type)")
@@ -86,10 +87,10 @@ def test_what_is_filtered_by() -> None:
     ) == text_of(process)
 
 
-@given(hostile, st.sampled_from(["current", "capacity"]), owners)
+@given(hostile_texts(), st.sampled_from(["current", "capacity"]), owners)
 @example('"} or up{a="', "current", {"agent_id": '"} or up{a="'})
 def test_texts_stay_in_their_places(metric: str, value_type: Any, given_owners: dict[str, str]) -> None:
-    """Each is the value of its label; only what cannot be sent is refused, at once."""
+    """A text is the value of its label; only a text that cannot be sent is refused, by the constructor."""
     try:
         querier = AgentDeviceMetricQuerier(metric_name=metric, value_type=value_type, **given_owners)
     except InputError:
@@ -102,9 +103,9 @@ def test_texts_stay_in_their_places(metric: str, value_type: Any, given_owners: 
     assert "backendai_device_utilization" == node.name
 
 
-@given(hostile)
+@given(hostile_texts())
 def test_a_container_id_stays_in_its_place(container: str) -> None:
-    """Likewise."""
+    """It is the value of its label, or refused where it cannot be sent."""
     try:
         querier = ProcessMetricQuerier(metric_name="mem", value_type="current", container_id=container)
     except InputError:
@@ -123,15 +124,15 @@ def test_a_container_id_stays_in_its_place(container: str) -> None:
         ({"metric_name": ""}, "metric_name is empty"),
         ({"metric_name": None}, "must be text, not NoneType"),
         ({"metric_name": "\ud800"}, "lone surrogate"),
-        ({"value_type": "pct"}, "value_type must be current or capacity, not 'pct'"),
-        ({"value_type": []}, "value_type must be current or capacity"),
+        ({"value_type": "pct"}, "value_type must be one of current, capacity, not 'pct'"),
+        ({"value_type": []}, "value_type must be one of current, capacity"),
         ({"agent_id": ""}, "agent_id is empty"),
     ],
 )
 def test_bad_input_is_refused_when_it_is_given(
     kind: Callable[..., UtilizationMetricQuerier], values: dict[str, Any], message: str
 ) -> None:
-    """Before anything is asked."""
+    """The constructor raises."""
     with pytest.raises(InputError, match=message):
         kind(**{"metric_name": "mem", "value_type": "current", **values})
 
@@ -139,34 +140,34 @@ def test_bad_input_is_refused_when_it_is_given(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"pid": 0}, "above zero"),
-        ({"pid": True}, "above zero"),
-        ({"pid": "1"}, "above zero"),
+        ({"pid": 0}, "pid must be a whole number from 1 up"),
+        ({"pid": True}, "pid must be a whole number from 1 up"),
+        ({"pid": "1"}, "pid must be a whole number from 1 up"),
         ({"user_id": "x"}, "not an id"),
     ],
 )
 def test_bad_owners_of_processes_are_refused(values: dict[str, Any], message: str) -> None:
-    """Numbers that are none, and ids that are none."""
+    """A pid is a whole number above 0, an id is a UUID."""
     with pytest.raises(InputError, match=message):
         ProcessMetricQuerier(metric_name="mem", value_type="current", **values)
 
 
 def test_fields_are_read_from_the_classes() -> None:
-    """Metrics are open text, ids are ids, and everything is documented."""
+    """Metrics are any text, ids are UUIDs, and every field has a help text."""
     device, process = QuerierSpec.of(AgentDeviceMetricQuerier), QuerierSpec.of(ProcessMetricQuerier)
-    types = [{field.name: field.type for field in querier_fields(spec)} for spec in (device, process)]
+    types = [{field.name: field.type for field in spec.fields} for spec in (device, process)]
     common = {"metric_name": FieldType.TEXT, "value_type": FieldType.CHOICE, "agent_id": FieldType.TEXT}
     assert {**common, "device_id": FieldType.TEXT} == types[0]
     ids = dict.fromkeys(["kernel_id", "session_id", "user_id", "project_id"], FieldType.UUID)
     assert {**common, **ids, "container_id": FieldType.TEXT, "pid": FieldType.INTEGER} == types[1]
-    assert all(field.help for spec in (device, process) for field in querier_fields(spec))
+    assert all(field.help for spec in (device, process) for field in spec.fields)
     assert ProcessMetricQuerier(metric_name="mem", value_type="current", kernel_id=KERNEL, pid=1) == build_querier(
         process, {"metric_name": "mem", "kernel_id": str(KERNEL), "pid": 1}
     )
 
 
 def test_many_are_few_requests() -> None:
-    """Devices of many agents, and processes of many kernels, are asked for together."""
+    """Devices of many agents share a request, and so do processes of many kernels."""
     devices = [
         AgentDeviceMetricQuerier(metric_name="cuda_util", value_type="current", agent_id=f"i-{number}")
         for number in range(100)
@@ -175,14 +176,62 @@ def test_many_are_few_requests() -> None:
         ProcessMetricQuerier(metric_name="cpu_util", value_type="current", kernel_id=UUID(int=number))
         for number in range(100)
     ]
-    assert [tuple(range(100)), tuple(range(100, 200))] == [one.positions for one in coalesce([*devices, *processes])]
+    assert [tuple(range(100)), tuple(range(100, 200))] == [
+        request.positions for request in coalesce([*devices, *processes])
+    ]
 
 
 def test_the_readme_has_the_table(project: Path) -> None:
-    """The metrics that are no gauges, and how each is queried."""
+    """It lists the metrics that are not gauges, and the strategy of each."""
     rows = [
         line.strip("|").split("|") for line in (project / "README.md").read_text().splitlines() if line.startswith("| `")
     ]
     found = {metric.strip(" `"): QueryStrategy(strategy.strip(" `")) for metric, strategy, *_ in rows}
     assert dict(COUNTERS) == {metric: strategy for metric, strategy in found.items() if strategy != QueryStrategy.GAUGE}
     assert {"mem", "cpu_used"} <= found.keys() - COUNTERS.keys()
+
+
+DEVICE_SPEC, PROCESS_SPEC = statcore_queriers()
+
+
+class TestAgentDeviceMetricQuerier(QuerierConformance):
+    """Devices keep the promises of the suite that statcore ships."""
+
+    def queriers(self) -> list[AgentDeviceMetricQuerier]:
+        """Return a counter and a gauge, of everything, of agents, and of devices."""
+        return [
+            AgentDeviceMetricQuerier(metric_name="cpu_util", value_type="current"),
+            AgentDeviceMetricQuerier(metric_name="cpu_util", value_type="capacity"),
+            AgentDeviceMetricQuerier(metric_name="mem", value_type="current", agent_id="i-1"),
+            AgentDeviceMetricQuerier(metric_name="mem", value_type="current", agent_id="i-2"),
+            AgentDeviceMetricQuerier(metric_name="net_rx", value_type="current", agent_id="i-1", device_id="eth0"),
+        ]
+
+    def spec(self) -> QuerierSpec:
+        """Return the spec of the hook."""
+        return DEVICE_SPEC
+
+
+class TestProcessMetricQuerier(QuerierConformance):
+    """Processes keep the promises of the suite that statcore ships."""
+
+    def queriers(self) -> list[ProcessMetricQuerier]:
+        """Return a counter and a gauge, of everything, of kernels, and of processes."""
+        kernels = [UUID(int=1), UUID(int=2)]
+        return [
+            ProcessMetricQuerier(metric_name="cpu_util", value_type="current"),
+            ProcessMetricQuerier(metric_name="cpu_util", value_type="capacity"),
+            *(ProcessMetricQuerier(metric_name="mem", value_type="current", kernel_id=kernel) for kernel in kernels),
+            ProcessMetricQuerier(metric_name="io_read", value_type="current", kernel_id=kernels[0], pid=4711),
+            ProcessMetricQuerier(metric_name="io_read", value_type="current", agent_id="i-1", container_id="c"),
+        ]
+
+    def spec(self) -> QuerierSpec:
+        """Return the spec of the hook."""
+        return PROCESS_SPEC
+
+
+def test_metrics_are_listed_from_their_series() -> None:
+    """The specs name the series and the label that tells its metrics apart."""
+    assert ("backendai_device_utilization", "device_metric_name") == (DEVICE_SPEC.series, DEVICE_SPEC.metric_label)
+    assert ("backendai_process_utilization", "process_metric_name") == (PROCESS_SPEC.series, PROCESS_SPEC.metric_label)

@@ -1,16 +1,13 @@
-"""Real agents, scraped by a real Prometheus: what the queriers answer, against the raw samples and the kernel.
+"""Real agents, scraped by a real Prometheus: answers are compared with raw samples and with the kernel.
 
-Nothing here depends on how busy the machine is, nor on what hardware it has: of what is not there no series is expected.
+No test depends on how busy the machine is or on its hardware: a device that it lacks has no series.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
-import urllib.parse
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,23 +17,15 @@ import psutil
 import pytest
 
 from statcore import UtilizationMetricQuerier
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore.statistics import UtilizationSource
-from statcore.testing.servers import Server
+from statcore.testing.servers import Server, raw_query
 from statcore_agent import AgentDeviceMetricQuerier, ProcessMetricQuerier
 from statcore_agent.plugin import statcore_queriers
 from statcore_prometheus import PrometheusClient
 
 SCRAPES = 5
 COUNTERS = ("cpu_util", "io_read", "io_write", "net_rx", "net_tx")
-
-
-def raw(server: Server, promql: str, at: float) -> list[dict[str, Any]]:
-    """Return the series of an answer, asked for without any of statcore."""
-    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
-        series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-    return series
 
 
 @attrs.frozen
@@ -58,7 +47,7 @@ def spans(scraping: Server, agents: list[Any]) -> dict[str, Span]:
     deadline = time.monotonic() + 60
     counted = 'backendai_process_utilization{process_metric_name="cpu_util",value_type="current"}[5m]'
     while True:
-        found = {series["metric"]["agent_id"]: series["values"] for series in raw(scraping, counted, time.time())}
+        found = {series["metric"]["agent_id"]: series["values"] for series in raw_query(scraping, counted, time.time())}
         if len(found) == len(agents) and all(is_enough(values) for values in found.values()):
             return {agent: Span(float(values[0][0]), float(values[-1][0])) for agent, values in found.items()}
         assert time.monotonic() < deadline
@@ -94,17 +83,17 @@ def samples(
 ) -> dict[tuple[str, ...], list[float]]:
     """Return the raw samples of the agent's series, but for devices that came or went meanwhile."""
     kind = "device" if isinstance(querier, AgentDeviceMetricQuerier) else "process"
-    wanted = f'{kind}_metric_name="{querier.metric_name}",value_type="{querier.value_type}",agent_id="{agent}"'
-    found = raw(server, f"backendai_{kind}_utilization{{{wanted}}}[{span.window}]", span.last)
+    matchers = f'{kind}_metric_name="{querier.metric_name}",value_type="{querier.value_type}",agent_id="{agent}"'
+    found = raw_query(server, f"backendai_{kind}_utilization{{{matchers}}}[{span.window}]", span.last)
     return {
-        tuple(one["metric"][key] for key in keys_of(querier)): [float(value) for _, value in one["values"]]
-        for one in found
-        if [span.first, span.last] == [one["values"][0][0], one["values"][-1][0]]
+        tuple(series["metric"][key] for key in keys_of(querier)): [float(value) for _, value in series["values"]]
+        for series in found
+        if [span.first, span.last] == [series["values"][0][0], series["values"][-1][0]]
     }
 
 
 def increase(counts: list[float]) -> float:
-    """Return what was counted between the first sample and the last; one that falls began anew."""
+    """Return the increase from the first sample to the last; a counter that falls has started again from zero."""
     return sum(after - before if after >= before else after for before, after in itertools.pairwise(counts))
 
 
@@ -186,7 +175,7 @@ async def test_one_process_of_one_kernel(client: PrometheusClient, agents: list[
 
 
 async def test_together_is_one_by_one(client: PrometheusClient, agents: list[Any], spans: dict[str, Span]) -> None:
-    """Devices by agent and processes by kernel, those that nobody has among them."""
+    """Devices by agent and processes by kernel, an unknown agent among them."""
     queriers: list[UtilizationMetricQuerier] = [
         AgentDeviceMetricQuerier(metric_name=metric, value_type="current", agent_id=agent)
         for metric in ("cpu_util", "mem", "net_rx")
@@ -199,7 +188,7 @@ async def test_together_is_one_by_one(client: PrometheusClient, agents: list[Any
     each = [await client.query_utilization_now(querier, time=at, rate_interval="5m") for querier in queriers]
     source = UtilizationSource(client)
     together = await source.read_utilization_now_batch(queriers, time=at, rate_interval="5m")
-    # Of a request for many, the server's remarks are said of each.
+    # The warnings of a shared request are in every answer, so only the samples are compared.
     assert [answer.samples for answer in each] == [getattr(answer, "samples", answer) for answer in together]
     assert [True, True, False] == [bool(answer.samples) for answer in each[:3]]
 

@@ -10,30 +10,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from node_scrapes import Counters, Scrapes, increase, key, next_scrape, raw
+from node_scrapes import Counters, Scrapes, increase, key, next_scrape
 
-from statcore.errors import UnavailableError
-from statcore.testing.servers import LOOPBACK, Server, find_program, free_port, running_prometheus
+from statcore.testing.servers import LOOPBACK, Server, free_port, raw_query, running_prometheus
 from statcore_prometheus import PrometheusClient
 
+pytest_plugins = ["statcore.testing.fixtures"]
 _START_S = 30.0
 MEGABYTES = 8
 ROUNDS = 2
-
-
-def _program(name: str) -> str:
-    try:
-        return find_program(name)
-    except UnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def require_program() -> Callable[[str], str]:
-    """Return a function that skips, or where CI=true fails, the test when a program is not installed."""
-    return _program
 
 
 def _answers(url: str) -> bool:
@@ -45,12 +30,12 @@ def _answers(url: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def node_id(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def node_id(require_program: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running node_exporter, by its address, which is the node's id."""
     address = f"{LOOPBACK}:{free_port()}"
     log = tmp_path_factory.mktemp("exporter") / "exporter.log"
     with log.open("wb") as output:
-        command = [_program("prometheus-node-exporter"), f"--web.listen-address={address}"]
+        command = [require_program("prometheus-node-exporter"), f"--web.listen-address={address}"]
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + _START_S
@@ -65,9 +50,11 @@ def node_id(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def scraping(node_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def scraping(
+    require_program: Callable[..., str], node_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A Prometheus that scrapes the node."""
-    _program("prometheus")
+    require_program("prometheus")
     with running_prometheus(
         tmp_path_factory.mktemp("prometheus"), targets={"node": node_id}, scrape_interval="2s"
     ) as server:
@@ -110,7 +97,7 @@ def values(scraping: Server, scraped: Scrapes) -> Callable[[str], dict[str, floa
     """Return a function from a series to its values at the last scrape, by device and mount point."""
 
     def read(series: str) -> dict[str, float]:
-        return {key(one): float(one["value"][1]) for one in raw(scraping, series, scraped.last)}
+        return {key(series_): float(series_["value"][1]) for series_ in raw_query(scraping, series, scraped.last)}
 
     return read
 
@@ -120,7 +107,7 @@ def slopes(scraping: Server, scraped: Scrapes) -> Callable[[str], dict[str, floa
     """Return a function from a counter to its increase per second between the scrapes, by mode and CPU or by device."""
 
     def read(series: str) -> dict[str, float]:
-        found = raw(scraping, f"{series}[{scraped.window}]", scraped.last)
-        return {key(one): increase(one["values"]) / (scraped.last - scraped.first) for one in found}
+        found = raw_query(scraping, f"{series}[{scraped.window}]", scraped.last)
+        return {key(series_): increase(series_["values"]) / (scraped.last - scraped.first) for series_ in found}
 
     return read

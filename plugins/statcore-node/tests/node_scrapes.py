@@ -1,14 +1,11 @@
-"""Several scrapes of a node_exporter, what is asked about them without statcore, and what its querier answers."""
+"""Several scrapes of a node_exporter: raw samples, and answers of the querier."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 import attrs
 
 from statcore import LabelMatcher
-from statcore.testing.servers import Server
+from statcore.testing.servers import Server, raw_query
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 from statcore_prometheus import PrometheusClient
 
@@ -55,20 +52,12 @@ class Scrapes:
         return f"{round((self.last - self.first) * 1000) + 1}ms"  # Prometheus 3 leaves its very beginning out
 
 
-def raw(server: Server, promql: str, at: float) -> list[dict[str, Any]]:
-    """Return the series of an answer, asked for without any of statcore."""
-    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
-        series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-    return series
-
-
 def next_scrape(server: Server) -> float:
     """Return the time of a scrape that began after this call."""
     began = time.time() + 0.01  # Prometheus moves times by some ms
     deadline = time.monotonic() + 60
     while True:
-        for series in raw(server, "node_time_seconds[1m]", time.time()):
+        for series in raw_query(server, "node_time_seconds[1m]", time.time()):
             if (last := float(series["values"][-1][0])) > began:
                 return last
         assert time.monotonic() < deadline
@@ -76,14 +65,14 @@ def next_scrape(server: Server) -> float:
 
 
 def key(series: dict[str, Any]) -> str:
-    """Return what tells the series of one name apart."""
+    """Return the labels that tell the series of a name apart."""
     return " ".join(
         series["metric"][label] for label in ("mode", "cpu", "device", "mountpoint") if label in series["metric"]
     )
 
 
 def increase(samples: list[list[Any]]) -> float:
-    """Return what was counted between the first sample and the last; one that falls began anew."""
+    """Return the increase from the first sample to the last; a counter that falls has started again from zero."""
     counts = [float(value) for _, value in samples]
     return sum(after - before if after >= before else after for before, after in itertools.pairwise(counts))
 

@@ -111,7 +111,7 @@ def planted() -> str:
 
 
 @pytest.fixture(scope="module")
-def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[[str], str]) -> Iterator[Server]:
+def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
     """A Prometheus that holds the samples."""
     require_program("prometheus")
     require_program("promtool")
@@ -138,7 +138,7 @@ async def test_what_must_not_count_does_not(planted_client: PrometheusClient, me
 
 
 async def test_nodes_together_are_nodes_one_by_one(planted_client: PrometheusClient) -> None:
-    """Every metric of every node, of one that there is not, too."""
+    """Every metric of every node, and of an unknown node."""
     nodes = [*NODES, "c:9100"]
     queriers = [NodeMetricQuerier(metric_name=metric, node_id=node) for metric in EXPECTED for node in nodes]
     each = [await planted_client.query_utilization_now(querier, time=NOW) for querier in queriers]

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from statcore import InputError
 from statcore.plugins import QuerierSpec
-from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.plugins.fields import FieldType
+from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
 from statcore.testing.conformance import QuerierConformance
-from statcore.testing.strategies import label_values
+from statcore.testing.strategies import hostile_texts
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 
 FILES = 'device!~"[^/].*|//.*|/dev/(fuse|loop|ram|zram).*"'
@@ -63,8 +64,6 @@ EXPECTED = {
     "fds_open": f"sum by (instance)(node_filefd_allocated{{{NODE}}})",
     "uptime": f"sum by (instance)(node_time_seconds{{{NODE}}}) - sum by (instance)(node_boot_time_seconds{{{NODE}}})",
 }
-HOSTILE = (*'"\\\n{}()[],=~|# \ufffd\ud800', "node", '"} or up{a="', " or vector(1)", "9100", "é", "🦀")
-hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=6).map("".join) | label_values().filter(bool)
 metric_names_of_nodes = st.sampled_from(list(METRICS))
 
 
@@ -75,14 +74,14 @@ def text_of(metric: NodeMetricName, node: str | None, **settings: Any) -> str:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_promql_of_every_metric(metric: NodeMetricName) -> None:
-    """Of one node; and without one the same but for its label."""
+    """With a node, and without: only the matcher of the node is missing."""
     assert EXPECTED[metric] == text_of(metric, "a:9100")
     without = EXPECTED[metric].replace(f",{NODE}", "").replace(f"{{{NODE}}}", "")
     assert without == text_of(metric, None)
 
 
 def test_the_window_is_that_of_the_query() -> None:
-    """Of the plugin's own strategies, too."""
+    """Also with the plugin's own strategies."""
     assert "[90s]" in text_of("disk_busy", None, rate_interval="90s")
 
 
@@ -100,7 +99,7 @@ def selectors_in(node: Any) -> list[Any]:
     return list(itertools.chain.from_iterable(map(selectors_in, inner)))
 
 
-@given(metric_names_of_nodes, hostile)
+@given(metric_names_of_nodes, hostile_texts())
 @example("mem_used", '"} or up{a="')
 def test_a_node_id_stays_in_its_place(metric: NodeMetricName, node: str) -> None:
     """It is the value of the label `instance` of every selector, no more; what cannot be sent is refused."""
@@ -130,7 +129,7 @@ def test_a_node_id_stays_in_its_place(metric: NodeMetricName, node: str) -> None
     ],
 )
 def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: str) -> None:
-    """Before anything is asked."""
+    """The constructor raises."""
     with pytest.raises(InputError, match=message):
         NodeMetricQuerier(**values)
 
@@ -138,7 +137,7 @@ def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: 
 def test_fields_are_read_from_the_class() -> None:
     """The metrics are choices, the node is optional, and both are documented."""
     spec = QuerierSpec.of(NodeMetricQuerier)
-    metric, node = querier_fields(spec)
+    metric, node = spec.fields
     assert ("node", "Nodes, as their node_exporter sees them") == (spec.name, spec.summary)
     assert (FieldType.CHOICE, list(METRICS), "cpu_usage") == (metric.type, list(metric.choices), metric.default)
     assert (FieldType.TEXT, False) == (node.type, node.required)
@@ -153,7 +152,7 @@ def test_fields_are_read_from_the_class() -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_many_nodes_are_one_request(metric: NodeMetricName) -> None:
-    """Whatever the metric's strategy, nodes are asked for together."""
+    """Nodes share a request with every strategy."""
     queriers = [NodeMetricQuerier(metric_name=metric, node_id=f"10.0.0.{number}:9100") for number in range(100)]
     (together,) = coalesce(queriers)
     assert tuple(range(100)) == together.positions

@@ -16,7 +16,7 @@ import pytest
 from node_scrapes import Scrapes, ask, counted, of_node
 
 from statcore.plugins import QuerierSpec
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 from statcore_prometheus import PrometheusClient
 
@@ -57,14 +57,14 @@ GAUGES: dict[NodeMetricName, tuple[str, ...]] = {
     "fds_open": ("node_filefd_allocated",),
     "uptime": ("node_time_seconds", "node_boot_time_seconds"),
 }
-"""What is one sample, or that less another."""
+"""The value is a sample, or a sample minus another."""
 
 SPACES: dict[NodeMetricName, tuple[str, ...]] = {
     "disk_total": ("node_filesystem_size_bytes",),
     "disk_used": ("node_filesystem_size_bytes", "node_filesystem_free_bytes"),
     "disk_available": ("node_filesystem_avail_bytes",),
 }
-"""Likewise, of every device."""
+"""The value is a sample, or a sample minus another, of every device."""
 
 MODES: dict[NodeMetricName, tuple[str, ...]] = {"cpu_usage": BUSY, "cpu_iowait": ("iowait",), "cpu_steal": ("steal",)}
 """What is a rate of CPU time: the modes that are added up."""

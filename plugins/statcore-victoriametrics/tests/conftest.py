@@ -98,7 +98,7 @@ async def client(server: Server) -> AsyncIterator[VictoriaMetricsClient]:
 
 @attrs.define
 class Scripted:
-    """A server that gives one answer to everything, and notes the parameters of each request."""
+    """A server that gives the same answer to every request, and records the parameters of each."""
 
     url: str
     seen: list[dict[str, str]] = attrs.field(factory=list[dict[str, str]])
@@ -111,7 +111,7 @@ async def scripted() -> AsyncIterator[Callable[..., Awaitable[Scripted]]]:
 
         async def start(answer: dict[str, Any]) -> Scripted:
             async def reply(request: web.Request) -> web.Response:
-                told.seen.append(
+                server.seen.append(
                     {"path": request.path, **request.query, **{k: str(v) for k, v in (await request.post()).items()}}
                 )
                 return web.json_response(answer)
@@ -119,7 +119,7 @@ async def scripted() -> AsyncIterator[Callable[..., Awaitable[Scripted]]]:
             app = web.Application()
             app.router.add_route("*", "/{path:.*}", reply)
             running = await stack.enter_async_context(TestServer(app, host="127.0.0.1"))
-            told = Scripted(f"victoriametrics://127.0.0.1:{running.port}")
-            return told
+            server = Scripted(f"victoriametrics://127.0.0.1:{running.port}")
+            return server
 
         yield start

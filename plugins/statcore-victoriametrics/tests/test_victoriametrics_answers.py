@@ -56,7 +56,11 @@ async def test_long_ranges_take_few_requests(
 
     sent: list[object] = []
     send = aiohttp.ClientSession.request
-    monkeypatch.setattr(aiohttp.ClientSession, "request", lambda *asked, **how: sent.append(asked) or send(*asked, **how))
+    monkeypatch.setattr(
+        aiohttp.ClientSession,
+        "request",
+        lambda *arguments, **options: sent.append(arguments) or send(*arguments, **options),
+    )
     result = await client.query_utilization(FixedQuerier(name), time_range)
     assert requests == len(sent)
     (series,) = result.series
@@ -97,7 +101,9 @@ async def test_a_range_in_parts_has_the_values_of_the_whole(
         cutting = VictoriaMetricsClient(f"victoriametrics://127.0.0.1:{server.port}", options=options)
         parts = await cutting.query_utilization(querier, time_range)
         await cutting.aclose()
-        assert {one.labels["host"]: one for one in whole.series} == {one.labels["host"]: one for one in parts.series}
+        assert {series.labels["host"]: series for series in whole.series} == {
+            series.labels["host"]: series for series in parts.series
+        }
 
 
 async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, server: Server) -> None:
@@ -110,9 +116,9 @@ async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, ser
     await bold.aclose()
 
 
-def share(asked: ResolvedQuerier, _: str) -> Expression:
+def share(query: ResolvedQuerier, _: str) -> Expression:
     """Return a share, which names the labels twice: a strategy of a plugin's own."""
-    part = Aggregation("sum", Selector(asked.name, asked.wanted), asked.group_by)
+    part = Aggregation("sum", Selector(query.name, query.wanted), query.group_by)
     return BinaryOperation("/", part, part)
 
 
@@ -125,10 +131,10 @@ async def test_too_long_a_query_says_what_to_change(client: VictoriaMetricsClien
 
     refused = await UtilizationSource(client).read_utilization_now_batch(queriers, time=now)
     assert {QueryRejectedError} == {type(outcome) for outcome in refused}
-    said = str(refused[0])
-    assert "too long query" in said
-    assert "larger -search.maxQueryLen" in said
-    assert "UtilizationSource(max_values=…)" in said
+    message = str(refused[0])
+    assert "too long query" in message
+    assert "larger -search.maxQueryLen" in message
+    assert "UtilizationSource(max_values=…)" in message
 
     answered = await UtilizationSource(client, max_values=100).read_utilization_now_batch(queriers, time=now)
     assert [[1.0]] * 256 == [
@@ -166,13 +172,13 @@ async def test_the_newest_half_minute_of_a_fine_range_stands_still(
     """As the read-me says: the server repeats the value before, unless the step is a minute; an instant is right."""
     end = the_second()
     plant(server, ramp("newest", end, count=61, every=3 * SECOND))
-    asked = FixedQuerier("newest")
-    fine = await client.query_utilization(asked, QueryTimeRange(start=end - 60 * SECOND, end=end, step=3 * SECOND))
+    querier = FixedQuerier("newest")
+    fine = await client.query_utilization(querier, QueryTimeRange(start=end - 60 * SECOND, end=end, step=3 * SECOND))
     assert fine.series[0].values[-1] == fine.series[0].values[-2]
     assert 60.0 > fine.series[0].values[-1]
-    coarse = await client.query_utilization(asked, QueryTimeRange(start=end - 60 * SECOND, end=end, step=60 * SECOND))
+    coarse = await client.query_utilization(querier, QueryTimeRange(start=end - 60 * SECOND, end=end, step=60 * SECOND))
     assert [40.0, 60.0] == list(coarse.series[0].values)
-    assert [60.0] == [sample.value for sample in (await client.query_utilization_now(asked, time=end)).samples]
+    assert [60.0] == [sample.value for sample in (await client.query_utilization_now(querier, time=end)).samples]
 
 
 async def test_a_long_step_does_not_lengthen_the_lookback(
@@ -190,9 +196,9 @@ async def test_a_long_step_does_not_lengthen_the_lookback(
     assert () == (await client.query_utilization(FixedQuerier("over"), late)).series
 
 
-def highest(asked: ResolvedQuerier, window: str) -> Expression:
+def highest(query: ResolvedQuerier, window: str) -> Expression:
     """Return the highest sum in the window: a strategy of a plugin's own."""
-    return Call("max_over_time", Subquery(Aggregation("sum", Selector(asked.name, asked.wanted)), window))
+    return Call("max_over_time", Subquery(Aggregation("sum", Selector(query.name, query.wanted)), window))
 
 
 async def test_subqueries_look_every_minute(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
@@ -203,9 +209,9 @@ async def test_subqueries_look_every_minute(client: VictoriaMetricsClient, serve
     plant(server, [PlantedSeries("peaks", {}, samples)])
     time = minute + 5 * 60 * SECOND
     by_text = await client.query("max_over_time((sum(peaks))[5m:])", time=time)
-    asked = FixedQuerier("peaks", strategy=highest)
-    at_once = await client.query_utilization_now(asked, time=time)
-    ranged = await client.query_utilization(asked, QueryTimeRange(start=time, end=time, step=timedelta(hours=1)))
+    querier = FixedQuerier("peaks", strategy=highest)
+    at_once = await client.query_utilization_now(querier, time=time)
+    ranged = await client.query_utilization(querier, QueryTimeRange(start=time, end=time, step=timedelta(hours=1)))
     assert [9.0] == [sample.value for sample in by_text.samples]
     assert [9.0] == [sample.value for sample in at_once.samples]
     assert [9.0] == [value for series in ranged.series for value in series.values]

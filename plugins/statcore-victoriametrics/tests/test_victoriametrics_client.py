@@ -80,15 +80,15 @@ def test_the_scheme_says_whether_there_is_tls(url: str, expected: str) -> None:
 
 async def test_what_a_cluster_leaves_out_is_told(scripted: Scripted) -> None:
     """`isPartial` is in the result, and an error in strict mode; a range in parts is partial when one part is."""
-    told = await scripted(PARTIAL)
+    recorder = await scripted(PARTIAL)
     for settings in ({}, {"max_points": 7}):
-        client = VictoriaMetricsClient.from_settings(told.url, settings)
+        client = VictoriaMetricsClient.from_settings(recorder.url, settings)
         assert (await client.query_utilization(FixedQuerier("up"), HOUR)).partial
         await client.aclose()
-    client = VictoriaMetricsClient(told.url)
+    client = VictoriaMetricsClient(recorder.url)
     assert (await client.query_range("up", HOUR)).partial
     await client.aclose()
-    strict = VictoriaMetricsClient.from_settings(told.url, {"strict": True})
+    strict = VictoriaMetricsClient.from_settings(recorder.url, {"strict": True})
     with pytest.raises(PartialAnswerError, match="partial"):
         await strict.query_utilization(FixedQuerier("up"), HOUR)
     await strict.aclose()
@@ -96,27 +96,27 @@ async def test_what_a_cluster_leaves_out_is_told(scripted: Scripted) -> None:
 
 async def test_a_range_of_text_is_never_cut(scripted: Scripted) -> None:
     """What does not fit into one request is refused, with the step that would do, and nothing is sent."""
-    told = await scripted(PARTIAL)
-    client = VictoriaMetricsClient.from_settings(told.url, {"max_points": 7})
+    recorder = await scripted(PARTIAL)
+    client = VictoriaMetricsClient.from_settings(recorder.url, {"max_points": 7})
     week = QueryTimeRange(start=TIME, end=TIME + timedelta(days=7), step="1d")
     with pytest.raises(InputError, match=r"^8 points are too many: max_points is 7, .* take a step of 2d or more"):
         await client.query_range("integrate(up[1d])", week)
-    assert [] == told.seen
+    assert [] == recorder.seen
     await client.query_range("integrate(up[1d])", QueryTimeRange(start=TIME, end=week.end, step="2d"))
     await client.aclose()
-    assert ["integrate(up[1d])"] == [asked["query"] for asked in told.seen]
+    assert ["integrate(up[1d])"] == [request["query"] for request in recorder.seen]
 
 
 async def test_a_querier_is_asked_for_without_the_server_s_own_ways(scripted: Scripted) -> None:
     """No cache, no sample from before the window, a lookback of five minutes, and the caller's own parameters."""
-    told = await scripted(NOTHING)
+    recorder = await scripted(NOTHING)
     settings = {"parameters": {"extra_label": "team=a", "nocache": "0"}, "normalization_interval_s": 2.0}
-    client = VictoriaMetricsClient.from_settings(told.url, settings)
+    client = VictoriaMetricsClient.from_settings(recorder.url, settings)
     await client.query_utilization_now(FixedQuerier("m", {"a": "x"}, group_by=["b"]), time=TIME)
     await client.query_utilization_now(FixedQuerier("m", strategy=QueryStrategy.RATE_NORMALIZED), rate_interval="1m")
     await client.query("m", time=TIME)
     await client.aclose()
-    gauge, rate, text = told.seen
+    gauge, rate, text = recorder.seen
     ours = {"extra_label": "team=a", "nocache": "1", "max_lookback": "1ms"}
     assert {"query": 'sum by (b)(default_rollup(m{a="x"}[5m]))', **ours}.items() <= gauge.items()
     assert {"query": "sum(rate(m[1m])) / 2.0", **ours}.items() <= rate.items()
@@ -127,25 +127,25 @@ async def test_a_querier_is_asked_for_without_the_server_s_own_ways(scripted: Sc
 
 async def test_a_range_keeps_its_own_step(scripted: Scripted) -> None:
     """The step of instants is for instants."""
-    told = await scripted({"status": "success", "data": {"resultType": "matrix", "result": []}})
-    client = VictoriaMetricsClient(told.url)
+    recorder = await scripted({"status": "success", "data": {"resultType": "matrix", "result": []}})
+    client = VictoriaMetricsClient(recorder.url)
     await client.query_range("m", QueryTimeRange(start=TIME, end=TIME, step="7s"))
     await client.aclose()
-    assert "7s" == told.seen[0]["step"]
+    assert "7s" == recorder.seen[0]["step"]
 
 
 async def test_lists_are_of_all_time_unless_a_time_is_given(scripted: Scripted) -> None:
     """Values of labels as series: what a server lists without a time differs from version to version."""
-    told = await scripted({"status": "success", "data": []})
-    client = VictoriaMetricsClient(told.url)
+    recorder = await scripted({"status": "success", "data": []})
+    client = VictoriaMetricsClient(recorder.url)
     before = datetime.now(UTC).timestamp()
     await client.label_values("x")
     await client.series(Selector("m"))
     await client.label_values("x", time_range=(TIME, TIME))
     await client.aclose()
-    *without, given = told.seen
-    assert ["1.000", "1.000"] == [asked["start"] for asked in without]
-    assert all(before - 1 < float(asked["end"]) for asked in without)
+    *without, given = recorder.seen
+    assert ["1.000", "1.000"] == [request["start"] for request in without]
+    assert all(before - 1 < float(request["end"]) for request in without)
     assert given["start"] == given["end"] == f"{TIME.timestamp():.3f}"
 
 
@@ -158,12 +158,12 @@ def test_what_a_call_says_itself_is_no_parameter(name: str) -> None:
 
 async def test_the_other_of_a_pair_answers(scripted: Scripted) -> None:
     """Its URL may have the scheme of the first."""
-    told = await scripted({"status": "success", "data": ["a"]})
-    options = PrometheusOptions(fallback_urls=(told.url,), attempts=1)
+    recorder = await scripted({"status": "success", "data": ["a"]})
+    options = PrometheusOptions(fallback_urls=(recorder.url,), attempts=1)
     client = VictoriaMetricsClient("victoriametrics://127.0.0.1:1", options=options)
     assert ["a"] == await client.label_values("x", match=Selector("m"))
     await client.aclose()
-    assert "m" == told.seen[0]["match[]"]
+    assert "m" == recorder.seen[0]["match[]"]
 
 
 @pytest.mark.parametrize("url", ["victoriametrics:", "victoriametrics://", "victoriametrics://a?x=1", "tcp://a"])

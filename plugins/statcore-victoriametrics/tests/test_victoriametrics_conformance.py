@@ -69,8 +69,8 @@ async def test_texts_differ_as_documented(
     plant(server, sampled("odd_texts", "text", texts, time))
 
     async def selected(matcher: LabelMatcher) -> list[float]:
-        asked = FixedQuerier("odd_texts", {"text": matcher})
-        return [sample.value for sample in (await client.query_utilization_now(asked, time=time)).samples]
+        querier = FixedQuerier("odd_texts", {"text": matcher})
+        return [sample.value for sample in (await client.query_utilization_now(querier, time=time)).samples]
 
     assert [[number] for number in texts.values()] == [await selected(LabelMatcher.equal(text)) for text in texts]
     assert [3.0] == await selected(LabelMatcher.regex("a.b"))

@@ -33,23 +33,23 @@ class Over:
     function: str
     is_subquery: bool = False
 
-    def __call__(self, asked: ResolvedQuerier, window: str) -> Expression:
+    def __call__(self, query: ResolvedQuerier, window: str) -> Expression:
         """Write the expression."""
-        selector = Selector(asked.name, asked.wanted)
+        selector = Selector(query.name, query.wanted)
         inner = Subquery(Aggregation("sum", selector), window) if self.is_subquery else RangeSelector(selector, window)
         return Call(self.function, inner)
 
 
-def by_itself(asked: ResolvedQuerier, _: str) -> Expression:
+def by_itself(query: ResolvedQuerier, _: str) -> Expression:
     """Divide a sum by itself."""
-    total = Aggregation("sum", Selector(asked.name, asked.wanted))
+    total = Aggregation("sum", Selector(query.name, query.wanted))
     return BinaryOperation("/", total, total)
 
 
-def apart(asked: ResolvedQuerier, _: str) -> Expression:
+def apart(query: ResolvedQuerier, _: str) -> Expression:
     """Return each `x` of a metric without the sum of another, which has no labels."""
     return BinaryOperation(
-        "-", Aggregation("sum", Selector(asked.name, asked.wanted), ("x",)), Aggregation("sum", Selector("alone"))
+        "-", Aggregation("sum", Selector(query.name, query.wanted), ("x",)), Aggregation("sum", Selector("alone"))
     )
 
 
@@ -77,11 +77,11 @@ async def test_an_increase_is_that_of_the_window_alone(
             sampled(f"{function}_once", [7.0]),
         ],
     )
-    asked = {kind: FixedQuerier(f"{function}_{kind}", strategy=Over(function)) for kind in ("new", "long", "once")}
-    assert [15.0] == await values_of(asked["new"])
-    assert [19.0] == await values_of(asked["long"])
-    assert [3.0] == await values_of(asked["long"], "1m")
-    assert [] == await values_of(asked["once"])
+    queriers = {kind: FixedQuerier(f"{function}_{kind}", strategy=Over(function)) for kind in ("new", "long", "once")}
+    assert [15.0] == await values_of(queriers["new"])
+    assert [19.0] == await values_of(queriers["long"])
+    assert [3.0] == await values_of(queriers["long"], "1m")
+    assert [] == await values_of(queriers["once"])
     minutes = FixedQuerier(f"{function}_long", strategy=Over(function, is_subquery=True))
     assert [16.0] == await values_of(minutes)
 
@@ -95,8 +95,8 @@ async def test_a_small_fall_of_a_counter_is_no_reset(
         plant(server, [sampled("fallen", [900.0, 1000.0, fallen, fallen + 10], {"to": str(fallen)})])
     for fallen, increase in ((small, 110.0), (large, 985.0)):
         for function, expected in (("increase", increase), ("rate", increase / 45)):
-            asked = FixedQuerier("fallen", {"to": str(fallen)}, strategy=Over(function))
-            assert [pytest.approx(expected)] == await values_of(asked)
+            querier = FixedQuerier("fallen", {"to": str(fallen)}, strategy=Over(function))
+            assert [pytest.approx(expected)] == await values_of(querier)
 
 
 async def test_an_answer_that_is_no_number_is_left_out(

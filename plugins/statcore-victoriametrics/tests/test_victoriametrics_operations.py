@@ -60,8 +60,8 @@ async def test_an_operation_has_the_value_that_prometheus_gives(
     plant(server, [constant("op_used", value, host=host, kind="x") for host, value in USED.items()])
     plant(server, [constant("op_limit", value, host=host) for host, value in LIMITS.items()])
 
-    def strategy(asked: ResolvedQuerier, _window: str) -> Expression:
-        return Aggregation("sum", expression, asked.group_by)
+    def strategy(query: ResolvedQuerier, _window: str) -> Expression:
+        return Aggregation("sum", expression, query.group_by)
 
     querier = FixedQuerier("op_used", group_by=["host"], strategy=strategy)
     answer = await client.query_utilization_now(querier, time=NOW)
@@ -79,15 +79,15 @@ async def test_percent_is_of_kernels_that_have_both(
     plant(
         server,
         [
-            make(name, value, kernel=one, value_type="current")
-            for one, value in {**currents, "c": 7, "d": 7, "f": 7}.items()
+            make(name, value, kernel=kernel, value_type="current")
+            for kernel, value in {**currents, "c": 7, "d": 7, "f": 7}.items()
         ],
     )
     plant(
         server,
         [
-            constant(name, value, kernel=one, value_type="capacity")
-            for one, value in {**capacities, "c": 0, "e": 9, "f": math.inf}.items()
+            constant(name, value, kernel=kernel, value_type="capacity")
+            for kernel, value in {**capacities, "c": 0, "e": 9, "f": math.inf}.items()
         ],
     )
     answer = await client.query_utilization_now(

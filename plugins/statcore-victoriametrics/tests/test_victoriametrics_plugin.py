@@ -1,4 +1,4 @@
-"""The spec: what it says of itself, in the read-me too, and that no driver is needed for it."""
+"""The spec and its description in README.md, public names, and that discovery needs no driver."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 def test_it_is_a_backend_with_two_schemes() -> None:
-    """One of them with TLS; the driver is that of Prometheus."""
+    """One of the schemes has TLS; the driver is the one of Prometheus."""
     (spec,) = plugin.statcore_metric_backends()
     assert (API_VERSION, "prometheus") == (plugin.STATCORE_PLUGIN_API, spec.extra)
     assert ("victoriametrics", "victoriametrics+https") == spec.schemes
 
 
 def test_the_read_me_lists_the_differences_of_the_spec() -> None:
-    """Check by check, in the very words."""
+    """Check by check, in the same words."""
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", README.read_text(), re.MULTILINE)
     assert list(plugin.SPEC.differences.items()) == rows
 
 
 def test_it_uses_public_names_alone() -> None:
-    """In every module: of statcore itself, and of its packages, what they list in `__all__`."""
+    """Every module imports only names that `__all__` of a package of statcore lists."""
     folder = Path(plugin.__file__).parent
     imports = [
         (node.module, alias.name)
@@ -47,20 +47,20 @@ def test_it_uses_public_names_alone() -> None:
 
 
 def test_finding_it_imports_no_driver() -> None:
-    """Neither aiohttp nor the client that needs it."""
+    """In a new interpreter neither aiohttp nor the client that needs it is imported."""
     code = (
         "import sys, statcore_victoriametrics.plugin; "
         "print({'aiohttp', 'msgspec', 'statcore_prometheus', 'statcore_victoriametrics.client'} & sys.modules.keys())"
     )
     path = str(Path(plugin.__file__).parent.parent)
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60, env={"PYTHONPATH": path}
     )
-    assert "set()" == said.stdout.strip()
+    assert "set()" == done.stdout.strip()
 
 
 async def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the module whose import failed."""
+    """The error names the module whose import failed, too."""
     for name in list(sys.modules):
         if re.match(r"statcore_prometheus\b|statcore_victoriametrics\.client$", name):
             monkeypatch.delitem(sys.modules, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,9 +20,9 @@ from prometheus_client import (
     start_http_server,
 )
 
-from statcore.errors import UnavailableError
-from statcore.testing.servers import LOOPBACK, find_program
+from statcore.testing.servers import LOOPBACK
 
+pytest_plugins = ["statcore.testing.fixtures"]
 FIRST_TOKEN = (
     0.001,
     0.005,
@@ -150,17 +149,6 @@ def stand_ins() -> Iterator[dict[str, StandIn]]:
         for server in servers.values():
             stack.callback(server.close)
         yield servers
-
-
-@pytest.fixture(scope="session")
-def prometheus_program() -> str:
-    """The program, or else a skip, or a failure where CI=true."""
-    try:
-        return find_program("prometheus")
-    except UnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from statcore import InputError
 from statcore.plugins import QuerierSpec
-from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.plugins.fields import FieldType
+from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
 from statcore.testing.conformance import QuerierConformance
-from statcore.testing.strategies import label_values
+from statcore.testing.strategies import hostile_texts
 from statcore_vllm import METRICS, InferenceMetricName, InferenceMetricQuerier
 
 BY = "by (instance,model_name)"
@@ -36,8 +37,6 @@ EXPECTED = {
     "request_latency": f"histogram_quantile(0.95, sum {BY_LE}(rate(vllm:e2e_request_latency_seconds_bucket{{{OF}}}[5m])))",
 }
 TIMES = ("time_to_first_token", "inter_token_latency", "request_latency")
-HOSTILE = (*'"\\\n{}()[],=~|# \ufffd\ud800', "m", '"} or up{a="', " or vector(1)", "é", "🦀")
-hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=6).map("".join) | label_values().filter(bool)
 
 
 def text_of(querier: InferenceMetricQuerier, **settings: Any) -> str:
@@ -47,7 +46,7 @@ def text_of(querier: InferenceMetricQuerier, **settings: Any) -> str:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_promql_of_every_metric(metric: InferenceMetricName) -> None:
-    """Of one model of one server; and of all the same without their labels."""
+    """With a model and a server, and without: only their matchers are missing."""
     assert EXPECTED[metric] == text_of(InferenceMetricQuerier(metric_name=metric, model_name="m", server="a:8000"))
     without = EXPECTED[metric].replace(f",{OF}", "").replace(f"{{{OF}}}", "")
     assert without == text_of(InferenceMetricQuerier(metric_name=metric))
@@ -72,7 +71,7 @@ def test_the_table_is_what_the_type_says() -> None:
     assert list(get_args(InferenceMetricName)) == list(METRICS) == list(EXPECTED)
 
 
-@given(st.sampled_from(list(METRICS)), hostile, hostile, st.floats(0, 1))
+@given(st.sampled_from(list(METRICS)), hostile_texts(), hostile_texts(), st.floats(0, 1))
 @example("request_latency", '"} or up{a="', "a:8000", 0.5)
 def test_texts_stay_in_their_places(metric: InferenceMetricName, model: str, server: str, quantile: float) -> None:
     """Each is the value of its label; only what cannot be sent is refused, at once."""
@@ -108,7 +107,7 @@ def test_texts_stay_in_their_places(metric: InferenceMetricName, model: str, ser
     ],
 )
 def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: str) -> None:
-    """Before anything is asked, the quantile of what has none too."""
+    """The constructor raises, for the quantile also where the metric ignores it."""
     with pytest.raises(InputError, match=message):
         InferenceMetricQuerier(**{"metric_name": "requests_running", **values})
 
@@ -116,7 +115,7 @@ def test_bad_input_is_refused_when_it_is_given(values: dict[str, Any], message: 
 def test_fields_are_read_from_the_class() -> None:
     """The metrics are choices, the quantile is a number with a default, and everything is documented."""
     spec = QuerierSpec.of(InferenceMetricQuerier)
-    fields = {field.name: field for field in querier_fields(spec)}
+    fields = {field.name: field for field in spec.fields}
     assert ("inference", "Model servers that run vLLM, by server and model") == (spec.name, spec.summary)
     assert list(METRICS) == list(fields["metric_name"].choices)
     assert (FieldType.NUMBER, False, "0.95") == (

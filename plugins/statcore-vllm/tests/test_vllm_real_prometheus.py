@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import random
 import signal
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +15,9 @@ from typing import Any
 import pytest
 
 from statcore.plugins import QuerierSpec
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore.statistics import UtilizationSource
-from statcore.testing.servers import Server, running_prometheus
+from statcore.testing.servers import Server, raw_query, running_prometheus
 from statcore_prometheus import PrometheusClient
 from statcore_vllm import METRICS, InferenceMetricName, InferenceMetricQuerier
 
@@ -59,10 +56,8 @@ BUSY = ("big", "small", "other")
 
 
 def raw(server: Server, promql: str, at: float) -> dict[str, Any]:
-    """Return the series of an answer by server, asked for without any of statcore."""
-    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
-        return {series["metric"]["instance"]: series for series in json.load(answer)["data"]["result"]}
+    """Return the series of an answer by server, read without statcore."""
+    return {series["metric"]["instance"]: series for series in raw_query(server, promql, at)}
 
 
 def wait_until(seen: Callable[[float], bool]) -> float:
@@ -76,10 +71,13 @@ def wait_until(seen: Callable[[float], bool]) -> float:
 
 @pytest.fixture(scope="module")
 def scraping(
-    stand_ins: dict[str, Any], prometheus_program: str, project: Path, tmp_path_factory: pytest.TempPathFactory
+    stand_ins: dict[str, Any],
+    require_program: Callable[..., str],
+    project: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """A Prometheus that has seen all servers idle, and then all that they were given; it renames as README.md says."""
-    assert prometheus_program
+    require_program("prometheus")
     folder = tmp_path_factory.mktemp("prometheus")
     targets = {name: server.address for name, server in stand_ins.items()}
     assert "old" == list(targets)[-1]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import attrs
 import click
 
 from statcore.errors import PluginError
-from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
+from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
+from statcore.plugins.querier_kinds import build_querier
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import LazyGroup
@@ -65,10 +66,6 @@ class QuerierGroup(LazyGroup):
             return self._build(spec)
 
 
-def _read_fields(options: QuerierOptions) -> Sequence[QuerierField]:
-    return querier_fields(options.spec)
-
-
 @attrs.frozen
 class QuerierOptions:
     """The options of one kind of querier.
@@ -83,7 +80,6 @@ class QuerierOptions:
 
     spec: QuerierSpec
     taken: Collection[str]
-    _fields: Sequence[QuerierField] = attrs.field(default=attrs.Factory(_read_fields, takes_self=True), init=False)
 
     def params(self) -> list[click.Parameter]:
         """Return an option for every field.
@@ -99,7 +95,7 @@ class QuerierOptions:
                 required=field.required,
                 help=f"{field.help}  [default: {field.note}]" if field.note else field.help,
             )
-            for field in self._fields
+            for field in self.spec.fields
         ]
 
     def flag(self, field: QuerierField) -> str:
@@ -110,7 +106,7 @@ class QuerierOptions:
     def _check_distinct(self) -> None:
         kind = self.spec.name
         fields_by_flag = dict.fromkeys([*self.taken, _HELP, "--"], "")  # click reads "--" as the end of the options
-        for field in self._fields:
+        for field in self.spec.fields:
             flag = self.flag(field)
             other = fields_by_flag.setdefault(flag, field.name)
             if not other:
@@ -120,7 +116,7 @@ class QuerierOptions:
 
     def usage(self) -> str:
         """Return the kind with its required options, for examples in help."""
-        required = [field for field in self._fields if field.required]
+        required = [field for field in self.spec.fields if field.required]
         return " ".join([self.spec.name, *(f"{self.flag(field)} {field.name.upper()}" for field in required)])
 
     def build(self, values: Mapping[str, Any]) -> UtilizationMetricQuerier:
@@ -131,7 +127,7 @@ class QuerierOptions:
             PluginError: the querier class fails.
         """
         with plugin_code():
-            return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in self._fields})
+            return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in self.spec.fields})
 
 
 def flags(params: Collection[click.Parameter]) -> set[str]:

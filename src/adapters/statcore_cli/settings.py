@@ -12,7 +12,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.time import parse_duration
-from statcore.model.validation import read_toml
+from statcore.model.validation import read_toml, toml_text
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.runtime import Settings
 from statcore_cli.command_line import SettingName, flag, variable
@@ -80,7 +80,7 @@ class CliSettings:
         def find(name: SettingName) -> Setting | None:
             found = _first(name, options, environment)
             if found is None and name in document:
-                return Setting(_text(document[name], name, path), f"{name} in {path}")
+                return Setting(toml_text(document[name], f"{path}: {name}"), f"{name} in {path}")
             return found
 
         rate_interval = find("rate_interval") or Setting(RATE_INTERVAL, "the default")
@@ -130,12 +130,6 @@ def read_file(file: Setting) -> str:
     return text
 
 
-def _text(value: object, key: str, path: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{path}: {key}: expected a non-empty text, not {type(value).__name__}")
-    return value
-
-
 def _disabled(given: Setting | None, document: Mapping[str, Any], path: str) -> frozenset[str]:
     return frozenset(_split(given) if given else _texts(document, "disable_plugins", path))
 
@@ -155,7 +149,7 @@ def _texts(document: Mapping[str, Any], key: str, path: str) -> list[str]:
     names = document.get(key, [])
     if not isinstance(names, list):
         raise InputError(f"{path}: {key}: expected a list of names, not {type(names).__name__}")
-    return [_text(name, key, path) for name in cast("list[object]", names)]
+    return [toml_text(name, f"{path}: {key}") for name in cast("list[object]", names)]
 
 
 def address(url: str) -> str:

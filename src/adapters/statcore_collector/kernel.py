@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import cast
-from uuid import UUID
 
 import attrs
 import psutil
+from attrs.converters import optional
 
 from statcore.errors import InputError
 from statcore.model import MetricValue, id_text
@@ -25,14 +25,6 @@ def _pid(value: int) -> int:
     if not isinstance(cast("object", value), int) or value <= 0:
         raise InputError(f"pid must be a whole number above zero, not {value!r:.100}")
     return value
-
-
-def _kernel(value: UUID | str) -> str:
-    return id_text(value)
-
-
-def _owner(value: UUID | str | None) -> str | None:
-    return None if value is None else id_text(value)
 
 
 def _agent(value: str | None) -> str | None:
@@ -53,10 +45,10 @@ class KernelTarget:
     """
 
     pid: int = attrs.field(converter=_pid)
-    kernel_id: str = attrs.field(converter=_kernel)
-    session_id: str | None = attrs.field(default=None, converter=_owner)
-    user_id: str | None = attrs.field(default=None, converter=_owner)
-    project_id: str | None = attrs.field(default=None, converter=_owner)
+    kernel_id: str = attrs.field(converter=id_text)
+    session_id: str | None = attrs.field(default=None, converter=optional(id_text))
+    user_id: str | None = attrs.field(default=None, converter=optional(id_text))
+    project_id: str | None = attrs.field(default=None, converter=optional(id_text))
     agent_id: str | None = attrs.field(default=None, converter=_agent)
 
 

@@ -1,1 +1,1 @@
-"""What adapters of network servers share: secrets in files, TLS, a client's lifetime, unforeseen errors."""
+"""Code that adapters of network servers share: secrets in files, TLS, a client's lifetime, the boundary of errors."""

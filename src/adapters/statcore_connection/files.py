@@ -1,4 +1,4 @@
-"""Values that are made of files, and made again when one of the files has changed; secrets in files."""
+"""Values that are read from files, and read again when a file has changed; secrets in files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from statcore.errors import InputError
 
-_LOGGER: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _MAX_TEXT_BYTES: Final = 64 * 1024
 
@@ -17,11 +17,11 @@ _State = tuple[int, int, int] | None
 
 
 class FileValue(Generic[_T]):
-    """A value made of files; while changed files cannot be used, such as a half-written pair, the last value stays.
+    """A value read from files. While changed files cannot be used, such as a pair half-written, the last value stays.
 
     Args:
-        paths: the files; without any, the value is made once.
-        read: makes the value; raises `InputError` where it cannot.
+        paths: of the files; without any, the value is read once.
+        read: returns the value; raises `InputError` where the files cannot be used.
 
     Raises:
         InputError: a file cannot be used at the beginning.
@@ -31,10 +31,10 @@ class FileValue(Generic[_T]):
         """Read the files for the first time."""
         self._paths = paths
         self._read = read
-        self._states = self._look()  # before reading: what is written meanwhile is a change
+        self._states = self._look()  # before reading, so that a write meanwhile counts as a change
         self._value = read()
         self.previous: _T | None = None
-        """What the files held before they last changed; a request that is on its way may have used it."""
+        """The value before the last change of the files, which a request under way may have used, or None."""
         self._failed: tuple[_State, ...] | None = None
 
     def current(self) -> _T:
@@ -45,8 +45,8 @@ class FileValue(Generic[_T]):
         try:
             value = self._read()
         except InputError as error:
-            if states != self._failed:  # said once for each state of the files, and tried again each time
-                _LOGGER.warning("%s; what was read before stays in use", error)
+            if states != self._failed:  # read at every call, but logged once for each state of the files
+                _logger.warning("%s; the value that was read before stays in use", error)
             self._failed = states
         else:
             self._states = states
@@ -59,14 +59,14 @@ class FileValue(Generic[_T]):
 
 def _state(path: str) -> _State:
     try:
-        found = os.stat(path)  # noqa: PTH116 - three times as fast as pathlib, and done for every request
+        found = os.stat(path)  # noqa: PTH116 - three times as fast as pathlib, and called for every request
     except (OSError, ValueError):
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def reason(error: Exception) -> str:
-    """Return what is wrong with a file without its name, which may be a secret that was meant for another setting."""
+    """Return what is wrong with a file, without its path, which may be a secret in the wrong setting."""
     return getattr(error, "strerror", None) or type(error).__name__
 
 
@@ -74,7 +74,7 @@ def read_secret(path: str, *, setting: str) -> str:
     """Return the line of text that a file holds, without the line break at its end.
 
     Raises:
-        InputError: it cannot be read or holds something else; the message names the setting and shows nothing of the file.
+        InputError: it cannot be read or holds something else; the message names the setting and quotes nothing of the file.
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a null byte in a path is a ValueError here, too

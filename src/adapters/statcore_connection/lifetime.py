@@ -1,4 +1,4 @@
-"""Until when, and in which event loop, a client may be used."""
+"""The lifetime of a client: one event loop, until it is closed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from statcore.errors import ClosedError
 
 @attrs.define(eq=False)
 class Lifetime:
-    """The lifetime of a client: in the event loop of its first call, until it is closed."""
+    """The lifetime of a client, which is bound to the event loop of its first call and ends when it is closed."""
 
     closed: bool = attrs.field(default=False, init=False)
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False, repr=False)
 
     def check(self, service: str) -> None:
-        """Note the running event loop if it is the first.
+        """Check that the client may be used now; the first call binds it to the running event loop.
 
         Args:
             service: the server's address for messages, without credentials.
@@ -26,7 +26,7 @@ class Lifetime:
             ClosedError: the client is closed, or another event loop is running.
         """
         if self.closed:
-            raise ClosedError(f"the client of {service} is closed; expected one that is open")
+            raise ClosedError(f"the client of {service} is closed; make a new one")
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -34,7 +34,10 @@ class Lifetime:
             raise ClosedError(f"the client of {service} belongs to another event loop; make one client for each loop")
 
     def end(self, service: str) -> None:
-        """Note that the client is closed; ending twice is allowed.
+        """Mark the client as closed; doing so twice is allowed.
+
+        Args:
+            service: the server's address for messages, without credentials.
 
         Raises:
             ClosedError: its event loop is another one that is not closed.

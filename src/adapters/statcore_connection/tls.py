@@ -1,4 +1,4 @@
-"""Trust and client certificates of a connection with TLS."""
+"""TLS contexts of connections: trusted certificates and client certificates."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from statcore_connection.files import FileValue, reason
 def tls_context(
     *, ca_file: str | None, cert_file: str | None, key_file: str | None, verify: bool = True
 ) -> FileValue[ssl.SSLContext]:
-    """Return a context for connections to a server, made of files in PEM; messages call them `tls_ca_file` and so on.
+    """Return the context of connections to a server, read from files in PEM; errors name `tls_ca_file` and so on.
 
     Args:
         ca_file: the path of the certificates to trust instead of the system's.
-        cert_file: the path of the certificate to show.
-        key_file: the path of its key.
+        cert_file: the path of the client certificate.
+        key_file: the path of its key, or None where it is in the `cert_file`.
         verify: whether the server's certificate is checked.
 
     Raises:
@@ -36,7 +36,7 @@ def _context(ca_file: str | None, cert_file: str | None, key_file: str | None, *
         try:
             context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
         except InputError:
-            raise  # that the key is encrypted
+            raise  # of `_no_passphrase`
         except (OSError, ValueError) as error:
             message = f"tls_cert_file or tls_key_file cannot be used: {reason(error)}; expected files in PEM"
             raise InputError(message) from None
@@ -47,5 +47,5 @@ def _context(ca_file: str | None, cert_file: str | None, key_file: str | None, *
 
 
 def _no_passphrase() -> str:
-    """Answer for an encrypted key, since OpenSSL would otherwise ask on the terminal."""
+    """Refuse an encrypted key; without this, OpenSSL asks for the passphrase on the terminal."""
     raise InputError("tls_key_file is encrypted; expected a key without a passphrase")

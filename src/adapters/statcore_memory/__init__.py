@@ -1,4 +1,4 @@
-"""Statistics, metrics and inventory in this process: the embedded default, and the fake that tests can trust."""
+"""Statistics, metrics and inventory in this process: the embedded default, and a verified fake for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calculating as Prometheus does: its operators, sums, means and deviations of floats, NaN and infinities included."""
+"""Arithmetic of Prometheus: operators, sums, means and deviations of floats, NaN and infinities included."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final, TypeAlias
 from statcore_memory.semantics import Semantics
 
 Fold: TypeAlias = Callable[[Sequence[float]], float]
-"""From at least one number to one."""
+"""Makes one number of at least one."""
 
 
 def divide(dividend: float, divisor: float) -> float:
-    """Divide as IEEE 754 says; Python raises an exception for a divisor of zero."""
+    """Return the quotient as IEEE 754 defines it, also for a divisor of zero."""
     if divisor:
         return dividend / divisor
     if not dividend or math.isnan(dividend):
@@ -40,13 +40,13 @@ COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 
 def compensated_sum(numbers: Sequence[float]) -> float:
-    """Add with Neumaier's compensation: what is rounded off is added up apart."""
+    """Return the sum with Neumaier's compensation, which adds up the rounding errors separately."""
     total, rounded_off = _compensated(numbers)
     return total if math.isinf(total) else total + rounded_off
 
 
 def mean_so_far(numbers: Sequence[float], *, compensated: bool) -> float:
-    """Take the mean number by number, which does not overflow; infinities of one sign stay, of both are NaN."""
+    """Return the mean, updated number by number, so that no sum overflows; infinities of both signs give NaN."""
     mean = rounded_off = 0.0
     for count, number in enumerate(numbers, 1):
         if math.isinf(mean) and not math.isnan(number) and number != -mean:
@@ -60,7 +60,7 @@ def mean_so_far(numbers: Sequence[float], *, compensated: bool) -> float:
 
 
 def mean(numbers: Sequence[float]) -> float:
-    """Divide the sum by the count, both with compensation; where the sum overflows, take the mean number by number."""
+    """Return the compensated sum divided by the count; where the sum overflows, the mean updated number by number."""
     total, rounded_off = _compensated(numbers)
     if not math.isfinite(total):
         return mean_so_far(numbers, compensated=True)
@@ -68,17 +68,17 @@ def mean(numbers: Sequence[float]) -> float:
 
 
 def least(numbers: Sequence[float]) -> float:
-    """Return the least that is a number, else NaN."""
+    """Return the least number, or NaN where all are NaN."""
     return min((number for number in numbers if not math.isnan(number)), default=math.nan)
 
 
 def greatest(numbers: Sequence[float]) -> float:
-    """Return the greatest that is a number, else NaN."""
+    """Return the greatest number, or NaN where all are NaN."""
     return max((number for number in numbers if not math.isnan(number)), default=math.nan)
 
 
 def variance(numbers: Sequence[float]) -> float:
-    """Return the variance of a population, taken number by number (Welford)."""
+    """Return the variance of a population, updated number by number (Welford)."""
     mean, squares = numbers[0], 0.0
     for count, number in enumerate(numbers[1:], 2):
         distance = number - mean
@@ -92,7 +92,7 @@ def _variance_of_numbers(numbers: Sequence[float]) -> float:
 
 
 def folds(semantics: Semantics) -> Mapping[str, Fold]:
-    """Return what each aggregation operator makes of the values of a group, in their order."""
+    """Return the fold of each aggregation operator, over the values of a group in their order."""
     old = semantics is Semantics.PROMETHEUS_2
     variance_of = variance if old else _variance_of_numbers
     return {
@@ -109,7 +109,7 @@ def folds(semantics: Semantics) -> Mapping[str, Fold]:
 
 
 def folds_over_time(semantics: Semantics) -> Mapping[str, Fold]:
-    """Return what each function over time makes of the values of a window, in their order."""
+    """Return the fold of each function over time, over the values of a window in their order."""
     old = semantics is Semantics.PROMETHEUS_2
     return {
         "avg_over_time": (lambda numbers: mean_so_far(numbers, compensated=True)) if old else mean,

@@ -1,8 +1,8 @@
-"""Expressions of `statcore.promql` evaluated over series, as Prometheus does: no I/O, no clock.
+"""Evaluation of the expressions of `statcore.promql` over series, as in Prometheus: no I/O, no clock.
 
-A range query is evaluated at all points of its grid together, node by node; a point is never looked at where no series can
-have a value. What each node means is what Prometheus documents (querying: basics, operators, functions); where versions
-differ, `Semantics` says how.
+A range query is evaluated at all points of its grid together, node by node; points at which no series can have a value are
+skipped. The meaning of each node is the one that Prometheus documents (querying: basics, operators, functions); `Semantics`
+lists the differences between versions.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from statcore_memory.semantics import Semantics
 from statcore_memory.series import LOOKBACK_MS, Labels, Samples, StoredSeries
 
 MAX_DEPTH: Final = 100
-"""How deeply expressions may be nested: each level takes a few of the calls that Python allows."""
+"""How deeply expressions may be nested: each level takes a few levels of Python's stack."""
 SUBQUERY_STEP_MS: Final = 60_000
-"""The step of a subquery that names none: the evaluation interval of a server, unless that is configured otherwise."""
+"""The step of a subquery without one: the default evaluation interval of a server."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _KEEPS_NAME: Final = "last_over_time"
 _Range: TypeAlias = tuple[Labels, Samples]
@@ -72,15 +72,15 @@ class Grid:
         return self.start + point * self.step
 
     def within(self, first: int, last: int) -> range:
-        """Return the numbers of the points from `first` to `last`, both in unix ms and included."""
+        """Return the numbers of the points from `first` to `last`, in unix ms, both included."""
         return range(max(0, -((self.start - first) // self.step)), min(self.points, (last - self.start) // self.step + 1))
 
     def moved(self, by: int) -> Grid:
-        """Return the grid so many ms later."""
+        """Return the grid moved `by` ms later."""
         return attrs.evolve(self, start=self.start + by)
 
     def of_subquery(self, reach: int) -> Grid:
-        """Return the full minutes within the last `reach` ms of any point."""
+        """Return the grid of full minutes that lie within the last `reach` ms of a point."""
         first = -((reach - self.start) // SUBQUERY_STEP_MS)
         last = self.end // SUBQUERY_STEP_MS
         return Grid(start=first * SUBQUERY_STEP_MS, step=SUBQUERY_STEP_MS, points=max(0, last - first + 1))
@@ -92,7 +92,7 @@ class Evaluation:
 
     Args:
         select: returns the series of a selector, sorted by their labels.
-        semantics: those of which Prometheus.
+        semantics: the major version of Prometheus to evaluate as.
     """
 
     select: Callable[[Selector], Sequence[StoredSeries]]
@@ -104,8 +104,8 @@ class Evaluation:
         """Return the value of every series at every point where it has one.
 
         Raises:
-            QueryRejectedError: a server would refuse to answer: series match that must not, or would be the same.
-            UnsupportedError: a regular expression is beyond what is read here, or the expression is nested too deeply.
+            QueryRejectedError: a server would refuse: a series matches several, or two series would have the same labels.
+            UnsupportedError: a regular expression uses syntax that is not supported, or the nesting is too deep.
         """
         if self._depth == MAX_DEPTH:
             raise UnsupportedError(
@@ -145,15 +145,15 @@ class Evaluation:
         return await with_vector(left, right, operation, self.semantics, self._pace)
 
     async def _instant(self, selector: Selector, grid: Grid) -> Vector:
-        asked = grid.moved(-_offset_ms(selector))
+        selected = grid.moved(-_offset_ms(selector))
         reach = self.semantics.reach_ms(LOOKBACK_MS)
         vector: Vector = {}
         for series in self.select(selector):
-            if not series.times:  # retention took them while others had their turn
+            if not series.times:  # retention dropped them while other tasks ran
                 continue
             column = Column()
-            for point in asked.within(series.times[0], series.times[-1] + reach):
-                time = asked.time(point)
+            for point in selected.within(series.times[0], series.times[-1] + reach):
+                time = selected.time(point)
                 value = series.value_at(time, oldest=time - reach)
                 if value is not None:
                     column[point] = value
@@ -166,18 +166,18 @@ class Evaluation:
         length = parse_duration(argument.window) // _MILLISECOND
         reach = self.semantics.reach_ms(length)
         if isinstance(argument, RangeSelector):
-            asked = grid.moved(-_offset_ms(argument.selector))
+            selected = grid.moved(-_offset_ms(argument.selector))
             ranges: Iterable[_Range] = ((series.key, series) for series in self.select(argument.selector))
         else:
-            asked = grid
+            selected = grid
             ranges = await self._subquery(argument, grid, reach)
         evaluate = range_functions(self.semantics)[function]
-        is_fold = function in folds_over_time(self.semantics)  # the others look at a few samples of a window
+        is_fold = function in folds_over_time(self.semantics)  # other functions read a few samples of a window
         called: list[tuple[Labels, Column]] = []
         for labels, samples in ranges:
             column = Column()
-            for point in asked.within(samples.times[0], samples.times[-1] + reach) if samples.times else ():
-                window = Window.of(samples, end=asked.time(point), length=length, reach=reach)
+            for point in selected.within(samples.times[0], samples.times[-1] + reach) if samples.times else ():
+                window = Window.of(samples, end=selected.time(point), length=length, reach=reach)
                 value = None if window is None else evaluate(window)
                 if value is not None:
                     column[point] = value

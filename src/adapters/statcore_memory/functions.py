@@ -1,4 +1,4 @@
-"""The functions of a range vector: what each makes of the samples in a window."""
+"""Functions of a range vector: each makes one value of the samples in a window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from statcore_memory.semantics import Semantics
 from statcore_memory.series import Samples
 
 _EXTRAPOLATION_LIMIT: Final = 1.1
-"""A sample is due at an end of the window that is at most so many intervals away."""
+"""An increase is extrapolated all the way to an end of the window that is fewer average intervals away than this."""
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ RangeFunction: TypeAlias = Callable[[Window], float | None]
 
 
 def range_functions(semantics: Semantics) -> Mapping[str, RangeFunction]:
-    """Return every function by its name; None is no result."""
+    """Return each function by its name; a function returns None where it has no result."""
     return {
         "rate": lambda window: _extrapolated(window, semantics, per_s=(window.end - window.start) / 1000),
         "increase": lambda window: _extrapolated(window, semantics),
@@ -64,8 +64,9 @@ def _irate(window: Window) -> float | None:
 def _extrapolated(window: Window, semantics: Semantics, *, counter: bool = True, per_s: float = 1.0) -> float | None:
     """Return the increase over the window divided by `per_s`, or None with fewer than two samples.
 
-    The increase between the first and the last sample is extrapolated towards the ends of the window: all the way where a
-    sample would have been due about there, else by half an interval; and never to before a counter was zero.
+    The increase between the first and the last sample is extrapolated towards both ends of the window: all the way where
+    the end is less than 1.1 intervals away, else by half an interval; for a counter, never beyond the time at which it was
+    zero.
     """
     if window.last == window.first:
         return None

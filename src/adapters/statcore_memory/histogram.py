@@ -12,7 +12,7 @@ from statcore_memory.arithmetic import divide
 from statcore_memory.semantics import Semantics
 
 _DIGITS: Final = r"\d(?:_?\d)*"
-# What a server reads as a bound: Python reads spaces, too.
+# The texts that a server reads as a bound; Python's `float` accepts more, such as spaces.
 _BOUND: Final = re.compile(
     rf"[+-]?(?:(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:e[+-]?{_DIGITS})?|inf(?:inity)?)", re.ASCII | re.IGNORECASE
 )
@@ -20,19 +20,19 @@ _ROUNDING: Final = 1e-12
 
 
 def read_bound(text: str) -> float | None:
-    """Return the upper bound that a label `le` says, or None where it says none."""
+    """Return the upper bound in a label `le`, or None where it is not a number."""
     if _BOUND.fullmatch(text) is None:
         return None
     bound = float(text)
-    return None if math.isinf(bound) and "i" not in text.lower() else bound  # too great a number is none
+    return None if math.isinf(bound) and "i" not in text.lower() else bound  # a number that overflows is not a bound
 
 
 def quantile_of(quantile: float, buckets: Mapping[float, float], semantics: Semantics) -> float:
     """Return a quantile of one histogram.
 
-    Within a bucket observations are taken to be spread evenly, the lowest bucket to begin at zero. Above all finite bounds
-    the answer is the highest of these. Without a bucket to infinity and another beside it, or without observations, it is
-    NaN. Counts that fall from one bucket to the next are raised to the one before.
+    Observations are assumed to be spread evenly within a bucket, and the lowest bucket to begin at zero. A quantile above
+    all finite bounds is the highest finite bound. It is NaN without observations, and without a bucket to infinity and at
+    least one other. Counts that fall from one bucket to the next are raised to the count of the bucket before.
 
     Args:
         quantile: from 0 to 1.
@@ -47,7 +47,7 @@ def quantile_of(quantile: float, buckets: Mapping[float, float], semantics: Sema
         return math.nan
     rank = quantile * counts[-1]
     highest = len(bounds) - 1
-    index = bisect_left(range(highest), True, key=lambda number: counts[number] >= rank)  # noqa: FBT003 - what is searched for
+    index = bisect_left(range(highest), True, key=lambda number: counts[number] >= rank)  # noqa: FBT003 - the value that is searched for
     if index == highest:
         return bounds[-2]
     if index == 0:

@@ -1,4 +1,4 @@
-"""The inventory in memory: told of kernels and endpoints, it knows their sessions and agents."""
+"""The inventory in memory: kernels and endpoints are registered; sessions and agents follow from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REPLICA_ID: Final = attrgetter("replica_id")
 
 @attrs.frozen(eq=False)
 class _ById(Generic[_T]):
-    """What there is of one kind, and its ids in order, so that a page costs no sorting."""
+    """Records by id, and the ids in order, so that a page costs no sorting."""
 
     values: dict[str, _T] = attrs.field(factory=dict[str, _T], init=False)
     ids: list[str] = attrs.field(factory=list[str], init=False)
@@ -48,21 +48,21 @@ class _ById(Generic[_T]):
 class MemoryInventory:
     """An `InventoryPort` and `InventorySinkPort` in this process, to be used from one event loop or thread.
 
-    A session is its kernels, and an agent is known by those that it runs: either is gone with the last of them.
-    Everything is in the order of ids.
+    A session exists as long as one of its kernels, and an agent as long as it runs a kernel. Everything is in the order of
+    ids.
     """
 
     _kernels: dict[str, KernelRecord] = attrs.field(factory=dict[str, KernelRecord], init=False, repr=False)
-    # Built when kernels come and go, since there is more reading.
+    # Kept up to date by writes, since reads are more frequent.
     _sessions: _ById[SessionRecord] = attrs.field(factory=_ById[SessionRecord], init=False, repr=False)
     _kernel_counts: _ById[int] = attrs.field(factory=_ById[int], init=False, repr=False)
     _endpoints: _ById[EndpointRecord] = attrs.field(factory=_ById[EndpointRecord], init=False, repr=False)
 
     def register_kernel(self, kernel: KernelRecord, /) -> None:
-        """Add a kernel, or replace what is known of it; ids are kept as canonical text.
+        """Add a kernel, or replace its record; ids are kept as canonical text.
 
         Raises:
-            InputError: an id that is not one, or an agent's that is empty or not text.
+            InputError: an id that is not a UUID, or an agent id that is empty or not text.
         """
         kernel = KernelRecord(
             kernel_id=id_text(kernel.kernel_id),
@@ -81,17 +81,17 @@ class MemoryInventory:
             self._count(kernel.agent_id, 1)
 
     def forget_kernel(self, kernel_id: str, /) -> None:
-        """Remove a kernel; one that is not known is ignored.
+        """Remove a kernel; an unknown id is ignored.
 
         Raises:
-            InputError: not an id.
+            InputError: an id that is not a UUID.
         """
         kernel = self._kernels.pop(id_text(kernel_id), None)
         if kernel is None:
             return
         if kernel.session_id is not None:
-            left = tuple(other for other in self._kernels_of(kernel.session_id) if other is not kernel)
-            self._put_session(kernel.session_id, left)
+            remaining = tuple(other for other in self._kernels_of(kernel.session_id) if other is not kernel)
+            self._put_session(kernel.session_id, remaining)
         if kernel.agent_id is not None:
             self._count(kernel.agent_id, -1)
 
@@ -99,7 +99,7 @@ class MemoryInventory:
         """Add an endpoint with its replicas, or replace it as a whole; ids are kept as canonical text.
 
         Raises:
-            InputError: an id that is not one, or a replica twice.
+            InputError: an id that is not a UUID, or a replica twice.
         """
         replicas = tuple(
             ReplicaRecord(
@@ -114,31 +114,51 @@ class MemoryInventory:
         self._endpoints.put(endpoint_id, EndpointRecord(endpoint_id=endpoint_id, replicas=in_order))
 
     def forget_endpoint(self, endpoint_id: str, /) -> None:
-        """Remove an endpoint; one that is not known is ignored.
+        """Remove an endpoint; an unknown id is ignored.
 
         Raises:
-            InputError: not an id.
+            InputError: an id that is not a UUID.
         """
         self._endpoints.drop(id_text(endpoint_id))
 
     async def list_sessions(self, *, limit: int | None = None, offset: int = 0) -> Page[SessionRecord]:
-        """Return a page of the sessions, each with all of its kernels; `InputError` where either is negative."""
+        """Return a page of the sessions, each with all of its kernels.
+
+        Raises:
+            InputError: `limit` or `offset` is negative.
+        """
         return self._sessions.page(limit, offset)
 
     async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
-        """Return the session of each id, in order; None for one that does not exist, `InputError` for what is no id."""
+        """Return the session of each id, in order; None for one that does not exist.
+
+        Raises:
+            InputError: an id that is not a UUID.
+        """
         return self._sessions.find(session_ids)
 
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:
-        """Return a page of the endpoints, each with all of its replicas; `InputError` where either is negative."""
+        """Return a page of the endpoints, each with all of its replicas.
+
+        Raises:
+            InputError: `limit` or `offset` is negative.
+        """
         return self._endpoints.page(limit, offset)
 
     async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:
-        """Return the endpoint of each id, in order; None for one that does not exist, `InputError` for what is no id."""
+        """Return the endpoint of each id, in order; None for one that does not exist.
+
+        Raises:
+            InputError: an id that is not a UUID.
+        """
         return self._endpoints.find(endpoint_ids)
 
     async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
-        """Return a page of the ids of the agents that run kernels; `InputError` where either is negative."""
+        """Return a page of the ids of the agents that run kernels.
+
+        Raises:
+            InputError: `limit` or `offset` is negative.
+        """
         return Page.cut(self._kernel_counts.ids, limit=limit, offset=offset)
 
     def _kernels_of(self, session_id: str) -> tuple[KernelRecord, ...]:
@@ -165,5 +185,5 @@ def _known_id(value: str | None) -> str | None:
 
 def _agent(value: str | None) -> str | None:
     if value == "":
-        raise InputError("agent_id is empty; None says that it is not known")
+        raise InputError("agent_id is empty; expected its text, or None where it is not known")
     return None if value is None else check_text(value, what="agent_id")

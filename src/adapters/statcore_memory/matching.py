@@ -1,7 +1,7 @@
-"""Label matchers as predicates, with regular expressions read as RE2 reads them.
+"""Label matchers as predicates, with regular expressions that mean the same to Python's `re` and to RE2.
 
-Python's `re` is not RE2: it knows constructs that RE2 refuses, reads others differently, and backtracks, so that a
-repeated group may take for ever. Only what both read alike is accepted: see `_KNOWN`.
+`re` knows constructs that RE2 refuses, gives others another meaning, and backtracks, so that a repeated group may take
+exponential time. So only the syntax in `_KNOWN` is accepted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KNOWN: Final = (
     "literals, escaped punctuation, ., character classes, \\d \\D \\w \\W, |, groups that are not repeated, ^, $, "
     "repetition of single characters, and (?i) at the start of an ASCII pattern"
 )
-# What is no part of its own, such as a second + after the first, cannot be part of a pattern at all.
+# A pattern that is not a sequence of such parts, such as one with a second + after the first, is refused.
 _ESCAPED: Final = r"\\[!-/:-@\[-`{-~]"
 _SET: Final = r"\\[dDwW]"
 _MEMBER: Final = rf"(?:[^\\\[\]&|~-]|{_ESCAPED})"
@@ -33,7 +33,7 @@ _SINGLE: Final = rf"(?:[^\\.+*?()|\[{{^$]|{_ESCAPED}|{_SET}|\.|{_CLASS})(?:{_REP
 _PART: Final = re.compile(rf"{_SINGLE}|\((?:\?:|(?!\?))|\)\??|[|$^]")
 _IGNORE_CASE: Final = "(?i)"
 _FOLDED: Final = str.maketrans("\u017f\u212a", "sk")
-"""The two letters outside of ASCII that are ASCII's in another case: to RE2, but not to `re` with its flag ASCII."""
+"""The two letters outside ASCII that RE2 folds to letters of ASCII; `re` with its flag ASCII does not."""
 
 
 def accepts(matchers: Iterable[tuple[str, LabelMatcher]], semantics: Semantics) -> Accept:
@@ -41,7 +41,7 @@ def accepts(matchers: Iterable[tuple[str, LabelMatcher]], semantics: Semantics) 
 
     Raises:
         QueryRejectedError: a regular expression is not valid.
-        UnsupportedError: a regular expression is beyond what is read here as a server would.
+        UnsupportedError: a regular expression uses syntax that is not supported.
     """
     predicates = [(label, _predicate(matcher, semantics)) for label, matcher in matchers]
 

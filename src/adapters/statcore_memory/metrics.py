@@ -1,4 +1,4 @@
-"""The metric backend in memory: scrapes in; utilization, and PromQL, out."""
+"""The metric backend in memory: takes scrapes, answers utilization and PromQL."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ def _new_tsdb(metrics: MemoryMetrics) -> Tsdb:
 
 @attrs.frozen(kw_only=True, eq=False)
 class MemoryMetrics:
-    """A `MetricQuerierPort` and `PromQLPort` over scrapes that are handed in, which answers as Prometheus does.
+    """A `MetricQuerierPort` and `PromQLPort` over scrapes that are handed in, with the answers of Prometheus.
 
-    PromQL is read as far as its values in `statcore.promql` go, all of which are evaluated.
+    It evaluates every expression that `statcore.promql` has a class for, and no other PromQL.
 
     Args:
         retention: how long samples are kept, counted back from the newest scrape; text or timedelta, by default an hour.
-        max_series: how many series are kept at most; a scrape that needs more is refused, once those that have ended
-            are gone. A series keeps at most one sample per second of the retention, 16 bytes each (3,600 at least).
+        max_series: how many series are kept at most; new series replace series that have ended, and a scrape that needs
+            more is refused. A series keeps at most one sample per second of the retention (at least 3,600), of 16 bytes.
         max_range_points: how many points per series a range query may have.
-        semantics: as which major version of Prometheus: 3, or 2 for 2.42; what differs is in `Semantics`.
+        semantics: the major version of Prometheus to answer as: 3, or 2 for 2.42; `Semantics` lists the differences.
         normalization_interval_s: what `rate_normalized` divides by, 1 by default.
         clock: the time in unix seconds.
 
@@ -89,19 +89,19 @@ class MemoryMetrics:
     _tsdb: Tsdb = attrs.field(init=False, repr=False, default=attrs.Factory(_new_tsdb, takes_self=True))
 
     def append_scrape(self, samples: Iterable[ScrapeSample], /, *, target: str, time: datetime | float) -> None:
-        """Add one scrape of one target, or nothing at all if it is refused.
+        """Add one scrape of one target; a scrape that is refused adds nothing.
 
-        Series that the target's previous scrape had and this one has not end at `time`; a scrape without samples, which
-        is what a target that is down gives, ends them all.
+        Series of the target's previous scrape that are not in this one end at `time`. A scrape without samples, as of a
+        target that is down, ends all of them.
 
         Args:
             samples: metric name, labels, and value; a label with an empty value is no label.
-            target: which target this is; it is not added to the labels.
+            target: the name of the target; it is not added to the labels.
             time: an aware datetime or unix seconds, rounded to milliseconds.
 
         Raises:
-            InputError: a name or a value that cannot be one, one series twice, data that is not newer than what is there,
-                or more series than `max_series`.
+            InputError: a bad name or value, a series twice, a time that is not after the previous scrape's, or more series
+                than `max_series`.
         """
         scraped: dict[Labels, float] = {}
         for name, labels, value in samples:
@@ -111,7 +111,7 @@ class MemoryMetrics:
             try:
                 scraped[key] = float(value)
             except (TypeError, ValueError, OverflowError):
-                raise InputError(f"the value of {dict(key)} is no number that fits: {value!r}") from None
+                raise InputError(f"the value of {dict(key)} must be a number that fits a float, not {value!r}") from None
         self._tsdb.append(scraped, target=target, time=unix_ms(parse_time(time)))
 
     async def query_utilization(
@@ -125,9 +125,9 @@ class MemoryMetrics:
 
         Raises:
             PluginError: the querier breaks its contract.
-            InputError: an interval that is not positive, a name that cannot be one, or more than `max_range_points` points.
-            QueryRejectedError: a regular expression is not valid, or series match that must not.
-            UnsupportedError: a regular expression is beyond what is read here as a server would.
+            InputError: an interval that is not positive, a bad name, or more than `max_range_points` points.
+            QueryRejectedError: a regular expression is not valid, or a series matches several.
+            UnsupportedError: a regular expression uses syntax that is not supported.
         """
         return await self._over(self._utilization(querier, rate_interval), time_range)
 
@@ -138,7 +138,14 @@ class MemoryMetrics:
         time: datetime | None = None,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> VectorResult:
-        """Return the querier's utilization at `time`, by default the clock's; errors are those of `query_utilization`."""
+        """Return the querier's utilization at `time` (aware), by default the clock's.
+
+        Raises:
+            PluginError: the querier breaks its contract.
+            InputError: an interval that is not positive, a bad name, or a time without a zone.
+            QueryRejectedError: a regular expression is not valid, or a series matches several.
+            UnsupportedError: a regular expression uses syntax that is not supported.
+        """
         return await self._at(self._utilization(querier, rate_interval), time)
 
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
@@ -146,14 +153,21 @@ class MemoryMetrics:
 
         Raises:
             InputError: a time without a zone, or a query that is no text.
-            QueryRejectedError: the text is no PromQL; otherwise as for `query_utilization`.
-            UnsupportedError: it is beyond the values of `statcore.promql`; the message says what is.
-            MissingExtraError: the parser, which the extra `presets` installs, is not there.
+            QueryRejectedError: the text is not PromQL, a regular expression is not valid, or a series matches several.
+            UnsupportedError: the query uses PromQL that `statcore.promql` has no class for; the message names it.
+            MissingExtraError: the parser is not installed; it comes with the extra `presets`.
         """
         return await self._at(_read(promql), time)
 
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
-        """Evaluate a PromQL text at every point of the range; errors are those of `query`."""
+        """Evaluate a PromQL text at every point of the range.
+
+        Raises:
+            InputError: a query that is no text, or more than `max_range_points` points.
+            QueryRejectedError: the text is not PromQL, a regular expression is not valid, or a series matches several.
+            UnsupportedError: the query uses PromQL that `statcore.promql` has no class for; the message names it.
+            MissingExtraError: the parser is not installed; it comes with the extra `presets`.
+        """
         return await self._over(_read(promql), time_range)
 
     async def label_values(
@@ -162,9 +176,9 @@ class MemoryMetrics:
         """Return the distinct values of a label, sorted, among the matching series with a sample in the range.
 
         Raises:
-            InputError: a label name or a time that cannot be one, or a range that ends before it starts.
+            InputError: a bad label name, a time without a zone, or a range that ends before it starts.
             QueryRejectedError: a regular expression is not valid, or `match` has an offset, which a server refuses here.
-            UnsupportedError: a regular expression is beyond what is read here as a server would.
+            UnsupportedError: a regular expression uses syntax that is not supported.
         """
         label_text(label)
         found = self._find(match, time_range)
@@ -173,14 +187,20 @@ class MemoryMetrics:
     async def series(
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[Mapping[str, str]]:
-        """Return the label sets, sorted, of the matching series with a sample in the range; errors as `label_values`."""
+        """Return the label sets, sorted, of the matching series with a sample in the range.
+
+        Raises:
+            InputError: a time without a zone, or a range that ends before it starts.
+            QueryRejectedError: a regular expression is not valid, or `match` has an offset, which a server refuses here.
+            UnsupportedError: a regular expression uses syntax that is not supported.
+        """
         return [dict(series.labels) for series in self._find(match, time_range)]
 
     async def ping(self) -> None:
-        """Return: there is nothing to reach."""
+        """Return at once: no service has to be reached."""
 
     async def aclose(self) -> None:
-        """Do nothing: there is nothing to close, and whoever else holds this object goes on using it."""
+        """Do nothing: there is nothing to close, and other users of this object may go on using it."""
 
     def _utilization(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> Expression:
         interval_s = self.normalization_interval_s
@@ -244,7 +264,7 @@ def _series(labels: Labels, column: Column, grid: Grid) -> Series:
 def _key(name: str, labels: Mapping[str, str]) -> Labels:
     selector_parts(name)
     if "__name__" in labels:
-        raise InputError(f"the label __name__ beside the metric name {name!r}")
+        raise InputError(f"the label __name__ must not stand beside the metric name {name!r}")
     pairs = [("__name__", name)]
     for label, value in labels.items():
         label_text(label)

@@ -1,4 +1,4 @@
-"""Vectors over a grid put together: aggregations, operations with numbers and with other vectors, histograms."""
+"""Operations on vectors over a grid: aggregations, binary operations with numbers and vectors, histograms."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from statcore_memory.series import Labels
 Column: TypeAlias = dict[int, float]
 """The values of one series by the number of the point; never empty."""
 Vector: TypeAlias = dict[Labels, Column]
-"""What an instant vector is at every point of a grid, in the order in which a server answers."""
+"""An instant vector at every point of a grid, in the order in which a server answers."""
 _NAME: Final = "__name__"
 _LE: Final = "le"
 
 
 def relabelled(pairs: Iterable[tuple[Labels, Column]]) -> Vector:
-    """Return a vector of series under their new labels; what was apart in time is one series.
+    """Return a vector of series under their new labels; series with the same labels at different points become one.
 
     Raises:
         QueryRejectedError: two series have the same labels at one point.
@@ -42,17 +42,17 @@ def relabelled(pairs: Iterable[tuple[Labels, Column]]) -> Vector:
 
 
 def without(labels: Labels, names: Collection[str]) -> Labels:
-    """Return labels less those named."""
+    """Return the labels whose names are not among `names`."""
     return tuple(pair for pair in labels if pair[0] not in names)
 
 
 def only(labels: Labels, names: Collection[str]) -> Labels:
-    """Return the labels named."""
+    """Return the labels whose names are among `names`."""
     return tuple(pair for pair in labels if pair[0] in names)
 
 
 async def aggregate(vector: Vector, fold: Fold, by: Collection[str], pace: Pace) -> Vector:
-    """Fold the values of all series that have the labels `by` in common, in the order of the series."""
+    """Return the fold of the values of each group of series with the same labels `by`, in the order of the series."""
     groups: dict[Labels, dict[int, list[float]]] = {}
     for labels, column in vector.items():
         group = groups.setdefault(only(labels, by), {})
@@ -69,7 +69,7 @@ async def aggregate(vector: Vector, fold: Fold, by: Collection[str], pace: Pace)
 
 
 async def quantiles(buckets: Vector, quantile: float, semantics: Semantics, pace: Pace) -> Vector:
-    """Return a quantile of each histogram, which is the series that differ in `le` alone and have a number there."""
+    """Return a quantile of each histogram: of the series that differ only in `le`, and have a number there."""
     histograms: dict[Labels, dict[int, dict[float, float]]] = {}
     for labels, column in buckets.items():
         bound = read_bound(dict(labels).get(_LE, ""))
@@ -90,7 +90,11 @@ async def quantiles(buckets: Vector, quantile: float, semantics: Semantics, pace
 
 
 async def with_number(vector: Vector, sign: str, number: float, pace: Pace) -> Vector:
-    """Calculate every value with a number, which drops the names of the series; or keep the values that compare so."""
+    """Return the vector after arithmetic with a number, which drops names, or its values for which a comparison holds.
+
+    Raises:
+        QueryRejectedError: two series have the same labels at one point, once their names are dropped.
+    """
     answer: list[tuple[Labels, Column]] = []
     for labels, column in vector.items():
         if sign in ARITHMETIC:
@@ -105,10 +109,10 @@ async def with_number(vector: Vector, sign: str, number: float, pace: Pace) -> V
 
 
 async def with_vector(left: Vector, right: Vector, operation: BinaryOperation, semantics: Semantics, pace: Pace) -> Vector:
-    """Join each series with its partner at every point, and calculate with their values, or keep the left one's.
+    """Return arithmetic of each series with its partner at every point, or the left values for which a comparison holds.
 
     Raises:
-        QueryRejectedError: a series has several partners at one point.
+        QueryRejectedError: a series has several partners at one point, or two series would have the same labels.
     """
     matching, sign = operation.matching, operation.operator
     partners = await _partners(right, matching, {point for column in left.values() for point in column}, pace)
@@ -137,22 +141,22 @@ async def with_vector(left: Vector, right: Vector, operation: BinaryOperation, s
 
 
 async def keep_matched(left: Vector, right: Vector, operation: BinaryOperation, pace: Pace) -> Vector:
-    """Keep what on the left side has a partner at that point (`and`), or has none (`unless`)."""
-    matching, wanted = operation.matching, operation.operator == "and"
-    there: dict[Labels, set[int]] = {}
+    """Return the left values that have a partner at that point (`and`), or have none (`unless`)."""
+    matching, keeps_partners = operation.matching, operation.operator == "and"
+    points_of: dict[Labels, set[int]] = {}
     for labels, column in right.items():
-        there.setdefault(_signature(labels, matching), set()).update(column)
+        points_of.setdefault(_signature(labels, matching), set()).update(column)
         await pace.spend(len(column))
     answer: list[tuple[Labels, Column]] = []
     for labels, column in left.items():
-        points = there.get(_signature(labels, matching), ())
-        answer.append((labels, {point: value for point, value in column.items() if (point in points) is wanted}))
+        points = points_of.get(_signature(labels, matching), ())
+        answer.append((labels, {point: value for point, value in column.items() if (point in points) is keeps_partners}))
         await pace.spend(len(column))
     return relabelled(answer)
 
 
 async def _partners(right: Vector, matching: Matching | None, points: AbstractSet[int], pace: Pace) -> dict[Labels, Column]:
-    """Return the right side by what it is matched by; only at `points`, where the left side has any series at all."""
+    """Return the right side by the labels it is matched by, at the `points` at which the left side has a series."""
     partners: dict[Labels, Column] = {}
     for labels, column in right.items():
         signature = _signature(labels, matching)

@@ -1,4 +1,4 @@
-"""Long computations in pieces, between which others have the event loop."""
+"""Pace of a long computation, which gives way to the event loop every few hundred samples."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _AT_A_TIME: Final = 256
 
 @attrs.define
 class Pace:
-    """Counts the work of one computation."""
+    """Counts the samples that one computation has read."""
 
     _done: int = attrs.field(default=0, init=False)
 
     async def spend(self, samples: int = 1) -> None:
-        """Say that so many samples were looked at; every few hundred, others have their turn."""
+        """Count `samples`, and give way to the event loop after every few hundred."""
         self._done += samples
         if self._done > _AT_A_TIME:
             self._done = 0

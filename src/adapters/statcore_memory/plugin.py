@@ -1,4 +1,4 @@
-"""How statcore finds this adapter: the URL scheme `memory`."""
+"""The plugin: describes this adapter and its URL scheme `memory` to statcore."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _URL: Final = r"memory:(?://([\w.-]*)/?)?(?:\?semantics=([0-9]))?"
 
 
 class _Instances(Generic[_T]):
-    """What one registry has opened, by name: whoever opens the same name meets in the same instance."""
+    """The instances that one registry has opened, by name; opening a name again returns the same instance."""
 
     def __init__(self, load: Callable[[], type[_T]]) -> None:
         self._load: Callable[[], type[_T]] = load
         self._opened: dict[str, tuple[Options, _T]] = {}
 
     async def open(self, url: str, options: Options) -> _T:
-        """Return the instance at `memory://NAME`, made when it is first asked for.
+        """Return the instance at `memory://NAME`, which the first call makes.
 
         Raises:
-            InputError: the URL holds more than a name and `semantics`; a setting is unknown, cannot be one, or differs
-                from the instance's.
+            InputError: the URL holds more than a name and `semantics`, or a setting is unknown, bad, or not the setting
+                that the instance was made with.
         """
         found = re.fullmatch(_URL, url, re.IGNORECASE)
         if found is None:
@@ -50,13 +50,13 @@ class _Instances(Generic[_T]):
 
 
 def _statistics() -> type[MemoryStatistics]:
-    from statcore_memory import MemoryStatistics  # noqa: PLC0415 - to list what is installed must not take this long
+    from statcore_memory import MemoryStatistics  # noqa: PLC0415 - listing plugins does not need it, and it takes long
 
     return MemoryStatistics
 
 
 def _metrics() -> type[MemoryMetrics]:
-    from statcore_memory import MemoryMetrics  # noqa: PLC0415 - likewise
+    from statcore_memory import MemoryMetrics  # noqa: PLC0415 - listing plugins does not need it, and it takes long
 
     return MemoryMetrics
 

@@ -1,4 +1,4 @@
-"""Which Prometheus the adapter answers as."""
+"""The version of Prometheus that the adapter answers as."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from statcore.errors import InputError
 
 
 class Semantics(IntEnum):
-    """A major version of Prometheus, where an answer depends on that.
+    """A major version of Prometheus, with the differences between answers.
 
-    - A sample that is exactly one window, or one lookback, old: counts in 2, does not count in 3.
+    - A sample that is exactly one window, or one lookback, old counts in 2, and does not count in 3.
     - `.` in a regular expression: no line break in 2, any character in 3.
     - `sum`, `avg`: plain additions in 2; 3 compensates what is rounded off.
     - `stddev`, `stdvar` of one value that is NaN or infinite: 0 in 2, NaN in 3.
@@ -20,7 +20,7 @@ class Semantics(IntEnum):
     - Two series of the left side of a comparison with the same partner: refused in 3; in 2 only where both are kept.
     - `histogram_quantile`: counts of buckets that differ by rounding alone are equal in 3.
 
-    2 is as 2.42. The source is Prometheus's migration guide to version 3, its documentation, and its changelog.
+    2 means 2.42. The source is Prometheus's migration guide to version 3, its documentation, and its changelog.
     """
 
     PROMETHEUS_2 = 2
@@ -32,7 +32,7 @@ class Semantics(IntEnum):
 
 
 def as_semantics(value: object) -> Semantics:
-    """Read the setting.
+    """Return the semantics that a setting names.
 
     Raises:
         InputError: it is neither 2 nor 3.

@@ -31,7 +31,7 @@ def _as_mapping(series: StoredSeries) -> Mapping[str, str]:
 class Samples:
     """Samples in order of time.
 
-    Counter resets (their time and the value before) stand apart, which spares `rate` the walk over its window.
+    Counter resets (their time and the value before) are kept separately, so that `rate` need not read all of its window.
     """
 
     times: array[int] = attrs.field(factory=_times, init=False)
@@ -52,7 +52,7 @@ class Samples:
 class StoredSeries(Samples):
     """A series: its labels, `__name__` included, and its samples.
 
-    Staleness marks stand apart from the samples, since ranges do not see them.
+    Staleness marks are kept separately from the samples, since ranges do not see them.
     """
 
     key: Labels
@@ -62,7 +62,7 @@ class StoredSeries(Samples):
 
     @property
     def ended(self) -> bool:
-        """Whether a staleness mark is the newest that is known of the series."""
+        """Whether a staleness mark is newer than all samples."""
         return bool(self._marks) and self._marks[-1] == self.newest
 
     def append(self, time: int, value: float) -> None:
@@ -71,26 +71,26 @@ class StoredSeries(Samples):
         self.newest = time
 
     def mark_stale(self, time: int) -> None:
-        """Say that the series was gone at `time`, which must be newer than all samples."""
+        """Note that the series was gone at `time`, which must be newer than all samples."""
         self._marks.append(time)
         self.newest = time
 
     def trim(self, *, before: int, most: int) -> None:
-        """Forget what is older than `before`, and the oldest of more than `most` samples."""
+        """Remove samples that are older than `before`, and the oldest of more than `most` samples."""
         old = max(bisect_left(self.times, before), len(self.times) - most)
         if old > 0:
             kept_from = self.times[old] if old < len(self.times) else before
             del self.times[:old], self.values[:old]
             del self._marks[: bisect_left(self._marks, kept_from)]
-            old = bisect_right(self.reset_times, kept_from)  # the first sample that is kept has nothing to be reset from
+            old = bisect_right(self.reset_times, kept_from)  # the first sample that is kept is no reset
             del self.reset_times[:old], self.reset_from[:old]
 
     def has_sample(self, *, start: int, end: int) -> bool:
-        """Say whether there is a sample from `start` to `end`, both included."""
+        """Return whether there is a sample from `start` to `end`, both included."""
         return bisect_left(self.times, start) < bisect_right(self.times, end)
 
     def value_at(self, time: int, *, oldest: int) -> float | None:
-        """Return what an instant selector sees: the newest sample since `oldest`, or None where that has ended."""
+        """Return the newest value since `oldest`, as an instant selector does; None without one, or after the end."""
         index = bisect_right(self.times, time) - 1
         if index < 0 or self.times[index] < oldest:
             return None

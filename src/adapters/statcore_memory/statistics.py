@@ -95,7 +95,7 @@ class MemoryStatistics:
         """Store an agent's metrics of the node and, by metric and device id, of its devices, for four intervals.
 
         Raises:
-            InputError: the interval is not a number of seconds above zero.
+            InputError: the interval is not a number of seconds above zero, or a value is no `MetricValue`.
         """
         self._put(agent_id, agent_entry(node=node, devices=devices), ttl_s=agent_ttl_s(interval_s))
 
@@ -121,7 +121,7 @@ class MemoryStatistics:
             self._put(key, count, ttl_s=math.inf)
 
     async def remove(self, ids: Iterable[str], /) -> None:
-        """Forget the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
+        """Remove the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
         for id_ in ids:
             self._entries.pop(id_, None)
             self._entries.pop(container_count_key(id_), None)

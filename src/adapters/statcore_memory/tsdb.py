@@ -23,7 +23,7 @@ _HOUR_OF_SAMPLES: Final = 3_600
 
 @attrs.frozen
 class _Scrape:
-    """When a target was last scraped, and what it had."""
+    """The time of a target's last scrape, and its series."""
 
     time: int
     keys: Collection[Labels]
@@ -31,26 +31,26 @@ class _Scrape:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Tsdb:
-    """Series by label set, which a scrape begins, continues and ends as it does in Prometheus; times are unix ms.
+    """Series by label set, which scrapes begin, continue and end as in Prometheus; times are unix ms.
 
-    Nothing is older than `retention_ms` before the newest scrape, and no series has more samples than one per second of
-    it, or of an hour if that is longer; the oldest go first. New series beyond `max_series` take the place of ended
-    ones, the longest ended first; a scrape for which that is not enough is refused.
+    Samples are kept for `retention_ms` before the newest scrape, and at most one per second of the retention, or of an hour
+    if that is longer; the oldest are removed first. New series beyond `max_series` replace series that have ended, the one
+    that ended first; a scrape for which that is not enough is refused.
     """
 
     retention_ms: int
     max_series: int
     semantics: Semantics
-    # Both in order of the last scrape that touched them, the longest ago first.
+    # Series and targets are in the order of their last scrape, the oldest first.
     _series: OrderedDict[Labels, StoredSeries] = attrs.field(factory=OrderedDict[Labels, StoredSeries], init=False)
     _targets: OrderedDict[str, _Scrape] = attrs.field(factory=OrderedDict[str, _Scrape], init=False)
     _by_name: dict[str, list[StoredSeries]] = attrs.field(factory=dict[str, list[StoredSeries]], init=False)
 
     def append(self, samples: Mapping[Labels, float], *, target: str, time: int) -> None:
-        """Add one scrape of a target; series that its scrape before had and this one has not end now.
+        """Add one scrape of a target; series of its previous scrape that are not in this one end now.
 
         Raises:
-            InputError: the target or one of the series has data as new already, or there is no room; nothing is added.
+            InputError: the target or a series has data that is as new, or there is no room; nothing is added.
         """
         previous = self._targets.get(target, _Scrape(-1, ()))
         self._check_order(samples, previous, target=target, time=time)
@@ -72,18 +72,18 @@ class Tsdb:
         self._targets.move_to_end(target)
 
     def select(self, match: Selector | None = None) -> list[StoredSeries]:
-        """Return the series that `match` selects, whatever its offset, sorted by their labels, or all in no order.
+        """Return the series that `match` selects, without regard to its offset, sorted by labels; without it all, unsorted.
 
         Raises:
             QueryRejectedError: a regular expression is not valid.
-            UnsupportedError: a regular expression is beyond what `accepts` reads.
+            UnsupportedError: a regular expression uses syntax that is not supported.
         """
         if match is None:
             selected = list(self._series.values())
         else:
             accept = accepts(match.matchers, self.semantics)
             selected = [series for series in self._by_name.get(match.name, ()) if accept(series.labels)]
-        for series in selected:  # what has ended is trimmed by no scrape
+        for series in selected:  # no scrape trims series that have ended
             self._trim(series, newest=next(reversed(self._targets.values())).time)
         return [series for series in selected if series.times]
 

@@ -1,4 +1,4 @@
-"""Utilization from Prometheus; the names are loaded when first asked for, so that finding the plugin needs no driver."""
+"""Utilization from Prometheus. The names are loaded on first use, so that finding the plugin imports no driver."""
 
 from __future__ import annotations
 

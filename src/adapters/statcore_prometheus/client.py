@@ -1,17 +1,16 @@
-"""Utilization, PromQL, labels and series from a Prometheus, or from what speaks its HTTP API."""
+"""The client: utilization, PromQL, labels and series from a Prometheus, or from a server with its HTTP API."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import aiohttp
 
-from statcore.concurrency import map_concurrently
-from statcore.errors import StatcoreError, UnavailableError
+from statcore.concurrency import Deadline, map_concurrently
+from statcore.errors import StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import QueryTimeRange
 from statcore.promql.ranges import fix_range, split_range
@@ -19,12 +18,13 @@ from statcore.promql.syntax import Selector, render
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore_connection.unforeseen import unexpected
+from statcore_connection.error_boundary import only_our_errors
 from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import (
     Request,
     build_info_request,
+    check_query,
     is_classic_name,
     label_values_request,
     query_request,
@@ -42,42 +42,29 @@ from statcore_prometheus.wire import (
     series_reader,
 )
 
-_LOGGER: Final = logging.getLogger(__name__)
+_logger: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
-_Method = TypeVar("_Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 _T = TypeVar("_T")
 
 
-def _with_our_errors(method: _Method) -> _Method:
-    """Let nothing but errors of statcore, and cancellation, out of a method."""
-
-    @wraps(method)
-    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
-        answer = method(*args, **kwargs)  # a call with wrong arguments stays a TypeError
-        try:
-            return await answer
-        except StatcoreError:
-            raise
-        except Exception as error:
-            raise UnavailableError(f"{method.__name__} failed: {unexpected(error)}") from error
-
-    return cast("_Method", call)
-
-
 class PrometheusClient:
-    """Asks a Prometheus, or an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
+    """A client of a Prometheus, or of an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
 
-    Close it with `aclose`. It belongs to the event loop of its first request: in another loop every method raises
-    `ClosedError`, also after that loop has ended. Whatever goes wrong is an error of statcore.
+    Close it with `aclose`. It belongs to the event loop of its first request. Each method sends a request again where that
+    may help, within one deadline, and raises `UnavailableError`, `TimedOutError` or, in strict mode, `PartialAnswerError`
+    where it does not, `AccessDeniedError` for a credential that is refused, `QueryRejectedError` for a query that is
+    refused, `ProtocolError` for an answer that is something else or an unexpected error, `InputError` for an
+    argument that cannot be sent, `PluginError` for a querier that breaks its contract, `UnsupportedError` for results that
+    are no floats, and `ClosedError` once closed or in another event loop, also after the first one has ended.
 
     Args:
         url: the server, such as `http://127.0.0.1:9090` or `https://user:password@host/prometheus`, with or without
             `/api/v1` at its end.
-        options: everything else.
-        session: the host's own session, or a function that returns one and is called for each request, for hosts whose
-            pool closes sessions by itself; both are used and never closed. By default the client opens a pool of its own.
+        options: deadlines, retries, credentials, TLS and limits.
+        session: the host's own session, or a function that is called for each request and returns one, for hosts whose
+            pool closes sessions by itself; neither is ever closed here. By default the client opens a session of its own.
 
     Raises:
         InputError: a URL, an option or a session that cannot be used.
@@ -96,7 +83,7 @@ class PrometheusClient:
         self._options = options
         self._transport = Transport(endpoints, options, session)
 
-    @_with_our_errors
+    @only_our_errors
     async def query_utilization(
         self,
         querier: UtilizationMetricQuerier,
@@ -105,9 +92,9 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
         """Return the querier's utilization at every point of the range; the bounds are those of `query_range`."""
-        return await self.query_range(self._promql(querier, rate_interval), time_range)
+        return await self._range(self._promql(querier, rate_interval), time_range)
 
-    @_with_our_errors
+    @only_our_errors
     async def query_utilization_now(
         self,
         querier: UtilizationMetricQuerier,
@@ -116,14 +103,14 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> VectorResult:
         """Return the querier's utilization at `time` (aware), by default the server's now."""
-        return await self.query(self._promql(querier, rate_interval), time=time)
+        return await self._ask(query_request(self._promql(querier, rate_interval), time), VectorReader)
 
-    @_with_our_errors
+    @only_our_errors
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate at `time` (aware), by default the server's now; a scalar is one sample without labels."""
-        return await self._ask(query_request(promql, time), VectorReader)
+        return await self._ask(query_request(check_query(promql), time), VectorReader)
 
-    @_with_our_errors
+    @only_our_errors
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
         """Evaluate at every point of the range, in several requests where it has more than `max_points`.
 
@@ -131,65 +118,49 @@ class PrometheusClient:
             InputError: the range has more points, or takes more requests, than the options allow.
             UnsupportedError: it takes several requests, and the query needs the whole range in one.
         """
-        options = self._options
-        parts = split_range(
-            time_range,
-            max_points=options.max_points,
-            max_range_points=options.max_range_points,
-            max_range_requests=options.max_range_requests,
-        )
-        if len(parts) > 1:
-            promql = fix_range(promql, time_range, max_points=options.max_points)
-        requests = [range_request(promql, part) for part in parts]
-        if len(requests) == 1:
-            return await self._ask(requests[0], MatrixReader)
-        async with self._transport.deadline() as until:
+        return await self._range(check_query(promql), time_range)
 
-            async def ask_part(request: Request) -> MatrixResult:
-                return check_part(await self._transport.ask(request, MatrixReader, until=until))
-
-            answers = await map_concurrently(requests, ask_part)
-        return join_parts(answers)
-
-    @_with_our_errors
+    @only_our_errors
     async def label_values(
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[str]:
         """Return the distinct values of a label, sorted, among the series that `match` selects, by default all."""
         request = label_values_request(label, match, time_range)
-        async with self._transport.deadline():  # one for both requests
-            values = await self._list(request, label_values_reader)
+        async with self._transport.deadline() as deadline:
+            values = await self._list(request, label_values_reader, deadline)
             if not values and not is_classic_name(label):
-                # A server that does not know the escaping finds nothing; by its plain name it finds or refuses the label.
+                # A server that does not know the escaping finds nothing; by the plain name it finds or refuses the label.
                 plain = label_values_request(label, match, time_range, is_escaped=False)
-                values = await self._list(plain, label_values_reader)
+                values = await self._list(plain, label_values_reader, deadline)
         return sorted(set(values))
 
-    @_with_our_errors
+    @only_our_errors
     async def series(
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[Mapping[str, str]]:
         """Return the label sets, `__name__` included, of the series that `match` selects."""
-        return await self._list(series_request(match, time_range), series_reader)
+        request = series_request(match, time_range)
+        async with self._transport.deadline() as deadline:
+            return await self._list(request, series_reader, deadline)
 
-    @_with_our_errors
+    @only_our_errors
     async def query_available_container_metrics(self) -> list[str]:
         """Return the names of the container metrics that the server has, sorted."""
         return list(await self.label_values(CONTAINER_METRIC_LABEL, match=Selector(CONTAINER_SERIES)))
 
-    @_with_our_errors
+    @only_our_errors
     async def ping(self) -> None:
-        """Return when the server evaluates a query; raise as a query would when it does not."""
+        """Return when the server evaluates a query; raise what `query` raises when it does not."""
         await self.query("1")
 
-    @_with_our_errors
+    @only_our_errors
     async def diagnose(self) -> str | None:
-        """Return what is wrong with the set-up although the server answers, and what to do; None where nothing is."""
+        """Return what is wrong with a set-up in which the server answers, and what to do; None where nothing is wrong."""
         try:
             info = await self._ask(build_info_request(), BuildInfoReader)
         except StatcoreError:
-            return None  # not every proxy lets it through
-        # Others tell at least the revision or the version of Go.
+            return None  # a proxy may refuse this request
+        # Other servers give at least the revision or the version of Go, too.
         if info.names <= {"version"}:
             return (
                 "this is a VictoriaMetrics, whose rates differ from those of Prometheus; install its plugin, and write "
@@ -197,7 +168,7 @@ class PrometheusClient:
             )
         return None
 
-    @_with_our_errors
+    @only_our_errors
     async def aclose(self) -> None:
         """Close the connections, unless they belong to a session that was handed in; closing twice is allowed.
 
@@ -215,13 +186,34 @@ class PrometheusClient:
             )
         )
 
-    async def _ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
-        async with self._transport.deadline() as until:
-            return await self._transport.ask(request, new_reader, until=until)
+    async def _range(self, promql: str, time_range: QueryTimeRange) -> MatrixResult:
+        options = self._options
+        parts = split_range(
+            time_range,
+            max_points=options.max_points,
+            max_range_points=options.max_range_points,
+            max_range_requests=options.max_range_requests,
+        )
+        if len(parts) > 1:
+            promql = fix_range(promql, time_range, max_points=options.max_points)
+        requests = [range_request(promql, part) for part in parts]
+        if len(requests) == 1:
+            return await self._ask(requests[0], MatrixReader)
+        async with self._transport.deadline() as deadline:
 
-    async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]]) -> list[_T]:
-        listing = await self._ask(request, new_reader)
+            async def ask_part(request: Request) -> MatrixResult:
+                return check_part(await self._transport.fetch(request, MatrixReader, deadline=deadline))
+
+            answers = await map_concurrently(requests, ask_part)
+        return join_parts(answers)
+
+    async def _ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
+        async with self._transport.deadline() as deadline:
+            return await self._transport.fetch(request, new_reader, deadline=deadline)
+
+    async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]], deadline: Deadline) -> list[_T]:
+        listing = await self._transport.fetch(request, new_reader, deadline=deadline)
         if listing.warnings or listing.partial:
-            # A list has no place for them.
-            _LOGGER.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
+            # The list that is returned has no place for them.
+            _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
         return listing.items

@@ -1,12 +1,12 @@
-"""Cutting the finished part out of an answer that is still arriving, so that it is decoded piece by piece.
+"""Cutting complete parts out of an answer while the rest arrives, so that it is decoded piece by piece.
 
-A matrix or vector is one long list of elements, and each element of a matrix one long list of samples. Decoding either
-in one go holds the event loop, and needs the memory, for all of it. So whatever is complete is cut out and decoded at
-once; the document that remains is as valid, or as broken, as the whole was, and is decoded at the end.
+A matrix or vector is one long list of elements, and each element of a matrix has one long list of samples. Decoding a whole
+list at once would hold the event loop, and need the memory, for all of it. So complete parts are cut out and decoded at
+once. The remaining document is valid or broken as the whole answer is, and is decoded at the end.
 
-The cuts are found by text that every server writes alike. In valid JSON none of the marks can stand inside a string,
-since each holds a quote that would have to be escaped there; in anything else the piece that was cut out, or the
-rest, does not decode. An answer that is spaced or ordered in another way is simply never cut.
+Cuts are found by marks, which every server writes in the same way. In valid JSON no mark can stand inside a string, since
+each mark has a quote, which would be escaped there. In broken JSON the part that was cut out, or the rest, cannot be
+decoded. An answer with other spaces, or with another order of members, is never cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from statcore.errors import ProtocolError
 
 PIECE_BYTES: Final = 64 * 1024
-"""How much of an answer is decoded without giving the event loop a turn: about a millisecond of work."""
+"""How many bytes of an answer are decoded between two turns of the event loop: about a millisecond of work."""
 
 _ELEMENT: Final = b'{"metric":{'
 _FIRST_ELEMENT: Final = b'"result":[' + _ELEMENT
@@ -27,7 +27,7 @@ _SPACE: Final = b" \t\r\n"
 
 
 class AnswerCutter:
-    """Takes an answer in chunks and gives back what of it is complete; `document` is all the rest."""
+    """Takes an answer in chunks and returns its complete parts; `document` returns the rest."""
 
     def __init__(self) -> None:
         """Start with nothing."""
@@ -41,7 +41,7 @@ class AnswerCutter:
         self._rest += chunk
 
     def cut_elements(self) -> bytes | None:
-        """Return the elements that are complete, as a JSON list, once there is a piece of them."""
+        """Return the complete elements as a JSON list, once they are `PIECE_BYTES` long; None before."""
         if len(self._rest) < PIECE_BYTES or not self._starts_with_element():
             return None
         last = self._rest.rfind(_ELEMENT, self._searched)
@@ -56,9 +56,9 @@ class AnswerCutter:
         return b"[" + elements[:-1] + b"]"
 
     def cut_samples(self) -> bytes | None:
-        """Return the first samples of the element that is still arriving, as a JSON list, once there is a piece of them.
+        """Return the first samples of the incomplete element as a JSON list, once they are `PIECE_BYTES` long; None before.
 
-        The samples that are left are its other ones; call `cut_elements` first.
+        Its further samples stay in the rest. Call `cut_elements` first.
         """
         if len(self._rest) < PIECE_BYTES or not self._cuttable:
             return None
@@ -76,11 +76,11 @@ class AnswerCutter:
         return samples
 
     def document(self) -> bytes:
-        """Return the answer without what was cut out of it."""
+        """Return the answer without the parts that were cut out."""
         return self._before + self._rest
 
     def _starts_with_element(self) -> bool:
-        """Look for the first element, once: an answer whose first piece has none is not cut at all."""
+        """Look for the first element, once; an answer without one in its first piece is never cut."""
         if self._cuttable is None:
             first = self._rest.find(_FIRST_ELEMENT)
             self._cuttable = first >= 0

@@ -1,4 +1,4 @@
-"""One server: its address, and the headers that every request to it carries."""
+"""One server: its address, the headers of every request to it, and its credential."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import API_PATH
 
 _SHORTEST_SECRET: Final = 4
-"""A shorter text is in too many words to be taken out of messages."""
+"""A shorter text is part of too many words to be taken out of messages."""
 
 
 @attrs.frozen(kw_only=True)
 class Credential:
-    """What a server is shown, and what of it must not be shown to anybody else."""
+    """The value of an Authorization header, and the secrets in it, which no message may show."""
 
     authorization: str = attrs.field(repr=False)
     secrets: tuple[str, ...] = attrs.field(repr=False)
@@ -30,15 +30,15 @@ class Credential:
 
 @attrs.frozen(kw_only=True)
 class Endpoint:
-    """A server's address without credentials, and what to send with every request."""
+    """A server's address without credentials, and the headers of every request."""
 
     address: str
     """Scheme, host, port and base path, no slash at the end: safe to show."""
     headers: Mapping[str, str] = attrs.field(repr=False)
-    """Sent with every request, beside the credential."""
+    """Sent with every request, besides the credential."""
     credential: FileValue[Credential] | None = attrs.field(repr=False)
     credential_name: str | None
-    """What kind of credential is sent, in words that are safe to show."""
+    """A name for the credential that is safe to show, or None without one."""
     _secrets: tuple[str, ...] = attrs.field(repr=False, alias="secrets")
 
     def __str__(self) -> str:
@@ -46,13 +46,13 @@ class Endpoint:
         return self.address
 
     def request_headers(self) -> dict[str, str]:
-        """Return the headers of a request that is sent now; files with credentials are looked at for changes."""
+        """Return the headers of a request that is sent now; changed files with credentials are read again."""
         if self.credential is None:
             return dict(self.headers)
         return {**self.headers, "Authorization": self.credential.current().authorization}
 
     def without_secrets(self, text: str) -> str:
-        """Return a text of a server or a driver without the secrets that it repeats."""
+        """Return the text of a server or a driver with its secrets replaced."""
         secrets = set(self._secrets)
         if self.credential is not None:
             secrets.update(self.credential.current().secrets)
@@ -79,7 +79,7 @@ def read_endpoint(url: str, options: PrometheusOptions, *, setting: str = "url")
     if parts is None or not host or parts.scheme not in {"http", "https"} or not (url.isascii() and url.isprintable()):
         raise InputError(f"{setting} is not a URL such as http://127.0.0.1:9090 or https://host/prometheus")
     if parts.query or parts.fragment or " " in url:
-        raise InputError(f"{setting} must end with its path; a query, a fragment and spaces have no place in it")
+        raise InputError(f"{setting} must end with its path; expected no query, no fragment and no spaces")
     if "@" in parts.path:
         raise InputError(
             f"{setting} holds an @ after a slash; in a user's name or password, / is written as %2F and @ as %40"
@@ -103,7 +103,7 @@ def read_endpoint(url: str, options: PrometheusOptions, *, setting: str = "url")
 def _credential(
     username: str | None, password: str | None, options: PrometheusOptions, setting: str
 ) -> tuple[str | None, FileValue[Credential] | None]:
-    """Return the name of the credential to send, and the credential unless the headers hold it."""
+    """Return the name of the credential, and the credential, None where the headers hold it."""
     if username is not None and password is None:
         raise InputError(f"{setting} holds a username without a password")
     if username is not None and password is not None:

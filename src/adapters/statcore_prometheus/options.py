@@ -1,17 +1,25 @@
-"""The settings of the Prometheus adapter: values, checked, and secrets kept out of sight."""
+"""The settings of the Prometheus adapter, checked; each error names the setting, and no `repr` shows a secret."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final, Self, cast
 
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.validation import NOT_A_SETTING, check_count, check_line, check_seconds, check_truth, from_settings
+from statcore.model.validation import (
+    NOT_A_SETTING,
+    check_count,
+    check_line,
+    check_mapping,
+    check_seconds,
+    check_truth,
+    from_settings,
+    read_only,
+)
 from statcore.promql.ranges import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 
@@ -20,7 +28,7 @@ _OWN_HEADERS: Final = frozenset(
     ["accept-encoding", "content-encoding", "content-length", "content-type", "transfer-encoding"]
 )
 
-# What a call says itself, or leaves out on purpose. Not `step`: at an instant no call has one, and some servers heed it.
+# Parameters that a call sets itself, or leaves out on purpose. `step` is allowed: some servers use it in instant queries.
 _OWN_PARAMETERS: Final = frozenset(["end", "query", "start", "time"])
 
 
@@ -28,7 +36,7 @@ def _parameter_texts(_: object, attribute: attrs.Attribute[Any], value: Mapping[
     if not all(_is_text(name) and _is_text(text) for name, text in value.items()):
         raise InputError(f"{attribute.name} must map names to texts without control characters, none of them empty")
     if own := sorted(_OWN_PARAMETERS.intersection(value)):
-        raise InputError(f"{attribute.name} must not hold {', '.join(own)}, which each call says itself")
+        raise InputError(f"{attribute.name} must not hold {', '.join(own)}, which each call sets itself")
 
 
 def _urls(_: object, attribute: attrs.Attribute[Any], value: Sequence[object]) -> None:
@@ -56,48 +64,44 @@ def _tuple(value: Sequence[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _read_only(value: Mapping[str, str]) -> Mapping[str, str]:
-    if not isinstance(cast("object", value), Mapping):
-        raise InputError("headers and parameters must be mappings of names to texts")
-    return MappingProxyType(dict(value))
-
-
 _optional = attrs.validators.optional
 
 
 @attrs.frozen(kw_only=True)
 class PrometheusOptions:
-    """How to ask a Prometheus, or what speaks its API.
+    """How to send requests to a Prometheus, or to a server with its API.
 
     All files are read again when they have changed. While they cannot be used, such as a pair of which only the certificate
     has been written, what they held before stays in use, and a warning is logged.
 
     Args:
-        timeout_s: the deadline of a call in seconds, all its requests and retries included; the server is told, too.
+        timeout_s: the deadline of a call in seconds, with all its requests and retries; the server gets it as a parameter.
         attempts: how often a request is sent at most when the server cannot be reached or cannot answer now.
-        fallback_urls: the other members of an HA pair; a member that fails, or that takes more than an equal share of
-            the time left, is passed over.
+        fallback_urls: the other members of an HA pair; the next member gets the request when one fails, or takes more than
+            an equal share of the remaining time.
         failback_s: after another member than `url` has answered, the seconds until a call asks `url` first again.
-        username, password: basic authentication; a URL may carry them instead.
+        username: of basic authentication; a URL may hold it and the password instead.
+        password: of basic authentication.
         password_file: the path of a file that holds the password.
         bearer_token: the token of an Authorization header.
         bearer_token_file: the path of a file that holds the token.
         headers: sent with every request, for example `X-Scope-OrgID`.
-        parameters: sent with every request that has no parameter of that name already, for example `dedup` of Thanos; what
-            is asked, and when, each call says itself: `query`, `time`, `start` and `end` are refused.
+        parameters: sent with every request that has no parameter of that name already, for example `dedup` of Thanos;
+            `query`, `time`, `start` and `end` are refused, since each call sets them itself.
         tls_ca_file: certificates to trust instead of the system's, PEM.
-        tls_cert_file, tls_key_file: the certificate to show, PEM.
+        tls_cert_file: the client certificate, PEM.
+        tls_key_file: its key, PEM.
         tls_verify: whether the server's certificate is checked.
         gzip: whether answers may be compressed; None means yes, except over loopback, where it costs more than it saves.
-        strict: whether an answer with warnings, or only part of one, is an error; each member of an HA pair is asked first.
+        strict: whether an answer that is partial or has warnings is an error, once no member of an HA pair has a whole one.
         max_answer_bytes: how long one answer may be, decompressed.
-        max_points: how many points per series one request asks for; longer ranges are split.
+        max_points: how many points per series one request may have; longer ranges are split.
         max_range_points: how many points per series a range query may have in all its requests; more are refused.
         max_range_requests: how many requests a range query may take; more are refused.
         max_connections: how many connections to one server are open at once; a session handed in has its own limit.
         normalization_interval_s: what `rate_normalized` divides by, 1 by default: the collection interval in seconds of
-            agents that export amounts per interval in the place of cumulative counters.
-        clock: monotonic seconds, from which `failback_s` is counted; no setting of a file.
+            agents that export amounts per interval instead of cumulative counters.
+        clock: returns monotonic seconds, by which `failback_s` is counted; it is not a setting of files.
 
     Raises:
         InputError: a setting that cannot be used; the message names it.
@@ -113,10 +117,10 @@ class PrometheusOptions:
     bearer_token: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     bearer_token_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     headers: Mapping[str, str] = attrs.field(
-        factory=dict[str, str], converter=_read_only, validator=_header_texts, repr=False, hash=False
+        factory=dict[str, str], converter=read_only, validator=[check_mapping, _header_texts], repr=False, hash=False
     )
     parameters: Mapping[str, str] = attrs.field(
-        factory=dict[str, str], converter=_read_only, validator=_parameter_texts, repr=False, hash=False
+        factory=dict[str, str], converter=read_only, validator=[check_mapping, _parameter_texts], repr=False, hash=False
     )
     tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
     tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)

@@ -1,4 +1,4 @@
-"""The plugin: what statcore is told about this adapter. It imports no driver."""
+"""The plugin: describes this adapter to statcore. It imports no driver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def open_prometheus(url: str, options: Options) -> MetricQuerierPort:
     """
     with requires_extra("prometheus"):
         from statcore_prometheus.client import PrometheusClient  # noqa: PLC0415 - the driver is an extra
-    from statcore_prometheus.options import PrometheusOptions  # noqa: PLC0415 - nor is it needed to list the plugin
+    from statcore_prometheus.options import PrometheusOptions  # noqa: PLC0415 - listing the plugin does not need it
 
     return PrometheusClient(url, options=PrometheusOptions.from_settings(options))
 

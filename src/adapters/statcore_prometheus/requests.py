@@ -1,4 +1,4 @@
-"""Questions to the Prometheus HTTP API: values in, paths and parameters out, no I/O."""
+"""Requests of the Prometheus HTTP API: values in, paths and parameters out, no I/O."""
 
 from __future__ import annotations
 
@@ -22,27 +22,42 @@ _CLASSIC: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 @attrs.frozen(kw_only=True)
 class Request:
-    """One question: where it goes, its parameters in order, and how."""
+    """One request: its path, its parameters in order, and how it is sent."""
 
     path: str
     """Below the base path, percent-encoded."""
     parameters: Sequence[tuple[str, str]]
     by_form: bool
-    """Whether it is sent as a form, however long it is, and tells the server the deadline; all else is a GET."""
+    """Whether it is sent as a form, which may be of any length, with the deadline as a parameter; else it is a GET."""
     subject: str
-    """What is asked, for messages and errors."""
+    """What the request is about, for messages and errors."""
+
+
+def check_query(promql: str) -> str:
+    """Return the text of a query if it can be sent.
+
+    Raises:
+        InputError: it is empty, or no text that can be encoded.
+    """
+    if not check_text(promql, what="a query").strip():
+        raise InputError("a query is empty")
+    return promql
 
 
 def query_request(promql: str, time: datetime | None) -> Request:
-    """Ask for a value at an instant, by default the server's now."""
+    """Return the request for values at an instant, by default the server's now.
+
+    Raises:
+        InputError: the time has no zone.
+    """
     at = [] if time is None else [("time", _time(time))]
-    return Request(path=f"{API_PATH}/query", parameters=[("query", _query(promql)), *at], by_form=True, subject=promql)
+    return Request(path=f"{API_PATH}/query", parameters=[("query", promql), *at], by_form=True, subject=promql)
 
 
 def range_request(promql: str, time_range: QueryTimeRange) -> Request:
-    """Ask for values at every point of a range."""
+    """Return the request for values at every point of a range."""
     parameters = [
-        ("query", _query(promql)),
+        ("query", promql),
         ("start", _time(time_range.start)),
         ("end", _time(time_range.end)),
         ("step", format_duration(time_range.step)),
@@ -53,7 +68,17 @@ def range_request(promql: str, time_range: QueryTimeRange) -> Request:
 def label_values_request(
     label: str, match: Selector | None, span: tuple[datetime, datetime] | None, *, is_escaped: bool = True
 ) -> Request:
-    """Ask for the values of a label; `is_escaped` says whether the path has a name that needs it in `U__` escaping."""
+    """Return the request for the values of a label.
+
+    Args:
+        label: its name.
+        match: selects the series that are looked at, by default all.
+        span: the time in which the series have samples, by default the server's own.
+        is_escaped: whether a name that is not classic stands in the path with `U__` escaping, or as it is.
+
+    Raises:
+        InputError: the name cannot be a label's, a time has no zone, or the span ends before it starts.
+    """
     matches = [] if match is None else [("match[]", render(match))]
     return Request(
         path=f"{API_PATH}/label/{url_path_name(label) if is_escaped else _plain(label)}/values",
@@ -64,22 +89,26 @@ def label_values_request(
 
 
 def is_classic_name(label: str) -> bool:
-    """Return whether a label's name is one that every version of every server knows."""
+    """Return whether every version of every server knows a label's name without escaping."""
     return _CLASSIC.fullmatch(label) is not None
 
 
 def _plain(label: str) -> str:
-    url_path_name(label)  # raises where it is none
+    url_path_name(label)  # raises `InputError` for a bad name
     return quote(label, safe="").replace(".", "%2E")  # a whole name of dots would leave its segment
 
 
 def build_info_request() -> Request:
-    """Ask what the server is."""
+    """Return the request for the program and version of the server."""
     return Request(path=f"{API_PATH}/status/buildinfo", parameters=[], by_form=False, subject="build information")
 
 
 def series_request(match: Selector, span: tuple[datetime, datetime] | None) -> Request:
-    """Ask for the label sets of series."""
+    """Return the request for the label sets of series.
+
+    Raises:
+        InputError: a time has no zone, or the span ends before it starts.
+    """
     selector = render(match)
     return Request(
         path=f"{API_PATH}/series",
@@ -87,12 +116,6 @@ def series_request(match: Selector, span: tuple[datetime, datetime] | None) -> R
         by_form=True,
         subject=f"series {selector}",
     )
-
-
-def _query(promql: str) -> str:
-    if not check_text(promql, what="a query").strip():
-        raise InputError("a query is empty")
-    return promql
 
 
 def _time(value: datetime) -> str:

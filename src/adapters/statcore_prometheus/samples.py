@@ -1,8 +1,8 @@
 """The samples of a series: JSON text of `[time, "value"]` pairs to flat arrays of floats, exactly.
 
-Pairs of Python objects cost five times the memory of the answer, and more time than all the rest. So the text itself is
-made into one flat list of numbers, which msgspec reads at C speed; what is left of the text without its numbers shows
-whether it was pairs of a number and a text, and how many. Values that are no JSON numbers go a slower way.
+Pairs of Python objects take five times the memory of the answer, and more time than everything else. So the text is changed
+into one flat list of numbers, which msgspec reads at the speed of C. The text without its numbers shows whether it was a
+list of pairs of a number and a text, and how many. Values that are no JSON numbers are read in a slower way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ _NOT_FINITE: Final = {"NaN": math.nan, "+Inf": math.inf, "Inf": math.inf, "-Inf"
 
 
 def decode(decoder: msgspec.json.Decoder[_T], text: bytes | msgspec.Raw) -> _T:
-    """Decode JSON, whatever is wrong with it being a `ProtocolError`."""
+    """Return decoded JSON.
+
+    Raises:
+        ProtocolError: it is not valid, not of the type of the decoder, or nested too deeply.
+    """
     try:
         return decoder.decode(text)
     except RecursionError as error:
@@ -41,10 +45,10 @@ def decode(decoder: msgspec.json.Decoder[_T], text: bytes | msgspec.Raw) -> _T:
 
 
 def read_value(text: str) -> float:
-    """Return the number that a sample's value spells.
+    """Return the number in the text of a sample's value.
 
     Raises:
-        ProtocolError: it spells none.
+        ProtocolError: the text is no number.
     """
     if (value := _NOT_FINITE.get(text)) is not None:
         return value
@@ -57,7 +61,7 @@ def read_samples(texts: Sequence[bytes]) -> list[tuple[array[float], array[float
     """Return the times and the values of each list of `[time, "value"]` pairs; each text must be valid JSON.
 
     Raises:
-        ProtocolError: one of them is anything else.
+        ProtocolError: one of them is something else.
     """
     counts = [_count_plain_pairs(text) for text in texts]
     if None not in counts:

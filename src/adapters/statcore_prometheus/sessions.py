@@ -1,4 +1,4 @@
-"""The HTTP session of a client: one of its own, one that the host hands in, or those of the host's factory."""
+"""The HTTP session of a client: its own, one that the host hands in, or the ones of the host's factory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SessionFactory: TypeAlias = Callable[[], aiohttp.ClientSession]
 
 
 class Sessions:
-    """Gives each request its session, in one event loop only: that of the first request.
+    """Gives each request its session; all requests run in the event loop of the first one.
 
     Args:
         given: the host's session or its factory of sessions, which are never closed here; None for a session of our own.
@@ -29,7 +29,7 @@ class Sessions:
     """
 
     def __init__(self, given: aiohttp.ClientSession | SessionFactory | None, *, service: str, max_connections: int) -> None:
-        """Remember; a session of our own is opened by the first request."""
+        """Check `given`; a session of our own is opened by the first request."""
         if given is not None and not isinstance(given, aiohttp.ClientSession) and not callable(given):
             raise InputError(
                 "session must be an aiohttp.ClientSession or a function that returns one, "
@@ -41,10 +41,6 @@ class Sessions:
         self._own: aiohttp.ClientSession | None = None
         self._lifetime = Lifetime()
 
-    def check(self) -> None:
-        """Raise `ClosedError` where the client is closed, or the running event loop is not that of the first request."""
-        self._lifetime.check(self._service)
-
     def current(self) -> aiohttp.ClientSession:
         """Return the session for a request that is sent now.
 
@@ -52,7 +48,7 @@ class Sessions:
             ClosedError: the client or the session handed in is closed, or belongs to another event loop.
             InputError: the factory failed, or returned something else than a session.
         """
-        self.check()
+        self._lifetime.check(self._service)
         if self._given is None:
             if self._own is None:
                 self._own = aiohttp.ClientSession(
@@ -63,14 +59,14 @@ class Sessions:
         session = self._given if isinstance(self._given, aiohttp.ClientSession) else _made_by(self._given)
         if session.closed:
             raise ClosedError("the session handed in is closed; hand in a function that returns an open one")
-        # The public attribute warns that it will go, and without this one a session of another loop may break that loop.
+        # The public attribute is deprecated and warns; without this check a session of another loop may break that loop.
         loop = asyncio.get_running_loop()
         if getattr(session, "_loop", loop) is not loop:
             raise ClosedError("the session handed in belongs to another event loop; make one client for each loop")
         return session
 
     def failure_of_closed(self, service: str) -> StatcoreError:
-        """Return the error of a request whose session was closed while it ran; a factory may have an open one by now."""
+        """Return the error of a request whose session was closed meanwhile; with a factory it is retryable."""
         if self._given is None:
             return ClosedError(f"the client of {self._service} was closed during the request")
         if isinstance(self._given, aiohttp.ClientSession):
@@ -90,7 +86,7 @@ class Sessions:
 
 def _made_by(factory: SessionFactory) -> aiohttp.ClientSession:
     try:
-        session = cast("object", factory())  # whatever the host's function returns
+        session = cast("object", factory())  # the host's function may return anything
     except StatcoreError:
         raise
     except Exception as error:

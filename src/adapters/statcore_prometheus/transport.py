@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
-import stamina
 from yarl import URL
 
+from statcore.concurrency import Deadline, give_way, retry
 from statcore.errors import (
     InputError,
     PartialAnswerError,
@@ -30,7 +28,7 @@ from statcore_connection.files import FileValue
 from statcore_connection.tls import tls_context
 from statcore_prometheus.cutting import PIECE_BYTES
 from statcore_prometheus.endpoint import Endpoint
-from statcore_prometheus.failures import request_failure, status_failure
+from statcore_prometheus.error_mapping import from_driver, from_status
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import Request
 from statcore_prometheus.sessions import SessionFactory, Sessions
@@ -39,20 +37,19 @@ from statcore_prometheus.wire import Reader
 _T = TypeVar("_T")
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
 
-# Errors that are about the question: another endpoint would answer no better.
+# Errors about the request: another endpoint would raise them, too.
 _FINAL: Final = (InputError, QueryRejectedError, UnsupportedError)
 _ERROR_BYTES: Final = 64 * 1024
-_FIRST_BACKOFF_S: Final = 0.05
-_LONGEST_BACKOFF_S: Final = 2.0
-_JITTER_S: Final = 0.1
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the deadline bounds all of it
-# What proxies answer that let nothing but GET through; a server that refuses the credentials refuses the GET, too.
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 2.0
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the deadline of the call bounds it
+# Answers to a POST of proxies that allow GET alone; a server that refuses the credentials refuses the GET, too.
 _POST_REFUSED: Final = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class _PostRefusedError(Exception):
-    """A POST was refused in a way that leaves a GET to be tried."""
+    """A POST was refused with a status after which a GET is worth an attempt."""
 
 
 class Transport:
@@ -64,78 +61,71 @@ class Transport:
         options: PrometheusOptions,
         session: aiohttp.ClientSession | SessionFactory | None,
     ) -> None:
-        """Prepare; nothing is opened before the first request."""
+        """Keep the arguments; nothing is opened before the first request."""
         self._endpoints = tuple(endpoints)
         self._options = options
         self._tls = _tls_of(options)
-        service = " or ".join(map(str, endpoints))
-        self._sessions = Sessions(session, service=service, max_connections=options.max_connections)
-        self._asked_first = 0  # the position of the endpoint that answered last
-        self._failback_at = 0.0  # when the first one is asked first again, by the clock of the options
-        self._get_only: set[int] = set()  # positions of endpoints behind something that refuses POST
+        self._service = " or ".join(map(str, endpoints))
+        self._sessions = Sessions(session, service=self._service, max_connections=options.max_connections)
+        self._last_answered = 0  # the position of the endpoint that answered last
+        self._failback_at = 0.0  # when the first endpoint is asked first again, by the clock of the options
+        self._get_only: set[int] = set()  # positions of endpoints behind a proxy that refuses POST
 
-    @asynccontextmanager
-    async def deadline(self) -> AsyncGenerator[float]:
-        """Bound everything inside by the deadline of a call, and yield it as a time of the event loop.
+    def deadline(self) -> Deadline:
+        """Return the deadline of one call, for all its requests."""
+        return Deadline(self._options.timeout_s, waiting_for=f"a complete answer from {self._service}")
 
-        Raises:
-            TimedOutError: it ran out.
-            ClosedError: the client is closed, or belongs to another event loop.
-        """
-        self._sessions.check()
-        timeout_s = self._options.timeout_s
-        until = asyncio.get_running_loop().time() + timeout_s
-        try:
-            async with asyncio.timeout_at(until):
-                yield until
-        except TimeoutError as error:
-            names = " or ".join(map(str, self._endpoints))
-            raise TimedOutError(f"no complete answer from {names} within {timeout_s:g} s", timeout_s=timeout_s) from error
+    async def fetch(self, request: Request, new_reader: Callable[[], Reader[_Answer]], *, deadline: Deadline) -> _Answer:
+        """Send a request, again where that may help, and return what a reader makes of the answer.
 
-    async def ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]], *, until: float) -> _Answer:
-        """Send a request, again when that may help, and return what a reader makes of the answer.
+        Args:
+            request: what to send.
+            new_reader: makes a reader for each attempt.
+            deadline: the deadline of the call, entered.
 
         Raises:
+            ClosedError: the client or its session is closed, or belongs to another event loop.
+            InputError: the request cannot be sent.
+            QueryRejectedError: the server refuses the query.
+            UnsupportedError: the server, or the adapter, cannot do it.
+            UnavailableError: no endpoint can be reached, or can answer now.
+            AccessDeniedError: no endpoint accepts the credential.
+            TimedOutError: a server gave up.
+            ProtocolError: an answer is something else.
             PartialAnswerError: strict mode, and no endpoint gives a whole answer.
         """
-        try:
-            return await self._ask_each(request, new_reader, until)
-        except StatcoreError as error:
-            if not _is_worth_a_retry(error):
-                raise
-            first_failure = error
-        # Only now, since setting up retries costs a small query a tenth of its time.
-        async for attempt in stamina.retry_context(
-            on=partial(_pause, until=until),
-            attempts=self._options.attempts,
-            timeout=None,
-            wait_initial=_FIRST_BACKOFF_S,
-            wait_max=_LONGEST_BACKOFF_S,
-            wait_jitter=_JITTER_S,
-        ):
-            with attempt:
-                if attempt.num == 1:
-                    raise first_failure
-                return await self._ask_each(request, new_reader, until)
-        raise first_failure  # not reached: the last attempt returns or raises
+        return await retry(
+            lambda: self._ask_endpoints(request, new_reader, deadline),
+            deadline=deadline,
+            is_retryable=_is_retryable,
+            first_pause_s=_FIRST_PAUSE_S,
+            longest_pause_s=_LONGEST_PAUSE_S,
+            max_attempts=self._options.attempts,
+        )
 
     async def aclose(self) -> None:
-        """Close what was opened here; closing twice is allowed."""
+        """Close the session of our own; closing twice is allowed.
+
+        Raises:
+            ClosedError: the event loop of the client is another one that is not closed.
+        """
         await self._sessions.aclose()
 
-    async def _ask_each(self, request: Request, new_reader: Callable[[], Reader[_Answer]], until: float) -> _Answer:
-        """Ask the endpoint that answered last, then the others; each has an equal share of the time left."""
+    async def _ask_endpoints(
+        self, request: Request, new_reader: Callable[[], Reader[_Answer]], deadline: Deadline
+    ) -> _Answer:
+        """Ask the endpoint that answered last, then the others; each has an equal share of the remaining time."""
         failures: list[StatcoreError] = []
         count = len(self._endpoints)
-        first = self._first_to_ask()
-        for asked in range(count):
-            position = (first + asked) % count
-            timeout_s = (until - asyncio.get_running_loop().time()) / (count - asked)
-            is_last = asked == count - 1
+        first = self._first_position()
+        for number in range(count):
+            position = (first + number) % count
+            timeout_s = deadline.remaining_s() / (count - number)
+            is_last = number == count - 1
             endpoint = self._endpoints[position]
             try:
-                async with asyncio.timeout(None if is_last else timeout_s):  # the last has all that is left
-                    answer = await self._ask_one(position, request, new_reader, timeout_s)
+                async with asyncio.timeout(None if is_last else timeout_s):  # the last has all of the remaining time
+                    answer = await self._ask_endpoint(position, request, new_reader, timeout_s)
                 self._check_whole(answer, request)
             except TimeoutError:
                 failures.append(TimedOutError(f"{endpoint}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
@@ -146,19 +136,19 @@ class Transport:
             else:
                 self._note_answer(position)
                 return answer
-        raise _joined(failures, self._endpoints)
+        raise _combined(failures, self._endpoints)
 
-    def _first_to_ask(self) -> int:
-        """Return the position of the endpoint that answered last, and now and then the first one."""
-        if self._asked_first and self._options.clock() >= self._failback_at:
-            self._postpone_failback()  # so that one call alone waits for it, if it still hangs
+    def _first_position(self) -> int:
+        """Return the position of the endpoint that answered last; after `failback_s`, that of the first one."""
+        if self._last_answered and self._options.clock() >= self._failback_at:
+            self._postpone_failback()  # if it still hangs, one call alone waits for it
             return 0
-        return self._asked_first
+        return self._last_answered
 
     def _note_answer(self, position: int) -> None:
-        if position and position != self._asked_first:
+        if position and position != self._last_answered:
             self._postpone_failback()
-        self._asked_first = position
+        self._last_answered = position
 
     def _postpone_failback(self) -> None:
         self._failback_at = self._options.clock() + self._options.failback_s
@@ -168,8 +158,10 @@ class Transport:
             reasons = "; ".join(answer.warnings) or "the server says that the answer is partial"
             raise PartialAnswerError(f"{request.subject}: {reasons}", warnings=answer.warnings)
 
-    async def _ask_one(self, position: int, request: Request, new_reader: Callable[[], Reader[_T]], timeout_s: float) -> _T:
-        """Ask one endpoint, with a GET where something between refuses the POST."""
+    async def _ask_endpoint(
+        self, position: int, request: Request, new_reader: Callable[[], Reader[_T]], timeout_s: float
+    ) -> _T:
+        """Send a request to one endpoint, as a GET where a proxy refuses the POST."""
         if request.by_form and position not in self._get_only:
             try:
                 return await self._send("POST", position, request, new_reader(), timeout_s)
@@ -183,7 +175,7 @@ class Transport:
     async def _send(
         self, method: Literal["GET", "POST"], position: int, request: Request, reader: Reader[_T], timeout_s: float
     ) -> _T:
-        """Send one request; every error of the driver becomes one of ours here."""
+        """Send one request and read its answer; errors of the driver become errors of ours."""
         endpoint = self._endpoints[position]
         session = self._sessions.current()
         try:
@@ -191,16 +183,16 @@ class Transport:
         except (StatcoreError, _PostRefusedError):
             raise
         except asyncio.CancelledError:
-            # Closing a session cancels what waits for one of its connections, though nobody cancelled this task.
+            # Closing a session cancels the requests that wait for a connection, although nobody cancelled this task.
             task = asyncio.current_task()
             if session.closed and task is not None and not task.cancelling():
                 raise self._sessions.failure_of_closed(endpoint.address) from None
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes one of ours
+        except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
             if session.closed:
                 raise self._sessions.failure_of_closed(endpoint.address) from None
-            # Not from the error: what the driver says, and keeps in its errors, may hold what was sent.
-            raise request_failure(error, endpoint) from None
+            # Not `from error`: the text and the attributes of the driver's errors may hold what was sent.
+            raise from_driver(error, endpoint) from None
 
     async def _exchange(
         self,
@@ -228,7 +220,7 @@ class Transport:
             if method == "POST" and response.status in _POST_REFUSED:
                 raise _PostRefusedError
             body = await _start_of(response)
-            raise status_failure(
+            raise from_status(
                 response.status, response.headers, body, endpoint=endpoint, request=request, timeout_s=timeout_s
             )
 
@@ -254,7 +246,7 @@ class Transport:
                 _check_length(received, self._options.max_answer_bytes)
                 for start in range(0, len(chunk), PIECE_BYTES):
                     if start:
-                        await asyncio.sleep(0)
+                        await give_way()
                     reader.feed(chunk[start : start + PIECE_BYTES])
             return reader.finish()
         except ProtocolError as error:
@@ -262,7 +254,7 @@ class Transport:
 
 
 def _tls_of(options: PrometheusOptions) -> FileValue[SSLContext] | None:
-    """Return the context that the options ask for, or None for the driver's own, which trusts the system's certificates."""
+    """Return the context of the options, or None for the driver's own, which trusts the system's certificates."""
     ca_file, cert_file = options.tls_ca_file, options.tls_cert_file
     if options.tls_verify and ca_file is None and cert_file is None:
         return None
@@ -270,7 +262,7 @@ def _tls_of(options: PrometheusOptions) -> FileValue[SSLContext] | None:
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> bytes:
-    """Return an error's body, or as much of it as anybody reads."""
+    """Return the body of an answer that is an error, up to a length."""
     body = b""
     async for chunk in response.content.iter_any():
         body += chunk
@@ -287,25 +279,16 @@ def _check_length(received: int, limit: int) -> None:
         )
 
 
-def _is_worth_a_retry(error: StatcoreError) -> bool:
-    """Say whether the same server may do better at once; one that gives a part of an answer does so for longer."""
+def _is_retryable(error: StatcoreError) -> bool:
+    """Return whether another attempt may succeed; an answer that is partial stays partial for longer than a retry."""
     return error.retryable and not isinstance(error, PartialAnswerError)
 
 
-def _pause(error: Exception, *, until: float) -> bool | float:
-    """Say whether to ask again after an error, and after how many seconds where the server said so."""
-    now = asyncio.get_running_loop().time()
-    if not isinstance(error, StatcoreError) or not _is_worth_a_retry(error) or now >= until:
-        return False
-    pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
-    return pause_s is None or (pause_s if now + pause_s < until else False)
-
-
-def _joined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) -> StatcoreError:
-    if (
-        partial_answer := next((failure for failure in failures if isinstance(failure, PartialAnswerError)), None)
-    ) is not None:
-        return partial_answer
+def _combined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) -> StatcoreError:
+    """Return one error for those of all endpoints: a partial answer first, else one that names each endpoint."""
+    partial_answers = [failure for failure in failures if isinstance(failure, PartialAnswerError)]
+    if partial_answers:
+        return partial_answers[0]
     if len(failures) == 1 or not any(failure.retryable for failure in failures):
         return failures[0]
     pauses_s = [failure.retry_after_s for failure in failures if isinstance(failure, UnavailableError)]

@@ -1,7 +1,7 @@
 """Answers of the Prometheus HTTP API: bytes in, values out, no I/O.
 
-A reader is fed an answer in chunks of any size, decodes what is complete while the rest is on its way, and gives the
-result at the end. A reader reads one answer.
+A reader takes an answer in chunks of any size, decodes the complete parts while the rest arrives, and returns the result
+at the end. A reader reads one answer.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from statcore_prometheus.samples import decode, read_samples, read_value
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
-# Thanos says it in a warning, VictoriaMetrics in a member of its own.
+# The warning of Thanos; VictoriaMetrics has a member `isPartial`.
 _SAYS_PARTIAL: Final = re.compile(r"partial[ _-]?(?:response|result|data|answer)", re.IGNORECASE)
 _NOTHING: Final = msgspec.Raw(b"")
 
 
 class Reader(Protocol[_T_co]):
-    """Whoever makes a value of an answer's bytes."""
+    """Makes a value of the bytes of one answer."""
 
     def feed(self, chunk: bytes, /) -> None:
         """Take the next chunk."""
         ...
 
     def finish(self) -> _T_co:
-        """Return the value, once every chunk is there; raise `ProtocolError` when it is no answer."""
+        """Return the value after the last chunk; raise `ProtocolError` when the bytes are no answer."""
         ...
 
 
 @attrs.frozen(kw_only=True)
 class Listing(AnswerNotes, Generic[_T]):
-    """The answer to a question about labels or series."""
+    """The answer to a request for label values or series."""
 
     items: list[_T]
 
@@ -89,7 +89,7 @@ _LABEL_SETS: Final = msgspec.json.Decoder(_Envelope[list[dict[str, str]] | None]
 
 
 class _Utf8Check:
-    """Checks that an answer's bytes are UTF-8; msgspec checks only the texts that it decodes, not those that it skips."""
+    """Checks that the bytes of an answer are UTF-8; msgspec checks the texts that it decodes, but not skipped ones."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -235,10 +235,10 @@ class VectorReader:
 
 
 class ListingReader(Generic[_T]):
-    """Reads the answer to a question about labels or series."""
+    """Reads the answer to a request for label values or series."""
 
     def __init__(self, decoder: msgspec.json.Decoder[_Envelope[list[_T] | None]]) -> None:
-        """Start with nothing; `decoder` says what the items are."""
+        """Start with nothing; `decoder` decodes an answer with the items."""
         self._decoder = decoder
         self._answer = bytearray()
 
@@ -247,7 +247,7 @@ class ListingReader(Generic[_T]):
         self._answer += chunk
 
     def finish(self) -> Listing[_T]:
-        """Return the items; raise `ProtocolError` when the answer holds others."""
+        """Return the items; raise `ProtocolError` when the answer holds something else."""
         answer = bytes(self._answer)
         _Utf8Check().check(answer, is_last=True)
         items, notes = _open(self._decoder, answer)
@@ -256,14 +256,14 @@ class ListingReader(Generic[_T]):
 
 @attrs.frozen(kw_only=True)
 class BuildInfo(AnswerNotes):
-    """What a server tells about its program."""
+    """The facts that a server gives about its program."""
 
     names: frozenset[str]
-    """Of the facts that it tells, such as version and goVersion."""
+    """The names of the facts, such as version and goVersion."""
 
 
 class BuildInfoReader:
-    """Reads the answer to a question about the server's program."""
+    """Reads the answer to a request for the server's program."""
 
     def __init__(self) -> None:
         """Start with nothing."""
@@ -274,7 +274,7 @@ class BuildInfoReader:
         self._answer += chunk
 
     def finish(self) -> BuildInfo:
-        """Return what the server tells; raise `ProtocolError` when it is something else."""
+        """Return the facts; raise `ProtocolError` when the answer holds something else."""
         facts, notes = _open(_BUILD_INFO, bytes(self._answer))
         return BuildInfo(names=frozenset(facts or {}), **notes)
 

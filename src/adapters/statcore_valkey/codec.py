@@ -1,4 +1,4 @@
-"""Bytes to values and back: MessagePack as the agents write it. Pure; nothing here knows of a server."""
+"""Bytes to values and back: MessagePack as the agents write it. Pure: no server is involved."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _INTEGER: Final = re.compile(rb"-?[0-9]{1,19}")
 
 
 def has_extension(payload: bytes) -> bool:
-    """Return whether an extension may be in there: each starts with one of these bytes, which at times mean other things.
+    """Return whether a payload may hold an extension: each starts with one of eight bytes, which occur elsewhere, too.
 
-    Spelt out, since eight searches in C take a thirtieth of the time of one regular expression.
+    Eight searches in C take a thirtieth of the time of one regular expression.
     """
     return (
         _EXT_8 in payload
@@ -46,7 +46,7 @@ def has_extension(payload: bytes) -> bool:
 
 
 def decode_outline(payload: bytes | msgspec.Raw, /) -> dict[str, msgspec.Raw] | None:
-    """Walk the whole payload and return a map's values undecoded, or None when it is not a map with names as its keys."""
+    """Return the undecoded values of a map after a walk over the whole payload; None when it is no map with text keys."""
     try:
         return _OUTLINE.decode(payload)
     except _FAULTS:
@@ -54,7 +54,7 @@ def decode_outline(payload: bytes | msgspec.Raw, /) -> dict[str, msgspec.Raw] | 
 
 
 def decode_metrics(payload: bytes, /) -> dict[str, dict[str, Field]] | None:
-    """Return a payload without extensions decoded in one go, or None when anything in it is not as it should be."""
+    """Return a payload without extensions, decoded at once; None when any part is not as expected."""
     try:
         return _METRICS.decode(payload)
     except _FAULTS:
@@ -65,7 +65,7 @@ def decode_metric(raw: msgspec.Raw, /, *, key: str, metric: str) -> dict[str, An
     """Return the map of one metric.
 
     Raises:
-        MalformedEntryError: it is not one.
+        MalformedEntryError: the metric is not a map that can be decoded.
     """
     try:
         return _METRIC.decode(raw)
@@ -80,10 +80,10 @@ def decode_metric(raw: msgspec.Raw, /, *, key: str, metric: str) -> dict[str, An
 
 
 def decode_eagerly(payload: bytes, /, *, key: str) -> dict[str, dict[str, Any]]:
-    """Return a map of maps with everything in it decoded, extensions and keys of other types than text included.
+    """Return a map of maps with everything in it decoded, also extensions and keys that are no text.
 
     Raises:
-        MalformedEntryError: it is not one.
+        MalformedEntryError: the payload is not a map of maps that can be decoded.
     """
     try:
         content = _as_map(_with_names(_ANYTHING.decode(payload), levels=_MAX_LEVELS))
@@ -93,7 +93,7 @@ def decode_eagerly(payload: bytes, /, *, key: str) -> dict[str, dict[str, Any]]:
 
 
 def refuse(payload: bytes, /, *, key: str, reason: str, cause: Exception | None = None) -> NoReturn:
-    """Raise `MalformedEntryError` about a whole payload: as key, length and digest, since the bytes may be anything."""
+    """Raise `MalformedEntryError` with the key, length and digest of a payload, whose bytes may be anything."""
     digest = hashlib.sha256(payload).hexdigest()[:16]
     raise MalformedEntryError(
         f"key {key!r} is malformed: {reason} ({len(payload)} bytes, SHA-256 {digest})", key=key
@@ -101,26 +101,26 @@ def refuse(payload: bytes, /, *, key: str, reason: str, cause: Exception | None 
 
 
 def decode_count(payload: bytes | None, /) -> int | None:
-    """Return the integer that plain ASCII text spells, or None when there is none."""
+    """Return the integer in ASCII text, or None when the payload is missing or something else."""
     return int(payload) if payload is not None and _INTEGER.fullmatch(payload) else None
 
 
 def encode_map(entry: Mapping[str, Any], /, *, key: str) -> bytes:
-    """Return a map as the agents would have packed it.
+    """Return a map in the encoding of the agents.
 
     Raises:
-        InputError: something in it cannot be stored.
+        InputError: a value in it cannot be stored.
     """
     try:
         return msgspec.msgpack.encode(dict(entry), enc_hook=_as_dict)  # an entry that was read is a struct, too
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InputError(f"what is to be stored at {key!r} cannot be: {error}") from error
+        raise InputError(f"the entry for key {key!r} cannot be stored: {error}") from error
 
 
 def _as_dict(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(cast("Any", value))
-    raise TypeError(f"{type(value).__name__} is no part of the wire format")
+    raise TypeError(f"{type(value).__name__} is no type of the wire format")
 
 
 def _as_map(value: object) -> dict[str, Any]:

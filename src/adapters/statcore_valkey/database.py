@@ -1,12 +1,10 @@
-"""One database of one server: commands go out, whole answers come back, or one of our errors."""
+"""The databases of a server: commands go out over pooled connections; whole answers come back, or errors of ours."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
@@ -16,69 +14,47 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import RedisError
 
+from statcore.concurrency import ITEMS_A_TURN, Deadline, give_way, limiter, retry
 from statcore.errors import InputError, ProtocolError, StatcoreError
 from statcore_connection.lifetime import Lifetime
-from statcore_valkey.deadline import Deadline
-from statcore_valkey.faults import cause_of, describe_driver, from_driver, is_worth_retrying
-from statcore_valkey.files import PasswordFile
+from statcore_valkey.connecting import Address, PasswordFile
+from statcore_valkey.error_mapping import describe, from_driver, is_retryable
 from statcore_valkey.options import ValkeyOptions
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
-AT_A_TIME: Final = 1_000
+KEYS_AT_ONCE: Final = 1_000
 """How many keys one exchange names at most: a millisecond or two of work between turns of the event loop."""
 _pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)  # its stub knows tuples of one word only
-_REPLIES_A_TURN: Final = 128
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 
 
+def _new_slots(database: Database) -> AbstractAsyncContextManager[object]:
+    return limiter(database.pool_size)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Database:
-    """A pool of redis-py connections to one database, with a waiting room in front of it.
+    """One logical database: a pool of redis-py connections, and slots for which further calls wait.
 
-    The driver's pool and connections are used directly: its commands would pack 10,000 keys in 13 ms of one piece.
+    The driver's pool and connections are used directly: its commands would pack 10,000 keys in 13 ms without a pause.
 
     Args:
-        pool: who connects.
+        pool: makes the connections.
         owned: whether the pool is closed with the database.
         pool_size: how many calls use a connection at once.
-        slots: as many, for the others to wait at.
-        lifetime: that of the store.
+        lifetime: of the store.
     """
 
     pool: ConnectionPool = attrs.field(repr=False)
     owned: bool
     pool_size: int
-    slots: asyncio.Semaphore = attrs.field(repr=False)
     lifetime: Lifetime
+    _slots: AbstractAsyncContextManager[object] = attrs.field(
+        default=attrs.Factory(_new_slots, takes_self=True), init=False, repr=False
+    )
     _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
-
-    @classmethod
-    def own(cls, pool: ConnectionPool, /, *, options: ValkeyOptions, lifetime: Lifetime) -> Self:
-        """Return the database that a pool of ours connects to; nothing is sent until it is used."""
-        return cls._of(pool, owned=True, options=options, lifetime=lifetime)
-
-    @classmethod
-    def of(cls, client: Redis, /, *, name: str, options: ValkeyOptions, lifetime: Lifetime) -> Self:
-        """Return the database that a client handed in talks to; the client stays its owner's to close.
-
-        Raises:
-            InputError: it is not a client that can be used; the message names the argument.
-        """
-        if not isinstance(client, Redis):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            kind = type(client)
-            raise InputError(
-                f"{name} cannot be {kind.__module__}.{kind.__qualname__}; expected redis.asyncio.Redis, as its constructor,"
-                " Redis.from_pool(pool) or a Sentinel's master_for(…) makes it. Clients of clusters, of other drivers and"
-                " without asyncio are not supported; ClientStatistics takes clients with methods get_…_statistics_batch"
-            )
-        return cls._of(client.connection_pool, owned=False, options=options, lifetime=lifetime)
-
-    @classmethod
-    def _of(cls, pool: ConnectionPool, *, owned: bool, options: ValkeyOptions, lifetime: Lifetime) -> Self:
-        slots = asyncio.Semaphore(options.pool_size)
-        return cls(pool=pool, owned=owned, pool_size=options.pool_size, slots=slots, lifetime=lifetime)
 
     @property
     def service(self) -> str:
@@ -106,14 +82,16 @@ class Database:
             return "that is given without a password"
         return repr(settings.get("username") or "default")
 
-    async def ask(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
-        """Send commands in one go and return the answer to each, bytes undecoded; tried again until the deadline.
+    async def execute(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+        """Send commands in one exchange, again until the deadline, and return the answer to each, bytes undecoded.
 
         Raises:
             InputError: a word of a command is no text, or text that cannot be encoded.
             ClosedError: the store is closed, or belongs to another event loop.
-            UnavailableError, AccessDeniedError: the server cannot be reached, cannot answer now, or refuses.
-            ProtocolError: an answer is an error of another kind, or none at all.
+            UnavailableError: the server cannot be reached, or cannot answer now.
+            AccessDeniedError: the server refuses the user.
+            UnsupportedError: the server is part of a cluster.
+            ProtocolError: an answer is another error, or no answer of the protocol.
         """
         try:
             packed = b"".join(map(_pack, commands))
@@ -121,45 +99,49 @@ class Database:
             raise InputError(f"an id holds a lone surrogate at position {error.start}: {error.object!r:.80}") from None
         except TypeError:
             raise InputError("an id must be text, and one of them is not") from None
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                answers = await self._exchange(packed, len(commands), deadline)
-            except StatcoreError:
-                raise
-            except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
-                if self.lifetime.closed:
-                    continue  # closing cut the connection, and the next try says so
-                deadline.failure = from_driver(error, service=self.service, user=self.user)
-                if not is_worth_retrying(deadline.failure, error):
-                    raise deadline.failure from cause_of(error)
-            else:
-                deadline.failure = None
-                return answers
-            # Own, since the retrying libraries cost as much as the reading of one key.
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        return await retry(
+            lambda: self._attempt(packed, len(commands), deadline),
+            deadline=deadline,
+            is_retryable=is_retryable,
+            first_pause_s=_FIRST_PAUSE_S,
+            longest_pause_s=_LONGEST_PAUSE_S,
+        )
+
+    async def _attempt(self, packed: bytes, replies: int, deadline: Deadline) -> list[Any]:
+        """Return the answers of one exchange, or raise an error of ours, which is noted as the deadline's failure."""
+        try:
+            answers = await self._exchange(packed, replies, deadline)
+        except StatcoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
+            driver_error = error
+        else:
+            deadline.failure = None
+            return answers
+        self.lifetime.check(self.service)  # closing cuts connections
+        deadline.failure = from_driver(driver_error, service=self.service, user=self.user)
+        raise deadline.failure
 
     async def _exchange(self, packed: bytes, replies: int, deadline: Deadline) -> list[Any]:
         service = self.service
         self.lifetime.check(service)
-        deadline.waits_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
-        async with self.slots:
+        deadline.waiting_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
+        async with self._slots:
             self.lifetime.check(service)
-            deadline.waits_for = f"a connection to {service}"
+            deadline.waiting_for = f"a connection to {service}"
             connection = await self.pool.get_connection()  # type: ignore[no-untyped-call]
             self._connections.add(connection)
-            deadline.waits_for = f"an answer from {service}"
+            deadline.waiting_for = f"an answer from {service}"
             try:
-                self.lifetime.check(service)  # closed while it connected
+                self.lifetime.check(service)  # the store may have been closed meanwhile
                 await connection.send_packed_command(packed)
                 answers: list[Any] = []
-                for number in range(replies):
-                    if number % _REPLIES_A_TURN == _REPLIES_A_TURN - 1:
-                        await asyncio.sleep(0)  # replies that are there already are read without waiting
+                for number in range(1, replies + 1):
                     answers.append(await connection.read_response(disable_decoding=True))
+                    if number % ITEMS_A_TURN == 0:
+                        await give_way()  # replies that have arrived are read without waiting
             except BaseException:
-                # The rest of the answers may be on its way still: nobody must ever read it as his own.
+                # The other answers may still arrive: no later call may take them for its own.
                 await connection.disconnect(nowait=True)
                 raise
             finally:
@@ -174,47 +156,119 @@ class Database:
             raise
 
     async def aclose(self) -> None:
-        """Close the connections if the pool is ours; cancelled, it closes them all the same.
+        """Close the connections if the pool is owned, also where this is cancelled; closing twice is allowed.
 
         Raises:
-            ClosedError: its event loop is another one that is not closed.
+            ClosedError: the event loop of the store is another one that is not closed.
         """
         self.lifetime.end(self.service)
         if not self.owned:
             return
         try:
-            with suppress(RedisError, OSError, RuntimeError):  # a server or a loop that is gone hears no farewell
+            with suppress(RedisError, OSError, RuntimeError):  # the server or the event loop may be gone
                 await self.pool.aclose()
         finally:
             for connection in self._connections:
                 with suppress(OSError, RuntimeError):
-                    await connection.disconnect(nowait=True)  # does not wait, and so is not cancelled half-way
+                    await connection.disconnect(nowait=True)  # does not wait, so it cannot be cancelled
 
 
-def expect_values(answer: object, /, *, length: int, service: str) -> list[bytes | None]:
+@attrs.frozen(eq=False)
+class DatabasePair:
+    """The two databases of the wire format, opened and closed together.
+
+    Args:
+        statistics: of kernels, sessions, agents, endpoints and replicas.
+        live: of the activity of sessions.
+        timeout_s: the deadline of a call.
+    """
+
+    statistics: Database
+    live: Database
+    timeout_s: float
+
+    @classmethod
+    def from_url(cls, url: str, /, *, options: ValkeyOptions) -> Self:
+        """Return the databases of the server at a URL, by their numbers in the options; nothing is sent yet.
+
+        Raises:
+            InputError: the URL or an option cannot be used, or they contradict each other.
+        """
+        address = Address.from_url(url)
+        if address.db not in (None, options.statistics_db):
+            raise InputError(f"the URL names database {address.db}, but statistics_db is {options.statistics_db}")
+        pools = address.pools(options.statistics_db, options.live_db, options=options)
+        return cls._of(*pools, owned=True, options=options)
+
+    @classmethod
+    def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions) -> Self:
+        """Return the databases of clients that a host hands in, which stay the host's to close.
+
+        Raises:
+            InputError: one of them is not a client that can be used; the message names the argument.
+        """
+        pools = _pool_of(statistics, name="statistics"), _pool_of(live, name="live")
+        return cls._of(*pools, owned=False, options=options)
+
+    @classmethod
+    def _of(cls, *pools: ConnectionPool, owned: bool, options: ValkeyOptions) -> Self:
+        lifetime = Lifetime()
+        statistics, live = (
+            Database(pool=pool, owned=owned, pool_size=options.pool_size, lifetime=lifetime) for pool in pools
+        )
+        return cls(statistics, live, options.timeout_s)
+
+    def deadline(self) -> Deadline:
+        """Return the deadline of one call, for all its exchanges."""
+        return Deadline(self.timeout_s, waiting_for="the event loop")
+
+    async def aclose(self) -> None:
+        """Close the connections that are owned.
+
+        Raises:
+            ClosedError: the event loop of the store is another one that is not closed.
+        """
+        try:
+            await self.statistics.aclose()
+        finally:
+            await self.live.aclose()
+
+
+def _pool_of(client: Redis, *, name: str) -> ConnectionPool:
+    if not isinstance(client, Redis):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        kind = type(client)
+        raise InputError(
+            f"{name} cannot be {kind.__module__}.{kind.__qualname__}; expected redis.asyncio.Redis, as its constructor,"
+            " Redis.from_pool(pool) or a Sentinel's master_for(…) makes it. Clients of clusters, of other drivers and"
+            " without asyncio are not supported; ClientStatistics takes clients with methods get_…_statistics_batch"
+        )
+    return client.connection_pool
+
+
+def expect_values(answer: object, /, *, length: int, database: Database) -> list[bytes | None]:
     """Return the answer to MGET: as many strings or nils as there were keys.
 
     Raises:
         ProtocolError: it is something else; pairing it with the keys would give an id the entry of another.
     """
     if not isinstance(answer, list):
-        raise ProtocolError(f"{service} answered {type(answer).__name__} where {length} values were asked for")
+        raise ProtocolError(f"{database.service} answered {type(answer).__name__}, not a list of {length} values")
     values = cast("list[bytes | None]", answer)
     if len(values) != length:
-        raise ProtocolError(f"{service} answered {len(values)} values where {length} were asked for")
+        raise ProtocolError(f"{database.service} answered {len(values)} values, not {length}")
     for value in values:
         if value is not None and type(value) is not bytes:
-            found = describe_driver(value) if isinstance(value, Exception) else type(value).__name__
-            raise ProtocolError(f"{service} answered something else among the values: {found}")
+            found = describe(value) if isinstance(value, Exception) else type(value).__name__
+            raise ProtocolError(f"{database.service} answered something else than bytes among the values: {found}")
     return values
 
 
-def expect_integer(answer: object, /, *, service: str) -> int:
+def expect_integer(answer: object, /, *, database: Database) -> int:
     """Return an answer that must be an integer.
 
     Raises:
-        ProtocolError: it is not.
+        ProtocolError: it is something else.
     """
     if not isinstance(answer, int):
-        raise ProtocolError(f"{service} answered {type(answer).__name__} where an integer was asked for")
+        raise ProtocolError(f"{database.service} answered {type(answer).__name__}, not an integer")
     return answer

@@ -24,7 +24,7 @@ class _StructAndMapping(StructMeta, ABCMeta):
 
 
 class _EncodeAsDictInstead:
-    """Is named in the error of whoever hands an entry to msgspec, which would take the struct for what is in it."""
+    """Makes msgspec refuse to encode an entry, which it would encode as a struct; its error shows this name."""
 
 
 class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=False, gc=False):
@@ -33,12 +33,11 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
     Reading a metric raises `MalformedEntryError`, which names the key and the metric, when that metric is not a map;
     so does comparing or listing all of them. `len`, `in`, iterating over names and `repr` never do.
 
-    It is a struct that garbage collection does not look at: thousands are made at once, and none is part of a cycle.
+    It is a struct that garbage collection skips: thousands are made at once, and none is part of a cycle.
 
     Args:
-        content: a payload that has been checked, or, as soon as something was asked for, the metrics by name, each Raw
-            until it is read.
-        key: the store's, for messages.
+        content: a payload that has been checked; after the first access the metrics by name, each Raw until it is read.
+        key: of the store, for messages.
     """
 
     content: bytes | dict[str, Any]
@@ -88,7 +87,7 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
         content = self.content
         if isinstance(content, bytes):
             outline = decode_outline(content)
-            if outline is None:  # only when so little of the stack is left that it cannot be walked again
+            if outline is None:  # it was checked before, with more of the stack
                 refuse(content, key=self.key, reason="nested too deeply")
             content = self.content = outline
         return content
@@ -113,14 +112,14 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     Raises:
         MalformedEntryError: the payload is not such a map.
     """
-    # The outline is built only to be sure, and again when the entry is read: kept, it would weigh as much as the payload.
+    # The outline is built for the check, and again when the entry is read: keeping it would double the memory.
     if has_extension(payload) or decode_outline(payload) is None:
         return StoredEntry(decode_eagerly(payload, key=key), key)
     return StoredEntry(payload, key)
 
 
 def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:
-    """Check what an agent stores of its node and devices and return it as an entry; the half that is not there is empty.
+    """Check the payload of an agent, which holds its node and devices, and return it as an entry; a missing half is empty.
 
     Raises:
         MalformedEntryError: the payload is not such a map.

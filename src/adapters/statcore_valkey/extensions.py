@@ -1,4 +1,4 @@
-"""The extension types of the MessagePack dialect: what each becomes; what carries pickle is never unpickled."""
+"""The extension types of the MessagePack dialect and the text that each becomes; pickle is never executed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _DATE_TIME: Final = 2
 _DECIMAL: Final = 3
 _PATHS: Final = (4, 5, 17)
 
-# What pickle, protocols 2 to 5, writes for a Decimal: the class by name, its text, a call, the end. The bytes are only
-# compared with this, never run. `\x94`, `q.` and `r.{4}` are pickle's notes on what it may refer to later.
+# The bytes that pickle, protocols 2 to 5, writes for a Decimal: the name of the class, the text, a call, the end. Payloads
+# are only compared with this, never executed. `\x94`, `q.` and `r.{4}` are entries of pickle's memo.
 _PICKLED_DECIMAL: Final = re.compile(
     rb"""\x80[\x02-\x05] (?:\x95.{8})?
     (?:cdecimal\nDecimal\n | \x8c\x07decimal\x94 \x8c\x07Decimal\x94 \x93) (?:\x94|q.|r.{4})?
@@ -23,20 +23,20 @@ _PICKLED_DECIMAL: Final = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 
-# The packing of a date-time (temporenc): two or three bits for what it holds, two for how fine its seconds are.
+# The packing of a date-time (temporenc): two or three bits for its parts, two for the precision of its seconds.
 _SUBSECOND_BITS: Final = (10, 20, 30, 0)
 _MICROSECONDS: Final = (1_000, 1, 0.001, 0)
 
 
 class ExtensionError(ValueError):
-    """An extension that is not decoded: it is forbidden, unknown, or not what its code promises."""
+    """An extension that is not decoded: it is forbidden, unknown, or broken."""
 
 
 def decode_extension(code: int, data: memoryview) -> str:
-    """Return the text that stands for an extension value.
+    """Return an extension value as text.
 
     Raises:
-        ExtensionError: the value is not decoded.
+        ExtensionError: the value is forbidden, unknown, or broken.
     """
     try:
         if code == _UUID:

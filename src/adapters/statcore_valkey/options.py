@@ -1,4 +1,4 @@
-"""The settings of the Valkey store, checked; each complaint names the setting."""
+"""The settings of the Valkey store, checked; each error names the setting."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import Any, Final, Self
 import attrs
 
 from statcore.errors import InputError
-from statcore.model.validation import check_count, check_line, check_seconds, check_truth, from_settings, shown
+from statcore.model.validation import (
+    check_count,
+    check_line,
+    check_seconds,
+    check_truth,
+    check_whole_number,
+    from_settings,
+)
 
 _MAX_DATABASE: Final = 2**31 - 1
 _optional = attrs.validators.optional
 
 
-def _check_database(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_DATABASE:
-        raise InputError(f"{field.name} must be the number of a database, from 0 up, not {shown(value)}")
+_check_database: Final = check_whole_number(0, _MAX_DATABASE)
 
 
 @attrs.frozen(kw_only=True)
@@ -28,20 +33,21 @@ class ValkeyOptions:
     warning is logged.
 
     Args:
-        timeout_s: the deadline of a call in seconds: waiting for a connection, connecting, retries, reading and checking.
+        timeout_s: the deadline of a call in seconds: for a connection, connecting, retries, reading and checking.
         pool_size: how many connections to a database are open at most; further calls wait for one.
         statistics_db: the number of the database with statistics.
         live_db: the number of the database with the activity of sessions.
-        freshness_s: read the age of every entry, mark entries *stale* that are older than this many seconds, and entries
-            of unknown age *undated*; with None no age is read. The age comes from the remaining time to live, which costs
-            a further command for each entry.
-        ages: read the age of every entry without a bound, too, and mark entries of unknown age *undated*.
+        freshness_s: read the age of every entry, and mark entries that are older than this many seconds *stale*, and
+            entries of unknown age *undated*; with None no age is read. The age comes from the remaining time to live,
+            which costs one more command for each entry.
+        ages: read the age of every entry also without `freshness_s`, and mark entries of unknown age *undated*.
         agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
             their entries is unknown.
         max_entry_bytes: larger entries are not decoded but reported as *oversized*.
         password_file: the path of a file that holds the password, instead of one in the URL.
         tls_ca_file: certificates to trust instead of the system's, PEM; TLS itself comes from the URL.
-        tls_cert_file, tls_key_file: the certificate to show, PEM.
+        tls_cert_file: the client certificate, PEM.
+        tls_key_file: its key, PEM.
 
     Raises:
         InputError: a value that cannot be one; the message names the setting.

@@ -1,4 +1,4 @@
-"""How statcore finds this adapter: the URL schemes of Valkey and Redis. It imports no driver."""
+"""The plugin: describes this adapter and its URL schemes to statcore. It imports no driver."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ async def open_statistics(url: str, options: Options) -> StatisticsPort:
 
 
 async def open_sink(url: str, options: Options) -> StatisticsSinkPort:
-    """Open a writer; the rest is as in `open_statistics`."""
+    """Open a writer to the server at `url`; `options` are those of `ValkeyOptions` by name.
+
+    Raises:
+        MissingExtraError: the driver is not installed.
+        InputError: the URL or an option cannot be used.
+    """
     with requires_extra("valkey"):
         from statcore_valkey import ValkeyOptions, ValkeyStatisticsSink  # noqa: PLC0415 - the driver is an extra
     return ValkeyStatisticsSink.from_url(url, options=ValkeyOptions.from_settings(options))

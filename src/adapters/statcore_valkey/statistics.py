@@ -1,25 +1,46 @@
-"""Reading live statistics from Valkey."""
+"""Reading live statistics from Valkey: payloads by key, and a batch that says what is wrong with which entry."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Final, Self, TypeVar
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Final, Self, TypeAlias
 
 import attrs
 from redis.asyncio import Redis
 
-from statcore.model import ProblemKind, StatisticsBatch
-from statcore_valkey.database import AT_A_TIME
-from statcore_valkey.databases import Databases
-from statcore_valkey.deadline import Deadline
+from statcore.concurrency import Deadline, give_way
+from statcore.errors import MalformedEntryError
+from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore.model.batch import Entry
+from statcore.model.wire_format import (
+    INFERENCE_TTL_S,
+    KERNEL_TTL_S,
+    activity_entry,
+    activity_keys,
+    agent_ttl_s,
+    endpoint_key,
+    replica_key,
+)
+from statcore_connection.error_boundary import only_our_errors
+from statcore_valkey.codec import decode_count
+from statcore_valkey.database import KEYS_AT_ONCE, Database, DatabasePair, expect_integer, expect_values
 from statcore_valkey.entry import read_agent, read_metrics
-from statcore_valkey.keys import DAY_S, INFERENCE_S, activity_keys, agent_ttl_s, endpoint_key, replica_key
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
-from statcore_valkey.reading import ReadEntry, Reading
 
-_Id = TypeVar("_Id")
-_log: Final = logging.getLogger(__name__)
+ReadEntry: TypeAlias = Callable[..., Entry]
+"""Checks a payload: `read(payload, key=…)`; raises `MalformedEntryError`."""
+
+_logger: Final = logging.getLogger(__name__)
+_TURN_BYTES: Final = 512_000
+"""How much is checked between two turns of the event loop: half a millisecond of usual entries."""
+_ENTRY_BYTES: Final = 4_000
+"""What an entry counts for beyond its length, so that a turn has no thousands of small entries."""
+_TYPES: Final = (b"list", b"set", b"zset", b"hash", b"stream")
+_NO_KEY: Final = -2
+_NO_EXPIRY: Final = -1
 
 
 @attrs.frozen(eq=False)
@@ -27,11 +48,16 @@ class ValkeyStatistics:
     """A `StatisticsPort` over a Valkey or Redis server: one MGET per 1,000 ids, entries decoded when they are read.
 
     The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`. Connections are made when they are first
-    needed, and belong to the event loop that needed them first: in another loop, or once closed, each call raises
-    `ClosedError`. Clusters are not supported yet; the master of a sentinel is read through the host's own client.
+    needed, and belong to the event loop that needed them first. Clusters are not supported yet; the master of a sentinel is
+    read through the host's own client.
+
+    Each method is tried again until the deadline, and raises `UnavailableError` or `TimedOutError` where that does not
+    help, `AccessDeniedError` where the user is refused, `InputError` for an id that is no text, `ProtocolError` for an
+    answer that does not fit the request, `UnsupportedError` for a cluster, and `ClosedError` in another event loop or once
+    closed.
     """
 
-    _databases: Databases
+    _databases: DatabasePair
     _options: ValkeyOptions
 
     @classmethod
@@ -41,13 +67,13 @@ class ValkeyStatistics:
         Raises:
             InputError: the URL or an option cannot be used.
         """
-        return cls(Databases.from_url(url, options=options), options)
+        return cls(DatabasePair.from_url(url, options=options), options)
 
     @classmethod
     def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
         """Read through the host's own clients, one per database, which stay the host's to close.
 
-        How they connect is theirs; of the options, only what is not about connecting counts.
+        The clients' own settings say how to connect; the options about connecting are ignored.
 
         Args:
             statistics: a `redis.asyncio.Redis`, also one of `Redis.from_pool(pool)` or a Sentinel's `master_for(…)`.
@@ -57,62 +83,171 @@ class ValkeyStatistics:
         Raises:
             InputError: a client of another kind; the message says what can be used.
         """
-        return cls(Databases.from_clients(statistics, live, options=options), options)
+        return cls(DatabasePair.from_clients(statistics, live, options=options), options)
 
+    @only_our_errors
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: MetricValue map}` of kernels or sessions."""
-        return await self._fetch(ids, _as_it_is, read=read_metrics, ttl_s=DAY_S)
+        return await self._fetch(ids, read=read_metrics, ttl_s=KERNEL_TTL_S)
 
+    @only_our_errors
     async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"requests": int, "last_response_ms": int}` of sessions; zeros are *incomplete* when not real."""
-        async with Deadline(self._options.timeout_s) as deadline:
-            reading = Reading(database=self._databases.live, options=self._options, deadline=deadline)
-            for start in range(0, len(session_ids), AT_A_TIME // 2):
-                chunk = session_ids[start : start + AT_A_TIME // 2]
-                await reading.add_activity([activity_keys(session_id) for session_id in chunk])
-        return reading.batch()
+        keys = map(activity_keys, session_ids)
+        async with self._databases.deadline() as deadline:
+            reader = _BatchReader(database=self._databases.live, options=self._options, deadline=deadline)
+            while part := list(islice(keys, KEYS_AT_ONCE // 2)):
+                await reader.add_activity(part)
+        return reader.batch()
 
+    @only_our_errors
     async def fetch_endpoint_statistics(self, endpoint_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of inference endpoints."""
-        return await self._fetch(endpoint_ids, endpoint_key, read=read_metrics, ttl_s=INFERENCE_S)
+        return await self._fetch(map(endpoint_key, endpoint_ids), read=read_metrics, ttl_s=INFERENCE_TTL_S)
 
+    @only_our_errors
     async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of (endpoint id, replica id) pairs."""
-        return await self._fetch(pairs, replica_key, read=read_metrics, ttl_s=INFERENCE_S)
+        return await self._fetch(map(replica_key, pairs), read=read_metrics, ttl_s=INFERENCE_TTL_S)
 
+    @only_our_errors
     async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"node": {metric: MetricValue map}, "devices": {metric: {device id: MetricValue map}}}` of agents."""
         interval_s = self._options.agent_interval_s
-        ttl_s = None if interval_s is None else agent_ttl_s(interval_s)
-        return await self._fetch(agent_ids, _as_it_is, read=read_agent, ttl_s=ttl_s)
+        ttl_s = None if interval_s is None else math.ceil(agent_ttl_s(interval_s))
+        return await self._fetch(agent_ids, read=read_agent, ttl_s=ttl_s)
 
     def with_ages(self) -> Self:
         """Return a reader over the same connections, which stay this object's, whose batches have ages."""
         return attrs.evolve(self, options=attrs.evolve(self._options, ages=True))
 
+    @only_our_errors
     async def ping(self) -> None:
         """Return when both databases answer."""
-        async with Deadline(self._options.timeout_s) as deadline:
+        async with self._databases.deadline() as deadline:
             for database in (self._databases.statistics, self._databases.live):
-                await database.ask([("PING",)], deadline=deadline)
+                await database.execute([("PING",)], deadline=deadline)
 
+    @only_our_errors
     async def aclose(self) -> None:
-        """Close the connections that this object made; clients handed in stay open."""
+        """Close the connections that this object made; clients handed in stay open.
+
+        Raises:
+            ClosedError: the event loop of the connections is another one that is not closed.
+        """
         await self._databases.aclose()
 
-    async def _fetch(
-        self, ids: Sequence[_Id], key_of: Callable[[_Id], str], *, read: ReadEntry, ttl_s: int | None
-    ) -> StatisticsBatch:
-        async with Deadline(self._options.timeout_s) as deadline:
-            reading = Reading(database=self._databases.statistics, options=self._options, deadline=deadline)
-            for start in range(0, len(ids), AT_A_TIME):
-                keys = [key_of(id_) for id_ in ids[start : start + AT_A_TIME]]
-                await reading.add_statistics(keys, read=read, ttl_s=ttl_s)
-        batch = reading.batch()
+    async def _fetch(self, keys: Iterable[str], *, read: ReadEntry, ttl_s: int | None) -> StatisticsBatch:
+        remaining = iter(keys)
+        async with self._databases.deadline() as deadline:
+            reader = _BatchReader(database=self._databases.statistics, options=self._options, deadline=deadline)
+            while part := list(islice(remaining, KEYS_AT_ONCE)):
+                await reader.add_entries(part, read=read, ttl_s=ttl_s)
+        batch = reader.batch()
         if malformed := [problem for problem in batch.problems.values() if problem.kind is ProblemKind.MALFORMED]:
-            _log.warning("%d of %d entries cannot be read; %s", len(malformed), len(batch), malformed[0].message)
+            _logger.warning("%d of %d entries cannot be read; %s", len(malformed), len(batch), malformed[0].message)
         return batch
 
 
-def _as_it_is(id_: str) -> str:
-    return id_
+@attrs.define(kw_only=True, eq=False)
+class _BatchReader:
+    """Reads payloads from a database into one batch, part by part."""
+
+    database: Database
+    options: ValkeyOptions
+    deadline: Deadline
+    entries: list[Entry | None] = attrs.field(factory=list["Entry | None"], init=False)
+    problems: dict[int, Problem] = attrs.field(factory=dict[int, Problem], init=False)
+    ages_s: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
+
+    async def add_entries(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> None:
+        """Read entries from keys that live for `ttl_s` seconds after each write; None where that is not known."""
+        # The time to live comes first: an entry that is written in between is fresher than its age says, never staler.
+        is_dated = self.options.ages or self.options.freshness_s is not None
+        ask_ttl = [("PTTL", key) for key in keys] if is_dated else []
+        *ttls_ms, values = await self.database.execute([*ask_ttl, ("MGET", *keys)], deadline=self.deadline)
+        payloads = expect_values(values, length=len(keys), database=self.database)
+        missing: dict[int, str] = {}
+        first, checked_bytes = len(self.entries), 0
+        for position, (key, payload) in enumerate(zip(keys, payloads, strict=True), start=first):
+            if payload is None:
+                missing[position] = key
+                self.entries.append(None)
+                continue
+            self.entries.append(self._entry(payload, key, position, read))
+            checked_bytes += _ENTRY_BYTES + len(payload)
+            if checked_bytes > _TURN_BYTES:
+                checked_bytes = 0
+                await give_way()
+        for position, (key, ttl_ms) in enumerate(zip(keys, ttls_ms, strict=False), start=first):
+            if self.entries[position] is not None:
+                self._add_age(position, key, expect_integer(ttl_ms, database=self.database), ttl_s)
+        if missing:
+            await self._explain(missing)
+
+    async def add_activity(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Read the request count and last response time of sessions from pairs of keys."""
+        keys = [key for pair in pairs for key in pair]
+        (values,) = await self.database.execute([("MGET", *keys)], deadline=self.deadline)
+        counts = [decode_count(value) for value in expect_values(values, length=len(keys), database=self.database)]
+        for pair, *pair_counts in zip(pairs, counts[::2], counts[1::2], strict=True):
+            entry, problem = activity_entry(pair, pair_counts)
+            if problem is not None:
+                self.problems[len(self.entries)] = problem
+            self.entries.append(entry)
+
+    def batch(self) -> StatisticsBatch:
+        """Return what was added."""
+        return StatisticsBatch(self.entries, problems=self.problems, ages_s=self.ages_s)
+
+    def _entry(self, payload: bytes, key: str, position: int, read: ReadEntry) -> Entry | None:
+        limit = self.options.max_entry_bytes
+        if len(payload) > limit:
+            message = f"key {key!r} holds {len(payload)} bytes, more than max_entry_bytes = {limit}"
+            self.problems[position] = Problem(ProblemKind.OVERSIZED, message=message, key=key)
+            return None
+        try:
+            return read(payload, key=key)
+        except MalformedEntryError as error:
+            message = str(error)
+        except Exception as error:  # noqa: BLE001 - a bad payload costs its own entry alone
+            message = f"key {key!r} cannot be decoded: {type(error).__name__}"
+        self.problems[position] = Problem(ProblemKind.MALFORMED, message=message, key=key)
+        return None
+
+    def _add_age(self, position: int, key: str, ttl_ms: int, ttl_s: int | None) -> None:
+        """Note the age of an entry from its remaining time to live, and whether it is stale or undated."""
+        age_s, unknown = 0.0, None
+        if ttl_ms == _NO_EXPIRY:
+            unknown = "it never expires"
+        elif ttl_ms != _NO_KEY:  # no key means that it was written after PTTL was answered
+            if ttl_s is None:
+                unknown = "agent_interval_s is not set"
+            elif ttl_ms > ttl_s * 1000:
+                unknown = f"it expires in {ttl_ms / 1000:.3f} s, but is written for {ttl_s} s"
+            else:
+                age_s = ttl_s - ttl_ms / 1000
+        if unknown:
+            message = f"the age of key {key!r} is unknown: {unknown}"
+            self.problems[position] = Problem(ProblemKind.UNDATED, message=message, key=key)
+            return
+        self.ages_s[position] = age_s
+        bound_s = self.options.freshness_s
+        if bound_s is not None and age_s > bound_s:
+            message = f"the age of key {key!r} is {age_s:.3f} s; fresh is up to {bound_s:g} s"
+            self.problems[position] = Problem(ProblemKind.STALE, message=message, key=key)
+
+    async def _explain(self, missing: Mapping[int, str]) -> None:
+        """Find the keys that MGET takes for missing because they hold another type than a string.
+
+        Nearly always none of them exists, which one EXISTS for all of them shows; only otherwise each type is read.
+        """
+        (count,) = await self.database.execute([("EXISTS", *missing.values())], deadline=self.deadline)
+        if not expect_integer(count, database=self.database):
+            return
+        types = await self.database.execute([("TYPE", key) for key in missing.values()], deadline=self.deadline)
+        for (position, key), kind in zip(missing.items(), types, strict=True):
+            if kind not in (b"none", b"string"):  # a string was written meanwhile
+                known = kind.decode() if kind in _TYPES else "value of another type"
+                message = f"key {key!r} holds a {known}, not a string"
+                self.problems[position] = Problem(ProblemKind.UNAVAILABLE, message=message, key=key)

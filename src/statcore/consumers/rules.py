@@ -18,7 +18,7 @@ from statcore.errors import InputError
 from statcore.model.numbers import finite_number
 from statcore.model.statistics import has_bound
 from statcore.model.time import parse_time
-from statcore.model.validation import check_count, check_line
+from statcore.model.validation import check_count, check_line, check_mapping, check_whole_number
 from statcore.promql.preset import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
@@ -71,10 +71,8 @@ def _threshold(value: Decimal | float | str) -> Decimal:
     return number
 
 
-def check_replicas(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    """Accept whole numbers from zero up."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(f"{field.name} must be a whole number from 0 up, not {value!r}")
+check_replicas: Final = check_whole_number(0)
+"""Accepts a number of replicas."""
 
 
 def _check_cooldown(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -95,11 +93,6 @@ _FIELD_OF_SOURCE: Final = {
 }
 
 
-def _check_labels(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{field.name} must be a map of label names to values, not {type(value).__name__}")
-
-
 @attrs.frozen
 class PresetQuery:
     """A preset with its parameters; the query must result in one series.
@@ -115,7 +108,7 @@ class PresetQuery:
 
     name: str = attrs.field(validator=check_line)
     labels: Mapping[str, str | Sequence[str]] = attrs.field(
-        factory=dict[str, Any], kw_only=True, hash=False, validator=_check_labels
+        factory=dict[str, Any], kw_only=True, hash=False, validator=check_mapping
     )
     window: timedelta | str | None = attrs.field(default=None, kw_only=True)
 

@@ -7,8 +7,23 @@ from statcore.model.results import MatrixResult, MetricResponse, QueryData, Samp
 from statcore.model.statistics import UNBOUNDED_METRICS, MetricValue, has_bound, unit_hint
 from statcore.model.text import AgentId, EndpointId, KernelId, ReplicaId, SessionId, id_text
 from statcore.model.time import QueryTimeRange, format_duration, parse_duration, parse_time
+from statcore.model.validation import (
+    NOT_A_SETTING,
+    check_count,
+    check_label_value,
+    check_line,
+    check_mapping,
+    check_one_of,
+    check_seconds,
+    check_truth,
+    check_whole_number,
+    from_settings,
+    optional_uuid,
+    read_only,
+)
 
 __all__ = [
+    "NOT_A_SETTING",
     "UNBOUNDED_METRICS",
     "AgentId",
     "EndpointId",
@@ -31,14 +46,25 @@ __all__ = [
     "SessionRecord",
     "StatisticsBatch",
     "VectorResult",
+    "check_count",
+    "check_label_value",
+    "check_line",
+    "check_mapping",
+    "check_one_of",
+    "check_seconds",
+    "check_truth",
+    "check_whole_number",
     "decimal_text",
     "finite_number",
     "format_duration",
     "format_sample_value",
+    "from_settings",
     "has_bound",
     "id_text",
+    "optional_uuid",
     "parse_duration",
     "parse_time",
     "percent_text",
+    "read_only",
     "unit_hint",
 ]

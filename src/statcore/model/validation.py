@@ -1,25 +1,29 @@
-"""Validators of attrs fields, and settings read by name or from TOML; errors name the field."""
+"""Validators and converters of attrs fields, and settings read by name or from TOML; errors name the field."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, TypeVar, cast
+from uuid import UUID
 
 import attrs
 
 from statcore.errors import InputError
+from statcore.model.text import check_text, id_text
 
 _T = TypeVar("_T")
+Validator: TypeAlias = Callable[[object, "attrs.Attribute[Any]", Any], None]
 LONGEST_S: Final = 2**31 - 1
 """The most seconds that a setting may have: 68 years. Timers and dates overflow further up."""
 LARGEST: Final = 2**53 - 1
 """The largest count that a setting may have: what a float holds exactly."""
 NOT_A_SETTING: Final = {"setting": False}
-"""The metadata of a field that a program may set at construction, but no file: a clock, for one."""
+"""The metadata of a field that a program may set at construction, but no file: a clock, for example."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What steers a terminal, begins a line, or cannot be encoded."""
+"""Characters that steer a terminal, begin a line, or cannot be encoded."""
 
 
 def shown(value: object) -> str:
@@ -49,10 +53,20 @@ def check_seconds(_: object, field: attrs.Attribute[Any], value: object) -> None
     require_seconds(value, name=field.name)
 
 
-def check_count(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    """Accept whole numbers from 1 to `LARGEST`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
-        raise InputError(f"{field.name} must be a whole number of at least 1 and at most {LARGEST}, not {shown(value)}")
+def check_whole_number(least: int, most: int | None = None) -> Validator:
+    """Return a validator that accepts whole numbers from `least` to `most`, or without an upper bound."""
+    bounds = f"from {least} up" if most is None else f"of at least {least} and at most {most}"
+
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value and (most is None or value <= most):
+            return
+        raise InputError(f"{field.name} must be a whole number {bounds}, not {shown(value)}")
+
+    return check
+
+
+check_count: Final = check_whole_number(1, LARGEST)
+"""Accepts whole numbers from 1 to `LARGEST`."""
 
 
 def check_truth(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -62,19 +76,62 @@ def check_truth(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 
 def check_line(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    """Accept text on one line that is not empty; since it may be a secret, the complaint does not show it."""
+    """Accept text on one line that is not empty; since it may be a secret, the error does not show it."""
     if not isinstance(value, str) or not value or _UNFIT.search(value):
         raise InputError(f"{field.name} must be text on one line without control characters, and not empty")
 
 
 def check_name(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    """Accept what users type to ask for something: lower-case letters, digits, hyphens and underscores."""
+    """Accept names that users type: lower-case letters, digits, hyphens and underscores, a letter first."""
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
         raise InputError(f"{field.name} must be a lower-case word such as container, not {value!r:.200}")
 
 
+def check_label_value(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Accept text that can be sent and is not empty: an empty text would match the series that lack the label."""
+    if not check_text(value, what=field.name):
+        raise InputError(
+            f"{field.name} is empty, which would match series without this label; give a value or leave it out"
+        )
+
+
+def check_one_of(choices: Collection[str]) -> Validator:
+    """Return a validator that accepts one of several texts."""
+
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, str) or value not in choices:
+            raise InputError(f"{field.name} must be one of {', '.join(choices)}, not {value!r:.100}")
+
+    return check
+
+
+def check_mapping(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    """Accept mappings."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{field.name} must be a mapping, not {type(value).__name__}")
+
+
+def read_only(value: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a read-only copy of a mapping; anything else as it is, for `check_mapping` to refuse."""
+    return MappingProxyType(dict(value)) if isinstance(cast("object", value), Mapping) else value
+
+
+def optional_uuid(value: UUID | str | None) -> UUID | None:
+    """Return an id as a UUID; None as it is.
+
+    Raises:
+        InputError: the text does not spell a UUID.
+    """
+    return value if value is None or isinstance(value, UUID) else UUID(id_text(value))
+
+
 def from_settings(kind: type[_T], settings: Mapping[str, Any], *, adapter: str) -> _T:
-    """Build an attrs class from settings by name, as a table of a TOML file gives them; `NOT_A_SETTING` fields are none.
+    """Build an attrs class from settings by name, as a table of a TOML file gives them.
+
+    Args:
+        kind: the class; its fields are the settings, but not those with the metadata `NOT_A_SETTING`.
+        settings: by name.
+        adapter: what messages call the adapter.
 
     Raises:
         InputError: a setting that `kind` has no field for, or that it refuses; the message names it.
@@ -98,3 +155,25 @@ def read_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"not TOML: {error}") from error
+
+
+def toml_text(value: object, where: str) -> str:
+    """Return a text of a TOML document.
+
+    Raises:
+        InputError: it is not text, or empty; the message begins with `where`.
+    """
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{where}: expected a non-empty text, not {type(value).__name__}")
+    return value
+
+
+def toml_table(value: object, where: str) -> dict[str, Any]:
+    """Return a table of a TOML document.
+
+    Raises:
+        InputError: it is something else; the message begins with `where`.
+    """
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: expected a table, not {type(value).__name__}")
+    return cast("dict[str, Any]", value)

@@ -1,4 +1,4 @@
-"""How queriers, stores and backends come in from outside; the only package that imports pluggy."""
+"""Plugins that contribute queriers, stores, backends and presets; the only package that imports pluggy."""
 
 from statcore.imports import requires_extra
 from statcore.plugins.hooks import API_VERSION, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec, hookimpl

@@ -10,7 +10,7 @@ STATCORE_PLUGIN_API = API_VERSION
 
 @hookimpl
 def statcore_queriers() -> list[QuerierSpec]:
-    """Contribute `container`."""
+    """Contribute the kind `container`."""
     return [
         QuerierSpec(
             name="container",

@@ -1,42 +1,38 @@
 """Stores and backends of third parties as ports: each answer is checked, and each fault names the plugin.
 
-Only what other distributions contribute is wrapped. statcore's own adapters hold the contract by their tests, and reading
-10,000 entries is where time counts.
+A table for each port says how the answer of each method is checked; `_CheckedPort` calls the adapter's method and applies
+the check. Only the adapters of other distributions are wrapped: statcore's own keep the contract by their tests, and time
+counts where 10,000 entries are read.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 import reprlib
 from array import array
-from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
 from itertools import islice
 from math import isfinite
 from operator import lt
-from typing import Any, Final, Self, TypeGuard, TypeVar, cast
+from typing import Any, Final, Protocol, Self, TypeAlias, TypeGuard, TypeVar, cast
 
 import attrs
 
+from statcore.concurrency import is_cancellation
 from statcore.errors import PluginError, StatcoreError
 from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
-from statcore.model.statistics import MetricValue
 from statcore.model.text import describe
-from statcore.model.time import QueryTimeRange
 from statcore.plugins.report import PluginReport, raised_at
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
-from statcore.promql.syntax import Selector
-from statcore.promql.utilization import RATE_INTERVAL
-from statcore.queriers.interface import UtilizationMetricQuerier
 
 _T = TypeVar("_T")
-_log: Final = logging.getLogger("statcore.plugins")
+_logger: Final = logging.getLogger("statcore.plugins")
 _YEAR_1_S: Final = -62_135_596_800.0
 _YEAR_10000_S: Final = 253_402_300_800.0
 _TEXT: Final = frozenset({str})
@@ -44,7 +40,7 @@ _DICT: Final = frozenset({dict})
 _ACTIVITY: Final = ("requests", "last_response_ms")
 
 
-class _NonsenseError(Exception):
+class _BadAnswerError(Exception):
     """An answer that breaks the contract; the message says what came and what was expected."""
 
     @classmethod
@@ -54,12 +50,12 @@ class _NonsenseError(Exception):
 
 @attrs.frozen
 class Contributor:
-    """Who contributed a store or a backend, for messages.
+    """The plugin that contributed a store or a backend, as errors name it.
 
     Args:
         name: of the store or the backend.
         report: on its plugin.
-        secrets: what no message shows, the longest first.
+        secrets: texts that no message shows, the longest first.
     """
 
     name: str
@@ -68,23 +64,25 @@ class Contributor:
 
     @contextmanager
     def blamed_for(self, method: str, *, passing: tuple[type[BaseException], ...] = ()) -> Generator[None]:
-        """Turn whatever its code raises into a `PluginError`; errors of statcore and cancellation pass.
+        """Turn what the plugin's code raises into a `PluginError`; errors of statcore and cancellation pass.
 
         Args:
-            method: what is called.
+            method: the method that is called.
             passing: further exceptions that pass.
         """
         try:
             yield
-        except (StatcoreError, CancelledError, KeyboardInterrupt, GeneratorExit):
+        except (StatcoreError, KeyboardInterrupt, GeneratorExit):
             raise
         except passing:
             raise
-        except _NonsenseError as error:
+        except _BadAnswerError as error:
             raise self._error(method, self._without_secrets(str(error))) from None
         except BaseException as error:  # SystemExit of a plugin must not end its host
-            said = self._without_secrets(describe(error))
-            raise self._error(method, f"raised {said}{raised_at(error)}") from error
+            if is_cancellation(error):
+                raise
+            description = self._without_secrets(describe(error))
+            raise self._error(method, f"raised {description}{raised_at(error)}") from error
 
     def _without_secrets(self, text: str) -> str:
         for secret in self.secrets:
@@ -97,10 +95,10 @@ class Contributor:
 
 
 async def answer_of(answer: object) -> object:
-    """Await what a method that must be async answered; call it inside `blamed_for`."""
+    """Await what a method that must be async returned; call it inside `blamed_for`."""
     if not isinstance(answer, Awaitable):
         what = type(answer).__name__  # its repr may show a password
-        raise _NonsenseError(f"answered {what} instead of being async: write `async def`")
+        raise _BadAnswerError(f"answered {what} instead of being async: write `async def`")
     return await cast("Awaitable[object]", answer)
 
 
@@ -119,7 +117,7 @@ async def closing(opened: object, contributor: Contributor) -> AsyncGenerator[No
             try:
                 await close()
             except StatcoreError as error:
-                _log.warning("%s", error)
+                _logger.warning("%s", error)
         raise
     await close()
 
@@ -131,13 +129,17 @@ def checked_statistics(opened: object, contributor: Contributor) -> StatisticsPo
         PluginError: it lacks methods of `StatisticsPort`.
     """
     _require_methods(opened, StatisticsPort, contributor, "open")
-    return _CheckedStatistics(opened, contributor)
+    return cast("StatisticsPort", _CheckedPort(opened, contributor, StatisticsPort, _STATISTICS))
 
 
 def checked_sink(opened: object, contributor: Contributor) -> StatisticsSinkPort:
-    """Return an opened writer as a port whose faults name the plugin; errors as `checked_statistics`."""
+    """Return an opened writer as a port whose faults name the plugin.
+
+    Raises:
+        PluginError: it lacks methods of `StatisticsSinkPort`.
+    """
     _require_methods(opened, StatisticsSinkPort, contributor, "open_sink")
-    return _CheckedSink(opened, contributor)
+    return cast("StatisticsSinkPort", _CheckedPort(opened, contributor, StatisticsSinkPort, _SINK))
 
 
 def checked_metrics(opened: object, contributor: Contributor) -> MetricQuerierPort:
@@ -149,29 +151,62 @@ def checked_metrics(opened: object, contributor: Contributor) -> MetricQuerierPo
     _require_methods(opened, MetricQuerierPort, contributor, "open")
     with contributor.blamed_for("open"):
         evaluates_promql = not _missing(opened, PromQLPort)
-    return (_CheckedPromQL if evaluates_promql else _CheckedMetrics)(opened, contributor)
+    if evaluates_promql:
+        return cast("MetricQuerierPort", _CheckedPort(opened, contributor, _PromQLBackendPort, {**_METRICS, **_PROMQL}))
+    return cast("MetricQuerierPort", _CheckedPort(opened, contributor, MetricQuerierPort, _METRICS))
+
+
+def _methods(port: type[object]) -> list[str]:
+    return [name for name in dir(port) if not name.startswith("_")]
 
 
 def _missing(opened: object, port: type[object]) -> list[str]:
-    # A wrapper may well delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
-    return [name for name in dir(port) if not name.startswith("_") and not hasattr(opened, name)]
+    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
+    return [name for name in _methods(port) if not hasattr(opened, name)]
 
 
 def _require_methods(opened: object, port: type[object], contributor: Contributor, factory: str) -> None:
     with contributor.blamed_for(factory):
         if missing := _missing(opened, port):
             what = f"answered {type(opened).__name__}, which lacks {', '.join(missing)}"  # its repr may show a password
-            raise _NonsenseError(f"{what}: expected a {port.__name__}")
+            raise _BadAnswerError(f"{what}: expected a {port.__name__}")
 
 
-class _Checked:
-    def __init__(self, opened: object, contributor: Contributor) -> None:
+class _PromQLBackendPort(MetricQuerierPort, PromQLPort, Protocol):
+    """A backend that takes queriers and text."""
+
+
+@attrs.frozen
+class _Call:
+    """A call of an adapter's method; its answer may go on to raise when it is read."""
+
+    contributor: Contributor
+    method: str
+    arguments: tuple[object, ...]
+
+    def blamed(self, *passing: type[BaseException]) -> AbstractContextManager[None]:
+        """Blame the contributor for what is raised in the block."""
+        return self.contributor.blamed_for(self.method, passing=passing)
+
+
+_Check: TypeAlias = Callable[[_Call, object], object]
+"""Takes the answer of a call and returns what the caller gets; raises `_BadAnswerError`."""
+
+
+class _CheckedPort:
+    """An adapter whose methods are checked; whatever else it has is handed on."""
+
+    def __init__(self, opened: object, contributor: Contributor, port: type[object], checks: Mapping[str, _Check]) -> None:
         self._opened = opened
         self._contributor = contributor
+        self._port = port
+        self._checks = checks
+        for name in _methods(port):  # `isinstance` of a protocol does not see what only `__getattr__` finds
+            setattr(self, name, self._checked(name))
 
     @property  # type: ignore[misc]  # nobody sets it
     def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The adapter's class, for hosts that ask with `isinstance` which of their own it is."""
+        """The adapter's class, for hosts that use `isinstance` to find out which of their own adapters it is."""
         kind: type[Any] = self._opened.__class__
         return kind
 
@@ -179,223 +214,135 @@ class _Checked:
         if name.startswith("_"):
             raise AttributeError(name)
         found = getattr(self._opened, name)
-        return getattr(self, f"_checked_{name}", found)  # some methods are optional, and checked where they are there
+        return self._checked(name) if name in self._checks else found  # optional methods are checked where they exist
 
-    async def _call(self, method: str, check: Callable[[object], _T], /, *arguments: object, **options: object) -> _T:
-        with self._contributor.blamed_for(method):
-            return check(await answer_of(getattr(self._opened, method)(*arguments, **options)))
+    def _checked(self, name: str) -> Callable[..., object]:
+        check = self._checks[name]
 
-    async def ping(self) -> None:
-        await self._call("ping", _nothing)
+        def call_at_once(*arguments: object, **options: object) -> object:
+            call = _Call(self._contributor, name, arguments)
+            with call.blamed():
+                return check(call, getattr(self._opened, name)(*arguments, **options))
 
-    async def aclose(self) -> None:
-        await self._call("aclose", _anything)
+        async def call_async(*given: object, **named: object) -> object:
+            arguments, options = _as_port_says(self._port, name, given, named)
+            call = _Call(self._contributor, name, arguments)
+            with call.blamed():
+                return check(call, await answer_of(getattr(self._opened, name)(*arguments, **options)))
 
-    async def _checked_diagnose(self) -> str | None:
-        return await self._call("diagnose", _finding)
-
-
-class _CheckedStatistics(_Checked):
-    def _checked_with_ages(self) -> KernelStatisticsPort:
-        with self._contributor.blamed_for("with_ages"):
-            reader: object = cast("Any", self._opened).with_ages()
-        _require_methods(reader, KernelStatisticsPort, self._contributor, "with_ages")
-        return _CheckedStatistics(reader, self._contributor)
-
-    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
-        return await self._fetch("fetch_kernel_statistics", ids, _Levels.metrics)
-
-    async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
-        return await self._fetch("fetch_inference_metrics", session_ids, _Levels.activity)
-
-    async def fetch_endpoint_statistics(self, endpoint_ids: Sequence[str], /) -> StatisticsBatch:
-        return await self._fetch("fetch_endpoint_statistics", endpoint_ids, _Levels.metrics)
-
-    async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
-        return await self._fetch("fetch_replica_statistics", pairs, _Levels.metrics)
-
-    async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
-        return await self._fetch("fetch_agent_statistics", agent_ids, _Levels.agent)
-
-    async def _fetch(
-        self, method: str, ids: Sequence[object], entry: Callable[[_Levels, object], Entry]
-    ) -> StatisticsBatch:
-        levels = _Levels(self._contributor, method)
-
-        def check(answer: object) -> StatisticsBatch:
-            if not isinstance(answer, StatisticsBatch):
-                raise _NonsenseError.of(answer, "a StatisticsBatch")
-            if len(answer.entries) != len(ids):
-                raise _NonsenseError(f"answered {len(answer.entries)} entries for {len(ids)} ids: expected one for each")
-            for position, problem in answer.problems.items():
-                if position not in range(len(ids)) or not _is_problem(problem):
-                    raise _NonsenseError.of({position: problem}, "a Problem by the position of an id")
-            for position, age_s in answer.ages_s.items():
-                if position not in range(len(ids)) or not (_is_number(age_s) and isfinite(age_s)):
-                    raise _NonsenseError.of({position: age_s}, "an age in seconds by the position of an id")
-            entries = [None if item is None else entry(levels, item) for item in answer.entries]
-            return StatisticsBatch(entries, problems=answer.problems, ages_s=answer.ages_s)
-
-        return await self._call(method, check, ids)
+        return call_at_once if name in _NOT_ASYNC else call_async
 
 
-class _CheckedSink(_Checked):
-    async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
-        await self._call("store_kernel_statistics", _anything, entries)
-
-    async def store_agent_statistics(
-        self,
-        agent_id: str,
-        /,
-        *,
-        node: Mapping[str, MetricValue],
-        devices: Mapping[str, Mapping[str, MetricValue]],
-        interval_s: float,
-    ) -> None:
-        options = {"node": node, "devices": devices, "interval_s": interval_s}
-        await self._call("store_agent_statistics", _anything, agent_id, **options)
-
-    async def store_container_count(self, agent_id: str, count: int, /) -> None:
-        await self._call("store_container_count", _anything, agent_id, count)
-
-    async def store_endpoint_statistics(self, entries: Mapping[str, Mapping[str, Mapping[str, Any]]], /) -> None:
-        await self._call("store_endpoint_statistics", _anything, entries)
-
-    async def store_replica_statistics(self, entries: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]], /) -> None:
-        await self._call("store_replica_statistics", _anything, entries)
-
-    async def store_session_activity(self, session_id: str, /, *, requests: int, last_response_ms: int) -> None:
-        options = {"requests": requests, "last_response_ms": last_response_ms}
-        await self._call("store_session_activity", _anything, session_id, **options)
-
-    async def remove(self, ids: Iterable[str], /) -> None:
-        await self._call("remove", _anything, ids)
+def _as_port_says(
+    port: type[object], method: str, arguments: tuple[object, ...], options: Mapping[str, object]
+) -> tuple[tuple[object, ...], Mapping[str, object]]:
+    """Return the arguments with the port's own defaults; wrong ones are the caller's `TypeError`, not the plugin's."""
+    if not hasattr(port, method):  # an optional method
+        return arguments, options
+    bound = inspect.signature(getattr(port, method)).bind(None, *arguments, **options)
+    bound.apply_defaults()
+    return bound.args[1:], bound.kwargs
 
 
-class _CheckedMetrics(_Checked):
-    async def query_utilization(
-        self,
-        querier: UtilizationMetricQuerier,
-        time_range: QueryTimeRange,
-        /,
-        *,
-        rate_interval: timedelta | str = RATE_INTERVAL,
-    ) -> MatrixResult:
-        return await self._call("query_utilization", _matrix, querier, time_range, rate_interval=rate_interval)
+def _batch(check_entry: Callable[[_Call, object], Entry]) -> _Check:
+    """Return a check for a `StatisticsBatch` with one entry for each id, each of which is checked."""
 
-    async def query_utilization_now(
-        self,
-        querier: UtilizationMetricQuerier,
-        /,
-        *,
-        time: datetime | None = None,
-        rate_interval: timedelta | str = RATE_INTERVAL,
-    ) -> VectorResult:
-        return await self._call("query_utilization_now", _vector, querier, time=time, rate_interval=rate_interval)
+    def check(call: _Call, answer: object) -> StatisticsBatch:
+        ids = cast("Sequence[object]", call.arguments[0])
+        if not isinstance(answer, StatisticsBatch):
+            raise _BadAnswerError.of(answer, "a StatisticsBatch")
+        if len(answer.entries) != len(ids):
+            raise _BadAnswerError(f"answered {len(answer.entries)} entries for {len(ids)} ids: expected one for each")
+        for position, problem in answer.problems.items():
+            if position not in range(len(ids)) or not _is_problem(problem):
+                raise _BadAnswerError.of({position: problem}, "a Problem by the position of an id")
+        for position, age_s in answer.ages_s.items():
+            if position not in range(len(ids)) or not (_is_number(age_s) and isfinite(age_s)):
+                raise _BadAnswerError.of({position: age_s}, "an age in seconds by the position of an id")
+        entries = [None if entry is None else check_entry(call, entry) for entry in answer.entries]
+        return StatisticsBatch(entries, problems=answer.problems, ages_s=answer.ages_s)
 
-    async def label_values(
-        self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
-    ) -> Sequence[str]:
-        return await self._call("label_values", _texts, label, match=match, time_range=time_range)
-
-    async def series(
-        self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
-    ) -> Sequence[Mapping[str, str]]:
-        return await self._call("series", _label_sets, match, time_range=time_range)
+    return check
 
 
-class _CheckedPromQL(_CheckedMetrics):
-    async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
-        return await self._call("query", _vector, promql, time=time)
-
-    async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
-        return await self._call("query_range", _matrix, promql, time_range)
+def _metrics(call: _Call, entry: object) -> Entry:
+    """Check `{metric: map}`."""
+    return _maps(call, entry, 1)
 
 
-@attrs.frozen
-class _Levels:
-    """Checks entries: maps, so many levels deep.
+def _activity(_: _Call, entry: object) -> Entry:
+    """Check `{"requests": int, "last_response_ms": int}`."""
+    numbers = _parts(entry, _ACTIVITY)
+    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers.values()):
+        raise _BadAnswerError.of(entry, f"whole numbers as {' and '.join(_ACTIVITY)}")
+    return numbers
 
-    A dict is checked at once. What is another Mapping may decode itself on access, and is checked on access.
+
+def _agent(call: _Call, entry: object) -> Entry:
+    """Check `{"node": {metric: map}, "devices": {metric: {device: map}}}`."""
+    parts = _parts(entry, ("node", "devices"))
+    return {"node": _maps(call, parts["node"], 1), "devices": _maps(call, parts["devices"], 2)}
+
+
+def _maps(call: _Call, value: object, levels: int) -> Entry:
+    """Return a map whose values are maps, so many levels deep.
+
+    A dict is checked at once. Any other Mapping may decode itself on access, and is checked on access.
     """
+    if _is_dict(value):
+        return value if _is_plain(value, levels) else _items(call, value, levels)
+    if isinstance(value, Mapping):
+        return _CheckedEntry(cast("Entry", value), call, levels)
+    raise _BadAnswerError.of(value, "a map as an entry and as each metric in it")
 
-    _contributor: Contributor
-    _method: str
 
-    def metrics(self, entry: object) -> Entry:
-        """Check `{metric: map}`."""
-        return self.maps(entry, 1)
+def _items(call: _Call, entry: dict[Any, Any], levels: int) -> Entry:
+    if not levels:
+        return entry
+    if unnamed := [name for name in entry if not isinstance(name, str)]:
+        raise _BadAnswerError.of(unnamed[0], "text as the key of an entry")
+    return {name: _maps(call, item, levels - 1) for name, item in entry.items()}
 
-    def activity(self, entry: object) -> Entry:
-        """Check `{"requests": int, "last_response_ms": int}`."""
-        numbers = self._parts(entry, _ACTIVITY)
-        if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers.values()):
-            raise _NonsenseError.of(entry, f"whole numbers as {' and '.join(_ACTIVITY)}")
-        return numbers
 
-    def agent(self, entry: object) -> Entry:
-        """Check `{"node": {metric: map}, "devices": {metric: {device: map}}}`."""
-        parts = self._parts(entry, ("node", "devices"))
-        return {"node": self.maps(parts["node"], 1), "devices": self.maps(parts["devices"], 2)}
-
-    def maps(self, value: object, levels: int) -> Entry:
-        """Return a map whose values are maps, so many levels deep."""
-        if _is_dict(value):
-            return value if _is_plain(value, levels) else self._items(value, levels)
-        if isinstance(value, Mapping):
-            return _CheckedEntry(cast("Entry", value), self, levels)
-        raise _NonsenseError.of(value, "a map as an entry and as each metric in it")
-
-    def _items(self, entry: dict[Any, Any], levels: int) -> Entry:
-        if not levels:
-            return entry
-        if unnamed := [name for name in entry if not isinstance(name, str)]:
-            raise _NonsenseError.of(unnamed[0], "text as the key of an entry")
-        return {name: self.maps(item, levels - 1) for name, item in entry.items()}
-
-    def _parts(self, entry: object, names: Iterable[str]) -> dict[str, object]:
-        if not isinstance(entry, Mapping):
-            raise _NonsenseError.of(entry, "a map as an entry")
-        found = cast("Mapping[str, object]", entry)
-        if missing := [name for name in names if name not in found]:
-            raise _NonsenseError.of(found, f"an entry with {' and '.join(missing)}")
-        return {name: found[name] for name in names}
-
-    def blamed(self, *passing: type[BaseException]) -> AbstractContextManager[None]:
-        """Blame the contributor for what reading an entry raises."""
-        return self._contributor.blamed_for(self._method, passing=passing)
+def _parts(entry: object, names: Iterable[str]) -> dict[str, object]:
+    if not isinstance(entry, Mapping):
+        raise _BadAnswerError.of(entry, "a map as an entry")
+    found = cast("Mapping[str, object]", entry)
+    if missing := [name for name in names if name not in found]:
+        raise _BadAnswerError.of(found, f"an entry with {' and '.join(missing)}")
+    return {name: found[name] for name in names}
 
 
 class _CheckedEntry(Mapping[str, Any]):
     """An entry that is checked where it is read."""
 
-    __slots__ = ("_entry", "_levels", "_remaining")
+    __slots__ = ("_call", "_entry", "_levels")
 
-    def __init__(self, entry: Entry, levels: _Levels, remaining: int) -> None:
+    def __init__(self, entry: Entry, call: _Call, levels: int) -> None:
         self._entry = entry
+        self._call = call
         self._levels = levels
-        self._remaining = remaining
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - whatever is stored
-        with self._levels.blamed(KeyError):
+        with self._call.blamed(KeyError):
             try:
                 value = self._entry[name]
             except KeyError:
                 if name in iter(self._entry):
-                    raise _NonsenseError(f"raised KeyError for {name!r:.100}, which its entry lists") from None
+                    raise _BadAnswerError(f"raised KeyError for {name!r:.100}, which its entry lists") from None
                 raise
-            return self._levels.maps(value, self._remaining - 1) if self._remaining else value
+            return _maps(self._call, value, self._levels - 1) if self._levels else value
 
     def __iter__(self) -> Iterator[str]:
-        with self._levels.blamed():
+        with self._call.blamed():
             return iter(list(self._entry))
 
     def __len__(self) -> int:
-        with self._levels.blamed():
+        with self._call.blamed():
             return len(self._entry)
 
     def __contains__(self, name: object) -> bool:
-        with self._levels.blamed():
+        with self._call.blamed():
             return name in self._entry
 
     def __repr__(self) -> str:
@@ -410,19 +357,24 @@ def _is_plain(entry: Mapping[Any, Any], levels: int) -> bool:
     return levels == 1 and _TEXT.issuperset(map(type, entry)) and _DICT.issuperset(map(type, entry.values()))
 
 
-def _anything(_: object) -> None:
-    """A writer's answer says nothing, and misleads nobody."""
+def _anything(_: _Call, _answer: object) -> None:
+    """Accept any answer, which the caller does not get."""
 
 
-def _nothing(answer: object) -> None:
-    if answer is not None:  # False would pass for a store that answers
-        raise _NonsenseError.of(answer, "None, or an exception where the server does not answer")
+def _nothing(_: _Call, answer: object) -> None:
+    if answer is not None:  # the caller would take False for a store that answers
+        raise _BadAnswerError.of(answer, "None, or an exception where the server does not answer")
 
 
-def _finding(answer: object) -> str | None:
+def _finding(_: _Call, answer: object) -> str | None:
     if answer is None or isinstance(answer, str):
         return answer
-    raise _NonsenseError.of(answer, "a text or None")
+    raise _BadAnswerError.of(answer, "a text or None")
+
+
+def _reader(call: _Call, answer: object) -> object:
+    _require_methods(answer, KernelStatisticsPort, call.contributor, call.method)
+    return _CheckedPort(answer, call.contributor, KernelStatisticsPort, _STATISTICS)
 
 
 def _is_problem(value: object) -> bool:
@@ -434,38 +386,38 @@ def _is_problem(value: object) -> bool:
     )
 
 
-def _matrix(answer: object) -> MatrixResult:
+def _matrix(_: _Call, answer: object) -> MatrixResult:
     if not isinstance(answer, MatrixResult):
-        raise _NonsenseError.of(answer, "a MatrixResult")
+        raise _BadAnswerError.of(answer, "a MatrixResult")
     _check_notes(answer)
     for series in _elements(answer.series, Series, "series"):
         _check_labels(series.labels)
         times, values = series.timestamps, series.values
         if not (_is_array(times) and _is_array(values) and len(times) == len(values)):
-            raise _NonsenseError.of(series, "timestamps and values as array('d'), equally long")
+            raise _BadAnswerError.of(series, "timestamps and values as array('d'), equally long")
         _check_times(series.timestamps.tolist())
     return answer
 
 
-def _vector(answer: object) -> VectorResult:
+def _vector(_: _Call, answer: object) -> VectorResult:
     if not isinstance(answer, VectorResult):
-        raise _NonsenseError.of(answer, "a VectorResult")
+        raise _BadAnswerError.of(answer, "a VectorResult")
     _check_notes(answer)
     for sample in _elements(answer.samples, Sample, "samples"):
         _check_labels(sample.labels)
         if not (_is_number(sample.timestamp) and _is_number(sample.value)):
-            raise _NonsenseError.of(sample, "numbers as timestamp and value")
+            raise _BadAnswerError.of(sample, "numbers as timestamp and value")
         _check_times([sample.timestamp])
     return answer
 
 
-def _texts(answer: object) -> Sequence[str]:
+def _texts(_: _Call, answer: object) -> Sequence[str]:
     if all(isinstance(text, str) for text in _listed(answer, "a list of texts")):
         return cast("Sequence[str]", answer)
-    raise _NonsenseError.of(answer, "a list of texts")
+    raise _BadAnswerError.of(answer, "a list of texts")
 
 
-def _label_sets(answer: object) -> Sequence[Mapping[str, str]]:
+def _label_sets(_: _Call, answer: object) -> Sequence[Mapping[str, str]]:
     for labels in _listed(answer, "a list of label sets"):
         _check_labels(labels)
     return cast("Sequence[Mapping[str, str]]", answer)
@@ -473,39 +425,39 @@ def _label_sets(answer: object) -> Sequence[Mapping[str, str]]:
 
 def _listed(answer: object, expected: str) -> Sequence[object]:
     if not isinstance(answer, (list, tuple)):
-        raise _NonsenseError.of(answer, expected)
+        raise _BadAnswerError.of(answer, expected)
     return cast("Sequence[object]", answer)
 
 
 def _check_notes(answer: AnswerNotes) -> None:
     for name, notes in (("warnings", answer.warnings), ("infos", answer.infos)):
         if not isinstance(cast("object", notes), tuple) or not all(isinstance(cast("object", note), str) for note in notes):
-            raise _NonsenseError.of(notes, f"a tuple of texts as {name}")
+            raise _BadAnswerError.of(notes, f"a tuple of texts as {name}")
     if not isinstance(cast("object", answer.partial), bool):
-        raise _NonsenseError.of(answer.partial, "True or False as partial")
+        raise _BadAnswerError.of(answer.partial, "True or False as partial")
 
 
 def _elements(items: object, kind: type[_T], name: str) -> tuple[_T, ...]:
     if not isinstance(items, tuple):
-        raise _NonsenseError.of(items, f"a tuple of {kind.__name__} as {name}")
+        raise _BadAnswerError.of(items, f"a tuple of {kind.__name__} as {name}")
     for item in cast("tuple[object, ...]", items):
         if not isinstance(item, kind):
-            raise _NonsenseError.of(item, f"a {kind.__name__} in {name}")
+            raise _BadAnswerError.of(item, f"a {kind.__name__} in {name}")
     return cast("tuple[_T, ...]", items)
 
 
 def _check_labels(labels: object) -> None:
     if not isinstance(labels, Mapping):
-        raise _NonsenseError.of(labels, "labels, a map of text to text")
+        raise _BadAnswerError.of(labels, "labels, a map of text to text")
     found = cast("Mapping[object, object]", labels)
     if not all(isinstance(label, str) and isinstance(value, str) for label, value in found.items()):
-        raise _NonsenseError.of(found, "labels, a map of text to text")
+        raise _BadAnswerError.of(found, "labels, a map of text to text")
 
 
 def _check_times(times: Sequence[float]) -> None:
-    """Check that times are in order, and such that a calendar has them."""
+    """Check that times are in order, and in the years that `datetime` has."""
     if times and not (_YEAR_1_S <= times[0] <= times[-1] < _YEAR_10000_S and all(map(lt, times, islice(times, 1, None)))):
-        raise _NonsenseError.of(times, "timestamps in order, in unix seconds")
+        raise _BadAnswerError.of(times, "timestamps in order, in unix seconds")
 
 
 def _is_array(value: object) -> bool:
@@ -514,3 +466,27 @@ def _is_array(value: object) -> bool:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_ANY_ADAPTER: Final[Mapping[str, _Check]] = {"aclose": _anything, "diagnose": _finding}
+_STATISTICS: Final[Mapping[str, _Check]] = {
+    **_ANY_ADAPTER,
+    "fetch_kernel_statistics": _batch(_metrics),
+    "fetch_inference_metrics": _batch(_activity),
+    "fetch_endpoint_statistics": _batch(_metrics),
+    "fetch_replica_statistics": _batch(_metrics),
+    "fetch_agent_statistics": _batch(_agent),
+    "ping": _nothing,
+    "with_ages": _reader,
+}
+_SINK: Final[Mapping[str, _Check]] = {**_ANY_ADAPTER, **dict.fromkeys(_methods(StatisticsSinkPort), _anything)}
+_METRICS: Final[Mapping[str, _Check]] = {
+    **_ANY_ADAPTER,
+    "query_utilization": _matrix,
+    "query_utilization_now": _vector,
+    "label_values": _texts,
+    "series": _label_sets,
+    "ping": _nothing,
+}
+_PROMQL: Final[Mapping[str, _Check]] = {"query": _vector, "query_range": _matrix}
+_NOT_ASYNC: Final = frozenset({"with_ages"})

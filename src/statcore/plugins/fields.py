@@ -1,4 +1,4 @@
-"""What a querier class wants to know, read from the class alone: its constructor's parameters, as fields to fill in."""
+"""The fields of a querier class: the parameters of its constructor, read from annotations, defaults and docstring."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import re
 import textwrap
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum, StrEnum
-from itertools import combinations
 from typing import Any, Final, Literal, NewType, Union, get_args, get_origin
 from uuid import UUID
 
 import attrs
 
-from statcore.errors import InputError, PluginError, StatcoreError
+from statcore.errors import InputError, PluginError
 from statcore.model.text import describe, id_text
-from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 _ARGUMENTS: Final = re.compile(r"^Args:\n((?:[ ]+.*\n?|\n)*)", re.MULTILINE)
@@ -89,13 +87,12 @@ class QuerierField:
                 raise InputError(f"{self.name} must be {expected}, not {value!r:.100}")
 
 
-def querier_fields(spec: QuerierSpec) -> list[QuerierField]:
-    """Return the fields of a kind of querier, in the order of its constructor.
+def read_fields(querier: type[UtilizationMetricQuerier]) -> Sequence[QuerierField]:
+    """Return the fields of a querier class, in the order of its constructor.
 
     Raises:
         PluginError: they cannot be read, for example because an annotation names something unknown.
     """
-    querier = spec.querier
     try:
         parameters = inspect.signature(querier).parameters.values()
         # The class's own annotations first: a converter widens that of the constructor, and where fields are inherited from
@@ -112,54 +109,6 @@ def querier_fields(spec: QuerierSpec) -> list[QuerierField]:
     except Exception as error:
         plugin = f"{querier.__module__}.{querier.__qualname__}"
         raise PluginError(f"the fields of {plugin} cannot be read: {describe(error)}", plugin=plugin) from error
-
-
-def check_options(spec: QuerierSpec) -> None:
-    """Check that each field is an option of the command line of its own.
-
-    Underscores around a name are left out there, and a field that is named like an option of a command gets the kind in
-    front: `rack_step` and `step` of the kind `rack` would both be `--rack-step`.
-
-    Raises:
-        PluginError: a field has no letter, or two fields would be one option.
-    """
-    names = {field.name: field.name.strip("_") for field in querier_fields(spec)}
-    kind = spec.name.replace("-", "_")
-    for name, stripped in names.items():
-        if not stripped:
-            raise PluginError(f"the field {name} has no letter, and so no name for an option; rename it", plugin=spec.name)
-    for (one, its), (two, others) in combinations(names.items(), 2):
-        if its in {others, f"{kind}_{others}"} or others == f"{kind}_{its}":
-            what = f"{one} and {two} of {spec.name} would be one option of the command line"
-            raise PluginError(f"{what}; rename one of them", plugin=spec.name)
-
-
-def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:
-    """Return the querier that values by field describe; None counts as not given.
-
-    Raises:
-        InputError: a field that the kind does not have, one that is missing, or a value that it or the class refuses.
-        PluginError: the class fails.
-    """
-    fields = querier_fields(spec)
-    known = [field.name for field in fields]
-    if unknown := sorted(values.keys() - set(known)):
-        raise InputError(f"{spec.name} has no field {unknown[0]!r:.100}; its fields are {', '.join(known)}")
-    given: dict[str, Any] = {}
-    for field in fields:
-        value = values.get(field.name)
-        value = field.default if value is None else value
-        if value is not None:
-            given[field.name] = field.read(value)
-        elif field.required:
-            raise InputError(f"{spec.name} needs {field.name}")
-    try:
-        return spec.querier(**given)
-    except StatcoreError:
-        raise
-    except Exception as error:
-        plugin = f"{spec.querier.__module__}.{spec.querier.__qualname__}"
-        raise PluginError(f"{plugin}() raised {describe(error)}", plugin=plugin) from error
 
 
 def _documented(docstring: str) -> dict[str, str]:

@@ -9,14 +9,15 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
+from functools import cached_property
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 import pluggy
 
 from statcore.errors import InputError
-from statcore.model.validation import check_line, check_name
+from statcore.model.validation import check_line, check_mapping, check_name, read_only
+from statcore.plugins.fields import QuerierField, read_fields
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
@@ -24,7 +25,7 @@ from statcore.promql.preset import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 Options: TypeAlias = Mapping[str, Any]
-"""An adapter's own settings by name, beside the URL; the adapter checks them and names a bad one in an `InputError`."""
+"""The settings of an adapter by name, without the URL; the adapter checks them and names a bad one in an `InputError`."""
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])[a-z0-9]*|[A-Z]?[a-z0-9]+")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -51,30 +52,21 @@ def _check_differences(_: object, attribute: attrs.Attribute[Any], value: Mappin
             )
 
 
-def _read_only(value: Mapping[str, str]) -> Mapping[str, str]:
-    if not isinstance(cast("object", value), Mapping):
-        raise InputError(f"differences must be a mapping of names of checks to sentences, not {value!r:.200}")
-    return MappingProxyType(dict(value))
-
-
-def _check_example(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{attribute.name} must be a mapping of fields to values, not {value!r:.200}")
-
-
 def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not callable(value):
         raise InputError(f"{attribute.name} must be a function of a URL and options, not {value!r:.200}")
 
 
 def _docstring(querier: type[UtilizationMetricQuerier]) -> str:
-    """Return what a class says of itself: not what it inherits, and not the signature that dataclasses write instead."""
-    said: object = vars(querier).get("__doc__")
-    text = said.strip() if isinstance(said, str) else ""
-    if dataclasses.is_dataclass(querier) and text == f"{querier.__name__}{inspect.signature(querier)}".replace(
-        " -> None", ""
-    ):
-        return ""
+    """Return the docstring that a class itself has, or an empty text.
+
+    An inherited docstring does not count, nor does the signature that `dataclass` writes where there is none.
+    """
+    docstring: object = vars(querier).get("__doc__")
+    text = docstring.strip() if isinstance(docstring, str) else ""
+    if dataclasses.is_dataclass(querier) and text.startswith(f"{querier.__name__}("):
+        signature = f"{querier.__name__}{inspect.signature(querier)}".replace(" -> None", "")
+        return "" if text == signature else text
     return text
 
 
@@ -93,7 +85,7 @@ class QuerierSpec:
             tries the kind with them.
 
     Raises:
-        InputError: an argument is not what is said here.
+        InputError: an argument is of another type, or a text is empty or has more than one line.
     """
 
     name: str = attrs.field(validator=check_name)
@@ -102,15 +94,24 @@ class QuerierSpec:
     series: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
     metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
     example: Mapping[str, object] | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_check_example), hash=False
+        default=None, validator=attrs.validators.optional(check_mapping), hash=False
     )
+
+    @cached_property
+    def fields(self) -> Sequence[QuerierField]:
+        """The fields of the class, in the order of its constructor; the class is read once.
+
+        Raises:
+            PluginError: they cannot be read, for example because an annotation names something unknown.
+        """
+        return read_fields(self.querier)
 
     @classmethod
     def of(cls, querier: type[UtilizationMetricQuerier]) -> Self:
         """Describe a class by itself: `RackMetricQuerier` is `rack`, and the summary is the first line of its docstring.
 
         Raises:
-            InputError: it has no docstring, its name is not ASCII, or it is no class of queriers.
+            InputError: it has no docstring, its name is not ASCII, or it does not implement `UtilizationMetricQuerier`.
         """
         name = querier.__name__
         if not name.isascii():
@@ -131,11 +132,11 @@ class StatisticsStoreSpec:
         summary: one line for listings.
         schemes: the URL schemes that choose it, in lower case.
         open: opens a reader of the store at a URL; raises `MissingExtraError` when its driver is not installed.
-        open_sink: likewise a writer, or None where the store is read only.
+        open_sink: opens a writer in the same way; None where the store is read only.
         extra: the extra that installs its driver, or None.
 
     Raises:
-        InputError: an argument is not what is said here.
+        InputError: an argument is of another type, a text is empty or has more than one line, or there is no scheme.
     """
 
     name: str = attrs.field(validator=check_name)
@@ -150,12 +151,20 @@ class StatisticsStoreSpec:
 
 @attrs.frozen(kw_only=True)
 class MetricBackendSpec:
-    """A kind of metric backend; the other arguments are those of `StatisticsStoreSpec`.
+    """A kind of metric backend.
 
     Args:
-        differences: what this backend does otherwise than `MetricQuerierPort` promises: the name of a check of
+        name: for listings.
+        summary: one line for listings.
+        schemes: the URL schemes that choose it, in lower case.
+        open: opens the backend at a URL; raises `MissingExtraError` when its driver is not installed.
+        extra: the extra that installs its driver, or None.
+        differences: where this backend differs from what `MetricQuerierPort` promises: the name of a check of
             `statcore.testing.metrics`, such as `values_are_exact`, to one sentence that says what happens instead.
             `MetricQuerierConformance` takes them, too, and verifies them.
+
+    Raises:
+        InputError: an argument is of another type, a text is empty or has more than one line, or there is no scheme.
     """
 
     name: str = attrs.field(validator=check_name)
@@ -164,12 +173,19 @@ class MetricBackendSpec:
     open: Callable[[str, Options], Awaitable[MetricQuerierPort]] = attrs.field(validator=_check_factory)
     extra: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
     differences: Mapping[str, str] = attrs.field(
-        factory=dict[str, str], converter=_read_only, validator=_check_differences, hash=False
+        factory=dict[str, str], converter=read_only, validator=[check_mapping, _check_differences], hash=False
     )
 
 
 Contribution: TypeAlias = QuerierSpec | StatisticsStoreSpec | MetricBackendSpec | Preset
 
+HOOKS: Final[Mapping[str, type[Contribution]]] = {
+    "statcore_queriers": QuerierSpec,
+    "statcore_statistics_stores": StatisticsStoreSpec,
+    "statcore_metric_backends": MetricBackendSpec,
+    "statcore_presets": Preset,
+}
+"""What each hook returns a list of."""
 GROUP: Final = "statcore"
 """The entry-point group, and the prefix of every hook."""
 API_VERSION: Final = 1
@@ -181,7 +197,7 @@ hookimpl: Final = pluggy.HookimplMarker(GROUP)
 
 @hookspec
 def statcore_queriers() -> Sequence[QuerierSpec | type[UtilizationMetricQuerier]]:
-    """Contribute kinds of querier: classes, or specs where more is to be said."""
+    """Contribute kinds of querier: classes, or specs where a class alone does not say enough."""
     return ()
 
 

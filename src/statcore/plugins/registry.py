@@ -1,10 +1,10 @@
-"""What all plugins together offer, and whom to blame for what is missing."""
+"""What all plugins together offer, and which plugin to name where something is missing."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from threading import TIMEOUT_MAX
 from typing import Final, Self, TypeVar, cast
@@ -12,16 +12,15 @@ from typing import Final, Self, TypeVar, cast
 import attrs
 
 from statcore.errors import InputError, PluginError
-from statcore.plugins.hooks import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.loading import Around, Candidate, Loaded, Offer, find_candidates, load_each, offer
-from statcore.plugins.report import PluginReport, PluginStatus
+from statcore.plugins.hooks import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.loading import Around, Loaded, Offer, find_candidates, load_plugins
+from statcore.plugins.report import PluginReport, PluginStatus, origins
 from statcore.promql.preset import Preset
 
 LOAD_TIMEOUT_S: Final = 5.0
-"""How long a plugin may take to load, unless told otherwise."""
+"""How many seconds a plugin may take to load by default."""
 
-_OURS: Final = "statcore"
-_log: Final = logging.getLogger("statcore.plugins")
+_logger: Final = logging.getLogger("statcore.plugins")
 _C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec, Preset)
 
 
@@ -30,7 +29,7 @@ class PluginRegistry:
     """The plugins of this environment; every instance discovers for itself and shares nothing.
 
     Attributes:
-        reports: what became of each plugin, by name.
+        reports: one on each plugin, in the order of their names.
     """
 
     reports: tuple[PluginReport, ...]
@@ -45,14 +44,14 @@ class PluginRegistry:
         around: Around = nullcontext,
         trial: bool = False,
     ) -> Self:
-        """Import every installed plugin that is not disabled and ask its hooks.
+        """Import every installed plugin that is not disabled, and call its hooks.
 
-        A plugin that fails costs nothing but itself: it gets a report and one warning in the log `statcore.plugins`.
+        A plugin that fails gets a report and one warning in the log `statcore.plugins`; the others are loaded all the same.
 
         Args:
             disabled: names of entry points not to import.
             timeout_s: how many seconds each plugin may take; one that hangs is left behind in its thread.
-            around: makes a context that a plugin is loaded in, in the thread that loads it, from a report with its name;
+            around: makes the context that a plugin is loaded in, in the thread that loads it, from a report with its name;
                 for hosts that watch what plugins do, for example to standard output.
             trial: whether to try each kind once, as `statcore plugins` does: a plugin with a kind that fails is reported
                 as broken, and its kinds can be asked for all the same.
@@ -69,15 +68,18 @@ class PluginRegistry:
         candidates, unreadable = find_candidates()
         names = {candidate.name for candidate in candidates}
         if unknown := disabled - names:
-            which, known = (", ".join(sorted(map(repr, those))) for those in (unknown, names))
-            _log.warning("no plugin is called %s, which the settings disable; the plugins are %s", which, known)
-        loaded = list(_load_all(candidates, disabled, lambda found: load_each(found, timeout_s, around, trial=trial)))
+            _logger.warning(
+                "no plugin is called %s, which the settings disable; the plugins are %s", _listed(unknown), _listed(names)
+            )
+        loaded = load_plugins(candidates, disabled=disabled, timeout_s=timeout_s, around=around, trial=trial)
         owners = _owners(loaded)
         loaded = [attrs.evolve(plugin, report=_with_conflicts(plugin, owners)) for plugin in loaded]
         reports = (*(plugin.report for plugin in loaded), *unreadable)
         for report in reports:
             if report.status.is_fault:
-                _log.warning("statcore plugin %s is %s: %s; %s", report.origin, report.status, report.error, report.remedy)
+                _logger.warning(
+                    "statcore plugin %s is %s: %s; %s", report.origin, report.status, report.error, report.remedy
+                )
         return cls(reports, _owners(loaded))
 
     @property
@@ -95,14 +97,13 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it but some are broken, whose it may be; or two offer it.
+            PluginError: no plugin offers it, but one that failed may have been meant to; or two plugins offer it.
         """
         return self._find(QuerierSpec, name)
 
     def origin(self, querier: str) -> PluginReport:
         """Return the report on the plugin that offers a kind of querier; the errors are those of `querier`."""
-        self.querier(querier)
-        return self._owners[offer(QuerierSpec, querier)][0].report
+        return self._owner(QuerierSpec, querier).report
 
     def preset(self, name: str, *, others: Iterable[str] = ()) -> Preset:
         """Return one preset; the errors are those of `querier`, and name `others` among those that are known."""
@@ -110,8 +111,7 @@ class PluginRegistry:
 
     def preset_origin(self, name: str) -> PluginReport:
         """Return the report on the plugin that offers a preset; the errors are those of `querier`."""
-        self.preset(name)
-        return self._owners[offer(Preset, name)][0].report
+        return self._owner(Preset, name).report
 
     def statistics_store(self, scheme: str) -> StatisticsStoreSpec:
         """Return the kind of store that a URL scheme names; the errors are those of `querier`."""
@@ -123,35 +123,37 @@ class PluginRegistry:
 
     def statistics_store_origin(self, scheme: str) -> PluginReport:
         """Return the report on the plugin that offers a kind of store; the errors are those of `querier`."""
-        self.statistics_store(scheme)
-        return self._owners[offer(StatisticsStoreSpec, scheme)][0].report
+        return self._owner(StatisticsStoreSpec, scheme).report
 
     def metric_backend_origin(self, scheme: str) -> PluginReport:
         """Return the report on the plugin that offers a kind of backend; the errors are those of `querier`."""
-        self.metric_backend(scheme)
-        return self._owners[offer(MetricBackendSpec, scheme)][0].report
+        return self._owner(MetricBackendSpec, scheme).report
 
     def _sole(self, kind: type[_C]) -> dict[str, _C]:
-        sole = [(key.name, owners[0].contributions[key]) for key, owners in self._owners.items() if len(owners) == 1]
+        sole = [(offer.name, owners[0].contributions[offer]) for offer, owners in self._owners.items() if len(owners) == 1]
         found = {name: contribution for name, contribution in sole if isinstance(contribution, kind)}
         return {name: found[name] for name in sorted(found)}
 
     def _find(self, kind: type[_C], name: str, others: Iterable[str] = ()) -> _C:
-        wanted = offer(kind, name)
-        owners = self._owners.get(wanted, ())
+        return cast("_C", self._owner(kind, name, others).contributions[Offer.of(kind, name)])
+
+    def _owner(self, kind: type[Contribution], name: str, others: Iterable[str] = ()) -> Loaded:
+        """Return the one plugin that offers a name of a kind."""
+        offer = Offer.of(kind, name)
+        owners = self._owners.get(offer, ())
         if len(owners) == 1:
-            return cast("_C", owners[0].contributions[wanted])
+            return owners[0]
         if owners:
             raise PluginError(
-                f"{wanted} is offered by {_origins(plugin.report for plugin in owners)}; uninstall or disable one of them",
+                f"{offer} is offered by {origins(plugin.report for plugin in owners)}; uninstall or disable one of them",
                 plugin=", ".join(plugin.report.name for plugin in owners),
             )
-        sole = {key.name for key, owners in self._owners.items() if key.kind == wanted.kind and len(owners) == 1}
+        sole = {known.name for known, owners in self._owners.items() if known.kind == offer.kind and len(owners) == 1}
         known = sorted(sole.union(others))
-        message = f"there is no {wanted!s:.100}; known are: {', '.join(known) or 'none'}"
+        message = f"there is no {offer!s:.100}; known are: {', '.join(known) or 'none'}"
         if blocked := [report.name for report in self.reports if report.status is PluginStatus.BLOCKED]:
             message += f"; disabled plugins: {', '.join(blocked)}"
-        # What a plugin that did not load would offer nobody knows: it may be the one that is wanted.
+        # Nobody knows what a plugin that was not loaded would offer: it may be this.
         failed = [report for report in self.reports if report.status.is_fault and not report.offers]
         if not failed:
             raise InputError(message)
@@ -162,42 +164,17 @@ class PluginRegistry:
 def _owners(loaded: Iterable[Loaded]) -> dict[Offer, list[Loaded]]:
     owners: defaultdict[Offer, list[Loaded]] = defaultdict(list)
     for plugin in loaded:
-        for key in plugin.contributions:
-            owners[key].append(plugin)
+        for offer in plugin.contributions:
+            owners[offer].append(plugin)
     return owners
 
 
-def _load_all(
-    candidates: Iterable[Candidate],
-    disabled: Collection[str],
-    load: Callable[[Iterable[Candidate]], Iterator[Loaded]],
-) -> Iterator[Loaded]:
-    by_name: defaultdict[str, list[Candidate]] = defaultdict(list)
-    for candidate in candidates:
-        by_name[candidate.name].append(candidate)
-    alone = {name for name, namesakes in by_name.items() if len(namesakes) == 1 and name not in disabled}
-    loaded = load(by_name[name][0] for name in by_name if name in alone)
-    for name, namesakes in by_name.items():
-        if name in alone:
-            yield next(loaded)
-        elif name in disabled:
-            yield from (Loaded(candidate.report(PluginStatus.BLOCKED)) for candidate in namesakes)
-        else:
-            yield from _ambiguous(namesakes)
-
-
-def _ambiguous(namesakes: Sequence[Candidate]) -> list[Loaded]:
-    reports = [candidate.report(PluginStatus.REJECTED) for candidate in namesakes]
-    error = f"the plugin name is taken more than once, by {_origins(reports)}"
-    remedy = f"uninstall {' or '.join(sorted({candidate.distribution for candidate in namesakes} - {_OURS}))}"
-    return [Loaded(attrs.evolve(report, error=error, remedy=remedy)) for report in reports]
-
-
 def _with_conflicts(plugin: Loaded, owners: Mapping[Offer, Sequence[Loaded]]) -> PluginReport:
+    """Return the report on a plugin, rejected where another plugin offers the same name."""
     errors = [
-        f"{key} is offered by {_origins(owner.report for owner in owners[key])}"
-        for key in plugin.contributions
-        if len(owners[key]) > 1
+        f"{offer} is offered by {origins(owner.report for owner in owners[offer])}"
+        for offer in plugin.contributions
+        if len(owners[offer]) > 1
     ]
     if not errors:
         return plugin.report
@@ -206,5 +183,5 @@ def _with_conflicts(plugin: Loaded, owners: Mapping[Offer, Sequence[Loaded]]) ->
     return attrs.evolve(plugin.report, status=PluginStatus.REJECTED, error="; ".join(errors), remedy=remedy)
 
 
-def _origins(reports: Iterable[PluginReport]) -> str:
-    return " and ".join(report.origin for report in reports)
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(map(repr, names)))

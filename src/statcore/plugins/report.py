@@ -1,9 +1,10 @@
-"""The report on each plugin, and the line of other people's code that an error was raised at."""
+"""The report on a plugin, and the line of its code that an error was raised at."""
 
 from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from traceback import walk_tb
@@ -16,7 +17,7 @@ import pluggy
 import statcore
 
 _STDLIB: Final = Path(importlib.__file__).parent.parent
-_NOT_THEIRS: Final = tuple(
+_OUR_CODE: Final = tuple(
     f"{folder}{os.sep}"
     for folder in (
         *(Path(str(module.__file__)).parent for module in (statcore, pluggy, attr, importlib)),
@@ -26,14 +27,14 @@ _NOT_THEIRS: Final = tuple(
 
 
 def raised_at(error: BaseException) -> str:
-    """Return the last line of other people's code that an error came by, the plugin's or its library's.
+    """Return the last line in an error's traceback that belongs to a plugin or to a library of its own.
 
     Returns:
-        `; at FILE:LINE`, or an empty text where the error passed through none.
+        `; at FILE:LINE`, or an empty text where the traceback has no such line.
     """
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    others = [(file, line) for file, line in frames if not file.startswith(("<", *_NOT_THEIRS))]
-    return f"; at {others[-1][0]}:{others[-1][1]}" if others else ""
+    theirs = [(file, line) for file, line in frames if not file.startswith(("<", *_OUR_CODE))]
+    return f"; at {theirs[-1][0]}:{theirs[-1][1]}" if theirs else ""
 
 
 class PluginStatus(StrEnum):
@@ -41,15 +42,15 @@ class PluginStatus(StrEnum):
 
     OK = "ok"
     BROKEN = "broken"
-    """It failed: its import or a hook raised, a hook returned something else than it should, or a kind failed on trial."""
+    """Its import or a hook raised or took too long, a hook returned a value of another type, or a kind failed on trial."""
     REJECTED = "rejected"
-    """It was written for another API version, implements an unknown hook, or a name of its is taken."""
+    """It was written for another API version, implements an unknown hook, or offers a name that another plugin offers."""
     BLOCKED = "blocked"
     """The settings switch it off."""
 
     @property
     def is_fault(self) -> bool:
-        """Whether somebody must do something about it."""
+        """Whether somebody must correct something."""
         return self in {PluginStatus.BROKEN, PluginStatus.REJECTED}
 
 
@@ -89,3 +90,8 @@ class PluginReport:
     def origin(self) -> str:
         """The plugin as messages name it."""
         return f"{self.name!r} of {self.source}"
+
+
+def origins(reports: Iterable[PluginReport]) -> str:
+    """Return several plugins as messages name them."""
+    return " and ".join(report.origin for report in reports)

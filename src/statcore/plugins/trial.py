@@ -1,4 +1,4 @@
-"""Trying each kind that a plugin contributes once, without a server: faults that would otherwise show when it is used."""
+"""Tries each kind that a plugin contributes once, without a server, to find faults before somebody uses the kind."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 
 from statcore.errors import InputError, PluginError
 from statcore.model.text import describe
-from statcore.plugins.fields import build_querier, check_options, querier_fields
 from statcore.plugins.hooks import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
+from statcore.plugins.querier_kinds import build_querier, check_options
 from statcore.plugins.report import raised_at
 from statcore.promql.syntax import render
 from statcore.promql.utilization import utilization_query
@@ -18,10 +18,11 @@ _METHODS: Final = ("name", "labels", "group_by_labels", "query_strategy")
 
 
 def fault_of(contribution: Contribution) -> str | None:
-    """Return what is wrong with a kind, and how to correct it, or None where nothing is found.
+    """Return what is wrong with a kind and how to correct it, or None where nothing is found.
 
-    A querier is built from the example of its spec, else from the defaults of its fields, and asked; one that needs fields
-    and has no example is only looked at. Of a store or a backend, `open` is looked at, and nothing is opened.
+    A querier is built from the example of its spec, or from the defaults of its fields, and its expression is written. A
+    kind that has required fields and no example is not built. No store or backend is opened: only the signatures of `open`
+    and `open_sink` are checked.
     """
     try:
         for fault in _faults(contribution):
@@ -48,12 +49,11 @@ def _faults(contribution: Contribution) -> Iterator[str]:
 
 
 def _querier_faults(spec: QuerierSpec) -> Iterator[str]:
-    fields = querier_fields(spec)
     check_options(spec)
     for method in _METHODS:
         if _is_async(getattr(spec.querier, method)):
             yield f"{method}() is async: write `def {method}`; a querier does no I/O"
-    if spec.example is None and any(field.required for field in fields):
+    if spec.example is None and any(field.required for field in spec.fields):
         return
     try:
         querier = build_querier(spec, spec.example or {})
@@ -61,7 +61,7 @@ def _querier_faults(spec: QuerierSpec) -> Iterator[str]:
     except InputError as error:
         if spec.example is not None:
             yield f"the example of its QuerierSpec is refused: {error}"
-        return  # without an example: what is optional may be needed in combination
+        return  # without an example, fields that are optional may still be needed together
     render(expression)
 
 

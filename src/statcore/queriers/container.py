@@ -11,7 +11,8 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.statistics import UNBOUNDED_METRICS, has_bound
-from statcore.model.text import check_text, id_text
+from statcore.model.text import check_text
+from statcore.model.validation import optional_uuid
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.query import PercentOfCapacity, QueryStrategy
 
@@ -51,10 +52,6 @@ def _value_type(value: str) -> ValueType:
     raise InputError(f"value_type must be one of {', '.join(get_args(ValueType))}, not {value!r}")
 
 
-def _owner(value: UUID | str | None) -> UUID | None:
-    return value if value is None or isinstance(value, UUID) else UUID(id_text(value))
-
-
 def _agent(value: str | None) -> str | None:
     if value == "":
         raise InputError("agent_id is empty, which would match series without an agent; leave it out to match every agent")
@@ -80,11 +77,11 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
 
     metric_name: str = attrs.field(converter=_metric_name)
     value_type: ValueType = attrs.field(converter=_value_type)
-    kernel_id: UUID | None = attrs.field(default=None, converter=_owner)
+    kernel_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
     agent_id: str | None = attrs.field(default=None, converter=_agent)
-    session_id: UUID | None = attrs.field(default=None, converter=_owner)
-    user_id: UUID | None = attrs.field(default=None, converter=_owner)
-    project_id: UUID | None = attrs.field(default=None, converter=_owner)
+    session_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    user_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    project_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
 
     def __attrs_post_init__(self) -> None:
         """Check what no single field can."""

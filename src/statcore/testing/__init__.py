@@ -1,10 +1,11 @@
-"""Shipped with statcore for whoever writes an adapter or a querier: conformance checks, test data, real servers.
+"""Shipped for authors of adapters and queriers: conformance checks, test data, real servers.
 
-- `conformance`: pytest classes to subclass, one per port and one for queriers; needs pytest.
-- `statistics`, `metrics`, `inventory`: the same checks as plain async functions, for any other test runner;
-  `querier_checks`: likewise, as plain functions.
-- `strategies`: Hypothesis strategies for the model; needs hypothesis.
-- `servers`: a real Valkey or Prometheus for the length of a `with`.
+- `conformance`: pytest classes to subclass, one for each port and one for queriers; needs pytest.
+- `statistics`, `metrics`, `inventory`: the same checks as plain async functions, for any other test runner.
+- `querier_checks`: the same checks of queriers as plain functions.
+- `strategies`: Hypothesis strategies for the model and for hostile texts; needs hypothesis.
+- `servers`: a real Valkey, Prometheus or VictoriaMetrics for the length of a `with`, and what a server itself answers.
+- `fixtures`: pytest fixtures for tests that need such servers; needs pytest.
 
 This module imports none of them.
 """

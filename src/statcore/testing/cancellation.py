@@ -1,4 +1,4 @@
-"""Cancelling a call at each of the moments at which it waits."""
+"""Cancels a call at each moment at which it waits."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ def _pauses() -> Iterator[tuple[float, ...]]:
 async def cancel_at_every_step(
     call: Callable[[], Coroutine[object, object, object]], *, then: Callable[[], Awaitable[None]]
 ) -> None:
-    """Start `call` and cancel it, each time a little later, until it is faster; run `then` after each time.
+    """Start `call` and cancel it, each time a little later, until it ends before that; await `then` after each time.
 
-    First later by one turn of the event loop, then by fractions of a millisecond while an answer is on its way.
+    The delay grows by one turn of the event loop at first, then by fractions of a millisecond, while an answer is on its
+    way.
 
     Raises:
         AssertionError: the call swallowed its cancellation.

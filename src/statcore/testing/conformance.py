@@ -1,4 +1,4 @@
-"""The checks as pytest classes: subclass one, say how to open the adapter or give queriers, and every check is a test.
+"""The checks as pytest classes: a subclass opens the adapter or returns queriers, and every check is a test.
 
 No pytest plugin is needed: each check of an adapter has an event loop of its own.
 """
@@ -52,8 +52,8 @@ class StatisticsConformance(ABC):
                 async with my_server() as url:
                     yield MyStore(url), MyStoreSink(url)
 
-    `open` is entered for every check, in the check's event loop. What should be started only once belongs into an autouse
-    fixture of class scope, a classmethod that sets the address on the class (`cls.url = …`).
+    `open` is entered for every check, in the check's event loop. Start a server only once: in an autouse fixture of
+    class scope, a classmethod that sets the address on the class (`cls.url = …`).
     """
 
     @abstractmethod
@@ -85,9 +85,9 @@ class MetricQuerierConformance(ABC):
     scope that asks for the fixture `dataset`, and have `open` connect only. `statcore.testing.metrics.openmetrics` writes
     the series as text that Prometheus loads.
 
-    A backend that cannot keep a promise says so in `differences`: the name of the check, as its test shows it, to what
-    happens instead. Such a check must fail, by another answer, `QueryRejectedError` or `UnsupportedError`, so that what is
-    documented is true. A spec's `differences` are meant for this.
+    A backend that cannot keep a promise documents it in `differences`: the name of the check, as its test shows it, to what
+    happens instead. Such a check must fail, with another answer, `QueryRejectedError` or `UnsupportedError`, so that the
+    documentation stays true. Use the `differences` of the backend's spec.
     """
 
     differences: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -114,16 +114,16 @@ class MetricQuerierConformance(ABC):
         if difference is None:
             _run(check, run())
             return
-        try:  # any other error shows that something broke, and no difference
+        try:  # any other error is a fault, not a difference
             asyncio.run(run())
         except (AssertionError, QueryRejectedError, UnsupportedError):
             return
         pytest.fail(f"the promise is kept, so this difference does not exist any more: {_name(check)}: {difference}")
 
     def test_differs_in_known_promises(self) -> None:
-        """Every difference that is documented is one from a promise."""
+        """Every documented difference has the name of a check."""
         unknown = self.differences.keys() - set(map(_name, metrics.CHECKS))
-        assert not unknown, f"differences from what is no check: {', '.join(sorted(unknown))}"  # noqa: S101 - a test
+        assert not unknown, f"differences that are not named like a check: {', '.join(sorted(unknown))}"  # noqa: S101 - a test
 
 
 class InventoryConformance(ABC):
@@ -173,7 +173,7 @@ class QuerierConformance(ABC):
             def queriers(self):
                 return [RackMetricQuerier(metric_name="power"), RackMetricQuerier(metric_name="power", rack_id="r1")]
 
-    Give several, with and without each optional field, some of them different in one value alone.
+    Return several queriers, with and without each optional field, some of which differ in one value alone.
     """
 
     @abstractmethod
@@ -181,7 +181,7 @@ class QuerierConformance(ABC):
         """Return queriers of the class."""
 
     def spec(self) -> QuerierSpec:
-        """Return what the plugin contributes: by default the class of the first querier as it is."""
+        """Return the spec that the plugin contributes: by default the one that the class of the first querier makes."""
         return QuerierSpec.of(type(self.queriers()[0]))
 
     @pytest.mark.parametrize("check", querier_checks.CHECKS, ids=_name)

@@ -1,4 +1,4 @@
-"""How a check fails: an `AssertionError` that says what was expected, with or without pytest and `python -O`."""
+"""Comparisons that raise an `AssertionError` that says what was expected, without pytest and under `python -O`, too."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def expect_error(*kinds: type[Exception], about: str) -> Generator[None]:
 
 
 def plain(value: object) -> object:
-    """Return a value with every mapping inside it, of whatever class, as a dict: to compare and to print."""
+    """Return a value in which every mapping, of any class, is a dict, to compare and to print it."""
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in cast("Mapping[object, object]", value).items()}
     return value

@@ -1,4 +1,4 @@
-"""A querier for tests that says whatever it is told to."""
+"""A querier for tests that answers what a test gives it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from statcore.queriers.query import QueryStrategy, Strategy
 
 @attrs.frozen
 class FixedQuerier(UtilizationMetricQuerier):
-    """Answers the four questions with its own fields, unchecked."""
+    """Returns its own fields from the four methods, unchecked."""
 
     metric: str
     matchers: Mapping[str, str | LabelMatcher] = attrs.field(factory=dict[str, "str | LabelMatcher"], hash=False)

@@ -1,7 +1,8 @@
-"""Real servers for tests and demonstrations: on loopback, on free ports, in the folder given, ended by their own pid."""
+"""Real servers for tests and demonstrations, on loopback and free ports, with their data in a folder of the caller."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,11 +10,12 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -25,6 +27,7 @@ _VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _STOP_S: Final = 10.0
 _PLANT_S: Final = 100.0
 _START_ATTEMPTS: Final = 3
+_QUERY_S: Final = 30.0
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -39,7 +42,7 @@ class Server:
 
 @attrs.frozen
 class Program:
-    """An installed program: its name, its path, and the version that it says, empty where it says none."""
+    """An installed program: its name, its path, and its version, which is empty where it prints none."""
 
     name: str
     path: str
@@ -51,10 +54,10 @@ class Program:
 
 
 def find_program(*names: str) -> str:
-    """Return the path of the first of the programs that is installed, on PATH or else in the cache folder.
+    """Return the path of the first of several programs that is installed, on PATH or else in the cache folder.
 
     Raises:
-        UnavailableError: none is; the message names them.
+        UnavailableError: none of them is installed; the message names them.
     """
     for path in (None, servers_folder()):
         for name in names:
@@ -64,7 +67,7 @@ def find_program(*names: str) -> str:
 
 
 def find_installations(name: str) -> list[Program]:
-    """Return each installation of a program: the one on PATH, and the one that `make servers-current` built."""
+    """Return the installations of a program: on PATH, and in the folder that `make servers-current` builds into."""
     paths = dict.fromkeys(path for path in (shutil.which(name), shutil.which(name, path=servers_folder())) if path)
     return [Program(name, path, _version(path)) for path in paths]
 
@@ -76,10 +79,10 @@ def servers_folder() -> Path:
 
 def _version(path: str) -> str:
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=False)  # noqa: S603
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    match = _VERSION.search(said.stdout + said.stderr)
+    match = _VERSION.search(done.stdout + done.stderr)
     return match[0] if match else ""
 
 
@@ -186,6 +189,26 @@ def running_victoriametrics(
     log = folder / "victoria-metrics.log"
     with _running(command, log, ready=_prometheus_ready, url=f"http://{LOOPBACK}") as server:
         yield server
+
+
+def raw_query(server: Server, promql: str, time: float) -> list[dict[str, Any]]:
+    """Query a server that speaks the API of Prometheus without any of statcore, to compare answers with.
+
+    Args:
+        server: the server.
+        promql: an expression; a range such as `up[5m]` returns the samples as they are stored.
+        time: the instant, in unix seconds.
+
+    Returns:
+        The series as the server says them: `metric`, its labels, with `value` or `values`.
+
+    Raises:
+        OSError: the server cannot be reached, or refuses the query.
+    """
+    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': time})}"
+    with urllib.request.urlopen(url, timeout=_QUERY_S) as answer:  # noqa: S310 - a server of the test's own
+        series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    return series
 
 
 def _prometheus_config(targets: Mapping[str, str], scrape_interval: str) -> str:

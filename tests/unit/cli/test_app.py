@@ -20,7 +20,7 @@ from statcore_cli.app import COMMANDS, cli
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 IGNORED = ("STATCORE_", "PYTHONUNBUFFERED", "COV")
-DRIVERS = {"redis", "hiredis", "aiohttp", "msgspec", "psutil", "prometheus_client", "strawberry", "stamina"}
+DRIVERS = {"redis", "hiredis", "aiohttp", "msgspec", "psutil", "prometheus_client", "strawberry"}
 
 
 def python(

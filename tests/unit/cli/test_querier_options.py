@@ -10,7 +10,6 @@ import pytest
 
 from statcore.errors import PluginError
 from statcore.plugins import PluginRegistry, QuerierSpec
-from statcore.plugins.fields import querier_fields
 from statcore.testing.queriers import FixedQuerier
 from statcore_cli.querier_commands import QuerierOptions
 
@@ -98,7 +97,7 @@ def test_a_flag_that_is_not_taken_needs_no_kind_in_front() -> None:
 
 def test_values_of_parameters_reach_the_constructor(node: QuerierSpec) -> None:
     """An option that is not given leaves the default of the class."""
-    values: dict[str, Any] = {f"querier_{field.name}": None for field in querier_fields(node)}
+    values: dict[str, Any] = {f"querier_{field.name}": None for field in node.fields}
 
     querier: Any = QuerierOptions(node, []).build(
         values | {"querier_metric_name": "m", "querier_level": "high", "querier_strict": True}

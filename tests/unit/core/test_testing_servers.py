@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from statcore.errors import InputError, UnavailableError
 from statcore.testing import servers
+from statcore.testing.fixtures import require_program as shipped_fixture
 from statcore.testing.servers import (
+    Server,
     find_installations,
     find_program,
     free_port,
     plant_openmetrics,
+    raw_query,
     running_prometheus,
     running_valkey,
     running_victoriametrics,
@@ -209,3 +214,35 @@ def test_samples_that_cannot_be_read_are_refused(tmp_path: Path, require_program
     require_program("promtool")
     with pytest.raises(InputError, match=r"^promtool refuses the samples: .+"):
         plant_openmetrics(tmp_path, "half a line")
+
+
+shipped_require_program = pytest.fixture(name="shipped_require_program")(inspect.unwrap(shipped_fixture))
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_a_missing_program_is_a_skip_or_a_failure_on_ci(
+    shipped_require_program: Callable[..., str],
+    program: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    ci: str,
+    outcome: type[BaseException],
+) -> None:
+    """An installed one is found by any of its names."""
+    monkeypatch.setenv("CI", ci)
+    program("second", "")
+    assert "second" == Path(shipped_require_program("first", "second")).name
+    with pytest.raises(outcome, match="not found on PATH: first or third"):
+        shipped_require_program("first", "third")
+
+
+def test_a_raw_query_returns_the_samples_as_they_are_stored(
+    prometheus_holding: Callable[..., AbstractContextManager[Server]],
+) -> None:
+    """An instant has a value, a range has values."""
+    text = '# TYPE up unknown\nup{a="b"} 1 1700000000\nup{a="b"} 2 1700000015\n# EOF\n'
+    with prometheus_holding(text) as server:
+        (instant,) = raw_query(server, "up", 1_700_000_020)
+        (stored,) = raw_query(server, "up[1m]", 1_700_000_020)
+    labels = {"__name__": "up", "a": "b"}
+    assert {"metric": labels, "value": [1_700_000_020, "2"]} == instant
+    assert {"metric": labels, "values": [[1_700_000_000, "1"], [1_700_000_015, "2"]]} == stored

@@ -1,4 +1,4 @@
-"""Scrapes for the metric backend in memory, timed from the first on, and its answers by seconds since then."""
+"""Scrapes for the metric backend in memory, by seconds since the first one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ UP = FixedQuerier("up", group_by=["job"])
 
 
 def at(time: float) -> datetime:
-    """Return a time so many seconds after the first scrape."""
+    """Return the time `seconds` after the first scrape."""
     return datetime.fromtimestamp(NOW + time, UTC)
 
 
 def scrape(metrics: MemoryMetrics, time: float, /, *jobs: str, target: str = "t", value: float = 1.0) -> None:
-    """Append a scrape that has `up` for some jobs, so many seconds after the first."""
+    """Append a scrape with `up` for some jobs, `seconds` after the first."""
     metrics.append_scrape([("up", {"job": job}, value) for job in jobs], target=target, time=NOW + time)
 
 

@@ -1,4 +1,4 @@
-"""The inventory in memory: what follows from kernels that come, change and go, and what it refuses."""
+"""The inventory in memory: sessions and agents that follow from kernels, and refused ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def listed(inventory: MemoryInventory) -> tuple[list[Any], list[Any], list
 
 
 async def test_a_session_is_its_kernels_in_order() -> None:
-    """Whatever the order in which they came; a kernel without a session is in none, but its agent is known."""
+    """Kernels are in the order of their ids; a kernel without a session is in none, but its agent is known."""
     inventory = MemoryInventory()
     other = KernelRecord(kernel_id=OTHER, session_id=SESSION)
     for kernel in (other, RECORD, KernelRecord(kernel_id=str(uuid4()), agent_id="i-0")):
@@ -37,7 +37,7 @@ async def test_a_session_is_its_kernels_in_order() -> None:
 
 
 async def test_the_last_kernel_takes_session_and_agent_along() -> None:
-    """They stay for as long as one is left; forgetting what is not known does nothing."""
+    """They exist as long as one of their kernels; removing an unknown kernel does nothing."""
     inventory = MemoryInventory()
     other = attrs.evolve(RECORD, kernel_id=OTHER)
     inventory.register_kernel(RECORD)
@@ -53,7 +53,7 @@ async def test_the_last_kernel_takes_session_and_agent_along() -> None:
 
 
 async def test_a_kernel_that_is_registered_again_is_replaced() -> None:
-    """With it goes where it was before: its session and its agent."""
+    """Its former session and agent lose it."""
     inventory = MemoryInventory()
     moved = KernelRecord(kernel_id=KERNEL, session_id=NEXT_SESSION, agent_id="i-2")
     inventory.register_kernel(RECORD)
@@ -65,7 +65,7 @@ async def test_a_kernel_that_is_registered_again_is_replaced() -> None:
 
 
 async def test_ids_are_canonical_whatever_their_spelling() -> None:
-    """A kernel is one kernel, and is found and forgotten, in any spelling."""
+    """A kernel is found and removed by any spelling of its id."""
     inventory = MemoryInventory()
     inventory.register_kernel(RECORD)
     inventory.register_kernel(attrs.evolve(RECORD, kernel_id=KERNEL.upper(), session_id=f"{{{SESSION}}}"))
@@ -90,7 +90,7 @@ async def test_ids_are_canonical_whatever_their_spelling() -> None:
     ],
 )
 async def test_a_bad_id_is_refused_and_changes_nothing(owner: str, value: Any) -> None:
-    """What was known of the kernel before stays."""
+    """The former record of the kernel stays."""
     inventory = MemoryInventory()
     inventory.register_kernel(RECORD)
     before = await listed(inventory)
@@ -101,8 +101,8 @@ async def test_a_bad_id_is_refused_and_changes_nothing(owner: str, value: Any) -
     assert before == await listed(inventory)
 
 
-async def test_finding_refuses_what_is_no_id() -> None:
-    """It is a mistake, not an object that does not exist."""
+async def test_finding_refuses_a_bad_id() -> None:
+    """Such text is an error, not an object that does not exist."""
     inventory = MemoryInventory()
     with pytest.raises(InputError, match="'all'"):
         await inventory.find_sessions(["all"])
@@ -128,7 +128,7 @@ async def test_an_endpoint_is_replaced_as_a_whole() -> None:
 
 
 async def test_an_endpoint_has_a_replica_once() -> None:
-    """Counting it twice would scale by a number that is wrong."""
+    """A replica that counts twice would lead to wrong scaling."""
     inventory = MemoryInventory()
     twice = (ReplicaRecord(replica_id=KERNEL), ReplicaRecord(replica_id=KERNEL.upper()))
     with pytest.raises(InputError, match=f"endpoint {SESSION} has a replica twice"):
@@ -137,7 +137,7 @@ async def test_an_endpoint_has_a_replica_once() -> None:
 
 
 async def test_a_page_stays_as_it_was() -> None:
-    """What comes and goes afterwards is on the next one."""
+    """Later changes do not appear in it."""
     inventory = MemoryInventory()
     inventory.register_kernel(RECORD)
     sessions, agents = await inventory.list_sessions(), await inventory.list_agents()

@@ -1,4 +1,4 @@
-"""Regular expressions that the memory adapter reads as RE2 does, and those that it refuses."""
+"""Regular expressions of the memory adapter: supported ones, and refused ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _matches(pattern: str, text: str, semantics: Semantics = Semantics.PROMETHEU
     ],
 )
 def test_common_patterns_match_whole_values(pattern: str, matched: str, not_matched: str) -> None:
-    """What both engines know matches the whole value, with ASCII classes, and `$` only at the very end."""
+    """Patterns match the whole value, with ASCII classes, and `$` matches only at the end."""
     assert (True, False) == (_matches(pattern, matched), _matches(pattern, not_matched))
 
 
@@ -95,22 +95,22 @@ def test_common_patterns_match_whole_values(pattern: str, matched: str, not_matc
         "a|*",
     ],
 )
-def test_what_the_engines_read_differently_is_unsupported(pattern: str) -> None:
-    """A pattern that Python would not read as RE2 does, or might take for ever over, is refused with its text."""
+def test_patterns_with_two_meanings_are_unsupported(pattern: str) -> None:
+    """A pattern with another meaning in RE2, or that may take very long in Python, is refused with its text."""
     with pytest.raises(UnsupportedError, match=re.escape(repr(pattern))):
         accepts({"label": LabelMatcher.regex(pattern)}.items(), Semantics.PROMETHEUS_3)
 
 
 @pytest.mark.parametrize("pattern", ["(", "a)", "(a", "[z-a]", "a{3,2}", "[^]"])
-def test_what_no_engine_can_read_is_rejected(pattern: str) -> None:
-    """A pattern that is not a regular expression is refused as a server would refuse it, with the pattern."""
+def test_bad_patterns_are_rejected(pattern: str) -> None:
+    """Text that is no regular expression is refused as by a server, with the text."""
     with pytest.raises(QueryRejectedError, match="not a regular expression") as caught:
         accepts({"label": LabelMatcher.not_regex(pattern)}.items(), Semantics.PROMETHEUS_3)
     assert pattern == caught.value.query
 
 
 def test_literal_alternatives_need_no_expression() -> None:
-    """Any text can be one of several, also what would be unsupported as a pattern; the empty text is a missing label."""
+    """Alternatives may hold any text, also text that is unsupported as a pattern; empty text matches a missing label."""
     accept = accepts({"label": LabelMatcher.one_of(["(?=a)", "", "*"])}.items(), Semantics.PROMETHEUS_3)
     assert [True, True, True, False] == [
         accept({"label": "(?=a)"}),
@@ -121,7 +121,7 @@ def test_literal_alternatives_need_no_expression() -> None:
 
 
 def test_every_matcher_must_hold() -> None:
-    """Labels are accepted when no matcher refuses them; a missing label is the empty text to each operator."""
+    """Labels are selected where all matchers hold; a missing label is the empty text."""
     accept = accepts(
         {"a": LabelMatcher.equal("1"), "b": LabelMatcher.not_equal("2"), "c": LabelMatcher.not_regex(".+")}.items(),
         Semantics.PROMETHEUS_3,
@@ -136,6 +136,6 @@ def test_every_matcher_must_hold() -> None:
 
 @pytest.mark.parametrize("pattern", [".", "a?.b?", "(?i)."])
 def test_a_dot_and_a_line_break(pattern: str) -> None:
-    """Prometheus 3 takes it for a character like any other, 2 does not."""
+    """In Prometheus 3 a dot matches a line break, in 2 it does not."""
     assert _matches(pattern, "\n", Semantics.PROMETHEUS_3)
     assert not _matches(pattern, "\n", Semantics.PROMETHEUS_2)

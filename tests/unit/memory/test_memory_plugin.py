@@ -1,4 +1,4 @@
-"""The hooks of the memory adapter, and how its URL and settings are read."""
+"""The hooks of the memory adapter, its URL and its settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from statcore_memory import MemoryMetrics, MemoryStatistics, plugin
 
 
 async def test_a_reader_and_a_writer_of_one_url_meet() -> None:
-    """What is written through a URL is read through it, and not through another name."""
+    """Statistics written through a URL are read through the same URL, and not through another name."""
     (spec,) = plugin.statcore_statistics_stores()
     assert spec.open_sink is not None
     sink = await spec.open_sink("memory://", {})
@@ -28,7 +28,7 @@ async def test_a_reader_and_a_writer_of_one_url_meet() -> None:
 
 
 async def test_nothing_is_shared_beyond_a_registry() -> None:
-    """Every call of the hooks begins with no instances."""
+    """Each call of the hooks starts without instances."""
     first, second = plugin.statcore_metric_backends(), plugin.statcore_metric_backends()
     assert await first[0].open("memory://a", {}) is not await second[0].open("memory://a", {})
 
@@ -54,15 +54,15 @@ async def test_the_backend_is_opened_with_its_settings() -> None:
     ],
 )
 async def test_bad_settings_are_named(options: dict[str, Any], named: str) -> None:
-    """A setting that is unknown, or cannot be one, is an error that names it, and opens nothing."""
+    """The error names an unknown or bad setting, and nothing is opened."""
     (spec,) = plugin.statcore_statistics_stores()
     with pytest.raises(InputError, match=named):
         await spec.open("memory://", options)
     assert isinstance(await spec.open("memory://", {}), MemoryStatistics)
 
 
-async def test_other_settings_for_what_is_open_are_refused() -> None:
-    """Two who mean the same store but not the same settings are told."""
+async def test_other_settings_of_an_open_name_are_refused() -> None:
+    """A name that is open with other settings is an error."""
     (spec,) = plugin.statcore_statistics_stores()
     await spec.open("memory://here", {})
     with pytest.raises(InputError, match="memory://here is open already"):
@@ -73,7 +73,7 @@ async def test_other_settings_for_what_is_open_are_refused() -> None:
     "url", ["memory://a?retention=5m", "memory://a/b", "memory://user:secret@a", "memory:a", "memory://[", "memory://a#b"]
 )
 async def test_a_url_is_no_more_than_a_name(url: str) -> None:
-    """Whatever else stands in a URL is refused rather than ignored, and not repeated."""
+    """Other parts of a URL are refused, and the error does not quote them."""
     (spec,) = plugin.statcore_metric_backends()
     with pytest.raises(InputError, match="given as options") as caught:
         await spec.open(url, {})
@@ -81,7 +81,7 @@ async def test_a_url_is_no_more_than_a_name(url: str) -> None:
 
 
 def test_the_hooks_offer_the_scheme() -> None:
-    """Both kinds are chosen by `memory`, need no extra, and are written for this version of the hooks."""
+    """Store and backend have the scheme `memory`, need no extra, and are written for this version of the hooks."""
     assert API_VERSION == plugin.STATCORE_PLUGIN_API
     specs = [*plugin.statcore_statistics_stores(), *plugin.statcore_metric_backends()]
     assert [("memory", ("memory",), None)] * 2 == [(spec.name, spec.schemes, spec.extra) for spec in specs]

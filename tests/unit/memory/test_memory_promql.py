@@ -1,4 +1,4 @@
-"""PromQL as text on the embedded backend: what it evaluates, what it says that it does not."""
+"""PromQL text on the memory backend: its values, and the constructs that are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from statcore_memory import MemoryMetrics
 
 @pytest.fixture
 def metrics() -> MemoryMetrics:
-    """A minute of scrapes of three jobs, of which each value is the number of the job times the seconds."""
+    """Return a minute of scrapes of three jobs; each value is the number of the job times the seconds."""
     backend = MemoryMetrics(clock=lambda: NOW + 60)
     for second in range(0, 61, 15):
         samples = [("up", {"job": job, "zone": "z"}, float(rate * second)) for rate, job in enumerate("abc", 1)]
@@ -34,7 +34,7 @@ async def answer(metrics: MemoryMetrics, promql: str) -> dict[str, float]:
 
 
 def test_it_is_a_backend_for_presets() -> None:
-    """The port is kept."""
+    """It implements the port for PromQL."""
     assert isinstance(MemoryMetrics(), PromQLPort)
 
 
@@ -68,8 +68,10 @@ def test_it_is_a_backend_for_presets() -> None:
         ("absent_metric", {}),
     ],
 )
-async def test_what_a_text_is_worth(metrics: MemoryMetrics, promql: str, expected: dict[str, float]) -> None:
-    """Every kind of expression, worked out by hand."""
+async def test_each_kind_of_expression_has_its_values(
+    metrics: MemoryMetrics, promql: str, expected: dict[str, float]
+) -> None:
+    """The values of each kind of expression were calculated by hand."""
     assert pytest.approx(expected) == await answer(metrics, promql)
 
 
@@ -84,7 +86,7 @@ async def test_names_and_order_are_those_of_a_server(metrics: MemoryMetrics) -> 
 
 
 async def test_scalars_are_samples_without_labels(metrics: MemoryMetrics) -> None:
-    """The time of each point, by default the clock's, and numbers."""
+    """Numbers and the time of each point, by default the clock's, are scalars."""
     (now,) = (await metrics.query("time()")).samples
     assert ({}, NOW + 60, NOW + 60) == (now.labels, now.timestamp, now.value)
     (then,) = (await metrics.query("(time())", time=at(-5.5))).samples
@@ -142,8 +144,8 @@ async def test_scalars_are_samples_without_labels(metrics: MemoryMetrics) -> Non
         ("up # '\n + " + "(" * 101 + "up" + ")" * 101 + "#'", "nested 101 deep"),
     ],
 )
-async def test_what_is_beyond_it_is_named(metrics: MemoryMetrics, promql: str, named: str) -> None:
-    """By the construct: nothing is left out in silence."""
+async def test_unsupported_promql_is_named(metrics: MemoryMetrics, promql: str, named: str) -> None:
+    """The error names the construct that is not supported."""
     for asking in (metrics.query(promql), metrics.query_range(promql, QueryTimeRange(start=0, end=1, step="1s"))):
         with pytest.raises(UnsupportedError) as caught:
             await asking
@@ -165,8 +167,8 @@ async def test_what_is_beyond_it_is_named(metrics: MemoryMetrics, promql: str, n
         '"' + '\\"' * 40_000,
     ],
 )
-async def test_what_is_no_promql_is_refused(metrics: MemoryMetrics, promql: str) -> None:
-    """As a server refuses it, with the text."""
+async def test_bad_promql_is_refused(metrics: MemoryMetrics, promql: str) -> None:
+    """The error is the one of a server, with the text."""
     with pytest.raises(QueryRejectedError, match="not PromQL") as caught:
         await metrics.query(promql)
     assert promql == caught.value.query
@@ -180,20 +182,20 @@ async def test_what_is_no_promql_is_refused(metrics: MemoryMetrics, promql: str)
         ('label_replace(up, "job", "one", "", "")', "two series would have the same labels"),
     ],
 )
-async def test_what_a_server_refuses_to_join_is_refused(metrics: MemoryMetrics, promql: str, message: str) -> None:
-    """Several partners, and series that would be the same, are no answer."""
+async def test_ambiguous_matches_are_refused(metrics: MemoryMetrics, promql: str, message: str) -> None:
+    """Several partners, and series that would have the same labels, are errors."""
     with pytest.raises(QueryRejectedError, match=message):
         await metrics.query(promql)
 
 
-async def test_the_ids_of_many_kernels_are_no_cost(metrics: MemoryMetrics) -> None:
-    """What stands in strings is not counted as operators."""
+async def test_operators_in_strings_do_not_count(metrics: MemoryMetrics) -> None:
+    """Characters in strings do not count as operators."""
     ids = "|".join(f"00000000-0000-4000-8000-{number:012d}" for number in range(256))
     assert {} == await answer(metrics, f'sum by (job)(up{{job=~"{ids}"}})')
 
 
 async def test_without_the_parser_the_extra_is_named(metrics: MemoryMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expressions need none."""
+    """Only text needs the parser, expressions do not."""
     monkeypatch.setitem(sys.modules, "promql_parser", None)
     with pytest.raises(MissingExtraError) as caught:
         await metrics.query("up")
@@ -203,7 +205,7 @@ async def test_without_the_parser_the_extra_is_named(metrics: MemoryMetrics, mon
 
 @pytest.mark.parametrize("query", [None, 5, b"up", "up\ud800"])
 async def test_a_query_is_text_that_could_be_sent(metrics: MemoryMetrics, query: Any) -> None:
-    """As every backend says."""
+    """Other values are refused as by every backend."""
     with pytest.raises(InputError, match=r"a query (must be text|holds a lone surrogate)"):
         await metrics.query(query)
     with pytest.raises(InputError, match=r"a query (must be text|holds a lone surrogate)"):
@@ -211,18 +213,18 @@ async def test_a_query_is_text_that_could_be_sent(metrics: MemoryMetrics, query:
 
 
 async def test_a_time_without_a_zone_is_refused(metrics: MemoryMetrics) -> None:
-    """As every backend does."""
+    """It is refused as by every backend."""
     with pytest.raises(InputError, match="without a zone"):
         await metrics.query("up", time=at(0).replace(tzinfo=None))
 
 
 async def test_an_expression_of_any_depth_is_answered_or_refused() -> None:
-    """A strategy may nest as deeply as it likes: no `RecursionError` leaves the port."""
+    """A strategy may nest to any depth: no `RecursionError` leaves the port."""
 
-    def nested(asked: ResolvedQuerier, _window: str, /) -> Expression:
-        expression: Expression = Selector(asked.name, asked.wanted)
+    def nested(query: ResolvedQuerier, _window: str, /) -> Expression:
+        expression: Expression = Selector(query.name, query.wanted)
         for _ in range(3_000):
-            expression = Aggregation("sum", expression, asked.group_by)
+            expression = Aggregation("sum", expression, query.group_by)
         return expression
 
     with pytest.raises(UnsupportedError, match="expressions of 100 levels at most"):
@@ -233,7 +235,7 @@ async def test_an_expression_of_any_depth_is_answered_or_refused() -> None:
     "promql", ["avg_over_time(up[200s])", "max_over_time((sum by (job)(up))[200s:])", "up + up > 0 and up", "sum(up)"]
 )
 async def test_big_queries_let_others_have_their_turn(promql: str) -> None:
-    """Whatever the expression, the event loop is not held."""
+    """Other tasks run during any kind of expression."""
     metrics = MemoryMetrics()
     for second in range(0, 200, 10):
         scrape(metrics, second, *map(str, range(50)))

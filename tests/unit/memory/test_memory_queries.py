@@ -1,4 +1,4 @@
-"""The metric backend in memory, asked: times, ranges, selections, turns of others; its promises are in the conformance."""
+"""Queries of the memory backend: times, ranges, selections and turns; tests/conformance has its promises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from statcore_memory import MemoryMetrics
 
 
 async def test_now_is_the_clock() -> None:
-    """Without a time the clock's is taken, to the millisecond."""
+    """Without a time the clock's is used, to the millisecond."""
     metrics = MemoryMetrics(clock=lambda: NOW + 299.0004)
     scrape(metrics, 0, "a")
     result = await metrics.query_utilization_now(UP)
@@ -35,7 +35,7 @@ async def test_the_normalization_interval_divides() -> None:
 
 
 async def test_sums_are_made_in_the_order_of_labels() -> None:
-    """Floats are added series by series as a server adds them, whatever the order in which they were first scraped."""
+    """Floats are added in the order of a server, not in the order of their first scrapes."""
     metrics = MemoryMetrics()
     for job, value in (("c", 1.0), ("a", 1e16), ("b", -1e16)):
         scrape(metrics, 0, job, target=job, value=value)
@@ -44,7 +44,7 @@ async def test_sums_are_made_in_the_order_of_labels() -> None:
 
 
 async def test_a_range_beyond_all_samples_costs_nothing() -> None:
-    """Only points that can have a value are evaluated: three hundred years by the second are answered at once."""
+    """Only points that can have a value are evaluated: three hundred years by the second take no time."""
     metrics = MemoryMetrics(max_range_points=10**10)
     scrape(metrics, 0, "a")
     centuries = QueryTimeRange(start="1970-01-01T00:00:00Z", end="2270-01-01T00:00:00Z", step="1s")
@@ -54,7 +54,7 @@ async def test_a_range_beyond_all_samples_costs_nothing() -> None:
 
 
 async def test_a_range_of_too_many_points_is_refused() -> None:
-    """By a setting, with the step that would do; as many as it allows are answered."""
+    """The error names the setting and a step that would do; a range of as many points as allowed is answered."""
     metrics = MemoryMetrics(max_range_points=61)
     scrape(metrics, 0, "a")
     with pytest.raises(InputError, match=r"^62 points are too many: max_range_points is 61; take a step of 2s or more"):
@@ -63,7 +63,7 @@ async def test_a_range_of_too_many_points_is_refused() -> None:
     assert [61] == [len(series) for series in result.series]
 
 
-async def turns_of_others(query: Awaitable[MatrixResult]) -> tuple[MatrixResult, int]:
+async def answer_and_turns(query: Awaitable[MatrixResult]) -> tuple[MatrixResult, int]:
     """Return the answer, and how many turns another task had meanwhile."""
     turns = 0
 
@@ -80,22 +80,22 @@ async def turns_of_others(query: Awaitable[MatrixResult]) -> tuple[MatrixResult,
 
 
 async def test_big_queries_do_not_hold_the_event_loop() -> None:
-    """Other tasks get their turn every few hundred points."""
+    """Other tasks run every few hundred points."""
     metrics = MemoryMetrics()
     scrape(metrics, 0, *map(str, range(100)))
     query = metrics.query_utilization(UP, QueryTimeRange(start=at(0), end=at(255), step="1s"))
-    result, turns = await turns_of_others(query)
+    result, turns = await answer_and_turns(query)
     assert 100 * 256 == sum(map(len, result.series))
     assert 90 < turns
 
 
 async def test_long_windows_do_not_hold_the_event_loop() -> None:
-    """Where all samples of a window are looked at, they count, and not the points."""
+    """Where a function reads all samples of a window, the samples count."""
     metrics = MemoryMetrics()
     for second in range(300):
         scrape(metrics, second, "a")
     time_range = QueryTimeRange(start=at(300), end=at(349), step="1s")
-    result, turns = await turns_of_others(metrics.query_range("avg_over_time(up[5m])", time_range))
+    result, turns = await answer_and_turns(metrics.query_range("avg_over_time(up[5m])", time_range))
     assert [50] == [len(series) for series in result.series]
     assert 40 < turns
 
@@ -105,7 +105,7 @@ async def test_long_windows_do_not_hold_the_event_loop() -> None:
     [(0, 10, ["a", "b"]), (0, 4.999, ["a"]), (0.001, 5, ["b"]), (5, 5, ["b"]), (5.001, 99, []), (-9, -0.001, [])],
 )
 async def test_a_time_range_narrows_to_series_with_samples_in_it(start: float, end: float, found: list[str]) -> None:
-    """Both ends are included; the mark that a series ended is no sample of it."""
+    """Both ends are included; a staleness mark is no sample."""
     metrics = MemoryMetrics()
     scrape(metrics, 0, "a")
     scrape(metrics, 5, "b")
@@ -116,7 +116,7 @@ async def test_a_time_range_narrows_to_series_with_samples_in_it(start: float, e
 
 
 async def test_a_series_may_go_while_it_is_asked_for() -> None:
-    """A long query lets others run: what retention takes away meanwhile is absent from the rest of the answer."""
+    """Other tasks run during a long query; series that retention removes meanwhile are absent from the rest."""
     metrics = MemoryMetrics()
     jobs = [str(number) for number in range(50)]
     scrape(metrics, 0, *jobs)
@@ -142,7 +142,7 @@ async def test_series_are_the_callers_own() -> None:
 
 
 async def test_bad_selections_are_refused() -> None:
-    """A label that cannot be one, a range that ends before it starts, and an offset, as a server does."""
+    """Bad labels, ranges that end before they start, and offsets are refused as by a server."""
     metrics = MemoryMetrics()
     with pytest.raises(InputError, match="label"):
         await metrics.label_values('a"')

@@ -1,4 +1,4 @@
-"""The metric backend in memory, filled: what a scrape does, what is kept, what is refused."""
+"""Scrapes of the memory backend: what they begin and end, retention, bounds, and refusals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from statcore_memory import MemoryMetrics
 
 
 async def test_a_series_ends_with_the_scrape_that_lacks_it() -> None:
-    """What a target no longer has is gone at once, what another target has stays; it may come back."""
+    """It ends at once, series of other targets stay, and it may come back."""
     metrics = MemoryMetrics()
     scrape(metrics, 0, "a", "b")
     scrape(metrics, 1, "other", target="u")
@@ -28,7 +28,7 @@ async def test_a_series_ends_with_the_scrape_that_lacks_it() -> None:
 
 
 async def test_a_scrape_without_samples_ends_all_series_of_its_target() -> None:
-    """A target that is down has no series any more."""
+    """This is the scrape of a target that is down."""
     metrics = MemoryMetrics()
     scrape(metrics, 0, "a", "b")
     scrape(metrics, 0, "other", target="u")
@@ -37,7 +37,7 @@ async def test_a_scrape_without_samples_ends_all_series_of_its_target() -> None:
 
 
 async def test_a_series_moves_between_targets() -> None:
-    """A series that another target has at that time or later does not end with its former target's scrape."""
+    """A series with a sample of another target at that time or later does not end."""
     metrics = MemoryMetrics()
     scrape(metrics, 0, "a")
     scrape(metrics, 5, "a", target="u")
@@ -48,7 +48,7 @@ async def test_a_series_moves_between_targets() -> None:
 
 
 async def test_an_empty_label_is_no_label() -> None:
-    """Labels with an empty value are left out, as a server does."""
+    """Labels with an empty value are left out, as by a server."""
     metrics = MemoryMetrics()
     metrics.append_scrape([("up", {"job": "", "a": "1"}, 1)], target="t", time=at(0))
     assert [{"__name__": "up", "a": "1"}] == await metrics.series(Selector("up"))
@@ -76,7 +76,7 @@ async def test_an_empty_label_is_no_label() -> None:
     ],
 )
 async def test_a_bad_scrape_is_refused_as_a_whole(samples: list[tuple[str, dict[str, str], Any]], time: Any) -> None:
-    """After a refused scrape everything is as before: nothing added, nothing ended."""
+    """A refused scrape adds nothing and ends nothing."""
     metrics = MemoryMetrics(max_series=10)
     scrape(metrics, 0, "a", "b")
     scrape(metrics, 5, "other", target="u")
@@ -88,7 +88,7 @@ async def test_a_bad_scrape_is_refused_as_a_whole(samples: list[tuple[str, dict[
 
 
 async def test_samples_are_kept_for_the_retention() -> None:
-    """What is older than the retention is gone, of series that go on and of such that ended."""
+    """Older samples are removed, from series that continue and from series that ended."""
     metrics = MemoryMetrics(retention="10s")
     for second in range(21):
         scrape(metrics, second, *("a",) if second < 15 else ("b",))
@@ -100,8 +100,8 @@ async def test_samples_are_kept_for_the_retention() -> None:
     assert [15.0, 25.0] == [round(time) for time in await points(metrics, end=25) if time in {14.0, 15.0, 25.0}]
 
 
-async def test_nothing_is_left_of_what_nobody_scrapes_any_more() -> None:
-    """Series, names and targets beyond the retention are forgotten with the next scrape of any target."""
+async def test_series_that_are_scraped_no_more_are_removed() -> None:
+    """Series, names and targets beyond the retention are removed by the next scrape of any target."""
     metrics = MemoryMetrics(retention="1m")
     for number in range(100):
         metrics.append_scrape([(f"metric_{number}", {"a": str(number)}, 1.0)], target=str(number), time=NOW + number)
@@ -110,8 +110,8 @@ async def test_nothing_is_left_of_what_nobody_scrapes_any_more() -> None:
 
 
 @pytest.mark.parametrize("still_there", [("a",), ()])
-async def test_what_goes_on_keeps_nothing_else(still_there: tuple[str, ...]) -> None:
-    """What was scraped or ended more recently does not keep what was not, whichever was first."""
+async def test_newer_series_keep_no_older_ones(still_there: tuple[str, ...]) -> None:
+    """Series with newer samples do not keep older ones in memory, in any order of their first scrapes."""
     metrics = MemoryMetrics(retention="1m")
     scrape(metrics, 0, "a")
     scrape(metrics, 1, "b", target="u")
@@ -122,7 +122,7 @@ async def test_what_goes_on_keeps_nothing_else(still_there: tuple[str, ...]) -> 
 
 
 async def test_ended_series_make_room() -> None:
-    """New series beyond the bound take the place of those that ended first; without any, the scrape is refused."""
+    """New series beyond the bound replace those that ended first; without any, the scrape is refused."""
     metrics = MemoryMetrics(max_series=3)
     scrape(metrics, 0, "a", "b", "c")
     scrape(metrics, 1, "b", "c")
@@ -141,7 +141,7 @@ async def test_ended_series_make_room() -> None:
 
 
 async def test_a_series_has_a_bounded_number_of_samples() -> None:
-    """However often it is scraped, a series keeps a sample per second of the retention, and an hour's worth at least."""
+    """A series keeps a sample per second of the retention, and at least 3,600, however often it is scraped."""
     metrics = MemoryMetrics(retention="1h")
     for number in range(4_000):
         scrape(metrics, number / 10, "a", value=float(number))
@@ -159,6 +159,6 @@ async def test_a_series_has_a_bounded_number_of_samples() -> None:
     ],
 )
 def test_bad_settings_are_named(setting: str, value: Any) -> None:
-    """A setting that cannot be one is refused by name."""
+    """The error names an unknown or bad setting, and nothing is opened."""
     with pytest.raises(InputError, match=setting):
         MemoryMetrics(**{setting: value})

@@ -1,4 +1,4 @@
-"""As which version of Prometheus the memory adapter answers: samples planted on the boundaries tell."""
+"""Semantics of the memory backend: answers of versions 2 and 3 to samples on the boundaries."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def value(metrics: MemoryMetrics, promql: str, second: float) -> float | N
     ],
 )
 async def test_a_sample_one_window_old(promql: str, second: float, closed: float | None, left_open: float | None) -> None:
-    """It counts in 2 and not in 3, which is the default."""
+    """The sample counts in 2, and not in 3, which is the default."""
     series = {"up": {0: 1.0}, "ticks": {float(second): float(second) for second in range(0, 121, 15)}}
     assert [closed, left_open, left_open] == [
         pytest.approx(await value(holding(semantics, **series), promql, second)) for semantics in (2, 3, None)
@@ -64,15 +64,15 @@ async def test_a_sample_one_window_old(promql: str, second: float, closed: float
 
 
 async def test_a_counter_near_zero_is_extrapolated_by_half_an_interval() -> None:
-    """Its first sample comes so late in the window that the counter began there; 2 goes on to where it was zero."""
+    """Version 3 extrapolates by half an interval, 2 to the time at which the counter was zero."""
     series = {"ticks": {100.0: 7.0, 110.0: 17.0, 120.0: 27.0}}
     assert pytest.approx(20 + 7) == await value(holding(2, **series), "increase(ticks[2m])", 120)
     assert pytest.approx(20 + 5) == await value(holding(3, **series), "increase(ticks[2m])", 120)
 
 
 @pytest.mark.parametrize(("semantics", "expected"), [(2, 0.0), (3, 2.0)])
-async def test_what_is_rounded_off_in_a_sum(semantics: int, expected: float) -> None:
-    """Is added up in 3."""
+async def test_rounding_errors_of_a_sum(semantics: int, expected: float) -> None:
+    """Version 3 adds rounding errors to the sum."""
     metrics = MemoryMetrics(semantics=semantics)
     values = {"a": 1.0, "b": 1e100, "c": 1.0, "d": -1e100}
     metrics.append_scrape([("up", {"job": job}, number) for job, number in values.items()], target="t", time=START)
@@ -82,15 +82,15 @@ async def test_what_is_rounded_off_in_a_sum(semantics: int, expected: float) -> 
 
 @pytest.mark.parametrize(("semantics", "expected"), [(2, 0.0), (3, math.nan)])
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-async def test_the_deviation_of_what_is_not_finite(semantics: int, number: float, expected: float) -> None:
-    """Is none in 3."""
+async def test_the_deviation_of_numbers_that_are_not_finite(semantics: int, number: float, expected: float) -> None:
+    """Version 3 gives NaN."""
     metrics = holding(semantics, up={0: number})
     assert pytest.approx(expected, nan_ok=True) == await value(metrics, "stddev(up)", 0)
     assert pytest.approx(expected, nan_ok=True) == await value(metrics, "stdvar(up)", 0)
 
 
 async def test_two_series_with_the_same_partner() -> None:
-    """Of which a comparison keeps one: refused by 3."""
+    """Version 3 refuses a comparison that keeps one of them."""
     for semantics in (2, 3):
         metrics = MemoryMetrics(semantics=semantics)
         samples = [("up", {"job": "a"}, 1.0), ("up", {"job": "b"}, 2.0), ("limit", {}, 1.0)]
@@ -104,7 +104,7 @@ async def test_two_series_with_the_same_partner() -> None:
 
 @pytest.mark.parametrize(("semantics", "expected"), [(2, 0.75), (3, 1.0)])
 async def test_buckets_that_differ_by_rounding(semantics: int, expected: float) -> None:
-    """Are equal in 3, so that no observation is between 0.5 and 1."""
+    """They are equal in 3, so that no observation is between 0.5 and 1."""
     metrics = MemoryMetrics(semantics=semantics)
     counts = {"0.5": 4.0, "1": 4 + 8e-14, "2": 8 + 8e-14, "+Inf": 8 + 8e-14}
     metrics.append_scrape([("bucket", {"le": le}, count) for le, count in counts.items()], target="t", time=START)
@@ -122,8 +122,8 @@ async def test_buckets_that_differ_by_rounding(semantics: int, expected: float) 
         ("memory://", {"semantics": 2}, 2),
     ],
 )
-async def test_the_url_says_which(url: str, options: dict[str, Any], semantics: int) -> None:
-    """Or an option does."""
+async def test_the_url_may_hold_the_version(url: str, options: dict[str, Any], semantics: int) -> None:
+    """The version is part of the URL, or an option."""
     (spec,) = plugin.statcore_metric_backends()
     backend = await spec.open(url, options)
     assert isinstance(backend, MemoryMetrics)
@@ -132,7 +132,7 @@ async def test_the_url_says_which(url: str, options: dict[str, Any], semantics: 
 
 @pytest.mark.parametrize("url", ["memory://?semantics=4", "memory://?semantics=1"])
 async def test_other_versions_are_refused(url: str) -> None:
-    """The message says which there are."""
+    """The error names the versions that can be chosen."""
     (spec,) = plugin.statcore_metric_backends()
     with pytest.raises(InputError, match=r"semantics must be 3 \(Prometheus 3\) or 2 \(Prometheus 2\.42\), not [14]"):
         await spec.open(url, {})
@@ -140,20 +140,20 @@ async def test_other_versions_are_refused(url: str) -> None:
 
 @pytest.mark.parametrize("semantics", ["3", "two", None, True, 2.5])
 def test_the_setting_is_a_version(semantics: Any) -> None:
-    """As a number."""
+    """It is a number."""
     with pytest.raises(InputError, match="semantics must be 3"):
         MemoryMetrics(semantics=semantics)
 
 
 async def test_a_store_has_no_semantics() -> None:
-    """What only concerns metrics is refused in the URL of a store, not ignored."""
+    """The URL of a store refuses a setting that concerns metrics."""
     (spec,) = plugin.statcore_statistics_stores()
     with pytest.raises(InputError, match="memory:// has no setting 'semantics'"):
         await spec.open("memory://?semantics=2", {})
 
 
-async def test_what_is_open_keeps_its_semantics() -> None:
-    """Whoever means another version is told."""
+async def test_an_open_name_keeps_its_semantics() -> None:
+    """Opening it with another version is an error."""
     spec = PluginRegistry.discover().metric_backend("memory")
     await spec.open("memory://?semantics=2", {})
     with pytest.raises(InputError, match="memory:// is open already, with other settings"):

@@ -1,4 +1,4 @@
-"""The store of live statistics in memory: expiry, bounds, copies, planted entries; its promises are in the conformance."""
+"""The store in memory: expiry, bounds, copies and planted entries; tests/conformance has its promises."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAUGE = {"vllm_num_requests_running": {"__type": "GAUGE", "current": "3", "capac
 
 
 class Clock:
-    """A time that a test sets."""
+    """A clock that a test sets."""
 
     now = 1000.0
 
@@ -30,13 +30,13 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock at 1000 s."""
+    """Return a clock at 1000 s."""
     return Clock()
 
 
 @pytest.fixture
 def store(clock: Clock) -> MemoryStatistics:
-    """An empty store on that clock."""
+    """Return an empty store on that clock."""
     return MemoryStatistics(clock=clock)
 
 
@@ -69,7 +69,7 @@ async def test_entries_expire(
     fetch: Callable[[MemoryStatistics], Awaitable[StatisticsBatch]],
     lasts_s: float,
 ) -> None:
-    """Each kind of entry is there until its time is up, and gone from then on; writing it again starts anew."""
+    """Each kind of entry exists until its time is up; writing it again starts its time anew."""
     await write(store)
     clock.now += lasts_s / 2
     await write(store)
@@ -80,7 +80,7 @@ async def test_entries_expire(
 
 
 async def test_ages_count_from_the_newest_write(store: MemoryStatistics, clock: Clock) -> None:
-    """An id without an entry has no age, nor has an entry that was planted."""
+    """Missing and planted entries have no age."""
     await store.store_kernel_statistics({KERNEL: {"mem": MEM}})
     clock.now += 5
     await store.store_kernel_statistics({KERNEL: {"mem": MEM}})
@@ -99,7 +99,7 @@ async def test_agents_have_node_and_devices(store: MemoryStatistics) -> None:
 
 @pytest.mark.parametrize("interval_s", [0.0, -1.0, float("nan"), float("inf")])
 async def test_an_interval_is_above_zero(store: MemoryStatistics, interval_s: float) -> None:
-    """An agent's entry that would never be there, or never go, is refused."""
+    """The error names the interval."""
     with pytest.raises(InputError, match="interval_s"):
         await _store_agent(store, interval_s)
 
@@ -133,7 +133,7 @@ async def test_half_of_the_activity_is_incomplete(store: MemoryStatistics, plant
 
 
 async def test_the_oldest_entries_make_room(clock: Clock) -> None:
-    """Beyond the bound, the entry that was written the longest ago goes, however often it was read."""
+    """Beyond the bound, the entry that was written first is removed, however often it was read."""
     store = MemoryStatistics(max_entries=2, clock=clock)
     for id_ in ("a", "b", "a", "c"):
         await store.store_kernel_statistics({id_: {}})
@@ -142,7 +142,7 @@ async def test_the_oldest_entries_make_room(clock: Clock) -> None:
 
 
 async def test_expired_entries_do_not_pile_up(clock: Clock) -> None:
-    """A store that is written to forgets what has expired."""
+    """A write removes entries that have expired."""
     store = MemoryStatistics(clock=clock)
     await store.store_kernel_statistics({str(number): {} for number in range(100)})
     clock.now += 86_400
@@ -151,7 +151,7 @@ async def test_expired_entries_do_not_pile_up(clock: Clock) -> None:
 
 
 async def test_answers_are_the_callers_own(store: MemoryStatistics) -> None:
-    """Whatever a caller does to what it stored or fetched, the next one gets what was stored."""
+    """Changes of a stored or fetched mapping do not reach the store."""
     given = {"metric": {"current": {"0.5": "1"}}}
     await store.store_endpoint_statistics({KERNEL: given})
     given["metric"]["current"]["0.5"] = "2"
@@ -161,14 +161,14 @@ async def test_answers_are_the_callers_own(store: MemoryStatistics) -> None:
 
 
 async def test_the_number_of_kernels_is_stored_by_agent(store: MemoryStatistics) -> None:
-    """The count has the key of the wire format, and is no agent's entry."""
+    """The count has the key of the wire format, and is not part of the agent's entry."""
     await store.store_container_count("i-1", 3)
     assert 3 == store._entries["container_count.i-1"].value
     assert [None] == list(await store.fetch_agent_statistics(["i-1"]))
 
 
 async def test_a_removed_agent_takes_its_count_with_it(store: MemoryStatistics) -> None:
-    """The dead run no kernels; another agent's count stays."""
+    """Another agent's count stays."""
     await store.store_container_count("i-1", 3)
     await store.store_container_count("i-2", 4)
     await store.remove(["i-1"])
@@ -187,8 +187,8 @@ async def test_problems_can_be_planted(store: MemoryStatistics, kind: ProblemKin
 
 
 @pytest.mark.parametrize("value", [7, "text", ["a"], b"\x80"])
-async def test_what_is_no_map_is_malformed(store: MemoryStatistics, value: object) -> None:
-    """An entry of another type is None with a problem that names its key."""
+async def test_an_entry_of_another_type_is_malformed(store: MemoryStatistics, value: object) -> None:
+    """An entry of another type is None, with a problem that names its key."""
     store.plant(KERNEL, value)
     batch = await store.fetch_kernel_statistics([KERNEL])
     assert [None] == list(batch)
@@ -211,7 +211,7 @@ async def _turns_of_others(work: Awaitable[object]) -> int:
 
 
 async def test_big_batches_do_not_hold_the_event_loop(store: MemoryStatistics) -> None:
-    """Other tasks get their turn while thousands of entries are written and read."""
+    """Other tasks run during long reads and writes."""
     ids: Sequence[str] = [str(number) for number in range(6_400)]
     assert 90 < await _turns_of_others(store.store_kernel_statistics({id_: {"mem": MEM} for id_ in ids}))
     assert 90 < await _turns_of_others(store.fetch_kernel_statistics(ids))
@@ -219,7 +219,7 @@ async def test_big_batches_do_not_hold_the_event_loop(store: MemoryStatistics) -
 
 
 async def test_entries_may_be_added_while_others_are_written(store: MemoryStatistics) -> None:
-    """The caller's mapping may change while it is written: what it held at the call is stored."""
+    """The entries of the mapping at the time of the call are stored."""
     entries = {str(number): {"mem": MEM} for number in range(1_000)}
     writing = asyncio.create_task(store.store_kernel_statistics(entries))
     await asyncio.sleep(0)
@@ -231,6 +231,6 @@ async def test_entries_may_be_added_while_others_are_written(store: MemoryStatis
 
 @pytest.mark.parametrize("max_entries", [0, -1, 1.5, "10", True, None])
 def test_the_bound_is_a_count(max_entries: Any) -> None:
-    """A bound that is no count is refused by name."""
+    """The error names the setting."""
     with pytest.raises(InputError, match="max_entries"):
         MemoryStatistics(max_entries=max_entries)

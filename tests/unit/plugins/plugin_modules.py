@@ -1,8 +1,13 @@
-"""The source of modules that are plugins, and what a registry reports on one."""
+"""The source of modules that are plugins, a registry of one plugin, and the report on one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 from statcore.plugins import PluginRegistry, PluginReport
+from statcore.runtime import Settings
 
 HEAD = """
 from statcore.plugins import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec, hookimpl
@@ -32,6 +37,29 @@ def statcore_statistics_stores():
 def statcore_metric_backends():
     return [MetricBackendSpec(name="backend", summary="s", schemes=({scheme!r},), open=nothing)]
 """
+
+
+def presets(*names: str, template: str = "sum(up{${{ labels }}})") -> str:
+    """Return a module that offers presets."""
+    return f"""{HEAD}
+from statcore.plugins import Preset
+@hookimpl
+def statcore_presets():
+    more = {{"template": {template!r}, "filter_labels": ["job"]}}
+    return [Preset(name=name, description="d of " + name, **more) for name in {names!r}]
+"""
+
+
+def registry_of(install: Callable[..., Path], source: str) -> PluginRegistry:
+    """Install the plugin `all` of the distribution `acme-all`, and return a registry that has no other plugin."""
+    install("acme-all", all=source)
+    others = [report.name for report in PluginRegistry.discover().reports if report.name != "all"]
+    return PluginRegistry.discover(disabled=others)
+
+
+def settings(**values: Any) -> Settings:
+    """Return settings from values by name, where the name is a parameter of the test."""
+    return Settings(**values)
 
 
 def report_of(registry: PluginRegistry, name: str) -> PluginReport:

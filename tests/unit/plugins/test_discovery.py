@@ -1,4 +1,4 @@
-"""Which distributions are plugins: found on the path, as far as they can be read."""
+"""Finding the distributions on the path that are plugins, some of which cannot be read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_unreadable_entry_point_file_costs_nothing_but_itself(install: Instal
 
 
 def test_what_is_no_plugin_is_not_judged(install: Install) -> None:
-    """However bad its entry points are."""
+    """Its entry points may be damaged."""
     before = PluginRegistry.discover().reports
     install("acme-garbage", entry_points="[console_scripts]\nno equals sign\n")
 
@@ -45,7 +45,7 @@ def test_what_is_no_plugin_is_not_judged(install: Install) -> None:
 def test_a_distribution_that_is_no_plugin_any_more_shadows_too(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newer: str
 ) -> None:
-    """What an older one said of its modules does not hold for the newer one's, which are imported."""
+    """The modules of the newer one are imported, so the entry points of the older one do not count."""
     older = install("acme-nodes", nodes=querier("node")).rename(tmp_path / "older")
     monkeypatch.setattr(sys, "path", [*sys.path, str(older)])
     (tmp_path / "site").mkdir()
@@ -58,7 +58,7 @@ def test_a_distribution_that_is_no_plugin_any_more_shadows_too(
 
 
 def test_what_an_upgrade_left_behind_does_not_count(install: Install) -> None:
-    """Installers keep folders of another name until they are done."""
+    """Installers rename the old folder until the upgrade is done."""
     site = install("acme-nodes", nodes="")
     (site / "acme_nodes-1.0.dist-info").rename(site / "~cme_nodes-1.0.dist-info")
     install("acme-nodes", version="2.0", nodes=querier("node"))
@@ -70,7 +70,7 @@ def test_what_an_upgrade_left_behind_does_not_count(install: Install) -> None:
 def test_what_an_uninstallation_left_behind_shadows_nothing(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    """An empty folder beside the plugin's own, or before it on the path."""
+    """The empty folder is beside the plugin's own, or before it on the path."""
     install("acme-nodes", nodes=querier("node"))
     (tmp_path / folder / "acme_nodes-0.9.dist-info").mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path / folder)
@@ -90,7 +90,7 @@ def test_a_plugin_under_development_is_one(install: Install) -> None:
 
 
 def test_damaged_metadata_costs_its_name_alone(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an archive, for one."""
+    """The plugin works, and its distribution is unknown."""
     site = install("acme-nodes", nodes=querier("node"))
     archive = tmp_path / "site.zip"
     with zipfile.ZipFile(archive, "w") as written:
@@ -107,7 +107,7 @@ def test_damaged_metadata_costs_its_name_alone(install: Install, tmp_path: Path,
 
 
 def test_a_shadowed_distribution_does_not_count(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first of a name on the path is the one whose modules are imported."""
+    """The modules of the first distribution of a name on the path are imported."""
     site = install("acme-nodes", nodes=querier("node"))
     shadowed = shutil.copytree(site, tmp_path / "shadowed")
     headers = shadowed / "acme_nodes-1.0.dist-info" / "METADATA"
@@ -119,7 +119,7 @@ def test_a_shadowed_distribution_does_not_count(install: Install, tmp_path: Path
 
 @pytest.mark.parametrize("headers", [b"", b"Name: \xff\xfe\nVersion: 1.0\n"], ids=["empty", "no text"])
 def test_metadata_that_says_nothing_does_not_matter(install: Install, headers: bytes) -> None:
-    """A distribution without a readable name still has its plugin."""
+    """The plugin of a distribution without a readable name works."""
     site = install("acme-nodes", nodes=querier("node"))
     (site / "acme_nodes-1.0.dist-info" / "METADATA").write_bytes(headers)
 

@@ -1,15 +1,19 @@
-"""What is imported, and what is not until somebody uses it."""
+"""Modules that are not imported before they are used, and the error where one is missing."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
 import pytest
 
+from statcore import MissingExtraError
+from statcore.plugins import requires_extra
+
 DRIVERS = {
     *("aiohttp", "click", "graphql", "hiredis", "msgspec", "prometheus_client", "promql_parser", "psutil", "pytest"),
-    *("hypothesis", "redis", "rich", "stamina", "strawberry"),
+    *("hypothesis", "redis", "rich", "strawberry"),
 }
 
 
@@ -22,19 +26,35 @@ DRIVERS = {
         "from statcore_memory import MemoryMetrics, MemoryStatistics",
     ],
 )
-def test_no_driver_is_imported_before_it_is_used(program: str) -> None:
-    """In a new interpreter; our own adapters are among what is discovered."""
+def test_neither_a_driver_nor_asyncio_is_imported_before_it_is_used(program: str) -> None:
+    """In a new interpreter; discovery finds statcore's own adapters."""
     source = f"import sys; {program}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
     imported = set(done.stdout.split())
     assert {"statcore", "attrs"} <= imported
-    assert set() == imported & DRIVERS
+    assert set() == imported & {*DRIVERS, "asyncio"}
 
 
 def test_the_memory_adapter_is_not_imported_to_be_found() -> None:
-    """Its modules take longer than all the rest of discovery."""
+    """Importing it takes longer than the rest of discovery."""
     discover = "from statcore.plugins import PluginRegistry; PluginRegistry.discover()"
     source = f"import sys; {discover}; print(*(name for name in sys.modules if name.startswith('statcore_')))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
     packages = ("statcore_memory", "statcore_prometheus", "statcore_valkey")
     assert {*packages, *(f"{package}.plugin" for package in packages)} == set(done.stdout.split())
+
+
+def test_a_module_that_is_not_there_names_the_extra() -> None:
+    """The error has the module and the command that installs it, too."""
+    with (
+        pytest.raises(MissingExtraError, match=r"'no_such_driver'.*pip install 'statcore\[valkey\]'") as caught,
+        requires_extra("valkey"),
+    ):
+        importlib.import_module("no_such_driver")
+    assert ("valkey", "no_such_driver") == (caught.value.extra, caught.value.module)
+
+
+def test_a_module_that_is_broken_is_not_taken_for_missing() -> None:
+    """Installing the extra would not help, so the error stays."""
+    with pytest.raises(ImportError, match="cannot import name"), requires_extra("valkey"):
+        raise ImportError("cannot import name 'x'")

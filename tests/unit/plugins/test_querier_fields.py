@@ -1,15 +1,17 @@
-"""Fields from querier classes, and queriers from values by field."""
+"""The fields of querier classes, which are read once for a command."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NewType
 from uuid import UUID
 
 import attrs
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.known_querier import Known
@@ -17,13 +19,16 @@ from tests.known_querier import Known
 from statcore.errors import InputError, PluginError
 from statcore.plugins import QuerierSpec
 from statcore.plugins.builtin import statcore_queriers
-from statcore.plugins.fields import FieldType, build_querier, querier_fields
+from statcore.plugins.fields import FieldType, read_fields
+from statcore.plugins.querier_kinds import build_querier
+from statcore.queriers import ContainerMetricQuerier
+from statcore_cli.app import cli
 
 ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 
 
 class Level(enum.Enum):
-    """An enumeration that is not of text."""
+    """An enumeration of numbers."""
 
     LOW = 1
     HIGH = 2
@@ -50,7 +55,7 @@ class Node(Known):
     share: float | None = attrs.field(factory=lambda: None)
 
     def __attrs_post_init__(self) -> None:
-        """Crash on demand."""
+        """Crash for one metric."""
         if self.metric_name == "crash":
             raise KeyError("crash")
 
@@ -63,10 +68,10 @@ class Rack(Known):
 
 
 class Unreadable(Known):
-    """An annotation that means nothing."""
+    """A class with an annotation that is not defined."""
 
     def __init__(self, *, what: NoSuchType) -> None:  # type: ignore[name-defined]  # noqa: F821 - that is the point
-        """Take what cannot be known."""
+        """Take a field of an unknown type."""
         del what
 
 
@@ -79,7 +84,7 @@ def _spec(querier: type[Known], name: str = "node") -> QuerierSpec:
 
 def test_types_defaults_and_help_come_from_the_class() -> None:
     """Optional, UUID, Literal, Enum, numbers and truth values are read; other unions are text."""
-    fields = {field.name: field for field in querier_fields(_spec(Node))}
+    fields = {field.name: field for field in _spec(Node).fields}
 
     assert {
         "metric_name": FieldType.TEXT,
@@ -105,8 +110,8 @@ def test_types_defaults_and_help_come_from_the_class() -> None:
 
 
 def test_a_required_choice_defaults_to_its_first() -> None:
-    """So `query container --metric-name mem` is enough, though the class itself insists on a value type."""
-    fields = {field.name: field for field in querier_fields(CONTAINER)}
+    """`query container --metric-name mem` is enough, although the class requires a value type."""
+    fields = {field.name: field for field in CONTAINER.fields}
 
     assert (False, "current", "current") == (
         fields["value_type"].required,
@@ -118,8 +123,8 @@ def test_a_required_choice_defaults_to_its_first() -> None:
 
 
 def test_dataclasses_serve_as_well() -> None:
-    """A default of theirs is left to them."""
-    (field,) = querier_fields(_spec(Rack))
+    """The field has the default as a note, and the class applies it."""
+    (field,) = _spec(Rack).fields
 
     assert ("rack_id", False, None, "r1") == (field.name, field.required, field.default, field.note)
 
@@ -132,18 +137,19 @@ class Mode(str, enum.Enum):  # noqa: UP042 - as it was written before StrEnum
 
 
 KelvinId = NewType("KelvinId", int)
+
 OuterId = NewType("OuterId", KelvinId)
 
 
 @attrs.frozen(kw_only=True)
 class Choosing(Known):
-    """Choices, and types of other names."""
+    """Choices, and types with names of their own."""
 
     mode: Mode = Mode.B
     level: Level = Level.HIGH
     maybe: Literal["x", None] = None  # noqa: PYI061 - as people write it
     truth: Literal[1, True, "one"] = True
-    nested: Literal["y", None] | None = "y"  # noqa: PYI061 - likewise
+    nested: Literal["y", None] | None = "y"  # noqa: PYI061 - as people write it
     unlisted: str = Mode.A
     first: Mode
     kelvin: KelvinId
@@ -151,8 +157,8 @@ class Choosing(Known):
 
 
 def test_the_default_of_a_choice_is_shown_as_it_is_typed() -> None:
-    """By its value, whatever an enumeration's members look like; None is no choice."""
-    fields = {field.name: field for field in querier_fields(_spec(Choosing))}
+    """It is the value of an enumeration's member; None is not a choice."""
+    fields = {field.name: field for field in _spec(Choosing).fields}
 
     assert {
         "mode": "b",
@@ -172,8 +178,8 @@ def test_the_default_of_a_choice_is_shown_as_it_is_typed() -> None:
 
 
 def test_a_type_of_another_name_is_what_it_is_made_of() -> None:
-    """A number that has a name is filled in with a number."""
-    fields = {field.name: field for field in querier_fields(_spec(Choosing))}
+    """A `NewType` of a number takes numbers."""
+    fields = {field.name: field for field in _spec(Choosing).fields}
     assert (FieldType.INTEGER, FieldType.INTEGER) == (fields["kelvin"].type, fields["outer"].type)
     assert 5 == fields["outer"].read(5)
 
@@ -187,25 +193,16 @@ class Same(enum.Enum):
 
 @pytest.mark.parametrize("hint", [Literal[1, "1"], Same, Literal[True, "True"] | None])
 def test_choices_that_are_the_same_text_are_the_plugins_fault(hint: Any) -> None:
-    """Nobody could tell them apart, so the field is named."""
-    one = type("One", (Known,), {"__annotations__": {"level": hint}, "level": attrs.field(kw_only=True)})
+    """Users could not tell them apart; the error names the field."""
+    querier = type("One", (Known,), {"__annotations__": {"level": hint}, "level": attrs.field(kw_only=True)})
     with pytest.raises(PluginError, match=r"One cannot be read: .*level has two choices that are '(1|True)' as text"):
-        querier_fields(_spec(attrs.frozen(one)))
+        read_fields(attrs.frozen(querier))
 
 
 def test_fields_that_cannot_be_read_are_the_plugins_fault() -> None:
-    """The error names class and cause."""
+    """The error names the class and the cause."""
     with pytest.raises(PluginError, match=r"Unreadable cannot be read: NameError: name 'NoSuchType' is not defined"):
-        querier_fields(_spec(Unreadable))
-
-
-def test_values_reach_the_constructor_as_it_wants_them() -> None:
-    """What was not given is left out, so that the class's own defaults apply."""
-    values = {"metric_name": "m", "level": "2", "strict": True, "share": 1, "node_id": ONE, "rack": None}
-
-    assert Node(metric_name="m", level=Level.HIGH, strict=True, share=1, node_id=UUID(ONE)) == build_querier(
-        _spec(Node), values
-    )
+        read_fields(Unreadable)
 
 
 _VALUES: Mapping[FieldType, tuple[str, st.SearchStrategy[object]]] = {
@@ -220,37 +217,66 @@ _VALUES: Mapping[FieldType, tuple[str, st.SearchStrategy[object]]] = {
 
 @given(data=st.data())
 def test_a_value_of_another_type_is_refused(data: st.DataObject) -> None:
-    """Nothing is converted by guessing: a truth value is no number, a number no text."""
+    """No value is converted: a truth value is not a number, and a number is not text."""
     type_, (name, _) = data.draw(st.sampled_from(sorted(_VALUES.items())))
     others = [values for other, (_, values) in _VALUES.items() if other not in {type_, FieldType.CHOICE, FieldType.UUID}]
     value = data.draw(st.one_of(*others, st.just([]), st.just({})))
     if type_ is FieldType.NUMBER and isinstance(value, int):
         value = bool(value)
-    field = next(field for field in querier_fields(_spec(Node)) if field.name == name)
+    field = next(field for field in _spec(Node).fields if field.name == name)
 
     with pytest.raises(InputError, match=rf"{name} must be (of type|one of)|not an id"):
         field.read(value)
 
 
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        ({}, "node needs metric_name"),
-        ({"metric_name": None}, "node needs metric_name"),
-        ({"metric_name": "m", "colour": "red"}, "node has no field 'colour'; its fields are metric_name, node_id, rack"),
-        ({"metric_name": "m", "level": "middle"}, "level must be one of 1, 2, not 'middle'"),
-        ({"metric_name": "m", "node_id": "x"}, "not an id: 'x'"),
-    ],
-)
-def test_bad_values_are_named(values: dict[str, object], says: str) -> None:
-    """One message, with the field and what it takes."""
-    with pytest.raises(InputError, match=says):
-        build_querier(_spec(Node), values)
+COUNTING = '''
+import abc, inspect
+from statcore.plugins import hookimpl
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+READINGS = []
+
+class CountsReadings(abc.ABCMeta):
+    @property
+    def __signature__(cls):
+        READINGS.append(cls.__name__)
+        parameter = inspect.Parameter("rack_id", inspect.Parameter.KEYWORD_ONLY, default="r1", annotation=str)
+        return inspect.Signature([parameter])
+
+class RackQuerier(UtilizationMetricQuerier, metaclass=CountsReadings):
+    """Racks."""
+    def __init__(self, *, rack_id="r1"): self.rack_id = rack_id
+    def name(self): return "rack_power"
+    def labels(self): return {"rack_id": self.rack_id}
+    def group_by_labels(self): return []
+    def query_strategy(self): return QueryStrategy.GAUGE
+
+@hookimpl
+def statcore_queriers(): return [RackQuerier]
+'''
 
 
-def test_a_class_that_crashes_is_named() -> None:
-    """Errors of ours pass, all others become one."""
-    with pytest.raises(PluginError, match=r"test_querier_fields\.Node\(\) raised KeyError: 'crash'"):
-        build_querier(_spec(Node), {"metric_name": "crash"})
-    with pytest.raises(InputError, match="metric_name is empty"):
-        build_querier(CONTAINER, {"metric_name": ""})
+@pytest.mark.parametrize("command", [["promql", "rack", "--rack-id", "r2"], ["promql", "rack", "--help"], ["plugins"]])
+def test_a_class_is_read_once_for_a_command(install: Callable[..., Path], command: list[str]) -> None:
+    """Its fields are kept on the spec: options, help, trial and the querier itself take them from there."""
+    install("acme-racks", racks=COUNTING)
+    import acme_racks_racks  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+
+    result = CliRunner().invoke(cli, command)
+
+    assert 0 == result.exit_code, result.output
+    assert ["RackQuerier"] == acme_racks_racks.READINGS
+
+
+@attrs.frozen(kw_only=True)
+class PodMetricQuerier(ContainerMetricQuerier):
+    """Pods, whose ids are of a type that this module does not import."""
+
+    pod: str | None = None
+
+
+def test_fields_that_are_inherited_from_another_module_are_read() -> None:
+    """The types in their annotations need not be imported by the module of the class."""
+    fields = {field.name: field.type for field in QuerierSpec.of(PodMetricQuerier).fields}
+    assert (FieldType.UUID, FieldType.CHOICE, FieldType.TEXT) == (fields["kernel_id"], fields["value_type"], fields["pod"])

@@ -1,4 +1,4 @@
-"""Discovery and look-up, with distributions that are really installed in a folder on sys.path."""
+"""Look-up in a registry of distributions that are really installed in a folder on sys.path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.plugins.plugin_modules import HEAD, querier, report_of, store
+from tests.unit.plugins.plugin_modules import HEAD, presets, querier, report_of, store
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins import PluginRegistry, PluginReport, PluginStatus
@@ -16,7 +16,7 @@ Install = Callable[..., Path]
 
 
 def test_first_party_queriers_come_through_the_same_entry_points() -> None:
-    """What statcore itself offers is found as any plugin is."""
+    """The container querier is found like any plugin."""
     registry = PluginRegistry.discover()
 
     report = report_of(registry, "builtin")
@@ -47,7 +47,7 @@ def test_a_plugin_appears_under_its_names(install: Install) -> None:
 
 
 def test_registries_share_nothing(install: Install) -> None:
-    """What one instance disables another still has."""
+    """A plugin that one instance disables is in the other."""
     install("acme-nodes", nodes=querier("node"))
 
     without = PluginRegistry.discover(disabled=["nodes"])
@@ -57,13 +57,13 @@ def test_registries_share_nothing(install: Install) -> None:
 
 
 def test_what_is_disabled_is_no_single_text() -> None:
-    """Or every name inside it would be disabled, too."""
+    """A text is a collection of characters, and would disable nothing."""
     with pytest.raises(InputError, match="one text: 'node,agent'"):
         PluginRegistry.discover(disabled="node,agent")
 
 
 def test_a_name_to_disable_that_no_plugin_has_is_told(install: Install, caplog: pytest.LogCaptureFixture) -> None:
-    """Or a misspelt one would pass for disabled; a distribution's name is no plugin's."""
+    """Users would not notice a misspelt name; the name of a distribution is not that of a plugin."""
     install("acme-nodes", nodes=querier("node"))
 
     registry = PluginRegistry.discover(disabled=["acme-nodes", "nodes"])
@@ -73,7 +73,7 @@ def test_a_name_to_disable_that_no_plugin_has_is_told(install: Install, caplog: 
 
 
 def test_a_disabled_plugin_is_not_even_imported(install: Install, caplog: pytest.LogCaptureFixture) -> None:
-    """Its report says blocked, nothing is logged about it, and asking for what it had says that it is disabled."""
+    """Its report says `blocked`, nothing is logged, and the error for an unknown kind says that it is disabled."""
     install("acme-nodes", nodes="raise AssertionError('imported')")
 
     registry = PluginRegistry.discover(disabled=["nodes"])
@@ -84,45 +84,51 @@ def test_a_disabled_plugin_is_not_even_imported(install: Install, caplog: pytest
         registry.querier("node")
 
 
-@pytest.mark.parametrize("ask", ["querier", "statistics_store", "metric_backend"])
-def test_an_unknown_name_lists_the_known(install: Install, ask: str) -> None:
-    """With no broken plugin about, it is plainly the caller's mistake."""
-    install("acme-nodes", nodes=querier("node") + store("acme").removeprefix(HEAD))
+@pytest.mark.parametrize("look_up", ["querier", "statistics_store", "metric_backend", "preset"])
+def test_an_unknown_name_lists_the_known(install: Install, look_up: str) -> None:
+    """Without a broken plugin it is a mistake of the caller."""
+    sources = (querier("node"), store("acme"), presets("load"))
+    install("acme-nodes", nodes=HEAD + "".join(source.removeprefix(HEAD) for source in sources))
     first_party = [report.name for report in PluginRegistry.discover().reports if report.distribution == "statcore"]
     registry = PluginRegistry.discover(disabled=first_party)
 
-    with pytest.raises(InputError, match=r"there is no .* none:?; known are: (node|acme:, both:|acme:); disabled"):
-        getattr(registry, ask)("none")
+    with pytest.raises(InputError, match=r"there is no .* none:?; known are: (node|acme:, both:|acme:|load); disabled"):
+        getattr(registry, look_up)("none")
+    with pytest.raises(InputError, match=r"there is no preset none; known are: idle, load; disabled"):
+        registry.preset("none", others=["idle"])
+    with pytest.raises(InputError, match="there is no preset none"):
+        registry.preset_origin("none")
 
 
 @pytest.mark.parametrize(
-    ("source", "ask", "wanted"), [(querier("it"), "querier", "it"), (store("it"), "metric_backend", "it")]
+    ("source", "look_up", "name"),
+    [(querier("it"), "querier", "it"), (store("it"), "metric_backend", "it"), (presets("it"), "preset", "it")],
 )
-def test_two_plugins_of_one_name_are_both_named(install: Install, source: str, ask: str, wanted: str) -> None:
-    """Neither wins by order: asking raises, both reports say it, and nothing else of theirs is lost."""
+def test_two_plugins_of_one_name_are_both_named(install: Install, source: str, look_up: str, name: str) -> None:
+    """Neither wins: look-up raises, both reports have the conflict, and their other offers work."""
     install("acme-one", one=source)
     install("acme-two", two=source)
 
     registry = PluginRegistry.discover()
 
     with pytest.raises(PluginError, match=r"it:? is offered by 'one' of acme-one 1\.0 and 'two' of acme-two 1\.0"):
-        getattr(registry, ask)(wanted)
-    for name in ("one", "two"):
-        report = report_of(registry, name)
+        getattr(registry, look_up)(name)
+    for plugin in ("one", "two"):
+        report = report_of(registry, plugin)
         assert PluginStatus.REJECTED is report.status
         assert "acme-one" in (report.error or "")
         assert "acme-two" in (report.error or "")
     assert "it" not in registry.queriers
     assert "container" in registry.queriers
     with pytest.raises(InputError, match=r"there is no [a-z ]+ other:?; known are: (?!.*\bit\b)"):
-        getattr(registry, ask)("other")  # which is known to be of neither
+        getattr(registry, look_up)("other")  # neither of the two is to blame
     alone = PluginRegistry.discover(disabled=["two"])
     assert PluginStatus.OK is report_of(alone, "one").status
-    assert getattr(alone, ask)(wanted) is not None
+    assert getattr(alone, look_up)(name) is not None
 
 
 def test_the_rest_of_a_plugin_that_shares_a_name_has_its_report(install: Install) -> None:
-    """The same that the registry lists: what is wrong with it is not lost."""
+    """`origin` returns the report that the registry lists, with the conflict."""
     install("acme-one", one=querier("it"))
     install("acme-two", two=querier("it").replace("return [", "return [ContainerMetricQuerier, "))
 

@@ -1,4 +1,4 @@
-"""The composition root: what it opens, closes, and says when it cannot."""
+"""The composition root: settings, opening and closing of stores and backends, and errors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,95 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.plugins.plugin_modules import registry_of, settings
 
 from statcore.errors import InputError, PluginError, UnavailableError
 from statcore.plugins import PluginRegistry
 from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
+
+TOML = """
+statistics_url = "valkey://127.0.0.1:6379"
+metrics_url = "http://127.0.0.1:9090"
+kernel_statistics = "metrics"
+rate_interval = "1m"
+
+[statistics]
+freshness_s = 60
+
+[metrics]
+headers = { X = "y" }
+"""
+
+
+def test_a_mapping_gives_the_three_settings_that_have_variables() -> None:
+    """Other variables are not read."""
+    variables = {
+        "STATCORE_STATISTICS_URL": "valkey://s:1",
+        "STATCORE_METRICS_URL": "http://m:2",
+        "STATCORE_KERNEL_STATISTICS": "metrics",
+        "STATCORE_CONFIG": "statcore.toml",
+        "PATH": "/bin",
+    }
+    expected = Settings(statistics_url="valkey://s:1", metrics_url="http://m:2", kernel_statistics="metrics")
+    assert expected == Settings.from_mapping(variables)
+
+
+@given(st.sets(st.sampled_from(["STATCORE_STATISTICS_URL", "STATCORE_METRICS_URL", "STATCORE_KERNEL_STATISTICS"])))
+def test_an_empty_variable_counts_as_not_set(empty: set[str]) -> None:
+    """In a shell this switches a variable off for one command."""
+    assert Settings() == Settings.from_mapping(dict.fromkeys(empty, ""))
+
+
+def test_a_bad_value_names_its_variable() -> None:
+    """The message lists the values that are allowed, and does not show the given one, which may be a secret."""
+    with pytest.raises(InputError, match=r"STATCORE_KERNEL_STATISTICS: .*one of store, metrics$") as raised:
+        Settings.from_mapping({"STATCORE_KERNEL_STATISTICS": "valkey://:hunter2@h"})
+    assert "hunter2" not in str(raised.value)
+
+
+def test_toml_gives_all_settings_and_the_options_of_the_adapters() -> None:
+    """Keys that only the command line reads may be in the same file."""
+    expected = Settings(
+        statistics_url="valkey://127.0.0.1:6379",
+        metrics_url="http://127.0.0.1:9090",
+        kernel_statistics="metrics",
+        statistics_options={"freshness_s": 60},
+        metrics_options={"headers": {"X": "y"}},
+    )
+    assert expected == Settings.from_toml(TOML)
+    assert Settings() == Settings.from_toml("")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("statistic_url = 'x'", "statistic_url: no such setting; known are statistics_url"),
+        ("= nonsense", "not TOML"),
+        ("a = " + "[" * 5000, "not TOML"),
+        ("metrics_url = 5", "metrics_url: expected a non-empty text, not int"),
+        ("metrics_url = ''", "metrics_url: expected a non-empty text, not str"),
+        ("metrics = 'x'", "metrics: expected a table, not str"),
+        ("kernel_statistics = 'x'", "kernel_statistics must be one of store, metrics"),
+    ],
+)
+def test_bad_toml_names_the_key(text: str, message: str) -> None:
+    """The message says what is wrong and what was expected."""
+    with pytest.raises(InputError, match=message):
+        Settings.from_toml(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_settings_or_an_input_error(text: str) -> None:
+    """No other error leaves."""
+    result: Any
+    try:
+        result = Settings.from_toml(text)
+    except InputError as error:
+        result = error
+    assert isinstance(result, Settings | InputError)
+
 
 PLUGIN = """
 from statcore.errors import UnavailableError
@@ -69,13 +154,12 @@ def statcore_metric_backends():
 
 @pytest.fixture
 def registry(install: Callable[..., Path]) -> PluginRegistry:
-    """A registry with stores and backends that do what their scheme says."""
-    install("acme-all", all=PLUGIN)
-    others = [report.name for report in PluginRegistry.discover().reports if report.name != "all"]
-    return PluginRegistry.discover(disabled=others)
+    """A registry with stores and backends that behave as their scheme says."""
+    return registry_of(install, PLUGIN)
 
 
 ORIGIN = r"\(plugin 'all' of acme-all 1.0\)"
+
 OPENERS = pytest.mark.parametrize(
     ("opener", "setting"),
     [(open_statistics, "statistics"), (open_sink, "statistics"), (open_metrics, "metrics")],
@@ -87,7 +171,7 @@ OPENERS = pytest.mark.parametrize(
 async def test_the_adapter_of_the_scheme_is_opened_and_closed_once(
     registry: PluginRegistry, opener: Any, setting: str
 ) -> None:
-    """It gets the whole URL and its options; the scheme's case does not matter."""
+    """It gets the whole URL and its options; the case of the scheme does not matter."""
     given: Mapping[str, Any] = {f"{setting}_url": "GOOD://user:secret@host:1/x", f"{setting}_options": {"timeout_s": 3}}
 
     async with opener(Settings(**given), registry) as opened:
@@ -100,7 +184,7 @@ async def test_the_adapter_of_the_scheme_is_opened_and_closed_once(
 async def test_it_is_closed_after_an_error_too(registry: PluginRegistry, opener: Any, setting: str) -> None:
     """The caller's error comes through, and the adapter is closed."""
     with pytest.raises(KeyError, match="the caller's"):
-        async with opener(Settings(**{f"{setting}_url": "good:"}), registry) as opened:
+        async with opener(settings(**{f"{setting}_url": "good:"}), registry) as opened:
             raise KeyError("the caller's")
 
     assert 1 == opened.closed
@@ -131,16 +215,16 @@ async def test_it_is_closed_after_an_error_too(registry: PluginRegistry, opener:
 async def test_what_cannot_be_opened_says_why_and_never_shows_the_url(
     registry: PluginRegistry, opener: Any, setting: str, url: str | None, error: type[Exception], message: str
 ) -> None:
-    """A missing URL, one without a known scheme, and adapters that fail: one error of ours each."""
+    """No URL, a URL without a known scheme, and adapters that fail each raise an error of statcore."""
     with pytest.raises(error, match=message) as raised:
-        async with opener(Settings(**{f"{setting}_url": url}), registry):
+        async with opener(settings(**{f"{setting}_url": url}), registry):
             pass
 
     assert "secret" not in str(raised.value)
 
 
 async def test_a_store_that_cannot_be_written_says_so(registry: PluginRegistry) -> None:
-    """Not every store has a writer's side."""
+    """The store has no `open_sink`."""
     with pytest.raises(InputError, match="can only be read: readonly-store"):
         async with open_sink(Settings(statistics_url="readonly:"), registry):
             pass
@@ -157,7 +241,7 @@ async def test_the_runtime_holds_both_and_closes_both(registry: PluginRegistry) 
 
 
 async def test_what_is_open_already_is_closed_when_the_next_fails(registry: PluginRegistry) -> None:
-    """A backend that is away leaves no open store behind."""
+    """Where the backend cannot be opened, the store is closed."""
     from acme_all_all import opened  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
 
     with pytest.raises(UnavailableError, match="nobody there"):
@@ -168,7 +252,7 @@ async def test_what_is_open_already_is_closed_when_the_next_fails(registry: Plug
 
 
 def test_settings_show_no_secrets() -> None:
-    """Neither URLs nor options are in the text of a Settings value."""
+    """The `repr` of a Settings value has neither URLs nor options."""
     settings = Settings(
         statistics_url="valkey://u:secret@h",
         metrics_url="http://u:secret@h",
@@ -180,19 +264,19 @@ def test_settings_show_no_secrets() -> None:
 
 
 @OPENERS
-@pytest.mark.parametrize("said", ["fails://u:se%20cret@h:1", "se%20cret", "wrong: se cret!", "u:se%20cret"])
+@pytest.mark.parametrize("text", ["fails://u:se%20cret@h:1", "se%20cret", "wrong: se cret!", "u:se%20cret"])
 async def test_no_password_is_in_what_a_plugin_says_of_its_url(
-    registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch, said: str
+    registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """Neither as it is written nor as it is meant."""
-    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+    """It is hidden as it is written in the URL, and as it is meant."""
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     def fail(_: str) -> str:
-        raise ValueError(said)
+        raise ValueError(text)
 
     monkeypatch.setattr(acme_all_all, "ZeroDivisionError", fail, raising=False)
     with pytest.raises(PluginError, match=r"raised ValueError: (wrong: )?\*\*\*!?; at") as raised:
-        async with opener(Settings(**{f"{setting}_url": "fails://u:se%20cret@h:1"}), registry):
+        async with opener(settings(**{f"{setting}_url": "fails://u:se%20cret@h:1"}), registry):
             pass
     assert "cret" not in str(raised.value)
 
@@ -201,8 +285,8 @@ async def test_no_password_is_in_what_a_plugin_says_of_its_url(
 async def test_no_password_is_in_what_a_plugin_says_later_or_answers(
     registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not in an error of a method, nor of an option that is a secret; what an `open` answers is not shown."""
-    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+    """It is hidden in errors of methods, and so is an option that is a secret; the answer of `open` is not shown."""
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     def fail(self: Any) -> None:
         raise ValueError(f"{self.url} refused {self.options['api_token']}")

@@ -1,17 +1,14 @@
-"""What `statcore plugins` finds by trying each kind once: faults that would otherwise show when the kind is used."""
+"""Faults that `statcore plugins` finds by trying each kind once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import attrs
 import pytest
-from tests.unit.plugins.plugin_modules import report_of
+from tests.unit.plugins.plugin_modules import presets, report_of
 
-from statcore.errors import InputError
-from statcore.plugins import PluginRegistry, PluginStatus, QuerierSpec
-from statcore.queriers import ContainerMetricQuerier
+from statcore.plugins import PluginRegistry, PluginStatus
 
 HEAD = """
 import functools, inspect
@@ -36,10 +33,12 @@ class RackQuerier(UtilizationMetricQuerier):
 class Callable:
     async def __call__(self, url, options): raise AssertionError("nothing is opened")
 """
+
 QUERIERS = """
 @hookimpl
 def statcore_queriers(): return [{spec}]
 """
+
 ADAPTERS = """
 @hookimpl
 def statcore_statistics_stores():
@@ -51,21 +50,22 @@ def statcore_metric_backends():
 
 
 def querier(*, fields: str = "pass", methods: str = "pass", spec: str = "RackQuerier") -> str:
-    """Return a module with a querier, one thing of it changed."""
+    """Return a module with a querier, with changes."""
     return HEAD.format(fields=fields, methods=methods) + QUERIERS.format(spec=spec)
 
 
 def adapters(*, open: str = "sound", sink: str = "None") -> str:  # noqa: A002 - as the spec calls it
-    """Return a module with a store and a backend, and how they are opened."""
+    """Return a module with a store and a backend, opened by these expressions."""
     return HEAD.format(fields="pass", methods="pass") + ADAPTERS.format(open=open, sink=sink)
 
 
 def discover() -> PluginRegistry:
-    """Discover, and try."""
+    """Discover with a trial."""
     return PluginRegistry.discover(trial=True)
 
 
 REQUIRED = "rack_id: str\n    def __post_init__(self):\n        if not self.rack_id.startswith('r'): raise InputError('no')"
+
 FAULTS = {
     "async name": (
         querier(methods="async def name(self): return 'rack'"),
@@ -91,6 +91,10 @@ FAULTS = {
         querier(fields="step: int = 1\n    rack_step: int = 1"),
         "querier rack: step and rack_step of rack would be one option of the command line; rename one of them",
     ),
+    "a field without a letter": (
+        querier(fields="_: int = 1"),
+        "querier rack: the field _ has no letter, and so no name for an option; rename it",
+    ),
     "two choices of one text": (
         querier(fields="size: Literal[1, '1'] = 1"),
         "size has two choices that are '1' as text",
@@ -115,7 +119,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("source", "error"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_found_without_a_server(install: Callable[..., Path], source: str, error: str) -> None:
-    """The plugin is reported as broken, with the kind and how to correct it; its kinds stay where they were."""
+    """The plugin is reported as broken, with the kind and a remedy; its kinds are still offered."""
     install("acme-bad", bad=source)
 
     registry = discover()
@@ -139,24 +143,25 @@ def test_a_fault_is_found_without_a_server(install: Callable[..., Path], source:
         adapters(),
         adapters(open="functools.partial(sound)", sink="Callable()"),
         adapters(open="Callable().__call__"),
+        presets("load"),
     ],
 )
 def test_a_sound_kind_is_no_fault(install: Callable[..., Path], source: str) -> None:
-    """Also where it cannot be built without fields, and nobody says with which."""
+    """A kind that needs fields and has no example is not a fault."""
     install("acme-good", good=source)
 
     assert PluginStatus.OK is report_of(discover(), "good").status
 
 
 def test_only_a_trial_tries(install: Callable[..., Path]) -> None:
-    """Whoever discovers in order to work waits for no trial."""
+    """Discovery without a trial is faster."""
     install("acme-bad", bad=FAULTS["async name"][0])
 
     assert PluginStatus.OK is report_of(PluginRegistry.discover(), "bad").status
 
 
 def test_a_trial_that_hangs_is_given_up(install: Callable[..., Path]) -> None:
-    """As a plugin that hangs when it is loaded; the others are tried."""
+    """It is left behind, and the other plugins are tried."""
     hanging = querier(methods="def name(self):\n        import threading; threading.Event().wait()")
     install("acme-bad", bad=hanging, bad_too=FAULTS["async name"][0])
 
@@ -167,11 +172,5 @@ def test_a_trial_that_hangs_is_given_up(install: Callable[..., Path]) -> None:
 
 
 def test_all_of_this_repository_pass_their_trial() -> None:
-    """What is installed here."""
+    """All plugins that are installed here are tried."""
     assert {PluginStatus.OK} == {report.status for report in discover().reports}
-
-
-def test_an_example_is_fields_by_name() -> None:
-    """Anything else is refused when the spec is built."""
-    with pytest.raises(InputError, match="example must be a mapping of fields to values, not 'r1'"):
-        attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example="r1")

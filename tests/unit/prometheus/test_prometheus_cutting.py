@@ -1,4 +1,4 @@
-"""Cutting finished parts out of an answer; that it changes nothing is a property, in tests/property."""
+"""Cutting: what is cut out of an answer; tests/property shows that it changes no result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_elements_and_samples_are_cut_out() -> None:
-    """What is complete; the rest, with its labels, is held until it is."""
+    """Complete elements and samples are cut out; the rest stays, with its labels."""
     cutter = AnswerCutter()
     cutter.add(BEFORE + FIRST + b", \n" + SECOND)
     assert b"[" + FIRST + b"]" == cutter.cut_elements()
@@ -31,7 +31,7 @@ def test_elements_and_samples_are_cut_out() -> None:
 
 
 def test_samples_end_with_their_list() -> None:
-    """What looks like more of them further on is something else, and stays where it is."""
+    """Text after the list that looks like a sample is not cut out."""
     cutter = AnswerCutter()
     cutter.add(BEFORE + FIRST + b']},"stats":[["a"],["b"]]}')
     assert cutter.cut_elements() is None
@@ -40,7 +40,7 @@ def test_samples_end_with_their_list() -> None:
 
 
 def test_a_missing_comma_is_not_made_up() -> None:
-    """Between elements that are cut apart."""
+    """Elements without a comma between them are refused, although they are cut apart."""
     cutter = AnswerCutter()
     cutter.add(BEFORE + FIRST + b" " + SECOND)
     with pytest.raises(ProtocolError, match="commas"):
@@ -55,8 +55,8 @@ def test_a_missing_comma_is_not_made_up() -> None:
         BEFORE + b'{"values":[[1,"2"],[3,"4"]],"metric":{"a":"1"}},' + SECOND,
     ],
 )
-def test_what_is_written_in_another_way_is_left_whole(answer: bytes) -> None:
-    """And is read at the end."""
+def test_an_answer_in_another_form_is_not_cut(answer: bytes) -> None:
+    """An answer with other spaces or another order of members is not cut, and is read at the end."""
     cutter = AnswerCutter()
     for start in range(0, len(answer), 50):
         cutter.add(answer[start : start + 50])

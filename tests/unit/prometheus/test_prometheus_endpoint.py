@@ -1,4 +1,4 @@
-"""Addresses of servers, and what stands in them."""
+"""Endpoints: addresses, credentials in the URL, compression, files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from statcore_prometheus.endpoint import read_endpoint
     ],
 )
 def test_the_address_has_no_credentials(url: str, address: str) -> None:
-    """Scheme, host, port and base path stay."""
+    """It consists of scheme, host, port and base path."""
     endpoint = read_endpoint(url, PrometheusOptions())
     assert (address, address) == (endpoint.address, str(endpoint))
     assert "pw" not in repr(endpoint)
@@ -48,8 +48,8 @@ def test_the_address_has_no_credentials(url: str, address: str) -> None:
         "http://ann@host",
     ],
 )
-def test_what_is_no_address(url: str) -> None:
-    """The error names the setting and shows nothing of the URL, in which a password may be."""
+def test_a_bad_url_is_refused(url: str) -> None:
+    """The error names the setting and quotes nothing of the URL, which may hold a password."""
     with pytest.raises(InputError, match=r"^url ") as caught:
         PrometheusClient(url)
     assert "hidden" not in str(caught.value)
@@ -66,7 +66,7 @@ def test_what_is_no_address(url: str) -> None:
     ],
 )
 def test_credentials_in_two_places_are_refused(options: PrometheusOptions) -> None:
-    """In the URL and in the options."""
+    """The URL and the options exclude each other."""
     with pytest.raises(InputError, match="url holds credentials") as caught:
         read_endpoint("http://ann:hidden@host", options)
     assert "hidden" not in str(caught.value)
@@ -85,12 +85,12 @@ def test_credentials_in_two_places_are_refused(options: PrometheusOptions) -> No
     ],
 )
 def test_compression_is_off_over_loopback_alone(url: str, gzip: bool | None, expected: str) -> None:  # noqa: FBT001
-    """Unless it is set."""
+    """The option overrides this."""
     assert expected == read_endpoint(url, PrometheusOptions(gzip=gzip)).headers["Accept-Encoding"]
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
-    """By setting, at construction: before anything is sent. The path is not shown: it may be a secret."""
+    """The constructor raises; the error names the setting, not the path, which may be a secret."""
     garbage = tmp_path / "hunter2.pem"
     garbage.write_text("garbage")
     for path in (str(tmp_path / "hunter2-missing.pem"), str(garbage), "hunter2" * 1000):
@@ -101,8 +101,8 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://a..b", "http://256.1.1.1", "http://h\\x"])
-async def test_what_only_the_driver_finds_wrong(url: str) -> None:
-    """Is the caller's mistake all the same, and nothing is sent."""
+async def test_a_host_that_only_the_driver_refuses(url: str) -> None:
+    """The error is an InputError all the same, and nothing is sent."""
     async with aclosing(PrometheusClient(url)) as client:
-        with pytest.raises(InputError, match=f"{re.escape(url)} cannot be asked"):
+        with pytest.raises(InputError, match=f"{re.escape(url)} cannot get the request"):
             await client.ping()

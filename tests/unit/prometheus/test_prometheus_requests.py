@@ -1,4 +1,4 @@
-"""What is sent: paths and parameters."""
+"""Requests: paths and parameters."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from statcore.errors import InputError
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher
-from statcore_prometheus.requests import label_values_request, query_request, range_request, series_request
+from statcore_prometheus.requests import check_query, label_values_request, query_request, range_request, series_request
 
 TIME = datetime(2026, 11, 22, 10, 0, 0, 123_000, tzinfo=UTC)
 SELECTOR = Selector("up", {"job": LabelMatcher.equal('a"b')})
 
 
 def test_an_instant_query_has_a_time_only_where_one_is_given() -> None:
-    """In unix seconds, to the millisecond; without one it is the server's now."""
+    """The time is in unix seconds, to the millisecond; without one the server uses its own."""
     at = query_request("up", TIME)
     assert ("/api/v1/query", True) == (at.path, at.by_form)
     assert [("query", "up"), ("time", "1795341600.123")] == list(at.parameters)
@@ -26,29 +26,29 @@ def test_an_instant_query_has_a_time_only_where_one_is_given() -> None:
 
 
 def test_a_range_query_has_its_grid() -> None:
-    """Start, end and step, exactly."""
+    """Start, end and step are exact."""
     time_range = QueryTimeRange(start=TIME, end=TIME + timedelta(hours=1), step="1500ms")
-    asked = range_request("up", time_range)
+    request = range_request("up", time_range)
     expected = [("query", "up"), ("start", "1795341600.123"), ("end", "1795345200.123"), ("step", "1s500ms")]
-    assert ("/api/v1/query_range", True, expected) == (asked.path, asked.by_form, list(asked.parameters))
+    assert ("/api/v1/query_range", True, expected) == (request.path, request.by_form, list(request.parameters))
 
 
 def test_label_values_are_narrowed_by_query_parameters() -> None:
-    """As `match[]`, which a server reads from the query string of a GET alone."""
-    asked = label_values_request("job", SELECTOR, (TIME, TIME))
-    assert ("/api/v1/label/job/values", False) == (asked.path, asked.by_form)
+    """A server reads `match[]` of a GET only from the query string."""
+    request = label_values_request("job", SELECTOR, (TIME, TIME))
+    assert ("/api/v1/label/job/values", False) == (request.path, request.by_form)
     expected = [("match[]", r'up{job="a\"b"}'), ("start", "1795341600.123"), ("end", "1795341600.123")]
-    assert expected == list(asked.parameters)
+    assert expected == list(request.parameters)
     assert [] == list(label_values_request("job", None, None).parameters)
 
 
 def test_series_are_selected_by_a_form() -> None:
-    """However many ids the selector names."""
-    asked = series_request(SELECTOR, None)
+    """A form may hold any number of ids."""
+    request = series_request(SELECTOR, None)
     assert ("/api/v1/series", True, [("match[]", r'up{job="a\"b"}')]) == (
-        asked.path,
-        asked.by_form,
-        list(asked.parameters),
+        request.path,
+        request.by_form,
+        list(request.parameters),
     )
 
 
@@ -56,7 +56,7 @@ def test_series_are_selected_by_a_form() -> None:
     "label", ["../../admin", "a/b", "a?b", "a%2Fb", "a#b", "..", ".", "U__a", "é", "a b", "service.name"]
 )
 def test_a_label_name_cannot_leave_its_segment(label: str) -> None:
-    """Whatever it holds, it is one plain word of the path."""
+    """Any name is one segment of the path."""
     path = label_values_request(label, None, None).path
     assert ["", "api", "v1", "label", "values"] == [part for part in path.split("/") if "U__" not in part]
     plain = label_values_request(label, None, None, is_escaped=False).path
@@ -67,26 +67,26 @@ def test_a_label_name_cannot_leave_its_segment(label: str) -> None:
 
 
 def test_a_label_that_looks_escaped_is_escaped() -> None:
-    """Or a server would read another name out of it."""
+    """Otherwise a server would decode another name from it."""
     assert "/api/v1/label/U__U____a/values" == label_values_request("U__a", None, None).path
 
 
 @pytest.mark.parametrize("label", ["", 'a"b', "a\nb", "a\ud800"])
 def test_a_hostile_label_name_is_refused(label: str) -> None:
-    """Before anything is sent."""
+    """The error is raised before anything is sent."""
     with pytest.raises(InputError, match="name"):
         label_values_request(label, None, None)
 
 
 @pytest.mark.parametrize("promql", ["", " \n", "a\ud800"])
-def test_what_is_no_query_is_refused(promql: str) -> None:
-    """Nothing at all, and text that no server can be sent."""
+def test_a_bad_query_is_refused(promql: str) -> None:
+    """Empty text and text that cannot be encoded are refused."""
     with pytest.raises(InputError, match="a query"):
-        query_request(promql, None)
+        check_query(promql)
 
 
 def test_bad_times_are_refused() -> None:
-    """A time without a zone, and an end before the start."""
+    """A time needs a zone, and a range ends after its start."""
     with pytest.raises(InputError, match="zone"):
         query_request("up", TIME.replace(tzinfo=None))
     with pytest.raises(InputError, match="zone"):

@@ -1,4 +1,4 @@
-"""Entries decode themselves when they are read, and look like plain dicts all along."""
+"""Entries: metrics are decoded when they are read, and an entry behaves as a dict."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ METRICS = {"mem": MEM, "cpu_util": CPU}
 
 
 def entry(metrics: Mapping[Any, Any] = METRICS) -> StoredEntry:
-    """Return an entry of which nothing was read."""
+    """Return an entry that has not been read yet."""
     return read_metrics(msgpack.packb(metrics), key=KEY)
 
 
 def bad_metric() -> StoredEntry:
-    """Return an entry of which one metric is not UTF-8, which only reading that metric tells."""
+    """Return an entry with a metric that is not UTF-8, which only reading that metric reveals."""
     return read_metrics(msgpack.packb({**METRICS, "io_read": {"current": "??"}}).replace(b"??", b"\xff\xfe"), key=KEY)
 
 
 def test_it_equals_the_dict_that_was_stored() -> None:
-    """From both sides, before and after metrics were read, odd numbers as the text that they are."""
+    """Both comparisons hold, before and after metrics are read; odd numbers stay text."""
     assert entry() == METRICS
     assert METRICS == entry()
     read = entry()
@@ -52,7 +52,7 @@ def test_it_equals_the_dict_that_was_stored() -> None:
 
 
 def test_it_differs_from_other_dicts() -> None:
-    """One metric more, fewer or another makes the difference."""
+    """A dict with one metric more, fewer or different is not equal."""
     assert entry() != {**METRICS, "io_read": MEM}
     assert entry() != {"mem": MEM}
     assert entry() != {"mem": CPU, "cpu_util": CPU}
@@ -76,20 +76,20 @@ def test_it_is_a_mapping() -> None:
 
 
 def test_it_cannot_be_changed_as_a_dict_can() -> None:
-    """It has no item assignment."""
+    """An entry has no item assignment."""
     read: Any = entry()
     with pytest.raises(TypeError, match="item assignment"):
         read["mem"] = {}
 
 
 def test_an_empty_map_is_an_entry() -> None:
-    """A kernel without metrics is not the same as no kernel."""
+    """A kernel without metrics differs from no kernel."""
     assert {} == entry({})
     assert "{}" == repr(entry({}))
 
 
 def test_a_metric_is_decoded_once_and_only_when_read() -> None:
-    """Reading it again gives the same dict; the bytes of the others stay as they are."""
+    """A second read returns the same dict; other metrics stay undecoded."""
     read = entry()
     assert isinstance(read.content, bytes)
     assert read["mem"] is read["mem"]
@@ -98,7 +98,7 @@ def test_a_metric_is_decoded_once_and_only_when_read() -> None:
 
 
 def test_a_malformed_metric_raises_when_it_is_read() -> None:
-    """The error names the key and the metric; the other metrics are as good as ever."""
+    """The error names the key and the metric; the other metrics can be read."""
     read = bad_metric()
     with pytest.raises(MalformedEntryError, match="'io_read'") as error:
         read["io_read"]
@@ -108,14 +108,14 @@ def test_a_malformed_metric_raises_when_it_is_read() -> None:
 
 
 def test_a_malformed_metric_raises_where_all_are_read() -> None:
-    """Listing or comparing all of them cannot leave it out."""
+    """Listing and comparing all metrics raise."""
     for use in (lambda read: read.items(), lambda read: read.values(), lambda read: read == METRICS, dict):
         with pytest.raises(MalformedEntryError, match="'io_read'"):
             use(bad_metric())
 
 
 def test_counting_naming_and_showing_never_raise() -> None:
-    """`len`, `in`, iteration and `repr` get by without the malformed metric."""
+    """`len`, `in`, iteration and `repr` work with a malformed metric."""
     read = bad_metric()
     assert 3 == len(read)
     assert "io_read" in read
@@ -125,7 +125,7 @@ def test_counting_naming_and_showing_never_raise() -> None:
 
 @pytest.mark.parametrize("value", [None, 5, "text", [1, 2], b"bytes", True])
 def test_a_metric_that_is_no_map_is_malformed(value: object) -> None:
-    """Found when it is read."""
+    """Reading the metric raises."""
     read = entry({"mem": MEM, "odd": value})
     assert MEM == read["mem"]
     with pytest.raises(MalformedEntryError, match="'odd'"):
@@ -133,20 +133,20 @@ def test_a_metric_that_is_no_map_is_malformed(value: object) -> None:
 
 
 def test_other_keys_than_text_become_text() -> None:
-    """Numbers as names of metrics, fields and thresholds."""
+    """Numbers as names of metrics, fields and thresholds become text."""
     assert {"7": {"current": "1"}} == entry({7: {"current": "1"}})
     assert {"mem": {"5": "x", "1.5": "y"}} == entry({"mem": {5: "x", 1.5: "y"}})
     assert {"h": {"current": {"0": "1"}, "l": [{"1": None}]}} == entry({"h": {"current": {0: "1"}, "l": [{1: None}]}})
 
 
 def test_fields_of_any_plain_type_are_kept() -> None:
-    """Integers, floats, booleans, bytes and lists are not what agents write, and still not lost."""
+    """Agents do not write integers, floats, booleans, bytes and lists, but they are read."""
     odd = {"current": 5, "pct": 1.5, "flag": True, "raw": b"\x00", "list": ["a"], "nil": None}
     assert {"mem": odd} == entry({"mem": odd})
 
 
 def test_it_can_be_copied_and_pickled() -> None:
-    """Caches and process pools may take it."""
+    """Caches and process pools can hold entries."""
     assert METRICS == copy.deepcopy(entry())
     read = entry()
     assert MEM == read["mem"]
@@ -154,17 +154,17 @@ def test_it_can_be_copied_and_pickled() -> None:
 
 
 def test_other_mappings_than_dicts_can_be_stored() -> None:
-    """They are packed as maps."""
+    """They are encoded as maps."""
     assert msgpack.packb({"h": METRICS}) == encode_map({"h": MappingProxyType(METRICS)}, key=KEY)
 
 
-def test_what_was_read_can_be_stored() -> None:
-    """Copied from one store to another, it is what it was."""
+def test_an_entry_can_be_stored_again() -> None:
+    """An entry copied from one store to another is unchanged."""
     assert METRICS == msgpack.unpackb(encode_map(entry(), key=KEY))
 
 
 def test_msgspec_refuses_it_instead_of_encoding_its_inside() -> None:
-    """As a dict it can be encoded, and so can the metrics."""
+    """Entries are encoded as dicts; so can each metric be."""
     for encode in (msgspec.json.encode, msgspec.msgpack.encode, msgspec.to_builtins):
         with pytest.raises(TypeError, match="EncodeAsDictInstead"):
             encode(entry())
@@ -175,7 +175,7 @@ def test_msgspec_refuses_it_instead_of_encoding_its_inside() -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="C code has a stack limit of its own since Python 3.12")
 def test_a_reader_with_little_stack_left_gets_our_error() -> None:
-    """A nested entry that was walked when it arrived cannot be walked again from deep inside a recursion."""
+    """Deep in a recursion, a nested entry that was checked before cannot be read."""
     read = read_metrics(b"\x81\xa1m\x81\xa1a" + b"\x91" * 300 + b"\xc0", key=KEY)
 
     def count(depth: int) -> int:
@@ -191,12 +191,12 @@ DEVICES = {"cuda_mem": {"GPU-0": MEM, "GPU-1": CPU}, "cuda_util": {"0": CPU}}
 
 
 def agent(halves: object) -> StoredEntry:
-    """Return what is read of what an agent stored."""
+    """Return the entry that is read from the payload of an agent."""
     return read_agent(msgpack.packb(halves), key="i-1")
 
 
 def test_an_agent_has_a_node_and_devices() -> None:
-    """By metric, and by metric and device id."""
+    """Metrics are by name, and for devices by name and device id."""
     read = agent({"node": METRICS, "devices": DEVICES})
     assert {"node": METRICS, "devices": DEVICES} == read
     assert "1024" == read["devices"]["cuda_mem"]["GPU-0"]["current"]
@@ -204,15 +204,15 @@ def test_an_agent_has_a_node_and_devices() -> None:
 
 
 def test_an_agent_with_extensions_is_the_same() -> None:
-    """A UUID as a device id."""
+    """A device id may be a UUID."""
     device = msgpack.ExtType(1, bytes(16))
     read = agent({"node": METRICS, "devices": {"cuda_mem": {device: MEM}}})
     assert {"node": METRICS, "devices": {"cuda_mem": {"00000000-0000-0000-0000-000000000000": MEM}}} == read
 
 
 @pytest.mark.parametrize("half", ["node", "devices"])
-def test_the_half_that_an_agent_has_not_is_empty(half: str) -> None:
-    """An agent that stores only one has no metrics in the other; what else it stores is left out."""
+def test_a_missing_half_of_an_agent_is_empty(half: str) -> None:
+    """A missing half is empty; other members are left out."""
     stored = {"node": METRICS, "devices": DEVICES, "version": 3}
     del stored[half]
     assert {"node": METRICS, "devices": DEVICES, half: {}} == agent(stored)
@@ -223,6 +223,6 @@ def test_the_half_that_an_agent_has_not_is_empty(half: str) -> None:
     [{}, {"mem": MEM}, [], 7, {"node": 5, "devices": {}}, {"node": {}, "devices": []}, {"node": METRICS, "devices": 0}],
 )
 def test_another_shape_is_no_agent(halves: object) -> None:
-    """The entry is malformed as a whole; the message names the key."""
+    """The whole entry is malformed; the error names the key."""
     with pytest.raises(MalformedEntryError, match="'i-1'"):
         agent(halves)

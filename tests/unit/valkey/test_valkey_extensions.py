@@ -1,4 +1,4 @@
-"""What the extension types of the MessagePack dialect become, and what is never decoded."""
+"""Extension types of the MessagePack dialect: what they become, and which are never decoded."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ TIME = f"{15:05b}{4:06b}{59:06b}"
     ],
 )
 def test_a_date_time_becomes_iso_8601(bits: str, expected: datetime) -> None:
-    """Code 2 is a date-time, with or without a fraction and a zone; with one, it is in UTC."""
+    """Code 2 is a date-time, with or without a fraction and a zone; with a zone, the time is in UTC."""
     data = int(bits, 2).to_bytes(len(bits) // 8)
     assert expected.isoformat() == read(msgpack.ExtType(2, data))
 
@@ -82,7 +82,7 @@ def test_a_time_stamp_of_messagepack_becomes_iso_8601() -> None:
 
 
 class Bomb:
-    """When unpickled, makes a file."""
+    """A value that creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         """Remember which."""
@@ -96,7 +96,7 @@ class Bomb:
 @pytest.mark.parametrize("code", [3, 6, 7, 8, 9, 16])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_pickle_is_never_executed(code: int, protocol: int, tmp_path: Path) -> None:
-    """Whatever carries pickle makes the entry malformed, and what the pickle says does not happen."""
+    """A payload with pickle is malformed, and its pickle is not executed."""
     bomb = pickle.dumps(Bomb(tmp_path / "made"), protocol=protocol)
     pickle.loads(bomb).close()  # noqa: S301 - it does work
     (tmp_path / "made").unlink()
@@ -135,6 +135,7 @@ def test_code_3_is_a_decimal_or_malformed(data: bytes) -> None:
         (2, b"\x80\x00\x00"),
         (2, b"\xa0\x00\x00"),
         (2, b"\x3f\xff\xff\xff\xff"),
+        (2, b"\xb7\xea\x9a\xa8\x00\x00"),  # a date alone, as long as a date with a time
         (2, b"2026-11-22"),
         (4, b"\xff\xfe"),
         (0, b""),
@@ -151,7 +152,7 @@ def test_a_broken_or_unknown_extension_is_malformed(code: int, data: bytes) -> N
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 3, 300, 70_000])
 def test_an_extension_of_any_size_is_found_when_the_entry_arrives(size: int) -> None:
-    """Each of the eight ways to write one down, and not only when the metric is read."""
+    """Each of its eight encodings is found, before the metric is read."""
     with pytest.raises(MalformedEntryError, match="extension 6") as error:
         read_metrics(stored(msgpack.ExtType(6, b"a" * size)), key=KEY)
     assert error.value.metric is None

@@ -1,4 +1,4 @@
-"""Payloads that are not what the wire format says: refused when they arrive, in bounded time and memory."""
+"""Malformed payloads are refused when they arrive, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MALFORMED = {
 @pytest.mark.parametrize("read", [read_metrics, read_agent])
 @pytest.mark.parametrize("payload", MALFORMED.values(), ids=MALFORMED)
 def test_it_is_refused_as_key_length_and_digest(payload: bytes, read: object) -> None:
-    """The message has no byte of the payload, is short and one line, and says which key."""
+    """The message names the key on one short line, and holds no byte of the payload."""
     assert callable(read)
     with pytest.raises(MalformedEntryError) as error:
         read(payload, key=KEY)
@@ -60,7 +60,7 @@ def test_it_is_refused_as_key_length_and_digest(payload: bytes, read: object) ->
 
 @pytest.mark.parametrize("name", ["list of 4 GiB", "map of 4 GiB", "map of 4 GiB inside", "deep lists", "deep maps"])
 def test_a_length_that_is_only_declared_costs_nothing(name: str) -> None:
-    """Refusing takes less than a mebibyte."""
+    """Refusing the payload takes less than a mebibyte."""
     tracemalloc.start()
     try:
         with pytest.raises(MalformedEntryError):
@@ -71,7 +71,7 @@ def test_a_length_that_is_only_declared_costs_nothing(name: str) -> None:
 
 
 def test_a_key_is_shown_escaped() -> None:
-    """Agents' names may be any text; in a message they stay on their line."""
+    """The name of an agent may be any text, which cannot add a line to a message."""
     with pytest.raises(MalformedEntryError) as error:
         read_agent(b"", key="i-\n1")
     assert "'i-\\n1'" in str(error.value)
@@ -79,7 +79,7 @@ def test_a_key_is_shown_escaped() -> None:
 
 @pytest.mark.parametrize(("stored", "count"), [(b"0", 0), (b"17", 17), (b"-3", -3), (b"9" * 19, 10**19 - 1)])
 def test_a_count_is_an_integer_as_text(stored: bytes, count: int) -> None:
-    """Digits, with a minus at most."""
+    """A count is digits with an optional minus."""
     assert count == decode_count(stored)
 
 
@@ -87,5 +87,5 @@ def test_a_count_is_an_integer_as_text(stored: bytes, count: int) -> None:
     "stored", [None, b"", b"-", b"1.5", b"1e3", b" 1", b"1\n", b"1_0", b"+1", b"nan", b"\xd9\xa3", b"9" * 20, b"\xff"]
 )
 def test_anything_else_is_no_count(stored: bytes | None) -> None:
-    """Missing, empty, fractions, spaces, underscores, digits of other scripts, endless ones."""
+    """Empty text, fractions, spaces, underscores, digits of other scripts and very long numbers are none."""
     assert decode_count(stored) is None

@@ -1,4 +1,4 @@
-"""Settings are read from values and from text, and each complaint names the setting."""
+"""Settings: what is accepted; each error names the setting."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ SETTINGS = {
     "tls_cert_file": "/cert.pem",
     "tls_key_file": "/key.pem",
 }
+FILES = ["password_file", "tls_ca_file", "tls_cert_file", "tls_key_file"]
 
 
 def test_settings_become_options() -> None:
-    """By name, as they are."""
+    """Each setting is the option of the same name."""
     assert ValkeyOptions(**SETTINGS) == ValkeyOptions.from_settings(SETTINGS)  # type: ignore[arg-type]
 
 
@@ -38,7 +39,7 @@ def test_no_settings_are_the_defaults() -> None:
 
 
 def test_an_unknown_setting_is_named_beside_the_known() -> None:
-    """A misspelt one is an error, not ignored."""
+    """A misspelt setting is an error that lists the known ones."""
     with pytest.raises(InputError, match=r"'timeout'; its settings are timeout_s, pool_size, .*tls_key_file"):
         ValkeyOptions.from_settings({"timeout": 3})
 
@@ -58,7 +59,6 @@ def test_an_unknown_setting_is_named_beside_the_known() -> None:
         ("timeout_s", 10**400),
         ("statistics_db", 2**31),
         ("max_entry_bytes", 2**53),
-        ("password_file", "a\nb"),
         ("pool_size", 0),
         ("pool_size", 1.5),
         ("pool_size", "many"),
@@ -69,19 +69,20 @@ def test_an_unknown_setting_is_named_beside_the_known() -> None:
         ("freshness_s", "fresh"),
         ("agent_interval_s", -3),
         ("max_entry_bytes", 0),
-        ("tls_ca_file", 5),
-        ("tls_ca_file", ""),
+        *[(file, value) for file in FILES for value in (5, "", "a\nb")],
+        *[("ages", "yes"), ("ages", 1), ("ages", None)],
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_a_bad_setting_is_named(name: str, value: object) -> None:
     """The message starts with the setting."""
+    certificate = {"tls_cert_file": "cert.pem"} if name == "tls_key_file" else {}
     with pytest.raises(InputError, match=f"^{name} must be "):
-        ValkeyOptions.from_settings({name: value})
+        ValkeyOptions.from_settings({**certificate, name: value})
 
 
 def test_a_key_file_needs_its_certificate() -> None:
-    """A key alone is a mistake."""
+    """A key without its certificate is refused."""
     with pytest.raises(InputError, match="tls_key_file needs tls_cert_file"):
         ValkeyOptions(tls_key_file="/key.pem")
 
@@ -89,7 +90,7 @@ def test_a_key_file_needs_its_certificate() -> None:
 @pytest.mark.parametrize("setting", [field.name for field in attrs.fields(ValkeyOptions)])
 @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [text], lambda text: {text: text}, str.encode])
 def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable[[str], object]) -> None:
-    """Whichever setting it is typed into, and in whatever shape; nor is it in the representation of the options."""
+    """No error and no `repr` shows it, in any setting and any shape."""
     settings = {"tls_cert_file": "/cert.pem"} if setting == "tls_key_file" else {}
     said = ""
     try:
@@ -100,3 +101,8 @@ def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable
         said += f"{error}{error!r}"
     assert said
     assert "hunter2" not in said
+
+
+def test_options_can_be_keys() -> None:
+    """Equal options have equal hashes."""
+    assert 2 == len({ValkeyOptions(**SETTINGS), ValkeyOptions(**SETTINGS), ValkeyOptions()})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Which metrics of agents are cumulative, and how those are read."""
+"""The metrics of agents that are counters, and the strategy of each."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
         "net_tx": QueryStrategy.RATE_NORMALIZED,
     }
 )
-"""The metrics whose current values are read as what is added per second.
+"""The metrics whose current values are queried as rates.
 
-Of `cpu_used`, which is a counter as well, the sum since the start is what its name promises.
+`cpu_used` is a counter, too, but its name promises the sum since the start.
 """
 
 
 def strategy_of(metric_name: str, value_type: ValueType) -> QueryStrategy:
-    """Return how a metric is queried; a capacity is a constant, whose rate would be 0."""
+    """Return the strategy of a metric; a capacity is a gauge, because the rate of a constant is 0."""
     return COUNTERS.get(metric_name, QueryStrategy.GAUGE) if value_type == "current" else QueryStrategy.GAUGE

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 import attrs
 from attrs.validators import optional
 
 from statcore import QueryStrategy, UtilizationMetricQuerier
-from statcore_agent.checks import check_text, check_value_type
+from statcore.model import check_label_value, check_one_of
 from statcore_agent.counters import ValueType, strategy_of
 
 DEVICE_SERIES: Final = "backendai_device_utilization"
@@ -30,25 +30,25 @@ class AgentDeviceMetricQuerier(UtilizationMetricQuerier):
         InputError: another value type, or a text that is empty or cannot be sent.
     """
 
-    metric_name: str = attrs.field(validator=check_text)
-    value_type: ValueType = attrs.field(validator=check_value_type)
-    agent_id: str | None = attrs.field(default=None, validator=optional(check_text))
-    device_id: str | None = attrs.field(default=None, validator=optional(check_text))
+    metric_name: str = attrs.field(validator=check_label_value)
+    value_type: ValueType = attrs.field(validator=check_one_of(get_args(ValueType)))
+    agent_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
+    device_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
 
     def name(self) -> str:
         """Return the series that the agents export for devices."""
         return DEVICE_SERIES
 
     def labels(self) -> dict[str, str]:
-        """Return the metric, the value type, and what is set of agent and device."""
+        """Return the metric, the value type, and the agent and the device where they are set."""
         owners = {label: getattr(self, label) for label in _OWNERS}
-        wanted = {DEVICE_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **owners}
-        return {label: value for label, value in wanted.items() if value is not None}
+        labels = {DEVICE_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **owners}
+        return {label: value for label, value in labels.items() if value is not None}
 
     def group_by_labels(self) -> list[str]:
-        """Return what tells devices apart: a percentage of one and of another do not add up."""
+        """Return the labels that tell devices apart: values of different devices must not be added."""
         return ["value_type", *_OWNERS]
 
     def query_strategy(self) -> QueryStrategy:
-        """Return the rate for current values of counters, else the value as it is."""
+        """Return the rate for current values of counters, and the gauge for all others."""
         return strategy_of(self.metric_name, self.value_type)

@@ -1,4 +1,4 @@
-"""How statcore finds this plugin: the queriers `agent-device` and `process`."""
+"""The plugin: it contributes the queriers `agent-device` and `process`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATCORE_PLUGIN_API = 1
 
 @hookimpl
 def statcore_queriers() -> list[QuerierSpec]:
-    """Contribute both, with the series whose metrics are listed."""
+    """Contribute both kinds, with the series by which their metrics are listed."""
     device, process = QuerierSpec.of(AgentDeviceMetricQuerier), QuerierSpec.of(ProcessMetricQuerier)
     return [
         attrs.evolve(device, series=DEVICE_SERIES, metric_label=DEVICE_METRIC_LABEL),

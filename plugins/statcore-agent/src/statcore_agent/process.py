@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 import attrs
 from attrs.validators import optional
 
 from statcore import QueryStrategy, UtilizationMetricQuerier
-from statcore_agent.checks import check_pid, check_text, check_value_type, to_uuid
+from statcore.model import check_label_value, check_one_of, check_whole_number, optional_uuid
 from statcore_agent.counters import ValueType, strategy_of
 
 PROCESS_SERIES: Final = "backendai_process_utilization"
@@ -19,29 +19,29 @@ _OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id"
 
 @attrs.frozen(kw_only=True)
 class ProcessMetricQuerier(UtilizationMetricQuerier):
-    """Processes inside of containers, by kernel, agent and process id.
+    """Processes in containers, by kernel, agent and process id.
 
     Args:
         metric_name: what the agents export, for example `cpu_util`, `mem`, `io_read`.
         value_type: `current` or `capacity`.
-        kernel_id, session_id, user_id, project_id: a UUID, or text that spells one; by default every one.
+        kernel_id, session_id, user_id, project_id: a UUID, or text that spells one; by default all.
         agent_id: the agent's name.
         container_id: the container's id, as the agent's runtime spells it.
         pid: the process's number.
 
     Raises:
-        InputError: another value type, an id that is not one, or a text that is empty or cannot be sent.
+        InputError: an unknown value type, an id that is not a UUID, text that is empty or cannot be sent, or a pid below 1.
     """
 
-    metric_name: str = attrs.field(validator=check_text)
-    value_type: ValueType = attrs.field(validator=check_value_type)
-    kernel_id: UUID | None = attrs.field(default=None, converter=to_uuid)
-    agent_id: str | None = attrs.field(default=None, validator=optional(check_text))
-    session_id: UUID | None = attrs.field(default=None, converter=to_uuid)
-    user_id: UUID | None = attrs.field(default=None, converter=to_uuid)
-    project_id: UUID | None = attrs.field(default=None, converter=to_uuid)
-    container_id: str | None = attrs.field(default=None, validator=optional(check_text))
-    pid: int | None = attrs.field(default=None, validator=optional(check_pid))
+    metric_name: str = attrs.field(validator=check_label_value)
+    value_type: ValueType = attrs.field(validator=check_one_of(get_args(ValueType)))
+    kernel_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    agent_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
+    session_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    user_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    project_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
+    container_id: str | None = attrs.field(default=None, validator=optional(check_label_value))
+    pid: int | None = attrs.field(default=None, validator=optional(check_whole_number(1)))
 
     def name(self) -> str:
         """Return the series that the agents export for processes."""
@@ -54,11 +54,11 @@ class ProcessMetricQuerier(UtilizationMetricQuerier):
         return {PROCESS_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **texts}
 
     def group_by_labels(self) -> list[str]:
-        """Return what tells processes apart, those of kernels that agents do not know as well, and what is filtered by."""
+        """Return the labels that tell processes apart, also those of unknown kernels, and the labels that are matched."""
         return ["value_type", "kernel_id", "agent_id", "pid", *self._filtered()]
 
     def query_strategy(self) -> QueryStrategy:
-        """Return the rate for current values of counters, else the value as it is."""
+        """Return the rate for current values of counters, and the gauge for all others."""
         return strategy_of(self.metric_name, self.value_type)
 
     def _filtered(self) -> list[str]:

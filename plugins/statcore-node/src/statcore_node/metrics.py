@@ -1,4 +1,4 @@
-"""The table: every metric of a node with its series, which of them count, its unit, and how it is queried."""
+"""The table: every metric of a node with its series, the matchers of those that count, its unit, and how it is queried."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from statcore import ExpressionStrategy, LabelMatcher, QueryStrategy
-from statcore_node.strategies import EachDeviceOnceLess, Less, count, each_device_once, highest_rate
+from statcore_node.strategies import Difference, DifferenceOfDevices, highest_rate, series_count, sum_of_devices
 
 NodeMetricName: TypeAlias = Literal[
     "cpu_usage",
@@ -40,7 +40,7 @@ NodeMetricName: TypeAlias = Literal[
     "uptime",
 ]
 
-# The time that a hypervisor gave to others is no time that this node was busy.
+# The node was not busy in the time that the hypervisor gave to other machines.
 _BUSY: Final = {"mode": LabelMatcher.not_regex("idle|iowait|steal")}
 # File systems on this node's own disks: network and memory file systems and ZFS datasets, which share the space of their
 # pool, have no device below /dev; an image mounted through a loop device, and what is in memory, lie within what counts.
@@ -110,7 +110,7 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
             meaning="cores that there are",
             series="node_cpu_seconds_total",
             labels={"mode": "idle"},
-            strategy=count,
+            strategy=series_count,
         ),
         "load1": NodeMetric(unit="1", meaning="load average over 1 minute", series="node_load1"),
         "load5": NodeMetric(unit="1", meaning="load average over 5 minutes", series="node_load5"),
@@ -126,7 +126,7 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
             unit="bytes",
             meaning="memory that is not available",
             series="node_memory_MemTotal_bytes",
-            strategy=Less("node_memory_MemAvailable_bytes"),
+            strategy=Difference("node_memory_MemAvailable_bytes"),
         ),
         "mem_available": NodeMetric(
             unit="bytes",
@@ -138,28 +138,28 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
             unit="bytes",
             meaning="swap in use",
             series="node_memory_SwapTotal_bytes",
-            strategy=Less("node_memory_SwapFree_bytes"),
+            strategy=Difference("node_memory_SwapFree_bytes"),
         ),
         "disk_total": NodeMetric(
             unit="bytes",
             meaning="size of the file systems on the node's disks",
             series="node_filesystem_size_bytes",
             labels=_DISK_FILE_SYSTEMS,
-            strategy=each_device_once,
+            strategy=sum_of_devices,
         ),
         "disk_used": NodeMetric(
             unit="bytes",
             meaning="what is used of them",
             series="node_filesystem_size_bytes",
             labels=_DISK_FILE_SYSTEMS,
-            strategy=EachDeviceOnceLess("node_filesystem_free_bytes"),
+            strategy=DifferenceOfDevices("node_filesystem_free_bytes"),
         ),
         "disk_available": NodeMetric(
             unit="bytes",
             meaning="what is left of them to programs that are not root's",
             series="node_filesystem_avail_bytes",
             labels=_DISK_FILE_SYSTEMS,
-            strategy=each_device_once,
+            strategy=sum_of_devices,
         ),
         "disk_read": NodeMetric(
             unit="bytes/s",
@@ -215,7 +215,7 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
             unit="s",
             meaning="since the node booted",
             series="node_time_seconds",
-            strategy=Less("node_boot_time_seconds"),
+            strategy=Difference("node_boot_time_seconds"),
         ),
     }
 )

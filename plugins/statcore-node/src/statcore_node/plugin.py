@@ -1,4 +1,4 @@
-"""How statcore finds this plugin: the querier `node`."""
+"""The plugin: it contributes the querier `node`."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ STATCORE_PLUGIN_API = 1
 
 @hookimpl
 def statcore_queriers() -> list[type[NodeMetricQuerier]]:
-    """Contribute `node`."""
+    """Contribute the kind `node`."""
     return [NodeMetricQuerier]

@@ -1,4 +1,4 @@
-"""Ways to query that are none of statcore's three; all are values, so that queriers of many nodes share requests."""
+"""Strategies that statcore does not have. Equal ones are equal values, so that queriers of many nodes share requests."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Rang
 from statcore.queriers import ResolvedQuerier
 
 
-def count(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Return how many series there are."""
-    return Aggregation("count", Selector(asked.name, asked.wanted), asked.group_by)
+def series_count(query: ResolvedQuerier, _window: str, /) -> Expression:
+    """Return the number of series."""
+    return Aggregation("count", Selector(query.name, query.wanted), query.group_by)
 
 
-def highest_rate(asked: ResolvedQuerier, window: str, /) -> Expression:
-    """Return the rate of the series that grows fastest: shares of time of several devices do not add up."""
-    rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
-    return Aggregation("max", rate, asked.group_by)
+def highest_rate(query: ResolvedQuerier, window: str, /) -> Expression:
+    """Return the highest rate of a series: shares of time of several devices must not be added."""
+    rate = Call("rate", RangeSelector(Selector(query.name, query.wanted), window))
+    return Aggregation("max", rate, query.group_by)
 
 
 @attrs.frozen
-class Less:
-    """The sum of the series, less that of another metric's."""
+class Difference:
+    """The sum of the series minus the sum of another metric."""
 
     other: str
 
-    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: ResolvedQuerier, _window: str, /) -> Expression:
         """Return the difference."""
         whole, part = (
-            Aggregation("sum", Selector(name, asked.wanted), asked.group_by) for name in (asked.name, self.other)
+            Aggregation("sum", Selector(name, query.wanted), query.group_by) for name in (query.name, self.other)
         )
         return BinaryOperation("-", whole, part)
 
 
-def each_device_once(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Return the sum over devices: a file system that is mounted in several places has a series for each."""
-    return _each_device_once(asked, asked.name)
+def sum_of_devices(query: ResolvedQuerier, _window: str, /) -> Expression:
+    """Return the sum over devices: a file system that is mounted in several places has several series."""
+    return _sum_of_devices(query, query.name)
 
 
 @attrs.frozen
-class EachDeviceOnceLess:
-    """The sum over devices, each once, less that of another metric's."""
+class DifferenceOfDevices:
+    """The sum over devices minus the sum over devices of another metric."""
 
     other: str
 
-    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: ResolvedQuerier, _window: str, /) -> Expression:
         """Return the difference."""
-        return BinaryOperation("-", _each_device_once(asked, asked.name), _each_device_once(asked, self.other))
+        return BinaryOperation("-", _sum_of_devices(query, query.name), _sum_of_devices(query, self.other))
 
 
-def _each_device_once(asked: ResolvedQuerier, name: str) -> Aggregation:
-    # What its mount points say of one device is the same, but for the instant at which each was read.
-    device = Aggregation("max", Selector(name, asked.wanted), (*asked.group_by, "device"))
-    return Aggregation("sum", device, asked.group_by)
+def _sum_of_devices(query: ResolvedQuerier, name: str) -> Aggregation:
+    # The series of the mount points of a device are the same, except that each was read at another instant.
+    device = Aggregation("max", Selector(name, query.wanted), (*query.group_by, "device"))
+    return Aggregation("sum", device, query.group_by)

@@ -1,4 +1,4 @@
-"""Utilization, labels and series from a VictoriaMetrics as from a Prometheus, and its own answers to PromQL text."""
+"""A client of VictoriaMetrics: queriers are answered as by Prometheus, text as the server itself reads it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from statcore_prometheus import PrometheusClient, PrometheusOptions
 from statcore_victoriametrics.metricsql import RESOLUTION, read_alike, select_alike
 
 MAX_POINTS: Final = 30_000
-"""Points per series that the server answers unless it is told otherwise: `-search.maxPointsPerTimeseries`."""
+"""Points per series that the server answers by default: `-search.maxPointsPerTimeseries`."""
 
 _DEFAULTS: Final = PrometheusOptions(max_points=MAX_POINTS)
 _SCHEMES: Final = {"victoriametrics": "http", "victoriametrics+https": "https"}
-# With a cache the server moves the ends of a range onto a grid of its own, and an instant back by 30 seconds.
+# With its cache the server moves the ends of a range onto its own grid, and an instant back by 30 seconds.
 _UNMOVED: Final = {"nocache": "1"}
-# No sample from before a rate's window counts. Gauges have a window of their own, which this does not shorten.
+# No sample before the window of a rate counts. Gauges have a window of their own, which this does not shorten.
 _WINDOWS_ALONE: Final = {"max_lookback": "1ms"}
-# At an instant the server's own step, that of subqueries which name none, is five minutes.
+# At an instant the server's default step of subqueries is five minutes.
 _STEP_OF_INSTANTS: Final = {"step": RESOLUTION}
-# Zero would mean today alone.
+# The server reads zero as "today".
 _BEGINNING: Final = datetime.fromtimestamp(1, UTC)
 
 
@@ -41,11 +41,11 @@ def _any_time(time_range: tuple[datetime, datetime] | None) -> tuple[datetime, d
 
 
 class VictoriaMetricsClient:
-    """Asks a VictoriaMetrics; implements `MetricQuerierPort` and `PromQLPort`.
+    """Queries a VictoriaMetrics; implements `MetricQuerierPort` and `PromQLPort`.
 
-    A querier is answered as Prometheus would answer it, over long ranges in several requests. Text is answered as the
-    server reads it, which is MetricsQL: how far selectors and windows look back depends on where the range begins, and so a
-    range of text is never cut. Each of the two has a pool of connections of its own.
+    Queriers are answered as by Prometheus, over long ranges in several requests. Text is MetricsQL, as the server reads it:
+    how far selectors and windows look back depends on where the range begins, so a range of text is never split. Queriers
+    and text have a pool of connections each.
 
     Args:
         url: the server, such as `victoriametrics://127.0.0.1:8428`, or with TLS `victoriametrics+https://user:password@host`;
@@ -53,13 +53,13 @@ class VictoriaMetricsClient:
         options: everything else; `fallback_urls` may have the same schemes.
 
     Raises:
-        InputError: a URL that cannot be used, or a `step` among the parameters.
+        InputError: a URL cannot be used, or `step` is among the parameters.
     """
 
     def __init__(self, url: str, *, options: PrometheusOptions = _DEFAULTS) -> None:
         """Check the arguments; nothing is opened before the first request."""
         if "step" in options.parameters:
-            raise InputError("parameters must not hold step, which the client says itself")
+            raise InputError("parameters must not hold step, which the client sets itself")
         self._normalization_interval_s = options.normalization_interval_s
         self._max_points = options.max_points
 
@@ -115,7 +115,7 @@ class VictoriaMetricsClient:
         Raises:
             InputError: the range has more than `max_points` points.
         """
-        reason = f"max_points is {self._max_points}, and cutting the range may change values of MetricsQL"
+        reason = f"max_points is {self._max_points}, and splitting the range may change values of MetricsQL"
         check_points(time_range, self._max_points, reason=reason)
         return await self._of_text.query_range(promql, time_range)
 
@@ -124,7 +124,7 @@ class VictoriaMetricsClient:
     ) -> Sequence[str]:
         """Return the distinct values of a label, sorted, among the series that `match` selects, by default all.
 
-        A time range is widened to whole days, in UTC; without one all that is kept counts.
+        A time range is widened to whole days, in UTC; without a time range all stored series count.
         """
         match = None if match is None else select_alike(match)
         return await self._of_text.label_values(label, match=match, time_range=_any_time(time_range))
@@ -134,7 +134,7 @@ class VictoriaMetricsClient:
     ) -> Sequence[Mapping[str, str]]:
         """Return the label sets, `__name__` included, of the series that `match` selects.
 
-        A time range is widened to whole days, in UTC; without one the server would list those of today.
+        A time range is widened to whole days, in UTC; without a time range all stored series count.
         """
         return await self._of_text.series(select_alike(match), time_range=_any_time(time_range))
 

@@ -1,4 +1,4 @@
-"""Expressions of statcore, written so that VictoriaMetrics reads them as Prometheus does: values in, text out."""
+"""Expressions of statcore as text that VictoriaMetrics evaluates as Prometheus would."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from statcore.promql import Call, Part, RangeSelector, Selector, Subquery
 from statcore.queriers import LabelMatcher
 
 LOOKBACK: Final = "5m"
-"""How long a sample counts; left to itself the server guesses it from the distances between samples."""
+"""How long a sample counts; without it the server guesses from the distances between samples."""
 RESOLUTION: Final = "1m"
-"""The step of subqueries that name none; left to itself the server takes that of the query, which may be hours."""
+"""The step of subqueries that have none; without it the server uses the step of the query, which may be hours."""
 
-# The server takes this one regex for "has no value", and any other that matches everything for what it is.
+# The server reads this regex as "has no value", but evaluates any other regex that matches everything correctly.
 _MISREAD: Final = LabelMatcher.not_regex(".*")
 _NOTHING: Final = LabelMatcher.not_regex("(.*)")
-# By their own names these count the sample before the window, too, and from zero where a series begins.
+# Under their own names these include the sample before the window, and count from zero where a series begins.
 _OF_THE_WINDOW_ALONE: Final = {"increase": "increase_prometheus", "delta": "delta_prometheus"}
 
 
@@ -23,7 +23,7 @@ def read_alike(expression: Part) -> str:
     """Return text that the server reads as Prometheus would read the expression."""
     match expression:
         case Selector() as selector:
-            # Unlike last_over_time it heeds the marks of series that ended.
+            # Unlike last_over_time it stops at the markers of series that ended.
             return f"default_rollup({RangeSelector(select_alike(selector), LOOKBACK).text})"
         case RangeSelector(selector=selector, window=window):
             return RangeSelector(select_alike(selector), window).text
@@ -36,6 +36,6 @@ def read_alike(expression: Part) -> str:
 
 
 def select_alike(selector: Selector) -> Selector:
-    """Return a selector by which the server selects what Prometheus would select by this one."""
+    """Return a selector with which the server selects what Prometheus would select with the given one."""
     labels = {name: _NOTHING if matcher == _MISREAD else matcher for name, matcher in selector.labels.items()}
     return Selector(selector.name, labels, offset=selector.offset)

@@ -1,15 +1,16 @@
-"""The plugin: what statcore is told about this backend. It imports no driver.
+"""The plugin: it contributes the backend `victoriametrics`, and imports no driver.
 
-What VictoriaMetrics does otherwise than Prometheus, and what becomes of it:
+VictoriaMetrics differs from Prometheus in these points:
 
-- Rates: its `rate` takes in the last sample before the window, and holds a rate of zero where the window has none; the
-  client asks for the samples of the window alone. As ever in VictoriaMetrics nothing is extrapolated to the window's ends,
-  and a counter that falls by less than an eighth was not reset.
-- Increases: its `increase` and `delta` count the sample before the window, too, and from zero where a series begins; the
-  client asks for `increase_prometheus` and `delta_prometheus`, which do neither, and extrapolate as little.
-- 30,000 points per series and request, where Prometheus has 11,000: the client splits ranges at 30,000.
-- `isPartial`, which a cluster says when a storage node is away: the answer is `partial`, and an error in strict mode.
-- What a client cannot mend is in `differences`, and the conformance suite verifies each.
+- Rates: its `rate` includes the last sample before the window, and is zero where the window has no sample. The client
+  limits it to the samples of the window. VictoriaMetrics never extrapolates to the ends of the window, and a counter that
+  falls by less than an eighth does not count as reset.
+- Increases: its `increase` and `delta` include the sample before the window, and count from zero where a series begins.
+  The client uses `increase_prometheus` and `delta_prometheus`, which do neither, and extrapolate nothing either.
+- A request may have 30,000 points per series, where Prometheus allows 11,000. The client splits ranges at 30,000.
+- `isPartial`, which a cluster answers while a storage node is missing, makes the answer `partial`, and is an error in
+  strict mode.
+- Differences that the client cannot remove are in `differences`, and the conformance suite verifies each of them.
 """
 
 from __future__ import annotations

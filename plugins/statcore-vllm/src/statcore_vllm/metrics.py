@@ -1,6 +1,6 @@
 """The table: every metric of a model server with its series, its unit, and how it is queried.
 
-The names are those of vLLM 0.10.2 and later. Two had others before: README.md says how Prometheus renames them.
+The names are those of vLLM 0.10.2 and later. Two metrics had other names before; README.md shows how to rename them.
 """
 
 from __future__ import annotations

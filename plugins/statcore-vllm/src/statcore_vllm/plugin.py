@@ -1,4 +1,4 @@
-"""How statcore finds this plugin: the querier `inference`."""
+"""The plugin: it contributes the querier `inference`."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ STATCORE_PLUGIN_API = 1
 
 @hookimpl
 def statcore_queriers() -> list[type[InferenceMetricQuerier]]:
-    """Contribute `inference`."""
+    """Contribute the kind `inference`."""
     return [InferenceMetricQuerier]

@@ -1,29 +1,19 @@
-"""The querier of model servers."""
+"""The querier of model servers, over the series of vLLM."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from attrs.validators import optional
 
 from statcore import ExpressionStrategy, InputError, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore.model import check_label_value, check_one_of
 from statcore_vllm.metrics import METRICS, InferenceMetricName
 from statcore_vllm.strategies import Quantile
 
 MODEL_LABEL: Final = "model_name"
 SERVER_LABEL: Final = "instance"
-
-
-def _check_metric(_: object, attribute: attrs.Attribute[InferenceMetricName], value: object) -> None:
-    if not isinstance(value, str) or value not in METRICS:
-        raise InputError(f"{attribute.name} must be one of {', '.join(METRICS)}, not {value!r:.100}")
-
-
-def _check_text(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
-    if value == "":
-        raise InputError(f"{attribute.name} is empty, which would match what no server exports; leave it out for every one")
-    LabelMatcher.equal(value)  # which refuses what is no text that can be sent
 
 
 def _check_quantile(_: object, attribute: attrs.Attribute[float], value: object) -> None:
@@ -40,15 +30,15 @@ class InferenceMetricQuerier(UtilizationMetricQuerier):
         model_name: the model as its server names it; by default every model.
         server: the label `instance` of the server in Prometheus, such as `10.0.0.5:8000`; by default every server.
         quantile: of times, from 0 to 1, where 0 is NaN unless a time is within the first bound of the histogram; other
-            metrics have none, and leave it aside.
+            metrics ignore it.
 
     Raises:
-        InputError: another metric name, a text that is empty or cannot be sent, or a quantile that is none.
+        InputError: an unknown metric name, a text that is empty or cannot be sent, or a quantile that is not from 0 to 1.
     """
 
-    metric_name: InferenceMetricName = attrs.field(validator=_check_metric)
-    model_name: str | None = attrs.field(default=None, validator=optional(_check_text))
-    server: str | None = attrs.field(default=None, validator=optional(_check_text))
+    metric_name: InferenceMetricName = attrs.field(validator=check_one_of(METRICS))
+    model_name: str | None = attrs.field(default=None, validator=optional(check_label_value))
+    server: str | None = attrs.field(default=None, validator=optional(check_label_value))
     quantile: float = attrs.field(default=0.95, validator=_check_quantile)
 
     def name(self) -> str:
@@ -56,7 +46,7 @@ class InferenceMetricQuerier(UtilizationMetricQuerier):
         return METRICS[self.metric_name].series
 
     def labels(self) -> dict[str, str | LabelMatcher]:
-        """Return what the metric counts of its series, and what is set of model and server."""
+        """Return the matchers of the metric, and the model and the server where they are set."""
         owners = {MODEL_LABEL: self.model_name, SERVER_LABEL: self.server}
         return {
             **METRICS[self.metric_name].labels,
@@ -64,7 +54,7 @@ class InferenceMetricQuerier(UtilizationMetricQuerier):
         }
 
     def group_by_labels(self) -> list[str]:
-        """Return server and model: each model of each server is a series, whether or not it is asked for."""
+        """Return server and model: each model of each server is a series, also where model or server is set."""
         return [SERVER_LABEL, MODEL_LABEL]
 
     def query_strategy(self) -> QueryStrategy | ExpressionStrategy:

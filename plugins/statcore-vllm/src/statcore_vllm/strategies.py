@@ -1,4 +1,4 @@
-"""Ways to query that are none of statcore's three; all are values, so that queriers of many servers share requests."""
+"""Strategies that statcore does not have. Equal ones are equal values, so that queriers of many servers share requests."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from statcore.promql import Aggregation, Call, Expression, HistogramQuantile, Ra
 from statcore.queriers import ResolvedQuerier
 
 
-def average(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Return the mean of the series: shares of several engines do not add up."""
-    return Aggregation("avg", Selector(asked.name, asked.wanted), asked.group_by)
+def average(query: ResolvedQuerier, _window: str, /) -> Expression:
+    """Return the mean of the series: shares of several engines must not be added."""
+    return Aggregation("avg", Selector(query.name, query.wanted), query.group_by)
 
 
 @attrs.frozen
 class Quantile:
-    """A quantile, from 0 to 1, of what a histogram saw within the window."""
+    """A quantile, from 0 to 1, of the values that a histogram counted within the window."""
 
     quantile: float
 
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+    def __call__(self, query: ResolvedQuerier, window: str, /) -> Expression:
         """Return the quantile of the buckets of all engines together."""
-        rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
-        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*asked.group_by, "le")))
+        rate = Call("rate", RangeSelector(Selector(query.name, query.wanted), window))
+        return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*query.group_by, "le")))

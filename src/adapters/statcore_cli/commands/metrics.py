@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from statcore.plugins.hooks import QuerierSpec
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore_cli.command_context import CommandContext, run
 from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.output import write

@@ -7,7 +7,7 @@ from typing import Self
 import strawberry
 
 from statcore.plugins import QuerierSpec
-from statcore.plugins.fields import QuerierField, querier_fields
+from statcore.plugins.fields import QuerierField
 
 
 @strawberry.type(description="A field of a kind of querier, which may be a key of `selector`.")
@@ -45,7 +45,7 @@ class Querier:
     @strawberry.field(description="The fields that may be keys of `selector`.")
     def fields(self) -> list[Field] | None:
         """Read the fields of the class; null and an error where a plugin's class is broken."""
-        return [Field.of(field) for field in querier_fields(self.spec)]
+        return [Field.of(field) for field in self.spec.fields]
 
     @classmethod
     def of(cls, spec: QuerierSpec) -> Self:

@@ -10,8 +10,7 @@ from strawberry.scalars import JSON
 from statcore.errors import InputError
 from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
-from statcore.plugins.fields import build_querier
-from statcore.plugins.metric_names import metric_names
+from statcore.plugins.querier_kinds import build_querier, metric_names
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList

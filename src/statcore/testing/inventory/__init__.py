@@ -1,6 +1,6 @@
-"""What every inventory must do: one plain async function per promise, its docstring the promise.
+"""The checks of an inventory: one plain async function per promise; its docstring is the promise.
 
-Each takes an inventory that holds the records of an `InventoryDataset` and nothing else, and that data set, and raises
+Each check takes an inventory that holds the records of an `InventoryDataset` and no others, and the data set. It raises
 `AssertionError` when the promise is broken.
 """
 

@@ -15,11 +15,11 @@ from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 SESSIONS: Final = 300
 ENDPOINTS: Final = 25
 AGENTS: Final = ("i-9", "i-10", 'i-"quoted"', "I-9", "名前")
-"""More than one way to sort them, which is the inventory's own business."""
+"""Names that can be sorted in several ways; the order is the inventory's own choice."""
 
 
 def planted_id(kind: str, number: int) -> str:
-    """Return the id of a planted object, always the same, and in no order."""
+    """Return the id of a planted object: always the same; ids of successive numbers are in no order."""
     return str(uuid5(NAMESPACE_OID, f"{kind} {number}"))
 
 
@@ -27,7 +27,7 @@ def _kernel(number: int, *, session: int) -> KernelRecord:
     return KernelRecord(
         kernel_id=planted_id("kernel", number),
         session_id=planted_id("session", session),
-        # Some kernels wait for an agent yet.
+        # Some kernels still wait for an agent.
         agent_id=None if number % 7 == 0 else AGENTS[number % len(AGENTS)],
         user_id=planted_id("user", session % 4),
         project_id=planted_id("project", session % 3),
@@ -47,7 +47,7 @@ def _endpoint(number: int) -> EndpointRecord:
     replicas = tuple(
         ReplicaRecord(
             replica_id=planted_id(f"replica of {number}", replica),
-            # One has no session yet, and does not serve.
+            # The first has no session yet, and does not serve.
             session_id=planted_id("session", number + replica) if replica else None,
             active=bool(replica),
         )
@@ -58,7 +58,7 @@ def _endpoint(number: int) -> EndpointRecord:
 
 @attrs.frozen(kw_only=True)
 class InventoryDataset:
-    """All the sessions with their kernels, and all the endpoints with their replicas, that there are to be."""
+    """All sessions with their kernels, and all endpoints with their replicas, that the inventory must hold."""
 
     sessions: tuple[SessionRecord, ...] = attrs.field(repr=False)
     endpoints: tuple[EndpointRecord, ...] = attrs.field(repr=False)

@@ -1,4 +1,4 @@
-"""Endpoints with their replicas, for an inventory that knows them; one that does not says so."""
+"""Endpoints with their replicas; an inventory that does not know them raises `UnsupportedError`."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ async def check_endpoints_are_all_listed_or_unsupported(inventory: InventoryPort
             await inventory.find_endpoints([planted.endpoints[0].endpoint_id])
         return
     expect(len(planted.endpoints), len(page.items), "the number of endpoints")
-    for wanted, found in zip(_sorted(planted.endpoints), _sorted(page.items), strict=True):
-        expect(wanted, found, "an endpoint")
+    for expected, found in zip(_sorted(planted.endpoints), _sorted(page.items), strict=True):
+        expect(expected, found, "an endpoint")
 
 
 async def check_endpoints_are_found_in_the_order_asked(inventory: InventoryPort, planted: InventoryDataset) -> None:
-    """Each id has its endpoint at its place, at each of its places where it recurs, and None where there is none."""
+    """The answer has the endpoint of each id in the order of the ids, which may recur, and None for an unknown id."""
     try:
         listed = (await inventory.list_endpoints()).items
     except UnsupportedError:
-        return  # what it has to do instead is for the check above
+        return  # the check above covers such an inventory
     by_id = {endpoint.endpoint_id: endpoint for endpoint in listed}
     known = [endpoint.endpoint_id for endpoint in planted.endpoints]
-    asked = [*known[::-1], planted_id("nothing", 1), known[2], known[0], known[2], planted.sessions[0].session_id]
-    found = await inventory.find_endpoints(asked)
-    expect([by_id.get(endpoint_id) for endpoint_id in asked], list(found), "the endpoints found, as they are listed")
+    ids = [*known[::-1], planted_id("nothing", 1), known[2], known[0], known[2], planted.sessions[0].session_id]
+    found = await inventory.find_endpoints(ids)
+    expect([by_id.get(endpoint_id) for endpoint_id in ids], list(found), "the endpoints found, as they are listed")
     expect([], list(await inventory.find_endpoints([])), "the endpoints of no ids")

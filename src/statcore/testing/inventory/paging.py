@@ -1,4 +1,4 @@
-"""Pages of anything: how they are cut, and how they add up."""
+"""Pages of every list of an inventory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statcore.testing.inventory.dataset import InventoryDataset
 Lister: TypeAlias = Callable[..., Awaitable[Page[Any]]]
 _SIZES: Final = (1, 2, 7, 100, 1_000)
 _FEW: Final = 5
-"""So many pages are asked for of each size: from the start, and up to the end."""
+"""How many pages of each size are read at the start, and at the end."""
 
 
 async def listers(inventory: InventoryPort) -> AsyncIterator[tuple[str, Lister]]:
@@ -29,7 +29,7 @@ async def listers(inventory: InventoryPort) -> AsyncIterator[tuple[str, Lister]]
 
 
 async def check_pages_neither_overlap_nor_miss(inventory: InventoryPort, _planted: InventoryDataset) -> None:
-    """Whatever their size, pages are the parts of one list, in one order; without a limit a page goes on to the end."""
+    """Pages of any size are parts of one list in one order; a page without a limit reaches to the end."""
     async for kind, list_page in listers(inventory):
         whole = list((await list_page()).items)
         for size in _SIZES:
@@ -42,7 +42,7 @@ async def check_pages_neither_overlap_nor_miss(inventory: InventoryPort, _plante
 
 
 async def check_every_page_tells_the_total(inventory: InventoryPort, _planted: InventoryDataset) -> None:
-    """The total is that of the list, whatever part of it a page is: an empty one, too."""
+    """Every page, also an empty one, has the number of items in the whole list."""
     async for kind, list_page in listers(inventory):
         total = len((await list_page()).items)
         for limit, offset in ((None, 0), (3, 0), (3, 2), (0, 0), (3, total), (None, total + 10)):
@@ -51,7 +51,7 @@ async def check_every_page_tells_the_total(inventory: InventoryPort, _planted: I
 
 
 async def check_a_page_beyond_the_end_is_empty(inventory: InventoryPort, _planted: InventoryDataset) -> None:
-    """So is one with a limit of zero, and the last page is as short as it has to be."""
+    """A page with a limit of zero is empty, too, and the last page holds only the items that remain."""
     async for kind, list_page in listers(inventory):
         whole = list((await list_page()).items)
         for limit, offset in ((5, len(whole)), (5, len(whole) + 1_000), (None, len(whole)), (0, 0), (0, 1)):

@@ -1,4 +1,4 @@
-"""Sessions with their kernels, and the agents that run these."""
+"""Sessions with their kernels, and the agents that run the kernels."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ def _sorted(sessions: Sequence[SessionRecord]) -> list[SessionRecord]:
     return sorted(inside, key=by_session)
 
 
+def _ids(sessions: Sequence[SessionRecord | None]) -> list[str | None]:
+    return [None if session is None else session.session_id for session in sessions]
+
+
 async def check_all_sessions_are_listed(inventory: InventoryPort, planted: InventoryDataset) -> None:
     """Each session is listed once, with all of its kernels and their owners; an owner that is not known is None."""
     page = await inventory.list_sessions()
     expect(len(planted.sessions), len(page.items), "the number of sessions")
-    for wanted, found in zip(_sorted(planted.sessions), _sorted(page.items), strict=True):
-        expect(wanted, found, "a session")
+    for expected, found in zip(_sorted(planted.sessions), _sorted(page.items), strict=True):
+        expect(expected, found, "a session")
 
 
 async def check_the_order_is_stable(inventory: InventoryPort, planted: InventoryDataset) -> None:
-    """Asked again, sessions, the kernels within, and agents are in the order that they were in; found sessions, too."""
+    """Every call returns sessions, kernels and agents in the same order; `find_sessions` keeps that of the kernels."""
     first = list((await inventory.list_sessions()).items)
     agents = list((await inventory.list_agents()).items)
     for _ in range(3):
@@ -39,35 +43,35 @@ async def check_the_order_is_stable(inventory: InventoryPort, planted: Inventory
 
 
 async def check_sessions_are_found_in_the_order_asked(inventory: InventoryPort, planted: InventoryDataset) -> None:
-    """Each id has its session at its place, a few ids or all at once, in whatever order they come."""
+    """The answer has the session of each id in the order of the ids, for a few ids and for all at once."""
     backwards = planted.sessions[::-1]
-    for wanted in (backwards, backwards[:1], (backwards[5], backwards[2], backwards[9])):
-        found = await inventory.find_sessions([session.session_id for session in wanted])
-        expect([session.session_id for session in wanted], [one and one.session_id for one in found], "the sessions found")
-        for one, other in zip(wanted, found, strict=True):
-            expect(_sorted([one]), _sorted([other] if other else []), "a session found")
+    for expected in (backwards, backwards[:1], (backwards[5], backwards[2], backwards[9])):
+        found = await inventory.find_sessions([session.session_id for session in expected])
+        expect([session.session_id for session in expected], _ids(found), "the sessions found")
+        for planted_session, session in zip(expected, found, strict=True):
+            expect(_sorted([planted_session]), _sorted([session] if session else []), "a session found")
 
 
 async def check_unknown_sessions_are_none(inventory: InventoryPort, planted: InventoryDataset) -> None:
-    """An id of no session, be it another object's, is None at its place, and shifts no other; no ids find nothing."""
+    """An id of no session, also one of another object, is None at its place; no ids are an empty answer."""
     known = planted.sessions[3].session_id
-    asked = [planted_id("nothing", 1), known, planted.kernels[0].kernel_id, planted_id("nothing", 2)]
-    found = await inventory.find_sessions(asked)
-    expect([None, known, None, None], [one and one.session_id for one in found], "one known session among unknown ones")
+    ids = [planted_id("nothing", 1), known, planted.kernels[0].kernel_id, planted_id("nothing", 2)]
+    found = await inventory.find_sessions(ids)
+    expect([None, known, None, None], _ids(found), "one known session among unknown ones")
     expect([], list(await inventory.find_sessions([])), "the sessions of no ids")
 
 
 async def check_duplicates_are_found_at_each_place(inventory: InventoryPort, planted: InventoryDataset) -> None:
-    """An id that is asked for several times has its session at each of its places."""
+    """An id that recurs has its session at each of its places."""
     first, second = (session.session_id for session in planted.sessions[:2])
     unknown = planted_id("nothing", 1)
-    asked = [first, second, first, unknown, first, unknown]
-    found = await inventory.find_sessions(asked)
+    ids = [first, second, first, unknown, first, unknown]
+    found = await inventory.find_sessions(ids)
     expected = [first, second, first, None, first, None]
-    expect(expected, [one and one.session_id for one in found], "sessions asked for several times")
+    expect(expected, _ids(found), "the sessions of ids that recur")
 
 
 async def check_agents_are_listed_once(inventory: InventoryPort, planted: InventoryDataset) -> None:
-    """Each agent that runs a kernel is listed once, however many it runs, as the text that it is."""
+    """Each agent that runs kernels is listed once, under its unchanged name."""
     page = await inventory.list_agents()
     expect(planted.agent_ids, sorted(page.items), "the agents")

@@ -1,7 +1,7 @@
-"""What every metric backend must do: one plain async function per promise, its docstring the promise.
+"""The checks of a metric backend: one plain async function per promise; its docstring is the promise.
 
-Each takes a backend that holds the series of a `MetricDataset`, and that data set, and raises `AssertionError` when the
-promise is broken; a backend that holds other series already is fine.
+Each check takes a backend that holds the series of a `MetricDataset`, and the data set. It raises `AssertionError` when the
+promise is broken. The backend may hold other series, too.
 """
 
 from __future__ import annotations

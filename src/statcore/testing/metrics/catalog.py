@@ -1,4 +1,4 @@
-"""What exists: values of labels, and series."""
+"""Listing what exists: values of labels, and series."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
 from statcore.queriers.matcher import LabelMatcher
 from statcore.testing.expectations import expect
-from statcore.testing.metrics.comparison import asking, between, selecting
+from statcore.testing.metrics.comparison import between, querier_of, selecting
 from statcore.testing.metrics.dataset import HOSTILE_VALUES, METRIC, OWNERS, SHAPES, MetricDataset
 from statcore.testing.metrics.selection import MATCHERS
 
@@ -24,7 +24,7 @@ async def check_label_values_of_all_series(backend: MetricQuerierPort, _dataset:
 
 
 async def check_label_values_can_be_narrowed(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """With `match` they are those of the series that it selects, in all of the time or around a given one."""
+    """With `match` the values are those of the series that it selects, over all time or within a time range."""
     around = (dataset.at(60), dataset.at(1_200))
     for time_range in (None, around):
         for match, label, expected in (
@@ -41,7 +41,7 @@ async def check_label_values_can_be_narrowed(backend: MetricQuerierPort, dataset
 
 
 async def check_label_values_keep_hostile_text(backend: MetricQuerierPort, _dataset: MetricDataset) -> None:
-    """Values come back as the text that was stored, whatever is in it, and can be asked with again."""
+    """Values come back as the text that was stored, and select the same series when a matcher takes them."""
     expected = sorted(HOSTILE_VALUES)
     values = await backend.label_values("text", match=selecting(case="hostile"))
     expect(expected, list(values), "hostile values")
@@ -51,7 +51,7 @@ async def check_label_values_keep_hostile_text(backend: MetricQuerierPort, _data
 
 
 async def check_series_are_whole_label_sets(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """Series are given with all their labels, the name as `__name__`, each series once."""
+    """Each series is returned once, with all its labels and its name as `__name__`."""
     owners = [({"user": user} if user else {}) | {"object": object_} for user, object_ in OWNERS]
     expected = sorted(sorted({"__name__": METRIC, "case": "owners", **owner}.items()) for owner in owners)
     for time_range in (None, (dataset.at(60), dataset.at(1_200))):
@@ -78,5 +78,5 @@ async def check_nothing_exists_a_day_earlier(backend: MetricQuerierPort, dataset
     match = selecting(case="shapes")
     expect([], list(await backend.label_values("shape", match=match, time_range=earlier)), "label values a day earlier")
     expect([], list(await backend.series(match, time_range=earlier)), "series a day earlier")
-    result = await backend.query_utilization(asking("shapes"), between(dataset, -90_000, -86_400, step_s=60))
+    result = await backend.query_utilization(querier_of("shapes"), between(dataset, -90_000, -86_400, step_s=60))
     expect((), result.series, "points a day earlier")

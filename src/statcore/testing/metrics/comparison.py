@@ -1,4 +1,4 @@
-"""Asking about the planted series, and comparing answers with known numbers."""
+"""Queriers of the planted series, and comparing answers with known numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Point: TypeAlias = tuple[float, float]
 _RELATIVE: Final = 1e-9
 
 
-def asking(
+def querier_of(
     case: str,
     /,
     *,
@@ -70,10 +70,10 @@ def expect_points(expected: Sequence[Point], result: MatrixResult, *, labels: Ma
 def expect_numbers(expected: Sequence[float], actual: Sequence[float], about: str) -> None:
     """Fail unless the numbers agree to 1e-9 relative; NaN agrees with NaN."""
     expect(len(expected), len(actual), f"how many numbers are {about}")
-    for position, (wanted, got) in enumerate(zip(expected, actual, strict=True)):
-        both_nan = math.isnan(wanted) and math.isnan(got)
-        if not both_nan and not math.isclose(wanted, got, rel_tol=_RELATIVE):
-            raise AssertionError(f"{about}: expected {wanted!r} at position {position}, got {got!r}")
+    for position, (number, got) in enumerate(zip(expected, actual, strict=True)):
+        both_nan = math.isnan(number) and math.isnan(got)
+        if not both_nan and not math.isclose(number, got, rel_tol=_RELATIVE):
+            raise AssertionError(f"{about}: expected {number!r} at position {position}, got {got!r}")
 
 
 def _ms(time: float) -> int:

@@ -24,9 +24,9 @@ FRACTION_S: Final = 0.123
 """How long after the start the only sample of the series `fraction` is."""
 
 OWNERS: Final = {("u1", "a"): 1.0, ("u1", "b"): 2.0, ("u2", "c"): 4.0, ("", "d"): 8.0}
-"""(user, object) to value; the last has no label `user` at all."""
+"""(user, object) to value; the last series has no label `user`."""
 SHAPES: Final = {"square": 1.0, "s.uare": 2.0, "circle": 4.0, "Circle": 8.0, "a|b": 16.0, "": 32.0}
-"""Shape to value; the last has no label `shape` at all."""
+"""Shape to value; the last series has no label `shape`."""
 ODD_NUMBERS: Final = {
     "nan": math.nan,
     "inf": math.inf,
@@ -88,7 +88,7 @@ MEM: Final = 4096.0
 PERCENT_AGENT: Final = "i-percent"
 """The agent of kernels with capacities: two with both series, one without a capacity, and one whose capacity is 0."""
 SHARES: Final = {"cpu_util": (50.0, 100.0, None, 0.0), "mem": (25.0, 50.0, None, 0.0)}
-"""Metric to what each of its kernels uses, in percent; None where there is no capacity, 0 where that is 0."""
+"""Metric to the percentage of each kernel; None where there is no capacity, 0 where the capacity is 0."""
 
 
 class PlantedSeries(NamedTuple):
@@ -183,5 +183,5 @@ class MetricDataset:
         return self.at(INTERVAL_S * (COUNT - 1))
 
     def at(self, seconds: float) -> datetime:
-        """Return the time so many seconds after the first sample, to the millisecond."""
+        """Return the time that is some seconds after the first sample, to the millisecond."""
         return self.start + timedelta(milliseconds=round(seconds * 1000))

@@ -1,4 +1,4 @@
-"""What a backend refuses before anything is sent."""
+"""Queries that a backend refuses before it sends anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
 from statcore.queriers.query import QueryStrategy
 from statcore.testing.expectations import expect, expect_error
-from statcore.testing.metrics.comparison import asking, between
+from statcore.testing.metrics.comparison import between, querier_of
 from statcore.testing.metrics.dataset import METRIC, OWNERS, MetricDataset
 from statcore.testing.queriers import FixedQuerier
 
@@ -19,22 +19,22 @@ _HOSTILE_NAMES: Final = ('a"b', "a\\", "a}", 'x="1"} or vector(1) #', "a\nb", "\
 
 
 async def check_bad_rate_intervals_are_refused(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """A window that is no positive duration is an `InputError`, wherever a rate is asked for."""
+    """A window that is not a positive duration is an `InputError` in every query of a rate."""
     time_range = between(dataset, 600, 660, step_s=15)
     for strategy in (QueryStrategy.RATE, QueryStrategy.RATE_NORMALIZED):
-        asked = asking("counter", strategy=strategy)
+        querier = querier_of("counter", strategy=strategy)
         for window in _BAD_INTERVALS:
             with expect_error(InputError, about=f"a range with rate_interval={window!r}"):
-                await backend.query_utilization(asked, time_range, rate_interval=window)
+                await backend.query_utilization(querier, time_range, rate_interval=window)
             with expect_error(InputError, about=f"an instant with rate_interval={window!r}"):
-                await backend.query_utilization_now(asked, rate_interval=window)
+                await backend.query_utilization_now(querier, rate_interval=window)
 
 
 async def check_bad_times_are_refused(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
     """A time without a zone is an `InputError`: a server would take it for another time."""
     naive = dataset.end.replace(tzinfo=None)
     with expect_error(InputError, about="an instant without a zone"):
-        await backend.query_utilization_now(asking("ramp"), time=naive)
+        await backend.query_utilization_now(querier_of("ramp"), time=naive)
     with expect_error(InputError, about="label values in a time range without a zone"):
         await backend.label_values("shape", time_range=(naive, naive))
     with expect_error(InputError, about="series in a time range without a zone"):
@@ -45,21 +45,21 @@ async def check_hostile_names_are_refused(backend: MetricQuerierPort, dataset: M
     """Names that no metric or label can have, and that would break out of a query, are refused, not sent."""
     time_range = between(dataset, 600, 660, step_s=15)
     for name in _HOSTILE_NAMES:
-        for asked in (
+        for querier in (
             FixedQuerier(name),
             FixedQuerier(METRIC, {name: "x"}),
             FixedQuerier(METRIC, group_by=[name]),
         ):
-            with expect_error(InputError, PluginError, about=f"a range of {asked!r:.200}"):
-                await backend.query_utilization(asked, time_range)
-            with expect_error(InputError, PluginError, about=f"an instant of {asked!r:.200}"):
-                await backend.query_utilization_now(asked)
+            with expect_error(InputError, PluginError, about=f"a range of {querier!r:.200}"):
+                await backend.query_utilization(querier, time_range)
+            with expect_error(InputError, PluginError, about=f"an instant of {querier!r:.200}"):
+                await backend.query_utilization_now(querier)
         with expect_error(InputError, about=f"values of the label {name!r:.200}"):
             await backend.label_values(name)
 
 
 async def check_broken_queriers_are_named(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """A querier that raises or answers nonsense is a `PluginError` that names the method, and harms no other querier."""
+    """A querier that raises or answers nonsense is a `PluginError` that names the method; other queriers still work."""
     time_range = between(dataset, 600, 600, step_s=15)
     for method, broken in _broken_queriers():
         for instant in (False, True):
@@ -74,7 +74,7 @@ async def check_broken_queriers_are_named(backend: MetricQuerierPort, dataset: M
                 raise AssertionError(f"{broken!r}: expected PluginError, got {error!r}") from error
             else:
                 raise AssertionError(f"{broken!r}: expected PluginError, but it was answered")
-    result = await backend.query_utilization(asking("owners"), time_range)
+    result = await backend.query_utilization(querier_of("owners"), time_range)
     expect([sum(OWNERS.values())], [series.values[0] for series in result.series], "a sound querier afterwards")
 
 

@@ -7,7 +7,7 @@ from statcore.queriers.container import ContainerMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 from statcore.queriers.query import QueryStrategy
 from statcore.testing.expectations import expect
-from statcore.testing.metrics.comparison import asking, between, values_by
+from statcore.testing.metrics.comparison import between, querier_of, values_by
 from statcore.testing.metrics.dataset import (
     AGENT_ID,
     HOSTILE_VALUES,
@@ -45,7 +45,7 @@ MATCHERS: dict[LabelMatcher, set[str]] = {
 
 
 async def check_group_by_keeps_those_labels_alone(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """Series are summed by the group-by labels: only these are left, without those that a series lacks; none sums all."""
+    """Series are summed by the group-by labels, and keep only these; without any, all series are summed."""
     by_user = {"u1": 3.0, "u2": 4.0, None: 8.0}
     by_object = {object_: value for (_, object_), value in OWNERS.items()}
     both = {(user or None, object_): value for (user, object_), value in OWNERS.items()}
@@ -58,31 +58,37 @@ async def check_group_by_keeps_those_labels_alone(backend: MetricQuerierPort, da
         (["user", "object"], [({"object": object_, "user": user}, value) for (user, object_), value in both.items()]),
     )
     for group_by, expected in cases:
-        asked = asking("owners", group_by=group_by)
-        wanted = _sorted([({label: text for label, text in labels.items() if text}, value) for labels, value in expected])
-        ranged = await backend.query_utilization(asked, between(dataset, 60, 60, step_s=15))
+        querier = querier_of("owners", group_by=group_by)
+        expected_series = _sorted(
+            [({label: text for label, text in labels.items() if text}, value) for labels, value in expected]
+        )
+        ranged = await backend.query_utilization(querier, between(dataset, 60, 60, step_s=15))
         found = _sorted([(dict(series.labels), series.values[0]) for series in ranged.series])
-        expect(wanted, found, f"a range grouped by {group_by}")
-        instant = await backend.query_utilization_now(asked, time=dataset.at(60))
+        expect(expected_series, found, f"a range grouped by {group_by}")
+        instant = await backend.query_utilization_now(querier, time=dataset.at(60))
         found = _sorted([(dict(sample.labels), sample.value) for sample in instant.samples])
-        expect(wanted, found, f"an instant grouped by {group_by}")
+        expect(expected_series, found, f"an instant grouped by {group_by}")
 
 
 async def check_matchers_select_as_documented(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
     """Each operator selects as in Prometheus: regexes match the whole value, and a label that is absent is empty text."""
     for matcher, shapes in MATCHERS.items():
-        asked = asking("shapes", group_by=["shape"], shape=matcher)
-        result = await backend.query_utilization(asked, between(dataset, 60, 60, step_s=15))
+        querier = querier_of("shapes", group_by=["shape"], shape=matcher)
+        result = await backend.query_utilization(querier, between(dataset, 60, 60, step_s=15))
         expect({shape: SHAPES[shape] for shape in shapes}, values_by("shape", result), f"shapes that {matcher} accepts")
-    asked = asking("shapes", group_by=["shape"], shape="square", nobody_has_it=LabelMatcher.not_equal("x"))
-    expect({"square": 1.0}, values_by("shape", await backend.query_utilization_now(asked, time=dataset.at(60))), "two")
+    querier = querier_of("shapes", group_by=["shape"], shape="square", nobody_has_it=LabelMatcher.not_equal("x"))
+    expect(
+        {"square": 1.0},
+        values_by("shape", await backend.query_utilization_now(querier, time=dataset.at(60))),
+        "the answer to two matchers",
+    )
 
 
 async def check_one_of_takes_values_literally(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
     """`one_of` accepts the values given and nothing else, whatever characters are in them."""
     for shapes in (["s.uare"], ["s.uare", "circle"], ["a|b", "Circle", "a"], ["", "square"], list(SHAPES)):
-        asked = asking("shapes", group_by=["shape"], shape=LabelMatcher.one_of(shapes))
-        result = await backend.query_utilization_now(asked, time=dataset.at(60))
+        querier = querier_of("shapes", group_by=["shape"], shape=LabelMatcher.one_of(shapes))
+        result = await backend.query_utilization_now(querier, time=dataset.at(60))
         expected = {shape: value for shape, value in SHAPES.items() if shape in shapes}
         expect(expected, values_by("shape", result), f"one of {shapes}")
 
@@ -92,33 +98,37 @@ async def check_hostile_values_round_trip(backend: MetricQuerierPort, dataset: M
     numbers = {text: float(number) for number, text in enumerate(HOSTILE_VALUES)}
     time = dataset.at(60)
     for text, number in numbers.items():
-        asked = asking("hostile", group_by=["text"], text=text)
-        expect({text: number}, values_by("text", await backend.query_utilization_now(asked, time=time)), f"{text!r} alone")
+        querier = querier_of("hostile", group_by=["text"], text=text)
+        expect(
+            {text: number}, values_by("text", await backend.query_utilization_now(querier, time=time)), f"{text!r} alone"
+        )
         others = {other: value for other, value in numbers.items() if other != text}
-        asked = asking("hostile", group_by=["text"], text=LabelMatcher.not_equal(text))
-        expect(others, values_by("text", await backend.query_utilization_now(asked, time=time)), f"all but {text!r}")
-    asked = asking("hostile", group_by=["text"], text=LabelMatcher.one_of(HOSTILE_VALUES))
-    result = await backend.query_utilization(asked, between(dataset, 60, 60, step_s=15))
+        querier = querier_of("hostile", group_by=["text"], text=LabelMatcher.not_equal(text))
+        expect(others, values_by("text", await backend.query_utilization_now(querier, time=time)), f"all but {text!r}")
+    querier = querier_of("hostile", group_by=["text"], text=LabelMatcher.one_of(HOSTILE_VALUES))
+    result = await backend.query_utilization(querier, between(dataset, 60, 60, step_s=15))
     expect(numbers, values_by("text", result), "all hostile values at once")
 
 
 async def check_no_series_is_an_empty_answer(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
     """A metric, a label or a value that does not exist gives an answer without series, not an error."""
     for strategy in QueryStrategy:
-        for asked in (
+        for querier in (
             FixedQuerier("statcore_no_such_metric", strategy=strategy),
-            asking("no such case", strategy=strategy),
+            querier_of("no such case", strategy=strategy),
             FixedQuerier(METRIC, {"no_such_label": "x"}, group_by=["no_such_label"], strategy=strategy),
         ):
-            ranged = await backend.query_utilization(asked, between(dataset, 600, 660, step_s=15))
-            expect(((), False), (ranged.series, ranged.partial), f"series of {asked}, and whether partial")
-            expect((), (await backend.query_utilization_now(asked, time=dataset.at(600))).samples, f"samples of {asked}")
+            ranged = await backend.query_utilization(querier, between(dataset, 600, 660, step_s=15))
+            expect(((), False), (ranged.series, ranged.partial), f"series of {querier}, and whether partial")
+            expect(
+                (), (await backend.query_utilization_now(querier, time=dataset.at(600))).samples, f"samples of {querier}"
+            )
 
 
 async def check_queriers_of_containers_are_answered(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
     """The querier that comes with statcore finds a container by its owners, and the answer keeps their labels."""
-    asked = ContainerMetricQuerier(metric_name="mem", value_type="current", agent_id=AGENT_ID, kernel_id=KERNEL_ID)
-    result = await backend.query_utilization_now(asked, time=dataset.at(60))
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="current", agent_id=AGENT_ID, kernel_id=KERNEL_ID)
+    result = await backend.query_utilization_now(querier, time=dataset.at(60))
     labels = {"agent_id": AGENT_ID, "kernel_id": KERNEL_ID, "value_type": "current"}
     expect([(labels, MEM)], [(dict(sample.labels), sample.value) for sample in result.samples], "the container's memory")
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from statcore.errors import InputError, PluginError
-from statcore.plugins.fields import check_options
 from statcore.plugins.hooks import QuerierSpec
+from statcore.plugins.querier_kinds import check_options
 from statcore.promql.names import label_text, selector_parts
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.testing.expectations import expect

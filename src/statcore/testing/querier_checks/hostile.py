@@ -12,8 +12,9 @@ import attrs
 
 from statcore.errors import InputError, StatcoreError
 from statcore.model.text import describe
-from statcore.plugins.fields import FieldType, QuerierField, build_querier
+from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
+from statcore.plugins.querier_kinds import build_querier
 from statcore.promql.utilization import utilization_query
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator

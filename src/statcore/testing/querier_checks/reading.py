@@ -7,8 +7,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from statcore.errors import PluginError
-from statcore.plugins.fields import FieldType, QuerierField, build_querier, querier_fields
+from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
+from statcore.plugins.querier_kinds import build_querier
 from statcore.promql.syntax import Expression
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
 from statcore.queriers.interface import UtilizationMetricQuerier, resolve
@@ -36,7 +37,7 @@ def expression_of(querier: UtilizationMetricQuerier, *, window: Any = RATE_INTER
 def fields_of(spec: QuerierSpec, *types: FieldType) -> list[QuerierField]:
     """Return the fields of these types, by default all; fields that cannot be read are an AssertionError."""
     try:
-        fields = querier_fields(spec)
+        fields = spec.fields
     except PluginError as error:
         raise AssertionError(str(error)) from error
     return [field for field in fields if not types or field.type in types]

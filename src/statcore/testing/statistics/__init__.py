@@ -1,4 +1,4 @@
-"""What every store of live statistics must do: one plain async function per promise, its docstring the promise.
+"""The checks of a store of live statistics: one plain async function per promise; its docstring is the promise.
 
 Each takes a reader and a writer of the same store, makes up ids of its own, and raises `AssertionError` when the promise
 is broken; a store that holds other data already is fine.

@@ -1,4 +1,4 @@
-"""A batch has one entry per id, in order, whatever the ids are."""
+"""A batch has one entry per id in the order of the ids: for no ids, unknown ids, duplicates, many ids."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def check_no_ids_give_an_empty_batch(store: StatisticsPort, _sink: Statist
 
 
 async def check_unknown_ids_are_none_without_a_problem(store: StatisticsPort, _sink: StatisticsSinkPort) -> None:
-    """An id that the store does not know is None, and that is no problem; inference metrics have their own rule."""
+    """An unknown id is None without a problem; inference metrics have a rule of their own."""
     ids = new_ids(2)
     for batch in (
         await store.fetch_kernel_statistics(ids),
@@ -43,7 +43,7 @@ async def check_unknown_ids_are_none_without_a_problem(store: StatisticsPort, _s
 
 
 async def check_order_is_kept(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """The entries stand in the order of the ids asked for, with None between them where there is nothing."""
+    """The entries are in the order of the ids, with None where the store has nothing."""
     ids = await plant_kernels(sink, 5)
     (unknown,) = new_ids(1)
     asked = [ids[3], ids[0], unknown, ids[4], ids[1], ids[2]]
@@ -52,7 +52,7 @@ async def check_order_is_kept(store: StatisticsPort, sink: StatisticsSinkPort) -
 
 
 async def check_duplicates_get_the_same_answer(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """An id that is asked for several times has its entry at each of its positions."""
+    """An id that recurs has its entry at each of its positions."""
     first, second = await plant_kernels(sink, 2)
     (unknown,) = new_ids(1)
     asked = [first, second, first, unknown, first, unknown, second]
@@ -78,7 +78,7 @@ async def check_entries_are_mappings(store: StatisticsPort, sink: StatisticsSink
 
 
 async def check_ten_thousand_ids(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Ten thousand ids at once, half of them unknown, are answered whole and in order."""
+    """A batch of 10,000 ids, half of them unknown, is complete and in order."""
     known = await plant_kernels(sink, 5_000)
     asked = [id_ for pair in zip(known, new_ids(5_000), strict=True) for id_ in pair]
     expected = [number for index in range(5_000) for number in (index, None)]

@@ -1,4 +1,4 @@
-"""Kernels, sessions, endpoints, replicas and agents each have their place."""
+"""Kernels, sessions, endpoints, replicas and agents are stored apart."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _INTERVAL_S = 30.0
 
 
 async def check_sessions_are_stored_like_kernels(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """The id of a session and the id of a kernel are answered alike, side by side in one batch."""
+    """Ids of sessions and of kernels may be in one batch."""
     kernel, session = new_ids(2)
     await sink.store_kernel_statistics({session: numbered(7), kernel: numbered(8)})
     expect_numbers([8, 7], await store.fetch_kernel_statistics([kernel, session]))
 
 
 async def check_endpoints_round_trip(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Statistics of several endpoints, written at once, are read back in the order asked."""
+    """Statistics of several endpoints, written at once, are read back in the order of the ids."""
     first, second, unknown = new_ids(3)
     await sink.store_endpoint_statistics({first: {"running": GAUGE}, second: {"latency": HISTOGRAM, "running": GAUGE}})
     batch = await store.fetch_endpoint_statistics([second, unknown, first])
@@ -41,7 +41,7 @@ async def check_endpoints_round_trip(store: StatisticsPort, sink: StatisticsSink
 
 
 async def check_replicas_belong_to_their_endpoint(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """A replica is found by (endpoint, replica) in that order and under no other endpoint."""
+    """A replica is found by (endpoint, replica), in this order, and under no other endpoint."""
     endpoint, other, replica = new_ids(3)
     await sink.store_replica_statistics({(endpoint, replica): {"running": GAUGE}, (other, replica): {"latency": HISTOGRAM}})
     pairs = [(other, replica), (replica, endpoint), (endpoint, other), (endpoint, replica)]
@@ -62,7 +62,7 @@ async def check_agents_round_trip(store: StatisticsPort, sink: StatisticsSinkPor
 
 
 async def check_inference_metrics_round_trip(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """The activity of a session is two integers; real zeros, and numbers of any size, are no problem."""
+    """The activity of a session is two integers; real zeros and numbers of any size have no problem."""
     busy, idle = new_ids(2)
     await sink.store_session_activity(busy, requests=2**53 + 1, last_response_ms=17)
     await sink.store_session_activity(idle, requests=0, last_response_ms=0)
@@ -72,7 +72,7 @@ async def check_inference_metrics_round_trip(store: StatisticsPort, sink: Statis
 
 
 async def check_missing_inference_metrics_are_incomplete_zeros(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """A session without activity is zeros, never None, and marked *incomplete* so that they are not taken for real."""
+    """A session without activity is zeros, never None, and *incomplete*, so that nobody takes them for real zeros."""
     known, *unknown = new_ids(3)
     await sink.store_session_activity(known, requests=3, last_response_ms=4)
     batch = await store.fetch_inference_metrics([unknown[0], known, unknown[1]])
@@ -83,7 +83,7 @@ async def check_missing_inference_metrics_are_incomplete_zeros(store: Statistics
 
 
 async def check_kinds_do_not_mix(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """One id that is a kernel, an endpoint and a session with activity at once has an answer of its own for each."""
+    """An id that is a kernel, an endpoint and a session with activity has an entry of its own for each."""
     (id_,) = new_ids(1)
     await sink.store_kernel_statistics({id_: numbered(1)})
     expect(StatisticsBatch([None]), await store.fetch_endpoint_statistics([id_]), "an endpoint where only a kernel is")

@@ -1,4 +1,4 @@
-"""Alive, shared by many callers, interrupted, closed."""
+"""A store that many callers share, callers that are cancelled, and closing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def check_ping_returns(store: StatisticsPort, _sink: StatisticsSinkPort) -
 
 
 async def check_concurrent_reads_get_their_own_answers(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Many callers share one adapter at the same time, and each gets what it asked for."""
+    """Many callers share one adapter at the same time, and each gets the answer to its own call."""
     ids = await plant_kernels(sink, 50)
     batches = await asyncio.gather(*(store.fetch_kernel_statistics([id_, ids[0]]) for id_ in ids))
     for number, batch in enumerate(batches):

@@ -1,4 +1,4 @@
-"""Ids and values that the checks make up."""
+"""Ids and values for the checks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def new_agents(count: int) -> list[str]:
 
 
 def numbered(number: int) -> dict[str, MetricValue]:
-    """Return the metrics of one object, told apart from others' by a number."""
+    """Return the metrics of an object; the number tells it from others."""
     return {"mem": MetricValue(current=str(number), unit_hint="bytes")}
 
 

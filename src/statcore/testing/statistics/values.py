@@ -1,4 +1,4 @@
-"""What is written is what is read: every field, every odd number, any text."""
+"""Values are read as they were written: every field, odd numbers, any text."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def check_every_field_round_trips(store: StatisticsPort, sink: StatisticsS
 
 
 async def check_numbers_stay_the_text_they_were(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Numbers are text and stay that text: nothing parses, rounds or repairs `-0`, `NaN`, `1E+30` or an empty one."""
+    """Numbers are text and stay unchanged: nothing parses, rounds or repairs `-0`, `NaN`, `1E+30` or an empty text."""
     metrics = {
         f"odd_{position}": MetricValue(current=text, capacity=text, pct=text, stats=dict.fromkeys(STATS, text))
         for position, text in enumerate(ODD_NUMBERS)
@@ -73,7 +73,7 @@ async def check_numbers_stay_the_text_they_were(store: StatisticsPort, sink: Sta
 
 
 async def check_any_text_round_trips(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Names of metrics and units may be any Unicode text, and none is taken for another."""
+    """Names of metrics and units may be any Unicode text; similar texts stay different."""
     metrics = {text: MetricValue(current="1", unit_hint=text) for text in ODD_TEXTS}
     (kernel,) = new_ids(1)
     await sink.store_kernel_statistics({kernel: metrics})

@@ -1,4 +1,4 @@
-"""What a write changes, what it leaves alone, and what goes away."""
+"""Which entries a write or a removal changes, and when entries expire."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def check_writing_nothing_is_allowed(store: StatisticsPort, sink: Statisti
 
 
 async def check_writes_keep_what_they_were_given(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """What was written stays as it was when the caller goes on using the mappings that it passed."""
+    """A stored entry does not change when the caller changes the mappings that it passed."""
     (kernel,) = new_ids(1)
     metrics = numbered(1)
     entries = {kernel: metrics}
@@ -83,7 +83,7 @@ async def check_writes_keep_what_they_were_given(store: StatisticsPort, sink: St
 
 
 async def check_answers_do_not_change_afterwards(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """A batch that was fetched shows the same for ever, even where it decodes itself only when it is looked at."""
+    """A fetched batch does not change afterwards, even where its entries decode themselves on access."""
     first, second = await plant_kernels(sink, 2)
     before = await store.fetch_kernel_statistics([first, second])
     await sink.store_kernel_statistics({first: numbered(100)})
@@ -122,7 +122,7 @@ async def check_container_counts_are_kept_apart(store: StatisticsPort, sink: Sta
 
 
 async def check_agent_statistics_expire(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Statistics of an agent that went silent are None after four of its intervals, a second at least; kernels stay."""
+    """Statistics of an agent expire after four of its intervals, at least one second; kernels stay."""
     (agent,) = new_agents(1)
     ids = await plant_kernels(sink, 1)
     await sink.store_agent_statistics(agent, node=numbered(1), devices={}, interval_s=_SHORT_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""MetricValues and InferenceValues, as agents write them and odder."""
+"""MetricValues and InferenceValues: usual and odd ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS: Final = ("", "percent", "msec", "bytes", "bps")
 
 
 def number_texts() -> st.SearchStrategy[str]:
-    """Return decimal text as it is stored: quantized to 0.001, trailing zeros stripped, and what is seen in the wild."""
+    """Return decimal text as it is stored: quantized to 0.001, trailing zeros stripped; and odd numbers."""
     quantized = st.decimals(min_value=-(10**15), max_value=10**15, places=3).map(_stripped)
     return st.one_of(quantized, st.sampled_from(_ODD))
 

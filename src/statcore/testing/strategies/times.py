@@ -30,7 +30,7 @@ def durations() -> st.SearchStrategy[timedelta | str]:
 
 @st.composite
 def time_ranges(draw: st.DrawFn, *, max_points: int = 1_000) -> QueryTimeRange:
-    """Return ranges of one to `max_points` points, whose end may lie on the grid or between."""
+    """Return ranges of one to `max_points` points, whose end may be on the grid or between two points."""
     step_ms = draw(st.integers(1, 3_600_000))
     start = draw(times())
     whole = draw(st.integers(0, max_points - 1)) * step_ms

@@ -1,4 +1,4 @@
-"""What went wrong between us and a server, as an error of statcore: the only place that knows the driver's errors."""
+"""Errors of aiohttp, and answers with an HTTP status that is an error, to our most specific ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from statcore.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statcore_connection.unforeseen import unexpected
+from statcore_connection.error_boundary import describe_unforeseen
 from statcore_prometheus.endpoint import Endpoint
 from statcore_prometheus.requests import Request
 from statcore_prometheus.wire import read_error
@@ -47,8 +47,13 @@ _TOO_LARGE: Final = {
 }
 
 
-def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa: PLR0911 - one return for each cause
-    """Return our error for whatever else was raised instead of an answer."""
+def from_driver(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa: PLR0911 - one return for each cause
+    """Return our error for anything that was raised instead of an answer.
+
+    Args:
+        error: as caught; it is not a cause that may be shown, since it may hold what was sent.
+        endpoint: the server; its secrets are taken out of the text.
+    """
     service = endpoint.address
     text = _line(endpoint.without_secrets(str(error)))
     match error:
@@ -58,10 +63,10 @@ def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # n
             )
         case MemoryError() | RecursionError() | UnicodeDecodeError():
             return ProtocolError(f"{service}: the answer cannot be read: {type(error).__name__}")
-        case aiohttp.InvalidURL():  # its text has the parameters
-            return InputError(f"{service} cannot be asked: {error.description or 'its address is not valid'}")
-        case ValueError():  # the driver looks at some of an address, and at a session's settings, only now
-            return InputError(f"{service} cannot be asked: {text}")
+        case aiohttp.InvalidURL():  # its text holds the parameters
+            return InputError(f"{service} cannot get the request: {error.description or 'its address is not valid'}")
+        case ValueError():  # the driver checks parts of an address, and a session's settings, only now
+            return InputError(f"{service} cannot get the request: {text}")
         case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
             return ProtocolError(f"{service}: the answer cannot be decompressed")
         case aiohttp.ClientResponseError():
@@ -71,54 +76,65 @@ def request_failure(error: Exception, endpoint: Endpoint) -> StatcoreError:  # n
         case aiohttp.ClientError() | OSError():
             return UnavailableError(f"{service}: {text or type(error).__name__}", service=service)
         case _:
-            return UnavailableError(f"{service}: {unexpected(error)}", service=service)
+            return ProtocolError(f"{service}: {describe_unforeseen(error)}")
 
 
-def status_failure(  # noqa: PLR0911 - one return for each cause
+def from_status(  # noqa: PLR0911 - one return for each cause
     status: int, headers: Mapping[str, str], body: bytes, *, endpoint: Endpoint, request: Request, timeout_s: float
 ) -> StatcoreError:
-    """Return our error for an answer with an HTTP status other than 200."""
+    """Return our error for an answer with an HTTP status other than 200.
+
+    Args:
+        status: the HTTP status.
+        headers: of the answer.
+        body: of the answer, or its beginning.
+        endpoint: the server; its secrets are taken out of the text.
+        request: that was answered.
+        timeout_s: the time that the server had, in seconds.
+    """
     service = endpoint.address
-    content = body.decode(errors="replace")  # the status says enough, whatever the text is
+    content = body.decode(errors="replace")  # the text is only shown
     kind, text = read_error(content.encode()) or ("", _plain(headers, content))
     text = _line(endpoint.without_secrets(text))
-    said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
+    status_text = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     match status:
         case HTTPStatus.NOT_FOUND if "/label/" in request.path and "%2F" in request.path:
-            return UnsupportedError(f"{service} has no {request.subject}, or none that can be asked for: it has a slash")
+            return UnsupportedError(f"{service} has no {request.subject}, or cannot look them up: the label has a slash")
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            return AccessDeniedError(f"{service}: {_missing(endpoint, headers)} ({said})", service=service)
-        case HTTPStatus.UNPROCESSABLE_ENTITY if "timeout exceeded" in text:  # so says VictoriaMetrics
+            return AccessDeniedError(f"{service}: {_missing(endpoint, headers)} ({status_text})", service=service)
+        case HTTPStatus.UNPROCESSABLE_ENTITY if "timeout exceeded" in text:  # the wording of VictoriaMetrics
             return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
             advice = next((f"; {advice}" for sign, advice in _LIMITS.items() if sign in text), "")
-            return QueryRejectedError(f"{service}: {text or said}{advice}", query=request.subject, status=status)
+            return QueryRejectedError(f"{service}: {text or status_text}{advice}", query=request.subject, status=status)
         case _ if status in _TOO_LARGE:
             return QueryRejectedError(
-                f"{service}: the request is too large ({said}); ask for less at once", query=request.subject, status=status
+                f"{service}: the request is too large ({status_text}); ask for less at once",
+                query=request.subject,
+                status=status,
             )
         case HTTPStatus.SERVICE_UNAVAILABLE if kind == "timeout":
             return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
         case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
-            return UnavailableError(f"{service}: {said}", service=service, retry_after_s=_retry_after(headers))
+            return UnavailableError(f"{service}: {status_text}", service=service, retry_after_s=_retry_after(headers))
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
-            return UnavailableError(f"{service}: {said}", service=service)
+            return UnavailableError(f"{service}: {status_text}", service=service)
         case _ if status in range(300, 400):
             target = endpoint.without_secrets(_target(headers))
             return ProtocolError(f"{service}: a redirect{target}, which is not followed; set the URL to it")
         case _:
-            return ProtocolError(f"{service}: {said}; is this the address, with the base path, of a Prometheus API?")
+            return ProtocolError(f"{service}: {status_text}; is this the address, with the base path, of a Prometheus API?")
 
 
 def _plain(headers: Mapping[str, str], content: str) -> str:
-    """Return an error's text that is no JSON; of a page, only that it is one."""
+    """Return the text of an error that is no JSON; a web page is not quoted."""
     if "html" in headers.get("Content-Type", "").lower():
         return "a web page"
     return content
 
 
 def _line(text: str) -> str:
-    """Return a server's text as one short line: it goes to terminals and logs."""
+    """Return a server's text as one short line, for terminals and logs."""
     return "".join(character if character.isprintable() else " " for character in text[:_SHOWN]).strip()
 
 
@@ -131,23 +147,23 @@ def _missing(endpoint: Endpoint, headers: Mapping[str, str]) -> str:
         case "bearer":
             return "a token is missing; set bearer_token"
         case _:
-            return "a credential is missing; set username and password, bearer_token, or what headers the server wants"
+            return "a credential is missing; set username and password, bearer_token, or the headers it expects"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds after which the server wants to be asked again: it says a number, or a date."""
+    """Return the seconds that a Retry-After header names, as a number or a date; None without one that can be read."""
     text = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
     try:
         at = parsedate_to_datetime(text)
         return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-    except Exception:  # noqa: BLE001 - the parser raises this and that for dates that are none
+    except Exception:  # noqa: BLE001 - the parser raises several types of errors for a bad date
         return None
 
 
 def _target(headers: Mapping[str, str]) -> str:
-    """Return where a redirect leads, without credentials and query."""
+    """Return where a redirect leads, without credentials and query, as a part of a sentence."""
     try:
         target = urlsplit(headers.get("Location", ""))
         port = target.port

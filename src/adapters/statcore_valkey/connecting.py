@@ -1,20 +1,24 @@
-"""From a URL to a pool of redis-py connections: which server, which user, TLS or not."""
+"""How connections to a server are made: its URL, the user and password, TLS, and pools of redis-py connections."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
+from ssl import SSLContext
+from types import SimpleNamespace
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 import attrs
 from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import UnixDomainSocketConnection
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 
 from statcore.errors import InputError
+from statcore_connection.files import FileValue, read_secret
 from statcore_connection.tls import tls_context
-from statcore_valkey.files import PasswordFile, RereadingTlsConnection
 from statcore_valkey.options import ValkeyOptions
 
 PORT: Final = 6379
@@ -28,10 +32,11 @@ _FORM: Final = (
 
 @attrs.frozen(kw_only=True)
 class Address:
-    """Where a server is and who asks: what a URL says.
+    """The parts of a URL: where the server is, and which user connects.
 
     Args:
-        host, port: of the server, or None where `path` says it all.
+        host: of the server, or None with a `path`.
+        port: of the server.
         path: of a unix socket, or None.
         db: the number in redis://host/0, or None where there is none.
         username, password: of the ACL user, or None for the server's default.
@@ -81,15 +86,16 @@ class Address:
         """Return a pool of connections to each database, by its number; connections are made when they are first used.
 
         Raises:
-            InputError: the files for TLS or the password cannot be used, are given without TLS, or beside a password.
+            InputError: a file for TLS or the password cannot be used, a file for TLS is given without TLS in the URL, or a
+                password file beside a password in the URL.
         """
         settings: dict[str, Any] = {
             "username": self.username,
             "password": self.password,
             "protocol": 2,  # no push messages among the replies, and no HELLO that old servers refuse
-            "socket_timeout": None,  # the deadline is ours; the driver's own time-out also costs a task for every write
+            "socket_timeout": None,  # the call has a deadline; the driver's own time-out also costs a task for every write
             "socket_connect_timeout": options.timeout_s,
-            "retry": Retry(NoBackoff(), 0),  # retries are ours, too
+            "retry": Retry(NoBackoff(), 0),  # the database retries
         }
         if options.password_file is not None:
             if self.password is not None:
@@ -109,5 +115,40 @@ class Address:
             settings |= {"connection_class": UnixDomainSocketConnection, "path": self.path}
         else:
             settings |= {"host": self.host, "port": self.port}
-        # The waiting room in front is the bound.
+        # The slots of the database are the bound.
         return [ConnectionPool(max_connections=2**31, db=database, **settings) for database in databases]
+
+
+class RereadingTlsConnection(SSLConnection):
+    """A connection of the driver that takes the context of TLS from its files whenever it connects."""
+
+    def __init__(self, *, tls_context: FileValue[SSLContext], **settings: Any) -> None:  # noqa: ANN401 - the driver's
+        """Connect with this context; the settings are the driver's."""
+        super().__init__(**settings)  # pyright: ignore[reportUnknownMemberType]
+        self.ssl_context: Any = SimpleNamespace(get=tls_context.current)  # the driver calls `get` alone
+
+
+class PasswordFile(CredentialProvider):
+    """Gives the driver the password that a file holds whenever a connection is made.
+
+    Args:
+        file: its path.
+        username: of the ACL user, or None for the server's default.
+
+    Raises:
+        InputError: the file cannot be read, or holds no password.
+    """
+
+    def __init__(self, file: str, username: str | None) -> None:
+        """Read the password for the first time."""
+        self.username = username
+        self._password = FileValue([file], partial(read_secret, file, setting="password_file"))
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return the words after AUTH."""
+        password = self._password.current()
+        return (password,) if self.username is None else (self.username, password)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the words after AUTH."""
+        return self.get_credentials()

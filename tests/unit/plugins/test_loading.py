@@ -1,21 +1,23 @@
-"""Plugins with a fault, really installed: each costs nothing but itself, and its report says what is wrong."""
+"""Loading plugins that are really installed: a plugin that fails or hangs is left out, and the others go on."""
 
 from __future__ import annotations
 
 import decimal
 import logging
+import re
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.unit.plugins.plugin_modules import HEAD, querier, report_of, store
 
-from statcore.errors import PluginError
+from statcore.errors import InputError, PluginError
 from statcore.plugins import PluginRegistry, PluginStatus
 
 Install = Callable[..., Path]
-
 
 BROKEN = {
     "import error": ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
@@ -57,11 +59,11 @@ BROKEN = {
     ),
     "things that are no specs": (
         f"{HEAD}\n@hookimpl\ndef statcore_queriers(): return [ContainerMetricQuerier.name]",
-        "which is no QuerierSpec",
+        "which is not a QuerierSpec",
     ),
     "specs of another hook": (
         store("acme").replace("statcore_metric_backends", "statcore_queriers"),
-        "which is no QuerierSpec",
+        "which is not a QuerierSpec",
     ),
     "one name twice": (
         querier("node").replace("return [", "return 2 * ["),
@@ -90,13 +92,12 @@ BROKEN = {
     ),
 }
 
-
 REJECTED = {
     "no API version": (querier("node").replace("STATCORE_PLUGIN_API = 1", ""), "STATCORE_PLUGIN_API = 1 is missing"),
     "another API version": (querier("node").replace("API = 1", "API = 2"), "it was written for plugin API 2, this is 1"),
     "a misspelt hook": (
         querier("node").replace("def statcore_queriers", "def statcore_querier"),
-        "implements statcore_querier, which is no hook, did you mean statcore_queriers?",
+        "implements the unknown hook statcore_querier; did you mean statcore_queriers?",
     ),
     "no marker": (
         querier("node").replace("@hookimpl", ""),
@@ -105,7 +106,6 @@ REJECTED = {
     "no hook": (HEAD, "it implements none of the hooks statcore_queriers, "),
     "arguments": (querier("node").replace("queriers():", "queriers(registry):"), "PluginValidationError: "),
 }
-
 
 FAULTS = [
     *(pytest.param(PluginStatus.BROKEN, *case, id=name) for name, case in BROKEN.items()),
@@ -117,7 +117,7 @@ FAULTS = [
 def test_one_bad_plugin_costs_nothing_but_itself(
     install: Install, caplog: pytest.LogCaptureFixture, status: PluginStatus, source: str, error: str
 ) -> None:
-    """It has a report with cause and remedy and one warning; the next works; what it may own names it and the cause."""
+    """It has a report with cause and remedy, and one warning; the next plugin works; an unknown kind may be its own."""
     install("acme-bad", version="0.3", bad=source)
     install("acme-good", good=querier("good"))
 
@@ -147,7 +147,7 @@ def test_a_hook_for_a_newer_statcore_may_be_optional(install: Install) -> None:
 
 
 def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
-    """Not of statcore, which found it, nor of what imports it; an import that fails inside another module is at that."""
+    """It is not a line of statcore or of the import system; where another module fails to import, it is a line of that."""
     install("acme-spec", spec=querier("node").replace('"s"', "''"))
     install("acme-missing", missing="import acme_helper_it")
     install("acme-series", series=querier("node").replace("series_node", ""))
@@ -169,14 +169,14 @@ def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
 
 
 def test_a_known_hook_may_be_marked_as_optional(install: Install) -> None:
-    """It counts all the same."""
+    """It is called like any other."""
     install("acme-nodes", nodes=querier("node").replace("@hookimpl", "@hookimpl(optionalhook=True)"))
 
     assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
 
 
 def test_what_a_plugin_sets_for_its_thread_is_its_own(install: Install) -> None:
-    """The next plugin reckons as it would alone."""
+    """The precision of decimals that a plugin sets does not reach the next plugin."""
     install("acme-a", a=querier("node") + "\nimport decimal; decimal.getcontext().prec = 2")
     install("acme-b", b=querier("thing") + "\nimport decimal; PRECISION = decimal.getcontext().prec")
 
@@ -186,7 +186,7 @@ def test_what_a_plugin_sets_for_its_thread_is_its_own(install: Install) -> None:
 
 
 def test_objects_that_answer_to_nothing_do_no_harm(install: Install) -> None:
-    """A module may hold proxies that fail whenever they are touched, as some frameworks have."""
+    """A module may hold proxies that raise on every access, as some frameworks have."""
     proxy = "class Proxy:\n    def __getattr__(self, name): raise RuntimeError('no request')\nrequest = Proxy()\n"
     install("acme-nodes", nodes=proxy + querier("node"))
 
@@ -194,7 +194,7 @@ def test_objects_that_answer_to_nothing_do_no_harm(install: Install) -> None:
 
 
 def test_an_entry_point_to_the_class_is_told_to_name_the_module(install: Install) -> None:
-    """The likely first mistake."""
+    """Authors often name the class."""
     install("acme-nodes", entry_points="[statcore]\nnodes = acme_nodes_it:ContainerMetricQuerier\n", it=querier("node"))
 
     report = report_of(PluginRegistry.discover(), "nodes")
@@ -205,7 +205,7 @@ def test_an_entry_point_to_the_class_is_told_to_name_the_module(install: Install
 
 @pytest.mark.parametrize("answer", ["raise RuntimeError('no request')", "return True"])
 def test_an_entry_point_to_an_object_costs_nothing_but_itself(install: Install, answer: str) -> None:
-    """However it compares to others, as proxies do."""
+    """The object may be a proxy with any result of `==`."""
     install(
         "acme-app",
         entry_points="[statcore]\napp = acme_app_app:app\n",
@@ -222,10 +222,127 @@ def test_an_entry_point_to_an_object_costs_nothing_but_itself(install: Install, 
 
 
 def test_one_module_is_one_plugin(install: Install) -> None:
-    """A second entry point to it is told which has it."""
+    """The report on a second entry point to it names the first."""
     install("acme-nodes", entry_points="[statcore]\na = acme_nodes_it\nb = acme_nodes_it\n", it=querier("node"))
 
     registry = PluginRegistry.discover()
 
     assert PluginStatus.OK is report_of(registry, "a").status
     assert "ValueError: its module is a plugin already, by the entry point a" == report_of(registry, "b").error
+
+
+HANGING = {
+    "import": f"import acme_gate\nacme_gate.opened.wait(60)\n{querier('late')}",
+    "hook": f"{HEAD}\nimport acme_gate\n@hookimpl\ndef statcore_queriers(): acme_gate.opened.wait(60)",
+}
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """An event that hanging plugins wait for; it is set at the end, so that their threads end."""
+    module = ModuleType("acme_gate")
+    opened = threading.Event()
+    monkeypatch.setattr(module, "opened", opened, raising=False)
+    monkeypatch.setitem(sys.modules, "acme_gate", module)
+    yield opened
+    opened.set()
+    for thread in threading.enumerate():
+        if thread.name == "bad":
+            thread.join(10)
+
+
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize("source", HANGING.values(), ids=HANGING)
+def test_a_plugin_that_hangs_is_left_behind(install: Install, source: str) -> None:
+    """It is reported as broken, with a remedy; the next plugin works; an unknown kind may be its own."""
+    install("acme-bad", version="0.3", bad=source)
+    install("acme-good", good=querier("good"))
+
+    registry = PluginRegistry.discover(timeout_s=0.5)
+
+    report = report_of(registry, "bad")
+    assert (PluginStatus.BROKEN, "acme-bad", "0.3") == (report.status, report.distribution, report.version)
+    assert re.fullmatch(r"it was not loaded within 0\.5 s; it is at .*acme_bad_bad\.py:\d+", report.error or "")
+    assert "upgrade or uninstall acme-bad, or switch it off: STATCORE_DISABLE_PLUGINS=bad" == report.remedy
+    assert "good" in registry.queriers
+    with pytest.raises(PluginError, match=r"it may belong to 'bad' of acme-bad 0\.3 is broken: it was not loaded"):
+        registry.querier("late")
+
+
+@pytest.mark.usefixtures("gate")
+def test_whoever_waits_for_a_plugin_that_hangs_is_told_where(install: Install) -> None:
+    """Only one thread at a time imports a module: the report on the second plugin has the line of the first."""
+    install("acme-shared", shared="import acme_gate; acme_gate.opened.wait(60)")
+    install("acme-bad", bad=f"import acme_shared_shared\n{querier('late')}")
+
+    reports = {report.name: report for report in PluginRegistry.discover(timeout_s=0.5).reports}
+
+    assert "acme_shared_shared.py:1" in (reports["bad"].error or "")
+    assert {PluginStatus.BROKEN} == {reports["bad"].status, reports["shared"].status}
+
+
+def test_what_comes_after_the_deadline_is_not_taken(install: Install, gate: threading.Event) -> None:
+    """A registry does not change; the next one loads the plugin again."""
+    install("acme-bad", bad=HANGING["import"])
+    registry = PluginRegistry.discover(timeout_s=0.1)
+    gate.set()
+    (left_behind,) = [thread for thread in threading.enumerate() if thread.name == "bad"]
+    left_behind.join(10)
+
+    assert "late" not in registry.queriers
+    assert "late" in PluginRegistry.discover().queriers
+
+
+def test_what_is_given_up_loads_no_other_plugin(install: Install, gate: threading.Event) -> None:
+    """When it goes on at last, another thread has already loaded the plugins after it, once each."""
+    install("acme-bad", bad=HANGING["import"])
+    counting = "import acme_gate; acme_gate.calls = [*getattr(acme_gate, 'calls', []), 1]\n    return ["
+    install("acme-good", good=querier("good").replace("return [", counting))
+    registry = PluginRegistry.discover(timeout_s=0.5)
+    (left_behind,) = [thread for thread in threading.enumerate() if thread.name == "bad"]
+    gate.set()
+    left_behind.join(10)
+
+    assert "good" in registry.queriers
+    assert [1] == sys.modules["acme_gate"].calls
+
+
+@pytest.mark.usefixtures("gate")
+def test_no_program_waits_for_a_plugin_that_hangs(install: Install) -> None:
+    """Its thread is a daemon, so the interpreter can end."""
+    install("acme-bad", bad=HANGING["import"])
+    PluginRegistry.discover(timeout_s=0.1)
+
+    assert [True] == [thread.daemon for thread in threading.enumerate() if thread.name == "bad"]
+
+
+@pytest.mark.usefixtures("gate")
+def test_an_interrupt_is_not_a_plugins_fault(install: Install) -> None:
+    """Ctrl-C while a plugin hangs ends the program at once."""
+    source = "import acme_gate, os, signal; os.kill(os.getpid(), signal.SIGINT); acme_gate.opened.wait(60)"
+    install("acme-bad", bad=source)
+
+    with pytest.raises(KeyboardInterrupt):
+        PluginRegistry.discover(timeout_s=60)
+
+
+@pytest.mark.parametrize("when", ["import", "hook"])
+def test_a_plugin_that_discovers_plugins_is_told_so(install: Install, when: str) -> None:
+    """It would wait for itself for ever."""
+    discover = "from statcore.plugins import PluginRegistry; PluginRegistry.discover()"
+    install("acme-bad", bad=discover if when == "import" else f"{HEAD}\n@hookimpl\ndef statcore_queriers(): {discover}")
+    before = threading.active_count()
+
+    registry = PluginRegistry.discover(timeout_s=30)
+
+    error = report_of(registry, "bad").error or ""
+    assert error.startswith("PluginError: the plugin bad discovers plugins while it is loaded itself; at ")
+    assert "container" in registry.queriers
+    assert before >= threading.active_count() - 1  # which ends by itself
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1.0, float("nan"), float("inf"), 1e12, "5"])
+def test_a_deadline_is_above_zero(timeout_s: float) -> None:
+    """With any other value, plugins that work would be reported as broken."""
+    with pytest.raises(InputError, match=r"timeout_s must be a number above zero and at most [0-9]+, not "):
+        PluginRegistry.discover(timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""From what redis-py raises to our most specific error, without a word that a server may have repeated."""
+"""Errors of redis-py to our most specific ones; no message or traceback shows text that may repeat a command."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from statcore.errors import (
 )
 
 _DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
-_ELSEWHERE = (MovedError, AskError, ClusterCrossSlotError)
+_OF_A_CLUSTER = (MovedError, AskError, ClusterCrossSlotError)
 _NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
 _UNREACHABLE = (ConnectionError, TimeoutError, OSError)
-_SAYS_NOT_NOW = ("BUSY ", "MISCONF ", "NOREPLICAS ")  # the driver has no classes for them
+_NOT_NOW_PREFIXES = ("BUSY ", "MISCONF ", "NOREPLICAS ")  # the driver has no classes for them
 
 _KNOWN: Final = (
     "invalid username-password pair( or user is disabled)?",
@@ -65,59 +65,65 @@ _KNOWN: Final = (
     "Protocol [Ee]rror",
     r"\b(BUSY|EXECABORT|MISCONF|NOPROTO|NOREPLICAS|WRONGTYPE)\b",
 )
-"""What servers and the driver say that holds nothing of a command. Any other text of theirs may repeat one, with AUTH the
-password, and is not shown."""
+"""Texts of servers and the driver that hold nothing of a command. Any other text may repeat one, with AUTH the password,
+and is not shown."""
 _WORDINGS: Final = re.compile("|".join(_KNOWN))
 
 
-def from_driver(error: Exception, /, *, service: str, user: str) -> StatcoreError:  # noqa: PLR0911 - a line for each kind
-    """Return our error for whatever was raised while a server was talked to, to be raised `from` what `cause_of` returns.
+def from_driver(error: Exception, /, *, service: str, user: str) -> StatcoreError:
+    """Return our error for anything that an exchange with a server raised.
 
     Args:
-        error: as caught.
+        error: as caught. It is the cause of our error where a traceback may show it.
         service: the server's address, without credentials.
         user: the name of the ACL user; the only part of the credentials that a message shows.
     """
-    said = describe_driver(error)
+    failure = _failure(error, service=service, user=user)
+    failure.__cause__ = error if _is_safe_to_show(error) else None
+    return failure
+
+
+def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: PLR0911 - a line for each kind
+    text = describe(error)
     if isinstance(error, _DENIED):
-        return AccessDeniedError(f"{service} refused the user {user}: {said}", service=service)
+        return AccessDeniedError(f"{service} refused the user {user}: {text}", service=service)
     if isinstance(error, MaxConnectionsError):
-        return UnavailableError(f"the client handed in for {service} has no free connection: {said}", service=service)
-    if isinstance(error, _ELSEWHERE) or "cluster mode" in said:
-        return UnsupportedError(f"{service} is part of a cluster, which is not supported: {said}")
-    if isinstance(error, _NOT_NOW) or str(error).startswith(_SAYS_NOT_NOW):
-        return UnavailableError(f"{service} cannot answer now: {said}", service=service)
+        return UnavailableError(f"the client handed in for {service} has no free connection: {text}", service=service)
+    if isinstance(error, _OF_A_CLUSTER) or "cluster mode" in text:
+        return UnsupportedError(f"{service} is part of a cluster, which is not supported: {text}")
+    if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_PREFIXES):
+        return UnavailableError(f"{service} cannot answer now: {text}", service=service)
     if isinstance(error, _UNREACHABLE):
-        return UnavailableError(f"{service} cannot be reached: {said}", service=service)
+        return UnavailableError(f"{service} cannot be reached: {text}", service=service)
     if isinstance(error, RuntimeError) and "loop" in str(error):
         return ClosedError(f"the client of {service} belongs to another event loop, or its loop is closed")
-    return ProtocolError(f"{service} answered something unexpected: {said}")
+    return ProtocolError(f"{service} answered something unexpected: {text}")
 
 
-def is_worth_retrying(failure: StatcoreError, driver_error: Exception, /) -> bool:
+def is_retryable(failure: StatcoreError, /) -> bool:
     """Return whether the same call, made again in a moment, may succeed: not with a certificate that is not trusted."""
-    return failure.retryable and not any(isinstance(error, ssl.SSLCertVerificationError) for error in _chain(driver_error))
+    return failure.retryable and not any(isinstance(error, ssl.SSLCertVerificationError) for error in _chain(failure))
 
 
-def describe_driver(error: Exception) -> str:
-    """Return what is known to hold no part of a command: a known wording, what this machine says, or the kind of error."""
+def describe(error: Exception) -> str:
+    """Return text that is safe to show: a known wording, the text of an error of this machine, or the type of the error."""
     if isinstance(error, RedisError) and (known := _WORDINGS.search(str(error))):
         return known.group()
     if (local := _local_cause(error)) is not None and str(local):
         return str(local)
     kind = type(error).__name__
-    return f"{kind}, in words that are not shown, since they may repeat a command" if str(error) else kind
+    return f"{kind}, whose text is not shown, since it may repeat a command" if str(error) else kind
 
 
-def cause_of(error: Exception) -> Exception | None:
-    """Return a driver's error if a traceback may show it: if its text is known as a whole, or comes from this machine."""
+def _is_safe_to_show(error: Exception) -> bool:
+    """Return whether a traceback may show an error: its whole text is a known wording, or it comes from this machine."""
     known = _WORDINGS.search(str(error))
     is_known = known is not None and known.group() == str(error).strip(".")
-    return error if is_known or _local_cause(error) is not None else None
+    return is_known or _local_cause(error) is not None
 
 
 def _local_cause(error: Exception) -> BaseException | None:
-    """Return the error of this machine that a driver's error stands for; an error answered by a server stands for none."""
+    """Return the error of this machine that a driver's error stands for; None for an error that a server answered."""
     if type(error) not in (ConnectionError, TimeoutError) and not isinstance(error, OSError):
         return None
     return next((cause for cause in _chain(error) if isinstance(cause, StatcoreError | OSError)), None)

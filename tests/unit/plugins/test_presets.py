@@ -1,4 +1,4 @@
-"""Presets of files: what is read, what is said about a bad one, and how they go with those of plugins."""
+"""Presets of plugins that are really installed, and of files: found by name, in conflict, and broken."""
 
 from __future__ import annotations
 
@@ -7,13 +7,62 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.plugins.test_preset_hook import presets
+from tests.unit.plugins.plugin_modules import HEAD, presets, querier, report_of
 
 from statcore.errors import InputError, MissingExtraError, PluginError
-from statcore.plugins import PluginRegistry, Preset, PresetCatalog
-from statcore.plugins.presets import read_presets
+from statcore.plugins import PluginRegistry, PluginStatus, Preset, PresetCatalog
 
 Install = Callable[..., Path]
+
+
+def test_presets_are_found_by_name(install: Install) -> None:
+    """They are in alphabetical order and know their plugin; a querier may have the same name."""
+    install("acme-load", version="2.1", load=presets("node", "load") + querier("node").removeprefix(HEAD))
+
+    registry = PluginRegistry.discover()
+
+    assert ["load", "node"] == list(registry.presets)
+    assert registry.presets["load"] is registry.preset("load")
+    assert (Preset, "d of load") == (type(registry.preset("load")), registry.preset("load").description)
+    assert "series_node" == registry.queriers["node"].series
+    assert "acme-load 2.1" == registry.preset_origin("load").source
+    assert ("preset load", "preset node", "querier node") == report_of(registry, "load").offers
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (presets("load", template="sum("), "InputError: the template is no PromQL"),
+        (presets("load", template="up"), "InputError: filter_labels are job, but the template has no ${{ labels }}"),
+        (presets("load", "load"), "ValueError: statcore_presets offers preset load twice"),
+        (presets("lo\nad"), "InputError: name must be text on one line"),
+        (f"{HEAD}\n@hookimpl\ndef statcore_presets(): return ['up']", "a list with 'up', which is not a Preset"),
+    ],
+)
+def test_a_bad_preset_breaks_its_plugin_when_it_is_loaded(install: Install, source: str, error: str) -> None:
+    """The report has the fault, and so has the error for a preset that may be its own."""
+    install("acme-load", load=source)
+
+    registry = PluginRegistry.discover()
+
+    report = report_of(registry, "load")
+    assert PluginStatus.BROKEN is report.status
+    assert error in (report.error or "")
+    with pytest.raises(PluginError, match="there is no preset load; known are: none; it may belong to 'load' of acme-load"):
+        registry.preset("load")
+
+
+def test_without_the_parser_the_remedy_is_to_install_it(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin itself has no fault."""
+    install("acme-load", load=presets("load"))
+    monkeypatch.setitem(sys.modules, "promql_parser", None)
+
+    report = report_of(PluginRegistry.discover(), "load")
+
+    assert PluginStatus.BROKEN is report.status
+    assert "this needs the extra 'presets'" in (report.error or "")
+    assert "pip install 'statcore[presets]', or switch it off: STATCORE_DISABLE_PLUGINS=load" == report.remedy
+
 
 FILE = """
 [presets.busy]
@@ -32,9 +81,14 @@ template = "up"
 """
 
 
+def read(text: str) -> list[Preset]:
+    """Return the presets of a file called f.toml, by name."""
+    return list(PresetCatalog.read(PluginRegistry.discover(), {"f.toml": text}).presets.values())
+
+
 def test_a_table_is_a_preset() -> None:
-    """Its keys are the fields; lists and window may be left out."""
-    busy, up = read_presets(FILE, file="f")
+    """Its keys are the fields of `Preset`; lists and window may be left out."""
+    busy, up = read(FILE)
 
     assert busy == Preset(
         name="busy",
@@ -45,7 +99,7 @@ def test_a_table_is_a_preset() -> None:
         window="1h",
     )
     assert Preset(name="up", description="What is up", template="up") == up
-    assert [] == list(read_presets("", file="f"))
+    assert [] == read("")
 
 
 def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'") -> str:
@@ -83,14 +137,14 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
     ],
 )
 def test_a_bad_file_is_told_by_file_preset_and_key(text: str, message: str) -> None:
-    """Of many presets in many files, one line says which."""
+    """The message begins with file, preset and key."""
     with pytest.raises(InputError) as raised:
-        list(read_presets(text, file="f.toml"))
+        read(text)
     assert str(raised.value).startswith(message)
 
 
 def test_files_add_to_what_plugins_have(install: Install) -> None:
-    """All in alphabetical order, and each says where it comes from."""
+    """All are in alphabetical order, and each knows its origin."""
     install("acme-load", version="2.1", load=presets("load"))
 
     catalog = PresetCatalog.read(PluginRegistry.discover(), {"one.toml": FILE, "two.toml": preset()})
@@ -103,7 +157,7 @@ def test_files_add_to_what_plugins_have(install: Install) -> None:
 
 
 def test_a_preset_that_nobody_has(install: Install) -> None:
-    """The error lists those of files, too, and knows the broken plugin that may have it."""
+    """The error lists the presets of files, too, and names the broken plugin that may have it."""
     registry = PluginRegistry.discover()
     with pytest.raises(InputError, match=r"^there is no preset idle; known are: busy, up$"):
         PresetCatalog.read(registry, {"f.toml": FILE}).preset("idle")
@@ -131,15 +185,26 @@ def test_a_preset_that_nobody_has(install: Install) -> None:
     ],
 )
 def test_a_name_that_is_taken_names_both_origins(install: Install, files: dict[str, str], message: str) -> None:
-    """A file does not replace what a plugin or another file has without a word."""
+    """A file never replaces a preset of a plugin or of another file."""
     install("acme-load", load=presets("load"))
     with pytest.raises(InputError) as raised:
         PresetCatalog.read(PluginRegistry.discover(), files)
     assert message == str(raised.value)
 
 
+def test_a_bad_preset_of_a_file_fails_alone_where_files_are_not_strict() -> None:
+    """It is among the faults, and only asking for it raises."""
+    files = {"f.toml": FILE + preset("colour = 1")}
+
+    catalog = PresetCatalog.read(PluginRegistry.discover(), files, strict=False)
+
+    assert (["a"], ["busy", "up"]) == (list(catalog.faults), list(catalog.presets))
+    with pytest.raises(InputError, match="preset a: colour is unknown"):
+        catalog.preset("a")
+
+
 def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is not a fault of the file."""
+    """The error names the extra, not the file."""
     monkeypatch.setitem(sys.modules, "promql_parser", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'statcore\[presets\]'"):
-        list(read_presets(FILE, file="f.toml"))
+        read(FILE)

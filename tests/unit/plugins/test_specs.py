@@ -1,4 +1,4 @@
-"""A querier class alone is a contribution: its name, its summary and its metrics are read from it."""
+"""The specs that hooks return: a class describes itself, and a spec refuses arguments that it cannot use."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from tests.unit.plugins.plugin_modules import HEAD, report_of
 
 from statcore.errors import InputError
 from statcore.plugins import MetricBackendSpec, PluginRegistry, PluginStatus, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.fields import FieldType, querier_fields
-from statcore.plugins.metric_names import metric_names
+from statcore.ports import MetricQuerierPort
 from statcore.queriers import ContainerMetricQuerier
-from statcore_memory import MemoryMetrics
 
 
 @attrs.frozen(kw_only=True)
 class RackMetricQuerier(Known):
     """Racks, by row.
 
-    More is said here.
+    A longer description.
     """
 
     metric_name: Literal["power", "heat", "noise"]
@@ -33,20 +31,6 @@ class RackMetricQuerier(Known):
     def name(self) -> str:
         """Answer."""
         return f"rack_{self.metric_name}"
-
-
-@attrs.frozen(kw_only=True)
-class RowQuerier(RackMetricQuerier):
-    """Rows."""
-
-    number: int
-
-
-@attrs.frozen(kw_only=True)
-class PodMetricQuerier(ContainerMetricQuerier):
-    """Pods, whose ids are of a type that this module does not import."""
-
-    pod: str | None = None
 
 
 @pytest.mark.parametrize(
@@ -65,12 +49,12 @@ class PodMetricQuerier(ContainerMetricQuerier):
     ],
 )
 def test_the_name_is_that_of_the_class(name: str, expected: str) -> None:
-    """Without what every querier is called, in lower case, its words joined."""
+    """It is in lower case, its words are joined by hyphens, and `MetricQuerier` is left out."""
     assert expected == QuerierSpec.of(type(name, (Known,), {"__doc__": "D."})).name
 
 
 def test_the_summary_is_the_first_line_of_the_docstring() -> None:
-    """Of the class's own, without the stop."""
+    """The class itself has the docstring; the full stop is left out."""
     spec = QuerierSpec.of(RackMetricQuerier)
     assert ("rack", "Racks, by row", RackMetricQuerier) == (spec.name, spec.summary, spec.querier)
 
@@ -105,7 +89,7 @@ class OfAttrs(Known):  # noqa: D101 - that is the point
     ],
 )
 def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -> None:
-    """What it inherits, and what a dataclass writes for it, is not its own; nor may nothing be left of its name."""
+    """Neither an inherited docstring counts nor the signature that `dataclass` writes; the name must not be empty."""
     with pytest.raises(InputError, match=r"needs a docstring|name must be"):
         QuerierSpec.of(querier)
 
@@ -113,21 +97,21 @@ def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -
 @pytest.mark.parametrize("decorate", [dataclass, attrs.frozen, lambda querier: querier])
 @pytest.mark.parametrize("text", ["RackQuerier(s) of a room.", "RackQuerier", "RackQuerier(rows)"])
 def test_a_docstring_that_begins_with_the_name_is_one(decorate: Callable[[type], type[Known]], text: str) -> None:
-    """Only what a dataclass writes is none."""
+    """Only the signature that `dataclass` writes does not count."""
     assert text.rstrip(".") == QuerierSpec.of(decorate(type("RackQuerier", (Known,), {"__doc__": text}))).summary
     assert "RackQuerier()" == QuerierSpec.of(type("RackQuerier", (Known,), {"__doc__": "RackQuerier()"})).summary
 
 
 @pytest.mark.parametrize("name", ["ÜberMetricQuerier", "RäckQuerier", "ラックQuerier"])
 def test_a_name_that_could_not_be_typed_is_refused(name: str) -> None:
-    """Rather than left in pieces."""
+    """Only ASCII can be typed everywhere."""
     with pytest.raises(InputError, match=f"{name} must be ASCII"):
         QuerierSpec.of(type(name, (Known,), {"__doc__": "D."}))
 
 
 @pytest.mark.parametrize("character", ["\t", "\x1b", "\x7f", "\x9b", "\n", "\u2028", "\ud800"])
 def test_a_summary_is_one_line_without_control_characters(character: str) -> None:
-    """Of a class, and of what a spec says; any script is welcome, and so are its spaces."""
+    """This holds for a class and for each spec; any script and its spaces are allowed."""
     summary = f"Racks{character}and rows"
     with pytest.raises(InputError, match="summary must be"):
         QuerierSpec(name="rack", summary=summary, querier=Known)
@@ -147,7 +131,7 @@ async def open_nothing(url: str, options: Mapping[str, object]) -> Any:
 
 
 def test_a_hook_returns_the_class_alone(install: Callable[..., Path]) -> None:
-    """And one that does not say what it is, is the fault of its plugin."""
+    """A class without a docstring breaks its plugin."""
     source = f"""{HEAD}
 class %sMetricQuerier(ContainerMetricQuerier):
     {{doc}}
@@ -166,36 +150,39 @@ def statcore_queriers():
     assert (PluginStatus.BROKEN, True) == (bad.status, "RowMetricQuerier needs a docstring" in (bad.error or ""))
 
 
-async def test_metrics_are_the_choices_that_have_series() -> None:
-    """Each has series of its own; where more than the metric must be known, all choices are listed."""
-    backend = MemoryMetrics()
-    scrape = [("rack_power", {"row": "1"}, 1.0), ("rack_noise", {"row": "1"}, 1.0), ("heat", {}, 1.0)]
-    backend.append_scrape(scrape, target="t", time=backend.clock())
-    assert ["power", "noise"] == await metric_names(backend, QuerierSpec.of(RackMetricQuerier))
-    assert ["power", "heat", "noise"] == await metric_names(backend, QuerierSpec.of(RowQuerier))
-    with pytest.raises(InputError, match="known has no field metric_name, by whose choices metrics are listed"):
-        await metric_names(backend, QuerierSpec.of(Known))
+async def never(url: str, options: object) -> MetricQuerierPort:
+    """Open nothing."""
+    raise AssertionError(url, options)
 
 
-@attrs.frozen(kw_only=True)
-class DemandingQuerier(Known):
-    """Wants a row for one of its metrics."""
-
-    metric_name: Literal["power", "heat"]
-    row: str | None = None
-
-    def __attrs_post_init__(self) -> None:
-        """Check."""
-        if self.metric_name == "heat" and self.row is None:
-            raise InputError("heat is measured by row")
+def spec(**arguments: Any) -> MetricBackendSpec:
+    """Return a spec."""
+    return MetricBackendSpec(name="acme", summary="s", schemes=("acme",), open=never, **arguments)
 
 
-async def test_a_choice_that_wants_more_is_listed() -> None:
-    """Nothing can be asked about it, and it takes no other with it."""
-    assert ["heat"] == await metric_names(MemoryMetrics(), QuerierSpec.of(DemandingQuerier))
+def test_a_backend_differs_in_nothing_unless_it_says_so() -> None:
+    """The differences of a spec do not change afterwards."""
+    assert {} == dict(spec().differences)
+    given = {"values_are_exact": "They are rounded."}
+    differing = spec(differences=given)
+    given.clear()
+    assert {"values_are_exact": "They are rounded."} == dict(differing.differences)
+    with pytest.raises(TypeError):
+        differing.differences["ping_returns"] = "It does not."  # type: ignore[index]
+    assert hash(spec()) == hash(differing)
 
 
-def test_fields_that_are_inherited_from_another_module_are_read() -> None:
-    """What their annotations name need not be known in the module of the class itself."""
-    fields = {field.name: field.type for field in querier_fields(QuerierSpec.of(PodMetricQuerier))}
-    assert (FieldType.UUID, FieldType.CHOICE, FieldType.TEXT) == (fields["kernel_id"], fields["value_type"], fields["pod"])
+@pytest.mark.parametrize(
+    "differences", [None, "all", ["values_are_exact"], {"": "x"}, {"values_are_exact": ""}, {"a": None}, {1: "x"}]
+)
+def test_what_says_nothing_is_refused(differences: Any) -> None:
+    """The constructor raises."""
+    with pytest.raises(InputError, match=r"^differences must "):
+        spec(differences=differences)
+
+
+def test_an_example_is_fields_by_name() -> None:
+    """The constructor refuses anything else."""
+    example: Any = "r1"
+    with pytest.raises(InputError, match="example must be a mapping, not str"):
+        attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example=example)

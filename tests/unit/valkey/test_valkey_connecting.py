@@ -1,4 +1,4 @@
-"""URLs: which server, which user; secrets stay out of sight."""
+"""URLs, users, files, and clients of the host: what is accepted, and that no secret is shown."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+import redis.asyncio
+import redis.asyncio.cluster
+import redis.cluster
+from redis.asyncio.sentinel import Sentinel
 
 from statcore.errors import InputError
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
-from statcore_valkey.address import Address
+from statcore_valkey.connecting import Address
 
 
 @pytest.mark.parametrize(
@@ -31,7 +36,7 @@ from statcore_valkey.address import Address
     ],
 )
 def test_a_url_says_where_and_who(url: str, address: Address) -> None:
-    """Schemes of both names, with and without TLS, and a socket; user and password percent-decoded."""
+    """Schemes of both names, with and without TLS, and sockets; user and password are percent-decoded."""
     assert address == Address.from_url(url)
 
 
@@ -63,7 +68,7 @@ def test_a_url_says_where_and_who(url: str, address: Address) -> None:
     ],
 )
 def test_a_bad_url_is_refused_and_not_shown(url: str) -> None:
-    """The message says what is expected, and nothing of what may be a password."""
+    """The error says what is expected, and quotes nothing of the URL, which may hold a password."""
     with pytest.raises(InputError, match="URL of the Valkey store") as error:
         Address.from_url(url)
     assert "hunter2" not in str(error.value)
@@ -72,7 +77,7 @@ def test_a_bad_url_is_refused_and_not_shown(url: str) -> None:
 
 
 async def test_no_repr_shows_the_password() -> None:
-    """Not of the address, not of the store, not of the sink."""
+    """The address, the store and the sink hide it."""
     url = "valkey://me:hunter2@127.0.0.1:1"
     store, sink = ValkeyStatistics.from_url(url), ValkeyStatisticsSink.from_url(url)
     for shown in (Address.from_url(url), store, sink):
@@ -81,7 +86,7 @@ async def test_no_repr_shows_the_password() -> None:
 
 
 def test_the_database_of_the_url_must_be_the_one_of_the_options() -> None:
-    """`redis://store/0` is what everyone writes; another number would silently be another store."""
+    """`redis://store/0` is common; another number is an error, since it would be another store."""
     assert ValkeyStatistics.from_url("redis://store/0")
     assert ValkeyStatistics.from_url("redis://store/3", options=ValkeyOptions(statistics_db=3))
     with pytest.raises(InputError, match="database 3, but statistics_db is 0"):
@@ -89,28 +94,28 @@ def test_the_database_of_the_url_must_be_the_one_of_the_options() -> None:
 
 
 def test_no_repr_shows_a_path_that_may_be_a_secret() -> None:
-    """A password that was typed into the setting of a file."""
+    """A password may have been written into the setting of a file."""
     for setting in ("password_file", "tls_ca_file", "tls_cert_file"):
         assert "hunter2" not in repr(ValkeyOptions.from_settings({setting: "hunter2"}))
 
 
 @pytest.mark.parametrize("url", [None, 6379, b"valkey://store"])
-def test_what_is_no_text_is_no_url(url: Any) -> None:
-    """The host's own mistake is ours to name."""
+def test_a_url_must_be_text(url: Any) -> None:
+    """A value of another type is an InputError."""
     with pytest.raises(InputError, match="URL of the Valkey store"):
         ValkeyStatistics.from_url(url)
 
 
 @pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])
 def test_tls_files_need_a_tls_url(setting: str) -> None:
-    """A certificate that nobody would look at is a mistake."""
+    """Without TLS, a certificate would have no effect."""
     with pytest.raises(InputError, match=f"{setting} needs TLS"):
         ValkeyStatistics.from_url("valkey://store", options=ValkeyOptions.from_settings({setting: "/x.pem"}))
 
 
 @pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])
 def test_a_tls_file_that_cannot_be_used_is_named_at_once(setting: str, tmp_path: Path) -> None:
-    """When the store is opened, not when it connects: a missing file, one that is no certificate, and a secret."""
+    """The constructor refuses a missing file, and one that is no certificate; the path is not shown."""
     other = tmp_path / "other.pem"
     other.write_text("no certificate")
     for file in (tmp_path / "away.pem", other, "hunter2", "hunter2/", "hunter2" * 1000):
@@ -121,7 +126,7 @@ def test_a_tls_file_that_cannot_be_used_is_named_at_once(setting: str, tmp_path:
 
 
 def test_a_password_file_that_cannot_be_used_is_named_at_once(tmp_path: Path) -> None:
-    """A missing one, an empty one, one that is not a line of text, and one beside a password in the URL."""
+    """The constructor refuses a missing or empty file, one with several lines, and one beside a password in the URL."""
     files = {"empty": b"\n", "binary": b"\xff", "lines": b"a\nb\n", "null": b"a\0", "long": b"x" * 100_000}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
@@ -132,3 +137,49 @@ def test_a_password_file_that_cannot_be_used_is_named_at_once(tmp_path: Path) ->
         assert "hunter2" not in "".join(traceback.format_exception(error.value))
     with pytest.raises(InputError, match="expected one of them"):
         ValkeyStatistics.from_url("valkey://me:x@store", options=ValkeyOptions(password_file=str(empty)))
+
+
+def cluster(kind: type[Any]) -> Any:
+    """Return a client of a cluster; its constructor would look for nodes."""
+    return kind.__new__(kind)
+
+
+class GlideClient:
+    """A client of another driver."""
+
+    async def mget(self, keys: list[str]) -> list[bytes | None]:
+        """Read keys."""
+        return [None for _ in keys]
+
+
+@pytest.mark.parametrize("kind", [ValkeyStatistics, ValkeyStatisticsSink])
+@pytest.mark.parametrize(
+    ("client", "named"),
+    [
+        (None, "NoneType"),
+        ("valkey://me:hunter2@store", "str"),
+        (redis.Redis(), "redis.client.Redis"),
+        (redis.asyncio.ConnectionPool(), "redis.asyncio.connection.ConnectionPool"),
+        (redis.ConnectionPool(), "redis.connection.ConnectionPool"),
+        (cluster(redis.cluster.RedisCluster), "redis.cluster.RedisCluster"),
+        (cluster(redis.asyncio.cluster.RedisCluster), "redis.asyncio.cluster.RedisCluster"),
+        (Sentinel([("127.0.0.1", 1)]), "redis.asyncio.sentinel.Sentinel"),
+        (GlideClient(), "GlideClient"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_client_that_cannot_be_used_is_refused(kind: Any, client: Any, named: str) -> None:
+    """The error names the argument, the type of the client, and the types that can be used."""
+    right = redis.asyncio.Redis()
+    for arguments, name in (((client, right), "statistics"), ((right, client), "live")):
+        with pytest.raises(InputError, match=rf"^{name} cannot be \S*{named}; expected redis\.asyncio\.Redis") as error:
+            kind.from_clients(*arguments)
+        assert "hunter2" not in str(error.value)
+        assert all(word in str(error.value) for word in ("Redis.from_pool(pool)", "master_for", "ClientStatistics"))
+
+
+async def test_a_user_without_a_password_is_not_shown() -> None:
+    """Many people write the password in the place of the user."""
+    for url in ("valkey://hunter2@127.0.0.1", "valkey://hunter2:@127.0.0.1"):
+        database = ValkeyStatistics.from_url(url)._databases.statistics  # type: ignore[attr-defined]
+        assert "hunter2" not in f"{database.user} {database.service} {database!r}"

@@ -1,4 +1,4 @@
-"""Stores and backends of third parties: what breaks the contract is a `PluginError` that names the plugin."""
+"""Stores and backends of third parties: a broken contract is a `PluginError` that names the plugin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.plugins.plugin_modules import registry_of, settings
 
 from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, QueryTimeRange, Sample, Series, StatisticsBatch, VectorResult
@@ -22,7 +23,7 @@ from statcore.ports import (
     StatisticsPort,
     StatisticsSinkPort,
 )
-from statcore.promql import Selector
+from statcore.promql import RATE_INTERVAL, Selector
 from statcore.queriers import ContainerMetricQuerier
 from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
 
@@ -102,10 +103,10 @@ ORIGIN = r"\(plugin 'all' of acme-all 1.0\)"
 
 
 class Lazy(Mapping[str, Any]):
-    """Decodes on access; what is an exception in it is raised."""
+    """A mapping that decodes on access; a value that is an exception is raised."""
 
     def __init__(self, metrics: Mapping[str, Any]) -> None:
-        """Take what is stored, and count what is read."""
+        """Keep the stored metrics, and count how often one is read."""
         self.metrics, self.reads = metrics, 0
 
     def __getitem__(self, name: str) -> Any:
@@ -121,21 +122,19 @@ class Lazy(Mapping[str, Any]):
         return iter(self.metrics)
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of metrics."""
         return len(self.metrics)
 
 
 @pytest.fixture
 def registry(install: Callable[..., Path]) -> PluginRegistry:
-    """A registry with one plugin of a third party, whose adapters answer what a test tells them."""
-    install("acme-all", all=PLUGIN)
-    others = [report.name for report in PluginRegistry.discover().reports if report.name != "all"]
-    return PluginRegistry.discover(disabled=others)
+    """A registry with one plugin of a third party, whose adapters return the test's answers."""
+    return registry_of(install, PLUGIN)
 
 
 @pytest.fixture
 def answers(registry: PluginRegistry) -> dict[str, Any]:
-    """What each method answers: a value, or a function that answers or raises."""
+    """The answer of each method: a value, or a function that returns or raises."""
     del registry
     from acme_all_all import ANSWERS  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
 
@@ -153,24 +152,24 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 def matrix(**changes: Any) -> MatrixResult:
-    """Return an answer with one series, one thing of it changed."""
+    """Return an answer with one series, with changes."""
     series = {"labels": {"a": "b"}, "timestamps": array("d", [1.0, 2.0]), "values": array("d", [3.0, 4.0]), **changes}
     return MatrixResult(series=(Series(**series),))
 
 
 def vector(**changes: Any) -> VectorResult:
-    """Return an answer with one sample, one thing of it changed."""
+    """Return an answer with one sample, with changes."""
     return VectorResult(samples=(Sample(**{"labels": {"a": "b"}, "timestamp": 1.0, "value": 2.0, **changes}),))
 
 
 def odd(result: Any, **changes: Any) -> Any:
-    """Return an answer with a field that its class would not take, had it checked."""
+    """Return an answer with fields of types that its class does not allow, but does not check."""
     for name, value in changes.items():
         object.__setattr__(result, name, value)
     return result
 
 
-BAD_BATCHES = [
+BAD_BATCHES: list[tuple[Any, str]] = [
     ([{}, {}], "a StatisticsBatch"),
     (None, "a StatisticsBatch"),
     (StatisticsBatch([None]), "answered 1 entries for 2 ids"),
@@ -217,7 +216,7 @@ async def test_37_a_store_that_answers_something_else(
 async def test_37_metrics_that_are_no_maps(
     registry: PluginRegistry, answers: dict[str, Any], method: str, entry: Any, message: str
 ) -> None:
-    """Each kind of entry has its own shape."""
+    """Every fetch has entries of its own shape."""
     answers[method] = StatisticsBatch([None, entry])
 
     async with open_runtime(Settings(statistics_url="acme:", metrics_url="acme:"), registry) as runtime:
@@ -226,7 +225,7 @@ async def test_37_metrics_that_are_no_maps(
 
 
 async def test_right_answers_come_through(registry: PluginRegistry, answers: dict[str, Any]) -> None:
-    """As they are: dicts are handed on, problems stay."""
+    """Answers are unchanged: dicts are handed on, and problems stay."""
     metrics = {"mem": {"current": "1", "stats.max": None}}
     problem = Problem(ProblemKind.STALE, message="m")
     activity = {"requests": 1, "last_response_ms": 2}
@@ -253,7 +252,7 @@ async def test_right_answers_come_through(registry: PluginRegistry, answers: dic
 async def test_entries_that_decode_themselves_are_checked_on_access(
     registry: PluginRegistry, answers: dict[str, Any]
 ) -> None:
-    """Nothing is decoded before it is read; then each metric fails alone, and a missing one is a KeyError."""
+    """Nothing is decoded before it is read; each metric fails alone, and a missing one is a KeyError."""
     bad = MalformedEntryError("garbage", key="k", metric="bad")
     raising_now = {"raising": ZeroDivisionError("division by zero"), "lost": KeyError("codec")}
     lazy = Lazy({"mem": {"current": "1"}, "number": 5, **raising_now, "bad": bad})
@@ -318,7 +317,7 @@ BAD_VECTORS = [
 async def test_37_a_backend_that_answers_something_else(
     registry: PluginRegistry, answers: dict[str, Any], method: str, answer: Any, message: str
 ) -> None:
-    """Another type, another element, labels or numbers that are none: the error names plugin, backend and method."""
+    """Another type, another element, wrong labels or numbers: the error names plugin, backend and method."""
     answers[method] = answer
 
     async with open_metrics(Settings(metrics_url="promql:"), registry) as backend:
@@ -329,12 +328,12 @@ async def test_37_a_backend_that_answers_something_else(
 
 
 async def test_right_answers_of_a_backend_come_through(registry: PluginRegistry, answers: dict[str, Any]) -> None:
-    """As they are, with what they were asked for."""
-    asked: list[Any] = []
+    """Answers are unchanged, and so are the arguments of a call."""
+    calls: list[Any] = []
     now = datetime.fromtimestamp(60, UTC)
 
     def answer_now(*arguments: Any, **options: Any) -> VectorResult:
-        asked.append((arguments, options))
+        calls.append((arguments, options))
         return vector()
 
     answers |= {"query_utilization": matrix(), "query_utilization_now": answer_now, "query_range": matrix()}
@@ -347,7 +346,23 @@ async def test_right_answers_of_a_backend_come_through(registry: PluginRegistry,
         assert ["a"] == await backend.label_values("user_id", match=Selector("up"))
         assert [{"__name__": "up"}] == await backend.series(Selector("up"))
         assert (matrix(), vector()) == (await backend.query_range("up", RANGE), await backend.query("up"))
-    assert [((QUERIER,), {"time": now, "rate_interval": "1m"})] == asked
+    assert [((QUERIER,), {"time": now, "rate_interval": "1m"})] == calls
+
+
+async def test_arguments_are_those_of_the_port(registry: PluginRegistry, answers: dict[str, Any]) -> None:
+    """The adapter gets the port's defaults; an argument that the port does not have is a mistake of the caller."""
+    calls: list[Any] = []
+
+    def answer_now(*arguments: Any, **options: Any) -> VectorResult:
+        calls.append((arguments, options))
+        return vector()
+
+    answers["query_utilization_now"] = answer_now
+    async with open_metrics(Settings(metrics_url="acme:"), registry) as backend:
+        await backend.query_utilization_now(QUERIER)
+        with pytest.raises(TypeError, match="window"):
+            await backend.query_utilization_now(QUERIER, window="1m")  # type: ignore[call-arg]
+    assert [((QUERIER,), {"time": None, "rate_interval": RATE_INTERVAL})] == calls
 
 
 async def test_a_backend_without_promql_is_none_that_evaluates_it(registry: PluginRegistry) -> None:
@@ -363,7 +378,7 @@ async def test_a_backend_without_promql_is_none_that_evaluates_it(registry: Plug
 
 
 async def _call(registry: PluginRegistry, method: str) -> object:
-    """Open what has the method, and call it."""
+    """Open the adapter that has the method, and call it."""
     settings = Settings(statistics_url="acme:", metrics_url="promql:")
     if method in ASKED:
         async with open_metrics(settings, registry) as backend:
@@ -380,8 +395,8 @@ async def _call(registry: PluginRegistry, method: str) -> object:
 async def test_37_optional_methods_are_checked_too(
     registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `doctor` and `statcore kernels` use where an adapter has it."""
-    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+    """`doctor` and `statcore kernels` use them where an adapter has them."""
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     monkeypatch.setattr(acme_all_all.Adapter, "diagnose", acme_all_all.answers("diagnose"), raising=False)
     monkeypatch.setattr(acme_all_all.Adapter, "with_ages", lambda self: self, raising=False)
@@ -405,7 +420,7 @@ async def test_37_optional_methods_are_checked_too(
 async def test_37_a_foreign_exception(
     registry: PluginRegistry, answers: dict[str, Any], method: str, error: BaseException
 ) -> None:
-    """It is told with the line of the plugin's code, and it is the cause."""
+    """The error has the line of the plugin's code, and the exception as its cause."""
     answers[method] = raising(error)
 
     with pytest.raises(PluginError, match=rf"{ORIGIN}: {method}\(\) raised {type(error).__name__}.*; at .+:\d+$") as raised:
@@ -419,7 +434,7 @@ async def test_37_a_foreign_exception(
 async def test_errors_of_ours_and_cancellation_pass(
     registry: PluginRegistry, answers: dict[str, Any], method: str, error: BaseException
 ) -> None:
-    """As the adapter raised them."""
+    """The caller gets the error that the adapter raised."""
     answers[method] = raising(error)
 
     with pytest.raises(type(error)) as raised:
@@ -432,9 +447,9 @@ async def test_errors_of_ours_and_cancellation_pass(
 async def test_37_a_method_that_is_not_async(
     registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """It says what to write."""
+    """The error says what to write."""
     del answers
-    import acme_all_all  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     monkeypatch.setattr(
         acme_all_all.Adapter,
@@ -448,11 +463,11 @@ async def test_37_a_method_that_is_not_async(
 
 @pytest.mark.parametrize("answer", [False, "PONG"])
 async def test_37_a_ping_that_says_something(registry: PluginRegistry, answers: dict[str, Any], answer: object) -> None:
-    """No answer of a ping passes for an answer of the server."""
+    """The caller would take a returned value for an answer of the server."""
     answers["ping"] = answer
 
     for opener, setting in ((open_statistics, "statistics_url"), (open_metrics, "metrics_url")):
-        async with opener(Settings(**{setting: "acme:"}), registry) as opened:
+        async with opener(settings(**{setting: "acme:"}), registry) as opened:
             with pytest.raises(PluginError, match=r"ping\(\) answered .*: expected None"):
                 await opened.ping()
 
@@ -470,7 +485,7 @@ async def test_37_an_adapter_that_cannot_be_closed(registry: PluginRegistry, ope
     with pytest.raises(
         PluginError, match=rf"^unclosed-\w+ {ORIGIN}: open(_sink)?\(\) answered Adapter, which lacks aclose"
     ):
-        async with opener(Settings(**{setting: "unclosed:"}), registry):
+        async with opener(settings(**{setting: "unclosed:"}), registry):
             pytest.fail("it was opened")
 
 
@@ -478,22 +493,22 @@ async def test_37_an_adapter_that_cannot_be_closed(registry: PluginRegistry, ope
 async def test_37_closing_that_fails(
     registry: PluginRegistry, answers: dict[str, Any], opener: Any, setting: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is the plugin's fault; an error of the block itself comes first, and the other is logged."""
+    """The error names the plugin; an error of the block itself stays, and that of closing is logged."""
     answers["aclose"] = raising(ZeroDivisionError("division by zero"))
     message = rf"^acme-\w+ {ORIGIN}: aclose\(\) raised ZeroDivisionError: division by zero; at .+:\d+$"
 
     with pytest.raises(PluginError, match=message):
-        async with opener(Settings(**{setting: "acme:"}), registry):
+        async with opener(settings(**{setting: "acme:"}), registry):
             pass
     with pytest.raises(KeyError, match="the caller's"):
-        async with opener(Settings(**{setting: "acme:"}), registry):
+        async with opener(settings(**{setting: "acme:"}), registry):
             raise KeyError("the caller's")
 
     assert [True] == ["aclose() raised ZeroDivisionError" in record.getMessage() for record in caplog.records]
 
 
 async def test_our_own_adapters_are_handed_out_as_they_are() -> None:
-    """They pay for no check."""
+    """They are not wrapped."""
     registry = PluginRegistry.discover()
 
     async with open_runtime(Settings(statistics_url="memory:", metrics_url="memory:"), registry) as runtime:

@@ -1,4 +1,4 @@
-"""What a status means; most of it is tested with a server, in tests/faults."""
+"""Errors for HTTP statuses; most of them are tested with a server, in tests/faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from statcore.errors import ProtocolError, TimedOutError, UnavailableError
 from statcore_prometheus.endpoint import read_endpoint
-from statcore_prometheus.failures import status_failure
+from statcore_prometheus.error_mapping import from_status
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import query_request
 
@@ -22,13 +22,13 @@ REQUEST = query_request("up", None)
 
 def retry_after(text: str) -> float | None:
     """Return the pause that an answer with that header asks for."""
-    error = status_failure(429, {"Retry-After": text}, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+    error = from_status(429, {"Retry-After": text}, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
     assert isinstance(error, UnavailableError)
     return error.retry_after_s
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
-    """A date that is past means now."""
+    """A date in the past means no pause."""
     assert 120.0 == retry_after("120")
     in_an_hour = retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True))
     assert in_an_hour == pytest.approx(3600, abs=60)
@@ -48,13 +48,13 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     ],
 )
 def test_a_hostile_retry_after_is_ignored(text: str) -> None:
-    """The error is that of the status; the pause is the usual one."""
+    """The error is the one of the status, without a pause of its own."""
     assert retry_after(text) is None
 
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,25} [A-Z][a-z]{2} [0-9]{1,25} [0-9:]{1,25} [+-]?[0-9A-Z]{1,25}"))
 def test_any_retry_after_is_a_pause_or_ignored(text: str) -> None:
-    """A pause is at least none, and finite."""
+    """A pause is finite and not negative."""
     pause_s = retry_after(text)
     assert pause_s is None or 0 <= pause_s < math.inf
 
@@ -63,9 +63,9 @@ def test_any_retry_after_is_a_pause_or_ignored(text: str) -> None:
 @example(headers={"Location": "http://[::1"}, body=b"")
 @example(headers={"Location": "http://h\x1b[31m/"}, body=b"\xff")
 def test_no_header_and_no_body_hides_the_status(headers: dict[str, str], body: bytes) -> None:
-    """Whatever they hold, each status is one of our errors, on one line."""
+    """With any header and body, the status gives one error of ours, on one line."""
     for status in (204, 302, 400, 401, 404, 429, 500):
-        error = status_failure(status, headers, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+        error = from_status(status, headers, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
         assert str(error).isprintable()
 
 
@@ -80,43 +80,43 @@ def test_no_header_and_no_body_hides_the_status(headers: dict[str, str], body: b
     ],
 )
 def test_a_redirect_shows_where_to(location: str, shown: str) -> None:
-    """Without what may be secret there."""
-    error = status_failure(302, {"Location": location}, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+    """The target is shown without credentials and query."""
+    error = from_status(302, {"Location": location}, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
     assert isinstance(error, ProtocolError)
     assert shown in str(error)
     assert "hidden" not in str(error)
 
 
 def test_a_wrong_address_is_hinted_at() -> None:
-    """404 most often means that the base path is missing."""
-    error = status_failure(404, {}, b"404 page not found", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+    """The most frequent reason of a 404 is a missing base path."""
+    error = from_status(404, {}, b"404 page not found", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
     assert "http://host/base: HTTP 404: 404 page not found; is this the address, with the base path" in str(error)
 
 
 def test_a_text_is_one_line() -> None:
-    """What a server says can neither fake a line of a log nor speak to a terminal."""
+    """The text of a server cannot add a line to a log, or send a control sequence to a terminal."""
     for body in (b"no\nERROR\x1b[31m", b'{"status":"error","error":"no\\nERROR\\u001b[31m"}'):
-        error = status_failure(400, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+        error = from_status(400, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
         assert "http://host/base: no ERROR [31m" == str(error)
 
 
-def test_so_is_where_a_redirect_leads() -> None:
-    """The driver lets control characters pass in a header."""
+def test_the_target_of_a_redirect_is_one_line() -> None:
+    """The driver lets control characters in a header pass."""
     for place in ("http://other", ""):
         headers = {"Location": f"{place}/\x1b[31m"}
-        error = status_failure(302, headers, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+        error = from_status(302, headers, b"", endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
         assert f"a redirect to {place}/ [31m, which" in str(error)
 
 
 def test_a_text_that_is_not_utf8_is_read_as_far_as_it_is() -> None:
-    """The status decides what kind of error it is; for one with HTTP 200 it is no answer at all."""
+    """The status decides on the type of the error; only an answer with HTTP 200 must be UTF-8."""
     body = b'{"status":"error","errorType":"timeout","error":"out of \xff"}'
-    error = status_failure(503, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+    error = from_status(503, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
     assert (TimedOutError, "http://host/base: out of \ufffd") == (type(error), str(error))
 
 
 def test_a_long_text_is_cut() -> None:
-    """An error stays an error, not a document."""
+    """An error shows a limited part of the text."""
     for body in (b"x" * 60_000, b'{"status":"error","errorType":"internal","error":"%b"}' % (b"x" * 60_000)):
-        error = status_failure(500, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
+        error = from_status(500, {}, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
         assert 900 < len(str(error)) < 1100
