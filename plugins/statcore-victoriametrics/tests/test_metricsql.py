@@ -53,6 +53,10 @@ def test_what_reads_the_same_there(expression: Expression, expected: str) -> Non
 
 
 def test_a_selector_keeps_its_other_matchers() -> None:
-    """In order, with the offset."""
-    labels: dict[str, str | LabelMatcher] = {"a": "x", "b": LabelMatcher.regex(".*"), "c": LabelMatcher.not_regex(".+")}
-    assert Selector("m", labels, offset="5m") == select_alike(Selector("m", labels, offset="5m"))
+    """In order, also of a label that recurs, with the offset."""
+    labels: list[tuple[str, str | LabelMatcher]] = [
+        ("a", "x"),
+        ("b", LabelMatcher.regex(".*")),
+        ("a", LabelMatcher.not_regex(".+")),
+    ]
+    assert 'm{a="x",b=~".*",a!~".+"} offset 5m' == select_alike(Selector("m", labels, offset="5m")).text

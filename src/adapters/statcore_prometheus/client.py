@@ -92,7 +92,7 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
         """Return the querier's utilization at every point of the range; the bounds are those of `query_range`."""
-        return await self._range(self._promql(querier, rate_interval), time_range)
+        return await self._range(self._promql(querier, rate_interval), self._parts(time_range))
 
     @only_our_errors
     async def query_utilization_now(
@@ -118,7 +118,10 @@ class PrometheusClient:
             InputError: the range has more points, or takes more requests, than the options allow.
             UnsupportedError: it takes several requests, and the query needs the whole range in one.
         """
-        return await self._range(check_query(promql), time_range)
+        promql, parts = check_query(promql), self._parts(time_range)
+        if len(parts) > 1:  # the expression of a querier means the same in every part
+            promql = fix_range(promql, time_range, max_points=self._options.max_points)
+        return await self._range(promql, parts)
 
     @only_our_errors
     async def label_values(
@@ -186,16 +189,16 @@ class PrometheusClient:
             )
         )
 
-    async def _range(self, promql: str, time_range: QueryTimeRange) -> MatrixResult:
+    def _parts(self, time_range: QueryTimeRange) -> Sequence[QueryTimeRange]:
         options = self._options
-        parts = split_range(
+        return split_range(
             time_range,
             max_points=options.max_points,
             max_range_points=options.max_range_points,
             max_range_requests=options.max_range_requests,
         )
-        if len(parts) > 1:
-            promql = fix_range(promql, time_range, max_points=options.max_points)
+
+    async def _range(self, promql: str, parts: Sequence[QueryTimeRange]) -> MatrixResult:
         requests = [range_request(promql, part) for part in parts]
         if len(requests) == 1:
             return await self._ask(requests[0], MatrixReader)

@@ -64,9 +64,7 @@ def live_stat_queries(kernel_ids: Sequence[UUID | str], *, window: timedelta | s
     """
     ids = set(map(id_text, kernel_ids))
     if len(ids) > MAX_IDS:
-        raise InputError(
-            f"{len(ids)} kernels in one expression; take at most {MAX_IDS} at a time, as id_batches gives them"
-        )
+        raise InputError(f"{len(ids)} kernels in one expression; take at most {MAX_IDS} at a time, as from id_batches")
     return batch_queries(ids, window=window)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final, Self, TypeAlias, cast, final
+from typing import Final, NoReturn, Self, TypeAlias, cast, final
 
 import attrs
 
@@ -128,22 +128,12 @@ class RecurringLabels(Mapping[str, str | LabelMatcher]):
 
     pairs: Matchers
 
-    def __getitem__(self, label: str) -> str | LabelMatcher:
-        """Raise UnsupportedError."""
-        raise self._error()
-
-    def __iter__(self) -> Iterator[str]:
-        """Raise UnsupportedError."""
-        raise self._error()
-
-    def __len__(self) -> int:
-        """Raise UnsupportedError."""
-        raise self._error()
-
-    def _error(self) -> UnsupportedError:
+    def _refuse(self, *_: object) -> NoReturn:
         labels = [label for label, _ in self.pairs]
         recurring = next(label for label in labels if labels.count(label) > 1)
-        return UnsupportedError(f"the label {recurring} has several matchers, which a mapping cannot hold; use `matchers`")
+        raise UnsupportedError(f"the label {recurring} has several matchers, which a mapping cannot hold; use `matchers`")
+
+    __getitem__ = __iter__ = __len__ = _refuse
 
 
 def as_pairs(labels: Mapping[str, str | LabelMatcher] | Iterable[tuple[str, str | LabelMatcher]]) -> Matchers:

@@ -335,6 +335,17 @@ def test_every_matcher_of_a_label_that_recurs_is_written() -> None:
     assert 'sum by (host)(total{host="a",host=~"a|b",job="x"})' in utilization_query(recurring(used_by_mapping)).text
 
 
+async def test_the_memory_backend_evaluates_every_matcher_of_a_label_that_recurs() -> None:
+    """Each of the two excludes a host that the other selects."""
+    backend = MemoryMetrics()
+    backend.append_scrape([("m", {"host": host}, 1.0) for host in "abc"], target="a", time=60)
+    matchers = (("host", LabelMatcher.not_equal("a")), ("host", LabelMatcher.one_of(["a", "b"])))
+    querier = PreparedQuerier(MetricQuery("m", as_labels(matchers), ("host",), QueryStrategy.GAUGE))
+    answer = await backend.query_utilization_now(querier, time=parse_time(60))
+    assert [{"host": "b"}] == [sample.labels for sample in answer.samples]
+    assert ["b"] == list(await backend.label_values("host", match=Selector("m", matchers)))
+
+
 def test_a_matcher_of_a_label_that_recurs_is_never_dropped() -> None:
     """A strategy that takes a mapping, or one matcher of the label, is refused."""
 

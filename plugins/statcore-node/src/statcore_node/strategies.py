@@ -5,17 +5,17 @@ from __future__ import annotations
 import attrs
 
 from statcore.promql import Aggregation, BinaryOperation, Call, Expression, RangeSelector, Selector
-from statcore.queriers import ResolvedQuerier
+from statcore.queriers import MetricQuery
 
 
-def series_count(query: ResolvedQuerier, _window: str, /) -> Expression:
+def series_count(query: MetricQuery, _window: str, /) -> Expression:
     """Return the number of series."""
-    return Aggregation("count", Selector(query.name, query.wanted), query.group_by)
+    return Aggregation("count", Selector(query.name, query.matchers), query.group_by)
 
 
-def highest_rate(query: ResolvedQuerier, window: str, /) -> Expression:
+def highest_rate(query: MetricQuery, window: str, /) -> Expression:
     """Return the highest rate of a series: shares of time of several devices must not be added."""
-    rate = Call("rate", RangeSelector(Selector(query.name, query.wanted), window))
+    rate = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
     return Aggregation("max", rate, query.group_by)
 
 
@@ -25,15 +25,15 @@ class Difference:
 
     other: str
 
-    def __call__(self, query: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Return the difference."""
         whole, part = (
-            Aggregation("sum", Selector(name, query.wanted), query.group_by) for name in (query.name, self.other)
+            Aggregation("sum", Selector(name, query.matchers), query.group_by) for name in (query.name, self.other)
         )
         return BinaryOperation("-", whole, part)
 
 
-def sum_of_devices(query: ResolvedQuerier, _window: str, /) -> Expression:
+def sum_of_devices(query: MetricQuery, _window: str, /) -> Expression:
     """Return the sum over devices: a file system that is mounted in several places has several series."""
     return _sum_of_devices(query, query.name)
 
@@ -44,12 +44,12 @@ class DifferenceOfDevices:
 
     other: str
 
-    def __call__(self, query: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Return the difference."""
         return BinaryOperation("-", _sum_of_devices(query, query.name), _sum_of_devices(query, self.other))
 
 
-def _sum_of_devices(query: ResolvedQuerier, name: str) -> Aggregation:
+def _sum_of_devices(query: MetricQuery, name: str) -> Aggregation:
     # The series of the mount points of a device are the same, except that each was read at another instant.
-    device = Aggregation("max", Selector(name, query.wanted), (*query.group_by, "device"))
+    device = Aggregation("max", Selector(name, query.matchers), (*query.group_by, "device"))
     return Aggregation("sum", device, query.group_by)

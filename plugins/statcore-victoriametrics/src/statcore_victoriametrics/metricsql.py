@@ -37,5 +37,5 @@ def read_alike(expression: Part) -> str:
 
 def select_alike(selector: Selector) -> Selector:
     """Return a selector with which the server selects what Prometheus would select with the given one."""
-    labels = {name: _NOTHING if matcher == _MISREAD else matcher for name, matcher in selector.labels.items()}
-    return Selector(selector.name, labels, offset=selector.offset)
+    matchers = [(label, _NOTHING if matcher == _MISREAD else matcher) for label, matcher in selector.matchers]
+    return Selector(selector.name, matchers, offset=selector.offset)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import attrs
 
 from statcore.promql import Aggregation, Call, Expression, HistogramQuantile, RangeSelector, Selector
-from statcore.queriers import ResolvedQuerier
+from statcore.queriers import MetricQuery
 
 
-def average(query: ResolvedQuerier, _window: str, /) -> Expression:
+def average(query: MetricQuery, _window: str, /) -> Expression:
     """Return the mean of the series: shares of several engines must not be added."""
-    return Aggregation("avg", Selector(query.name, query.wanted), query.group_by)
+    return Aggregation("avg", Selector(query.name, query.matchers), query.group_by)
 
 
 @attrs.frozen
@@ -19,7 +19,7 @@ class Quantile:
 
     quantile: float
 
-    def __call__(self, query: ResolvedQuerier, window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, window: str, /) -> Expression:
         """Return the quantile of the buckets of all engines together."""
-        rate = Call("rate", RangeSelector(Selector(query.name, query.wanted), window))
+        rate = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
         return HistogramQuantile(self.quantile, Aggregation("sum", rate, (*query.group_by, "le")))
