@@ -28,13 +28,8 @@ class TestQuery:
 
         assert 0 == result.exit_code, result.stderr
         _, (querier, time_range, rate_interval), _ = fake.CALLS
-        assert (ID_1, "HIGH", True, 7, "current") == (
-            str(querier.node_id),
-            querier.level.name,
-            querier.strict,
-            querier.step,
-            querier.value_type,
-        )
+        found = (str(querier.node_id), querier.level.name, querier.strict, querier.step, querier.value_type)
+        assert (ID_1, "HIGH", True, 7, "current") == found
         assert (13, 300.0, "2m") == (time_range.points, time_range.step.total_seconds(), rate_interval)
 
     def test_last_ends_with_the_newest_value(self, statcore: Invoke, fake: Any) -> None:

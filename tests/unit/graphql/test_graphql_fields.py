@@ -17,16 +17,8 @@ from statcore_memory import MemoryStatistics
 
 FIELDS = {
     "Query": [
-        "agent_list",
-        "available_metrics",
-        "compute_session",
-        "compute_session_list",
-        "endpoint_list",
-        "preset_result",
-        "preset_result_at",
-        "presets",
-        "queriers",
-        "utilization",
+        *("agent_list", "available_metrics", "compute_session", "compute_session_list", "endpoint_list"),
+        *("preset_result", "preset_result_at", "presets", "queriers", "utilization"),
     ],
     "ComputeSessionList": ["items", "total_count"],
     "ComputeSession": ["inference_metrics", "kernels", "live_stat", "session_id", "utilization"],

@@ -155,15 +155,7 @@ async def test_unsupported_promql_is_named(metrics: MemoryMetrics, promql: str, 
 @pytest.mark.parametrize(
     "promql",
     [
-        "",
-        "sum(",
-        "up up",
-        "rate(up)",
-        "no_such_function(up)",
-        'up{job=~"("}',
-        "up[0s]",
-        "up and 5",
-        "up{job=}",
+        *("", "sum(", "up up", "rate(up)", "no_such_function(up)", 'up{job=~"("}', "up[0s]", "up and 5", "up{job=}"),
         '"' + '\\"' * 40_000,
     ],
 )

@@ -14,39 +14,18 @@ from statcore.model.text import check_text
 
 CANONICAL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 NO_ID: list[Any] = [
-    "",
-    "kernel",
-    CANONICAL[:-1],
-    CANONICAL + "1",
-    CANONICAL.replace("6", "g"),
-    f" {CANONICAL}",
-    f"{CANONICAL}\n",
-    None,
-    5,
-    b"x" * 16,
-    1.5,
-    CANONICAL.encode(),
-    [CANONICAL],
-    "*",
-    "inference.x.app",
+    *("", "kernel", CANONICAL[:-1], CANONICAL + "1", CANONICAL.replace("6", "g"), f" {CANONICAL}", f"{CANONICAL}\n"),
+    *(None, 5, b"x" * 16, 1.5, CANONICAL.encode(), [CANONICAL], "*", "inference.x.app"),
     # The standard library's UUID reads these, as int() reads its digits.
-    "6f1b3c9e0a524a579d3e0c8f8f0e_b11",
-    "0x1b3c9e0a524a579d3e0c8f8f0e9b11",
-    " f1b3c9e0a524a579d3e0c8f8f0e9b1 ",
-    "+f1b3c9e0a524a579d3e0c8f8f0e9b11",
-    "\uff16f1b3c9e0a524a579d3e0c8f8f0e9b11",
-    "\u0663" * 32,
+    *("6f1b3c9e0a524a579d3e0c8f8f0e_b11", "0x1b3c9e0a524a579d3e0c8f8f0e9b11", " f1b3c9e0a524a579d3e0c8f8f0e9b1 "),
+    *("+f1b3c9e0a524a579d3e0c8f8f0e9b11", "\uff16f1b3c9e0a524a579d3e0c8f8f0e9b11", "\u0663" * 32),
 ]
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        UUID(CANONICAL),
-        CANONICAL,
-        CANONICAL.upper(),
-        CANONICAL.replace("-", ""),
-        f"{{{CANONICAL}}}",
+        *(UUID(CANONICAL), CANONICAL, CANONICAL.upper(), CANONICAL.replace("-", ""), f"{{{CANONICAL}}}"),
         f"urn:uuid:{CANONICAL}",
     ],
     ids=str,
