@@ -29,7 +29,6 @@ from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 SECRET = "eyJhbGciOi.J9s3cr3t/+0w=="  # noqa: S105 - the secret that must not show
 SETTINGS = [field.name for field in attrs.fields(PrometheusOptions) if field.name not in {"clock", "username"}]
-TAKEN = ("password", "bearer_token", "headers", "parameters")
 
 
 def shown_of(error: BaseException) -> str:

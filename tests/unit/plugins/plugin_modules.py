@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import pytest
 
 from statcore.plugins import PluginRegistry, PluginReport
-from statcore.runtime import Settings
+from statcore.runtime import Settings, open_metrics, open_sink, open_statistics
 
-HEAD = """
+ORIGIN: Final = r"\(plugin 'all' of acme-all 1.0\)"
+"""The plugin of `registry_of`, as errors name it."""
+OPENERS: Final = pytest.mark.parametrize(
+    ("opener", "setting"),
+    [(open_statistics, "statistics_url"), (open_sink, "statistics_url"), (open_metrics, "metrics_url")],
+    ids=["statistics", "sink", "metrics"],
+)
+HEAD: Final = """
 from statcore.plugins import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec, hookimpl
 from statcore.queriers import ContainerMetricQuerier
 STATCORE_PLUGIN_API = 1
@@ -66,9 +75,3 @@ def report_of(registry: PluginRegistry, name: str) -> PluginReport:
     """Return the one report on a plugin."""
     (report,) = [report for report in registry.reports if report.name == name]
     return report
-
-
-def settings_with(field: str, value: str | None) -> Settings:
-    """Return settings with one field set."""
-    given: dict[str, Any] = {field: value}
-    return Settings(**given)

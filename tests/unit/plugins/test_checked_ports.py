@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.plugins.plugin_modules import registry_of, settings
+from tests.unit.plugins.plugin_modules import OPENERS, ORIGIN, registry_of, settings
 
 from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, QueryTimeRange, Sample, Series, StatisticsBatch, VectorResult
@@ -31,14 +31,12 @@ PLUGIN = """
 from statcore.plugins import MetricBackendSpec, StatisticsStoreSpec, hookimpl
 STATCORE_PLUGIN_API = 1
 ANSWERS = {}
-CALLS = []
 
 class Adapter:
     beside = "beside the port"
 
 def answers(name):
     async def method(self, *arguments, **options):
-        CALLS.append(name)
         answer = ANSWERS.get(name)
         return answer(*arguments, **options) if callable(answer) else answer
     return method
@@ -99,7 +97,6 @@ STORES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "store_session_activity": (("a",), {"requests": 1, "last_response_ms": 2}),
     "remove": ((["a"],), {}),
 }
-ORIGIN = r"\(plugin 'all' of acme-all 1.0\)"
 
 
 class Lazy(Mapping[str, Any]):
@@ -470,13 +467,6 @@ async def test_37_a_ping_that_says_something(registry: PluginRegistry, answers: 
         async with opener(settings(**{setting: "acme:"}), registry) as opened:
             with pytest.raises(PluginError, match=r"ping\(\) answered .*: expected None"):
                 await opened.ping()
-
-
-OPENERS = pytest.mark.parametrize(
-    ("opener", "setting"),
-    [(open_statistics, "statistics_url"), (open_sink, "statistics_url"), (open_metrics, "metrics_url")],
-    ids=["statistics", "sink", "metrics"],
-)
 
 
 @OPENERS

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NewType
-from uuid import UUID
 
 import attrs
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.known_querier import Known
+from tests.unit.plugins.known_queriers import Known, Level, Node
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins import QuerierSpec
@@ -23,41 +22,6 @@ from statcore.plugins.fields import FieldType, read_fields
 from statcore.plugins.querier_kinds import build_querier
 from statcore.queriers import ContainerMetricQuerier
 from statcore_cli.app import cli
-
-ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
-
-
-class Level(enum.Enum):
-    """An enumeration of numbers."""
-
-    LOW = 1
-    HIGH = 2
-
-
-@attrs.frozen(kw_only=True)
-class Node(Known):
-    """Nodes.
-
-    Args:
-        metric_name: what is measured,
-            in more than one line.
-        node_id, rack: which one.
-        step: not the step of a range.
-    """
-
-    metric_name: str
-    node_id: UUID | None = None
-    rack: str | UUID | None = None
-    value_type: Literal["current", "capacity"] = "current"
-    level: Level | None = None
-    step: int = 1
-    strict: bool = False
-    share: float | None = attrs.field(factory=lambda: None)
-
-    def __attrs_post_init__(self) -> None:
-        """Crash for one metric."""
-        if self.metric_name == "crash":
-            raise KeyError("crash")
 
 
 @dataclass(kw_only=True, frozen=True)

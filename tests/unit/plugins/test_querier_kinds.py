@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Literal
 from uuid import UUID
 
 import attrs
 import pytest
-from tests.known_querier import Known
+from tests.unit.plugins.known_queriers import Known, Level, Node, RackMetricQuerier
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins import QuerierSpec
@@ -17,30 +16,6 @@ from statcore.queriers import ContainerMetricQuerier
 from statcore_memory import MemoryMetrics
 
 ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
-
-
-class Level(enum.Enum):
-    """An enumeration of numbers."""
-
-    LOW = 1
-    HIGH = 2
-
-
-@attrs.frozen(kw_only=True)
-class Node(Known):
-    """Nodes."""
-
-    metric_name: str
-    node_id: UUID | None = None
-    rack: str | None = None
-    level: Level | None = None
-    strict: bool = False
-    share: float | None = attrs.field(factory=lambda: None)
-
-    def __attrs_post_init__(self) -> None:
-        """Crash for one metric."""
-        if self.metric_name == "crash":
-            raise KeyError("crash")
 
 
 NODE = QuerierSpec(name="node", summary="s", querier=Node)
@@ -72,22 +47,10 @@ def test_bad_values_are_named(values: dict[str, object], message: str) -> None:
 
 def test_a_class_that_crashes_is_named() -> None:
     """Errors of statcore pass, all others become a `PluginError`."""
-    with pytest.raises(PluginError, match=r"test_querier_kinds\.Node\(\) raised KeyError: 'crash'"):
+    with pytest.raises(PluginError, match=r"known_queriers\.Node\(\) raised KeyError: 'crash'"):
         build_querier(NODE, {"metric_name": "crash"})
     with pytest.raises(InputError, match="metric_name is empty"):
         build_querier(CONTAINER, {"metric_name": ""})
-
-
-@attrs.frozen(kw_only=True)
-class RackMetricQuerier(Known):
-    """Racks, by row."""
-
-    metric_name: Literal["power", "heat", "noise"]
-    row: str | None = None
-
-    def name(self) -> str:
-        """Answer."""
-        return f"rack_{self.metric_name}"
 
 
 @attrs.frozen(kw_only=True)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.plugins.plugin_modules import registry_of, settings
+from tests.unit.plugins.plugin_modules import OPENERS, ORIGIN, registry_of, settings
 
 from statcore.errors import InputError, PluginError, UnavailableError
 from statcore.plugins import PluginRegistry
-from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
+from statcore.runtime import Settings, open_runtime, open_sink
 
 TOML = """
 statistics_url = "valkey://127.0.0.1:6379"
@@ -158,21 +158,15 @@ def registry(install: Callable[..., Path]) -> PluginRegistry:
     return registry_of(install, PLUGIN)
 
 
-ORIGIN = r"\(plugin 'all' of acme-all 1.0\)"
-
-OPENERS = pytest.mark.parametrize(
-    ("opener", "setting"),
-    [(open_statistics, "statistics"), (open_sink, "statistics"), (open_metrics, "metrics")],
-    ids=["statistics", "sink", "metrics"],
-)
-
-
 @OPENERS
 async def test_the_adapter_of_the_scheme_is_opened_and_closed_once(
     registry: PluginRegistry, opener: Any, setting: str
 ) -> None:
     """It gets the whole URL and its options; the case of the scheme does not matter."""
-    given: Mapping[str, Any] = {f"{setting}_url": "GOOD://user:secret@host:1/x", f"{setting}_options": {"timeout_s": 3}}
+    given: Mapping[str, Any] = {
+        setting: "GOOD://user:secret@host:1/x",
+        setting.replace("_url", "_options"): {"timeout_s": 3},
+    }
 
     async with opener(Settings(**given), registry) as opened:
         assert ("GOOD://user:secret@host:1/x", {"timeout_s": 3}, 0) == (opened.url, opened.options, opened.closed)
@@ -184,7 +178,7 @@ async def test_the_adapter_of_the_scheme_is_opened_and_closed_once(
 async def test_it_is_closed_after_an_error_too(registry: PluginRegistry, opener: Any, setting: str) -> None:
     """The caller's error comes through, and the adapter is closed."""
     with pytest.raises(KeyError, match="the caller's"):
-        async with opener(settings(**{f"{setting}_url": "good:"}), registry) as opened:
+        async with opener(settings(**{setting: "good:"}), registry) as opened:
             raise KeyError("the caller's")
 
     assert 1 == opened.closed
@@ -217,7 +211,7 @@ async def test_what_cannot_be_opened_says_why_and_never_shows_the_url(
 ) -> None:
     """No URL, a URL without a known scheme, and adapters that fail each raise an error of statcore."""
     with pytest.raises(error, match=message) as raised:
-        async with opener(settings(**{f"{setting}_url": url}), registry):
+        async with opener(settings(**{setting: url}), registry):
             pass
 
     assert "secret" not in str(raised.value)
@@ -276,7 +270,7 @@ async def test_no_password_is_in_what_a_plugin_says_of_its_url(
 
     monkeypatch.setattr(acme_all_all, "ZeroDivisionError", fail, raising=False)
     with pytest.raises(PluginError, match=r"raised ValueError: (wrong: )?\*\*\*!?; at") as raised:
-        async with opener(settings(**{f"{setting}_url": "fails://u:se%20cret@h:1"}), registry):
+        async with opener(settings(**{setting: "fails://u:se%20cret@h:1"}), registry):
             pass
     assert "cret" not in str(raised.value)
 
@@ -291,11 +285,11 @@ async def test_no_password_is_in_what_a_plugin_says_later_or_answers(
     def fail(self: Any) -> None:
         raise ValueError(f"{self.url} refused {self.options['api_token']}")
 
-    given: Any = {f"{setting}_url": "good://u:se%20cret@h:1", f"{setting}_options": {"api_token": "t-secret"}}
+    given: Any = {setting: "good://u:se%20cret@h:1", setting.replace("_url", "_options"): {"api_token": "t-secret"}}
     monkeypatch.setattr(acme_all_all.Everything, "aclose", fail)
     with pytest.raises(PluginError, match=r"aclose\(\) raised ValueError: \*\*\* refused \*\*\*; at"):
         async with opener(Settings(**given), registry):
             pass
     with pytest.raises(PluginError, match=r"open(_sink)?\(\) answered str instead of being async"):
-        async with opener(Settings(**given | {f"{setting}_url": "sync://u:se%20cret@h:1"}), registry):
+        async with opener(Settings(**given | {setting: "sync://u:se%20cret@h:1"}), registry):
             pass

@@ -5,32 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import pytest
-from tests.known_querier import Known
+from tests.unit.plugins.known_queriers import Known, RackMetricQuerier
 from tests.unit.plugins.plugin_modules import HEAD, report_of
 
 from statcore.errors import InputError
 from statcore.plugins import MetricBackendSpec, PluginRegistry, PluginStatus, QuerierSpec, StatisticsStoreSpec
 from statcore.ports import MetricQuerierPort
 from statcore.queriers import ContainerMetricQuerier
-
-
-@attrs.frozen(kw_only=True)
-class RackMetricQuerier(Known):
-    """Racks, by row.
-
-    A longer description.
-    """
-
-    metric_name: Literal["power", "heat", "noise"]
-    row: str | None = None
-
-    def name(self) -> str:
-        """Answer."""
-        return f"rack_{self.metric_name}"
 
 
 @pytest.mark.parametrize(
