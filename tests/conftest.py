@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
-from tests.environments import ROOT, build_wheels
+from tests.support.environments import ROOT, build_wheels
 
 from statcore.errors import UnavailableError
 from statcore.testing.servers import (

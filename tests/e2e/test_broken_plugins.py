@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 from tests.e2e.plugin_projects import HEAD, offering, write_project
-from tests.environments import build_wheels, create_environment, run
+from tests.support.environments import build_wheels, create_environment, run
 
 from statcore.testing.servers import Server
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 from tests.e2e.plugin_projects import write_project
-from tests.environments import build_wheels, create_environment, run
+from tests.support.environments import build_wheels, create_environment, run
 
 from statcore.testing.servers import Server
 

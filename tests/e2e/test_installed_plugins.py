@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
-from tests.environments import ROOT, build_wheels, create_environment, install, pip, run
+from tests.support.environments import ROOT, build_wheels, create_environment, install, pip, run
 
 from statcore.testing.servers import Server, free_port, running_prometheus, running_victoriametrics
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.program import END_S, ID_1
-from tests.environments import build_wheels, create_environment, install, run
+from tests.support.environments import build_wheels, create_environment, install, run
 
 WRITE = """
 import asyncio, sys

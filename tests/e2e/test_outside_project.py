@@ -9,7 +9,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.environments import build_wheels, create_environment, run
+from tests.support.environments import build_wheels, create_environment, run
 
 PROJECT: Final = Path(__file__).parent / "outside_project"
 TESTS: Final = 498

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from tests.graphql_host import Answer, Host, inventory_of, kernel_id, session_id
+from tests.support.graphql_host import Answer, Host, inventory_of, kernel_id, session_id
 
 from statcore.model import MetricValue
 from statcore.testing.servers import Server, free_port

@@ -1,16 +1,49 @@
-"""Programs that play kernels, ended with the test that starts them."""
+"""Clients of the servers of a test, and programs that play kernels; they are closed and ended with the test."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, aclosing
 from subprocess import PIPE, Popen
 
 import pytest
+from redis import Redis
 from tests.integration.kernel_programs import PRELUDE, Start
+
+from statcore.testing.servers import Server
+from statcore_prometheus import PrometheusClient
+from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
+
+
+@pytest.fixture
+def redis(valkey: Server) -> Iterator[Redis]:
+    """A plain client of the database of statistics."""
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        yield client
+
+
+@pytest.fixture
+async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
+    """A writer with the default options."""
+    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
+        yield sink
+
+
+@pytest.fixture
+async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
+    """A reader with the default options: it reads no ages."""
+    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
+        yield store
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[PrometheusClient]:
+    """A client, with the default options, of the Prometheus that the module plants as `server`."""
+    async with aclosing(PrometheusClient(server.url)) as client:
+        yield client
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -78,20 +78,6 @@ class Inventory:
     async def find_sessions(self, session_ids: Sequence[str], /) -> list[SessionRecord | None]:
         """See `InventoryPort`."""
         return [self.sessions.get(id_) for id_ in session_ids]
-
-
-@pytest.fixture
-def redis(valkey: Server) -> Iterator[Redis]:
-    """A plain client of the statistics."""
-    with Redis(host="127.0.0.1", port=valkey.port) as client:
-        yield client
-
-
-@pytest.fixture
-async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
-    """A store that agents write to."""
-    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
-        yield sink
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.coalescing import LABEL_SETS, START_MS, Labelled, labelled, mixed_queriers, time_ranges
+from tests.support.coalescing import LABEL_SETS, START_MS, Labelled, labelled, mixed_queriers, time_ranges
 
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
 from statcore.model.time import from_unix_ms

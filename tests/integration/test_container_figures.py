@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 from tests.e2e.program import statcore
-from tests.graphql_host import Host
+from tests.support.graphql_host import Host
 
 from statcore.model import QueryTimeRange, VectorResult
 from statcore.queriers import ContainerMetricQuerier, coalesce
@@ -68,13 +68,6 @@ def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) ->
     """A server that holds them."""
     with prometheus_holding(openmetrics_text(planted())) as running:
         yield running
-
-
-@pytest.fixture
-async def client(server: Server) -> AsyncIterator[PrometheusClient]:
-    """A client with the defaults."""
-    async with aclosing(PrometheusClient(server.url)) as connected:
-        yield connected
 
 
 def asking(metric: str, value_type: Any, kernel: str | None = None) -> ContainerMetricQuerier:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.prometheus_api import asking, assert_same_query
-from tests.promql_expressions import expressions
+from tests.integration.prometheus_api import asking, assert_same_query
+from tests.support.promql_expressions import expressions
 
 from statcore.model import QueryTimeRange, VectorResult
 from statcore.promql import Call, Expression, RangeSelector, Selector, render
@@ -47,13 +47,6 @@ def server(
         pytest.skip(f"Prometheus {prometheus_program.version} is older")
     with prometheus_holding(planted_text()) as running:
         yield running
-
-
-@pytest.fixture
-async def client(server: Server) -> AsyncIterator[PrometheusClient]:
-    """Return a client with default options."""
-    async with aclosing(PrometheusClient(server.url)) as connected:
-        yield connected
 
 
 def values(result: VectorResult) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -70,13 +70,6 @@ def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) ->
     """Start a server on the planted series, for all tests."""
     with prometheus_holding(planted_text(), arguments=[EXPERIMENTAL]) as running:
         yield running
-
-
-@pytest.fixture
-async def client(server: Server) -> AsyncIterator[PrometheusClient]:
-    """Connect with the defaults, which cut `LONG` in two."""
-    async with aclosing(PrometheusClient(server.url)) as connected:
-        yield connected
 
 
 @st.composite

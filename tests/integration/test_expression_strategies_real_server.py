@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.meta.test_plugin_document import blocks, module
-from tests.own_strategies import Quantile, used
+from tests.support.plugin_strategies import Quantile, used
 
 from statcore.promql import (
     Expression,
@@ -66,14 +66,6 @@ def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) ->
     """A Prometheus that holds the samples."""
     with prometheus_holding(planted()) as server:
         yield server
-
-
-@pytest.fixture
-async def client(server: Server) -> AsyncIterator[PrometheusClient]:
-    """Its client."""
-    client = PrometheusClient(server.url)
-    yield client
-    await client.aclose()
 
 
 def asking(strategy: Quantile | Callable[..., Expression], hosts: Sequence[str]) -> list[FixedQuerier]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import aclosing
 from math import ceil
 
 import msgpack
 import pytest
 from redis import Redis
-from tests.graphql_host import Host, inventory_of, kernel_id, session_id
+from tests.support.graphql_host import Host, inventory_of, kernel_id, session_id
 
 from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics
@@ -33,20 +32,13 @@ def planted(valkey: Server) -> Server:
     return valkey
 
 
-@pytest.fixture
-def client(planted: Server) -> Iterator[Redis]:
-    """A client that reads the server's counts."""
-    with Redis(host="127.0.0.1", port=planted.port) as redis:
-        yield redis
-
-
-async def commands(server: Server, client: Redis, query: str, *, sessions: int) -> dict[str, int]:
+async def commands(server: Server, redis: Redis, query: str, *, sessions: int) -> dict[str, int]:
     """Return how often each command was sent for a query without errors, except the commands of connecting."""
     async with aclosing(ValkeyStatistics.from_url(server.url, options=PATIENT)) as store:
         host = Host(statistics=store, inventory=inventory_of(SESSIONS))
-        client.config_resetstat()
+        redis.config_resetstat()
         data = await host.execute_cleanly(query, limit=sessions)
-        sent = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in client.info("commandstats").items()}
+        sent = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in redis.info("commandstats").items()}
     assert [{"requests": n, "last_response_ms": n} for n in range(sessions)] == [
         item["inference_metrics"] for item in data["compute_session_list"]["items"]
     ]
@@ -55,21 +47,21 @@ async def commands(server: Server, client: Redis, query: str, *, sessions: int) 
 
 @pytest.mark.parametrize("sessions", [10, 100, 500, 501, 1_000, 2_500])
 async def test_the_query_of_the_first_proposal_costs_one_command_a_chunk(
-    planted: Server, client: Redis, sessions: int
+    planted: Server, redis: Redis, sessions: int
 ) -> None:
     """Ten, a hundred and five hundred sessions need one MGET, and no other command."""
     query = "query ($limit: Int!) { compute_session_list(limit: $limit) { items { inference_metrics } } }"
-    sent = await commands(planted, client, query, sessions=sessions)
+    sent = await commands(planted, redis, query, sessions=sessions)
     assert {"mget": ceil(2 * sessions / IDS_A_COMMAND)} == sent
 
 
 @pytest.mark.parametrize("sessions", [10, 100, 500, 1_000, 2_500])
-async def test_all_kinds_together_cost_one_command_a_chunk_and_kind(planted: Server, client: Redis, sessions: int) -> None:
+async def test_all_kinds_together_cost_one_command_a_chunk_and_kind(planted: Server, redis: Redis, sessions: int) -> None:
     """Sessions and kernels are stored in the same way, so they are one kind."""
     query = """query ($limit: Int!) {
         compute_session_list(limit: $limit) {
             items { inference_metrics live_stat kernels { live_stat again: live_stat } }
         }
     }"""
-    sent = await commands(planted, client, query, sessions=sessions)
+    sent = await commands(planted, redis, query, sessions=sessions)
     assert {"mget": 2 * ceil(2 * sessions / IDS_A_COMMAND)} == sent

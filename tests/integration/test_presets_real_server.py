@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.program import environment
-from tests.promql_templates import VALID
+from tests.support.promql_templates import VALID
 
 from statcore.errors import QueryRejectedError
 from statcore.model import MatrixResult, QueryTimeRange

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,13 +49,6 @@ def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) ->
     """Start a server with the planted series, for all tests."""
     with prometheus_holding(planted_text()) as running:
         yield running
-
-
-@pytest.fixture
-async def client(server: Server) -> AsyncIterator[PrometheusClient]:
-    """Return a client with default options."""
-    async with aclosing(PrometheusClient(server.url)) as connected:
-        yield connected
 
 
 async def test_a_gauge_is_the_value_as_it_is(client: PrometheusClient) -> None:

@@ -18,8 +18,8 @@ import promql_parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.prometheus_api import asking, assert_same_query
-from tests.promql_expressions import expressions, is_grouped_by_the_parser
+from tests.integration.prometheus_api import asking, assert_same_query
+from tests.support.promql_expressions import expressions, is_grouped_by_the_parser
 
 from statcore.model import QueryTimeRange, format_duration
 from statcore.promql import (

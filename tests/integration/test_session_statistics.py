@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from uuid import uuid4
 
 import msgpack
-import pytest
 from click.testing import CliRunner
 from redis import Redis
 
@@ -22,27 +21,6 @@ from statcore.testing.servers import Server
 from statcore_cli.app import cli
 from statcore_memory import MemoryInventory
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
-
-
-@pytest.fixture
-def redis(valkey: Server) -> Iterator[Redis]:
-    """A plain client of the statistics."""
-    with Redis(host="127.0.0.1", port=valkey.port) as client:
-        yield client
-
-
-@pytest.fixture
-async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
-    """A sink that writes as agents do."""
-    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
-        yield sink
-
-
-@pytest.fixture
-async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
-    """The store with its defaults: no ages are read."""
-    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
-        yield store
 
 
 def mem(current: int) -> dict[str, MetricValue]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +14,7 @@ import msgpack
 import pytest
 from redis import Redis
 from redis.asyncio.connection import AbstractConnection
+from tests.support.turns import counting_turns
 
 from statcore.errors import InputError, MalformedEntryError
 from statcore.model import MetricValue, ProblemKind, StatisticsBatch
@@ -23,13 +24,6 @@ from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSin
 from statcore_valkey import sink as sink_module
 from statcore_valkey.codec import encode_map
 from statcore_valkey.entry import read_metrics
-
-
-@pytest.fixture
-def redis(valkey: Server) -> Iterator[Redis]:
-    """Return a plain client of the database of statistics."""
-    with Redis(host="127.0.0.1", port=valkey.port) as client:
-        yield client
 
 
 def new_ids(count: int) -> list[str]:
@@ -213,27 +207,20 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
     valkey: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two turns of the event loop a small part of the entries is read or written."""
-    turn = 0
     read_in, packed_in, answered_in = Counter[int](), Counter[int](), Counter[int]()
     read_response = AbstractConnection.read_response
 
-    async def count_turns() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
     def read(payload: bytes, *, key: str) -> Mapping[str, Any]:
-        read_in[turn] += 1
+        read_in[turns.count] += 1
         return read_metrics(payload, key=key)
 
     def pack(entry: Mapping[str, Any], *, key: str) -> bytes:
-        packed_in[turn] += 1
+        packed_in[turns.count] += 1
         return encode_map(entry, key=key)
 
     async def answer(connection: AbstractConnection, **options: Any) -> object:
         answer = await read_response(connection, **options)
-        answered_in[turn] += 1
+        answered_in[turns.count] += 1
         return answer
 
     monkeypatch.setattr(AbstractConnection, "read_response", answer)
@@ -244,13 +231,10 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
     async with (
         aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store,
         aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink,
+        counting_turns() as turns,
     ):
-        counting = asyncio.create_task(count_turns())
         await sink.store_kernel_statistics({id_: {"mem": MetricValue(current="1")} for id_ in ids})
         await store.fetch_kernel_statistics(ids)
-        counting.cancel()
-        with suppress(asyncio.CancelledError):
-            await counting
     assert (3_000, 3_000) == (read_in.total(), packed_in.total())
     assert 128 >= max(read_in.values())
     assert 64 >= max(packed_in.values())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from uuid import UUID, uuid4
 
 import msgpack
@@ -36,20 +34,6 @@ MAP = {
     "stats.rate": "0.001",
 }
 HISTOGRAM = {"__type": "HISTOGRAM", "current": {"0.1": "3", "+Inf": "9"}, "threshold_unit": "le", "count": 9, "sum": None}
-
-
-@pytest.fixture
-async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
-    """Return a reader of the run's server, which is emptied first."""
-    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
-    """Return a writer to the run's server, which is emptied first."""
-    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as opened:
-        yield opened
 
 
 def stored(server: Server, key: str, *, db: int = 0) -> tuple[bytes, int]:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import pytest
 from graphql import parse, validate
-from tests.environments import ROOT
+from tests.support.environments import ROOT
 
 from statcore import InputError, model, promql
 from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, hooks

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 from packaging.requirements import Requirement
-from tests.environments import ROOT
+from tests.support.environments import ROOT
 
 PLUGINS: Final = sorted((ROOT / "plugins").glob("*/pyproject.toml"))
 READERS: Final = [

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.environments import create_environment, run
+from tests.support.environments import create_environment, run
 
 
 def test_every_root_in_the_wheel_is_ours(wheel: Path) -> None:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.coalescing import labelled, mixed_queriers, planted_series, time_ranges
+from tests.support.coalescing import labelled, mixed_queriers, planted_series, time_ranges
 
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
 from statcore.queriers import QueryStrategy, UtilizationMetricQuerier, coalesce

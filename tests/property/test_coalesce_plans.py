@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.coalescing import mixed_queriers, similar_containers
+from tests.support.coalescing import mixed_queriers, similar_containers
 
 from statcore.promql import render, utilization_query
 from statcore.queriers import (

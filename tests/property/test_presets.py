@@ -15,8 +15,8 @@ import promql_parser
 import pytest
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
-from tests.promql_expressions import is_grouped_by_the_parser
-from tests.promql_templates import GROUP, MATCHER, VALID, WINDOW, count, filled, places, read
+from tests.support.promql_expressions import is_grouped_by_the_parser
+from tests.support.promql_templates import GROUP, MATCHER, VALID, WINDOW, count, filled, places, read
 
 from statcore.errors import InputError
 from statcore.promql.preset import Preset

@@ -12,7 +12,7 @@ from typing import Any, Final
 import promql_parser
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.promql_expressions import is_grouped_by_the_parser
+from tests.support.promql_expressions import is_grouped_by_the_parser
 
 from statcore.errors import InputError
 from statcore.model import parse_duration

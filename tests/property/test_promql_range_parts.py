@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.promql_expressions import expressions
+from tests.support.promql_expressions import expressions
 
 from statcore.errors import InputError
 from statcore.model import QueryTimeRange

@@ -19,7 +19,7 @@ import promql_parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.promql_expressions import NOT_GROUPED_BY_THE_PARSER, expressions, is_grouped_by_the_parser
+from tests.support.promql_expressions import NOT_GROUPED_BY_THE_PARSER, expressions, is_grouped_by_the_parser
 
 from statcore.model import format_duration, parse_duration
 from statcore.promql import (

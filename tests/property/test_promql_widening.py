@@ -7,7 +7,7 @@ from typing import Final
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.promql_expressions import expressions
+from tests.support.promql_expressions import expressions
 
 from statcore.promql import Expression, Selector, utilization_query
 from statcore.promql.utilization import widening

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from tests.graphql_host import (
+from tests.support.graphql_host import (
     CountedMetrics,
     CountedStatistics,
     Host,

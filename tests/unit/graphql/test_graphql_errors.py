@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import strawberry
-from tests.graphql_host import Host, inventory_of, session_id
-from tests.lazy_entries import Lazy
+from tests.support.graphql_host import Host, inventory_of, session_id
+from tests.support.lazy_entries import Lazy
 
 from statcore.errors import (
     AccessDeniedError,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType
 from strawberry.types.base import StrawberryObjectDefinition
-from tests.graphql_host import CountedStatistics, Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
+from tests.support.graphql_host import CountedStatistics, Host, endpoint_id, inventory_of, kernel_id, replica_id, session_id
 
 from statcore.model import MetricValue
 from statcore_graphql import DataLoaderManager

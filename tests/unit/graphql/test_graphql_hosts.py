@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from attrs.exceptions import FrozenAttributeError
-from tests.graphql_host import Host, session_id
+from tests.support.graphql_host import Host, session_id
 
 from statcore_graphql import GraphQueryContext
 from statcore_graphql.fastapi import FastAPIQueryContext

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from graphql import get_introspection_query
-from tests.graphql_host import Host
+from tests.support.graphql_host import Host
 
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
 

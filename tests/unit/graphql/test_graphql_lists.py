@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.graphql_host import Host, endpoint_id, inventory_of, session_id
+from tests.support.graphql_host import Host, endpoint_id, inventory_of, session_id
 
 from statcore.errors import UnsupportedError
 from statcore.model.inventory import SessionRecord

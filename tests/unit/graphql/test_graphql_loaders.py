@@ -12,7 +12,7 @@ import pytest
 import strawberry
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.graphql_host import CountedMetrics, Host, echo, inventory_of, kernel_id, session_id
+from tests.support.graphql_host import CountedMetrics, Host, echo, inventory_of, kernel_id, session_id
 
 from statcore.errors import InputError, UnavailableError
 from statcore.model import Problem, ProblemKind, QueryTimeRange, StatisticsBatch

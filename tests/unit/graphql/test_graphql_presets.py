@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from tests.graphql_host import Host
+from tests.support.graphql_host import Host
 
 from statcore.errors import QueryRejectedError, UnavailableError
 from statcore.model import MatrixResult, QueryTimeRange, Series

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from tests.graphql_host import CountedMetrics, Host, inventory_of, kernel_id, session_id
+from tests.support.graphql_host import CountedMetrics, Host, inventory_of, kernel_id, session_id
 
 from statcore.model import MatrixResult, QueryTimeRange
 from statcore.promql import MAX_POINTS

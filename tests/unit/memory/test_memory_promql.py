@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Any
 
 import pytest
+from tests.support.turns import counting_turns
 from tests.unit.memory.scrapes import NOW, at, scrape
 
 from statcore.errors import InputError, MissingExtraError, QueryRejectedError, UnsupportedError
@@ -231,15 +231,7 @@ async def test_big_queries_let_others_have_their_turn(promql: str) -> None:
     metrics = MemoryMetrics()
     for second in range(0, 200, 10):
         scrape(metrics, second, *map(str, range(50)))
-    turns: list[int] = [0]
-
-    async def count() -> None:
-        while True:
-            turns[0] += 1
-            await asyncio.sleep(0)
-
-    others = asyncio.create_task(count())
-    result: Any = await metrics.query_range(promql, QueryTimeRange(start=at(0), end=at(200), step="1s"))
-    others.cancel()
+    async with counting_turns() as turns:
+        result = await metrics.query_range(promql, QueryTimeRange(start=at(0), end=at(200), step="1s"))
     assert result.series
-    assert 35 < turns[0]
+    assert 35 < turns.count

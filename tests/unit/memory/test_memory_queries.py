@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 
 import pytest
+from tests.support.turns import counting_turns
 from tests.unit.memory.scrapes import NOW, UP, at, scrape
 
 from statcore.errors import InputError, QueryRejectedError
-from statcore.model import MatrixResult, QueryTimeRange
+from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher, QueryStrategy
 from statcore.testing.queriers import FixedQuerier
@@ -63,30 +63,15 @@ async def test_a_range_of_too_many_points_is_refused() -> None:
     assert [61] == [len(series) for series in result.series]
 
 
-async def answer_and_turns(query: Awaitable[MatrixResult]) -> tuple[MatrixResult, int]:
-    """Return the answer, and how many turns another task had meanwhile."""
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    others = asyncio.create_task(count())
-    result = await query
-    others.cancel()
-    return result, turns
-
-
 async def test_big_queries_do_not_hold_the_event_loop() -> None:
     """Other tasks run every few hundred points."""
     metrics = MemoryMetrics()
     scrape(metrics, 0, *map(str, range(100)))
     query = metrics.query_utilization(UP, QueryTimeRange(start=at(0), end=at(255), step="1s"))
-    result, turns = await answer_and_turns(query)
+    async with counting_turns() as turns:
+        result = await query
     assert 100 * 256 == sum(map(len, result.series))
-    assert 90 < turns
+    assert 90 < turns.count
 
 
 async def test_long_windows_do_not_hold_the_event_loop() -> None:
@@ -95,9 +80,10 @@ async def test_long_windows_do_not_hold_the_event_loop() -> None:
     for second in range(300):
         scrape(metrics, second, "a")
     time_range = QueryTimeRange(start=at(300), end=at(349), step="1s")
-    result, turns = await answer_and_turns(metrics.query_range("avg_over_time(up[5m])", time_range))
+    async with counting_turns() as turns:
+        result = await metrics.query_range("avg_over_time(up[5m])", time_range)
     assert [50] == [len(series) for series in result.series]
-    assert 40 < turns
+    assert 40 < turns.count
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from tests.support.turns import counting_turns
 
 from statcore.errors import InputError
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
@@ -195,27 +196,17 @@ async def test_an_entry_of_another_type_is_malformed(store: MemoryStatistics, va
     assert (ProblemKind.MALFORMED, KERNEL) == (batch.problems[0].kind, batch.problems[0].key)
 
 
-async def _turns_of_others(work: Awaitable[object]) -> int:
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    others = asyncio.create_task(count())
-    await work
-    others.cancel()
-    return turns
-
-
 async def test_big_batches_do_not_hold_the_event_loop(store: MemoryStatistics) -> None:
     """Other tasks run during long reads and writes."""
     ids: Sequence[str] = [str(number) for number in range(6_400)]
-    assert 90 < await _turns_of_others(store.store_kernel_statistics({id_: {"mem": MEM} for id_ in ids}))
-    assert 90 < await _turns_of_others(store.fetch_kernel_statistics(ids))
-    assert 90 < await _turns_of_others(store.fetch_inference_metrics(ids))
+    for work in (
+        store.store_kernel_statistics({id_: {"mem": MEM} for id_ in ids}),
+        store.fetch_kernel_statistics(ids),
+        store.fetch_inference_metrics(ids),
+    ):
+        async with counting_turns() as turns:
+            await work
+        assert 90 < turns.count
 
 
 async def test_entries_may_be_added_while_others_are_written(store: MemoryStatistics) -> None:

@@ -13,7 +13,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.lazy_entries import Lazy
+from tests.support.lazy_entries import Lazy
 
 from statcore.errors import MalformedEntryError
 from statcore.model import Problem, ProblemKind, StatisticsBatch

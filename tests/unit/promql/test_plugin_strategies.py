@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
-from tests.own_strategies import Quantile, used
+from tests.support.plugin_strategies import Quantile, used
 
 from statcore.errors import InputError, PluginError
 from statcore.model import VectorResult, parse_time

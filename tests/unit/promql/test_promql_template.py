@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.promql_templates import VALID
+from tests.support.promql_templates import VALID
 
 from statcore.errors import InputError, MissingExtraError
 from statcore.promql.parsing import MAX_LENGTH

@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parent.parent.parent
 
 
 def run(*words: object, timeout_s: float = 300, **settings: str) -> subprocess.CompletedProcess[str]:
