@@ -22,7 +22,7 @@ from statcore_prometheus import PrometheusClient, PrometheusOptions
 @pytest.mark.parametrize(
     "body",
     [
-        *("", "null", "<html></html>", "{}", refusal("execution", "with HTTP 200"), '{"status":"success"}'),
+        *("", "null", "<html></html>", "{}", '{"status":"success"}', refusal("execution", "with HTTP 200")),
         '{"status":"error","data":{"resultType":"matrix","result":[]}}',
         *('{"data":{"resultType":"matrix","result":[]}}', '{"status":"success","data":[]}'),
         '{"status":"success","data":{"resultType":"matrix"}}',
@@ -81,6 +81,7 @@ async def test_null_is_nothing_found(fake_prometheus: StartFake, http_reply: Rep
     assert 5 == len(server.seen)
 
 
+ODD_VALUES: list[list[object]] = [[2], ["2", 3], ["0x10"]]
 LONG = [f'[{1_795_341_600 + n},"{n}.5"]' for n in range(10_000)]
 
 
@@ -89,10 +90,8 @@ LONG = [f'[{1_795_341_600 + n},"{n}.5"]' for n in range(10_000)]
 @pytest.mark.parametrize(
     "sample",
     [
-        *(
-            *('[1,"2"3"]', '[1,2"3"]', '[1,"2"3]', '[1,""2]', '[1,2""]', '1[,"2"]', '[1,"2"]3', '[,"2"]', '[1,""]'),
-            *("", "[]", "[[]]"),
-        ),
+        *('[1,"2"3"]', '[1,2"3"]', '[1,"2"3]', '[1,""2]', '[1,2""]', '1[,"2"]', '[1,"2"]3', '[,"2"]', '[1,""]'),
+        *("", "[]", "[[]]"),
         *('[1,"2"', '1,"2"]', '[1"2"]', '["1",2]', '[1,"2",]', '[1,"2"],', '[1,"2-3"]', '[1 ,"2 "]', '[01,"2"]'),
     ],
 )
@@ -146,32 +145,23 @@ async def test_an_error_with_http_200_is_one_line(fake_prometheus: StartFake, ht
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("method", "data"),
     [
-        {"resultType": "vector", "result": [{"metric": {}}]},
-        {"resultType": "vector", "result": [{"metric": {}, "value": [1, 2]}]},
-        {"resultType": "vector", "result": [{"metric": {}, "value": [1, "2", 3]}]},
-        {"resultType": "vector", "result": [{"metric": {}, "value": [1, "0x10"]}]},
-        {"resultType": "scalar", "result": [1, "one"]},
-        {"resultType": "what", "result": []},
+        ("query", {"resultType": "vector", "result": [{"metric": {}}]}),
+        *(("query", {"resultType": "vector", "result": [{"metric": {}, "value": [1, *rest]}]}) for rest in ODD_VALUES),
+        ("query", {"resultType": "scalar", "result": [1, "one"]}),
+        ("query", {"resultType": "what", "result": []}),
+        *(("label_values", data) for data in ({}, "text", [1], [["a"]], [{"a": "b"}])),
     ],
 )
-async def test_a_result_that_is_no_instant_answer(fake_prometheus: StartFake, http_reply: Reply, data: object) -> None:
-    """A result that does not fit an instant query is a ProtocolError, after one attempt."""
+async def test_a_result_that_does_not_fit_the_call(
+    fake_prometheus: StartFake, http_reply: Reply, method: str, data: object
+) -> None:
+    """Data that is no instant answer, or no list of texts, is a ProtocolError after one attempt."""
     server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
     async with aclosing(PrometheusClient(server.url)) as client:
         with pytest.raises(ProtocolError, match=server.url):
-            await client.query("up")
-    assert 1 == len(server.seen)
-
-
-@pytest.mark.parametrize("data", [{}, "text", [1], [["a"]], [{"a": "b"}]])
-async def test_a_result_that_is_no_list_of_values(fake_prometheus: StartFake, http_reply: Reply, data: object) -> None:
-    """Label values that are not a list of texts are a ProtocolError, after one attempt."""
-    server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(ProtocolError, match=server.url):
-            await client.label_values("job")
+            await getattr(client, method)("up")
     assert 1 == len(server.seen)
 
 

@@ -130,15 +130,6 @@ async def test_a_bad_time_is_an_error_of_ours(time: Any) -> None:
             await client.series(Selector("up"), time_range=(time, time))
 
 
-@pytest.mark.parametrize("url", ["", None, 7, b"http://host", "http://h:1_0", "http://h:" + "9" * 5000])
-def test_a_bad_url_is_an_error_that_names_the_setting(url: Any) -> None:
-    """The error names the setting for a value of any type and length."""
-    with pytest.raises(InputError, match=r"^url "):
-        PrometheusClient(url)
-    with pytest.raises(InputError, match=r"^fallback_urls "):
-        PrometheusClient(DEAD, options=PrometheusOptions(fallback_urls=(url,)))
-
-
 async def test_a_host_name_that_is_too_long_is_the_callers_mistake() -> None:
     """The driver notices it when it connects."""
     async with aclosing(PrometheusClient("http://" + "h" * 100_000)) as client:

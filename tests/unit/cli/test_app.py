@@ -44,6 +44,18 @@ def python(
     )
 
 
+def on_import(folder: Path, module: str, statement: str, *, first: str = "pass") -> None:
+    """Write a `sitecustomize.py` that runs `first`, and runs `statement` when the module is imported."""
+    (folder / "sitecustomize.py").write_text(f"""
+import os, sys
+{first}
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {module!r}: {statement}
+sys.meta_path.insert(0, Finder())
+""")
+
+
 def imported(*arguments: str) -> set[str]:
     """Return the packages that a call of the program imports."""
     lines = python("-X", "importtime", "-m", "statcore_cli", *arguments).stderr.splitlines()
@@ -147,27 +159,16 @@ def test_a_missing_setting_names_its_option_and_variable(statcore: Invoke, argum
     assert 1 == result.stderr.count("\n")
 
 
-def test_a_bug_keeps_its_traceback(statcore: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that is not a `StatcoreError` is not hidden."""
+@pytest.mark.parametrize("bug", [LookupError("a bug"), ModuleNotFoundError("a bug", name="broken")])
+def test_a_bug_keeps_its_traceback(statcore: Invoke, monkeypatch: pytest.MonkeyPatch, bug: Exception) -> None:
+    """An error that is not a `StatcoreError` is not hidden; only a missing module of an extra has a remedy."""
 
     def fail(*_: object) -> None:
-        raise LookupError("a bug")
+        raise bug
 
     monkeypatch.setattr("statcore_cli.commands.kernels.write", fail)
 
-    with pytest.raises(LookupError, match="a bug"):
-        statcore("kernels", KERNEL)
-
-
-def test_a_missing_module_without_an_extra_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, statcore: Invoke) -> None:
-    """Only modules of an extra have a remedy."""
-
-    def fail(*_: object) -> None:
-        raise ModuleNotFoundError("broken", name="broken")
-
-    monkeypatch.setattr("statcore_cli.commands.kernels.write", fail)
-
-    with pytest.raises(ModuleNotFoundError, match="broken"):
+    with pytest.raises(type(bug), match="a bug"):
         statcore("kernels", KERNEL)
 
 
@@ -188,13 +189,7 @@ def test_a_missing_extra_names_the_command_that_installs_it(
     )
     hiding = tmp_path / "hiding"
     hiding.mkdir()
-    (hiding / "sitecustomize.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(site)!r})\n"
-        "class Hide:\n"
-        "    def find_spec(self, name, *_):\n"
-        f"        if name == {module!r}: raise ModuleNotFoundError('hidden', name=name)\n"
-        "sys.meta_path.insert(0, Hide())\n"
-    )
+    on_import(hiding, module, "raise ModuleNotFoundError('hidden', name=name)", first=f"sys.path.insert(0, {str(site)!r})")
 
     done = python("-m", "statcore_cli", *arguments, path=hiding)
 
@@ -252,13 +247,7 @@ def test_a_closed_stream_ends_no_command(stream: int, left: str) -> None:
 
 def test_the_answer_does_not_take_a_closed_descriptor(tmp_path: Path) -> None:
     """With descriptors 0 and 2 closed, what a library writes to descriptor 2 is not in the answer."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        "class Stray:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name == 'statcore_cli.commands.plugins': os.write(2, b'stray')\n"
-        "sys.meta_path.insert(0, Stray())\n"
-    )
+    on_import(tmp_path, "statcore_cli.commands.plugins", "os.write(2, b'stray')")
     program = "[sys.executable, '-m', 'statcore_cli', 'plugins', '--format', 'json']"
     close = f"import os, sys; os.close(0); os.close(2); os.execv(sys.executable, {program})"
 
@@ -283,13 +272,7 @@ def test_characters_outside_the_encoding_are_escaped(fake: Any) -> None:
 
 def test_an_interrupt_during_imports_exits_with_130(tmp_path: Path) -> None:
     """There is no command yet that could catch it."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Interrupt:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name == 'statcore_cli.app': raise KeyboardInterrupt\n"
-        "sys.meta_path.insert(0, Interrupt())\n"
-    )
+    on_import(tmp_path, "statcore_cli.app", "raise KeyboardInterrupt")
 
     done = python("-m", "statcore_cli", "--help", path=tmp_path)
 
@@ -298,13 +281,7 @@ def test_an_interrupt_during_imports_exits_with_130(tmp_path: Path) -> None:
 
 def test_a_missing_module_at_start_up_is_shown(tmp_path: Path) -> None:
     """A broken installation is not reported as a missing extra."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Hide:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name == 'statcore_cli.app': raise ModuleNotFoundError('hidden', name=name)\n"
-        "sys.meta_path.insert(0, Hide())\n"
-    )
+    on_import(tmp_path, "statcore_cli.app", "raise ModuleNotFoundError('hidden', name=name)")
 
     done = python("-m", "statcore_cli", "--help", path=tmp_path)
 

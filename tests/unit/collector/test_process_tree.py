@@ -18,6 +18,7 @@ from statcore_collector.process_tree import (
     ProcessTree,
     Tally,
     TreeCounter,
+    TreeSample,
     read_process,
     read_process_table,
 )
@@ -91,11 +92,17 @@ def _tree() -> ProcessTree:
     return ProcessTree(ROOT)
 
 
+def _sample(tree: ProcessTree, machine: Machine) -> TreeSample:
+    """Return the sample of a tree that has not ended."""
+    sample = tree.sample(machine.table(), Unreadable())
+    assert sample is not None
+    return sample
+
+
 def test_a_tree_is_a_process_with_all_descendants(machine: Machine) -> None:
     """Descendants of any depth count, other processes do not."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11, Planned(13): 1}
-    sample = _tree().sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(_tree(), machine)
     assert {ROOT, CHILD, GRANDCHILD} == set(sample.processes)
     assert (300, 3000, 30, 60) == (sample.cpu_ms, sample.memory, sample.io_read, sample.io_write)
 
@@ -104,11 +111,10 @@ def test_an_orphan_stays_in_its_tree(machine: Machine) -> None:
     """Its parent ended and it has another parent now; its children belong to the tree as well."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     del machine.parents[CHILD]
     machine.parents |= {GRANDCHILD: 1, Planned(14): 12}
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert {ROOT, GRANDCHILD, Planned(14)} == set(sample.processes)
 
 
@@ -116,10 +122,9 @@ def test_a_root_that_ended_leaves_its_children(machine: Machine) -> None:
     """A kernel lives until its last process has ended."""
     machine.parents[CHILD] = 10
     tree = _tree()
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     machine.parents = {CHILD: 1}
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert {CHILD} == set(sample.processes)
     machine.parents = {}
     assert None is tree.sample(machine.table(), Unreadable())
@@ -129,10 +134,9 @@ def test_a_pid_that_is_used_again_is_another_process(machine: Machine) -> None:
     """Neither a new root nor a new child with an old pid belongs to the tree."""
     machine.parents[CHILD] = 10
     tree = _tree()
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     machine.parents = {ROOT: 1, Planned(11, created=5.0): 1}
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert {ROOT} == set(sample.processes)
     machine.parents = {Planned(10, created=5.0): 1}
     assert None is tree.sample(machine.table(), Unreadable())
@@ -143,8 +147,7 @@ def test_a_zombie_is_counted_but_does_not_live(machine: Machine) -> None:
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, alive=False, memory=None, io=None)]
     tree = _tree()
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert (200, 1000, 10) == (sample.cpu_ms, sample.memory, sample.io_read)
     assert {ROOT} == set(sample.processes)
     machine.samples[ROOT] = [attrs.evolve(SAMPLE, alive=False, memory=None)]
@@ -156,8 +159,7 @@ def test_a_sum_needs_the_values_of_all_processes(machine: Machine, unreadable: d
     """A sum with an unreadable value is absent; the other sums are there."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, **unreadable)]
-    sample = _tree().sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(_tree(), machine)
     absent = {name for name in ("cpu_ms", "memory", "io_read", "io_write") if getattr(sample, name) is None}
     assert ({"memory"} if "memory" in unreadable else {"io_read", "io_write"}) == absent
 
@@ -173,15 +175,13 @@ def test_a_child_that_ends_while_the_tree_is_read_counts_once(
     """It disappears after the table was read; its parent has absorbed `waited_ms` in the first or the second reading."""
     machine.parents[CHILD] = 10
     tree = _tree()
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     machine.samples[CHILD] = [None]
     machine.samples[ROOT] = [attrs.evolve(SAMPLE, waited_cpu_ms=waited) for waited in waited_ms]
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert (expected, {ROOT}) == (sample.cpu_ms, set(sample.processes))
     del machine.parents[CHILD]
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert expected == sample.cpu_ms
 
 
@@ -189,17 +189,16 @@ def test_what_two_generations_leave_goes_to_the_nearest_ancestor(machine: Machin
     """Child and grandchild end while the tree is read, and the root absorbs both."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     machine.samples = {CHILD: [None], GRANDCHILD: [None], ROOT: [attrs.evolve(SAMPLE, waited_cpu_ms=210)]}
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert 310 == sample.cpu_ms
 
 
 def test_parents_are_read_before_their_children(machine: Machine) -> None:
     """Otherwise a child that is waited for during the reading would count twice."""
     machine.parents = {GRANDCHILD: 11, Planned(15): 12, CHILD: 10, Planned(14): 10, ROOT: 1}
-    _tree().sample(machine.table(), Unreadable())
+    _sample(_tree(), machine)
     pids = [process.pid for process in machine.read]
     assert {10, 11, 12, 14, 15} == set(pids)
     assert all(parent == 1 or pids.index(parent) < pids.index(child.pid) for child, parent in machine.parents.items())
@@ -209,8 +208,7 @@ def test_a_new_child_that_ends_while_it_is_sampled_is_left_out(machine: Machine)
     """Nothing of it was counted, and its parent absorbs it."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [None]
-    sample = _tree().sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(_tree(), machine)
     assert 100 == sample.cpu_ms
 
 
@@ -218,19 +216,17 @@ def test_an_orphan_under_a_new_process_of_the_tree_is_sampled_once(machine: Mach
     """A descendant that adopts orphans (a subreaper) may be newer than the orphan."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     del machine.parents[CHILD]
     machine.parents |= {Planned(20): 10, GRANDCHILD: 20}
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert 400 == sample.cpu_ms
 
 
 def test_parents_in_a_circle_end_the_walk(machine: Machine) -> None:
     """A pid that is used again while the table is read can make a process look like its own ancestor."""
     machine.parents = {ROOT: 11, CHILD: 10}
-    sample = _tree().sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(_tree(), machine)
     assert 200 == sample.cpu_ms
 
 
@@ -239,7 +235,7 @@ def test_a_process_that_cannot_be_read_is_left_out(machine: Machine, in_table: b
     """Its counts stay, its memory does not count, its children stay in the tree; it counts again when it is readable."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     machine.unreadable = {CHILD} if in_table else set()
     machine.samples = {} if in_table else {CHILD: [UNREADABLE]}
     unreadable = Unreadable()
@@ -250,11 +246,9 @@ def test_a_process_that_cannot_be_read_is_left_out(machine: Machine, in_table: b
     assert ["process 11"] == list(unreadable.reasons)
     machine.unreadable = set()
     machine.samples = {CHILD: [attrs.evolve(SAMPLE, cpu_ms=7000, io=(7000, 7000)), attrs.evolve(SAMPLE, cpu_ms=7001)]}
-    back = tree.sample(machine.table(), Unreadable())
-    assert back is not None
+    back = _sample(tree, machine)
     assert (300, 3000, 30, 60) == (back.cpu_ms, back.memory, back.io_read, back.io_write)
-    later = tree.sample(machine.table(), Unreadable())
-    assert later is not None
+    later = _sample(tree, machine)
     assert 301 == later.cpu_ms
 
 
@@ -262,7 +256,7 @@ def test_a_process_found_late_brings_no_history(machine: Machine) -> None:
     """It was unreadable in the last round, so what it used until now is not of this round."""
     tree = _tree()
     machine.unreadable = {CHILD}
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     machine.unreadable = set()
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, cpu_ms=9000), attrs.evolve(SAMPLE, cpu_ms=9010)]
@@ -273,10 +267,9 @@ def test_a_process_found_late_brings_no_history(machine: Machine) -> None:
 def test_a_tree_that_cannot_be_read_at_all_has_no_figures(machine: Machine) -> None:
     """It has not ended, because its pids still exist."""
     tree = _tree()
-    tree.sample(machine.table(), Unreadable())
+    _sample(tree, machine)
     machine.unreadable = {ROOT}
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
+    sample = _sample(tree, machine)
     assert ({}, {None}) == (sample.processes, {sample.cpu_ms, sample.memory, sample.io_read, sample.io_write})
     machine.unreadable = set()
     machine.parents = {}

@@ -139,9 +139,17 @@ def test_one_bad_plugin_costs_nothing_but_itself(
     assert "bad" in raised.value.plugin.split(", ")
 
 
-def test_a_hook_for_a_newer_statcore_may_be_optional(install: Install) -> None:
-    """A plugin that says that an unknown hook is optional keeps working."""
-    install("acme-nodes", nodes=querier("node") + "\n@hookimpl(optionalhook=True)\ndef statcore_future(): return []")
+@pytest.mark.parametrize(
+    "source",
+    [
+        querier("node") + "\n@hookimpl(optionalhook=True)\ndef statcore_future(): return []",
+        querier("node").replace("@hookimpl", "@hookimpl(optionalhook=True)"),
+    ],
+    ids=["unknown", "known"],
+)
+def test_a_hook_may_be_marked_as_optional(install: Install, source: str) -> None:
+    """A plugin with a hook for a newer statcore keeps working; an optional hook that is known is called like any other."""
+    install("acme-nodes", nodes=source)
 
     assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
 
@@ -166,13 +174,6 @@ def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
     assert (report_of(registry, "series").error or "").endswith(f"; at {site}/acme_series_series.py:{line}")
     assert "ModuleNotFoundError: No module named 'no_such_module_anywhere'" == report_of(registry, "gone").error
     assert (report_of(registry, "missing").error or "").endswith(f"; at {site}/acme_helper_it.py:3")
-
-
-def test_a_known_hook_may_be_marked_as_optional(install: Install) -> None:
-    """It is called like any other."""
-    install("acme-nodes", nodes=querier("node").replace("@hookimpl", "@hookimpl(optionalhook=True)"))
-
-    assert ("querier node",) == report_of(PluginRegistry.discover(), "nodes").offers
 
 
 def test_what_a_plugin_sets_for_its_thread_is_its_own(install: Install) -> None:

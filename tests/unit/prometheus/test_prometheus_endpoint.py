@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,16 +35,16 @@ def test_the_address_has_no_credentials(url: str, address: str) -> None:
     [
         *("", "host:9090", "ftp://host", "http://", "http://:9090", "http://host:port", "http://host:99999"),
         *("http://[::1", "http://ann:hidden@host\n", "http://höst", "http://ann:hidden@host/?x=1", "http://host/#x"),
-        *("http://host/a b", "http://ann@host"),
+        *("http://host/a b", "http://ann@host", "http://h:1_0", "http://h:" + "9" * 5000, None, 7, b"http://host"),
     ],
 )
-def test_a_bad_url_is_refused(url: str) -> None:
-    """The error names the setting and quotes nothing of the URL, which may hold a password."""
+def test_a_bad_url_is_refused(url: Any) -> None:
+    """The error names the setting and quotes nothing of the URL, which may hold a password; the type may be wrong, too."""
     with pytest.raises(InputError, match=r"^url ") as caught:
         PrometheusClient(url)
     assert "hidden" not in str(caught.value)
     with pytest.raises(InputError, match=r"^fallback_urls "):
-        PrometheusClient("http://host", options=PrometheusOptions(fallback_urls=(url or " ",)))
+        PrometheusClient("http://host", options=PrometheusOptions(fallback_urls=(url,)))
 
 
 @pytest.mark.parametrize(

@@ -296,12 +296,6 @@ def test_no_queriers_are_no_batches() -> None:
     assert () == coalesce([])
 
 
-def test_a_broken_querier_is_named() -> None:
-    """The error is that of `resolve`."""
-    with pytest.raises(PluginError, match=r"FixedQuerier\.name\(\) answered '': expected a metric name"):
-        coalesce([A, FixedQuerier("")])
-
-
 @pytest.mark.parametrize("max_values", [0, -1])
 def test_a_batch_has_at_least_one_value(max_values: int) -> None:
     """A smaller bound is refused."""
