@@ -1,4 +1,4 @@
-"""Real servers for every test that wants one; a missing program is a skip, or a failure where CI=true."""
+"""Real servers for tests; a test whose program is missing is skipped, or fails where CI=true."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def require_program() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One Valkey for the whole run."""
+    """A Valkey for the whole run."""
     _require_program("valkey-server", "redis-server")
     with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server

@@ -14,7 +14,7 @@ from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One Valkey for the whole run."""
+    """A Valkey for the whole run."""
     with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 

@@ -55,7 +55,7 @@ DIFFERENT = {
     **dict.fromkeys(("cpu_used", "io_read", "io_write"), frozenset(["pct", "stats.max", "stats.avg"])),
     **dict.fromkeys(("net_rx", "net_tx"), frozenset(["pct"])),
 }
-"""By metric, the fields of live statistics that `docs/compatibility.md` lists as different."""
+"""The fields of live statistics that `docs/compatibility.md` lists as different, by metric."""
 
 
 def series(kernel: UUID, metric: str, value_type: str, *, value: float = 0.0, per_s: float = 0.0) -> PlantedSeries:

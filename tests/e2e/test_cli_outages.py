@@ -78,7 +78,7 @@ def test_an_interrupt_ends_a_waiting_command(hung: Any, arguments: list[str], se
 def test_a_hanging_server_is_waited_for_until_the_deadline_of_the_file(
     hung: Any, tmp_path: Path, arguments: list[str], table: str, setting: str, scheme: str
 ) -> None:
-    """Then the error is one line."""
+    """The error is one line."""
     file = tmp_path / "statcore.toml"
     file.write_text(f'{setting} = "{scheme}://127.0.0.1:{hung.port}"\n[{table}]\ntimeout_s = 0.3')
 

@@ -90,7 +90,7 @@ def test_utilization_as_csv_in_utc(history: Server) -> None:
 
 
 def test_a_plot_is_drawn(history: Server) -> None:
-    """In a pipe as well."""
+    """Standard output is a pipe."""
     done = statcore("query", "container", "--metric-name", "mem", *RANGE, "--format", "plot", metrics_url=history.url)
 
     assert "value_type=current" == done.stdout.splitlines()[0]

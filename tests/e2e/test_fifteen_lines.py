@@ -52,7 +52,7 @@ def bin_(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
 @pytest.mark.timeout(300)
 def test_it_passes_the_shipped_suite(bin_: Path, tmp_path: Path) -> None:
-    """In an environment that holds nothing else."""
+    """The environment holds nothing else."""
     assert 15 >= len(DOOR.strip().splitlines())
     (tmp_path / "test_door.py").write_text(SUITE)
     suite = run(bin_ / "python", "-m", "pytest", "-q", "-W", "error", tmp_path / "test_door.py")

@@ -137,7 +137,7 @@ def run(site: Path, moment: str, way: str, *arguments: str) -> subprocess.Comple
 )
 @pytest.mark.parametrize("moment", ["import", "fetch"])
 def test_48_what_a_plugin_writes_is_on_standard_error_with_its_name(site: Path, moment: str, way: str, shown: str) -> None:
-    """With every way of writing the answer is complete, and nothing else is in the pipe."""
+    """The plugin writes in every way; the answer is complete, and nothing else is in the pipe."""
     done = run(site, moment, way, *KERNELS)
 
     assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))

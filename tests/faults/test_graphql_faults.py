@@ -26,7 +26,7 @@ ITEMS = "compute_session_list.items"
 OPTIONS = ValkeyOptions(freshness_s=3_600, agent_interval_s=30)
 SOON = ValkeyOptions(timeout_s=0.3)
 ENOUGH_S = 30
-"""A hundred times the short deadline: that one held at all, however slow the machine."""
+"""A hundred times the short deadline, so that a slow machine fails no test."""
 ZEROS = {"requests": 0, "last_response_ms": 0}
 
 
@@ -73,7 +73,7 @@ async def clients() -> AsyncIterator[Clients]:
 
 
 async def ask(server: Server, query: str = STATISTICS, *, options: ValkeyOptions = OPTIONS) -> Answer:
-    """Ask about the sessions of a server."""
+    """Query the sessions of a server."""
     async with aclosing(ValkeyStatistics.from_url(server.url, options=options)) as store:
         return await Host(statistics=store, inventory=inventory_of(COUNT)).execute(query)
 
@@ -94,7 +94,7 @@ def wrong(**of: dict[int, Any]) -> list[dict[str, Any]]:
 
 
 async def test_all_is_right_when_nothing_is_wrong(planted: Server) -> None:
-    """Or the tests below show nothing."""
+    """Without faults there are no errors and no problems, so the faults below cause theirs."""
     answer = await ask(planted)
     assert wrong() == answer.data["compute_session_list"]["items"]
     assert ([], {}) == (answer.errors, answer.extensions)
@@ -137,7 +137,7 @@ async def test_one_of_each_fault_among_a_hundred(planted: Server, raw: Redis, li
 
 @pytest.mark.parametrize("dead", ["live", "statistics"])
 async def test_a_dead_store_takes_nothing_with_it(planted: Server, clients: Clients, dead: str) -> None:
-    """One of the two databases is on a server that is not there: an error on each path of its kind, the other is right."""
+    """With one of the two databases on a dead server, each path of its kind has an error, and the other kind is right."""
     nowhere = free_port()
     statistics = clients(nowhere if dead == "statistics" else planted.port, 0)
     live = clients(nowhere if dead == "live" else planted.port, 2)
@@ -163,7 +163,7 @@ async def test_a_dead_store_takes_nothing_with_it(planted: Server, clients: Clie
 async def test_a_hung_store_takes_nothing_with_it(
     planted: Server, clients: Clients, start_valkey: Callable[..., Server]
 ) -> None:
-    """It answers nothing at all: the adapter's deadline ends the wait, and the other kind is right."""
+    """It never answers: the adapter's deadline ends the wait, and the other kind is right."""
     hung = start_valkey()
     with Redis(host="127.0.0.1", port=hung.port) as client:
         client.execute_command("CLIENT", "PAUSE", 60_000, "ALL")
@@ -176,7 +176,7 @@ async def test_a_hung_store_takes_nothing_with_it(
 
 
 async def test_metrics_that_are_bad_only_when_they_are_read(planted: Server, raw: Redis) -> None:
-    """No map, a forbidden extension beside good ones, nested beyond all reason: a problem at its path, or of the entry."""
+    """A metric of another type, with a forbidden extension, or nested too deeply is a problem at its path or an error."""
     mem = {"mem": {"current": "5"}}
     deep: Any = "1"
     for _ in range(120):
@@ -208,7 +208,7 @@ async def test_numbers_that_are_none_go_through_as_text(planted: Server, raw: Re
 
 
 async def test_a_bad_metric_of_an_agent_harms_no_other(planted: Server, raw: Redis) -> None:
-    """Neither of its half nor of the other; an agent whose entry is no such map is an error."""
+    """The other metrics of both halves are answered; an agent whose entry is no such map is an error."""
     value = {"current": "1"}
     raw.set("i-0", msgpack.packb({"node": {"mem": value, "bad": 1}, "devices": {"cuda": {"0": value}, "bad": "x"}}), ex=120)
     raw.set("i-1", msgpack.packb({"something": {}}), ex=120)
@@ -227,7 +227,7 @@ async def test_a_bad_metric_of_an_agent_harms_no_other(planted: Server, raw: Red
 
 
 async def test_a_session_is_its_kernels_put_together(planted: Server, raw: Redis) -> None:
-    """As real agents write: kernel keys only. A kernel whose entry is bad makes its session incomplete; all in one read."""
+    """Real agents write only the keys of kernels. A bad kernel makes its session incomplete; all keys are in one read."""
     for number in range(3):
         raw.delete(session_id(number))
     raw.set(kernel_id(1), b"garbage")

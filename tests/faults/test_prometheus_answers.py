@@ -82,6 +82,7 @@ async def test_null_is_nothing_found(fake_prometheus: StartFake, http_reply: Rep
 
 
 ODD_VALUES: list[list[object]] = [[2], ["2", 3], ["0x10"]]
+NO_TEXTS: list[object] = [{}, "text", [1], [["a"]], [{"a": "b"}]]
 LONG = [f'[{1_795_341_600 + n},"{n}.5"]' for n in range(10_000)]
 
 
@@ -151,7 +152,7 @@ async def test_an_error_with_http_200_is_one_line(fake_prometheus: StartFake, ht
         *(("query", {"resultType": "vector", "result": [{"metric": {}, "value": [1, *rest]}]}) for rest in ODD_VALUES),
         ("query", {"resultType": "scalar", "result": [1, "one"]}),
         ("query", {"resultType": "what", "result": []}),
-        *(("label_values", data) for data in ({}, "text", [1], [["a"]], [{"a": "b"}])),
+        *(("label_values", data) for data in NO_TEXTS),
     ],
 )
 async def test_a_result_that_does_not_fit_the_call(

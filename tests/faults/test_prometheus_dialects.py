@@ -58,7 +58,7 @@ async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
 
 
 async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """One refused POST is enough; the GET has the parameters of the form."""
+    """After one refused POST, GETs follow, with the parameters of the form."""
     server = await fake_prometheus(http_reply("no", status=405), http_reply(vector("7")))
     async with aclosing(PrometheusClient(server.url)) as client:
         await client.query("up")
@@ -70,7 +70,7 @@ async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus
 
 
 async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Then the credential is refused; the next query begins with a POST again."""
+    """The error names the credential, and the next query begins with a POST again."""
     server = await fake_prometheus(http_reply("denied", status=403))
     async with aclosing(PrometheusClient(server.url)) as client:
         for _ in range(2):

@@ -58,7 +58,7 @@ async def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Ca
     "url", [SECRET, f"Bearer {SECRET}", f"http://{SECRET}@host", f"http://ann:{SECRET}", f"http://h/?token={SECRET}"]
 )
 async def test_a_secret_in_the_place_of_the_url_is_not_shown(url: str) -> None:
-    """Neither the client nor the runtime shows it in an error."""
+    """The errors of the client and of the runtime do not show it."""
     with pytest.raises(InputError, match=r"^url ") as caught:
         PrometheusClient(url)
     assert SECRET not in shown_of(caught.value)
@@ -182,7 +182,7 @@ async def test_a_secret_that_the_driver_repeats_is_not_shown() -> None:
 async def test_secrets_are_in_no_error_and_no_log(
     fake_prometheus: StartFake, caplog: pytest.LogCaptureFixture, reply: bytes
 ) -> None:
-    """Neither an error, its causes and attributes, nor a log shows them."""
+    """Errors with their causes and attributes, and logs do not show them."""
     caplog.set_level(logging.DEBUG)
 
     async def answer(writer: asyncio.StreamWriter) -> None:

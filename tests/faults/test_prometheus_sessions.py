@@ -86,7 +86,7 @@ class TestFactory:
         await pool.aclose()
 
     async def test_a_request_fails_when_its_session_is_closed(self, fake_prometheus: StartFake) -> None:
-        """Without a factory there is no other session, so the request fails."""
+        """A client without a factory has no other session, so the request fails."""
         begun = asyncio.Event()
 
         async def hang(writer: asyncio.StreamWriter) -> None:

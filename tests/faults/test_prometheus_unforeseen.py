@@ -71,7 +71,7 @@ UNFORESEEN = [error for error in FOREIGN if not isinstance(error, ValueError | O
 
 @pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
 async def test_an_unforeseen_error_is_no_outage(error: Exception) -> None:
-    """Nothing says that the server is unavailable: the request is not sent again, and the error is not retryable."""
+    """The server may be available: the request is not sent again, and the error is not retryable."""
     attempts = 0
 
     async def fail(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

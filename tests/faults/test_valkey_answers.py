@@ -60,7 +60,7 @@ async def test_an_answer_that_does_not_fit_is_a_protocol_error(fake_valkey: Star
 
 
 async def test_answers_about_activity_must_fit(fake_valkey: StartFake) -> None:
-    """With one value missing, a session would get the numbers of another."""
+    """Otherwise a session would get the numbers of another."""
     url = await fake_valkey({b"MGET": [b"*3\r\n" + b"$1\r\n7\r\n" * 3]})
     async with aclosing(ValkeyStatistics.from_url(url)) as store:
         with pytest.raises(ProtocolError, match="3 values, not 4"):
@@ -263,7 +263,7 @@ async def test_a_deep_entry_can_be_printed(valkey: Server, levels: int, extensio
 async def test_no_word_of_a_repeated_command_leaves_the_store(
     fake_valkey: Callable[..., Any], command: bytes, echo: bytes
 ) -> None:
-    """Neither the error nor its traceback shows a password, whatever the wording and the command."""
+    """The error and its traceback show no password, whatever the wording and the command."""
     url = (await fake_valkey({command: [echo]})).replace("://", "://reader:hunter2@")
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.5))) as store:
         with pytest.raises(StatcoreError) as error:

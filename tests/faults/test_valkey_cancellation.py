@@ -53,7 +53,7 @@ PIPELINED = ValkeyOptions(pool_size=1, freshness_s=600)
 
 @pytest.mark.parametrize("options", [SINGLE, PIPELINED], ids=["single", "pipelined"])
 async def test_the_next_caller_gets_its_own_data(valkey: Server, tcp_proxy: StartProxy, options: ValkeyOptions) -> None:
-    """With one connection, a single command and many commands in one exchange leave no answer on it."""
+    """A single command and many commands in one exchange leave no answer on the only connection."""
     ids = plant(valkey, 3)
     proxy = await tcp_proxy(valkey.port)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:

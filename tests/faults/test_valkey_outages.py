@@ -28,7 +28,7 @@ METRICS = {"mem": {"current": "1"}}
 SOON = ValkeyOptions(timeout_s=0.3)
 PATIENT = ValkeyOptions(timeout_s=60)
 ENOUGH_S = 30
-"""A hundred times the short deadline: that one held at all, however slow the machine."""
+"""A hundred times the short deadline, so that a slow machine fails no test."""
 
 
 def plant(server: Server) -> None:
@@ -176,7 +176,7 @@ async def test_a_stopped_server_in_the_middle_of_a_large_batch(
 
 
 async def test_callers_wait_for_a_connection_but_not_for_ever(valkey: Server, tcp_proxy: StartProxy) -> None:
-    """With one busy connection, the others raise at the deadline that all are busy, and open no second one."""
+    """While the only connection is busy, other calls open no second one, and raise at the deadline that all are busy."""
     plant(valkey)
     proxy = await tcp_proxy(valkey.port)
     options = ValkeyOptions(timeout_s=0.3, pool_size=1)

@@ -1,4 +1,4 @@
-"""A Prometheus asked over plain HTTP, and whether it reads a query as promql-parser does."""
+"""Queries to a Prometheus over plain HTTP, and the comparison of how it and promql-parser read them."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ async def test_a_percentage_that_is_not_finite_makes_only_its_endpoint_blind(
 async def test_replicas_without_data_trigger_nothing(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
-    """Of five, one without an entry is not left out of the mean; without any entry there is nothing to decide on."""
+    """One of five without an entry is not left out of the mean; without any entry the rule abstains."""
     inventory = Inventory()
     endpoint_id, ids = inventory.add(5)
     await sink.store_kernel_statistics({id_: cpu("99.00") for id_ in ids} | {ids[0]: cpu("0.00")})
@@ -222,7 +222,7 @@ async def test_a_query_without_series_is_not_a_zero(store: ValkeyStatistics) -> 
 async def test_the_schedulers_tick_reads_each_kind_once(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
-    """Of a hundred endpoints, one has a histogram, one a stale entry, one no entry; another endpoint does not exist."""
+    """One of a hundred endpoints has a histogram, one a stale entry, one no entry; another endpoint does not exist."""
     inventory = Inventory()
     kernels = dict(inventory.add(number % 4 + 1) for number in range(100))
     histogram, stale, gone, *_ = kernels

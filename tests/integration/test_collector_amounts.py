@@ -114,7 +114,7 @@ async def test_memory_that_forks_share_is_counted_once(start_kernel: Start) -> N
 
 
 async def test_what_is_written_is_counted(start_kernel: Start, tmp_path: Path) -> None:
-    """By the process and by a child that it waited for; the counter never falls."""
+    """The process writes, and so does a child that it waits for; the counter never falls."""
     folder = max((part for part in psutil.disk_partitions(all=True) if tmp_path.is_relative_to(part.mountpoint)), key=len)
     if folder.fstype in {"tmpfs", "ramfs"}:
         pytest.skip("the temporary folder is in memory: nothing is written to a disk")

@@ -144,7 +144,7 @@ async def test_an_orphan_stays_in_its_kernel(start_kernel: Start) -> None:
 
 
 async def test_a_killed_kernel_is_removed(start_kernel: Start) -> None:
-    """Even before anybody waits for it; the other kernel's samples and entries stay."""
+    """It is removed even before its parent waits for it; the other kernel's samples and entries stay."""
     killed, other = start_kernel(SHORT_LIVED), start_kernel(SHORT_LIVED)
     collector, store, [kernel_id, other_id] = watch(killed, other)
     assert ["up", "up"] == [await read_line(killed), await read_line(other)]

@@ -1,4 +1,4 @@
-"""Planted figures of containers, read back from a real Prometheus through every door: the same number behind each."""
+"""Planted figures of containers, read from a real Prometheus through each interface: all show the same numbers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PLANTED: Final[dict[str, dict[str, dict[str, float]]]] = {
     INFINITE: {"current": {"cpu_util": 700, "mem": 10**6}, "capacity": {"cpu_util": math.inf, "mem": math.inf}},
     UNKNOWN: {"current": {"cpu_util": 700, "mem": 10**6}, "capacity": {"cpu_util": math.nan, "mem": math.nan}},
 }
-"""What kernels of one user have: of counters, what is added per second."""
+"""The values of kernels of one user; for counters, the increase per second."""
 PERCENT: Final = {"cpu_util": {BUSY: 100.0, HALF: 50.2}, "mem": {BUSY: 25.0, HALF: 75.0}}
 OF_ALL: Final = {"cpu_util": 150.2, "mem": 50.0}
 
@@ -65,13 +65,13 @@ def planted() -> Iterator[PlantedSeries]:
 
 @pytest.fixture(scope="module")
 def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """A server that holds them."""
+    """A server that holds the planted series."""
     with prometheus_holding(openmetrics_text(planted())) as running:
         yield running
 
 
 def asking(metric: str, value_type: Any, kernel: str | None = None) -> ContainerMetricQuerier:
-    """Ask for a metric of a kernel, or of all kernels of the user."""
+    """Return a querier for a metric of a kernel, or of all kernels of the user."""
     owner: dict[str, Any] = {"user_id": USER} if kernel is None else {"kernel_id": kernel}
     return ContainerMetricQuerier(metric_name=metric, value_type=value_type, **owner)
 
@@ -83,7 +83,7 @@ def shown(answer: object) -> list[tuple[dict[str, str], Any]]:
 
 
 async def by_python(server: Server, metric: str, value_type: str) -> list[tuple[dict[str, str], float]]:
-    """Ask the service that managers know."""
+    """Query the service that managers know."""
     async with aclosing(PrometheusClient(server.url)) as client:
         labels = ContainerMetricOptionalLabel(value_type=value_type, kernel_id=BUSY)
         action = ContainerMetricAction(metric, labels, start=AT, end=AT, step="1m")
@@ -96,7 +96,7 @@ async def by_python(server: Server, metric: str, value_type: str) -> list[tuple[
 
 
 async def by_graphql(server: Server, metric: str, value_type: str) -> list[tuple[dict[str, str], float]]:
-    """Ask the schema."""
+    """Query the schema."""
     async with aclosing(PrometheusClient(server.url)) as client:
         data = await Host(metrics=client).execute_cleanly(
             """query ($selector: JSON!, $at: String!) {
@@ -127,14 +127,14 @@ async def by_command_line(server: Server, metric: str, value_type: str) -> list[
 async def test_what_is_planted_is_answered(
     server: Server, ask: Callable[..., Any], metric: str, value_type: str, expected: float
 ) -> None:
-    """By each door: ten thousand bytes per second are ten thousand, and `pct` says what it is."""
+    """Each interface shows ten thousand bytes per second as ten thousand, and labels `pct` as such."""
     labels = {"kernel_id": BUSY, "value_type": value_type}
     assert [(labels, pytest.approx(expected))] == await ask(server, metric, value_type)
 
 
 @pytest.mark.parametrize("metric", PLANTED[BUSY]["current"])
 async def test_live_statistics_and_the_querier_agree(client: PrometheusClient, metric: str) -> None:
-    """Of every metric, what is current is one number."""
+    """The current value of every metric is a single number."""
     (entry,) = await KernelLiveStatService(client).fetch_kernel_statistics([BUSY], time=AT)
     (sample,) = (await client.query_utilization_now(asking(metric, "current", BUSY), time=AT)).samples
     planted = PLANTED[BUSY]["current"][metric] * (1200 if metric in {"cpu_used", "io_read"} else 1)
@@ -144,7 +144,7 @@ async def test_live_statistics_and_the_querier_agree(client: PrometheusClient, m
 
 @pytest.mark.parametrize("metric", PERCENT)
 async def test_percent_counts_kernels_that_have_both(client: PrometheusClient, metric: str) -> None:
-    """Of a kernel without a finite capacity above 0, or with one of the two alone, nothing is in the sums."""
+    """Kernels without a finite capacity above 0, or with only one of the two values, are not in the sums."""
     at_once = await client.query_utilization_now(asking(metric, "pct"), time=AT)
     assert [({"user_id": USER, "value_type": "pct"}, OF_ALL[metric])] == shown(at_once)
     (series,) = (await client.query_utilization(asking(metric, "pct"), RANGE)).series

@@ -147,7 +147,7 @@ def test_cut_is_uncut(server: Server) -> None:
     ],
 )
 async def test_functions_of_the_range_are_constants(server: Server, prometheus_program: Program, query: str) -> None:
-    """Those of Prometheus 3, also where the last part has a single point."""
+    """The functions are those of Prometheus 3; the last part may have a single point."""
     if prometheus_program.version.startswith("2."):
         pytest.skip(f"Prometheus {prometheus_program.version} does not have them")
     time_range = QueryTimeRange(start=LONG.end - timedelta(minutes=50), end=LONG.end, step="30s")
@@ -160,7 +160,7 @@ async def test_functions_of_the_range_are_constants(server: Server, prometheus_p
 
 
 async def test_what_needs_the_whole_range_is_refused_only_when_cut(client: PrometheusClient) -> None:
-    """With the step that would do; a query that fits into one request goes to the server as it is."""
+    """The error advises a step; a query that fits into one request is sent unchanged."""
     with pytest.raises(UnsupportedError, match=r"^range_avg needs all points .* take a step of 2s or more"):
         await client.query_range("range_avg(ticks)", LONG)
     with pytest.raises(QueryRejectedError, match="range_avg"):

@@ -77,7 +77,7 @@ def asking(strategy: Quantile | Callable[..., Expression], hosts: Sequence[str])
 async def test_together_is_one_by_one(
     client: PrometheusClient, strategy: Callable[..., Expression], expected: dict[str, float]
 ) -> None:
-    """One request answers what a request for each would have, and the numbers are those of the samples."""
+    """One request gives the same answers as a request for each querier, and the numbers are those of the samples."""
     queriers = asking(strategy, list(expected))
     each = [await client.query_utilization_now(querier, time=NOW) for querier in queriers]
     together = await UtilizationSource(client).read_utilization_now_batch(queriers, time=NOW)

@@ -52,7 +52,7 @@ RATED: Final = ("cpu_util", "net_rx", "net_tx")
 UNBOUNDED: Final = "9223372036854775807"
 
 Entries = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""By kernel, metric and field."""
+"""Values by kernel, metric and field."""
 
 
 @attrs.frozen
@@ -210,7 +210,7 @@ async def record(folder: Path, valkey: Server, prometheus: Program, children: Se
 
 @pytest.fixture(scope="module")
 def run(valkey_server: Server, prometheus_program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """One run for all tests, after which Prometheus can still be asked."""
+    """A run for all tests, after which Prometheus still answers."""
     folder = tmp_path_factory.mktemp("prometheus")
     with ExitStack() as stack:
         with running_children("i-1") as children:

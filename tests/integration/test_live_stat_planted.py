@@ -167,7 +167,7 @@ async def test_a_kernel_that_has_ended_has_no_entry(client: PromQLPort) -> None:
 
 
 async def test_a_counter_seen_once_has_no_current_value(client: PromQLPort) -> None:
-    """One sample in the window has no rate, and the raw counter is not shown."""
+    """A single sample in the window has no rate, and the raw counter is not shown."""
     found = await entry(client, SINGLE)
     assert found is not None
     assert ["mem"] == list(found)
@@ -194,7 +194,7 @@ async def test_many_kernels_have_their_own_entries(client: PromQLPort) -> None:
 
 
 async def test_the_default_time_is_the_servers_now(client: PromQLPort) -> None:
-    """Nothing is planted there."""
+    """The time is one without samples."""
     assert [None] == list(await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)]))
     before = AT - timedelta(hours=1)
     assert [None] == list(await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)], time=before))

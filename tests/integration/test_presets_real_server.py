@@ -67,7 +67,7 @@ def numbers(answer: MatrixResult) -> dict[str, list[float]]:
 
 
 async def test_hostile_values_select_exactly_their_series(server: Server) -> None:
-    """One by one, and any of several; never is there another series, or an error."""
+    """Single values and sets of values select their own series, without an error."""
     async with aclosing(PrometheusClient(server.url)) as client:
         service = PresetService(client, {"number": NUMBER})
         for number, value in enumerate(VALUES):
@@ -117,7 +117,7 @@ async def test_an_instant_is_the_point_of_a_range(server: Server) -> None:
 
 @pytest.mark.parametrize("text", VALID)
 async def test_the_server_reads_what_the_parser_does(server: Server, text: str) -> None:
-    """With values, and with none: commas in front of nothing, empty groupings and comments among it."""
+    """Texts with values and without any are valid, with trailing commas, empty groupings and comments."""
     template = Template(text)
     async with aclosing(PrometheusClient(server.url)) as client:
         labels = {"a": '"', "on": "b"} if "labels" in template.placeholders else {}

@@ -56,7 +56,7 @@ selectors: Final = st.builds(
 
 
 def test_every_querier_is_answered(start_prometheus: Callable[..., Server]) -> None:
-    """With any window; the server reads the query as promql-parser does."""
+    """The server reads the query with any window as promql-parser does."""
     with asking(start_prometheus()) as ask:
 
         @settings(max_examples=300)
@@ -116,7 +116,7 @@ def test_where_the_parser_is_laxer_than_the_server(start_prometheus: Callable[..
 
 
 def test_the_parts_of_a_range_are_answered_and_the_whole_is_not(start_prometheus: Callable[..., Server]) -> None:
-    """So it is at the server's own limit that ranges are cut."""
+    """Ranges are cut at the server's own limit."""
     whole = QueryTimeRange(start=1_795_000_000, end=1_795_000_000 + 3 * MAX_POINTS, step=1)
     parts = split_range(whole)
     assert [MAX_POINTS, MAX_POINTS, MAX_POINTS, 1] == [part.points for part in parts]
@@ -155,7 +155,7 @@ def planted(tmp_path: Path, start_prometheus: Callable[..., Server]) -> tuple[Se
 
 
 def test_any_label_value_selects_exactly_its_series(planted: tuple[Server, list[str]]) -> None:
-    """By an exact match, by `one_of` (which asks RE2 what the escaped alternatives mean), and by everything but."""
+    """An exact match, `one_of`, whose escaped alternatives RE2 reads, and their negations select the right series."""
     server, values = planted
     with asking(server) as ask:
 

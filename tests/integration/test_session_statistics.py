@@ -29,7 +29,7 @@ def mem(current: int) -> dict[str, MetricValue]:
 
 
 async def test_a_page_of_sessions_is_one_mget(redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics) -> None:
-    """Of a hundred sessions of two kernels, one kernel has no entry, and one session has an entry of its own."""
+    """There are a hundred sessions of two kernels; one kernel has no entry, and one session has an entry of its own."""
     inventory, kernels = MemoryInventory(), dict[str, list[str]]()
     for number in range(100):
         kernels[str(uuid4())] = [str(uuid4()) for _ in range(2)]

@@ -145,7 +145,7 @@ async def test_an_unknown_age_is_neither_fresh_nor_stale(valkey: Server, redis: 
 
 
 async def test_without_a_bound_no_age_is_read(valkey: Server, redis: Redis) -> None:
-    """Then no entry is undated."""
+    """No entry is undated, either."""
     ids = new_ids(1)
     plant(redis, ids)
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:

@@ -135,7 +135,7 @@ def test_a_name_of_the_contract_is_where_it_says(module: str, name: str, members
     ],
 )
 def test_values_of_the_contract_take_its_keywords(module: str, name: str, arguments: str) -> None:
-    """By keyword only, and no others."""
+    """The parameters are keyword-only, and there are no others."""
     parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     assert dict.fromkeys(arguments.split(), inspect.Parameter.KEYWORD_ONLY) == {
         parameter.name: parameter.kind for parameter in parameters.values()

@@ -27,7 +27,7 @@ def public_calls(package: str) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 @pytest.mark.parametrize("package", ADAPTERS)
 def test_optional_arguments_of_adapters_are_keyword_only(package: str) -> None:
-    """In each public function, constructor and method."""
+    """This holds for each public function, constructor and method."""
     optional = [
         (name, parameter.name, parameter.kind)
         for name, call in public_calls(package)

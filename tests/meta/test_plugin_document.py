@@ -89,7 +89,7 @@ def test_the_querier_passes_the_suite_as_the_document_runs_it(site: Path) -> Non
 
 
 def test_the_test_on_a_real_server_passes_as_the_document_has_it(site: Path, require_program: Callable[..., str]) -> None:
-    """With the line in conftest.py that it names."""
+    """The project has the line in conftest.py that the document names."""
     require_program("prometheus")
     require_program("promtool")
     (source,) = blocks("python", "def test_power")

@@ -80,7 +80,7 @@ def test_with_all_extras_the_demo_runs(wheel: Path, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_host_on_graphene_uses_the_helpers(wheel: Path, tmp_path: Path) -> None:
-    """Without Strawberry, and with aiodataloader: one read for all items, and errors where the host wants them."""
+    """A host on aiodataloader, without Strawberry, needs one read for all items, and places errors itself."""
     bin_ = create_environment(tmp_path / "graphene", str(wheel), "graphene>=3.4", "aiodataloader>=0.4")
     answer = run(bin_ / "python", Path(__file__).parent / "graphene_host.py")
     assert 0 == answer.returncode, answer.stderr

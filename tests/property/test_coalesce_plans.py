@@ -50,7 +50,7 @@ def test_every_querier_is_in_one_batch(queriers: list[UtilizationMetricQuerier],
 
 @given(st.one_of(mixed_queriers(), st.lists(strategies.queriers(), max_size=10)), MAX_VALUES)
 def test_a_querier_alone_keeps_its_text(queriers: list[UtilizationMetricQuerier], max_values: int) -> None:
-    """So do several equal queriers, which are always in the same batch."""
+    """Several equal queriers are always in the same batch."""
     coalesced = coalesce(queriers, max_values=max_values)
     keys = [{key(queriers[position]) for position in batch.positions} for batch in coalesced]
     assert len(set[object]().union(*keys)) == sum(map(len, keys))

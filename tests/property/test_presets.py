@@ -1,4 +1,4 @@
-"""Nothing that is put into a template can leave its place, and no placeholder can be out of its place.
+"""Values that fill a template stay in their places, and placeholders stand only in their places.
 
 The oracle is promql-parser: the tree of what a template becomes is that of the template, with these values in the places
 of its placeholders, and all else as it is. What a real server makes of it is tested in test_presets_real_server.py.
@@ -157,7 +157,7 @@ def test_a_window(text: str, window: str) -> None:
 def test_any_text_is_refused_or_has_every_placeholder_in_its_place(
     text: str, labels: dict[str, str], window: timedelta | str, group_by: list[str]
 ) -> None:
-    """And what is accepted can be asked with any values, and with none."""
+    """An accepted template can be filled with any values, and with none."""
     try:
         template = Template(text)
     except InputError:

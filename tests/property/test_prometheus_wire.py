@@ -181,7 +181,7 @@ def test_one_wrong_byte_is_never_read_as_something_else(
     piece: int,
     chunk: int,
 ) -> None:
-    """With any byte replaced, added or lost, an answer is read as `json` reads it, or refused."""
+    """An answer with a byte replaced, added or lost is read as `json` reads it, or refused."""
     elements = [{"metric": labels, "values": samples} for labels, samples in planted]
     body = document("matrix", elements, remarks, (",", ":"), ascii_=False)
     beside_values = [at + 1 for at, byte in enumerate(body) if byte == ord('"') and body[at + 1 : at + 2] in b",]"]

@@ -27,7 +27,7 @@ def grid(time_range: QueryTimeRange) -> list[datetime]:
 
 @given(time_ranges(max_points=200), st.integers(1, 250))
 def test_the_parts_have_the_points_of_the_whole(time_range: QueryTimeRange, max_points: int) -> None:
-    """In order, each point once, and no part has more points than allowed."""
+    """Points are in order and occur once, and no part has more points than allowed."""
     parts = split_range(time_range, max_points=max_points, max_range_requests=200)
     assert grid(time_range) == [point for part in parts for point in grid(part)]
     assert all(1 <= len(grid(part)) <= max_points for part in parts)
@@ -66,6 +66,6 @@ selectors: Final = st.builds(
 
 @given(expressions(selectors, by=st.lists(label_names() | names, max_size=3)))
 def test_an_expression_needs_no_change_to_be_split(expression: Expression) -> None:
-    """So clients send its text without scanning it, even where names look like functions of a whole range."""
+    """Clients send its text without scanning it, even where names look like functions of a whole range."""
     time_range = QueryTimeRange(start=0, end=60, step="1s")
     assert render(expression) == fix_range(render(expression), time_range, max_points=10)

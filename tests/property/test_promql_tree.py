@@ -242,7 +242,7 @@ def test_any_expression_is_read_back(expression: Expression) -> None:
 
 @given(expressions(selectors, by=groupings))
 def test_the_text_of_any_expression_is_read_as_that_expression(expression: Expression) -> None:
-    """So a backend that evaluates expressions evaluates their text, too."""
+    """A backend that evaluates expressions evaluates their text, too."""
     assert tree_of_value(expression) == tree_of_value(read_query(render(expression)))
 
 

@@ -55,7 +55,7 @@ def test_some_of_a_set_is_within_it(some: set[str], all_of_them: set[str]) -> No
 
 @given(st.lists(container_queriers() | queriers(), min_size=1, max_size=4))
 def test_no_strategy_of_statcore_widens(drawn: list[UtilizationMetricQuerier]) -> None:
-    """Also percent of capacity; alone or coalesced."""
+    """This includes percent of capacity, alone or coalesced."""
     for querier in (*drawn, *coalesce(drawn)):
         matchers = resolve(querier).labels
         assert widening(utilization_query(querier), matchers.items()) is None

@@ -14,7 +14,7 @@ from statcore_prometheus import PrometheusClient
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PROCESSES = {("i-1", "77"): 1, ("i-2", "77"): 2, ("i-2", "78"): 4}
-"""By agent and number; what their values are multiplied by."""
+"""The factor of the values of each process, which is known by agent and pid."""
 MEMORY, CPU = 1000, 300
 
 

@@ -98,7 +98,7 @@ def increase(counts: list[float]) -> float:
 
 
 async def test_memory_is_the_machines(client: PrometheusClient, scraping: Server, spans: dict[str, Span]) -> None:
-    """Of each agent, the capacity as the kernel says, and the current value within it."""
+    """The capacity of each agent is what the kernel reports, and the current value is within it."""
     for agent, span in spans.items():
         capacity = AgentDeviceMetricQuerier(metric_name="mem", value_type="capacity", agent_id=agent)
         assert {(agent, "root"): psutil.virtual_memory().total} == await ask(client, capacity, span)
@@ -109,7 +109,7 @@ async def test_memory_is_the_machines(client: PrometheusClient, scraping: Server
 
 
 async def test_cores_have_a_capacity(client: PrometheusClient, spans: dict[str, Span]) -> None:
-    """1000 ms/s each, though the current value is a rate."""
+    """It is 1000 ms/s for each, although the current value is a rate."""
     querier = AgentDeviceMetricQuerier(metric_name="cpu_util", value_type="capacity", agent_id="i-1")
     expected = {("i-1", str(core)): 1000.0 for core in range(os.cpu_count() or 0)}
     assert expected == await ask(client, querier, spans["i-1"])
@@ -119,7 +119,7 @@ async def test_cores_have_a_capacity(client: PrometheusClient, spans: dict[str, 
 async def test_counters_of_devices_are_rates(
     client: PrometheusClient, scraping: Server, spans: dict[str, Span], metric: str
 ) -> None:
-    """Of every device of every agent, what its own samples say."""
+    """The rate of every device of every agent is that of its own samples."""
     querier = AgentDeviceMetricQuerier(metric_name=metric, value_type="current")
     for agent, span in spans.items():
         found = await ask(client, querier, span)
@@ -150,7 +150,7 @@ async def test_processes_are_told_apart(
 
 
 def test_the_raw_counter_is_that_of_proc(scraping: Server, agents: list[Any], spans: dict[str, Span]) -> None:
-    """What the rates are of is CPU time in milliseconds."""
+    """The rates are those of CPU time in milliseconds."""
     busy = ProcessMetricQuerier(metric_name="cpu_util", value_type="current")
     for agent in agents:
         ((_, counts),) = samples(scraping, busy, agent.agent_id, spans[agent.agent_id]).items()
@@ -160,7 +160,7 @@ def test_the_raw_counter_is_that_of_proc(scraping: Server, agents: list[Any], sp
 
 
 async def test_one_process_of_one_kernel(client: PrometheusClient, agents: list[Any], spans: dict[str, Span]) -> None:
-    """Filtered by everything that tells it."""
+    """A querier with all of its filters selects the process."""
     agent = agents[0]
     querier = ProcessMetricQuerier(
         metric_name="mem",
@@ -194,7 +194,7 @@ async def test_together_is_one_by_one(client: PrometheusClient, agents: list[Any
 
 
 async def test_metrics_are_what_the_agents_export(client: PrometheusClient, spans: dict[str, Span]) -> None:
-    """Listed by the label of the series."""
+    """They are the values of the label of the series."""
     assert spans
     device, process = statcore_queriers()
     assert {"cpu_util", "mem", "disk"} <= set(await metric_names(client, device))

@@ -14,7 +14,7 @@ from statcore_prometheus import PrometheusClient
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NODES = {"a:9100": 1, "b:9100": 2, 'rack "1"\\5': 3}
-"""Nodes, and by what their values are multiplied."""
+"""The factor of the values of each node."""
 
 FILE_SYSTEMS = (  # device, mount point, type, and size, free and available
     ("/dev/mapper/vg-root", "/", "xfs", (1000, 400, 300)),
@@ -44,9 +44,9 @@ ON_CARDS = """
     nordlynx ovn-k8s-mp0 ovs-system podman0 ppp0 qbr12-ab qg-12ab qr-12ab qvb12-ab qvo12-ab sit0 tailscale0 tap5 team0
     tun0 veth9f virbr0 vlan7 vmbr0 vmnet8 vnet2 vti0 vxlan.calico weave wg0 wt0 xenbr0 xfrm0 zt7nn
     ipvlan0 lxdbr0 nerdctl0 nodelocaldns
-""".split()  # noqa: SIM905 - likewise
+""".split()  # noqa: SIM905 - a list of names that can be seen at a glance
 WRONG = 7_000_000_000
-"""What the devices say that do not count."""
+"""The values of devices that must not count."""
 
 EXPECTED: dict[NodeMetricName, float] = {
     "cpu_usage": 1.25,
@@ -68,7 +68,7 @@ EXPECTED: dict[NodeMetricName, float] = {
     "net_tx_errors": 111_111_111,
     "uptime": 86_400,
 }
-"""What a node has whose values are not multiplied."""
+"""The values of a node with the factor 1."""
 NOT_MULTIPLIED = ("cpu_total",)
 CPU = {"user": 0.5, "system": 0.125, "iowait": 0.125, "steal": 0.25, "idle": 0.0}
 

@@ -1,4 +1,4 @@
-"""What the querier of nodes asks, and what statcore makes of the class."""
+"""The queries of the querier of nodes, and the fields and the conformance of its class."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def text_of(metric: NodeMetricName, node: str | None, **settings: Any) -> str:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_promql_of_every_metric(metric: NodeMetricName) -> None:
-    """With a node, and without: only the matcher of the node is missing."""
+    """A query without a node lacks only the matcher of the node."""
     assert EXPECTED[metric] == text_of(metric, "a:9100")
     without = EXPECTED[metric].replace(f",{NODE}", "").replace(f"{{{NODE}}}", "")
     assert without == text_of(metric, None)
 
 
 def test_the_window_is_that_of_the_query() -> None:
-    """Also with the plugin's own strategies."""
+    """The plugin's own strategies take the window, too."""
     assert "[90s]" in text_of("disk_busy", None, rate_interval="90s")
 
 
@@ -160,7 +160,7 @@ def test_many_nodes_are_one_request(metric: NodeMetricName) -> None:
 
 
 def test_the_readme_has_the_table(project: Path) -> None:
-    """Metric by metric: its unit, its series and what it is."""
+    """It has the unit, the series and the meaning of each metric."""
     rows = [
         tuple(cell.strip() for cell in line.strip("|").split("|"))
         for line in (project / "README.md").read_text().splitlines()

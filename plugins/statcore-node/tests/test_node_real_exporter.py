@@ -67,7 +67,7 @@ SPACES: dict[NodeMetricName, tuple[str, ...]] = {
 """The value is a sample, or a sample minus another, of every device."""
 
 MODES: dict[NodeMetricName, tuple[str, ...]] = {"cpu_usage": BUSY, "cpu_iowait": ("iowait",), "cpu_steal": ("steal",)}
-"""What is a rate of CPU time: the modes that are added up."""
+"""The modes that are added up for each rate of CPU time."""
 
 RATES: dict[NodeMetricName, str] = {
     "disk_read": "node_disk_read_bytes_total",
@@ -78,7 +78,7 @@ RATES: dict[NodeMetricName, str] = {
     "net_rx_errors": "node_network_receive_errs_total",
     "net_tx_errors": "node_network_transmit_errs_total",
 }
-"""What is a rate of devices."""
+"""The counter of each metric that is a rate of devices."""
 
 
 def test_every_metric_is_tested() -> None:
@@ -94,7 +94,7 @@ async def test_gauges(
     values: Callable[[str], dict[str, float]],
     metric: NodeMetricName,
 ) -> None:
-    """The sample, or the difference of the two."""
+    """The value is the sample, or the difference of two samples."""
     whole, *parts = (values(series)[""] for series in GAUGES[metric])
     assert {node_id: pytest.approx(whole - sum(parts))} == await ask(client, scraped, metric, node_id)
 
@@ -107,7 +107,7 @@ async def test_space(
     values: Callable[[str], dict[str, float]],
     metric: NodeMetricName,
 ) -> None:
-    """What the samples of every device say, whatever its mount point."""
+    """The value is that of the samples of every device, whatever its mount point."""
     whole, *parts = (
         {
             device: max(size for _, size in places)
@@ -127,7 +127,7 @@ async def test_time_of_cpus(
     slopes: Callable[[str], dict[str, float]],
     metric: NodeMetricName,
 ) -> None:
-    """What the first and the last sample of every CPU say."""
+    """The rate is that between the first and the last sample of every CPU."""
     found = slopes("node_cpu_seconds_total")
     expected = of_node(node_id, (rate for mode, rate in found.items() if mode.split()[0] in MODES[metric]))
     # The window is longer than the time between its samples by 1 ms, for which Prometheus extrapolates.
@@ -143,7 +143,7 @@ async def test_rates_of_devices(
     slopes: Callable[[str], dict[str, float]],
     metric: NodeMetricName,
 ) -> None:
-    """What the first and the last sample of every device say that counts; what is hardware does."""
+    """The rate is that between the first and the last sample of every counted device; hardware is counted."""
     found = slopes(RATES[metric])
     devices = counted(metric, found)
     assert hardware(metric, found) <= devices
@@ -155,7 +155,7 @@ async def test_rates_of_devices(
 async def test_totals_are_what_the_kernel_says(
     client: PrometheusClient, scraped: Scrapes, node_id: str, values: Callable[[str], dict[str, float]]
 ) -> None:
-    """Exactly: they do not change."""
+    """The values are equal, since they do not change."""
     assert {node_id: os.cpu_count()} == await ask(client, scraped, "cpu_total", node_id)
     assert {node_id: meminfo("MemTotal")} == await ask(client, scraped, "mem_total", node_id)
     assert {node_id: meminfo("SwapTotal")} == await ask(client, scraped, "swap_total", node_id)
@@ -165,7 +165,7 @@ async def test_totals_are_what_the_kernel_says(
 
 
 async def test_work_is_what_the_kernel_counted(client: PrometheusClient, scraped: Scrapes, node_id: str) -> None:
-    """Seconds of CPU: no less than between two looks within the window, no more than between two around it."""
+    """CPU seconds lie between those of two readings within the window and those of two readings around it."""
     cores = (await ask(client, scraped, "cpu_usage", node_id))[node_id]
     least, most = (
         end.busy_s - start.busy_s for start, end in ((scraped.loading, scraped.loaded), (scraped.before, scraped.after))
@@ -176,7 +176,7 @@ async def test_work_is_what_the_kernel_counted(client: PrometheusClient, scraped
 async def test_what_was_written_is_seen(
     client: PrometheusClient, scraped: Scrapes, node_id: str, slopes: Callable[[str], dict[str, float]]
 ) -> None:
-    """Bytes, likewise; where temporary files are on a disk, those that this test wrote are among them."""
+    """The bytes lie between those of readings within the window and around it; this test's own writes are among them."""
     devices = counted("disk_write", slopes(RATES["disk_write"]))
     rate = sum((await ask(client, scraped, "disk_write", node_id)).values())
     least, most = (
@@ -187,7 +187,7 @@ async def test_what_was_written_is_seen(
 
 
 async def test_every_metric_is_listed(client: PrometheusClient, scraped: Scrapes, node_id: str) -> None:
-    """Those that answer, and the one node does as well when every node is asked for."""
+    """The listed metrics are those with an answer; a query for every node has the same answer as one for the node."""
     answers = {metric: await ask(client, scraped, metric) for metric in METRICS}
     answering = [metric for metric, answer in answers.items() if answer]
     assert answering == await metric_names(client, QuerierSpec.of(NodeMetricQuerier))

@@ -54,7 +54,7 @@ def start_victoriametrics(
 
 @pytest.fixture(scope="session")
 def server(start_victoriametrics: Callable[..., Server]) -> Server:
-    """One server for all tests; each plants series of names that no other test uses."""
+    """A server for all tests; each test plants series under names of its own."""
     return start_victoriametrics()
 
 

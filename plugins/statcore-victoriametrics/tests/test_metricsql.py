@@ -1,4 +1,4 @@
-"""Expressions as VictoriaMetrics is to read them."""
+"""Expressions in MetricsQL with the meaning that they have in PromQL."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_what_reads_the_same_there(expression: Expression, expected: str) -> Non
 
 
 def test_a_selector_keeps_its_other_matchers() -> None:
-    """In order, also of a label that recurs, with the offset."""
+    """They are in order with the offset, and a label may recur."""
     labels: list[tuple[str, str | LabelMatcher]] = [
         ("a", "x"),
         ("b", LabelMatcher.regex(".*")),

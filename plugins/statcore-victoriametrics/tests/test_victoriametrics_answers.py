@@ -1,4 +1,4 @@
-"""What a real server is asked, and how it answers, where the conformance suite does not look."""
+"""Queries to a real server and its answers, beyond those of the conformance suite."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_long_ranges_take_few_requests(
 async def test_a_range_in_parts_has_the_values_of_the_whole(
     client: VictoriaMetricsClient, server: Server, plant: Plant, strategy: QueryStrategy
 ) -> None:
-    """Of series that pause, end, begin and are reset, wherever it is cut; no sample is exactly one window old."""
+    """The series pause, end, begin and are reset, and the range is cut anywhere; no sample is exactly one window old."""
     end = the_second() - timedelta(minutes=1)
     newest = end - timedelta(milliseconds=500)
     name = f"pausing_{strategy}"
@@ -107,7 +107,7 @@ async def test_a_range_in_parts_has_the_values_of_the_whole(
 
 
 async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, server: Server) -> None:
-    """So that 30,000 is the number: one more in a request, and the error says what to change."""
+    """The limit is 30,000: with one point more in a request, the error says what to change."""
     bold = VictoriaMetricsClient.from_settings(f"http://127.0.0.1:{server.port}", {"max_points": 30_001})
     time_range = QueryTimeRange(start=the_second() - 30_000 * SECOND, end=the_second(), step=SECOND)
     with pytest.raises(QueryRejectedError, match=r"\b30000\b.*; lower max_points"):
@@ -143,7 +143,7 @@ async def test_too_long_a_query_says_what_to_change(client: VictoriaMetricsClien
 
 
 async def test_series_of_other_days_are_listed(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
-    """Without a time range all that is kept, and with one what is in it; the server by itself would list today's."""
+    """Without a time range all series are listed, and with one those in it; by default the server lists only today's."""
     days = [0, 1, 3, 20]
     at = {str(day): (the_second() - timedelta(days=day)).timestamp() for day in days}
     plant(server, [PlantedSeries("aged", {"day": day}, [(time, 1.0)]) for day, time in at.items()])
@@ -169,7 +169,7 @@ async def test_values_are_listed_of_the_series_that_are_meant(
 async def test_the_newest_half_minute_of_a_fine_range_stands_still(
     client: VictoriaMetricsClient, server: Server, plant: Plant
 ) -> None:
-    """As the read-me says: the server repeats the value before, unless the step is a minute; an instant is right."""
+    """The server repeats the previous value, unless the step is a minute; an instant query has the right value."""
     end = the_second()
     plant(server, ramp("newest", end, count=61, every=3 * SECOND))
     querier = FixedQuerier("newest")
@@ -202,7 +202,7 @@ def highest(query: ResolvedQuerier, window: str) -> Expression:
 
 
 async def test_subqueries_look_every_minute(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
-    """As in Prometheus, by querier and by text, where the server's own step would miss what is between."""
+    """Queriers and texts have a step of a minute as in Prometheus; the server's own step would miss values."""
     minute = datetime.fromtimestamp(the_second().timestamp() // 60 * 60, UTC) - timedelta(minutes=20)
     values = [5.0, 5.0, 9.0, 5.0, 5.0, 5.0]
     samples = [(minute.timestamp() + 60 * number, value) for number, value in enumerate(values)]
@@ -238,7 +238,7 @@ async def test_a_series_that_is_no_longer_scraped_is_gone_at_once(
     ask_server: Callable[..., str],
     tmp_path: Path,
 ) -> None:
-    """The mark that ends it is heeded: it does not last for the five minutes that a sample counts."""
+    """The staleness mark ends it; it does not last for the five minutes of the lookback."""
     port, lines = exported
     config = tmp_path / "scrape.yml"
     config.write_text(
@@ -257,7 +257,7 @@ async def test_a_series_that_is_no_longer_scraped_is_gone_at_once(
         while ["a", "b"] != sorted(await kernels()):  # noqa: ASYNC110 - the server tells nobody when it has scraped
             await asyncio.sleep(0.1)
         lines.pop()
-        while ["a"] != sorted(await kernels()):  # noqa: ASYNC110 - likewise
+        while ["a"] != sorted(await kernels()):  # noqa: ASYNC110 - the server tells nobody when it has scraped
             await asyncio.sleep(0.1)
     assert ["a"] == sorted(await kernels())
     await client.aclose()

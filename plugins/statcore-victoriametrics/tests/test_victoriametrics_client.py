@@ -1,4 +1,4 @@
-"""What is sent, what is made of an answer, and what the URL chooses."""
+"""Requests, answers, and the choice of the client by the URL."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_the_scheme_of_a_url_chooses_it(registry: PluginRegistry, server: 
     ],
 )
 def test_the_scheme_says_whether_there_is_tls(url: str, expected: str) -> None:
-    """All else of the URL stays as it is."""
+    """The rest of the URL is unchanged."""
     assert expected == http_url(url)
 
 
@@ -126,7 +126,7 @@ async def test_a_querier_is_asked_for_without_the_server_s_own_ways(scripted: Sc
 
 
 async def test_a_range_keeps_its_own_step(scripted: Scripted) -> None:
-    """The step of instants is for instants."""
+    """The step of instant queries is not sent with a range."""
     recorder = await scripted({"status": "success", "data": {"resultType": "matrix", "result": []}})
     client = VictoriaMetricsClient(recorder.url)
     await client.query_range("m", QueryTimeRange(start=TIME, end=TIME, step="7s"))
@@ -168,13 +168,13 @@ async def test_the_other_of_a_pair_answers(scripted: Scripted) -> None:
 
 @pytest.mark.parametrize("url", ["victoriametrics:", "victoriametrics://", "victoriametrics://a?x=1", "tcp://a"])
 def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
-    """Before anything is opened."""
+    """The constructor raises before anything is opened."""
     with pytest.raises(InputError, match=r"^url "):
         VictoriaMetricsClient(url)
 
 
 async def test_the_doctor_recognizes_the_server_behind_http(server: Server) -> None:
-    """There rates would count samples from before their window; the remedy names the right scheme."""
+    """Rates would count samples from before their window; the remedy names the right scheme."""
     result = await asyncio.to_thread(
         CliRunner().invoke, cli, ["doctor", "--format", "json", "--metrics-url", f"http://127.0.0.1:{server.port}"]
     )

@@ -1,4 +1,4 @@
-"""What the read-me says stays different stays so, and no more than that: a real server's answers, by hand."""
+"""The differences of the read-me, and no others, in a real server's answers to values calculated by hand."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def values_of(client: VictoriaMetricsClient) -> Callable[..., Awaitable[list[flo
 async def test_an_increase_is_that_of_the_window_alone(
     server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]], function: str
 ) -> None:
-    """From its first to its last sample: neither from zero where the series begins, nor from the sample before."""
+    """It is from the first to the last sample in the window, not from zero and not from the sample before."""
     plant(
         server,
         [
@@ -90,7 +90,7 @@ async def test_an_increase_is_that_of_the_window_alone(
 async def test_a_small_fall_of_a_counter_is_no_reset(
     server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]]
 ) -> None:
-    """By less than an eighth the fall is left out; from there on the counter began again at zero."""
+    """A fall by less than an eighth is ignored; a larger fall means that the counter began again at zero."""
     small, large = 876.0, 875.0
     for fallen in (small, large):
         plant(server, [sampled("fallen", [900.0, 1000.0, fallen, fallen + 10], {"to": str(fallen)})])
@@ -103,7 +103,7 @@ async def test_a_small_fall_of_a_counter_is_no_reset(
 async def test_an_answer_that_is_no_number_is_left_out(
     server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]]
 ) -> None:
-    """Nothing divided by nothing is no series."""
+    """Zero divided by zero has no series."""
     plant(server, [sampled("nothing", [0.0])])
     assert [0.0] == await values_of(FixedQuerier("nothing"))
     assert [] == await values_of(FixedQuerier("nothing", strategy=by_itself))
@@ -120,7 +120,7 @@ async def test_one_side_without_labels_is_for_all_of_the_other(
 async def test_the_sample_on_the_beginning_of_a_window_is_outside(
     client: VictoriaMetricsClient, server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]]
 ) -> None:
-    """Of a minute the four later samples count; and the name stays, unless something aggregates."""
+    """The four later samples of a minute count; the name stays, unless an aggregation drops it."""
     plant(server, [sampled("edged", [1.0, 2.0, 4.0, 8.0, 16.0])])
     assert [30.0] == await values_of(FixedQuerier("edged", strategy=Over("sum_over_time")), "1m")
     lowest = FixedQuerier("edged", strategy=Over("min_over_time"))
@@ -129,7 +129,7 @@ async def test_the_sample_on_the_beginning_of_a_window_is_outside(
 
 
 async def test_a_class_of_all_characters_misses_some(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
-    """And there is a regex that does not."""
+    """A regex does not match it."""
     texts = ["a", "a b", "a.b", "a\nb"]
     plant(server, [sampled("lettered", [1.0], {"x": text}) for text in texts])
     seen = {}

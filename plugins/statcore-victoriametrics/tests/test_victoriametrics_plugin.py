@@ -19,7 +19,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 def test_it_is_a_backend_with_two_schemes() -> None:
-    """One of the schemes has TLS; the driver is the one of Prometheus."""
+    """The schemes are one with TLS and one without; the driver is that of Prometheus."""
     (spec,) = plugin.statcore_metric_backends()
     assert (API_VERSION, "prometheus") == (plugin.STATCORE_PLUGIN_API, spec.extra)
     assert ("victoriametrics", "victoriametrics+https") == spec.schemes
@@ -47,7 +47,7 @@ def test_it_uses_public_names_alone() -> None:
 
 
 def test_finding_it_imports_no_driver() -> None:
-    """In a new interpreter neither aiohttp nor the client that needs it is imported."""
+    """A new interpreter imports neither aiohttp nor the client."""
     code = (
         "import sys, statcore_victoriametrics.plugin; "
         "print({'aiohttp', 'msgspec', 'statcore_prometheus', 'statcore_victoriametrics.client'} & sys.modules.keys())"

@@ -46,7 +46,7 @@ def text_of(querier: InferenceMetricQuerier, **settings: Any) -> str:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_promql_of_every_metric(metric: InferenceMetricName) -> None:
-    """With a model and a server, and without: only their matchers are missing."""
+    """A query without a model and a server lacks only their matchers."""
     assert EXPECTED[metric] == text_of(InferenceMetricQuerier(metric_name=metric, model_name="m", server="a:8000"))
     without = EXPECTED[metric].replace(f",{OF}", "").replace(f"{{{OF}}}", "")
     assert without == text_of(InferenceMetricQuerier(metric_name=metric))

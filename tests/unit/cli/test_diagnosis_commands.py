@@ -152,7 +152,7 @@ class TestDoctor:
         assert "--config: cannot read /no/such/file: No such file or directory" in result.stdout
 
     def test_faults_of_plugins_are_findings(self, statcore: Invoke, install: Callable[..., Path]) -> None:
-        """A broken plugin, and a disabled name that no plugin has."""
+        """The findings are a broken plugin, and a disabled name that no plugin has."""
         site = install("acme-broken", bad="1 / 0")
 
         result = statcore("doctor", "--disable-plugins", "nodse", "--format", "json")

@@ -152,7 +152,7 @@ def test_a_name_that_is_taken_is_refused(statcore: Invoke, install: Callable[...
 
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
 def test_nothing_is_overwritten(statcore: Invoke, make: Callable[[Path], Any]) -> None:
-    """Not a folder, a file or a broken link with the name of the project."""
+    """A folder, a file or a broken link with the name of the project stays unchanged."""
     make(Path("statcore-shelf"))
     before = written()
 

@@ -101,7 +101,7 @@ class TestList:
         assert as_text.stdout.splitlines()[1].endswith(busy)
 
     def test_files_may_be_given_in_any_way(self, statcore: Invoke, busy: str, tmp_path: Path) -> None:
-        """By repeated options, separated by commas, before the command, in the environment, or in the settings file."""
+        """Options may recur or have commas; the environment and the settings file may name files, too."""
         other = tmp_path / "other.toml"
         other.write_text(FILE.replace("busy", "idle"))
         settings = tmp_path / "statcore.toml"
@@ -223,7 +223,7 @@ class TestShow:
         assert ("busy", "kernel_id, agent_id", TEMPLATE) == (row["name"], row["filter_labels"], row["template"])
 
     def test_an_unknown_name_lists_the_known(self, statcore: Invoke, busy: str) -> None:
-        """Presets of files and of plugins."""
+        """The list has presets of files and of plugins."""
         result = statcore("preset", "show", "idle", "--presets", busy)
         assert (2, "statcore: there is no preset idle; known are: busy, uptime\n") == (result.exit_code, result.stderr)
 

@@ -37,7 +37,7 @@ async def after(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", STOPPING)
 async def test_a_signal_sets_the_event(number: signal.Signals) -> None:
-    """And does not end the process."""
+    """The signal does not end the process."""
     with stop_on_signals() as stop:
         assert not stop.is_set()
         await after(number)

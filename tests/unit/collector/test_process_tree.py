@@ -1,4 +1,4 @@
-"""Which processes belong to a tree, what is read of them, and the counters of the tree; real trees: tests/integration."""
+"""The processes of a tree, their samples, and the counters of the tree; tests/integration has real trees."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_root_that_ended_leaves_its_children(machine: Machine) -> None:
 
 
 def test_a_pid_that_is_used_again_is_another_process(machine: Machine) -> None:
-    """Neither a new root nor a new child with an old pid belongs to the tree."""
+    """A new root or a new child with an old pid does not belong to the tree."""
     machine.parents[CHILD] = 10
     tree = _tree()
     _sample(tree, machine)

@@ -35,7 +35,7 @@ def _inode(end: socket.socket) -> int:
 
 
 def test_both_ends_of_a_connection_are_counted(connection: tuple[socket.socket, socket.socket]) -> None:
-    """One end has sent what the other has received; the opening handshake may count as a byte."""
+    """The bytes sent by one end equal those received by the other; the opening handshake may count as a byte."""
     client, peer = connection
     client.sendall(b"x" * 12345)
     assert 12345 == len(peer.recv(12345, socket.MSG_WAITALL))

@@ -1,4 +1,4 @@
-"""One item that cannot be read: only this item is left out, it is logged once, and everything else is collected."""
+"""An item that cannot be read is left out and logged once, and everything else is collected."""
 
 from __future__ import annotations
 

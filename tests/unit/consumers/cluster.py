@@ -103,12 +103,12 @@ class Cluster:
 
     @property
     def schedule(self) -> ScheduleRepository:
-        """The other."""
+        """The repository of the scheduler, under test."""
         return ScheduleRepository(StatisticsStatefulSource(self), self, metrics=self)  # type: ignore[arg-type,call-overload]
 
     @property
     def reads(self) -> list[str]:
-        """Which reads there were, sorted."""
+        """The names of the reads, sorted."""
         return sorted(name for name, _ in self.calls)
 
     async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:

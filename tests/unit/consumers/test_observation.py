@@ -71,7 +71,7 @@ def test_the_mean_is_over_all_kernels() -> None:
 
 
 def test_without_a_kernel_with_the_metric_there_is_no_mean() -> None:
-    """Without kernels there is none, either."""
+    """An endpoint without kernels has none, either."""
     assert "none of 3 kernels has cpu_util" == mean(None, {}, {"mem": {"pct": "1.00"}})
     assert "none of 0 kernels has cpu_util" == mean()
 

@@ -67,7 +67,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_the_first_program_that_is_installed_is_taken(program: Callable[[str, str], None], tmp_path: Path) -> None:
-    """In the order of the names given."""
+    """The order is that of the names given."""
     program("second", "")
     assert str(tmp_path / "bin" / "second") == find_program("first", "second", "third")
     program("first", "")
@@ -203,7 +203,7 @@ def test_victoriametrics_keeps_to_its_folder(
 
 
 def test_nobody_answers_on_a_free_port() -> None:
-    """Neither of the two questions is answered, and both are bounded."""
+    """Two queries get no answer, and both have a deadline."""
     port = free_port()
     assert (False, False) == (servers._valkey_answers(port), servers._prometheus_ready(port))
     with socket.create_server(("127.0.0.1", port)) as listener:
@@ -211,7 +211,7 @@ def test_nobody_answers_on_a_free_port() -> None:
 
 
 def test_samples_that_cannot_be_read_are_refused(tmp_path: Path, require_program: Callable[..., str]) -> None:
-    """With what the tool says of them, rather than a server without data."""
+    """The error has the tool's message; no server without data is started."""
     require_program("promtool")
     with pytest.raises(InputError, match=r"^promtool refuses the samples: .+"):
         plant_openmetrics(tmp_path, "half a line")

@@ -101,7 +101,7 @@ def test_every_loaded_field_names_its_loader() -> None:
 
 @pytest.mark.parametrize("field", ARGUMENTS)
 def test_the_root_fields_take_these_arguments(field: str) -> None:
-    """They are in snake case as well."""
+    """Their names are in snake case."""
     arguments = object_types()["Query"].fields[field].args
     assert ARGUMENTS[field] == {name: str(argument.type) for name, argument in arguments.items()}
 
@@ -232,7 +232,7 @@ async def test_a_session_combines_its_kernels_in_one_read() -> None:
 
 
 async def test_a_bad_kernel_is_a_problem_of_its_session() -> None:
-    """Without data of another kernel, the session has the kernel's error."""
+    """A session without data of another kernel has the kernel's error."""
     store = MemoryStatistics()
     store.plant(kernel_id(0, 0), {"mem": {"current": "1"}})
     store.plant(kernel_id(0, 1), 5)

@@ -48,7 +48,7 @@ asyncio.run(main())
 
 
 def test_the_batch_functions_need_no_framework() -> None:
-    """Without Strawberry and graphql-core they load; `get_loader` and the schema name the missing extra."""
+    """They load without Strawberry and graphql-core; `get_loader` and the schema name the missing extra."""
     program = f"IDS = {[session_id(1), session_id(2)]}\n{WITHOUT_STRAWBERRY}"
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False

@@ -38,7 +38,7 @@ async def refusals(host: Host, query: str) -> list[str]:
 
 
 async def test_tokens_are_limited(host: Host) -> None:
-    """One token more than the limit is refused first of all."""
+    """A query with one token more than the limit is refused by the parser."""
     before, after = "query ($x: JSON = [", "]) { available_metrics(querier: $x) }"  # nineteen tokens
     numbers = MAX_TOKENS - 19
     assert not any("tokens" in message for message in await refusals(host, before + "1 " * numbers + after))

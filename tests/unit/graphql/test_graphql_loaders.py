@@ -233,7 +233,7 @@ VALUES = st.builds(Colliding, st.integers()) | st.sampled_from([-1, -2, 0, 2**61
 
 
 def test_some_of_these_values_collide() -> None:
-    """Otherwise the two tests below would prove nothing."""
+    """The two tests below need values that collide."""
     for first, second in ((Colliding(1), Colliding(2)), (-1, -2), (0, 2**61 - 1)):
         assert hash(first) == hash(second)
         assert first != second
@@ -292,7 +292,7 @@ OTHERS = [
 
 
 def test_queriers_that_differ_in_anything_are_different_keys() -> None:
-    """In the name, a label, its value or matcher, the grouping or the strategy."""
+    """They differ in the name, a label, its value or matcher, the grouping or the strategy."""
     keys = [querier_key(querier) for querier in (QUERIER, *OTHERS)]
     assert len(keys) == len(set(keys))
     same = attrs.evolve(QUERIER, matchers={"a": LabelMatcher.equal("1"), "b": "2"}, group_by=("b", "a", "a"))

@@ -50,7 +50,7 @@ def values(*numbers: str) -> list[list[Any]]:
 
 
 async def test_kinds_of_querier_are_listed_with_their_fields(nodes: Any) -> None:
-    """Those of the core and of a plugin; a class that cannot be read is an error of its own fields only."""
+    """The core and a plugin have kinds; a class that cannot be read is an error of its own fields only."""
     assert nodes
     answer = await Host().execute("{ queriers { name summary fields { name type required default choices help } } }")
     by_name = {querier["name"]: querier for querier in answer.data["queriers"]}
@@ -234,7 +234,7 @@ async def test_a_bad_selector_is_an_error_on_its_path(
     ],
 )
 async def test_a_bad_time_range_is_an_error_on_its_path(times: str, message: str) -> None:
-    """In a root field and in each session; no query is sent."""
+    """A root field and each session have the error; no query is sent."""
     backend = CountedMetrics()
     answer = await Host(metrics=backend, inventory=inventory_of(2)).execute(
         f"""{{

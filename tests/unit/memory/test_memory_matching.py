@@ -104,6 +104,6 @@ def test_every_matcher_must_hold() -> None:
 
 @pytest.mark.parametrize("pattern", [".", "a?.b?", "(?i)."])
 def test_a_dot_and_a_line_break(pattern: str) -> None:
-    """In Prometheus 3 a dot matches a line break, in 2 it does not."""
+    """A dot matches a line break in Prometheus 3, and not in 2."""
     assert _matches(pattern, "\n", Semantics.PROMETHEUS_3)
     assert not _matches(pattern, "\n", Semantics.PROMETHEUS_2)

@@ -195,7 +195,7 @@ def test_values_that_json_lacks_become_text(value: object, expected: object) -> 
 
 
 def test_nesting_is_bounded() -> None:
-    """One level more than is allowed is malformed."""
+    """A value with one level more than is allowed is malformed."""
     value: object = 1
     for _ in range(MAX_LEVELS):
         value = [value]

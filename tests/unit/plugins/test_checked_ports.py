@@ -249,7 +249,7 @@ async def test_right_answers_come_through(registry: PluginRegistry, answers: dic
 async def test_entries_that_decode_themselves_are_checked_on_access(
     registry: PluginRegistry, answers: dict[str, Any]
 ) -> None:
-    """Nothing is decoded before it is read; each metric fails alone, and a missing one is a KeyError."""
+    """A metric is decoded when it is read; each fails alone, and a missing one is a KeyError."""
     bad = MalformedEntryError("garbage", key="k", metric="bad")
     raising_now = {"raising": ZeroDivisionError("division by zero"), "lost": KeyError("codec")}
     lazy = Lazy({"mem": {"current": "1"}, "number": 5, **raising_now, "bad": bad})

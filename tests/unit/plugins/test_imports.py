@@ -27,7 +27,7 @@ DRIVERS = {
     ],
 )
 def test_neither_a_driver_nor_asyncio_is_imported_before_it_is_used(program: str) -> None:
-    """In a new interpreter; discovery finds statcore's own adapters."""
+    """The interpreter is new; discovery finds statcore's own adapters."""
     source = f"import sys; {program}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)
     imported = set(done.stdout.split())

@@ -344,6 +344,6 @@ def test_a_plugin_that_discovers_plugins_is_told_so(install: Install, when: str)
 
 @pytest.mark.parametrize("timeout_s", [0, -1.0, float("nan"), float("inf"), 1e12, "5"])
 def test_a_deadline_is_above_zero(timeout_s: float) -> None:
-    """With any other value, plugins that work would be reported as broken."""
+    """Any other value would report plugins that work as broken."""
     with pytest.raises(InputError, match=r"timeout_s must be a number above zero and at most [0-9]+, not "):
         PluginRegistry.discover(timeout_s=timeout_s)

@@ -86,7 +86,7 @@ def test_a_disabled_plugin_is_not_even_imported(install: Install, caplog: pytest
 
 @pytest.mark.parametrize("look_up", ["querier", "statistics_store", "metric_backend", "preset"])
 def test_an_unknown_name_lists_the_known(install: Install, look_up: str) -> None:
-    """Without a broken plugin it is a mistake of the caller."""
+    """It is a mistake of the caller, since no plugin is broken."""
     sources = (querier("node"), store("acme"), presets("load"))
     install("acme-nodes", nodes=HEAD + "".join(source.removeprefix(HEAD) for source in sources))
     first_party = [report.name for report in PluginRegistry.discover().reports if report.distribution == "statcore"]
@@ -105,7 +105,7 @@ def test_an_unknown_name_lists_the_known(install: Install, look_up: str) -> None
     [(querier("it"), "querier", "it"), (store("it"), "metric_backend", "it"), (presets("it"), "preset", "it")],
 )
 def test_two_plugins_of_one_name_are_both_named(install: Install, source: str, look_up: str, name: str) -> None:
-    """Neither wins: look-up raises, both reports have the conflict, and their other offers work."""
+    """Look-up raises, both reports have the conflict, and their other offers work."""
     install("acme-one", one=source)
     install("acme-two", two=source)
 
@@ -139,7 +139,7 @@ def test_the_rest_of_a_plugin_that_shares_a_name_has_its_report(install: Install
 
 
 def test_two_distributions_with_one_entry_point_are_both_named(install: Install) -> None:
-    """Neither is imported, and both reports name both."""
+    """No module is imported, and both reports name both distributions."""
     install("acme-one", nodes="raise AssertionError('imported')")
     install("acme-two", nodes="raise AssertionError('imported')")
 

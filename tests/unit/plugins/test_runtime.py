@@ -44,7 +44,7 @@ def test_a_mapping_gives_the_three_settings_that_have_variables() -> None:
 
 @given(st.sets(st.sampled_from(["STATCORE_STATISTICS_URL", "STATCORE_METRICS_URL", "STATCORE_KERNEL_STATISTICS"])))
 def test_an_empty_variable_counts_as_not_set(empty: set[str]) -> None:
-    """In a shell this switches a variable off for one command."""
+    """An empty variable in a shell switches the setting off for one command."""
     assert Settings() == Settings.from_mapping(dict.fromkeys(empty, ""))
 
 

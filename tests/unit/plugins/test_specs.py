@@ -74,7 +74,7 @@ class OfAttrs(Known):  # noqa: D101 - that is the point
     ],
 )
 def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -> None:
-    """Neither an inherited docstring counts nor the signature that `dataclass` writes; the name must not be empty."""
+    """An inherited docstring and the signature that `dataclass` writes do not count; the name must not be empty."""
     with pytest.raises(InputError, match=r"needs a docstring|name must be"):
         QuerierSpec.of(querier)
 

@@ -63,7 +63,7 @@ def test_any_retry_after_is_a_pause_or_ignored(text: str) -> None:
 @example(headers={"Location": "http://[::1"}, body=b"")
 @example(headers={"Location": "http://h\x1b[31m/"}, body=b"\xff")
 def test_no_header_and_no_body_hides_the_status(headers: dict[str, str], body: bytes) -> None:
-    """With any header and body, the status gives one error of ours, on one line."""
+    """The status gives one error of ours, on one line, with any header and body."""
     for status in (204, 302, 400, 401, 404, 429, 500):
         error = from_status(status, headers, body, endpoint=ENDPOINT, request=REQUEST, timeout_s=1)
         assert str(error).isprintable()

@@ -225,12 +225,12 @@ def test_a_strategy_that_reads_more_than_the_querier_is_refused(change: Any, lab
     ],
 )
 def test_a_strategy_may_read_less(change: Any) -> None:
-    """More matchers, or some of the literal values of the query."""
+    """It may add matchers, or select some of the literal values of the query."""
     assert "other{" in reading(change).text
 
 
 def test_a_strategy_may_declare_what_it_replaces() -> None:
-    """Only that label; and a selector must keep its matcher, or the filter would be gone."""
+    """It may replace only that label, and one selector must keep its matcher, or the filter would be gone."""
     assert 'rack="all"' in reading(lambda labels: {**labels, "rack": "all"}, ["rack"]).text
     with pytest.raises(PluginError, match="does not match host='a'"):
         reading(lambda _: {"user_id": "u", "rack": "all"}, {"rack"})
@@ -264,7 +264,7 @@ class Naming:
 
 @pytest.mark.parametrize("label", ["host", "user_id"])
 def test_a_constant_label_is_no_matched_label_and_no_owner(label: str) -> None:
-    """In a shared request a querier would be answered with the series of others."""
+    """A querier of a shared request would get the series of others."""
     queriers = [FixedQuerier("m", {"host": host}, group_by=["host"], strategy=Naming(label)) for host in ("a", "b")]
     (together,) = coalesce(queriers)
     for querier in (*queriers, together):
@@ -325,7 +325,7 @@ def recurring(strategy: Any) -> PreparedQuerier:
 
 
 def test_every_matcher_of_a_label_that_recurs_is_written() -> None:
-    """By a strategy that takes the pairs, also beside a matcher of its own, or passes the mapping on as it is."""
+    """A strategy may take the pairs, also beside a matcher of its own, or pass the mapping on as it is."""
 
     def idle(query: MetricQuery, _window: str, /) -> Expression:
         return Aggregation("sum", Selector(query.name, [*query.matchers, ("mode", "idle")]), query.group_by)
@@ -361,11 +361,11 @@ def test_a_matcher_of_a_label_that_recurs_is_never_dropped() -> None:
         utilization_query(recurring(by_the_last))
 
 
-def of_former_version(asked: ResolvedQuerier, window: str, /) -> Expression:
+def of_former_version(query: ResolvedQuerier, window: str, /) -> Expression:
     """Return a sum, as strategies do that were written before `MetricQuery`."""
     del window
-    labels = {**asked.wanted, "mode": "idle"} if "job" in asked.labels else asked.wanted
-    return Aggregation("sum", Selector(asked.name, labels), asked.group_by)
+    labels = {**query.wanted, "mode": "idle"} if "job" in query.labels else query.wanted
+    return Aggregation("sum", Selector(query.name, labels), query.group_by)
 
 
 def test_a_strategy_for_the_former_names_still_works() -> None:
@@ -378,7 +378,7 @@ def test_a_strategy_for_the_former_names_still_works() -> None:
 
 @pytest.mark.parametrize("label", ["project_id", "user_id", "agent_id", "session_id", "kernel_id"])
 def test_an_owner_label_cannot_be_replaced(label: str) -> None:
-    """Whether or not the querier matches it: a scope may add a matcher."""
+    """The error does not depend on the querier's matchers, since a scope may add one."""
     with pytest.raises(PluginError, match=rf"Reading declares {label} in `replaces`") as raised:
         reading(lambda labels: labels, ["le", label])
     assert "replaces" == raised.value.method

@@ -48,7 +48,7 @@ def test_one_kernel_is_matched_exactly() -> None:
 
 
 def test_the_window_is_a_setting() -> None:
-    """For the rates, maxima and averages."""
+    """It is the window of the rates, maxima and averages."""
     queries = live_stat_queries([K1], window=timedelta(minutes=90))
     assert render(queries.rate_avg).endswith("[1h30m])))[1h30m:])")
 
@@ -66,7 +66,7 @@ def test_a_value_that_is_not_an_id_is_refused() -> None:
 
 
 def test_an_expression_names_at_most_256_kernels() -> None:
-    """As many as a batch of `id_batches`; duplicates do not count."""
+    """A batch of `id_batches` has as many; duplicates do not count."""
     ids = [UUID(int=number) for number in range(257)]
     assert "|00000000-0000-0000-0000-0000000000ff" in render(live_stat_queries(ids[:256] * 2).now)
     with pytest.raises(InputError, match="257 kernels in one expression; take at most 256"):

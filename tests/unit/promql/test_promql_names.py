@@ -31,6 +31,6 @@ def test_a_name_in_a_path(name: str, in_path: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a\nb", 'a"', "\ud800", "x" * 1025])
 def test_a_bad_name_is_refused(name: str) -> None:
-    """Empty, too long, or with a character that no name may have."""
+    """It is empty, too long, or has a character that no name may have."""
     with pytest.raises(InputError, match="a name"):
         url_path_name(name)

@@ -24,7 +24,7 @@ FIELDS: dict[str, Any] = {"name": "a", "description": "d", "template": "up"}
 
 
 def test_a_preset_is_filled_in() -> None:
-    """One value is an exact match, several are alternatives; the default window is the preset's."""
+    """A single value is an exact match, several are alternatives; the default window is the preset's."""
     assert "sum by ()(rate(x_total{}[5m]))" == BUSY.promql()
     text = BUSY.promql(labels={"kernel_id": ["b", "a"], "agent_id": "x"}, group_labels=["agent_id"], window="1h")
     assert 'sum by (agent_id)(rate(x_total{kernel_id=~"a|b",agent_id="x"}[1h]))' == text
@@ -33,13 +33,13 @@ def test_a_preset_is_filled_in() -> None:
 
 
 def test_a_name_is_any_line_of_text() -> None:
-    """As the titles of charts; the default window is 5m."""
+    """It may be the title of a chart; the default window is 5m."""
     preset = Preset(**{**FIELDS, "name": "Busy kernels (µs)"})
     assert ("Busy kernels (µs)", "5m", None) == (preset.name, preset.window, preset.default_window)
 
 
 def test_a_text_is_a_template_and_lists_are_tuples() -> None:
-    """So presets are equal, however their arguments are written."""
+    """Presets are equal, however their arguments are written."""
     same = Preset(
         name="busy",
         description="Work done, in pieces a second",

@@ -84,7 +84,7 @@ def fixed(promql: str) -> str:
     ],
 )
 def test_the_bounds_of_the_range_become_constants(promql: str, expected: str) -> None:
-    """In selectors, in subqueries and as functions, in any case and with any space."""
+    """They stand in selectors, in subqueries and as functions, in any case and with any space."""
     assert expected == fixed(promql)
 
 
@@ -109,7 +109,7 @@ def test_the_bounds_of_the_range_become_constants(promql: str, expected: str) ->
     ],
 )
 def test_names_strings_and_comments_stay_unchanged(promql: str) -> None:
-    """So does text that is not a query."""
+    """Text that is not a query is unchanged, too."""
     assert promql == fixed(promql)
 
 

@@ -111,7 +111,7 @@ def test_the_escapes_of_a_label_value(value: str, written: str) -> None:
 
 
 def test_a_member_of_an_enumeration_is_its_value() -> None:
-    """In every place of a text, although `f"{Kind.GPU}"` is not its value."""
+    """It is its value in every place, although `f"{Kind.GPU}"` is not."""
     selector = Selector(Kind.METRIC, [(Kind.GPU, Kind.GPU)])
     assert 'sum by (gpu)(up{gpu="gpu"})' == render(Aggregation("sum", selector, by=[Kind.GPU]))
 
@@ -168,7 +168,7 @@ def test_text_and_an_exact_matcher_are_the_same() -> None:
     "name", ["", "x" * 1025, 'a"b', "a\\", "a{b", "a}", "a\nb", "\x00", "\u2028", "\u202e", "a\u00a0b"]
 )
 def test_hostile_names_are_refused(name: str) -> None:
-    """As a metric, a label, and a label to group by."""
+    """This holds for a metric, a label, and a label to group by."""
     with pytest.raises(InputError, match="a metric name"):
         Selector(name)
     with pytest.raises(InputError, match="a label name"):
@@ -184,7 +184,7 @@ def test_the_longest_name() -> None:
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfff"])
 def test_a_lone_surrogate_is_refused_anywhere(text: str) -> None:
-    """When the expression is built, not when it is sent."""
+    """The constructor raises, before anything is sent."""
     with pytest.raises(InputError, match="a metric name holds a lone surrogate"):
         Selector(text)
     with pytest.raises(InputError, match="a label name holds a lone surrogate"):
@@ -203,7 +203,7 @@ def test_the_name_is_not_a_label_beside_a_name() -> None:
     "duration", ["", "5", "0s", "-1h", "1.5h", "1h[", "1h offset 1h", timedelta(0), timedelta(hours=-1)]
 )
 def test_a_bad_duration_is_refused(duration: Any) -> None:
-    """As the window of samples, the window of a subquery, and the offset."""
+    """This holds for the window of samples, the window of a subquery, and the offset."""
     for build in (
         lambda: RangeSelector(UP, duration),
         lambda: Subquery(UP, duration),
@@ -215,7 +215,7 @@ def test_a_bad_duration_is_refused(duration: Any) -> None:
 
 @pytest.mark.parametrize("word", ["", "rate(up[5m]) or sum", "SUM", "quantile", "+", 5, None, Word.SUM, Word.RATE])
 def test_an_unknown_word_is_refused(word: Any) -> None:
-    """As the operator of an aggregation, and as a function."""
+    """This holds for the operator of an aggregation, and for a function."""
     with pytest.raises(InputError, match="unknown operator"):
         Aggregation(word, UP)
     with pytest.raises(InputError, match="unknown function"):
@@ -253,7 +253,7 @@ class Lookalike:
     ],
 )
 def test_a_part_of_another_type_is_refused_when_built(build: Callable[[Any], Any], message: str) -> None:
-    """Text, an object with a text, and parts that belong elsewhere."""
+    """Text, an object with a text, and parts of other places are refused."""
     for part in ("up", None, 5, Lookalike(), Matching.on("a"), Selector):
         with pytest.raises(InputError, match=re.escape(message) + type(part).__name__):
             build(part)
@@ -280,7 +280,7 @@ def test_instant_and_range_vectors_stay_apart(build: Callable[[], Any]) -> None:
 
 
 def test_a_number_has_no_partner() -> None:
-    """So it takes neither a matching nor a set operator."""
+    """A number takes neither a matching nor a set operator."""
     with pytest.raises(InputError, match=r"the number 1\.0 has no labels to match"):
         BinaryOperation(">", UP, Number(1), matching=Matching.on("a"))
     for operator in get_args(SetOperator):
@@ -289,7 +289,7 @@ def test_a_number_has_no_partner() -> None:
 
 
 def test_a_matching_is_checked() -> None:
-    """Its modifier, its labels, and its type."""
+    """The modifier, the labels and the type are checked."""
     modifier: Any = "on (a) group_left"
     with pytest.raises(InputError, match="unknown modifier"):
         Matching(modifier, ["a"])
@@ -371,7 +371,7 @@ def test_a_number_is_finite(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, math.nan, "0.5) or (up", None])
 def test_a_quantile_is_from_0_to_1(value: Any) -> None:
-    """For any other the server would answer infinity."""
+    """Servers answer infinity for any other."""
     with pytest.raises(InputError, match=r"a quantile is from 0 to 1|not a finite number"):
         HistogramQuantile(value, UP)
 

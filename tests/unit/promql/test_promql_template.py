@@ -39,7 +39,7 @@ def test_values_replace_their_placeholders() -> None:
 
 
 def test_without_values_the_places_are_empty() -> None:
-    """Except for the window, which always has a value."""
+    """Only the window always has a value."""
     assert 'sum by (job,)(rate(x_total{job="a",}[5m]))' == Template(BUSY).render(window="5m")
     assert "vector(1)" == Template("vector(1)").render(window="5m")
 
@@ -171,7 +171,7 @@ def test_an_unknown_placeholder_is_refused(text: str, message: str) -> None:
     ],
 )
 def test_a_placeholder_out_of_its_place_is_refused(text: str, belongs: str) -> None:
-    """In a string, in a comment, beside other characters, or with another meaning; the error names its place."""
+    """It stands in a string, in a comment, beside other characters, or with another meaning; the error names its place."""
     with pytest.raises(InputError) as raised:
         Template(text)
     assert belongs in str(raised.value)
@@ -217,7 +217,7 @@ def test_a_template_must_be_promql_without_labels(text: str) -> None:
     ],
 )
 def test_text_that_no_server_can_answer_is_refused(text: Any, message: str) -> None:
-    """When the template is built."""
+    """The constructor raises."""
     with pytest.raises(InputError) as raised:
         Template(text)
     assert message in str(raised.value)
@@ -227,7 +227,7 @@ def test_text_that_no_server_can_answer_is_refused(text: Any, message: str) -> N
     "text", ["(" * 100 + "1" + ")" * 100, "abs(" * 100 + "u" + ")" * 100, "^".join(["u"] * 201), "-" * 200 + "u"]
 )
 def test_deeply_nested_text_within_the_limits_is_read(text: str) -> None:
-    """Also in a thread with a small stack: the parser has no limit of its own, and would end the process."""
+    """A thread with a small stack reads it; the parser has no limit of its own, and would end the process."""
     texts: list[str] = []
     before = threading.stack_size(512 * 1024)
     try:

@@ -86,7 +86,7 @@ def test_no_label_to_group_by_sums_everything() -> None:
 
 
 def test_a_label_to_group_by_is_written_once() -> None:
-    """However often, and in whatever order, the querier names it."""
+    """The querier may name it repeatedly, and in any order."""
     querier = FixedQuerier("up", group_by=["b", "a", "b"])
     assert "sum by (a,b)(up)" == render(utilization_query(querier))
 
@@ -126,7 +126,7 @@ def test_the_divisor_is_a_setting(interval_s: float, divisor: str) -> None:
 @pytest.mark.parametrize("strategy", QueryStrategy)
 @pytest.mark.parametrize("interval_s", [0, -5.0, math.nan])
 def test_a_divisor_that_is_not_positive_is_refused(strategy: QueryStrategy, interval_s: float) -> None:
-    """Whether or not the strategy divides: a bad setting shows at once."""
+    """Strategies that do not divide refuse it, too, so that a bad setting shows at once."""
     with pytest.raises(InputError, match="normalization_interval_s must be above zero"):
         utilization_query(FixedQuerier("up", strategy=strategy), normalization_interval_s=interval_s)
 
@@ -151,6 +151,6 @@ def test_the_window_is_text_or_a_timedelta(window: timedelta | str, written: str
     "window", ["", "5", "0s", "-5m", "1.5m", "5m] or up[5m", "5m:", "$__interval", None, 5, timedelta(0)]
 )
 def test_a_bad_window_is_refused(strategy: QueryStrategy, window: Any) -> None:
-    """Whether or not the strategy has one; the message shows a valid duration."""
+    """Strategies without a window refuse it, too; the message shows a valid duration."""
     with pytest.raises(InputError, match="5m, 1h30m or 500ms"):
         utilization_query(FixedQuerier("up", strategy=strategy), rate_interval=window)

@@ -123,7 +123,7 @@ def test_a_querier_alone_keeps_its_text(alone: UtilizationMetricQuerier) -> None
 
 
 def test_equal_queriers_share_one_value() -> None:
-    """Whatever the order of their labels, and whether an exact match is text or a LabelMatcher."""
+    """The order of labels does not matter, nor whether an exact match is text or a LabelMatcher."""
     reordered = FixedQuerier("up", {"host": LabelMatcher.equal("a"), "job": "x"}, group_by=["host", "host"])
     (merged,) = coalesce([A, host("b"), reordered, A], max_values=2)
     assert 'sum by (host)(up{job="x",host=~"a|b"})' == text(merged)
@@ -146,7 +146,7 @@ def test_equal_queriers_share_one_value() -> None:
     ],
 )
 def test_what_differs_in_more_than_the_value_of_a_label_is_not_merged(other: FixedQuerier) -> None:
-    """Another metric, strategy, grouping, label or second value; or a matcher whose series could not be told apart."""
+    """They differ in metric, strategy, grouping, label or a second value, or their series could not be told apart."""
     assert [text(A), text(other)] == texts(A, other)
 
 
@@ -208,7 +208,7 @@ def test_replaces_that_cannot_be_read_break_only_their_own_querier(replaces: Any
     [LabelMatcher.not_equal("y"), LabelMatcher.regex("x.*"), LabelMatcher.not_regex("y"), LabelMatcher.one_of([*"xy"])],
 )
 def test_the_other_labels_may_have_any_equal_matchers(same: LabelMatcher) -> None:
-    """Also a set of values without grouping by the label."""
+    """This includes a set of values without grouping by the label."""
     queriers = [FixedQuerier("up", {"job": same, "host": host}) for host in "ab"]
     assert [f'sum by (host)(up{{job{same.operator}"{same.value}",host=~"a|b"}})'] == texts(*queriers)
 
@@ -259,7 +259,7 @@ def test_every_member_gets_the_warnings(answer: MatrixResult | VectorResult, par
 
 
 def test_samples_are_not_copied() -> None:
-    """Whether or not the label is removed."""
+    """This holds whether or not the label is removed."""
     answer = matrix({"host": "a"}, {"host": "b"})
     (merged,) = coalesce([host("a"), host("b", group_by=[])])
     parts = merged.split(answer)

@@ -90,7 +90,7 @@ def test_one_of_a_text_is_refused() -> None:
     ],
 )
 def test_an_operand_that_is_not_encodable_text_is_refused(build: Callable[[Any], LabelMatcher], value: Any) -> None:
-    """When the matcher is built."""
+    """The constructor raises."""
     with pytest.raises(InputError, match="a label value"):
         build(value)
 
@@ -103,6 +103,6 @@ def test_an_unknown_operator_is_refused(operator: Any) -> None:
 
 
 def test_matchers_are_equal_by_what_they_match() -> None:
-    """However they were built."""
+    """It does not matter how they were built."""
     assert LabelMatcher.regex("a|b") == LabelMatcher.one_of(["b", "a"])
     assert 1 == len({LabelMatcher.regex("a|b"), LabelMatcher.one_of(["b", "a"])})

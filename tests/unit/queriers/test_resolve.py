@@ -108,7 +108,7 @@ RANGE: Final = QueryTimeRange(start=0, end=60, step=60)
 
 
 async def test_a_read_of_one_querier_calls_each_method_once() -> None:
-    """As an expression, over a range and now."""
+    """The querier is read as an expression, over a range and now."""
     read_once, read_over_a_range, read_now = map(counted, "abc")
     utilization_query(read_once)
     await MemoryMetrics().query_utilization(read_over_a_range, RANGE)
@@ -117,7 +117,7 @@ async def test_a_read_of_one_querier_calls_each_method_once() -> None:
 
 
 async def test_a_read_of_many_queriers_calls_each_method_once() -> None:
-    """Whether they share a request or not; the merged querier holds its query."""
+    """This holds whether they share a request or not; the merged querier holds its query."""
     together = [counted(host) for host in "abc"]
     alone = counted("d", "down")
     await UtilizationSource(MemoryMetrics()).read_utilization_batch([*together, alone], RANGE)
@@ -125,7 +125,7 @@ async def test_a_read_of_many_queriers_calls_each_method_once() -> None:
 
 
 async def test_a_graphql_request_calls_each_method_once() -> None:
-    """For the key of the loader, the batches and the backend together."""
+    """The key of the loader, the batches and the backend share the resolved query."""
     context: Any = SimpleNamespace(
         dataloader_manager=DataLoaderManager(), loaders=RequestLoaders(), metrics=MemoryMetrics(), rate_interval="5m"
     )
@@ -169,7 +169,7 @@ def test_a_label_that_recurs_has_no_mapping() -> None:
     "labels", [{}, MappingProxyType({"job": "x"}), {"job": LabelMatcher.equal("x")}, {Marked("a"): "b"}]
 )
 def test_labels_may_be_any_mapping(labels: Any) -> None:
-    """Also an empty one."""
+    """The mapping may be empty."""
     assert list(labels) == list(resolve(answers("labels", labels)).labels)
 
 
