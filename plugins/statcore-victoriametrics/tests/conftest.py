@@ -101,7 +101,7 @@ class Scripted:
     """A server that gives the same answer to every request, and records the parameters of each."""
 
     url: str
-    seen: list[dict[str, str]] = attrs.field(factory=list[dict[str, str]])
+    seen: list[dict[str, str]]
 
 
 @pytest.fixture
@@ -110,8 +110,10 @@ async def scripted() -> AsyncIterator[Callable[..., Awaitable[Scripted]]]:
     async with AsyncExitStack() as stack:
 
         async def start(answer: dict[str, Any]) -> Scripted:
+            seen: list[dict[str, str]] = []
+
             async def reply(request: web.Request) -> web.Response:
-                server.seen.append(
+                seen.append(
                     {"path": request.path, **request.query, **{k: str(v) for k, v in (await request.post()).items()}}
                 )
                 return web.json_response(answer)
@@ -119,7 +121,6 @@ async def scripted() -> AsyncIterator[Callable[..., Awaitable[Scripted]]]:
             app = web.Application()
             app.router.add_route("*", "/{path:.*}", reply)
             running = await stack.enter_async_context(TestServer(app, host="127.0.0.1"))
-            server = Scripted(f"victoriametrics://127.0.0.1:{running.port}")
-            return server
+            return Scripted(f"victoriametrics://127.0.0.1:{running.port}", seen)
 
         yield start

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -56,11 +57,12 @@ async def test_long_ranges_take_few_requests(
 
     sent: list[object] = []
     send = aiohttp.ClientSession.request
-    monkeypatch.setattr(
-        aiohttp.ClientSession,
-        "request",
-        lambda *arguments, **options: sent.append(arguments) or send(*arguments, **options),
-    )
+
+    def record_and_send(*arguments: Any, **options: Any) -> Any:
+        sent.append(arguments)
+        return send(*arguments, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", record_and_send)
     result = await client.query_utilization(FixedQuerier(name), time_range)
     assert requests == len(sent)
     (series,) = result.series
