@@ -267,7 +267,7 @@ class Trailing(Rack):
     room_: int = 1
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, init=False)
 class Nameless(Rack):
     """Racks, with a field that no option can be called by."""
 

@@ -80,8 +80,8 @@ async def test_a_client_certificate_is_shown(fake_prometheus: StartFake, http_re
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificate)
     server = await fake_prometheus(http_reply(ANSWER), ssl=context)
-    own = {"tls_ca_file": str(certificate), "tls_cert_file": str(certificate)}
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**own))) as client:
+    options = PrometheusOptions(tls_ca_file=str(certificate), tls_cert_file=str(certificate))
+    async with aclosing(PrometheusClient(server.url, options=options)) as client:
         assert 1 == len((await client.query("up")).samples)
     options = PrometheusOptions(tls_ca_file=str(certificate), attempts=1)
     async with aclosing(PrometheusClient(server.url, options=options)) as client:
