@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -18,6 +17,7 @@ from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Program, Server, find_installations, running_victoriametrics
 from statcore_victoriametrics.client import VictoriaMetricsClient
 
+pytest_plugins = ["statcore.testing.fixtures"]
 VICTORIAMETRICS = find_installations("victoria-metrics")
 
 
@@ -27,13 +27,9 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session", params=list[Any](VICTORIAMETRICS) or [None], ids=str)
-def victoriametrics_program(request: pytest.FixtureRequest) -> Program:
+def victoriametrics_program(request: pytest.FixtureRequest, require_program: Callable[..., str]) -> Program:
     """Each VictoriaMetrics that is installed, one after the other."""
-    if request.param is None:
-        missing = "not found on PATH: victoria-metrics"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    require_program("victoria-metrics")
     program: Program = request.param
     return program
 
