@@ -10,7 +10,10 @@ from datetime import timedelta
 from http.client import HTTPConnection
 from operator import itemgetter
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from statcore.errors import QueryRejectedError
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult, format_sample_value
@@ -23,8 +26,32 @@ Planted: TypeAlias = tuple[str, dict[str, str], Samples]
 """A series: the metric, the labels, and the samples in unix ms."""
 Answer: TypeAlias = list[tuple[list[tuple[str, str]], list[tuple[float, float]]]]
 
+CaseT = TypeVar("CaseT")
 BASE_MS: Final = 1_795_000_020_000
 """A full minute, about which samples are planted: the steps of subqueries are full minutes."""
+
+
+def drawn_cases(case: st.SearchStrategy[CaseT], count: int) -> list[CaseT]:
+    """Return the same random cases in each run."""
+    cases: list[CaseT] = []
+
+    @settings(max_examples=count, derandomize=True, database=None, phases=[Phase.generate])
+    @given(case)
+    def collect(drawn: CaseT) -> None:
+        cases.append(drawn)
+
+    collect()
+    return cases
+
+
+def add_up(start_ms: int, points: Iterable[tuple[int, float]], *, is_counter: bool) -> Samples:
+    """Return samples from gaps in ms and numbers: the values of a gauge, or the steps of a counter, negative at a reset."""
+    time, total, samples = start_ms, 0.0, Samples()
+    for gap, number in points:
+        time += gap
+        total = total + number if number >= 0 else -number
+        samples.append((loaded_ms(time), total if is_counter else number))
+    return samples
 
 
 def loaded_ms(time: int) -> int:

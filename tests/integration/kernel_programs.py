@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -42,6 +43,14 @@ def resume(process: Popen[bytes]) -> None:
     """Let a program continue."""
     assert process.stdin
     process.stdin.write(b"x")
+
+
+async def end(process: Popen[bytes]) -> None:
+    """Kill a process and wait until it has ended."""
+    handle = os.pidfd_open(process.pid)
+    process.kill()
+    await asyncio.to_thread(select.select, [handle], [], [])
+    os.close(handle)
 
 
 def cpu_ms(pid: int, *, children: bool = True) -> int:

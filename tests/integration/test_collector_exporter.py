@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from subprocess import PIPE, Popen
+from collections.abc import Callable
+from subprocess import Popen
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.integration.kernel_programs import Start, cpu_ms
 
 from statcore import ContainerMetricQuerier
 from statcore.testing.servers import Server
@@ -25,34 +23,20 @@ from statcore_memory import MemoryMetrics, MemoryStatistics
 KERNEL = str(uuid4())
 # Uses half of a core until standard input closes.
 BURNER = """
-import os, threading, time
-threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
+import threading
+def watch():
+    while True: wait_for_input()
+threading.Thread(target=watch, daemon=True).start()
 while True:
-    end = time.process_time() + 0.02
-    while time.process_time() < end: pass
+    burn(0.02)
     time.sleep(0.02)
 """
-
-
-@pytest.fixture
-def burner() -> Iterator[Popen[bytes]]:
-    """A process that uses half of a core."""
-    with Popen([sys.executable, "-c", BURNER], stdin=PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def _collector(process: Popen[bytes], interval_s: float) -> Collector:
     collector = Collector(MemoryStatistics(), agent_id="i-1", interval_s=interval_s)
     collector.add(KernelTarget(pid=process.pid, kernel_id=KERNEL))
     return collector
-
-
-def _cpu_ms(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 // os.sysconf("SC_CLK_TCK")
 
 
 def _query(server: Server, promql: str, at: float) -> dict[str, Any]:
@@ -63,8 +47,9 @@ def _query(server: Server, promql: str, at: float) -> dict[str, Any]:
     return series[0] if series else {}
 
 
-async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start_prometheus: Callable[..., Server]) -> None:
+async def test_prometheus_has_the_rate_that_proc_has(start_kernel: Start, start_prometheus: Callable[..., Server]) -> None:
     """Scraped twice a second, the rate of the raw counter is within a tenth of the rate in /proc over the same time."""
+    burner = start_kernel(BURNER)
     collector = _collector(burner, 0.1)
     exporter = start_exporter(collector)
     stop = asyncio.Event()
@@ -81,7 +66,7 @@ async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start
             known = 0
             while known < 13:  # more samples than the window holds; a scrape has no event
                 await asyncio.sleep(0.05)
-                looks.append((time.time(), _cpu_ms(burner.pid)))
+                looks.append((time.time(), cpu_ms(burner.pid, children=False)))
                 known = len((await asyncio.to_thread(_query, server, f"{selector}[1m]", looks[-1][0])).get("values", ()))
             raw = await asyncio.to_thread(_query, server, f"{selector}[5s]", looks[-1][0])
             rate = await asyncio.to_thread(_query, server, f"rate({selector}[5s])", looks[-1][0])
@@ -94,8 +79,9 @@ async def test_prometheus_has_the_rate_that_proc_has(burner: Popen[bytes], start
     assert expected == pytest.approx(float(rate["value"][1]), rel=0.1)
 
 
-async def test_the_backend_in_memory_takes_the_same_samples(burner: Popen[bytes]) -> None:
+async def test_the_backend_in_memory_takes_the_same_samples(start_kernel: Start) -> None:
     """The querier of containers finds them."""
+    burner = start_kernel(BURNER)
     collector = _collector(burner, 60)
     backend = MemoryMetrics(clock=lambda: 1_000.0)
     await collector.collect()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import select
 import sys
 from collections.abc import Callable
 from contextlib import aclosing, closing
@@ -13,7 +11,7 @@ from subprocess import DEVNULL, Popen
 from uuid import uuid4
 
 import pytest
-from tests.integration.kernel_programs import Start, read_line
+from tests.integration.kernel_programs import Start, end, read_line
 
 from statcore.errors import InputError
 from statcore.model.inventory import KernelRecord, SessionRecord
@@ -46,14 +44,6 @@ def ended_process() -> Popen[bytes]:
     process = Popen([sys.executable, "-c", ""], stdin=DEVNULL)
     process.wait()
     return process
-
-
-async def end(process: Popen[bytes]) -> None:
-    """Kill a process and wait until it has ended."""
-    handle = os.pidfd_open(process.pid)
-    process.kill()
-    await asyncio.to_thread(select.select, [handle], [], [])
-    os.close(handle)
 
 
 async def read(inventory: InventoryPort) -> Known:

@@ -7,7 +7,7 @@ import os
 import select
 
 import psutil
-from tests.integration.kernel_programs import Start, cpu_ms, current, pids, read_line, resume, watch
+from tests.integration.kernel_programs import Start, cpu_ms, current, end, pids, read_line, resume, watch
 
 SHORT_LIVED = """
 say("up")
@@ -149,10 +149,7 @@ async def test_a_killed_kernel_is_removed(start_kernel: Start) -> None:
     collector, store, [kernel_id, other_id] = watch(killed, other)
     assert ["up", "up"] == [await read_line(killed), await read_line(other)]
     await collector.collect()
-    handle = os.pidfd_open(killed.pid)
-    killed.kill()
-    await asyncio.to_thread(select.select, [handle], [], [])
-    os.close(handle)
+    await end(killed)
     await collector.collect()
     assert (other_id,) == collector.kernel_ids
     assert {other.pid} == pids(collector)

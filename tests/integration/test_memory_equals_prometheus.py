@@ -17,20 +17,21 @@ from typing import Final, TypeAlias
 
 import attrs
 import pytest
-from hypothesis import Phase, given, reject, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from tests.integration.differential import (
     BASE_MS,
     Answer,
     Planted,
     Samples,
+    add_up,
     ask_prometheus,
     assert_equal,
     by_labels,
+    drawn_cases,
     exposed,
     load_into_memory,
     load_into_prometheus,
-    loaded_ms,
     of_memory,
     semantics_of,
     time_range,
@@ -54,23 +55,7 @@ QUESTIONS: Final = 600
 A_VALUES: Final = ("", "x", "y", "x.y", "xay", "X", "é", "x\ny", "\n", '"\\')
 B_VALUES: Final = ("", "1", "10", "2")
 PATTERN_PARTS: Final = (
-    "x",
-    "y",
-    ".",
-    r"\.",
-    r"\w",
-    r"\D",
-    "1",
-    "[xy]",
-    "[^x]",
-    "[a-x-]",
-    "x|y",
-    "(",
-    ")",
-    "(?:x|y)",
-    "^",
-    "$",
-    "|",
+    *("x", "y", ".", r"\.", r"\w", r"\D", "1", "[xy]", "[^x]", "[a-x-]", "x|y", "(", ")", "(?:x|y)", "^", "$", "|"),
 )
 REPEATS: Final = ("", "", "", "*", "+", "?", "+?", "{2}", "{0,3}", "{2,1}")
 
@@ -103,12 +88,7 @@ def samples(draw: st.DrawFn) -> Samples:
     is_counter = draw(st.booleans())
     point = st.tuples(draw(st.sampled_from(GAPS)), STEPS if is_counter else NUMBERS)
     points = draw(st.lists(point, min_size=draw(st.sampled_from([1, 2, 8, 20])), max_size=30))
-    time, total, drawn = BASE_MS + draw(st.integers(0, 60_000)), 0.0, Samples()
-    for gap, number in points:
-        time += gap
-        total = total + number if number >= 0 else -number
-        drawn.append((loaded_ms(time), total if is_counter else number))
-    return drawn
+    return add_up(BASE_MS + draw(st.integers(0, 60_000)), points, is_counter=is_counter)
 
 
 LABELS: Final = st.fixed_dictionaries(
@@ -146,19 +126,6 @@ def queries(draw: st.DrawFn, cases: list[Case]) -> BothQuery:
         time_range=time_range(start_ms, end_ms, step_ms),
         rate_interval=format_duration(timedelta(milliseconds=window_ms)),
     )
-
-
-def draw_cases() -> list[Case]:
-    """Return the same random cases in each run."""
-    cases: list[Case] = []
-
-    @settings(max_examples=CASES, derandomize=True, database=None, phases=[Phase.generate])
-    @given(CASE)
-    def collect(case: Case) -> None:
-        cases.append(case)
-
-    collect()
-    return cases
 
 
 def planted(cases: list[Case]) -> Iterator[Planted]:
@@ -201,7 +168,7 @@ def compare(memory: MemoryMetrics, server: Server, drawn: st.SearchStrategy[Both
 
 def test_random_queries_of_random_series(tmp_path: Path, start_prometheus: Callable[..., Server]) -> None:
     """Ranges and instants of any querier give the same series with the same points, ranges in the same order."""
-    cases = draw_cases()
+    cases = drawn_cases(CASE, CASES)
     load_into_prometheus(planted(cases), tmp_path)
     server = start_prometheus(tmp_path)
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:

@@ -13,18 +13,19 @@ from typing import Any, Final, get_args
 
 import attrs
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.integration.differential import (
     BASE_MS,
     Planted,
     Samples,
+    add_up,
     ask_prometheus,
     assert_equal,
     by_labels,
+    drawn_cases,
     load_into_memory,
     load_into_prometheus,
-    loaded_ms,
     of_memory,
     semantics_of,
     time_range,
@@ -81,12 +82,7 @@ def samples(draw: st.DrawFn) -> Samples:
     is_counter = draw(st.booleans())
     point = st.tuples(draw(st.sampled_from(GAPS)), STEPS if is_counter else GAUGE)
     points = draw(st.lists(point, min_size=draw(st.sampled_from([30, 20, 1])), max_size=40))
-    time, total, drawn = BASE_MS + draw(st.sampled_from([0, 0, 30_000, 7_321])), 0.0, Samples()
-    for gap, number in points:
-        time += gap
-        total = total + number if number >= 0 else -number
-        drawn.append((loaded_ms(time), total if is_counter else number))
-    return drawn
+    return add_up(BASE_MS + draw(st.sampled_from([0, 0, 30_000, 7_321])), points, is_counter=is_counter)
 
 
 LABELS: Final = st.fixed_dictionaries(
@@ -103,19 +99,6 @@ def case(draw: st.DrawFn) -> Case:
         for labels in sets
         for metric in draw(st.sampled_from([METRICS, METRICS, METRICS, METRICS, METRICS[:1], METRICS[1:]]))
     }
-
-
-def draw_cases() -> list[Case]:
-    """Return the same random cases in each run."""
-    cases: list[Case] = []
-
-    @settings(max_examples=CASES, derandomize=True, database=None, phases=[Phase.generate])
-    @given(case())
-    def collect(case: Case) -> None:
-        cases.append(case)
-
-    collect()
-    return cases
 
 
 def planted(cases: list[Case]) -> Iterator[Planted]:
@@ -226,7 +209,7 @@ def both(series: Sequence[Planted], folder: Path, start: Callable[..., Server]) 
 
 def test_random_expressions_of_random_series(tmp_path: Path, start_prometheus: Callable[..., Server]) -> None:
     """Any expression as text gives the same series and points, or is refused by both."""
-    cases = draw_cases()
+    cases = drawn_cases(case(), CASES)
     answered = Counter[bool | None]()
     with both(list(planted(cases)), tmp_path, start_prometheus) as backends:
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import attrs
 import pytest
+from tests.support.turns import counting_turns
 from tests.unit.consumers.cluster import (
     LOAD,
     NOW,
@@ -509,17 +510,8 @@ async def test_other_tasks_run_between_deployments() -> None:
     """There may be thousands, and gathering their kernels and decoding their entries takes time."""
     cluster = Cluster()
     ids = [cluster.add_endpoint(number, [cpu("90")]) for number in range(1, 21)]
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    counting = asyncio.create_task(count())
     deployments = [Deployment(endpoint_id=id_, replicas=1, rules=[kernel_rule()]) for id_ in ids]
-    decisions = await cluster.deployments.decide_replicas(deployments, now=datetime.now(UTC))
-    counting.cancel()
+    async with counting_turns() as turns:
+        decisions = await cluster.deployments.decide_replicas(deployments, now=datetime.now(UTC))
     assert [2] * 20 == [decision.replicas for decision in decisions]
-    assert 40 <= turns
+    assert 40 <= turns.count

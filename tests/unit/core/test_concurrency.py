@@ -16,6 +16,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.turns import counting_turns
 
 from statcore.concurrency import (
     CONCURRENT_CALLS,
@@ -466,20 +467,11 @@ def test_a_pause_can_be_cancelled() -> None:
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 10))
 async def test_turns_have_all_items_in_order(items: list[int], size: int) -> None:
     """No slice is empty, none is longer than asked, and other tasks run between two of them."""
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
     slices, turns_before = [], []
-    async for part in in_turns(items, size=size):
-        slices.append(part)
-        turns_before.append(turns)
-    counting.cancel()
+    async with counting_turns() as turns:
+        async for part in in_turns(items, size=size):
+            slices.append(part)
+            turns_before.append(turns.count)
     assert items == [item for part in slices for item in part]
     assert all(0 < len(part) <= size for part in slices)
     assert sorted(set(turns_before)) == turns_before

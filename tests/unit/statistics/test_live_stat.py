@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -228,6 +229,14 @@ async def _read(figures: dict[str, dict[str, float]], **options: Any) -> Statist
     return await KernelLiveStatService(LiveBackend(planted, **options)).fetch_kernel_statistics([ONE])
 
 
+async def _entry(figures: dict[str, dict[str, float]], **options: Any) -> tuple[Mapping[str, Any], Mapping[int, Problem]]:
+    """Return the entry of the kernel, which must exist, and the problems."""
+    batch = await _read(figures, **options)
+    (entry,) = batch
+    assert entry is not None
+    return entry, batch.problems
+
+
 @pytest.mark.parametrize(
     ("metric", "figures", "expected"),
     [
@@ -287,11 +296,9 @@ async def test_a_metric_is_the_map_that_the_store_would_have(
 @pytest.mark.parametrize("metric", ["cpu_util", "net_rx", "net_tx"])
 async def test_a_counter_without_a_rate_has_no_current_value(metric: str) -> None:
     """It is left out, and the entry has no problem."""
-    batch = await _read({metric: {"current": 5e6, "capacity": 1000.0, "max": 5e6}, "mem": {"current": 1.0}})
-    (entry,) = batch
-    assert entry is not None
+    entry, problems = await _entry({metric: {"current": 5e6, "capacity": 1000.0, "max": 5e6}, "mem": {"current": 1.0}})
     assert ["mem"] == list(entry)
-    assert {} == batch.problems
+    assert {} == problems
 
 
 async def test_a_kernel_that_has_ended_has_no_entry() -> None:
@@ -302,8 +309,7 @@ async def test_a_kernel_that_has_ended_has_no_entry() -> None:
 
 async def test_the_maximum_is_never_below_the_current_value() -> None:
     """The server evaluates the window in steps of its own, and may have missed the current value."""
-    (entry,) = await _read({"mem": {"current": 9.0, "max": 5.0, "avg": 4.0}})
-    assert entry is not None
+    entry, _ = await _entry({"mem": {"current": 9.0, "max": 5.0, "avg": 4.0}})
     assert "9" == entry["mem"]["stats.max"]
 
 
@@ -318,30 +324,27 @@ async def test_the_maximum_is_never_below_the_current_value() -> None:
 )
 async def test_a_metric_that_is_not_finite_makes_its_entry_incomplete(metric: str, figures: dict[str, float]) -> None:
     """It is left out, not shown as 0, unbounded or NaN; the other metrics stay."""
-    batch = await _read({metric: figures, "io_read": {"current": 7.0}})
-    (entry,) = batch
-    assert entry is not None
+    entry, problems = await _entry({metric: figures, "io_read": {"current": 7.0}})
     assert ["io_read"] == list(entry)
-    assert {0: Problem(ProblemKind.INCOMPLETE, message=f"{metric} is not finite")} == batch.problems
+    assert {0: Problem(ProblemKind.INCOMPLETE, message=f"{metric} is not finite")} == problems
 
 
 async def test_an_infinite_capacity_is_no_bound() -> None:
     """The metric has no bound then, and the entry no problem."""
-    batch = await _read({"mem": {"current": 5.0, "capacity": INF}, "cpu_util": {"current": 9.0, "rate_now": 5.0}})
-    (entry,) = batch
-    assert entry is not None
+    entry, problems = await _entry(
+        {"mem": {"current": 5.0, "capacity": INF}, "cpu_util": {"current": 9.0, "rate_now": 5.0}}
+    )
     assert ["5", UNBOUNDED, "0.00"] == [entry["mem"][name] for name in ("current", "capacity", "pct")]
-    assert {} == batch.problems
+    assert {} == problems
 
 
 @pytest.mark.parametrize("capacity", [NAN, -INF])
 async def test_a_capacity_that_is_nan_makes_its_entry_incomplete(capacity: float) -> None:
     """The current value stays. The capacity of a metric without a bound is ignored."""
-    batch = await _read({"mem": {"current": 5.0, "capacity": capacity}, "io_read": {"current": 7.0, "capacity": capacity}})
-    (entry,) = batch
-    assert entry is not None
+    figures = {metric: {"current": number, "capacity": capacity} for metric, number in (("mem", 5.0), ("io_read", 7.0))}
+    entry, problems = await _entry(figures)
     assert [("5", UNBOUNDED), ("7", UNBOUNDED)] == [(entry[name]["current"], entry[name]["capacity"]) for name in entry]
-    assert {0: Problem(ProblemKind.INCOMPLETE, message="the capacity of mem is not finite")} == batch.problems
+    assert {0: Problem(ProblemKind.INCOMPLETE, message="the capacity of mem is not finite")} == problems
 
 
 @pytest.mark.parametrize(
@@ -357,19 +360,15 @@ async def test_a_capacity_that_is_nan_makes_its_entry_incomplete(capacity: float
 )
 async def test_maximum_and_average_default_to_the_current(figures: dict[str, float], expected: dict[str, str]) -> None:
     """A kernel younger than a step has no others; one that is not finite is left out without the other."""
-    batch = await _read({"mem": figures})
-    (entry,) = batch
-    assert entry is not None
+    entry, problems = await _entry({"mem": figures})
     found = {name: entry["mem"].get(name) for name in ("stats.max", "stats.avg") if name in entry["mem"]}
     assert expected == found
-    assert {} == batch.problems
+    assert {} == problems
 
 
 async def test_samples_without_a_metric_label_are_ignored() -> None:
     """Series of that name may lack the label."""
-    batch = await _read({"mem": {"current": 5.0}}, more=({"kernel_id": ONE},))
-    (entry,) = batch
-    assert entry is not None
+    entry, _ = await _entry({"mem": {"current": 5.0}}, more=({"kernel_id": ONE},))
     assert ["mem"] == list(entry)
 
 
