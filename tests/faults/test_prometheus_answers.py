@@ -184,23 +184,24 @@ async def test_native_histograms_are_refused(fake_prometheus: StartFake, http_re
     assert 2 == len(server.seen)
 
 
-async def test_warnings_and_infos_are_in_the_result(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Warnings and infos reach the caller; alone they do not make an answer partial."""
-    server = await fake_prometheus(http_reply(vector("1", warnings=["w"], infos=["i", "j"])))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        result = await client.query("up")
-    assert (("w",), ("i", "j"), False) == (result.warnings, result.infos, result.partial)
-
-
 @pytest.mark.parametrize(
-    "members", [{"isPartial": True}, {"warnings": ["2 errors: store down: Partial Response is enabled"]}]
+    ("members", "is_partial"),
+    [
+        ({"warnings": ["w"], "infos": ["i", "j"]}, False),
+        ({"isPartial": True}, True),
+        ({"warnings": ["2 errors: store down: Partial Response is enabled"]}, True),
+    ],
+    ids=["notes", "VictoriaMetrics", "Thanos"],
 )
-async def test_a_partial_answer_says_so(fake_prometheus: StartFake, http_reply: Reply, members: dict[str, object]) -> None:
-    """The result is partial with the member of VictoriaMetrics, and with the warning of Thanos."""
+async def test_the_result_has_the_notes_of_the_answer(
+    fake_prometheus: StartFake, http_reply: Reply, members: dict[str, Any], *, is_partial: bool
+) -> None:
+    """Warnings and infos alone do not make it partial; a member of VictoriaMetrics and a warning of Thanos do."""
     server = await fake_prometheus(http_reply(vector("1", **members)))
     async with aclosing(PrometheusClient(server.url)) as client:
         result = await client.query("up")
-    assert result.partial
+    notes = (tuple(members.get("warnings", ())), tuple(members.get("infos", ())), is_partial)
+    assert notes == (result.warnings, result.infos, result.partial)
     assert [1.0] == [sample.value for sample in result.samples]
 
 

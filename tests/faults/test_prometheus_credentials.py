@@ -164,11 +164,3 @@ def test_a_credential_has_one_place(given: Any) -> None:
     """A credential in a file excludes any other credential."""
     with pytest.raises(InputError, match=r"exclude each other|but username is not"):
         PrometheusOptions(**given)
-
-
-def test_a_url_with_a_password_excludes_files() -> None:
-    """A password in the URL excludes credentials in files."""
-    files: list[Any] = [{"username": "bob", "password_file": "x"}, {"bearer_token_file": "x"}]
-    for options in (PrometheusOptions(**given) for given in files):
-        with pytest.raises(InputError, match="url holds credentials"):
-            PrometheusClient("http://ann:x@host", options=options)

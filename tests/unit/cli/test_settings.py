@@ -89,12 +89,9 @@ def test_files_that_a_file_names_are_relative_to_it(tmp_path: Path) -> None:
     [
         ("statistic_url = 'x'", "FILE: statistic_url: no such setting; known are statistics_url, metrics_url, kernel_"),
         ("= nonsense", "FILE: not TOML: "),
-        ("a = " + "[" * 5000, "FILE: not TOML: "),
         ("a = '\xff'", "--config: FILE is not TOML: "),
         ("metrics_url = 5", "FILE: metrics_url: expected a non-empty text, not int"),
-        ("metrics_url = ''", "FILE: metrics_url: expected a non-empty text, not str"),
         ("rate_interval = '5 minutes'", "rate_interval in FILE: expected a duration such as 5m"),
-        ("metrics = 'x'", "FILE: metrics: expected a table, not str"),
         ("disable_plugins = 'x'", "FILE: disable_plugins: expected a list of names, not str"),
         ("presets = 'x'", "FILE: presets: expected a list of names, not str"),
         ("presets = ['']", "FILE: presets: expected a non-empty text, not str"),

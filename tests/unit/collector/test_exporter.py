@@ -116,12 +116,6 @@ def test_a_backend_in_the_process_gets_the_same_samples(exporter: Exporter, coll
     assert len(scraped) == len({(name, labels) for name, labels, _ in handed})
 
 
-def test_a_removed_kernel_is_gone_from_the_next_scrape(exporter: Exporter, collecting: Collector) -> None:
-    """It needs no further round."""
-    collecting.remove(KERNEL)
-    assert {"backendai_device_utilization"} == set(scrape(exporter))
-
-
 async def test_the_collector_has_metrics_of_its_own(collecting: Collector, exporter: Exporter, sink: Any) -> None:
     """Rounds by outcome, their duration in seconds, failures by kind, the age of the newest samples in seconds."""
     sink.failures["store_kernel_statistics"] = UnavailableError("down")

@@ -91,20 +91,6 @@ async def test_ages_count_from_the_newest_write(store: MemoryStatistics, clock: 
     assert {1: 7.5} == dict(batch.ages_s)
 
 
-async def test_agents_have_node_and_devices(store: MemoryStatistics) -> None:
-    """An agent's entry is that of the wire format: metrics of the node, and metrics by device."""
-    await _store_agent(store)
-    batch = await store.fetch_agent_statistics(["i-1"])
-    assert [{"node": {"mem": MEM.to_map()}, "devices": {"cuda_mem": {"0": MEM.to_map()}}}] == list(batch)
-
-
-@pytest.mark.parametrize("interval_s", [0.0, -1.0, float("nan"), float("inf")])
-async def test_an_interval_is_above_zero(store: MemoryStatistics, interval_s: float) -> None:
-    """The error names the interval."""
-    with pytest.raises(InputError, match="interval_s"):
-        await _store_agent(store, interval_s)
-
-
 async def test_activity_does_not_expire(store: MemoryStatistics, clock: Clock) -> None:
     """The counts of a session stay until they are written again."""
     await store.store_session_activity(KERNEL, requests=7, last_response_ms=12)

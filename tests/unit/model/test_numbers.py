@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -37,13 +38,6 @@ def test_percentages_have_two_places() -> None:
     assert ["100", "0", "0"] == [decimal_text(number, places=0) for number in (100, 0, -0.4)]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
-    """NaN and infinities are never written."""
-    with pytest.raises(InputError, match="not a finite number"):
-        decimal_text(value)
-
-
 @pytest.mark.parametrize(
     ("expected", "current", "capacity"),
     [("12.5", 125, "1000"), ("66.67", 2.0, "3"), ("125", Decimal(1250), "1000"), ("0", 0.0, "5"), ("-50", -1, "2")],
@@ -59,11 +53,17 @@ def test_without_a_capacity_the_percentage_is_zero(capacity: str | None) -> None
     assert "0.00" == percent_text(5, capacity)
 
 
-@pytest.mark.parametrize(("current", "capacity"), [(float("nan"), "5"), (1e308, "0.001")])
-def test_a_percentage_that_is_not_finite_is_refused(current: float, capacity: str) -> None:
-    """NaN and infinities are never written."""
+@pytest.mark.parametrize(
+    ("write", "arguments"),
+    [
+        *((decimal_text, (value,)) for value in (math.nan, math.inf, -math.inf)),
+        *((percent_text, arguments) for arguments in ((math.nan, "5"), (1e308, "0.001"))),
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused(write: Callable[..., str], arguments: tuple[object, ...]) -> None:
+    """NaN and infinities are never written, neither as numbers nor as percentages."""
     with pytest.raises(InputError, match="not a finite number"):
-        percent_text(current, capacity)
+        write(*arguments)
 
 
 @pytest.mark.parametrize(

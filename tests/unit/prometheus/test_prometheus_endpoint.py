@@ -53,6 +53,8 @@ def test_a_bad_url_is_refused(url: Any) -> None:
         PrometheusOptions(username="bob", password="x"),  # noqa: S106
         PrometheusOptions(bearer_token="x"),  # noqa: S106
         PrometheusOptions(headers={"authorization": "Bearer x"}),
+        PrometheusOptions(username="bob", password_file="x"),  # noqa: S106
+        PrometheusOptions(bearer_token_file="x"),  # noqa: S106
     ],
 )
 def test_credentials_in_two_places_are_refused(options: PrometheusOptions) -> None:
