@@ -37,12 +37,7 @@ def _child(*command: str) -> Iterator[subprocess.Popen[str]]:
 
 def _statcore(*arguments: str, **environment: str) -> str:
     answer = subprocess.run(
-        [*STATCORE, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, **environment},
+        [*STATCORE, *arguments], capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}
     )
     assert 0 == answer.returncode, answer.stderr
     return answer.stdout

@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal, vector
 
-from statcore.errors import (
-    PartialAnswerError,
-    ProtocolError,
-    UnsupportedError,
-)
+from statcore.errors import PartialAnswerError, ProtocolError, UnsupportedError
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore_prometheus import PrometheusClient, PrometheusOptions

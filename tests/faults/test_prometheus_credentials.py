@@ -10,11 +10,7 @@ from typing import Any
 import pytest
 from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, vector
 
-from statcore.errors import (
-    AccessDeniedError,
-    InputError,
-    ProtocolError,
-)
+from statcore.errors import AccessDeniedError, InputError, ProtocolError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 SECRET = "s3cr3t-wörd"  # noqa: S105 - the secret that must not show

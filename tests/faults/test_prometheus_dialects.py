@@ -12,11 +12,7 @@ from aiohttp.test_utils import TestServer
 from tests.faults.fake_prometheus import RANGE, Reply, StartFake, vector
 from yarl import URL
 
-from statcore.errors import (
-    AccessDeniedError,
-    QueryRejectedError,
-    UnsupportedError,
-)
+from statcore.errors import AccessDeniedError, QueryRejectedError, UnsupportedError
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher
 from statcore.testing.servers import Program, Server

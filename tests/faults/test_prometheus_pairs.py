@@ -8,13 +8,7 @@ from contextlib import aclosing
 import pytest
 from tests.faults.fake_prometheus import ANSWER, RANGE, Reply, StartFake, never, never_whole, values, vector
 
-from statcore.errors import (
-    AccessDeniedError,
-    PartialAnswerError,
-    QueryRejectedError,
-    TimedOutError,
-    UnavailableError,
-)
+from statcore.errors import AccessDeniedError, PartialAnswerError, QueryRejectedError, TimedOutError, UnavailableError
 from statcore.testing.servers import free_port
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 

@@ -17,12 +17,7 @@ import attrs
 import pytest
 from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal
 
-from statcore.errors import (
-    AccessDeniedError,
-    InputError,
-    StatcoreError,
-    UnavailableError,
-)
+from statcore.errors import AccessDeniedError, InputError, StatcoreError, UnavailableError
 from statcore.plugins import PluginRegistry
 from statcore.runtime import Settings, open_metrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions

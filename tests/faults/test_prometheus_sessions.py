@@ -15,14 +15,7 @@ import psutil
 import pytest
 from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, never, values, vector
 
-from statcore.errors import (
-    ClosedError,
-    InputError,
-    ProtocolError,
-    QueryRejectedError,
-    StatcoreError,
-    UnavailableError,
-)
+from statcore.errors import ClosedError, InputError, ProtocolError, QueryRejectedError, StatcoreError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient, PrometheusOptions

@@ -8,13 +8,7 @@ from contextlib import aclosing
 import pytest
 from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal, vector
 
-from statcore.errors import (
-    ProtocolError,
-    QueryRejectedError,
-    StatcoreError,
-    TimedOutError,
-    UnavailableError,
-)
+from statcore.errors import ProtocolError, QueryRejectedError, StatcoreError, TimedOutError, UnavailableError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 

@@ -11,10 +11,7 @@ from pathlib import Path
 import pytest
 from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, vector
 
-from statcore.errors import (
-    InputError,
-    UnavailableError,
-)
+from statcore.errors import InputError, UnavailableError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 

@@ -85,8 +85,7 @@ async def test_an_error_among_many_answers_leaves_none_behind(fake_valkey: Start
     """The remaining answers arrive after the next call was sent, and that call does not read them."""
     late = b":1\r\n" + GOOD
     url = await fake_valkey(
-        {b"PTTL": [b"-ERR no\r\n", b"", late], b"MGET": [b""]},
-        {b"PTTL": [b":86400000\r\n"], b"MGET": [GOOD]},
+        {b"PTTL": [b"-ERR no\r\n", b"", late], b"MGET": [b""]}, {b"PTTL": [b":86400000\r\n"], b"MGET": [GOOD]}
     )
     options = ValkeyOptions(freshness_s=5, pool_size=1, timeout_s=60)
     async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
@@ -120,10 +119,7 @@ async def test_not_now_is_tried_again(fake_valkey: StartFake, first: bytes) -> N
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
         assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
     url = await fake_valkey({b"MGET": [first]})
-    async with (
-        aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.3))) as store,
-        asyncio.timeout(30),
-    ):
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.3))) as store, asyncio.timeout(30):
         with pytest.raises(UnavailableError):
             await store.fetch_kernel_statistics(IDS)
 

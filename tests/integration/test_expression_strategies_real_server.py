@@ -10,9 +10,7 @@ import pytest
 from tests.meta.test_plugin_document import blocks, module
 from tests.support.plugin_strategies import Quantile, used
 
-from statcore.promql import (
-    Expression,
-)
+from statcore.promql import Expression
 from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server

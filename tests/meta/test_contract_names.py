@@ -50,11 +50,7 @@ CONTRACT: list[tuple[str, str, list[str]]] = [
     ("statcore.consumers", "ScheduleRepository", ["source", "autoscale(rules, now)"]),
     ("statcore.queriers", "PrometheusMetricQuerier", ["name()", "labels()"]),
     ("statcore.queriers", "AggregatingMetricQuerier", ["name()", "labels()", "group_by_labels()"]),
-    (
-        "statcore.queriers",
-        "UtilizationMetricQuerier",
-        ["name()", "labels()", "group_by_labels()", "query_strategy()"],
-    ),
+    ("statcore.queriers", "UtilizationMetricQuerier", ["name()", "labels()", "group_by_labels()", "query_strategy()"]),
     ("statcore.queriers", "QueryStrategy", ["GAUGE", "RATE", "RATE_NORMALIZED"]),
     ("statcore.model", "QueryTimeRange", []),
     ("statcore.queriers", "ContainerMetricQuerier", []),

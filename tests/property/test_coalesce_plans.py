@@ -9,14 +9,7 @@ from hypothesis import strategies as st
 from tests.support.coalescing import mixed_queriers, similar_containers
 
 from statcore.promql import render, utilization_query
-from statcore.queriers import (
-    ContainerMetricQuerier,
-    LabelMatcher,
-    MetricQuery,
-    UtilizationMetricQuerier,
-    coalesce,
-    resolve,
-)
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, MetricQuery, UtilizationMetricQuerier, coalesce, resolve
 from statcore.queriers.matcher import as_matcher
 from statcore.testing import strategies
 

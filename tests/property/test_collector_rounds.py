@@ -38,11 +38,7 @@ def test_statistics_are_those_of_all_samples(values: list[int], steps: list[int]
     assert values[-1] == moving.last
 
 
-@given(
-    start=st.integers(0, 10**6),
-    interval=st.integers(1, 1000),
-    late=st.integers(0, 10**6),
-)
+@given(start=st.integers(0, 10**6), interval=st.integers(1, 1000), late=st.integers(0, 10**6))
 def test_rounds_stay_on_their_grid(start: int, interval: int, late: int) -> None:
     """The next round is after now, by at most one interval, and a whole number of intervals after the first."""
     due = next_due(start, interval, start + late)

@@ -145,10 +145,7 @@ TestHiddenProcesses = HiddenProcesses.TestCase
 TestOrderlyProcesses = OrderlyProcesses.TestCase
 
 
-@given(
-    rounds=st.lists(st.dictionaries(st.integers(1, 6), st.integers(0, 50)), min_size=1),
-    data=st.data(),
-)
+@given(rounds=st.lists(st.dictionaries(st.integers(1, 6), st.integers(0, 50)), min_size=1), data=st.data())
 def test_traffic_is_the_sum_over_all_sockets_ever_seen(rounds: list[dict[int, int]], data: st.DataObject) -> None:
     """Sockets appear, carry data, are missed by a dump and disappear; inodes are used again. Each socket counts once."""
     traffic = TreeTraffic()

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from statcore.promql import (
-    Aggregation,
-    BinaryOperation,
-    Call,
-    Expression,
-    HistogramQuantile,
-    RangeSelector,
-    Selector,
-)
+from statcore.promql import Aggregation, BinaryOperation, Call, Expression, HistogramQuantile, RangeSelector, Selector
 from statcore.queriers import MetricQuery
 
 

@@ -41,12 +41,7 @@ def ramp(name: str, end: datetime, *, count: int, every: timedelta) -> list[Plan
 
 @pytest.mark.parametrize(("points", "requests"), [(30_000, 1), (60_001, 3)])
 async def test_long_ranges_take_few_requests(
-    client: VictoriaMetricsClient,
-    server: Server,
-    plant: Plant,
-    monkeypatch: pytest.MonkeyPatch,
-    points: int,
-    requests: int,
+    client: VictoriaMetricsClient, server: Server, plant: Plant, monkeypatch: pytest.MonkeyPatch, points: int, requests: int
 ) -> None:
     """A range is split at 30,000 points, not at the 11,000 of Prometheus, and joined without a point lost or twice."""
     end = the_second() - timedelta(minutes=1)

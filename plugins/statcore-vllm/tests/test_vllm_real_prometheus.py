@@ -71,10 +71,7 @@ def wait_until(seen: Callable[[float], bool]) -> float:
 
 @pytest.fixture(scope="module")
 def scraping(
-    stand_ins: dict[str, Any],
-    require_program: Callable[..., str],
-    project: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    stand_ins: dict[str, Any], require_program: Callable[..., str], project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A Prometheus that has seen all servers idle, and then all that they were given; it renames as README.md says."""
     require_program("prometheus")

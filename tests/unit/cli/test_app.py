@@ -174,10 +174,7 @@ def test_a_bug_keeps_its_traceback(statcore: Invoke, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("module", "arguments"),
-    [
-        ("click", ["--help"]),
-        ("plotille", ["query", "rack", "--format", "plot", "--metrics-url", "fake:"]),
-    ],
+    [("click", ["--help"]), ("plotille", ["query", "rack", "--format", "plot", "--metrics-url", "fake:"])],
 )
 def test_a_missing_extra_names_the_command_that_installs_it(
     fake: Any, tmp_path: Path, module: str, arguments: Sequence[str]

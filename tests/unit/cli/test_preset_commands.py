@@ -295,10 +295,7 @@ class TestRun:
             (["busy", "--label", "kernel_id"], "--label: expected LABEL=VALUE, not 'kernel_id'"),
             (["busy", "--window", "5m] or up[5m"], "window: not a duration: '5m] or up[5m'"),
             (["busy", "--step", "1ms"], "a step of 1ms is shorter than 1s"),
-            (
-                ["busy", "--last", "7d", "--step", "1s"],
-                "presets answer at most 11000; take a step of 55s",
-            ),
+            (["busy", "--last", "7d", "--step", "1s"], "presets answer at most 11000; take a step of 55s"),
             (["busy", "--last", "2y"], "is longer than 366d"),
             (["busy", "--start", "noon"], "--start: not a time: 'noon'"),
             (["busy", "--at", "noon"], "--at: not a time: 'noon'"),

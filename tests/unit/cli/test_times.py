@@ -79,11 +79,7 @@ def test_the_default_range_is_the_last_15_minutes() -> None:
     """No option is needed."""
     time_range = read_range(options(), NOW).time_range
 
-    assert (NOW - timedelta(minutes=15), NOW, timedelta(seconds=10)) == (
-        time_range.start,
-        time_range.end,
-        time_range.step,
-    )
+    assert (NOW - timedelta(minutes=15), NOW, timedelta(seconds=10)) == (time_range.start, time_range.end, time_range.step)
 
 
 def test_absolute_times_and_steps_are_read() -> None:

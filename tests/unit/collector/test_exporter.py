@@ -77,13 +77,7 @@ def test_labels_are_those_of_the_wire_format(exporter: Exporter) -> None:
 
 def test_label_values_are_the_owners(exporter: Exporter, sleeper: Popen[bytes]) -> None:
     """A missing owner is `undefined`; special characters survive."""
-    owners = {
-        "agent_id": 'i-"1"\n',
-        "kernel_id": KERNEL,
-        "session_id": SESSION,
-        "user_id": USER,
-        "project_id": "undefined",
-    }
+    owners = {"agent_id": 'i-"1"\n', "kernel_id": KERNEL, "session_id": SESSION, "user_id": USER, "project_id": "undefined"}
     found = scrape(exporter)
     container, process = found["backendai_container_utilization"][0], found["backendai_process_utilization"][0]
     assert owners == {label: container.labels[label] for label in owners}

@@ -286,10 +286,7 @@ async def test_a_rule_may_name_a_preset() -> None:
     other = preset_rule(preset=PresetQuery("busy", window="1m"), upper_threshold=90)
     decision = await decide_by_preset(cluster, other, preset_rule(upper_threshold=90), preset_rule())
     assert (4, "busy 9 > 5: +1") == (decision.replicas, reasons(decision)[2])
-    expected = {
-        'sum(rate(load{job="a"}[1m]))',
-        'sum(rate(load{job="a",session_id=~"s-1|s-2"}[5m]))',
-    }
+    expected = {'sum(rate(load{job="a"}[1m]))', 'sum(rate(load{job="a",session_id=~"s-1|s-2"}[5m]))'}
     assert (expected, {NOW}, 2) == (
         {promql.replace(" ", "").replace(",}", "}") for promql, _ in cluster.queries},
         {time for _, time in cluster.queries},

@@ -139,13 +139,7 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
             agent_list { total_count items { agent_id live_stat } }
         }"""
     )
-    value = {
-        "current": "750",
-        "capacity": "1000",
-        "pct": "75.00",
-        "unit_hint": "percent",
-        "stats.max": "800",
-    }
+    value = {"current": "750", "capacity": "1000", "pct": "75.00", "unit_hint": "percent", "stats.max": "800"}
     of_cpu = value | {"stats.max": None}  # the maximum of the counter means nothing
     expected = {
         "compute_session_list": {
@@ -172,12 +166,7 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
                     "endpoint_id": endpoint_id(0),
                     "live_stat": running,
                     "replicas": [
-                        {
-                            "replica_id": replica_id(0),
-                            "session_id": session_id(0),
-                            "active": True,
-                            "live_stat": running,
-                        }
+                        {"replica_id": replica_id(0), "session_id": session_id(0), "active": True, "live_stat": running}
                     ],
                 },
                 {

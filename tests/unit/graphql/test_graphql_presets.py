@@ -159,10 +159,7 @@ async def test_what_is_not_allowed_is_an_error_on_its_path(arguments: str, messa
         ('start: "10", end: "9", step: "1m"', "the range ends before it starts"),
         ('start: "10", end: "20", step: "0s"', "step must be whole milliseconds above zero"),
         ('start: "10", end: "20", step: "100ms"', "a step of 100ms is shorter than 1s"),
-        (
-            f'start: "0", end: "{MAX_POINTS}", step: "1"',
-            "11001 points are too many: presets answer at most 11000",
-        ),
+        (f'start: "0", end: "{MAX_POINTS}", step: "1"', "11001 points are too many: presets answer at most 11000"),
         ('start: "0", end: "1795000000", step: "1d"', "is longer than 366d; take a shorter one"),
     ],
 )

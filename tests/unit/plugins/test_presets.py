@@ -178,10 +178,7 @@ def test_a_preset_that_nobody_has(install: Install) -> None:
             {"f.toml": preset(name="load")},
             "f.toml: the preset load is one of plugin 'load' of acme-load 1.0, too; rename one of them",
         ),
-        (
-            {"f.toml": preset(), "g.toml": FILE + preset()},
-            "g.toml: the preset a is one of f.toml, too; rename one of them",
-        ),
+        ({"f.toml": preset(), "g.toml": FILE + preset()}, "g.toml: the preset a is one of f.toml, too; rename one of them"),
     ],
 )
 def test_a_name_that_is_taken_names_both_origins(install: Install, files: dict[str, str], message: str) -> None:

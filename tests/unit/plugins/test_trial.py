@@ -95,10 +95,7 @@ FAULTS = {
         querier(fields="_: int = 1"),
         "querier rack: the field _ has no letter, and so no name for an option; rename it",
     ),
-    "two choices of one text": (
-        querier(fields="size: Literal[1, '1'] = 1"),
-        "size has two choices that are '1' as text",
-    ),
+    "two choices of one text": (querier(fields="size: Literal[1, '1'] = 1"), "size has two choices that are '1' as text"),
     "an example that is refused": (
         querier(
             fields=REQUIRED, spec="QuerierSpec(name='rack', summary='s', querier=RackQuerier, example={'rack_id': 'x'})"

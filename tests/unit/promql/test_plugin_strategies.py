@@ -50,12 +50,7 @@ def test_the_expression_is_the_strategys() -> None:
 
 def test_queriers_with_equal_strategies_share_a_request() -> None:
     """The strategy gets the query of all of them; another quantile is another request."""
-    queriers = [
-        using(Quantile(0.5)),
-        using(Quantile(0.5), "b"),
-        using(Quantile(0.9), "c"),
-        using(used),
-    ]
+    queriers = [using(Quantile(0.5)), using(Quantile(0.5), "b"), using(Quantile(0.9), "c"), using(used)]
     texts = [render(utilization_query(batch)) for batch in coalesce(queriers)]
     assert [
         'histogram_quantile(0.5, sum by (host,le)(rate(seconds_bucket{host=~"a|b"}[5m])))',

@@ -54,10 +54,7 @@ def test_a_text_is_a_template_and_lists_are_tuples() -> None:
 @pytest.mark.parametrize(
     ("filled_in", "message"),
     [
-        (
-            {"labels": {"user_id": "x"}},
-            "the preset busy cannot be filtered by 'user_id'; only by kernel_id, agent_id",
-        ),
+        ({"labels": {"user_id": "x"}}, "the preset busy cannot be filtered by 'user_id'; only by kernel_id, agent_id"),
         ({"group_labels": ["kernel_id"]}, "the preset busy cannot be grouped by 'kernel_id'; only by agent_id"),
         ({"group_labels": "agent_id"}, "group_labels must be a list of label names, not 'agent_id'"),
         ({"labels": {"kernel_id": 5}}, "the label kernel_id must be text or a list of texts, not int"),

@@ -52,10 +52,7 @@ async def test_the_report_as_json() -> None:
     report = await check_health({"statistics": Failing(AWAY), "metrics": MemoryMetrics()})
     expected: dict[str, Any] = {
         "healthy": False,
-        "ports": {
-            "statistics": {"healthy": False, "error": str(AWAY)},
-            "metrics": {"healthy": True, "error": None},
-        },
+        "ports": {"statistics": {"healthy": False, "error": str(AWAY)}, "metrics": {"healthy": True, "error": None}},
     }
     assert expected == json.loads(json.dumps(report.to_json()))
 

@@ -23,12 +23,7 @@ from statcore.errors import (
     UnsupportedError,
 )
 from statcore.model import ProblemKind, StatisticsBatch
-from statcore.statistics import (
-    ClientStatistics,
-    StatisticsRepositories,
-    StatisticsRepository,
-    StatisticsStatefulSource,
-)
+from statcore.statistics import ClientStatistics, StatisticsRepositories, StatisticsRepository, StatisticsStatefulSource
 
 IDS = [str(UUID(int=number)) for number in range(1, 101)]
 PAIRS = list(zip(IDS, IDS[::-1], strict=True))

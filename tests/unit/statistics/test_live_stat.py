@@ -261,11 +261,7 @@ async def _entry(figures: dict[str, dict[str, float]], **options: Any) -> tuple[
             shown("10005.5", UNBOUNDED, "0.00", "bps", max="10005.5", avg="7", rate="10005.5"),
         ),
         *(
-            (
-                metric,
-                {"current": 5e6, "capacity": 40.0, "max": 5e6, "avg": 4e6},
-                shown("5000000", UNBOUNDED, "0.00", unit),
-            )
+            (metric, {"current": 5e6, "capacity": 40.0, "max": 5e6, "avg": 4e6}, shown("5000000", UNBOUNDED, "0.00", unit))
             for metric, unit in (("cpu_used", "msec"), ("io_read", "bytes"), ("io_write", "bytes"))
         ),
         (
@@ -273,11 +269,7 @@ async def _entry(figures: dict[str, dict[str, float]], **options: Any) -> tuple[
             {"current": 66.6666, "capacity": 100.0, "max": 70.0, "avg": 60.0},
             shown("66.667", "100", "66.67", "percent", max="70", avg="60"),
         ),
-        (
-            "cuda_mem",
-            {"current": -0.0, "capacity": 100.0, "max": 0.0, "avg": 0.0},
-            shown("0", "100", "0.00", "bytes"),
-        ),
+        ("cuda_mem", {"current": -0.0, "capacity": 100.0, "max": 0.0, "avg": 0.0}, shown("0", "100", "0.00", "bytes")),
         (
             "temperature",
             {"current": 40.0, "capacity": 0.0, "max": 40.0, "avg": 35.0},
