@@ -35,7 +35,7 @@ def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
 
 @pytest.mark.parametrize("output_format", ["text", "csv", "json"])
 def test_a_reader_that_closes_the_pipe_is_no_error(kernels: str, output_format: str) -> None:
-    """As in `statcore … | head`: no traceback, and the exit code that a shell gives for it."""
+    """The reader of `statcore … | head` leaves: there is no traceback, and the exit code is that of a shell."""
     with start("kernels", ID_1, "--format", output_format, statistics_url=kernels) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -54,7 +54,7 @@ def _shares(history: list[tuple[float, float]], *, window_s: float, end: float, 
 
     Args:
         history: pairs of unix time and processor seconds.
-        window_s: the length of the window that was asked for.
+        window_s: the length of the window of the query.
         end: its end, in unix seconds.
         delay_s: by how much each end of a window may be earlier.
     """

@@ -70,9 +70,9 @@ def test_it_appears_everywhere(bin_: Path, prometheus_holding: Callable[..., Abs
         query = ("query", "door", "--rack-id", "r1", "--last", "5s", "--step", "1s", "--format", "csv")
         printed = run(bin_ / "statcore", *query, metrics_url=server.url, rate_interval="1m")
         program = Path(__file__).parent / "plugin_host.py"
-        asked = run(bin_ / "python", program, server.url, json.dumps({"door": {"rack_id": "r1"}}))
+        done = run(bin_ / "python", program, server.url, json.dumps({"door": {"rack_id": "r1"}}))
     assert 0 == printed.returncode, printed.stderr
-    answers = json.loads(asked.stdout)
+    answers = json.loads(done.stdout)
     assert {"container", "door"} == {querier["name"] for querier in answers["queriers"]["data"]["queriers"]}
     (series,) = answers["graphql"]["door"]["data"]["utilization"]["series"]
     by_way = {

@@ -127,8 +127,8 @@ async def test_one_of_each_fault_among_a_hundred(planted: Server, raw: Redis, li
         f"{ITEMS}.{unreadable}.inference_metrics": "incomplete",
         f"{ITEMS}.{stale}.live_stat": "stale",
     } == answer.problems
-    (told,) = [error for error in answer.errors if "Malformed" in error["extensions"]["code"]]
-    assert session_id(malformed) in told["message"]
+    (error,) = [error for error in answer.errors if "Malformed" in error["extensions"]["code"]]
+    assert session_id(malformed) in error["message"]
     assert "not a payload" not in str(answer)
     (incomplete,) = [problem for problem in answer.extensions["problems"] if problem["path"][2] == half]
     assert ["compute_session_list", "items", half, "inference_metrics"] == incomplete["path"]

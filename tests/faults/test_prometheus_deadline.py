@@ -80,8 +80,8 @@ async def test_the_server_gets_the_remaining_time(fake_prometheus: StartFake, ht
     server = await fake_prometheus(http_reply(ANSWER))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(timeout_s=20))) as client:
         assert [7.0] == await values(client)
-    told = parse_duration(server.seen[0].form["timeout"])
-    assert 10 < told.total_seconds() <= 20
+    timeout = parse_duration(server.seen[0].form["timeout"])
+    assert 10 < timeout.total_seconds() <= 20
 
 
 async def test_a_failed_part_fails_the_range_with_its_own_error(fake_prometheus: StartFake, http_reply: Reply) -> None:

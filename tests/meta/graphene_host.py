@@ -22,7 +22,7 @@ IDS = [f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(20)]
 
 
 class CountedStatistics:
-    """A store that remembers how many entries it was asked for."""
+    """A store that records the number of entries of each read."""
 
     def __init__(self, store: MemoryStatistics) -> None:
         """Stand before a store."""

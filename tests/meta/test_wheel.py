@@ -29,7 +29,7 @@ def test_every_package_is_typed(wheel: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_without_extras_the_core_works_and_names_what_is_missing(wheel: Path, tmp_path: Path) -> None:
-    """`import statcore` needs attrs and pluggy alone, and each adapter asked for names its extra."""
+    """`import statcore` needs attrs and pluggy alone, and each adapter that is opened names its extra."""
     bin_ = create_environment(tmp_path / "bare", str(wheel))
     program = """
 import asyncio, importlib.metadata, statcore

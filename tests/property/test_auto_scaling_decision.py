@@ -117,7 +117,7 @@ def test_a_change_ends_within_the_bounds(observed: list[tuple[ScalingRule, Obser
 def test_the_first_rule_that_triggers_alone_decides(observed: list[tuple[ScalingRule, Observation]], replicas: int) -> None:
     """As if there were no other but those that cool down before it, and none of these asks for the opposite.
 
-    Blind rules after it are told, too, and hold a step down back; the result is then that of no rule.
+    Blind rules after it have outcomes, too, and hold a step down back; the result is then that of no rule.
     """
     alone = [decided([one], replicas) for one in observed]
     against = [

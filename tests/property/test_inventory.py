@@ -97,17 +97,17 @@ def test_sessions_and_agents_follow_from_the_kernels(
     )
 )
 def test_series_tell_what_there_is(kernels: list[KernelRecord]) -> None:
-    """The inventory over the series of any kernels is the one that is told of them; agents are any text."""
-    metrics, told = MemoryMetrics(), MemoryInventory()
+    """The inventory over the series of any kernels is the inventory in which they are registered; agents are any text."""
+    metrics, registered = MemoryMetrics(), MemoryInventory()
     metrics.append_scrape(container_samples(kernels), target="agents", time=NOW)
     for kernel in kernels:
-        told.register_kernel(kernel)
+        registered.register_kernel(kernel)
     ids = [kernel.session_id or kernel.kernel_id for kernel in kernels]
 
     async def read(inventory: MemoryInventory | SeriesInventory) -> list[Any]:
         return [await inventory.list_sessions(), await inventory.list_agents(), await inventory.find_sessions(ids)]
 
     async def compare() -> None:
-        assert await read(told) == await read(SeriesInventory(metrics, clock=lambda: NOW))
+        assert await read(registered) == await read(SeriesInventory(metrics, clock=lambda: NOW))
 
     asyncio.run(compare())

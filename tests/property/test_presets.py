@@ -211,7 +211,7 @@ def test_a_preset_asks_for_what_it_allows_and_nothing_else(
     group_by: list[str],
     window: timedelta | str | None,
 ) -> None:
-    """Whatever is filled in: every label is one of those that are allowed, or the whole is refused."""
+    """A filled-in preset has only labels that are allowed, or is refused as a whole."""
     template = Template(VALID[2])
     preset = Preset(
         name="p", description="d", template=template, filter_labels=filter_labels, group_labels=group_labels, window="7m"

@@ -176,7 +176,7 @@ def test_a_server_that_does_not_end_is_killed(
 def test_prometheus_is_told_what_to_scrape(
     program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each job with its address, at the interval asked for."""
+    """Each job has its address and the given interval."""
     program("prometheus", "import time; time.sleep(60)")
     monkeypatch.setattr(servers, "_prometheus_ready", lambda _: True)
     with running_prometheus(

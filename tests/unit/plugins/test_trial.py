@@ -84,7 +84,7 @@ FAULTS = {
         "querier rack: SystemExit: bye; at ",
     ),
     "a strategy that answers text": (
-        querier(methods="def query_strategy(self): return lambda asked, window: 'up'"),
+        querier(methods="def query_strategy(self): return lambda query, window: 'up'"),
         "answered 'up': expected an expression of statcore.promql",
     ),
     "two options of one name": (

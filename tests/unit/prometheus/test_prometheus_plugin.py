@@ -41,8 +41,8 @@ async def test_a_missing_driver_names_the_extra(module: str, monkeypatch: pytest
 def test_finding_it_imports_no_driver() -> None:
     """Discovery does not import aiohttp and msgspec."""
     code = "import sys, statcore_prometheus.plugin; print({'aiohttp', 'msgspec', 'yarl'} & sys.modules.keys())"
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
-    assert "set()" == said.stdout.strip()
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert "set()" == done.stdout.strip()
 
 
 def test_the_public_names_are_there() -> None:

@@ -92,15 +92,15 @@ def test_a_key_file_needs_its_certificate() -> None:
 def test_a_secret_in_the_wrong_setting_is_not_shown(setting: str, wrap: Callable[[str], object]) -> None:
     """No error and no `repr` shows it, in any setting and any shape."""
     settings = {"tls_cert_file": "/cert.pem"} if setting == "tls_key_file" else {}
-    said = ""
+    shown = ""
     try:
         options = ValkeyOptions.from_settings({**settings, setting: wrap("hunter2")})
-        said += repr(options)
-        said += repr(ValkeyStatistics.from_url("valkeys://127.0.0.1:1", options=options))
+        shown += repr(options)
+        shown += repr(ValkeyStatistics.from_url("valkeys://127.0.0.1:1", options=options))
     except InputError as error:
-        said += f"{error}{error!r}"
-    assert said
-    assert "hunter2" not in said
+        shown += f"{error}{error!r}"
+    assert shown
+    assert "hunter2" not in shown
 
 
 def test_options_can_be_keys() -> None:
