@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from ssl import SSLContext
 from typing import Any
 
 import pytest
-from tests.faults.fake_prometheus import Answer, FakePrometheus
+from tests.faults.fake_prometheus import Answer, FakePrometheus, StartClient, StartFake
 from tests.faults.fake_valkey import Answers, running_fake_valkey
 from tests.faults.proxy import TcpProxy
 
-from statcore_prometheus import transport
+from statcore_prometheus import PrometheusClient, PrometheusOptions, transport
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,19 @@ async def fake_prometheus() -> AsyncIterator[Callable[..., Awaitable[FakePrometh
 
         async def start(*answers: Answer, ssl: SSLContext | None = None) -> FakePrometheus:
             return await stack.enter_async_context(FakePrometheus(list(answers)).running(ssl=ssl))
+
+        yield start
+
+
+@pytest.fixture
+async def fake_client(fake_prometheus: StartFake) -> AsyncIterator[StartClient]:
+    """Return a function that starts a fake server with its answers, and a client of it with options by name."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*answers: Answer, **options: Any) -> tuple[FakePrometheus, PrometheusClient]:
+            server = await fake_prometheus(*answers)
+            client = PrometheusClient(server.url, options=PrometheusOptions(**options))
+            return server, await stack.enter_async_context(aclosing(client))
 
         yield start
 

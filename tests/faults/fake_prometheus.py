@@ -101,6 +101,8 @@ async def _read_request(reader: asyncio.StreamReader) -> SeenRequest:
     )
 
 
+StartClient: TypeAlias = Callable[..., Awaitable[tuple["FakePrometheus", PrometheusClient]]]
+"""The fixture `fake_client`, which starts a server with its answers, and a client with options by name."""
 StartFake: TypeAlias = Callable[..., Awaitable[FakePrometheus]]
 """The fixture `fake_prometheus`, which starts a server with its answers."""
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartClient, StartFake, refusal, vector
 
 from statcore.errors import PartialAnswerError, ProtocolError, UnsupportedError
 from statcore.model import QueryTimeRange
@@ -46,12 +46,11 @@ from statcore_prometheus import PrometheusClient, PrometheusOptions
     ],
     ids=lambda body: f"{body[:60]}…{len(body)}",
 )
-async def test_a_body_that_is_no_answer(fake_prometheus: StartFake, http_reply: Reply, body: str) -> None:
+async def test_a_body_that_is_no_answer(fake_client: StartClient, http_reply: Reply, body: str) -> None:
     """HTTP 200 with a body that is no answer is a ProtocolError, after one attempt."""
-    server = await fake_prometheus(http_reply(body))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(ProtocolError, match=server.url):
-            await client.query_range("up", RANGE)
+    server, client = await fake_client(http_reply(body))
+    with pytest.raises(ProtocolError, match=server.url):
+        await client.query_range("up", RANGE)
     assert 1 == len(server.seen)
 
 
@@ -63,17 +62,16 @@ async def test_a_body_that_is_no_answer(fake_prometheus: StartFake, http_reply: 
         '{"status":"success","isPartial":null,"data":{"resultType":"%s","result":null},"errorType":null,"error":null}',
     ],
 )
-async def test_null_is_nothing_found(fake_prometheus: StartFake, http_reply: Reply, body: str) -> None:
+async def test_null_is_nothing_found(fake_client: StartClient, http_reply: Reply, body: str) -> None:
     """Servers write null for an empty list of series, samples, values or label sets."""
     kinds = ("matrix", "vector", "scalar")
     bodies = [body.replace("%s", kind) for kind in kinds] + 2 * ['{"status":"success","data":null,"warnings":null}']
-    server = await fake_prometheus(*map(http_reply, bodies))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        assert () == (await client.query_range("up", RANGE)).series
-        assert () == (await client.query("up")).samples
-        assert () == (await client.query("scalar(up)")).samples
-        assert [] == list(await client.label_values("job"))
-        assert [] == list(await client.series(Selector("up")))
+    server, client = await fake_client(*map(http_reply, bodies))
+    assert () == (await client.query_range("up", RANGE)).series
+    assert () == (await client.query("up")).samples
+    assert () == (await client.query("scalar(up)")).samples
+    assert [] == list(await client.label_values("job"))
+    assert [] == list(await client.series(Selector("up")))
     assert 5 == len(server.seen)
 
 
@@ -93,15 +91,14 @@ LONG = [f'[{1_795_341_600 + n},"{n}.5"]' for n in range(10_000)]
     ],
 )
 async def test_a_sample_that_is_almost_json_is_no_answer(
-    fake_prometheus: StartFake, http_reply: Reply, sample: str, length: int, position: str
+    fake_client: StartClient, http_reply: Reply, sample: str, length: int, position: str
 ) -> None:
     """A malformed sample is refused in a short series and in a long one, which are read in different ways."""
     samples = [sample, *LONG[:length]] if position == "first" else [*LONG[:length], sample, LONG[0]]
     result = f'[{{"metric":{{}},"values":[{",".join(samples)}]}}]'
-    server = await fake_prometheus(http_reply(f'{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}'))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(ProtocolError, match="not an answer"):
-            await client.query_range("up", RANGE)
+    _, client = await fake_client(http_reply(f'{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}'))
+    with pytest.raises(ProtocolError, match="not an answer"):
+        await client.query_range("up", RANGE)
 
 
 @pytest.mark.parametrize(
@@ -116,28 +113,26 @@ async def test_a_sample_that_is_almost_json_is_no_answer(
     ],
 )
 @pytest.mark.parametrize("text", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80"])
-async def test_invalid_utf8_is_no_answer(fake_prometheus: StartFake, http_reply: Reply, body: str, text: bytes) -> None:
+async def test_invalid_utf8_is_no_answer(fake_client: StartClient, http_reply: Reply, body: str, text: bytes) -> None:
     """Invalid UTF-8 is refused in parts that are read and in parts that are skipped."""
     matrix = body.replace("K", "matrix").replace("V", "values").replace("S", '[[1,"2"]]').encode().replace(b"?", text)
     vector = body.replace("K", "vector").replace("V", "value").replace("S", '[1,"2"]').encode().replace(b"?", text)
     values = b'{"status":"success","data":["a"],"stats":"%b"}' % text
-    server = await fake_prometheus(*map(http_reply, (matrix, vector, values)))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        for ask in (
-            lambda: client.query_range("up", RANGE),
-            lambda: client.query("up"),
-            lambda: client.label_values("job"),
-        ):
-            with pytest.raises(ProtocolError, match="utf-8"):
-                await ask()
+    _, client = await fake_client(*map(http_reply, (matrix, vector, values)))
+    for ask in (
+        lambda: client.query_range("up", RANGE),
+        lambda: client.query("up"),
+        lambda: client.label_values("job"),
+    ):
+        with pytest.raises(ProtocolError, match="utf-8"):
+            await ask()
 
 
-async def test_an_error_with_http_200_is_one_line(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_an_error_with_http_200_is_one_line(fake_client: StartClient, http_reply: Reply) -> None:
     """The text of a server cannot add a line to a log."""
-    server = await fake_prometheus(http_reply('{"status":"error","error":"no\\nERROR\\u001b[31m"}'))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(ProtocolError, match=r"no.*ERROR") as caught:
-            await client.query_range("up", RANGE)
+    _, client = await fake_client(http_reply('{"status":"error","error":"no\\nERROR\\u001b[31m"}'))
+    with pytest.raises(ProtocolError, match=r"no.*ERROR") as caught:
+        await client.query_range("up", RANGE)
     assert str(caught.value).isprintable()
 
 
@@ -152,31 +147,29 @@ async def test_an_error_with_http_200_is_one_line(fake_prometheus: StartFake, ht
     ],
 )
 async def test_a_result_that_does_not_fit_the_call(
-    fake_prometheus: StartFake, http_reply: Reply, method: str, data: object
+    fake_client: StartClient, http_reply: Reply, method: str, data: object
 ) -> None:
     """Data that is no instant answer, or no list of texts, is a ProtocolError after one attempt."""
-    server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(ProtocolError, match=server.url):
-            await getattr(client, method)("up")
+    server, client = await fake_client(http_reply(json.dumps({"status": "success", "data": data})))
+    with pytest.raises(ProtocolError, match=server.url):
+        await getattr(client, method)("up")
     assert 1 == len(server.seen)
 
 
 @pytest.mark.parametrize("kind", ["histogram", "histograms"])
-async def test_native_histograms_are_refused(fake_prometheus: StartFake, http_reply: Reply, kind: str) -> None:
+async def test_native_histograms_are_refused(fake_client: StartClient, http_reply: Reply, kind: str) -> None:
     """Histograms are no floats; the answer is refused as a whole, so that no series is missing from it."""
     plain = {"metric": {}, "values": [[1, "2"]], "value": [1, "2"]}
     data = {"result": [plain, plain | {kind: [[1, {"count": "1", "buckets": [[0, "1", "2", "3"], [0, "1", "2", "3"]]}]]}]}
     reply = [
         http_reply(json.dumps({"status": "success", "data": data | {"resultType": kind}})) for kind in ("matrix", "vector")
     ]
-    server = await fake_prometheus(*reply)
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(UnsupportedError, match="histogram"):
-            await client.query_range("h", RANGE)
-        del data["result"][0]["values"]
-        with pytest.raises(UnsupportedError):
-            await client.query("h")
+    server, client = await fake_client(*reply)
+    with pytest.raises(UnsupportedError, match="histogram"):
+        await client.query_range("h", RANGE)
+    del data["result"][0]["values"]
+    with pytest.raises(UnsupportedError):
+        await client.query("h")
     assert 2 == len(server.seen)
 
 
@@ -190,32 +183,29 @@ async def test_native_histograms_are_refused(fake_prometheus: StartFake, http_re
     ids=["notes", "VictoriaMetrics", "Thanos"],
 )
 async def test_the_result_has_the_notes_of_the_answer(
-    fake_prometheus: StartFake, http_reply: Reply, members: dict[str, Any], *, is_partial: bool
+    fake_client: StartClient, http_reply: Reply, members: dict[str, Any], *, is_partial: bool
 ) -> None:
     """Warnings and infos alone do not make it partial; a member of VictoriaMetrics and a warning of Thanos do."""
-    server = await fake_prometheus(http_reply(vector("1", **members)))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        result = await client.query("up")
+    _, client = await fake_client(http_reply(vector("1", **members)))
+    result = await client.query("up")
     notes = (tuple(members.get("warnings", ())), tuple(members.get("infos", ())), is_partial)
     assert notes == (result.warnings, result.infos, result.partial)
     assert [1.0] == [sample.value for sample in result.samples]
 
 
 @pytest.mark.parametrize("members", [{"isPartial": True}, {"warnings": ["w"]}, {"warnings": ["w"], "isPartial": True}])
-async def test_strict_raises(fake_prometheus: StartFake, http_reply: Reply, members: dict[str, Any]) -> None:
+async def test_strict_raises(fake_client: StartClient, http_reply: Reply, members: dict[str, Any]) -> None:
     """In strict mode a partial answer, or one with warnings, is an error that holds the warnings."""
-    server = await fake_prometheus(http_reply(vector("1", **members)))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
-        with pytest.raises(PartialAnswerError) as caught:
-            await client.query("up")
+    _, client = await fake_client(http_reply(vector("1", **members)), strict=True)
+    with pytest.raises(PartialAnswerError) as caught:
+        await client.query("up")
     assert tuple(members.get("warnings", ())) == caught.value.warnings
 
 
-async def test_strict_lets_infos_pass(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_strict_lets_infos_pass(fake_client: StartClient, http_reply: Reply) -> None:
     """An info says nothing of missing data."""
-    server = await fake_prometheus(http_reply(vector("1", infos=["i"])))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
-        result = await client.query("up")
+    _, client = await fake_client(http_reply(vector("1", infos=["i"])), strict=True)
+    result = await client.query("up")
     assert ("i",) == result.infos
 
 
@@ -228,15 +218,14 @@ async def test_strict_lets_infos_pass(fake_prometheus: StartFake, http_reply: Re
     ],
 )
 async def test_a_part_with_unsorted_samples_or_a_repeated_series_is_no_answer(
-    fake_prometheus: StartFake, http_reply: Reply, result: str, message: str
+    fake_client: StartClient, http_reply: Reply, result: str, message: str
 ) -> None:
     """Such a part of a split range is not joined to the others."""
     right = '[{"metric":{"n":"a"},"values":[[0,"1"],[1,"1"]]}]'
     body = '{"status":"success","data":{"resultType":"matrix","result":%s}}'
-    server = await fake_prometheus(*(http_reply(body % part) for part in (right, result)))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_points=2))) as client:
-        with pytest.raises(ProtocolError, match=message):
-            await client.query_range("up", QueryTimeRange(start=0, end=3, step=1))
+    server, client = await fake_client(*(http_reply(body % part) for part in (right, result)), max_points=2)
+    with pytest.raises(ProtocolError, match=message):
+        await client.query_range("up", QueryTimeRange(start=0, end=3, step=1))
     assert 2 == len(server.seen)
 
 

@@ -6,15 +6,14 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from typing import Any
 
 import pytest
-from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, values
+from tests.faults.fake_prometheus import ANSWER, Reply, StartClient, values
 from tests.support.turns import Turns, counting_turns
 
 from statcore.errors import ProtocolError, UnavailableError
-from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_prometheus import PrometheusOptions
 from statcore_prometheus.cutting import PIECE_BYTES
 from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.transport import Transport
@@ -24,35 +23,32 @@ MIB = 2**20
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
 async def test_a_bomb_is_stopped_at_the_cap(
-    fake_prometheus: StartFake, http_reply: Reply, compress: Callable[[bytes], bytes]
+    fake_client: StartClient, http_reply: Reply, compress: Callable[[bytes], bytes]
 ) -> None:
     """A few kilobytes that decompress to 64 MiB are read up to the limit, once; the error names the limit."""
     bomb = compress(ANSWER.encode() + b" " * (64 * MIB))
     encoding = "gzip" if compress is gzip.compress else "deflate"
-    server = await fake_prometheus(http_reply(bomb, content_encoding=encoding))
-    options = PrometheusOptions(gzip=True, max_answer_bytes=MIB)
-    async with aclosing(PrometheusClient(server.url, options=options)) as client:
-        with pytest.raises(ProtocolError, match=f"longer than max_answer_bytes, {MIB}"):
-            await client.query("up")
+    server, client = await fake_client(http_reply(bomb, content_encoding=encoding), gzip=True, max_answer_bytes=MIB)
+    with pytest.raises(ProtocolError, match=f"longer than max_answer_bytes, {MIB}"):
+        await client.query("up")
     assert 1 == len(server.seen)
     assert len(bomb) < MIB
 
 
 @pytest.mark.parametrize("length", [MIB, MIB + 1])
-async def test_the_cap_is_exact(fake_prometheus: StartFake, http_reply: Reply, length: int) -> None:
+async def test_the_cap_is_exact(fake_client: StartClient, http_reply: Reply, length: int) -> None:
     """An answer as long as the limit is read; one byte more is refused."""
-    server = await fake_prometheus(http_reply(ANSWER.encode().ljust(length)))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_answer_bytes=MIB))) as client:
-        if length > MIB:
-            with pytest.raises(ProtocolError, match="longer than"):
-                await client.query("up")
-        else:
-            assert [7.0] == await values(client)
+    server, client = await fake_client(http_reply(ANSWER.encode().ljust(length)), max_answer_bytes=MIB)
+    if length > MIB:
+        with pytest.raises(ProtocolError, match="longer than"):
+            await client.query("up")
+    else:
+        assert [7.0] == await values(client)
     assert 1 == len(server.seen)
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_an_endless_body_is_stopped(fake_prometheus: StartFake, status: int) -> None:
+async def test_an_endless_body_is_stopped(fake_client: StartClient, status: int) -> None:
     """A body without end is read up to the limit, and the body of an error up to the length that is shown."""
     gone = asyncio.Event()
 
@@ -66,30 +62,26 @@ async def test_an_endless_body_is_stopped(fake_prometheus: StartFake, status: in
             gone.set()
             raise
 
-    server = await fake_prometheus(pour)
-    options = PrometheusOptions(max_answer_bytes=4 * MIB, attempts=1)
-    async with aclosing(PrometheusClient(server.url, options=options)) as client:
-        with pytest.raises(ProtocolError if status == 200 else UnavailableError):
-            await client.query("up")
-        async with asyncio.timeout(60):
-            await gone.wait()
+    server, client = await fake_client(pour, max_answer_bytes=4 * MIB, attempts=1)
+    with pytest.raises(ProtocolError if status == 200 else UnavailableError):
+        await client.query("up")
+    async with asyncio.timeout(60):
+        await gone.wait()
     assert 1 == len(server.seen)
 
 
-async def test_compressed_answers_are_read(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_compressed_answers_are_read(fake_client: StartClient, http_reply: Reply) -> None:
     """With compression switched on, the client requests it and decompresses answers."""
-    server = await fake_prometheus(http_reply(gzip.compress(ANSWER.encode()), content_encoding="gzip"))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(gzip=True))) as client:
-        assert [7.0] == await values(client)
+    server, client = await fake_client(http_reply(gzip.compress(ANSWER.encode()), content_encoding="gzip"), gzip=True)
+    assert [7.0] == await values(client)
     assert "gzip" == server.seen[0].headers["accept-encoding"]
 
 
-async def test_broken_compression_is_no_answer(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_broken_compression_is_no_answer(fake_client: StartClient, http_reply: Reply) -> None:
     """A body that cannot be decompressed is a ProtocolError, after one attempt."""
-    server = await fake_prometheus(http_reply(ANSWER, content_encoding="gzip"))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(ProtocolError, match=f"{server.url}.*decompress"):
-            await client.query("up")
+    server, client = await fake_client(http_reply(ANSWER, content_encoding="gzip"))
+    with pytest.raises(ProtocolError, match=f"{server.url}.*decompress"):
+        await client.query("up")
     assert 1 == len(server.seen)
 
 
@@ -104,7 +96,7 @@ async def test_broken_compression_is_no_answer(fake_prometheus: StartFake, http_
     ids=["body", "chunks", "headers", "nothing"],
 )
 async def test_a_connection_that_breaks_off_is_tried_again(
-    fake_prometheus: StartFake, http_reply: Reply, start: bytes
+    fake_client: StartClient, http_reply: Reply, start: bytes
 ) -> None:
     """The caller gets the answer of the next attempt, wherever the first one broke off."""
 
@@ -113,37 +105,34 @@ async def test_a_connection_that_breaks_off_is_tried_again(
         await writer.drain()
         writer.close()
 
-    server = await fake_prometheus(break_off, http_reply(ANSWER))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        assert [7.0] == await values(client)
+    server, client = await fake_client(break_off, http_reply(ANSWER))
+    assert [7.0] == await values(client)
     assert 2 == len(server.seen)
 
 
-async def test_a_reset_is_tried_again(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_a_reset_is_tried_again(fake_client: StartClient, http_reply: Reply) -> None:
     """A connection that the server resets is an outage that may pass."""
 
     async def reset(writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
-    server = await fake_prometheus(reset, reset, http_reply(ANSWER))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        assert [7.0] == await values(client)
+    server, client = await fake_client(reset, reset, http_reply(ANSWER))
+    assert [7.0] == await values(client)
     assert 3 == len(server.seen)
 
 
 @pytest.mark.parametrize(
     "reply", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 99_999]
 )
-async def test_what_is_not_http(fake_prometheus: StartFake, reply: bytes) -> None:
+async def test_what_is_not_http(fake_client: StartClient, reply: bytes) -> None:
     """Another protocol on the port is a ProtocolError, not an outage."""
-    server = await fake_prometheus(reply)
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(ProtocolError, match=f"{server.url}: not an answer in HTTP"):
-            await client.query("up")
+    server, client = await fake_client(reply)
+    with pytest.raises(ProtocolError, match=f"{server.url}: not an answer in HTTP"):
+        await client.query("up")
     assert 1 == len(server.seen)
 
 
-async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_an_answer_in_single_bytes_is_the_same(fake_client: StartClient, http_reply: Reply) -> None:
     """An answer may be cut anywhere, also inside a character."""
 
     async def trickle(writer: asyncio.StreamWriter) -> None:
@@ -152,9 +141,8 @@ async def test_an_answer_in_single_bytes_is_the_same(fake_prometheus: StartFake,
             await writer.drain()
             await asyncio.sleep(0)
 
-    server = await fake_prometheus(trickle)
-    async with aclosing(PrometheusClient(server.url)) as client:
-        (sample,) = (await client.query("up")).samples
+    _, client = await fake_client(trickle)
+    (sample,) = (await client.query("up")).samples
     assert ({"a": "é😀"}, 1.0, 7.0) == (sample.labels, sample.timestamp, sample.value)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, vector
+from tests.faults.fake_prometheus import ANSWER, Reply, StartClient, StartFake, vector
 
 from statcore.errors import AccessDeniedError, InputError, ProtocolError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -34,13 +34,12 @@ def encoded(user: str, password: str) -> str:
     ],
 )
 async def test_credentials_are_sent_with_every_request(
-    fake_prometheus: StartFake, http_reply: Reply, options: dict[str, Any], expected: dict[str, str | None]
+    fake_client: StartClient, http_reply: Reply, options: dict[str, Any], expected: dict[str, str | None]
 ) -> None:
     """Forms and GETs have the same credentials."""
-    server = await fake_prometheus(http_reply(ANSWER), http_reply('{"status":"success","data":["a"]}'))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**options))) as client:
-        await client.query("up")
-        assert ["a"] == list(await client.label_values("job"))
+    server, client = await fake_client(http_reply(ANSWER), http_reply('{"status":"success","data":["a"]}'), **options)
+    await client.query("up")
+    assert ["a"] == list(await client.label_values("job"))
     assert ["POST", "GET"] == [request.method for request in server.seen]
     for request in server.seen:
         assert expected == {name: request.headers.get(name) for name in expected}
@@ -71,13 +70,12 @@ async def test_a_url_may_carry_them(fake_prometheus: StartFake, http_reply: Repl
 )
 @pytest.mark.parametrize("status", [401, 403])
 async def test_denied_access_says_which_credential(
-    fake_prometheus: StartFake, http_reply: Reply, options: dict[str, Any], challenge: str, words: str, status: int
+    fake_client: StartClient, http_reply: Reply, options: dict[str, Any], challenge: str, words: str, status: int
 ) -> None:
     """The error names the missing or refused credential without its value; a 401 is final, a 403 is followed by one GET."""
-    server = await fake_prometheus(http_reply("denied", status=status, www_authenticate=challenge))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**options))) as client:
-        with pytest.raises(AccessDeniedError, match=f"{words}.* .HTTP {status}: denied") as caught:
-            await client.query("up")
+    server, client = await fake_client(http_reply("denied", status=status, www_authenticate=challenge), **options)
+    with pytest.raises(AccessDeniedError, match=f"{words}.* .HTTP {status}: denied") as caught:
+        await client.query("up")
     assert SECRET not in str(caught.value)
     assert (["POST"] if status == 401 else ["POST", "GET"]) == [request.method for request in server.seen]
 

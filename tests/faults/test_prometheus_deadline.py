@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, never, never_whole, values
+from tests.faults.fake_prometheus import ANSWER, Reply, StartClient, StartFake, never, never_whole, values
 
 from statcore.errors import QueryRejectedError, TimedOutError
 from statcore.model import QueryTimeRange, parse_duration
@@ -40,7 +40,7 @@ async def test_the_deadline_is_for_all_parts_together(fake_prometheus: StartFake
     assert 4 == len(server.seen)  # at once
 
 
-async def test_connections_are_bounded(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_connections_are_bounded(fake_client: StartClient, http_reply: Reply) -> None:
     """Ten queries at once use three connections, and all are answered."""
     now = most = 0
 
@@ -53,9 +53,8 @@ async def test_connections_are_bounded(fake_prometheus: StartFake, http_reply: R
         now -= 1
         writer.write(http_reply(ANSWER))
 
-    server = await fake_prometheus(answer)
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_connections=3))) as client:
-        answers = await asyncio.gather(*[values(client) for _ in range(10)])
+    _, client = await fake_client(answer, max_connections=3)
+    answers = await asyncio.gather(*[values(client) for _ in range(10)])
     assert [[7.0]] * 10 == answers
     assert 3 == most
 
@@ -75,26 +74,24 @@ async def test_the_deadline_bounds_retries(
     assert 2 <= len(server.seen)
 
 
-async def test_the_server_gets_the_remaining_time(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_the_server_gets_the_remaining_time(fake_client: StartClient, http_reply: Reply) -> None:
     """The request holds the remaining time in the server's own syntax."""
-    server = await fake_prometheus(http_reply(ANSWER))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(timeout_s=20))) as client:
-        assert [7.0] == await values(client)
+    server, client = await fake_client(http_reply(ANSWER), timeout_s=20)
+    assert [7.0] == await values(client)
     timeout = parse_duration(server.seen[0].form["timeout"])
     assert 10 < timeout.total_seconds() <= 20
 
 
-async def test_a_failed_part_fails_the_range_with_its_own_error(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_a_failed_part_fails_the_range_with_its_own_error(fake_client: StartClient, http_reply: Reply) -> None:
     """The error of the part is raised, in no group, and no value is made up for it."""
-    server = await fake_prometheus(http_reply(PART), http_reply("bad", status=400))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(QueryRejectedError, match="bad") as caught:
-            await client.query_range("up", LONG)
+    _, client = await fake_client(http_reply(PART), http_reply("bad", status=400))
+    with pytest.raises(QueryRejectedError, match="bad") as caught:
+        await client.query_range("up", LONG)
     assert 400 == caught.value.status
 
 
 @pytest.mark.parametrize("hang", [never, never_whole])
-async def test_cancelling_is_never_swallowed(fake_prometheus: StartFake, http_reply: Reply, hang: Any) -> None:
+async def test_cancelling_is_never_swallowed(fake_client: StartClient, http_reply: Reply, hang: Any) -> None:
     """A cancelled query ends as cancelled, is not sent again, and the next query gets its own answer."""
     begun = asyncio.Event()
 
@@ -102,14 +99,13 @@ async def test_cancelling_is_never_swallowed(fake_prometheus: StartFake, http_re
         begun.set()
         await hang(writer)
 
-    server = await fake_prometheus(begin, http_reply(ANSWER))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        task = asyncio.create_task(client.query("up"))
-        await begun.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert [7.0] == await values(client)
+    server, client = await fake_client(begin, http_reply(ANSWER))
+    task = asyncio.create_task(client.query("up"))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [7.0] == await values(client)
     assert 2 == len(server.seen)
 
 

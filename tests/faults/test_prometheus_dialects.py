@@ -9,14 +9,14 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from tests.faults.fake_prometheus import RANGE, Reply, StartFake, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartClient, StartFake, vector
 from yarl import URL
 
 from statcore.errors import AccessDeniedError, QueryRejectedError, UnsupportedError
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher
 from statcore.testing.servers import Program, Server
-from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_prometheus import PrometheusClient
 
 IDS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(250)]
 
@@ -53,25 +53,23 @@ async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
             await client.query("up{")
 
 
-async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_client: StartClient, http_reply: Reply) -> None:
     """After one refused POST, GETs follow, with the parameters of the form."""
-    server = await fake_prometheus(http_reply("no", status=405), http_reply(vector("7")))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        await client.query("up")
-        await client.query("up")
+    server, client = await fake_client(http_reply("no", status=405), http_reply(vector("7")))
+    await client.query("up")
+    await client.query("up")
     assert ["POST", "GET", "GET"] == [request.method for request in server.seen]
     for request in server.seen:
         assert "up" == (request.form or request.parameters)["query"]
     assert "content-type" not in server.seen[1].headers
 
 
-async def test_where_get_is_denied_too_the_credential_is_named(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_where_get_is_denied_too_the_credential_is_named(fake_client: StartClient, http_reply: Reply) -> None:
     """The error names the credential, and the next query begins with a POST again."""
-    server = await fake_prometheus(http_reply("denied", status=403))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        for _ in range(2):
-            with pytest.raises(AccessDeniedError, match="credential is missing"):
-                await client.query("up")
+    server, client = await fake_client(http_reply("denied", status=403))
+    for _ in range(2):
+        with pytest.raises(AccessDeniedError, match="credential is missing"):
+            await client.query("up")
     assert ["POST", "GET"] * 2 == [request.method for request in server.seen]
 
 
@@ -130,11 +128,10 @@ async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: St
 
 
 @pytest.mark.parametrize("text", ["U__a", "a_b"])
-async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: StartFake, http_reply: Reply, text: str) -> None:
+async def test_a_classic_label_name_is_asked_for_once(fake_client: StartClient, http_reply: Reply, text: str) -> None:
     """A classic name needs no second request; a name that looks escaped is escaped."""
-    server = await fake_prometheus(http_reply('{"status":"success","data":[]}'))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        assert [] == list(await client.label_values(text))
+    server, client = await fake_client(http_reply('{"status":"success","data":[]}'))
+    assert [] == list(await client.label_values(text))
     assert 1 == len(server.seen)
 
 
@@ -148,24 +145,20 @@ async def test_a_classic_label_name_is_asked_for_once(fake_prometheus: StartFake
     ],
 )
 async def test_a_victoriametrics_is_recognized(
-    fake_prometheus: StartFake, http_reply: Reply, data: dict[str, str], finding: str | None
+    fake_client: StartClient, http_reply: Reply, data: dict[str, str], finding: str | None
 ) -> None:
     """Its build information has fewer members than that of other servers."""
-    server = await fake_prometheus(http_reply(json.dumps({"status": "success", "data": data})))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        found = await client.diagnose()
+    _, client = await fake_client(http_reply(json.dumps({"status": "success", "data": data})))
+    found = await client.diagnose()
     assert (finding is None) is (found is None)
     assert finding is None or finding in (found or "")
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-async def test_a_server_without_build_information_is_fine(
-    fake_prometheus: StartFake, http_reply: Reply, status: int
-) -> None:
+async def test_a_server_without_build_information_is_fine(fake_client: StartClient, http_reply: Reply, status: int) -> None:
     """A proxy may refuse the request for build information."""
-    server = await fake_prometheus(http_reply("no", status=status))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        assert await client.diagnose() is None
+    _, client = await fake_client(http_reply("no", status=status))
+    assert await client.diagnose() is None
 
 
 async def test_a_base_path_comes_before_the_api(fake_prometheus: StartFake, http_reply: Reply) -> None:
@@ -180,13 +173,15 @@ async def test_a_base_path_comes_before_the_api(fake_prometheus: StartFake, http
     assert {"match[]": "up"} == listed.parameters
 
 
-async def test_parameters_go_with_every_request(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_parameters_go_with_every_request(fake_client: StartClient, http_reply: Reply) -> None:
     """They are sent with queries and lists, but replace no parameter of the request itself."""
-    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
-    options = PrometheusOptions(parameters={"dedup": "a&b", "match[]": "down", "timeout": "1h"})
-    async with aclosing(PrometheusClient(server.url, options=options)) as client:
-        await client.query("up")
-        await client.label_values("job", match=Selector("up"))
+    server, client = await fake_client(
+        http_reply(vector("7")),
+        http_reply('{"status":"success","data":["a"]}'),
+        parameters={"dedup": "a&b", "match[]": "down", "timeout": "1h"},
+    )
+    await client.query("up")
+    await client.label_values("job", match=Selector("up"))
     queried, listed = server.seen
     assert ("a&b", "down") == (queried.form["dedup"], queried.form["match[]"])
     assert "1h" != queried.form["timeout"]

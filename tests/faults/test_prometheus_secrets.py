@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal
+from tests.faults.fake_prometheus import RANGE, Reply, StartClient, StartFake, refusal
 
 from statcore.errors import AccessDeniedError, InputError, StatcoreError, UnavailableError
 from statcore.plugins import PluginRegistry
@@ -79,7 +79,7 @@ async def test_a_secret_in_the_place_of_the_url_is_not_shown(url: str) -> None:
     ids=["token", "password", "header", "authorization"],
 )
 async def test_a_secret_that_a_server_repeats_is_not_shown(
-    fake_prometheus: StartFake,
+    fake_client: StartClient,
     http_reply: Reply,
     caplog: pytest.LogCaptureFixture,
     given: dict[str, Any],
@@ -91,18 +91,17 @@ async def test_a_secret_that_a_server_repeats_is_not_shown(
     sent = base64.b64encode(f"ann:{SECRET}".encode()).decode() if "password" in given else SECRET
     text = f"unknown credential {SECRET} in {sent}"
     body = {"json": refusal("bad", text), "text": text, "partial json": f'{{"status":"{text}'}[kind]
-    server = await fake_prometheus(http_reply(body, status=status, location=f"http://other/{SECRET}?x={SECRET}"))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**given))) as client:
-        for ask in (lambda: client.query_range("up", RANGE), lambda: client.label_values("job")):
-            with pytest.raises(StatcoreError) as caught:
-                await ask()
-            assert SECRET not in shown_of(caught.value)
-            assert sent not in shown_of(caught.value)
+    _, client = await fake_client(http_reply(body, status=status, location=f"http://other/{SECRET}?x={SECRET}"), **given)
+    for ask in (lambda: client.query_range("up", RANGE), lambda: client.label_values("job")):
+        with pytest.raises(StatcoreError) as caught:
+            await ask()
+        assert SECRET not in shown_of(caught.value)
+        assert sent not in shown_of(caught.value)
     assert SECRET not in caplog.text
 
 
 async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
-    fake_prometheus: StartFake, http_reply: Reply, tmp_path: Path
+    fake_client: StartClient, http_reply: Reply, tmp_path: Path
 ) -> None:
     """The server repeats the old token; the file already holds a new one."""
     file = tmp_path / "token"
@@ -113,16 +112,14 @@ async def test_a_secret_that_is_replaced_during_a_request_is_not_shown(
         writer.write(http_reply(refusal("bad", f"{SECRET} and another-token"), status=401))
         await writer.drain()
 
-    server = await fake_prometheus(replace_and_refuse)
-    options = PrometheusOptions(bearer_token_file=str(file))
-    async with aclosing(PrometheusClient(server.url, options=options)) as client:
-        with pytest.raises(AccessDeniedError, match=re.escape("*** and ***")) as caught:
-            await client.label_values("job")
+    _, client = await fake_client(replace_and_refuse, bearer_token_file=str(file))
+    with pytest.raises(AccessDeniedError, match=re.escape("*** and ***")) as caught:
+        await client.label_values("job")
     assert SECRET not in shown_of(caught.value)
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\nX: 1"])
-async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheus: StartFake, end: bytes) -> None:
+async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_client: StartClient, end: bytes) -> None:
     """The driver's error holds them, but ours does not."""
 
     async def break_off(writer: asyncio.StreamWriter) -> None:
@@ -130,10 +127,9 @@ async def test_headers_of_an_answer_that_breaks_off_are_not_shown(fake_prometheu
         await writer.drain()
         writer.close()
 
-    server = await fake_prometheus(break_off)
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
-        with pytest.raises(UnavailableError, match="the server closed the connection") as caught:
-            await client.query("up")
+    _, client = await fake_client(break_off, attempts=1)
+    with pytest.raises(UnavailableError, match="the server closed the connection") as caught:
+        await client.query("up")
     assert SECRET not in shown_of(caught.value)
 
 

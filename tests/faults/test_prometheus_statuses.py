@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 
 import pytest
-from tests.faults.fake_prometheus import RANGE, Reply, StartFake, refusal, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartClient, refusal, vector
 
 from statcore.errors import ProtocolError, QueryRejectedError, StatcoreError, TimedOutError, UnavailableError
-from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 
 @pytest.mark.parametrize(
@@ -33,28 +31,26 @@ from statcore_prometheus import PrometheusClient, PrometheusOptions
     ],
 )
 async def test_each_status_is_one_error(
-    fake_prometheus: StartFake, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
+    fake_client: StartClient, http_reply: Reply, status: int, body: str, expected: type[StatcoreError], requests: int
 ) -> None:
     """A refusal gets one request, a server in trouble three; the error holds the server's text.
 
     Where only the POST may have been refused, a GET follows.
     """
-    server = await fake_prometheus(http_reply(body, status=status))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(StatcoreError) as caught:
-            await client.query("up")
+    server, client = await fake_client(http_reply(body, status=status))
+    with pytest.raises(StatcoreError) as caught:
+        await client.query("up")
     assert expected is caught.type
     assert requests == len(server.seen)
     assert server.url in str(caught.value)
     assert ("what" in body) is ("what" in str(caught.value))
 
 
-async def test_a_refused_query_says_which_and_why(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_a_refused_query_says_which_and_why(fake_client: StartClient, http_reply: Reply) -> None:
     """The error carries the query and the status."""
-    server = await fake_prometheus(http_reply(refusal("bad_data", "parse error: x"), status=400))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(QueryRejectedError, match="parse error: x") as caught:
-            await client.query_range("up{", RANGE)
+    _, client = await fake_client(http_reply(refusal("bad_data", "parse error: x"), status=400))
+    with pytest.raises(QueryRejectedError, match="parse error: x") as caught:
+        await client.query_range("up{", RANGE)
     assert ("up{", 400) == (caught.value.query, caught.value.status)
 
 
@@ -67,45 +63,43 @@ async def test_a_refused_query_says_which_and_why(fake_prometheus: StartFake, ht
     ],
 )
 async def test_a_server_limit_says_what_to_change(
-    fake_prometheus: StartFake, http_reply: Reply, text: str, advice: str
+    fake_client: StartClient, http_reply: Reply, text: str, advice: str
 ) -> None:
     """The error says how to stay below the limit."""
-    server = await fake_prometheus(http_reply(refusal("execution", text), status=422))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(QueryRejectedError, match=f"{text}.*{advice}"):
-            await client.query_range("up", RANGE)
+    server, client = await fake_client(http_reply(refusal("execution", text), status=422))
+    with pytest.raises(QueryRejectedError, match=f"{text}.*{advice}"):
+        await client.query_range("up", RANGE)
     assert 1 == len(server.seen)
 
 
-async def test_trouble_that_passes_is_not_seen(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_trouble_that_passes_is_not_seen(fake_client: StartClient, http_reply: Reply) -> None:
     """After a proxy's page with 502 and a 503, the caller gets the answer of the third attempt."""
     page = http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html")
-    server = await fake_prometheus(page, http_reply(status=503), http_reply(vector("7")))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        result = await client.query("up")
+    server, client = await fake_client(page, http_reply(status=503), http_reply(vector("7")))
+    result = await client.query("up")
     assert [7.0] == [sample.value for sample in result.samples]
     assert 3 == len(server.seen)
 
 
-async def test_a_refusal_ends_the_retries(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_a_refusal_ends_the_retries(fake_client: StartClient, http_reply: Reply) -> None:
     """A refusal after an outage is raised at once."""
-    server = await fake_prometheus(http_reply(status=503), http_reply(refusal("bad_data", "no"), status=400))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(QueryRejectedError, match="no"):
-            await client.query("up")
+    server, client = await fake_client(http_reply(status=503), http_reply(refusal("bad_data", "no"), status=400))
+    with pytest.raises(QueryRejectedError, match="no"):
+        await client.query("up")
     assert 2 == len(server.seen)
 
 
-async def test_a_page_is_not_quoted(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_a_page_is_not_quoted(fake_client: StartClient, http_reply: Reply) -> None:
     """The error says that the answer was a web page."""
-    server = await fake_prometheus(http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html"))
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
-        with pytest.raises(UnavailableError, match=r"HTTP 502: a web page$"):
-            await client.query("up")
+    server, client = await fake_client(
+        http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html"), attempts=1
+    )
+    with pytest.raises(UnavailableError, match=r"HTTP 502: a web page$"):
+        await client.query("up")
     assert 1 == len(server.seen)
 
 
-async def test_retry_after_is_waited_for(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_retry_after_is_waited_for(fake_client: StartClient, http_reply: Reply) -> None:
     """The second attempt does not come before the pause that the server wants is over."""
     times: list[float] = []
 
@@ -113,19 +107,17 @@ async def test_retry_after_is_waited_for(fake_prometheus: StartFake, http_reply:
         times.append(asyncio.get_running_loop().time())
         writer.write(http_reply(vector("7")) if len(times) > 1 else http_reply(status=429, retry_after="1"))
 
-    server = await fake_prometheus(refuse_once)
-    async with aclosing(PrometheusClient(server.url)) as client:
-        result = await client.query("up")
+    _, client = await fake_client(refuse_once)
+    result = await client.query("up")
     first, second = times
     assert 1.0 <= second - first
     assert [7.0] == [sample.value for sample in result.samples]
 
 
-async def test_retry_after_beyond_the_deadline_fails_at_once(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_retry_after_beyond_the_deadline_fails_at_once(fake_client: StartClient, http_reply: Reply) -> None:
     """The error is raised without a pause, and holds the seconds that the server wants."""
-    server = await fake_prometheus(http_reply("slow down", status=429, retry_after="3600"))
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(UnavailableError, match="slow down") as caught:
-            await client.query("up")
+    server, client = await fake_client(http_reply("slow down", status=429, retry_after="3600"))
+    with pytest.raises(UnavailableError, match="slow down") as caught:
+        await client.query("up")
     assert 3600.0 == caught.value.retry_after_s
     assert 1 == len(server.seen)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections import UserDict
+from collections import Counter, UserDict
 from collections.abc import Callable, Iterator
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, Final, NoReturn
 
+import attrs
 import pytest
-from tests.unit.queriers.counted_queriers import METHODS, ONCE, counted
 
 from statcore.errors import InputError, PluginError, UnsupportedError
 from statcore.model import QueryTimeRange
@@ -24,7 +24,28 @@ from statcore_graphql import DataLoaderManager, RequestLoaders
 from statcore_graphql.schema.utilization import load_utilization
 from statcore_memory import MemoryMetrics
 
+METHODS: Final = ("name", "labels", "group_by_labels", "query_strategy")
+ONCE: Final = dict.fromkeys(METHODS, 1)
+"""The calls of a querier that is resolved once."""
 ONE_OF = "one of gauge, rate, rate_normalized, or a plugin's own strategy"
+
+
+@attrs.frozen(slots=False)
+class CountedQuerier(FixedQuerier):
+    """A querier that counts the calls of each method."""
+
+    calls: Counter[str] = attrs.field(factory=Counter[str], eq=False)
+
+    def __getattribute__(self, name: str) -> Any:
+        """Count a method."""
+        if name in METHODS:
+            self.calls[name] += 1
+        return super().__getattribute__(name)
+
+
+def counted(host: str, metric: str = "up") -> CountedQuerier:
+    """Return a querier of a host."""
+    return CountedQuerier(metric, {"host": host}, group_by=["host"])
 
 
 class Opaque:
