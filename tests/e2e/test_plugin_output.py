@@ -136,7 +136,7 @@ def run(site: Path, moment: str, way: str, *arguments: str) -> subprocess.Comple
     ],
 )
 @pytest.mark.parametrize("moment", ["import", "fetch"])
-def test_48_what_a_plugin_writes_is_on_standard_error_with_its_name(site: Path, moment: str, way: str, shown: str) -> None:
+def test_output_of_a_plugin_is_on_standard_error_with_its_name(site: Path, moment: str, way: str, shown: str) -> None:
     """The plugin writes in every way; the answer is complete, and nothing else is in the pipe."""
     done = run(site, moment, way, *KERNELS)
 
@@ -147,7 +147,7 @@ def test_48_what_a_plugin_writes_is_on_standard_error_with_its_name(site: Path, 
 
 @pytest.mark.parametrize("way", ["close", "close descriptor"])
 @pytest.mark.parametrize("moment", ["import", "open", "close"])
-def test_48_closing_standard_output_costs_no_answer(site: Path, moment: str, way: str) -> None:
+def test_closing_standard_output_costs_no_answer(site: Path, moment: str, way: str) -> None:
     """It closes the stream or the descriptor; the error names the plugin."""
     done = run(site, moment, way, *KERNELS)
 
@@ -156,7 +156,7 @@ def test_48_closing_standard_output_costs_no_answer(site: Path, moment: str, way
 
 
 @pytest.mark.parametrize("moment", ["import", "fetch"])
-def test_48_replacing_standard_output_costs_no_answer(site: Path, moment: str) -> None:
+def test_replacing_standard_output_costs_no_answer(site: Path, moment: str) -> None:
     """Modules that need another encoding replace it."""
     done = run(site, moment, "replace", *KERNELS)
 
@@ -166,7 +166,7 @@ def test_48_replacing_standard_output_costs_no_answer(site: Path, moment: str) -
 
 @pytest.mark.parametrize("moment", ["hook", "build", "name"])
 @pytest.mark.parametrize("way", ["print", "close", "replace"])
-def test_48_a_querier_that_is_asked_is_no_part_of_the_answer(site: Path, moment: str, way: str) -> None:
+def test_output_of_a_querier_is_not_in_the_answer(site: Path, moment: str, way: str) -> None:
     """The queriers are called in the main thread, too."""
     done = run(site, moment, way, "promql", "rack")
 
@@ -175,7 +175,7 @@ def test_48_a_querier_that_is_asked_is_no_part_of_the_answer(site: Path, moment:
 
 
 @pytest.mark.parametrize("arguments", [["query", "--help"], ["query", "rack", "--help"], ["plugins"]])
-def test_48_help_and_listings_are_whole(site: Path, arguments: list[str]) -> None:
+def test_help_and_listings_are_complete(site: Path, arguments: list[str]) -> None:
     """They are the same as with a silent plugin."""
     loud, silent = (run(site, "import", way, *arguments) for way in ("print", "silent"))
 
@@ -183,7 +183,7 @@ def test_48_help_and_listings_are_whole(site: Path, arguments: list[str]) -> Non
     assert (silent.returncode, "") == (loud.returncode, silent.stderr)
 
 
-def test_48_on_a_terminal_the_answer_is_whole_as_well(site: Path) -> None:
+def test_the_answer_on_a_terminal_is_complete(site: Path) -> None:
     """On a terminal users see what the plugin writes; closing is still reported."""
     outer, inner = pty.openpty()
     command = [sys.executable, "-m", "statcore_cli", "promql", "rack"]

@@ -124,7 +124,7 @@ async def test_a_reset_is_tried_again(fake_client: StartClient, http_reply: Repl
 @pytest.mark.parametrize(
     "reply", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 99_999]
 )
-async def test_what_is_not_http(fake_client: StartClient, reply: bytes) -> None:
+async def test_an_answer_that_is_not_http(fake_client: StartClient, reply: bytes) -> None:
     """Another protocol on the port is a ProtocolError, not an outage."""
     server, client = await fake_client(reply)
     with pytest.raises(ProtocolError, match=f"{server.url}: not an answer in HTTP"):

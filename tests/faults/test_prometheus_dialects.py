@@ -39,9 +39,7 @@ async def proxy_before(server: Server, *, status: int) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("status", [403, 405, 501])
-async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
-    start_prometheus: Callable[..., Server], status: int
-) -> None:
+async def test_a_proxy_that_allows_only_get_gets_gets(start_prometheus: Callable[..., Server], status: int) -> None:
     """Every method gives the answer that a real server gives without the proxy."""
     server = start_prometheus()
     async with proxy_before(server, status=status) as url, aclosing(PrometheusClient(url)) as client:
@@ -53,7 +51,7 @@ async def test_a_proxy_that_allows_get_alone_is_asked_with_get(
             await client.query("up{")
 
 
-async def test_what_refuses_posts_is_asked_with_get_from_then_on(fake_client: StartClient, http_reply: Reply) -> None:
+async def test_a_server_that_refuses_posts_gets_gets_afterwards(fake_client: StartClient, http_reply: Reply) -> None:
     """After one refused POST, GETs follow, with the parameters of the form."""
     server, client = await fake_client(http_reply("no", status=405), http_reply(vector("7")))
     await client.query("up")
@@ -83,7 +81,7 @@ async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: StartF
     assert [f"{prefix}/api/v1/query"] == [request.path for request in server.seen]
 
 
-async def test_series_of_250_ids_are_asked_for_by_a_form(
+async def test_series_of_250_ids_are_requested_by_a_form(
     fake_prometheus: StartFake, http_reply: Reply, start_prometheus: Callable[..., Server]
 ) -> None:
     """A URL of that length is too long for many proxies; a real server accepts the form."""
@@ -114,7 +112,7 @@ async def test_dotted_label_names_are_refused_where_the_server_does_not_know_the
         assert [] == list(await client.label_values("absent"))
 
 
-async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_dotted_label_names_are_requested_in_both_spellings(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """The first request has the name as newer Prometheus reads it, the second as VictoriaMetrics does."""
     nothing, values = http_reply('{"status":"success","data":[]}'), http_reply('{"status":"success","data":["a"]}')
     for answers, expected in (((values,), 1), ((nothing, values), 2), ((nothing, nothing), 2)):
@@ -128,7 +126,7 @@ async def test_dotted_label_names_are_asked_for_in_both_ways(fake_prometheus: St
 
 
 @pytest.mark.parametrize("text", ["U__a", "a_b"])
-async def test_a_classic_label_name_is_asked_for_once(fake_client: StartClient, http_reply: Reply, text: str) -> None:
+async def test_a_classic_label_name_is_requested_once(fake_client: StartClient, http_reply: Reply, text: str) -> None:
     """A classic name needs no second request; a name that looks escaped is escaped."""
     server, client = await fake_client(http_reply('{"status":"success","data":[]}'))
     assert [] == list(await client.label_values(text))

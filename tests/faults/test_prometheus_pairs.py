@@ -35,7 +35,7 @@ async def value(client: PrometheusClient) -> float:
     return sample.value
 
 
-async def test_the_preferred_member_is_asked_again_after_a_while(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_the_preferred_member_is_tried_again_after_a_while(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """It is asked again after `failback_s`, not before, and stays the first once it answers."""
     down, up = http_reply(status=503), http_reply(vector("1"))
     first = await fake_prometheus(down, down, up)
@@ -144,7 +144,7 @@ async def test_the_second_of_a_pair_answers(fake_prometheus: StartFake, http_rep
     assert (0 if down == "refused" else 1) == len(first.seen)
 
 
-async def test_the_first_of_a_pair_is_asked_first(fake_prometheus: StartFake, http_reply: Reply) -> None:
+async def test_the_first_of_a_pair_gets_the_first_request(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """The second gets no request while the first answers, also where the first refuses a query."""
     first = await fake_prometheus(http_reply(ANSWER), http_reply("no", status=400))
     second = await fake_prometheus(http_reply(ANSWER))

@@ -188,7 +188,7 @@ class TestLoops:
                     second.run(PrometheusClient("http://127.0.0.1:1", session=given).ping())
             first.run(session.close())
 
-    def test_loops_one_after_the_other_are_told_apart(self) -> None:
+    def test_loops_one_after_the_other_are_distinguished(self) -> None:
         """A client cannot be used after its event loop has ended, but can be closed in any other."""
 
         async def use(client: PrometheusClient) -> None:

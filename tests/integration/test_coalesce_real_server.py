@@ -75,7 +75,7 @@ def _times(series: Labelled) -> dict[frozenset[tuple[str, str]], list[int]]:
     return {labels: [time for time, _ in points] for labels, points in series.items()}
 
 
-def test_what_is_asked_together_is_what_each_would_have_been_answered(
+def test_shared_requests_have_the_answers_of_single_requests(
     tmp_path: Path, start_prometheus: Callable[..., Server]
 ) -> None:
     """Queriers of all kinds, through the source in few requests and by themselves, as a range and now."""

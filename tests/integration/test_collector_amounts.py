@@ -113,7 +113,7 @@ async def test_memory_that_forks_share_is_counted_once(start_kernel: Start) -> N
     assert str(psutil.virtual_memory().total) == statistics["mem"]["capacity"]
 
 
-async def test_what_is_written_is_counted(start_kernel: Start, tmp_path: Path) -> None:
+async def test_written_bytes_are_counted(start_kernel: Start, tmp_path: Path) -> None:
     """The process writes, and so does a child that it waits for; the counter never falls."""
     folder = max((part for part in psutil.disk_partitions(all=True) if tmp_path.is_relative_to(part.mountpoint)), key=len)
     if folder.fstype in {"tmpfs", "ramfs"}:

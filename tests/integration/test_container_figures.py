@@ -124,7 +124,7 @@ async def by_command_line(server: Server, metric: str, value_type: str) -> list[
     ("metric", "value_type", "expected"),
     [("net_rx", "current", 10_000.0), ("cpu_util", "current", 1000.0), ("cpu_util", "pct", 100.0), ("mem", "pct", 25.0)],
 )
-async def test_what_is_planted_is_answered(
+async def test_planted_figures_are_answered(
     server: Server, ask: Callable[..., Any], metric: str, value_type: str, expected: float
 ) -> None:
     """Each interface shows ten thousand bytes per second as ten thousand, and labels `pct` as such."""

@@ -159,7 +159,7 @@ async def test_functions_of_the_range_are_constants(server: Server, prometheus_p
     assert answers[0] == answers[1]
 
 
-async def test_what_needs_the_whole_range_is_refused_only_when_cut(client: PrometheusClient) -> None:
+async def test_a_query_that_needs_the_whole_range_is_refused_only_when_cut(client: PrometheusClient) -> None:
     """The error advises a step; a query that fits into one request is sent unchanged."""
     with pytest.raises(UnsupportedError, match=r"^range_avg needs all points .* take a step of 2s or more"):
         await client.query_range("range_avg(ticks)", LONG)

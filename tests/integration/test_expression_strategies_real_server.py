@@ -72,7 +72,7 @@ def asking(strategy: Quantile | Callable[..., Expression], hosts: Sequence[str])
 
 
 @pytest.mark.parametrize(("strategy", "expected"), [(Quantile(0.5), MEDIANS), (used, {"a": 70.0, "b": 180.0, "c": 300.0})])
-async def test_together_is_one_by_one(
+async def test_a_shared_request_has_the_same_answers(
     client: PrometheusClient, strategy: Callable[..., Expression], expected: dict[str, float]
 ) -> None:
     """One request gives the same answers as a request for each querier, and the numbers are those of the samples."""

@@ -116,7 +116,7 @@ async def test_an_instant_is_the_point_of_a_range(server: Server) -> None:
 
 
 @pytest.mark.parametrize("text", VALID)
-async def test_the_server_reads_what_the_parser_does(server: Server, text: str) -> None:
+async def test_the_server_and_the_parser_read_the_same(server: Server, text: str) -> None:
     """Texts with values and without any are valid, with trailing commas, empty groupings and comments."""
     template = Template(text)
     async with aclosing(PrometheusClient(server.url)) as client:
@@ -126,7 +126,7 @@ async def test_the_server_reads_what_the_parser_does(server: Server, text: str) 
             assert "success" == (await client.query_range(query, RANGE)).status
 
 
-async def test_what_the_parser_alone_takes_is_the_servers_to_refuse(server: Server) -> None:
+async def test_the_server_refuses_text_that_only_the_parser_accepts(server: Server) -> None:
     """It is laxer in places: then the answer is the server's refusal, with its reason."""
     service_of = {"lax": Preset(name="lax", description="d", template="up @ 1e+20")}
     async with aclosing(PrometheusClient(server.url)) as client:

@@ -107,7 +107,7 @@ async def test_the_answer_has_the_shape_of_a_response(client: PrometheusClient) 
     assert [(float(START_S), "4096")] == response.values
 
 
-async def test_a_long_range_is_what_its_parts_are(client: PrometheusClient, server: Server) -> None:
+async def test_a_long_range_has_the_values_of_its_parts(client: PrometheusClient, server: Server) -> None:
     """Each of 30,001 points occurs once, in order, and equals the answer to a shorter range."""
     whole = QueryTimeRange(start=START, end=START + timedelta(seconds=SECONDS), step="1s")
     querier = ContainerMetricQuerier(metric_name="mem", value_type="current", user_id=USER)

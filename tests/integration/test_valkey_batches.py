@@ -153,7 +153,7 @@ async def test_without_a_bound_no_age_is_read(valkey: Server, redis: Redis) -> N
     assert ({}, {}) == (kinds(batch), dict(batch.ages_s))
 
 
-async def test_the_age_is_told_from_each_kinds_own_time_to_live(valkey: Server, redis: Redis) -> None:
+async def test_the_age_follows_from_the_time_to_live_of_each_kind(valkey: Server, redis: Redis) -> None:
     """Endpoints and replicas live two minutes, agents four of the configured intervals."""
     ids = new_ids(1)
     agent = msgpack.packb({"node": {}, "devices": {}})

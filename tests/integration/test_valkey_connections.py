@@ -145,7 +145,7 @@ async def test_a_server_that_is_not_trusted_is_refused_at_once(tls_url: str, cer
                 await store.ping()
 
 
-def test_an_encrypted_key_is_refused_instead_of_asked_for(certificates: Certificates, tmp_path: Path) -> None:
+def test_an_encrypted_key_is_refused(certificates: Certificates, tmp_path: Path) -> None:
     """OpenSSL would ask for the passphrase on the terminal."""
     encrypted = tmp_path / "encrypted.key"
     words = ("openssl", "ec", "-in", certificates.key, "-aes256", "-passout", "pass:secret", "-out", encrypted)
@@ -166,7 +166,7 @@ def guarded(start_valkey: Callable[..., Server]) -> Server:
     return server
 
 
-async def test_an_acl_user_reads_what_he_may(guarded: Server) -> None:
+async def test_an_acl_user_reads_the_allowed_keys(guarded: Server) -> None:
     """`+@read` on the keys is enough for entries, missing keys and ages."""
     url = f"valkey://reader:hunter2@127.0.0.1:{guarded.port}"
     for options in (ValkeyOptions(), ValkeyOptions(freshness_s=1)):

@@ -101,7 +101,7 @@ async def test_written_counts_are_text(valkey: Server, sink: ValkeyStatisticsSin
     assert (b"40", -1) == stored(valkey, f"session.{KERNEL}.last_response_time", db=2)
 
 
-async def test_what_plain_msgpack_wrote_is_read(valkey: Server, store: ValkeyStatistics) -> None:
+async def test_entries_of_plain_msgpack_are_read(valkey: Server, store: ValkeyStatistics) -> None:
     """Kernels, endpoints, replicas and agents may have extension types, and keys that are no text."""
     device = UUID("0d1f9a52-6f35-4d0e-9a44-0f6f7a1c2b3d")
     ext = msgpack.ExtType(1, device.bytes)

@@ -120,7 +120,7 @@ def test_the_graphql_is_valid() -> None:
     assert [] == validate(build_schema(DataLoaderManager())._schema, parse(query))
 
 
-def test_the_texts_of_the_strategies_are_those_that_are_sent() -> None:
+def test_the_documented_texts_of_the_strategies_are_sent() -> None:
     """The table of the strategies has them."""
     kinds = re.findall(r"^\| `QueryStrategy\.(\w+)` \| `(.*?)`", TEXT, re.MULTILINE)
     assert [strategy.name for strategy in QueryStrategy] == [name for name, _ in kinds]
@@ -162,7 +162,7 @@ def test_strategies_of_its_own_keep_every_promise(name: str, fields: list[dict[s
         check(QuerierSpec.of(querier), [querier(**values) for values in fields])
 
 
-def test_the_validators_are_what_the_table_says() -> None:
+def test_the_table_of_validators_is_right() -> None:
     """The table has every exported validator, and the errors of the example name the field."""
     listed = set(re.findall(r"`((?:check|optional|read)_\w+)", "".join(re.findall(r"^\| .*$", TEXT, re.MULTILINE))))
     assert {name for name in model.__all__ if name.startswith(("check_", "optional_", "read_"))} <= listed

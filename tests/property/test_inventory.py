@@ -96,7 +96,7 @@ def test_sessions_and_agents_follow_from_the_kernels(
         max_size=10,
     )
 )
-def test_series_tell_what_there_is(kernels: list[KernelRecord]) -> None:
+def test_the_inventory_of_series_equals_the_registered_one(kernels: list[KernelRecord]) -> None:
     """The inventory over the series of any kernels is the inventory in which they are registered; agents are any text."""
     metrics, registered = MemoryMetrics(), MemoryInventory()
     metrics.append_scrape(container_samples(kernels), target="agents", time=NOW)

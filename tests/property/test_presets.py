@@ -154,7 +154,7 @@ def test_a_window(text: str, window: str) -> None:
 @example('up{${{ labels }},a="b"}', {"a": "b"}, "5m", [])
 @example("sum by (${{ group_by }},a)(up)", {}, "5m", ["b"])
 @example("{${{ labels }}}", {"a": "b"}, "5m", [])
-def test_any_text_is_refused_or_has_every_placeholder_in_its_place(
+def test_an_accepted_template_has_its_placeholders_in_their_places(
     text: str, labels: dict[str, str], window: timedelta | str, group_by: list[str]
 ) -> None:
     """An accepted template can be filled with any values, and with none."""

@@ -43,7 +43,7 @@ def test_written_bytes_are_those_of_plain_msgpack(metrics: dict[str, Any]) -> No
 
 
 @given(METRIC_MAPS)
-def test_what_plain_msgpack_writes_is_read(metrics: dict[str, Any]) -> None:
+def test_entries_of_plain_msgpack_are_read(metrics: dict[str, Any]) -> None:
     """Entries are read whole, and metric by metric."""
     assert metrics == read_metrics(msgpack.packb(metrics), key="k")
     by_name = read_metrics(msgpack.packb(metrics), key="k")

@@ -61,7 +61,7 @@ async def test_unknown_owners_of_two_agents_are_not_one(planted_client: Promethe
     assert expected == pytest.approx(by_process)
 
 
-async def test_processes_together_are_processes_one_by_one(planted_client: PrometheusClient) -> None:
+async def test_a_shared_request_for_processes_has_the_same_answers(planted_client: PrometheusClient) -> None:
     """Processes by pid and by agent, an unknown pid and an unknown agent among them."""
     queriers = [
         *(ProcessMetricQuerier(metric_name="mem", value_type="current", pid=pid) for pid in (77, 78, 79)),

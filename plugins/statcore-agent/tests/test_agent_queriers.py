@@ -63,7 +63,7 @@ def test_a_capacity_is_a_gauge(metric: str) -> None:
     assert f"sum by (agent_id,kernel_id,pid,value_type)({PROCESS % (metric, 'capacity')})" == text_of(process)
 
 
-def test_what_is_filtered_by() -> None:
+def test_every_filter_is_a_matcher() -> None:
     """Every label, in the order of the wire format; processes are grouped by it as well."""
     device = AgentDeviceMetricQuerier(metric_name="mem", value_type="current", agent_id="i-1", device_id="root")
     filtered = (DEVICE % ("mem", "current")).replace("}", ',agent_id="i-1",device_id="root"}')

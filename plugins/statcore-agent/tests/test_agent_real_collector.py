@@ -174,7 +174,9 @@ async def test_one_process_of_one_kernel(client: PrometheusClient, agents: list[
     assert [process] == list(await ask(client, querier, spans[agent.agent_id]))
 
 
-async def test_together_is_one_by_one(client: PrometheusClient, agents: list[Any], spans: dict[str, Span]) -> None:
+async def test_a_shared_request_answers_the_same(
+    client: PrometheusClient, agents: list[Any], spans: dict[str, Span]
+) -> None:
     """Devices by agent and processes by kernel, an unknown agent among them."""
     queriers: list[UtilizationMetricQuerier] = [
         AgentDeviceMetricQuerier(metric_name=metric, value_type="current", agent_id=agent)

@@ -130,14 +130,14 @@ async def planted_client(holding: Server) -> AsyncIterator[PrometheusClient]:
 
 
 @pytest.mark.parametrize("metric", EXPECTED)
-async def test_what_must_not_count_does_not(planted_client: PrometheusClient, metric: NodeMetricName) -> None:
+async def test_file_systems_and_devices_count_once(planted_client: PrometheusClient, metric: NodeMetricName) -> None:
     """A file system counts once, and what lies on disks and cards, or is neither, not at all; on each node by itself."""
     found = await planted_client.query_utilization_now(NodeMetricQuerier(metric_name=metric), time=NOW)
     expected = {node: EXPECTED[metric] * (1 if metric in NOT_MULTIPLIED else factor) for node, factor in NODES.items()}
     assert expected == pytest.approx({sample.labels["instance"]: sample.value for sample in found.samples}, rel=1e-9)
 
 
-async def test_nodes_together_are_nodes_one_by_one(planted_client: PrometheusClient) -> None:
+async def test_a_shared_request_for_nodes_has_the_same_answers(planted_client: PrometheusClient) -> None:
     """Every metric of every node, and of an unknown node."""
     nodes = [*NODES, "c:9100"]
     queriers = [NodeMetricQuerier(metric_name=metric, node_id=node) for metric in EXPECTED for node in nodes]

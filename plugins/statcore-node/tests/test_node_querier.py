@@ -85,7 +85,7 @@ def test_the_window_is_that_of_the_query() -> None:
     assert "[90s]" in text_of("disk_busy", None, rate_interval="90s")
 
 
-def test_the_table_is_what_the_type_says() -> None:
+def test_the_table_has_the_names_of_the_type() -> None:
     """Names in the type, in the table and in this test are the same, in the same order."""
     assert list(get_args(NodeMetricName)) == list(METRICS) == list(EXPECTED)
 

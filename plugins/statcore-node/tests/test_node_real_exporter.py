@@ -173,7 +173,7 @@ async def test_work_is_what_the_kernel_counted(client: PrometheusClient, scraped
     assert least * 0.999 <= cores * (scraped.last - scraped.first) <= most * 1.001
 
 
-async def test_what_was_written_is_seen(
+async def test_written_bytes_are_counted(
     client: PrometheusClient, scraped: Scrapes, node_id: str, slopes: Callable[[str], dict[str, float]]
 ) -> None:
     """The bytes lie between those of readings within the window and around it; this test's own writes are among them."""

@@ -47,7 +47,7 @@ WRITTEN = 'm{a!~"(.*)"}'
         ),
     ],
 )
-def test_what_reads_the_same_there(expression: Expression, expected: str) -> None:
+def test_an_expression_in_metricsql(expression: Expression, expected: str) -> None:
     """Selectors have a lookback, subqueries a step, and increases their own window, however deep; all else stays."""
     assert expected == read_alike(expression)
 

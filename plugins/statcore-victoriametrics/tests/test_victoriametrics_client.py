@@ -78,7 +78,7 @@ def test_the_scheme_says_whether_there_is_tls(url: str, expected: str) -> None:
     assert expected == http_url(url)
 
 
-async def test_what_a_cluster_leaves_out_is_told(scripted: Scripted) -> None:
+async def test_a_partial_answer_is_marked(scripted: Scripted) -> None:
     """`isPartial` is in the result, and an error in strict mode; a range in parts is partial when one part is."""
     recorder = await scripted(PARTIAL)
     for settings in ({}, {"max_points": 7}):
@@ -107,7 +107,7 @@ async def test_a_range_of_text_is_never_cut(scripted: Scripted) -> None:
     assert ["integrate(up[1d])"] == [request["query"] for request in recorder.seen]
 
 
-async def test_a_querier_is_asked_for_without_the_server_s_own_ways(scripted: Scripted) -> None:
+async def test_queriers_switch_the_servers_own_behaviour_off(scripted: Scripted) -> None:
     """No cache, no sample from before the window, a lookback of five minutes, and the caller's own parameters."""
     recorder = await scripted(NOTHING)
     settings = {"parameters": {"extra_label": "team=a", "nocache": "0"}, "normalization_interval_s": 2.0}
@@ -150,7 +150,7 @@ async def test_lists_are_of_all_time_unless_a_time_is_given(scripted: Scripted) 
 
 
 @pytest.mark.parametrize("name", ["time", "start", "end", "step", "query"])
-def test_what_a_call_says_itself_is_no_parameter(name: str) -> None:
+def test_parameters_of_calls_cannot_be_set(name: str) -> None:
     """The step of instants least of all: the client has one of its own for them."""
     with pytest.raises(InputError, match=f"parameters must not hold {name},"):
         VictoriaMetricsClient.from_settings("victoriametrics://a", {"parameters": {name: "1"}})

@@ -66,7 +66,7 @@ def test_times_have_a_quantile(metric: InferenceMetricName, quantile: float) -> 
         assert plain == text
 
 
-def test_the_table_is_what_the_type_says() -> None:
+def test_the_table_has_the_names_of_the_type() -> None:
     """Names in the type, in the table and in this test are the same, in the same order."""
     assert list(get_args(InferenceMetricName)) == list(METRICS) == list(EXPECTED)
 

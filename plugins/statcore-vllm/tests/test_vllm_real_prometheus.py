@@ -221,7 +221,9 @@ async def test_one_model_of_all_servers(
     assert expected == {sample.labels["instance"] for sample in found.samples}
 
 
-async def test_together_is_one_by_one(client: PrometheusClient, stand_ins: dict[str, Any], moment: datetime) -> None:
+async def test_a_shared_request_answers_the_same(
+    client: PrometheusClient, stand_ins: dict[str, Any], moment: datetime
+) -> None:
     """Every metric of every server, and two quantiles; one that there is not, too."""
     servers = [*(stand_ins[name].address for name in BUSY), "nowhere:8000"]
     queriers = [

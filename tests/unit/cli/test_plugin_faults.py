@@ -46,7 +46,7 @@ def answering(answer: Any) -> Callable[..., Any]:
     ],
     ids=["kernels", "query", "metrics", "preset"],
 )
-def test_37_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
+def test_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
     statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: Any, answer: Any, fault: str
 ) -> None:
     """The exit code is 1, and standard output is empty."""
@@ -68,7 +68,7 @@ def test_37_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
     [(["kernels", KERNEL], "--statistics-url"), (["query", "rack", "--last", "1h"], "--metrics-url")],
     ids=["kernels", "query"],
 )
-def test_37_a_fault_in_opening_or_closing_names_the_plugin(
+def test_a_fault_in_opening_or_closing_names_the_plugin(
     statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, case: Any, url: str, method: str
 ) -> None:
     """The exit code is 1, and standard output is empty."""
@@ -82,7 +82,7 @@ def test_37_a_fault_in_opening_or_closing_names_the_plugin(
     assert f"(plugin 'fake' of acme-fake 1.0): {method}() raised ZeroDivisionError: division by" in result.stderr
 
 
-def test_37_doctor_names_the_plugin_whose_ping_returns_a_value(
+def test_doctor_names_the_plugin_whose_ping_returns_a_value(
     statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other checks run; the remedy is to report it to the plugin's author."""

@@ -305,7 +305,7 @@ class TestRun:
             (["uptime", "--metrics-url", "memory:"], "a memory: store or backend exists in one process only"),
         ],
     )
-    def test_what_is_not_allowed_is_one_line(
+    def test_arguments_that_are_not_allowed_are_one_line(
         self, statcore: Invoke, queries: list[Any], busy: str, arguments: list[str], message: str
     ) -> None:
         """No query is sent."""

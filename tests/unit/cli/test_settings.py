@@ -144,7 +144,7 @@ def test_settings_show_no_secrets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["RATE_INTERVAL", "KERNEL_STATISTICS", "CONFIG"])
 @pytest.mark.parametrize("secret", ["valkey://u:hunter2@h", "redis://:hunter2@h/0?password=hunter2"])
-def test_47_a_secret_in_the_wrong_setting_is_not_shown(name: str, secret: str) -> None:
+def test_a_secret_in_the_wrong_setting_is_not_shown(name: str, secret: str) -> None:
     """The message names the variable."""
     with pytest.raises(InputError, match=f"STATCORE_{name}: ") as raised:
         CliSettings.read({}, {f"STATCORE_{name}": secret})

@@ -185,7 +185,7 @@ def test_a_child_that_ends_while_the_tree_is_read_counts_once(
     assert expected == sample.cpu_ms
 
 
-def test_what_two_generations_leave_goes_to_the_nearest_ancestor(machine: Machine) -> None:
+def test_the_nearest_ancestor_absorbs_two_generations(machine: Machine) -> None:
     """Child and grandchild end while the tree is read, and the root absorbs both."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
     tree = _tree()

@@ -140,7 +140,7 @@ def test_an_inode_that_is_used_again_is_another_socket() -> None:
     assert (140, 0) == traffic.update(_table(_tcp(2, inode=71, received=40)), {71})
 
 
-def test_what_a_closed_socket_still_delivers_counts() -> None:
+def test_bytes_of_a_closed_socket_count() -> None:
     """Its cookie tells whose it is; an orphan that never belonged to the tree does not count."""
     traffic = TreeTraffic()
     traffic.update(_table(_tcp(1, inode=71, sent=100)), {71})

@@ -85,7 +85,7 @@ async def test_everything_is_read_once_for_all_deployments() -> None:
         ([query_rule()], ["query_utilization_now"]),
     ],
 )
-async def test_what_no_rule_needs_is_not_read(rules: Sequence[ScalingRule], expected: list[str]) -> None:
+async def test_only_the_data_of_the_rules_is_read(rules: Sequence[ScalingRule], expected: list[str]) -> None:
     """A kind of data is read only if a rule looks at it."""
     cluster = Cluster()
     decision = await decide_one(cluster, *rules, endpoint_id=cluster.add_endpoint(1, [cpu("50")]))

@@ -394,7 +394,7 @@ def test_an_error_that_is_not_retryable_is_raised_at_once(error: StatcoreError) 
     assert (error, 2) == (raised.value, len(attempts.times))
 
 
-def test_what_is_retryable_is_the_callers_to_say() -> None:
+def test_the_caller_decides_what_is_retryable() -> None:
     """It gets each error."""
 
     async def run() -> None:

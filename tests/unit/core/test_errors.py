@@ -63,7 +63,7 @@ def test_bad_input_is_a_value_error_and_nothing_else_is() -> None:
     assert {"InputError", "ClosedError"} == {kind.__name__ for kind in CLASSES if issubclass(kind, ValueError)}
 
 
-def test_only_what_may_pass_by_itself_is_retryable() -> None:
+def test_only_transient_errors_are_retryable() -> None:
     """A refused credential stays refused although it is a kind of being unavailable."""
     retryable = {type(error).__name__ for error, _ in EXAMPLES if error.retryable}
     assert {"UnavailableError", "TimedOutError", "PartialAnswerError"} == retryable

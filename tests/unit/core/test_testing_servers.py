@@ -112,7 +112,7 @@ def test_a_missing_program_is_one_clear_line(tmp_path: Path) -> None:
         pytest.fail("started nothing")
 
 
-def test_a_program_that_dies_is_tried_again_and_then_told_with_its_last_words(
+def test_a_program_that_dies_is_started_again_and_then_reported_with_its_output(
     program: Callable[[str, str], None], tmp_path: Path
 ) -> None:
     """Another process may have taken the port; three times it has not."""
@@ -173,7 +173,7 @@ def test_a_server_that_does_not_end_is_killed(
     assert -signal.SIGKILL == server.process.returncode
 
 
-def test_prometheus_is_told_what_to_scrape(
+def test_the_configuration_has_the_targets(
     program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each job has its address and the given interval."""

@@ -82,7 +82,7 @@ async def test_presets_are_listed() -> None:
     assert {"presets": [busy, {**up, "window": None}]} == data
 
 
-async def test_what_is_filled_in_reaches_the_query() -> None:
+async def test_arguments_of_a_preset_reach_the_query() -> None:
     """Labels are text or lists of text, in variables or in the query."""
     backend = Backend()
     data = await Host(metrics=backend).execute_cleanly(
@@ -142,7 +142,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD)
-async def test_what_is_not_allowed_is_an_error_on_its_path(arguments: str, message: str) -> None:
+async def test_arguments_that_are_not_allowed_are_an_error_on_their_path(arguments: str, message: str) -> None:
     """It has the reason, and no query is sent; the other field is answered."""
     backend = Backend()
     answer = await Host(metrics=backend).execute(f"{{ bad: preset_result({arguments}, {TIMES}) {{ partial }} {GOOD} }}")

@@ -101,7 +101,7 @@ async def test_a_time_range_narrows_to_series_with_samples_in_it(start: float, e
     assert found == [labels["job"] for labels in await metrics.series(Selector("up"), time_range=within)]
 
 
-async def test_a_series_may_go_while_it_is_asked_for() -> None:
+async def test_a_series_may_be_removed_during_a_query() -> None:
     """Other tasks run during a long query; series that retention removes meanwhile are absent from the rest."""
     metrics = MemoryMetrics()
     jobs = [str(number) for number in range(50)]

@@ -100,7 +100,7 @@ async def test_samples_are_kept_for_the_retention() -> None:
     assert [15.0, 25.0] == [round(time) for time in await points(metrics, end=25) if time in {14.0, 15.0, 25.0}]
 
 
-async def test_series_that_are_scraped_no_more_are_removed() -> None:
+async def test_series_that_are_not_scraped_any_more_are_removed() -> None:
     """Series, names and targets beyond the retention are removed by the next scrape of any target."""
     metrics = MemoryMetrics(retention="1m")
     for number in range(100):

@@ -184,7 +184,7 @@ BAD_BATCHES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize("method", FETCHES)
 @pytest.mark.parametrize(("answer", "message"), BAD_BATCHES)
-async def test_37_a_store_that_answers_something_else(
+async def test_a_store_that_answers_something_else(
     registry: PluginRegistry, answers: dict[str, Any], method: str, answer: Any, message: str
 ) -> None:
     """Another type, another length, another element: the error names plugin, store and method."""
@@ -210,7 +210,7 @@ async def test_37_a_store_that_answers_something_else(
         ("fetch_agent_statistics", {"node": {}, "devices": {"mem": {"0": 5}}}, "a map as an entry"),
     ],
 )
-async def test_37_metrics_that_are_no_maps(
+async def test_metrics_that_are_no_maps(
     registry: PluginRegistry, answers: dict[str, Any], method: str, entry: Any, message: str
 ) -> None:
     """Every fetch has entries of its own shape."""
@@ -311,7 +311,7 @@ BAD_VECTORS = [
         ("series", [{"a": 1}], "labels, a map of text to text"),
     ],
 )
-async def test_37_a_backend_that_answers_something_else(
+async def test_a_backend_that_answers_something_else(
     registry: PluginRegistry, answers: dict[str, Any], method: str, answer: Any, message: str
 ) -> None:
     """Another type, another element, wrong labels or numbers: the error names plugin, backend and method."""
@@ -362,7 +362,7 @@ async def test_arguments_are_those_of_the_port(registry: PluginRegistry, answers
     assert [((QUERIER,), {"time": None, "rate_interval": RATE_INTERVAL})] == calls
 
 
-async def test_a_backend_without_promql_is_none_that_evaluates_it(registry: PluginRegistry) -> None:
+async def test_a_backend_without_promql_has_no_promql_port(registry: PluginRegistry) -> None:
     """The checks add no method that the adapter does not have, and messages name the adapter."""
     settings = Settings(statistics_url="acme:", metrics_url="acme:", kernel_statistics="metrics")
 
@@ -389,7 +389,7 @@ async def _call(registry: PluginRegistry, method: str) -> object:
         return await (store.ping() if method == "ping" else getattr(store, method)(FETCHES[method]))
 
 
-async def test_37_optional_methods_are_checked_too(
+async def test_optional_methods_are_checked_too(
     registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`doctor` and `statcore kernels` use them where an adapter has them."""
@@ -414,7 +414,7 @@ async def test_37_optional_methods_are_checked_too(
 
 @pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), SystemExit(3), MemoryError()])
-async def test_37_a_foreign_exception(
+async def test_a_foreign_exception(
     registry: PluginRegistry, answers: dict[str, Any], method: str, error: BaseException
 ) -> None:
     """The error has the line of the plugin's code, and the exception as its cause."""
@@ -441,7 +441,7 @@ async def test_errors_of_ours_and_cancellation_pass(
 
 
 @pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
-async def test_37_a_method_that_is_not_async(
+async def test_a_method_that_is_not_async(
     registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """The error says what to write."""
@@ -459,7 +459,7 @@ async def test_37_a_method_that_is_not_async(
 
 
 @pytest.mark.parametrize("answer", [False, "PONG"])
-async def test_37_a_ping_that_says_something(registry: PluginRegistry, answers: dict[str, Any], answer: object) -> None:
+async def test_a_ping_that_says_something(registry: PluginRegistry, answers: dict[str, Any], answer: object) -> None:
     """The caller would take a returned value for an answer of the server."""
     answers["ping"] = answer
 
@@ -470,7 +470,7 @@ async def test_37_a_ping_that_says_something(registry: PluginRegistry, answers: 
 
 
 @OPENERS
-async def test_37_an_adapter_that_cannot_be_closed(registry: PluginRegistry, opener: Any, setting: str) -> None:
+async def test_an_adapter_that_cannot_be_closed(registry: PluginRegistry, opener: Any, setting: str) -> None:
     """It is refused when it is opened."""
     with pytest.raises(
         PluginError, match=rf"^unclosed-\w+ {ORIGIN}: open(_sink)?\(\) answered Adapter, which lacks aclose"
@@ -480,7 +480,7 @@ async def test_37_an_adapter_that_cannot_be_closed(registry: PluginRegistry, ope
 
 
 @OPENERS
-async def test_37_closing_that_fails(
+async def test_closing_that_fails(
     registry: PluginRegistry, answers: dict[str, Any], opener: Any, setting: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The error names the plugin; an error of the block itself stays, and that of closing is logged."""

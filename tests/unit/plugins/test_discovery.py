@@ -33,7 +33,7 @@ def test_an_unreadable_entry_point_file_costs_nothing_but_itself(install: Instal
     assert {"container", "node"} <= set(registry.queriers)
 
 
-def test_what_is_no_plugin_is_not_judged(install: Install) -> None:
+def test_a_distribution_without_plugins_has_no_report(install: Install) -> None:
     """Its entry points may be damaged."""
     before = PluginRegistry.discover().reports
     install("acme-garbage", entry_points="[console_scripts]\nno equals sign\n")
@@ -57,7 +57,7 @@ def test_a_distribution_that_is_no_plugin_any_more_shadows_too(
     assert ([("acme-nodes", "2.0")] if "statcore" in newer else []) == of_nodes
 
 
-def test_what_an_upgrade_left_behind_does_not_count(install: Install) -> None:
+def test_a_remnant_of_an_upgrade_is_ignored(install: Install) -> None:
     """Installers rename the old folder until the upgrade is done."""
     site = install("acme-nodes", nodes="")
     (site / "acme_nodes-1.0.dist-info").rename(site / "~cme_nodes-1.0.dist-info")
@@ -67,7 +67,7 @@ def test_what_an_upgrade_left_behind_does_not_count(install: Install) -> None:
 
 
 @pytest.mark.parametrize("folder", ["site", "in_front"])
-def test_what_an_uninstallation_left_behind_shadows_nothing(
+def test_a_remnant_of_an_uninstallation_shadows_nothing(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     """The empty folder is beside the plugin's own, or before it on the path."""

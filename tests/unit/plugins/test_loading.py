@@ -176,7 +176,7 @@ def test_an_error_tells_the_last_line_of_the_plugin(install: Install) -> None:
     assert (report_of(registry, "missing").error or "").endswith(f"; at {site}/acme_helper_it.py:3")
 
 
-def test_what_a_plugin_sets_for_its_thread_is_its_own(install: Install) -> None:
+def test_settings_of_a_plugins_thread_do_not_reach_the_next_plugin(install: Install) -> None:
     """The precision of decimals that a plugin sets does not reach the next plugin."""
     install("acme-a", a=querier("node") + "\nimport decimal; decimal.getcontext().prec = 2")
     install("acme-b", b=querier("thing") + "\nimport decimal; PRECISION = decimal.getcontext().prec")
@@ -194,7 +194,7 @@ def test_objects_that_answer_to_nothing_do_no_harm(install: Install) -> None:
     assert PluginStatus.OK is report_of(PluginRegistry.discover(), "nodes").status
 
 
-def test_an_entry_point_to_the_class_is_told_to_name_the_module(install: Install) -> None:
+def test_the_report_on_an_entry_point_to_a_class_advises_the_module(install: Install) -> None:
     """Authors often name the class."""
     install("acme-nodes", entry_points="[statcore]\nnodes = acme_nodes_it:ContainerMetricQuerier\n", it=querier("node"))
 
@@ -271,7 +271,7 @@ def test_a_plugin_that_hangs_is_left_behind(install: Install, source: str) -> No
 
 
 @pytest.mark.usefixtures("gate")
-def test_whoever_waits_for_a_plugin_that_hangs_is_told_where(install: Install) -> None:
+def test_a_plugin_that_waits_for_one_that_hangs_names_its_line(install: Install) -> None:
     """Only one thread at a time imports a module: the report on the second plugin has the line of the first."""
     install("acme-shared", shared="import acme_gate; acme_gate.opened.wait(60)")
     install("acme-bad", bad=f"import acme_shared_shared\n{querier('late')}")
@@ -282,7 +282,7 @@ def test_whoever_waits_for_a_plugin_that_hangs_is_told_where(install: Install) -
     assert {PluginStatus.BROKEN} == {reports["bad"].status, reports["shared"].status}
 
 
-def test_what_comes_after_the_deadline_is_not_taken(install: Install, gate: threading.Event) -> None:
+def test_offers_after_the_deadline_are_ignored(install: Install, gate: threading.Event) -> None:
     """A registry does not change; the next one loads the plugin again."""
     install("acme-bad", bad=HANGING["import"])
     registry = PluginRegistry.discover(timeout_s=0.1)
@@ -294,7 +294,7 @@ def test_what_comes_after_the_deadline_is_not_taken(install: Install, gate: thre
     assert "late" in PluginRegistry.discover().queriers
 
 
-def test_what_is_given_up_loads_no_other_plugin(install: Install, gate: threading.Event) -> None:
+def test_a_thread_that_was_given_up_loads_no_other_plugin(install: Install, gate: threading.Event) -> None:
     """When it goes on at last, another thread has already loaded the plugins after it, once each."""
     install("acme-bad", bad=HANGING["import"])
     counting = "import acme_gate; acme_gate.calls = [*getattr(acme_gate, 'calls', []), 1]\n    return ["
@@ -328,7 +328,7 @@ def test_an_interrupt_is_not_a_plugins_fault(install: Install) -> None:
 
 
 @pytest.mark.parametrize("when", ["import", "hook"])
-def test_a_plugin_that_discovers_plugins_is_told_so(install: Install, when: str) -> None:
+def test_a_plugin_that_discovers_plugins_is_broken(install: Install, when: str) -> None:
     """It would wait for itself for ever."""
     discover = "from statcore.plugins import PluginRegistry; PluginRegistry.discover()"
     install("acme-bad", bad=discover if when == "import" else f"{HEAD}\n@hookimpl\ndef statcore_queriers(): {discover}")

@@ -136,7 +136,7 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
         (preset(name='"a\\nb"'), "f.toml: preset a\nb: name must be text on one line"),
     ],
 )
-def test_a_bad_file_is_told_by_file_preset_and_key(text: str, message: str) -> None:
+def test_the_error_about_a_bad_file_names_file_preset_and_key(text: str, message: str) -> None:
     """The message begins with file, preset and key."""
     with pytest.raises(InputError) as raised:
         read(text)
@@ -156,7 +156,7 @@ def test_files_add_to_what_plugins_have(install: Install) -> None:
     assert all(preset is catalog.preset(name) for name, preset in catalog.presets.items())
 
 
-def test_a_preset_that_nobody_has(install: Install) -> None:
+def test_an_unknown_preset_lists_the_known(install: Install) -> None:
     """The error lists the presets of files, too, and names the broken plugin that may have it."""
     registry = PluginRegistry.discover()
     with pytest.raises(InputError, match=r"^there is no preset idle; known are: busy, up$"):
@@ -200,7 +200,7 @@ def test_a_bad_preset_of_a_file_fails_alone_where_files_are_not_strict() -> None
         catalog.preset("a")
 
 
-def test_without_the_parser_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_parser_is_an_error_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra, not the file."""
     monkeypatch.setitem(sys.modules, "promql_parser", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'statcore\[presets\]'"):

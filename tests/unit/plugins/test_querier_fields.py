@@ -141,7 +141,7 @@ def test_the_default_of_a_choice_is_shown_as_it_is_typed() -> None:
     assert "a" == fields["first"].default
 
 
-def test_a_type_of_another_name_is_what_it_is_made_of() -> None:
+def test_a_new_type_is_its_supertype() -> None:
     """A `NewType` of a number takes numbers."""
     fields = {field.name: field for field in _spec(Choosing).fields}
     assert (FieldType.INTEGER, FieldType.INTEGER) == (fields["kelvin"].type, fields["outer"].type)

@@ -56,13 +56,13 @@ def test_registries_share_nothing(install: Install) -> None:
     assert "node" not in without.queriers
 
 
-def test_what_is_disabled_is_no_single_text() -> None:
+def test_disabled_names_are_a_collection() -> None:
     """A text is a collection of characters, and would disable nothing."""
     with pytest.raises(InputError, match="one text: 'node,agent'"):
         PluginRegistry.discover(disabled="node,agent")
 
 
-def test_a_name_to_disable_that_no_plugin_has_is_told(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_disabled_name_is_logged(install: Install, caplog: pytest.LogCaptureFixture) -> None:
     """Users would not notice a misspelt name; the name of a distribution is not that of a plugin."""
     install("acme-nodes", nodes=querier("node"))
 

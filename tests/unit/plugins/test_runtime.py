@@ -206,7 +206,7 @@ async def test_it_is_closed_after_an_error_too(registry: PluginRegistry, opener:
         ),
     ],
 )
-async def test_what_cannot_be_opened_says_why_and_never_shows_the_url(
+async def test_an_error_of_opening_does_not_show_the_url(
     registry: PluginRegistry, opener: Any, setting: str, url: str | None, error: type[Exception], message: str
 ) -> None:
     """No URL, a URL without a known scheme, and adapters that fail each raise an error of statcore."""
@@ -217,7 +217,7 @@ async def test_what_cannot_be_opened_says_why_and_never_shows_the_url(
     assert "secret" not in str(raised.value)
 
 
-async def test_a_store_that_cannot_be_written_says_so(registry: PluginRegistry) -> None:
+async def test_a_store_that_cannot_be_written_is_refused_as_a_sink(registry: PluginRegistry) -> None:
     """The store has no `open_sink`."""
     with pytest.raises(InputError, match="can only be read: readonly-store"):
         async with open_sink(Settings(statistics_url="readonly:"), registry):
@@ -234,7 +234,7 @@ async def test_the_runtime_holds_both_and_closes_both(registry: PluginRegistry) 
     assert [1, 1] == [opened.closed for opened in stores]
 
 
-async def test_what_is_open_already_is_closed_when_the_next_fails(registry: PluginRegistry) -> None:
+async def test_the_store_is_closed_when_the_backend_fails_to_open(registry: PluginRegistry) -> None:
     """Where the backend cannot be opened, the store is closed."""
     from acme_all_all import opened  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
 
@@ -259,7 +259,7 @@ def test_settings_show_no_secrets() -> None:
 
 @OPENERS
 @pytest.mark.parametrize("text", ["fails://u:se%20cret@h:1", "se%20cret", "wrong: se cret!", "u:se%20cret"])
-async def test_no_password_is_in_what_a_plugin_says_of_its_url(
+async def test_an_error_of_open_hides_the_password(
     registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """It is hidden as it is written in the URL, and as it is meant."""
@@ -276,7 +276,7 @@ async def test_no_password_is_in_what_a_plugin_says_of_its_url(
 
 
 @OPENERS
-async def test_no_password_is_in_what_a_plugin_says_later_or_answers(
+async def test_later_errors_and_answers_hide_the_password(
     registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is hidden in errors of methods, and so is an option that is a secret; the answer of `open` is not shown."""

@@ -73,7 +73,7 @@ class OfAttrs(Known):  # noqa: D101 - that is the point
         type("Querier", (Known,), {"__doc__": "D"}),
     ],
 )
-def test_a_class_that_does_not_say_what_it_is_is_refused(querier: type[Known]) -> None:
+def test_a_class_without_docstring_or_name_is_refused(querier: type[Known]) -> None:
     """An inherited docstring and the signature that `dataclass` writes do not count; the name must not be empty."""
     with pytest.raises(InputError, match=r"needs a docstring|name must be"):
         QuerierSpec.of(querier)
@@ -145,7 +145,7 @@ def spec(**arguments: Any) -> MetricBackendSpec:
     return MetricBackendSpec(name="acme", summary="s", schemes=("acme",), open=never, **arguments)
 
 
-def test_a_backend_differs_in_nothing_unless_it_says_so() -> None:
+def test_a_backend_has_no_differences_by_default() -> None:
     """The differences of a spec do not change afterwards."""
     assert {} == dict(spec().differences)
     given = {"values_are_exact": "They are rounded."}
@@ -160,7 +160,7 @@ def test_a_backend_differs_in_nothing_unless_it_says_so() -> None:
 @pytest.mark.parametrize(
     "differences", [None, "all", ["values_are_exact"], {"": "x"}, {"values_are_exact": ""}, {"a": None}, {1: "x"}]
 )
-def test_what_says_nothing_is_refused(differences: Any) -> None:
+def test_differences_without_an_explanation_are_refused(differences: Any) -> None:
     """The constructor raises."""
     with pytest.raises(InputError, match=r"^differences must "):
         spec(differences=differences)

@@ -145,7 +145,7 @@ def test_equal_queriers_share_one_value() -> None:
         host(LabelMatcher.one_of([*"bc"]), group_by=[]),
     ],
 )
-def test_what_differs_in_more_than_the_value_of_a_label_is_not_merged(other: FixedQuerier) -> None:
+def test_queriers_that_differ_in_more_than_a_label_value_are_not_merged(other: FixedQuerier) -> None:
     """They differ in metric, strategy, grouping, label or a second value, or their series could not be told apart."""
     assert [text(A), text(other)] == texts(A, other)
 
@@ -170,7 +170,7 @@ def part_of_the_rack(host: str, rack: str, replaces: Any = ("host",)) -> FixedQu
     return FixedQuerier("up", {"host": host, "rack": rack}, group_by=["rack"], strategy=PartOfTheRack(replaces))
 
 
-def test_what_differs_in_a_label_that_the_strategy_replaces_is_not_merged() -> None:
+def test_queriers_are_not_merged_along_a_label_that_the_strategy_replaces() -> None:
     """Grouped by that label, the side without it would find no partner; queriers are merged along other labels."""
     alone = [part_of_the_rack(host, "r") for host in ("a", "b")]
     assert list(map(text, alone)) == texts(*alone)

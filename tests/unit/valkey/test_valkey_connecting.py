@@ -35,7 +35,7 @@ from statcore_valkey.connecting import Address
         ("VALKEY://store", Address(host="store")),
     ],
 )
-def test_a_url_says_where_and_who(url: str, address: Address) -> None:
+def test_a_url_has_address_and_user(url: str, address: Address) -> None:
     """Schemes of both names, with and without TLS, and sockets; user and password are percent-decoded."""
     assert address == Address.from_url(url)
 
