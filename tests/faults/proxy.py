@@ -108,4 +108,4 @@ class TcpProxy:
 
 
 class _EndedError(Exception):
-    """One side closed its end."""
+    """The client or the server closed its end."""

@@ -86,7 +86,7 @@ async def test_of_three_the_one_that_answers_is_kept_until_then(fake_prometheus:
 
 
 async def test_strict_mode_asks_the_other_member_before_it_gives_up(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """Where one member has a partial answer, the whole one of the other is returned, also for ranges and lists."""
+    """A partial answer of one member is replaced by the complete one of the other, also for ranges and lists."""
     whole_list = '{"status":"success","data":["a"]}'
     partial_list = '{"status":"success","isPartial":true,"data":["b"]}'
     first = await fake_prometheus(*map(http_reply, (PARTIAL, WHOLE_MATRIX, partial_list)))

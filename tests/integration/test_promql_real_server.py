@@ -83,7 +83,7 @@ def test_every_expression_is_read(start_prometheus: Callable[..., Server]) -> No
 
 
 def test_words_of_the_language_are_names(start_prometheus: Callable[..., Server]) -> None:
-    """As a metric, as a label, and as a label to group by, in any case; only three labels cannot be grouped by."""
+    """They are read as a metric, a label, and a label to group by, in any case; only three labels cannot be grouped by."""
     with asking(start_prometheus()) as ask:
         for word in WORDS + NEVER_GROUPED:
             for name in (word, word.upper(), word.title()):

@@ -169,7 +169,7 @@ async def test_the_age_follows_from_the_time_to_live_of_each_kind(valkey: Server
 
 
 async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server) -> None:
-    """Where a number is missing, unreadable or of the wrong type, both are zero, and the problem names the keys."""
+    """If a number is missing, unreadable or of the wrong type, both are zero, and the problem names the keys."""
     whole, no_requests, no_time, unreadable, wrong_type, nothing = ids = new_ids(6)
     with Redis(host="127.0.0.1", port=valkey.port, db=2) as live:
         for id_ in ids[:-1]:

@@ -115,7 +115,7 @@ def test_a_change_ends_within_the_bounds(observed: list[tuple[ScalingRule, Obser
 
 @given(observed_rules, counts)
 def test_the_first_rule_that_triggers_alone_decides(observed: list[tuple[ScalingRule, Observation]], replicas: int) -> None:
-    """As if there were no other but those that cool down before it, and none of these asks for the opposite.
+    """Only rules before it that cool down and want the opposite step can hold it back.
 
     Blind rules after it have outcomes, too, and hold a step down back; the result is then that of no rule.
     """

@@ -228,7 +228,7 @@ def test_any_querier_is_read_back(querier: UtilizationMetricQuerier, window: tim
 
 @pytest.mark.parametrize("word", WORDS)
 def test_words_of_the_language_are_names(word: str) -> None:
-    """As a metric, as a label and as a label to group by, in any case."""
+    """They are read as a metric, a label and a label to group by, in any case."""
     for name in (word, word.upper(), word.title()):
         expression = Aggregation("sum", Selector(name, {name: "x"}), by=[name])
         assert tree_of_value(expression) == read(render(expression))

@@ -43,7 +43,7 @@ wide: Final = selectors("wide", wide_labels)
 
 @given(expressions(inside | wide, by=st.just(["host"])))
 def test_one_wide_selector_makes_an_expression_wide(expression: Expression) -> None:
-    """Whatever parts are around it; and without one the expression is not wide."""
+    """It does not depend on the parts around it; an expression without a wide selector is not wide."""
     assert ("wide" in expression.text) == (widening(expression, MATCHERS.items()) is not None)
 
 

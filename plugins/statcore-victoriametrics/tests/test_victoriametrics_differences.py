@@ -112,7 +112,7 @@ async def test_an_answer_that_is_no_number_is_left_out(
 async def test_one_side_without_labels_is_for_all_of_the_other(
     server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]]
 ) -> None:
-    """Where Prometheus finds no pair it answers nothing."""
+    """Prometheus finds no pair and answers nothing."""
     plant(server, [sampled("sided", [1.0], {"x": "a"}), sampled("sided", [2.0], {"x": "b"}), sampled("alone", [5.0])])
     assert [-4.0, -3.0] == sorted(await values_of(FixedQuerier("sided", strategy=apart)))
 

@@ -72,7 +72,7 @@ async def test_an_operation_has_the_value_that_prometheus_gives(
 async def test_percent_is_of_kernels_that_have_both(
     client: VictoriaMetricsClient, server: Server, plant: Plant, is_counter: Any, expected: float
 ) -> None:
-    """As on Prometheus: without a finite capacity above 0, or with one of the two alone, a kernel counts for nothing."""
+    """A kernel without a finite capacity above 0, or with only one of the two values, does not count, as in Prometheus."""
     name = f"percent_{is_counter}".lower()
     make, currents = (growing, {"a": 1000, "b": 502}) if is_counter else (constant, {"a": 1024, "b": 3072})
     capacities = {"a": 1000, "b": 1000} if is_counter else {"a": 4096, "b": 4096}

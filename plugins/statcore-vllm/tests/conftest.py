@@ -33,7 +33,7 @@ REASONS = ("stop", "length", "abort", "error")
 
 
 def serve_as_vllm(registry: CollectorRegistry) -> ThreadingHTTPServer:
-    """Serve text whatever is asked for, as vLLM does: the library's own server would negotiate, and escape the colon."""
+    """Serve text to every request, as vLLM does: the library's own server would negotiate, and escape the colon."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -131,7 +131,7 @@ def test_fields_are_read_from_the_class() -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_many_servers_are_one_request(metric: InferenceMetricName) -> None:
-    """Whatever the metric's strategy; of times, another quantile is another request."""
+    """Servers share a request with every strategy; another quantile of times is another request."""
     queriers = [
         InferenceMetricQuerier(metric_name=metric, server=f"10.0.0.{number}:8000", quantile=quantile)
         for quantile in (0.5, 0.99)

@@ -130,7 +130,7 @@ def moment(at: float) -> datetime:
 
 @pytest.fixture
 def scraped(scraping: Server, stand_ins: dict[str, Any], at: float) -> dict[str, datetime]:
-    """When each server was scraped last: a rate up to that instant is not extended, since before all was 0."""
+    """The time of the last scrape of each server: a rate up to that instant is not extended, since all was 0 before."""
     found = raw(scraping, "timestamp(vllm:num_requests_running)", at)
     times = {address: float(series["value"][1]) for address, series in found.items()}
     return {name: datetime.fromtimestamp(times[server.address], UTC) for name, server in stand_ins.items()}
@@ -164,7 +164,7 @@ async def test_gauges(client: PrometheusClient, stand_ins: dict[str, Any], scrap
 
 @pytest.mark.parametrize("name", GIVEN)
 async def test_rates(client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime], name: str) -> None:
-    """Tokens, and requests but for those that were aborted or failed, per second of the window."""
+    """Rates are tokens, and requests without the aborted and failed ones, per second of the window."""
     prompt, generation = TOKENS[name]
     expected: dict[InferenceMetricName, float] = {
         "prompt_tokens": sum(tokens // 10 * 10 + LAST_PROMPT for tokens in prompt),
@@ -195,7 +195,7 @@ async def test_quantiles(
 async def test_the_least_time_is_not_known(
     client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime], bounds: Any
 ) -> None:
-    """As README.md says: NaN, unless a time is within the first bound, and then 0."""
+    """The quantile is NaN, unless a time is within the first bound; then it is 0."""
     assert min(TIMES["big"]["time_to_first_token"]) > bounds["time_to_first_token"][0]
     assert math.isnan(await ask(client, stand_ins["big"], "time_to_first_token", scraped["big"], quantile=0))
     assert min(TIMES["big"]["inter_token_latency"]) <= bounds["inter_token_latency"][0]
@@ -224,7 +224,7 @@ async def test_one_model_of_all_servers(
 async def test_a_shared_request_answers_the_same(
     client: PrometheusClient, stand_ins: dict[str, Any], moment: datetime
 ) -> None:
-    """Every metric of every server, and two quantiles; one that there is not, too."""
+    """The queriers are for every metric and server, two quantiles, and a server that does not exist."""
     servers = [*(stand_ins[name].address for name in BUSY), "nowhere:8000"]
     queriers = [
         InferenceMetricQuerier(metric_name=metric, server=server, quantile=quantile)

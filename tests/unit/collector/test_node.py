@@ -95,7 +95,7 @@ def test_a_machine_without_disks_has_no_disk_figures(proc: Any) -> None:
 
 @pytest.mark.parametrize("error", [OSError("no"), psutil.AccessDenied(), NotImplementedError(), MemoryError()])
 def test_an_unreadable_metric_is_absent(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Whatever is raised, the other metrics are read, and the reason is kept."""
+    """After any error the other metrics are read, and the reason is kept."""
 
     def deny(_path: str) -> None:
         raise error

@@ -379,7 +379,7 @@ async def test_without_a_metric_backend_its_rules_abstain() -> None:
 
 @pytest.mark.parametrize("now", [datetime(2026, 11, 22, 10), None, "yesterday"])  # noqa: DTZ001 - it is to be refused
 async def test_a_time_without_a_zone_is_refused_before_anything_is_read(now: Any) -> None:
-    """So is a value that is not a time."""
+    """A value that is not a time is refused, too."""
     cluster = Cluster()
     deployment = Deployment(endpoint_id=id_of(1), replicas=1, rules=[kernel_rule(), query_rule()])
     with pytest.raises(InputError, match="time"):
@@ -469,7 +469,7 @@ async def test_a_cool_down_is_counted_to_the_time_given() -> None:
 
 
 async def test_bad_input_is_refused_before_anything_is_read() -> None:
-    """Without rules nothing is read, either."""
+    """A call without rules reads nothing, either."""
     cluster = Cluster()
     with pytest.raises(InputError, match="not an id"):
         await cluster.schedule.autoscale({id_of(1): [kernel_rule()], "x": []}, now=NOW)

@@ -183,7 +183,7 @@ async def test_a_cancellation_is_never_lost(turns: int) -> None:
 
 
 async def test_a_coroutine_that_is_cancelled_cancels_its_caller() -> None:
-    """As it would if the caller awaited it directly."""
+    """The effect is that of a caller that awaits it directly."""
     task = asyncio.ensure_future(asyncio.Event().wait())
 
     async def wait() -> None:
@@ -284,7 +284,7 @@ async def test_an_error_of_the_block_is_raised_unchanged(error: Exception) -> No
 
 
 async def test_a_block_that_ends_in_time_leaves_nothing_behind() -> None:
-    """Neither an error, though a failure was noted, nor a cancellation."""
+    """It raises no error, although a failure was noted, and leaves no cancellation."""
     async with Deadline(0.001, waiting_for="an answer") as deadline:
         deadline.failure = DOWN
     await asyncio.sleep(0.002)
@@ -447,7 +447,7 @@ def test_a_server_that_is_back_too_late_is_not_waited_for() -> None:
 
 
 def test_a_pause_can_be_cancelled() -> None:
-    """And no further attempt is made."""
+    """The call ends as cancelled, and no further attempt is made."""
     attempts = Attempts([UnavailableError("busy", retry_after_s=10.0)])
 
     async def run() -> None:
@@ -530,7 +530,7 @@ async def test_a_function_in_a_thread_does_not_hold_the_event_loop() -> None:
 
 
 async def test_a_coroutine_that_nobody_awaits_is_closed() -> None:
-    """Without the warning that Python gives of it, which would fail this test; other values are left alone."""
+    """Python does not warn of it, which would fail this test; other values are ignored."""
     coroutine = hang()
     close_coroutine(coroutine)
     close_coroutine(5)
@@ -538,7 +538,7 @@ async def test_a_coroutine_that_nobody_awaits_is_closed() -> None:
 
 
 def test_importing_statcore_imports_no_event_loop() -> None:
-    """Nor `random`: both are imported when they are first used."""
+    """Both asyncio and `random` are imported when they are first used."""
     code = "import sys, statcore; print(sorted({'asyncio', 'random'} & sys.modules.keys()))"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "[]\n" == found.stdout

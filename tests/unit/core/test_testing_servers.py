@@ -138,7 +138,7 @@ def test_a_program_that_never_answers_is_ended(
 def test_an_interrupt_while_waiting_ends_the_program(
     program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the exception is."""
+    """The program ends after any exception."""
     program("valkey-server", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
     log = tmp_path / "valkey.log"
 

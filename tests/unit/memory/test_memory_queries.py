@@ -17,7 +17,7 @@ from statcore_memory import MemoryMetrics
 
 
 async def test_now_is_the_clock() -> None:
-    """Without a time the clock's is used, to the millisecond."""
+    """The default time is the clock's, to the millisecond."""
     metrics = MemoryMetrics(clock=lambda: NOW + 299.0004)
     scrape(metrics, 0, "a")
     result = await metrics.query_utilization_now(UP)
@@ -75,7 +75,7 @@ async def test_big_queries_do_not_hold_the_event_loop() -> None:
 
 
 async def test_long_windows_do_not_hold_the_event_loop() -> None:
-    """Where a function reads all samples of a window, the samples count."""
+    """The samples count for a function that reads all samples of a window."""
     metrics = MemoryMetrics()
     for second in range(300):
         scrape(metrics, second, "a")

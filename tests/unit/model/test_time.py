@@ -196,7 +196,7 @@ def test_other_texts_are_not_durations(text: str) -> None:
 
 @pytest.mark.parametrize(("duration", "text"), WRITTEN.items())
 def test_a_timedelta_is_written_in_the_shortest_way(duration: timedelta, text: str) -> None:
-    """As the server writes them, weeks and years only stand alone."""
+    """Weeks and years only stand alone, as the server writes them."""
     assert text == format_duration(duration)
 
 

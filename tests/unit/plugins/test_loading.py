@@ -295,7 +295,7 @@ def test_offers_after_the_deadline_are_ignored(install: Install, gate: threading
 
 
 def test_a_thread_that_was_given_up_loads_no_other_plugin(install: Install, gate: threading.Event) -> None:
-    """When it goes on at last, another thread has already loaded the plugins after it, once each."""
+    """Another thread loads each of the plugins after it, once."""
     install("acme-bad", bad=HANGING["import"])
     counting = "import acme_gate; acme_gate.calls = [*getattr(acme_gate, 'calls', []), 1]\n    return ["
     install("acme-good", good=querier("good").replace("return [", counting))

@@ -235,7 +235,7 @@ async def test_the_runtime_holds_both_and_closes_both(registry: PluginRegistry) 
 
 
 async def test_the_store_is_closed_when_the_backend_fails_to_open(registry: PluginRegistry) -> None:
-    """Where the backend cannot be opened, the store is closed."""
+    """The store, which was opened first, is closed."""
     from acme_all_all import opened  # type: ignore[import-not-found]  # noqa: PLC0415 - the plugin just installed
 
     with pytest.raises(UnavailableError, match="nobody there"):

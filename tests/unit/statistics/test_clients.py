@@ -176,7 +176,7 @@ async def test_a_bad_payload_of_a_replica_is_found() -> None:
 @pytest.mark.parametrize("kind", [ConnectionResetError, RuntimeError, ValueError])
 @pytest.mark.parametrize("count", [1, 2, 100])
 async def test_an_unreachable_store_takes_few_calls(kind: type[Exception], count: int) -> None:
-    """Whatever the client raises, it raises it for an id without an entry, too."""
+    """The client raises the same error for an id without an entry, whatever the error is."""
     client = Client(fails=lambda _: kind("redis://:hunter2@db"))
     store = ClientStatistics(valkey_stat=client, valkey_live=Client())
     with pytest.raises(

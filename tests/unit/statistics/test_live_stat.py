@@ -93,7 +93,7 @@ async def test_each_kernel_is_queried_once() -> None:
 
 
 async def test_six_queries_run_at_once() -> None:
-    """Of eighteen queries the others wait."""
+    """The others of eighteen queries wait."""
     running, most, answered = 0, 0, asyncio.Event()
 
     async def hang(promql: str) -> None:
@@ -188,7 +188,7 @@ async def test_samples_of_other_kernels_are_refused(labels: dict[str, str]) -> N
 
 
 async def test_other_tasks_run_while_many_kernels_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one turn of the event loop, six expressions are made, or one answer is grouped, or 32 entries are made."""
+    """A turn of the event loop makes six expressions, groups one answer, or makes 32 entries."""
     turn = 0
     done: Counter[tuple[int, str]] = Counter()
 

@@ -183,7 +183,7 @@ async def test_sessions_are_queried_in_batches() -> None:
 
 
 async def test_bad_input_sends_no_query() -> None:
-    """Without ids nothing is sent, either."""
+    """A call without ids sends nothing, either."""
     backend = answering()
     inventory = inventory_at(backend)
     assert [] == await inventory.find_sessions([])

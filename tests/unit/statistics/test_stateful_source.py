@@ -188,6 +188,6 @@ async def test_a_store_that_answers_too_few_entries_is_an_error(chunk_size: int,
 
 
 def test_a_repository_is_made_of_a_source() -> None:
-    """So a host can set the chunk size."""
+    """A host sets the chunk size of the source."""
     source = StatisticsStatefulSource(RecordingStore(), chunk_size=10)
     assert (source, 10) == (StatisticsRepository(source).source, StatisticsRepository(source).source.chunk_size)

@@ -91,7 +91,7 @@ def shown(outcomes: Any) -> list[Any]:
 
 
 async def test_one_request_answers_many_queriers() -> None:
-    """In order, also equal queriers, over a range and now; the times and the interval reach the backend."""
+    """Answers are in order, also of equal queriers, over a range and now; times and interval reach the backend."""
     metrics = RecordingMetrics()
     source = UtilizationSource(metrics)
     assert ["c", "a", "b", "a"] == shown(await source.read_utilization_batch(hosts("caba"), RANGE, rate_interval="1m"))
@@ -144,7 +144,7 @@ async def test_an_answer_with_a_series_of_no_member_is_an_error_of_all() -> None
 
 
 async def test_a_broken_querier_is_an_error_at_its_own_position() -> None:
-    """Also a querier with bad input; the others share a request."""
+    """This includes a querier with bad input; the others share a request."""
     metrics = RecordingMetrics()
     bad_value: Any = {"host": 5}
     broken = [host("a"), FixedQuerier(""), host("\ud800"), host("b"), FixedQuerier("up", bad_value, group_by=["host"])]
@@ -207,7 +207,7 @@ class Stopping:
 
 
 async def test_a_foreign_error_is_raised() -> None:
-    """As it is, with its own cause and in no group; the other requests are cancelled and awaited."""
+    """It is unchanged, with its own cause and in no group; the other requests are cancelled and awaited."""
     error, cause = RuntimeError("planted"), KeyError("why")
     error.__cause__ = cause
     stopping = Stopping(error)

@@ -91,7 +91,7 @@ def test_a_url_must_be_text(url: Any) -> None:
 
 @pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])
 def test_tls_files_need_a_tls_url(setting: str) -> None:
-    """Without TLS, a certificate would have no effect."""
+    """A certificate has no effect without TLS."""
     with pytest.raises(InputError, match=f"{setting} needs TLS"):
         ValkeyStatistics.from_url("valkey://store", options=ValkeyOptions.from_settings({setting: "/x.pem"}))
 

@@ -34,7 +34,7 @@ def test_a_uuid_becomes_its_text() -> None:
 
 
 def test_a_uuid_may_be_a_key_at_every_depth() -> None:
-    """As a key, too, a UUID becomes its text."""
+    """A UUID becomes its text, as a key, too."""
     key = msgpack.ExtType(1, ID.bytes)
     payload = msgpack.packb({key: {key: {key: "1"}}})
     assert {str(ID): {str(ID): {str(ID): "1"}}} == read_metrics(payload, key=KEY)
