@@ -19,8 +19,7 @@ from tests.promql_expressions import is_grouped_by_the_parser
 from tests.promql_templates import GROUP, MATCHER, VALID, WINDOW, count, filled, places, read
 
 from statcore.errors import InputError
-from statcore.promql.preset import Preset
-from statcore.promql.template import Template
+from statcore.promql.templates import Preset, Template
 from statcore.queriers import LabelMatcher
 from statcore.testing.strategies import durations, label_matchers, label_names, label_values
 

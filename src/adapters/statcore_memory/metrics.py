@@ -36,7 +36,7 @@ from statcore.promql import (
     utilization_query,
 )
 from statcore.promql.names import label_text, selector_parts
-from statcore.promql.reading import EvaluationTime, Query, read_query
+from statcore.promql.parsing import EvaluationTime, Query, read_query
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_memory.evaluation import Evaluation, Grid
 from statcore_memory.operations import Column, Vector

@@ -18,7 +18,7 @@ from statcore.model.text import id_text
 from statcore.model.time import parse_time
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.ports.metrics import MetricQuerierPort
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 
 _Id = TypeVar("_Id", bound=UUID | str)

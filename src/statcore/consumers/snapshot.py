@@ -23,7 +23,7 @@ from statcore.model.text import describe
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import as_promql
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 from statcore.statistics.utilization import UtilizationSource
 

@@ -21,7 +21,7 @@ from statcore.plugins.fields import QuerierField, read_fields
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 Options: TypeAlias = Mapping[str, Any]

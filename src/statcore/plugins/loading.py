@@ -38,7 +38,7 @@ from statcore.plugins.hooks import (
 )
 from statcore.plugins.report import PluginReport, PluginStatus, origins, raised_at
 from statcore.plugins.trial import fault_of
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 Around: TypeAlias = Callable[[PluginReport], AbstractContextManager[object]]

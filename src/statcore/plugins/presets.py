@@ -10,7 +10,7 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.validation import read_toml, toml_table
 from statcore.plugins.registry import PluginRegistry
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 
 _KEYS: Final = ("description", "template", "filter_labels", "group_labels", "window")
 _REQUIRED: Final = ("description", "template")

@@ -38,7 +38,7 @@ from statcore.consumers import (
 from statcore.errors import InputError, PluginError, StatcoreError, TimedOutError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, VectorResult
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.queriers import UtilizationMetricQuerier
 from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.queriers import FixedQuerier

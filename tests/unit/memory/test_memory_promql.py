@@ -125,7 +125,7 @@ async def test_scalars_are_samples_without_labels(metrics: MemoryMetrics) -> Non
         ("up offset -5m", "a negative offset"),
         ("rate(up[5m:1m])", "a subquery with a step"),
         ("rate(up[5m:] offset 1m)", "a subquery with a step"),
-        ("histogram_quantile(scalar(up), up)", "a quantile that is no number"),
+        ("histogram_quantile(scalar(up), up)", "a quantile that is not a number"),
         ("histogram_quantile(2, up)", "a quantile is from 0 to 1"),
         ("up * Inf", "not a finite number"),
         ('{job="a"}', "a selector that names no metric"),

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from statcore.errors import InputError
-from statcore.promql.preset import MAX_WINDOW, Preset
-from statcore.promql.template import Template
+from statcore.promql.templates import MAX_WINDOW, Preset, Template
 from statcore.queriers.coalescing import MAX_VALUES
 
 TEMPLATE = "sum by (${{ group_by }})(rate(x_total{${{ labels }}}[${{ window }}]))"

@@ -12,7 +12,7 @@ from statcore.errors import InputError, QueryRejectedError, UnsupportedError
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
 from statcore.ports.promql import as_promql
 from statcore.promql import MAX_POINTS
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.services import MAX_RANGE, MIN_STEP, PresetService
 from statcore_memory import MemoryMetrics
 

@@ -14,7 +14,7 @@ from tests.promql_templates import VALID
 
 from statcore.errors import InputError, MissingExtraError
 from statcore.promql.parsing import MAX_LENGTH
-from statcore.promql.template import Template
+from statcore.promql.templates import Template
 from statcore.queriers import LabelMatcher
 
 BUSY = 'sum by (job,${{ group_by }})(rate(x_total{job="a",${{labels}}}[${{  window }}]))'
