@@ -19,10 +19,9 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 import click
 
-from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.numbers import format_sample_value
 from statcore.model.results import MatrixResult, Series
-from statcore.model.statistics import STATS, shown_value
+from statcore.model.statistics import STATS, Problem, ProblemKind, StatisticsBatch, shown_value
 from statcore.model.time import QueryTimeRange
 from statcore_cli.standard_output import printable
 from statcore_cli.times import format_time

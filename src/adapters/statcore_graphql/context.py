@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import attrs
 
-from statcore.model.batch import Problem
+from statcore.model.statistics import Problem
 from statcore.plugins import PluginRegistry, Preset
 from statcore.ports import InventoryPort, MetricQuerierPort
 from statcore.promql import RATE_INTERVAL

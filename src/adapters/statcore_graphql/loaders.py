@@ -9,7 +9,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.imports import requires_extra
-from statcore.model.batch import Problem
+from statcore.model.statistics import Problem
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics

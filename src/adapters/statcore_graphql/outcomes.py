@@ -8,7 +8,7 @@ from typing import Any, Self
 import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError, UnavailableError
-from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
+from statcore.model.statistics import Problem, ProblemKind, StatisticsBatch
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ import attrs
 
 from statcore.concurrency import in_turns
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
-from statcore.model.batch import Entry
+from statcore.model.statistics import Entry
 from statcore.model.validation import NOT_A_SETTING, check_count
 from statcore.model.wire_format import (
     INFERENCE_TTL_S,

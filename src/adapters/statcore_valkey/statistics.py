@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from statcore.concurrency import Deadline, give_way
 from statcore.errors import MalformedEntryError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
-from statcore.model.batch import Entry
+from statcore.model.statistics import Entry
 from statcore.model.wire_format import (
     INFERENCE_TTL_S,
     KERNEL_TTL_S,

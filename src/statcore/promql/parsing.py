@@ -202,6 +202,8 @@ def _nodes(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - a node of the parser
                 waiting += [inner, parameter]  # the parameter may be None
             case parser.ParenExpr(expr=inner) | parser.UnaryExpr(expr=inner) | parser.SubqueryExpr(expr=inner):
                 waiting.append(inner)
+            case _:
+                pass
 
 
 def _places_in(node: Any) -> Iterator[Place]:  # noqa: ANN401 - a node of the parser
@@ -220,6 +222,8 @@ def _places_in(node: Any) -> Iterator[Place]:  # noqa: ANN401 - a node of the pa
         case parser.AggregateExpr(modifier=modifier) if modifier:
             for label in modifier.labels:
                 yield "group_by", label
+        case _:
+            pass
 
 
 @attrs.frozen

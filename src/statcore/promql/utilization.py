@@ -28,9 +28,15 @@ from statcore.promql.syntax import (
     selectors_in,
 )
 from statcore.queriers.container import OWNER_LABELS
-from statcore.queriers.interface import UtilizationMetricQuerier, resolve
+from statcore.queriers.interface import (
+    ExpressionStrategy,
+    MetricQuery,
+    PercentOfCapacity,
+    QueryStrategy,
+    UtilizationMetricQuerier,
+    resolve,
+)
 from statcore.queriers.matcher import LabelMatcher, as_labels, as_matcher
-from statcore.queriers.query import ExpressionStrategy, MetricQuery, PercentOfCapacity, QueryStrategy
 
 RATE_INTERVAL: Final = "5m"
 """The default window that rates are taken over."""

@@ -4,21 +4,19 @@ from statcore.queriers.coalescing import CoalescedQuerier, coalesce
 from statcore.queriers.container import ContainerMetricQuerier
 from statcore.queriers.interface import (
     AggregatingMetricQuerier,
-    PrometheusMetricQuerier,
-    UtilizationMetricQuerier,
-    resolve,
-)
-from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.query import (
     ExpressionStrategy,
     MetricQuery,
     PercentOfCapacity,
+    PrometheusMetricQuerier,
     QueryExpression,
     QueryStrategy,
     ResolvedQuerier,
     Strategy,
+    UtilizationMetricQuerier,
+    resolve,
     strategy_key,
 )
+from statcore.queriers.matcher import LabelMatcher, MatchOperator
 
 __all__ = [
     "AggregatingMetricQuerier",

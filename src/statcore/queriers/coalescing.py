@@ -15,9 +15,16 @@ import attrs
 
 from statcore.errors import InputError, ProtocolError
 from statcore.model.results import MatrixResult, Sample, Series, VectorResult
-from statcore.queriers.interface import PreparedQuerier, UtilizationMetricQuerier, resolve
+from statcore.queriers.interface import (
+    NEVER_GROUPED,
+    MetricQuery,
+    PreparedQuerier,
+    UtilizationMetricQuerier,
+    replaced_by,
+    resolve,
+    strategy_key,
+)
 from statcore.queriers.matcher import LabelMatcher, MatchOperator, as_labels
-from statcore.queriers.query import NEVER_GROUPED, MetricQuery, replaced_by, strategy_key
 
 MAX_VALUES: Final = 256
 """How many values of a label one querier names by default."""

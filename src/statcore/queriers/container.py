@@ -13,8 +13,7 @@ from statcore.errors import InputError
 from statcore.model.statistics import UNBOUNDED_METRICS, has_bound
 from statcore.model.text import check_text
 from statcore.model.validation import optional_uuid
-from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.query import PercentOfCapacity, QueryStrategy
+from statcore.queriers.interface import PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
 
 CONTAINER_SERIES: Final = "backendai_container_utilization"
 CONTAINER_METRIC_LABEL: Final = "container_metric_name"

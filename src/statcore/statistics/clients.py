@@ -17,7 +17,7 @@ from statcore.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
+from statcore.model.statistics import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.validation import check_seconds
 from statcore.model.wire_format import NO_ACTIVITY
 from statcore.ports.statistics import StatisticsPort

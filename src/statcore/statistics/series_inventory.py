@@ -18,9 +18,8 @@ from statcore.model.time import QueryTimeRange, format_duration, parse_duration
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import distinct_batches
 from statcore.queriers.container import CONTAINER_SERIES, UNKNOWN_OWNER
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.query import QueryStrategy
 
 _logger: Final = logging.getLogger(__name__)
 

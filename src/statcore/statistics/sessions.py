@@ -11,9 +11,17 @@ import attrs
 
 from statcore.concurrency import give_way
 from statcore.errors import InputError, MalformedEntryError
-from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.numbers import decimal_text, finite_number, percent_text
-from statcore.model.statistics import UNBOUNDED, MetricValue, has_bound, unit_hint
+from statcore.model.statistics import (
+    UNBOUNDED,
+    Entry,
+    MetricValue,
+    Problem,
+    ProblemKind,
+    StatisticsBatch,
+    has_bound,
+    unit_hint,
+)
 from statcore.model.text import id_text
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.statistics.repository import StatisticsRepository

@@ -18,8 +18,7 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.coalescing import MAX_VALUES, CoalescedQuerier, coalesce_queries
-from statcore.queriers.interface import UtilizationMetricQuerier, resolve
-from statcore.queriers.query import MetricQuery
+from statcore.queriers.interface import MetricQuery, UtilizationMetricQuerier, resolve
 
 
 async def available_metrics(metrics: MetricQuerierPort, *, series: str, metric_label: str | None) -> list[str]:

@@ -9,8 +9,7 @@ import strawberry
 from strawberry.scalars import JSON
 from strawberry.types.base import StrawberryObjectDefinition
 
-from statcore.model.batch import Problem, decode_entry
-from statcore.model.statistics import shown_value
+from statcore.model.statistics import Problem, decode_entry, shown_value
 from statcore_graphql.context import GraphQueryContext
 
 LOADER: Final = "statcore.loader"
