@@ -87,7 +87,7 @@ async def map_concurrently(
 
 
 async def map_keeping_errors(
-    items: Iterable[_Item], call: Callable[[_Item], Awaitable[_Result]], *, limit: int = CONCURRENT_CALLS
+    items: Iterable[_Item], call: Callable[[_Item], Awaitable[_Result]]
 ) -> list[_Result | StatcoreError]:
     """Return for each item, in order, the result of `call` or the `StatcoreError` that it raised.
 
@@ -109,7 +109,7 @@ async def map_keeping_errors(
                 unreachable.append(error)
             return error
 
-    return await map_concurrently(items, outcome, limit=limit)
+    return await map_concurrently(items, outcome)
 
 
 class Deadline:

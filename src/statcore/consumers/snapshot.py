@@ -29,7 +29,7 @@ from statcore.statistics.utilization import UtilizationSource
 
 Answer: TypeAlias = VectorResult | StatcoreError | Abstention
 """Answer to a query, its error, or why it was not sent."""
-_NO_BACKEND: Final = Abstention("there is no metric backend to ask")
+_NO_BACKEND: Final = Abstention("there is no metric backend")
 
 
 @attrs.frozen(kw_only=True)
@@ -174,13 +174,11 @@ async def collect(
         )
         return known, kernels, own
 
-    async def ask() -> tuple[Answers, Answers]:
-        return await run_both(
-            _ask_queriers(rules, metrics=metrics, now=now), _ask_presets(rules, presets=presets, metrics=metrics, now=now)
-        )
-
-    (known, kernels, own), (queriers, preset_queries) = await run_both(read_statistics(), ask())
-    return Snapshot(endpoints=known, kernels=kernels, own=own, queriers=queriers, presets=preset_queries)
+    queries = run_both(
+        _query_queriers(rules, metrics=metrics, now=now), _query_presets(rules, presets=presets, metrics=metrics, now=now)
+    )
+    (known, kernels, own), (of_queriers, of_presets) = await run_both(read_statistics(), queries)
+    return Snapshot(endpoints=known, kernels=kernels, own=own, queriers=of_queriers, presets=of_presets)
 
 
 async def _read_kernels(
@@ -228,22 +226,22 @@ async def _read_own(endpoint_ids: Iterable[str], *, source: StatisticsStatefulSo
     return EndpointData(batch=batch, position_of={id_: position for position, id_ in enumerate(ids)})
 
 
-async def _ask_queriers(rules: Iterable[ScalingRule], *, metrics: MetricQuerierPort | None, now: datetime) -> Answers:
-    """Ask the queriers of rules, all evaluated at `now`."""
-    queriers = {id(rule.querier): rule.querier for rule in rules if rule.querier is not None}
+async def _query_queriers(rules: Iterable[ScalingRule], *, metrics: MetricQuerierPort | None, now: datetime) -> Answers:
+    """Query the queriers of rules, all evaluated at `now`."""
     if metrics is None:
         return _NO_BACKEND
+    queriers = {id(rule.querier): rule.querier for rule in rules if rule.querier is not None}
     answers = await UtilizationSource(metrics).read_utilization_now_batch(list(queriers.values()), time=now)
     return dict(zip(queriers, answers, strict=True))
 
 
-async def _ask_presets(
+async def _query_presets(
     rules: Iterable[ScalingRule], *, presets: Mapping[str, Preset], metrics: MetricQuerierPort | None, now: datetime
 ) -> Answers:
-    """Ask the presets of rules, each distinct query once, all evaluated at `now`."""
-    queries = {id(rule.preset): rule.preset for rule in rules if rule.preset is not None}
+    """Query the presets of rules, each distinct query once, all evaluated at `now`."""
     if metrics is None:
         return _NO_BACKEND
+    queries = {id(rule.preset): rule.preset for rule in rules if rule.preset is not None}
     if not queries:
         return {}
     try:

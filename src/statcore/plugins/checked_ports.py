@@ -25,6 +25,7 @@ from statcore.errors import PluginError, StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
 from statcore.model.statistics import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.text import describe
+from statcore.model.wire_format import NO_ACTIVITY
 from statcore.plugins.report import PluginReport, raised_at
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
@@ -37,7 +38,6 @@ _YEAR_1_S: Final = -62_135_596_800.0
 _YEAR_10000_S: Final = 253_402_300_800.0
 _TEXT: Final = frozenset({str})
 _DICT: Final = frozenset({dict})
-_ACTIVITY: Final = ("requests", "last_response_ms")
 
 
 class _BadAnswerError(Exception):
@@ -272,9 +272,9 @@ def _metrics(call: _Call, entry: object) -> Entry:
 
 def _activity(_: _Call, entry: object) -> Entry:
     """Check `{"requests": int, "last_response_ms": int}`."""
-    numbers = _parts(entry, _ACTIVITY)
+    numbers = _parts(entry, NO_ACTIVITY)
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers.values()):
-        raise _BadAnswerError.of(entry, f"whole numbers as {' and '.join(_ACTIVITY)}")
+        raise _BadAnswerError.of(entry, f"whole numbers as {' and '.join(NO_ACTIVITY)}")
     return numbers
 
 

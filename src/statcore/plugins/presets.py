@@ -14,7 +14,6 @@ from statcore.promql.templates import Preset
 
 _KEYS: Final = ("description", "template", "filter_labels", "group_labels", "window")
 _REQUIRED: Final = ("description", "template")
-_LISTS: Final = ("filter_labels", "group_labels")
 
 
 @attrs.frozen
@@ -113,11 +112,6 @@ def _read_preset(name: str, table: Mapping[str, Any], where: str) -> Preset:
         raise InputError(f"{where}: {', '.join(unknown)} is unknown; known are {', '.join(_KEYS)}")
     if missing := [key for key in _REQUIRED if key not in table]:
         raise InputError(f"{where}: {', '.join(missing)} is missing")
-    for key, value in table.items():
-        expected = list if key in _LISTS else str
-        if not isinstance(value, expected):
-            what = "a list of texts" if expected is list else "a text"
-            raise InputError(f"{where}: {key}: expected {what}, not {type(value).__name__}")
     try:
         return Preset(name=name, **table)
     except InputError as error:

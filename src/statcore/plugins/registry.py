@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from operator import itemgetter
 from threading import TIMEOUT_MAX
 from typing import Final, Self, TypeVar, cast
 
@@ -130,9 +131,12 @@ class PluginRegistry:
         return self._owner(MetricBackendSpec, scheme).report
 
     def _sole(self, kind: type[_C]) -> dict[str, _C]:
-        sole = [(offer.name, owners[0].contributions[offer]) for offer, owners in self._owners.items() if len(owners) == 1]
-        found = {name: contribution for name, contribution in sole if isinstance(contribution, kind)}
-        return {name: found[name] for name in sorted(found)}
+        found = [
+            (offer.name, contribution)
+            for offer, owners in self._owners.items()
+            if len(owners) == 1 and isinstance(contribution := owners[0].contributions[offer], kind)
+        ]
+        return dict(sorted(found, key=itemgetter(0)))
 
     def _find(self, kind: type[_C], name: str, others: Iterable[str] = ()) -> _C:
         return cast("_C", self._owner(kind, name, others).contributions[Offer.of(kind, name)])

@@ -14,18 +14,16 @@ from statcore.errors import InputError, PartialAnswerError, UnsupportedError
 from statcore.model.inventory import EndpointRecord, KernelRecord, Page, SessionRecord
 from statcore.model.results import Series
 from statcore.model.text import id_text
-from statcore.model.time import QueryTimeRange, format_duration, parse_duration
+from statcore.model.time import MILLISECOND, QueryTimeRange, format_duration, parse_duration
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import distinct_batches
-from statcore.queriers.container import CONTAINER_SERIES, UNKNOWN_OWNER
+from statcore.queriers.container import CONTAINER_SERIES, OWNER_LABELS, UNKNOWN_OWNER
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 
 _logger: Final = logging.getLogger(__name__)
 
-_OWNERS: Final = ("session_id", "kernel_id", "agent_id", "user_id", "project_id")
 _STEPS: Final = 4
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _NO_ENDPOINTS: Final = "series do not name inference endpoints; use another inventory, such as the manager's database"
 
 
@@ -166,7 +164,7 @@ class SeriesInventory:
 
     def _recent(self) -> QueryTimeRange:
         end = self.clock()
-        step = -(-self.lookback // (_STEPS * _MILLISECOND)) * _MILLISECOND
+        step = -(-self.lookback // (_STEPS * MILLISECOND)) * MILLISECOND
         return QueryTimeRange(start=end - _STEPS * step, end=end, step=step)
 
     async def _query(self, containers: _Containers, time_range: QueryTimeRange) -> Sequence[Series]:
@@ -178,7 +176,7 @@ class SeriesInventory:
 
     async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
         async def read(batch: Sequence[str]) -> dict[str, SessionRecord]:
-            return _sessions(await self._query(_Containers(_OWNERS, batch), time_range))
+            return _sessions(await self._query(_Containers(OWNER_LABELS, batch), time_range))
 
         batches = await map_concurrently(distinct_batches(session_ids), read)
         return {session_id: session for sessions in batches for session_id, session in sessions.items()}

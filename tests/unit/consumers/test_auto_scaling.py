@@ -373,7 +373,7 @@ async def test_without_a_metric_backend_its_rules_abstain() -> None:
     repository = DeploymentRepository(StatisticsStatefulSource(cluster), cluster)  # type: ignore[arg-type,call-overload]
     deployment = Deployment(endpoint_id=endpoint_id, replicas=1, rules=[query_rule(), kernel_rule()])
     (decision,) = await repository.decide_replicas([deployment], now=NOW)
-    assert (2, ["abstained: there is no metric backend to ask", "cpu_util 90 > 80: +1"]) == (
+    assert (2, ["abstained: there is no metric backend", "cpu_util 90 > 80: +1"]) == (
         decision.replicas,
         reasons(decision),
     )

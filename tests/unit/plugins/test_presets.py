@@ -118,9 +118,9 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
         ("[presets.a]\ntemplate = 'up'", "f.toml: preset a: description is missing"),
         (preset("colour = 1"), "f.toml: preset a: colour is unknown; known are description, template, filter_labels, "),
         (preset("name = 'b'"), "f.toml: preset a: name is unknown"),
-        (preset(template="template = 5"), "f.toml: preset a: template: expected a text, not int"),
-        (preset("window = 300"), "f.toml: preset a: window: expected a text, not int"),
-        (preset("filter_labels = 'b'"), "f.toml: preset a: filter_labels: expected a list of texts, not str"),
+        (preset(template="template = 5"), "f.toml: preset a: a template must be text, not int"),
+        (preset("window = 300"), "f.toml: preset a: window: not a duration: 300"),
+        (preset("filter_labels = 'b'"), "f.toml: preset a: filter_labels must be a list of label names"),
         (preset("group_labels = [1]"), "f.toml: preset a: group_labels: a label name must be text, not int"),
         (
             preset("group_labels = [['a']]"),
