@@ -174,8 +174,8 @@ async def retry(
     Pauses between attempts double. A random part of up to half of each pause is left out, so that clients that failed at
     the same time do not retry at the same time. A server's `retry_after_s` takes the place of the pause.
 
-    When the time is up, the deadline ends the attempt or the pause, and raises its own error. Only a server's pause that
-    would not end before is not started, since the error says when to come back.
+    When the time is up, the deadline ends the attempt or the pause, and raises its own error. A server's pause is not
+    started if it would end after the deadline: the error of the attempt says when to come back.
 
     Args:
         attempt: makes one attempt.
@@ -186,8 +186,8 @@ async def retry(
         max_attempts: how many attempts there are at most; None means as many as the deadline allows.
 
     Raises:
-        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or the server wants a
-            pause for which there is no time.
+        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or the pause that the
+            server names is longer than the time that remains.
     """
     backoff_s = first_pause_s
     attempts = 0
@@ -240,7 +240,7 @@ async def in_thread(function: Callable[[], _Result]) -> _Result:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Return whether an error is the one that cancels a task, `asyncio.CancelledError`."""
+    """Return whether an error is `asyncio.CancelledError`, which cancels a task."""
     from asyncio import CancelledError  # noqa: PLC0415
 
     return isinstance(error, CancelledError)

@@ -41,7 +41,7 @@ _COMMAND_LINE_ONLY: Final = ("rate_interval", "disable_plugins", "presets")
 """Keys that the same file may hold for the command line."""
 VARIABLE_PREFIX: Final = "STATCORE_"
 _SECRET: Final = re.compile("password|secret|token|credential")
-"""In the name of an option whose value is a secret."""
+"""A word in the name of an option with a secret value."""
 
 
 def _check_kernel_statistics(_: object, field: attrs.Attribute[Any], value: object) -> None:

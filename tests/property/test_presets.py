@@ -184,7 +184,7 @@ def test_without_placeholders_it_is_taken_where_it_parses(text: str) -> None:
     try:
         tree: Any = promql_parser.parse(text)
     except ValueError:
-        with pytest.raises(InputError, match="the template is no PromQL"):
+        with pytest.raises(InputError, match="the template is not PromQL"):
             Template(text)
         return
     while isinstance(tree, promql_parser.ParenExpr):

@@ -87,7 +87,7 @@ def observe(rule: ScalingRule, endpoint_id: str, snapshot: Snapshot) -> Observat
     """Return the value of a rule for an endpoint, or why it has none; pure.
 
     Args:
-        rule: one of the rules that the snapshot was collected for.
+        rule: a rule that the snapshot was collected for.
         endpoint_id: the endpoint of the rule.
         snapshot: as `collect` returns it.
     """
@@ -187,7 +187,7 @@ async def _read_kernels(
     """Read the statistics of all kernels of the endpoints' active replicas.
 
     A replica without a session, or with a session that the inventory does not know, has no kernels here, and so lacks
-    data. Replicas with the same session count as one.
+    data. Replicas with the same session count as one replica.
     """
     sessions_of = {id_: _distinct_sessions(active_replicas(endpoint)) for id_, endpoint in endpoints.items()}
     known = [id_ for session_ids in sessions_of.values() for id_ in session_ids if id_ is not None]

@@ -81,7 +81,7 @@ class MetricValue:
         capacity: the bound of the value, None if there is none.
         pct: the value in percent of the capacity; `0.00` without a capacity.
         unit_hint: the unit as agents write it; see `unit_hint`.
-        stats: moving statistics by name, of those in `STATS`.
+        stats: moving statistics; the names are in `STATS`.
 
     Raises:
         InputError: a name in `stats` is not known.
@@ -176,7 +176,7 @@ def _read_only_ages(ages_s: Mapping[int, float]) -> Mapping[int, float]:
 
 @attrs.frozen
 class StatisticsBatch(Sequence[Entry | None]):
-    """Entries in the order of the requested ids, None for an id that has no entry or a malformed one.
+    """Entries in the order of the requested ids, None for an id without an entry or with a malformed entry.
 
     Args:
         entries: the entries. An entry may decode a metric when it is read, and raise `MalformedEntryError` then.
@@ -310,7 +310,7 @@ def json_value(value: object, *, levels: int = MAX_LEVELS) -> object:
     if not levels:
         raise MalformedEntryError(f"nested more than {MAX_LEVELS} levels deep", key="")
     if isinstance(value, Mapping):
-        # Nearly everything that is stored is text, so plain values are told apart here, without a call for each.
+        # Nearly everything that is stored is text, so plain values are recognized here, without a call for each.
         return {
             name if type(name) is str else str(json_value(name, levels=0)): (
                 part if type(part) in _PLAIN else json_value(part, levels=levels - 1)

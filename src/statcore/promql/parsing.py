@@ -79,11 +79,11 @@ def check_cost(text: str, *, what: str = "a template") -> None:
     if len(text) > MAX_LENGTH:
         raise InputError(f"{what} of {len(text)} characters; at most {MAX_LENGTH} are allowed")
     if (nesting := _nesting(text)) > MAX_NESTING:
-        raise InputError(f"{what} whose brackets are nested {nesting} deep; at most {MAX_NESTING} are allowed")
+        raise InputError(f"{what} with brackets nested {nesting} deep; at most {MAX_NESTING} are allowed")
     if (operators := len(_OPERATOR.findall(text))) > MAX_OPERATORS:
         raise InputError(f"{what} with {operators} operators; at most {MAX_OPERATORS} are allowed")
     if _repetitions(text) > MAX_REPETITIONS:
-        raise InputError(f"{what} whose regular expressions repeat more than {MAX_REPETITIONS} times")
+        raise InputError(f"{what} with regular expressions that repeat more than {MAX_REPETITIONS} times")
 
 
 def _check_query_cost(text: str) -> None:
@@ -96,7 +96,7 @@ def _check_query_cost(text: str) -> None:
         raise InputError(f"a query of {len(text)} characters; at most {MAX_QUERY_LENGTH} are allowed")
     check_cost(_STRING.sub('""', text), what="a query")
     if _repetitions("".join(_STRING.findall(text))) > MAX_REPETITIONS:
-        raise InputError(f"a query whose regular expressions repeat more than {MAX_REPETITIONS} times")
+        raise InputError(f"a query with regular expressions that repeat more than {MAX_REPETITIONS} times")
 
 
 def _nesting(text: str) -> int:

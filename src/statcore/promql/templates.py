@@ -72,7 +72,7 @@ class Template:
         parts = tuple(_PLACEHOLDER.split(self.text))
         for literal in parts[::2]:
             if stray := _STRAY.search(literal):
-                raise InputError(f"{stray[0]!r} is no placeholder; the placeholders of a template are {_KNOWN}")
+                raise InputError(f"{stray[0]!r} is not a placeholder; the placeholders of a template are {_KNOWN}")
         object.__setattr__(self, "_parts", parts)
         for before, name, after in zip(parts[::2], self._names, parts[2::2], strict=False):
             if before[-1:] not in _PLACES[name][0] or after[:1] not in _PLACES[name][1]:
@@ -136,14 +136,14 @@ class Template:
         try:
             found = Counter(read_places(self._fill(**marks)))
         except InputError as error:
-            raise InputError(f"the template is no PromQL: {error}{hints}") from None
+            raise InputError(f"the template is not PromQL: {error}{hints}") from None
         for name, count in Counter(self._names).items():
             if count != found[name, parse_duration(window) if name == "window" else marks[name]]:
                 raise _misplaced(name)
         try:
             read_places(self._fill(labels="", window="5m", group_by=""))
         except InputError as error:
-            what = "the template is no PromQL without labels"
+            what = "the template is not PromQL without labels"
             raise InputError(f"{what}: {error}; give the selector a name or a matcher: up{{${{{{ labels }}}}}}") from None
         fixed = labels_fixed_beside(self._fill(**marks), marks["labels"]) if "labels" in self._names else frozenset[str]()
         object.__setattr__(self, "fixed_labels", fixed)

@@ -123,7 +123,7 @@ def _plugin_expression(strategy: ExpressionStrategy, query: MetricQuery, window:
     matchers = [(label, as_matcher(matcher)) for label, matcher in query.matchers]
     if wider := widening(expression, matchers, replaces=replaces):
         hint = "write every matcher of the query in each selector, or declare the label in `replaces` of the strategy"
-        raise _broken(strategy, f"reads more than the query asks for: {wider}; {hint}")
+        raise _broken(strategy, f"reads more than its query: {wider}; {hint}")
     return expression
 
 
@@ -153,7 +153,7 @@ def widening(
     kept = {*dict(matchers), *OWNER_LABELS}.difference(replaces)
     for part in parts_in(expression):
         if isinstance(part, ConstantLabel) and part.name in kept:
-            return f"{part.text:.500} sets {part.name}, by which series are told apart"
+            return f"{part.text:.500} sets {part.name}, which must tell series apart"
     return None
 
 

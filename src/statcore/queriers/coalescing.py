@@ -1,6 +1,6 @@
 """Coalescing: many queriers become few, and each answer is split among the queriers that it is for.
 
-Queriers can be merged along a label where they agree in everything but the value of that label. Those that agree in the
+Queriers can be merged along a label where they agree in everything but the value of that label. Queriers that agree in the
 metric name, the strategy and the names of their labels are a family, and are merged only with one another.
 """
 
@@ -108,7 +108,8 @@ def _without_label(item: _Item, label: str) -> _Item:
 class _Member:
     """A distinct query, and the positions of the queriers that have it.
 
-    `labels` and `matchers` are those of the query in the order of the label names, with an exact match as text.
+    `labels` and `matchers` are the labels of the query and their matchers, in the order of the label names; an exact match
+    is text.
     """
 
     query: MetricQuery
@@ -117,7 +118,7 @@ class _Member:
     positions: list[int] = attrs.field(factory=list[int], init=False)
 
     def values(self, place: int) -> tuple[str, ...]:
-        """Return the values that tell its series from those of others by the label at a place, or none if they cannot."""
+        """Return the values of the label at a place that select its series in an answer, or none if no values can."""
         matcher = self.matchers[place]
         if isinstance(matcher, str):
             return (matcher,)

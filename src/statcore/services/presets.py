@@ -70,7 +70,7 @@ class PresetService:
     ) -> VectorResult:
         """Return the values of a preset at `time` (aware), by default the backend's now.
 
-        The other arguments are those of `query_preset`.
+        The other arguments are as in `query_preset`.
 
         Raises:
             InputError: there is no such preset, or it does not allow these parameters. Nothing is sent then.
@@ -88,7 +88,7 @@ class PresetService:
         group_labels: Sequence[str] = (),
         window: timedelta | str | None = None,
     ) -> str:
-        """Return the PromQL that `query_preset` sends; arguments are those of `query_preset`.
+        """Return the PromQL that `query_preset` sends; the arguments are as in `query_preset`.
 
         Raises:
             InputError: there is no such preset, it does not allow these parameters, or a limit is exceeded.

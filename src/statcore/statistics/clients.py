@@ -208,7 +208,7 @@ class _HalvedBatch:
             parts = [half for pair in halves for half in pair]
 
     async def check_store(self) -> None:
-        """Read an id that cannot be the cause of a failure: one that was answered before, or one that has no entry.
+        """Read an id that cannot be the cause of a failure: an id that was answered before, or an id without an entry.
 
         Raises:
             UnavailableError: the client fails for that id, too, so the store does not answer.

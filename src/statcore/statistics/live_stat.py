@@ -34,10 +34,10 @@ from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.container import CONTAINER_METRIC_LABEL
 
 _CONCURRENT_QUERIES: Final = 6
-"""How many queries are sent at once: those of one batch of kernels."""
+"""How many queries are sent at once: the queries of one batch of kernels."""
 _KERNELS_PER_TURN: Final = 32
 _OTHER_COUNTERS: Final = frozenset({"cpu_used", "io_read", "io_write"})
-"""Counters whose current value is the count; the maximum and the average of a counter mean nothing."""
+"""Counters with the count as current value; the maximum and the average of a counter mean nothing."""
 _TurnTaking: TypeAlias = AbstractAsyncContextManager[object]
 
 
@@ -113,11 +113,11 @@ class KernelLiveStatService:
             await give_way()
         names = [field.name for field in attrs.fields(type(queries))]
 
-        async def ask(expression: Expression) -> VectorResult:
+        async def query(expression: Expression) -> VectorResult:
             async with sending:
                 return await self.promql.query(render(expression), time=moment)
 
-        answers = await run_concurrently(ask(getattr(queries, name)) for name in names)
+        answers = await run_concurrently(query(getattr(queries, name)) for name in names)
         async with computing:
             return await _batch(kernel_ids, dict(zip(names, answers, strict=True)))
 
@@ -245,7 +245,7 @@ class LiveSamples:
 
 
 def _all_stats(known: Mapping[str, str]) -> dict[str, str]:
-    """Return every moving statistic, "0" for one that is not known."""
+    """Return every moving statistic, "0" for a statistic that is not known."""
     return {name: known.get(name, "0") for name in STATS}
 
 

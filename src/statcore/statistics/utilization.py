@@ -43,7 +43,7 @@ _Answer = TypeVar("_Answer", MatrixResult, VectorResult)
 
 @attrs.frozen
 class UtilizationSource:
-    """Reads the utilization of many queriers; those that differ in the value of one label share a request.
+    """Reads the utilization of many queriers; queriers that differ in the value of one label share a request.
 
     Each method returns one outcome per querier, in order: an answer or an error. The error of a request is the outcome of
     the queriers that share it. The error of a querier that breaks its contract, or has bad input, is the outcome of that

@@ -152,7 +152,7 @@ class TestList:
             (
                 "uptime",
                 FILE + FILE.replace("busy", "uptime"),
-                "FILE: the preset uptime is one of plugin 'recorded' of acme-recorded 2.0, too; rename one of them",
+                "FILE: the preset uptime is also in plugin 'recorded' of acme-recorded 2.0; rename one of the two",
             ),
         ],
     )

@@ -32,7 +32,7 @@ def test_presets_are_found_by_name(install: Install) -> None:
 @pytest.mark.parametrize(
     ("source", "error"),
     [
-        (presets("load", template="sum("), "InputError: the template is no PromQL"),
+        (presets("load", template="sum("), "InputError: the template is not PromQL"),
         (presets("load", template="up"), "InputError: filter_labels are job, but the template has no ${{ labels }}"),
         (presets("load", "load"), "ValueError: statcore_presets offers preset load twice"),
         (presets("lo\nad"), "InputError: name must be text on one line"),
@@ -130,8 +130,8 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
         ("a = " + "[" * 5000, "f.toml is not TOML: "),
         (preset("filter_labels = ['b']"), "f.toml: preset a: filter_labels are b, but the template has no ${{ labels }}"),
         (preset("window = 'often'"), "f.toml: preset a: window: not a duration: 'often'"),
-        (preset(template="template = 'sum('"), "f.toml: preset a: the template is no PromQL"),
-        (preset(template="template = 'up{${{ label }}}'"), "f.toml: preset a: '${{ label }}' is no placeholder"),
+        (preset(template="template = 'sum('"), "f.toml: preset a: the template is not PromQL"),
+        (preset(template="template = 'up{${{ label }}}'"), "f.toml: preset a: '${{ label }}' is not a placeholder"),
         (preset("window = '5m'"), "f.toml: preset a: window is 5m, but the template has no ${{ window }}"),
         (preset(name='"a\\nb"'), "f.toml: preset a\nb: name must be text on one line"),
     ],
@@ -176,11 +176,11 @@ def test_a_preset_that_nobody_has(install: Install) -> None:
     [
         (
             {"f.toml": preset(name="load")},
-            "f.toml: the preset load is one of plugin 'load' of acme-load 1.0, too; rename one of them",
+            "f.toml: the preset load is also in plugin 'load' of acme-load 1.0; rename one of the two",
         ),
         (
             {"f.toml": preset(), "g.toml": FILE + preset()},
-            "g.toml: the preset a is one of f.toml, too; rename one of them",
+            "g.toml: the preset a is also in f.toml; rename one of the two",
         ),
     ],
 )

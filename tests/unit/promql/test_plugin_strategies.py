@@ -207,7 +207,7 @@ def reading(change: Callable[[dict[str, Any]], dict[str, Any]], replaces: Any = 
 )
 def test_a_strategy_that_reads_more_than_the_querier_is_refused(change: Any, label: str) -> None:
     """A single selector of any series, however deep, is enough; the error names the strategy and the label."""
-    with pytest.raises(PluginError, match=r"the strategy .*\.Reading reads more than the query asks for: other") as raised:
+    with pytest.raises(PluginError, match=r"the strategy .*\.Reading reads more than its query: other") as raised:
         reading(change)
     assert f"does not match {label}; write every matcher of the query in each selector" in str(raised.value)
     assert (f"{__name__}.Reading", "__call__") == (raised.value.plugin, raised.value.method)
@@ -244,7 +244,7 @@ def test_a_strategy_may_declare_what_it_replaces() -> None:
             return Aggregation("sum", Selector(query.name, self.change(dict(query.wanted))))
 
     strategy = Everywhere(lambda _: {"host": "b"}, ("host",))
-    with pytest.raises(PluginError, match="reads more than the query asks for: no selector matches host='a'"):
+    with pytest.raises(PluginError, match="reads more than its query: no selector matches host='a'"):
         utilization_query(FixedQuerier("m", {"host": "a"}, strategy=strategy))
 
 
