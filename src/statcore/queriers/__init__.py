@@ -1,4 +1,4 @@
-"""Queriers, which say what to query and leave it to a backend how; their validated query; coalescing of many."""
+"""Queriers: what to query from any metric backend, their validated query, and the coalescing of many queriers."""
 
 from statcore.queriers.coalescing import CoalescedQuerier, coalesce
 from statcore.queriers.container import ContainerMetricQuerier

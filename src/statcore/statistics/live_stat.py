@@ -109,17 +109,16 @@ class KernelLiveStatService:
         self, kernel_ids: Sequence[str], moment: datetime, sending: _TurnTaking, computing: _TurnTaking
     ) -> StatisticsBatch:
         async with computing:
-            queries = batch_queries(kernel_ids, window=self.window)
+            queries: dict[str, Expression] = attrs.asdict(batch_queries(kernel_ids, window=self.window), recurse=False)
             await give_way()
-        names = [field.name for field in attrs.fields(type(queries))]
 
         async def query(expression: Expression) -> VectorResult:
             async with sending:
                 return await self.promql.query(render(expression), time=moment)
 
-        answers = await run_concurrently(query(getattr(queries, name)) for name in names)
+        answers = await run_concurrently(map(query, queries.values()))
         async with computing:
-            return await _batch(kernel_ids, dict(zip(names, answers, strict=True)))
+            return await _batch(kernel_ids, dict(zip(queries, answers, strict=True)))
 
 
 async def _batch(kernel_ids: Sequence[str], answers: Mapping[str, VectorResult]) -> StatisticsBatch:
