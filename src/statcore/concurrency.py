@@ -1,7 +1,7 @@
 """Concurrency: run coroutines together, bounded maps, deadlines, retries, limits, and giving way to the event loop.
 
-Other modules of the core use `asyncio` only through this one. It is imported on first use, since importing it costs as much
-time as importing the rest of the core.
+Other modules of the core use `asyncio` only through this module, which imports it on first use: that takes as long as
+importing the rest of the core.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ async def open_runtime(settings: Settings, registry: PluginRegistry) -> AsyncGen
         metrics = await stack.enter_async_context(open_metrics(settings, registry))
         kernels = None
         if settings.kernel_statistics == "metrics":
-            kernels = KernelLiveStatService(as_promql(metrics, wanted_by="kernel_statistics is metrics"))
+            kernels = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
         repository = StatisticsRepositories.create(store, kernels=kernels).repository
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         yield Runtime(statistics=store, repository=repository, metrics=metrics, inventory=inventory)

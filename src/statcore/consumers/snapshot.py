@@ -245,7 +245,7 @@ async def _query_presets(
     if not queries:
         return {}
     try:
-        backend = as_promql(metrics, wanted_by="a rule names a preset")
+        backend = as_promql(metrics, reason="a rule names a preset")
         answers: dict[int, Answer] = {}
         promql_of: dict[int, str] = {}
         for key, query in queries.items():

@@ -215,5 +215,5 @@ def statcore_metric_backends() -> Sequence[MetricBackendSpec]:
 
 @hookspec
 def statcore_presets() -> Sequence[Preset]:
-    """Contribute named queries that users fill in; what contributes them depends on `statcore[presets]`."""
+    """Contribute named queries that users fill in; a plugin with presets depends on `statcore[presets]`."""
     return ()

@@ -48,6 +48,8 @@ def coalesce(queriers: Sequence[UtilizationMetricQuerier], *, max_values: int = 
         PluginError: a querier breaks its contract.
         InputError: a label value cannot be encoded, or `max_values` is less than one.
     """
+    if max_values < 1:
+        raise InputError(f"max_values must be at least 1, not {max_values!r}")
     return coalesce_queries(dict(enumerate(map(resolve, queriers))), max_values=max_values)
 
 
@@ -133,13 +135,7 @@ class _Batch(NamedTuple):
 
 
 def coalesce_queries(queries: Mapping[int, MetricQuery], *, max_values: int) -> tuple[CoalescedQuerier, ...]:
-    """Merge validated queries, given by position, as `coalesce` merges queriers.
-
-    Raises:
-        InputError: `max_values` is less than one.
-    """
-    if max_values < 1:
-        raise InputError(f"max_values must be at least 1, not {max_values!r}")
+    """Merge validated queries, given by position, as `coalesce` merges queriers; `max_values` is at least one."""
     families: dict[object, dict[object, _Member]] = defaultdict(dict)
     for position, query in queries.items():
         pairs = sorted(query.matchers, key=itemgetter(0))

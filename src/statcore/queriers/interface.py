@@ -192,7 +192,7 @@ def resolve(querier: UtilizationMetricQuerier) -> MetricQuery:
             return querier.query
         name = _name(querier.name())
         method = "labels"
-        wanted = _labels(querier.labels())
+        labels = _labels(querier.labels())
         method = "group_by_labels"
         group_by = _group_by(querier.group_by_labels())
         method = "query_strategy"
@@ -203,7 +203,7 @@ def resolve(querier: UtilizationMetricQuerier) -> MetricQuery:
         plugin = f"{type(querier).__module__}.{type(querier).__qualname__}"
         problem = error if isinstance(error, _WrongAnswerError) else f"raised {describe(error)}"
         raise PluginError(f"{plugin}.{method}() {problem}", plugin=plugin, method=method) from error
-    return MetricQuery(name, wanted, group_by, strategy)
+    return MetricQuery(name, labels, group_by, strategy)
 
 
 def _name(answer: object) -> str:

@@ -268,7 +268,9 @@ def test_a_constant_label_is_no_matched_label_and_no_owner(label: str) -> None:
     queriers = [FixedQuerier("m", {"host": host}, group_by=["host"], strategy=Naming(label)) for host in ("a", "b")]
     (together,) = coalesce(queriers)
     for querier in (*queriers, together):
-        with pytest.raises(PluginError, match=rf"Naming reads more .*: label_replace\(sum.* sets {label}, which must tell series apart"):
+        with pytest.raises(
+            PluginError, match=rf"Naming reads more .*: label_replace\(sum.* sets {label}, which must tell series apart"
+        ):
             utilization_query(querier)
 
 

@@ -167,7 +167,7 @@ def test_a_backend_evaluates_promql_or_not() -> None:
         """A backend that answers queriers only."""
 
     wrapper = Wrapper()
-    assert wrapper is as_promql(wrapper, wanted_by="x")
+    assert wrapper is as_promql(wrapper, reason="x")
     message = "busy is a preset, for which the metric backend must evaluate PromQL; WithoutPromQL does not"
     with pytest.raises(UnsupportedError, match=message):
-        as_promql(WithoutPromQL(), wanted_by="busy is a preset")
+        as_promql(WithoutPromQL(), reason="busy is a preset")

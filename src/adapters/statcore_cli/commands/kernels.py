@@ -68,7 +68,7 @@ async def _read(context: CommandContext, ids: list[str]) -> StatisticsBatch:
             return await StatisticsRepositories.create(store, kernels=kernels).repository.get_kernel_statistics_batch(ids)
         metrics = await stack.enter_async_context(context.metrics())
         if from_metrics:
-            kernels = KernelLiveStatService(as_promql(metrics, wanted_by="kernel_statistics is metrics"))
+            kernels = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
         repository = StatisticsRepositories.create(store, kernels=kernels).repository
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         records: Sequence[SessionRecord | None]
