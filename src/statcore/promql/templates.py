@@ -22,6 +22,11 @@ from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.coalescing import MAX_VALUES
 from statcore.queriers.matcher import LabelMatcher, as_pairs
 
+MAX_WINDOW: Final = timedelta(days=7)
+"""The longest window; a server reads all samples of a window for every point of an answer."""
+MAX_VALUE_LENGTH: Final = 1_024
+"""Characters of a label value that a user fills in."""
+
 _PLACEHOLDER: Final = re.compile(rf"\$\{{\{{ *({'|'.join(get_args(Placeholder))}) *\}}\}}")
 _STRAY: Final = re.compile(r"\$\{\{[^}\n]{0,40}\}{0,2}")
 _COMMA: Final = re.compile(r"^\s*,")
@@ -155,13 +160,6 @@ def _belongs(name: Placeholder) -> str:
 
 def _misplaced(name: Placeholder) -> InputError:
     return InputError(f"a placeholder of the template is out of place: {_belongs(name)}")
-
-
-MAX_WINDOW: Final = timedelta(days=7)
-"""The longest window; a server reads all samples of a window for every point of an answer."""
-
-MAX_VALUE_LENGTH: Final = 1_024
-"""Characters of a label value that a user fills in."""
 
 
 def _as_template(value: Template | str) -> Template:

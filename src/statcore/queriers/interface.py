@@ -21,6 +21,34 @@ NEVER_GROUPED: Final = frozenset(["inf", "nan", "without"])
 """Words, in any case, that no server reads as a bare label in a grouping; only newer servers read them in quotes."""
 
 
+class PrometheusMetricQuerier(ABC):
+    """Which series to read: a metric name and label matchers."""
+
+    @abstractmethod
+    def name(self) -> str:
+        """Return the metric name, for example `backendai_container_utilization`."""
+
+    @abstractmethod
+    def labels(self) -> Mapping[str, str | LabelMatcher]:
+        """Return the matcher of each label, in the order in which they are written; text means an exact match."""
+
+
+class AggregatingMetricQuerier(PrometheusMetricQuerier):
+    """Which series to read, and by which labels to sum them."""
+
+    @abstractmethod
+    def group_by_labels(self) -> Sequence[str]:
+        """Return the labels that the series of the answer keep; an empty list sums everything into one series."""
+
+
+class UtilizationMetricQuerier(AggregatingMetricQuerier):
+    """Which series to read, by which labels to sum them, and how their samples become a utilization."""
+
+    @abstractmethod
+    def query_strategy(self) -> Strategy:
+        """Return the strategy for this metric: a `QueryStrategy`, `PercentOfCapacity`, or a plugin's own strategy."""
+
+
 class QueryStrategy(StrEnum):
     """How the samples of a series become a utilization."""
 
@@ -119,34 +147,6 @@ class MetricQuery(NamedTuple):
 
 ResolvedQuerier: TypeAlias = MetricQuery
 """The former name of `MetricQuery`, which strategies written for it keep using."""
-
-
-class PrometheusMetricQuerier(ABC):
-    """Which series to read: a metric name and label matchers."""
-
-    @abstractmethod
-    def name(self) -> str:
-        """Return the metric name, for example `backendai_container_utilization`."""
-
-    @abstractmethod
-    def labels(self) -> Mapping[str, str | LabelMatcher]:
-        """Return the matcher of each label, in the order in which they are written; text means an exact match."""
-
-
-class AggregatingMetricQuerier(PrometheusMetricQuerier):
-    """Which series to read, and by which labels to sum them."""
-
-    @abstractmethod
-    def group_by_labels(self) -> Sequence[str]:
-        """Return the labels that the series of the answer keep; an empty list sums everything into one series."""
-
-
-class UtilizationMetricQuerier(AggregatingMetricQuerier):
-    """Which series to read, by which labels to sum them, and how their samples become a utilization."""
-
-    @abstractmethod
-    def query_strategy(self) -> Strategy:
-        """Return the strategy for this metric: a `QueryStrategy`, `PercentOfCapacity`, or a plugin's own strategy."""
 
 
 @attrs.frozen
