@@ -152,16 +152,10 @@ async def open_statistics(settings: Settings, registry: PluginRegistry) -> Async
         PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
             than statcore contributes the adapter.
     """
-    scheme = url_scheme(settings.statistics_url, setting="statistics_url")
+    url, options = settings.statistics_url, settings.statistics_options
+    scheme = url_scheme(url, setting="statistics_url")
     spec, plugin = registry.statistics_store(scheme), registry.statistics_store_origin(scheme)
-    async with _open(
-        spec.open,
-        settings.statistics_url,
-        settings.statistics_options,
-        name=spec.name,
-        plugin=plugin,
-        checked=checked_statistics,
-    ) as store:
+    async with _open(spec.open, url, options, name=spec.name, plugin=plugin, checked=checked_statistics) as store:
         yield store
 
 
@@ -174,18 +168,13 @@ async def open_sink(settings: Settings, registry: PluginRegistry) -> AsyncGenera
         PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
             than statcore contributes the adapter.
     """
-    scheme = url_scheme(settings.statistics_url, setting="statistics_url")
+    url, options = settings.statistics_url, settings.statistics_options
+    scheme = url_scheme(url, setting="statistics_url")
     spec, plugin = registry.statistics_store(scheme), registry.statistics_store_origin(scheme)
     if (factory := spec.open_sink) is None:
         raise InputError(f"statistics_url names a store that can only be read: {spec.name}")
     async with _open(
-        factory,
-        settings.statistics_url,
-        settings.statistics_options,
-        name=spec.name,
-        plugin=plugin,
-        checked=checked_sink,
-        method="open_sink",
+        factory, url, options, name=spec.name, plugin=plugin, checked=checked_sink, method="open_sink"
     ) as sink:
         yield sink
 
@@ -199,11 +188,10 @@ async def open_metrics(settings: Settings, registry: PluginRegistry) -> AsyncGen
         PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
             than statcore contributes the adapter.
     """
-    scheme = url_scheme(settings.metrics_url, setting="metrics_url")
+    url, options = settings.metrics_url, settings.metrics_options
+    scheme = url_scheme(url, setting="metrics_url")
     spec, plugin = registry.metric_backend(scheme), registry.metric_backend_origin(scheme)
-    async with _open(
-        spec.open, settings.metrics_url, settings.metrics_options, name=spec.name, plugin=plugin, checked=checked_metrics
-    ) as backend:
+    async with _open(spec.open, url, options, name=spec.name, plugin=plugin, checked=checked_metrics) as backend:
         yield backend
 
 
