@@ -1,4 +1,7 @@
-"""PromQL text read by its parser: limits of the text, what a template needs, and expressions of statcore.promql."""
+"""Reading of PromQL text with promql-parser: limits of a text, the places in a template, and a text as an expression.
+
+No other module imports the parser. It is imported on first use, because it is an extra.
+"""
 
 from __future__ import annotations
 

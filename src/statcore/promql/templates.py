@@ -1,4 +1,7 @@
-"""Templates: PromQL texts with placeholders; and presets: named templates, with what users may fill in."""
+"""Templates, which are PromQL texts with placeholders, and presets, which are templates with a name and limits.
+
+A value that is filled in cannot leave the place of its placeholder.
+"""
 
 from __future__ import annotations
 
