@@ -60,7 +60,8 @@ def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) ->
 def _docstring(querier: type[UtilizationMetricQuerier]) -> str:
     """Return the docstring that a class itself has, or an empty text.
 
-    An inherited docstring does not count, nor does the signature that `dataclass` writes where there is none.
+    An inherited docstring does not count, and neither does the signature that `dataclass` writes into a class without a
+    docstring.
     """
     docstring: object = vars(querier).get("__doc__")
     text = docstring.strip() if isinstance(docstring, str) else ""

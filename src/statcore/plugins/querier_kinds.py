@@ -1,4 +1,4 @@
-"""What statcore does with a kind of querier: builds a querier from values, checks its options, lists its metrics."""
+"""Kinds of querier: building a querier from values, checking its options, listing its metrics."""
 
 from __future__ import annotations
 

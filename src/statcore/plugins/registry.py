@@ -47,7 +47,7 @@ class PluginRegistry:
     ) -> Self:
         """Import every installed plugin that is not disabled, and call its hooks.
 
-        A plugin that fails gets a report and one warning in the log `statcore.plugins`; the others are loaded all the same.
+        A plugin that fails gets a report and one warning in the log `statcore.plugins`; the other plugins are still loaded.
 
         Args:
             disabled: names of entry points not to import.
@@ -55,7 +55,7 @@ class PluginRegistry:
             around: makes the context that a plugin is loaded in, in the thread that loads it, from a report with its name;
                 for hosts that watch what plugins do, for example to standard output.
             trial: whether to try each kind once, as `statcore plugins` does: a plugin with a kind that fails is reported
-                as broken, and its kinds can be used all the same.
+                as broken, and its kinds can still be used.
 
         Raises:
             InputError: `disabled` is one text, or `timeout_s` is not above zero or too long to wait for.

@@ -238,7 +238,7 @@ class Preset:
     window: str = attrs.field(default=None, converter=_as_own_window)
 
     def __attrs_post_init__(self) -> None:
-        """Check what no single field can."""
+        """Check fields against each other."""
         if "__name__" in self.filter_labels:
             raise InputError("filter_labels must not hold __name__: the template says which metrics it is about")
         for field, allowed, place in (

@@ -199,7 +199,7 @@ def _divide(family: list[_Member], groups: list[_Batch], max_values: int) -> lis
 
 
 def _chunks(place: int, members: list[_Member], max_values: int) -> Iterator[list[_Member]]:
-    """Yield the members in chunks of at most so many values; members with the same values stay together."""
+    """Yield the members in chunks of at most `max_values` values; members with the same values stay together."""
     members_of: dict[tuple[str, ...], list[_Member]] = defaultdict(list)
     for member in members:
         members_of[member.values(place)].append(member)

@@ -83,7 +83,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
     project_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
 
     def __attrs_post_init__(self) -> None:
-        """Check what no single field can."""
+        """Check fields against each other."""
         if self.value_type == PERCENT and not has_bound(self.metric_name):
             unbounded = ", ".join(sorted(UNBOUNDED_METRICS))
             raise InputError(

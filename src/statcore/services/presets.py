@@ -1,4 +1,4 @@
-"""Presets as queries: parameters of users are checked and limited, and sent to a backend that evaluates PromQL."""
+"""Queries of presets: checks and limits what users fill in, and sends the query to a backend that evaluates PromQL."""
 
 from __future__ import annotations
 

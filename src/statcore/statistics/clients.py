@@ -1,4 +1,4 @@
-"""Store over the two Valkey clients that a manager already has, for a manager that keeps its clients."""
+"""Store over the two Valkey clients of a manager that keeps its own clients."""
 
 from __future__ import annotations
 
