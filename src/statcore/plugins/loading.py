@@ -45,6 +45,9 @@ Around: TypeAlias = Callable[[PluginReport], AbstractContextManager[object]]
 """Makes the context that a plugin is loaded in."""
 
 _OURS: Final = "statcore"
+LOAD_TIMEOUT_S: Final = 5.0
+"""How many seconds a plugin may take to load by default."""
+
 _UNKNOWN: Final = "unknown"
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 # The standard library parses the whole metadata file, README included, for each of the two: half of what discovery costs.

@@ -14,12 +14,9 @@ import attrs
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins.hooks import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.loading import Around, Loaded, Offer, find_candidates, load_plugins
+from statcore.plugins.loading import LOAD_TIMEOUT_S, Around, Loaded, Offer, find_candidates, load_plugins
 from statcore.plugins.report import PluginReport, PluginStatus, origins
 from statcore.promql.templates import Preset
-
-LOAD_TIMEOUT_S: Final = 5.0
-"""How many seconds a plugin may take to load by default."""
 
 _logger: Final = logging.getLogger("statcore.plugins")
 _C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec, Preset)
