@@ -8,7 +8,7 @@ import attrs
 
 from statcore.concurrency import give_way
 
-_AT_A_TIME: Final = 256
+_SAMPLES_PER_TURN: Final = 256
 
 
 @attrs.define
@@ -20,6 +20,6 @@ class Pace:
     async def spend(self, samples: int = 1) -> None:
         """Count `samples`, and give way to the event loop after every few hundred."""
         self._done += samples
-        if self._done > _AT_A_TIME:
+        if self._done > _SAMPLES_PER_TURN:
             self._done = 0
             await give_way()

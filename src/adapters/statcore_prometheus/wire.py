@@ -41,7 +41,7 @@ class Reader(Protocol[_T_co]):
 
 @attrs.frozen(kw_only=True)
 class Listing(AnswerNotes, Generic[_T]):
-    """The answer to a request for label values or series."""
+    """The answer to a request for label values, series, or the server's program."""
 
     items: list[_T]
 
@@ -142,7 +142,7 @@ class MatrixReader:
         if (elements := self._answer.cut_elements()) is not None:
             self._take(decode(_ELEMENTS, elements))
         if (samples := self._answer.cut_samples()) is not None:
-            decode(_JSON, samples)  # unlike those of a whole element, these are not known to be valid JSON
+            decode(_JSON, samples)  # the samples of a complete element have been decoded as JSON; these have not
             self._begin(*read_samples([samples])[0])
 
     def finish(self) -> MatrixResult:
@@ -235,11 +235,15 @@ class VectorReader:
 
 
 class ListingReader(Generic[_T]):
-    """Reads the answer to a request for label values or series."""
+    """Reads the answer to a request for label values, series, or the server's program."""
 
-    def __init__(self, decoder: msgspec.json.Decoder[_Envelope[list[_T] | None]]) -> None:
-        """Start with nothing; `decoder` decodes an answer with the items."""
-        self._decoder = decoder
+    def __init__(
+        self,
+        decoder: msgspec.json.Decoder[_Envelope[list[_T] | None]]
+        | msgspec.json.Decoder[_Envelope[dict[_T, object] | None]],
+    ) -> None:
+        """Start with nothing; `decoder` decodes an answer with the items, or with a map of which the keys are the items."""
+        self._decoder: Any = decoder
         self._answer = bytearray()
 
     def feed(self, chunk: bytes, /) -> None:
@@ -251,32 +255,12 @@ class ListingReader(Generic[_T]):
         answer = bytes(self._answer)
         _Utf8Check().check(answer, is_last=True)
         items, notes = _open(self._decoder, answer)
-        return Listing(items=items or [], **notes)
+        return Listing(items=list(items or ()), **notes)
 
 
-@attrs.frozen(kw_only=True)
-class BuildInfo(AnswerNotes):
-    """The facts that a server gives about its program."""
-
-    names: frozenset[str]
-    """The names of the facts, such as version and goVersion."""
-
-
-class BuildInfoReader:
-    """Reads the answer to a request for the server's program."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self._answer = bytearray()
-
-    def feed(self, chunk: bytes, /) -> None:
-        """Take the next chunk."""
-        self._answer += chunk
-
-    def finish(self) -> BuildInfo:
-        """Return the facts; raise `ProtocolError` when the answer holds something else."""
-        facts, notes = _open(_BUILD_INFO, bytes(self._answer))
-        return BuildInfo(names=frozenset(facts or {}), **notes)
+def build_info_reader() -> ListingReader[str]:
+    """Return a reader of the names of the facts that a server gives about its program, such as version and goVersion."""
+    return ListingReader(_BUILD_INFO)
 
 
 def label_values_reader() -> ListingReader[str]:
