@@ -53,7 +53,7 @@ class Collector:
     Call all methods on one event loop, except `samples`, `newest_age_s` and `problem`, which any thread may use. Sampling
     runs in a thread. The caller closes the sink.
 
-    A kernel that is removed, or whose last process has ended, disappears from `samples` and the inventory at once, and
+    A kernel that is removed, or has no running process any more, disappears from `samples` and the inventory at once, and
     from the store with the next round. A session is stored as the sum over its kernels on this agent: when two agents run
     kernels of one session, their collectors overwrite each other's sum.
 

@@ -1,4 +1,4 @@
-"""A kernel: its processes and owners, and what one round of collection finds of it."""
+"""Kernels: the target to collect, its sampler, and what one round of collection finds of a kernel."""
 
 from __future__ import annotations
 

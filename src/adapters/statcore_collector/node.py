@@ -1,4 +1,4 @@
-"""The node that the agent runs on, and its devices: cores, memory, root disk, network interfaces, disks."""
+"""The node of the agent, and its devices: cores, memory, root disk, network interfaces, disks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class NodeSnapshot:
 
     Args:
         time_s: the monotonic time of the snapshot, in seconds.
-        cores: the busy milliseconds of each core since the machine started, by core id.
+        cores: the busy milliseconds of each core since the machine was started, by core id.
         gauges: metrics of a single device, by metric and device id; the node has the same value.
         counters: metrics of devices that come and go, by metric and device id; the node has their sum.
     """
@@ -132,7 +132,7 @@ class NodeSampler:
     def _node_values(self, snapshot: NodeSnapshot) -> dict[str, RawValue]:
         found = {metric: raw for metric, by_device in snapshot.gauges.items() for raw in by_device.values()}
         for metric, by_device in snapshot.counters.items():
-            # The counters of a disk include those of its partitions.
+            # A disk's counters include the counters of its partitions.
             members = {n: r.value for n, r in by_device.items() if metric not in _DISK_METRICS or is_whole_disk(n)}
             total = self._sums[metric].update(members)
             if members:

@@ -1,4 +1,4 @@
-"""A process tree: which processes belong to it, what each uses, and the sums over the tree."""
+"""Process trees: the processes of a tree, what each process uses, and the sums over the tree."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _REQUEST_DUMP: Final = 0x301
 _ERROR: Final = 2
 _DONE: Final = 3
 _INET_DIAG_INFO: Final = 2
-# All states except those without an owner or without traffic: SYN_RECV, TIME_WAIT, CLOSE, LISTEN.
+# All states except SYN_RECV, TIME_WAIT, CLOSE and LISTEN, in which a socket has no owner or no traffic.
 _STATES: Final = 0xFFF & ~sum(1 << state for state in (3, 6, 7, 10))
 
 _HEADER: Final = struct.Struct("=IHHII")

@@ -1,4 +1,4 @@
-"""Pace of a long computation, which gives way to the event loop every few hundred samples."""
+"""Pace of an evaluation, which gives way to the event loop every few hundred samples; its parts share one pace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SAMPLES_PER_TURN: Final = 256
 
 @attrs.define
 class Pace:
-    """Counts the samples that one computation has read."""
+    """Counts the samples that one evaluation has read."""
 
     _done: int = attrs.field(default=0, init=False)
 
