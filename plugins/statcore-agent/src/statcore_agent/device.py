@@ -46,7 +46,7 @@ class AgentDeviceMetricQuerier(UtilizationMetricQuerier):
         return {label: value for label, value in labels.items() if value is not None}
 
     def group_by_labels(self) -> list[str]:
-        """Return the labels that tell devices apart: values of different devices must not be added."""
+        """Return the labels that distinguish devices: values of different devices must not be added."""
         return ["value_type", *_OWNERS]
 
     def query_strategy(self) -> QueryStrategy:
