@@ -1,4 +1,4 @@
-"""The plugin: describes this adapter and its URL scheme `memory` to statcore."""
+"""The plugin, which contributes the store and the backend `memory`."""
 
 from __future__ import annotations
 
