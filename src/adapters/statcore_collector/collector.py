@@ -251,7 +251,7 @@ class Collector:
     ) -> tuple[NodeRound, list[KernelRound | None]]:
         with self._sampling:  # the thread of a cancelled round may still be sampling
             try:
-                # Sockets before processes: then the process that has a socket open is found, too.
+                # Sockets are read before processes, so that the process that has a socket open is found as well.
                 sockets = unreadable.read("net_rx and net_tx of kernels", read_sockets)
                 table = read_process_table(unreadable)
                 node = self._node.sample(unreadable)

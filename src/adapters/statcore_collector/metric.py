@@ -122,8 +122,8 @@ class MetricTracker:
         )
 
 
-class KernelTracker:
-    """Turns the raw values of all metrics of one kernel, round after round, into stored values."""
+class ObjectTracker:
+    """Turns the raw values of all metrics of one kernel or node, round after round, into stored values."""
 
     def __init__(self) -> None:
         """Start with no value seen."""

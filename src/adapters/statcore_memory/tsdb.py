@@ -50,7 +50,7 @@ class Tsdb:
         """Add one scrape of a target; series of its previous scrape that are not in this one end now.
 
         Raises:
-            InputError: the target or a series has data that is as new, or there is no room; nothing is added.
+            InputError: the target or a series already has newer or equally new data, or there is no room; nothing is added.
         """
         previous = self._targets.get(target, _Scrape(-1, ()))
         self._check_order(samples, previous, target=target, time=time)

@@ -146,7 +146,7 @@ class PrometheusOptions:
         if has_password and self.username is None:
             raise InputError("password is set but username is not")
         if self.username is not None and (":" in self.username or not has_password):
-            raise InputError("username needs a password beside it, and must not hold a colon")
+            raise InputError("username must not hold a colon, and needs password or password_file")
         if len(self.authentication) > 1:
             raise InputError("bearer_token, username and an Authorization among the headers exclude each other")
 

@@ -133,7 +133,7 @@ class Database:
             self._connections.add(connection)
             deadline.waiting_for = f"an answer from {service}"
             try:
-                self.lifetime.check(service)  # the store may have been closed meanwhile
+                self.lifetime.check(service)  # the store may have been closed while this call waited
                 await connection.send_packed_command(packed)
                 answers: list[Any] = []
                 for number in range(1, replies + 1):

@@ -65,7 +65,7 @@ def _date_time(data: bytes) -> datetime:
 
     kind = take(2)
     if kind == 0b10:  # noqa: PLR2004 - bits
-        raise ValueError("a date or a time alone")
+        raise ValueError("a date without a time, or a time without a date")
     has_zone = kind == 0b11  # noqa: PLR2004 - bits
     precision = take(2) if (take(1) if has_zone else kind) else -1
     year, month, day = take(12), take(4) + 1, take(5) + 1

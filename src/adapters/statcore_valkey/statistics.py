@@ -212,7 +212,7 @@ class _BatchReader:
             return read(payload, key=key)
         except MalformedEntryError as error:
             message = str(error)
-        except Exception as error:  # noqa: BLE001 - a bad payload costs its own entry alone
+        except Exception as error:  # noqa: BLE001 - a bad payload must not affect other entries
             message = f"key {key!r} cannot be decoded: {type(error).__name__}"
         self.problems[position] = Problem(ProblemKind.MALFORMED, message=message, key=key)
         return None
