@@ -15,7 +15,7 @@ from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, values
 from statcore.errors import ProtocolError, UnavailableError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 from statcore_prometheus.cutting import PIECE_BYTES
-from statcore_prometheus.server import read_server
+from statcore_prometheus.server import Server
 from statcore_prometheus.transport import Transport
 
 MIB = 2**20
@@ -198,7 +198,7 @@ class Notes:
 async def test_others_get_a_turn_between_pieces() -> None:
     """A long chunk is decoded piece by piece, and other tasks run in between."""
     options = PrometheusOptions()
-    server = read_server("http://127.0.0.1:1", options)
+    server = Server.from_url("http://127.0.0.1:1", options=options)
     notes = Notes()
 
     async def count_turns() -> None:

@@ -30,7 +30,7 @@ from statcore_prometheus.requests import (
     range_request,
     series_request,
 )
-from statcore_prometheus.server import read_server
+from statcore_prometheus.server import Server
 from statcore_prometheus.transport import Transport
 from statcore_prometheus.wire import (
     Listing,
@@ -84,8 +84,8 @@ class PrometheusClient:
         session: aiohttp.ClientSession | Callable[[], aiohttp.ClientSession] | None = None,
     ) -> None:
         """Check the arguments; nothing is opened before the first request."""
-        servers = [read_server(url, options)]
-        servers += [read_server(other, options, setting="fallback_urls") for other in options.fallback_urls]
+        servers = [Server.from_url(url, options=options)]
+        servers += [Server.from_url(other, options=options, setting="fallback_urls") for other in options.fallback_urls]
         self._options = options
         self._transport = Transport(servers, options, session)
 

@@ -6,7 +6,7 @@ import ipaddress
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -41,6 +41,42 @@ class Server:
     """A name for the credential that is safe to show, or None without one."""
     _secrets: tuple[str, ...] = attrs.field(repr=False, alias="secrets")
 
+    @classmethod
+    def from_url(cls, url: str, /, *, options: PrometheusOptions, setting: str = "url") -> Self:
+        """Read the URL of a server, such as `https://user:password@host:9090/prometheus`; `/api/v1` at its end is allowed.
+
+        Raises:
+            InputError: the URL or a file with a credential cannot be used; the message names the `setting`, but does not
+                show the URL, which may hold a password.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except (ValueError, TypeError, AttributeError):
+            host = port = parts = None
+        if parts is None or not host or parts.scheme not in {"http", "https"} or not (url.isascii() and url.isprintable()):
+            raise InputError(f"{setting} is not a URL such as http://127.0.0.1:9090 or https://host/prometheus")
+        if parts.query or parts.fragment or " " in url:
+            raise InputError(f"{setting} must end with its path; expected no query, no fragment and no spaces")
+        if "@" in parts.path:
+            raise InputError(
+                f"{setting} holds an @ after a slash; in a user's name or password, / is written as %2F and @ as %40"
+            )
+        name = f"[{host}]" if ":" in host else host
+        path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
+        credential_name, credential = _credential(parts.username, parts.password, options, setting)
+        return cls(
+            address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{path}",
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip" if _wants_gzip(host, options) else "identity",
+                **options.headers,
+            },
+            credential=credential,
+            credential_name=credential_name,
+            secrets=tuple(options.headers.values()),
+        )
+
     def __str__(self) -> str:
         """Return the address."""
         return self.address
@@ -62,42 +98,6 @@ class Server:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return text
-
-
-def read_server(url: str, options: PrometheusOptions, *, setting: str = "url") -> Server:
-    """Read the URL of a server, such as `https://user:password@host:9090/prometheus`; `/api/v1` at its end is allowed.
-
-    Raises:
-        InputError: the URL or a file with a credential cannot be used; the message names the `setting` and does not show
-            the URL, which may hold a password.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except (ValueError, TypeError, AttributeError):
-        host = port = parts = None
-    if parts is None or not host or parts.scheme not in {"http", "https"} or not (url.isascii() and url.isprintable()):
-        raise InputError(f"{setting} is not a URL such as http://127.0.0.1:9090 or https://host/prometheus")
-    if parts.query or parts.fragment or " " in url:
-        raise InputError(f"{setting} must end with its path; expected no query, no fragment and no spaces")
-    if "@" in parts.path:
-        raise InputError(
-            f"{setting} holds an @ after a slash; in a user's name or password, / is written as %2F and @ as %40"
-        )
-    name = f"[{host}]" if ":" in host else host
-    path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
-    credential_name, credential = _credential(parts.username, parts.password, options, setting)
-    return Server(
-        address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{path}",
-        headers={
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip" if _wants_gzip(host, options) else "identity",
-            **options.headers,
-        },
-        credential=credential,
-        credential_name=credential_name,
-        secrets=tuple(options.headers.values()),
-    )
 
 
 def _credential(

@@ -14,9 +14,9 @@ from statcore.errors import ProtocolError, TimedOutError, UnavailableError
 from statcore_prometheus.error_mapping import from_status
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import query_request
-from statcore_prometheus.server import read_server
+from statcore_prometheus.server import Server
 
-SERVER = read_server("http://host/base", PrometheusOptions())
+SERVER = Server.from_url("http://host/base", options=PrometheusOptions())
 REQUEST = query_request("up", None)
 
 
