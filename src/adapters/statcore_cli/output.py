@@ -249,7 +249,7 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int) -> str
     Args:
         series: non-finite values count as missing.
         time_range: the horizontal axis.
-        width: in columns of the terminal.
+        width: the width of the chart in columns of the terminal.
     """
     import plotille  # type: ignore[import-untyped]  # noqa: PLC0415 - only charts need it
 

@@ -46,7 +46,7 @@ class TcpSocket:
 
     Args:
         cookie: identifies the socket as long as it exists.
-        inode: as in the open files of processes; 0 when no process has the socket open any more.
+        inode: its inode, as among the open files of processes; 0 when no process has the socket open any more.
         received: bytes received.
         sent: bytes that the peer has acknowledged.
     """

@@ -35,7 +35,7 @@ def quantile_of(quantile: float, buckets: Mapping[float, float], semantics: Sema
     least one other. Counts that fall from one bucket to the next are raised to the count of the bucket before.
 
     Args:
-        quantile: from 0 to 1.
+        quantile: the quantile, from 0 to 1.
         buckets: upper bound to cumulative count, at least one.
         semantics: whether counts that differ only by rounding are equal.
     """

@@ -34,8 +34,8 @@ class Tsdb:
     """Series by label set, which scrapes begin, continue and end as in Prometheus; times are unix ms.
 
     Samples are kept for `retention_ms` before the newest scrape, and at most one per second of the retention, or of an hour
-    if that is longer; the oldest are removed first. New series beyond `max_series` replace series that have ended, the one
-    that ended first; a scrape for which that is not enough is refused.
+    if that is longer; the oldest are removed first. New series beyond `max_series` replace series that have ended, in the
+    order in which they ended; a scrape that needs still more series is refused.
     """
 
     retention_ms: int

@@ -63,7 +63,7 @@ class PrometheusClient:
     - `AccessDeniedError`: a credential is missing or refused.
     - `PartialAnswerError`: in strict mode, the answer is partial or has warnings.
     - `ProtocolError`: the answer is not one of the Prometheus HTTP API, or an unexpected error occurred.
-    - `ClosedError`: the client is closed, or another event loop is running than the one of the first request.
+    - `ClosedError`: the client is closed, or another event loop is running than at the first request.
 
     Args:
         url: the server, such as `http://127.0.0.1:9090` or `https://user:password@host/prometheus`, with or without
@@ -122,7 +122,7 @@ class PrometheusClient:
 
         Raises:
             InputError: the range has more points, or takes more requests, than the options allow.
-            UnsupportedError: it takes several requests, and the query needs the whole range in one.
+            UnsupportedError: the range takes several requests, but the query needs the whole range in one request.
         """
         promql, parts = check_query(promql), self._parts(time_range)
         if len(parts) > 1:  # the expression of a querier means the same in every part

@@ -79,14 +79,14 @@ class PrometheusOptions:
         fallback_urls: the other members of an HA pair; the next member gets the request when one fails, or takes more than
             an equal share of the remaining time.
         failback_s: the seconds until a call tries `url` first again, counted from when another member answered.
-        username: of basic authentication; a URL may hold it and the password instead.
-        password: of basic authentication.
+        username: the user of basic authentication; a URL may hold the user and the password instead.
+        password: the password of basic authentication.
         password_file: the path of a file that holds the password.
         bearer_token: the token of an Authorization header.
         bearer_token_file: the path of a file that holds the token.
-        headers: sent with every request, for example `X-Scope-OrgID`.
-        parameters: sent with every request that has no parameter of that name already, for example `dedup` of Thanos;
-            `query`, `time`, `start` and `end` are refused, since each call sets them itself.
+        headers: headers of every request, for example `X-Scope-OrgID`.
+        parameters: parameters of every request that does not set them itself, for example `dedup` of Thanos; `query`,
+            `time`, `start` and `end` are refused, since each call sets them.
         tls_ca_file: certificates to trust instead of the system's, PEM.
         tls_cert_file: the client certificate, PEM.
         tls_key_file: its key, PEM.

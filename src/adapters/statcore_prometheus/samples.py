@@ -34,7 +34,7 @@ def decode(decoder: msgspec.json.Decoder[_T], text: bytes | msgspec.Raw) -> _T:
     """Return decoded JSON.
 
     Raises:
-        ProtocolError: it is not valid, not of the type of the decoder, or nested too deeply.
+        ProtocolError: the text is not valid JSON, has another type than the decoder expects, or is nested too deeply.
     """
     try:
         return decoder.decode(text)

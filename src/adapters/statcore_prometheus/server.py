@@ -108,7 +108,7 @@ def _credential(
         raise InputError(f"{setting} holds a username without a password")
     if username is not None and password is not None:
         if options.authentication:
-            raise InputError(f"{setting} holds credentials, and the options hold others")
+            raise InputError(f"{setting} holds credentials, and the options hold credentials as well; set one of them")
         user, secret = unquote(username), unquote(password)
         return _password_of(user), FileValue([], lambda: _basic(user, secret))
     match options.authentication:

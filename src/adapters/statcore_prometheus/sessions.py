@@ -26,7 +26,7 @@ class Sessions:
         max_connections: how many connections to one server the client's own session opens at once.
 
     Raises:
-        InputError: `given` is something else.
+        InputError: `given` is neither a session nor a function.
     """
 
     def __init__(self, given: aiohttp.ClientSession | SessionFactory | None, *, service: str, max_connections: int) -> None:

@@ -106,10 +106,10 @@ class Transport:
         )
 
     async def aclose(self) -> None:
-        """Close the session of our own; closing twice is allowed.
+        """Close the client's own session; closing twice is allowed.
 
         Raises:
-            ClosedError: the event loop of the client is another one that is not closed.
+            ClosedError: the client belongs to another event loop, which is not closed.
         """
         await self._sessions.aclose()
 

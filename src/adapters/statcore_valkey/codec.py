@@ -101,7 +101,7 @@ def refuse(payload: bytes, /, *, key: str, reason: str, cause: Exception | None 
 
 
 def decode_count(payload: bytes | None, /) -> int | None:
-    """Return the integer in ASCII text, or None when the payload is missing or something else."""
+    """Return the integer in ASCII text, or None if the payload is missing or not an integer."""
     return int(payload) if payload is not None and _INTEGER.fullmatch(payload) else None
 
 

@@ -98,7 +98,7 @@ class Database:
         except UnicodeEncodeError as error:
             raise InputError(f"an id holds a lone surrogate at position {error.start}: {error.object!r:.80}") from None
         except TypeError:
-            raise InputError("an id must be text, and one of them is not") from None
+            raise InputError("an id is not text; expected text for every id") from None
         return await retry(
             lambda: self._attempt(packed, len(commands), deadline),
             deadline=deadline,
@@ -249,7 +249,7 @@ def expect_values(answer: object, /, *, length: int, database: Database) -> list
     """Return the answer to MGET, a string or None for each key.
 
     Raises:
-        ProtocolError: the answer is something else; pairing it with the keys would give an id the entry of another id.
+        ProtocolError: the answer has another form; pairing it with the keys would give an id the entry of another id.
     """
     if not isinstance(answer, list):
         raise ProtocolError(f"{database.service} answered {type(answer).__name__}, not a list of {length} values")
@@ -264,10 +264,10 @@ def expect_values(answer: object, /, *, length: int, database: Database) -> list
 
 
 def expect_integer(answer: object, /, *, database: Database) -> int:
-    """Return an answer that must be an integer.
+    """Return an answer, which must be an integer.
 
     Raises:
-        ProtocolError: the answer is something else.
+        ProtocolError: the answer is not an integer.
     """
     if not isinstance(answer, int):
         raise ProtocolError(f"{database.service} answered {type(answer).__name__}, not an integer")

@@ -44,7 +44,7 @@ class ValkeyStatisticsSink:
     - `AccessDeniedError`: the server refuses the user.
     - `UnsupportedError`: the server is part of a cluster.
     - `ProtocolError`: an answer does not confirm a write.
-    - `ClosedError`: the store is closed, or another event loop is running than the one of the first call.
+    - `ClosedError`: the store is closed, or another event loop is running than at the first call.
     """
 
     _databases: DatabasePair

@@ -56,7 +56,7 @@ class ValkeyStatistics:
     - `AccessDeniedError`: the server refuses the user.
     - `UnsupportedError`: the server is part of a cluster.
     - `ProtocolError`: an answer does not fit the request.
-    - `ClosedError`: the store is closed, or another event loop is running than the one of the first call.
+    - `ClosedError`: the store is closed, or another event loop is running than at the first call.
     """
 
     _databases: DatabasePair

@@ -50,5 +50,5 @@ class AgentDeviceMetricQuerier(UtilizationMetricQuerier):
         return ["value_type", *_OWNERS]
 
     def query_strategy(self) -> QueryStrategy:
-        """Return the rate for current values of counters, and the gauge for all others."""
+        """Return the rate for current values of counters, and the gauge for all other values."""
         return strategy_of(self.metric_name, self.value_type)

@@ -58,7 +58,7 @@ class ProcessMetricQuerier(UtilizationMetricQuerier):
         return ["value_type", "kernel_id", "agent_id", "pid", *self._filtered()]
 
     def query_strategy(self) -> QueryStrategy:
-        """Return the rate for current values of counters, and the gauge for all others."""
+        """Return the rate for current values of counters, and the gauge for all other values."""
         return strategy_of(self.metric_name, self.value_type)
 
     def _filtered(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The root fields of the schema. Each may be null, so that an error of one field leaves the others in the answer."""
+"""The root fields of the schema, and pages of lists. Each field may be null, so that an error affects only this field."""
 
 from __future__ import annotations
 
