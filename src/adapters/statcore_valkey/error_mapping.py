@@ -13,14 +13,14 @@ from redis.exceptions import (
     AuthorizationError,
     ClusterCrossSlotError,
     ClusterDownError,
-    ConnectionError,  # noqa: A004 - redis-py's, not the built-in OSError
+    ConnectionError,  # noqa: A004 - redis-py's own, which is not an OSError
     MaxConnectionsError,
     MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    TimeoutError,  # noqa: A004 - redis-py's as well
+    TimeoutError,  # noqa: A004 - redis-py's own as well
     TryAgainError,
 )
 
