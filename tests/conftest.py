@@ -15,18 +15,17 @@ from hypothesis import HealthCheck, settings
 from redis import Redis
 from tests.environments import ROOT, build_wheels
 
-from statcore.errors import UnavailableError
 from statcore.testing.servers import (
     Program,
     Server,
     find_installations,
-    find_program,
     plant_openmetrics,
     running_prometheus,
     running_valkey,
     servers_folder,
 )
 
+pytest_plugins = ["statcore.testing.fixtures"]
 collect_ignore = ["compat", "e2e/outside_project"]  # roots of their own: `make compat` runs the one, an e2e test the other
 PROFILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine fails no test
 settings.register_profile("dev", PROFILE, max_examples=50)
@@ -46,20 +45,14 @@ def pytest_report_header() -> list[str]:
     return [*lines, f"servers not found: current {' and '.join(missing)} (make servers-current)"] if missing else lines
 
 
-def _require_program(*names: str) -> str:
-    """Return the path of an installed program; else skip the test, or fail it where CI=true."""
-    try:
-        return find_program(*names)
-    except UnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def default_signals() -> Iterator[None]:
-    """Give SIGINT and SIGTERM their default action, also where pytest was started to ignore them."""
-    handlers: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    """Give SIGINT, SIGTERM and SIGHUP their default action, also where pytest was started to ignore them."""
+    handlers: dict[signal.Signals, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
     ignored = [number for number in handlers if signal.getsignal(number) == signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, handlers[number])
@@ -69,15 +62,9 @@ def default_signals() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def require_program() -> Callable[..., str]:
-    """Return a function that skips, or where CI=true fails, the test when none of the programs named is installed."""
-    return _require_program
-
-
-@pytest.fixture(scope="session")
-def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def valkey_server(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
     """One Valkey for the whole run."""
-    _require_program("valkey-server", "redis-server")
+    require_program("valkey-server", "redis-server")
     with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
@@ -91,9 +78,9 @@ def valkey(valkey_server: Server) -> Server:
 
 
 @pytest.fixture
-def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def start_valkey(tmp_path: Path, require_program: Callable[..., str]) -> Iterator[Callable[..., Server]]:
     """Start a Valkey of the test's own, to be stopped or configured as it likes; arguments as `running_valkey`."""
-    _require_program("valkey-server", "redis-server")
+    require_program("valkey-server", "redis-server")
     with ExitStack() as stack:
 
         def start(**options: Any) -> Server:
@@ -105,13 +92,13 @@ def start_valkey(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="module", params=list[Any](PROMETHEUS) or [None], ids=str)
-def prometheus_program(request: pytest.FixtureRequest) -> Program:
+def prometheus_program(request: pytest.FixtureRequest, require_program: Callable[..., str]) -> Program:
     """Each Prometheus that is installed, one after the other.
 
     Not for the session: pytest sorts tests by parameters of that scope, and would set up a module's fixtures again.
     """
-    _require_program("prometheus")
-    _require_program("promtool")
+    require_program("prometheus")
+    require_program("promtool")
     program: Program = request.param
     return program
 

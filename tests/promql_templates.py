@@ -81,17 +81,17 @@ def places(template: Template) -> Tree:
     return read(template.render(labels, window=WINDOW, group_by=group_by))
 
 
-def count(tree: Tree, wanted: object) -> int:
+def count(tree: Tree, item: object) -> int:
     """Return how often a value is in a tree."""
-    inside = sum(count(part, wanted) for part in tree) if isinstance(tree, tuple | list) else 0
-    return inside + (type(tree) is type(wanted) and tree == wanted)
+    inside = sum(count(part, item) for part in tree) if isinstance(tree, tuple | list) else 0
+    return inside + (type(tree) is type(item) and tree == item)
 
 
 def filled(tree: Tree, labels: Mapping[str, str | LabelMatcher], window: timedelta | str, group_by: Sequence[str]) -> Tree:
     """Return the tree of a template with values in place of `MATCHER`, `WINDOW` and `GROUP`."""
     matchers = [
-        (label, "=", wanted) if isinstance(wanted, str) else (label, str(wanted.operator), wanted.value)
-        for label, wanted in labels.items()
+        (label, "=", matcher) if isinstance(matcher, str) else (label, str(matcher.operator), matcher.value)
+        for label, matcher in labels.items()
     ]
 
     groups = sorted(set(group_by))

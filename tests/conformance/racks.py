@@ -11,7 +11,7 @@ import attrs
 from statcore.errors import InputError
 from statcore.plugins import QuerierSpec
 from statcore.promql import Aggregation, Selector
-from statcore.queriers import LabelMatcher, QueryStrategy, ResolvedQuerier, UtilizationMetricQuerier
+from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, UtilizationMetricQuerier
 
 
 class Level(enum.Enum):
@@ -102,9 +102,9 @@ def spec_of(queriers: list[Any]) -> QuerierSpec:
     return QuerierSpec(name="rack", summary=summary, querier=querier)
 
 
-def total(asked: ResolvedQuerier, *labels: str) -> Aggregation:
+def total(query: MetricQuery, *labels: str) -> Aggregation:
     """Return a sum by these labels, and by those that are to be grouped by."""
-    return Aggregation("sum", Selector(asked.name, asked.wanted), (*asked.group_by, *labels))
+    return Aggregation("sum", Selector(query.name, query.matchers), (*query.group_by, *labels))
 
 
 def called(part: object) -> str | None:

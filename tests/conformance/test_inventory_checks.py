@@ -177,17 +177,17 @@ async def lists_what_serves(_: Any, call: Call, **paging: Any) -> Any:
     return evolved(await call(**paging), replicas=lambda all_: tuple(replica for replica in all_ if replica.active))
 
 
-async def is_unsupported_when_listing(_: Any, call: Call, *asked: Any, **_paging: Any) -> Any:
+async def is_unsupported_when_listing(_: Any, call: Call, *arguments: Any, **_paging: Any) -> Any:
     """Finding says that there is none."""
-    if asked:
-        return await call(*asked)
+    if arguments:
+        return await call(*arguments)
     raise UnsupportedError("no endpoints here")
 
 
-async def is_unsupported_without_a_limit(_: Any, call: Call, *asked: Any, **paging: Any) -> Any:
+async def is_unsupported_without_a_limit(_: Any, call: Call, *arguments: Any, **paging: Any) -> Any:
     """A page says that there is none."""
-    if asked or paging:
-        return await call(*asked, **paging)
+    if arguments or paging:
+        return await call(*arguments, **paging)
     raise UnsupportedError("no endpoints here")
 
 

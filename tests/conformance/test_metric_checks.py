@@ -59,7 +59,7 @@ def relabelled(result: Any, change: Callable[[Mapping[str, str]], Mapping[str, s
     return MatrixResult(series=tuple(attrs.evolve(s, labels=change(s.labels)) for s in result.series))
 
 
-def asked_anew(querier: UtilizationMetricQuerier, **answers: Any) -> FixedQuerier:
+def changed(querier: UtilizationMetricQuerier, **answers: Any) -> FixedQuerier:
     """Return a querier with some of its answers changed."""
     fixed = FixedQuerier(
         querier.name(), querier.labels(), group_by=querier.group_by_labels(), strategy=querier.query_strategy()
@@ -70,7 +70,7 @@ def asked_anew(querier: UtilizationMetricQuerier, **answers: Any) -> FixedQuerie
 def rematched(querier: UtilizationMetricQuerier, change: Callable[[LabelMatcher], LabelMatcher]) -> FixedQuerier:
     """Return a querier with its matchers changed."""
     labels = {name: change(m) if isinstance(m, LabelMatcher) else m for name, m in querier.labels().items()}
-    return asked_anew(querier, matchers=labels)
+    return changed(querier, matchers=labels)
 
 
 async def answers_the_next_sample(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
@@ -78,14 +78,14 @@ async def answers_the_next_sample(_: Any, query: Query, querier: Any, *rest: Any
     return redrawn(await query(querier, *rest, **options), lambda points: [(t, v + 1) for t, v in points])
 
 
-async def says_it_is_partial(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
+async def says_it_is_partial(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
     """Doubt where there is none."""
-    return attrs.evolve(await query(*asked, **options), partial=True)
+    return attrs.evolve(await query(*arguments, **options), partial=True)
 
 
-async def takes_nan_for_zero(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
+async def takes_nan_for_zero(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
     """No number becomes one."""
-    result = await query(*asked, **options)
+    result = await query(*arguments, **options)
     return redrawn(result, lambda points: [(t, 0.0 if math.isnan(v) else v) for t, v in points])
 
 
@@ -95,14 +95,14 @@ async def rates_per_minute(_: Any, query: Query, querier: Any, *rest: Any, **opt
     return redrawn(await query(querier, *rest, **options), lambda points: [(t, v * factor) for t, v in points])
 
 
-async def ignores_the_window(_: Any, query: Query, *asked: Any, **_options: Any) -> Any:
+async def ignores_the_window(_: Any, query: Query, *arguments: Any, **_options: Any) -> Any:
     """Always five minutes."""
-    return await query(*asked)
+    return await query(*arguments)
 
 
 async def subtracts_for_a_rate(_: Any, query: Query, querier: Any, time_range: QueryTimeRange) -> Any:
     """Last minus first, which a reset makes negative."""
-    gauge = asked_anew(querier, strategy=QueryStrategy.GAUGE)
+    gauge = changed(querier, strategy=QueryStrategy.GAUGE)
     earlier = attrs.evolve(time_range, start=time_range.start - FIVE_MINUTES, end=time_range.end - FIVE_MINUTES)
     (first,), (last,) = (await query(gauge, earlier)).series, (await query(gauge, time_range)).series
     rates = array("d", [(b - a) / 300 for a, b in zip(first.values, last.values, strict=True)])
@@ -129,20 +129,18 @@ async def forgets_the_kernels(_: Any, query: Query, querier: Any, *rest: Any, **
 async def shows_the_raw_counter(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
     """Where there is no rate."""
     result = await query(querier, *rest, **options)
-    return (
-        result if getattr(result, "series", ()) else await query(asked_anew(querier, strategy=QueryStrategy.GAUGE), *rest)
-    )
+    return result if getattr(result, "series", ()) else await query(changed(querier, strategy=QueryStrategy.GAUGE), *rest)
 
 
 async def rates_capacities(_: Any, query: Query, querier: Any, *rest: Any) -> Any:
     """The rate of a constant."""
     counted = querier.labels().get("container_metric_name") == "net_rx"
-    return await query(asked_anew(querier, strategy=QueryStrategy.RATE_NORMALIZED) if counted else querier, *rest)
+    return await query(changed(querier, strategy=QueryStrategy.RATE_NORMALIZED) if counted else querier, *rest)
 
 
-async def leaves_out_the_last_point(_: Any, query: Query, *asked: Any) -> Any:
+async def leaves_out_the_last_point(_: Any, query: Query, *arguments: Any) -> Any:
     """As if the end were not included."""
-    return redrawn(await query(*asked), lambda points: list(points)[:-1])
+    return redrawn(await query(*arguments), lambda points: list(points)[:-1])
 
 
 async def begins_a_step_late(_: Any, query: Query, querier: Any, time_range: QueryTimeRange) -> Any:
@@ -160,61 +158,61 @@ async def asks_in_whole_seconds(_: Any, query: Query, querier: Any, *time_range:
     )
 
 
-async def draws_on(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
+async def draws_on(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
     """A series that has ended keeps its last value."""
-    result = await query(*asked, **options)
+    result = await query(*arguments, **options)
     if isinstance(result, VectorResult):
         return result
-    step = asked[1].step.total_seconds()
+    step = arguments[1].step.total_seconds()
     return redrawn(result, lambda points: [*(found := list(points)), (found[-1][0] + step, found[-1][1])])
 
 
-async def looks_back_a_minute(_: Any, query: Query, *asked: Any, time: Any = None) -> Any:
+async def looks_back_a_minute(_: Any, query: Query, *arguments: Any, time: Any = None) -> Any:
     """Samples are gone too soon."""
     if time is None:
-        return await query(*asked)
-    result = await query(*asked, time=time)
-    return result if (await query(*asked, time=time + timedelta(minutes=4))).samples else VectorResult(samples=())
+        return await query(*arguments)
+    result = await query(*arguments, time=time)
+    return result if (await query(*arguments, time=time + timedelta(minutes=4))).samples else VectorResult(samples=())
 
 
-async def answers_11000_points(_: Any, query: Query, *asked: Any) -> Any:
+async def answers_11000_points(_: Any, query: Query, *arguments: Any) -> Any:
     """The rest is cut off."""
-    return redrawn(await query(*asked), lambda points: list(points)[:11_000])
+    return redrawn(await query(*arguments), lambda points: list(points)[:11_000])
 
 
-async def repeats_the_seam(_: Any, query: Query, *asked: Any) -> Any:
+async def repeats_the_seam(_: Any, query: Query, *arguments: Any) -> Any:
     """Two parts share a point."""
-    return redrawn(await query(*asked), lambda points: [*(p := list(points))[:11_000], p[10_999], *p[11_000:]])
+    return redrawn(await query(*arguments), lambda points: [*(p := list(points))[:11_000], p[10_999], *p[11_000:]])
 
 
-async def answers_as_of_now(_: Any, query: Query, *asked: Any, **_options: Any) -> Any:
+async def answers_as_of_now(_: Any, query: Query, *arguments: Any, **_options: Any) -> Any:
     """Whatever time was given."""
-    return await query(*asked)
+    return await query(*arguments)
 
 
-async def shows_the_time_of_the_sample(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
-    """Not the time that was asked about."""
-    return redrawn(await query(*asked, **options), lambda points: [(t - 10, v) for t, v in points])
+async def shows_the_time_of_the_sample(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
+    """Not the time of the query."""
+    return redrawn(await query(*arguments, **options), lambda points: [(t - 10, v) for t, v in points])
 
 
-async def answers_as_of_an_hour_ago(_: Any, query: Query, *asked: Any) -> Any:
+async def answers_as_of_an_hour_ago(_: Any, query: Query, *arguments: Any) -> Any:
     """A clock that is slow."""
-    return redrawn(await query(*asked), lambda points: [(t - 3_600, v) for t, v in points])
+    return redrawn(await query(*arguments), lambda points: [(t - 3_600, v) for t, v in points])
 
 
-async def keeps_the_name(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
+async def keeps_the_name(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
     """Summed up, and still called as before."""
-    return relabelled(await query(*asked, **options), lambda labels: {"__name__": "x", **labels})
+    return relabelled(await query(*arguments, **options), lambda labels: {"__name__": "x", **labels})
 
 
-async def writes_absent_labels_as_empty(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
+async def writes_absent_labels_as_empty(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
     """A label without a value."""
-    return relabelled(await query(*asked, **options), lambda labels: {"user": "", **labels})
+    return relabelled(await query(*arguments, **options), lambda labels: {"user": "", **labels})
 
 
 async def sums_nothing_up(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
     """Every label is kept."""
-    return await query(asked_anew(querier, group_by=["case", "user", "object"]), *rest, **options)
+    return await query(changed(querier, group_by=["case", "user", "object"]), *rest, **options)
 
 
 async def searches_for_regexes(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
@@ -241,37 +239,37 @@ async def takes_values_for_patterns(_: Any, query: Query, querier: Any, *rest: A
     return await query(rematched(querier, unescape), *rest, **options)
 
 
-async def tidies_line_ends(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
+async def tidies_line_ends(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
     r"""`\r\n` becomes `\n`."""
-    result = await query(*asked, **options)
+    result = await query(*arguments, **options)
     return relabelled(result, lambda labels: {name: text.replace("\r\n", "\n") for name, text in labels.items()})
 
 
-async def refuses_what_does_not_exist(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
+async def refuses_what_does_not_exist(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
     """No series is an error."""
-    result = await query(*asked, **options)
+    result = await query(*arguments, **options)
     if not getattr(result, "series", getattr(result, "samples", ())):
         raise QueryRejectedError("no such metric")
     return result
 
 
-async def loses_the_agent(_: Any, query: Query, *asked: Any, **options: Any) -> Any:
+async def loses_the_agent(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
     """One owner is missing."""
-    result = await query(*asked, **options)
+    result = await query(*arguments, **options)
     return relabelled(result, lambda labels: {name: text for name, text in labels.items() if name != "agent_id"})
 
 
 Call = Callable[..., Awaitable[Any]]
 
 
-async def gives_values_unsorted(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def gives_values_unsorted(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """As they were found."""
-    return list(await call(*asked, **options))[::-1]
+    return list(await call(*arguments, **options))[::-1]
 
 
-async def gives_values_twice(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def gives_values_twice(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """Once per series."""
-    return sorted([*(values := await call(*asked, **options)), *values])
+    return sorted([*(values := await call(*arguments, **options)), *values])
 
 
 async def ignores_match(_: Any, call: Call, label: str, **_options: Any) -> Any:
@@ -284,50 +282,51 @@ async def ignores_matchers(_: Any, call: Call, match: Selector, **options: Any) 
     return await call(Selector(match.name), **options)
 
 
-async def ignores_the_time(_: Any, call: Call, *asked: Any, match: Any = None, **_options: Any) -> Any:
+async def ignores_the_time(_: Any, call: Call, *arguments: Any, match: Any = None, **_options: Any) -> Any:
     """All of it, always."""
-    return await (call(*asked) if match is None else call(*asked, match=match))
+    return await (call(*arguments) if match is None else call(*arguments, match=match))
 
 
-async def trims_values(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def trims_values(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """Spaces are cut off."""
-    return sorted({value.strip() for value in await call(*asked, **options)})
+    return sorted({value.strip() for value in await call(*arguments, **options)})
 
 
-async def gives_series_without_a_name(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def gives_series_without_a_name(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """Labels alone."""
     return [
-        {label: text for label, text in labels.items() if label != "__name__"} for labels in await call(*asked, **options)
+        {label: text for label, text in labels.items() if label != "__name__"}
+        for labels in await call(*arguments, **options)
     ]
 
 
-async def falls_back_to_five_minutes(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def falls_back_to_five_minutes(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """Whatever window is not understood."""
     try:
-        return await call(*asked, **options)
+        return await call(*arguments, **options)
     except InputError:
-        return await call(*asked)
+        return await call(*arguments)
 
 
-async def lets_the_parser_fail(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def lets_the_parser_fail(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """An exception that is not the library's."""
     try:
-        return await call(*asked, **options)
+        return await call(*arguments, **options)
     except InputError as error:
         raise RuntimeError(str(error)) from error
 
 
-async def takes_any_zone_for_utc(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def takes_any_zone_for_utc(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """A time without a zone is taken for some time."""
     if "time" in options:
         options["time"] = options["time"].replace(tzinfo=UTC)
-    return await call(*asked, **options)
+    return await call(*arguments, **options)
 
 
-async def takes_any_zone_of_a_range_for_utc(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def takes_any_zone_of_a_range_for_utc(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """Likewise for label values and series."""
     options["time_range"] = tuple(time.replace(tzinfo=UTC) for time in options["time_range"])
-    return await call(*asked, **options)
+    return await call(*arguments, **options)
 
 
 async def finds_nothing_by_a_hostile_name(_: Any, call: Call, querier: Any, *rest: Any, **options: Any) -> Any:
@@ -338,18 +337,18 @@ async def finds_nothing_by_a_hostile_name(_: Any, call: Call, querier: Any, *res
         return MatrixResult(series=()) if rest else VectorResult(samples=())
 
 
-async def blames_the_caller(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def blames_the_caller(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """A broken querier is bad input."""
     try:
-        return await call(*asked, **options)
+        return await call(*arguments, **options)
     except PluginError as error:
         raise InputError(str(error)) from error
 
 
-async def blames_no_method(_: Any, call: Call, *asked: Any, **options: Any) -> Any:
+async def blames_no_method(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
     """A broken querier is just broken."""
     try:
-        return await call(*asked, **options)
+        return await call(*arguments, **options)
     except PluginError as error:
         raise PluginError(str(error)) from error
 

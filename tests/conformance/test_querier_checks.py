@@ -25,69 +25,69 @@ from statcore.promql import (
     RangeSelector,
     Selector,
 )
-from statcore.queriers import LabelMatcher, ResolvedQuerier
+from statcore.queriers import LabelMatcher, MetricQuery
 from statcore.testing import querier_checks as checks
 from statcore.testing.querier_checks import CHECKS, QuerierCheck
 
 
-def increase(asked: ResolvedQuerier, window: str) -> Aggregation:
+def increase(query: MetricQuery, window: str) -> Aggregation:
     """Return what some strategies are made of."""
-    return Aggregation("sum", Call("increase", RangeSelector(Selector(asked.name, asked.wanted), window)), asked.group_by)
+    return Aggregation("sum", Call("increase", RangeSelector(Selector(query.name, query.matchers), window)), query.group_by)
 
 
-def sums_everything(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def sums_everything(query: MetricQuery, _window: str, /) -> Expression:
     """Forget the grouping."""
-    return Aggregation("sum", total(asked))
+    return Aggregation("sum", total(query))
 
 
-def groups_by_rack(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def groups_by_rack(query: MetricQuery, _window: str, /) -> Expression:
     """Group by what is grouped by where nothing is shared."""
-    return Aggregation("sum", Selector(asked.name, asked.wanted), ("rack",))
+    return Aggregation("sum", Selector(query.name, query.matchers), ("rack",))
 
 
-def sums_nothing(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def sums_nothing(query: MetricQuery, _window: str, /) -> Expression:
     """Leave every label that the series have."""
-    return Selector(asked.name, asked.wanted)
+    return Selector(query.name, query.matchers)
 
 
-def rates_nothing_summed(asked: ResolvedQuerier, window: str, /) -> Expression:
+def rates_nothing_summed(query: MetricQuery, window: str, /) -> Expression:
     """Leave every label but that of the buckets."""
-    return HistogramQuantile(0.5, Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window)))
+    return HistogramQuantile(0.5, Call("rate", RangeSelector(Selector(query.name, query.matchers), window)))
 
 
-def one_side_sums(asked: ResolvedQuerier, window: str, /) -> Expression:
+def one_side_sums(query: MetricQuery, window: str, /) -> Expression:
     """Subtract a sum from what has all labels."""
-    return BinaryOperation("-", rates_nothing_summed(asked, window), total(asked))
+    return BinaryOperation("-", rates_nothing_summed(query, window), total(query))
 
 
-def sums_the_label_away(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def sums_the_label_away(query: MetricQuery, _window: str, /) -> Expression:
     """Keep what is not there any more."""
-    return Aggregation("max", Aggregation("sum", Selector(asked.name, asked.wanted), ("depth",)), asked.group_by)
+    return Aggregation("max", Aggregation("sum", Selector(query.name, query.matchers), ("depth",)), query.group_by)
 
 
-def forgets_the_buckets(asked: ResolvedQuerier, window: str, /) -> Expression:
+def forgets_the_buckets(query: MetricQuery, window: str, /) -> Expression:
     """Sum the buckets away."""
-    return HistogramQuantile(0.5, increase(asked, window))
+    return HistogramQuantile(0.5, increase(query, window))
 
 
-def sides_differ(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def sides_differ(query: MetricQuery, _window: str, /) -> Expression:
     """Divide by a sum of other labels."""
-    return BinaryOperation("/", total(asked), total(asked, "room"))
+    return BinaryOperation("/", total(query), total(query, "room"))
 
 
-def forgets_the_matchers(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def forgets_the_matchers(query: MetricQuery, _window: str, /) -> Expression:
     """Ask for all racks."""
-    return Aggregation("sum", Selector(asked.name), asked.group_by)
+    return Aggregation("sum", Selector(query.name), query.group_by)
 
 
-def one_side_forgets_the_matchers(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def one_side_forgets_the_matchers(query: MetricQuery, _window: str, /) -> Expression:
     """Subtract what all racks have."""
-    return BinaryOperation("-", total(asked), Aggregation("sum", Selector("other"), asked.group_by))
+    return BinaryOperation("-", total(query), Aggregation("sum", Selector("other"), query.group_by))
 
 
-def sets_the_depth_everywhere(asked: ResolvedQuerier, _window: str, /) -> Expression:
-    """Ask for another depth than is asked for, and for nothing else."""
-    return Aggregation("sum", Selector(asked.name, {**asked.wanted, "depth": "all"}), asked.group_by)
+def sets_the_depth_everywhere(query: MetricQuery, _window: str, /) -> Expression:
+    """Match another depth than the query does, in every selector."""
+    return Aggregation("sum", Selector(query.name, {**query.wanted, "depth": "all"}), query.group_by)
 
 
 @attrs.frozen
@@ -96,10 +96,10 @@ class DividesByAnotherRack:
 
     replaces: ClassVar = ("rack",)
 
-    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Ask for one rack everywhere else."""
-        other = Selector(asked.name, {**asked.wanted, "rack": "r9"})
-        return BinaryOperation("/", total(asked), Aggregation("sum", other, asked.group_by))
+        other = Selector(query.name, {**query.wanted, "rack": "r9"})
+        return BinaryOperation("/", total(query), Aggregation("sum", other, query.group_by))
 
 
 @attrs.frozen
@@ -108,9 +108,9 @@ class Declares:
 
     replaces: Any = attrs.field(eq=False)
 
-    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Match everything everywhere."""
-        return total(asked)
+        return total(query)
 
 
 @attrs.frozen
@@ -119,47 +119,47 @@ class SaysTheSameOfAll:
 
     replaces: ClassVar = ("rack",)
 
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, window: str, /) -> Expression:
         """Return the same rack for all."""
         del window
-        return ConstantLabel(total(asked), "rack", "every")
+        return ConstantLabel(total(query), "rack", "every")
 
 
-def matches_by_what_is_gone(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def matches_by_what_is_gone(query: MetricQuery, _window: str, /) -> Expression:
     """Match sums by a label that was summed away."""
-    return BinaryOperation("/", total(asked), total(asked), matching=Matching.on("rack", "room"))
+    return BinaryOperation("/", total(query), total(query), matching=Matching.on("rack", "room"))
 
 
-def ignores_too_little(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def ignores_too_little(query: MetricQuery, _window: str, /) -> Expression:
     """Match sums by labels that only one side has."""
-    return BinaryOperation("/", total(asked, "room"), total(asked), matching=Matching.ignoring("phase"))
+    return BinaryOperation("/", total(query, "room"), total(query), matching=Matching.ignoring("phase"))
 
 
-def changes_in_three_minutes(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def changes_in_three_minutes(query: MetricQuery, _window: str, /) -> Expression:
     """Take the change of a gauge over what it likes."""
-    change = Call("delta", RangeSelector(Selector(asked.name, asked.wanted), "3m"))
-    return Aggregation("sum", change, asked.group_by)
+    change = Call("delta", RangeSelector(Selector(query.name, query.matchers), "3m"))
+    return Aggregation("sum", change, query.group_by)
 
 
-def takes_five_minutes(asked: ResolvedQuerier, _window: str, /) -> Expression:
+def takes_five_minutes(query: MetricQuery, _window: str, /) -> Expression:
     """Take rates over what it likes."""
-    return increase(asked, "5m")
+    return increase(query, "5m")
 
 
-def takes_minutes(asked: ResolvedQuerier, window: str, /) -> Expression:
+def takes_minutes(query: MetricQuery, window: str, /) -> Expression:
     """Understand some windows only."""
-    return increase(asked, f"{int(window.removesuffix('m'))}m")
+    return increase(query, f"{int(window.removesuffix('m'))}m")
 
 
 @attrs.frozen
 class Remembers:
-    """Divides by what the querier that made it asks for."""
+    """Divides by the series of the querier that made it."""
 
     labels: Any = attrs.field(eq=False)
 
-    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Use its own labels beside those that are to be used."""
-        return BinaryOperation("/", total(asked), Aggregation("sum", Selector("rack_limit", self.labels), asked.group_by))
+        return BinaryOperation("/", total(query), Aggregation("sum", Selector("rack_limit", self.labels), query.group_by))
 
 
 @attrs.frozen
@@ -168,9 +168,9 @@ class Owned:
 
     rack: str | None
 
-    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Be right otherwise."""
-        return total(asked)
+        return total(query)
 
 
 class Remembering(Rack):
@@ -267,7 +267,7 @@ class Trailing(Rack):
     room_: int = 1
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, init=False)
 class Nameless(Rack):
     """Racks, with a field that no option can be called by."""
 
@@ -339,9 +339,9 @@ class NamesAnotherMetric:
 
     rack: str
 
-    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Use a name beside the one that is to be used."""
-        return BinaryOperation("/", total(asked), Aggregation("sum", Selector(self.rack, asked.wanted), asked.group_by))
+        return BinaryOperation("/", total(query), Aggregation("sum", Selector(self.rack, query.matchers), query.group_by))
 
 
 CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
@@ -401,12 +401,12 @@ CAUGHT: list[tuple[QuerierCheck, str, list[Any]]] = [
     (
         checks.check_asking_again_answers_the_same,
         "the strategy the next time",
-        racks(query_strategy=lambda _: lambda asked, _window: total(asked)),
+        racks(query_strategy=lambda _: lambda query, _window: total(query)),
     ),
     (
         checks.check_asking_again_answers_the_same,
         "the strategy the next time",
-        racks(total=lambda _, asked, _window: total(asked), query_strategy=lambda rack: rack.total),
+        racks(total=lambda _, query, _window: total(query), query_strategy=lambda rack: rack.total),
     ),
     (checks.check_shared_requests_hold_every_value, "the labels of the answer", doing(groups_by_rack)),
     (

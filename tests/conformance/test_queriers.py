@@ -23,7 +23,7 @@ from statcore.promql import (
     Selector,
     Subquery,
 )
-from statcore.queriers import ContainerMetricQuerier, LabelMatcher, ResolvedQuerier
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, MetricQuery
 from statcore.testing.conformance import QuerierConformance
 
 KERNELS = ("6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12")
@@ -95,7 +95,7 @@ class TestRackThatRefuses(QuerierConformance):
 
 
 class Late(Rack):
-    """Racks, which are refused when they are asked.
+    """Racks, which are refused when their methods are called.
 
     Args:
         metric_name, rack, note, room, level, depth, share, strict: as it says.
@@ -122,58 +122,58 @@ class Own:
 
     quantile: float
 
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, window: str, /) -> Expression:
         """Write something long."""
-        half = BinaryOperation("/", Call("max_over_time", Subquery(total(asked), "1h")), Number(2))
-        rate = Call("rate", RangeSelector(Selector(asked.name, asked.wanted), window))
+        half = BinaryOperation("/", Call("max_over_time", Subquery(total(query), "1h")), Number(2))
+        rate = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
         return BinaryOperation(
-            "+", half, HistogramQuantile(self.quantile, Aggregation("sum", rate, (*asked.group_by, "le")))
+            "+", half, HistogramQuantile(self.quantile, Aggregation("sum", rate, (*query.group_by, "le")))
         )
 
 
-def summed_late(asked: ResolvedQuerier, window: str, /) -> Expression:
+def summed_late(query: MetricQuery, window: str, /) -> Expression:
     """Leave to the server which labels there are, until the end; a change is over the window, a mean over what is meant."""
-    selector = Selector(asked.name, asked.wanted)
+    selector = Selector(query.name, query.matchers)
     change = Call("delta", RangeSelector(selector, window))
     per_series = BinaryOperation("/", change, Call("avg_over_time", RangeSelector(selector, "1d")))
-    device = Aggregation("max", per_series, (*asked.group_by, "device"))
-    return Aggregation("sum", device, asked.group_by)
+    device = Aggregation("max", per_series, (*query.group_by, "device"))
+    return Aggregation("sum", device, query.group_by)
 
 
-def of_all_modes(asked: ResolvedQuerier, window: str, /) -> Expression:
+def of_all_modes(query: MetricQuery, window: str, /) -> Expression:
     """Divide what has a matcher of the strategy's own by what has not."""
     idle, every = (
-        Aggregation("sum", Call("rate", RangeSelector(Selector(asked.name, labels), window)), asked.group_by)
-        for labels in ({**asked.wanted, "mode": "idle"}, asked.wanted)
+        Aggregation("sum", Call("rate", RangeSelector(Selector(query.name, labels), window)), query.group_by)
+        for labels in ((*query.matchers, ("mode", "idle")), query.matchers)
     )
     return BinaryOperation("/", idle, every)
 
 
 @attrs.frozen
 class OfCapacity:
-    """Divides by series that a constant tells from those asked for."""
+    """Divides by series that a constant tells from those of the query."""
 
     replaces: ClassVar = ("depth",)
 
-    def __call__(self, asked: ResolvedQuerier, _window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Say what the share is."""
-        capacity = Selector(asked.name, {**asked.wanted, "depth": "all"})
-        share = BinaryOperation("/", total(asked), Aggregation("sum", capacity, asked.group_by))
+        capacity = Selector(query.name, {**query.wanted, "depth": "all"})
+        share = BinaryOperation("/", total(query), Aggregation("sum", capacity, query.group_by))
         return ConstantLabel(share, "kind", "share")
 
 
-def where_there_is_power(asked: ResolvedQuerier, window: str, /) -> Expression:
+def where_there_is_power(query: MetricQuery, window: str, /) -> Expression:
     """Match series with one another before they are summed, by labels that they all have, and sums by their own."""
-    selector = Selector(asked.name, asked.wanted)
+    selector = Selector(query.name, query.matchers)
     partners = Matching.ignoring("phase")
-    there = BinaryOperation(">", Selector("rack_limit", asked.wanted), Number(0))
+    there = BinaryOperation(">", Selector("rack_limit", query.matchers), Number(0))
     series = BinaryOperation(
-        "unless", BinaryOperation("and", selector, there, matching=partners), Selector("off", asked.wanted)
+        "unless", BinaryOperation("and", selector, there, matching=partners), Selector("off", query.matchers)
     )
-    by_room = Aggregation("max", series, (*asked.group_by, "room"))
-    rooms = Aggregation("count", Call("rate", RangeSelector(selector, window)), ("room", *asked.group_by))
-    ratio = BinaryOperation("/", by_room, rooms, matching=Matching.on("room", *asked.group_by))
-    return BinaryOperation("<=", Aggregation("sum", ratio, asked.group_by), total(asked))
+    by_room = Aggregation("max", series, (*query.group_by, "room"))
+    rooms = Aggregation("count", Call("rate", RangeSelector(selector, window)), ("room", *query.group_by))
+    ratio = BinaryOperation("/", by_room, rooms, matching=Matching.on("room", *query.group_by))
+    return BinaryOperation("<=", Aggregation("sum", ratio, query.group_by), total(query))
 
 
 class TestRackWithStrategiesOfItsOwn(QuerierConformance):

@@ -126,7 +126,8 @@ async def loses_devices(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsB
 
 async def shares_one_key_space(store: Any, _: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
     """A kernel is found among the endpoints."""
-    return await store.right.fetch_kernel_statistics(ids)
+    batch: StatisticsBatch = await store.right.fetch_kernel_statistics(ids)
+    return batch
 
 
 Store = Callable[..., Awaitable[None]]

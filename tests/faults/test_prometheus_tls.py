@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import ssl
 import subprocess
 from collections.abc import Callable
@@ -21,11 +19,11 @@ from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 
 @pytest.fixture(scope="module")
-def make_pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[str, str]]:
+def make_pair(
+    tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]
+) -> Callable[[str], tuple[str, str]]:
     """`make_pair(name)` returns a new key and its self-signed certificate of 127.0.0.1, in PEM."""
-    program = shutil.which("openssl")
-    if program is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("not found on PATH: openssl")
+    program = require_program("openssl")
     folder = tmp_path_factory.mktemp("pairs")
 
     def make(name: str) -> tuple[str, str]:
@@ -80,8 +78,8 @@ async def test_a_client_certificate_is_shown(fake_prometheus: StartFake, http_re
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificate)
     server = await fake_prometheus(http_reply(ANSWER), ssl=context)
-    own = {"tls_ca_file": str(certificate), "tls_cert_file": str(certificate)}
-    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(**own))) as client:
+    options = PrometheusOptions(tls_ca_file=str(certificate), tls_cert_file=str(certificate))
+    async with aclosing(PrometheusClient(server.url, options=options)) as client:
         assert 1 == len((await client.query("up")).samples)
     options = PrometheusOptions(tls_ca_file=str(certificate), attempts=1)
     async with aclosing(PrometheusClient(server.url, options=options)) as client:

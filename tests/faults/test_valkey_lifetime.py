@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -32,7 +32,7 @@ def connections(valkey: Server) -> Callable[[], int]:
 
     def count() -> int:
         with Redis(host="127.0.0.1", port=valkey.port) as client:
-            return len(client.client_list()) - 1  # type: ignore[arg-type]
+            return len(client.client_list()) - 1
 
     return count
 
@@ -155,13 +155,16 @@ def planted(valkey: Server) -> Server:
     return valkey
 
 
-def in_another_loop(work: Callable[[], Coroutine[Any, Any, object]]) -> object:
-    """Run a coroutine in an event loop of another thread, and return its result or its error."""
+def in_another_loop(call: Callable[[], Awaitable[object]]) -> object:
+    """Await a call in an event loop of another thread, and return its result or its error."""
     results: list[object] = []
+
+    async def await_call() -> object:
+        return await call()
 
     def run() -> None:
         try:
-            results.append(asyncio.run(work()))
+            results.append(asyncio.run(await_call()))
         except Exception as error:  # noqa: BLE001 - whatever it is
             results.append(error)
 

@@ -106,8 +106,8 @@ def by_labels(instant: Answer) -> Answer:
 def assert_equal(expected: Answer, actual: Answer, question: object) -> None:
     """Fail unless series, their order and all times are the same, and values agree to 1e-9 relative."""
     assert [labels for labels, _ in expected] == [labels for labels, _ in actual], question
-    for (labels, wanted), (_, found) in zip(expected, actual, strict=True):
-        assert [time for time, _ in wanted] == [time for time, _ in found], (question, labels)
-        for (time, value), (_, other) in zip(wanted, found, strict=True):
+    for (labels, points), (_, found) in zip(expected, actual, strict=True):
+        assert [time for time, _ in points] == [time for time, _ in found], (question, labels)
+        for (time, value), (_, other) in zip(points, found, strict=True):
             both_nan = math.isnan(value) and math.isnan(other)
             assert both_nan or math.isclose(value, other, rel_tol=1e-9), (question, labels, time, value, other)

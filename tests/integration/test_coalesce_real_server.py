@@ -59,14 +59,14 @@ def requests_served(server: Server, handler: str) -> int:
 def assert_alike(expected: MatrixResult | VectorResult, actual: object, querier: UtilizationMetricQuerier) -> None:
     """Fail unless the same series have the same samples: sums of values exactly, sums of rates but for rounding."""
     assert isinstance(actual, type(expected))
-    wanted, found = labelled(expected), labelled(actual)
-    assert _times(wanted) == _times(found), querier
+    series, found = labelled(expected), labelled(actual)
+    assert _times(series) == _times(found), querier
     if querier.query_strategy() is QueryStrategy.GAUGE:
-        assert wanted == found, querier  # whole numbers below 2^53: the order of addition cannot matter
+        assert series == found, querier  # whole numbers below 2^53: the order of addition cannot matter
     # The server may add up in any order. Each of n additions rounds by half an epsilon of the sum so far, and since no
     # rate is negative, no such sum exceeds the last: any order is within n/2 epsilon of the truth, and n of another.
     tolerance = len(LABEL_SETS) * sys.float_info.epsilon
-    for labels, points in wanted.items():
+    for labels, points in series.items():
         for (_, one), (_, other) in zip(points, found[labels], strict=True):
             assert abs(float(one) - float(other)) <= tolerance * float(one), (querier, labels, one, other)
 

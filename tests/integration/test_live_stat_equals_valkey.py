@@ -195,9 +195,9 @@ async def record(folder: Path, valkey: Server, prometheus: Program, children: Se
             await sink.next_round()
         settings = Settings(statistics_url=valkey.url, metrics_url=server.url, kernel_statistics="metrics")
         async with open_runtime(settings, PluginRegistry.discover()) as runtime:
-            asked = [*kernel_ids, *{child.target.session_id or "" for child in children}]
-            switched = await runtime.repository.get_kernel_statistics_batch(asked)
-            assert None not in list(await runtime.statistics.fetch_kernel_statistics(asked))
+            ids = [*kernel_ids, *{child.target.session_id or "" for child in children}]
+            switched = await runtime.repository.get_kernel_statistics_batch(ids)
+            assert None not in list(await runtime.statistics.fetch_kernel_statistics(ids))
     return Run(
         children=children,
         rounds=sink.rounds,

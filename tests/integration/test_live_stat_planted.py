@@ -186,8 +186,8 @@ async def test_values_that_are_not_finite_make_the_entry_incomplete(client: Prom
 async def test_many_kernels_have_their_own_entries(client: PromQLPort) -> None:
     """There are three batches, in order, with an unknown kernel and a duplicate."""
     numbers = [*reversed(range(MANY)), 5000, 7]
-    asked = [UUID(kernel(1000 + number)) for number in numbers]
-    batch = await KernelLiveStatService(client).fetch_kernel_statistics(asked, time=AT)
+    ids = [UUID(kernel(1000 + number)) for number in numbers]
+    batch = await KernelLiveStatService(client).fetch_kernel_statistics(ids, time=AT)
     expected = [None if number >= MANY else str(number) for number in numbers]
     assert expected == [found and found["mem"]["current"] for found in batch]
     assert {} == batch.problems

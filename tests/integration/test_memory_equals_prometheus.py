@@ -39,7 +39,7 @@ from tests.integration.differential import (
 from statcore.errors import QueryRejectedError, UnsupportedError
 from statcore.model import QueryTimeRange, format_duration
 from statcore.promql import render, utilization_query
-from statcore.queriers import LabelMatcher, QueryStrategy
+from statcore.queriers import LabelMatcher, QueryStrategy, Strategy
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
 from statcore_memory import MemoryMetrics
@@ -168,16 +168,16 @@ def planted(cases: list[Case]) -> Iterator[Planted]:
             yield METRIC, {"case": str(number), **dict(labels)}, drawn
 
 
-def compare(memory: MemoryMetrics, server: Server, drawn: st.SearchStrategy[BothQuery]) -> Counter[QueryStrategy]:
+def compare(memory: MemoryMetrics, server: Server, drawn: st.SearchStrategy[BothQuery]) -> Counter[Strategy]:
     """Compare the answers of both to drawn queries, as a range and at its end; return the number of points by strategy."""
-    points: Counter[QueryStrategy] = Counter()
+    points: Counter[Strategy] = Counter()
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection, asyncio.Runner() as runner:
 
         @settings(max_examples=QUESTIONS)
         @given(drawn)
         def check(query: BothQuery) -> None:
             querier, between, window = query.querier, query.time_range, query.rate_interval
-            query = render(utilization_query(querier, rate_interval=window))
+            promql = render(utilization_query(querier, rate_interval=window))
             start, end, step = between.start.isoformat(), between.end.isoformat(), format_duration(between.step)
             try:
                 result = runner.run(memory.query_utilization(querier, between, rate_interval=window))
@@ -185,15 +185,15 @@ def compare(memory: MemoryMetrics, server: Server, drawn: st.SearchStrategy[Both
                 reject()
             except QueryRejectedError:
                 with pytest.raises(QueryRejectedError):
-                    ask_prometheus(connection, "query", query=query, time=end)
+                    ask_prometheus(connection, "query", query=promql, time=end)
                 return
-            expected = ask_prometheus(connection, "query_range", query=query, start=start, end=end, step=step)
-            assert_equal(expected, of_memory(result), query)
+            expected = ask_prometheus(connection, "query_range", query=promql, start=start, end=end, step=step)
+            assert_equal(expected, of_memory(result), promql)
             points[querier.strategy] += sum(len(pairs) for _, pairs in expected)
 
-            expected = ask_prometheus(connection, "query", query=query, time=end)
+            expected = ask_prometheus(connection, "query", query=promql, time=end)
             now = runner.run(memory.query_utilization_now(querier, time=between.end, rate_interval=window))
-            assert_equal(by_labels(expected), by_labels(of_memory(now)), query)
+            assert_equal(by_labels(expected), by_labels(of_memory(now)), promql)
 
         check()
     return points

@@ -96,8 +96,8 @@ def direction(decision: ScalingDecision) -> int:
 
 def wish(rule: ScalingRule, value: Observation) -> int:
     """Return the direction of the step that a rule asks for at a value, were there no cool-down."""
-    asked = rule.step_at(value)[0] if isinstance(value, Decimal) and value.is_finite() else 0
-    return (asked > 0) - (asked < 0)
+    step = rule.step_at(value)[0] if isinstance(value, Decimal) and value.is_finite() else 0
+    return (step > 0) - (step < 0)
 
 
 @given(observed_rules, counts)

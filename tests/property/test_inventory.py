@@ -75,17 +75,17 @@ def test_sessions_and_agents_follow_from_the_kernels(
             left[step.kernel_id] = step
     sessions, agents = sessions_of(left.values()), agents_of(left.values())
     by_id = {session.session_id: session for session in sessions}
-    asked = [step if isinstance(step, str) else step.session_id or step.kernel_id for step in steps]
+    ids = [step if isinstance(step, str) else step.session_id or step.kernel_id for step in steps]
 
     async def read() -> list[Any]:
         return [
             await inventory.list_sessions(limit=limit, offset=offset),
             await inventory.list_agents(limit=limit, offset=offset),
-            await inventory.find_sessions(asked),
+            await inventory.find_sessions(ids),
         ]
 
     pages = (Page.cut(sessions, limit=limit, offset=offset), Page.cut(agents, limit=limit, offset=offset))
-    expected = [*pages, [by_id.get(id_) for id_ in asked]]
+    expected = [*pages, [by_id.get(id_) for id_ in ids]]
     assert expected == asyncio.run(read())
 
 
@@ -102,10 +102,10 @@ def test_series_tell_what_there_is(kernels: list[KernelRecord]) -> None:
     metrics.append_scrape(container_samples(kernels), target="agents", time=NOW)
     for kernel in kernels:
         told.register_kernel(kernel)
-    asked = [kernel.session_id or kernel.kernel_id for kernel in kernels]
+    ids = [kernel.session_id or kernel.kernel_id for kernel in kernels]
 
     async def read(inventory: MemoryInventory | SeriesInventory) -> list[Any]:
-        return [await inventory.list_sessions(), await inventory.list_agents(), await inventory.find_sessions(asked)]
+        return [await inventory.list_sessions(), await inventory.list_agents(), await inventory.find_sessions(ids)]
 
     async def compare() -> None:
         assert await read(told) == await read(SeriesInventory(metrics, clock=lambda: NOW))

@@ -36,9 +36,9 @@ def figures(draw: st.DrawFn) -> Figures:
     return draw(st.dictionaries(keys, VALUES, max_size=60))
 
 
-def read(planted: Figures, asked: Sequence[UUID | str]) -> StatisticsBatch:
+def read(planted: Figures, kernel_ids: Sequence[UUID | str]) -> StatisticsBatch:
     """Return what the service says of the kernels."""
-    return asyncio.run(KernelLiveStatService(LiveBackend(planted)).fetch_kernel_statistics(asked, time=NOW))
+    return asyncio.run(KernelLiveStatService(LiveBackend(planted)).fetch_kernel_statistics(kernel_ids, time=NOW))
 
 
 @given(figures())
@@ -85,12 +85,17 @@ def test_every_metric_is_there_or_has_a_reason(planted: Figures) -> None:
         assert set(entry or ()) <= {metric for metric, kind in mine if kind == "current"}
 
 
+def spellings(id_: str) -> list[UUID | str]:
+    """Return the ways to write an id."""
+    return [id_, id_.upper(), id_.replace("-", ""), UUID(id_)]
+
+
 @given(figures(), st.lists(st.sampled_from(KERNELS[:6]), max_size=12), st.data())
-def test_a_batched_read_equals_single_reads(planted: Figures, asked: list[str], data: st.DataObject) -> None:
+def test_a_batched_read_equals_single_reads(planted: Figures, kernel_ids: list[str], data: st.DataObject) -> None:
     """Ids may be in any order, number and spelling, duplicates included."""
-    spelled = [data.draw(st.sampled_from([id_, id_.upper(), id_.replace("-", ""), UUID(id_)])) for id_ in asked]
+    spelled = [data.draw(st.sampled_from(spellings(id_))) for id_ in kernel_ids]
     batch = read(planted, spelled)
-    singles = [read(planted, [id_]) for id_ in asked]
+    singles = [read(planted, [id_]) for id_ in kernel_ids]
     assert [single[0] for single in singles] == list(batch)
     assert {position: single.problems[0] for position, single in enumerate(singles) if single.problems} == dict(
         batch.problems
@@ -100,12 +105,12 @@ def test_a_batched_read_equals_single_reads(planted: Figures, asked: list[str], 
 @given(st.lists(ids(), max_size=5), st.lists(st.integers(0, 299), max_size=700))
 def test_each_kernel_is_queried_once(others: list[UUID | str], chosen: list[int]) -> None:
     """There are six queries for 256 distinct kernels, however often each occurs."""
-    asked = [*others, *(KERNELS[number] for number in chosen)]
+    kernel_ids = [*others, *(KERNELS[number] for number in chosen)]
     backend = LiveBackend({(kernel, "mem", "current"): 1.0 for kernel in KERNELS})
-    batch = asyncio.run(KernelLiveStatService(backend).fetch_kernel_statistics(asked, time=NOW))
-    distinct = set(map(id_text, asked))
+    batch = asyncio.run(KernelLiveStatService(backend).fetch_kernel_statistics(kernel_ids, time=NOW))
+    distinct = set(map(id_text, kernel_ids))
     assert 6 * math.ceil(len(distinct) / 256) == len(backend.queries)
-    assert [id_text(id_) in KERNELS for id_ in asked] == [entry is not None for entry in batch]
+    assert [id_text(id_) in KERNELS for id_ in kernel_ids] == [entry is not None for entry in batch]
 
 
 @given(

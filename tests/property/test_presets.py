@@ -225,5 +225,5 @@ def test_a_preset_asks_for_what_it_allows_and_nothing_else(
     event("asked")
     assert set(filter_labels) >= set(labels)
     assert set(group_labels) >= set(group_by)
-    wanted = {label: value if isinstance(value, str) else LabelMatcher.one_of(value) for label, value in labels.items()}
-    assert filled(places(template), wanted, "7m" if window is None else window, group_by) == read(text)
+    matchers = {label: value if isinstance(value, str) else LabelMatcher.one_of(value) for label, value in labels.items()}
+    assert filled(places(template), matchers, "7m" if window is None else window, group_by) == read(text)

@@ -39,7 +39,9 @@ def test_a_hostile_text_stays_in_its_place_or_cannot_be_sent(text: str) -> None:
     except InputError:
         assert any("\ud800" <= character <= "\udfff" for character in text)
     else:
-        assert [text] == [matcher.value for matcher in promql_parser.parse(selector.text).matchers.matchers]
+        parsed = promql_parser.parse(selector.text)
+        assert isinstance(parsed, promql_parser.VectorSelector)
+        assert [text] == [matcher.value for matcher in parsed.matchers.matchers]
 
 
 @given(metric_names(), label_names())

@@ -49,14 +49,14 @@ def test_a_batched_read_equals_single_reads(data: st.DataObject, known: list[UUI
     """This holds for any ids in any order, number and spelling, any chunk size, and any order of the chunks' answers."""
     content = {id_text(id_): data.draw(st.tuples(st.none() | st.integers(), KINDS, st.integers(0, 3))) for id_ in known}
     some = st.sampled_from(known) if known else ids()
-    asked = data.draw(
+    requested = data.draw(
         st.lists(st.one_of(some, some.map(id_text), some.map(lambda id_: UUID(id_text(id_))), ids()), max_size=30)
     )
     source = StatisticsStatefulSource(Store(content), chunk_size=chunk_size)
 
     async def read() -> tuple[StatisticsBatch, list[StatisticsBatch]]:
-        return await source.read_kernel_statistics_batch(asked), [
-            await source.read_kernel_statistics_batch([id_]) for id_ in asked
+        return await source.read_kernel_statistics_batch(requested), [
+            await source.read_kernel_statistics_batch([id_]) for id_ in requested
         ]
 
     batch, singles = asyncio.run(read())

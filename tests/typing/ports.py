@@ -36,7 +36,7 @@ from statcore.promql import (
     RangeSelector,
     Selector,
 )
-from statcore.queriers import PercentOfCapacity, ResolvedQuerier, Strategy
+from statcore.queriers import MetricQuery, PercentOfCapacity, Strategy
 from statcore.services import SeriesInventory
 from statcore.statistics import ClientStatistics
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
@@ -95,12 +95,12 @@ def backends() -> list[MetricQuerierPort]:
 
 
 def inventories(backend: MetricQuerierPort) -> list[InventoryPort]:
-    """Inventories that are asked what exists."""
+    """Inventories to read from."""
     return [MemoryInventory(), SeriesInventory(backend, clock=lambda: datetime.now(UTC), lookback="1m")]
 
 
 def inventory_sinks() -> list[InventorySinkPort]:
-    """Inventories that are told what exists."""
+    """Inventories to write to."""
     return [MemoryInventory()]
 
 
@@ -137,16 +137,16 @@ class Largest:
 
     operator: Literal["max", "min"]
 
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, window: str, /) -> Expression:
         """Take the largest of each group."""
         del window
-        return Aggregation(self.operator, Selector(asked.name, asked.wanted), asked.group_by)
+        return Aggregation(self.operator, Selector(query.name, query.matchers), query.group_by)
 
 
-def changed(asked: ResolvedQuerier, window: str) -> Expression:
+def changed(query: MetricQuery, window: str) -> Expression:
     """Return how much a value changed: a strategy that is a function."""
-    change = Call("delta", RangeSelector(Selector(asked.name, asked.wanted), window))
-    return Aggregation("sum", change, asked.group_by)
+    change = Call("delta", RangeSelector(Selector(query.name, query.matchers), window))
+    return Aggregation("sum", change, query.group_by)
 
 
 @attrs.frozen
@@ -155,12 +155,12 @@ class OfLimit:
 
     replaces: ClassVar = ("phase",)
 
-    def __call__(self, asked: ResolvedQuerier, window: str, /) -> Expression:
+    def __call__(self, query: MetricQuery, window: str, /) -> Expression:
         """Divide by what is above zero, partner by partner, and say what it is."""
         del window
         limited = BinaryOperation(">", Selector("limit", {"rack": "r1"}), Number(0))
-        share = BinaryOperation("/", Selector(asked.name, asked.wanted), limited, matching=Matching.on("rack"))
-        return ConstantLabel(Aggregation("sum", share, asked.group_by), "kind", "share")
+        share = BinaryOperation("/", Selector(query.name, query.matchers), limited, matching=Matching.on("rack"))
+        return ConstantLabel(Aggregation("sum", share, query.group_by), "kind", "share")
 
 
 def strategies() -> list[Strategy]:

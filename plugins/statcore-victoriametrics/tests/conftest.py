@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -18,6 +17,7 @@ from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Program, Server, find_installations, running_victoriametrics
 from statcore_victoriametrics.client import VictoriaMetricsClient
 
+pytest_plugins = ["statcore.testing.fixtures"]
 VICTORIAMETRICS = find_installations("victoria-metrics")
 
 
@@ -27,13 +27,9 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session", params=list[Any](VICTORIAMETRICS) or [None], ids=str)
-def victoriametrics_program(request: pytest.FixtureRequest) -> Program:
+def victoriametrics_program(request: pytest.FixtureRequest, require_program: Callable[..., str]) -> Program:
     """Each VictoriaMetrics that is installed, one after the other."""
-    if request.param is None:
-        missing = "not found on PATH: victoria-metrics"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    require_program("victoria-metrics")
     program: Program = request.param
     return program
 
@@ -101,7 +97,7 @@ class Scripted:
     """A server that gives the same answer to every request, and records the parameters of each."""
 
     url: str
-    seen: list[dict[str, str]] = attrs.field(factory=list[dict[str, str]])
+    seen: list[dict[str, str]]
 
 
 @pytest.fixture
@@ -110,8 +106,10 @@ async def scripted() -> AsyncIterator[Callable[..., Awaitable[Scripted]]]:
     async with AsyncExitStack() as stack:
 
         async def start(answer: dict[str, Any]) -> Scripted:
+            seen: list[dict[str, str]] = []
+
             async def reply(request: web.Request) -> web.Response:
-                server.seen.append(
+                seen.append(
                     {"path": request.path, **request.query, **{k: str(v) for k, v in (await request.post()).items()}}
                 )
                 return web.json_response(answer)
@@ -119,7 +117,6 @@ async def scripted() -> AsyncIterator[Callable[..., Awaitable[Scripted]]]:
             app = web.Application()
             app.router.add_route("*", "/{path:.*}", reply)
             running = await stack.enter_async_context(TestServer(app, host="127.0.0.1"))
-            server = Scripted(f"victoriametrics://127.0.0.1:{running.port}")
-            return server
+            return Scripted(f"victoriametrics://127.0.0.1:{running.port}", seen)
 
         yield start

@@ -1,4 +1,4 @@
-"""What a real server is asked, and how it answers, where the conformance suite does not look."""
+"""Requests to a real server and its answers, where the conformance suite does not look."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from statcore.errors import QueryRejectedError
 from statcore.model import QueryTimeRange, VectorResult
 from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Selector, Subquery
-from statcore.queriers import LabelMatcher, QueryStrategy, ResolvedQuerier
+from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy
 from statcore.statistics import UtilizationSource
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
@@ -56,11 +57,12 @@ async def test_long_ranges_take_few_requests(
 
     sent: list[object] = []
     send = aiohttp.ClientSession.request
-    monkeypatch.setattr(
-        aiohttp.ClientSession,
-        "request",
-        lambda *arguments, **options: sent.append(arguments) or send(*arguments, **options),
-    )
+
+    def record_and_send(*arguments: Any, **options: Any) -> Any:
+        sent.append(arguments)
+        return send(*arguments, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", record_and_send)
     result = await client.query_utilization(FixedQuerier(name), time_range)
     assert requests == len(sent)
     (series,) = result.series
@@ -116,9 +118,9 @@ async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, ser
     await bold.aclose()
 
 
-def share(query: ResolvedQuerier, _: str) -> Expression:
+def share(query: MetricQuery, _: str) -> Expression:
     """Return a share, which names the labels twice: a strategy of a plugin's own."""
-    part = Aggregation("sum", Selector(query.name, query.wanted), query.group_by)
+    part = Aggregation("sum", Selector(query.name, query.matchers), query.group_by)
     return BinaryOperation("/", part, part)
 
 
@@ -196,9 +198,9 @@ async def test_a_long_step_does_not_lengthen_the_lookback(
     assert () == (await client.query_utilization(FixedQuerier("over"), late)).series
 
 
-def highest(query: ResolvedQuerier, window: str) -> Expression:
+def highest(query: MetricQuery, window: str) -> Expression:
     """Return the highest sum in the window: a strategy of a plugin's own."""
-    return Call("max_over_time", Subquery(Aggregation("sum", Selector(query.name, query.wanted)), window))
+    return Call("max_over_time", Subquery(Aggregation("sum", Selector(query.name, query.matchers)), window))
 
 
 async def test_subqueries_look_every_minute(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from statcore.promql import Aggregation, BinaryOperation, Call, Expression, RangeSelector, Selector, Subquery
-from statcore.queriers import LabelMatcher, ResolvedQuerier
+from statcore.queriers import LabelMatcher, MetricQuery
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
@@ -34,23 +34,23 @@ class Over:
     function: Any
     is_subquery: bool = False
 
-    def __call__(self, query: ResolvedQuerier, window: str) -> Expression:
+    def __call__(self, query: MetricQuery, window: str) -> Expression:
         """Write the expression."""
-        selector = Selector(query.name, query.wanted)
+        selector = Selector(query.name, query.matchers)
         inner = Subquery(Aggregation("sum", selector), window) if self.is_subquery else RangeSelector(selector, window)
         return Call(self.function, inner)
 
 
-def by_itself(query: ResolvedQuerier, _: str) -> Expression:
+def by_itself(query: MetricQuery, _: str) -> Expression:
     """Divide a sum by itself."""
-    total = Aggregation("sum", Selector(query.name, query.wanted))
+    total = Aggregation("sum", Selector(query.name, query.matchers))
     return BinaryOperation("/", total, total)
 
 
-def apart(query: ResolvedQuerier, _: str) -> Expression:
+def apart(query: MetricQuery, _: str) -> Expression:
     """Return each `x` of a metric without the sum of another, which has no labels."""
     return BinaryOperation(
-        "-", Aggregation("sum", Selector(query.name, query.wanted), ("x",)), Aggregation("sum", Selector("alone"))
+        "-", Aggregation("sum", Selector(query.name, query.matchers), ("x",)), Aggregation("sum", Selector("alone"))
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from statcore.promql import Aggregation, BinaryOperation, ConstantLabel, Expression, Matching, Number, Selector
-from statcore.queriers import PercentOfCapacity, ResolvedQuerier
+from statcore.queriers import MetricQuery, PercentOfCapacity
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
@@ -60,7 +60,7 @@ async def test_an_operation_has_the_value_that_prometheus_gives(
     plant(server, [constant("op_used", value, host=host, kind="x") for host, value in USED.items()])
     plant(server, [constant("op_limit", value, host=host) for host, value in LIMITS.items()])
 
-    def strategy(query: ResolvedQuerier, _window: str) -> Expression:
+    def strategy(query: MetricQuery, _window: str) -> Expression:
         return Aggregation("sum", expression, query.group_by)
 
     querier = FixedQuerier("op_used", group_by=["host"], strategy=strategy)

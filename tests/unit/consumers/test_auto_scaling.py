@@ -427,7 +427,9 @@ async def test_an_endpoint_that_does_not_exist_has_no_decision() -> None:
     rules = {id_of(9): [kernel_rule(), query_rule()], there: [kernel_rule()]}
     decisions = await cluster.schedule.autoscale(rules, now=NOW)
     assert decisions[id_of(9)] is None
-    assert 2 == (decisions[there].replicas if decisions[there] else None)
+    decision = decisions[there]
+    assert decision is not None
+    assert 2 == decision.replicas
     assert ["fetch_kernel_statistics", "find_endpoints", "find_sessions"] == cluster.reads
 
 
@@ -451,8 +453,13 @@ async def test_decisions_are_under_the_ids_that_were_given() -> None:
 
 async def test_a_cool_down_is_counted_to_the_time_given() -> None:
     """Queries are evaluated at it, too."""
-    times = []
-    cluster = Cluster(found=lambda _querier, time: times.append(time) or loads(9.0))
+    times: list[datetime | None] = []
+
+    def found(_: UtilizationMetricQuerier, time: datetime | None) -> VectorResult:
+        times.append(time)
+        return loads(9.0)
+
+    cluster = Cluster(found=found)
     endpoint_id = cluster.add_endpoint(1, [])
     rules = {endpoint_id: [query_rule(cooldown_s=60, last_triggered_at=NOW)]}
     replicas = []

@@ -376,7 +376,7 @@ def test_the_first_success_is_returned() -> None:
 
 def test_pauses_differ_between_clients() -> None:
     """Clients that failed at the same time do not come back at the same time."""
-    pauses = set()
+    pauses: set[float] = set()
     for _ in range(20):
         attempts = Attempts([DOWN])
         attempts.retried()

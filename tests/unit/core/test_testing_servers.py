@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import signal
 import socket
@@ -16,7 +15,6 @@ import pytest
 
 from statcore.errors import InputError, UnavailableError
 from statcore.testing import servers
-from statcore.testing.fixtures import require_program as shipped_fixture
 from statcore.testing.servers import (
     Server,
     find_installations,
@@ -217,12 +215,9 @@ def test_samples_that_cannot_be_read_are_refused(tmp_path: Path, require_program
         plant_openmetrics(tmp_path, "half a line")
 
 
-shipped_require_program = pytest.fixture(name="shipped_require_program")(inspect.unwrap(shipped_fixture))
-
-
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
 def test_a_missing_program_is_a_skip_or_a_failure_on_ci(
-    shipped_require_program: Callable[..., str],
+    require_program: Callable[..., str],
     program: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
     ci: str,
@@ -231,9 +226,9 @@ def test_a_missing_program_is_a_skip_or_a_failure_on_ci(
     """An installed one is found by any of its names."""
     monkeypatch.setenv("CI", ci)
     program("second", "")
-    assert "second" == Path(shipped_require_program("first", "second")).name
+    assert "second" == Path(require_program("first", "second")).name
     with pytest.raises(outcome, match="not found on PATH: first or third"):
-        shipped_require_program("first", "third")
+        require_program("first", "third")
 
 
 def test_a_raw_query_returns_the_samples_as_they_are_stored(

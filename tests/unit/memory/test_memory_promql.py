@@ -13,7 +13,7 @@ from statcore.errors import InputError, MissingExtraError, QueryRejectedError, U
 from statcore.model import QueryTimeRange
 from statcore.ports import PromQLPort
 from statcore.promql import Aggregation, Expression, Selector
-from statcore.queriers import ResolvedQuerier
+from statcore.queriers import MetricQuery
 from statcore.testing.queriers import FixedQuerier
 from statcore_memory import MemoryMetrics
 
@@ -221,8 +221,8 @@ async def test_a_time_without_a_zone_is_refused(metrics: MemoryMetrics) -> None:
 async def test_an_expression_of_any_depth_is_answered_or_refused() -> None:
     """A strategy may nest to any depth: no `RecursionError` leaves the port."""
 
-    def nested(query: ResolvedQuerier, _window: str, /) -> Expression:
-        expression: Expression = Selector(query.name, query.wanted)
+    def nested(query: MetricQuery, _window: str, /) -> Expression:
+        expression: Expression = Selector(query.name, query.matchers)
         for _ in range(3_000):
             expression = Aggregation("sum", expression, query.group_by)
         return expression

@@ -57,7 +57,10 @@ async def value(metrics: MemoryMetrics, promql: str, second: float) -> float | N
 )
 async def test_a_sample_one_window_old(promql: str, second: float, closed: float | None, left_open: float | None) -> None:
     """The sample counts in 2, and not in 3, which is the default."""
-    series = {"up": {0: 1.0}, "ticks": {float(second): float(second) for second in range(0, 121, 15)}}
+    series: dict[str, dict[float, float]] = {
+        "up": {0: 1.0},
+        "ticks": {float(second): float(second) for second in range(0, 121, 15)},
+    }
     assert [closed, left_open, left_open] == [
         pytest.approx(await value(holding(semantics, **series), promql, second)) for semantics in (2, 3, None)
     ]

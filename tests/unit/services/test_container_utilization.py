@@ -49,14 +49,12 @@ class Backend:
             raise self.error
         return self.answer
 
-    async def label_values(
-        self, label: str, /, *, match: Selector | None = None, time_range: object = None
-    ) -> Sequence[str]:
+    async def label_values(self, label: str, /, *, match: Selector | None = None, **_options: Any) -> Sequence[str]:
         """See the port."""
         self.queries.append((label, match))
         return ("cpu_util", "mem")
 
-    async def series(self, match: Selector, /, *, time_range: object = None) -> Sequence[Mapping[str, str]]:
+    async def series(self, match: Selector, /, **_options: Any) -> Sequence[Mapping[str, str]]:
         """See the port."""
         self.queries.append(match)
         return self.found

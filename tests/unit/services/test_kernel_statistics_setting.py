@@ -39,7 +39,7 @@ async def test_kernels_are_read_in_one_call() -> None:
     """Chunks of the store would be of several moments; ids are canonical text, duplicates included."""
     kernels = Kernels()
     source = StatisticsStatefulSource(MemoryStatistics(), chunk_size=2, kernels=kernels)
-    ids = [*IDS, UUID(IDS[0])]
+    ids: list[UUID | str] = [*IDS, UUID(IDS[0])]
     batch = await source.read_kernel_statistics_batch(ids)
     assert [[*IDS, IDS[0]]] == kernels.queries
     assert [*IDS, IDS[0]] == [entry["id"] for entry in batch if entry]

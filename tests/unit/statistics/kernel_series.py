@@ -70,7 +70,7 @@ class Recording:
         self.queries: list[tuple[dict[str, Any], list[str], QueryTimeRange]] = []
         self.under_way = self.most = 0
 
-    async def query_utilization(self, querier: Any, time_range: QueryTimeRange) -> MatrixResult:
+    async def query_utilization(self, querier: Any, time_range: QueryTimeRange, /, **_options: Any) -> MatrixResult:
         """Answer after a few turns of the event loop."""
         assert SERIES == querier.name()
         self.queries.append((dict(querier.labels()), list(querier.group_by_labels()), time_range))
@@ -82,6 +82,10 @@ class Recording:
             return await self.answer(querier, time_range)
         finally:
             self.under_way -= 1
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse the rest of `MetricQuerierPort`, which type checkers take to be there."""
+        raise AttributeError(name)
 
     def ids_per_query(self) -> list[int]:
         """Return how many sessions each query names."""

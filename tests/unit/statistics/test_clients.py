@@ -293,7 +293,7 @@ class Broken(Mapping[str, Any]):
 
 async def test_an_entry_that_fails_to_decode_is_malformed() -> None:
     """It may raise anything; the other entry is right."""
-    stored = {IDS[0]: MEM, IDS[1]: Broken()}
+    stored: dict[Hashable, object] = {IDS[0]: MEM, IDS[1]: Broken()}
     store = ClientStatistics(valkey_stat=NewClient(stored), valkey_live=Client(stored))
     batch = await store.fetch_kernel_statistics(IDS[:2])
     assert [MEM, None] == list(batch)
@@ -305,7 +305,8 @@ async def test_an_entry_that_fails_to_decode_is_malformed() -> None:
 
 async def test_a_metric_that_is_not_a_map_raises_when_it_is_read() -> None:
     """The other metrics can be read, and all names are listed."""
-    client = Client({IDS[0]: {**MEM, "net_rx": 5, 7: {"current": "7"}}})
+    stored: dict[object, object] = {"mem": {"current": "1"}, "net_rx": 5, 7: {"current": "7"}}
+    client = Client({IDS[0]: stored})
     (entry,) = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_kernel_statistics(IDS[:1])
     assert entry is not None
     assert ({"current": "1"}, {"current": "7"}) == (entry["mem"], entry["7"])

@@ -84,7 +84,7 @@ def test_a_bad_window_is_refused_at_once(window: Any) -> None:
 async def test_each_kernel_is_queried_once() -> None:
     """Ids may be spelled differently and recur; a kernel without samples is None and has no problem."""
     backend = LiveBackend(_mem(IDS[1], IDS[2]))
-    requested = [IDS[2], UUID(IDS[1]), IDS[3], IDS[2].replace("-", ""), IDS[2]]
+    requested: list[UUID | str] = [IDS[2], UUID(IDS[1]), IDS[3], IDS[2].replace("-", ""), IDS[2]]
     batch = await KernelLiveStatService(backend).fetch_kernel_statistics(requested)
     assert ["2", "1", None, "2", "2"] == [entry and entry["mem"]["current"] for entry in batch]
     assert {} == batch.problems
