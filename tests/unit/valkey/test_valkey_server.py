@@ -12,10 +12,10 @@ import redis.asyncio
 import redis.asyncio.cluster
 import redis.cluster
 from redis.asyncio.sentinel import Sentinel
-from statcore_valkey.server import Server
 
 from statcore.errors import InputError
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+from statcore_valkey.server import Server
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,9 @@ async def _ping(
     except StatcoreError as error:
         return Check(check, "wrong", f"{where}: {error}", _remedy(error, url))
     except TimeoutError:
-        return Check(check, "wrong", f"{where}: no answer within {_PING_S:g} s", "check that the server answers other clients")
+        return Check(
+            check, "wrong", f"{where}: no answer within {_PING_S:g} s", "check that the server answers other clients"
+        )
     return Check(check, "ok", where) if finding is None else Check(check, "wrong", where, finding)
 
 
