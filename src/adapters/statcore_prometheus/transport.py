@@ -29,10 +29,10 @@ from statcore_connection.files import FileValue
 from statcore_connection.tls import tls_context
 from statcore_prometheus.cutting import PIECE_BYTES
 from statcore_prometheus.error_mapping import from_driver, from_status
+from statcore_prometheus.http_sessions import HttpSessions, SessionFactory
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import Request
 from statcore_prometheus.server import Server
-from statcore_prometheus.sessions import SessionFactory, Sessions
 from statcore_prometheus.wire import Reader
 
 _T = TypeVar("_T")
@@ -68,7 +68,7 @@ class Transport:
         self._options = options
         self._tls = _tls_of(options)
         self._service = " or ".join(map(str, servers))
-        self._sessions = Sessions(session, service=self._service, max_connections=options.max_connections)
+        self._http_sessions = HttpSessions(session, service=self._service, max_connections=options.max_connections)
         self._last_answered = 0  # the position of the server that answered last
         self._failback_at = 0.0  # when the first server is tried first again, by the clock of the options
         self._get_only: set[int] = set()  # positions of servers behind a proxy that refuses POST
@@ -111,7 +111,7 @@ class Transport:
         Raises:
             ClosedError: the client belongs to another event loop, which is not closed.
         """
-        await self._sessions.aclose()
+        await self._http_sessions.aclose()
 
     async def _attempt(self, request: Request, new_reader: Callable[[], Reader[_Answer]], deadline: Deadline) -> _Answer:
         """Try the server that answered last, then the others; each has an equal share of the remaining time."""
@@ -176,7 +176,7 @@ class Transport:
     ) -> _T:
         """Send one request and read its answer; map the driver's errors."""
         server = self._servers[position]
-        session = self._sessions.current()
+        session = self._http_sessions.current()
         try:
             return await self._exchange(session, method, server, request, reader, timeout_s)
         except (StatcoreError, _PostRefusedError):
@@ -185,11 +185,11 @@ class Transport:
             # Closing a session cancels the requests that wait for a connection, although nobody cancelled this task.
             task = asyncio.current_task()
             if session.closed and task is not None and not task.cancelling():
-                raise self._sessions.failure_of_closed(server.address) from None
+                raise self._http_sessions.failure_of_closed(server.address) from None
             raise
         except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
             if session.closed:
-                raise self._sessions.failure_of_closed(server.address) from None
+                raise self._http_sessions.failure_of_closed(server.address) from None
             # Not `from error`: the text and the attributes of the driver's errors may hold what was sent.
             raise from_driver(error, server) from None
 

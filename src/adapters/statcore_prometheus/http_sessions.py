@@ -16,8 +16,8 @@ from statcore_connection.lifetime import Lifetime
 SessionFactory: TypeAlias = Callable[[], aiohttp.ClientSession]
 
 
-class Sessions:
-    """Gives each request its session; all requests run in the event loop of the first one.
+class HttpSessions:
+    """Gives each request its HTTP session; all requests run in the event loop of the first request.
 
     Args:
         given: the host's session or factory of sessions; the client never closes the host's sessions. None makes the client
