@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONCURRENT_CALLS: Final = 4
 """How many calls a bounded map runs at once by default."""
-ITEMS_A_TURN: Final = 128
+ITEMS_PER_TURN: Final = 128
 """How many items `in_turns` yields in one turn of the event loop by default: one or two milliseconds of work."""
 
 _Item = TypeVar("_Item")
@@ -224,7 +224,7 @@ async def give_way() -> None:
     await sleep(0)
 
 
-async def in_turns(items: Sequence[_Item], /, *, size: int = ITEMS_A_TURN) -> AsyncIterator[Sequence[_Item]]:
+async def in_turns(items: Sequence[_Item], /, *, size: int = ITEMS_PER_TURN) -> AsyncIterator[Sequence[_Item]]:
     """Yield slices of at most `size` items, and give way to the event loop between two slices."""
     for start in range(0, len(items), size):
         if start:

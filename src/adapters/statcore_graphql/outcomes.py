@@ -1,4 +1,4 @@
-"""The outcomes of loaders: a value or an error per key, remarks about doubtful values; from batches, and back."""
+"""Outcomes of loaders: a value or an error per key, and remarks on doubtful values; converts from batches and back."""
 
 from __future__ import annotations
 

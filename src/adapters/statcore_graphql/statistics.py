@@ -30,7 +30,7 @@ class HasInventory(HasStatisticsRepository, Protocol):
 
 
 class KernelStatistics:
-    """Statistics of kernels, and of sessions, which combine those of their kernels."""
+    """Statistics of kernels, and of sessions, which are combined from the statistics of their kernels."""
 
     @classmethod
     async def batch_load_by_kernel(cls, ctx: HasStatisticsRepository, session_ids: Sequence[UUID | str]) -> StatisticsBatch:

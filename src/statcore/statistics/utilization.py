@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from statcore.concurrency import ITEMS_A_TURN, in_thread, in_turns, map_keeping_errors
+from statcore.concurrency import ITEMS_PER_TURN, in_thread, in_turns, map_keeping_errors
 from statcore.errors import StatcoreError
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange
@@ -103,7 +103,7 @@ class UtilizationSource:
                 except StatcoreError as error:
                     outcomes[position] = error
         merge = partial(coalesce_queries, queries, max_values=self.max_values)
-        batches = merge() if len(queries) <= ITEMS_A_TURN else await in_thread(merge)
+        batches = merge() if len(queries) <= ITEMS_PER_TURN else await in_thread(merge)
 
         async def request_and_split(batch: CoalescedQuerier) -> Sequence[_Answer]:
             return batch.split(await request(batch))

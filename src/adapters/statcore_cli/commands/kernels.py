@@ -42,7 +42,7 @@ Examples:
 def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_: object) -> None:
     """Show the live statistics of kernels or sessions.
 
-    ID is the UUID of a kernel or a session; all IDs are read in one request. The statistics of a session combine those of
+    ID is the UUID of a kernel or a session; all IDs are read in one request. The statistics of a session are combined from
     its kernels; the metric backend, if one is configured, knows which kernels a session has.
 
     JSON is {"kernels": {ID: statistics or null}, "ages_s": {ID: seconds or null}, "problems": {ID: {"kind", "message",
@@ -86,7 +86,7 @@ async def _read(context: CommandContext, ids: list[str]) -> StatisticsBatch:
 
 
 def _with_unknown_sessions(batch: StatisticsBatch, error: StatcoreError) -> StatisticsBatch:
-    """Return the batch with a problem for each id without an entry: it may be a session whose kernels are unknown."""
+    """Return the batch with a problem for each id without an entry: it may be a session with unknown kernels."""
     message = f"if this is a session, its kernels are not known: {describe(error)}"
     unknown = {
         position: Problem(ProblemKind.UNAVAILABLE, message=message) for position, entry in enumerate(batch) if entry is None

@@ -130,7 +130,7 @@ def show_command(ctx: click.Context, /, name: str, output_format: str, **_: obje
             ["--label", "labels"],
             metavar="LABEL=VALUE",
             multiple=True,
-            help="Select series whose label has this value. Repeat a label to allow several values.",
+            help="Select series in which the label has this value. Repeat a label to allow several values.",
         ),
         click.Option(
             ["--group-by", "group_labels"],
