@@ -1,7 +1,7 @@
 """Concurrency: run coroutines together, bounded maps, deadlines, retries, limits, and giving way to the event loop.
 
-Other modules of the core use `asyncio` only through this one. It is imported on first use, since importing it costs as much
-time as importing the rest of the core.
+Other modules of the core use `asyncio` only through this module, which imports it on first use: that takes as long as
+importing the rest of the core.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONCURRENT_CALLS: Final = 4
 """How many calls a bounded map runs at once by default."""
-ITEMS_A_TURN: Final = 128
+ITEMS_PER_TURN: Final = 128
 """How many items `in_turns` yields in one turn of the event loop by default: one or two milliseconds of work."""
 
 _Item = TypeVar("_Item")
@@ -87,7 +87,7 @@ async def map_concurrently(
 
 
 async def map_keeping_errors(
-    items: Iterable[_Item], call: Callable[[_Item], Awaitable[_Result]], *, limit: int = CONCURRENT_CALLS
+    items: Iterable[_Item], call: Callable[[_Item], Awaitable[_Result]]
 ) -> list[_Result | StatcoreError]:
     """Return for each item, in order, the result of `call` or the `StatcoreError` that it raised.
 
@@ -109,7 +109,7 @@ async def map_keeping_errors(
                 unreachable.append(error)
             return error
 
-    return await map_concurrently(items, outcome, limit=limit)
+    return await map_concurrently(items, outcome)
 
 
 class Deadline:
@@ -174,8 +174,8 @@ async def retry(
     Pauses between attempts double. A random part of up to half of each pause is left out, so that clients that failed at
     the same time do not retry at the same time. A server's `retry_after_s` takes the place of the pause.
 
-    When the time is up, the deadline ends the attempt or the pause, and raises its own error. Only a server's pause that
-    would not end before is not started, since the error says when to come back.
+    When the time is up, the deadline ends the attempt or the pause, and raises its own error. A server's pause is not
+    started if it would end after the deadline: the error of the attempt says when to come back.
 
     Args:
         attempt: makes one attempt.
@@ -186,8 +186,8 @@ async def retry(
         max_attempts: how many attempts there are at most; None means as many as the deadline allows.
 
     Raises:
-        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or the server wants a
-            pause for which there is no time.
+        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or the pause that the
+            server names is longer than the time that remains.
     """
     backoff_s = first_pause_s
     attempts = 0
@@ -224,7 +224,7 @@ async def give_way() -> None:
     await sleep(0)
 
 
-async def in_turns(items: Sequence[_Item], /, *, size: int = ITEMS_A_TURN) -> AsyncIterator[Sequence[_Item]]:
+async def in_turns(items: Sequence[_Item], /, *, size: int = ITEMS_PER_TURN) -> AsyncIterator[Sequence[_Item]]:
     """Yield slices of at most `size` items, and give way to the event loop between two slices."""
     for start in range(0, len(items), size):
         if start:
@@ -240,7 +240,7 @@ async def in_thread(function: Callable[[], _Result]) -> _Result:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Return whether an error is the one that cancels a task, `asyncio.CancelledError`."""
+    """Return whether an error is `asyncio.CancelledError`, which cancels a task."""
     from asyncio import CancelledError  # noqa: PLC0415
 
     return isinstance(error, CancelledError)

@@ -23,7 +23,7 @@ def requires_extra(extra: str) -> Generator[None]:
 
 
 def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a package's `__getattr__` (PEP 562), so that finding its plugin loads nothing else of it.
+    """Return a package's `__getattr__` (PEP 562), so that loading its plugin imports no other module of it.
 
     Args:
         package: the name of the package.

@@ -41,7 +41,7 @@ _COMMAND_LINE_ONLY: Final = ("rate_interval", "disable_plugins", "presets")
 """Keys that the same file may hold for the command line."""
 VARIABLE_PREFIX: Final = "STATCORE_"
 _SECRET: Final = re.compile("password|secret|token|credential")
-"""In the name of an option whose value is a secret."""
+"""A word in the name of an option with a secret value."""
 
 
 def _check_kernel_statistics(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -209,7 +209,7 @@ async def open_runtime(settings: Settings, registry: PluginRegistry) -> AsyncGen
         metrics = await stack.enter_async_context(open_metrics(settings, registry))
         kernels = None
         if settings.kernel_statistics == "metrics":
-            kernels = KernelLiveStatService(as_promql(metrics, wanted_by="kernel_statistics is metrics"))
+            kernels = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
         repository = StatisticsRepositories.create(store, kernels=kernels).repository
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         yield Runtime(statistics=store, repository=repository, metrics=metrics, inventory=inventory)

@@ -34,7 +34,7 @@ def test_doctor_reports_the_server_that_is_down(kernels: str) -> None:
 
     assert 1 == done.returncode
     assert re.search(r"^store +ok ", done.stdout, re.MULTILINE)
-    assert re.search(r"^backend +wrong .*see that a server runs there", done.stdout, re.MULTILINE)
+    assert re.search(r"^backend +wrong .*check that a server runs there", done.stdout, re.MULTILINE)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.support.turns import Turns, counting_turns
 from statcore.errors import ProtocolError, UnavailableError
 from statcore_prometheus import PrometheusOptions
 from statcore_prometheus.cutting import PIECE_BYTES
-from statcore_prometheus.endpoint import read_endpoint
+from statcore_prometheus.server import Server
 from statcore_prometheus.transport import Transport
 
 MIB = 2**20
@@ -179,11 +179,11 @@ class Notes:
 async def test_others_get_a_turn_between_pieces() -> None:
     """A long chunk is decoded piece by piece, and other tasks run in between."""
     options = PrometheusOptions()
-    endpoint = read_endpoint("http://127.0.0.1:1", options)
+    server = Server.from_url("http://127.0.0.1:1", options=options)
     body = bytes(range(256)) * (10 * PIECE_BYTES // 256) + b"rest"
     response: Any = OneChunk(body)
     async with counting_turns() as turns:
-        pieces = await Transport([endpoint], options, None)._read(response, Notes(turns), endpoint)
+        pieces = await Transport([server], options, None)._read(response, Notes(turns), server)
     assert body == b"".join(piece for _, piece in pieces)
     assert 11 == len({turn for turn, _ in pieces})
     assert PIECE_BYTES == max(len(piece) for _, piece in pieces)

@@ -23,7 +23,7 @@ from statcore.consumers import (
 )
 from statcore.model import MetricValue
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.queriers import ContainerMetricQuerier
 from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.metrics.dataset import PlantedSeries

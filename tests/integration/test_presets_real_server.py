@@ -18,7 +18,7 @@ from tests.support.promql_templates import VALID
 from statcore.errors import QueryRejectedError
 from statcore.model import MatrixResult, QueryTimeRange
 from statcore.plugins import Preset
-from statcore.promql.template import Template
+from statcore.promql.templates import Template
 from statcore.services import PresetService
 from statcore.testing.metrics.dataset import HOSTILE_VALUES, PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text

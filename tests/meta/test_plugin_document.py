@@ -19,7 +19,7 @@ from tests.support.environments import ROOT
 from statcore import InputError, model, promql
 from statcore.plugins import API_VERSION, MetricBackendSpec, PluginStatus, QuerierSpec, hooks
 from statcore.plugins.hooks import HOOKS
-from statcore.plugins.registry import LOAD_TIMEOUT_S
+from statcore.plugins.loading import LOAD_TIMEOUT_S
 from statcore.promql import syntax, utilization_query
 from statcore.queriers import LabelMatcher, QueryStrategy
 from statcore.testing import metrics, querier_checks

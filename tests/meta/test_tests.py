@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = (ROOT / "tests", *ROOT.glob("plugins/*/tests"))
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PROVES = ("assert", "raises", "check", "expect", "fail", "verify")
 
 
@@ -45,10 +46,10 @@ def test_every_test_says_what_it_shows() -> None:
 
 
 def test_signals_reach_a_test_and_its_child() -> None:
-    """An interrupt raises in the test, and a child ends by SIGINT and by SIGTERM."""
+    """An interrupt raises in the test, and a child ends by each signal that ends programs."""
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         child = subprocess.run(
             [sys.executable, "-c", f"import signal; signal.raise_signal({number:d})"], capture_output=True, check=False
         )
@@ -56,8 +57,8 @@ def test_signals_reach_a_test_and_its_child() -> None:
 
 
 def test_signals_reach_tests_where_the_runner_ignores_them() -> None:
-    """A shell script that runs pytest in the background lets it ignore SIGINT."""
-    ignoring = "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    """A shell script that runs pytest in the background lets it ignore SIGINT, and `nohup` SIGHUP."""
+    ignoring = "; ".join(f"signal.signal({number:d}, signal.SIG_IGN)" for number in ENDING)
     program = f"import pytest, signal, sys; {ignoring}; sys.exit(pytest.main(sys.argv[1:]))"
     test = f"{__file__}::{test_signals_reach_a_test_and_its_child.__name__}"
     done = subprocess.run(

@@ -19,8 +19,7 @@ from tests.support.promql_expressions import is_grouped_by_the_parser
 from tests.support.promql_templates import GROUP, MATCHER, VALID, WINDOW, count, filled, places, read
 
 from statcore.errors import InputError
-from statcore.promql.preset import Preset
-from statcore.promql.template import Template
+from statcore.promql.templates import Preset, Template
 from statcore.queriers import LabelMatcher
 from statcore.testing.strategies import durations, label_matchers, label_names, label_values
 
@@ -185,7 +184,7 @@ def test_without_placeholders_it_is_taken_where_it_parses(text: str) -> None:
     try:
         tree: Any = promql_parser.parse(text)
     except ValueError:
-        with pytest.raises(InputError, match="the template is no PromQL"):
+        with pytest.raises(InputError, match="the template is not PromQL"):
             Template(text)
         return
     while isinstance(tree, promql_parser.ParenExpr):

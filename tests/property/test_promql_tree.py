@@ -37,7 +37,7 @@ from statcore.promql import (
     render,
     utilization_query,
 )
-from statcore.promql.reading import read_query
+from statcore.promql.parsing import read_query
 from statcore.queriers import LabelMatcher, PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
 from statcore.testing.strategies import durations, ids, label_matchers, label_names, label_values, metric_names, queriers
 

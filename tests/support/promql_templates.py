@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import promql_parser
 
 from statcore.model import format_duration, parse_duration
-from statcore.promql.template import Template
+from statcore.promql.templates import Template
 from statcore.queriers import LabelMatcher
 
 Tree: TypeAlias = Any

@@ -1,4 +1,4 @@
-"""Expressions in MetricsQL with the meaning that they have in PromQL."""
+"""Expressions as MetricsQL, which VictoriaMetrics evaluates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from statcore.promql import (
     Subquery,
 )
 from statcore.queriers import LabelMatcher
-from statcore_victoriametrics.metricsql import read_alike, select_alike
+from statcore_victoriametrics.metricsql import metricsql_selector, metricsql_text
 
 M = Selector("m", {"a": LabelMatcher.not_regex(".*")}, offset="1m")
 WRITTEN = 'm{a!~"(.*)"}'
@@ -49,7 +49,7 @@ WRITTEN = 'm{a!~"(.*)"}'
 )
 def test_an_expression_in_metricsql(expression: Expression, expected: str) -> None:
     """Selectors have a lookback, subqueries a step, and increases their own window, however deep; all else stays."""
-    assert expected == read_alike(expression)
+    assert expected == metricsql_text(expression)
 
 
 def test_a_selector_keeps_its_other_matchers() -> None:
@@ -59,4 +59,4 @@ def test_a_selector_keeps_its_other_matchers() -> None:
         ("b", LabelMatcher.regex(".*")),
         ("a", LabelMatcher.not_regex(".+")),
     ]
-    assert 'm{a="x",b=~".*",a!~".+"} offset 5m' == select_alike(Selector("m", labels, offset="5m")).text
+    assert 'm{a="x",b=~".*",a!~".+"} offset 5m' == metricsql_selector(Selector("m", labels, offset="5m")).text

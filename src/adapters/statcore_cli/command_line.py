@@ -1,6 +1,6 @@
 """What commands are made of in click: options that several commands share, and groups that load commands on first use.
 
-`--help` imports this module. Keep it quick to import: it needs click alone.
+`--help` imports this module. Keep it quick to import: it needs only click.
 """
 
 from __future__ import annotations

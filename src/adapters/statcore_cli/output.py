@@ -19,10 +19,9 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 import click
 
-from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.numbers import format_sample_value
 from statcore.model.results import MatrixResult, Series
-from statcore.model.statistics import STATS, shown_value
+from statcore.model.statistics import STATS, Problem, ProblemKind, StatisticsBatch, shown_value
 from statcore.model.time import QueryTimeRange
 from statcore_cli.standard_output import printable
 from statcore_cli.times import format_time
@@ -57,7 +56,7 @@ def write(output_format: str, columns: Row, rows: Iterable[Row], document: Calla
 
 
 def write_table(columns: Row, rows: Iterable[Row]) -> None:
-    """Print a table; columns whose cells are all empty are left out.
+    """Print a table without the columns that have only empty cells.
 
     On a terminal the table fits its width. In a pipe, or where the terminal is too narrow for whole words, columns are
     aligned and as wide as their longest cell.
@@ -214,7 +213,7 @@ def _label_columns(labels: list[str]) -> Iterator[str]:
     for label in labels:
         column = label
         while column in _SAMPLE_COLUMNS or (column != label and column in labels):
-            column = f"exported_{column}"  # how Prometheus renames a label whose name is taken
+            column = f"exported_{column}"  # as Prometheus renames a label with a name that is taken
         yield column
 
 
@@ -249,7 +248,7 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int) -> str
     Args:
         series: non-finite values count as missing.
         time_range: the horizontal axis.
-        width: in columns of the terminal.
+        width: the width of the chart in columns of the terminal.
     """
     import plotille  # type: ignore[import-untyped]  # noqa: PLC0415 - only charts need it
 

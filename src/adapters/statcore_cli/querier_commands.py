@@ -31,7 +31,7 @@ _TYPES: Final[Mapping[FieldType, click.ParamType[Any]]] = {
 
 
 class QuerierGroup(LazyGroup):
-    """A group whose commands are the installed kinds of querier.
+    """A group with a command for each installed kind of querier.
 
     Args:
         build: makes the command for one kind.

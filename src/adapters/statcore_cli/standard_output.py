@@ -1,4 +1,4 @@
-"""Standard output holds the answer alone; what plugins write there goes to standard error, under the plugin's name.
+"""Standard output holds only the answer; what plugins write there goes to standard error, under the plugin's name.
 
 `guarded` moves the answer to a duplicate of the descriptor, which no plugin knows. Descriptor 1, used by `os.write`,
 libraries in C and subprocesses, then leads to a file in memory; its content is moved to standard error. `sys.stdout` leads
@@ -123,7 +123,7 @@ class _Guard:
         replaced = sys.stdout is not cast("TextIO", self)
         sys.stdout = cast("TextIO", self)
         if replaced:
-            self._report_deed("replaced standard output; the answer is complete all the same")
+            self._report_once("replaced standard output; the answer is complete all the same")
         return self.report() or replaced
 
     def report(self) -> bool:
@@ -144,16 +144,16 @@ class _Guard:
         if written:
             lines = [*written.decode(errors="replace").splitlines(), *(["…"] if size > len(written) else [])]
             _write_error("".join(f"{printable(line)}\n" for line in lines))
-            self._report_deed("wrote to standard output; it is shown above, and not in the answer")
+            self._report_once("wrote to standard output; it is shown above, and not in the answer")
         if closed:
-            self._report_deed("closed standard output; the answer is complete all the same")
+            self._report_once("closed standard output; the answer is complete all the same")
         return bool(written) or closed
 
-    def _report_deed(self, deed: str) -> None:
-        """Print once which plugins may have done it."""
+    def _report_once(self, action: str) -> None:
+        """Print which plugins may have done this; an equal line is printed once."""
         names = sorted(set(self.suspects or self.others))
         who = f"{'one of the plugins' if len(names) > 1 else 'the plugin'} {', '.join(names)}" if names else "a plugin"
-        line = f"statcore: {who} {deed}\n"
+        line = f"statcore: {who} {action}\n"
         if line not in self._reported:
             self._reported.add(line)
             _write_error(line)

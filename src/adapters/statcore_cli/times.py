@@ -20,7 +20,7 @@ _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_
 
 
 def range_options() -> list[click.Parameter]:
-    """Return the options whose values `read_range` takes."""
+    """Return the options that `read_range` reads."""
     forms = "RFC 3339 with a zone, unix seconds, `now`, or a time before now such as -15m"
     return [
         click.Option(["--start"], metavar="TIME", help=f"The start of the range: {forms}."),

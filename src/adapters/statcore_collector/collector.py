@@ -53,7 +53,7 @@ class Collector:
     Call all methods on one event loop, except `samples`, `newest_age_s` and `problem`, which any thread may use. Sampling
     runs in a thread. The caller closes the sink.
 
-    A kernel that is removed, or whose last process has ended, disappears from `samples` and the inventory at once, and
+    A kernel that is removed, or has no running process any more, disappears from `samples` and the inventory at once, and
     from the store with the next round. A session is stored as the sum over its kernels on this agent: when two agents run
     kernels of one session, their collectors overwrite each other's sum.
 
@@ -251,7 +251,7 @@ class Collector:
     ) -> tuple[NodeRound, list[KernelRound | None]]:
         with self._sampling:  # the thread of a cancelled round may still be sampling
             try:
-                # Sockets before processes: then the process that has a socket open is found, too.
+                # Sockets are read before processes, so that the process that has a socket open is found as well.
                 sockets = unreadable.read("net_rx and net_tx of kernels", read_sockets)
                 table = read_process_table(unreadable)
                 node = self._node.sample(unreadable)

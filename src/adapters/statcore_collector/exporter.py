@@ -1,4 +1,4 @@
-"""The HTTP endpoint that Prometheus scrapes, with a health check beside it."""
+"""The HTTP server that Prometheus scrapes, with a health check."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _application(collector: Collector, metrics: WSGIApplication | None) -> WSGIA
 
 
 class Exporter:
-    """A running HTTP endpoint, served by a thread until it is closed.
+    """A running HTTP server in a thread, until it is closed.
 
     Attributes:
         host: the address that it listens on.
@@ -109,16 +109,16 @@ class Exporter:
 def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int = 0) -> Exporter:
     """Serve a collector's newest samples and its own metrics at `/metrics`, and its health at `/healthz`.
 
-    `/healthz` answers 200, or 503 with the reason when the last round failed or is too long ago. The metrics have a
-    registry of their own; metrics of the process that embeds the collector are not served.
+    `/healthz` answers 200, or 503 with the reason when the last round failed or is too long ago. The metrics have their own
+    registry; metrics of the process that embeds the collector are not served.
 
     Args:
-        collector: read anew for every request.
+        collector: the collector, which is read for every request.
         host: the address to listen on.
         port: the port to listen on; 0 takes a free port.
 
     Returns:
-        The running endpoint; the caller closes it.
+        The running server; the caller closes it.
 
     Raises:
         UnavailableError: the port is taken, or this machine does not have the address.
@@ -135,6 +135,6 @@ def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int =
             f"cannot serve metrics on {host}:{port}: {error.strerror}", service=f"{host}:{port}"
         ) from error
     except UnicodeError:  # for example from a name that is too long
-        raise InputError(f"cannot serve metrics on {host!r:.100}: not the name of a host") from None
+        raise InputError(f"cannot serve metrics on {host!r:.100}: expected the name or address of this machine") from None
     server.set_app(_application(collector, server.get_app()))
     return Exporter(server, thread)

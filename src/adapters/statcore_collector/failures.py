@@ -16,7 +16,7 @@ from statcore.model.text import describe
 _logger: Final = logging.getLogger(__name__)
 
 FailureKind: TypeAlias = Literal["machine", "item", "store"]
-"""Either no process of the machine can be read, or one item of a round cannot, or the store cannot be written to."""
+"""No process of the machine can be read, an item of a round cannot be read, or the store cannot be written to."""
 _KINDS: Final[tuple[FailureKind, ...]] = ("machine", "item", "store")
 
 FRESH_INTERVALS: Final = 4

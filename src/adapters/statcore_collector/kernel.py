@@ -1,4 +1,4 @@
-"""A kernel: its processes and owners, and what one round of collection finds of it."""
+"""Kernels: the target to collect, its sampler, and what one round of collection finds of a kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from statcore.model.text import check_text
 from statcore.ports import ScrapeSample
 from statcore.queriers.container import UNKNOWN_OWNER
 from statcore_collector.failures import Unreadable
-from statcore_collector.metric import CORE_MS_PER_S, KernelTracker, RawValue
+from statcore_collector.metric import CORE_MS_PER_S, ObjectTracker, RawValue
 from statcore_collector.process_tree import ProcessSample, ProcessTable, ProcessTree, TreeSample
 from statcore_collector.series import container_samples, process_samples
 from statcore_collector.tcp_traffic import SocketTable, TreeTraffic, open_inodes
@@ -87,7 +87,7 @@ class KernelSampler:
         }
         self._tree = ProcessTree(root)
         self._traffic = TreeTraffic()
-        self._tracker = KernelTracker()
+        self._tracker = ObjectTracker()
 
     def sample(
         self, table: ProcessTable, sockets: SocketTable | None, *, node_memory: float | None, unreadable: Unreadable

@@ -122,8 +122,8 @@ class MetricTracker:
         )
 
 
-class KernelTracker:
-    """Turns the raw values of all metrics of one kernel, round after round, into stored values."""
+class ObjectTracker:
+    """Turns the raw values of all metrics of one kernel or node, round after round, into stored values."""
 
     def __init__(self) -> None:
         """Start with no value seen."""
@@ -163,10 +163,10 @@ def node_cpu_value(used_ms: float, interval_ms: float) -> MetricValue:
 
 
 def sum_kernels(kernels: Sequence[Mapping[str, MetricValue]]) -> Mapping[str, MetricValue]:
-    """Return a session's metrics: those of its only kernel, or the sums over its kernels on this agent.
+    """Return a session's metrics: the metrics of its only kernel, or the sums over its kernels on this agent.
 
-    Sums are those that readers make of the kernels of a session. A metric that one of the kernels lacks is left out, since
-    it could not be read there, and a sum without it would be too low.
+    Readers sum the kernels of a session in the same way. A metric that a kernel lacks is left out, since it could not be
+    read there, and a sum without it would be too low.
     """
     if len(kernels) == 1:
         return kernels[0]

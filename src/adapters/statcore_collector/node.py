@@ -1,4 +1,4 @@
-"""The node that the agent runs on, and its devices: cores, memory, root disk, network interfaces, disks."""
+"""The node of the agent, and its devices: cores, memory, root disk, network interfaces, disks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 
 from statcore.model import MetricValue
 from statcore_collector.failures import Unreadable
-from statcore_collector.metric import CORE_MS_PER_S, MetricTracker, RawValue, node_cpu_value
+from statcore_collector.metric import CORE_MS_PER_S, MetricTracker, ObjectTracker, RawValue, node_cpu_value
 from statcore_collector.proc_files import is_whole_disk, read_cores, read_disks, read_interfaces, read_memory
 
 _ROOT_DISK: Final = "/"
@@ -48,7 +48,7 @@ class NodeSnapshot:
 
     Args:
         time_s: the monotonic time of the snapshot, in seconds.
-        cores: the busy milliseconds of each core since the machine started, by core id.
+        cores: the busy milliseconds of each core since the machine was started, by core id.
         gauges: metrics of a single device, by metric and device id; the node has the same value.
         counters: metrics of devices that come and go, by metric and device id; the node has their sum.
     """
@@ -106,22 +106,20 @@ class NodeSampler:
         """Start before the first round."""
         self._last: NodeSnapshot | None = None
         self._sums: defaultdict[str, MemberCounter] = defaultdict(MemberCounter)
-        self._node: dict[str, MetricTracker] = {}
+        self._node = ObjectTracker()
         self._devices: dict[tuple[str, str], MetricTracker] = {}
 
     def sample(self, unreadable: Unreadable) -> NodeRound:
         """Sample the node and its devices; `unreadable` receives the items that cannot be read."""
         snapshot = read_node(unreadable)
         devices: defaultdict[str, dict[str, MetricValue]] = defaultdict(dict)
-        node: dict[str, MetricValue] = {}
         known, self._devices = self._devices, {}  # the tracker of a device that is absent now is dropped
         for metric, by_device in {**snapshot.gauges, **snapshot.counters}.items():
             for device_id, raw in by_device.items():
                 tracker = known.get((metric, device_id)) or MetricTracker(metric)
                 self._devices[metric, device_id] = tracker
                 devices[metric][device_id] = tracker.observe(snapshot.time_s, raw)
-        for metric, raw in self._node_values(snapshot).items():
-            node[metric] = self._node.setdefault(metric, MetricTracker(metric)).observe(snapshot.time_s, raw)
+        node = self._node.observe(snapshot.time_s, self._node_values(snapshot))
         if snapshot.cores:
             used_ms, interval_ms = self._used_ms(snapshot)
             node["cpu_util"] = node_cpu_value(sum(used_ms.values()), interval_ms)
@@ -132,7 +130,7 @@ class NodeSampler:
     def _node_values(self, snapshot: NodeSnapshot) -> dict[str, RawValue]:
         found = {metric: raw for metric, by_device in snapshot.gauges.items() for raw in by_device.values()}
         for metric, by_device in snapshot.counters.items():
-            # The counters of a disk include those of its partitions.
+            # A disk's counters include the counters of its partitions.
             members = {n: r.value for n, r in by_device.items() if metric not in _DISK_METRICS or is_whole_disk(n)}
             total = self._sums[metric].update(members)
             if members:

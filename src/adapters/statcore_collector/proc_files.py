@@ -28,7 +28,7 @@ _REQUEST: Final = struct.Struct("16sH22x")
 _UP: Final = 0x1
 _LOOPBACK: Final = 0x8
 _MOST_DIGITS: Final = 20
-"""Of a counter of 64 bits."""
+"""The most digits of a counter of 64 bits."""
 _CORE: Final = re.compile(r"cpu([0-9]+)")
 
 
@@ -123,7 +123,7 @@ def _disk_bytes(fields: list[str], line: str) -> tuple[int, int]:
 
 
 def is_whole_disk(name: str) -> bool:
-    """Return whether a device of diskstats is a whole disk; its counters include those of its partitions."""
+    """Return whether a device of diskstats is a whole disk; its counters include its partitions."""
     return Path("/sys/block", name.replace("/", "!")).exists()
 
 

@@ -1,4 +1,4 @@
-"""A process tree: which processes belong to it, what each uses, and the sums over the tree."""
+"""Process trees: the processes of a tree, what each process uses, and the sums over the tree."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ class TreeSample:
         time_s: the monotonic time of the sample, in seconds.
         processes: the sample of each running, readable process.
         cpu_ms: CPU time in milliseconds, a counter.
-        memory: in bytes.
+        memory: the sum of their memory, in bytes.
         io_read: bytes read, a counter.
         io_write: bytes written, a counter.
     """

@@ -28,7 +28,7 @@ _REQUEST_DUMP: Final = 0x301
 _ERROR: Final = 2
 _DONE: Final = 3
 _INET_DIAG_INFO: Final = 2
-# All states except those without an owner or without traffic: SYN_RECV, TIME_WAIT, CLOSE, LISTEN.
+# All states except SYN_RECV, TIME_WAIT, CLOSE and LISTEN, in which a socket has no owner or no traffic.
 _STATES: Final = 0xFFF & ~sum(1 << state for state in (3, 6, 7, 10))
 
 _HEADER: Final = struct.Struct("=IHHII")
@@ -46,7 +46,7 @@ class TcpSocket:
 
     Args:
         cookie: identifies the socket as long as it exists.
-        inode: as in the open files of processes; 0 when no process has the socket open any more.
+        inode: its inode, as among the open files of processes; 0 when no process has the socket open any more.
         received: bytes received.
         sent: bytes that the peer has acknowledged.
     """

@@ -14,14 +14,14 @@ _Method = TypeVar("_Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 def only_our_errors(method: _Method) -> _Method:
-    """Return a method that raises nothing but errors of statcore, and `asyncio.CancelledError`.
+    """Return a method that raises only errors of statcore and `asyncio.CancelledError`.
 
-    Wrong arguments in the call itself stay a `TypeError`. An unexpected error is not retryable: nothing says that
-    the service is unavailable, and the same call would most likely fail in the same way.
+    A call with a wrong number or wrong names of arguments still raises `TypeError`. An unexpected error is not retryable:
+    nothing shows that the service is unavailable, and the same call would most likely fail in the same way.
     """
 
     @wraps(method)
-    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the method
+    async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the arguments of the method
         coroutine = method(*args, **kwargs)
         try:
             return await coroutine
@@ -34,7 +34,7 @@ def only_our_errors(method: _Method) -> _Method:
 
 
 def describe_unforeseen(error: Exception) -> str:
-    """Return the type of an error that was raised, and where; its text may hold a secret, and is left out."""
+    """Return the type of an error and the place where it was raised; its text is left out, since it may hold a secret."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     code = frame.f_code
     return f"unexpected {type(error).__name__} in {code.co_name}, line {line} of {Path(code.co_filename).name}"

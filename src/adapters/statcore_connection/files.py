@@ -17,24 +17,26 @@ _State = tuple[int, int, int] | None
 
 
 class FileValue(Generic[_T]):
-    """A value read from files. While changed files cannot be used, such as a pair half-written, the last value stays.
+    """A value that is read from files, and read again when a file has changed.
+
+    While changed files cannot be used, such as a new certificate whose key is not written yet, the last value stays.
 
     Args:
-        paths: of the files; without any, the value is read once.
+        paths: the paths of the files; without paths the value is read once.
         read: returns the value; raises `InputError` where the files cannot be used.
 
     Raises:
-        InputError: a file cannot be used at the beginning.
+        InputError: a file cannot be used at the first reading.
     """
 
     def __init__(self, paths: Sequence[str], read: Callable[[], _T]) -> None:
         """Read the files for the first time."""
         self._paths = paths
         self._read = read
-        self._states = self._look()  # before reading, so that a write meanwhile counts as a change
+        self._states = self._look()  # before reading, so that a write during the reading counts as a change
         self._value = read()
         self.previous: _T | None = None
-        """The value before the last change of the files, which a request under way may have used, or None."""
+        """The value before the last change of the files, which a running request may have used, or None."""
         self._failed: tuple[_State, ...] | None = None
 
     def current(self) -> _T:
@@ -66,7 +68,7 @@ def _state(path: str) -> _State:
 
 
 def reason(error: Exception) -> str:
-    """Return what is wrong with a file, without its path, which may be a secret in the wrong setting."""
+    """Return what is wrong with a file, without its path, which may be a misplaced secret."""
     return getattr(error, "strerror", None) or type(error).__name__
 
 
@@ -74,10 +76,11 @@ def read_secret(path: str, *, setting: str) -> str:
     """Return the line of text that a file holds, without the line break at its end.
 
     Raises:
-        InputError: it cannot be read or holds something else; the message names the setting and quotes nothing of the file.
+        InputError: the file cannot be read, or does not hold one line of text; the message names the setting and quotes
+            nothing of the file.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a null byte in a path is a ValueError here, too
+        with open(path, "rb") as file:  # noqa: PTH123 - a null byte in a path is a ValueError here as well
             content = file.read(_MAX_TEXT_BYTES + 1)
         text = content.decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:

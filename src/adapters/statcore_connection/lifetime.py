@@ -11,7 +11,7 @@ from statcore.errors import ClosedError
 
 @attrs.define(eq=False)
 class Lifetime:
-    """The lifetime of a client, which is bound to the event loop of its first call and ends when it is closed."""
+    """The lifetime of a client: it is bound to the event loop of the first call, and ends when the client is closed."""
 
     closed: bool = attrs.field(default=False, init=False)
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False, repr=False)
@@ -34,13 +34,13 @@ class Lifetime:
             raise ClosedError(f"the client of {service} belongs to another event loop; make one client for each loop")
 
     def end(self, service: str) -> None:
-        """Mark the client as closed; doing so twice is allowed.
+        """Mark the client as closed; a second call is allowed.
 
         Args:
             service: the server's address for messages, without credentials.
 
         Raises:
-            ClosedError: its event loop is another one that is not closed.
+            ClosedError: the client belongs to another event loop, which is not closed.
         """
         if not self.closed and self._loop is not None and not self._loop.is_closed():
             self.check(service)

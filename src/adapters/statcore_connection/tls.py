@@ -1,23 +1,35 @@
-"""TLS contexts of connections: trusted certificates and client certificates."""
+"""TLS of connections: trusted certificates and client certificates, from the files that `tls_…_file` settings name."""
 
 from __future__ import annotations
 
 import ssl
 from functools import partial
+from typing import Any
+
+import attrs
 
 from statcore.errors import InputError
+from statcore.model.validation import check_line
 from statcore_connection.files import FileValue, reason
+
+
+def check_key_file(options: Any, field: attrs.Attribute[Any], value: object) -> None:  # noqa: ANN401 - options of an adapter
+    """Accept the path of a key beside the path of its certificate, or None; validates `tls_key_file` of an adapter."""
+    if value is not None:
+        check_line(options, field, value)
+        if options.tls_cert_file is None:
+            raise InputError(f"{field.name} is set but tls_cert_file is not; set both")
 
 
 def tls_context(
     *, ca_file: str | None, cert_file: str | None, key_file: str | None, verify: bool = True
 ) -> FileValue[ssl.SSLContext]:
-    """Return the context of connections to a server, read from files in PEM; errors name `tls_ca_file` and so on.
+    """Return the TLS context of connections to a server, read from files in PEM.
 
     Args:
         ca_file: the path of the certificates to trust instead of the system's.
         cert_file: the path of the client certificate.
-        key_file: the path of its key, or None where it is in the `cert_file`.
+        key_file: the path of the certificate's key; None if the key is in the `cert_file`.
         verify: whether the server's certificate is checked.
 
     Raises:
@@ -36,7 +48,7 @@ def _context(ca_file: str | None, cert_file: str | None, key_file: str | None, *
         try:
             context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
         except InputError:
-            raise  # of `_no_passphrase`
+            raise  # by `_no_passphrase`
         except (OSError, ValueError) as error:
             message = f"tls_cert_file or tls_key_file cannot be used: {reason(error)}; expected files in PEM"
             raise InputError(message) from None

@@ -1,4 +1,4 @@
-"""The context of one request: what its resolvers read from, its loaders, and the problems they found."""
+"""The context of one request: the ports that its resolvers read from, its loaders, and the problems that they found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import attrs
 
-from statcore.model.batch import Problem
+from statcore.model.statistics import Problem
 from statcore.plugins import PluginRegistry, Preset
 from statcore.ports import InventoryPort, MetricQuerierPort
 from statcore.promql import RATE_INTERVAL
@@ -34,7 +34,7 @@ class GraphQueryContext:
         statistics_repository: reads live statistics.
         inventory: lists sessions, endpoints and agents.
         metrics: the backend that utilization is queried from.
-        plugins: knows the kinds of querier.
+        plugins: the registry of the kinds of querier.
         dataloader_manager: the loaders by name, the same for all requests.
         rate_interval: the window that rates are taken over, a duration such as "5m".
         presets: the presets by name; by default the presets of the plugins.

@@ -9,7 +9,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.imports import requires_extra
-from statcore.model.batch import Problem
+from statcore.model.statistics import Problem
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from strawberry.dataloader import DataLoader
 
 MAX_KEYS: Final = 50_000
-"""The most objects listed and keys loaded by one request together."""
+"""The most objects that one request may list and keys that it may load, counted together."""
 
 LoaderKey: TypeAlias = tuple[str, frozenset[tuple[str, Hashable]]]
 """A loader's name and its parameters by value, because hashes of them could collide."""
@@ -32,14 +32,14 @@ class Loader:
     Args:
         batch: a coroutine function that takes the context, the keys, and the loader's parameters by name, and returns one
             value or exception per key, in order.
-        key: returns what is equal for two keys that are the same; by default the key itself.
+        key: returns a hashable value that is equal for two keys with the same meaning; by default the key itself.
     """
 
     batch: Callable[..., Awaitable[Sequence[Any]]]
     key: Callable[[Any], Hashable] | None = None
 
     def identity(self, key: Any) -> Hashable:  # noqa: ANN401 - whatever the loader takes
-        """Return a value that is equal for two keys that are the same."""
+        """Return a hashable value that is equal for two keys with the same meaning."""
         return key if self.key is None else self.key(key)
 
 
@@ -48,7 +48,7 @@ class RequestLoaders:
     """What one request has loaded.
 
     Attributes:
-        made: the loaders by name and parameters.
+        made: the loaders that were made, by name and parameters.
         remarks: what is wrong with values that loaders returned nevertheless, by loader and key.
         count_so_far: the objects listed and the keys loaded until now.
     """

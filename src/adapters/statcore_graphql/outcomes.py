@@ -1,4 +1,4 @@
-"""The outcomes of loaders: a value or an error per key, remarks about doubtful values; from batches, and back."""
+"""Outcomes of loaders: a value or an error per key, and remarks on doubtful values; converts from batches and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError, UnavailableError
-from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
+from statcore.model.statistics import Problem, ProblemKind, StatisticsBatch
 
 
 @attrs.frozen(kw_only=True)

@@ -24,7 +24,7 @@ class PresetMetrics:
         Raises:
             UnsupportedError: the backend evaluates no PromQL.
         """
-        promql = as_promql(ctx.metrics, wanted_by="this is a preset")
+        promql = as_promql(ctx.metrics, reason="this is a preset")
 
         async def query_range(query: tuple[str, QueryTimeRange]) -> MatrixResult:
             return await promql.query_range(*query)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from statcore.model.batch import StatisticsBatch
+from statcore.model.statistics import StatisticsBatch
 from statcore.ports import InventoryPort
 from statcore.statistics import SessionStatistics, StatisticsRepository
 
@@ -30,7 +30,7 @@ class HasInventory(HasStatisticsRepository, Protocol):
 
 
 class KernelStatistics:
-    """Statistics of kernels, and of sessions, which combine those of their kernels."""
+    """Statistics of kernels, and of sessions, which are combined from the statistics of their kernels."""
 
     @classmethod
     async def batch_load_by_kernel(cls, ctx: HasStatisticsRepository, session_ids: Sequence[UUID | str]) -> StatisticsBatch:

@@ -1,4 +1,4 @@
-"""Statistics, metrics and inventory in this process: the embedded default, and a verified fake for tests."""
+"""Statistics, metrics and inventory in this process: the default store and backend, and a verified fake for tests."""
 
 from __future__ import annotations
 

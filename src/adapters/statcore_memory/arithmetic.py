@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from statcore_memory.semantics import Semantics
 
 Fold: TypeAlias = Callable[[Sequence[float]], float]
-"""Makes one number of at least one."""
+"""Computes one number from a sequence of at least one number."""
 
 
 def divide(dividend: float, divisor: float) -> float:
@@ -40,7 +40,7 @@ COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 
 def compensated_sum(numbers: Sequence[float]) -> float:
-    """Return the sum with Neumaier's compensation, which adds up the rounding errors separately."""
+    """Return the sum with Neumaier's compensation, which adds the rounding errors up separately."""
     total, rounded_off = _compensated(numbers)
     return total if math.isinf(total) else total + rounded_off
 

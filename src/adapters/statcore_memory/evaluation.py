@@ -1,8 +1,8 @@
 """Evaluation of the expressions of `statcore.promql` over series, as in Prometheus: no I/O, no clock.
 
 A range query is evaluated at all points of its grid together, node by node; points at which no series can have a value are
-skipped. The meaning of each node is the one that Prometheus documents (querying: basics, operators, functions); `Semantics`
-lists the differences between versions.
+skipped. Each node means what Prometheus documents (querying: basics, operators, functions); `Semantics` lists the
+differences between versions.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from statcore_memory.series import LOOKBACK_MS, Labels, Samples, StoredSeries
 MAX_DEPTH: Final = 100
 """How deeply expressions may be nested: each level takes a few levels of Python's stack."""
 SUBQUERY_STEP_MS: Final = 60_000
-"""The step of a subquery without one: the default evaluation interval of a server."""
+"""The step of a subquery that has no step: the default evaluation interval of a server."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _KEEPS_NAME: Final = "last_over_time"
 _Range: TypeAlias = tuple[Labels, Samples]

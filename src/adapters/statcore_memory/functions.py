@@ -1,4 +1,4 @@
-"""Functions of a range vector: each makes one value of the samples in a window."""
+"""Functions of a range vector: each computes one value from the samples in a window."""
 
 from __future__ import annotations
 

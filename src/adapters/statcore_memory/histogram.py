@@ -35,9 +35,9 @@ def quantile_of(quantile: float, buckets: Mapping[float, float], semantics: Sema
     least one other. Counts that fall from one bucket to the next are raised to the count of the bucket before.
 
     Args:
-        quantile: from 0 to 1.
+        quantile: the quantile, from 0 to 1.
         buckets: upper bound to cumulative count, at least one.
-        semantics: whether counts that differ by rounding alone are equal.
+        semantics: whether counts that differ only by rounding are equal.
     """
     bounds = sorted(buckets)
     if bounds[-1] != math.inf or len(bounds) == 1:
@@ -67,6 +67,6 @@ def _rising(counts: list[float], semantics: Semantics) -> list[float]:
         alike = new and abs(count - highest) < _ROUNDING * (abs(count) + abs(highest))
         raised = count < highest or alike
         rising.append(highest if raised else count)
-        if count > highest or (new and not raised):  # a NaN is the highest so far in version 3 alone
+        if count > highest or (new and not raised):  # a NaN is the highest so far only in version 3
             highest = rising[-1]
     return rising

@@ -130,7 +130,7 @@ class MemoryInventory:
         return self._sessions.page(limit, offset)
 
     async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
-        """Return the session of each id, in order; None for one that does not exist.
+        """Return the session of each id, in order; None for an unknown id.
 
         Raises:
             InputError: an id that is not a UUID.
@@ -146,7 +146,7 @@ class MemoryInventory:
         return self._endpoints.page(limit, offset)
 
     async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:
-        """Return the endpoint of each id, in order; None for one that does not exist.
+        """Return the endpoint of each id, in order; None for an unknown id.
 
         Raises:
             InputError: an id that is not a UUID.
@@ -185,5 +185,5 @@ def _known_id(value: str | None) -> str | None:
 
 def _agent(value: str | None) -> str | None:
     if value == "":
-        raise InputError("agent_id is empty; expected its text, or None where it is not known")
+        raise InputError("agent_id is empty; expected the id of an agent, or None if the agent is not known")
     return None if value is None else check_text(value, what="agent_id")

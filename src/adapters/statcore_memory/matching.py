@@ -78,7 +78,7 @@ def _whole(pattern: str, semantics: Semantics) -> _Predicate:
             f"the memory adapter cannot match the regular expression {pattern!r:.200}; it knows {_KNOWN}"
         )
     try:
-        # Python's $ matches before a final newline, too.
+        # Python's $ matches before a final newline as well.
         compiled = re.compile("".join(r"\Z" if part == "$" else part for part in parts), flags)
     except re.error as error:
         raise QueryRejectedError(f"not a regular expression: {pattern!r:.200}: {error}", query=pattern) from None

@@ -1,4 +1,4 @@
-"""The metric backend in memory: takes scrapes, answers utilization and PromQL."""
+"""Metric backend in memory, which stores scrapes and answers queries for utilization and PromQL."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from statcore.promql import (
     utilization_query,
 )
 from statcore.promql.names import label_text, selector_parts
-from statcore.promql.reading import EvaluationTime, Query, read_query
+from statcore.promql.parsing import EvaluationTime, Query, read_query
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_memory.evaluation import Evaluation, Grid
 from statcore_memory.operations import Column, Vector
@@ -63,21 +63,21 @@ def _new_tsdb(metrics: MemoryMetrics) -> Tsdb:
 
 @attrs.frozen(kw_only=True, eq=False)
 class MemoryMetrics:
-    """A `MetricQuerierPort` and `PromQLPort` over scrapes that are handed in, with the answers of Prometheus.
+    """A `MetricQuerierPort` and `PromQLPort` over scrapes in memory; it answers as Prometheus does.
 
-    It evaluates every expression that `statcore.promql` has a class for, and no other PromQL.
+    It evaluates the PromQL that `statcore.promql` has classes for, and no other PromQL.
 
     Args:
         retention: how long samples are kept, counted back from the newest scrape; text or timedelta, by default an hour.
         max_series: how many series are kept at most; new series replace series that have ended, and a scrape that needs
             more is refused. A series keeps at most one sample per second of the retention (at least 3,600), of 16 bytes.
-        max_range_points: how many points per series a range query may have.
+        max_range_points: the most points per series of a range query.
         semantics: the major version of Prometheus to answer as: 3, or 2 for 2.42; `Semantics` lists the differences.
         normalization_interval_s: what `rate_normalized` divides by, 1 by default.
         clock: the time in unix seconds.
 
     Raises:
-        InputError: a setting that cannot be one.
+        InputError: a setting cannot be used; the message names it.
     """
 
     retention: timedelta = attrs.field(default=timedelta(hours=1), converter=_retention)
@@ -197,10 +197,10 @@ class MemoryMetrics:
         return [dict(series.labels) for series in self._find(match, time_range)]
 
     async def ping(self) -> None:
-        """Return at once: no service has to be reached."""
+        """Return immediately: no service has to be reached."""
 
     async def aclose(self) -> None:
-        """Do nothing: there is nothing to close, and other users of this object may go on using it."""
+        """Do nothing: there is nothing to close, and other users of this object may continue to use it."""
 
     def _utilization(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> Expression:
         interval_s = self.normalization_interval_s

@@ -69,7 +69,7 @@ async def aggregate(vector: Vector, fold: Fold, by: Collection[str], pace: Pace)
 
 
 async def quantiles(buckets: Vector, quantile: float, semantics: Semantics, pace: Pace) -> Vector:
-    """Return a quantile of each histogram: of the series that differ only in `le`, and have a number there."""
+    """Return a quantile of each histogram. The series of a histogram differ only in `le`, and have a number there."""
     histograms: dict[Labels, dict[int, dict[float, float]]] = {}
     for labels, column in buckets.items():
         bound = read_bound(dict(labels).get(_LE, ""))
@@ -90,7 +90,7 @@ async def quantiles(buckets: Vector, quantile: float, semantics: Semantics, pace
 
 
 async def with_number(vector: Vector, sign: str, number: float, pace: Pace) -> Vector:
-    """Return the vector after arithmetic with a number, which drops names, or its values for which a comparison holds.
+    """Return the result of arithmetic with a number, without metric names, or the values for which a comparison holds.
 
     Raises:
         QueryRejectedError: two series have the same labels at one point, once their names are dropped.

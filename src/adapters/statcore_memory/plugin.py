@@ -1,4 +1,4 @@
-"""The plugin: describes this adapter and its URL scheme `memory` to statcore."""
+"""The plugin, which contributes the store and the backend `memory`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+import statcore_memory
 from statcore.errors import InputError
 from statcore.model.validation import from_settings
 from statcore.plugins.hooks import API_VERSION, MetricBackendSpec, Options, StatisticsStoreSpec, hookimpl
@@ -23,15 +24,15 @@ class _Instances(Generic[_T]):
     """The instances that one registry has opened, by name; opening a name again returns the same instance."""
 
     def __init__(self, load: Callable[[], type[_T]]) -> None:
-        self._load: Callable[[], type[_T]] = load
+        self._load: Callable[[], type[_T]] = load  # listing plugins does not need the class, which is slow to import
         self._opened: dict[str, tuple[Options, _T]] = {}
 
     async def open(self, url: str, options: Options) -> _T:
         """Return the instance at `memory://NAME`, which the first call makes.
 
         Raises:
-            InputError: the URL holds more than a name and `semantics`, or a setting is unknown, bad, or not the setting
-                that the instance was made with.
+            InputError: the URL holds more than a name and `semantics`, a setting does not exist or cannot be used, or the
+                instance was made with other settings.
         """
         found = re.fullmatch(_URL, url, re.IGNORECASE)
         if found is None:
@@ -49,22 +50,10 @@ class _Instances(Generic[_T]):
         return instance
 
 
-def _statistics() -> type[MemoryStatistics]:
-    from statcore_memory import MemoryStatistics  # noqa: PLC0415 - listing plugins does not need it, and it takes long
-
-    return MemoryStatistics
-
-
-def _metrics() -> type[MemoryMetrics]:
-    from statcore_memory import MemoryMetrics  # noqa: PLC0415 - listing plugins does not need it, and it takes long
-
-    return MemoryMetrics
-
-
 @hookimpl
 def statcore_statistics_stores() -> list[StatisticsStoreSpec]:
     """Contribute the store `memory`, to read and to write."""
-    stores = _Instances(_statistics)
+    stores = _Instances(lambda: statcore_memory.MemoryStatistics)
     summary = "in this process, gone when it ends"
     return [
         StatisticsStoreSpec(name="memory", summary=summary, schemes=("memory",), open=stores.open, open_sink=stores.open)
@@ -74,5 +63,6 @@ def statcore_statistics_stores() -> list[StatisticsStoreSpec]:
 @hookimpl
 def statcore_metric_backends() -> list[MetricBackendSpec]:
     """Contribute the backend `memory`, which is filled by `append_scrape`."""
+    backends = _Instances(lambda: statcore_memory.MemoryMetrics)
     summary = "in this process, an hour long by default"
-    return [MetricBackendSpec(name="memory", summary=summary, schemes=("memory",), open=_Instances(_metrics).open)]
+    return [MetricBackendSpec(name="memory", summary=summary, schemes=("memory",), open=backends.open)]

@@ -11,7 +11,7 @@ import attrs
 
 from statcore.concurrency import in_turns
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
-from statcore.model.batch import Entry
+from statcore.model.statistics import Entry
 from statcore.model.validation import NOT_A_SETTING, check_count
 from statcore.model.wire_format import (
     INFERENCE_TTL_S,
@@ -41,12 +41,12 @@ class _Stored:
 
 @attrs.frozen(kw_only=True, eq=False)
 class MemoryStatistics:
-    """A `StatisticsPort` and `StatisticsSinkPort` in this process: keys, shapes and expiry are those of the wire format.
+    """A `StatisticsPort` and `StatisticsSinkPort` in this process, with the keys, shapes and expiry of the wire format.
 
-    Entries are copied when they are stored and when they are read, so an entry changes only by storing another one.
+    Entries are copied when they are stored and when they are read, so an entry changes only when a new entry is stored.
 
     Args:
-        max_entries: how many entries are kept at most; the oldest are removed first.
+        max_entries: the most entries; the oldest are removed first.
         clock: returns a time in seconds, for expiry and ages.
 
     Raises:
@@ -121,7 +121,7 @@ class MemoryStatistics:
             self._put(key, count, ttl_s=math.inf)
 
     async def remove(self, ids: Iterable[str], /) -> None:
-        """Remove the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
+        """Remove the statistics of kernels, sessions or agents, and the container counts of agents; ignore unknown ids."""
         for id_ in ids:
             self._entries.pop(id_, None)
             self._entries.pop(container_count_key(id_), None)
@@ -139,10 +139,10 @@ class MemoryStatistics:
         self._put(key, entry, ttl_s=math.inf, problem=problem, has_age=False)
 
     async def ping(self) -> None:
-        """Return at once, since there is no service."""
+        """Return immediately: no service has to be reached."""
 
     async def aclose(self) -> None:
-        """Do nothing: there is nothing to close, and other users of this object go on using it."""
+        """Do nothing: there is nothing to close, and other users of this object may continue to use it."""
 
     def _put(self, key: str, value: object, *, ttl_s: float, problem: Problem | None = None, has_age: bool = True) -> None:
         entries, now = self._entries, self.clock()
@@ -200,5 +200,5 @@ def _plain(entry: Mapping[str, object]) -> dict[str, object]:
 
 
 def _copy(entry: dict[str, Any]) -> dict[str, Any]:
-    # On what _plain returned this is five times faster than _plain.
+    # For a value that _plain returned, this is five times faster than calling _plain again.
     return {name: _copy(cast("dict[str, Any]", part)) if isinstance(part, dict) else part for name, part in entry.items()}

@@ -34,8 +34,8 @@ class Tsdb:
     """Series by label set, which scrapes begin, continue and end as in Prometheus; times are unix ms.
 
     Samples are kept for `retention_ms` before the newest scrape, and at most one per second of the retention, or of an hour
-    if that is longer; the oldest are removed first. New series beyond `max_series` replace series that have ended, the one
-    that ended first; a scrape for which that is not enough is refused.
+    if that is longer; the oldest are removed first. New series beyond `max_series` replace series that have ended, in the
+    order in which they ended; a scrape that needs still more series is refused.
     """
 
     retention_ms: int
@@ -50,7 +50,7 @@ class Tsdb:
         """Add one scrape of a target; series of its previous scrape that are not in this one end now.
 
         Raises:
-            InputError: the target or a series has data that is as new, or there is no room; nothing is added.
+            InputError: the target or a series already has newer or equally new data, or there is no room; nothing is added.
         """
         previous = self._targets.get(target, _Scrape(-1, ()))
         self._check_order(samples, previous, target=target, time=time)

@@ -1,4 +1,4 @@
-"""Utilization from Prometheus. The names are loaded on first use, so that finding the plugin imports no driver."""
+"""Utilization from Prometheus. Names are loaded on first use, so that discovering the plugin imports no driver."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from statcore.promql.utilization import RATE_INTERVAL, utilization_query
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_connection.error_boundary import only_our_errors
-from statcore_prometheus.endpoint import read_endpoint
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import (
     Request,
@@ -31,13 +30,14 @@ from statcore_prometheus.requests import (
     range_request,
     series_request,
 )
+from statcore_prometheus.server import Server
 from statcore_prometheus.transport import Transport
 from statcore_prometheus.wire import (
-    BuildInfoReader,
     Listing,
     MatrixReader,
     Reader,
     VectorReader,
+    build_info_reader,
     label_values_reader,
     series_reader,
 )
@@ -52,22 +52,28 @@ _T = TypeVar("_T")
 class PrometheusClient:
     """A client of a Prometheus, or of an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
 
-    Close it with `aclose`. It belongs to the event loop of its first request. Each method sends a request again where that
-    may help, within one deadline, and raises `UnavailableError`, `TimedOutError` or, in strict mode, `PartialAnswerError`
-    where it does not, `AccessDeniedError` for a credential that is refused, `QueryRejectedError` for a query that is
-    refused, `ProtocolError` for an answer that is something else or an unexpected error, `InputError` for an
-    argument that cannot be sent, `PluginError` for a querier that breaks its contract, `UnsupportedError` for results that
-    are no floats, and `ClosedError` once closed or in another event loop, also after the first one has ended.
+    Close it with `aclose`. It belongs to the event loop of its first request. Each method has one deadline, within which it
+    retries where another attempt may succeed. Each method may raise:
+
+    - `InputError`: an argument cannot be sent.
+    - `PluginError`: a querier breaks its contract.
+    - `QueryRejectedError`: the server refuses the query.
+    - `UnsupportedError`: the result is not made of floats.
+    - `UnavailableError`, `TimedOutError`: no server can be reached, or none answers before the deadline.
+    - `AccessDeniedError`: a credential is missing or refused.
+    - `PartialAnswerError`: in strict mode, the answer is partial or has warnings.
+    - `ProtocolError`: the answer is not one of the Prometheus HTTP API, or an unexpected error occurred.
+    - `ClosedError`: the client is closed, or another event loop is running than at the first request.
 
     Args:
         url: the server, such as `http://127.0.0.1:9090` or `https://user:password@host/prometheus`, with or without
             `/api/v1` at its end.
         options: deadlines, retries, credentials, TLS and limits.
-        session: the host's own session, or a function that is called for each request and returns one, for hosts whose
-            pool closes sessions by itself; neither is ever closed here. By default the client opens a session of its own.
+        session: the host's session, or a function that returns a session for each request if the host's pool closes
+            sessions by itself; the client never closes the host's sessions. By default the client opens its own session.
 
     Raises:
-        InputError: a URL, an option or a session that cannot be used.
+        InputError: a URL, an option or a session cannot be used.
     """
 
     def __init__(
@@ -78,10 +84,10 @@ class PrometheusClient:
         session: aiohttp.ClientSession | Callable[[], aiohttp.ClientSession] | None = None,
     ) -> None:
         """Check the arguments; nothing is opened before the first request."""
-        endpoints = [read_endpoint(url, options)]
-        endpoints += [read_endpoint(other, options, setting="fallback_urls") for other in options.fallback_urls]
+        servers = [Server.from_url(url, options=options)]
+        servers += [Server.from_url(other, options=options, setting="fallback_urls") for other in options.fallback_urls]
         self._options = options
-        self._transport = Transport(endpoints, options, session)
+        self._transport = Transport(servers, options, session)
 
     @only_our_errors
     async def query_utilization(
@@ -91,7 +97,7 @@ class PrometheusClient:
         *,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
-        """Return the querier's utilization at every point of the range; the bounds are those of `query_range`."""
+        """Return the querier's utilization at every point of the range, which has the same limits as in `query_range`."""
         return await self._range(self._promql(querier, rate_interval), self._parts(time_range))
 
     @only_our_errors
@@ -103,12 +109,12 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> VectorResult:
         """Return the querier's utilization at `time` (aware), by default the server's now."""
-        return await self._ask(query_request(self._promql(querier, rate_interval), time), VectorReader)
+        return await self._fetch(query_request(self._promql(querier, rate_interval), time), VectorReader)
 
     @only_our_errors
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate at `time` (aware), by default the server's now; a scalar is one sample without labels."""
-        return await self._ask(query_request(check_query(promql), time), VectorReader)
+        return await self._fetch(query_request(check_query(promql), time), VectorReader)
 
     @only_our_errors
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
@@ -116,7 +122,7 @@ class PrometheusClient:
 
         Raises:
             InputError: the range has more points, or takes more requests, than the options allow.
-            UnsupportedError: it takes several requests, and the query needs the whole range in one.
+            UnsupportedError: the range takes several requests, but the query needs the whole range in one request.
         """
         promql, parts = check_query(promql), self._parts(time_range)
         if len(parts) > 1:  # the expression of a querier means the same in every part
@@ -132,7 +138,7 @@ class PrometheusClient:
         async with self._transport.deadline() as deadline:
             values = await self._list(request, label_values_reader, deadline)
             if not values and not is_classic_name(label):
-                # A server that does not know the escaping finds nothing; by the plain name it finds or refuses the label.
+                # A server that does not know the escaping finds nothing. With the plain name it finds or refuses the label.
                 plain = label_values_request(label, match, time_range, is_escaped=False)
                 values = await self._list(plain, label_values_reader, deadline)
         return sorted(set(values))
@@ -153,20 +159,20 @@ class PrometheusClient:
 
     @only_our_errors
     async def ping(self) -> None:
-        """Return when the server evaluates a query; raise what `query` raises when it does not."""
+        """Return when the server has evaluated a query; raise the error of `query` otherwise."""
         await self.query("1")
 
     @only_our_errors
     async def diagnose(self) -> str | None:
-        """Return what is wrong with a set-up in which the server answers, and what to do; None where nothing is wrong."""
+        """Return what is wrong although the server answers, and what to do; None where nothing is wrong."""
         try:
-            info = await self._ask(build_info_request(), BuildInfoReader)
+            facts = await self._fetch(build_info_request(), build_info_reader)
         except StatcoreError:
             return None  # a proxy may refuse this request
-        # Other servers give at least the revision or the version of Go, too.
-        if info.names <= {"version"}:
+        # Other servers give at least the revision or the version of Go as well.
+        if set(facts.items) <= {"version"}:
             return (
-                "this is a VictoriaMetrics, whose rates differ from those of Prometheus; install its plugin, and write "
+                "this is a VictoriaMetrics, which computes other rates than Prometheus; install its plugin, and write "
                 "victoriametrics:// in place of http://, or victoriametrics+https:// in place of https://"
             )
         return None
@@ -176,7 +182,7 @@ class PrometheusClient:
         """Close the connections, unless they belong to a session that was handed in; closing twice is allowed.
 
         Raises:
-            ClosedError: the event loop of the client is another one that is not closed.
+            ClosedError: the client belongs to another event loop, which is not closed.
         """
         await self._transport.aclose()
 
@@ -201,22 +207,22 @@ class PrometheusClient:
     async def _range(self, promql: str, parts: Sequence[QueryTimeRange]) -> MatrixResult:
         requests = [range_request(promql, part) for part in parts]
         if len(requests) == 1:
-            return await self._ask(requests[0], MatrixReader)
+            return await self._fetch(requests[0], MatrixReader)
         async with self._transport.deadline() as deadline:
 
-            async def ask_part(request: Request) -> MatrixResult:
+            async def fetch_part(request: Request) -> MatrixResult:
                 return check_part(await self._transport.fetch(request, MatrixReader, deadline=deadline))
 
-            answers = await map_concurrently(requests, ask_part)
+            answers = await map_concurrently(requests, fetch_part)
         return join_parts(answers)
 
-    async def _ask(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
+    async def _fetch(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
         async with self._transport.deadline() as deadline:
             return await self._transport.fetch(request, new_reader, deadline=deadline)
 
     async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]], deadline: Deadline) -> list[_T]:
         listing = await self._transport.fetch(request, new_reader, deadline=deadline)
         if listing.warnings or listing.partial:
-            # The list that is returned has no place for them.
+            # Callers get a plain list, which has no place for warnings.
             _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
         return listing.items

@@ -1,8 +1,8 @@
 """Cutting complete parts out of an answer while the rest arrives, so that it is decoded piece by piece.
 
 A matrix or vector is one long list of elements, and each element of a matrix has one long list of samples. Decoding a whole
-list at once would hold the event loop, and need the memory, for all of it. So complete parts are cut out and decoded at
-once. The remaining document is valid or broken as the whole answer is, and is decoded at the end.
+list in one step would block the event loop, and need the memory, for all of it. So complete parts are cut out and decoded
+immediately. The remaining document is decoded at the end; it is valid JSON exactly if the whole answer is.
 
 Cuts are found by marks, which every server writes in the same way. In valid JSON no mark can stand inside a string, since
 each mark has a quote, which would be escaped there. In broken JSON the part that was cut out, or the rest, cannot be

@@ -1,4 +1,4 @@
-"""Errors of aiohttp, and answers with an HTTP status that is an error, to our most specific ones."""
+"""Maps errors of aiohttp, and answers with an HTTP error status, to our most specific errors."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from statcore.errors import (
     UnsupportedError,
 )
 from statcore_connection.error_boundary import describe_unforeseen
-from statcore_prometheus.endpoint import Endpoint
 from statcore_prometheus.requests import Request
+from statcore_prometheus.server import Server
 from statcore_prometheus.wire import read_error
 
 _SHOWN: Final = 1000
 _LIMITS: Final = {
-    "exceeded maximum resolution": "lower max_points, or ask for a longer step",
-    "too many points": "lower max_points, or ask for a longer step",
-    "too many samples": "ask for a shorter range, a longer step or fewer series, or raise the server's limit on samples",
+    "exceeded maximum resolution": "lower max_points, or use a longer step",
+    "too many points": "lower max_points, or use a longer step",
+    "too many samples": "query a shorter range, a longer step or fewer series, or raise the server's limit on samples",
     "too long query": (
         "start the server with a larger -search.maxQueryLen, or name fewer values in a request: "
         "UtilizationSource(max_values=…)"
     ),
-    "exceeds the limit": "ask for a shorter range or fewer series, or raise the server's limit",
+    "exceeds the limit": "query a shorter range or fewer series, or raise the server's limit",
 }
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _TOO_LARGE: Final = {
@@ -47,15 +47,15 @@ _TOO_LARGE: Final = {
 }
 
 
-def from_driver(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa: PLR0911 - one return for each cause
-    """Return our error for anything that was raised instead of an answer.
+def from_driver(error: Exception, server: Server) -> StatcoreError:  # noqa: PLR0911 - one return for each cause
+    """Return our error for any error that a request raised.
 
     Args:
-        error: as caught; it is not a cause that may be shown, since it may hold what was sent.
-        endpoint: the server; its secrets are taken out of the text.
+        error: the caught error. It must not become the cause of our error, since it may hold what was sent.
+        server: the server; its secrets are removed from the text.
     """
-    service = endpoint.address
-    text = _line(endpoint.without_secrets(str(error)))
+    service = server.address
+    text = _line(server.without_secrets(str(error)))
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return UnavailableError(
@@ -70,7 +70,7 @@ def from_driver(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa:
         case aiohttp.ClientPayloadError() if isinstance(error.__cause__, ContentEncodingError):
             return ProtocolError(f"{service}: the answer cannot be decompressed")
         case aiohttp.ClientResponseError():
-            return ProtocolError(f"{service}: not an answer in HTTP: {_line(endpoint.without_secrets(error.message))}")
+            return ProtocolError(f"{service}: not an answer in HTTP: {_line(server.without_secrets(error.message))}")
         case aiohttp.ServerDisconnectedError():  # its text may hold the headers of the answer
             return UnavailableError(f"{service}: the server closed the connection before its answer", service=service)
         case aiohttp.ClientError() | OSError():
@@ -80,28 +80,28 @@ def from_driver(error: Exception, endpoint: Endpoint) -> StatcoreError:  # noqa:
 
 
 def from_status(  # noqa: PLR0911 - one return for each cause
-    status: int, headers: Mapping[str, str], body: bytes, *, endpoint: Endpoint, request: Request, timeout_s: float
+    status: int, headers: Mapping[str, str], body: bytes, *, server: Server, request: Request, timeout_s: float
 ) -> StatcoreError:
     """Return our error for an answer with an HTTP status other than 200.
 
     Args:
         status: the HTTP status.
-        headers: of the answer.
-        body: of the answer, or its beginning.
-        endpoint: the server; its secrets are taken out of the text.
-        request: that was answered.
+        headers: the answer's headers.
+        body: the answer's body, or the beginning of it.
+        server: the server; its secrets are removed from the text.
+        request: the request that was answered.
         timeout_s: the time that the server had, in seconds.
     """
-    service = endpoint.address
+    service = server.address
     content = body.decode(errors="replace")  # the text is only shown
     kind, text = read_error(content.encode()) or ("", _plain(headers, content))
-    text = _line(endpoint.without_secrets(text))
+    text = _line(server.without_secrets(text))
     status_text = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     match status:
         case HTTPStatus.NOT_FOUND if "/label/" in request.path and "%2F" in request.path:
             return UnsupportedError(f"{service} has no {request.subject}, or cannot look them up: the label has a slash")
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            return AccessDeniedError(f"{service}: {_missing(endpoint, headers)} ({status_text})", service=service)
+            return AccessDeniedError(f"{service}: {_missing(server, headers)} ({status_text})", service=service)
         case HTTPStatus.UNPROCESSABLE_ENTITY if "timeout exceeded" in text:  # the wording of VictoriaMetrics
             return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
@@ -109,7 +109,7 @@ def from_status(  # noqa: PLR0911 - one return for each cause
             return QueryRejectedError(f"{service}: {text or status_text}{advice}", query=request.subject, status=status)
         case _ if status in _TOO_LARGE:
             return QueryRejectedError(
-                f"{service}: the request is too large ({status_text}); ask for less at once",
+                f"{service}: the request is too large ({status_text}); send a shorter query",
                 query=request.subject,
                 status=status,
             )
@@ -120,14 +120,14 @@ def from_status(  # noqa: PLR0911 - one return for each cause
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
             return UnavailableError(f"{service}: {status_text}", service=service)
         case _ if status in range(300, 400):
-            target = endpoint.without_secrets(_target(headers))
-            return ProtocolError(f"{service}: a redirect{target}, which is not followed; set the URL to it")
+            target = server.without_secrets(_target(headers))
+            return ProtocolError(f"{service}: a redirect{target}, which is not followed; set the URL to its target")
         case _:
             return ProtocolError(f"{service}: {status_text}; is this the address, with the base path, of a Prometheus API?")
 
 
 def _plain(headers: Mapping[str, str], content: str) -> str:
-    """Return the text of an error that is no JSON; a web page is not quoted."""
+    """Return the text of an error that is not JSON; a web page is not quoted."""
     if "html" in headers.get("Content-Type", "").lower():
         return "a web page"
     return content
@@ -138,9 +138,9 @@ def _line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text[:_SHOWN]).strip()
 
 
-def _missing(endpoint: Endpoint, headers: Mapping[str, str]) -> str:
-    if endpoint.credential_name is not None:
-        return f"{endpoint.credential_name} is refused"
+def _missing(server: Server, headers: Mapping[str, str]) -> str:
+    if server.credential_name is not None:
+        return f"{server.credential_name} is refused"
     match headers.get("WWW-Authenticate", "").split(" ")[0].lower():
         case "basic":
             return "a password is missing; set username and password"
@@ -151,7 +151,7 @@ def _missing(endpoint: Endpoint, headers: Mapping[str, str]) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header names, as a number or a date; None without one that can be read."""
+    """Return the seconds until the time of a Retry-After header, a number or a date; None without a valid header."""
     text = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self, cast
 
 import attrs
+from attrs.validators import optional
 
 from statcore.errors import InputError
 from statcore.model.validation import (
@@ -22,6 +23,7 @@ from statcore.model.validation import (
 )
 from statcore.promql.ranges import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
+from statcore_connection.tls import check_key_file
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = frozenset(
@@ -64,69 +66,67 @@ def _tuple(value: Sequence[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-_optional = attrs.validators.optional
-
-
 @attrs.frozen(kw_only=True)
 class PrometheusOptions:
     """How to send requests to a Prometheus, or to a server with its API.
 
-    All files are read again when they have changed. While they cannot be used, such as a pair of which only the certificate
-    has been written, what they held before stays in use, and a warning is logged.
+    Files are read again when they change. While a changed file cannot be used, such as a new certificate whose key is not
+    written yet, its earlier content stays in use, and a warning is logged.
 
     Args:
         timeout_s: the deadline of a call in seconds, with all its requests and retries; the server gets it as a parameter.
-        attempts: how often a request is sent at most when the server cannot be reached or cannot answer now.
+        attempts: the most attempts of a request to a server that cannot be reached or cannot answer now.
         fallback_urls: the other members of an HA pair; the next member gets the request when one fails, or takes more than
             an equal share of the remaining time.
-        failback_s: after another member than `url` has answered, the seconds until a call asks `url` first again.
-        username: of basic authentication; a URL may hold it and the password instead.
-        password: of basic authentication.
+        failback_s: the seconds until a call tries `url` first again, counted from when another member answered.
+        username: the user of basic authentication; a URL may hold the user and the password instead.
+        password: the password of basic authentication.
         password_file: the path of a file that holds the password.
         bearer_token: the token of an Authorization header.
         bearer_token_file: the path of a file that holds the token.
-        headers: sent with every request, for example `X-Scope-OrgID`.
-        parameters: sent with every request that has no parameter of that name already, for example `dedup` of Thanos;
-            `query`, `time`, `start` and `end` are refused, since each call sets them itself.
+        headers: headers of every request, for example `X-Scope-OrgID`.
+        parameters: parameters of every request that does not set them itself, for example `dedup` of Thanos; `query`,
+            `time`, `start` and `end` are refused, since each call sets them.
         tls_ca_file: certificates to trust instead of the system's, PEM.
         tls_cert_file: the client certificate, PEM.
         tls_key_file: its key, PEM.
         tls_verify: whether the server's certificate is checked.
         gzip: whether answers may be compressed; None means yes, except over loopback, where it costs more than it saves.
-        strict: whether an answer that is partial or has warnings is an error, once no member of an HA pair has a whole one.
-        max_answer_bytes: how long one answer may be, decompressed.
-        max_points: how many points per series one request may have; longer ranges are split.
-        max_range_points: how many points per series a range query may have in all its requests; more are refused.
-        max_range_requests: how many requests a range query may take; more are refused.
-        max_connections: how many connections to one server are open at once; a session handed in has its own limit.
+        strict: whether an answer that is partial or has warnings is an error; of an HA pair, only if no member gives a
+            complete answer.
+        max_answer_bytes: the most bytes of one answer, decompressed.
+        max_points: the most points per series of one request; longer ranges are split.
+        max_range_points: the most points per series of a range query in all its requests; a longer range is refused.
+        max_range_requests: the most requests of a range query; a longer range is refused.
+        max_connections: the most connections to one server at once; a session handed in has its own limit.
         normalization_interval_s: what `rate_normalized` divides by, 1 by default: the collection interval in seconds of
             agents that export amounts per interval instead of cumulative counters.
-        clock: returns monotonic seconds, by which `failback_s` is counted; it is not a setting of files.
+        clock: returns monotonic seconds, by which `failback_s` is counted; a file cannot set it.
 
     Raises:
-        InputError: a setting that cannot be used; the message names it.
+        InputError: a setting cannot be used; the message names it.
     """
 
     timeout_s: float = attrs.field(default=30.0, validator=check_seconds)
     attempts: int = attrs.field(default=3, validator=check_count)
     fallback_urls: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_urls, repr=False)
     failback_s: float = attrs.field(default=60.0, validator=check_seconds)
-    username: str | None = attrs.field(default=None, validator=_optional(check_line))
-    password: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-    password_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-    bearer_token: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-    bearer_token_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    username: str | None = attrs.field(default=None, validator=optional(check_line))
+    password: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    password_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    bearer_token: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    bearer_token_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
     headers: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=read_only, validator=[check_mapping, _header_texts], repr=False, hash=False
     )
     parameters: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=read_only, validator=[check_mapping, _parameter_texts], repr=False, hash=False
     )
-    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
+    tls_ca_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    tls_cert_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    tls_key_file: str | None = attrs.field(default=None, validator=check_key_file, repr=False)
     tls_verify: bool = attrs.field(default=True, validator=check_truth)
-    gzip: bool | None = attrs.field(default=None, validator=_optional(check_truth))
+    gzip: bool | None = attrs.field(default=None, validator=optional(check_truth))
     strict: bool = attrs.field(default=False, validator=check_truth)
     max_answer_bytes: int = attrs.field(default=256 * 2**20, validator=check_count)
     max_points: int = attrs.field(default=MAX_POINTS, validator=check_count)
@@ -138,23 +138,21 @@ class PrometheusOptions:
     clock: Callable[[], float] = attrs.field(default=time.monotonic, metadata=NOT_A_SETTING, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Check what no single field can."""
+        """Check the settings that depend on each other."""
         for text, file in (("password", "password_file"), ("bearer_token", "bearer_token_file")):
             if getattr(self, text) is not None and getattr(self, file) is not None:
-                raise InputError(f"{text} and {file} exclude each other")
+                raise InputError(f"{text} and {file} exclude each other; set one of them")
         has_password = self.password is not None or self.password_file is not None
         if has_password and self.username is None:
             raise InputError("password is set but username is not")
         if self.username is not None and (":" in self.username or not has_password):
-            raise InputError("username needs a password beside it, and must not hold a colon")
+            raise InputError("username must not hold a colon, and needs password or password_file")
         if len(self.authentication) > 1:
             raise InputError("bearer_token, username and an Authorization among the headers exclude each other")
-        if self.tls_key_file is not None and self.tls_cert_file is None:
-            raise InputError("tls_key_file is set but tls_cert_file is not")
 
     @property
     def authentication(self) -> list[str]:
-        """The settings that say how to authenticate: username, bearer_token, headers."""
+        """The settings that are used to authenticate: username, bearer_token, headers."""
         ways = {
             "username": self.username is not None,
             "bearer_token": self.bearer_token is not None or self.bearer_token_file is not None,
@@ -167,6 +165,6 @@ class PrometheusOptions:
         """Build options from settings by name, as a TOML table gives them.
 
         Raises:
-            InputError: a setting that does not exist, or that cannot be used; the message names it.
+            InputError: a setting does not exist or cannot be used; the message names it.
         """
         return from_settings(cls, settings, adapter="prometheus")

@@ -28,7 +28,7 @@ class Request:
     """Below the base path, percent-encoded."""
     parameters: Sequence[tuple[str, str]]
     by_form: bool
-    """Whether it is sent as a form, which may be of any length, with the deadline as a parameter; else it is a GET."""
+    """Whether a form is sent, which may have any length, with the deadline as a parameter; a GET is sent otherwise."""
     subject: str
     """What the request is about, for messages and errors."""
 
@@ -37,7 +37,7 @@ def check_query(promql: str) -> str:
     """Return the text of a query if it can be sent.
 
     Raises:
-        InputError: it is empty, or no text that can be encoded.
+        InputError: the query is empty, or is not text that can be encoded.
     """
     if not check_text(promql, what="a query").strip():
         raise InputError("a query is empty")
@@ -72,12 +72,12 @@ def label_values_request(
 
     Args:
         label: its name.
-        match: selects the series that are looked at, by default all.
-        span: the time in which the series have samples, by default the server's own.
-        is_escaped: whether a name that is not classic stands in the path with `U__` escaping, or as it is.
+        match: selects the series; None selects all.
+        span: the time in which the series have samples; None is the server's default.
+        is_escaped: whether a name that is not classic is written with `U__` escaping, or unchanged.
 
     Raises:
-        InputError: the name cannot be a label's, a time has no zone, or the span ends before it starts.
+        InputError: the label name is not valid, a time has no zone, or the span ends before it starts.
     """
     matches = [] if match is None else [("match[]", render(match))]
     return Request(
@@ -95,7 +95,7 @@ def is_classic_name(label: str) -> bool:
 
 def _plain(label: str) -> str:
     url_path_name(label)  # raises `InputError` for a bad name
-    return quote(label, safe="").replace(".", "%2E")  # a whole name of dots would leave its segment
+    return quote(label, safe="").replace(".", "%2E")  # a name such as ".." would change the path
 
 
 def build_info_request() -> Request:

@@ -34,7 +34,7 @@ def decode(decoder: msgspec.json.Decoder[_T], text: bytes | msgspec.Raw) -> _T:
     """Return decoded JSON.
 
     Raises:
-        ProtocolError: it is not valid, not of the type of the decoder, or nested too deeply.
+        ProtocolError: the text is not valid JSON, has another type than the decoder expects, or is nested too deeply.
     """
     try:
         return decoder.decode(text)
@@ -48,7 +48,7 @@ def read_value(text: str) -> float:
     """Return the number in the text of a sample's value.
 
     Raises:
-        ProtocolError: the text is no number.
+        ProtocolError: the text is not a number.
     """
     if (value := _NOT_FINITE.get(text)) is not None:
         return value
@@ -61,7 +61,7 @@ def read_samples(texts: Sequence[bytes]) -> list[tuple[array[float], array[float
     """Return the times and the values of each list of `[time, "value"]` pairs; each text must be valid JSON.
 
     Raises:
-        ProtocolError: one of them is something else.
+        ProtocolError: a text is not such a list.
     """
     counts = [_count_plain_pairs(text) for text in texts]
     if None not in counts:
@@ -69,7 +69,7 @@ def read_samples(texts: Sequence[bytes]) -> list[tuple[array[float], array[float
         try:
             numbers = _FLOATS.decode(b"[%b]" % joined.translate(_NO_BRACKETS, b'"'))
         except msgspec.MsgspecError:
-            pass  # something looks like a number and is none
+            pass  # a value consists of characters of numbers, but is not a number
         else:
             return _parts(_flat_array(numbers), counts)
     return [_read_slowly(text) for text in texts]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import Final, Literal, TypeVar
@@ -27,23 +28,24 @@ from statcore.model.results import AnswerNotes
 from statcore_connection.files import FileValue
 from statcore_connection.tls import tls_context
 from statcore_prometheus.cutting import PIECE_BYTES
-from statcore_prometheus.endpoint import Endpoint
 from statcore_prometheus.error_mapping import from_driver, from_status
+from statcore_prometheus.http_sessions import HttpSessions, SessionFactory
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import Request
-from statcore_prometheus.sessions import SessionFactory, Sessions
+from statcore_prometheus.server import Server
 from statcore_prometheus.wire import Reader
 
 _T = TypeVar("_T")
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
 
-# Errors about the request: another endpoint would raise them, too.
+# Errors about the request: any other server would raise them as well.
 _FINAL: Final = (InputError, QueryRejectedError, UnsupportedError)
 _ERROR_BYTES: Final = 64 * 1024
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the deadline of the call bounds it
-# Answers to a POST of proxies that allow GET alone; a server that refuses the credentials refuses the GET, too.
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has a deadline
+# The statuses with which a proxy refuses a POST if it allows only GET. A server that refuses the credentials refuses the
+# GET as well.
 _POST_REFUSED: Final = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -57,26 +59,26 @@ class Transport:
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        servers: Sequence[Server],
         options: PrometheusOptions,
         session: aiohttp.ClientSession | SessionFactory | None,
     ) -> None:
         """Keep the arguments; nothing is opened before the first request."""
-        self._endpoints = tuple(endpoints)
+        self._servers = tuple(servers)
         self._options = options
         self._tls = _tls_of(options)
-        self._service = " or ".join(map(str, endpoints))
-        self._sessions = Sessions(session, service=self._service, max_connections=options.max_connections)
-        self._last_answered = 0  # the position of the endpoint that answered last
-        self._failback_at = 0.0  # when the first endpoint is asked first again, by the clock of the options
-        self._get_only: set[int] = set()  # positions of endpoints behind a proxy that refuses POST
+        self._service = " or ".join(map(str, servers))
+        self._http_sessions = HttpSessions(session, service=self._service, max_connections=options.max_connections)
+        self._last_answered = 0  # the position of the server that answered last
+        self._failback_at = 0.0  # when the first server is tried first again, by the clock of the options
+        self._get_only: set[int] = set()  # positions of servers behind a proxy that refuses POST
 
     def deadline(self) -> Deadline:
         """Return the deadline of one call, for all its requests."""
         return Deadline(self._options.timeout_s, waiting_for=f"a complete answer from {self._service}")
 
     async def fetch(self, request: Request, new_reader: Callable[[], Reader[_Answer]], *, deadline: Deadline) -> _Answer:
-        """Send a request, again where that may help, and return what a reader makes of the answer.
+        """Send a request and return the answer as a reader decodes it; retry where another attempt may succeed.
 
         Args:
             request: what to send.
@@ -87,15 +89,15 @@ class Transport:
             ClosedError: the client or its session is closed, or belongs to another event loop.
             InputError: the request cannot be sent.
             QueryRejectedError: the server refuses the query.
-            UnsupportedError: the server, or the adapter, cannot do it.
-            UnavailableError: no endpoint can be reached, or can answer now.
-            AccessDeniedError: no endpoint accepts the credential.
-            TimedOutError: a server gave up.
-            ProtocolError: an answer is something else.
-            PartialAnswerError: strict mode, and no endpoint gives a whole answer.
+            UnsupportedError: the server or the adapter does not support the request.
+            UnavailableError: no server can be reached, or can answer now.
+            AccessDeniedError: no server accepts the credential.
+            TimedOutError: a server gave up, or did not answer in its share of the time.
+            ProtocolError: an answer is not one of the Prometheus HTTP API.
+            PartialAnswerError: in strict mode, no server gives a complete answer.
         """
         return await retry(
-            lambda: self._ask_endpoints(request, new_reader, deadline),
+            lambda: self._attempt(request, new_reader, deadline),
             deadline=deadline,
             is_retryable=_is_retryable,
             first_pause_s=_FIRST_PAUSE_S,
@@ -104,31 +106,29 @@ class Transport:
         )
 
     async def aclose(self) -> None:
-        """Close the session of our own; closing twice is allowed.
+        """Close the client's own session; closing twice is allowed.
 
         Raises:
-            ClosedError: the event loop of the client is another one that is not closed.
+            ClosedError: the client belongs to another event loop, which is not closed.
         """
-        await self._sessions.aclose()
+        await self._http_sessions.aclose()
 
-    async def _ask_endpoints(
-        self, request: Request, new_reader: Callable[[], Reader[_Answer]], deadline: Deadline
-    ) -> _Answer:
-        """Ask the endpoint that answered last, then the others; each has an equal share of the remaining time."""
+    async def _attempt(self, request: Request, new_reader: Callable[[], Reader[_Answer]], deadline: Deadline) -> _Answer:
+        """Try the server that answered last, then the others; each has an equal share of the remaining time."""
         failures: list[StatcoreError] = []
-        count = len(self._endpoints)
+        count = len(self._servers)
         first = self._first_position()
         for number in range(count):
             position = (first + number) % count
             timeout_s = deadline.remaining_s() / (count - number)
             is_last = number == count - 1
-            endpoint = self._endpoints[position]
+            server = self._servers[position]
             try:
                 async with asyncio.timeout(None if is_last else timeout_s):  # the last has all of the remaining time
-                    answer = await self._ask_endpoint(position, request, new_reader, timeout_s)
-                self._check_whole(answer, request)
+                    answer = await self._try_server(position, request, new_reader, timeout_s)
+                self._check_complete(answer, request)
             except TimeoutError:
-                failures.append(TimedOutError(f"{endpoint}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
+                failures.append(TimedOutError(f"{server}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
             except StatcoreError as error:
                 if isinstance(error, _FINAL):
                     raise
@@ -136,12 +136,12 @@ class Transport:
             else:
                 self._note_answer(position)
                 return answer
-        raise _combined(failures, self._endpoints)
+        raise _combined(failures, self._servers)
 
     def _first_position(self) -> int:
-        """Return the position of the endpoint that answered last; after `failback_s`, that of the first one."""
+        """Return the position of the server that answered last; once per `failback_s`, the position of the first server."""
         if self._last_answered and self._options.clock() >= self._failback_at:
-            self._postpone_failback()  # if it still hangs, one call alone waits for it
+            self._postpone_failback()  # if the first server still hangs, only one call waits for it
             return 0
         return self._last_answered
 
@@ -153,62 +153,61 @@ class Transport:
     def _postpone_failback(self) -> None:
         self._failback_at = self._options.clock() + self._options.failback_s
 
-    def _check_whole(self, answer: AnswerNotes, request: Request) -> None:
+    def _check_complete(self, answer: AnswerNotes, request: Request) -> None:
         if self._options.strict and (answer.warnings or answer.partial):
             reasons = "; ".join(answer.warnings) or "the server says that the answer is partial"
             raise PartialAnswerError(f"{request.subject}: {reasons}", warnings=answer.warnings)
 
-    async def _ask_endpoint(
+    async def _try_server(
         self, position: int, request: Request, new_reader: Callable[[], Reader[_T]], timeout_s: float
     ) -> _T:
-        """Send a request to one endpoint, as a GET where a proxy refuses the POST."""
-        if request.by_form and position not in self._get_only:
-            try:
+        """Send a request to one server, as a GET where a proxy refuses the POST."""
+        by_form = request.by_form and position not in self._get_only
+        if by_form:
+            with suppress(_PostRefusedError):
                 return await self._send("POST", position, request, new_reader(), timeout_s)
-            except _PostRefusedError:
-                pass
-            answer = await self._send("GET", position, request, new_reader(), timeout_s)
+        answer = await self._send("GET", position, request, new_reader(), timeout_s)
+        if by_form:
             self._get_only.add(position)
-            return answer
-        return await self._send("GET", position, request, new_reader(), timeout_s)
+        return answer
 
     async def _send(
         self, method: Literal["GET", "POST"], position: int, request: Request, reader: Reader[_T], timeout_s: float
     ) -> _T:
-        """Send one request and read its answer; errors of the driver become errors of ours."""
-        endpoint = self._endpoints[position]
-        session = self._sessions.current()
+        """Send one request and read its answer; map the driver's errors."""
+        server = self._servers[position]
+        session = self._http_sessions.current()
         try:
-            return await self._exchange(session, method, endpoint, request, reader, timeout_s)
+            return await self._exchange(session, method, server, request, reader, timeout_s)
         except (StatcoreError, _PostRefusedError):
             raise
         except asyncio.CancelledError:
             # Closing a session cancels the requests that wait for a connection, although nobody cancelled this task.
             task = asyncio.current_task()
             if session.closed and task is not None and not task.cancelling():
-                raise self._sessions.failure_of_closed(endpoint.address) from None
+                raise self._http_sessions.failure_of_closed(server.address) from None
             raise
         except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
             if session.closed:
-                raise self._sessions.failure_of_closed(endpoint.address) from None
+                raise self._http_sessions.failure_of_closed(server.address) from None
             # Not `from error`: the text and the attributes of the driver's errors may hold what was sent.
-            raise from_driver(error, endpoint) from None
+            raise from_driver(error, server) from None
 
     async def _exchange(
         self,
         session: aiohttp.ClientSession,
         method: Literal["GET", "POST"],
-        endpoint: Endpoint,
+        server: Server,
         request: Request,
         reader: Reader[_T],
         timeout_s: float,
     ) -> _T:
-        address, form = self._address_and_form(method, endpoint, request, timeout_s)
+        address, form = self._address_and_form(method, server, request, timeout_s)
         async with session.request(
             method,
             URL(address, encoded=True),
             data=form,
-            headers={**endpoint.request_headers(), **(_FORM if form is not None else {})},
+            headers={**server.request_headers(), **(_FORM if form is not None else {})},
             allow_redirects=False,  # a redirect would carry the credentials away, and turn a POST into a GET
             auto_decompress=True,
             raise_for_status=False,
@@ -216,16 +215,14 @@ class Transport:
             timeout=_NO_TIMEOUT,
         ) as response:
             if response.status == HTTPStatus.OK:
-                return await self._read(response, reader, endpoint)
+                return await self._read(response, reader, server)
             if method == "POST" and response.status in _POST_REFUSED:
                 raise _PostRefusedError
             body = await _start_of(response)
-            raise from_status(
-                response.status, response.headers, body, endpoint=endpoint, request=request, timeout_s=timeout_s
-            )
+            raise from_status(response.status, response.headers, body, server=server, request=request, timeout_s=timeout_s)
 
     def _address_and_form(
-        self, method: str, endpoint: Endpoint, request: Request, timeout_s: float
+        self, method: str, server: Server, request: Request, timeout_s: float
     ) -> tuple[str, bytes | None]:
         parameters = list(request.parameters)
         if request.by_form:
@@ -233,12 +230,12 @@ class Transport:
         own = {name for name, _ in parameters}
         parameters += [(name, text) for name, text in self._options.parameters.items() if name not in own]
         text = urlencode(parameters)
-        address = f"{endpoint.address}{request.path}"
+        address = f"{server.address}{request.path}"
         if method == "POST":
             return address, text.encode()
         return (f"{address}?{text}" if text else address), None
 
-    async def _read(self, response: aiohttp.ClientResponse, reader: Reader[_T], endpoint: Endpoint) -> _T:
+    async def _read(self, response: aiohttp.ClientResponse, reader: Reader[_T], server: Server) -> _T:
         received = 0
         try:
             async for chunk in response.content.iter_any():
@@ -250,7 +247,7 @@ class Transport:
                     reader.feed(chunk[start : start + PIECE_BYTES])
             return reader.finish()
         except ProtocolError as error:
-            raise ProtocolError(endpoint.without_secrets(f"{endpoint}: {error}")) from None
+            raise ProtocolError(server.without_secrets(f"{server}: {error}")) from None
 
 
 def _tls_of(options: PrometheusOptions) -> FileValue[SSLContext] | None:
@@ -262,7 +259,7 @@ def _tls_of(options: PrometheusOptions) -> FileValue[SSLContext] | None:
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body of an answer that is an error, up to a length."""
+    """Return the first `_ERROR_BYTES` of an answer with an error status."""
     body = b""
     async for chunk in response.content.iter_any():
         body += chunk
@@ -274,18 +271,18 @@ async def _start_of(response: aiohttp.ClientResponse) -> bytes:
 def _check_length(received: int, limit: int) -> None:
     if received > limit:
         raise ProtocolError(
-            f"the answer is longer than max_answer_bytes, {limit}; ask for a shorter range, a longer step or fewer series, "
+            f"the answer is longer than max_answer_bytes, {limit}; query a shorter range, a longer step or fewer series, "
             "or raise max_answer_bytes"
         )
 
 
 def _is_retryable(error: StatcoreError) -> bool:
-    """Return whether another attempt may succeed; an answer that is partial stays partial for longer than a retry."""
+    """Return whether another attempt may succeed; a partial answer stays partial for longer than a retry takes."""
     return error.retryable and not isinstance(error, PartialAnswerError)
 
 
-def _combined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) -> StatcoreError:
-    """Return one error for those of all endpoints: a partial answer first, else one that names each endpoint."""
+def _combined(failures: Sequence[StatcoreError], servers: Sequence[Server]) -> StatcoreError:
+    """Return one error for the errors of all servers: that of a partial answer, or one that names each server."""
     partial_answers = [failure for failure in failures if isinstance(failure, PartialAnswerError)]
     if partial_answers:
         return partial_answers[0]
@@ -293,7 +290,7 @@ def _combined(failures: Sequence[StatcoreError], endpoints: Sequence[Endpoint]) 
         return failures[0]
     pauses_s = [failure.retry_after_s for failure in failures if isinstance(failure, UnavailableError)]
     return UnavailableError(
-        f"no endpoint answers: {'; '.join(map(str, failures))}",
-        service=", ".join(map(str, endpoints)),
+        f"no server answers: {'; '.join(map(str, failures))}",
+        service=", ".join(map(str, servers)),
         retry_after_s=min((pause_s for pause_s in pauses_s if pause_s is not None), default=None),
     )

@@ -28,20 +28,20 @@ _NOTHING: Final = msgspec.Raw(b"")
 
 
 class Reader(Protocol[_T_co]):
-    """Makes a value of the bytes of one answer."""
+    """Decodes the bytes of one answer to a value."""
 
     def feed(self, chunk: bytes, /) -> None:
         """Take the next chunk."""
         ...
 
     def finish(self) -> _T_co:
-        """Return the value after the last chunk; raise `ProtocolError` when the bytes are no answer."""
+        """Return the value after the last chunk; raise `ProtocolError` if the bytes are not an answer."""
         ...
 
 
 @attrs.frozen(kw_only=True)
 class Listing(AnswerNotes, Generic[_T]):
-    """The answer to a request for label values or series."""
+    """The answer to a request for label values, series, or the server's program."""
 
     items: list[_T]
 
@@ -89,7 +89,7 @@ _LABEL_SETS: Final = msgspec.json.Decoder(_Envelope[list[dict[str, str]] | None]
 
 
 class _Utf8Check:
-    """Checks that the bytes of an answer are UTF-8; msgspec checks the texts that it decodes, but not skipped ones."""
+    """Checks that the bytes of an answer are UTF-8; msgspec checks only the texts that it decodes, not skipped texts."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -117,7 +117,7 @@ def _open(decoder: msgspec.json.Decoder[_Envelope[_T | None]], document: bytes) 
 
 
 def read_error(body: bytes) -> tuple[str, str] | None:
-    """Return the type and the text of an error answer, or None where the body is something else."""
+    """Return the type and the text of an error answer, or None if the body is not an error answer."""
     try:
         envelope = decode(_ERROR, body)
     except ProtocolError:
@@ -142,15 +142,15 @@ class MatrixReader:
         if (elements := self._answer.cut_elements()) is not None:
             self._take(decode(_ELEMENTS, elements))
         if (samples := self._answer.cut_samples()) is not None:
-            decode(_JSON, samples)  # unlike those of a whole element, these are not known to be valid JSON
+            decode(_JSON, samples)  # the samples of a complete element have been decoded as JSON; these have not
             self._begin(*read_samples([samples])[0])
 
     def finish(self) -> MatrixResult:
         """Return the series.
 
         Raises:
-            ProtocolError: the answer is no matrix.
-            UnsupportedError: it holds native histograms.
+            ProtocolError: the answer is not a matrix.
+            UnsupportedError: the answer holds native histograms.
         """
         self._utf8.check(b"", is_last=True)
         data, notes = _open(_MATRIX, self._answer.document())
@@ -170,7 +170,7 @@ class MatrixReader:
         for element, (times, values) in zip(elements, read_samples(texts), strict=True):
             if self._begun[0]:
                 self._begin(times, values)
-                (times, values), self._begun = self._begun, (array("d"), array("d"))  # noqa: PLW2901 - the whole of it
+                (times, values), self._begun = self._begun, (array("d"), array("d"))  # noqa: PLW2901 - all its samples
             self._series.append(Series(labels=element.metric, timestamps=times, values=values))
 
     def _begin(self, times: array[float], values: array[float]) -> None:
@@ -195,11 +195,11 @@ class VectorReader:
             self._take(decode(_ELEMENTS, elements))
 
     def finish(self) -> VectorResult:
-        """Return the samples; a scalar is one without labels.
+        """Return the samples; a scalar becomes a sample without labels.
 
         Raises:
-            ProtocolError: the answer is no result of an instant query.
-            UnsupportedError: it is text, a range vector, or holds native histograms.
+            ProtocolError: the answer is not a result of an instant query.
+            UnsupportedError: the answer is text or a range vector, or holds native histograms.
         """
         self._utf8.check(b"", is_last=True)
         data, notes = _open(_INSTANT, self._answer.document())
@@ -235,11 +235,15 @@ class VectorReader:
 
 
 class ListingReader(Generic[_T]):
-    """Reads the answer to a request for label values or series."""
+    """Reads the answer to a request for label values, series, or the server's program."""
 
-    def __init__(self, decoder: msgspec.json.Decoder[_Envelope[list[_T] | None]]) -> None:
-        """Start with nothing; `decoder` decodes an answer with the items."""
-        self._decoder = decoder
+    def __init__(
+        self,
+        decoder: msgspec.json.Decoder[_Envelope[list[_T] | None]]
+        | msgspec.json.Decoder[_Envelope[dict[_T, object] | None]],
+    ) -> None:
+        """Start with nothing; `decoder` decodes an answer with the items, or with a map of which the keys are the items."""
+        self._decoder: Any = decoder
         self._answer = bytearray()
 
     def feed(self, chunk: bytes, /) -> None:
@@ -247,36 +251,16 @@ class ListingReader(Generic[_T]):
         self._answer += chunk
 
     def finish(self) -> Listing[_T]:
-        """Return the items; raise `ProtocolError` when the answer holds something else."""
+        """Return the items; raise `ProtocolError` if the answer does not hold such items."""
         answer = bytes(self._answer)
         _Utf8Check().check(answer, is_last=True)
         items, notes = _open(self._decoder, answer)
-        return Listing(items=items or [], **notes)
+        return Listing(items=list(items or ()), **notes)
 
 
-@attrs.frozen(kw_only=True)
-class BuildInfo(AnswerNotes):
-    """The facts that a server gives about its program."""
-
-    names: frozenset[str]
-    """The names of the facts, such as version and goVersion."""
-
-
-class BuildInfoReader:
-    """Reads the answer to a request for the server's program."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self._answer = bytearray()
-
-    def feed(self, chunk: bytes, /) -> None:
-        """Take the next chunk."""
-        self._answer += chunk
-
-    def finish(self) -> BuildInfo:
-        """Return the facts; raise `ProtocolError` when the answer holds something else."""
-        facts, notes = _open(_BUILD_INFO, bytes(self._answer))
-        return BuildInfo(names=frozenset(facts or {}), **notes)
+def build_info_reader() -> ListingReader[str]:
+    """Return a reader of the names of the facts that a server gives about its program, such as version and goVersion."""
+    return ListingReader(_BUILD_INFO)
 
 
 def label_values_reader() -> ListingReader[str]:

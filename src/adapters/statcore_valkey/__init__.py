@@ -1,4 +1,4 @@
-"""Live statistics in Valkey or Redis. The names are loaded on first use, so that finding the plugin imports no driver."""
+"""Live statistics in Valkey or Redis. Names are loaded on first use, so that discovering the plugin imports no driver."""
 
 from __future__ import annotations
 

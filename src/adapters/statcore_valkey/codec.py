@@ -1,4 +1,4 @@
-"""Bytes to values and back: MessagePack as the agents write it. Pure: no server is involved."""
+"""Bytes to values and back: MessagePack as the agents write it. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _EXT_8, _EXT_16, _EXT_32 = 0xC7, 0xC8, 0xC9
 _FIXEXT_1, _FIXEXT_2, _FIXEXT_4, _FIXEXT_8, _FIXEXT_16 = 0xD4, 0xD5, 0xD6, 0xD7, 0xD8
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)  # TypeError: a map as a key, in 0.20
 _MAX_LEVELS: Final = 32
-"""The wire format has four."""
+"""How deeply a payload may be nested; the wire format has four levels."""
 _INTEGER: Final = re.compile(rb"-?[0-9]{1,19}")
 
 
 def has_extension(payload: bytes) -> bool:
-    """Return whether a payload may hold an extension: each starts with one of eight bytes, which occur elsewhere, too.
+    """Return whether a payload may hold an extension. Each starts with one of eight bytes, which occur elsewhere as well.
 
     Eight searches in C take a thirtieth of the time of one regular expression.
     """
@@ -46,7 +46,7 @@ def has_extension(payload: bytes) -> bool:
 
 
 def decode_outline(payload: bytes | msgspec.Raw, /) -> dict[str, msgspec.Raw] | None:
-    """Return the undecoded values of a map after a walk over the whole payload; None when it is no map with text keys."""
+    """Return the undecoded values of a map after a walk over the whole payload; None if it is not a map with text keys."""
     try:
         return _OUTLINE.decode(payload)
     except _FAULTS:
@@ -54,7 +54,7 @@ def decode_outline(payload: bytes | msgspec.Raw, /) -> dict[str, msgspec.Raw] | 
 
 
 def decode_metrics(payload: bytes, /) -> dict[str, dict[str, Field]] | None:
-    """Return a payload without extensions, decoded at once; None when any part is not as expected."""
+    """Return a payload without extensions, decoded in one step; None if it is not a map of maps of plain fields."""
     try:
         return _METRICS.decode(payload)
     except _FAULTS:
@@ -80,7 +80,7 @@ def decode_metric(raw: msgspec.Raw, /, *, key: str, metric: str) -> dict[str, An
 
 
 def decode_eagerly(payload: bytes, /, *, key: str) -> dict[str, dict[str, Any]]:
-    """Return a map of maps with everything in it decoded, also extensions and keys that are no text.
+    """Return a map of maps, completely decoded, with extensions and with keys that are not text.
 
     Raises:
         MalformedEntryError: the payload is not a map of maps that can be decoded.
@@ -93,7 +93,7 @@ def decode_eagerly(payload: bytes, /, *, key: str) -> dict[str, dict[str, Any]]:
 
 
 def refuse(payload: bytes, /, *, key: str, reason: str, cause: Exception | None = None) -> NoReturn:
-    """Raise `MalformedEntryError` with the key, length and digest of a payload, whose bytes may be anything."""
+    """Raise `MalformedEntryError` with the key, length and digest of a payload, but without its bytes."""
     digest = hashlib.sha256(payload).hexdigest()[:16]
     raise MalformedEntryError(
         f"key {key!r} is malformed: {reason} ({len(payload)} bytes, SHA-256 {digest})", key=key
@@ -101,7 +101,7 @@ def refuse(payload: bytes, /, *, key: str, reason: str, cause: Exception | None 
 
 
 def decode_count(payload: bytes | None, /) -> int | None:
-    """Return the integer in ASCII text, or None when the payload is missing or something else."""
+    """Return the integer in ASCII text, or None if the payload is missing or not an integer."""
     return int(payload) if payload is not None and _INTEGER.fullmatch(payload) else None
 
 
@@ -112,7 +112,7 @@ def encode_map(entry: Mapping[str, Any], /, *, key: str) -> bytes:
         InputError: a value in it cannot be stored.
     """
     try:
-        return msgspec.msgpack.encode(dict(entry), enc_hook=_as_dict)  # an entry that was read is a struct, too
+        return msgspec.msgpack.encode(dict(entry), enc_hook=_as_dict)  # `StoredEntry` is a struct; it is stored as a map
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"the entry for key {key!r} cannot be stored: {error}") from error
 
@@ -120,7 +120,7 @@ def encode_map(entry: Mapping[str, Any], /, *, key: str) -> bytes:
 def _as_dict(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(cast("Any", value))
-    raise TypeError(f"{type(value).__name__} is no type of the wire format")
+    raise TypeError(f"{type(value).__name__} is not a type of the wire format")
 
 
 def _as_map(value: object) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _as_map(value: object) -> dict[str, Any]:
 def _with_names(value: object, *, levels: int) -> object:
     """Return a decoded value with text for the keys of every map, and for MessagePack's own time stamps.
 
-    Deeper values are refused: they could be read, but not printed, compared or written as JSON.
+    Values nested more deeply are refused: they could be read, but not printed, compared or written as JSON.
     """
     if not levels:
         raise ValueError(f"nested more than {_MAX_LEVELS} levels deep")

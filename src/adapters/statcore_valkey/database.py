@@ -1,4 +1,4 @@
-"""The databases of a server: commands go out over pooled connections; whole answers come back, or errors of ours."""
+"""The databases of a server: sends commands over pooled connections, and returns complete answers or raises our errors."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import RedisError
 
-from statcore.concurrency import ITEMS_A_TURN, Deadline, give_way, limiter, retry
+from statcore.concurrency import ITEMS_PER_TURN, Deadline, give_way, limiter, retry
 from statcore.errors import InputError, ProtocolError, StatcoreError
 from statcore_connection.lifetime import Lifetime
-from statcore_valkey.connecting import Address, PasswordFile
 from statcore_valkey.error_mapping import describe, from_driver, is_retryable
 from statcore_valkey.options import ValkeyOptions
+from statcore_valkey.server import PasswordFile, Server
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
-KEYS_AT_ONCE: Final = 1_000
-"""How many keys one exchange names at most: a millisecond or two of work between turns of the event loop."""
+KEYS_PER_EXCHANGE: Final = 1_000
+"""The most keys in one exchange: one or two milliseconds of work between turns of the event loop."""
 _pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)  # its stub knows tuples of one word only
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
@@ -44,7 +44,7 @@ class Database:
         pool: makes the connections.
         owned: whether the pool is closed with the database.
         pool_size: how many calls use a connection at once.
-        lifetime: of the store.
+        lifetime: the lifetime of the store.
     """
 
     pool: ConnectionPool = attrs.field(repr=False)
@@ -71,7 +71,7 @@ class Database:
 
     @property
     def user(self) -> str:
-        """The name of the ACL user for messages; a name without a password may be a password in the wrong place."""
+        """The ACL user for messages; a name without a password is not shown, since it may be a misplaced password."""
         settings = self.pool.connection_kwargs
         provider = settings.get("credential_provider")
         if isinstance(provider, PasswordFile):
@@ -83,22 +83,22 @@ class Database:
         return repr(settings.get("username") or "default")
 
     async def execute(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
-        """Send commands in one exchange, again until the deadline, and return the answer to each, bytes undecoded.
+        """Send commands in one exchange and return the undecoded answer to each; retry until the deadline.
 
         Raises:
-            InputError: a word of a command is no text, or text that cannot be encoded.
+            InputError: a word of a command is not text, or is text that cannot be encoded.
             ClosedError: the store is closed, or belongs to another event loop.
             UnavailableError: the server cannot be reached, or cannot answer now.
             AccessDeniedError: the server refuses the user.
             UnsupportedError: the server is part of a cluster.
-            ProtocolError: an answer is another error, or no answer of the protocol.
+            ProtocolError: the server answers another error, or breaks the Redis protocol.
         """
         try:
             packed = b"".join(map(_pack, commands))
         except UnicodeEncodeError as error:
             raise InputError(f"an id holds a lone surrogate at position {error.start}: {error.object!r:.80}") from None
         except TypeError:
-            raise InputError("an id must be text, and one of them is not") from None
+            raise InputError("an id is not text; expected text for every id") from None
         return await retry(
             lambda: self._attempt(packed, len(commands), deadline),
             deadline=deadline,
@@ -108,7 +108,7 @@ class Database:
         )
 
     async def _attempt(self, packed: bytes, replies: int, deadline: Deadline) -> list[Any]:
-        """Return the answers of one exchange, or raise an error of ours, which is noted as the deadline's failure."""
+        """Return the answers of one exchange, or raise our error and note it as the deadline's failure."""
         try:
             answers = await self._exchange(packed, replies, deadline)
         except StatcoreError:
@@ -133,15 +133,15 @@ class Database:
             self._connections.add(connection)
             deadline.waiting_for = f"an answer from {service}"
             try:
-                self.lifetime.check(service)  # the store may have been closed meanwhile
+                self.lifetime.check(service)  # the store may have been closed while this call waited
                 await connection.send_packed_command(packed)
                 answers: list[Any] = []
                 for number in range(1, replies + 1):
                     answers.append(await connection.read_response(disable_decoding=True))
-                    if number % ITEMS_A_TURN == 0:
+                    if number % ITEMS_PER_TURN == 0:
                         await give_way()  # replies that have arrived are read without waiting
             except BaseException:
-                # The other answers may still arrive: no later call may take them for its own.
+                # The other answers may still arrive; a later call must not read them as its own.
                 await connection.disconnect(nowait=True)
                 raise
             finally:
@@ -156,10 +156,10 @@ class Database:
             raise
 
     async def aclose(self) -> None:
-        """Close the connections if the pool is owned, also where this is cancelled; closing twice is allowed.
+        """Close the connections if the pool is owned, even if the call is cancelled; closing twice is allowed.
 
         Raises:
-            ClosedError: the event loop of the store is another one that is not closed.
+            ClosedError: the store belongs to another event loop, which is not closed.
         """
         self.lifetime.end(self.service)
         if not self.owned:
@@ -178,9 +178,9 @@ class DatabasePair:
     """The two databases of the wire format, opened and closed together.
 
     Args:
-        statistics: of kernels, sessions, agents, endpoints and replicas.
-        live: of the activity of sessions.
-        timeout_s: the deadline of a call.
+        statistics: the database with the statistics of kernels, sessions, agents, endpoints and replicas.
+        live: the database with the activity of sessions.
+        timeout_s: the deadline of a call in seconds.
     """
 
     statistics: Database
@@ -194,18 +194,18 @@ class DatabasePair:
         Raises:
             InputError: the URL or an option cannot be used, or they contradict each other.
         """
-        address = Address.from_url(url)
-        if address.db not in (None, options.statistics_db):
-            raise InputError(f"the URL names database {address.db}, but statistics_db is {options.statistics_db}")
-        pools = address.pools(options.statistics_db, options.live_db, options=options)
+        server = Server.from_url(url)
+        if server.db not in (None, options.statistics_db):
+            raise InputError(f"the URL names database {server.db}, but statistics_db is {options.statistics_db}")
+        pools = server.pools(options.statistics_db, options.live_db, options=options)
         return cls._of(*pools, owned=True, options=options)
 
     @classmethod
     def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions) -> Self:
-        """Return the databases of clients that a host hands in, which stay the host's to close.
+        """Return the databases of clients that a host hands in; the host closes them.
 
         Raises:
-            InputError: one of them is not a client that can be used; the message names the argument.
+            InputError: a client cannot be used; the message names the argument.
         """
         pools = _pool_of(statistics, name="statistics"), _pool_of(live, name="live")
         return cls._of(*pools, owned=False, options=options)
@@ -223,10 +223,10 @@ class DatabasePair:
         return Deadline(self.timeout_s, waiting_for="the event loop")
 
     async def aclose(self) -> None:
-        """Close the connections that are owned.
+        """Close the owned connections.
 
         Raises:
-            ClosedError: the event loop of the store is another one that is not closed.
+            ClosedError: the store belongs to another event loop, which is not closed.
         """
         try:
             await self.statistics.aclose()
@@ -246,10 +246,10 @@ def _pool_of(client: Redis, *, name: str) -> ConnectionPool:
 
 
 def expect_values(answer: object, /, *, length: int, database: Database) -> list[bytes | None]:
-    """Return the answer to MGET: as many strings or nils as there were keys.
+    """Return the answer to MGET, a string or None for each key.
 
     Raises:
-        ProtocolError: it is something else; pairing it with the keys would give an id the entry of another.
+        ProtocolError: the answer has another form; pairing it with the keys would give an id the entry of another id.
     """
     if not isinstance(answer, list):
         raise ProtocolError(f"{database.service} answered {type(answer).__name__}, not a list of {length} values")
@@ -259,15 +259,15 @@ def expect_values(answer: object, /, *, length: int, database: Database) -> list
     for value in values:
         if value is not None and type(value) is not bytes:
             found = describe(value) if isinstance(value, Exception) else type(value).__name__
-            raise ProtocolError(f"{database.service} answered something else than bytes among the values: {found}")
+            raise ProtocolError(f"{database.service} answered something that is not bytes among the values: {found}")
     return values
 
 
 def expect_integer(answer: object, /, *, database: Database) -> int:
-    """Return an answer that must be an integer.
+    """Return an answer, which must be an integer.
 
     Raises:
-        ProtocolError: it is something else.
+        ProtocolError: the answer is not an integer.
     """
     if not isinstance(answer, int):
         raise ProtocolError(f"{database.service} answered {type(answer).__name__}, not an integer")

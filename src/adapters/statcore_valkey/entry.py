@@ -1,4 +1,4 @@
-"""Entries of a batch: checked when they arrive, decoded when they are read. Pure."""
+"""Entries of a batch: checked when they arrive, decoded when they are read. This module does no I/O."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class _EncodeAsDictInstead:
 class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=False, gc=False):
     """A read-only view of stored metrics that decodes a metric when it is first read.
 
-    Reading a metric raises `MalformedEntryError`, which names the key and the metric, when that metric is not a map;
-    so does comparing or listing all of them. `len`, `in`, iterating over names and `repr` never do.
+    Reading a metric that is not a map raises `MalformedEntryError`, which names the key and the metric. Comparing entries
+    and listing all metrics raise it as well. `len`, `in`, iterating over names and `repr` never raise it.
 
     It is a struct that garbage collection skips: thousands are made at once, and none is part of a cycle.
 
     Args:
         content: a payload that has been checked; after the first access the metrics by name, each Raw until it is read.
-        key: of the store, for messages.
+        key: the key of the entry in the store, for messages.
     """
 
     content: bytes | dict[str, Any]
@@ -87,7 +87,7 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
         content = self.content
         if isinstance(content, bytes):
             outline = decode_outline(content)
-            if outline is None:  # it was checked before, with more of the stack
+            if outline is None:  # the check, with more of the stack free, accepted it
                 refuse(content, key=self.key, reason="nested too deeply")
             content = self.content = outline
         return content
@@ -110,7 +110,7 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     metric is found when that metric is read.
 
     Raises:
-        MalformedEntryError: the payload is not such a map.
+        MalformedEntryError: the payload is not a map of metrics.
     """
     # The outline is built for the check, and again when the entry is read: keeping it would double the memory.
     if has_extension(payload) or decode_outline(payload) is None:

@@ -1,4 +1,4 @@
-"""Errors of redis-py to our most specific ones; no message or traceback shows text that may repeat a command."""
+"""Maps errors of redis-py to our most specific errors; no message or traceback shows text that may repeat a command."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from redis.exceptions import (
     AuthorizationError,
     ClusterCrossSlotError,
     ClusterDownError,
-    ConnectionError,  # noqa: A004 - redis-py's, which is no OSError
+    ConnectionError,  # noqa: A004 - redis-py's own, which is not an OSError
     MaxConnectionsError,
     MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    TimeoutError,  # noqa: A004 - redis-py's, too
+    TimeoutError,  # noqa: A004 - redis-py's own as well
     TryAgainError,
 )
 
@@ -65,18 +65,18 @@ _KNOWN: Final = (
     "Protocol [Ee]rror",
     r"\b(BUSY|EXECABORT|MISCONF|NOPROTO|NOREPLICAS|WRONGTYPE)\b",
 )
-"""Texts of servers and the driver that hold nothing of a command. Any other text may repeat one, with AUTH the password,
-and is not shown."""
+"""Texts of servers and the driver that repeat no part of a command. Other texts are not shown: they may repeat a command,
+and the command AUTH holds the password."""
 _WORDINGS: Final = re.compile("|".join(_KNOWN))
 
 
 def from_driver(error: Exception, /, *, service: str, user: str) -> StatcoreError:
-    """Return our error for anything that an exchange with a server raised.
+    """Return our error for any error that an exchange with a server raised.
 
     Args:
-        error: as caught. It is the cause of our error where a traceback may show it.
+        error: the caught error. It becomes the cause of our error if a traceback may show it.
         service: the server's address, without credentials.
-        user: the name of the ACL user; the only part of the credentials that a message shows.
+        user: the name of the ACL user; a message shows no other part of the credentials.
     """
     failure = _failure(error, service=service, user=user)
     failure.__cause__ = error if _is_safe_to_show(error) else None
@@ -101,12 +101,12 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
 
 
 def is_retryable(failure: StatcoreError, /) -> bool:
-    """Return whether the same call, made again in a moment, may succeed: not with a certificate that is not trusted."""
+    """Return whether another attempt may succeed; it cannot while the server's certificate is not trusted."""
     return failure.retryable and not any(isinstance(error, ssl.SSLCertVerificationError) for error in _chain(failure))
 
 
 def describe(error: Exception) -> str:
-    """Return text that is safe to show: a known wording, the text of an error of this machine, or the type of the error."""
+    """Return text that is safe to show: a known text, the text of an error of this machine, or the type of the error."""
     if isinstance(error, RedisError) and (known := _WORDINGS.search(str(error))):
         return known.group()
     if (local := _local_cause(error)) is not None and str(local):
@@ -116,14 +116,14 @@ def describe(error: Exception) -> str:
 
 
 def _is_safe_to_show(error: Exception) -> bool:
-    """Return whether a traceback may show an error: its whole text is a known wording, or it comes from this machine."""
+    """Return whether a traceback may show an error: its whole text is known, or it comes from this machine."""
     known = _WORDINGS.search(str(error))
     is_known = known is not None and known.group() == str(error).strip(".")
     return is_known or _local_cause(error) is not None
 
 
 def _local_cause(error: Exception) -> BaseException | None:
-    """Return the error of this machine that a driver's error stands for; None for an error that a server answered."""
+    """Return the error of this machine that caused a driver's error; None for an error that a server answered."""
     if type(error) not in (ConnectionError, TimeoutError) and not isinstance(error, OSError):
         return None
     return next((cause for cause in _chain(error) if isinstance(cause, StatcoreError | OSError)), None)

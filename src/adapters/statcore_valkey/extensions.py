@@ -54,18 +54,18 @@ def decode_extension(code: int, data: memoryview) -> str:
 
 def _date_time(data: bytes) -> datetime:
     """Read a date with a time, in UTC where it has a zone."""
-    packed, left = int.from_bytes(data), 8 * len(data)
+    packed, remaining = int.from_bytes(data), 8 * len(data)
 
     def take(bits: int) -> int:
-        nonlocal left
-        left -= bits
-        if left < 0:
+        nonlocal remaining
+        remaining -= bits
+        if remaining < 0:
             raise ValueError("too short for a date-time")
-        return packed >> left & (1 << bits) - 1
+        return packed >> remaining & (1 << bits) - 1
 
     kind = take(2)
     if kind == 0b10:  # noqa: PLR2004 - bits
-        raise ValueError("a date or a time alone")
+        raise ValueError("a date without a time, or a time without a date")
     has_zone = kind == 0b11  # noqa: PLR2004 - bits
     precision = take(2) if (take(1) if has_zone else kind) else -1
     year, month, day = take(12), take(4) + 1, take(5) + 1
@@ -73,6 +73,6 @@ def _date_time(data: bytes) -> datetime:
     microsecond = int(take(_SUBSECOND_BITS[precision]) * _MICROSECONDS[precision])
     if has_zone:
         take(7)  # the writer's own; the time is in UTC
-    if left >= 8:  # noqa: PLR2004 - more than the rest of a byte
+    if remaining >= 8:  # noqa: PLR2004 - more than the rest of a byte
         raise ValueError("too long for a date-time")
     return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=UTC if has_zone else None)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import attrs
+from attrs.validators import optional
 
-from statcore.errors import InputError
 from statcore.model.validation import (
     check_count,
     check_line,
@@ -16,31 +16,29 @@ from statcore.model.validation import (
     check_whole_number,
     from_settings,
 )
+from statcore_connection.tls import check_key_file
 
 _MAX_DATABASE: Final = 2**31 - 1
-_optional = attrs.validators.optional
-
-
 _check_database: Final = check_whole_number(0, _MAX_DATABASE)
 
 
 @attrs.frozen(kw_only=True)
 class ValkeyOptions:
-    """How to talk to a Valkey.
+    """How to connect to a Valkey, and how to read its entries.
 
-    All files are read again when they have changed; connections that are made then use what they hold. While they cannot
-    be used, such as a pair of which only the certificate has been written, what they held before stays in use, and a
-    warning is logged.
+    Files are read again when they change, and new connections use the new content. While a changed file cannot be used,
+    such as a new certificate whose key is not written yet, its earlier content stays in use, and a warning is logged.
 
     Args:
-        timeout_s: the deadline of a call in seconds: for a connection, connecting, retries, reading and checking.
-        pool_size: how many connections to a database are open at most; further calls wait for one.
+        timeout_s: the deadline of a call in seconds; it includes waiting for a connection, connecting, retries, and reading
+            and checking the answer.
+        pool_size: the most connections to a database at once; further calls wait for a connection.
         statistics_db: the number of the database with statistics.
         live_db: the number of the database with the activity of sessions.
         freshness_s: read the age of every entry, and mark entries that are older than this many seconds *stale*, and
-            entries of unknown age *undated*; with None no age is read. The age comes from the remaining time to live,
+            entries of unknown age *undated*; with None no age is read. The age is computed from the remaining time to live,
             which costs one more command for each entry.
-        ages: read the age of every entry also without `freshness_s`, and mark entries of unknown age *undated*.
+        ages: read the age of every entry even without `freshness_s`, and mark entries of unknown age *undated*.
         agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
             their entries is unknown.
         max_entry_bytes: larger entries are not decoded but reported as *oversized*.
@@ -50,33 +48,28 @@ class ValkeyOptions:
         tls_key_file: its key, PEM.
 
     Raises:
-        InputError: a value that cannot be one; the message names the setting.
+        InputError: a setting cannot be used; the message names it.
     """
 
     timeout_s: float = attrs.field(default=5.0, validator=check_seconds)
     pool_size: int = attrs.field(default=16, validator=check_count)
     statistics_db: int = attrs.field(default=0, validator=_check_database)
     live_db: int = attrs.field(default=2, validator=_check_database)
-    freshness_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
+    freshness_s: float | None = attrs.field(default=None, validator=optional(check_seconds))
     ages: bool = attrs.field(default=False, validator=check_truth)
-    agent_interval_s: float | None = attrs.field(default=None, validator=_optional(check_seconds))
+    agent_interval_s: float | None = attrs.field(default=None, validator=optional(check_seconds))
     max_entry_bytes: int = attrs.field(default=256 * 1024, validator=check_count)
-    password_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-    tls_ca_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-    tls_cert_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-    tls_key_file: str | None = attrs.field(default=None, validator=_optional(check_line), repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Check what no single setting can."""
-        if self.tls_key_file is not None and self.tls_cert_file is None:
-            raise InputError("tls_key_file needs tls_cert_file beside it")
+    password_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    tls_ca_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    tls_cert_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    tls_key_file: str | None = attrs.field(default=None, validator=check_key_file, repr=False)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], /) -> Self:
         """Build options from settings by name, as a TOML table gives them.
 
         Raises:
-            InputError: a setting that is unknown or bad; the message names it.
+            InputError: a setting does not exist or cannot be used; the message names it.
         """
         return from_settings(cls, settings, adapter="the Valkey store")
 

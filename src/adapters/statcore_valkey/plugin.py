@@ -1,4 +1,4 @@
-"""The plugin: describes this adapter and its URL schemes to statcore. It imports no driver."""
+"""The plugin, which contributes the store `valkey` and imports no driver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STATCORE_PLUGIN_API = API_VERSION
 
 
 async def open_statistics(url: str, options: Options) -> StatisticsPort:
-    """Open a reader of the server at `url`; `options` are those of `ValkeyOptions` by name.
+    """Open a reader of the server at `url` with options of `ValkeyOptions` by name.
 
     Raises:
         MissingExtraError: the driver is not installed.
@@ -23,7 +23,7 @@ async def open_statistics(url: str, options: Options) -> StatisticsPort:
 
 
 async def open_sink(url: str, options: Options) -> StatisticsSinkPort:
-    """Open a writer to the server at `url`; `options` are those of `ValkeyOptions` by name.
+    """Open a writer to the server at `url` with options of `ValkeyOptions` by name.
 
     Raises:
         MissingExtraError: the driver is not installed.

@@ -1,4 +1,4 @@
-"""Writing live statistics to Valkey, in the form in which agents write them."""
+"""Writes live statistics to Valkey, in the form in which agents write them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,26 @@ from statcore.model.wire_format import (
 )
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import encode_map
-from statcore_valkey.database import KEYS_AT_ONCE, Command, Database, DatabasePair
+from statcore_valkey.database import KEYS_PER_EXCHANGE, Command, Database, DatabasePair
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
 _ENTRIES_PER_TURN: Final = 64
-"""How many entries are packed between two turns of the event loop: packing one costs as much as reading two."""
+"""How many entries are packed between two turns of the event loop: packing an entry costs as much as reading two."""
 
 
 @attrs.frozen(eq=False)
 class ValkeyStatisticsSink:
     """A `StatisticsSinkPort` over a Valkey or Redis server: one round trip per 1,000 entries.
 
-    The user needs `+set` and `+del` on the keys, and `+select`. Each method is tried again until the deadline, and raises
-    `UnavailableError` or `TimedOutError` where that does not help, `AccessDeniedError` where the user is refused,
-    `InputError` for an id or a value that cannot be stored, `ProtocolError` for an answer that does not confirm a write,
-    `UnsupportedError` for a cluster, and `ClosedError` in another event loop or once closed.
+    The user needs `+set` and `+del` on the keys, and `+select`. Each method retries until its deadline. Each method may
+    raise:
+
+    - `InputError`: an id or a value cannot be stored.
+    - `UnavailableError`, `TimedOutError`: the server cannot be reached, or does not answer before the deadline.
+    - `AccessDeniedError`: the server refuses the user.
+    - `UnsupportedError`: the server is part of a cluster.
+    - `ProtocolError`: an answer does not confirm a write.
+    - `ClosedError`: the store is closed, or another event loop is running than at the first call.
     """
 
     _databases: DatabasePair
@@ -114,11 +119,11 @@ class ValkeyStatisticsSink:
 
     @only_our_errors
     async def remove(self, ids: Iterable[str], /) -> None:
-        """Remove the statistics of kernels, sessions or agents, and the counts of those agents; other ids are ignored."""
+        """Remove the statistics of kernels, sessions or agents, and the container counts of agents; ignore unknown ids."""
         keys = [key for id_ in ids for key in (id_, container_count_key(id_))]
         async with self._databases.deadline() as deadline:
-            for start in range(0, len(keys), KEYS_AT_ONCE):
-                command = ("DEL", *keys[start : start + KEYS_AT_ONCE])
+            for start in range(0, len(keys), KEYS_PER_EXCHANGE):
+                command = ("DEL", *keys[start : start + KEYS_PER_EXCHANGE])
                 await self._databases.statistics.execute([command], deadline=deadline)
 
     @only_our_errors
@@ -126,17 +131,17 @@ class ValkeyStatisticsSink:
         """Close the connections that this object made; clients handed in stay open.
 
         Raises:
-            ClosedError: the event loop of the connections is another one that is not closed.
+            ClosedError: the store belongs to another event loop, which is not closed.
         """
         await self._databases.aclose()
 
     async def _store(self, entries: Iterable[tuple[str, Mapping[str, Any]]], *, ttl_s: int) -> None:
-        """Write entries by key, in exchanges of `KEYS_AT_ONCE`."""
+        """Write entries by key, in exchanges of `KEYS_PER_EXCHANGE`."""
         async with self._databases.deadline() as deadline:
             commands: list[Command] = []
             for key, entry in entries:
                 commands.append(("SET", key, encode_map(entry, key=key), "EX", ttl_s))
-                if len(commands) == KEYS_AT_ONCE:
+                if len(commands) == KEYS_PER_EXCHANGE:
                     await _write(self._databases.statistics, commands, deadline)
                     commands = []
                 elif len(commands) % _ENTRIES_PER_TURN == 0:

@@ -1,4 +1,4 @@
-"""Reading live statistics from Valkey: payloads by key, and a batch that says what is wrong with which entry."""
+"""Reads live statistics from Valkey: payloads by key become a batch, with a problem for each entry that is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from statcore.concurrency import Deadline, give_way
 from statcore.errors import MalformedEntryError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
-from statcore.model.batch import Entry
+from statcore.model.statistics import Entry
 from statcore.model.wire_format import (
     INFERENCE_TTL_S,
     KERNEL_TTL_S,
@@ -26,7 +26,7 @@ from statcore.model.wire_format import (
 )
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import decode_count
-from statcore_valkey.database import KEYS_AT_ONCE, Database, DatabasePair, expect_integer, expect_values
+from statcore_valkey.database import KEYS_PER_EXCHANGE, Database, DatabasePair, expect_integer, expect_values
 from statcore_valkey.entry import read_agent, read_metrics
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
@@ -34,10 +34,10 @@ ReadEntry: TypeAlias = Callable[..., Entry]
 """Checks a payload: `read(payload, key=…)`; raises `MalformedEntryError`."""
 
 _logger: Final = logging.getLogger(__name__)
-_TURN_BYTES: Final = 512_000
-"""How much is checked between two turns of the event loop: half a millisecond of usual entries."""
+_BYTES_PER_TURN: Final = 512_000
+"""How many bytes of entries are checked between two turns of the event loop: half a millisecond of usual entries."""
 _ENTRY_BYTES: Final = 4_000
-"""What an entry counts for beyond its length, so that a turn has no thousands of small entries."""
+"""How many bytes an entry counts in addition to its length, so that a turn does not check thousands of small entries."""
 _TYPES: Final = (b"list", b"set", b"zset", b"hash", b"stream")
 _NO_KEY: Final = -2
 _NO_EXPIRY: Final = -1
@@ -47,14 +47,16 @@ _NO_EXPIRY: Final = -1
 class ValkeyStatistics:
     """A `StatisticsPort` over a Valkey or Redis server: one MGET per 1,000 ids, entries decoded when they are read.
 
-    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`. Connections are made when they are first
-    needed, and belong to the event loop that needed them first. Clusters are not supported yet; the master of a sentinel is
-    read through the host's own client.
+    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`. Connections are made on first use, and belong to
+    the event loop of the first call. Clusters are not supported yet; the master of a sentinel is read through the host's
+    own client. Each method retries until its deadline. Each method may raise:
 
-    Each method is tried again until the deadline, and raises `UnavailableError` or `TimedOutError` where that does not
-    help, `AccessDeniedError` where the user is refused, `InputError` for an id that is no text, `ProtocolError` for an
-    answer that does not fit the request, `UnsupportedError` for a cluster, and `ClosedError` in another event loop or once
-    closed.
+    - `InputError`: an id is not text.
+    - `UnavailableError`, `TimedOutError`: the server cannot be reached, or does not answer before the deadline.
+    - `AccessDeniedError`: the server refuses the user.
+    - `UnsupportedError`: the server is part of a cluster.
+    - `ProtocolError`: an answer does not fit the request.
+    - `ClosedError`: the store is closed, or another event loop is running than at the first call.
     """
 
     _databases: DatabasePair
@@ -71,13 +73,13 @@ class ValkeyStatistics:
 
     @classmethod
     def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
-        """Read through the host's own clients, one per database, which stay the host's to close.
+        """Read through the host's own clients, one for each database; the host closes them.
 
-        The clients' own settings say how to connect; the options about connecting are ignored.
+        The clients connect with their own settings; options about connecting are ignored.
 
         Args:
             statistics: a `redis.asyncio.Redis`, also one of `Redis.from_pool(pool)` or a Sentinel's `master_for(…)`.
-            live: another for the database of live sessions.
+            live: a second client, for the database with the activity of sessions.
             options: deadlines, freshness and limits.
 
         Raises:
@@ -96,7 +98,7 @@ class ValkeyStatistics:
         keys = map(activity_keys, session_ids)
         async with self._databases.deadline() as deadline:
             reader = _BatchReader(database=self._databases.live, options=self._options, deadline=deadline)
-            while part := list(islice(keys, KEYS_AT_ONCE // 2)):
+            while part := list(islice(keys, KEYS_PER_EXCHANGE // 2)):
                 await reader.add_activity(part)
         return reader.batch()
 
@@ -118,7 +120,7 @@ class ValkeyStatistics:
         return await self._fetch(agent_ids, read=read_agent, ttl_s=ttl_s)
 
     def with_ages(self) -> Self:
-        """Return a reader over the same connections, which stay this object's, whose batches have ages."""
+        """Return a reader whose batches have ages; it uses the connections of this object, which also closes them."""
         return attrs.evolve(self, options=attrs.evolve(self._options, ages=True))
 
     @only_our_errors
@@ -133,7 +135,7 @@ class ValkeyStatistics:
         """Close the connections that this object made; clients handed in stay open.
 
         Raises:
-            ClosedError: the event loop of the connections is another one that is not closed.
+            ClosedError: the store belongs to another event loop, which is not closed.
         """
         await self._databases.aclose()
 
@@ -141,7 +143,7 @@ class ValkeyStatistics:
         remaining = iter(keys)
         async with self._databases.deadline() as deadline:
             reader = _BatchReader(database=self._databases.statistics, options=self._options, deadline=deadline)
-            while part := list(islice(remaining, KEYS_AT_ONCE)):
+            while part := list(islice(remaining, KEYS_PER_EXCHANGE)):
                 await reader.add_entries(part, read=read, ttl_s=ttl_s)
         batch = reader.batch()
         if malformed := [problem for problem in batch.problems.values() if problem.kind is ProblemKind.MALFORMED]:
@@ -161,11 +163,11 @@ class _BatchReader:
     ages_s: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
 
     async def add_entries(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> None:
-        """Read entries from keys that live for `ttl_s` seconds after each write; None where that is not known."""
-        # The time to live comes first: an entry that is written in between is fresher than its age says, never staler.
+        """Read entries from keys that expire `ttl_s` seconds after each write; None where this time is not known."""
+        # PTTL comes before MGET: an entry that is written between them is younger than its age says, never older.
         is_dated = self.options.ages or self.options.freshness_s is not None
-        ask_ttl = [("PTTL", key) for key in keys] if is_dated else []
-        *ttls_ms, values = await self.database.execute([*ask_ttl, ("MGET", *keys)], deadline=self.deadline)
+        ttl_commands = [("PTTL", key) for key in keys] if is_dated else []
+        *ttls_ms, values = await self.database.execute([*ttl_commands, ("MGET", *keys)], deadline=self.deadline)
         payloads = expect_values(values, length=len(keys), database=self.database)
         missing: dict[int, str] = {}
         first, checked_bytes = len(self.entries), 0
@@ -176,7 +178,7 @@ class _BatchReader:
                 continue
             self.entries.append(self._entry(payload, key, position, read))
             checked_bytes += _ENTRY_BYTES + len(payload)
-            if checked_bytes > _TURN_BYTES:
+            if checked_bytes > _BYTES_PER_TURN:
                 checked_bytes = 0
                 await give_way()
         for position, (key, ttl_ms) in enumerate(zip(keys, ttls_ms, strict=False), start=first):
@@ -197,7 +199,7 @@ class _BatchReader:
             self.entries.append(entry)
 
     def batch(self) -> StatisticsBatch:
-        """Return what was added."""
+        """Return the batch of all entries that were added."""
         return StatisticsBatch(self.entries, problems=self.problems, ages_s=self.ages_s)
 
     def _entry(self, payload: bytes, key: str, position: int, read: ReadEntry) -> Entry | None:
@@ -210,7 +212,7 @@ class _BatchReader:
             return read(payload, key=key)
         except MalformedEntryError as error:
             message = str(error)
-        except Exception as error:  # noqa: BLE001 - a bad payload costs its own entry alone
+        except Exception as error:  # noqa: BLE001 - a bad payload must not affect other entries
             message = f"key {key!r} cannot be decoded: {type(error).__name__}"
         self.problems[position] = Problem(ProblemKind.MALFORMED, message=message, key=key)
         return None
@@ -238,16 +240,16 @@ class _BatchReader:
             self.problems[position] = Problem(ProblemKind.STALE, message=message, key=key)
 
     async def _explain(self, missing: Mapping[int, str]) -> None:
-        """Find the keys that MGET takes for missing because they hold another type than a string.
+        """Find the keys for which MGET answers nil because they hold another type than a string.
 
-        Nearly always none of them exists, which one EXISTS for all of them shows; only otherwise each type is read.
+        Usually none of the keys exists, which one EXISTS for all of them shows. Otherwise the type of each key is read.
         """
         (count,) = await self.database.execute([("EXISTS", *missing.values())], deadline=self.deadline)
         if not expect_integer(count, database=self.database):
             return
         types = await self.database.execute([("TYPE", key) for key in missing.values()], deadline=self.deadline)
         for (position, key), kind in zip(missing.items(), types, strict=True):
-            if kind not in (b"none", b"string"):  # a string was written meanwhile
+            if kind not in (b"none", b"string"):  # a string was written after MGET
                 known = kind.decode() if kind in _TYPES else "value of another type"
                 message = f"key {key!r} holds a {known}, not a string"
                 self.problems[position] = Problem(ProblemKind.UNAVAILABLE, message=message, key=key)

@@ -18,7 +18,7 @@ from statcore.model.text import id_text
 from statcore.model.time import parse_time
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.ports.metrics import MetricQuerierPort
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 
 _Id = TypeVar("_Id", bound=UUID | str)
@@ -86,7 +86,7 @@ class AutoScaler:
 
 @attrs.frozen
 class DeploymentRepository(AutoScaler):
-    """Decides for deployments whose number of replicas the manager keeps."""
+    """Decides for deployments; the manager keeps their numbers of replicas."""
 
     async def decide_replicas(self, deployments: Sequence[Deployment], *, now: datetime) -> Sequence[ScalingDecision]:
         """Return one decision for each deployment, in order.
@@ -107,12 +107,12 @@ class DeploymentRepository(AutoScaler):
 
 @attrs.frozen
 class ScheduleRepository(AutoScaler):
-    """Decides for endpoints whose number of replicas the inventory knows: the scheduler's tick."""
+    """Decides for endpoints; the inventory knows their numbers of replicas. This is the scheduler's tick."""
 
     async def autoscale(
         self, rules: Mapping[_Id, Sequence[ScalingRule]], *, now: datetime
     ) -> Mapping[_Id, ScalingDecision | None]:
-        """Return a decision for each endpoint, from its number of active replicas; None for one that does not exist.
+        """Return a decision for each endpoint, from its number of active replicas; None if the endpoint does not exist.
 
         What is read and which rules are blind is as in `DeploymentRepository.decide_replicas`, except that an inventory
         that fails raises: without it there is no number of replicas.

@@ -1,4 +1,4 @@
-"""Observations: the one number that a rule looks at, computed from data that was read, or why there is none. Pure."""
+"""Observations: the number that a rule looks at, computed from data that was read, or why it has none; pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError
-from statcore.model.batch import StatisticsBatch
 from statcore.model.numbers import finite_number, format_sample_value
 from statcore.model.results import VectorResult
-from statcore.model.statistics import UNBOUNDED
+from statcore.model.statistics import UNBOUNDED, StatisticsBatch
 from statcore.model.text import describe
 
 _IDLE_PCT: Final = Decimal(0)
@@ -123,7 +122,7 @@ def current_per_replica(metric: str, statistics: StatisticsBatch, *, active: int
         return fields
     current = fields.get("current")
     if fields.get("__type") == "HISTOGRAM" or isinstance(current, Mapping):
-        return Abstention(f"{metric} is a histogram, which has no one current value")
+        return Abstention(f"{metric} is a histogram, which has no single current value")
     number = finite_number(current)
     if number is None:
         return Abstention(f"the endpoint has no finite {metric}: current is {current!r:.100}")
@@ -155,4 +154,4 @@ def only_sample(answer: VectorResult | StatcoreError) -> Observation:
         case (sample,):
             return Decimal(format_sample_value(sample.value))
         case several:
-            return Abstention(f"the query found {len(several)} samples; a rule needs one that comes to a single series")
+            return Abstention(f"the query found {len(several)} samples; the query of a rule must result in a single series")

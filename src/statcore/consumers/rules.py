@@ -19,7 +19,7 @@ from statcore.model.numbers import finite_number
 from statcore.model.statistics import has_bound
 from statcore.model.time import parse_time
 from statcore.model.validation import check_count, check_line, check_mapping, check_whole_number
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 _optional = attrs.validators.optional

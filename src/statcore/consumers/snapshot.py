@@ -16,20 +16,20 @@ from statcore.concurrency import give_way, map_keeping_errors, run_both
 from statcore.consumers.observation import Abstention, Observation, current_per_replica, mean_pct, only_sample
 from statcore.consumers.rules import MetricSource, ScalingRule
 from statcore.errors import InputError, StatcoreError
-from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.model.results import VectorResult
+from statcore.model.statistics import StatisticsBatch
 from statcore.model.text import describe
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import as_promql
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.statistics.stateful_source import StatisticsStatefulSource
 from statcore.statistics.utilization import UtilizationSource
 
 Answer: TypeAlias = VectorResult | StatcoreError | Abstention
 """Answer to a query, its error, or why it was not sent."""
-_NO_BACKEND: Final = Abstention("there is no metric backend to ask")
+_NO_BACKEND: Final = Abstention("there is no metric backend")
 
 
 @attrs.frozen(kw_only=True)
@@ -87,7 +87,7 @@ def observe(rule: ScalingRule, endpoint_id: str, snapshot: Snapshot) -> Observat
     """Return the value of a rule for an endpoint, or why it has none; pure.
 
     Args:
-        rule: one of the rules that the snapshot was collected for.
+        rule: a rule that the snapshot was collected for.
         endpoint_id: the endpoint of the rule.
         snapshot: as `collect` returns it.
     """
@@ -174,13 +174,11 @@ async def collect(
         )
         return known, kernels, own
 
-    async def ask() -> tuple[Answers, Answers]:
-        return await run_both(
-            _ask_queriers(rules, metrics=metrics, now=now), _ask_presets(rules, presets=presets, metrics=metrics, now=now)
-        )
-
-    (known, kernels, own), (queriers, preset_queries) = await run_both(read_statistics(), ask())
-    return Snapshot(endpoints=known, kernels=kernels, own=own, queriers=queriers, presets=preset_queries)
+    queries = run_both(
+        _query_queriers(rules, metrics=metrics, now=now), _query_presets(rules, presets=presets, metrics=metrics, now=now)
+    )
+    (known, kernels, own), (of_queriers, of_presets) = await run_both(read_statistics(), queries)
+    return Snapshot(endpoints=known, kernels=kernels, own=own, queriers=of_queriers, presets=of_presets)
 
 
 async def _read_kernels(
@@ -189,7 +187,7 @@ async def _read_kernels(
     """Read the statistics of all kernels of the endpoints' active replicas.
 
     A replica without a session, or with a session that the inventory does not know, has no kernels here, and so lacks
-    data. Replicas with the same session count as one.
+    data. Replicas with the same session count as one replica.
     """
     sessions_of = {id_: _distinct_sessions(active_replicas(endpoint)) for id_, endpoint in endpoints.items()}
     known = [id_ for session_ids in sessions_of.values() for id_ in session_ids if id_ is not None]
@@ -228,26 +226,26 @@ async def _read_own(endpoint_ids: Iterable[str], *, source: StatisticsStatefulSo
     return EndpointData(batch=batch, position_of={id_: position for position, id_ in enumerate(ids)})
 
 
-async def _ask_queriers(rules: Iterable[ScalingRule], *, metrics: MetricQuerierPort | None, now: datetime) -> Answers:
-    """Ask the queriers of rules, all evaluated at `now`."""
-    queriers = {id(rule.querier): rule.querier for rule in rules if rule.querier is not None}
+async def _query_queriers(rules: Iterable[ScalingRule], *, metrics: MetricQuerierPort | None, now: datetime) -> Answers:
+    """Query the queriers of rules, all evaluated at `now`."""
     if metrics is None:
         return _NO_BACKEND
+    queriers = {id(rule.querier): rule.querier for rule in rules if rule.querier is not None}
     answers = await UtilizationSource(metrics).read_utilization_now_batch(list(queriers.values()), time=now)
     return dict(zip(queriers, answers, strict=True))
 
 
-async def _ask_presets(
+async def _query_presets(
     rules: Iterable[ScalingRule], *, presets: Mapping[str, Preset], metrics: MetricQuerierPort | None, now: datetime
 ) -> Answers:
-    """Ask the presets of rules, each distinct query once, all evaluated at `now`."""
-    queries = {id(rule.preset): rule.preset for rule in rules if rule.preset is not None}
+    """Query the presets of rules, each distinct query once, all evaluated at `now`."""
     if metrics is None:
         return _NO_BACKEND
+    queries = {id(rule.preset): rule.preset for rule in rules if rule.preset is not None}
     if not queries:
         return {}
     try:
-        backend = as_promql(metrics, wanted_by="a rule names a preset")
+        backend = as_promql(metrics, reason="a rule names a preset")
         answers: dict[int, Answer] = {}
         promql_of: dict[int, str] = {}
         for key, query in queries.items():

@@ -23,7 +23,7 @@ def id_text(value: UUID | str) -> str:
     """Return the text under which a kernel, session, endpoint or replica is stored: its lower-case hyphenated UUID.
 
     Raises:
-        InputError: `value` is neither a UUID nor text that spells one.
+        InputError: `value` is neither a UUID nor text that spells a UUID.
     """
     if isinstance(value, UUID):
         return str(value)

@@ -11,8 +11,10 @@ import attrs
 
 from statcore.errors import InputError
 
+MILLISECOND: Final = timedelta(milliseconds=1)
+"""The resolution of Prometheus."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 _WHOLE_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _UNITS_MS: Final = {
@@ -66,7 +68,7 @@ def format_duration(duration: timedelta | str) -> str:
         parse_duration(duration)
         return duration
     try:
-        remaining_ms, finer = divmod(duration, _MILLISECOND)
+        remaining_ms, finer = divmod(duration, MILLISECOND)
     except TypeError:
         raise InputError(f"not a duration: {duration!r:.100}; {_EXPECTED_DURATION}") from None
     if remaining_ms <= 0 or finer:
@@ -106,12 +108,12 @@ def parse_time(value: datetime | str | float) -> datetime:
 
 def unix_ms(value: datetime) -> int:
     """Return the unix time of an aware datetime in whole milliseconds."""
-    return (value - _EPOCH) // _MILLISECOND
+    return (value - _EPOCH) // MILLISECOND
 
 
 def from_unix_ms(value: int) -> datetime:
     """Return the UTC datetime of a unix time in whole milliseconds."""
-    return _EPOCH + value * _MILLISECOND
+    return _EPOCH + value * MILLISECOND
 
 
 def _seconds(value: float) -> timedelta:
@@ -121,7 +123,7 @@ def _seconds(value: float) -> timedelta:
 
 
 def _to_milliseconds(duration: timedelta) -> timedelta:
-    return round(duration / _MILLISECOND) * _MILLISECOND
+    return round(duration / MILLISECOND) * MILLISECOND
 
 
 def _parse_step(value: timedelta | str | float) -> timedelta:
@@ -130,7 +132,7 @@ def _parse_step(value: timedelta | str | float) -> timedelta:
             step = _seconds(int(value)) if _WHOLE_SECONDS.fullmatch(value) else parse_duration(value)
         else:
             step = value if isinstance(value, timedelta) else _seconds(value)
-        if step >= _MILLISECOND and not step % _MILLISECOND:
+        if step >= MILLISECOND and not step % MILLISECOND:
             return step
     except (OverflowError, TypeError, ValueError):
         pass  # the message is the same

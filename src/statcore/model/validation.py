@@ -96,7 +96,7 @@ def check_label_value(_: object, field: attrs.Attribute[Any], value: object) -> 
 
 
 def check_one_of(choices: Collection[str]) -> Validator:
-    """Return a validator that accepts one of several texts."""
+    """Return a validator that accepts each of several texts, and nothing else."""
 
     def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
         if not isinstance(value, str) or value not in choices:
@@ -129,7 +129,7 @@ def from_settings(kind: type[_T], settings: Mapping[str, Any], *, adapter: str) 
     """Build an attrs class from settings by name, as a table of a TOML file gives them.
 
     Args:
-        kind: the class; its fields are the settings, but not those with the metadata `NOT_A_SETTING`.
+        kind: the class; its fields are the settings, except fields with the metadata `NOT_A_SETTING`.
         settings: by name.
         adapter: what messages call the adapter.
 

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from statcore.errors import InputError
-from statcore.model.batch import Entry, Problem, ProblemKind
-from statcore.model.statistics import MetricValue
+from statcore.model.statistics import Entry, MetricValue, Problem, ProblemKind
 from statcore.model.validation import require_seconds
 
 KERNEL_TTL_S: Final = 86_400

@@ -5,7 +5,7 @@ from statcore.plugins.hooks import API_VERSION, MetricBackendSpec, QuerierSpec, 
 from statcore.plugins.presets import PresetCatalog
 from statcore.plugins.registry import PluginRegistry
 from statcore.plugins.report import PluginReport, PluginStatus
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 
 __all__ = [
     "API_VERSION",

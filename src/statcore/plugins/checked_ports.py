@@ -22,9 +22,10 @@ import attrs
 
 from statcore.concurrency import is_cancellation
 from statcore.errors import PluginError, StatcoreError
-from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
+from statcore.model.statistics import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.text import describe
+from statcore.model.wire_format import NO_ACTIVITY
 from statcore.plugins.report import PluginReport, raised_at
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
@@ -37,7 +38,6 @@ _YEAR_1_S: Final = -62_135_596_800.0
 _YEAR_10000_S: Final = 253_402_300_800.0
 _TEXT: Final = frozenset({str})
 _DICT: Final = frozenset({dict})
-_ACTIVITY: Final = ("requests", "last_response_ms")
 
 
 class _BadAnswerError(Exception):
@@ -104,7 +104,7 @@ async def answer_of(answer: object) -> object:
 
 @asynccontextmanager
 async def closing(opened: object, contributor: Contributor) -> AsyncGenerator[None]:
-    """Close afterwards what was opened; where the block itself failed, that error stays and one of closing is logged."""
+    """Close afterwards what was opened; if the block itself fails, its error stays, and an error of closing is logged."""
 
     async def close() -> None:
         with contributor.blamed_for("aclose"):
@@ -123,7 +123,7 @@ async def closing(opened: object, contributor: Contributor) -> AsyncGenerator[No
 
 
 def checked_statistics(opened: object, contributor: Contributor) -> StatisticsPort:
-    """Return an opened store as a port whose answers are checked.
+    """Return an opened store as a port that checks its answers.
 
     Raises:
         PluginError: it lacks methods of `StatisticsPort`.
@@ -133,7 +133,7 @@ def checked_statistics(opened: object, contributor: Contributor) -> StatisticsPo
 
 
 def checked_sink(opened: object, contributor: Contributor) -> StatisticsSinkPort:
-    """Return an opened writer as a port whose faults name the plugin.
+    """Return an opened writer as a port; its errors name the plugin.
 
     Raises:
         PluginError: it lacks methods of `StatisticsSinkPort`.
@@ -143,7 +143,7 @@ def checked_sink(opened: object, contributor: Contributor) -> StatisticsSinkPort
 
 
 def checked_metrics(opened: object, contributor: Contributor) -> MetricQuerierPort:
-    """Return an opened backend as a port whose answers are checked; a `PromQLPort` where the backend is one.
+    """Return an opened backend as a port that checks its answers; as a `PromQLPort`, too, if it evaluates PromQL.
 
     Raises:
         PluginError: it lacks methods of `MetricQuerierPort`.
@@ -194,7 +194,7 @@ _Check: TypeAlias = Callable[[_Call, object], object]
 
 
 class _CheckedPort:
-    """An adapter whose methods are checked; whatever else it has is handed on."""
+    """An adapter with checked methods; its other attributes are passed on."""
 
     def __init__(self, opened: object, contributor: Contributor, port: type[object], checks: Mapping[str, _Check]) -> None:
         self._opened = opened
@@ -252,7 +252,7 @@ def _batch(check_entry: Callable[[_Call, object], Entry]) -> _Check:
         if not isinstance(answer, StatisticsBatch):
             raise _BadAnswerError.of(answer, "a StatisticsBatch")
         if len(answer.entries) != len(ids):
-            raise _BadAnswerError(f"answered {len(answer.entries)} entries for {len(ids)} ids: expected one for each")
+            raise _BadAnswerError(f"answered {len(answer.entries)} entries for {len(ids)} ids: expected an entry for each")
         for position, problem in answer.problems.items():
             if position not in range(len(ids)) or not _is_problem(problem):
                 raise _BadAnswerError.of({position: problem}, "a Problem by the position of an id")
@@ -272,9 +272,9 @@ def _metrics(call: _Call, entry: object) -> Entry:
 
 def _activity(_: _Call, entry: object) -> Entry:
     """Check `{"requests": int, "last_response_ms": int}`."""
-    numbers = _parts(entry, _ACTIVITY)
+    numbers = _parts(entry, NO_ACTIVITY)
     if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers.values()):
-        raise _BadAnswerError.of(entry, f"whole numbers as {' and '.join(_ACTIVITY)}")
+        raise _BadAnswerError.of(entry, f"whole numbers as {' and '.join(NO_ACTIVITY)}")
     return numbers
 
 
@@ -285,7 +285,7 @@ def _agent(call: _Call, entry: object) -> Entry:
 
 
 def _maps(call: _Call, value: object, levels: int) -> Entry:
-    """Return a map whose values are maps, so many levels deep.
+    """Return a map after checking that its values are maps, down to `levels`.
 
     A dict is checked at once. Any other Mapping may decode itself on access, and is checked on access.
     """

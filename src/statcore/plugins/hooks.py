@@ -21,7 +21,7 @@ from statcore.plugins.fields import QuerierField, read_fields
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 Options: TypeAlias = Mapping[str, Any]
@@ -60,7 +60,8 @@ def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) ->
 def _docstring(querier: type[UtilizationMetricQuerier]) -> str:
     """Return the docstring that a class itself has, or an empty text.
 
-    An inherited docstring does not count, nor does the signature that `dataclass` writes where there is none.
+    An inherited docstring does not count, and neither does the signature that `dataclass` writes into a class without a
+    docstring.
     """
     docstring: object = vars(querier).get("__doc__")
     text = docstring.strip() if isinstance(docstring, str) else ""
@@ -215,5 +216,5 @@ def statcore_metric_backends() -> Sequence[MetricBackendSpec]:
 
 @hookspec
 def statcore_presets() -> Sequence[Preset]:
-    """Contribute named queries that users fill in; what contributes them depends on `statcore[presets]`."""
+    """Contribute named queries that users fill in; a plugin with presets depends on `statcore[presets]`."""
     return ()

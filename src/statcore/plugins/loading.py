@@ -38,13 +38,16 @@ from statcore.plugins.hooks import (
 )
 from statcore.plugins.report import PluginReport, PluginStatus, origins, raised_at
 from statcore.plugins.trial import fault_of
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.queriers.interface import UtilizationMetricQuerier
 
 Around: TypeAlias = Callable[[PluginReport], AbstractContextManager[object]]
 """Makes the context that a plugin is loaded in."""
 
 _OURS: Final = "statcore"
+LOAD_TIMEOUT_S: Final = 5.0
+"""How many seconds a plugin may take to load by default."""
+
 _UNKNOWN: Final = "unknown"
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 # The standard library parses the whole metadata file, README included, for each of the two: half of what discovery costs.
@@ -111,7 +114,7 @@ def find_candidates() -> tuple[list[Candidate], list[PluginReport]]:
 def _distributions() -> Iterator[tuple[metadata.Distribution, str, str]]:
     """Yield the distributions that may have plugins, with name and version.
 
-    Of several distributions of one name only the first on the path counts, because its modules are imported.
+    Of several distributions of the same name only the first on the path counts, because its modules are imported.
     """
     seen: set[str] = set()
     for distribution in metadata.distributions():
@@ -148,7 +151,7 @@ def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
 
 @attrs.frozen(order=True)
 class Offer:
-    """A name that users ask for: `querier container`, `statistics store valkey:`."""
+    """A name under which users find a contribution: `querier container`, `statistics store valkey:`."""
 
     kind: str
     name: str
@@ -174,7 +177,7 @@ class Loaded:
 def load_plugins(
     candidates: Sequence[Candidate], *, disabled: Collection[str], timeout_s: float, around: Around, trial: bool
 ) -> list[Loaded]:
-    """Load the plugins that are not disabled and whose name is theirs alone; the arguments are as in `discover`.
+    """Load the plugins that are not disabled and share their name with no other; arguments are as in `discover`.
 
     Returns:
         Each candidate in order, loaded or with a report that says why not.
@@ -200,7 +203,7 @@ def load_plugins(
 
 
 def _load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around, *, trial: bool) -> list[Loaded]:
-    """Load plugins one after the other in a thread; one that takes too long is left behind in it, and a new one goes on."""
+    """Load plugins one after the other in a thread; a plugin that takes too long stays in it, and a new thread goes on."""
     thread = threading.current_thread()
     if isinstance(thread, _Worker):
         raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
@@ -237,7 +240,7 @@ class _Worker(Thread):
         self.start()
 
     def run(self) -> None:
-        """Load each in a context of its own, so that what one sets there (the precision of decimals) ends with it."""
+        """Load each in a context of its own, so that what a plugin sets there (the precision of decimals) ends with it."""
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hook_specs)
         for candidate in self.candidates:

@@ -1,4 +1,4 @@
-"""Presets by name: those of plugins, and those of TOML files, which are read here."""
+"""Presets by name: the presets of plugins, and the presets of TOML files, which this module reads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.validation import read_toml, toml_table
 from statcore.plugins.registry import PluginRegistry
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 
 _KEYS: Final = ("description", "template", "filter_labels", "group_labels", "window")
 _REQUIRED: Final = ("description", "template")
-_LISTS: Final = ("filter_labels", "group_labels")
 
 
 @attrs.frozen
@@ -35,17 +34,17 @@ class PresetCatalog:
 
     @classmethod
     def read(cls, registry: PluginRegistry, files: Mapping[str, str], *, strict: bool = True) -> Self:
-        """Add the presets of files to those of plugins.
+        """Add the presets of files to the presets of plugins.
 
         Args:
             registry: the plugins.
             files: the content of each file, as TOML text with tables `[presets.NAME]`, by the name that messages call it.
-            strict: whether a preset that cannot be used is an error; otherwise it is among `faults`, and asking for it is
-                an error.
+            strict: whether a preset that cannot be used is an error; otherwise it is among `faults`, and `preset` raises
+                its error.
 
         Raises:
             InputError: a file is not TOML or has other tables, a preset in it cannot be used, or a name is taken; the
-                message names file, preset and key. A name that two plugins offer is not taken: it is the file's.
+                message names file, preset and key. A name that two plugins offer is not taken: the file may use it.
             MissingExtraError: a file has presets, and the extra `presets` is not installed.
         """
         taken = {name: f"plugin {registry.preset_origin(name).origin}" for name in registry.presets}
@@ -57,7 +56,7 @@ class PresetCatalog:
                 if isinstance(preset, InputError):
                     faults[name] = preset
                 elif other := taken.get(name):
-                    faults[name] = InputError(f"{file}: the preset {name} is one of {other}, too; rename one of them")
+                    faults[name] = InputError(f"{file}: the preset {name} is also in {other}; rename one of the two")
                 else:
                     taken[name], origins[name], presets[name] = file, file, preset
                 if strict and faults:
@@ -113,11 +112,6 @@ def _read_preset(name: str, table: Mapping[str, Any], where: str) -> Preset:
         raise InputError(f"{where}: {', '.join(unknown)} is unknown; known are {', '.join(_KEYS)}")
     if missing := [key for key in _REQUIRED if key not in table]:
         raise InputError(f"{where}: {', '.join(missing)} is missing")
-    for key, value in table.items():
-        expected = list if key in _LISTS else str
-        if not isinstance(value, expected):
-            what = "a list of texts" if expected is list else "a text"
-            raise InputError(f"{where}: {key}: expected {what}, not {type(value).__name__}")
     try:
         return Preset(name=name, **table)
     except InputError as error:

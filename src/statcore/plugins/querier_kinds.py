@@ -1,4 +1,4 @@
-"""What statcore does with a kind of querier: builds a querier from values, checks its options, lists its metrics."""
+"""Kinds of querier: building a querier from values, checking its options, listing its metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> Utilizatio
     """Return the querier that values by field describe; None counts as not given.
 
     Raises:
-        InputError: a field that the kind does not have, one that is missing, or a value that it or the class refuses.
+        InputError: a field is unknown or missing, or the field or the class refuses a value.
         PluginError: the class fails.
     """
     known = [field.name for field in spec.fields]
@@ -82,7 +82,7 @@ async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[st
     fields = {field.name: field for field in spec.fields}
     metric = fields.pop(METRIC_FIELD, None)
     if metric is None:
-        raise InputError(f"{spec.name} has no field {METRIC_FIELD}, by whose choices metrics are listed; query it")
+        raise InputError(f"{spec.name} has no field {METRIC_FIELD} with choices to list; query it")
     choices = list(metric.choices)
     if not choices:
         raise InputError(f"{spec.name} does not say which metrics it has; query them by name")

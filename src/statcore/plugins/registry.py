@@ -1,4 +1,4 @@
-"""What all plugins together offer, and which plugin to name where something is missing."""
+"""Registry of plugins: what they offer together, look-ups by name, and conflicts between them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from operator import itemgetter
 from threading import TIMEOUT_MAX
 from typing import Final, Self, TypeVar, cast
 
@@ -13,12 +14,9 @@ import attrs
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins.hooks import Contribution, MetricBackendSpec, QuerierSpec, StatisticsStoreSpec
-from statcore.plugins.loading import Around, Loaded, Offer, find_candidates, load_plugins
+from statcore.plugins.loading import LOAD_TIMEOUT_S, Around, Loaded, Offer, find_candidates, load_plugins
 from statcore.plugins.report import PluginReport, PluginStatus, origins
-from statcore.promql.preset import Preset
-
-LOAD_TIMEOUT_S: Final = 5.0
-"""How many seconds a plugin may take to load by default."""
+from statcore.promql.templates import Preset
 
 _logger: Final = logging.getLogger("statcore.plugins")
 _C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec, Preset)
@@ -29,7 +27,7 @@ class PluginRegistry:
     """The plugins of this environment; every instance discovers for itself and shares nothing.
 
     Attributes:
-        reports: one on each plugin, in the order of their names.
+        reports: a report on each plugin, in the order of their names.
     """
 
     reports: tuple[PluginReport, ...]
@@ -46,15 +44,15 @@ class PluginRegistry:
     ) -> Self:
         """Import every installed plugin that is not disabled, and call its hooks.
 
-        A plugin that fails gets a report and one warning in the log `statcore.plugins`; the others are loaded all the same.
+        A plugin that fails gets a report and one warning in the log `statcore.plugins`; the other plugins are still loaded.
 
         Args:
             disabled: names of entry points not to import.
-            timeout_s: how many seconds each plugin may take; one that hangs is left behind in its thread.
+            timeout_s: how many seconds each plugin may take; a plugin that hangs stays in its thread.
             around: makes the context that a plugin is loaded in, in the thread that loads it, from a report with its name;
                 for hosts that watch what plugins do, for example to standard output.
             trial: whether to try each kind once, as `statcore plugins` does: a plugin with a kind that fails is reported
-                as broken, and its kinds can be asked for all the same.
+                as broken, and its kinds can still be used.
 
         Raises:
             InputError: `disabled` is one text, or `timeout_s` is not above zero or too long to wait for.
@@ -84,12 +82,12 @@ class PluginRegistry:
 
     @property
     def queriers(self) -> Mapping[str, QuerierSpec]:
-        """Every kind of querier that can be asked for, by name, in alphabetical order."""
+        """Every kind of querier that can be used, by name, in alphabetical order."""
         return self._sole(QuerierSpec)
 
     @property
     def presets(self) -> Mapping[str, Preset]:
-        """Every preset of a plugin that can be asked for, by name, in alphabetical order."""
+        """Every preset of a plugin that can be used, by name, in alphabetical order."""
         return self._sole(Preset)
 
     def querier(self, name: str) -> QuerierSpec:
@@ -97,48 +95,86 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but one that failed may have been meant to; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may have been meant to; or two plugins offer it.
         """
         return self._find(QuerierSpec, name)
 
     def origin(self, querier: str) -> PluginReport:
-        """Return the report on the plugin that offers a kind of querier; the errors are those of `querier`."""
+        """Return the report on the plugin that offers a kind of querier.
+
+        Raises:
+            InputError: no plugin offers it.
+            PluginError: no plugin offers it, but a plugin that failed may have been meant to; or two plugins offer it.
+        """
         return self._owner(QuerierSpec, querier).report
 
     def preset(self, name: str, *, others: Iterable[str] = ()) -> Preset:
-        """Return one preset; the errors are those of `querier`, and name `others` among those that are known."""
+        """Return one preset; an error names `others` among the presets that are known.
+
+        Raises:
+            InputError: no plugin offers it.
+            PluginError: no plugin offers it, but a plugin that failed may have been meant to; or two plugins offer it.
+        """
         return self._find(Preset, name, others)
 
     def preset_origin(self, name: str) -> PluginReport:
-        """Return the report on the plugin that offers a preset; the errors are those of `querier`."""
+        """Return the report on the plugin that offers a preset.
+
+        Raises:
+            InputError: no plugin offers it.
+            PluginError: no plugin offers it, but a plugin that failed may have been meant to; or two plugins offer it.
+        """
         return self._owner(Preset, name).report
 
     def statistics_store(self, scheme: str) -> StatisticsStoreSpec:
-        """Return the kind of store that a URL scheme names; the errors are those of `querier`."""
+        """Return the kind of store that a URL scheme names.
+
+        Raises:
+            InputError: no plugin offers it.
+            PluginError: no plugin offers it, but a plugin that failed may have been meant to; or two plugins offer it.
+        """
         return self._find(StatisticsStoreSpec, scheme)
 
     def metric_backend(self, scheme: str) -> MetricBackendSpec:
-        """Return the kind of backend that a URL scheme names; the errors are those of `querier`."""
+        """Return the kind of backend that a URL scheme names.
+
+        Raises:
+            InputError: no plugin offers it.
+            PluginError: no plugin offers it, but a plugin that failed may have been meant to; or two plugins offer it.
+        """
         return self._find(MetricBackendSpec, scheme)
 
     def statistics_store_origin(self, scheme: str) -> PluginReport:
-        """Return the report on the plugin that offers a kind of store; the errors are those of `querier`."""
+        """Return the report on the plugin that offers a kind of store.
+
+        Raises:
+            InputError: no plugin offers it.
+            PluginError: no plugin offers it, but a plugin that failed may have been meant to; or two plugins offer it.
+        """
         return self._owner(StatisticsStoreSpec, scheme).report
 
     def metric_backend_origin(self, scheme: str) -> PluginReport:
-        """Return the report on the plugin that offers a kind of backend; the errors are those of `querier`."""
+        """Return the report on the plugin that offers a kind of backend.
+
+        Raises:
+            InputError: no plugin offers it.
+            PluginError: no plugin offers it, but a plugin that failed may have been meant to; or two plugins offer it.
+        """
         return self._owner(MetricBackendSpec, scheme).report
 
     def _sole(self, kind: type[_C]) -> dict[str, _C]:
-        sole = [(offer.name, owners[0].contributions[offer]) for offer, owners in self._owners.items() if len(owners) == 1]
-        found = {name: contribution for name, contribution in sole if isinstance(contribution, kind)}
-        return {name: found[name] for name in sorted(found)}
+        found = [
+            (offer.name, contribution)
+            for offer, owners in self._owners.items()
+            if len(owners) == 1 and isinstance(contribution := owners[0].contributions[offer], kind)
+        ]
+        return dict(sorted(found, key=itemgetter(0)))
 
     def _find(self, kind: type[_C], name: str, others: Iterable[str] = ()) -> _C:
         return cast("_C", self._owner(kind, name, others).contributions[Offer.of(kind, name)])
 
     def _owner(self, kind: type[Contribution], name: str, others: Iterable[str] = ()) -> Loaded:
-        """Return the one plugin that offers a name of a kind."""
+        """Return the plugin that offers a name of a kind; the errors are as in `querier`."""
         offer = Offer.of(kind, name)
         owners = self._owners.get(offer, ())
         if len(owners) == 1:

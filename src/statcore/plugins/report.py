@@ -33,8 +33,8 @@ def raised_at(error: BaseException) -> str:
         `; at FILE:LINE`, or an empty text where the traceback has no such line.
     """
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    theirs = [(file, line) for file, line in frames if not file.startswith(("<", *_OUR_CODE))]
-    return f"; at {theirs[-1][0]}:{theirs[-1][1]}" if theirs else ""
+    of_plugin = [(file, line) for file, line in frames if not file.startswith(("<", *_OUR_CODE))]
+    return f"; at {of_plugin[-1][0]}:{of_plugin[-1][1]}" if of_plugin else ""
 
 
 class PluginStatus(StrEnum):

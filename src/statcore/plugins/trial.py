@@ -1,4 +1,4 @@
-"""Tries each kind that a plugin contributes once, without a server, to find faults before somebody uses the kind."""
+"""Trial of the kinds that a plugin contributes: each is tried once, without a server, to find faults before it is used."""
 
 from __future__ import annotations
 

@@ -1,12 +1,10 @@
-"""The Protocols that adapters implement: one role, one file; the docstring is the contract."""
+"""The Protocols that adapters implement: one module for a kind of adapter; the docstring is the contract."""
 
 from statcore.ports.diagnosis import DiagnosisPort
 from statcore.ports.inventory import InventoryPort
-from statcore.ports.inventory_sink import InventorySinkPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
-from statcore.ports.scrape import ScrapeSample, ScrapeSinkPort
-from statcore.ports.sink import StatisticsSinkPort
+from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
 from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
 
 __all__ = [

@@ -30,12 +30,12 @@ class PromQLPort(Protocol):
         ...
 
 
-def as_promql(backend: object, *, wanted_by: str) -> PromQLPort:
+def as_promql(backend: object, *, reason: str) -> PromQLPort:
     """Return a backend as one that evaluates PromQL.
 
     Args:
         backend: a metric backend.
-        wanted_by: what needs it, for the message.
+        reason: why it is needed, for the message.
 
     Raises:
         UnsupportedError: the backend does not evaluate PromQL.
@@ -44,4 +44,4 @@ def as_promql(backend: object, *, wanted_by: str) -> PromQLPort:
     if hasattr(backend, "query") and hasattr(backend, "query_range"):
         return cast("PromQLPort", backend)
     name = backend.__class__.__name__  # type() of a wrapper would be the wrapper
-    raise UnsupportedError(f"{wanted_by}, for which the metric backend must evaluate PromQL; {name} does not")
+    raise UnsupportedError(f"{reason}, for which the metric backend must evaluate PromQL; {name} does not")

@@ -1,10 +1,12 @@
-"""Port of stores that live statistics are written to."""
+"""Ports that a collector writes to: stores of live statistics, and inventories and metric backends in the same process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from statcore.model.inventory import KernelRecord
 from statcore.model.statistics import MetricValue
 
 
@@ -57,4 +59,40 @@ class StatisticsSinkPort(Protocol):
 
     async def aclose(self) -> None:
         """Close what the adapter itself opened; closing twice is allowed."""
+        ...
+
+
+@runtime_checkable
+class InventorySinkPort(Protocol):
+    """An inventory with which a collector registers the kernels that it runs; sessions and agents follow from these."""
+
+    def register_kernel(self, kernel: KernelRecord, /) -> None:
+        """Add a kernel, or replace what is known of it.
+
+        Raises:
+            InputError: an id is not a UUID; nothing is changed.
+        """
+        ...
+
+    def forget_kernel(self, kernel_id: str, /) -> None:
+        """Remove a kernel; an unknown kernel is ignored."""
+        ...
+
+
+ScrapeSample: TypeAlias = tuple[str, Mapping[str, str], float]
+"""Name of the series, its other labels, value."""
+
+
+@runtime_checkable
+class ScrapeSinkPort(Protocol):
+    """A metric backend that is given samples which a server would scrape over HTTP."""
+
+    def append_scrape(self, samples: Iterable[ScrapeSample], /, *, target: str, time: datetime | float) -> None:
+        """Add one scrape of one target at `time`, aware or in unix seconds.
+
+        Series that the target's previous scrape had and this one has not end at `time`.
+
+        Raises:
+            InputError: the scrape cannot be stored; no part of it is.
+        """
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from statcore.model.batch import StatisticsBatch
+from statcore.model.statistics import StatisticsBatch
 
 
 @runtime_checkable

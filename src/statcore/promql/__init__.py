@@ -1,4 +1,4 @@
-"""PromQL text from values: pure functions, no I/O, no clock, and nothing that can break out of its place."""
+"""PromQL text from values: pure functions, no I/O, no clock; no value can leave its place in the text."""
 
 from statcore.promql.live_stat import LiveStatQueries, id_batches, live_stat_queries
 from statcore.promql.names import url_path_name

@@ -20,7 +20,7 @@ from statcore.queriers.matcher import LabelMatcher
 MAX_IDS: Final = 256
 """How many kernels one expression names at most."""
 RATED_METRICS: Final = tuple(COUNTERS)
-"""Counters whose current value is their rate; without a rate there is no current value."""
+"""Counters with their rate as current value; without a rate they have no current value."""
 
 
 @attrs.frozen(kw_only=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 from statcore.errors import InputError
 from statcore.model.text import check_text
-from statcore.queriers.query import NEVER_GROUPED
+from statcore.queriers.interface import NEVER_GROUPED
 
 _METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")

@@ -1,14 +1,37 @@
-"""The parser of PromQL text: limits on the text, the call of the parser, and what a template needs from the tree."""
+"""Reading of PromQL text with promql-parser: limits of a text, the places in a template, and a text as an expression.
+
+No other module imports the parser. It is imported on first use, because it is an extra.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
 
-from statcore.errors import InputError
+import attrs
+
+from statcore.errors import InputError, UnsupportedError
 from statcore.imports import requires_extra
 from statcore.model.text import describe
+from statcore.promql.syntax import (
+    Aggregation,
+    AggregationOperator,
+    BinaryOperation,
+    BinaryOperator,
+    Call,
+    ConstantLabel,
+    Expression,
+    Function,
+    HistogramQuantile,
+    Matching,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+)
+from statcore.queriers.matcher import LabelMatcher, MatchOperator
 
 _T = TypeVar("_T")
 Placeholder: TypeAlias = Literal["labels", "window", "group_by"]
@@ -30,6 +53,24 @@ _STRING: Final = re.compile(r""" "(?:\\.|[^"\\])*"? | '(?:\\.|[^'\\])*'? | `[^`]
 """A string, also one without an end, or a comment, in which a quotation mark begins no string."""
 _OPERATOR: Final = re.compile(r"[-+*/%^<>=!]|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _COUNT: Final = re.compile(r"(\)?)\{(\d{1,9})(?:,(\d{0,9}))?\}")
+_MIRRORED: Final[Mapping[BinaryOperator, BinaryOperator]] = {
+    "+": "+",
+    "*": "*",
+    "==": "==",
+    "!=": "!=",
+    ">": "<",
+    "<": ">",
+    ">=": "<=",
+    "<=": ">=",
+}
+"""Each operator, and the operator with the same meaning when the sides are exchanged."""
+_MATCH_OPERATORS: Final = {
+    "MatchOp.Equal": MatchOperator.EQUAL,
+    "MatchOp.NotEqual": MatchOperator.NOT_EQUAL,
+    "MatchOp.Re": MatchOperator.REGEX,
+    "MatchOp.NotRe": MatchOperator.NOT_REGEX,
+}
+_UNSUPPORTED: Final = "PromQL beyond the expressions of statcore.promql"
 
 
 def check_cost(text: str, *, what: str = "a template") -> None:
@@ -41,14 +82,14 @@ def check_cost(text: str, *, what: str = "a template") -> None:
     if len(text) > MAX_LENGTH:
         raise InputError(f"{what} of {len(text)} characters; at most {MAX_LENGTH} are allowed")
     if (nesting := _nesting(text)) > MAX_NESTING:
-        raise InputError(f"{what} whose brackets are nested {nesting} deep; at most {MAX_NESTING} are allowed")
+        raise InputError(f"{what} with brackets nested {nesting} deep; at most {MAX_NESTING} are allowed")
     if (operators := len(_OPERATOR.findall(text))) > MAX_OPERATORS:
         raise InputError(f"{what} with {operators} operators; at most {MAX_OPERATORS} are allowed")
     if _repetitions(text) > MAX_REPETITIONS:
-        raise InputError(f"{what} whose regular expressions repeat more than {MAX_REPETITIONS} times")
+        raise InputError(f"{what} with regular expressions that repeat more than {MAX_REPETITIONS} times")
 
 
-def check_query_cost(text: str) -> None:
+def _check_query_cost(text: str) -> None:
     """Check the limits of a query; strings, which may hold the ids of many objects, count only for repetitions.
 
     Raises:
@@ -56,15 +97,9 @@ def check_query_cost(text: str) -> None:
     """
     if len(text) > MAX_QUERY_LENGTH:
         raise InputError(f"a query of {len(text)} characters; at most {MAX_QUERY_LENGTH} are allowed")
-    strings: list[str] = []
-
-    def take(found: re.Match[str]) -> str:
-        strings.append(found[0])
-        return '""'
-
-    check_cost(_STRING.sub(take, text), what="a query")
-    if _repetitions("".join(strings)) > MAX_REPETITIONS:
-        raise InputError(f"a query whose regular expressions repeat more than {MAX_REPETITIONS} times")
+    check_cost(_STRING.sub('""', text), what="a query")
+    if _repetitions("".join(_STRING.findall(text))) > MAX_REPETITIONS:
+        raise InputError(f"a query with regular expressions that repeat more than {MAX_REPETITIONS} times")
 
 
 def _nesting(text: str) -> int:
@@ -93,7 +128,7 @@ def read_places(promql: str) -> list[Place]:
         InputError: the text is not PromQL, or has no value at a point in time.
         MissingExtraError: the parser is not installed.
     """
-    return parse(promql, lambda tree: [place for node in _nodes_of_value(tree) for place in _places_in(node)])
+    return _parse(promql, lambda tree: [place for node in _nodes_of_value(tree) for place in _places_in(node)])
 
 
 def labels_fixed_beside(promql: str, matcher: str) -> frozenset[str]:
@@ -108,7 +143,7 @@ def labels_fixed_beside(promql: str, matcher: str) -> frozenset[str]:
         MissingExtraError: the parser is not installed.
     """
 
-    def read(tree: Any) -> frozenset[str]:  # noqa: ANN401 - the parser's nodes have no common type
+    def read(tree: Any) -> frozenset[str]:  # noqa: ANN401 - a node of the parser
         import promql_parser as parser  # noqa: PLC0415
 
         selectors = [node.matchers.matchers for node in _nodes(tree) if isinstance(node, parser.VectorSelector)]
@@ -120,10 +155,10 @@ def labels_fixed_beside(promql: str, matcher: str) -> frozenset[str]:
             if other.op == parser.MatchOp.Equal and str(other) != matcher
         )
 
-    return parse(promql, read)
+    return _parse(promql, read)
 
 
-def parse(promql: str, read: Callable[[Any], _T]) -> _T:
+def _parse(promql: str, read: Callable[[Any], _T]) -> _T:
     """Return the result of `read` for the parser's tree.
 
     Raises:
@@ -143,17 +178,16 @@ def parse(promql: str, read: Callable[[Any], _T]) -> _T:
         raise InputError(f"its parser fails: {describe(error)}") from None
 
 
-def _nodes_of_value(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - the parser's nodes have no common type
+def _nodes_of_value(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - a node of the parser
     import promql_parser as parser  # noqa: PLC0415
 
-    while isinstance(tree, parser.ParenExpr):
-        tree = tree.expr
-    if isinstance(tree, parser.MatrixSelector | parser.SubqueryExpr | parser.StringLiteral):
+    inner = _inside(tree)
+    if isinstance(inner, parser.MatrixSelector | parser.SubqueryExpr | parser.StringLiteral):
         raise InputError("it has no value at a point in time; expected a number or an instant vector")
-    return _nodes(tree)
+    return _nodes(inner)
 
 
-def _nodes(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - the parser's nodes have no common type
+def _nodes(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - a node of the parser
     import promql_parser as parser  # noqa: PLC0415
 
     waiting: list[Any] = [tree]  # the parser's own `walk` takes minutes for deeply nested expressions
@@ -175,7 +209,7 @@ def _nodes(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - the parser's nodes hav
                 pass
 
 
-def _places_in(node: Any) -> Iterator[Place]:  # noqa: ANN401 - as above
+def _places_in(node: Any) -> Iterator[Place]:  # noqa: ANN401 - a node of the parser
     import promql_parser as parser  # noqa: PLC0415
 
     match node:
@@ -193,3 +227,187 @@ def _places_in(node: Any) -> Iterator[Place]:  # noqa: ANN401 - as above
                 yield "group_by", label
         case _:
             pass
+
+
+@attrs.frozen
+class EvaluationTime:
+    """`time()`: the time of each point, in unix seconds."""
+
+
+Query: TypeAlias = Expression | Number | EvaluationTime
+
+
+def read_query(promql: str) -> Query:
+    """Return the expression, the number or the time that a PromQL text stands for.
+
+    Raises:
+        InputError: the text is not PromQL.
+        UnsupportedError: `statcore.promql` has no expression for it, or it exceeds a limit of this module.
+        MissingExtraError: the parser, which the extra `presets` installs, is not installed.
+    """
+    try:
+        _check_query_cost(promql)
+    except InputError as error:
+        raise UnsupportedError(str(error)) from None
+    return _parse(promql, _query)
+
+
+def _query(tree: Any) -> Query:  # noqa: ANN401 - a node of the parser
+    import promql_parser as parser  # noqa: PLC0415 - an extra
+
+    try:
+        match _inside(tree):
+            case parser.NumberLiteral(val=number):
+                return Number(number)
+            case parser.Call(func=function) if function.name == "time":
+                return EvaluationTime()
+            case parser.MatrixSelector() | parser.SubqueryExpr():
+                raise UnsupportedError("the query selects a range of samples; wrap it in a function such as rate(…)")
+            case parser.StringLiteral():
+                raise UnsupportedError("the query is a text, which is not a sample; expected a vector or a number")
+            case node:
+                return _expression(node)
+    except InputError as error:  # PromQL that no expression can hold, for example an infinite number
+        raise UnsupportedError(f"{_UNSUPPORTED}: {error}") from None
+
+
+def _expression(tree: Any) -> Expression:  # noqa: ANN401 - a node of the parser
+    import promql_parser as parser  # noqa: PLC0415
+
+    match _inside(tree):
+        case parser.VectorSelector() as selector:
+            return _selector(selector)
+        case parser.Call(func=function, args=arguments):
+            return _call(function.name, arguments)
+        case parser.AggregateExpr() as aggregation:
+            return _aggregation(aggregation)
+        case parser.BinaryExpr() as operation:
+            return _operation(operation)
+        case parser.NumberLiteral():
+            raise _unsupported("a number in the place of a vector")
+        case parser.UnaryExpr():
+            raise _unsupported("a sign before an expression; multiply by -1")
+        case node:
+            raise _unsupported(str(node))
+
+
+def _selector(selector: Any) -> Selector:  # noqa: ANN401 - a node of the parser
+    if selector.at is not None:
+        raise _unsupported("the modifier @")
+    if selector.matchers.or_matchers:
+        raise _unsupported("`or` between matchers")
+    name: str | None = selector.name
+    labels: dict[str, LabelMatcher] = {}
+    for matcher in selector.matchers.matchers:
+        operator = _MATCH_OPERATORS[str(matcher.op)]
+        if matcher.name == "__name__" and operator is MatchOperator.EQUAL and name is None:
+            name = matcher.value
+        elif matcher.name in labels:
+            raise _unsupported(f"two matchers of the label {matcher.name}")
+        else:
+            labels[matcher.name] = LabelMatcher(operator, matcher.value)
+    if name is None:
+        raise _unsupported("a selector that names no metric")
+    return Selector(name, labels, offset=_offset(selector.offset))
+
+
+def _offset(offset: timedelta | None) -> timedelta | None:
+    if offset is not None and offset < timedelta(0):
+        raise _unsupported("a negative offset")
+    return offset or None
+
+
+def _call(name: str, arguments: list[Any]) -> Expression:
+    match name, arguments:
+        case "histogram_quantile", [quantile, buckets]:
+            return HistogramQuantile(_number(quantile), _expression(buckets))
+        case "label_replace", [inner, *texts]:
+            label, replacement, source, regex = (_inside(text).val for text in texts)
+            value = replacement.replace("$$", "")
+            if source or regex or "$" in value or not value:
+                raise _unsupported('label_replace other than label_replace(…, "label", "constant", "", "")')
+            return ConstantLabel(_expression(inner), label, replacement.replace("$$", "$"))
+        case _, [argument] if name in get_args(Function):
+            return Call(cast("Function", name), _range(argument))
+        case _:
+            raise _unsupported(f"the function {name}")
+
+
+def _range(tree: Any) -> RangeSelector | Subquery:  # noqa: ANN401 - a node of the parser
+    import promql_parser as parser  # noqa: PLC0415
+
+    match _inside(tree):
+        case parser.MatrixSelector(vector_selector=selector, range=window):
+            return RangeSelector(_selector(selector), window)
+        case parser.SubqueryExpr(expr=inner, range=timedelta() as window, step=None, offset=None, at=None):
+            return Subquery(_expression(inner), window)
+        case _:
+            raise _unsupported("a subquery with a step, an offset or @")
+
+
+def _aggregation(aggregation: Any) -> Aggregation:  # noqa: ANN401 - a node of the parser
+    import promql_parser as parser  # noqa: PLC0415
+
+    operator, modifier = cast("AggregationOperator", str(aggregation.op)), aggregation.modifier
+    if operator not in get_args(AggregationOperator):
+        raise _unsupported(f"the aggregation {operator}")
+    if modifier is not None and modifier.type != parser.AggModifierType.By:
+        raise _unsupported("`without`; list the labels that are kept, with `by`")
+    return Aggregation(operator, _expression(aggregation.expr), modifier.labels if modifier else ())
+
+
+def _operation(operation: Any) -> BinaryOperation:  # noqa: ANN401 - a node of the parser
+    import promql_parser as parser  # noqa: PLC0415
+
+    operator = cast("BinaryOperator", str(operation.op))
+    if operator not in get_args(BinaryOperator):
+        raise _unsupported(f"the operator {operator}")
+    left, right, matching = _inside(operation.lhs), _inside(operation.rhs), _matching(operation.modifier)
+    if isinstance(right, parser.NumberLiteral):
+        return BinaryOperation(operator, _expression(left), Number(right.val))
+    if not isinstance(left, parser.NumberLiteral):
+        return BinaryOperation(operator, _expression(left), _expression(right), matching=matching)
+    if operator == "-":
+        return BinaryOperation("+", BinaryOperation("*", _expression(right), Number(-1)), Number(left.val))
+    if operator not in _MIRRORED:
+        raise _unsupported(f"a number on the left of {operator}")
+    return BinaryOperation(_MIRRORED[operator], _expression(right), Number(left.val))
+
+
+def _matching(modifier: Any) -> Matching | None:  # noqa: ANN401 - a node of the parser
+    import promql_parser as parser  # noqa: PLC0415
+
+    if modifier is None:
+        return None
+    if modifier.return_bool:
+        raise _unsupported("the modifier bool")
+    if modifier.card in (parser.VectorMatchCardinality.ManyToOne, parser.VectorMatchCardinality.OneToMany):
+        raise _unsupported("group_left and group_right")
+    if (modifier.fill_values.lhs, modifier.fill_values.rhs) != (None, None):
+        raise _unsupported("the modifier fill")
+    if modifier.matching is None:
+        return None
+    on = modifier.matching.type == parser.LabelModifierType.Include
+    return Matching("on" if on else "ignoring", modifier.matching.labels)
+
+
+def _number(tree: Any) -> float:  # noqa: ANN401 - a node of the parser
+    import promql_parser as parser  # noqa: PLC0415
+
+    match _inside(tree):
+        case parser.NumberLiteral(val=float(number)):
+            return number
+        case _:
+            raise _unsupported("a quantile that is not a number")
+
+
+def _inside(tree: Any) -> Any:  # noqa: ANN401 - a node of the parser
+    import promql_parser as parser  # noqa: PLC0415
+
+    while isinstance(tree, parser.ParenExpr):
+        tree = tree.expr
+    return tree
+
+
+def _unsupported(what: str) -> UnsupportedError:
+    return UnsupportedError(f"{_UNSUPPORTED}: {what}")

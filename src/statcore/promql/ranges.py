@@ -1,4 +1,4 @@
-"""Splitting a range query that has too many points for one request: the parts, then a text that means the same in each.
+"""Splitting of a range query with too many points for one request: the parts, and a text with the same values in each.
 
 PromQL evaluates each point by itself, with few exceptions. `start()`, `end()`, `range()` and `step()` are constants of the
 whole range: they are written into the text as numbers. Some functions of MetricsQL need all points, or all series, of the
@@ -16,7 +16,7 @@ import attrs
 
 from statcore.errors import InputError, UnsupportedError
 from statcore.model.text import check_text
-from statcore.model.time import QueryTimeRange, format_duration, unix_ms
+from statcore.model.time import MILLISECOND, QueryTimeRange, format_duration, unix_ms
 
 MAX_POINTS: Final = 11_000
 """Points per series that Prometheus answers; it refuses more with "exceeded maximum resolution"."""
@@ -25,8 +25,7 @@ MAX_RANGE_POINTS: Final = 110_000
 MAX_RANGE_REQUESTS: Final = 100
 """Requests of one range query."""
 
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_UNITS: Final = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1), _MILLISECOND)
+_UNITS: Final = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1), MILLISECOND)
 
 
 def check_points(time_range: QueryTimeRange, points: int, *, reason: str) -> None:
@@ -87,7 +86,7 @@ def split_range(
 
 
 def _advice(time_range: QueryTimeRange, points: int) -> str:
-    shortest = ((time_range.end - time_range.start) // points // _MILLISECOND + 1) * _MILLISECOND
+    shortest = ((time_range.end - time_range.start) // points // MILLISECOND + 1) * MILLISECOND
     unit = next(unit for unit in _UNITS if unit <= shortest)
     step = -(-shortest // unit) * unit
     return f"take a step of {format_duration(step)} or more, or a shorter range"

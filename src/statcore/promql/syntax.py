@@ -170,7 +170,7 @@ class Selector(_Node):
 
     @classmethod
     def equal(cls, name: str, **labels: str) -> Self:
-        """Return a selector whose labels match exactly."""
+        """Return a selector that matches each label exactly."""
         return cls(name, labels)
 
     @property
@@ -360,7 +360,7 @@ def _constant_value(value: str) -> str:
 @final
 @attrs.frozen
 class ConstantLabel(_Node):
-    """An expression whose series get a label with the same value for all; a label of that name is replaced.
+    """An expression with a label that has the same value in every series; a label of that name is replaced.
 
     Args:
         expression: no two of its series may differ in this label alone, or the server refuses the query.

@@ -28,9 +28,15 @@ from statcore.promql.syntax import (
     selectors_in,
 )
 from statcore.queriers.container import OWNER_LABELS
-from statcore.queriers.interface import UtilizationMetricQuerier, resolve
+from statcore.queriers.interface import (
+    ExpressionStrategy,
+    MetricQuery,
+    PercentOfCapacity,
+    QueryStrategy,
+    UtilizationMetricQuerier,
+    resolve,
+)
 from statcore.queriers.matcher import LabelMatcher, as_labels, as_matcher
-from statcore.queriers.query import ExpressionStrategy, MetricQuery, PercentOfCapacity, QueryStrategy
 
 RATE_INTERVAL: Final = "5m"
 """The default window that rates are taken over."""
@@ -117,7 +123,7 @@ def _plugin_expression(strategy: ExpressionStrategy, query: MetricQuery, window:
     matchers = [(label, as_matcher(matcher)) for label, matcher in query.matchers]
     if wider := widening(expression, matchers, replaces=replaces):
         hint = "write every matcher of the query in each selector, or declare the label in `replaces` of the strategy"
-        raise _broken(strategy, f"reads more than the query asks for: {wider}; {hint}")
+        raise _broken(strategy, f"reads more than its query: {wider}; {hint}")
     return expression
 
 
@@ -147,7 +153,7 @@ def widening(
     kept = {*dict(matchers), *OWNER_LABELS}.difference(replaces)
     for part in parts_in(expression):
         if isinstance(part, ConstantLabel) and part.name in kept:
-            return f"{part.text:.500} sets {part.name}, by which series are told apart"
+            return f"{part.text:.500} sets {part.name}, which must tell series apart"
     return None
 
 

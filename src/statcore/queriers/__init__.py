@@ -1,24 +1,22 @@
-"""Queriers, which say what to query and leave it to a backend how; their validated query; coalescing of many."""
+"""Queriers: what to query from any metric backend, their validated query, and the coalescing of many queriers."""
 
 from statcore.queriers.coalescing import CoalescedQuerier, coalesce
 from statcore.queriers.container import ContainerMetricQuerier
 from statcore.queriers.interface import (
     AggregatingMetricQuerier,
-    PrometheusMetricQuerier,
-    UtilizationMetricQuerier,
-    resolve,
-)
-from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.query import (
     ExpressionStrategy,
     MetricQuery,
     PercentOfCapacity,
+    PrometheusMetricQuerier,
     QueryExpression,
     QueryStrategy,
     ResolvedQuerier,
     Strategy,
+    UtilizationMetricQuerier,
+    resolve,
     strategy_key,
 )
+from statcore.queriers.matcher import LabelMatcher, MatchOperator
 
 __all__ = [
     "AggregatingMetricQuerier",

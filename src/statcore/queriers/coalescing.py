@@ -1,6 +1,6 @@
 """Coalescing: many queriers become few, and each answer is split among the queriers that it is for.
 
-Queriers can be merged along a label where they agree in everything but the value of that label. Those that agree in the
+Queriers can be merged along a label where they agree in everything but the value of that label. Queriers that agree in the
 metric name, the strategy and the names of their labels are a family, and are merged only with one another.
 """
 
@@ -15,9 +15,16 @@ import attrs
 
 from statcore.errors import InputError, ProtocolError
 from statcore.model.results import MatrixResult, Sample, Series, VectorResult
-from statcore.queriers.interface import PreparedQuerier, UtilizationMetricQuerier, resolve
+from statcore.queriers.interface import (
+    NEVER_GROUPED,
+    MetricQuery,
+    PreparedQuerier,
+    UtilizationMetricQuerier,
+    replaced_by,
+    resolve,
+    strategy_key,
+)
 from statcore.queriers.matcher import LabelMatcher, MatchOperator, as_labels
-from statcore.queriers.query import NEVER_GROUPED, MetricQuery, replaced_by, strategy_key
 
 MAX_VALUES: Final = 256
 """How many values of a label one querier names by default."""
@@ -41,6 +48,8 @@ def coalesce(queriers: Sequence[UtilizationMetricQuerier], *, max_values: int = 
         PluginError: a querier breaks its contract.
         InputError: a label value cannot be encoded, or `max_values` is less than one.
     """
+    if max_values < 1:
+        raise InputError(f"max_values must be at least 1, not {max_values!r}")
     return coalesce_queries(dict(enumerate(map(resolve, queriers))), max_values=max_values)
 
 
@@ -101,7 +110,8 @@ def _without_label(item: _Item, label: str) -> _Item:
 class _Member:
     """A distinct query, and the positions of the queriers that have it.
 
-    `labels` and `matchers` are those of the query in the order of the label names, with an exact match as text.
+    `labels` and `matchers` are the labels of the query and their matchers, in the order of the label names; an exact match
+    is text.
     """
 
     query: MetricQuery
@@ -110,7 +120,7 @@ class _Member:
     positions: list[int] = attrs.field(factory=list[int], init=False)
 
     def values(self, place: int) -> tuple[str, ...]:
-        """Return the values that tell its series from those of others by the label at a place, or none if they cannot."""
+        """Return the values of the label at a place that select its series in an answer, or none if no values can."""
         matcher = self.matchers[place]
         if isinstance(matcher, str):
             return (matcher,)
@@ -125,13 +135,7 @@ class _Batch(NamedTuple):
 
 
 def coalesce_queries(queries: Mapping[int, MetricQuery], *, max_values: int) -> tuple[CoalescedQuerier, ...]:
-    """Merge validated queries, given by position, as `coalesce` merges queriers.
-
-    Raises:
-        InputError: `max_values` is less than one.
-    """
-    if max_values < 1:
-        raise InputError(f"max_values must be at least 1, not {max_values!r}")
+    """Merge validated queries, given by position, as `coalesce` merges queriers; `max_values` is at least one."""
     families: dict[object, dict[object, _Member]] = defaultdict(dict)
     for position, query in queries.items():
         pairs = sorted(query.matchers, key=itemgetter(0))
@@ -195,7 +199,7 @@ def _divide(family: list[_Member], groups: list[_Batch], max_values: int) -> lis
 
 
 def _chunks(place: int, members: list[_Member], max_values: int) -> Iterator[list[_Member]]:
-    """Yield the members in chunks of at most so many values; members with the same values stay together."""
+    """Yield the members in chunks of at most `max_values` values; members with the same values stay together."""
     members_of: dict[tuple[str, ...], list[_Member]] = defaultdict(list)
     for member in members:
         members_of[member.values(place)].append(member)

@@ -13,8 +13,7 @@ from statcore.errors import InputError
 from statcore.model.statistics import UNBOUNDED_METRICS, has_bound
 from statcore.model.text import check_text
 from statcore.model.validation import optional_uuid
-from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.query import PercentOfCapacity, QueryStrategy
+from statcore.queriers.interface import PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
 
 CONTAINER_SERIES: Final = "backendai_container_utilization"
 CONTAINER_METRIC_LABEL: Final = "container_metric_name"
@@ -84,7 +83,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
     project_id: UUID | None = attrs.field(default=None, converter=optional_uuid)
 
     def __attrs_post_init__(self) -> None:
-        """Check what no single field can."""
+        """Check fields against each other."""
         if self.value_type == PERCENT and not has_bound(self.metric_name):
             unbounded = ", ".join(sorted(UNBOUNDED_METRICS))
             raise InputError(
@@ -97,14 +96,9 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
 
     def labels(self) -> dict[str, str]:
         """Return the metric, the value type (except for `pct`, which reads two of them), and the owners that are set."""
-        labels = {CONTAINER_METRIC_LABEL: self.metric_name}
-        if self.value_type != PERCENT:
-            labels["value_type"] = self.value_type
-        for label in OWNER_LABELS:
-            owner = getattr(self, label)
-            if owner is not None:
-                labels[label] = str(owner)
-        return labels
+        value_type = {} if self.value_type == PERCENT else {"value_type": self.value_type}
+        owners = {label: str(owner) for label in OWNER_LABELS if (owner := getattr(self, label)) is not None}
+        return {CONTAINER_METRIC_LABEL: self.metric_name, **value_type, **owners}
 
     def group_by_labels(self) -> list[str]:
         """Return `value_type` (except for `pct`), and the label of each owner that is set."""

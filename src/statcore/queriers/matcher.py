@@ -1,4 +1,4 @@
-"""How the value of a label is matched, and the sequence of matchers that a query has."""
+"""Matchers of labels: how a value is matched, and the sequence of matchers that a query has."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def as_pairs(labels: Mapping[str, str | LabelMatcher] | Iterable[tuple[str, str 
     """Return labels with their matchers as pairs, in order.
 
     Raises:
-        InputError: neither a mapping nor pairs.
+        InputError: `labels` is neither a mapping nor pairs.
     """
     try:
         if isinstance(labels, tuple):

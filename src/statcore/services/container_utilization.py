@@ -34,7 +34,7 @@ class ContainerMetricOptionalLabel:
 
 @attrs.frozen
 class ContainerMetricAction:
-    """Request for the utilization over a time range; `start`, `end` and `step` are those of `QueryTimeRange`."""
+    """Request for the utilization over a time range; `start`, `end` and `step` are as in `QueryTimeRange`."""
 
     metric_name: str
     labels: ContainerMetricOptionalLabel

@@ -1,4 +1,4 @@
-"""Presets as queries: parameters of users are checked and limited, and sent to a backend that evaluates PromQL."""
+"""Queries of presets: checks and limits what users fill in, and sends the query to a backend that evaluates PromQL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from statcore.errors import InputError
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange, format_duration
 from statcore.ports.promql import PromQLPort
-from statcore.promql.preset import Preset
 from statcore.promql.ranges import MAX_POINTS, check_points
+from statcore.promql.templates import Preset
 
 MAX_RANGE: Final = timedelta(days=366)
 """The longest time range: a leap year."""
@@ -70,7 +70,7 @@ class PresetService:
     ) -> VectorResult:
         """Return the values of a preset at `time` (aware), by default the backend's now.
 
-        The other arguments are those of `query_preset`.
+        The other arguments are as in `query_preset`.
 
         Raises:
             InputError: there is no such preset, or it does not allow these parameters. Nothing is sent then.
@@ -88,7 +88,7 @@ class PresetService:
         group_labels: Sequence[str] = (),
         window: timedelta | str | None = None,
     ) -> str:
-        """Return the PromQL that `query_preset` sends; arguments are those of `query_preset`.
+        """Return the PromQL that `query_preset` sends; the arguments are as in `query_preset`.
 
         Raises:
             InputError: there is no such preset, it does not allow these parameters, or a limit is exceeded.

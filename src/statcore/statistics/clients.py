@@ -1,4 +1,4 @@
-"""Store over the two Valkey clients that a manager already has, for a manager that keeps its clients."""
+"""Store over the two Valkey clients of a manager that keeps its own clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from statcore.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
+from statcore.model.statistics import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.validation import check_seconds
 from statcore.model.wire_format import NO_ACTIVITY
 from statcore.ports.statistics import StatisticsPort
@@ -175,6 +175,7 @@ class _HalvedBatch:
     absent: object = attrs.field(kw_only=True)
     answers: dict[int, object] = attrs.field(factory=dict[int, object], init=False)
     failures: dict[int, Exception] = attrs.field(factory=dict[int, Exception], init=False)
+    unread_reason: str = attrs.field(default="the deadline was over", init=False)
 
     async def within(self, timeout_s: float, reading: Awaitable[None]) -> None:
         """Wait for reading, at most until the deadline.
@@ -190,10 +191,10 @@ class _HalvedBatch:
                 raise
 
     async def read_all(self) -> None:
-        """Read every id that the client can read.
+        """Read every id that the client can read; stop where the store stops answering.
 
         Raises:
-            UnavailableError: the client fails for every id.
+            UnavailableError: the client fails for every id, from the first on.
             ProtocolError: an answer is not one entry per id.
         """
         parts: list[Sequence[int]] = [range(len(self.ids))]
@@ -202,13 +203,19 @@ class _HalvedBatch:
             failed = [(part, error) for part, error in zip(parts, errors, strict=True) if error is not None]
             singles = {part[0]: error for part, error in failed if len(part) == 1}
             if singles or (failed and len(parts) > 1 and not self.answers):
-                await self.check_store()
+                try:
+                    await self.check_store()
+                except UnavailableError as error:
+                    if not self.answers:
+                        raise
+                    self.unread_reason = str(error)
+                    return
             self.failures.update(singles)
             halves = ((part[: len(part) // 2], part[len(part) // 2 :]) for part, _ in failed if len(part) > 1)
             parts = [half for pair in halves for half in pair]
 
     async def check_store(self) -> None:
-        """Read an id that cannot be the cause of a failure: one that was answered before, or one that has no entry.
+        """Read an id that cannot be the cause of a failure: an id that was answered before, or an id without an entry.
 
         Raises:
             UnavailableError: the client fails for that id, too, so the store does not answer.
@@ -217,7 +224,8 @@ class _HalvedBatch:
         try:
             await self.call([self.absent if known is None else self.ids[known]])
         except Exception as error:
-            message = f"{self.name} failed for every id: {type(error).__name__}"
+            now = " by now" if self.answers else ""
+            message = f"{self.name} failed for every id{now}: {type(error).__name__}"
             raise UnavailableError(message, service=self.name) from error
 
     def outcome(self, position: int) -> object:
@@ -226,7 +234,7 @@ class _HalvedBatch:
             return self.answers[position]
         error, id_ = self.failures.get(position), str(self.ids[position])
         if error is None:
-            message = f"{self.name} did not answer for {id_} before the deadline"
+            message = f"{self.name} did not answer for {id_}: {self.unread_reason}"
             return Problem(ProblemKind.UNAVAILABLE, message=message, key=id_)
         from pickle import PickleError  # noqa: PLC0415 - only failures need it
 

@@ -13,10 +13,18 @@ import attrs
 
 from statcore.concurrency import give_way, in_turns, limiter, run_concurrently
 from statcore.errors import InputError, ProtocolError
-from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.numbers import decimal_text, percent_text
 from statcore.model.results import VectorResult
-from statcore.model.statistics import STATS, UNBOUNDED, MetricValue, has_bound, unit_hint
+from statcore.model.statistics import (
+    STATS,
+    UNBOUNDED,
+    MetricValue,
+    Problem,
+    ProblemKind,
+    StatisticsBatch,
+    has_bound,
+    unit_hint,
+)
 from statcore.model.text import id_text
 from statcore.model.time import format_duration, parse_time
 from statcore.ports.promql import PromQLPort
@@ -26,10 +34,10 @@ from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.container import CONTAINER_METRIC_LABEL
 
 _CONCURRENT_QUERIES: Final = 6
-"""How many queries are sent at once: those of one batch of kernels."""
+"""How many queries are sent at once: the queries of one batch of kernels."""
 _KERNELS_PER_TURN: Final = 32
 _OTHER_COUNTERS: Final = frozenset({"cpu_used", "io_read", "io_write"})
-"""Counters whose current value is the count; the maximum and the average of a counter mean nothing."""
+"""Counters with the count as current value; the maximum and the average of a counter mean nothing."""
 _TurnTaking: TypeAlias = AbstractAsyncContextManager[object]
 
 
@@ -101,17 +109,16 @@ class KernelLiveStatService:
         self, kernel_ids: Sequence[str], moment: datetime, sending: _TurnTaking, computing: _TurnTaking
     ) -> StatisticsBatch:
         async with computing:
-            queries = batch_queries(kernel_ids, window=self.window)
+            queries: dict[str, Expression] = attrs.asdict(batch_queries(kernel_ids, window=self.window), recurse=False)
             await give_way()
-        names = [field.name for field in attrs.fields(type(queries))]
 
-        async def ask(expression: Expression) -> VectorResult:
+        async def query(expression: Expression) -> VectorResult:
             async with sending:
                 return await self.promql.query(render(expression), time=moment)
 
-        answers = await run_concurrently(ask(getattr(queries, name)) for name in names)
+        answers = await run_concurrently(map(query, queries.values()))
         async with computing:
-            return await _batch(kernel_ids, dict(zip(names, answers, strict=True)))
+            return await _batch(kernel_ids, dict(zip(queries, answers, strict=True)))
 
 
 async def _batch(kernel_ids: Sequence[str], answers: Mapping[str, VectorResult]) -> StatisticsBatch:
@@ -237,7 +244,7 @@ class LiveSamples:
 
 
 def _all_stats(known: Mapping[str, str]) -> dict[str, str]:
-    """Return every moving statistic, "0" for one that is not known."""
+    """Return every moving statistic, "0" for a statistic that is not known."""
     return {name: known.get(name, "0") for name in STATS}
 
 

@@ -14,25 +14,22 @@ from statcore.errors import InputError, PartialAnswerError, UnsupportedError
 from statcore.model.inventory import EndpointRecord, KernelRecord, Page, SessionRecord
 from statcore.model.results import Series
 from statcore.model.text import id_text
-from statcore.model.time import QueryTimeRange, format_duration, parse_duration
+from statcore.model.time import MILLISECOND, QueryTimeRange, format_duration, parse_duration
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import distinct_batches
-from statcore.queriers.container import CONTAINER_SERIES, UNKNOWN_OWNER
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.container import CONTAINER_SERIES, OWNER_LABELS, UNKNOWN_OWNER
+from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.query import QueryStrategy
 
 _logger: Final = logging.getLogger(__name__)
 
-_OWNERS: Final = ("session_id", "kernel_id", "agent_id", "user_id", "project_id")
 _STEPS: Final = 4
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _NO_ENDPOINTS: Final = "series do not name inference endpoints; use another inventory, such as the manager's database"
 
 
 @attrs.frozen
 class _Containers(UtilizationMetricQuerier):
-    """Querier of all containers, or of those of some sessions, grouped by labels."""
+    """Querier of all containers, or of the containers of some sessions, grouped by labels."""
 
     by: Sequence[str]
     session_ids: Sequence[str] | None = None
@@ -41,8 +38,8 @@ class _Containers(UtilizationMetricQuerier):
         return CONTAINER_SERIES
 
     def labels(self) -> Mapping[str, str | LabelMatcher]:
-        # Every metric of a kernel has a current value, but not always a capacity. There is no metric that every kernel is
-        # sure to have, so all metrics are read.
+        # Every metric of a kernel has a current value, but not always a capacity. No metric is sure to exist for every
+        # kernel, so all metrics are read.
         labels: dict[str, str | LabelMatcher] = {"value_type": "current"}
         if self.session_ids is not None:
             labels["session_id"] = LabelMatcher.one_of(self.session_ids)
@@ -96,11 +93,11 @@ class SeriesInventory:
     is listed for as long, in addition to the time for which its agent goes on exporting it.
 
     A kernel without a session is in no session. Agents are known by the kernels that they run. If a kernel has a new agent,
-    user or project, that one counts; a kernel that moved to another session is in both for a while. A label value that is
-    not an id counts as unknown, and is logged.
+    user or project, the new owner counts; a kernel that moved to another session is in both for a while. A label value that
+    is not an id counts as unknown, and is logged.
 
     Samples are read rather than label values, because Prometheus answers label values of the last hours. Every call makes
-    the backend read the newest samples of all current values, or of those of the given sessions.
+    the backend read the newest samples of all current values, or of the current values of the given sessions.
 
     Args:
         metrics: the backend, which stays the caller's to close.
@@ -133,7 +130,7 @@ class SeriesInventory:
         return Page(items=[sessions[id_] for id_ in page.items if id_ in sessions], total_count=page.total_count)
 
     async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
-        """Return the session of each id, in order; None for one that does not exist.
+        """Return the session of each id, in order; None for a session that does not exist.
 
         Raises:
             InputError: an id is not a UUID.
@@ -167,7 +164,7 @@ class SeriesInventory:
 
     def _recent(self) -> QueryTimeRange:
         end = self.clock()
-        step = -(-self.lookback // (_STEPS * _MILLISECOND)) * _MILLISECOND
+        step = -(-self.lookback // (_STEPS * MILLISECOND)) * MILLISECOND
         return QueryTimeRange(start=end - _STEPS * step, end=end, step=step)
 
     async def _query(self, containers: _Containers, time_range: QueryTimeRange) -> Sequence[Series]:
@@ -179,7 +176,7 @@ class SeriesInventory:
 
     async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
         async def read(batch: Sequence[str]) -> dict[str, SessionRecord]:
-            return _sessions(await self._query(_Containers(_OWNERS, batch), time_range))
+            return _sessions(await self._query(_Containers(OWNER_LABELS, batch), time_range))
 
         batches = await map_concurrently(distinct_batches(session_ids), read)
         return {session_id: session for sessions in batches for session_id, session in sessions.items()}
@@ -188,7 +185,7 @@ class SeriesInventory:
 def _sessions(owners: Sequence[Series]) -> dict[str, SessionRecord]:
     ids = _Ids()
     kernels: dict[str, dict[str, KernelRecord]] = {}
-    # A newer series replaces an older one: the later it ended, and among those that have not ended, the later it began.
+    # A newer series replaces an older series. It is newer if it ended later or, if both go on, if it began later.
     for series in sorted(owners, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
         session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
         if session_id is None:

@@ -11,9 +11,17 @@ import attrs
 
 from statcore.concurrency import give_way
 from statcore.errors import InputError, MalformedEntryError
-from statcore.model.batch import Entry, Problem, ProblemKind, StatisticsBatch
 from statcore.model.numbers import decimal_text, finite_number, percent_text
-from statcore.model.statistics import UNBOUNDED, MetricValue, has_bound, unit_hint
+from statcore.model.statistics import (
+    UNBOUNDED,
+    Entry,
+    MetricValue,
+    Problem,
+    ProblemKind,
+    StatisticsBatch,
+    has_bound,
+    unit_hint,
+)
 from statcore.model.text import id_text
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.statistics.repository import StatisticsRepository
@@ -27,7 +35,7 @@ _ONLY_OLD: Final = frozenset({ProblemKind.STALE, ProblemKind.UNDATED})
 
 @attrs.frozen
 class SessionStatistics:
-    """Reads the statistics of sessions as those of their kernels, since agents write statistics of kernels only.
+    """Reads the statistics of sessions as the statistics of their kernels, since agents write statistics of kernels only.
 
     Args:
         repository: where the statistics are read.
@@ -56,7 +64,7 @@ class SessionStatistics:
         return batch.select(position_of[id_] for id_ in ids)
 
     async def read(self, kernels_of: Mapping[str, Sequence[str]]) -> StatisticsBatch:
-        """Return the entries of sessions whose kernels are known, in order, without the inventory.
+        """Return the entries of sessions with known kernels, in order, without the inventory.
 
         Args:
             kernels_of: by session id, the ids of the session's kernels.
@@ -86,7 +94,7 @@ def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> Statistic
 
     Args:
         kernel_ids: the session's kernels.
-        read: the entry under the session's id, then those under the ids of its kernels, in order.
+        read: the entry under the session's id, then the entries under the ids of its kernels, in order.
     """
     own, kernels = read[:1], read[1:]
     present = [position for position, entry in enumerate(kernels) if entry is not None]

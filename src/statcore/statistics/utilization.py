@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from statcore.concurrency import ITEMS_A_TURN, in_thread, in_turns, map_keeping_errors
+from statcore.concurrency import ITEMS_PER_TURN, in_thread, in_turns, map_keeping_errors
 from statcore.errors import StatcoreError
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange
@@ -18,8 +18,7 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.coalescing import MAX_VALUES, CoalescedQuerier, coalesce_queries
-from statcore.queriers.interface import UtilizationMetricQuerier, resolve
-from statcore.queriers.query import MetricQuery
+from statcore.queriers.interface import MetricQuery, UtilizationMetricQuerier, resolve
 
 
 async def available_metrics(metrics: MetricQuerierPort, *, series: str, metric_label: str | None) -> list[str]:
@@ -44,7 +43,7 @@ _Answer = TypeVar("_Answer", MatrixResult, VectorResult)
 
 @attrs.frozen
 class UtilizationSource:
-    """Reads the utilization of many queriers; those that differ in the value of one label share a request.
+    """Reads the utilization of many queriers; queriers that differ in the value of one label share a request.
 
     Each method returns one outcome per querier, in order: an answer or an error. The error of a request is the outcome of
     the queriers that share it. The error of a querier that breaks its contract, or has bad input, is the outcome of that
@@ -104,7 +103,7 @@ class UtilizationSource:
                 except StatcoreError as error:
                     outcomes[position] = error
         merge = partial(coalesce_queries, queries, max_values=self.max_values)
-        batches = merge() if len(queries) <= ITEMS_A_TURN else await in_thread(merge)
+        batches = merge() if len(queries) <= ITEMS_PER_TURN else await in_thread(merge)
 
         async def request_and_split(batch: CoalescedQuerier) -> Sequence[_Answer]:
             return batch.split(await request(batch))

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.interface import QueryStrategy, Strategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.query import QueryStrategy, Strategy
 
 
 @attrs.frozen

@@ -84,7 +84,7 @@ class TestDoctor:
     @pytest.mark.parametrize(
         ("url", "detail", "remedy"),
         [
-            ("down://u:secret@h", "down://h from --metrics-url: refused\nby host", "see that a server runs there"),
+            ("down://u:secret@h", "down://h from --metrics-url: refused\nby host", "check that a server runs there"),
             ("denied://u:secret@h", "wrong password", "correct the credentials in --metrics-url"),
             ("driverless:", "no module named 'redis'", "pip install 'statcore[valkey]'"),
             ("foreign:", "open() raised ZeroDivisionError", "report this to the author of the plugin fake"),

@@ -152,7 +152,7 @@ class TestList:
             (
                 "uptime",
                 FILE + FILE.replace("busy", "uptime"),
-                "FILE: the preset uptime is one of plugin 'recorded' of acme-recorded 2.0, too; rename one of them",
+                "FILE: the preset uptime is also in plugin 'recorded' of acme-recorded 2.0; rename one of the two",
             ),
         ],
     )
@@ -348,7 +348,7 @@ def test_doctor_checks_files_of_presets(statcore: Invoke, busy: str, monkeypatch
         checks = json.loads(statcore("doctor", "--presets", file, "--format", "json").stdout)["checks"]
         return next((check["status"], check["detail"], check["remedy"]) for check in checks if check["check"] == "presets")
 
-    assert ("ok", f"2, with those of {busy}", "") == check(busy)
+    assert ("ok", f"2 in plugins and {busy}", "") == check(busy)
     missing = f"--presets: cannot read {busy}.not: No such file or directory"
     assert ("wrong", missing, "correct it there") == check(f"{busy}.not")
     monkeypatch.setitem(sys.modules, "promql_parser", None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from statcore import MetricValue
 from statcore.statistics import sum_kernels as sum_kernel_entries
-from statcore_collector.metric import KernelTracker, MovingStatistics, RawValue, sum_kernels
+from statcore_collector.metric import MovingStatistics, ObjectTracker, RawValue, sum_kernels
 
 
 def test_a_rate_is_zero_until_there_are_two_samples() -> None:
     """Agents do the same; that zero does not count in average and maximum."""
-    tracker = KernelTracker()
+    tracker = ObjectTracker()
     expected = MetricValue(current="0", capacity="1000", pct="0", unit_hint="millicores", stats={"max": "0", "avg": "0"})
     assert {"cpu_util": expected} == tracker.observe(0, {"cpu_util": RawValue(700, 1000)})
     expected = MetricValue(
@@ -20,7 +20,7 @@ def test_a_rate_is_zero_until_there_are_two_samples() -> None:
 
 def test_statistics_of_cpu_util_are_those_of_its_rates() -> None:
     """Average and maximum are of the stored rates, not of the counter."""
-    tracker = KernelTracker()
+    tracker = ObjectTracker()
     values = {}
     for time_s, cpu_ms in ((0, 0), (1, 900), (2, 1200)):
         values = tracker.observe(time_s, {"cpu_util": RawValue(cpu_ms, 1000)})
@@ -30,7 +30,7 @@ def test_statistics_of_cpu_util_are_those_of_its_rates() -> None:
 
 def test_memory_has_a_capacity_and_a_maximum() -> None:
     """A gauge is stored as it is, with its percentage of the capacity."""
-    tracker = KernelTracker()
+    tracker = ObjectTracker()
     tracker.observe(0, {"mem": RawValue(3000, 9000)})
     expected = MetricValue(current="1000", capacity="9000", pct="11.11", unit_hint="bytes", stats={"max": "3000"})
     assert {"mem": expected} == tracker.observe(1, {"mem": RawValue(1000, 9000)})
@@ -38,13 +38,13 @@ def test_memory_has_a_capacity_and_a_maximum() -> None:
 
 def test_without_a_capacity_the_percentage_is_zero() -> None:
     """The wire format says `0.00`."""
-    values = KernelTracker().observe(0, {"mem": RawValue(3000)})
+    values = ObjectTracker().observe(0, {"mem": RawValue(3000)})
     assert (None, "0.00") == (values["mem"].capacity, values["mem"].pct)
 
 
 def test_io_is_stored_cumulative_with_its_rate() -> None:
     """`io_*` stores the counter; its rate is a statistic, 0 at first."""
-    tracker = KernelTracker()
+    tracker = ObjectTracker()
     assert {"rate": "0"} == tracker.observe(0, {"io_write": RawValue(100)})["io_write"].stats
     value = tracker.observe(4, {"io_write": RawValue(500)})["io_write"]
     assert ("500", {"rate": "100"}) == (value.current, value.stats)
@@ -52,7 +52,7 @@ def test_io_is_stored_cumulative_with_its_rate() -> None:
 
 def test_traffic_is_stored_as_its_rate() -> None:
     """`net_*` stores bytes per second, with the unit hint that readers expect."""
-    tracker = KernelTracker()
+    tracker = ObjectTracker()
     tracker.observe(0, {"net_rx": RawValue(1000)})
     expected = MetricValue(current="500", unit_hint="bps")
     assert {"net_rx": expected} == tracker.observe(2, {"net_rx": RawValue(2000)})
@@ -60,7 +60,7 @@ def test_traffic_is_stored_as_its_rate() -> None:
 
 def test_a_reset_counter_has_a_rate_of_zero() -> None:
     """The next sample has a rate again."""
-    tracker = KernelTracker()
+    tracker = ObjectTracker()
     tracker.observe(0, {"net_rx": RawValue(1000), "io_read": RawValue(1000)})
     tracker.observe(1, {"net_rx": RawValue(2000), "io_read": RawValue(2000)})
     fallen = tracker.observe(2, {"net_rx": RawValue(10), "io_read": RawValue(10)})
@@ -71,7 +71,7 @@ def test_a_reset_counter_has_a_rate_of_zero() -> None:
 
 def test_a_gap_is_bridged() -> None:
     """A metric that was unreadable for a round has the rate over the gap when it returns."""
-    tracker = KernelTracker()
+    tracker = ObjectTracker()
     tracker.observe(0, {"net_rx": RawValue(1000)})
     assert {} == tracker.observe(1, {})
     assert "500" == tracker.observe(2, {"net_rx": RawValue(2000)})["net_rx"].current

@@ -39,7 +39,7 @@ from statcore.consumers import (
 from statcore.errors import InputError, PluginError, StatcoreError, TimedOutError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, VectorResult
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.queriers import UtilizationMetricQuerier
 from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.queriers import FixedQuerier
@@ -371,7 +371,7 @@ async def test_without_a_metric_backend_its_rules_abstain() -> None:
     repository = DeploymentRepository(StatisticsStatefulSource(cluster), cluster)  # type: ignore[arg-type,call-overload]
     deployment = Deployment(endpoint_id=endpoint_id, replicas=1, rules=[query_rule(), kernel_rule()])
     (decision,) = await repository.decide_replicas([deployment], now=NOW)
-    assert (2, ["abstained: there is no metric backend to ask", "cpu_util 90 > 80: +1"]) == (
+    assert (2, ["abstained: there is no metric backend", "cpu_util 90 > 80: +1"]) == (
         decision.replicas,
         reasons(decision),
     )

@@ -121,9 +121,9 @@ def test_an_endpoints_value_is_divided_by_its_active_replicas(active: int, expec
         (None, "the endpoint has no running"),
         ({}, "the endpoint has no running"),
         (Unreadable(running("5")), "the endpoint has malformed data: metric 'running' is garbage"),
-        (running({"1": "5"}, "HISTOGRAM"), "running is a histogram, which has no one current value"),
-        (running({"1": "5"}, ""), "running is a histogram, which has no one current value"),
-        (running("5", "HISTOGRAM"), "running is a histogram, which has no one current value"),
+        (running({"1": "5"}, "HISTOGRAM"), "running is a histogram, which has no single current value"),
+        (running({"1": "5"}, ""), "running is a histogram, which has no single current value"),
+        (running("5", "HISTOGRAM"), "running is a histogram, which has no single current value"),
         (running("NaN"), "the endpoint has no finite running: current is 'NaN'"),
         (running(None), "the endpoint has no finite running: current is None"),
         ({"running": {}}, "the endpoint has no finite running: current is None"),
@@ -145,7 +145,7 @@ def test_a_query_must_find_exactly_one_sample() -> None:
     """The answer must be complete, too."""
     assert Decimal("0.1") == only_sample(loads(0.1))
     assert Abstention("the query found nothing") == only_sample(loads())
-    several = Abstention("the query found 2 samples; a rule needs one that comes to a single series")
+    several = Abstention("the query found 2 samples; the query of a rule must result in a single series")
     assert several == only_sample(loads(1.0, 1.0))
     assert Abstention("the answer may lack data: a; b") == only_sample(loads(1.0, warnings=("a", "b")))
     assert Abstention("the answer may lack data: it is partial") == only_sample(loads(1.0, partial=True))

@@ -26,7 +26,7 @@ from statcore.errors import (
     UnavailableError,
 )
 from statcore.model import Problem, ProblemKind, StatisticsBatch
-from statcore.model.batch import MAX_LEVELS
+from statcore.model.statistics import MAX_LEVELS
 from statcore_graphql import loaders
 from statcore_graphql.schema import Query
 from statcore_memory import MemoryStatistics

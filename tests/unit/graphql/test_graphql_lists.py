@@ -12,7 +12,7 @@ from tests.support.graphql_host import Host, endpoint_id, inventory_of, session_
 
 from statcore.errors import UnsupportedError
 from statcore.model.inventory import SessionRecord
-from statcore_graphql.schema.page import DEFAULT_LIMIT, MAX_LIMIT
+from statcore_graphql.schema.query import DEFAULT_LIMIT, MAX_LIMIT
 from statcore_memory import MemoryInventory
 
 LISTS = {"compute_session_list": "session_id", "endpoint_list": "endpoint_id", "agent_list": "agent_id"}

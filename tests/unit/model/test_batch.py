@@ -17,7 +17,7 @@ from tests.support.lazy_entries import Lazy
 
 from statcore.errors import MalformedEntryError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
-from statcore.model.batch import MAX_LEVELS, json_value
+from statcore.model.statistics import MAX_LEVELS, json_value
 
 BAD = Problem(ProblemKind.MALFORMED, message="bad bytes", key="k")
 OLD = Problem(ProblemKind.STALE, message="old")

@@ -32,7 +32,7 @@ def test_presets_are_found_by_name(install: Install) -> None:
 @pytest.mark.parametrize(
     ("source", "error"),
     [
-        (presets("load", template="sum("), "InputError: the template is no PromQL"),
+        (presets("load", template="sum("), "InputError: the template is not PromQL"),
         (presets("load", template="up"), "InputError: filter_labels are job, but the template has no ${{ labels }}"),
         (presets("load", "load"), "ValueError: statcore_presets offers preset load twice"),
         (presets("lo\nad"), "InputError: name must be text on one line"),
@@ -118,9 +118,9 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
         ("[presets.a]\ntemplate = 'up'", "f.toml: preset a: description is missing"),
         (preset("colour = 1"), "f.toml: preset a: colour is unknown; known are description, template, filter_labels, "),
         (preset("name = 'b'"), "f.toml: preset a: name is unknown"),
-        (preset(template="template = 5"), "f.toml: preset a: template: expected a text, not int"),
-        (preset("window = 300"), "f.toml: preset a: window: expected a text, not int"),
-        (preset("filter_labels = 'b'"), "f.toml: preset a: filter_labels: expected a list of texts, not str"),
+        (preset(template="template = 5"), "f.toml: preset a: a template must be text, not int"),
+        (preset("window = 300"), "f.toml: preset a: window: not a duration: 300"),
+        (preset("filter_labels = 'b'"), "f.toml: preset a: filter_labels must be a list of label names"),
         (preset("group_labels = [1]"), "f.toml: preset a: group_labels: a label name must be text, not int"),
         (
             preset("group_labels = [['a']]"),
@@ -130,8 +130,8 @@ def preset(line: str = "", *, name: str = "a", template: str = "template = 'up'"
         ("a = " + "[" * 5000, "f.toml is not TOML: "),
         (preset("filter_labels = ['b']"), "f.toml: preset a: filter_labels are b, but the template has no ${{ labels }}"),
         (preset("window = 'often'"), "f.toml: preset a: window: not a duration: 'often'"),
-        (preset(template="template = 'sum('"), "f.toml: preset a: the template is no PromQL"),
-        (preset(template="template = 'up{${{ label }}}'"), "f.toml: preset a: '${{ label }}' is no placeholder"),
+        (preset(template="template = 'sum('"), "f.toml: preset a: the template is not PromQL"),
+        (preset(template="template = 'up{${{ label }}}'"), "f.toml: preset a: '${{ label }}' is not a placeholder"),
         (preset("window = '5m'"), "f.toml: preset a: window is 5m, but the template has no ${{ window }}"),
         (preset(name='"a\\nb"'), "f.toml: preset a\nb: name must be text on one line"),
     ],
@@ -176,9 +176,9 @@ def test_an_unknown_preset_lists_the_known(install: Install) -> None:
     [
         (
             {"f.toml": preset(name="load")},
-            "f.toml: the preset load is one of plugin 'load' of acme-load 1.0, too; rename one of them",
+            "f.toml: the preset load is also in plugin 'load' of acme-load 1.0; rename one of the two",
         ),
-        ({"f.toml": preset(), "g.toml": FILE + preset()}, "g.toml: the preset a is one of f.toml, too; rename one of them"),
+        ({"f.toml": preset(), "g.toml": FILE + preset()}, "g.toml: the preset a is also in f.toml; rename one of the two"),
     ],
 )
 def test_a_name_that_is_taken_names_both_origins(install: Install, files: dict[str, str], message: str) -> None:

@@ -202,7 +202,7 @@ def reading(change: Callable[[dict[str, Any]], dict[str, Any]], replaces: Any = 
 )
 def test_a_strategy_that_reads_more_than_the_querier_is_refused(change: Any, label: str) -> None:
     """A single selector of any series, however deep, is enough; the error names the strategy and the label."""
-    with pytest.raises(PluginError, match=r"the strategy .*\.Reading reads more than the query asks for: other") as raised:
+    with pytest.raises(PluginError, match=r"the strategy .*\.Reading reads more than its query: other") as raised:
         reading(change)
     assert f"does not match {label}; write every matcher of the query in each selector" in str(raised.value)
     assert (f"{__name__}.Reading", "__call__") == (raised.value.plugin, raised.value.method)
@@ -239,7 +239,7 @@ def test_a_strategy_may_declare_what_it_replaces() -> None:
             return Aggregation("sum", Selector(query.name, self.change(dict(query.wanted))))
 
     strategy = Everywhere(lambda _: {"host": "b"}, ("host",))
-    with pytest.raises(PluginError, match="reads more than the query asks for: no selector matches host='a'"):
+    with pytest.raises(PluginError, match="reads more than its query: no selector matches host='a'"):
         utilization_query(FixedQuerier("m", {"host": "a"}, strategy=strategy))
 
 
@@ -263,7 +263,9 @@ def test_a_constant_label_is_no_matched_label_and_no_owner(label: str) -> None:
     queriers = [FixedQuerier("m", {"host": host}, group_by=["host"], strategy=Naming(label)) for host in ("a", "b")]
     (together,) = coalesce(queriers)
     for querier in (*queriers, together):
-        with pytest.raises(PluginError, match=rf"Naming reads more .*: label_replace\(sum.* sets {label}, by which series"):
+        with pytest.raises(
+            PluginError, match=rf"Naming reads more .*: label_replace\(sum.* sets {label}, which must tell series apart"
+        ):
             utilization_query(querier)
 
 

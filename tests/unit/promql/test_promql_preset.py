@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from statcore.errors import InputError
-from statcore.promql.preset import MAX_WINDOW, Preset
-from statcore.promql.template import Template
+from statcore.promql.templates import MAX_WINDOW, Preset, Template
 from statcore.queriers.coalescing import MAX_VALUES
 
 TEMPLATE = "sum by (${{ group_by }})(rate(x_total{${{ labels }}}[${{ window }}]))"
@@ -106,7 +105,7 @@ def test_a_value_without_a_placeholder_is_refused() -> None:
         ({"template": 'x{${{ labels }},a="b"}', "filter_labels": ["a"]}, "filter_labels must not hold a, to which the"),
         ({"description": ""}, "description must be text"),
         ({"description": "two\nlines"}, "description must be text on one line without control characters"),
-        ({"template": "sum("}, "the template is no PromQL"),
+        ({"template": "sum("}, "the template is not PromQL"),
         ({"template": 5}, "a template must be text, not int"),
         ({"filter_labels": "kernel_id"}, "filter_labels must be a list of label names, not 'kernel_id'"),
         ({"group_labels": None}, "group_labels must be a list of label names, not None"),

@@ -12,7 +12,7 @@ from statcore.errors import InputError, QueryRejectedError, UnsupportedError
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
 from statcore.ports.promql import as_promql
 from statcore.promql import MAX_POINTS
-from statcore.promql.preset import Preset
+from statcore.promql.templates import Preset
 from statcore.services import MAX_RANGE, MIN_STEP, PresetService
 from statcore_memory import MemoryMetrics
 
@@ -167,7 +167,7 @@ def test_a_backend_evaluates_promql_or_not() -> None:
         """A backend that answers queriers only."""
 
     wrapper = Wrapper()
-    assert wrapper is as_promql(wrapper, wanted_by="x")
+    assert wrapper is as_promql(wrapper, reason="x")
     message = "busy is a preset, for which the metric backend must evaluate PromQL; WithoutPromQL does not"
     with pytest.raises(UnsupportedError, match=message):
-        as_promql(WithoutPromQL(), wanted_by="busy is a preset")
+        as_promql(WithoutPromQL(), reason="busy is a preset")

@@ -194,6 +194,18 @@ async def test_a_transient_failure_loses_no_entry() -> None:
     assert (StatisticsBatch([MEM] * 100), 3) == (batch, len(client.calls))
 
 
+async def test_an_outage_in_between_loses_no_entry() -> None:
+    """Entries that were read before the store stopped answering are returned; the others are unavailable."""
+    bad = IDS[3]
+    client = Client(
+        dict.fromkeys(IDS[:4], MEM), bad={bad}, fails=lambda call: ConnectionResetError("reset") if call > 3 else None
+    )
+    batch = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_kernel_statistics(IDS[:4])
+    assert [MEM, MEM, None, None] == list(batch)
+    assert {2: ProblemKind.UNAVAILABLE, 3: ProblemKind.UNAVAILABLE} == kinds(batch)
+    assert "failed for every id by now: ConnectionResetError" in batch.problems[2].message
+
+
 async def test_a_single_id_may_be_unavailable() -> None:
     """A connection error does not make its entry malformed."""
     client = Client({IDS[0]: MEM}, fails=lambda call: ConnectionResetError("reset") if call == 1 else None)

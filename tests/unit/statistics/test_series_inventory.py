@@ -164,7 +164,7 @@ async def test_a_page_queries_only_its_own_sessions() -> None:
     assert [session(kernel(number)) for number in (11, 12, 13)] == page.items
     time_range = QueryTimeRange(start=NOW - timedelta(minutes=5), end=NOW, step="75s")
     of_the_page = LabelMatcher.one_of(id_of(number * 10 + 1) for number in (11, 12, 13))
-    owners = ["session_id", "kernel_id", "agent_id", "user_id", "project_id"]
+    owners = ["kernel_id", "session_id", "agent_id", "user_id", "project_id"]
     expected = [
         ({"value_type": "current"}, ["session_id"], time_range),
         ({"value_type": "current", "session_id": of_the_page}, owners, time_range),

@@ -83,7 +83,7 @@ def test_a_bad_setting_is_named(name: str, value: object) -> None:
 
 def test_a_key_file_needs_its_certificate() -> None:
     """A key without its certificate is refused."""
-    with pytest.raises(InputError, match="tls_key_file needs tls_cert_file"):
+    with pytest.raises(InputError, match="tls_key_file is set but tls_cert_file is not"):
         ValkeyOptions(tls_key_file="/key.pem")
 
 

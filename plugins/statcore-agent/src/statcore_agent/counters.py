@@ -21,7 +21,7 @@ COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
 )
 """The metrics whose current values are queried as rates.
 
-`cpu_used` is a counter, too, but its name promises the sum since the start.
+`cpu_used` is a counter as well, but its name promises the sum since the start.
 """
 
 

@@ -46,9 +46,9 @@ class AgentDeviceMetricQuerier(UtilizationMetricQuerier):
         return {label: value for label, value in labels.items() if value is not None}
 
     def group_by_labels(self) -> list[str]:
-        """Return the labels that tell devices apart: values of different devices must not be added."""
+        """Return the labels that distinguish devices: values of different devices must not be added."""
         return ["value_type", *_OWNERS]
 
     def query_strategy(self) -> QueryStrategy:
-        """Return the rate for current values of counters, and the gauge for all others."""
+        """Return the rate for current values of counters, and the gauge for all other values."""
         return strategy_of(self.metric_name, self.value_type)

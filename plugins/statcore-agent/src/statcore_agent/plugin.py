@@ -1,4 +1,4 @@
-"""The plugin: it contributes the queriers `agent-device` and `process`."""
+"""The plugin, which contributes the queriers `agent-device` and `process`."""
 
 from __future__ import annotations
 

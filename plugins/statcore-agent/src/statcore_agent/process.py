@@ -54,11 +54,11 @@ class ProcessMetricQuerier(UtilizationMetricQuerier):
         return {PROCESS_METRIC_LABEL: self.metric_name, "value_type": self.value_type, **texts}
 
     def group_by_labels(self) -> list[str]:
-        """Return the labels that tell processes apart, also those of unknown kernels, and the labels that are matched."""
+        """Return the labels that distinguish processes, even of unknown kernels, and the labels that are matched."""
         return ["value_type", "kernel_id", "agent_id", "pid", *self._filtered()]
 
     def query_strategy(self) -> QueryStrategy:
-        """Return the rate for current values of counters, and the gauge for all others."""
+        """Return the rate for current values of counters, and the gauge for all other values."""
         return strategy_of(self.metric_name, self.value_type)
 
     def _filtered(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The table: every metric of a node with its series, the matchers of those that count, its unit, and how it is queried."""
+"""The table of the metrics of a node: series, matchers of the series that count, unit, and strategy of each metric."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ NodeMetricName: TypeAlias = Literal[
     "uptime",
 ]
 
-# The node was not busy in the time that the hypervisor gave to other machines.
+# Stolen time does not count as busy: the hypervisor gave it to other machines.
 _BUSY: Final = {"mode": LabelMatcher.not_regex("idle|iowait|steal")}
-# File systems on this node's own disks: network and memory file systems and ZFS datasets, which share the space of their
-# pool, have no device below /dev; an image mounted through a loop device, and what is in memory, lie within what counts.
+# File systems on this node's own disks. Network and memory file systems, and ZFS datasets, which share the space of their
+# pool, have no device below /dev. The space of a loop device or a memory device is a part of what is counted already.
 _DISK_FILE_SYSTEMS: Final = {"device": LabelMatcher.not_regex("[^/].*|//.*|/dev/(fuse|loop|ram|zram).*")}
-# What is not on top of another device that counts: no RAID, logical volume, loop device or partition, and no memory.
+# Whole disks: no RAID, logical volume, loop device or partition, since they are parts of or on top of disks, and no memory.
 # xvda1 counts: some Xen guests have it as a whole disk.
 _DISKS: Final = {
     "device": LabelMatcher.not_regex(
         "(bcache|dm-|drbd|fd|loop|md|ram|sr|zd|zram)[0-9].*|md_d.*|(mmcblk|nbd|nvme|rbd).+p[0-9]+|(h|s|v)d[a-z]+[0-9]+"
     )
 }
-# What carries the node's traffic itself: no loopback, bridge, bond, VLAN, tunnel, nor an end of a container's or VM's link.
+# Network cards: no loopback, bridge, bond, VLAN or tunnel, and no end of the link of a container or a virtual machine.
 _NETWORK_CARDS: Final = {
     "device": LabelMatcher.not_regex(
         "lo|(antrea|azv|bat|bond|br-|br[0-9]|bridge|cali|cbr|cilium|cni|datapath|docker|dummy|eni|erspan|flannel|fwbr|fwln|fwpr"
@@ -68,11 +68,11 @@ class NodeMetric:
     """A metric of a node.
 
     Args:
-        unit: of its value; `1` is a share of one, or a bare number.
-        meaning: what it is, in a few words.
+        unit: the unit of its value; `1` is a share of one, or a plain number.
+        meaning: a description in a few words.
         series: the name that node_exporter gives it.
-        labels: which of the series count.
-        strategy: how their samples become the value.
+        labels: the matchers of the series that count.
+        strategy: how the samples of these series become the value.
     """
 
     unit: str
@@ -219,4 +219,4 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
         ),
     }
 )
-"""What can be measured of a node, by the name that users type."""
+"""The metrics of a node, by the name that users type."""

@@ -1,4 +1,4 @@
-"""The plugin: it contributes the querier `node`."""
+"""The plugin, which contributes the querier `node`."""
 
 from __future__ import annotations
 

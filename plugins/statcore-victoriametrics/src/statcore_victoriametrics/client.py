@@ -1,4 +1,4 @@
-"""A client of VictoriaMetrics: queriers are answered as by Prometheus, text as the server itself reads it."""
+"""A client of VictoriaMetrics: it answers queriers as Prometheus does; text in a query is MetricsQL."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from statcore.model import MatrixResult, QueryTimeRange, VectorResult
 from statcore.promql import RATE_INTERVAL, Selector, check_points, utilization_query
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-from statcore_victoriametrics.metricsql import RESOLUTION, read_alike, select_alike
+from statcore_victoriametrics.metricsql import RESOLUTION, metricsql_selector, metricsql_text
 
 MAX_POINTS: Final = 30_000
-"""Points per series that the server answers by default: `-search.maxPointsPerTimeseries`."""
+"""The most points per series that the server answers by default: `-search.maxPointsPerTimeseries`."""
 
 _DEFAULTS: Final = PrometheusOptions(max_points=MAX_POINTS)
 _SCHEMES: Final = {"victoriametrics": "http", "victoriametrics+https": "https"}
-# With its cache the server moves the ends of a range onto its own grid, and an instant back by 30 seconds.
-_UNMOVED: Final = {"nocache": "1"}
-# No sample before the window of a rate counts. Gauges have a window of their own, which this does not shorten.
-_WINDOWS_ALONE: Final = {"max_lookback": "1ms"}
+# With its cache the server moves the ends of a range to its own grid, and moves an instant back by 30 seconds.
+_NO_CACHE: Final = {"nocache": "1"}
+# With this, no sample before the window of a rate counts. It does not shorten the window of gauges.
+_NO_LOOKBACK: Final = {"max_lookback": "1ms"}
 # At an instant the server's default step of subqueries is five minutes.
-_STEP_OF_INSTANTS: Final = {"step": RESOLUTION}
+_SUBQUERY_STEP: Final = {"step": RESOLUTION}
 # The server reads zero as "today".
-_BEGINNING: Final = datetime.fromtimestamp(1, UTC)
+_EARLIEST: Final = datetime.fromtimestamp(1, UTC)
 
 
 def http_url(url: str) -> str:
@@ -37,23 +37,23 @@ def http_url(url: str) -> str:
 
 
 def _any_time(time_range: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
-    return (_BEGINNING, datetime.now(UTC)) if time_range is None else time_range
+    return (_EARLIEST, datetime.now(UTC)) if time_range is None else time_range
 
 
 class VictoriaMetricsClient:
     """Queries a VictoriaMetrics; implements `MetricQuerierPort` and `PromQLPort`.
 
-    Queriers are answered as by Prometheus, over long ranges in several requests. Text is MetricsQL, as the server reads it:
-    how far selectors and windows look back depends on where the range begins, so a range of text is never split. Queriers
-    and text have a pool of connections each.
+    It answers queriers as Prometheus does, and splits long ranges into several requests. Text in `query` and `query_range`
+    is MetricsQL. How far its selectors and windows look back depends on the start of the range, so a range query of text is
+    never split. Queriers and text have separate pools of connections.
 
     Args:
         url: the server, such as `victoriametrics://127.0.0.1:8428`, or with TLS `victoriametrics+https://user:password@host`;
-            of a cluster with the path of its tenant, `/select/0/prometheus`.
-        options: everything else; `fallback_urls` may have the same schemes.
+            the URL of a cluster ends with the path of the tenant, `/select/0/prometheus`.
+        options: deadlines, retries, credentials, TLS and limits; `fallback_urls` may have the same schemes as `url`.
 
     Raises:
-        InputError: a URL cannot be used, or `step` is among the parameters.
+        InputError: a URL cannot be used, or the options' `parameters` hold `step`.
     """
 
     def __init__(self, url: str, *, options: PrometheusOptions = _DEFAULTS) -> None:
@@ -66,20 +66,20 @@ class VictoriaMetricsClient:
         def client(**parameters: str) -> PrometheusClient:
             fixed = attrs.evolve(
                 options,
-                parameters={**options.parameters, **_UNMOVED, **parameters},
+                parameters={**options.parameters, **_NO_CACHE, **parameters},
                 fallback_urls=tuple(map(http_url, options.fallback_urls)),
             )
             return PrometheusClient(http_url(url), options=fixed)
 
-        self._of_queriers = client(**_WINDOWS_ALONE)
-        self._of_text = client(**_STEP_OF_INSTANTS)
+        self._of_queriers = client(**_NO_LOOKBACK)
+        self._of_text = client(**_SUBQUERY_STEP)
 
     @classmethod
     def from_settings(cls, url: str, settings: Mapping[str, Any]) -> Self:
-        """Build a client from the settings of `PrometheusOptions` by name, `max_points` being 30,000 unless it is set.
+        """Build a client from settings of `PrometheusOptions` by name; the default of `max_points` is 30,000.
 
         Raises:
-            InputError: a URL or a setting that cannot be used.
+            InputError: a URL or a setting cannot be used.
         """
         return cls(url, options=PrometheusOptions.from_settings({"max_points": MAX_POINTS, **settings}))
 
@@ -91,7 +91,7 @@ class VictoriaMetricsClient:
         *,
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
-        """Return the querier's utilization at every point of the range; the bounds are those of `PrometheusOptions`."""
+        """Return the querier's utilization at every point of the range; `PrometheusOptions` has the limits of a range."""
         return await self._of_queriers.query_range(self._metricsql(querier, rate_interval), time_range)
 
     async def query_utilization_now(
@@ -126,7 +126,7 @@ class VictoriaMetricsClient:
 
         A time range is widened to whole days, in UTC; without a time range all stored series count.
         """
-        match = None if match is None else select_alike(match)
+        match = None if match is None else metricsql_selector(match)
         return await self._of_text.label_values(label, match=match, time_range=_any_time(time_range))
 
     async def series(
@@ -136,10 +136,10 @@ class VictoriaMetricsClient:
 
         A time range is widened to whole days, in UTC; without a time range all stored series count.
         """
-        return await self._of_text.series(select_alike(match), time_range=_any_time(time_range))
+        return await self._of_text.series(metricsql_selector(match), time_range=_any_time(time_range))
 
     async def ping(self) -> None:
-        """Return when the server evaluates a query; raise as a query would when it does not."""
+        """Return when the server has evaluated a query; raise the error of `query` otherwise."""
         await self._of_text.ping()
 
     async def aclose(self) -> None:
@@ -150,6 +150,6 @@ class VictoriaMetricsClient:
             await self._of_text.aclose()
 
     def _metricsql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
-        return read_alike(
+        return metricsql_text(
             utilization_query(querier, rate_interval=rate_interval, normalization_interval_s=self._normalization_interval_s)
         )

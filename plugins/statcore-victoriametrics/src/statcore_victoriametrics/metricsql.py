@@ -1,4 +1,4 @@
-"""Expressions of statcore as text that VictoriaMetrics evaluates as Prometheus would."""
+"""Expressions of statcore as text in MetricsQL that VictoriaMetrics evaluates as Prometheus evaluates the expression."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from statcore.promql import Call, Part, RangeSelector, Selector, Subquery
 from statcore.queriers import LabelMatcher
 
 LOOKBACK: Final = "5m"
-"""How long a sample counts; without it the server guesses from the distances between samples."""
+"""How long a sample counts as the current value; without it the server guesses from the distances between samples."""
 RESOLUTION: Final = "1m"
-"""The step of subqueries that have none; without it the server uses the step of the query, which may be hours."""
+"""The step of a subquery without a step; the server would use the step of the query, which may be hours."""
 
 # The server reads this regex as "has no value", but evaluates any other regex that matches everything correctly.
 _MISREAD: Final = LabelMatcher.not_regex(".*")
 _NOTHING: Final = LabelMatcher.not_regex("(.*)")
-# Under their own names these include the sample before the window, and count from zero where a series begins.
-_OF_THE_WINDOW_ALONE: Final = {"increase": "increase_prometheus", "delta": "delta_prometheus"}
+# Under their names in Prometheus these include the sample before the window, and count from zero where a series begins.
+_FUNCTIONS: Final = {"increase": "increase_prometheus", "delta": "delta_prometheus"}
 
 
-def read_alike(expression: Part) -> str:
-    """Return text that the server reads as Prometheus would read the expression."""
+def metricsql_text(expression: Part) -> str:
+    """Return an expression as text in MetricsQL."""
     match expression:
         case Selector() as selector:
-            # Unlike last_over_time it stops at the markers of series that ended.
-            return f"default_rollup({RangeSelector(select_alike(selector), LOOKBACK).text})"
+            # Unlike last_over_time, default_rollup ends at the staleness marker of a series that ended.
+            return f"default_rollup({RangeSelector(metricsql_selector(selector), LOOKBACK).text})"
         case RangeSelector(selector=selector, window=window):
-            return RangeSelector(select_alike(selector), window).text
+            return RangeSelector(metricsql_selector(selector), window).text
         case Subquery(expression=inside, window=window):
-            return f"({read_alike(inside)})[{window}:{RESOLUTION}]"
-        case Call(function=function, argument=argument) if function in _OF_THE_WINDOW_ALONE:
-            return f"{_OF_THE_WINDOW_ALONE[function]}({read_alike(argument)})"
+            return f"({metricsql_text(inside)})[{window}:{RESOLUTION}]"
+        case Call(function=function, argument=argument) if function in _FUNCTIONS:
+            return f"{_FUNCTIONS[function]}({metricsql_text(argument)})"
         case _:
-            return expression.write(read_alike)
+            return expression.write(metricsql_text)
 
 
-def select_alike(selector: Selector) -> Selector:
-    """Return a selector with which the server selects what Prometheus would select with the given one."""
+def metricsql_selector(selector: Selector) -> Selector:
+    """Return a selector with which VictoriaMetrics selects the series that `selector` selects in Prometheus."""
     matchers = [(label, _NOTHING if matcher == _MISREAD else matcher) for label, matcher in selector.matchers]
     return Selector(selector.name, matchers, offset=selector.offset)

@@ -1,4 +1,4 @@
-"""The plugin: it contributes the backend `victoriametrics`, and imports no driver.
+"""The plugin, which contributes the backend `victoriametrics` and imports no driver.
 
 VictoriaMetrics differs from Prometheus in these points:
 
@@ -6,7 +6,7 @@ VictoriaMetrics differs from Prometheus in these points:
   limits it to the samples of the window. VictoriaMetrics never extrapolates to the ends of the window, and a counter that
   falls by less than an eighth does not count as reset.
 - Increases: its `increase` and `delta` include the sample before the window, and count from zero where a series begins.
-  The client uses `increase_prometheus` and `delta_prometheus`, which do neither, and extrapolate nothing either.
+  The client uses `increase_prometheus` and `delta_prometheus`, which do neither, and do not extrapolate.
 - A request may have 30,000 points per series, where Prometheus allows 11,000. The client splits ranges at 30,000.
 - `isPartial`, which a cluster answers while a storage node is missing, makes the answer `partial`, and is an error in
   strict mode.
@@ -18,14 +18,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from statcore.plugins import API_VERSION, MetricBackendSpec, hookimpl, requires_extra
+from statcore.plugins import MetricBackendSpec, hookimpl, requires_extra
 from statcore.ports import MetricQuerierPort
 
-STATCORE_PLUGIN_API = API_VERSION
+STATCORE_PLUGIN_API = 1
 
 
 async def open_victoriametrics(url: str, options: Mapping[str, Any]) -> MetricQuerierPort:
-    """Open a client of the server at `url`; `options` are those of `PrometheusOptions` by name.
+    """Open a client of the server at `url` with options of `PrometheusOptions` by name.
 
     Raises:
         MissingExtraError: the driver is not installed.

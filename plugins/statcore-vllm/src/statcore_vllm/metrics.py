@@ -1,6 +1,6 @@
-"""The table: every metric of a model server with its series, its unit, and how it is queried.
+"""The table of the metrics of a model server: series, unit, and strategy of each metric.
 
-The names are those of vLLM 0.10.2 and later. Two metrics had other names before; README.md shows how to rename them.
+The names are from vLLM 0.10.2 and later. Two metrics had other names before; README.md shows how to rename them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class InferenceMetric:
     """A metric of a model server.
 
     Args:
-        unit: of its value; `1` is a share of one.
-        meaning: what it is, in a few words.
+        unit: the unit of its value; `1` is a share of one.
+        meaning: a description in a few words.
         series: the name that vLLM gives it; of a histogram, its buckets.
-        labels: which of the series count.
-        strategy: how their samples become the value; None is the quantile of a histogram, which a querier names.
+        labels: the matchers of the series that count.
+        strategy: how the samples become the value; None is a quantile of a histogram, which the querier sets.
     """
 
     unit: str
@@ -64,7 +64,7 @@ METRICS: Final[Mapping[InferenceMetricName, InferenceMetric]] = MappingProxyType
             unit="requests/s",
             meaning="requests answered in full, up to a stop or to their length limit",
             series="vllm:request_success_total",
-            # vLLM's "success" counts all that ended.
+            # vLLM's "success" counts all requests that ended.
             labels={"finished_reason": LabelMatcher.not_regex("abort|error")},
             strategy=QueryStrategy.RATE,
         ),
@@ -106,4 +106,4 @@ METRICS: Final[Mapping[InferenceMetricName, InferenceMetric]] = MappingProxyType
         ),
     }
 )
-"""What can be measured of a model server, by the name that users type."""
+"""The metrics of a model server, by the name that users type."""

@@ -1,4 +1,4 @@
-"""The plugin: it contributes the querier `inference`."""
+"""The plugin, which contributes the querier `inference`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strategies that statcore does not have. Equal ones are equal values, so that queriers of many servers share requests."""
+"""Strategies that statcore does not have. Equal strategies are equal values, so that queriers can share requests."""
 
 from __future__ import annotations
 

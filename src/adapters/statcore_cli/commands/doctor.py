@@ -107,7 +107,7 @@ def _preset_check(context: CommandContext) -> Check:
     if catalog.faults:
         return Check("presets", "wrong", "; ".join(map(str, catalog.faults.values())), "correct it there")
     files = ", ".join(file.value for file in context.settings.presets)
-    return Check("presets", "ok", f"{len(catalog.presets)}, with those of {files}")
+    return Check("presets", "ok", f"{len(catalog.presets)} in plugins and {files}")
 
 
 async def _ping(
@@ -127,7 +127,9 @@ async def _ping(
     except StatcoreError as error:
         return Check(check, "wrong", f"{where}: {error}", _remedy(error, url))
     except TimeoutError:
-        return Check(check, "wrong", f"{where}: no answer within {_PING_S:g} s", "see that the server answers others")
+        return Check(
+            check, "wrong", f"{where}: no answer within {_PING_S:g} s", "check that the server answers other clients"
+        )
     return Check(check, "ok", where) if finding is None else Check(check, "wrong", where, finding)
 
 
@@ -138,4 +140,4 @@ def _remedy(error: StatcoreError, url: Setting) -> str:
         return f"correct the credentials in {url.origin}, or the permissions on the server"
     if isinstance(error, PluginError):
         return f"report this to the author of the plugin {error.plugin}" if error.method else "see `statcore plugins`"
-    return f"see that a server runs there, and that nothing between keeps {address(url.value)} from answering"
+    return f"check that a server runs there, and that no firewall or proxy blocks {address(url.value)}"

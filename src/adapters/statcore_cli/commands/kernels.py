@@ -10,8 +10,8 @@ import attrs
 import click
 
 from statcore.errors import StatcoreError
-from statcore.model.batch import Problem, ProblemKind, StatisticsBatch
 from statcore.model.inventory import SessionRecord
+from statcore.model.statistics import Problem, ProblemKind, StatisticsBatch
 from statcore.model.text import describe, id_text
 from statcore.ports.promql import as_promql
 from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort
@@ -42,7 +42,7 @@ Examples:
 def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_: object) -> None:
     """Show the live statistics of kernels or sessions.
 
-    ID is the UUID of a kernel or a session; all IDs are read in one request. The statistics of a session combine those of
+    ID is the UUID of a kernel or a session; all IDs are read in one request. The statistics of a session are combined from
     its kernels; the metric backend, if one is configured, knows which kernels a session has.
 
     JSON is {"kernels": {ID: statistics or null}, "ages_s": {ID: seconds or null}, "problems": {ID: {"kind", "message",
@@ -68,7 +68,7 @@ async def _read(context: CommandContext, ids: list[str]) -> StatisticsBatch:
             return await StatisticsRepositories.create(store, kernels=kernels).repository.get_kernel_statistics_batch(ids)
         metrics = await stack.enter_async_context(context.metrics())
         if from_metrics:
-            kernels = KernelLiveStatService(as_promql(metrics, wanted_by="kernel_statistics is metrics"))
+            kernels = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
         repository = StatisticsRepositories.create(store, kernels=kernels).repository
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         records: Sequence[SessionRecord | None]
@@ -86,7 +86,7 @@ async def _read(context: CommandContext, ids: list[str]) -> StatisticsBatch:
 
 
 def _with_unknown_sessions(batch: StatisticsBatch, error: StatcoreError) -> StatisticsBatch:
-    """Return the batch with a problem for each id without an entry: it may be a session whose kernels are unknown."""
+    """Return the batch with a problem for each id without an entry: it may be a session with unknown kernels."""
     message = f"if this is a session, its kernels are not known: {describe(error)}"
     unknown = {
         position: Problem(ProblemKind.UNAVAILABLE, message=message) for position, entry in enumerate(batch) if entry is None

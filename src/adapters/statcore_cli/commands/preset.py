@@ -130,7 +130,7 @@ def show_command(ctx: click.Context, /, name: str, output_format: str, **_: obje
             ["--label", "labels"],
             metavar="LABEL=VALUE",
             multiple=True,
-            help="Select series whose label has this value. Repeat a label to allow several values.",
+            help="Select series in which the label has this value. Repeat a label to allow several values.",
         ),
         click.Option(
             ["--group-by", "group_labels"],
@@ -214,7 +214,7 @@ async def _query(
     catalog = context.presets()
     catalog.preset(name)  # its error names a broken plugin that may have the preset; the service's error does not
     async with context.metrics() as metrics:
-        backend = as_promql(metrics, wanted_by=f"{name} is a preset")
+        backend = as_promql(metrics, reason=f"{name} is a preset")
         service = PresetService(backend, catalog.presets)
         if at_instant:
             vector = await service.query_preset_now(name, time=points.whole.end, **filled_in)

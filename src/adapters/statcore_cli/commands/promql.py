@@ -45,7 +45,7 @@ Example:
 
 
 def _normalization_interval_s(settings: CliSettings) -> float:
-    """Return the configured backend's divisor of normalized rates, so that the text is the one that `query` sends.
+    """Return the configured backend's divisor of normalized rates, which `query` uses as well.
 
     Raises:
         InputError: the setting is not a number.

@@ -35,7 +35,7 @@ def busy(stopped: threading.Event, duty: float) -> None:
 
 
 def memory(stopped: threading.Event, mebibytes: float) -> None:
-    """Hold memory whose pages are all written: the full amount and half of it in turns."""
+    """Hold memory and write all of its pages: the full amount and half of it in turns."""
     for full in itertools.cycle((True, False)):
         held = bytearray(int(mebibytes * _MIB if full else mebibytes * _MIB / 2))
         held[::4096] = b"x" * len(held[::4096])

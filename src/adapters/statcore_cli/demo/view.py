@@ -46,7 +46,7 @@ def screen(state: DemoState, children: Sequence[Child], *, where: str) -> Render
     Args:
         state: what was read back.
         children: the children, one row each.
-        where: where the data goes through, for the title.
+        where: where the data goes, for the title, such as "inside this process".
     """
     table = Table(
         box=box.SIMPLE_HEAD,

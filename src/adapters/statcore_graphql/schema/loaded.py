@@ -1,4 +1,4 @@
-"""Fields whose values come from a loader; a field's metadata names its loader, which is checked at start-up."""
+"""Fields with values from a loader; a field's metadata names its loader, which is checked at start-up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import strawberry
 from strawberry.scalars import JSON
 from strawberry.types.base import StrawberryObjectDefinition
 
-from statcore.model.batch import Problem, decode_entry
-from statcore.model.statistics import shown_value
+from statcore.model.statistics import Problem, decode_entry, shown_value
 from statcore_graphql.context import GraphQueryContext
 
 LOADER: Final = "statcore.loader"
@@ -77,8 +76,8 @@ def read_entry(
     """Return an entry decoded, as clients see it, and add what is wrong with it to the problems of the context.
 
     Args:
-        entry: the entry, some of whose metrics may turn out to be malformed now.
-        remark: what the loader said is wrong with it, or None.
+        entry: the entry; decoding it now may show that some of its metrics are malformed.
+        remark: what is wrong with it according to the loader, or None.
         info: the field.
         show: converts the decoded entry to what clients see.
     """

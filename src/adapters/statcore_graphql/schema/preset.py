@@ -72,7 +72,7 @@ async def load_preset(
     if name not in context.presets:
         with suppress(InputError):  # its message lists presets of plugins that the host may have left out
             context.plugins.preset(name)
-    service = PresetService(as_promql(context.metrics, wanted_by="this is a preset"), context.presets)
+    service = PresetService(as_promql(context.metrics, reason="this is a preset"), context.presets)
     filled_in = _read_labels(labels)
     promql = service.promql(name, time_range=time_range, labels=filled_in, group_labels=group_labels, window=window)
     loader = context.dataloader_manager.get_loader(context, PRESET_LOADER)

@@ -1,4 +1,4 @@
-"""What a response contains besides data: the errors that a client may see, and the problems of doubtful values."""
+"""Errors that a client may see, and problems of doubtful values: the parts of a response beside its data."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ class ProblemsExtension(SchemaExtension):
 
 
 def is_expected(error: GraphQLError) -> bool:
-    """Return whether the error is one of the query itself or a `StatcoreError`."""
+    """Return whether the query itself has the error, or it is a `StatcoreError`."""
     cause = error.original_error
     return cause is None or isinstance(cause, GraphQLError | StatcoreError)
 
 
 def shown_error(error: GraphQLError) -> GraphQLError:
-    """Return the error as the client sees it: the message of an error that it can correct, else a general message.
+    """Return the error as the client sees it: with its message if the client can correct it, or with a general message.
 
-    Messages of services and plugins may contain secrets or addresses; they are in the log only.
+    Messages of services and plugins may contain secrets or addresses; only the log shows them.
     """
     cause = error.original_error
     if cause is None or isinstance(cause, GraphQLError):
@@ -65,7 +65,7 @@ def shown_error(error: GraphQLError) -> GraphQLError:
     message = _UNEXPECTED
     if isinstance(cause, StatcoreError):
         extensions = {"code": type(cause).__name__, "retryable": cause.retryable}
-        # A ClosedError is an InputError, but not one of the query.
+        # A ClosedError is an InputError, but not caused by the query.
         is_client_error = isinstance(cause, _CLIENT_ERRORS) and not isinstance(cause, ClosedError)
         message = error.message if is_client_error else _general_message(cause)
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)

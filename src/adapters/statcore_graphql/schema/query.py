@@ -1,13 +1,15 @@
-"""The root fields of the schema. Each may be null, so that an error of one field leaves the others in the answer."""
+"""The root fields of the schema, and pages of lists. Each field may be null, so that an error affects only this field."""
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
 from statcore.errors import InputError
+from statcore.model.inventory import Page
 from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.querier_kinds import build_querier, metric_names
@@ -16,12 +18,17 @@ from statcore_graphql.schema.agent import Agent, AgentList
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
 from statcore_graphql.schema.endpoint import Endpoint, EndpointList
 from statcore_graphql.schema.loaded import LOADER
-from statcore_graphql.schema.page import DEFAULT_LIMIT, read_page
 from statcore_graphql.schema.preset import PRESET_LOADER, Preset, load_preset
 from statcore_graphql.schema.querier import Querier
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
+DEFAULT_LIMIT: Final = 100
+"""The most objects of a page for which the query names no limit."""
+MAX_LIMIT: Final = 10_000
+"""The highest limit that a query may name."""
+
 _Info = strawberry.Info[GraphQueryContext]
+_Record = TypeVar("_Record")
 
 
 @strawberry.type
@@ -33,7 +40,7 @@ class Query:
         self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0
     ) -> ComputeSessionList | None:
         """Read from the inventory."""
-        page = await read_page(info.context, info.context.inventory.list_sessions, limit=limit, offset=offset)
+        page = await _read_page(info.context, info.context.inventory.list_sessions, limit=limit, offset=offset)
         return ComputeSessionList(items=[ComputeSession.of(record) for record in page.items], total_count=page.total_count)
 
     @strawberry.field(description="The session with an id; null when there is none.")
@@ -45,13 +52,13 @@ class Query:
     @strawberry.field(description="A page of the inference endpoints.")
     async def endpoint_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> EndpointList | None:
         """Read from the inventory."""
-        page = await read_page(info.context, info.context.inventory.list_endpoints, limit=limit, offset=offset)
+        page = await _read_page(info.context, info.context.inventory.list_endpoints, limit=limit, offset=offset)
         return EndpointList(items=[Endpoint.of(record) for record in page.items], total_count=page.total_count)
 
     @strawberry.field(description="A page of the agents.")
     async def agent_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> AgentList | None:
         """Read from the inventory."""
-        page = await read_page(info.context, info.context.inventory.list_agents, limit=limit, offset=offset)
+        page = await _read_page(info.context, info.context.inventory.list_agents, limit=limit, offset=offset)
         return AgentList(items=[Agent(agent_id=agent_id) for agent_id in page.items], total_count=page.total_count)
 
     @strawberry.field(description="The kinds of querier that are installed.")
@@ -137,3 +144,18 @@ def _fields(selector: object) -> dict[str, object]:
     if isinstance(selector, dict):
         return cast("dict[str, object]", selector)
     raise InputError(f"selector must be an object of fields, not {type(selector).__name__}")
+
+
+async def _read_page(
+    context: GraphQueryContext, list_: Callable[..., Awaitable[Page[_Record]]], *, limit: int, offset: int
+) -> Page[_Record]:
+    """Return a page of a list of the inventory, and count its objects for the limit of the request.
+
+    Raises:
+        InputError: the limit is above `MAX_LIMIT`, or the request lists and loads too many objects.
+    """
+    if limit > MAX_LIMIT:
+        raise InputError(f"limit must be at most {MAX_LIMIT}, not {limit}; page with offset")
+    page = await list_(limit=limit, offset=offset)
+    context.loaders.count(len(page.items))
+    return page

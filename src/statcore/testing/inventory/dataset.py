@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 import attrs
 
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
-from statcore.ports.scrape import ScrapeSample
+from statcore.ports.sink import ScrapeSample
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, UNKNOWN_OWNER
 
 SESSIONS: Final = 300

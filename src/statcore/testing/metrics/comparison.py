@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange
 from statcore.promql.syntax import Selector
+from statcore.queriers.interface import QueryStrategy
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.query import QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.metrics.dataset import METRIC, MetricDataset
 from statcore.testing.queriers import FixedQuerier

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 from statcore.errors import InputError, PluginError
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
-from statcore.queriers.query import QueryStrategy
+from statcore.queriers.interface import QueryStrategy
 from statcore.testing.expectations import expect, expect_error
 from statcore.testing.metrics.comparison import between, querier_of
 from statcore.testing.metrics.dataset import METRIC, OWNERS, MetricDataset

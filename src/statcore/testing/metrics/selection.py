@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.queriers.container import ContainerMetricQuerier
+from statcore.queriers.interface import QueryStrategy
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.query import QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.metrics.comparison import between, querier_of, values_by
 from statcore.testing.metrics.dataset import (

@@ -8,7 +8,7 @@ from typing import Final
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 from statcore.queriers.container import ContainerMetricQuerier
-from statcore.queriers.query import QueryStrategy
+from statcore.queriers.interface import QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.metrics.comparison import between, expect_numbers, expect_points, querier_of, values_by
 from statcore.testing.metrics.dataset import (

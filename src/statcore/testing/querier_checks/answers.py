@@ -11,8 +11,7 @@ from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.names import label_text, selector_parts
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import replaced_labels
-from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore.queriers.query import PercentOfCapacity, QueryStrategy
+from statcore.queriers.interface import PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
 from statcore.testing.expectations import expect
 from statcore.testing.querier_checks.expressions import expect_answers, rate_windows, replaced
 from statcore.testing.querier_checks.reading import arguments_of, at_least_one, expression_of, query_of

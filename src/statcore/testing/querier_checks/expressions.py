@@ -18,7 +18,7 @@ from statcore.promql.syntax import (
     parts_in,
     selectors_in,
 )
-from statcore.queriers.query import MetricQuery
+from statcore.queriers.interface import MetricQuery
 from statcore.testing.expectations import expect
 
 _RATES: Final = ("rate", "irate", "increase", "delta")

@@ -16,9 +16,8 @@ from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.querier_kinds import build_querier
 from statcore.promql.utilization import utilization_query
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.interface import MetricQuery, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher, MatchOperator
-from statcore.queriers.query import MetricQuery
 from statcore.testing.expectations import expect, expect_error
 from statcore.testing.metrics.dataset import HOSTILE_VALUES
 from statcore.testing.querier_checks.reading import arguments_of, build_and_resolve, fields_of, values_of

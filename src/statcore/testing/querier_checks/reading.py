@@ -12,8 +12,7 @@ from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.querier_kinds import build_querier
 from statcore.promql.syntax import Expression
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
-from statcore.queriers.interface import UtilizationMetricQuerier, resolve
-from statcore.queriers.query import MetricQuery
+from statcore.queriers.interface import MetricQuery, UtilizationMetricQuerier, resolve
 
 _JSON: Final = (str, bool, int, float)
 

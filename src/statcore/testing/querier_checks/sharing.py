@@ -10,9 +10,8 @@ from statcore.errors import InputError
 from statcore.plugins.fields import FieldType
 from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.coalescing import CoalescedQuerier, coalesce
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.interface import NEVER_GROUPED, MetricQuery, QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import MatchOperator
-from statcore.queriers.query import NEVER_GROUPED, MetricQuery, QueryStrategy
 from statcore.testing.expectations import expect
 from statcore.testing.querier_checks.expressions import expect_answers
 from statcore.testing.querier_checks.reading import build_and_resolve, expression_of, fields_of, query_of, values_of

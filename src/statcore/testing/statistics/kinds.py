@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from statcore.model.batch import ProblemKind, StatisticsBatch
-from statcore.model.statistics import MetricValue
+from statcore.model.statistics import MetricValue, ProblemKind, StatisticsBatch
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.testing.expectations import expect, plain

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from statcore.model.statistics import has_bound
 from statcore.queriers.container import ContainerMetricQuerier, ValueType
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.queriers.query import QueryStrategy
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.strategies.ids import agent_ids, ids
 from statcore.testing.strategies.names import label_names, label_values, metric_names

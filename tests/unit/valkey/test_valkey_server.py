@@ -15,29 +15,29 @@ from redis.asyncio.sentinel import Sentinel
 
 from statcore.errors import InputError
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
-from statcore_valkey.connecting import Address
+from statcore_valkey.server import Server
 
 
 @pytest.mark.parametrize(
-    ("url", "address"),
+    ("url", "server"),
     [
-        ("valkey://store", Address(host="store")),
-        ("redis://store:7000/", Address(host="store", port=7000)),
-        ("redis://store/3", Address(host="store", db=3)),
-        ("valkeys://store", Address(host="store", tls=True)),
-        ("rediss://store:7000", Address(host="store", port=7000, tls=True)),
-        ("valkey://[::1]:7000", Address(host="::1", port=7000)),
-        ("valkey://reader:secret@store", Address(host="store", username="reader", password="secret")),  # noqa: S106
-        ("valkey://:secret@store", Address(host="store", password="secret")),  # noqa: S106
-        ("valkey://a%40b:c%2Fd%3A%25@store", Address(host="store", username="a@b", password="c/d:%")),  # noqa: S106
-        ("unix:///run/valkey%20a.sock", Address(path="/run/valkey a.sock")),
-        ("unix://reader:secret@/run/a", Address(path="/run/a", username="reader", password="secret")),  # noqa: S106
-        ("VALKEY://store", Address(host="store")),
+        ("valkey://store", Server(host="store")),
+        ("redis://store:7000/", Server(host="store", port=7000)),
+        ("redis://store/3", Server(host="store", db=3)),
+        ("valkeys://store", Server(host="store", tls=True)),
+        ("rediss://store:7000", Server(host="store", port=7000, tls=True)),
+        ("valkey://[::1]:7000", Server(host="::1", port=7000)),
+        ("valkey://reader:secret@store", Server(host="store", username="reader", password="secret")),  # noqa: S106
+        ("valkey://:secret@store", Server(host="store", password="secret")),  # noqa: S106
+        ("valkey://a%40b:c%2Fd%3A%25@store", Server(host="store", username="a@b", password="c/d:%")),  # noqa: S106
+        ("unix:///run/valkey%20a.sock", Server(path="/run/valkey a.sock")),
+        ("unix://reader:secret@/run/a", Server(path="/run/a", username="reader", password="secret")),  # noqa: S106
+        ("VALKEY://store", Server(host="store")),
     ],
 )
-def test_a_url_has_address_and_user(url: str, address: Address) -> None:
+def test_a_url_has_address_and_user(url: str, server: Server) -> None:
     """Schemes of both names, with and without TLS, and sockets; user and password are percent-decoded."""
-    assert address == Address.from_url(url)
+    assert server == Server.from_url(url)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_url_has_address_and_user(url: str, address: Address) -> None:
 def test_a_bad_url_is_refused_and_not_shown(url: str) -> None:
     """The error says what is expected, and quotes nothing of the URL, which may hold a password."""
     with pytest.raises(InputError, match="URL of the Valkey store") as error:
-        Address.from_url(url)
+        Server.from_url(url)
     assert "hunter2" not in str(error.value)
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__ or error.value.__context__ is None
@@ -63,7 +63,7 @@ async def test_no_repr_shows_the_password() -> None:
     """The address, the store and the sink hide it."""
     url = "valkey://me:hunter2@127.0.0.1:1"
     store, sink = ValkeyStatistics.from_url(url), ValkeyStatisticsSink.from_url(url)
-    for shown in (Address.from_url(url), store, sink):
+    for shown in (Server.from_url(url), store, sink):
         assert "hunter2" not in repr(shown)
         assert "hunter2" not in str(shown)
 

@@ -1,4 +1,4 @@
-"""How connections to a server are made: its URL, the user and password, TLS, and pools of redis-py connections."""
+"""One server: its URL, the user and password, TLS, and pools of redis-py connections to it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _FORM: Final = (
 
 
 @attrs.frozen(kw_only=True)
-class Address:
-    """The parts of a URL: where the server is, and which user connects.
+class Server:
+    """The address of a server, and the user who connects.
 
     Args:
-        host: of the server, or None with a `path`.
-        port: of the server.
-        path: of a unix socket, or None.
-        db: the number in redis://host/0, or None where there is none.
-        username, password: of the ACL user, or None for the server's default.
+        host: the server's host, or None with a `path`.
+        port: the server's port.
+        path: the path of a unix socket, or None.
+        db: the number of a database, such as the 0 of redis://host/0, or None without one.
+        username, password: the name and password of the ACL user, or None for the server's default user.
         tls: whether the connection is encrypted.
     """
 
@@ -56,7 +56,7 @@ class Address:
         """Read a URL.
 
         Raises:
-            InputError: it cannot be used; no message shows the URL, which may hold a password.
+            InputError: the URL cannot be used; no message shows it, since it may hold a password.
         """
         try:
             url.encode()
@@ -86,8 +86,8 @@ class Address:
         """Return a pool of connections to each database, by its number; connections are made when they are first used.
 
         Raises:
-            InputError: a file for TLS or the password cannot be used, a file for TLS is given without TLS in the URL, or a
-                password file beside a password in the URL.
+            InputError: a file for TLS or the password cannot be used, a file for TLS is set but the URL has no TLS, or the
+                URL has a password and `password_file` is set as well.
         """
         settings: dict[str, Any] = {
             "username": self.username,
@@ -95,7 +95,7 @@ class Address:
             "protocol": 2,  # no push messages among the replies, and no HELLO that old servers refuse
             "socket_timeout": None,  # the call has a deadline; the driver's own time-out also costs a task for every write
             "socket_connect_timeout": options.timeout_s,
-            "retry": Retry(NoBackoff(), 0),  # the database retries
+            "retry": Retry(NoBackoff(), 0),  # `Database` retries
         }
         if options.password_file is not None:
             if self.password is not None:
@@ -115,25 +115,25 @@ class Address:
             settings |= {"connection_class": UnixDomainSocketConnection, "path": self.path}
         else:
             settings |= {"host": self.host, "port": self.port}
-        # The slots of the database are the bound.
+        # The pool itself has no limit, since the slots of `Database` limit how many connections are used.
         return [ConnectionPool(max_connections=2**31, db=database, **settings) for database in databases]
 
 
 class RereadingTlsConnection(SSLConnection):
-    """A connection of the driver that takes the context of TLS from its files whenever it connects."""
+    """A connection of the driver that reads changed TLS files again whenever it connects."""
 
     def __init__(self, *, tls_context: FileValue[SSLContext], **settings: Any) -> None:  # noqa: ANN401 - the driver's
         """Connect with this context; the settings are the driver's."""
         super().__init__(**settings)  # pyright: ignore[reportUnknownMemberType]
-        self.ssl_context: Any = SimpleNamespace(get=tls_context.current)  # the driver calls `get` alone
+        self.ssl_context: Any = SimpleNamespace(get=tls_context.current)  # the driver uses only `get`
 
 
 class PasswordFile(CredentialProvider):
-    """Gives the driver the password that a file holds whenever a connection is made.
+    """Gives the driver the password in a file whenever a connection is made.
 
     Args:
-        file: its path.
-        username: of the ACL user, or None for the server's default.
+        file: the path of the file.
+        username: the name of the ACL user, or None for the server's default user.
 
     Raises:
         InputError: the file cannot be read, or holds no password.
@@ -145,10 +145,10 @@ class PasswordFile(CredentialProvider):
         self._password = FileValue([file], partial(read_secret, file, setting="password_file"))
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Return the words after AUTH."""
+        """Return the arguments of the command AUTH."""
         password = self._password.current()
         return (password,) if self.username is None else (self.username, password)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """Return the words after AUTH."""
+        """Return the arguments of the command AUTH."""
         return self.get_credentials()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -17,7 +17,7 @@ from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import API_PATH
 
 _SHORTEST_SECRET: Final = 4
-"""A shorter text is part of too many words to be taken out of messages."""
+"""Shorter secrets stay in messages, since they are parts of too many words."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +29,7 @@ class Credential:
 
 
 @attrs.frozen(kw_only=True)
-class Endpoint:
+class Server:
     """A server's address without credentials, and the headers of every request."""
 
     address: str
@@ -40,6 +40,42 @@ class Endpoint:
     credential_name: str | None
     """A name for the credential that is safe to show, or None without one."""
     _secrets: tuple[str, ...] = attrs.field(repr=False, alias="secrets")
+
+    @classmethod
+    def from_url(cls, url: str, /, *, options: PrometheusOptions, setting: str = "url") -> Self:
+        """Read the URL of a server, such as `https://user:password@host:9090/prometheus`; `/api/v1` at its end is allowed.
+
+        Raises:
+            InputError: the URL or a file with a credential cannot be used; the message names the `setting`, but does not
+                show the URL, which may hold a password.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except (ValueError, TypeError, AttributeError):
+            host = port = parts = None
+        if parts is None or not host or parts.scheme not in {"http", "https"} or not (url.isascii() and url.isprintable()):
+            raise InputError(f"{setting} is not a URL such as http://127.0.0.1:9090 or https://host/prometheus")
+        if parts.query or parts.fragment or " " in url:
+            raise InputError(f"{setting} must end with its path; expected no query, no fragment and no spaces")
+        if "@" in parts.path:
+            raise InputError(
+                f"{setting} holds an @ after a slash; in a user's name or password, / is written as %2F and @ as %40"
+            )
+        name = f"[{host}]" if ":" in host else host
+        path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
+        credential_name, credential = _credential(parts.username, parts.password, options, setting)
+        return cls(
+            address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{path}",
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip" if _wants_gzip(host, options) else "identity",
+                **options.headers,
+            },
+            credential=credential,
+            credential_name=credential_name,
+            secrets=tuple(options.headers.values()),
+        )
 
     def __str__(self) -> str:
         """Return the address."""
@@ -64,74 +100,37 @@ class Endpoint:
         return text
 
 
-def read_endpoint(url: str, options: PrometheusOptions, *, setting: str = "url") -> Endpoint:
-    """Read the URL of a server, such as `https://user:password@host:9090/prometheus`; `/api/v1` at its end is allowed.
-
-    Raises:
-        InputError: it is not one, or a file with a credential cannot be used; the message names the `setting` and does not
-            show the URL, which may hold a password.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except (ValueError, TypeError, AttributeError):
-        host = port = parts = None
-    if parts is None or not host or parts.scheme not in {"http", "https"} or not (url.isascii() and url.isprintable()):
-        raise InputError(f"{setting} is not a URL such as http://127.0.0.1:9090 or https://host/prometheus")
-    if parts.query or parts.fragment or " " in url:
-        raise InputError(f"{setting} must end with its path; expected no query, no fragment and no spaces")
-    if "@" in parts.path:
-        raise InputError(
-            f"{setting} holds an @ after a slash; in a user's name or password, / is written as %2F and @ as %40"
-        )
-    name = f"[{host}]" if ":" in host else host
-    path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
-    credential_name, credential = _credential(parts.username, parts.password, options, setting)
-    return Endpoint(
-        address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{path}",
-        headers={
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip" if _wants_gzip(host, options) else "identity",
-            **options.headers,
-        },
-        credential=credential,
-        credential_name=credential_name,
-        secrets=tuple(options.headers.values()),
-    )
-
-
 def _credential(
     username: str | None, password: str | None, options: PrometheusOptions, setting: str
 ) -> tuple[str | None, FileValue[Credential] | None]:
-    """Return the name of the credential, and the credential, None where the headers hold it."""
+    """Return the name of the credential and the credential; None for what does not exist, or is among the headers."""
     if username is not None and password is None:
         raise InputError(f"{setting} holds a username without a password")
     if username is not None and password is not None:
         if options.authentication:
-            raise InputError(f"{setting} holds credentials, and the options hold others")
+            raise InputError(f"{setting} holds credentials, and the options hold credentials as well; set one of them")
         user, secret = unquote(username), unquote(password)
         return _password_of(user), FileValue([], lambda: _basic(user, secret))
     match options.authentication:
         case ["username"]:
-            user, path = options.username or "", options.password_file
-            read = partial(_secret, options.password, path, "password_file")
-            return _password_of(user), FileValue(_paths(path), lambda: _basic(user, read()))
+            user = options.username or ""
+            build = partial(_basic, user)
+            return _password_of(user), _from_option(options.password, options.password_file, "password_file", build)
         case ["bearer_token"]:
-            path = options.bearer_token_file
-            read = partial(_secret, options.bearer_token, path, "bearer_token_file")
-            return "the bearer_token", FileValue(_paths(path), lambda: _bearer(read()))
+            token = _from_option(options.bearer_token, options.bearer_token_file, "bearer_token_file", _bearer)
+            return "the bearer_token", token
         case ["headers"]:
             return "the Authorization header", None
         case _:
             return None, None
 
 
-def _paths(path: str | None) -> list[str]:
-    return [] if path is None else [path]
-
-
-def _secret(value: str | None, path: str | None, setting: str) -> str:
-    return value if value is not None else read_secret(path or "", setting=setting)
+def _from_option(
+    secret: str | None, file: str | None, setting: str, build: Callable[[str], Credential]
+) -> FileValue[Credential]:
+    if file is None:
+        return FileValue([], lambda: build(secret or ""))
+    return FileValue([file], lambda: build(read_secret(file, setting=setting)))
 
 
 def _password_of(username: str) -> str:

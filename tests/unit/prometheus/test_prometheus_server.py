@@ -1,4 +1,4 @@
-"""Endpoints: addresses, credentials in the URL, compression, files."""
+"""Servers: addresses, credentials in the URL, compression, files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from statcore.errors import InputError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
-from statcore_prometheus.endpoint import read_endpoint
+from statcore_prometheus.server import Server
 
 
 @pytest.mark.parametrize(
@@ -25,9 +25,9 @@ from statcore_prometheus.endpoint import read_endpoint
 )
 def test_the_address_has_no_credentials(url: str, address: str) -> None:
     """It consists of scheme, host, port and base path."""
-    endpoint = read_endpoint(url, PrometheusOptions())
-    assert (address, address) == (endpoint.address, str(endpoint))
-    assert "pw" not in repr(endpoint)
+    server = Server.from_url(url, options=PrometheusOptions())
+    assert (address, address) == (server.address, str(server))
+    assert "pw" not in repr(server)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_bad_url_is_refused(url: Any) -> None:
 def test_credentials_in_two_places_are_refused(options: PrometheusOptions) -> None:
     """The URL and the options exclude each other."""
     with pytest.raises(InputError, match="url holds credentials") as caught:
-        read_endpoint("http://ann:hidden@host", options)
+        Server.from_url("http://ann:hidden@host", options=options)
     assert "hidden" not in str(caught.value)
 
 
@@ -78,7 +78,7 @@ def test_credentials_in_two_places_are_refused(options: PrometheusOptions) -> No
 )
 def test_compression_is_off_over_loopback_alone(url: str, gzip: bool | None, expected: str) -> None:  # noqa: FBT001
     """The option overrides this."""
-    assert expected == read_endpoint(url, PrometheusOptions(gzip=gzip)).headers["Accept-Encoding"]
+    assert expected == Server.from_url(url, options=PrometheusOptions(gzip=gzip)).headers["Accept-Encoding"]
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:

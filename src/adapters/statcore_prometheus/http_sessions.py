@@ -1,4 +1,4 @@
-"""The HTTP session of a client: its own, one that the host hands in, or the ones of the host's factory."""
+"""HTTP sessions of a client: its own session, the host's session, or sessions from the host's factory."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from statcore_connection.lifetime import Lifetime
 SessionFactory: TypeAlias = Callable[[], aiohttp.ClientSession]
 
 
-class Sessions:
-    """Gives each request its session; all requests run in the event loop of the first one.
+class HttpSessions:
+    """Gives each request its HTTP session; all requests run in the event loop of the first request.
 
     Args:
-        given: the host's session or its factory of sessions, which are never closed here; None for a session of our own.
+        given: the host's session or factory of sessions; the client never closes the host's sessions. None makes the client
+            open a session of its own.
         service: the server's address for messages, without credentials.
-        max_connections: how many connections to one server our own session opens at once.
+        max_connections: how many connections to one server the client's own session opens at once.
 
     Raises:
-        InputError: `given` is something else.
+        InputError: `given` is neither a session nor a function.
     """
 
     def __init__(self, given: aiohttp.ClientSession | SessionFactory | None, *, service: str, max_connections: int) -> None:
-        """Check `given`; a session of our own is opened by the first request."""
+        """Check `given`; the first request opens the client's own session."""
         if given is not None and not isinstance(given, aiohttp.ClientSession) and not callable(given):
             raise InputError(
                 "session must be an aiohttp.ClientSession or a function that returns one, "
@@ -46,7 +47,7 @@ class Sessions:
 
         Raises:
             ClosedError: the client or the session handed in is closed, or belongs to another event loop.
-            InputError: the factory failed, or returned something else than a session.
+            InputError: the factory failed, or did not return a session.
         """
         self._lifetime.check(self._service)
         if self._given is None:
@@ -59,14 +60,14 @@ class Sessions:
         session = self._given if isinstance(self._given, aiohttp.ClientSession) else _made_by(self._given)
         if session.closed:
             raise ClosedError("the session handed in is closed; hand in a function that returns an open one")
-        # The public attribute is deprecated and warns; without this check a session of another loop may break that loop.
+        # aiohttp's public attribute is deprecated and warns. A session that is used in another loop may break its own loop.
         loop = asyncio.get_running_loop()
         if getattr(session, "_loop", loop) is not loop:
             raise ClosedError("the session handed in belongs to another event loop; make one client for each loop")
         return session
 
     def failure_of_closed(self, service: str) -> StatcoreError:
-        """Return the error of a request whose session was closed meanwhile; with a factory it is retryable."""
+        """Return the error for a request during which its session was closed; with a factory it is retryable."""
         if self._given is None:
             return ClosedError(f"the client of {self._service} was closed during the request")
         if isinstance(self._given, aiohttp.ClientSession):
@@ -74,10 +75,10 @@ class Sessions:
         return UnavailableError(f"{service}: the host closed its session during the request", service=service)
 
     async def aclose(self) -> None:
-        """Close the client, and the session of our own; closing twice is allowed.
+        """Close the client and its own session; closing twice is allowed.
 
         Raises:
-            ClosedError: its event loop is another one that is not closed.
+            ClosedError: the client belongs to another event loop, which is not closed.
         """
         self._lifetime.end(self._service)
         if self._own is not None:

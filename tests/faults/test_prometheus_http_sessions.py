@@ -1,4 +1,4 @@
-"""Sessions of the client and of the host, event loops, and closing."""
+"""HTTP sessions of the client and of the host, event loops, and closing."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ class TestClosing:
             await clients[-1].aclose()
 
         async def check_and_begin_again() -> None:
-            if not clients[-1]._transport._sessions._lifetime.closed:  # cancelled before its first step
+            if not clients[-1]._transport._http_sessions._lifetime.closed:  # cancelled before its first step
                 await close()
             await check_no_connection_to(server)
             await asyncio.wait(queries)

@@ -14,14 +14,14 @@ from tests.support.promql_templates import VALID
 
 from statcore.errors import InputError, MissingExtraError
 from statcore.promql.parsing import MAX_LENGTH
-from statcore.promql.template import Template
+from statcore.promql.templates import Template
 from statcore.queriers import LabelMatcher
 
 BUSY = 'sum by (job,${{ group_by }})(rate(x_total{job="a",${{labels}}}[${{  window }}]))'
 LABELS = "${{ labels }} belongs among the matchers of a selector"
 WINDOW = "${{ window }} belongs alone in the brackets of a range"
 GROUP_BY = "${{ group_by }} belongs among the labels that an aggregation keeps"
-PLACEHOLDERS = "is no placeholder; the placeholders of a template are ${{ labels }}, ${{ window }}, ${{ group_by }}"
+PLACEHOLDERS = "is not a placeholder; the placeholders of a template are ${{ labels }}, ${{ window }}, ${{ group_by }}"
 
 
 def test_values_replace_their_placeholders() -> None:
@@ -180,20 +180,20 @@ def test_a_placeholder_out_of_its_place_is_refused(text: str, belongs: str) -> N
 @pytest.mark.parametrize("text", ["{${{ labels }}}", '{${{ labels }},a=~".*"}'])
 def test_a_template_must_be_promql_without_labels(text: str) -> None:
     """The error says what to write instead."""
-    with pytest.raises(InputError, match=r"is no PromQL without labels: .*; give the selector a name or a matcher: "):
+    with pytest.raises(InputError, match=r"is not PromQL without labels: .*; give the selector a name or a matcher: "):
         Template(text)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the template is no PromQL: no expression"),
-        ("sum(", "the template is no PromQL: "),
-        ("up up", "the template is no PromQL: "),
-        ("no_such_function(up)", "the template is no PromQL: unknown function"),
-        ("up{{{ labels }}}", "the template is no PromQL: "),
-        ('up{a=~"("}', "the template is no PromQL: illegal regex"),
-        ("${{ labels }}", "the template is no PromQL: "),
+        ("", "the template is not PromQL: no expression"),
+        ("sum(", "the template is not PromQL: "),
+        ("up up", "the template is not PromQL: "),
+        ("no_such_function(up)", "the template is not PromQL: unknown function"),
+        ("up{{{ labels }}}", "the template is not PromQL: "),
+        ('up{a=~"("}', "the template is not PromQL: illegal regex"),
+        ("${{ labels }}", "the template is not PromQL: "),
         ("up[5m]", "no value at a point in time"),
         ("(up[${{ window }}])", "no value at a point in time"),
         ("up[${{ window }}:1m]", "no value at a point in time"),
@@ -205,15 +205,15 @@ def test_a_template_must_be_promql_without_labels(text: str) -> None:
         ("up\ud800", "a template holds a lone surrogate"),
         ("u" * (MAX_LENGTH + 1), "a template of 2001 characters; at most 2000"),
         (None, "a template must be text, not NoneType"),
-        ("up offset inf", "the template is no PromQL: its parser fails: PanicException"),
-        ("rate(up[1e30])", "the template is no PromQL: its parser fails: PanicException"),
-        ("rate(up[300000000y])", "the template is no PromQL: number too large"),
-        ("(" * 101 + "1" + ")" * 101, "brackets are nested 101 deep; at most 100"),
+        ("up offset inf", "the template is not PromQL: its parser fails: PanicException"),
+        ("rate(up[1e30])", "the template is not PromQL: its parser fails: PanicException"),
+        ("rate(up[300000000y])", "the template is not PromQL: number too large"),
+        ("(" * 101 + "1" + ")" * 101, "brackets nested 101 deep; at most 100"),
         ("^".join(["u"] * 202), "a template with 201 operators; at most 200"),
         ("-" * 201 + "u", "a template with 201 operators; at most 200"),
         (" or ".join(["u"] * 202), "a template with 201 operators; at most 200"),
-        ('up{a=~"\\\\pL{99}"' + ',a=~"\\\\pL{99}"' * 11 + "}", "regular expressions repeat more than 1000 times"),
-        ('up{a=~"((a{20}){10}){10}"}', "regular expressions repeat more than 1000 times"),
+        ('up{a=~"\\\\pL{99}"' + ',a=~"\\\\pL{99}"' * 11 + "}", "regular expressions that repeat more than 1000 times"),
+        ('up{a=~"((a{20}){10}){10}"}', "regular expressions that repeat more than 1000 times"),
     ],
 )
 def test_text_that_no_server_can_answer_is_refused(text: Any, message: str) -> None:
