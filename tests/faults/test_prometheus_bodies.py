@@ -14,7 +14,7 @@ from tests.support.turns import Turns, counting_turns
 
 from statcore.errors import ProtocolError, UnavailableError
 from statcore_prometheus import PrometheusOptions
-from statcore_prometheus.cutting import PIECE_BYTES
+from statcore_prometheus.answer_cutter import PIECE_BYTES
 from statcore_prometheus.server import Server
 from statcore_prometheus.transport import Transport
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from statcore.errors import StatcoreError
 from statcore.model.numbers import format_sample_value
-from statcore_prometheus import cutting
+from statcore_prometheus import answer_cutter
 from statcore_prometheus.wire import MatrixReader, VectorReader
 
 MARKS = [
@@ -59,7 +59,7 @@ def document(
 def read(body: bytes, *, kind: str, piece: int, chunk: int) -> Read:
     """Read an answer that arrives in chunks, cut into pieces of about `piece` bytes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting, "PIECE_BYTES", piece)
+        patch.setattr(answer_cutter, "PIECE_BYTES", piece)
         reader: Any = MatrixReader() if kind == "matrix" else VectorReader()
         for start in range(0, len(body), chunk):
             reader.feed(body[start : start + chunk])
@@ -213,5 +213,5 @@ def test_a_long_answer_is_cut() -> None:
         for start in range(0, len(body), 10_000):
             reader.feed(body[start : start + 10_000])
             held = max(held, len(reader._answer.document()))
-        assert held < 2 * cutting.PIECE_BYTES < len(body) / 2
+        assert held < 2 * answer_cutter.PIECE_BYTES < len(body) / 2
         assert len(elements) == len(reader.finish().series)

@@ -35,8 +35,8 @@ from statcore.promql import (
     check_points,
     utilization_query,
 )
-from statcore.promql.names import label_text, selector_parts
 from statcore.promql.parsing import EvaluationTime, Query, read_query
+from statcore.promql.quoting import label_text, selector_parts
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_memory.evaluation import Evaluation, Grid
 from statcore_memory.operations import Column, Vector

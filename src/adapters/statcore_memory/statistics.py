@@ -12,8 +12,7 @@ import attrs
 from statcore.concurrency import in_turns
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
 from statcore.model.statistics import Entry
-from statcore.model.validation import NOT_A_SETTING, check_count
-from statcore.model.wire_format import (
+from statcore.model.store_keys import (
     INFERENCE_TTL_S,
     KERNEL_TTL_S,
     activity_entry,
@@ -25,6 +24,7 @@ from statcore.model.wire_format import (
     metrics_entry,
     replica_key,
 )
+from statcore.model.validation import NOT_A_SETTING, check_count
 
 _Outcome: TypeAlias = tuple[Entry | None, Problem | None, float | None]
 """An entry, its problem and its age in seconds, each None if there is none."""

@@ -13,7 +13,7 @@ from statcore.concurrency import Deadline, map_concurrently
 from statcore.errors import StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import QueryTimeRange
-from statcore.promql.ranges import fix_range, split_range
+from statcore.promql.range_splitting import fix_range, split_range
 from statcore.promql.syntax import Selector, render
 from statcore.promql.utilization import RATE_INTERVAL, utilization_query
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES

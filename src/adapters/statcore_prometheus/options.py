@@ -21,7 +21,7 @@ from statcore.model.validation import (
     from_settings,
     read_only,
 )
-from statcore.promql.ranges import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS
+from statcore.promql.range_splitting import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S
 from statcore_connection.tls import check_key_file
 

@@ -13,7 +13,7 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.model.time import QueryTimeRange, format_duration, parse_time, unix_ms
-from statcore.promql.names import url_path_name
+from statcore.promql.quoting import url_path_name
 from statcore.promql.syntax import Selector, render
 
 API_PATH: Final = "/api/v1"

@@ -27,7 +27,7 @@ from statcore.errors import (
 from statcore.model.results import AnswerNotes
 from statcore_connection.files import FileValue
 from statcore_connection.tls import tls_context
-from statcore_prometheus.cutting import PIECE_BYTES
+from statcore_prometheus.answer_cutter import PIECE_BYTES
 from statcore_prometheus.error_mapping import from_driver, from_status
 from statcore_prometheus.http_sessions import HttpSessions, SessionFactory
 from statcore_prometheus.options import PrometheusOptions

@@ -16,7 +16,7 @@ import msgspec
 
 from statcore.errors import ProtocolError, UnsupportedError
 from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
-from statcore_prometheus.cutting import AnswerCutter
+from statcore_prometheus.answer_cutter import AnswerCutter
 from statcore_prometheus.samples import decode, read_samples, read_value
 
 _T = TypeVar("_T")

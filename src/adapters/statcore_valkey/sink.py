@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from statcore.concurrency import Deadline, give_way
 from statcore.errors import ProtocolError
 from statcore.model import MetricValue
-from statcore.model.wire_format import (
+from statcore.model.store_keys import (
     INFERENCE_TTL_S,
     KERNEL_TTL_S,
     activity_keys,

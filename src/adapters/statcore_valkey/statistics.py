@@ -15,7 +15,7 @@ from statcore.concurrency import Deadline, give_way
 from statcore.errors import MalformedEntryError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
 from statcore.model.statistics import Entry
-from statcore.model.wire_format import (
+from statcore.model.store_keys import (
     INFERENCE_TTL_S,
     KERNEL_TTL_S,
     activity_entry,

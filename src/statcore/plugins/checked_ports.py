@@ -24,8 +24,8 @@ from statcore.concurrency import is_cancellation
 from statcore.errors import PluginError, StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
 from statcore.model.statistics import Entry, Problem, ProblemKind, StatisticsBatch
+from statcore.model.store_keys import NO_ACTIVITY
 from statcore.model.text import describe
-from statcore.model.wire_format import NO_ACTIVITY
 from statcore.plugins.report import PluginReport, raised_at
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort

@@ -1,8 +1,15 @@
 """PromQL text from values: pure functions, no I/O, no clock; no value can leave its place in the text."""
 
 from statcore.promql.live_stat import LiveStatQueries, id_batches, live_stat_queries
-from statcore.promql.names import url_path_name
-from statcore.promql.ranges import MAX_POINTS, MAX_RANGE_POINTS, MAX_RANGE_REQUESTS, check_points, fix_range, split_range
+from statcore.promql.quoting import url_path_name
+from statcore.promql.range_splitting import (
+    MAX_POINTS,
+    MAX_RANGE_POINTS,
+    MAX_RANGE_REQUESTS,
+    check_points,
+    fix_range,
+    split_range,
+)
 from statcore.promql.syntax import (
     Aggregation,
     BinaryOperation,

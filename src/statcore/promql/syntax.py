@@ -17,7 +17,7 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.model.time import format_duration
-from statcore.promql.names import escape, grouped_text, grouping_text, label_text, quote, selector_parts
+from statcore.promql.quoting import escape, grouped_text, grouping_text, label_text, quote, selector_parts
 from statcore.queriers.matcher import LabelMatcher, Matchers, as_labels, as_matcher, as_matchers, as_pairs
 
 AggregationOperator: TypeAlias = Literal["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]

@@ -18,8 +18,8 @@ from statcore.errors import InputError
 from statcore.model.text import check_text
 from statcore.model.time import format_duration, parse_duration
 from statcore.model.validation import check_line
-from statcore.promql.names import grouped_text
 from statcore.promql.parsing import Placeholder, check_cost, labels_fixed_beside, read_places
+from statcore.promql.quoting import grouped_text
 from statcore.promql.syntax import label_names, matcher_texts
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.coalescing import MAX_VALUES

@@ -12,7 +12,7 @@ from statcore.errors import InputError
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange, format_duration
 from statcore.ports.promql import PromQLPort
-from statcore.promql.ranges import MAX_POINTS, check_points
+from statcore.promql.range_splitting import MAX_POINTS, check_points
 from statcore.promql.templates import Preset
 
 MAX_RANGE: Final = timedelta(days=366)

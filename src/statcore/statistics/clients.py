@@ -18,8 +18,8 @@ from statcore.errors import (
     UnsupportedError,
 )
 from statcore.model.statistics import Entry, Problem, ProblemKind, StatisticsBatch
+from statcore.model.store_keys import NO_ACTIVITY
 from statcore.model.validation import check_seconds
-from statcore.model.wire_format import NO_ACTIVITY
 from statcore.ports.statistics import StatisticsPort
 
 _Call: TypeAlias = Callable[[list[Any]], Awaitable[object]]

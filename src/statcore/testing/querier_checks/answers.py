@@ -8,7 +8,7 @@ from typing import Final
 
 from statcore.errors import InputError
 from statcore.plugins.hooks import QuerierSpec
-from statcore.promql.names import label_text, selector_parts
+from statcore.promql.quoting import label_text, selector_parts
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import replaced_labels
 from statcore.queriers.interface import PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier

@@ -10,7 +10,7 @@ from itertools import combinations
 from statcore.errors import InputError, PluginError
 from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.querier_kinds import check_options
-from statcore.promql.names import label_text, selector_parts
+from statcore.promql.quoting import label_text, selector_parts
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore.testing.expectations import expect
 from statcore.testing.querier_checks.reading import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from statcore.errors import ProtocolError
-from statcore_prometheus import cutting
-from statcore_prometheus.cutting import AnswerCutter
+from statcore_prometheus import answer_cutter
+from statcore_prometheus.answer_cutter import AnswerCutter
 
 BEFORE = b'{"status":"success","data":{"resultType":"matrix","result":['
 FIRST = b'{"metric":{"a":"1"},"values":[[1,"2"],[3,"4"]]}'
@@ -16,7 +16,7 @@ SECOND = b'{"metric":{"a":"2"},"values":[[1,"2"],[3,"4"],[5,"6"'
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut as soon as there is anything."""
-    monkeypatch.setattr(cutting, "PIECE_BYTES", 40)
+    monkeypatch.setattr(answer_cutter, "PIECE_BYTES", 40)
 
 
 def test_elements_and_samples_are_cut_out() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from statcore.errors import InputError
 from statcore.model import MetricValue, ProblemKind
-from statcore.model.wire_format import (
+from statcore.model.store_keys import (
     INFERENCE_TTL_S,
     KERNEL_TTL_S,
     activity_entry,
