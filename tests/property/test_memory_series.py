@@ -73,7 +73,7 @@ def _rate_at(history: list[Event], time: int, window: int, semantics: Semantics)
 
 
 def _found_value(series: StoredSeries, time: int, semantics: Semantics) -> float | None:
-    return series.value_at(time, oldest=time - semantics.reach_ms(LOOKBACK_MS))
+    return series.value_at(time, not_before=time - semantics.reach_ms(LOOKBACK_MS))
 
 
 def _found_rate(series: StoredSeries, time: int, window: int, semantics: Semantics) -> float | None:
@@ -109,7 +109,7 @@ def test_trimming(events: list[Event], data: st.DataObject) -> None:
     series = _stored(history)
     before = data.draw(st.sampled_from([0, *(time for time, _ in history)]) | st.integers(0, 10_000_000))
     most = data.draw(st.integers(1, 50))
-    series.trim(before=before, most=most)
+    series.trim(before=before, max_samples=most)
     kept = [time for time, value in history if value is not None and time >= before][-most:]
     assert kept == list(series.times)
 
@@ -118,5 +118,5 @@ def test_trimming(events: list[Event], data: st.DataObject) -> None:
         for semantics in Semantics:
             assert _same(_value_at(left, time, semantics), _found_value(series, time, semantics))
             assert _same(_rate_at(left, time, 900_000, semantics), _found_rate(series, time, 900_000, semantics))
-    for name in ("values", "_marks", "reset_times", "reset_from"):
+    for name in ("values", "_marks", "reset_times", "values_before_reset"):
         assert not kept or len(getattr(_stored(left), name)) == len(getattr(series, name))

@@ -95,7 +95,7 @@ def _write_for_terminal(columns: Row, rows: Sequence[Row]) -> bool:
 def write_csv(columns: Row, rows: Iterable[Row]) -> None:
     """Print CSV with a header row."""
     buffer = io.StringIO(newline="")
-    # With lines that end in "\r\n" the writer also quotes a lone "\r". The printed lines end in "\n".
+    # csv quotes a lone "\r" only where the line terminator has one. The printed lines end in "\n".
     writer = csv.writer(buffer, lineterminator="\r\n")
     for row in (columns, *rows):
         writer.writerow(row)
@@ -130,8 +130,8 @@ class Entries:
     """Live statistics by id, fully decoded.
 
     Args:
-        kernels: the metrics of each kernel or session by name, or None where there are none. A figure that agents write
-            although it has no meaning, such as the percentage of an unbounded metric, is None.
+        kernels: the metrics of each kernel or session by name, or None where there are none. Numbers without a meaning,
+            such as the percentage of an unbounded metric, are None.
         problems: what is wrong with an id's statistics, or why they are missing.
         ages_s: seconds since an entry was written; None is an unknown age.
     """
@@ -262,7 +262,8 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int) -> str
     for run in _unbroken_runs(series, time_range.step.total_seconds()):
         times = [datetime.fromtimestamp(time, UTC) for time, _ in run]
         values = [value for _, value in run]
-        (figure.plot if len(run) > 1 else figure.scatter)(times, values)
+        draw = figure.plot if len(run) > 1 else figure.scatter
+        draw(times, values)
     return str(figure.show())
 
 

@@ -72,10 +72,7 @@ class QuerierOptions:
 
     Args:
         spec: the kind.
-        taken: the flags of the command's own options. A field with such a flag gets the kind's name in front of its own.
-
-    Raises:
-        PluginError: the fields of the querier class cannot be read.
+        taken: the flags of the command's own options. A field whose flag is taken becomes `--KIND-FIELD`.
     """
 
     spec: QuerierSpec
@@ -85,7 +82,7 @@ class QuerierOptions:
         """Return an option for every field.
 
         Raises:
-            PluginError: a field has the flag of another field or of the command itself.
+            PluginError: the fields cannot be read, or a field has the flag of another field or of the command itself.
         """
         self._check_distinct()
         return [

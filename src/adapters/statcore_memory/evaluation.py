@@ -154,7 +154,7 @@ class Evaluation:
             column = Column()
             for point in selected.within(series.times[0], series.times[-1] + reach):
                 time = selected.time(point)
-                value = series.value_at(time, oldest=time - reach)
+                value = series.value_at(time, not_before=time - reach)
                 if value is not None:
                     column[point] = value
                 await self._pace.spend()

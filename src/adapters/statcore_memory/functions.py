@@ -77,7 +77,7 @@ def _extrapolated(window: Window, semantics: Semantics, *, counter: bool = True,
     if counter:
         resets = range(bisect_right(samples.reset_times, first_time), bisect_right(samples.reset_times, last_time))
         for reset in resets:
-            increase += samples.reset_from[reset]
+            increase += samples.values_before_reset[reset]
 
     sampled = (last_time - first_time) / 1000
     interval = sampled / (window.last - window.first)

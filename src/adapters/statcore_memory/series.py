@@ -37,13 +37,13 @@ class Samples:
     times: array[int] = attrs.field(factory=_times, init=False)
     values: array[float] = attrs.field(factory=_numbers, init=False)
     reset_times: array[int] = attrs.field(factory=_times, init=False)
-    reset_from: array[float] = attrs.field(factory=_numbers, init=False)
+    values_before_reset: array[float] = attrs.field(factory=_numbers, init=False)
 
     def append(self, time: int, value: float) -> None:
         """Add a sample, which must be newer than all before it."""
         if self.values and value < self.values[-1]:
             self.reset_times.append(time)
-            self.reset_from.append(self.values[-1])
+            self.values_before_reset.append(self.values[-1])
         self.times.append(time)
         self.values.append(value)
 
@@ -52,7 +52,7 @@ class Samples:
 class StoredSeries(Samples):
     """A series: its labels, `__name__` included, and its samples.
 
-    Staleness marks are kept separately from the samples, since ranges do not see them.
+    Staleness marks are kept separately from the samples: a range selector ignores them, an instant selector ends at one.
     """
 
     key: Labels
@@ -75,24 +75,24 @@ class StoredSeries(Samples):
         self._marks.append(time)
         self.newest = time
 
-    def trim(self, *, before: int, most: int) -> None:
-        """Remove samples that are older than `before`, and the oldest of more than `most` samples."""
-        old = max(bisect_left(self.times, before), len(self.times) - most)
+    def trim(self, *, before: int, max_samples: int) -> None:
+        """Keep only the samples from `before` on, and of these at most the newest `max_samples`."""
+        old = max(bisect_left(self.times, before), len(self.times) - max_samples)
         if old > 0:
             kept_from = self.times[old] if old < len(self.times) else before
             del self.times[:old], self.values[:old]
             del self._marks[: bisect_left(self._marks, kept_from)]
-            old = bisect_right(self.reset_times, kept_from)  # the first sample that is kept is no reset
-            del self.reset_times[:old], self.reset_from[:old]
+            old_resets = bisect_right(self.reset_times, kept_from)  # the first sample that is kept is not a reset
+            del self.reset_times[:old_resets], self.values_before_reset[:old_resets]
 
     def has_sample(self, *, start: int, end: int) -> bool:
         """Return whether there is a sample from `start` to `end`, both included."""
         return bisect_left(self.times, start) < bisect_right(self.times, end)
 
-    def value_at(self, time: int, *, oldest: int) -> float | None:
-        """Return the newest value since `oldest`, as an instant selector does; None without one, or after the end."""
+    def value_at(self, time: int, *, not_before: int) -> float | None:
+        """Return the newest value from `not_before` to `time`; None without one, or if the series has ended by `time`."""
         index = bisect_right(self.times, time) - 1
-        if index < 0 or self.times[index] < oldest:
+        if index < 0 or self.times[index] < not_before:
             return None
         mark = bisect_right(self._marks, time) - 1
         if mark >= 0 and self._marks[mark] > self.times[index]:

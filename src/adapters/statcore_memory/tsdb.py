@@ -96,7 +96,7 @@ class Tsdb:
                 raise InputError(f"{dict(key)} has a sample at {known.newest} ms already, which is not before {time} ms")
 
     def _trim(self, series: StoredSeries, *, newest: int) -> None:
-        series.trim(before=newest - self.retention_ms, most=max(self.retention_ms // 1000, _HOUR_OF_SAMPLES))
+        series.trim(before=newest - self.retention_ms, max_samples=max(self.retention_ms // 1000, _HOUR_OF_SAMPLES))
 
     def _forget(self, *, before: int) -> None:
         while self._series and next(iter(self._series.values())).newest < before:

@@ -1,8 +1,9 @@
 """The samples of a series: JSON text of `[time, "value"]` pairs to flat arrays of floats, exactly.
 
 Pairs of Python objects take five times the memory of the answer, and more time than everything else. So the text is changed
-into one flat list of numbers, which msgspec reads at the speed of C. The text without its numbers shows whether it was a
-list of pairs of a number and a text, and how many. Values that are no JSON numbers are read in a slower way.
+into one flat list of numbers, which msgspec reads at the speed of C. Without the characters of numbers, a list of pairs is
+`[[,""],[,""]]`. If it is not, or if a value is not a number of JSON (NaN, infinite, `-0`), all texts of the call are read
+pair by pair, which is slower.
 """
 
 from __future__ import annotations
@@ -82,12 +83,12 @@ def _flat_array(numbers: list[float]) -> array[float]:
 
 
 def _count_plain_pairs(text: bytes) -> int | None:
-    """Count pairs, or return None where `text`, which is valid JSON, is not a list of pairs of plain numbers."""
-    frame = text.translate(None, _NUMBER_CHARACTERS)
-    count = len(frame) // len(b'[,""],')
+    """Return the number of pairs, or None where `text`, which is valid JSON, must be read pair by pair."""
+    rest = text.translate(None, _NUMBER_CHARACTERS)
+    count = len(rest) // len(b'[,""],')
     if not count:
-        return 0 if text == b"[]" else None  # the frame of a list with one number looks like that of an empty list
-    plain = frame == b"[%b]" % (b'[,""],' * count)[:-1] and not (b"-" in text and _NEGATIVE_ZERO in text)
+        return 0 if text == b"[]" else None  # `[5]` without its number looks like `[]`
+    plain = rest == b"[%b]" % (b'[,""],' * count)[:-1] and not (b"-" in text and _NEGATIVE_ZERO in text)
     return count if plain else None
 
 

@@ -188,8 +188,8 @@ class ScalingRule(ABC):
     def step_with_missing(self, observed: PartialMean) -> tuple[int, str]:
         """Return the step at a mean with missing values: 0 unless it is the same for all values that may be missing.
 
-        So a missing value is assumed to be on the side of a threshold that does not trigger. If the whole range of missing
-        values is on the side that triggers, the step is 0, too.
+        So a missing value is assumed to be on the side of a threshold that does not trigger. A rule that would take the
+        same step at every possible percentage takes none.
         """
         lowest, highest = observed.missing_range
         low, comparison = self.step_at(observed.mean(lowest))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Final, NoReturn, Self, TypeAlias, cast, final
+from typing import Final, Self, TypeAlias, cast, final
 
 import attrs
 
@@ -94,7 +94,9 @@ class LabelMatcher:
         """
         if isinstance(values, str):
             raise InputError(f"one_of takes a collection of values, not one text: {values!r}")
-        literals = sorted(dict.fromkeys(map(label_value, values)))  # in their order: sorted ids stay cheap
+        literals = sorted(
+            dict.fromkeys(map(label_value, values))
+        )  # a dict keeps their order, and sorting what is sorted already is fast
         if not literals:
             raise InputError("one_of needs at least one value")
         if len(literals) == 1:
@@ -105,7 +107,7 @@ class LabelMatcher:
 
     def is_within(self, other: LabelMatcher) -> bool:
         """Return whether this matcher equals the other, or matches some of the other's literal values and nothing else."""
-        return self == other or 0 < len(self._literals) == len(self._literals.intersection(other._literals))
+        return self == other or (bool(self._literals) and self._literals <= other._literals)
 
     @property
     def _literals(self) -> frozenset[str]:
@@ -123,17 +125,28 @@ A label may recur. A series is selected where every matcher accepts it.
 class RecurringLabels(Mapping[str, str | LabelMatcher]):
     """Pairs of label and matcher in place of a mapping, which would lose a matcher of a label that recurs.
 
-    A `Selector` takes it. To read it as a mapping raises `UnsupportedError`, so that no filter is ever dropped.
+    Strategies of plugins pass `wanted`, which is a mapping, to a `Selector`: the selector takes the pairs of this class.
+    Reading it as a mapping raises `UnsupportedError`, so that no filter is ever dropped.
     """
 
     pairs: Matchers
 
-    def _refuse(self, *_: object) -> NoReturn:
+    def __getitem__(self, label: str) -> str | LabelMatcher:
+        """Raise `UnsupportedError`."""
+        raise self._error()
+
+    def __iter__(self) -> Iterator[str]:
+        """Raise `UnsupportedError`."""
+        raise self._error()
+
+    def __len__(self) -> int:
+        """Raise `UnsupportedError`."""
+        raise self._error()
+
+    def _error(self) -> UnsupportedError:
         labels = [label for label, _ in self.pairs]
         recurring = next(label for label in labels if labels.count(label) > 1)
-        raise UnsupportedError(f"the label {recurring} has several matchers, which a mapping cannot hold; use `matchers`")
-
-    __getitem__ = __iter__ = __len__ = _refuse
+        return UnsupportedError(f"the label {recurring} has several matchers, which a mapping cannot hold; use `matchers`")
 
 
 def as_pairs(labels: Mapping[str, str | LabelMatcher] | Iterable[tuple[str, str | LabelMatcher]]) -> Matchers:

@@ -1,4 +1,4 @@
-"""Store over the two Valkey clients of a manager that keeps its own clients."""
+"""Store that reads through the two Valkey clients that a manager already has."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _SESSIONS: Final = "get_session_statistics_batch"
 _ENDPOINTS: Final = "get_inference_app_statistics_batch"
 _REPLICAS: Final = "get_inference_replica_statistics_batch"
 _AGENTS: Final = "get_agent_statistics_batch"
-_ABSENT: Final = str(UUID(int=0))
-"""An id that no object has."""
+_PROBE_ID: Final = str(UUID(int=0))
+"""An id that no object has: reading it tells whether the store answers."""
 _DECODING: Final = (
     ArithmeticError,
     AttributeError,
@@ -71,14 +71,14 @@ class ClientStatistics:
     A call that needs a method which the client lacks raises `UnsupportedError`; other calls work. The clients decode
     entries: whatever they accept is accepted, **pickles included**, which statcore's own adapters never load. These clients
     raise for a whole batch if one payload is bad. The batch is then halved until the bad payload is alone, and its entry is
-    None with a problem. Ages and sizes of entries are not known. Two zeros of a session may be real or stand for missing
-    numbers, so they are *incomplete*.
+    None with a problem. Ages and sizes of entries are not known. A client answers two zeros also
+    where nothing is stored for a session, so two zeros are *incomplete*.
 
     Args:
         valkey_stat: the client of statistics; it stays the host's to close.
         valkey_live: the client of live sessions; it stays the host's to close.
         timeout_s: the deadline of a call in seconds, including all halves of a batch. Ids that are not read by then are
-            *unavailable* if others were read.
+            *unavailable* if others were read; if none was, the call raises `TimedOutError`.
 
     Raises:
         InputError: a client has none of the methods, or `timeout_s` is not a number of seconds above zero.
@@ -104,7 +104,7 @@ class ClientStatistics:
 
     async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of (endpoint id, replica id) pairs."""
-        return await self._fetch("valkey_stat", _REPLICAS, pairs, read=_read_metrics, absent=(_ABSENT, _ABSENT))
+        return await self._fetch("valkey_stat", _REPLICAS, pairs, read=_read_metrics, absent=(_PROBE_ID, _PROBE_ID))
 
     async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"node": {metric: MetricValue map}, "devices": {metric: {device id: MetricValue map}}}` of agents."""
@@ -113,14 +113,14 @@ class ClientStatistics:
     async def ping(self) -> None:
         """Return when both clients answer for an id that has no entry."""
         for client in ("valkey_stat", "valkey_live"):
-            batch = _HalvedBatch(self._method(client, _SESSIONS), f"{client}.{_SESSIONS}", ids=(), absent=_ABSENT)
+            batch = _HalvedBatch(self._method(client, _SESSIONS), f"{client}.{_SESSIONS}", ids=(), absent=_PROBE_ID)
             await batch.within(self.timeout_s, batch.check_store())
 
     async def aclose(self) -> None:
         """Do nothing: the clients are the host's to close."""
 
     async def _fetch(
-        self, client: str, method: str, ids: Sequence[Any], *, read: _Read, absent: str | tuple[str, str] = _ABSENT
+        self, client: str, method: str, ids: Sequence[Any], *, read: _Read, absent: str | tuple[str, str] = _PROBE_ID
     ) -> StatisticsBatch:
         if not ids:
             return StatisticsBatch()
@@ -202,6 +202,7 @@ class _HalvedBatch:
             errors = await map_concurrently(parts, self._try_part)
             failed = [(part, error) for part, error in zip(parts, errors, strict=True) if error is not None]
             singles = {part[0]: error for part, error in failed if len(part) == 1}
+            # Before single ids are blamed, and where neither half was answered: it may be the store that fails.
             if singles or (failed and len(parts) > 1 and not self.answers):
                 try:
                     await self.check_store()

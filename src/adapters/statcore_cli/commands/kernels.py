@@ -42,8 +42,8 @@ Examples:
 def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_: object) -> None:
     """Show the live statistics of kernels or sessions.
 
-    ID is the UUID of a kernel or a session; all IDs are read in one request. The statistics of a session are combined from
-    its kernels; the metric backend, if one is configured, knows which kernels a session has.
+    ID is the UUID of a kernel or a session; the statistics of all IDs are read in one request. Those of a session are
+    combined from its kernels; the metric backend, if one is configured, knows which kernels a session has.
 
     JSON is {"kernels": {ID: statistics or null}, "ages_s": {ID: seconds or null}, "problems": {ID: {"kind", "message",
     "key"}}}. Statistics are null when the store has none for the ID, or when none of them can be read; in the second case
@@ -59,7 +59,7 @@ def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_
 
 
 async def _read(context: CommandContext, ids: list[str]) -> StatisticsBatch:
-    """Return the statistics of ids, each of a kernel or a session, read in one request."""
+    """Return the statistics of ids, each of a kernel or a session, with one read of the store."""
     from_metrics = context.settings.kernel_statistics.value == "metrics"
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(context.statistics())
@@ -82,10 +82,10 @@ async def _read(context: CommandContext, ids: list[str]) -> StatisticsBatch:
             for id_, record in zip(ids, records, strict=True)
         }
         batch = await SessionStatistics(repository, inventory).read(kernels_of)
-        return batch if failure is None else _with_unknown_sessions(batch, failure)
+        return batch if failure is None else _with_problem_where_missing(batch, failure)
 
 
-def _with_unknown_sessions(batch: StatisticsBatch, error: StatcoreError) -> StatisticsBatch:
+def _with_problem_where_missing(batch: StatisticsBatch, error: StatcoreError) -> StatisticsBatch:
     """Return the batch with a problem for each id without an entry: it may be a session with unknown kernels."""
     message = f"if this is a session, its kernels are not known: {describe(error)}"
     unknown = {

@@ -1,6 +1,7 @@
 """The programs that the demo's child processes run, for example `python -m statcore_cli.demo.loads busy 0.5`.
 
-Each is a steady, real load that runs until standard input closes. A child whose parent dies reads end-of-file and ends.
+Each is a real load of known size that runs until standard input closes. A child whose parent dies reads end-of-file, and
+ends.
 This module imports the standard library only, so that a child starts quickly and uses little memory.
 """
 
@@ -44,7 +45,7 @@ def memory(stopped: threading.Event, mebibytes: float) -> None:
 
 
 def traffic(stopped: threading.Event, mebibytes_per_s: float) -> None:
-    """Send bytes to this process over loopback TCP."""
+    """Send bytes over loopback TCP, and receive them in this process."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sender:
         receiver, _ = listener.accept()
 
@@ -67,7 +68,7 @@ def writer(stopped: threading.Event, mebibytes_per_s: float) -> None:
     part = bytes(int(mebibytes_per_s * _MIB * _PERIOD_S))
     with tempfile.TemporaryFile(buffering=0) as file:
         while not stopped.wait(_PERIOD_S):
-            if file.tell() >= mebibytes_per_s * _MIB:  # rewriting a dirty page is not counted as a write
+            if file.tell() >= mebibytes_per_s * _MIB:  # the kernel counts only the first write to a page
                 file.seek(0)
                 file.truncate()
             file.write(part)
