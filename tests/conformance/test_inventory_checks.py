@@ -27,58 +27,58 @@ Call = Callable[..., Awaitable[Any]]
 
 
 async def overlaps(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Begins one too early."""
+    """Begin a page one record too early."""
     return await call(limit=limit, offset=max(offset - 1, 0) if offset > 0 else offset)
 
 
 async def counts_offsets_in_pages(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Page 3 is from 3 times the limit on."""
+    """Multiply the offset by the limit."""
     return await call(limit=limit, offset=offset * (limit or 1))
 
 
 async def sorts_each_page(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Cut first, then put into order."""
+    """Sort after cutting the page, not before."""
     whole = await call()
     page = Page.cut(whole.items[::-1], limit=limit, offset=offset)
     return attrs.evolve(page, items=sorted(page.items, key=repr))
 
 
 async def counts_the_page(_: Any, call: Call, **paging: Any) -> Any:
-    """The total is what is on it."""
+    """Return the length of the page as the total."""
     page = await call(**paging)
     return attrs.evolve(page, total_count=len(page.items))
 
 
 async def counts_the_rest(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """The total is what begins there."""
+    """Return the number of records from the offset on as the total."""
     page = await call(limit=limit, offset=offset)
     return attrs.evolve(page, total_count=max(page.total_count - offset, 0))
 
 
 async def repeats_the_last_page(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """There is always something."""
+    """Return the last record for a page beyond the end."""
     return await call(limit=limit, offset=min(offset, (await call(limit=0)).total_count - 1))
 
 
 async def takes_zero_for_none(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """No limit instead of none of it."""
+    """Take a limit of 0 for no limit."""
     return await call(limit=limit or None, offset=offset)
 
 
 async def fills_the_last_page(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Moved back until it is full."""
+    """Move the last page back until it is full."""
     total = (await call(limit=0)).total_count
     return await call(limit=limit, offset=min(offset, max(total - limit, 0)) if limit and offset < total else offset)
 
 
 async def counts_from_the_end(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """As slices do."""
+    """Take a negative offset from the end, as slices do."""
     whole = await call()
     return Page(items=whole.items[offset:][:limit], total_count=whole.total_count)
 
 
 async def lets_the_driver_fail(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """An exception that is not the library's."""
+    """Raise an exception that is not an error of statcore."""
     if (limit or 0) < 0 or offset < 0:
         raise ValueError("OFFSET must not be negative")
     return await call(limit=limit, offset=offset)
@@ -88,12 +88,12 @@ Ids = Sequence[str]
 
 
 async def loses_kernels(_: Any, call: Call, **paging: Any) -> Any:
-    """Every session has one."""
+    """Return only the first kernel of a session."""
     return evolved(await call(**paging), kernels=lambda kernels: kernels[:1])
 
 
 async def names_unknown_owners(_: Any, call: Call, **paging: Any) -> Any:
-    """What the label says is taken for an owner."""
+    """Return the text "undefined" as an owner."""
 
     def name(kernels: Any) -> Any:
         return tuple(attrs.evolve(kernel, agent_id=kernel.agent_id or "undefined") for kernel in kernels)
@@ -102,90 +102,90 @@ async def names_unknown_owners(_: Any, call: Call, **paging: Any) -> Any:
 
 
 async def lists_a_hundred(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """A silent limit."""
+    """List at most 100 records."""
     return await call(limit=100 if limit is None else limit, offset=offset)
 
 
 async def lists_twice(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """A join without distinct."""
+    """List every record twice."""
     whole = await call()
     return Page.cut(sorted([*whole.items, *whole.items], key=repr), limit=limit, offset=offset)
 
 
 async def turns_around(broken: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Every other time in the other order."""
+    """Reverse the order at every other call."""
     whole = await call()
     broken.memo.append(whole)
     return Page.cut(whole.items[:: 1 if len(broken.memo) % 2 else -1], limit=limit, offset=offset)
 
 
 async def finds_kernels_turned_around(_: Any, call: Call, ids: Ids) -> Any:
-    """Not in the order in which they are listed."""
+    """Return the kernels of a session in the reverse order."""
     return [one and attrs.evolve(one, kernels=one.kernels[::-1]) for one in await call(ids)]
 
 
 async def answers_in_its_own_order(_: Any, call: Call, ids: Ids) -> Any:
-    """Not the caller's."""
+    """Return the records in the order of the sorted ids."""
     return await call(sorted(ids))
 
 
 async def answers_a_hundred(_: Any, call: Call, ids: Ids) -> Any:
-    """A silent limit."""
+    """Find only the first 100 ids."""
     return [*await call(ids[:100]), *[None] * (len(ids) - 100)]
 
 
 async def finds_half_sessions(_: Any, call: Call, ids: Ids) -> Any:
-    """Without their kernels."""
+    """Return sessions without their kernels."""
     return [one and attrs.evolve(one, kernels=()) for one in await call(ids)]
 
 
 async def drops_what_is_missing(_: Any, call: Call, ids: Ids) -> Any:
-    """Fewer answers than ids."""
+    """Return fewer records than ids."""
     return [one for one in await call(ids) if one is not None]
 
 
 async def fails_for_what_is_missing(_: Any, call: Call, ids: Ids) -> Any:
-    """One unknown id takes the others with it."""
+    """Raise if one of the ids does not exist."""
     if None in (found := await call(ids)):
         raise PlantedError(ids)
     return found
 
 
 async def finds_anything(broken: Any, call: Call, ids: Ids) -> Any:
-    """No ids are no condition."""
+    """Return all sessions where no id is given."""
     return await call(ids) if ids else (await broken.right.list_sessions()).items
 
 
 async def answers_a_duplicate_once(_: Any, call: Call, ids: Ids) -> Any:
-    """The first gets it all."""
+    """Return an entry at the first place of a duplicate id only."""
     return [one if ids.index(ids[at]) == at else None for at, one in enumerate(await call(ids))]
 
 
 async def lists_an_agent_for_each_kernel(_: Any, _call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Without distinct."""
+    """List an agent once for each of its kernels."""
     return Page.cut([kernel.agent_id for kernel in PLANTED.kernels if kernel.agent_id], limit=limit, offset=offset)
 
 
 async def ignores_case(_: Any, call: Call, **paging: Any) -> Any:
-    """Two agents become one."""
+    """Take agents whose names differ in case for one."""
     page = await call(**paging)
     return attrs.evolve(page, items=sorted({agent.lower() for agent in page.items}))
 
 
 async def lists_what_serves(_: Any, call: Call, **paging: Any) -> Any:
-    """Replicas that do not serve are left out."""
+    """Leave out replicas that do not serve."""
     return evolved(await call(**paging), replicas=lambda all_: tuple(replica for replica in all_ if replica.active))
 
 
 async def is_unsupported_when_listing(_: Any, call: Call, *arguments: Any, **_paging: Any) -> Any:
-    """Finding says that there is none."""
+    """Raise `UnsupportedError` from lists only."""
     if arguments:
         return await call(*arguments)
     raise UnsupportedError("no endpoints here")
 
 
 async def is_unsupported_without_a_limit(_: Any, call: Call, *arguments: Any, **paging: Any) -> Any:
-    """A page says that there is none."""
+    """Raise `UnsupportedError` from lists without a limit only."""
     if arguments or paging:
         return await call(*arguments, **paging)
     raise UnsupportedError("no endpoints here")

@@ -74,34 +74,34 @@ def rematched(querier: UtilizationMetricQuerier, change: Callable[[LabelMatcher]
 
 
 async def answers_the_next_sample(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """One later than is known."""
+    """Return values that are one too high."""
     return redrawn(await query(querier, *rest, **options), lambda points: [(t, v + 1) for t, v in points])
 
 
 async def says_it_is_partial(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    """Doubt where there is none."""
+    """Report a partial result where nothing is missing."""
     return attrs.evolve(await query(*arguments, **options), partial=True)
 
 
 async def takes_nan_for_zero(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    """No number becomes one."""
+    """Turn NaN into 0."""
     result = await query(*arguments, **options)
     return redrawn(result, lambda points: [(t, 0.0 if math.isnan(v) else v) for t, v in points])
 
 
 async def rates_per_minute(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """Sixty times too much."""
+    """Return rates that are 60 times too high."""
     factor = 1 if querier.query_strategy() is QueryStrategy.GAUGE else 60
     return redrawn(await query(querier, *rest, **options), lambda points: [(t, v * factor) for t, v in points])
 
 
 async def ignores_the_window(_: Any, query: Query, *arguments: Any, **_options: Any) -> Any:
-    """Always five minutes."""
+    """Always use the default window."""
     return await query(*arguments)
 
 
 async def subtracts_for_a_rate(_: Any, query: Query, querier: Any, time_range: QueryTimeRange) -> Any:
-    """Last minus first, which a reset makes negative."""
+    """Subtract the first value from the last, which a counter reset makes negative."""
     gauge = changed(querier, strategy=QueryStrategy.GAUGE)
     earlier = attrs.evolve(time_range, start=time_range.start - FIVE_MINUTES, end=time_range.end - FIVE_MINUTES)
     (first,), (last,) = (await query(gauge, earlier)).series, (await query(gauge, time_range)).series
@@ -110,7 +110,7 @@ async def subtracts_for_a_rate(_: Any, query: Query, querier: Any, time_range: Q
 
 
 async def divides_by_five(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """What was once taken for the interval of every agent."""
+    """Divide normalized rates by 5."""
     result = await query(querier, *rest, **options)
     if querier.query_strategy() is not QueryStrategy.RATE_NORMALIZED or not isinstance(result, MatrixResult):
         return result
@@ -119,7 +119,7 @@ async def divides_by_five(_: Any, query: Query, querier: Any, *rest: Any, **opti
 
 
 async def forgets_the_kernels(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """A percentage counts whatever there is of either series, as two sums without matching would."""
+    """Return twice the percentage, as sums without matching would."""
     result = await query(querier, *rest, **options)
     if not isinstance(querier.query_strategy(), PercentOfCapacity):
         return result
@@ -127,30 +127,30 @@ async def forgets_the_kernels(_: Any, query: Query, querier: Any, *rest: Any, **
 
 
 async def shows_the_raw_counter(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """Where there is no rate."""
+    """Return the counter where there is no rate."""
     result = await query(querier, *rest, **options)
     return result if getattr(result, "series", ()) else await query(changed(querier, strategy=QueryStrategy.GAUGE), *rest)
 
 
 async def rates_capacities(_: Any, query: Query, querier: Any, *rest: Any) -> Any:
-    """The rate of a constant."""
+    """Return the rate of a capacity, which is constant."""
     counted = querier.labels().get("container_metric_name") == "net_rx"
     return await query(changed(querier, strategy=QueryStrategy.RATE_NORMALIZED) if counted else querier, *rest)
 
 
 async def leaves_out_the_last_point(_: Any, query: Query, *arguments: Any) -> Any:
-    """As if the end were not included."""
+    """Leave out the point at the end of the range."""
     return redrawn(await query(*arguments), lambda points: list(points)[:-1])
 
 
 async def begins_a_step_late(_: Any, query: Query, querier: Any, time_range: QueryTimeRange) -> Any:
-    """As if the start were not included."""
+    """Leave out the point at the start of the range."""
     late = min(time_range.start + time_range.step, time_range.end)
     return await query(querier, attrs.evolve(time_range, start=late))
 
 
 async def asks_in_whole_seconds(_: Any, query: Query, querier: Any, *time_range: Any, time: Any = None) -> Any:
-    """Milliseconds are cut off."""
+    """Cut off the milliseconds of a time."""
     if time is None:
         return await query(querier, *time_range)
     return redrawn(
@@ -159,7 +159,7 @@ async def asks_in_whole_seconds(_: Any, query: Query, querier: Any, *time_range:
 
 
 async def draws_on(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    """A series that has ended keeps its last value."""
+    """Return one more point after a series has ended."""
     result = await query(*arguments, **options)
     if isinstance(result, VectorResult):
         return result
@@ -168,7 +168,7 @@ async def draws_on(_: Any, query: Query, *arguments: Any, **options: Any) -> Any
 
 
 async def looks_back_a_minute(_: Any, query: Query, *arguments: Any, time: Any = None) -> Any:
-    """Samples are gone too soon."""
+    """Return no value where the newest sample is a few minutes old."""
     if time is None:
         return await query(*arguments)
     result = await query(*arguments, time=time)
@@ -176,47 +176,47 @@ async def looks_back_a_minute(_: Any, query: Query, *arguments: Any, time: Any =
 
 
 async def answers_11000_points(_: Any, query: Query, *arguments: Any) -> Any:
-    """The rest is cut off."""
+    """Return only the first 11,000 points."""
     return redrawn(await query(*arguments), lambda points: list(points)[:11_000])
 
 
 async def repeats_the_seam(_: Any, query: Query, *arguments: Any) -> Any:
-    """Two parts share a point."""
+    """Return the point at which two parts meet twice."""
     return redrawn(await query(*arguments), lambda points: [*(p := list(points))[:11_000], p[10_999], *p[11_000:]])
 
 
 async def answers_as_of_now(_: Any, query: Query, *arguments: Any, **_options: Any) -> Any:
-    """Whatever time was given."""
+    """Ignore the given time."""
     return await query(*arguments)
 
 
 async def shows_the_time_of_the_sample(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    """Not the time of the query."""
+    """Return the time of the sample instead of the time of the query."""
     return redrawn(await query(*arguments, **options), lambda points: [(t - 10, v) for t, v in points])
 
 
 async def answers_as_of_an_hour_ago(_: Any, query: Query, *arguments: Any) -> Any:
-    """A clock that is slow."""
+    """Return the values of an hour ago."""
     return redrawn(await query(*arguments), lambda points: [(t - 3_600, v) for t, v in points])
 
 
 async def keeps_the_name(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    """Summed up, and still called as before."""
+    """Keep the metric name of aggregated series."""
     return relabelled(await query(*arguments, **options), lambda labels: {"__name__": "x", **labels})
 
 
 async def writes_absent_labels_as_empty(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    """A label without a value."""
+    """Return a label with an empty value where the label is missing."""
     return relabelled(await query(*arguments, **options), lambda labels: {"user": "", **labels})
 
 
 async def sums_nothing_up(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """Every label is kept."""
+    """Keep every label."""
     return await query(changed(querier, group_by=["case", "user", "object"]), *rest, **options)
 
 
 async def searches_for_regexes(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """Anywhere in the value."""
+    """Search for a regex anywhere in the value."""
 
     def unanchor(matcher: LabelMatcher) -> LabelMatcher:
         return LabelMatcher.regex(f".*(?:{matcher.value}).*") if matcher.operator is MatchOperator.REGEX else matcher
@@ -225,13 +225,13 @@ async def searches_for_regexes(_: Any, query: Query, querier: Any, *rest: Any, *
 
 
 async def takes_absent_for_unlike(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """A series without the label is never selected."""
+    """Select no series without the label."""
     result = await query(querier, *rest, **options)
     return attrs.evolve(result, series=tuple(series for series in result.series if series.labels))
 
 
 async def takes_values_for_patterns(_: Any, query: Query, querier: Any, *rest: Any, **options: Any) -> Any:
-    """The values of `one_of` are not escaped."""
+    """Do not escape the values of `one_of`."""
 
     def unescape(matcher: LabelMatcher) -> LabelMatcher:
         return LabelMatcher.regex(matcher.value.replace("\\", ""))
@@ -240,13 +240,13 @@ async def takes_values_for_patterns(_: Any, query: Query, querier: Any, *rest: A
 
 
 async def tidies_line_ends(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    r"""`\r\n` becomes `\n`."""
+    """Turn CR LF into LF."""
     result = await query(*arguments, **options)
     return relabelled(result, lambda labels: {name: text.replace("\r\n", "\n") for name, text in labels.items()})
 
 
 async def refuses_what_does_not_exist(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    """No series is an error."""
+    """Raise where there is no series."""
     result = await query(*arguments, **options)
     if not getattr(result, "series", getattr(result, "samples", ())):
         raise QueryRejectedError("no such metric")
@@ -254,7 +254,7 @@ async def refuses_what_does_not_exist(_: Any, query: Query, *arguments: Any, **o
 
 
 async def loses_the_agent(_: Any, query: Query, *arguments: Any, **options: Any) -> Any:
-    """One owner is missing."""
+    """Leave out the label of the agent."""
     result = await query(*arguments, **options)
     return relabelled(result, lambda labels: {name: text for name, text in labels.items() if name != "agent_id"})
 
@@ -263,37 +263,37 @@ Call = Callable[..., Awaitable[Any]]
 
 
 async def gives_values_unsorted(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """As they were found."""
+    """Return values in the reverse order."""
     return list(await call(*arguments, **options))[::-1]
 
 
 async def gives_values_twice(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """Once per series."""
+    """Return every value twice."""
     return sorted([*(values := await call(*arguments, **options)), *values])
 
 
 async def ignores_match(_: Any, call: Call, label: str, **_options: Any) -> Any:
-    """The filter vanishes."""
+    """Ignore the selector."""
     return await call(label)
 
 
 async def ignores_matchers(_: Any, call: Call, match: Selector, **options: Any) -> Any:
-    """Only the name counts."""
+    """Use only the name of the selector."""
     return await call(Selector(match.name), **options)
 
 
 async def ignores_the_time(_: Any, call: Call, *arguments: Any, match: Any = None, **_options: Any) -> Any:
-    """All of it, always."""
+    """Ignore the time range."""
     return await (call(*arguments) if match is None else call(*arguments, match=match))
 
 
 async def trims_values(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """Spaces are cut off."""
+    """Cut off spaces around values."""
     return sorted({value.strip() for value in await call(*arguments, **options)})
 
 
 async def gives_series_without_a_name(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """Labels alone."""
+    """Leave out `__name__`."""
     return [
         {label: text for label, text in labels.items() if label != "__name__"}
         for labels in await call(*arguments, **options)
@@ -301,7 +301,7 @@ async def gives_series_without_a_name(_: Any, call: Call, *arguments: Any, **opt
 
 
 async def falls_back_to_five_minutes(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """Whatever window is not understood."""
+    """Use the default window where the window is not valid."""
     try:
         return await call(*arguments, **options)
     except InputError:
@@ -309,7 +309,7 @@ async def falls_back_to_five_minutes(_: Any, call: Call, *arguments: Any, **opti
 
 
 async def lets_the_parser_fail(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """An exception that is not the library's."""
+    """Raise an exception that is not an error of statcore."""
     try:
         return await call(*arguments, **options)
     except InputError as error:
@@ -317,20 +317,20 @@ async def lets_the_parser_fail(_: Any, call: Call, *arguments: Any, **options: A
 
 
 async def takes_any_zone_for_utc(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """A time without a zone is taken for some time."""
+    """Take a time without a zone for UTC."""
     if "time" in options:
         options["time"] = options["time"].replace(tzinfo=UTC)
     return await call(*arguments, **options)
 
 
 async def takes_any_zone_of_a_range_for_utc(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """Likewise for label values and series."""
+    """Take times of a range without a zone for UTC."""
     options["time_range"] = tuple(time.replace(tzinfo=UTC) for time in options["time_range"])
     return await call(*arguments, **options)
 
 
 async def finds_nothing_by_a_hostile_name(_: Any, call: Call, querier: Any, *rest: Any, **options: Any) -> Any:
-    """A name that cannot be is only not found."""
+    """Return an empty result for a name that is not valid."""
     try:
         return await call(querier, *rest, **options)
     except InputError:
@@ -338,7 +338,7 @@ async def finds_nothing_by_a_hostile_name(_: Any, call: Call, querier: Any, *res
 
 
 async def blames_the_caller(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """A broken querier is bad input."""
+    """Raise `InputError` for a broken querier."""
     try:
         return await call(*arguments, **options)
     except PluginError as error:
@@ -346,7 +346,7 @@ async def blames_the_caller(_: Any, call: Call, *arguments: Any, **options: Any)
 
 
 async def blames_no_method(_: Any, call: Call, *arguments: Any, **options: Any) -> Any:
-    """A broken querier is just broken."""
+    """Raise a `PluginError` that does not name the method."""
     try:
         return await call(*arguments, **options)
     except PluginError as error:
@@ -354,7 +354,7 @@ async def blames_no_method(_: Any, call: Call, *arguments: Any, **options: Any) 
 
 
 async def answers_broken_queriers(_: Any, call: Call, querier: Any, *rest: Any, **options: Any) -> Any:
-    """With nothing."""
+    """Return an empty result for a broken querier."""
     try:
         return await call(querier, *rest, **options)
     except PluginError:

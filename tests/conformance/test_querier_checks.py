@@ -31,57 +31,57 @@ from statcore.testing.querier_checks import CHECKS, QuerierCheck
 
 
 def increase(query: MetricQuery, window: str) -> Aggregation:
-    """Return what some strategies are made of."""
+    """Return the increase of the query, aggregated as it says."""
     return Aggregation("sum", Call("increase", RangeSelector(Selector(query.name, query.matchers), window)), query.group_by)
 
 
 def sums_everything(query: MetricQuery, _window: str, /) -> Expression:
-    """Forget the grouping."""
+    """Ignore `group_by`."""
     return Aggregation("sum", total(query))
 
 
 def groups_by_rack(query: MetricQuery, _window: str, /) -> Expression:
-    """Group by what is grouped by where nothing is shared."""
+    """Group by a fixed label instead of `group_by`, which is larger where queriers share a request."""
     return Aggregation("sum", Selector(query.name, query.matchers), ("rack",))
 
 
 def sums_nothing(query: MetricQuery, _window: str, /) -> Expression:
-    """Leave every label that the series have."""
+    """Do not aggregate."""
     return Selector(query.name, query.matchers)
 
 
 def rates_nothing_summed(query: MetricQuery, window: str, /) -> Expression:
-    """Leave every label but that of the buckets."""
+    """Do not aggregate, except over the buckets."""
     return HistogramQuantile(0.5, Call("rate", RangeSelector(Selector(query.name, query.matchers), window)))
 
 
 def one_side_sums(query: MetricQuery, window: str, /) -> Expression:
-    """Subtract a sum from what has all labels."""
+    """Aggregate only the right side of a difference."""
     return BinaryOperation("-", rates_nothing_summed(query, window), total(query))
 
 
 def sums_the_label_away(query: MetricQuery, _window: str, /) -> Expression:
-    """Keep what is not there any more."""
+    """Group by a label that an inner aggregation removed."""
     return Aggregation("max", Aggregation("sum", Selector(query.name, query.matchers), ("depth",)), query.group_by)
 
 
 def forgets_the_buckets(query: MetricQuery, window: str, /) -> Expression:
-    """Sum the buckets away."""
+    """Aggregate away the label of the buckets."""
     return HistogramQuantile(0.5, increase(query, window))
 
 
 def sides_differ(query: MetricQuery, _window: str, /) -> Expression:
-    """Divide by a sum of other labels."""
+    """Divide by an aggregation with other labels."""
     return BinaryOperation("/", total(query), total(query, "room"))
 
 
 def forgets_the_matchers(query: MetricQuery, _window: str, /) -> Expression:
-    """Ask for all racks."""
+    """Match no label."""
     return Aggregation("sum", Selector(query.name), query.group_by)
 
 
 def one_side_forgets_the_matchers(query: MetricQuery, _window: str, /) -> Expression:
-    """Subtract what all racks have."""
+    """Match no label on the right side of a difference."""
     return BinaryOperation("-", total(query), Aggregation("sum", Selector("other"), query.group_by))
 
 
@@ -92,89 +92,89 @@ def sets_the_depth_everywhere(query: MetricQuery, _window: str, /) -> Expression
 
 @attrs.frozen
 class DividesByAnotherRack:
-    """Divides by what has another value of a label that is grouped by, so that no two series meet."""
+    """Divides by series with another value of a label in `group_by`, so that no series has a partner."""
 
     replaces: ClassVar = ("rack",)
 
     def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
-        """Ask for one rack everywhere else."""
+        """Return a quotient with a fixed rack on the right side."""
         other = Selector(query.name, {**query.wanted, "rack": "r9"})
         return BinaryOperation("/", total(query), Aggregation("sum", other, query.group_by))
 
 
 @attrs.frozen
 class Declares:
-    """Right, but for what it says of itself."""
+    """Has a valid expression, and an invalid `replaces`."""
 
     replaces: Any = attrs.field(eq=False)
 
     def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
-        """Match everything everywhere."""
+        """Return a valid expression."""
         return total(query)
 
 
 @attrs.frozen
 class SaysTheSameOfAll:
-    """Overwrites what tells one answer from another, and declares it."""
+    """Declares and overwrites the label by which the results of queriers are told apart."""
 
     replaces: ClassVar = ("rack",)
 
     def __call__(self, query: MetricQuery, window: str, /) -> Expression:
-        """Return the same rack for all."""
+        """Return one rack for all series."""
         del window
         return ConstantLabel(total(query), "rack", "every")
 
 
 def matches_by_what_is_gone(query: MetricQuery, _window: str, /) -> Expression:
-    """Match sums by a label that was summed away."""
+    """Match by a label that an aggregation removed."""
     return BinaryOperation("/", total(query), total(query), matching=Matching.on("rack", "room"))
 
 
 def ignores_too_little(query: MetricQuery, _window: str, /) -> Expression:
-    """Match sums by labels that only one side has."""
+    """Match by labels that only one side has."""
     return BinaryOperation("/", total(query, "room"), total(query), matching=Matching.ignoring("phase"))
 
 
 def changes_in_three_minutes(query: MetricQuery, _window: str, /) -> Expression:
-    """Take the change of a gauge over what it likes."""
+    """Use a fixed window for `delta`."""
     change = Call("delta", RangeSelector(Selector(query.name, query.matchers), "3m"))
     return Aggregation("sum", change, query.group_by)
 
 
 def takes_five_minutes(query: MetricQuery, _window: str, /) -> Expression:
-    """Take rates over what it likes."""
+    """Use a fixed window for rates."""
     return increase(query, "5m")
 
 
 def takes_minutes(query: MetricQuery, window: str, /) -> Expression:
-    """Understand some windows only."""
+    """Accept only windows in minutes."""
     return increase(query, f"{int(window.removesuffix('m'))}m")
 
 
 @attrs.frozen
 class Remembers:
-    """Divides by the series of the querier that made it."""
+    """Divides by the series of the querier that made it, also where queriers share a request."""
 
     labels: Any = attrs.field(eq=False)
 
     def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
-        """Use its own labels beside those that are to be used."""
+        """Return a quotient with the labels of the maker on the right side."""
         return BinaryOperation("/", total(query), Aggregation("sum", Selector("rack_limit", self.labels), query.group_by))
 
 
 @attrs.frozen
 class Owned:
-    """Equal to that of another querier of the same rack alone."""
+    """Is equal only for queriers of the same rack."""
 
     rack: str | None
 
     def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
-        """Be right otherwise."""
+        """Return a valid expression."""
         return total(query)
 
 
 class Remembering(Rack):
-    """Racks, whose strategy is not for others."""
+    """Racks, with a strategy that must not be shared."""
 
     def query_strategy(self) -> Remembers:
         """Remember the labels."""
@@ -213,7 +213,7 @@ class Unreadable(Rack):
 
 
 class Hidden(Rack):
-    """Racks, whose name is not to be seen."""
+    """Racks, with a field that cannot be read back."""
 
     def __init__(self, *, metric_name: str, hidden: str = "r1") -> None:
         """Keep it."""
@@ -222,39 +222,39 @@ class Hidden(Rack):
 
 @attrs.frozen(kw_only=True)
 class Timed(Rack):
-    """Racks, of a time that no text builds."""
+    """Racks, with a field that cannot be given as text."""
 
     since: timedelta = timedelta(1)
 
     def __attrs_post_init__(self) -> None:
-        """Want a time."""
+        """Refuse all but a timedelta."""
         if not isinstance(self.since, timedelta):
             raise InputError("since is no time")
 
 
 @attrs.frozen(kw_only=True)
 class Insisting(Rack):
-    """Racks, of which one must be named, though the class does not say so."""
+    """Racks, with an optional field that is in fact required."""
 
     def __attrs_post_init__(self) -> None:
-        """Fail as no argument should."""
+        """Raise an error that is not an `InputError`."""
         if self.rack is None:
             raise KeyError("rack")
 
 
 @attrs.frozen(kw_only=True)
 class Needing(Rack):
-    """Racks, of which a note needs a room, though the class does not say so."""
+    """Racks, with an optional field that requires another."""
 
     def __attrs_post_init__(self) -> None:
-        """Fail as no argument should."""
+        """Raise an error that is not an `InputError`."""
         if self.note is not None and self.room is None:
             raise KeyError("room")
 
 
 @attrs.frozen(kw_only=True)
 class Stepped(Rack):
-    """Racks, with fields that are one option where a command has `--step`."""
+    """Racks, with two fields that become the same option where a command has `--step`."""
 
     step: int = 1
     rack_step: int = 1
@@ -262,14 +262,14 @@ class Stepped(Rack):
 
 @attrs.frozen(kw_only=True)
 class Trailing(Rack):
-    """Racks, with fields that are one option."""
+    """Racks, with two fields that become the same option."""
 
     room_: int = 1
 
 
 @attrs.frozen(kw_only=True, init=False)
 class Nameless(Rack):
-    """Racks, with a field that no option can be called by."""
+    """Racks, with a field without a letter, which cannot be an option."""
 
     def __init__(self, *, metric_name: Literal["power", "heat"], _: int = 1, **others: Any) -> None:
         """Take it."""
@@ -277,7 +277,7 @@ class Nameless(Rack):
 
 
 class Same(enum.Enum):
-    """Choices that are the same text."""
+    """Choices with the same text."""
 
     NUMBER = 1
     TEXT = "1"
@@ -285,14 +285,14 @@ class Same(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Merged(Rack):
-    """Racks, with two choices that nobody could tell apart."""
+    """Racks, with two choices that have the same text."""
 
     same: Same = Same.TEXT
 
 
 @attrs.frozen(kw_only=True)
 class Alike(Rack):
-    """Equal to others."""
+    """Racks, which are equal although a field differs."""
 
     rack: str | None = attrs.field(default=None, eq=False)
 
@@ -305,7 +305,7 @@ NO_DEPTH: Any = None
 
 @pytest.mark.parametrize("names", [{"series": 'rack"power'}, {"metric_label": "ra}ck"}])
 def test_a_spec_with_names_that_cannot_be_written_is_caught(names: dict[str, Any]) -> None:
-    """Or `statcore metrics` would fail for it."""
+    """A spec whose names are not valid fails the check; `statcore metrics` would fail for it."""
     spec = QuerierSpec(name="rack", summary="racks", querier=Rack, **names)
     with pytest.raises(AssertionError, match="must not hold"):
         checks.check_the_spec_describes_them(spec, some())
@@ -313,16 +313,16 @@ def test_a_spec_with_names_that_cannot_be_written_is_caught(names: dict[str, Any
 
 @attrs.frozen(kw_only=True)
 class Validated(Rack):
-    """Racks, some of which are refused by another error."""
+    """Racks, of which some are refused with an error that is not an `InputError`."""
 
     rack: str | None = attrs.field(default=None, validator=attrs.validators.in_([None, "r1", "r2"]))
 
 
 class OnlyOdd(Rack):
-    """Racks, which take odd text alone, and make nothing of it."""
+    """Racks, which accept only odd text, and do not match it."""
 
     def labels(self) -> dict[str, Any]:
-        """Refuse what is plain."""
+        """Refuse plain text."""
         if (self.rack or "").islower():
             raise InputError("too plain")
         return {**super().labels(), "rack": "odd"}
@@ -335,12 +335,12 @@ def given(rack: Any, *names: str) -> dict[str, Any]:
 
 @attrs.frozen
 class NamesAnotherMetric:
-    """Asks for the metric that the querier that made it is named by."""
+    """Divides by a metric that is named by a label value."""
 
     rack: str
 
     def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
-        """Use a name beside the one that is to be used."""
+        """Return a quotient with another metric on the right side."""
         return BinaryOperation("/", total(query), Aggregation("sum", Selector(self.rack, query.matchers), query.group_by))
 
 

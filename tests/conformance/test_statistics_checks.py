@@ -34,60 +34,60 @@ LOST = Problem(ProblemKind.UNAVAILABLE, message="lost")
 
 
 async def answers_no_ids_with_none(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """One entry too many."""
+    """Return one entry where no id is given."""
     return await fetch(ids) if ids else StatisticsBatch([None])
 
 
 async def gives_nothing_as_empty(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """No data as a kernel without metrics."""
+    """Return an empty map where there is no data."""
     return StatisticsBatch([entry or {} for entry in await fetch(ids)])
 
 
 async def makes_nothing_a_problem(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """No data as a failure."""
+    """Report a problem where there is no data."""
     batch = await fetch(ids)
     return StatisticsBatch(batch, problems={at: LOST for at, entry in enumerate(batch) if entry is None})
 
 
 async def swaps_neighbours(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """Answers at the wrong ids."""
+    """Return each pair of neighbouring entries in the wrong order."""
     return await fetch([id_ for start in range(0, len(ids), 2) for id_ in reversed(ids[start : start + 2])])
 
 
 async def sorts_the_ids(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """The store's order, not the caller's."""
+    """Return the entries in the order of the sorted ids."""
     return await fetch(sorted(ids))
 
 
 async def moves_what_is_missing_to_the_end(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """Answers shifted into the gaps."""
+    """Return the entries that exist first, whatever their ids."""
     return StatisticsBatch(sorted(await fetch(ids), key=lambda entry: entry is None))
 
 
 async def answers_a_duplicate_once(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """The first gets it all."""
+    """Return an entry at the first place of a duplicate id only."""
     return StatisticsBatch([entry if ids.index(ids[at]) == at else None for at, entry in enumerate(await fetch(ids))])
 
 
 async def answers_pairs(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """No mapping at all."""
+    """Return lists of pairs instead of maps."""
     entries: list[Any] = [entry and list(entry.items()) for entry in await fetch(ids)]
     return StatisticsBatch(entries)
 
 
 async def lets_metrics_be_read_once(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """An entry that is used up."""
+    """Return entries that lose a metric when it is read."""
     once = type("Once", (dict,), {"__getitem__": lambda entry, name: entry.pop(name)})
     return StatisticsBatch([entry and once(entry) for entry in await fetch(ids)])
 
 
 async def answers_a_thousand(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """A silent limit."""
+    """Return nothing after the first 1,000 ids."""
     return StatisticsBatch([*await fetch(ids[:1_000]), *[None] * (len(ids) - 1_000)])
 
 
 async def gives_missing_activity_as_none(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """Not the zeros that callers rely on."""
+    """Return None instead of zeros for missing activity."""
     batch = await fetch(ids)
     return StatisticsBatch(
         [None if at in batch.problems else entry for at, entry in enumerate(batch)], problems=batch.problems
@@ -95,12 +95,12 @@ async def gives_missing_activity_as_none(_: Any, fetch: Fetch, ids: Sequence[Any
 
 
 async def gives_missing_activity_as_real(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """Zeros that nobody can tell from real ones."""
+    """Report no problem for zeros that are not real."""
     return StatisticsBatch(await fetch(ids))
 
 
 async def takes_zeros_for_missing(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """A session that is idle looks like one that is unknown."""
+    """Report a problem for zeros that are real."""
     batch = await fetch(ids)
     return StatisticsBatch(
         batch, problems={at: LOST for at, entry in enumerate(batch) if entry and not any(entry.values())}
@@ -108,24 +108,24 @@ async def takes_zeros_for_missing(_: Any, fetch: Fetch, ids: Sequence[Any]) -> S
 
 
 async def counts_in_floats(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """Large counts lose their last digit."""
+    """Lose the last digit of large counts."""
     batch = await fetch(ids)
     counted = [{name: int(float(count)) for name, count in (entry or {}).items()} for entry in batch]
     return StatisticsBatch(counted, problems=batch.problems)
 
 
 async def forgets_the_endpoint(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """The same replica id under two endpoints is one."""
+    """Take the same replica id under two endpoints for one replica."""
     return await fetch([next((pair for pair in reversed(ids) if pair[1] == id_[1]), id_) for id_ in ids])
 
 
 async def loses_devices(_: Any, fetch: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """Half an agent."""
+    """Return agents without their devices."""
     return StatisticsBatch([entry and {**entry, "devices": {}} for entry in await fetch(ids)])
 
 
 async def shares_one_key_space(store: Any, _: Fetch, ids: Sequence[Any]) -> StatisticsBatch:
-    """A kernel is found among the endpoints."""
+    """Find a kernel under the id of an endpoint."""
     batch: StatisticsBatch = await store.right.fetch_kernel_statistics(ids)
     return batch
 
@@ -142,22 +142,22 @@ def each(entries: Entries, change: Callable[[Any], Any]) -> dict[str, dict[str, 
 
 
 async def takes_no_capacity_for_zero(_: Any, store: Store, entries: Entries) -> None:
-    """None becomes 0."""
+    """Store 0 where the capacity is None."""
     await store(each(entries, lambda value: attrs.evolve(value, capacity=value.capacity or "0")))
 
 
 async def loses_the_rate(_: Any, store: Store, entries: Entries) -> None:
-    """One moving statistic is not written."""
+    """Store 0 as the rate."""
     await store(each(entries, lambda value: attrs.evolve(value, stats={**value.stats, "rate": "0"})))
 
 
 async def takes_nan_for_zero(_: Any, store: Store, entries: Entries) -> None:
-    """No number becomes one."""
+    """Turn NaN into 0."""
     await store(each(entries, lambda value: attrs.evolve(value, current=value.current.replace("NaN", "0"))))
 
 
 async def tidies_numbers(_: Any, store: Store, entries: Entries) -> None:
-    """1E+30 becomes 30 zeros."""
+    """Write 1E+30 with 30 zeros."""
 
     def tidy(value: MetricValue) -> MetricValue:
         return attrs.evolve(value, current=f"{Decimal(value.current):f}") if "E+" in value.current else value
@@ -166,18 +166,18 @@ async def tidies_numbers(_: Any, store: Store, entries: Entries) -> None:
 
 
 async def normalizes_names(_: Any, store: Store, entries: Entries) -> None:
-    """Two texts that look alike become one."""
+    """Turn names that look alike into the same text."""
     named = ((id_, metrics.items()) for id_, metrics in entries.items())
     await store({id_: {unicodedata.normalize("NFC", name): value for name, value in items} for id_, items in named})
 
 
 async def takes_no_count_for_zero(_: Any, store: Store, entries: Entries) -> None:
-    """An unknown count becomes a count."""
+    """Store 0 where the count is not known."""
     await store(each(entries, lambda value: {**value, "count": value.get("count") or 0}))
 
 
 async def makes_thresholds_numbers(_: Any, store: Store, entries: Entries) -> None:
-    """`2.5` the text becomes 2.5 the number."""
+    """Store the threshold `2.5` as a number, not as text."""
 
     def convert(value: Any) -> Any:
         histogram = isinstance(value["current"], dict)
@@ -187,28 +187,28 @@ async def makes_thresholds_numbers(_: Any, store: Store, entries: Entries) -> No
 
 
 async def merges(broken: Any, store: Store, entries: Entries) -> None:
-    """Metrics of an earlier write stay."""
+    """Keep metrics of an earlier write."""
     old = await broken.right.fetch_kernel_statistics(list(entries))
     kept = [{name: MetricValue.from_map(value) for name, value in (entry or {}).items()} for entry in old]
     await store({id_: {**before, **entries[id_]} for id_, before in zip(entries, kept, strict=True)})
 
 
 async def replaces_everything(broken: Any, store: Store, entries: Entries) -> None:
-    """Other entries are gone."""
+    """Remove the entries of other ids."""
     await broken.right.remove(broken.memo)
     broken.memo[:] = entries
     await store(entries)
 
 
 async def refuses_nothing(_: Any, store: Store, entries: Entries) -> None:
-    """No entries are an error."""
+    """Refuse an empty write."""
     if not entries:
         raise InputError("nothing to write")
     await store(entries)
 
 
 async def keeps_the_callers_mapping(broken: Any, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """The mapping is written when somebody reads."""
+    """Write the caller's mapping only when somebody reads."""
     if "store_kernel" in repr(call):
         broken.memo += arguments[0].items()
         return None
@@ -217,7 +217,7 @@ async def keeps_the_callers_mapping(broken: Any, call: Callable[..., Awaitable[A
 
 
 async def changes_what_it_answered(broken: Any, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """Entries that were given away are updated in place."""
+    """Change entries that were returned before."""
     if "fetch" not in repr(call):
         for entry in broken.memo:
             entry.clear()
@@ -228,21 +228,21 @@ async def changes_what_it_answered(broken: Any, call: Callable[..., Awaitable[An
 
 
 async def takes_no_metrics_for_nothing(_: Any, store: Store, entries: Entries) -> None:
-    """A kernel without metrics is not written."""
+    """Do not write a kernel without metrics."""
     await store({id_: metrics for id_, metrics in entries.items() if metrics})
 
 
 async def keeps_an_agent_for_an_hour(_: Any, store: Store, agent_id: str, **metrics: Any) -> None:
-    """A dead agent looks alive."""
+    """Keep the entry of an agent far too long."""
     await store(agent_id, **{**metrics, "interval_s": 900})
 
 
 async def removes_nothing(*_: Any) -> None:
-    """Do nothing."""
+    """Remove nothing."""
 
 
 async def removes_what_is_there(broken: Any, remove: Store, ids: Iterable[str]) -> None:
-    """An id without statistics is an error."""
+    """Refuse to remove an id without statistics."""
     ids = list(ids)
     if None in await broken.right.fetch_kernel_statistics(ids):
         raise InputError("no such kernel")
@@ -250,17 +250,17 @@ async def removes_what_is_there(broken: Any, remove: Store, ids: Iterable[str]) 
 
 
 async def removes_the_first(_: Any, remove: Store, ids: Iterable[str]) -> None:
-    """The others stay."""
+    """Remove only the first id."""
     await remove(list(ids)[:1])
 
 
 async def removes_kernels_alone(_: Any, remove: Store, ids: Iterable[str]) -> None:
-    """Agents stay."""
+    """Remove no agents."""
     await remove(id_ for id_ in ids if not id_.startswith("i-"))
 
 
 async def counts_among_the_statistics(broken: Any, _: Store, agent_id: str, count: int) -> None:
-    """The count takes the agent's key."""
+    """Store the count under the agent's own key."""
     broken.right.plant(agent_id, {"node": {"count": count}, "devices": {}})
 
 
