@@ -33,7 +33,7 @@ class TestContainerMetricQuerier(QuerierConformance):
     """The querier that comes with statcore."""
 
     def queriers(self) -> list[ContainerMetricQuerier]:
-        """With each owner, of counters and of gauges."""
+        """Return queriers with each owner, of counters and of gauges."""
         owned: dict[str, Any] = dict.fromkeys(("kernel_id", "session_id", "user_id", "project_id"), KERNELS[0])
         return [
             *[
@@ -56,7 +56,7 @@ class TestRack(QuerierConformance):
     """The right one, of which all that are wrong are made."""
 
     def queriers(self) -> list[Rack]:
-        """With every type of field."""
+        """Return queriers with every type of field."""
         return some()
 
 
@@ -86,7 +86,7 @@ class TestRackThatRefuses(QuerierConformance):
     """A class may refuse what it likes."""
 
     def queriers(self) -> list[Rack]:
-        """With all of the fields, too, which need each other."""
+        """Return queriers without the fields that need each other, and with all of them."""
         return some(Strict)
 
     def spec(self) -> QuerierSpec:
@@ -185,12 +185,12 @@ class TestRackWithStrategiesOfItsOwn(QuerierConformance):
         self.chosen = doing(request.param)
 
     def queriers(self) -> list[Rack]:
-        """With the strategy that was chosen."""
+        """Return queriers with the chosen strategy."""
         return self.chosen
 
 
 class TestRackWhoseNameChoosesTheStrategy(QuerierConformance):
-    """As that of a metric may, where it is text."""
+    """The strategy depends on a name, as it may depend on a metric's name that is text."""
 
     @pytest.fixture(autouse=True, params=[(summed_late, "rate"), ("gauge", "rate"), (summed_late, Own(0.5))])
     def _choose(self, request: pytest.FixtureRequest) -> None:
@@ -199,7 +199,7 @@ class TestRackWhoseNameChoosesTheStrategy(QuerierConformance):
         self.chosen = racks(query_strategy=lambda rack: one if rack.rack == "one" else others)
 
     def queriers(self) -> list[Rack]:
-        """With the strategies that were chosen."""
+        """Return queriers with the chosen strategies."""
         return self.chosen
 
 
@@ -246,7 +246,7 @@ TEXT_ELSEWHERE: dict[str, dict[str, Any]] = {
 
 
 class TestRackWhoseTextIsElsewhere(QuerierConformance):
-    """In the metric's name, which refuses most of it; in a regex, which users write; beside other text in a value."""
+    """Text of users stands in the metric's name, which refuses most of it, in a regex, and beside other text in a value."""
 
     @pytest.fixture(autouse=True, params=list(TEXT_ELSEWHERE.values()), ids=list(TEXT_ELSEWHERE))
     def _choose(self, request: pytest.FixtureRequest) -> None:
@@ -254,7 +254,7 @@ class TestRackWhoseTextIsElsewhere(QuerierConformance):
         self.chosen = racks(**request.param)
 
     def queriers(self) -> list[Rack]:
-        """With the members that were chosen."""
+        """Return queriers with the chosen members."""
         return self.chosen
 
 

@@ -150,7 +150,7 @@ def test_queriers_are_checked_in_three_lines(tmp_path: Path) -> None:
 
 
 def test_the_package_imports_neither_pytest_nor_hypothesis() -> None:
-    """Nor do the checks as plain functions, nor the servers that the command line starts."""
+    """The package, the checks as plain functions and the servers import neither of the two."""
     checks = ", ".join(f"statcore.testing.{part}" for part in ("inventory", "metrics", "querier_checks", "statistics"))
     modules = f"statcore.testing, {checks}, statcore.testing.servers"
     source = f"import sys, {modules}; print(sorted({{'pytest', 'hypothesis'}} & set(sys.modules)))"

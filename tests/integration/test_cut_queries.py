@@ -96,7 +96,7 @@ def samples(result: MatrixResult) -> dict[frozenset[tuple[str, str]], list[tuple
 
 
 async def test_the_end_of_a_cut_range_is_one_constant(client: PrometheusClient) -> None:
-    """At each of 12,001 points."""
+    """Each of 12,001 points has the same value."""
     (series,) = (await client.query_range("ticks @ end()", LONG)).series
     assert (12_001, {300.0}) == (len(series), set(series.values))
 
@@ -168,7 +168,7 @@ async def test_a_query_that_needs_the_whole_range_is_refused_only_when_cut(clien
 
 
 async def test_the_last_of_a_command_is_the_newest_value(client: PrometheusClient) -> None:
-    """On multiples of the step the range's own values, and on its end that of the newest sample."""
+    """Points on multiples of the step have the values of the range; the last point has the value of the newest sample."""
     now = START + timedelta(seconds=40 * 250 + 3)
     options = {"start": None, "end": None, "last": "10m", "step": "4m"}
     points = read_range(options, now)

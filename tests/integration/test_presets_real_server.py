@@ -135,7 +135,7 @@ async def test_the_server_refuses_text_that_only_the_parser_accepts(server: Serv
 
 
 def test_the_command_answers(server: Server, tmp_path: Path) -> None:
-    """From a file that the settings file names, with a value that would end a string."""
+    """The preset is in a file that the settings name, and a label value would end a string if it were not escaped."""
     (tmp_path / "numbers.toml").write_text(
         "[presets.number]\ndescription = 'The number of each series'\n"
         f"template = '''{NUMBER.template.text}'''\nfilter_labels = ['text']\ngroup_labels = ['text', 'zone']\n"

@@ -97,7 +97,7 @@ def test_words_of_the_language_are_names(start_prometheus: Callable[..., Server]
 
 
 def test_the_six_expressions_of_live_statistics_are_answered(start_prometheus: Callable[..., Server]) -> None:
-    """For as many kernels as one expression may name."""
+    """The server answers them for as many kernels as one expression may name."""
     ids = [f"0f0c5a0e-6f5b-4f43-9f0e-{number:012x}" for number in range(256)]
     queries = live_stat_queries(ids)
     with asking(start_prometheus()) as ask:

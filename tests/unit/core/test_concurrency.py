@@ -110,7 +110,7 @@ class Hanging:
 
 
 async def test_results_are_in_the_order_of_the_coroutines() -> None:
-    """Not in the order in which they end."""
+    """The order in which the coroutines end does not matter."""
     assert [] == await run_concurrently([])
     assert [3, 0, 1] == await run_concurrently([after(3, 3), after(0, 0), after(1, 1)])
 

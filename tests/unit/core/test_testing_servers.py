@@ -191,7 +191,7 @@ def test_the_configuration_has_the_targets(
 def test_victoriametrics_keeps_to_its_folder(
     program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On loopback, with the arguments given."""
+    """It listens on loopback and gets the given arguments."""
     program("victoria-metrics", "import time; time.sleep(60)")
     monkeypatch.setattr(servers, "_prometheus_ready", lambda _: True)
     with running_victoriametrics(tmp_path, arguments=["-search.disableCache"]) as server:

@@ -207,7 +207,7 @@ async def test_an_unknown_preset_may_belong_to_a_broken_plugin(install: Callable
 
 
 async def test_a_host_may_have_other_presets() -> None:
-    """For example those of its own files."""
+    """The host passes presets, for example of its own files."""
     host, own = Host(metrics=Backend()), Preset(name="own", description="d", template="vector(1)")
     context = host.context()
     assert {"busy", "up"} == set(context.presets)
