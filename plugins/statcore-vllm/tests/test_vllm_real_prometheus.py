@@ -205,7 +205,7 @@ async def test_the_least_time_is_not_known(
 async def test_without_requests_there_is_no_time(
     client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime]
 ) -> None:
-    """The result has no time, not even 0; the number of tokens is there and is 0."""
+    """Without requests the time is NaN and not 0; the number of tokens is 0."""
     assert math.isnan(await ask(client, stand_ins["idle"], "time_to_first_token", scraped["idle"]))
     assert 0 == await ask(client, stand_ins["idle"], "generation_tokens", scraped["idle"])
 

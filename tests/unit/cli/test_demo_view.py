@@ -13,7 +13,7 @@ from rich.console import Console
 from statcore.model.results import MatrixResult, Series
 from statcore_cli.demo.pipeline import METRICS, Child, DemoState
 from statcore_cli.demo.view import screen, sparkline
-from statcore_cli.output import Entries
+from statcore_cli.entries import Entries
 from statcore_collector import KernelTarget
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"

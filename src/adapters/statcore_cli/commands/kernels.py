@@ -21,7 +21,8 @@ from statcore.statistics.series_inventory import SeriesInventory
 from statcore.statistics.sessions import SessionStatistics
 from statcore_cli.command_context import CommandContext, run
 from statcore_cli.command_line import format_option, setting_options
-from statcore_cli.output import ENTRY_COLUMNS, Entries, write
+from statcore_cli.entries import ENTRY_COLUMNS, Entries
+from statcore_cli.output import write
 
 
 @click.command(

@@ -31,7 +31,7 @@ from statcore.queriers.container import ContainerMetricQuerier
 from statcore.runtime import Settings, open_runtime, open_sink
 from statcore.statistics.repository import StatisticsRepository
 from statcore.testing.servers import running_prometheus, running_valkey
-from statcore_cli.output import Entries
+from statcore_cli.entries import Entries
 from statcore_collector import Collector, KernelTarget, start_exporter
 
 INTERVAL_S: Final = 1.0
