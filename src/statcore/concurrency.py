@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asyncio import Task
 
 CONCURRENT_CALLS: Final = 4
-"""How many calls a bounded map runs at once by default."""
+"""How many calls a bounded map runs at once."""
 ITEMS_PER_TURN: Final = 128
 """How many items `in_turns` yields in one turn of the event loop by default: one or two milliseconds of work."""
 
@@ -67,10 +67,8 @@ async def run_both(first: Coroutine[Any, Any, _Result], second: Coroutine[Any, A
     return results[0], results[1]
 
 
-async def map_concurrently(
-    items: Iterable[_Item], call: Callable[[_Item], Awaitable[_Result]], *, limit: int = CONCURRENT_CALLS
-) -> list[_Result]:
-    """Return the result of `call` for each item, in order; at most `limit` calls run at once.
+async def map_concurrently(items: Iterable[_Item], call: Callable[[_Item], Awaitable[_Result]]) -> list[_Result]:
+    """Return the result of `call` for each item, in order; at most `CONCURRENT_CALLS` calls run at once.
 
     Raises:
         Exception: the first error of a call, as `run_concurrently` raises it.
@@ -82,7 +80,7 @@ async def map_concurrently(
         for position, item in pending:
             results[position] = await call(item)
 
-    await run_concurrently(work() for _ in range(limit))
+    await run_concurrently(work() for _ in range(CONCURRENT_CALLS))
     return [results[position] for position in range(len(results))]
 
 

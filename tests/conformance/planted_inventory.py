@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-import pytest
 
-from statcore.testing.inventory import InventoryCheck, InventoryDataset
+from statcore.testing.inventory import InventoryDataset
 from statcore_memory import MemoryInventory
 
 PLANTED = InventoryDataset.usual()
@@ -26,13 +25,6 @@ def right_inventory(planted: InventoryDataset = PLANTED) -> MemoryInventory:
 
 class PlantedError(Exception):
     """What an inventory raises where no error is due; no check raises it by itself."""
-
-
-async def expect_caught(check: InventoryCheck, wrong: Any) -> None:
-    """Expect a check to fail for an inventory, and to pass for the same without its fault."""
-    with pytest.raises((AssertionError, PlantedError)):
-        await check(wrong, PLANTED)
-    await check(right_inventory(), PLANTED)
 
 
 def evolved(page: Any, **changes: Callable[[Any], Any]) -> Any:

@@ -11,6 +11,7 @@ from statcore.model.results import MatrixResult
 from statcore.model.time import QueryTimeRange
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.queriers import UtilizationMetricQuerier, resolve, strategy_key
+from statcore.queriers.matcher import as_matcher
 from statcore.statistics import UtilizationSource
 
 
@@ -47,4 +48,5 @@ def querier_key(querier: UtilizationMetricQuerier) -> Hashable:
         PluginError: the querier breaks its contract.
     """
     query = resolve(querier)
-    return query.name, tuple(query.labels.items()), query.group_by, strategy_key(query.strategy)
+    matchers = tuple([(label, as_matcher(matcher)) for label, matcher in query.matchers])
+    return query.name, matchers, query.group_by, strategy_key(query.strategy)

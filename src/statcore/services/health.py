@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from statcore.concurrency import Deadline, run_concurrently
-from statcore.errors import PluginError, StatcoreError
+from statcore.errors import PluginError, StatcoreError, TimedOutError
 
 HEALTH_TIMEOUT_S: Final = 5.0
 """How long each port has to answer. An adapter's own deadline may be longer than a health check can wait."""
@@ -76,6 +76,8 @@ async def _ping(name: str, port: Pingable, timeout_s: float) -> StatcoreError | 
             await port.ping()
     except StatcoreError as error:
         return error
+    except TimeoutError:  # of a shorter deadline in the port
+        return TimedOutError(f"{name} did not answer in time", timeout_s=timeout_s)
     except Exception as error:  # noqa: BLE001 - the port may be a third party's
         adapter = f"{type(port).__module__}.{type(port).__qualname__}"
         # Reports may be public, and the message of a foreign error may contain a password.

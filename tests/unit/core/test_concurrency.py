@@ -209,9 +209,6 @@ async def test_a_bounded_map_runs_a_few_calls_at_once() -> None:
 
     assert [-number for number in range(50)] == await map_concurrently(range(50), negate)
     assert CONCURRENT_CALLS == most
-    most = 0
-    await map_concurrently(range(50), negate, limit=9)
-    assert 9 == most
     with pytest.raises(UnavailableError):
         await map_concurrently([DOWN], lambda error: after(1, error))
 

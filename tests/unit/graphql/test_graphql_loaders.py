@@ -16,7 +16,9 @@ from tests.support.graphql_host import CountedMetrics, Host, echo, inventory_of,
 
 from statcore.errors import InputError, UnavailableError
 from statcore.model import Problem, ProblemKind, QueryTimeRange, StatisticsBatch
-from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, resolve
+from statcore.queriers.interface import PreparedQuerier
+from statcore.queriers.matcher import as_labels
 from statcore.testing.queriers import FixedQuerier
 from statcore_graphql import DataLoaderManager, Loader, RequestLoaders
 from statcore_graphql.schema import Query, build_schema
@@ -297,3 +299,11 @@ def test_queriers_that_differ_in_anything_are_different_keys() -> None:
     assert len(keys) == len(set(keys))
     same = attrs.evolve(QUERIER, matchers={"a": LabelMatcher.equal("1"), "b": "2"}, group_by=("b", "a", "a"))
     assert keys[0] == querier_key(same)
+
+
+def test_each_matcher_of_a_label_that_recurs_is_part_of_the_key() -> None:
+    """A mapping of labels would lose one of them, and two queries would share an answer."""
+    query = resolve(QUERIER)
+    scoped = [PreparedQuerier(query._replace(wanted=as_labels((*query.matchers, ("a", value))))) for value in ("1", "2")]
+    keys = [querier_key(querier) for querier in (QUERIER, *scoped)]
+    assert len(keys) == len(set(keys))

@@ -64,6 +64,12 @@ async def test_a_port_that_hangs_timed_out() -> None:
     assert None is report.errors["well"]
 
 
+async def test_a_port_with_a_shorter_time_out_of_its_own_timed_out() -> None:
+    """Its `TimeoutError` is not an error of the adapter's code."""
+    report = await check_health({"slow": Failing(TimeoutError())})
+    assert isinstance(report.errors["slow"], TimedOutError)
+
+
 async def test_a_foreign_error_is_a_plugin_error() -> None:
     """The report has its type, and not its message, which may contain a password."""
     cause = OSError("cannot connect to valkey://u:hunter2@db")
