@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HIGHEST_PORT: Final = 65_535
 
 
-class _Families(PrometheusCollector):
+class _MetricSource(PrometheusCollector):
     """Gives prometheus_client the collector's samples, every series as a gauge, and the collector's own metrics."""
 
     def __init__(self, collector: Collector) -> None:
@@ -61,7 +61,7 @@ class _Families(PrometheusCollector):
 
 
 def _application(collector: Collector, metrics: WSGIApplication | None) -> WSGIApplication:
-    """Return the WSGI application for all paths; `metrics` serves the metrics on any path."""
+    """Return the WSGI application for all paths; `metrics` ignores the path, so it is called for /metrics only."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -127,7 +127,7 @@ def start_exporter(collector: Collector, *, host: str = "127.0.0.1", port: int =
     if not 0 <= port <= _HIGHEST_PORT:
         raise InputError(f"the port must be from 0 to {_HIGHEST_PORT}, not {port}")
     registry = CollectorRegistry()
-    registry.register(_Families(collector))
+    registry.register(_MetricSource(collector))
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:

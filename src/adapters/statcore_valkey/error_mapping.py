@@ -1,4 +1,7 @@
-"""Maps errors of redis-py to our most specific errors; no message or traceback shows text that may repeat a command."""
+"""Maps errors of redis-py to our most specific errors.
+
+The text of a server may quote a command, and with AUTH the password. Only texts with a known wording are shown.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +68,7 @@ _KNOWN: Final = (
     "Protocol [Ee]rror",
     r"\b(BUSY|EXECABORT|MISCONF|NOPROTO|NOREPLICAS|WRONGTYPE)\b",
 )
-"""Texts of servers and the driver that repeat no part of a command. Other texts are not shown: they may repeat a command,
-and the command AUTH holds the password."""
+"""Texts of servers and of the driver that never quote a command."""
 _WORDINGS: Final = re.compile("|".join(_KNOWN))
 
 

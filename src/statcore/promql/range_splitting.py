@@ -130,7 +130,7 @@ _NOTHING: Final = _Token("sign", "", 0, 0)
 def fix_range(promql: str, time_range: QueryTimeRange, *, max_points: int) -> str:
     """Return a query that has, over any part of a range, the values that `promql` has over the whole range.
 
-    An expression of `statcore.promql` needs no such change.
+    An expression of `statcore.promql` needs no such change, because it cannot contain `start()` and the like.
 
     Args:
         promql: the query, in PromQL or MetricsQL. Strings, comments and names stay as they are.

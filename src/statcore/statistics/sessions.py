@@ -1,4 +1,4 @@
-"""Statistics of sessions: the sums of their kernels' statistics."""
+"""Statistics of sessions: what is stored under the id of the session itself, or the statistics of its kernels, summed."""
 
 from __future__ import annotations
 
