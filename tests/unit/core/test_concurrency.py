@@ -536,6 +536,6 @@ async def test_a_coroutine_that_nobody_awaits_is_closed() -> None:
 
 def test_importing_statcore_imports_no_event_loop() -> None:
     """Both asyncio and `random` are imported when they are first used."""
-    code = "import sys, statcore; print(sorted({'asyncio', 'random'} & sys.modules.keys()))"
+    code = "import sys; old = {*sys.modules}; import statcore; print(sorted({'asyncio', 'random'} & {*sys.modules} - old))"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "[]\n" == found.stdout
