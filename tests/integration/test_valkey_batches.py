@@ -47,7 +47,7 @@ def kinds(batch: StatisticsBatch) -> dict[int, ProblemKind]:
 
 
 async def test_one_malformed_payload_harms_no_other(valkey: Server, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """Each kind of malformed payload among a hundred is None with a problem; the others are right and in order."""
+    """The entry of a malformed payload is None with a problem; the other entries are right and in order."""
     ids = new_ids(100)
     plant(redis, ids)
     good = msgpack.packb(metrics(0))

@@ -73,8 +73,7 @@ class PresetCatalog:
 
         Raises:
             InputError: there is none of that name, or it is among `faults`.
-            PluginError: there is none of that name, but a plugin that failed may have been meant to offer it; or two
-                plugins offer it.
+            PluginError: two plugins offer it; or none does, and a plugin failed that might offer it.
         """
         if name in self.faults:
             raise self.faults[name]
@@ -85,8 +84,7 @@ class PresetCatalog:
 
         Raises:
             InputError: there is none of that name.
-            PluginError: there is none of that name, but a plugin that failed may have been meant to offer it; or two
-                plugins offer it.
+            PluginError: two plugins offer it; or none does, and a plugin failed that might offer it.
         """
         return self._files.get(name) or self.registry.preset_origin(name).source
 

@@ -53,7 +53,7 @@ async def check_sessions_are_found_in_the_order_asked(inventory: InventoryPort, 
 
 
 async def check_unknown_sessions_are_none(inventory: InventoryPort, planted: InventoryDataset) -> None:
-    """An id of no session, also one of another object, is None at its place; no ids are an empty answer."""
+    """An id that is not the id of a session gives None at its position. No ids give an empty list."""
     known = planted.sessions[3].session_id
     ids = [planted_id("nothing", 1), known, planted.kernels[0].kernel_id, planted_id("nothing", 2)]
     found = await inventory.find_sessions(ids)

@@ -31,7 +31,7 @@ async def check_no_ids_give_an_empty_batch(store: StatisticsPort, _sink: Statist
 
 
 async def check_unknown_ids_are_none_without_a_problem(store: StatisticsPort, _sink: StatisticsSinkPort) -> None:
-    """An unknown id is None without a problem; inference metrics have a rule of their own."""
+    """The entry of an unknown id is None, without a problem. Inference metrics are not checked here."""
     ids = new_ids(2)
     for batch in (
         await store.fetch_kernel_statistics(ids),
