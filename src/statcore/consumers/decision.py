@@ -1,4 +1,4 @@
-"""Decision: from rules and their observations to a number of replicas. Pure."""
+"""Decision: from rules and their observations to a number of replicas. A pure function, without I/O and clock."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Verdict(StrEnum):
     """What became of a rule."""
 
     TRIGGERED = "triggered"
-    """It decided. Of the rules after it, only blind and void ones have an outcome."""
+    """It decided. Of the rules after it, only blind and void rules have an outcome."""
     QUIET = "quiet"
-    """Its value asks for no change."""
+    """It asks for no step at its value."""
     COOLING_DOWN = "cooling-down"
-    """It triggered too short a time ago. It changes nothing, and no later rule may step in the opposite direction."""
+    """It asks for a step while it cools down. It changes nothing, and no later rule may take the opposite step."""
     HELD_BACK = "held-back"
-    """Its step is opposite to that of an earlier rule that cools down, or takes replicas away while a rule is blind."""
+    """An earlier rule that cools down asks for the opposite step, or the step removes replicas while a rule is blind."""
     ABSTAINED = "abstained"
-    """It is blind: it has no value to decide on. While a rule is blind, no rule takes replicas away."""
+    """It is blind: it has no value to decide on. While a rule is blind, no rule removes replicas."""
     VOID = "void"
     """It can never decide, and is treated as absent."""
 
@@ -74,17 +74,18 @@ class ScalingDecision:
 def decide(
     rules: Sequence[ScalingRule], observations: Sequence[Observation], *, replicas: int, now: datetime
 ) -> ScalingDecision:
-    """Let the first rule that triggers change the number of replicas, within its bounds and never against its step.
+    """Return the number of replicas after the step of the first rule that triggers, within the bounds of that rule.
 
-    A rule that triggers at its bound still decides: a later rule must not scale down an endpoint that is overloaded at its
-    maximum. While a rule cools down, a later rule must not step against it, either. While any rule is blind, the first rule
-    that triggers may add replicas but takes none away. A void rule counts as absent.
+    A rule triggers if it asks for a step, does not cool down, and is not held back. It also triggers if its bounds leave
+    nothing to change: a later rule must not scale down an endpoint that is overloaded at its maximum. A rule is held back
+    if an earlier rule that cools down asks for the opposite step; later rules may still trigger then. It is also held back
+    if its step removes replicas while any rule is blind; no later rule triggers then. A void rule counts as absent.
 
     Args:
         rules: an earlier rule has precedence.
         observations: for each rule its value, or why it has none.
         replicas: how many there are.
-        now: aware; cool-downs are counted to it.
+        now: an aware datetime; a rule cools down if its cool-down ends after it.
 
     Raises:
         InputError: the numbers of observations and rules differ, replicas is below zero, or `now` has no zone.
@@ -103,12 +104,12 @@ def decide(
         if position in outcomes or isinstance(observed, Abstention):
             continue
         step, comparison = _step(rule, observed)
-        opposed = next((other for other, wish in cooling if wish * step < 0), None)
+        opposed = next((other for other, other_step in cooling if other_step * step < 0), None)
         if not step:
             outcomes[position] = RuleOutcome(rule, verdict=Verdict.QUIET, reason=comparison)
-        elif (rests_s := rule.rests_for_s(moment)) > 0:
+        elif (remaining_s := rule.rests_for_s(moment)) > 0:
             cooling.append((rule, step))
-            reason = f"{comparison}: {step:+d}, but cooling down for another {rests_s:.6g} s"
+            reason = f"{comparison}: {step:+d}, but cooling down for another {remaining_s:.6g} s"
             outcomes[position] = RuleOutcome(rule, verdict=Verdict.COOLING_DOWN, reason=reason)
         elif opposed:
             reason = f"{comparison}: {step:+d}, but {opposed.name!r} asks for the opposite while it cools down"

@@ -45,7 +45,7 @@ class MetricSource(_Choice):
 
 
 class Comparator(_Choice):
-    """Comparison of a value with the threshold of a `ComparatorRule`; the rule triggers if it holds."""
+    """Comparison of a value with the threshold of a `ComparatorRule`; if it holds, the rule asks for its step."""
 
     LESS_THAN = "less-than"
     LESS_THAN_OR_EQUAL = "less-than-or-equal"
@@ -135,14 +135,15 @@ class ScalingRule(ABC):
         name: the rule's name in messages.
         source: where its value comes from.
         metric_name: the metric of a kernel or inference framework; only for these two sources.
-        querier: the query of a metric backend; it must result in one series, so it groups by the labels it filters by.
+        querier: the query of a metric backend. Its answer must be one series, so it groups only by labels that it also
+            filters by.
         preset: the preset query of a metric backend; a name alone is a preset without parameters.
         min_replicas: the lowest result of a step down, by default 0. If there are fewer replicas already, a step down
             changes nothing, and a step up results in at least this number.
         max_replicas: the highest result of a step up, by default unlimited. If there are more replicas already, a step up
             changes nothing, and a step down results in at most this number. Bounds alone change nothing.
-        cooldown_s: for how many seconds after `last_triggered_at` the rule rests.
-        last_triggered_at: when the rule last decided, aware; None means never.
+        cooldown_s: for how many seconds after `last_triggered_at` the rule cools down.
+        last_triggered_at: when the rule last triggered, an aware datetime; None means never.
 
     Raises:
         InputError: a value is not allowed, or values contradict each other; the message names them.
@@ -188,8 +189,8 @@ class ScalingRule(ABC):
     def step_with_missing(self, observed: PartialMean) -> tuple[int, str]:
         """Return the step at a mean with missing values: 0 unless it is the same for all values that may be missing.
 
-        So a missing value is assumed to be on the side of a threshold that does not trigger. A rule that would take the
-        same step at every possible percentage takes none.
+        So missing values alone cause no step: each is assumed to lie where the rule asks for none.
+        A rule that asks for the same step at every possible percentage takes none.
         """
         lowest, highest = observed.missing_range
         low, comparison = self.step_at(observed.mean(lowest))
@@ -248,11 +249,11 @@ class ThresholdRule(ScalingRule):
 
 @attrs.frozen(kw_only=True)
 class ComparatorRule(ScalingRule):
-    """Rule in the older form: takes one signed step if a comparison with the threshold holds.
+    """Rule in the older form: asks for one signed step if a comparison with the threshold holds.
 
     Args:
         threshold: a number, or a number as text.
-        comparator: the comparison that triggers the rule.
+        comparator: the comparison that must hold for a step.
         step_size: how many replicas to add, or to remove if it is negative; not 0.
     """
 
