@@ -113,7 +113,7 @@ _WHOLE_RANGE: Final = frozenset(
     ]
 )
 _WHOLE_RANGE_FAMILIES: Final = ("bitmap_", "bottomk_", "range_", "running_", "topk_")
-_OF_A_WINDOW: Final = frozenset(["range_over_time"])  # named like such a family, but reads a window only
+_NOT_WHOLE_RANGE: Final = frozenset(["range_over_time"])  # begins like a family above, but reads only a window
 
 
 class _Token(NamedTuple):
@@ -175,26 +175,30 @@ def _tokens(promql: str) -> list[_Token]:
 
 def _whole_range_part(tokens: Sequence[_Token]) -> str | None:
     """Return the first part of a query that cannot be evaluated over a part of its range, or None."""
-    opened_in_lists: list[bool] = []  # for each open parenthesis, whether it opens a list and not arguments
+    opens_list: list[bool] = []  # for each open parenthesis, whether it opens a list and not arguments
     for before, token, after in zip([_NOTHING, *tokens], tokens, [*tokens[1:], _NOTHING], strict=False):
         name = token.text.lower()
         if token.kind == "word":
             if _needs_whole_range(before, name, after):
                 return token.text
         elif name == "(":
-            opened_in_lists.append(not _ends_operand(before))
-        elif name == ")" and opened_in_lists:
-            opened_in_lists.pop()
-        elif name == "," and before.kind != "string" and opened_in_lists and opened_in_lists[-1]:
+            opens_list.append(not _ends_operand(before))
+        elif name == ")" and opens_list:
+            opens_list.pop()
+        elif name == "," and before.kind != "string" and opens_list and opens_list[-1]:
             return "a list in parentheses"
     return None
 
 
 def _needs_whole_range(before: _Token, name: str, after: _Token) -> bool:
-    if name not in _OF_A_WINDOW and (name in _WHOLE_RANGE or name.startswith(_WHOLE_RANGE_FAMILIES)):
+    """Return whether a word is a function, an aggregation, an operator or a limit that needs all points of the range."""
+    if name not in _NOT_WHOLE_RANGE and (name in _WHOLE_RANGE or name.startswith(_WHOLE_RANGE_FAMILIES)):
+        # Without a parenthesis or a grouping after it, the word is the name of a metric or label.
         return after.text == "(" or after.text.lower() in _GROUPINGS
     if name == "default":
+        # Between two operands the word is an operator: what `a default b` fills in depends on all points.
         return _ends_operand(before) and after is not _NOTHING
+    # `sum(a) by (b) limit 5` keeps five of the series of the whole range; each part of it could keep five others.
     return name == "limit" and before.text == ")" and after.text.isdecimal()
 
 
