@@ -48,7 +48,7 @@ class _MetricSource(PrometheusCollector):
         )
         failures = CounterMetricFamily(
             "statcore_collector_failures",
-            "Failures in rounds: the whole machine, one item that was left out, the store.",
+            "Failures in rounds: the machine cannot be read, an item cannot be read, the store cannot be written.",
             labels=["kind"],
         )
         for kind, count in health.failures.items():
