@@ -22,7 +22,7 @@ from statcore.ports.statistics import StatisticsPort
 from statcore.runtime import Settings, open_metrics, open_sink, open_statistics, url_scheme
 from statcore_cli import standard_output
 from statcore_cli.command_line import SettingName, flag, variable
-from statcore_cli.settings import CliSettings, Setting, naming, read_file
+from statcore_cli.settings import CliSettings, Setting, errors_prefixed_with, read_file
 
 _T = TypeVar("_T")
 _REGISTRIES: Final = "statcore_cli.registries"
@@ -51,7 +51,7 @@ class CommandContext:
         if settings.disabled not in registries:
             with standard_output.plugin_code():
                 registry = PluginRegistry.discover(disabled=settings.disabled, around=standard_output.loading, trial=trial)
-            standard_output.suspect_any(registry.reports)
+            standard_output.blame_any_of(registry.reports)
             registries[settings.disabled] = registry
         return cls(settings, registries[settings.disabled])
 
@@ -106,11 +106,11 @@ class CommandContext:
         )
         options = given.statistics_options if table == "statistics" else given.metrics_options
         async with AsyncExitStack() as stack:
-            with naming(f"{url.origin} and [{table}] in {given.file}" if options else url.origin):
+            with errors_prefixed_with(f"{url.origin} and [{table}] in {given.file}" if options else url.origin):
                 scheme = url_scheme(url.value, setting=f"{table}_url")
                 registry = self.registry
                 origin = registry.statistics_store_origin if table == "statistics" else registry.metric_backend_origin
-                standard_output.suspect(origin(scheme))
+                standard_output.blame(origin(scheme))
                 opened = await stack.enter_async_context(opener(settings, self.registry))
             yield opened
 

@@ -15,7 +15,7 @@ from statcore.plugins.querier_kinds import build_querier
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import LazyGroup
-from statcore_cli.standard_output import plugin_code, suspect
+from statcore_cli.standard_output import blame, plugin_code
 
 _PREFIX: Final = "querier_"
 """Begins the names of click parameters that stand for a querier's fields, so that no other parameter has their name."""
@@ -61,7 +61,7 @@ class QuerierGroup(LazyGroup):
         """
         registry = CommandContext.of(ctx).registry
         spec = registry.querier(cmd_name)
-        suspect(registry.origin(cmd_name))
+        blame(registry.origin(cmd_name))
         with plugin_code():
             return self._build(spec)
 

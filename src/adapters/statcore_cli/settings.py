@@ -22,8 +22,8 @@ MAX_FILE_LENGTH: Final = 1_000_000
 
 
 @contextmanager
-def naming(origin: str) -> Generator[None]:
-    """Put the origin of a value in front of the message of an `InputError` that the block raises.
+def errors_prefixed_with(origin: str) -> Generator[None]:
+    """Raise an `InputError` of the block again, with the origin of the refused value in front of its message.
 
     Raises:
         InputError: the block raised one; the new message begins with the origin.
@@ -74,7 +74,7 @@ class CliSettings:
         config = _first("config", options, environment)
         path = config.value if config else ""
         text = "" if config is None else read_file(config)
-        with naming(path):
+        with errors_prefixed_with(path):
             document, in_file = read_toml(text), Settings.from_toml(text)
 
         def find(name: SettingName) -> Setting | None:
@@ -89,7 +89,7 @@ class CliSettings:
         except InputError:
             raise InputError(f"{rate_interval.origin}: expected a duration such as 5m, 1h30m or 500ms") from None
         kernel_statistics = find("kernel_statistics") or Setting(in_file.kernel_statistics, "the default")
-        with naming(kernel_statistics.origin):
+        with errors_prefixed_with(kernel_statistics.origin):
             Settings(kernel_statistics=cast("Any", kernel_statistics.value))
         return cls(
             statistics_url=find("statistics_url"),

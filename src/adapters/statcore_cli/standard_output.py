@@ -65,24 +65,24 @@ def loading(report: PluginReport) -> Generator[None]:
     if guard is None or report.is_ours:
         yield
         return
-    guard.suspects.append(report.origin)
+    guard.blamed.append(report.origin)
     try:
         yield
     finally:
         if not guard.take_back():  # a plugin that has written once may write again from a thread
-            guard.suspects.remove(report.origin)
+            guard.blamed.remove(report.origin)
 
 
-def suspect(report: PluginReport) -> None:
+def blame(report: PluginReport) -> None:
     """Blame this plugin, unless it is part of statcore, for what is written from now on."""
     if _guard is not None and not report.is_ours:
-        _guard.suspects.append(report.origin)
+        _guard.blamed.append(report.origin)
 
 
-def suspect_any(reports: Iterable[PluginReport]) -> None:
-    """Blame these plugins for what is written while no single plugin is suspected."""
+def blame_any_of(reports: Iterable[PluginReport]) -> None:
+    """Blame one of these plugins, without statcore's own, for what is written while no single plugin is blamed."""
     if _guard is not None:
-        _guard.others = [report.origin for report in reports if not report.is_ours]
+        _guard.candidates = [report.origin for report in reports if not report.is_ours]
 
 
 class _Guard:
@@ -91,8 +91,8 @@ class _Guard:
     def __init__(self, stdout: TextIOWrapper) -> None:
         stdout.flush()
         self._original = stdout  # held, because a stream closes its descriptor when it is collected
-        self.suspects: list[str] = []
-        self.others: list[str] = []
+        self.blamed: list[str] = []
+        self.candidates: list[str] = []
         self._reported: set[str] = set()
         self._style: dict[str, Any] = {"encoding": stdout.encoding, "errors": stdout.errors}
         self._descriptor = stdout.fileno()
@@ -151,7 +151,7 @@ class _Guard:
 
     def _report_once(self, action: str) -> None:
         """Print which plugins may have done this; an equal line is printed once."""
-        names = sorted(set(self.suspects or self.others))
+        names = sorted(set(self.blamed or self.candidates))
         who = f"{'one of the plugins' if len(names) > 1 else 'the plugin'} {', '.join(names)}" if names else "a plugin"
         line = f"statcore: {who} {action}\n"
         if line not in self._reported:

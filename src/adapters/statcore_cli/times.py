@@ -12,7 +12,7 @@ import click
 from statcore.errors import InputError
 from statcore.model.results import MatrixResult, VectorResult, append_instant
 from statcore.model.time import QueryTimeRange, from_unix_ms, parse_duration, parse_time, unix_ms
-from statcore_cli.settings import naming
+from statcore_cli.settings import errors_prefixed_with
 
 _DEFAULT_LAST: Final = "15m"
 _POINTS: Final = 120
@@ -74,17 +74,17 @@ def read_range(options: Mapping[str, str | None], now: datetime) -> PointsInTime
     start, end, last, step = (options[name] for name in ("start", "end", "last", "step"))
     if start and last:
         raise InputError("--start and --last exclude each other; give one of them")
-    with naming("--end"):
+    with errors_prefixed_with("--end"):
         until = read_time(end or "now", now)
     if start:
-        with naming("--start"):
+        with errors_prefixed_with("--start"):
             since = read_time(start, now)
     else:
-        with naming("--last"):
+        with errors_prefixed_with("--last"):
             since = _before(until, last or _DEFAULT_LAST)
     time_range = QueryTimeRange(start=since, end=until, step=_fitting_step(until - since))
     if step:
-        with naming("--step"):
+        with errors_prefixed_with("--step"):
             time_range = attrs.evolve(time_range, step=step)
     return PointsInTime(time_range) if start else _on_multiples(time_range)
 

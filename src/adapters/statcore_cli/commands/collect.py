@@ -16,7 +16,7 @@ from statcore.errors import InputError
 from statcore.model.time import parse_duration
 from statcore_cli.command_context import CommandContext, stop_on_signals
 from statcore_cli.command_line import setting_options
-from statcore_cli.settings import naming
+from statcore_cli.settings import errors_prefixed_with
 from statcore_cli.standard_output import plugin_code
 from statcore_collector import Collector, KernelTarget, start_exporter
 
@@ -64,11 +64,11 @@ def command(
     else is collected meanwhile. /healthz answers 503 while rounds fail.
     """
     logging.basicConfig(level=logging.INFO, format="statcore: %(message)s")
-    with naming("--kernel"):
+    with errors_prefixed_with("--kernel"):
         targets = [read_target(text) for text in kernels]
-    with naming("--interval"):
+    with errors_prefixed_with("--interval"):
         interval_s = parse_duration(interval).total_seconds()
-    with naming("--listen"):
+    with errors_prefixed_with("--listen"):
         host, port = read_address(listen)
     context = CommandContext.of(ctx)
     with plugin_code():  # this command prints no answer
@@ -82,10 +82,10 @@ async def _collect(
         stop = stack.enter_context(stop_on_signals())
         sink = await stack.enter_async_context(context.sink())
         collector = Collector(sink, agent_id=agent_id, interval_s=interval_s)
-        with naming("--kernel"):
+        with errors_prefixed_with("--kernel"):
             for target in targets:
                 collector.add(target)
-        with naming("--listen"):
+        with errors_prefixed_with("--listen"):
             exporter = start_exporter(collector, host=host, port=port)
         stack.callback(exporter.close)
         for target in targets:

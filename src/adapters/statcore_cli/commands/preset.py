@@ -17,7 +17,7 @@ from statcore.services.presets import PresetService
 from statcore_cli.command_context import CommandContext, run
 from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.output import write, write_matrix
-from statcore_cli.settings import naming
+from statcore_cli.settings import errors_prefixed_with
 from statcore_cli.standard_output import printable
 from statcore_cli.times import PointsInTime, range_options, read_range, read_time
 
@@ -193,7 +193,7 @@ def _instant(at: str, now: datetime, values: Mapping[str, str | None], output_fo
         raise InputError(f"--at and {given[0]} exclude each other; give one of them")
     if output_format == "plot":
         raise InputError("--at gives one instant, which cannot be plotted; take another --format")
-    with naming("--at"):
+    with errors_prefixed_with("--at"):
         time = read_time(at, now)
     return PointsInTime(QueryTimeRange(start=time, end=time, step="1s"))
 
