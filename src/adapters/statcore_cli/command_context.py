@@ -1,14 +1,11 @@
-"""What a running command works with: settings, plugins, the store and backend it opens, and how its coroutine runs."""
+"""The context of a command: its settings, the plugins, and opening the store and the backend that they name."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, Final, TypeVar, get_args
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Final, TypeVar, get_args
 
 import attrs
 import click
@@ -121,31 +118,6 @@ def given_options(ctx: click.Context) -> dict[str, str]:
     return given | {name: ctx.params[name] for name in get_args(SettingName) if ctx.params.get(name) is not None}
 
 
-def run(work: Coroutine[Any, Any, _T], *, doing: str) -> _T:
-    """Run a coroutine to its end, with a spinner where standard error is a terminal.
-
-    Args:
-        work: the coroutine; whatever plugins print in it is kept out of the answer.
-        doing: what the spinner shows, such as "querying node".
-    """
-    with _progress(doing), standard_output.plugin_code():
-        return asyncio.run(work)
-
-
-@contextmanager
-def _progress(doing: str) -> Generator[None]:
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console  # noqa: PLC0415 - slow to import, and only terminals need it
-    from rich.live import Live  # noqa: PLC0415
-    from rich.spinner import Spinner  # noqa: PLC0415
-
-    # Not `Console.status`: it would redirect standard output while the coroutine runs.
-    with Live(Spinner("dots", text=doing), console=Console(stderr=True), transient=True, redirect_stdout=False):
-        yield
-
-
 def _configured(setting: Setting | None, name: SettingName, what: str) -> Setting:
     if setting is None:
         raise InputError(f"no {what} is configured: give {flag(name)} URL or set {variable(name)}")
@@ -159,24 +131,3 @@ def _not_memory(url: Setting) -> Setting:
             " give the URL of a server, or try `statcore demo`"
         )
     return url
-
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextmanager
-def stop_on_signals() -> Generator[asyncio.Event]:
-    """Yield an event; within the block SIGINT, SIGTERM and SIGHUP set it instead of ending the process.
-
-    A signal that the process was started to ignore, as `nohup` does with SIGHUP, stays ignored.
-    """
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    for number in handled:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)

@@ -15,16 +15,16 @@ ENTRY_COLUMNS: Final = ("id", "metric", *_FIELDS, "age_s", "problem")
 
 @attrs.frozen
 class Entries:
-    """Live statistics by id, fully decoded.
+    """Live statistics of kernels and sessions, fully decoded.
 
     Args:
-        kernels: the metrics of each kernel or session by name, or None where there are none. Numbers without a meaning,
+        metrics: by id, the metrics of a kernel or session by name, or None where there are none. Numbers without a meaning,
             such as the percentage of an unbounded metric, are None.
-        problems: what is wrong with an id's statistics, or why they are missing.
-        ages_s: seconds since an entry was written; None is an unknown age.
+        problems: by id, what is wrong with the statistics, or why they are missing.
+        ages_s: by id, the seconds since the entry was written; None is an unknown age.
     """
 
-    kernels: Mapping[str, Mapping[str, Any] | None]
+    metrics: Mapping[str, Mapping[str, Any] | None]
     problems: Mapping[str, Problem]
     ages_s: Mapping[str, float | None] = attrs.field(factory=dict[str, "float | None"])
 
@@ -38,7 +38,7 @@ class Entries:
             problems.setdefault(ids[position], []).append(problem)
         entries = dict(zip(ids, document["entries"], strict=True))
         return cls(
-            kernels={
+            metrics={
                 id_: entry and {name: shown_value(name, part) for name, part in entry.items()}
                 for id_, entry in entries.items()
             },
@@ -52,11 +52,11 @@ class Entries:
             id_: {"kind": problem.kind.value, "message": problem.message, "key": problem.key}
             for id_, problem in self.problems.items()
         }
-        return {"kernels": self.kernels, "ages_s": self.ages_s, "problems": problems}
+        return {"kernels": self.metrics, "ages_s": self.ages_s, "problems": problems}
 
     def rows(self) -> Iterator[list[str]]:
-        """Yield a row per metric, and a row for each id that has a problem or no metrics."""
-        for id_, entry in self.kernels.items():
+        """Yield a row for each metric, and a row for each id that has a problem or no metrics."""
+        for id_, entry in self.metrics.items():
             age_s = self.ages_s.get(id_)
             age = "unknown" if age_s is None else f"{age_s:.1f}"
             for metric, fields in (entry or {}).items():

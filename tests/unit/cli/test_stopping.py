@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from statcore_cli.command_context import stop_on_signals
+from statcore_cli.event_loop import stop_on_signals
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

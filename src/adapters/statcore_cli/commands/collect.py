@@ -14,8 +14,9 @@ import click
 
 from statcore.errors import InputError
 from statcore.model.time import parse_duration
-from statcore_cli.command_context import CommandContext, stop_on_signals
+from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
+from statcore_cli.event_loop import stop_on_signals
 from statcore_cli.settings import errors_prefixed_with
 from statcore_cli.standard_output import plugin_code
 from statcore_collector import Collector, KernelTarget, start_exporter

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from statcore.plugins.registry import PluginRegistry
-from statcore_cli.command_context import CommandContext, run, stop_on_signals
+from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
 from statcore_cli.demo.pipeline import (
     AGENT_ID,
@@ -23,6 +23,7 @@ from statcore_cli.demo.pipeline import (
     server_pipeline,
 )
 from statcore_cli.demo.view import COLUMNS, rows, screen
+from statcore_cli.event_loop import run, stop_on_signals
 from statcore_cli.output import write_json, write_table
 
 _ROUNDS_ONCE: Final = 10

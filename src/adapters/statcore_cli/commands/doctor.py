@@ -17,8 +17,9 @@ from statcore.ports.diagnosis import DiagnosisPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.services.health import check_health
-from statcore_cli.command_context import CommandContext, given_options, run
+from statcore_cli.command_context import CommandContext, given_options
 from statcore_cli.command_line import SettingName, flag, format_option, setting_options, variable
+from statcore_cli.event_loop import run
 from statcore_cli.output import write
 from statcore_cli.settings import CliSettings, Setting, address
 

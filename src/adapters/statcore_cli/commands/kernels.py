@@ -19,9 +19,10 @@ from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.repository import StatisticsRepositories
 from statcore.statistics.series_inventory import SeriesInventory
 from statcore.statistics.sessions import SessionStatistics
-from statcore_cli.command_context import CommandContext, run
+from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.entries import ENTRY_COLUMNS, Entries
+from statcore_cli.event_loop import run
 from statcore_cli.output import write
 
 
@@ -43,8 +44,8 @@ Examples:
 def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_: object) -> None:
     """Show the live statistics of kernels or sessions.
 
-    ID is the UUID of a kernel or a session; the statistics of all IDs are read in one request. Those of a session are
-    combined from its kernels; the metric backend, if one is configured, knows which kernels a session has.
+    ID is the UUID of a kernel or a session; the statistics of all IDs are read in one request. The statistics of a session
+    are combined from its kernels; the metric backend, if it is configured, says which kernels a session has.
 
     JSON is {"kernels": {ID: statistics or null}, "ages_s": {ID: seconds or null}, "problems": {ID: {"kind", "message",
     "key"}}}. Statistics are null when the store has none for the ID, or when none of them can be read; in the second case
@@ -54,41 +55,42 @@ def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_
 
     Problems are part of the answer, with exit code 0. A store that cannot answer at all is an error.
     """
-    unique_ids = list(dict.fromkeys(map(id_text, ids)))
-    entries = Entries.read(unique_ids, run(_read(CommandContext.of(ctx), unique_ids), doing="reading live statistics"))
+    distinct_ids = list(dict.fromkeys(map(id_text, ids)))
+    batch = run(_read_statistics(CommandContext.of(ctx), distinct_ids), doing="reading live statistics")
+    entries = Entries.read(distinct_ids, batch)
     write(output_format, ENTRY_COLUMNS, entries.rows(), entries.document)
 
 
-async def _read(context: CommandContext, ids: list[str]) -> StatisticsBatch:
-    """Return the statistics of ids, each of a kernel or a session, with one read of the store."""
+async def _read_statistics(context: CommandContext, ids: list[str]) -> StatisticsBatch:
+    """Return the statistics of kernels and sessions by their ids, with one read of the store."""
     from_metrics = context.settings.kernel_statistics.value == "metrics"
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(context.statistics())
-        kernels: KernelStatisticsPort | None = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
+        source: KernelStatisticsPort | None = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
         if context.settings.metrics_url is None and not from_metrics:
-            return await StatisticsRepositories.create(store, kernels=kernels).repository.get_kernel_statistics_batch(ids)
+            return await StatisticsRepositories.create(store, kernels=source).repository.get_kernel_statistics_batch(ids)
         metrics = await stack.enter_async_context(context.metrics())
         if from_metrics:
-            kernels = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
-        repository = StatisticsRepositories.create(store, kernels=kernels).repository
+            source = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
+        repository = StatisticsRepositories.create(store, kernels=source).repository
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         records: Sequence[SessionRecord | None]
-        failure = None
+        inventory_error = None
         try:
             records = await inventory.find_sessions(ids)
         except StatcoreError as error:
-            records, failure = [None] * len(ids), error
+            records, inventory_error = [None] * len(ids), error
         kernels_of = {
             id_: [] if record is None else [kernel.kernel_id for kernel in record.kernels]
             for id_, record in zip(ids, records, strict=True)
         }
         batch = await SessionStatistics(repository, inventory).read(kernels_of)
-        return batch if failure is None else _with_problem_where_missing(batch, failure)
+        return batch if inventory_error is None else _explain_missing_entries(batch, inventory_error)
 
 
-def _with_problem_where_missing(batch: StatisticsBatch, error: StatcoreError) -> StatisticsBatch:
-    """Return the batch with a problem for each id without an entry: it may be a session with unknown kernels."""
-    message = f"if this is a session, its kernels are not known: {describe(error)}"
+def _explain_missing_entries(batch: StatisticsBatch, inventory_error: StatcoreError) -> StatisticsBatch:
+    """Return the batch with a problem for each id without an entry: it may be the id of a session with unknown kernels."""
+    message = f"if this is a session, its kernels are not known: {describe(inventory_error)}"
     unknown = {
         position: Problem(ProblemKind.UNAVAILABLE, message=message) for position, entry in enumerate(batch) if entry is None
     }

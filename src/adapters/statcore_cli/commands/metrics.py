@@ -6,8 +6,9 @@ import click
 
 from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.querier_kinds import metric_names
-from statcore_cli.command_context import CommandContext, run
+from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.event_loop import run
 from statcore_cli.output import write
 from statcore_cli.querier_commands import QuerierGroup
 

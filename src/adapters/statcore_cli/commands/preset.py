@@ -14,8 +14,9 @@ from statcore.model.time import QueryTimeRange
 from statcore.ports.promql import as_promql
 from statcore.promql import MAX_POINTS, fix_range
 from statcore.services.presets import PresetService
-from statcore_cli.command_context import CommandContext, run
+from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.event_loop import run
 from statcore_cli.output import write, write_matrix
 from statcore_cli.settings import errors_prefixed_with
 from statcore_cli.standard_output import printable

@@ -10,8 +10,9 @@ import click
 from statcore.model.results import MatrixResult
 from statcore.plugins.hooks import QuerierSpec
 from statcore.queriers.interface import UtilizationMetricQuerier
-from statcore_cli.command_context import CommandContext, run
+from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.event_loop import run
 from statcore_cli.output import write_matrix
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
 from statcore_cli.times import PointsInTime, range_options, read_range

@@ -28,7 +28,7 @@ def rows(state: DemoState, children: Sequence[Child]) -> Iterator[list[str]]:
     cpu_values = {series.labels.get("kernel_id"): series.values for series in state.utilization["cpu_util"].series}
     for child in children:
         kernel_id = child.target.kernel_id
-        metrics = state.live.kernels[kernel_id] or {}
+        metrics = state.live.metrics[kernel_id] or {}
         yield [
             child.title,
             kernel_id,

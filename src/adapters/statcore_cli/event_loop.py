@@ -1,0 +1,58 @@
+"""The event loop of a command: runs a coroutine with a spinner, and turns signals into an event that asks it to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from statcore_cli.standard_output import plugin_code
+
+_T = TypeVar("_T")
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(work: Coroutine[Any, Any, _T], *, doing: str) -> _T:
+    """Run a coroutine to its end, with a spinner where standard error is a terminal.
+
+    Args:
+        work: the coroutine; whatever plugins print in it is kept out of the answer.
+        doing: what the spinner shows, such as "querying node".
+    """
+    with _progress(doing), plugin_code():
+        return asyncio.run(work)
+
+
+@contextmanager
+def _progress(doing: str) -> Generator[None]:
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only terminals need it
+    from rich.live import Live  # noqa: PLC0415
+    from rich.spinner import Spinner  # noqa: PLC0415
+
+    # Not `Console.status`: it would redirect standard output while the coroutine runs.
+    with Live(Spinner("dots", text=doing), console=Console(stderr=True), transient=True, redirect_stdout=False):
+        yield
+
+
+@contextmanager
+def stop_on_signals() -> Generator[asyncio.Event]:
+    """Yield an event; within the block SIGINT, SIGTERM and SIGHUP set it instead of ending the process.
+
+    A signal that the process was started to ignore, as `nohup` does with SIGHUP, stays ignored.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    for number in handled:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
