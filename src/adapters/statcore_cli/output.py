@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import click
 
 from statcore.model.numbers import format_sample_value
 from statcore.model.results import MatrixResult, Series
+from statcore.model.statistics import MAX_LEVELS, json_value
 from statcore.model.time import QueryTimeRange
 from statcore_cli.standard_output import printable
 from statcore_cli.times import format_time
@@ -29,6 +30,8 @@ _AXES_WIDTH: Final = 24
 """Columns that the axes and their labels take."""
 _MAX_GAP_STEPS: Final = 1.5
 """How many steps two samples may be apart to be joined by a line."""
+_MAX_LEVELS: Final = 2 * MAX_LEVELS
+"""How deeply a document may be nested: an entry may have `MAX_LEVELS` levels, and the document has a few around it."""
 
 
 def write(output_format: str, columns: Row, rows: Iterable[Row], document: Callable[[], Mapping[str, Any]]) -> None:
@@ -98,24 +101,8 @@ def write_csv(columns: Row, rows: Iterable[Row]) -> None:
 
 
 def write_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON document on one line."""
-    click.echo(json.dumps(jsonable(document), allow_nan=False))
-
-
-def jsonable(value: Any) -> Any:  # noqa: ANN401 - whatever a store may hold
-    """Return a value that strict JSON can hold.
-
-    Keys, times, non-finite numbers and values of any other type that JSON lacks become text.
-    """
-    if isinstance(value, float):
-        return value if math.isfinite(value) else format_sample_value(value)
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in cast("Mapping[object, object]", value).items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in cast("Sequence[Any]", value)]
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    """Print one JSON document on one line; NaN and infinities become text."""
+    click.echo(json.dumps(json_value(document, levels=_MAX_LEVELS), allow_nan=False))
 
 
 def write_matrix(output_format: str, result: MatrixResult, time_range: QueryTimeRange) -> None:

@@ -25,6 +25,17 @@ from statcore_cli.times import PointsInTime, range_options, read_range, read_tim
 
 @click.group(
     params=setting_options("metrics_url", "presets"),
+    help="""List named queries, and show what they answer.
+
+    A preset is PromQL with placeholders, which take only the values that the preset allows:
+
+    \b
+        ${{ labels }}    the labels to filter by
+        ${{ group_by }}  the labels to group by
+        ${{ window }}    the window of rates
+
+    Presets come from plugins, and from the TOML files that --presets names.
+    """,
     epilog="""\b
 A file of presets has one table per preset:
 
@@ -48,12 +59,7 @@ Examples:
 """,
 )
 def command(**_: object) -> None:
-    """List named queries, and show what they answer.
-
-    A preset is PromQL with placeholders for filters (${{ labels }}), labels to group by (${{ group_by }}) and the window of
-    rates (${{ window }}). A placeholder takes only values that the preset allows. Presets come from plugins, and from the
-    TOML files that --presets names.
-    """
+    """Group the commands for presets."""
 
 
 @command.command(
