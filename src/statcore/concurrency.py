@@ -1,7 +1,7 @@
 """Concurrency: run coroutines together, bounded maps, deadlines, retries, limits, and giving way to the event loop.
 
-Other modules of the core use `asyncio` only through this module, which imports it on first use: that takes as long as
-importing the rest of the core.
+Other modules of the core use `asyncio` only through this module. It imports `asyncio` on first use, because that import
+takes as long as importing the rest of the core.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ async def map_keeping_errors(
 class Deadline:
     """An async context whose block must end within `timeout_s` seconds, counted from entering it.
 
-    A cancellation from outside leaves the block as `CancelledError`, even in the moment in which the time is up. Errors of
+    A cancellation from outside leaves the block as `CancelledError`, even at the moment when the time is up. Errors of
     the block itself, its own `TimeoutError` among them, are raised unchanged.
 
     Attributes:
@@ -172,8 +172,8 @@ async def retry(
     Pauses between attempts double. A random part of up to half of each pause is left out, so that clients that failed at
     the same time do not retry at the same time. A server's `retry_after_s` takes the place of the pause.
 
-    When the time is up, the deadline ends the attempt or the pause, and raises its own error. A server's pause is not
-    started if it would end after the deadline: the error of the attempt says when to come back.
+    When the time is up, the deadline ends the attempt or the pause, and raises its own error. If a server's pause would end
+    after the deadline, the error of the attempt is raised at once; it says when another call may succeed.
 
     Args:
         attempt: makes one attempt.
@@ -209,14 +209,14 @@ async def retry(
 
 
 def limiter(limit: int) -> AbstractAsyncContextManager[object]:
-    """Return an async context that at most `limit` tasks are inside of at once; the others wait in order."""
+    """Return an async context that at most `limit` tasks may be in at once; further tasks wait in order."""
     from asyncio import Semaphore  # noqa: PLC0415
 
     return Semaphore(limit)
 
 
 async def give_way() -> None:
-    """Let the other tasks of the event loop run once before this one continues."""
+    """Let the other tasks of the event loop run once before this task continues."""
     from asyncio import sleep  # noqa: PLC0415
 
     await sleep(0)

@@ -14,10 +14,10 @@ StatcoreError                  500
 ├── PluginError                500  a plugin or a querier breaks its contract
 └── UnsupportedError           501  valid, but not something this adapter can do
 
-`retryable` says whether the same call may succeed when it is simply made again. Adapters retry inside their
-deadline, so a caller who sees a retryable error has already had its retries.
+`retryable` says whether the same call may succeed when it is made again. Adapters retry until their deadline, so the
+retries of a call are used up when a retryable error reaches the caller.
 
-The number is `http_status`: what a host answers its own HTTP client with when the error ends a request.
+The number is `http_status`: the status with which a host answers its own HTTP client when the error ends a request.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class StatcoreError(Exception):
     http_status: ClassVar[int] = 500
 
     def __reduce__(self) -> tuple[Callable[..., StatcoreError], tuple[object, ...], dict[str, Any]]:
-        """Copy and pickle without calling `__init__`, whose arguments are not those that an exception remembers."""
+        """Copy and pickle without calling `__init__`: the exception remembers its message, but not those arguments."""
         return _rebuild, (type(self), *self.args), self.__dict__
 
 
@@ -60,7 +60,7 @@ class UnavailableError(StatcoreError):
     http_status: ClassVar[int] = 503
 
     def __init__(self, message: str, *, service: str = "", retry_after_s: float | None = None) -> None:
-        """Say what is unavailable: `service` is its address without credentials, `retry_after_s` when it said to return."""
+        """Say what is unavailable: `service` is its address without credentials, `retry_after_s` its wish for a pause."""
         super().__init__(message)
         self.service = service
         self.retry_after_s = retry_after_s
@@ -86,7 +86,7 @@ class TimedOutError(StatcoreError):
 
 
 class ProtocolError(StatcoreError):
-    """A service answered something that is not an answer to what was asked."""
+    """A service answered something that is not an answer to the request."""
 
     http_status: ClassVar[int] = 502
 
@@ -126,7 +126,7 @@ class PartialAnswerError(StatcoreError):
 
 
 class MissingExtraError(StatcoreError):
-    """An adapter was asked for whose optional dependencies are not installed."""
+    """An optional dependency of an adapter or a feature is not installed."""
 
     def __init__(self, extra: str, *, module: str | None = None) -> None:
         """Name the `extra` to install and the `module` whose import failed."""

@@ -11,10 +11,10 @@ from statcore.errors import MissingExtraError
 
 @contextmanager
 def requires_extra(extra: str) -> Generator[None]:
-    """Import the libraries of an extra in this block.
+    """Make a failed import in the block an error that names the extra to install.
 
     Raises:
-        MissingExtraError: a module is not installed.
+        MissingExtraError: a module that the block imports is not installed.
     """
     try:
         yield
@@ -23,7 +23,7 @@ def requires_extra(extra: str) -> Generator[None]:
 
 
 def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a package's `__getattr__` (PEP 562), so that loading its plugin imports no other module of it.
+    """Return a `__getattr__` (PEP 562) for a package, so that loading its plugin does not import its other modules.
 
     Args:
         package: the name of the package.

@@ -38,7 +38,7 @@ _KERNEL_STATISTICS: Final = ("store", "metrics")
 _TEXTS: Final = ("statistics_url", "metrics_url", "kernel_statistics")
 _TABLES: Final = {"statistics": "statistics_options", "metrics": "metrics_options"}
 _COMMAND_LINE_ONLY: Final = ("rate_interval", "disable_plugins", "presets")
-"""Keys that the same file may hold for the command line."""
+"""Keys that only the command line reads, from the same file."""
 VARIABLE_PREFIX: Final = "STATCORE_"
 _SECRET: Final = re.compile("password|secret|token|credential")
 """A word in the name of an option with a secret value."""
@@ -117,7 +117,7 @@ class Settings:
 
 @attrs.frozen(kw_only=True)
 class Runtime:
-    """What is open: the store, the repository over it, the metric backend, and an inventory read from its series.
+    """The open store, the repository over it, the open metric backend, and an inventory that is read from its series.
 
     A manager that knows which sessions, kernels and endpoints exist uses an `InventoryPort` of its own instead of
     `inventory`.
@@ -148,9 +148,10 @@ async def open_statistics(settings: Settings, registry: PluginRegistry) -> Async
     """Open the store that `settings.statistics_url` names for reading.
 
     Raises:
-        InputError: the URL is not set, or no adapter is there for its scheme.
-        PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
-            than statcore contributes the adapter.
+        InputError: the URL is not set, or there is no adapter for its scheme.
+        MissingExtraError: the driver of the adapter is not installed.
+        PluginError: the adapter breaks its contract. If another distribution than statcore contributes it, the methods of
+            the opened object raise this error, too.
     """
     url, options = settings.statistics_url, settings.statistics_options
     scheme = url_scheme(url, setting="statistics_url")
@@ -164,9 +165,10 @@ async def open_sink(settings: Settings, registry: PluginRegistry) -> AsyncGenera
     """Open the store that `settings.statistics_url` names for writing.
 
     Raises:
-        InputError: the URL is not set, no adapter is there for its scheme, or the store is read only.
-        PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
-            than statcore contributes the adapter.
+        InputError: the URL is not set, there is no adapter for its scheme, or the store is read only.
+        MissingExtraError: the driver of the adapter is not installed.
+        PluginError: the adapter breaks its contract. If another distribution than statcore contributes it, the methods of
+            the opened object raise this error, too.
     """
     url, options = settings.statistics_url, settings.statistics_options
     scheme = url_scheme(url, setting="statistics_url")
@@ -184,9 +186,10 @@ async def open_metrics(settings: Settings, registry: PluginRegistry) -> AsyncGen
     """Open the backend that `settings.metrics_url` names.
 
     Raises:
-        InputError: the URL is not set, or no adapter is there for its scheme.
-        PluginError: the adapter breaks its contract; so does every method of what is opened, where another distribution
-            than statcore contributes the adapter.
+        InputError: the URL is not set, or there is no adapter for its scheme.
+        MissingExtraError: the driver of the adapter is not installed.
+        PluginError: the adapter breaks its contract. If another distribution than statcore contributes it, the methods of
+            the opened object raise this error, too.
     """
     url, options = settings.metrics_url, settings.metrics_options
     scheme = url_scheme(url, setting="metrics_url")
@@ -200,7 +203,8 @@ async def open_runtime(settings: Settings, registry: PluginRegistry) -> AsyncGen
     """Open everything that a manager reads with.
 
     Raises:
-        InputError: a URL is not set, or no adapter is there for its scheme.
+        InputError: a URL is not set, or there is no adapter for its scheme.
+        MissingExtraError: the driver of an adapter is not installed.
         PluginError: an adapter breaks its contract.
         UnsupportedError: `settings.kernel_statistics` is `metrics`, and the backend evaluates no PromQL.
     """

@@ -49,8 +49,8 @@ class AutoScaler:
     Args:
         source: live statistics of kernels and endpoints.
         inventory: which replicas an endpoint has, and which kernels their sessions have.
-        metrics: the backend that answers queriers and presets of rules. Without it these rules are blind and do not raise:
-            the rules of one user must not stop the decisions for all others.
+        metrics: the backend that answers queriers and presets of rules. Without it these rules are blind, and no error
+            is raised: the rules of one user must not stop the decisions for all others.
         presets: by name, as `PluginRegistry.presets` or `PresetCatalog.presets` has them, for rules that name a preset.
     """
 
@@ -93,11 +93,11 @@ class DeploymentRepository(AutoScaler):
 
         Each kind of data is read at most once for all deployments, and not at all if no rule needs it. A rule whose data
         is missing, stale, malformed, partial or cannot be read is blind, and its outcome says why; a service that fails
-        does not raise. While a rule of an endpoint is blind, no rule of that endpoint takes replicas away.
+        does not raise. While a rule of an endpoint is blind, no rule of that endpoint removes replicas.
 
         Args:
             deployments: the same endpoint may occur more than once.
-            now: aware; queries are evaluated at it, and cool-downs are counted to it.
+            now: an aware datetime, at which queries are evaluated and cool-downs are checked.
 
         Raises:
             InputError: `now` has no zone.
@@ -119,7 +119,7 @@ class ScheduleRepository(AutoScaler):
 
         Args:
             rules: by endpoint id, an earlier rule with precedence; usually `ComparatorRule`, but any rule will do.
-            now: aware; queries are evaluated at it, and cool-downs are counted to it.
+            now: an aware datetime, at which queries are evaluated and cool-downs are checked.
 
         Raises:
             InputError: an id is not a UUID, or `now` has no zone.

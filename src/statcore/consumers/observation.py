@@ -1,4 +1,4 @@
-"""Observations: the number that a rule looks at, computed from data that was read, or why it has none; pure."""
+"""Observations: the value that a rule looks at, computed from data that was read, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FULL_PCT: Final = Decimal(100)
 
 @attrs.frozen
 class Abstention:
-    """Why a rule is blind: it has no value to decide on. While a rule is blind, nothing is scaled down."""
+    """The reason why a rule is blind: it has no value to decide on. While a rule is blind, nothing is scaled down."""
 
     reason: str
 

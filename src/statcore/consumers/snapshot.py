@@ -1,7 +1,7 @@
 """Snapshot of what the rules of many endpoints look at: `collect` reads it, `observe` takes a rule's value from it.
 
 Each kind of data is read at most once for all rules, and not at all if no rule needs it. A read that fails makes only the
-rules blind that need its data.
+rules that need its data blind.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _observe_answer(answers: Answers, query: object) -> Observation:
 
 
 def active_replicas(endpoint: EndpointRecord) -> list[ReplicaRecord]:
-    """Return the replicas that serve."""
+    """Return the replicas that serve requests."""
     return [replica for replica in endpoint.replicas if replica.active]
 
 
@@ -140,8 +140,8 @@ async def collect(
     """Read concurrently what rules look at; a read that fails is an abstention and does not raise.
 
     Args:
-        needs: endpoint ids, each with a rule of that endpoint; void rules need nothing.
-        now: when queries are evaluated.
+        needs: pairs of an endpoint id and a rule of that endpoint; nothing is read for void rules.
+        now: the time at which queries are evaluated.
         source: live statistics of kernels and endpoints.
         inventory: the replicas of endpoints, and the kernels of their sessions.
         metrics: the backend of queriers and presets, or None.

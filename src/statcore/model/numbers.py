@@ -42,7 +42,7 @@ def percent_text(current: float | Decimal, capacity: str | None) -> str:
 
 
 def format_sample_value(value: float) -> str:
-    """Write a sample value as Prometheus does in its answers: with the shortest digits that read back the same.
+    """Write a sample value as Prometheus does in its answers: with the fewest digits that read back as the same number.
 
     As in JSON, there is an exponent only below 1e-6 and from 1e21 on.
     """
@@ -56,7 +56,7 @@ def format_sample_value(value: float) -> str:
 
 
 def finite_number(text: object) -> Decimal | None:
-    """Return the number that stored decimal text stands for, or None if no decision may rest on it.
+    """Return the number that stored decimal text stands for, or None if a decision must not use it.
 
     The result is None for `NaN`, `Infinity`, None and other types, for anything but plain ASCII decimal text, and for
     numbers so large that they are infinite as a float.

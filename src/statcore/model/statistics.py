@@ -19,7 +19,7 @@ Entry: TypeAlias = Mapping[str, Any]
 UNBOUNDED_METRICS: Final = frozenset({"cpu_used", "io_read", "io_write", "net_rx", "net_tx"})
 """Metrics without a bound. Agents store their first sample as the capacity, so their capacity and `pct` mean nothing."""
 UNBOUNDED: Final = "9223372036854775807"
-"""The capacity, instead of None, of a metric without a bound in entries from a metric backend; `pct` means nothing then."""
+"""The capacity of a metric without a bound in entries from a metric backend, in place of None; its `pct` means nothing."""
 STATS: Final = ("min", "max", "sum", "avg", "diff", "rate")
 """Names of the moving statistics, in wire order; on the wire each is a flat key such as `stats.max`."""
 MAX_LEVELS: Final = 64
@@ -123,9 +123,9 @@ class MetricValue:
 def shown_value(metric: str, value: object) -> object:
     """Return a stored metric as it may be shown: fields that agents write but that mean nothing become None.
 
-    These are the capacity and `pct` of a metric without a bound, which has such a name or the capacity `UNBOUNDED`, and the
-    `stats` of `cpu_util` that are of its cumulative counter, while its current value is a rate. A value that is not a map
-    is returned unchanged.
+    These fields are the capacity and `pct` of a metric without a bound, which is known by its name or by the capacity
+    `UNBOUNDED`, and the `stats` of `cpu_util` that describe its cumulative counter, because its current value is a rate. A
+    value that is not a map is returned unchanged.
     """
     if not isinstance(value, Mapping):
         return value
@@ -141,7 +141,7 @@ class ProblemKind(StrEnum):
     MALFORMED = "malformed"
     """Something is stored, but not what the wire format says; the entry is None."""
     INCOMPLETE = "incomplete"
-    """A part of it is missing; that part is left out or filled in as documented."""
+    """A part of the entry is missing; that part is left out, or filled in as documented."""
     UNAVAILABLE = "unavailable"
     """The store could not read this one entry; the entry is None."""
     STALE = "stale"
@@ -289,7 +289,7 @@ def _malformed(error: MalformedEntryError) -> Problem:
 
 
 def _decodes_itself(part: object) -> TypeGuard[Entry]:
-    """Return whether reading a part may raise as reading an entry may; the halves of an agent's entry are such parts."""
+    """Return whether a part decodes itself when it is read, and may raise then; the halves of an agent's entry do."""
     return isinstance(part, Mapping) and not isinstance(part, dict)
 
 

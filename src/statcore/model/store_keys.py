@@ -1,6 +1,6 @@
 """Wire format of the statistics store: its keys, times to live, and the entries that are made of several values.
 
-Every store that agents and managers share keeps to it; the memory store keeps to it too.
+Every store that agents and managers share has this format, and so has the memory store.
 """
 
 from __future__ import annotations

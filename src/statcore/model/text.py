@@ -15,7 +15,7 @@ ReplicaId = NewType("ReplicaId", UUID)
 AgentId = NewType("AgentId", str)
 
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-# UUID would also read whatever int() reads: underscores, signs, spaces, 0x, and digits of other scripts.
+# UUID also accepts whatever int() accepts: underscores, signs, spaces, 0x, and digits of other scripts.
 _SPELLED: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-fA-F-]{32,36}\}?")
 
 

@@ -36,7 +36,7 @@ def parse_duration(text: str) -> timedelta:
     """Read a Prometheus duration such as 5m, above zero and at most 100 years.
 
     Raises:
-        InputError: the text is not such a duration. Zero, negative and fractional durations are not.
+        InputError: the text is not such a duration; zero, negative and fractional durations are refused.
     """
     try:
         return _parse_duration(text)
@@ -148,7 +148,8 @@ class QueryTimeRange:
     Args:
         start: a time as `parse_time` reads it; the attribute is a UTC datetime.
         end: a time as `parse_time` reads it, not before `start`; the attribute is a UTC datetime.
-        step: a Prometheus duration (`1m`), seconds as a number or whole seconds as text, or a timedelta, which it becomes.
+        step: a Prometheus duration (`1m`), seconds as a number or whole seconds as text, or a timedelta; the attribute
+            is a timedelta.
 
     Raises:
         InputError: a time without a zone, `end` before `start`, or a step that is not whole milliseconds above zero.

@@ -16,20 +16,20 @@ from statcore.model.text import check_text, id_text
 _T = TypeVar("_T")
 Validator: TypeAlias = Callable[[object, "attrs.Attribute[Any]", Any], None]
 LONGEST_S: Final = 2**31 - 1
-"""The most seconds that a setting may have: 68 years. Timers and dates overflow further up."""
+"""The most seconds that a setting may have: 68 years. Timers and dates overflow above it."""
 LARGEST: Final = 2**53 - 1
 """The largest count that a setting may have: what a float holds exactly."""
 NOT_A_SETTING: Final = {"setting": False}
 """The metadata of a field that a program may set at construction, but no file: a clock, for example."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Characters that steer a terminal, begin a line, or cannot be encoded."""
+"""Characters that control a terminal, begin a new line, or cannot be encoded."""
 
 
 def shown(value: object) -> str:
-    """Return how an error shows a value that a setting refused: numbers and truth values; of all else, the type.
+    """Return the text by which an error shows a refused value: a number or truth value itself, otherwise only the type.
 
-    Text may be a secret that was meant for another setting.
+    A refused text may be a secret that was meant for another setting.
     """
     if value is None or isinstance(value, bool | float):
         return repr(value)
@@ -130,7 +130,7 @@ def from_settings(kind: type[_T], settings: Mapping[str, Any], *, adapter: str) 
 
     Args:
         kind: the class; its fields are the settings, except fields with the metadata `NOT_A_SETTING`.
-        settings: by name.
+        settings: the settings by name.
         adapter: what messages call the adapter.
 
     Raises:
@@ -158,10 +158,10 @@ def read_toml(text: str) -> dict[str, Any]:
 
 
 def toml_text(value: object, where: str) -> str:
-    """Return a text of a TOML document.
+    """Return a value of a TOML document, which must be text.
 
     Raises:
-        InputError: it is not text, or empty; the message begins with `where`.
+        InputError: the value is not text, or is empty; the message begins with `where`.
     """
     if not isinstance(value, str) or not value:
         raise InputError(f"{where}: expected a non-empty text, not {type(value).__name__}")
@@ -169,10 +169,10 @@ def toml_text(value: object, where: str) -> str:
 
 
 def toml_table(value: object, where: str) -> dict[str, Any]:
-    """Return a table of a TOML document.
+    """Return a value of a TOML document, which must be a table.
 
     Raises:
-        InputError: it is something else; the message begins with `where`.
+        InputError: the value is not a table; the message begins with `where`.
     """
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected a table, not {type(value).__name__}")

@@ -73,7 +73,7 @@ class PresetCatalog:
 
         Raises:
             InputError: there is none of that name, or it is among `faults`.
-            PluginError: two plugins offer it; or none does, and a plugin failed that might offer it.
+            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
         """
         if name in self.faults:
             raise self.faults[name]
@@ -84,7 +84,7 @@ class PresetCatalog:
 
         Raises:
             InputError: there is none of that name.
-            PluginError: two plugins offer it; or none does, and a plugin failed that might offer it.
+            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
         """
         return self._files.get(name) or self.registry.preset_origin(name).source
 

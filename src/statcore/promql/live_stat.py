@@ -20,12 +20,12 @@ from statcore.queriers.matcher import LabelMatcher
 MAX_IDS: Final = 256
 """How many kernels one expression names at most."""
 RATED_METRICS: Final = tuple(COUNTERS)
-"""Counters with their rate as current value; without a rate they have no current value."""
+"""Counters whose current value is their rate; without a rate they have no current value."""
 
 
 @attrs.frozen(kw_only=True)
 class LiveStatQueries:
-    """Expressions to evaluate at one shared time, grouped by metric and kernel, and `now` by value type, too."""
+    """Expressions to evaluate at the same time; all are grouped by metric and kernel, and `now` also by value type."""
 
     now: Expression
     rate_now: Expression
@@ -45,7 +45,7 @@ def id_batches(ids: Iterable[UUID | str]) -> Iterator[tuple[str, ...]]:
 
 
 def distinct_batches(ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield what `id_batches` yields, of ids that are canonical text already."""
+    """Yield batches as `id_batches` does, for ids that are canonical text already."""
     distinct = tuple(dict.fromkeys(ids))
     for start in range(0, len(distinct), MAX_IDS):
         yield distinct[start : start + MAX_IDS]

@@ -1,4 +1,4 @@
-"""Reading of PromQL text with promql-parser: limits of a text, the places in a template, and a text as an expression.
+"""Reads PromQL text with promql-parser: checks its limits, finds the places in a template, makes a text an expression.
 
 No other module imports the parser. It is imported on first use, because it is an extra.
 """
@@ -41,7 +41,7 @@ Place: TypeAlias = tuple[Placeholder, object]
 MAX_LENGTH: Final = 2_000
 """Characters of a text; characters in the strings of a query do not count."""
 MAX_NESTING: Final = 100
-"""Brackets inside one another: the parser recurses as deep, and does not check its stack."""
+"""Brackets inside one another: the parser recurses for each, and does not check its stack."""
 MAX_OPERATORS: Final = 200
 """Operators, also of matchers: the parser recurses for each."""
 MAX_REPETITIONS: Final = 1_000
@@ -50,7 +50,7 @@ MAX_QUERY_LENGTH: Final = 100_000
 """Characters of a query, strings included."""
 
 _STRING: Final = re.compile(r""" "(?:\\.|[^"\\])*"? | '(?:\\.|[^'\\])*'? | `[^`]*`? | \#[^\n]* """, re.VERBOSE | re.DOTALL)
-"""A string, also one without an end, or a comment, in which a quotation mark begins no string."""
+"""A string, with or without its end, or a comment; a quotation mark in a comment does not begin a string."""
 _OPERATOR: Final = re.compile(r"[-+*/%^<>=!]|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _COUNT: Final = re.compile(r"(\)?)\{(\d{1,9})(?:,(\d{0,9}))?\}")
 _MIRRORED: Final[Mapping[BinaryOperator, BinaryOperator]] = {
@@ -122,7 +122,7 @@ def _repetitions(text: str) -> int:
 def read_places(promql: str) -> list[Place]:
     """Return every matcher of a selector, every label that an aggregation keeps or drops, and every range and offset.
 
-    Left out are labels of a join (`on`, `group_left`, …), alternatives of matchers (`or`), and steps.
+    Labels of a join (`on`, `group_left`, …), alternatives of matchers (`or`), and steps are left out.
 
     Raises:
         InputError: the text is not PromQL, or has no value at a point in time.
@@ -170,7 +170,7 @@ def _parse(promql: str, read: Callable[[Any], _T]) -> _T:
 
     try:
         return read(parser.parse(promql))
-    except ValueError as error:  # the parser finds a number that it cannot hold only when that is read
+    except ValueError as error:  # a number that the parser cannot hold is reported only when it is read
         raise InputError(str(error)) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # the parser's own, a direct subclass of BaseException
@@ -190,7 +190,7 @@ def _nodes_of_value(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - a node of the
 def _nodes(tree: Any) -> Iterator[Any]:  # noqa: ANN401 - a node of the parser
     import promql_parser as parser  # noqa: PLC0415
 
-    waiting: list[Any] = [tree]  # the parser's own `walk` takes minutes for deeply nested expressions
+    waiting: list[Any] = [tree]  # the parser's own `walk` may take minutes for deeply nested expressions
     while waiting:
         node = waiting.pop()
         yield node

@@ -15,7 +15,7 @@ _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UNLIKE_CLASSIC: Final = re.compile(r"^[0-9]|[^a-zA-Z0-9:]")
 _FORBIDDEN: Final = frozenset('"\\{}')
 _LONGEST: Final = 1024
-# At the beginning of a selector some server version reads these bare words as operators, aggregations or modifiers.
+# Some server version reads these bare words at the beginning of a selector as operators, aggregations or modifiers.
 _KEYWORDS: Final = NEVER_GROUPED.union(
     ["and", "atan2", "or", "unless"],
     ["avg", "bottomk", "count", "count_values", "group", "limit_ratio", "limitk", "max", "min", "quantile"],

@@ -1,4 +1,4 @@
-"""Splitting of a range query with too many points for one request: its parts, and a text with the same values in any part.
+"""Splits a range query that has too many points for one request; changes its text so that every part has the same values.
 
 PromQL evaluates each point by itself, with few exceptions. `start()`, `end()`, `range()` and `step()` are constants of the
 whole range: they are written into the text as numbers. Some functions of MetricsQL need all points, or all series, of the

@@ -1,7 +1,7 @@
 """PromQL expressions as values: each node checks its fields and writes its `text` when it is built.
 
-The set of nodes is closed: a part of an expression has one of these types, and is neither of a subclass nor a look-alike.
-So code that walks an expression, to evaluate it or to see what it selects, sees all of it.
+The set of nodes is closed: every part of an expression has exactly one of these types, and not a subclass. So code that
+walks an expression, to evaluate it or to find its selectors, reaches every part.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def matcher_texts(matchers: Matchers) -> list[str]:
     for label, matcher in matchers:
         if isinstance(matcher, str):
             texts.append(f'{label_text(label)}="{escape(matcher)}"')
-        elif type(matcher) is LabelMatcher:  # a subclass could compare as one matcher and write another
+        elif type(matcher) is LabelMatcher:  # a subclass could be compared as one matcher and written as another
             texts.append(f'{label_text(label)}{matcher.operator}"{escape(matcher.value)}"')
         else:
             raise InputError(f"the label {label!r} is matched by text or a LabelMatcher, not by {matcher!r:.100}")
@@ -126,7 +126,7 @@ class _Node:
         object.__setattr__(self, "text", self.write(render))
 
     def write(self, inside: Callable[[Part], str]) -> str:
-        """Return the text, with `inside` writing each node inside: for servers that read some nodes in another way."""
+        """Return the text; `inside` writes each inner node, so that an adapter can write some nodes in another way."""
         raise NotImplementedError
 
 
@@ -262,7 +262,7 @@ class Number(_Node):
 class Matching:
     """The labels by which a series of one side finds its partner on the other: `on` these, or all but these (`ignoring`).
 
-    Build one with the class methods. The metric name counts only where it is matched `on`.
+    Build it with the class methods. The metric name counts only where it is matched `on`.
 
     Raises:
         InputError: an unknown modifier, or a label name that is not valid.
@@ -383,7 +383,7 @@ class ConstantLabel(_Node):
 
 Expression: TypeAlias = Selector | Call | Aggregation | BinaryOperation | HistogramQuantile | ConstantLabel
 Part: TypeAlias = Expression | RangeSelector | Subquery | Number
-"""An expression, or a node that stands only inside of one."""
+"""An expression, or a node that may stand only inside an expression."""
 
 _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
     "an expression": get_args(Expression),

@@ -137,7 +137,7 @@ class Template:
         return "".join(texts)
 
     def _check_places(self) -> None:
-        number = 1 + int.from_bytes(urandom(4), "big")  # so that no text can hold the marks
+        number = 1 + int.from_bytes(urandom(4), "big")  # random, so that no template can contain the marks
         mark, window = f"mark_{number}", f"{number}ms"
         marks: dict[Placeholder, str] = {"labels": f'{mark}="{mark}"', "window": window, "group_by": mark}
         hints = "".join(f"; {_belongs(name)}" for name in marks if name in self.placeholders)
@@ -222,7 +222,7 @@ class Preset:
         template: a `Template`, or its text.
         filter_labels: the labels that `${{ labels }}` may match.
         group_labels: the labels that `${{ group_by }}` may hold.
-        window: the default of `${{ window }}`, itself `RATE_INTERVAL` by default; at most `MAX_WINDOW`.
+        window: the value of `${{ window }}` if a user gives none; at most `MAX_WINDOW`, by default `RATE_INTERVAL`.
 
     Raises:
         InputError: an argument is not as described here, the template has no placeholder for the labels or the window, or

@@ -1,4 +1,4 @@
-"""The expression of a querier's utilization, and the check that a plugin's strategy reads no more than its query."""
+"""The expression for a querier's utilization, and the check that a plugin's strategy reads no more than its query."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def utilization_query(
             amounts per collection interval instead of cumulative counters, it is that interval in seconds.
 
     Raises:
-        PluginError: the querier, or its plugin's own strategy, breaks its contract; a strategy also does so when its
+        PluginError: the querier, or its plugin's own strategy, breaks its contract. A strategy breaks it also if its
             expression reads more than the query.
         InputError: an interval that is not positive, or a name that is not valid.
     """
     if not normalization_interval_s > 0:
         raise InputError(f"normalization_interval_s must be above zero, not {normalization_interval_s!r}")
-    window = format_duration(rate_interval)  # also for a gauge, so that a bad setting shows at once
+    window = format_duration(rate_interval)  # also for a gauge, so that a bad setting is found with the first query
     return _expression(resolve(querier), window, normalization_interval_s)
 
 
@@ -109,7 +109,7 @@ def _percent_of_capacity(strategy: PercentOfCapacity, query: MetricQuery, window
 
 def _plugin_expression(strategy: ExpressionStrategy, query: MetricQuery, window: str) -> Expression:
     replaces = replaced_labels(strategy)
-    copy = query._replace(wanted=as_labels(query.matchers))  # whose mapping a strategy may change
+    copy = query._replace(wanted=as_labels(query.matchers))  # a strategy may change the mapping of its query
     try:
         answer: object = strategy(copy, window)
     except InputError:
@@ -132,9 +132,10 @@ def widening(
 ) -> str | None:
     """Return how an expression reads more than the matchers allow, or None where it does not.
 
-    Every selector, of any metric, carries each matcher as it is, or a narrower one of the same label: some of the literal
-    values of a `one_of`. Further matchers are allowed. No constant label has the name of a matched label, or of a label
-    that names the owner of a series: where queriers share a request, one would be answered with the series of another.
+    Every selector, of any metric, carries each matcher unchanged, or a narrower matcher of the same label, which has only
+    some of the literal values of a `one_of`. Further matchers are allowed. No constant label has the name of a matched
+    label, or of a label that names the owner of a series: where queriers share a request, one would get the series of
+    another.
 
     Args:
         expression: the expression to be evaluated.

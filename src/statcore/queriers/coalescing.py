@@ -27,7 +27,7 @@ from statcore.queriers.interface import (
 from statcore.queriers.matcher import LabelMatcher, MatchOperator, as_labels
 
 MAX_VALUES: Final = 256
-"""How many values of a label one querier names by default."""
+"""How many values of a label one querier names at most, by default."""
 
 _Answer = TypeVar("_Answer", MatrixResult, VectorResult)
 _Item = TypeVar("_Item", Series, Sample)
@@ -120,7 +120,7 @@ class _Member:
     positions: list[int] = attrs.field(factory=list[int], init=False)
 
     def values(self, place: int) -> tuple[str, ...]:
-        """Return the values of the label at a place that select its series in an answer, or none if no values can."""
+        """Return the values of the label at a place that its series have in an answer; no values if these are not known."""
         matcher = self.matchers[place]
         if isinstance(matcher, str):
             return (matcher,)
@@ -186,7 +186,7 @@ def _groups(family: list[_Member]) -> Iterator[_Batch]:
 
 
 def _divide(family: list[_Member], groups: list[_Batch], max_values: int) -> list[_Batch]:
-    """Make batches of each group in turn, without the members that an earlier group has; the rest is queried alone."""
+    """Make batches of each group in turn, without the members of earlier groups; a member of no group is queried alone."""
     remaining = dict.fromkeys(family)
     batches: list[_Batch] = []
     for place, group in groups:

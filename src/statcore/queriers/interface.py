@@ -18,11 +18,11 @@ from statcore.model.text import describe
 from statcore.queriers.matcher import LabelMatcher, Matchers, as_matchers, as_pairs, label_value
 
 NEVER_GROUPED: Final = frozenset(["inf", "nan", "without"])
-"""Words, in any case, that no server reads as a bare label in a grouping; only newer servers read them in quotes."""
+"""Words, in upper or lower case, that no server reads as a bare label in a grouping; newer servers read them in quotes."""
 
 
 class PrometheusMetricQuerier(ABC):
-    """Which series to read: a metric name and label matchers."""
+    """A querier that says which series to read: a metric name and label matchers."""
 
     @abstractmethod
     def name(self) -> str:
@@ -34,7 +34,7 @@ class PrometheusMetricQuerier(ABC):
 
 
 class AggregatingMetricQuerier(PrometheusMetricQuerier):
-    """Which series to read, and by which labels to sum them."""
+    """A querier that also says by which labels the series are summed."""
 
     @abstractmethod
     def group_by_labels(self) -> Sequence[str]:
@@ -42,7 +42,7 @@ class AggregatingMetricQuerier(PrometheusMetricQuerier):
 
 
 class UtilizationMetricQuerier(AggregatingMetricQuerier):
-    """Which series to read, by which labels to sum them, and how their samples become a utilization."""
+    """A querier that also says how the samples become a utilization."""
 
     @abstractmethod
     def query_strategy(self) -> Strategy:
@@ -92,7 +92,7 @@ class ExpressionStrategy(Protocol):
     It may be a function. A strategy with parameters is a frozen class with `__call__`, so that two with equal parameters
     are equal: queriers share requests only where their strategies are equal.
 
-    Every selector of the expression carries each of the query's matchers, as it is or narrower. An expression that reads
+    Every selector of the expression carries each of the query's matchers, unchanged or narrower. An expression that reads
     more is refused. A class may declare labels that some of its selectors lack or match in another way, as a class
     variable: `replaces = ("mode",)`. Labels that name the owner of a series, such as `kernel_id` and `user_id`, cannot be
     declared. Queriers that differ in the value of a declared label do not share a request, because a shared request would
@@ -112,11 +112,11 @@ class ExpressionStrategy(Protocol):
 
 
 Strategy: TypeAlias = QueryStrategy | PercentOfCapacity | ExpressionStrategy
-"""What `query_strategy` returns."""
+"""The strategies that `query_strategy` may return."""
 
 
 class MetricQuery(NamedTuple):
-    """What a querier queries: the validated results of its four methods.
+    """The query of a querier: the validated results of its four methods.
 
     Attributes:
         name: the metric name.
@@ -146,7 +146,7 @@ class MetricQuery(NamedTuple):
 
 
 ResolvedQuerier: TypeAlias = MetricQuery
-"""The former name of `MetricQuery`, which strategies written for it keep using."""
+"""The former name of `MetricQuery`; strategies that were written for it still use it."""
 
 
 @attrs.frozen
@@ -213,10 +213,10 @@ def _name(answer: object) -> str:
 
 
 def _labels(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher]:
-    # A plain dict is recognised at once; asking an abstract class takes as long as all the rest.
+    # `dict` is checked first, because a check of the abstract class takes as long as the rest of this function.
     if not isinstance(answer, (dict, Mapping)):
         raise _WrongAnswerError(answer, "a mapping of label name to text or LabelMatcher")
-    labels: dict[Any, Any] = dict(answer)  # read once, so that what is checked is what is used
+    labels: dict[Any, Any] = dict(answer)  # read once, so that the values that were checked are used
     for label, value in labels.items():
         if not isinstance(label, str) or not label:
             raise _WrongAnswerError(labels, f"label names, not {label!r}")

@@ -87,16 +87,15 @@ class LabelMatcher:
 
     @classmethod
     def one_of(cls, values: Iterable[str]) -> Self:
-        """Match any of the literal values, which are sorted, made distinct and escaped; a single one is an exact match.
+        """Match any of the literal values, which are sorted, made distinct and escaped; a single value is matched exactly.
 
         Raises:
             InputError: there is no value (which must never mean "everything"), or a value is not text.
         """
         if isinstance(values, str):
             raise InputError(f"one_of takes a collection of values, not one text: {values!r}")
-        literals = sorted(
-            dict.fromkeys(map(label_value, values))
-        )  # a dict keeps their order, and sorting what is sorted already is fast
+        # A dict keeps the order of the values, and values that are in order already are sorted faster.
+        literals = sorted(dict.fromkeys(map(label_value, values)))
         if not literals:
             raise InputError("one_of needs at least one value")
         if len(literals) == 1:
@@ -125,7 +124,7 @@ A label may recur. A series is selected where every matcher accepts it.
 class RecurringLabels(Mapping[str, str | LabelMatcher]):
     """Pairs of label and matcher in place of a mapping, which would lose a matcher of a label that recurs.
 
-    Strategies of plugins pass `wanted`, which is a mapping, to a `Selector`: the selector takes the pairs of this class.
+    Strategies of plugins may pass the `wanted` of a query to a `Selector`, which then takes the pairs.
     Reading it as a mapping raises `UnsupportedError`, so that no filter is ever dropped.
     """
 

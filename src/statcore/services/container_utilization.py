@@ -22,7 +22,7 @@ _logger: Final = logging.getLogger(__name__)
 
 @attrs.frozen
 class ContainerMetricOptionalLabel:
-    """Selects containers by ids, all of them without ids; `value_type` is that of `ContainerMetricQuerier`."""
+    """Selects containers by ids, or all containers without ids; `value_type` is that of `ContainerMetricQuerier`."""
 
     value_type: str
     agent_id: str | None = None
@@ -115,7 +115,7 @@ class ContainerUtilizationMetricService:
     """Turns actions into queriers, and answers into results; errors are those of `MetricQuerierPort`.
 
     Args:
-        metrics: the backend, which stays the caller's to close.
+        metrics: the backend; the caller closes it.
         rate_interval: the window of rates.
     """
 

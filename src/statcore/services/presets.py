@@ -26,7 +26,7 @@ class PresetService:
     """Evaluates presets by name.
 
     Args:
-        backend: evaluates PromQL, and stays the caller's to close.
+        backend: evaluates PromQL; the caller closes it.
         presets: by name, as `PluginRegistry.presets` or `PresetCatalog.presets` has them.
     """
 
@@ -52,8 +52,8 @@ class PresetService:
             window: instead of the preset's own window; at most `MAX_WINDOW` long.
 
         Raises:
-            InputError: there is no such preset, it does not allow these parameters, or a limit is exceeded. Nothing is sent
-                then.
+            InputError: there is no such preset, it does not allow these parameters, or a limit is exceeded; nothing is
+                sent.
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         promql = self.promql(name, time_range=time_range, labels=labels, group_labels=group_labels, window=window)
@@ -73,7 +73,7 @@ class PresetService:
         The other arguments are as in `query_preset`.
 
         Raises:
-            InputError: there is no such preset, or it does not allow these parameters. Nothing is sent then.
+            InputError: there is no such preset, or it does not allow these parameters; nothing is sent.
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         promql = self._preset(name).promql(labels=labels, group_labels=group_labels, window=window)

@@ -1,4 +1,4 @@
-"""Store that reads through the two Valkey clients that a manager already has."""
+"""Store of live statistics that reads through the two Valkey clients which a manager already has."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ENDPOINTS: Final = "get_inference_app_statistics_batch"
 _REPLICAS: Final = "get_inference_replica_statistics_batch"
 _AGENTS: Final = "get_agent_statistics_batch"
 _PROBE_ID: Final = str(UUID(int=0))
-"""An id that no object has: reading it tells whether the store answers."""
+"""An id that no object has: reading it shows whether the store answers."""
 _DECODING: Final = (
     ArithmeticError,
     AttributeError,
@@ -68,15 +68,15 @@ def _check_client(*methods: str) -> Callable[[object, attrs.Attribute[Any], obje
 class ClientStatistics:
     """A `StatisticsPort` over two clients with methods `get_…_statistics_batch`.
 
-    A call that needs a method which the client lacks raises `UnsupportedError`; other calls work. The clients decode
-    entries: whatever they accept is accepted, **pickles included**, which statcore's own adapters never load. These clients
-    raise for a whole batch if one payload is bad. The batch is then halved until the bad payload is alone, and its entry is
-    None with a problem. Ages and sizes of entries are not known. A client answers two zeros also
-    where nothing is stored for a session, so two zeros are *incomplete*.
+    A call that needs a method which the client lacks raises `UnsupportedError`; other calls work. The clients decode the
+    entries, and they may load **pickles**, which statcore's own adapters never do. A client raises for a whole batch if one
+    payload is bad. The batch is then halved until the bad payload is alone, and its entry is None with a problem. Ages and
+    sizes of entries are not known. A client answers two zeros also where nothing is stored for a session, so two zeros are
+    *incomplete*.
 
     Args:
-        valkey_stat: the client of statistics; it stays the host's to close.
-        valkey_live: the client of live sessions; it stays the host's to close.
+        valkey_stat: the client of statistics; the host closes it.
+        valkey_live: the client of live sessions; the host closes it.
         timeout_s: the deadline of a call in seconds, including all halves of a batch. Ids that are not read by then are
             *unavailable* if others were read; if none was, the call raises `TimedOutError`.
 
@@ -117,7 +117,7 @@ class ClientStatistics:
             await batch.within(self.timeout_s, batch.check_store())
 
     async def aclose(self) -> None:
-        """Do nothing: the clients are the host's to close."""
+        """Do nothing: the host closes its clients."""
 
     async def _fetch(
         self, client: str, method: str, ids: Sequence[Any], *, read: _Read, absent: str | tuple[str, str] = _PROBE_ID
@@ -202,7 +202,7 @@ class _HalvedBatch:
             errors = await map_concurrently(parts, self._try_part)
             failed = [(part, error) for part, error in zip(parts, errors, strict=True) if error is not None]
             singles = {part[0]: error for part, error in failed if len(part) == 1}
-            # Before single ids are blamed, and where neither half was answered: it may be the store that fails.
+            # The store itself may fail, so it is checked before single ids are blamed, and where no half was answered.
             if singles or (failed and len(parts) > 1 and not self.answers):
                 try:
                     await self.check_store()

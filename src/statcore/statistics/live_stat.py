@@ -56,7 +56,7 @@ class KernelLiveStatService:
     is left out, too. A capacity that is NaN makes the position *incomplete*.
 
     Args:
-        promql: the backend, which stays the caller's to close.
+        promql: the backend; the caller closes it.
         window: the window of rates and moving statistics, as a timedelta or text such as 5m.
 
     Raises:
@@ -88,7 +88,7 @@ class KernelLiveStatService:
             return StatisticsBatch()
         moment = await self._now() if time is None else parse_time(time)
         sending = limiter(_CONCURRENT_QUERIES)
-        computing = limiter(1)  # several batches in one turn of the event loop would hold it for long
+        computing = limiter(1)  # several batches in one turn of the event loop would block it for too long
         distinct = StatisticsBatch.join(
             await run_concurrently(self._read(batch, moment, sending, computing) for batch in batches)
         )
@@ -203,7 +203,7 @@ class LiveSamples:
                 not_finite.append(metric)
                 continue
             if value is not None:
-                # Managers answer with this key, and nil under it.
+                # Managers answer with this key, and with nil as its value.
                 metrics[metric] = {**value.to_map(), "stats.version": None}
         return metrics, not_finite
 
@@ -239,7 +239,7 @@ class LiveSamples:
         finite = {name: decimal_text(number) for name, number in known.items() if math.isfinite(number)}
         rate = {"rate": decimal_text(current)} if rated else {}
         if metric == "cpu_util":
-            rate["diff"] = rate["rate"]  # as managers answer it
+            rate["diff"] = rate["rate"]  # as managers do
         return {name: text for name, text in _all_stats(finite | rate).items() if name in finite or name not in known}
 
 

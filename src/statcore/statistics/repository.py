@@ -16,10 +16,14 @@ from statcore.statistics.stateful_source import StatisticsStatefulSource
 
 @attrs.frozen(init=False)
 class StatisticsRepository:
-    """Batched reads for GraphQL loaders, services and the CLI; returns and errors are those of `StatisticsStatefulSource`.
+    """Batched reads for GraphQL loaders, services and the CLI.
+
+    Each method returns one entry per id, in order, and None for an id without an entry. It raises `InputError` for an id
+    that is not a UUID, or an agent id that is not text, before anything is read; `ProtocolError` if the store does not
+    answer one entry per id; and the errors of `StatisticsPort`.
 
     Args:
-        source: the source that it reads through.
+        source: the source of the entries.
         valkey_stat, valkey_live: instead of a source, the two clients that `ClientStatistics` reads through.
 
     Raises:
@@ -46,25 +50,25 @@ class StatisticsRepository:
         self.__attrs_init__(source)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - made by attrs
 
     async def get_kernel_statistics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return the statistics of each session or kernel, None for one without."""
+        """Return `{metric: MetricValue map}` of each kernel or session."""
         return await self.source.read_kernel_statistics_batch(session_ids)
 
     async def get_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return the request count and last response time of each session."""
+        """Return `{"requests": int, "last_response_ms": int}` of each session; zeros are *incomplete* when not real."""
         return await self.source.read_inference_metrics_batch(session_ids)
 
     async def get_endpoint_statistics_batch(self, endpoint_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return the statistics of each inference endpoint, None for one without."""
+        """Return `{metric: InferenceValue map}` of each inference endpoint."""
         return await self.source.read_endpoint_statistics_batch(endpoint_ids)
 
     async def get_replica_statistics_batch(
         self, endpoint_replica_ids: Sequence[tuple[UUID | str, UUID | str]]
     ) -> StatisticsBatch:
-        """Return the statistics of each (endpoint, replica) pair, None for one without."""
+        """Return `{metric: InferenceValue map}` of each (endpoint, replica) pair."""
         return await self.source.read_replica_statistics_batch(endpoint_replica_ids)
 
     async def get_agent_statistics_batch(self, agent_ids: Sequence[str]) -> StatisticsBatch:
-        """Return the statistics of each agent and its devices, None for one without."""
+        """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` of each agent."""
         return await self.source.read_agent_statistics_batch(agent_ids)
 
 
@@ -95,7 +99,7 @@ class StatisticsRepositories:
         valkey_live: StatisticsClient | None = None,
         kernels: KernelStatisticsPort | None = None,
     ) -> Self:
-        """Build over a store or two clients, which stay the caller's to close; arguments as in `StatisticsStatefulSource`.
+        """Build over a store or two clients, which the caller closes; the arguments are as in `StatisticsStatefulSource`.
 
         Raises:
             InputError: there is neither a store nor both clients.

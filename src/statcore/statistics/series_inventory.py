@@ -90,17 +90,17 @@ class SeriesInventory:
 
     Series are read at the present and at four points in time before it, evenly over the lookback. A failed scrape makes the
     series of its target vanish for a moment; a kernel that has series at another point is still listed. A kernel that ended
-    is listed for as long, in addition to the time for which its agent goes on exporting it.
+    is listed until the lookback has passed since its agent last exported it.
 
     A kernel without a session is in no session. Agents are known by the kernels that they run. If a kernel has a new agent,
     user or project, the new owner counts; a kernel that moved to another session is in both for a while. A label value that
     is not an id counts as unknown, and is logged.
 
-    Samples are read rather than label values, because Prometheus answers label values of the last hours. Every call makes
-    the backend read the newest samples of all current values, or of the current values of the given sessions.
+    Samples are read and not label values, because Prometheus also answers label values that are hours old. In every call
+    the backend reads the newest samples of all current values, or of the current values of the given sessions.
 
     Args:
-        metrics: the backend, which stays the caller's to close.
+        metrics: the backend; the caller closes it.
         clock: returns the time now, aware.
         lookback: as text such as 5m, or a timedelta.
 

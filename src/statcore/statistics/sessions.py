@@ -123,7 +123,7 @@ def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> Statistic
 def _joined(problems: Sequence[Problem], *, is_missing: bool) -> Problem:
     """Return one problem for all problems of a session.
 
-    Its kind is *incomplete*, unless the session is only old, or has no entry at all: then it is the kernels' kind.
+    Its kind is *incomplete*. But if the session is only old, or has no entry at all, its kind is that of the kernels.
     """
     kinds = {problem.kind for problem in problems}
     if is_missing:
@@ -134,13 +134,13 @@ def _joined(problems: Sequence[Problem], *, is_missing: bool) -> Problem:
 
 
 def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
-    """Return the sum of the entries of a session's kernels, and in words what is left out of it.
+    """Return the sum of the entries of a session's kernels, and a text for each part that is left out of the sum.
 
     The entry of a single kernel is returned unchanged. Of several kernels, each metric is summed over the kernels that have
-    it: `current`, `capacity` and the `stats` that can be summed are sums, and `pct` is the percentage of the sums. For
-    `cpu_util`, whose `pct` is of one core, it is the sum of the kernels' `pct`. The capacity is None if a kernel has none,
-    or if the metric has no bound. A metric that is not finite in one kernel, or cannot be read, is left out. The order of
-    the kernels does not matter.
+    it: `current`, `capacity` and the `stats` that can be summed are sums, and `pct` is the percentage of the sums. The
+    `pct` of `cpu_util` is the sum of the kernels' `pct`, because it is a percentage of one core. The capacity is None if a
+    kernel has none, or if the metric has no bound. A metric that is not finite in one kernel, or cannot be read, is left
+    out. The order of the kernels does not matter.
     """
     if len(entries) == 1:
         return entries[0], []

@@ -1,4 +1,4 @@
-"""Batched reads of live statistics: checks ids, fetches each once, and returns one entry per id, in order."""
+"""Batched reads of live statistics: checks the ids, fetches each id once, and returns one entry per id, in order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StatisticsStatefulSource:
     answer one entry per id; and the errors of `StatisticsPort`.
 
     Args:
-        store: where the statistics are; it stays the caller's to close.
+        store: where the statistics are; the caller closes it.
         valkey_stat, valkey_live: instead of a store, the two clients that `ClientStatistics` reads through.
         chunk_size: how many ids one call of the store has at most; chunks are then fetched concurrently. By default a call
             has all ids, and the store itself splits them as its server needs it.

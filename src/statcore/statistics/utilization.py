@@ -30,7 +30,7 @@ async def available_metrics(metrics: MetricQuerierPort, *, series: str, metric_l
         metric_label: the label that tells its metrics apart, or None where `series` is the only metric.
 
     Raises:
-        StatcoreError: as `MetricQuerierPort.label_values` and `MetricQuerierPort.series`.
+        StatcoreError: the backend failed, as `MetricQuerierPort` says.
     """
     selector = Selector(series)
     if metric_label is not None:
@@ -48,7 +48,7 @@ class UtilizationSource:
     Each method returns one outcome per querier, in order: an answer or an error. The error of a request is the outcome of
     the queriers that share it. The error of a querier that breaks its contract, or has bad input, is the outcome of that
     querier alone. Once the backend cannot be reached or does not answer in time, no further request is made, and the
-    remaining queriers have that error, too: so a read takes no longer than one request may.
+    remaining queriers have that error, too, so a backend that does not answer costs the deadline of one request.
 
     Args:
         metrics: the backend; the caller closes it.

@@ -46,17 +46,17 @@ async def check_order_is_kept(store: StatisticsPort, sink: StatisticsSinkPort) -
     """The entries are in the order of the ids, with None where the store has nothing."""
     ids = await plant_kernels(sink, 5)
     (unknown,) = new_ids(1)
-    asked = [ids[3], ids[0], unknown, ids[4], ids[1], ids[2]]
-    expect_numbers([3, 0, None, 4, 1, 2], await store.fetch_kernel_statistics(asked))
-    expect_numbers([2, 1, 4, None, 0, 3], await store.fetch_kernel_statistics(asked[::-1]))
+    requested = [ids[3], ids[0], unknown, ids[4], ids[1], ids[2]]
+    expect_numbers([3, 0, None, 4, 1, 2], await store.fetch_kernel_statistics(requested))
+    expect_numbers([2, 1, 4, None, 0, 3], await store.fetch_kernel_statistics(requested[::-1]))
 
 
 async def check_duplicates_get_the_same_answer(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """An id that recurs has its entry at each of its positions."""
     first, second = await plant_kernels(sink, 2)
     (unknown,) = new_ids(1)
-    asked = [first, second, first, unknown, first, unknown, second]
-    expect_numbers([0, 1, 0, None, 0, None, 1], await store.fetch_kernel_statistics(asked))
+    requested = [first, second, first, unknown, first, unknown, second]
+    expect_numbers([0, 1, 0, None, 0, None, 1], await store.fetch_kernel_statistics(requested))
 
 
 async def check_entries_are_mappings(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
@@ -80,6 +80,6 @@ async def check_entries_are_mappings(store: StatisticsPort, sink: StatisticsSink
 async def check_ten_thousand_ids(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """A batch of 10,000 ids, half of them unknown, is complete and in order."""
     known = await plant_kernels(sink, 5_000)
-    asked = [id_ for pair in zip(known, new_ids(5_000), strict=True) for id_ in pair]
+    requested = [id_ for pair in zip(known, new_ids(5_000), strict=True) for id_ in pair]
     expected = [number for index in range(5_000) for number in (index, None)]
-    expect_numbers(expected, await store.fetch_kernel_statistics(asked))
+    expect_numbers(expected, await store.fetch_kernel_statistics(requested))
