@@ -71,7 +71,7 @@ def _errors_as_lines() -> Generator[None]:
     try:
         try:
             yield
-        finally:  # also after an exit code of the command's own: a failure at interpreter exit could not change the code
+        finally:  # also if the command exits with its own code: a failure when the interpreter ends could not change it
             sys.stdout.flush()
     except Exit:
         raise

@@ -30,7 +30,7 @@ _AXES_WIDTH: Final = 24
 """Columns that the axes and their labels take."""
 _MAX_GAP_STEPS: Final = 1.5
 """How many steps two samples may be apart to be joined by a line."""
-_MAX_LEVELS: Final = 2 * MAX_LEVELS
+_MAX_DOCUMENT_LEVELS: Final = 2 * MAX_LEVELS
 """How deeply a document may be nested: an entry may have `MAX_LEVELS` levels, and the document has a few around it."""
 
 
@@ -102,7 +102,7 @@ def write_csv(columns: Row, rows: Iterable[Row]) -> None:
 
 def write_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on one line; NaN and infinities become text."""
-    click.echo(json.dumps(json_value(document, levels=_MAX_LEVELS), allow_nan=False))
+    click.echo(json.dumps(json_value(document, levels=_MAX_DOCUMENT_LEVELS), allow_nan=False))
 
 
 def write_matrix(output_format: str, result: MatrixResult, time_range: QueryTimeRange) -> None:

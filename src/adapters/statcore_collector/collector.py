@@ -73,7 +73,7 @@ class Collector:
 
         Args:
             sink: where statistics are written.
-            agent_id: the agent that this node is.
+            agent_id: the id of the agent on this node.
             interval_s: the seconds between two rounds of `run`; readers use it to recognize old statistics.
             inventory: where kernels are registered when they are added, and forgotten when they are removed.
 

@@ -38,7 +38,7 @@ class KernelTarget:
     Args:
         pid: the root process.
         kernel_id, session_id, user_id, project_id: UUIDs, or their text; kept as canonical text.
-        agent_id: the agent that runs the kernel; None is the collector's agent.
+        agent_id: the agent that runs the kernel; None means the collector's agent.
 
     Raises:
         InputError: an id is not a UUID, the agent id is not text, or the pid is not a whole number above zero.
@@ -97,7 +97,7 @@ class KernelSampler:
         Args:
             table: the processes of this machine.
             sockets: the sockets of this network namespace, or None when they cannot be read.
-            node_memory: the memory of the node in bytes, which is the capacity of `mem`; None is unknown.
+            node_memory: the memory of the node in bytes, which is the capacity of `mem`, or None if it is not known.
             unreadable: receives the items of this kernel that cannot be read.
 
         Returns:

@@ -1,6 +1,6 @@
 """Counters of cores, network interfaces and disks by name, and memory, read line by line from the files of /proc.
 
-psutil is not used for these: it numbers cores by position, so that switching one off renames the cores after it, and one
+psutil is not used for these: it numbers cores by position, so that switching a core off renames the cores after it, and one
 line that it cannot parse makes it raise for the whole file.
 """
 

@@ -23,7 +23,7 @@ class Tally:
     """What a process has used.
 
     Args:
-        total: everything, the ended children that it waited for included.
+        total: all use, including that of the ended children that it waited for.
         absorbed: the part of the total that grows when the process waits for an ended child.
     """
 
@@ -164,11 +164,11 @@ class ProcessSample:
     """What one process uses.
 
     Args:
-        alive: whether it runs; a process that has ended and that nobody has waited for does not.
+        alive: whether it runs; a process that has ended does not run, even if nobody has waited for it.
         cpu_ms: its own CPU time in milliseconds.
         waited_cpu_ms: the CPU time in milliseconds of the ended descendants that were waited for.
-        memory: its memory in bytes; None is unreadable.
-        io: the bytes read and written, by ended children that it waited for as well; None is unreadable.
+        memory: its memory in bytes, or None if it cannot be read.
+        io: the bytes read and written, also by ended children that it waited for, or None if they cannot be read.
     """
 
     alive: bool

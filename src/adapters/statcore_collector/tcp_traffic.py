@@ -131,9 +131,9 @@ def _parse(body: bytes) -> TcpSocket | None:
 class TreeTraffic:
     """Counts the bytes received and sent on all sockets that a process tree has or had open.
 
-    A new socket counts from its first byte. A socket that existed before it belonged to the tree counts from now on. What
-    a socket carries between its last round and its end is not seen, nor a connection that begins and ends between two
-    rounds. Sockets of two rounds are matched by their cookies.
+    A new socket counts from its first byte. A socket that existed before it belonged to the tree counts from now on. Bytes
+    that a socket carries between its last round and its end are not seen, and no connection that begins and ends between
+    two rounds is seen. Sockets of two rounds are matched by their cookies.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,8 @@
-"""The batch functions of the loaders of live statistics: they take a context and ids, and do no I/O of their own."""
+"""The batch functions of the loaders of live statistics: they take a context and ids, and do no I/O of their own.
+
+Each returns one entry per id, in order, and None for an id without an entry. Each raises `InputError` for an id that is not
+a UUID, or an agent id that is not text, and the errors of `StatisticsPort` if the store fails.
+"""
 
 from __future__ import annotations
 
@@ -34,19 +38,23 @@ class KernelStatistics:
 
     @classmethod
     async def batch_load_by_kernel(cls, ctx: HasStatisticsRepository, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return `{metric: MetricValue map}` per kernel or session as it is stored, in order; None without an entry."""
+        """Return `{metric: MetricValue map}` per kernel or session, as it is stored."""
         return await ctx.statistics_repository.get_kernel_statistics_batch(session_ids)
 
     @classmethod
     async def batch_load_by_session(cls, ctx: HasInventory, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
-        """Return `{metric: MetricValue map}` per session, combined from its kernels, in order; None without any."""
+        """Return `{metric: MetricValue map}` per session, combined from its kernels.
+
+        Raises:
+            StatcoreError: the inventory failed, as `InventoryPort` says.
+        """
         return await SessionStatistics(ctx.statistics_repository, ctx.inventory).get_session_statistics_batch(session_ids)
 
     @classmethod
     async def batch_load_inference_metrics_by_kernel(
         cls, ctx: HasStatisticsRepository, session_ids: Sequence[UUID | str]
     ) -> StatisticsBatch:
-        """Return `{"requests": int, "last_response_ms": int}` per session, in order."""
+        """Return `{"requests": int, "last_response_ms": int}` per session; zeros are *incomplete* when not real."""
         return await ctx.statistics_repository.get_inference_metrics_batch(session_ids)
 
 
@@ -57,7 +65,7 @@ class EndpointStatistics:
     async def batch_load_by_endpoint(
         cls, ctx: HasStatisticsRepository, endpoint_ids: Sequence[UUID | str]
     ) -> StatisticsBatch:
-        """Return `{metric: InferenceValue map}` per endpoint, in order; None without an entry."""
+        """Return `{metric: InferenceValue map}` per endpoint."""
         return await ctx.statistics_repository.get_endpoint_statistics_batch(endpoint_ids)
 
 
@@ -68,7 +76,7 @@ class ReplicaStatistics:
     async def batch_load_by_replica(
         cls, ctx: HasStatisticsRepository, endpoint_replica_ids: Sequence[tuple[UUID | str, UUID | str]]
     ) -> StatisticsBatch:
-        """Return `{metric: InferenceValue map}` per (endpoint, replica) pair, in order; None without an entry."""
+        """Return `{metric: InferenceValue map}` per (endpoint, replica) pair."""
         return await ctx.statistics_repository.get_replica_statistics_batch(endpoint_replica_ids)
 
 
@@ -77,5 +85,5 @@ class AgentStatistics:
 
     @classmethod
     async def batch_load_by_agent(cls, ctx: HasStatisticsRepository, agent_ids: Sequence[str]) -> StatisticsBatch:
-        """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` per agent, in order; None without an entry."""
+        """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` per agent."""
         return await ctx.statistics_repository.get_agent_statistics_batch(agent_ids)

@@ -1,4 +1,4 @@
-"""The batch function of the loader of utilization, and the key that makes two queriers the same query."""
+"""The batch function of the loader of utilization, and the key by which equal queries are recognized."""
 
 from __future__ import annotations
 

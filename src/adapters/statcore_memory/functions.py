@@ -13,7 +13,7 @@ from statcore_memory.semantics import Semantics
 from statcore_memory.series import Samples
 
 _EXTRAPOLATION_LIMIT: Final = 1.1
-"""An increase is extrapolated all the way to an end of the window that is fewer average intervals away than this."""
+"""An increase is extrapolated to an end of the window that is less than this many average intervals away."""
 
 
 @attrs.frozen

@@ -21,7 +21,7 @@ _REPLICA_ID: Final = attrgetter("replica_id")
 
 @attrs.frozen(eq=False)
 class _ById(Generic[_T]):
-    """Records by id, and the ids in order, so that a page costs no sorting."""
+    """Records by id, and the ids in order, so that a page needs no sorting."""
 
     values: dict[str, _T] = attrs.field(factory=dict[str, _T], init=False)
     ids: list[str] = attrs.field(factory=list[str], init=False)
@@ -48,8 +48,8 @@ class _ById(Generic[_T]):
 class MemoryInventory:
     """An `InventoryPort` and `InventorySinkPort` in this process, to be used from one event loop or thread.
 
-    A session exists as long as one of its kernels, and an agent as long as it runs a kernel. Everything is in the order of
-    ids.
+    A session exists as long as one of its kernels does, and an agent as long as it runs a kernel. All records are in the
+    order of their ids.
     """
 
     _kernels: dict[str, KernelRecord] = attrs.field(factory=dict[str, KernelRecord], init=False, repr=False)

@@ -152,7 +152,7 @@ class MemoryMetrics:
         """Evaluate a PromQL text at `time` (aware), by default the clock's; a scalar is one sample without labels.
 
         Raises:
-            InputError: a time without a zone, or a query that is no text.
+            InputError: a time without a zone, or a query that is not text.
             QueryRejectedError: the text is not PromQL, a regular expression is not valid, or a series matches several.
             UnsupportedError: the query uses PromQL that `statcore.promql` has no class for; the message names it.
             MissingExtraError: the parser is not installed; it comes with the extra `presets`.
@@ -163,7 +163,7 @@ class MemoryMetrics:
         """Evaluate a PromQL text at every point of the range.
 
         Raises:
-            InputError: a query that is no text, or more than `max_range_points` points.
+            InputError: a query that is not text, or more than `max_range_points` points.
             QueryRejectedError: the text is not PromQL, a regular expression is not valid, or a series matches several.
             UnsupportedError: the query uses PromQL that `statcore.promql` has no class for; the message names it.
             MissingExtraError: the parser is not installed; it comes with the extra `presets`.

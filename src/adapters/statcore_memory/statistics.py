@@ -95,7 +95,7 @@ class MemoryStatistics:
         """Store an agent's metrics of the node and, by metric and device id, of its devices, for four intervals.
 
         Raises:
-            InputError: the interval is not a number of seconds above zero, or a value is no `MetricValue`.
+            InputError: the interval is not a number of seconds above zero, or a value is not a `MetricValue`.
         """
         self._put(agent_id, agent_entry(node=node, devices=devices), ttl_s=agent_ttl_s(interval_s))
 

@@ -72,7 +72,7 @@ class Tsdb:
         self._targets.move_to_end(target)
 
     def select(self, match: Selector | None = None) -> list[StoredSeries]:
-        """Return the series that `match` selects, without regard to its offset, sorted by labels; without it all, unsorted.
+        """Return the series that `match` selects, sorted by labels; its offset is ignored. Without it, return all unsorted.
 
         Raises:
             QueryRejectedError: a regular expression is not valid.

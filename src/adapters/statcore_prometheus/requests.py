@@ -25,12 +25,12 @@ class Request:
     """One request: its path, its parameters in order, and how it is sent."""
 
     path: str
-    """Below the base path, percent-encoded."""
+    """The path below the base path of the server, percent-encoded."""
     parameters: Sequence[tuple[str, str]]
     by_form: bool
-    """Whether a form is sent, which may have any length, with the deadline as a parameter; a GET is sent otherwise."""
+    """Whether the parameters are sent as a form of any length, together with the deadline; otherwise a GET is sent."""
     subject: str
-    """What the request is about, for messages and errors."""
+    """The subject of the request in messages and errors."""
 
 
 def check_query(promql: str) -> str:

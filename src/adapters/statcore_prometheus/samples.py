@@ -2,8 +2,8 @@
 
 Pairs of Python objects take five times the memory of the answer, and more time than everything else. So the text is changed
 into one flat list of numbers, which msgspec reads at the speed of C. Without the characters of numbers, a list of pairs is
-`[[,""],[,""]]`. If it is not, or if a value is not a number of JSON (NaN, infinite, `-0`), all texts of the call are read
-pair by pair, which is slower.
+`[[,""],[,""]]`. If one text does not have this form, or a value that is not a number of JSON (NaN, infinite, `-0`), all
+texts of the call are read pair by pair, which is slower.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ class Server:
     """A server's address without credentials, and the headers of every request."""
 
     address: str
-    """Scheme, host, port and base path, no slash at the end: safe to show."""
+    """Scheme, host, port and base path, without a slash at the end; it is safe to show."""
     headers: Mapping[str, str] = attrs.field(repr=False)
-    """Sent with every request, besides the credential."""
+    """The headers of every request, without the credential."""
     credential: FileValue[Credential] | None = attrs.field(repr=False)
     credential_name: str | None
     """A name for the credential that is safe to show, or None without one."""

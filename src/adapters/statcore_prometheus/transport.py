@@ -124,7 +124,7 @@ class Transport:
             is_last = number == count - 1
             server = self._servers[position]
             try:
-                async with asyncio.timeout(None if is_last else timeout_s):  # the last has all of the remaining time
+                async with asyncio.timeout(None if is_last else timeout_s):  # the last server has all of the remaining time
                     answer = await self._try_server(position, request, new_reader, timeout_s)
                 self._check_complete(answer, request)
             except TimeoutError:

@@ -25,7 +25,7 @@ Command: TypeAlias = tuple[str | bytes | int, ...]
 
 KEYS_PER_EXCHANGE: Final = 1_000
 """The most keys in one exchange: one or two milliseconds of work between turns of the event loop."""
-_pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)  # its stub knows tuples of one word only
+_pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)  # its stub allows only tuples of one word
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 

@@ -86,7 +86,7 @@ class ValkeyStatisticsSink:
         """Store an agent's metrics of the node and, by metric and device id, of its devices, for four intervals.
 
         Raises:
-            InputError: the interval is not a number of seconds above zero, or a value is no `MetricValue`.
+            InputError: the interval is not a number of seconds above zero, or a value is not a `MetricValue`.
         """
         entry = agent_entry(node=node, devices=devices)
         await self._store([(agent_id, entry)], ttl_s=math.ceil(agent_ttl_s(interval_s)))

@@ -1,8 +1,8 @@
 """Stores and backends of third parties as ports: each answer is checked, and each fault names the plugin.
 
 A table for each port says how the answer of each method is checked; `_CheckedPort` calls the adapter's method and applies
-the check. Only the adapters of other distributions are wrapped: statcore's own keep the contract by their tests, and time
-counts where 10,000 entries are read.
+the check. Only the adapters of other distributions are wrapped. Tests show that statcore's own adapters keep the contract,
+and the checks would take time where 10,000 entries are read.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Contributor:
     """The plugin that contributed a store or a backend, as errors name it.
 
     Args:
-        name: of the store or the backend.
-        report: on its plugin.
+        name: the name of the store or the backend.
+        report: the report on its plugin.
         secrets: texts that no message shows, the longest first.
     """
 
@@ -178,7 +178,7 @@ class _PromQLBackendPort(MetricQuerierPort, PromQLPort, Protocol):
 
 @attrs.frozen
 class _Call:
-    """A call of an adapter's method; its answer may go on to raise when it is read."""
+    """A call of an adapter's method, for errors that the call raises, or its answer when it is read later."""
 
     contributor: Contributor
     method: str
@@ -190,7 +190,7 @@ class _Call:
 
 
 _Check: TypeAlias = Callable[[_Call, object], object]
-"""Takes the answer of a call and returns what the caller gets; raises `_BadAnswerError`."""
+"""Takes the answer of a call, and returns the answer that the caller gets; raises `_BadAnswerError` for a bad answer."""
 
 
 class _CheckedPort:
@@ -214,7 +214,7 @@ class _CheckedPort:
         if name.startswith("_"):
             raise AttributeError(name)
         found = getattr(self._opened, name)
-        return self._checked(name) if name in self._checks else found  # optional methods are checked where they exist
+        return self._checked(name) if name in self._checks else found  # optional methods are checked if they exist
 
     def _checked(self, name: str) -> Callable[..., object]:
         check = self._checks[name]
@@ -358,11 +358,11 @@ def _is_plain(entry: Mapping[Any, Any], levels: int) -> bool:
 
 
 def _anything(_: _Call, _answer: object) -> None:
-    """Accept any answer, which the caller does not get."""
+    """Accept any answer, and give None to the caller."""
 
 
 def _nothing(_: _Call, answer: object) -> None:
-    if answer is not None:  # the caller would take False for a store that answers
+    if answer is not None:  # a caller would take an answer such as False for success
         raise _BadAnswerError.of(answer, "None, or an exception where the server does not answer")
 
 

@@ -23,7 +23,7 @@ _ENTRY: Final = re.compile(r"^(\w[\w, ]*?)(?: \(.*?\))?: (.*(?:\n[ ]+.*)*)", re.
 
 
 class FieldType(StrEnum):
-    """What a field is filled in with."""
+    """The type of the value of a field."""
 
     TEXT = "text"
     TRUTH = "truth"
@@ -46,13 +46,13 @@ class QuerierField:
     """One parameter of a querier's constructor.
 
     Args:
-        name: of the parameter.
-        type: what it is filled in with; what is none of the others is text.
-        choices: the texts to choose from, and what each stands for.
-        required: whether it must be given.
-        default: what stands when it is not given and the class has no default of its own: the first of several choices.
+        name: the name of the parameter.
+        type: the type of its value; a type that is none of the others is text.
+        choices: the value that each choice stands for, by the text of the choice.
+        required: whether a value must be given.
+        default: the first choice, if the class has no default of its own but choices; otherwise None.
         note: the default as users would type it, for listings, or None.
-        help: what the class's docstring says under `Args:`.
+        help: the text about it in the class's docstring, under `Args:`.
     """
 
     name: str
@@ -64,7 +64,7 @@ class QuerierField:
     help: str
 
     def read(self, value: object) -> Any:  # noqa: ANN401 - what the constructor takes
-        """Return what the constructor takes for a value as JSON or a command line gives it.
+        """Return the argument of the constructor for a value from JSON or a command line.
 
         Raises:
             InputError: the value is not of the field's type, or none of its choices.
@@ -95,8 +95,8 @@ def read_fields(querier: type[UtilizationMetricQuerier]) -> Sequence[QuerierFiel
     """
     try:
         parameters = inspect.signature(querier).parameters.values()
-        # The class's own annotations first: a converter widens that of the constructor, and where fields are inherited from
-        # another module, a constructor that attrs or dataclasses wrote has annotations that cannot be read in its own.
+        # The class's own annotations come first, because a converter widens the annotation of the constructor. And a
+        # generated constructor may have inherited annotations with names that its own module does not know.
         hints = typing.get_type_hints(querier)
         if any(parameter.name not in hints and f"_{parameter.name}" not in hints for parameter in parameters):
             hints = typing.get_type_hints(querier.__init__) | hints
@@ -134,7 +134,7 @@ def _field(parameter: inspect.Parameter, hint: Any, text: str) -> QuerierField: 
 
 
 def _plain(hint: Any) -> Any:  # noqa: ANN401 - any annotation
-    """Return an annotation without None and without the names of a `NewType`; several types are text."""
+    """Return an annotation without None and without the names of a `NewType`; a union of several types becomes text."""
     while True:
         if isinstance(hint, NewType):
             hint = hint.__supertype__
@@ -160,9 +160,9 @@ def _choices(name: str, hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any anno
 
 
 def _shown(default: object, choices: Mapping[str, Any]) -> str | None:
-    """Return a default as users would type it, or None where there is nothing that they could."""
+    """Return a default as users would type it, or None if it cannot be typed."""
     for text, choice in choices.items():
-        if type(choice) is type(default) and choice == default:  # 1 is no True
+        if type(choice) is type(default) and choice == default:  # 1 equals True, but is not the same choice
             return text
     if not isinstance(default, str | int | float):
         return None

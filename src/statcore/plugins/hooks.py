@@ -73,17 +73,17 @@ def _docstring(querier: type[UtilizationMetricQuerier]) -> str:
 
 @attrs.frozen(kw_only=True)
 class QuerierSpec:
-    """A kind of querier; a hook may return the class alone, which `of` then describes.
+    """A kind of querier; a hook may return only the class, from which `of` then makes the spec.
 
     Args:
-        name: what users type: `statcore query NAME`.
+        name: the name that users type: `statcore query NAME`.
         summary: one line for listings.
         querier: the class; its keyword-only fields become options.
         series: the metric name in the backend, to list what exists; None where each choice of the field `metric_name` has
             series of its own.
         metric_label: the label of `series` that tells its metrics apart, or None where `series` is the only metric.
-        example: fields by name, as users would give them, for a class that cannot be built without any: `statcore plugins`
-            tries the kind with them.
+        example: values of fields by name, as users would type them, for a class with required fields: `statcore plugins`
+            builds a querier from them as a trial.
 
     Raises:
         InputError: an argument is of another type, or a text is empty or has more than one line.
@@ -109,7 +109,7 @@ class QuerierSpec:
 
     @classmethod
     def of(cls, querier: type[UtilizationMetricQuerier]) -> Self:
-        """Describe a class by itself: `RackMetricQuerier` is `rack`, and the summary is the first line of its docstring.
+        """Make a spec of a class: `RackMetricQuerier` is named `rack`, and the first line of its docstring is the summary.
 
         Raises:
             InputError: it has no docstring, its name is not ASCII, or it does not implement `UtilizationMetricQuerier`.
@@ -129,7 +129,7 @@ class StatisticsStoreSpec:
     """A kind of store of live statistics.
 
     Args:
-        name: for listings.
+        name: its name in listings.
         summary: one line for listings.
         schemes: the URL schemes that choose it, in lower case.
         open: opens a reader of the store at a URL; raises `MissingExtraError` when its driver is not installed.
@@ -155,7 +155,7 @@ class MetricBackendSpec:
     """A kind of metric backend.
 
     Args:
-        name: for listings.
+        name: its name in listings.
         summary: one line for listings.
         schemes: the URL schemes that choose it, in lower case.
         open: opens the backend at a URL; raises `MissingExtraError` when its driver is not installed.
@@ -186,7 +186,7 @@ HOOKS: Final[Mapping[str, type[Contribution]]] = {
     "statcore_metric_backends": MetricBackendSpec,
     "statcore_presets": Preset,
 }
-"""What each hook returns a list of."""
+"""By hook, the type of the items in the list that the hook returns."""
 GROUP: Final = "statcore"
 """The entry-point group, and the prefix of every hook."""
 API_VERSION: Final = 1

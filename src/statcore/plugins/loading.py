@@ -1,8 +1,8 @@
 """From entry points to loaded plugins: find the candidates, import each within a deadline, call its hooks, report on it.
 
-pluggy marks the hooks and checks their arguments, no more. It does not call them: it would drop a hook that returns None,
-and one plugin that raises would end the call for all. So `_load` calls the hooks of each plugin on its own, and whatever
-goes wrong becomes the report on that plugin.
+pluggy only marks the hooks and checks their arguments. It does not call them, because it would drop a hook that returns
+None, and one plugin that raises would end the call for all plugins. So `_load` calls the hooks of each plugin on its own,
+and whatever goes wrong becomes the report on that plugin.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LOAD_TIMEOUT_S: Final = 5.0
 
 _UNKNOWN: Final = "unknown"
 _SEPARATORS: Final = re.compile(r"[-_.]+")
-# The standard library parses the whole metadata file, README included, for each of the two: half of what discovery costs.
+# The standard library parses the whole metadata file for each of the two, README included: half the time of discovery.
 _HEADER: Final = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _KINDS: Final[Mapping[type[Contribution], str]] = {
     QuerierSpec: "querier",
@@ -78,7 +78,7 @@ class Candidate:
         return f"{first}, or switch it off: STATCORE_DISABLE_PLUGINS={self.name}"
 
     def report(self, status: PluginStatus, *, error: str | None = None, remedy: str | None = None) -> PluginReport:
-        """Return the report on it."""
+        """Return the report on this plugin."""
         return PluginReport(
             name=self.name,
             distribution=self.distribution,
@@ -133,7 +133,7 @@ def _distributions() -> Iterator[tuple[metadata.Distribution, str, str]]:
 
 
 def _may_have_plugins(distribution: metadata.Distribution) -> bool:
-    """Look for the name of the group in the file, because most have none and parsing them all would take its time."""
+    """Return whether the file of entry points names our group; most files do not, and parsing all of them is slow."""
     try:
         return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
     except Exception:  # noqa: BLE001 - `find_candidates` reports it
@@ -162,7 +162,7 @@ class Offer:
         return cls(_KINDS[kind], name if kind in {QuerierSpec, Preset} else f"{name}:")
 
     def __str__(self) -> str:
-        """Return it as messages name it."""
+        """Return the text by which messages name the offer."""
         return f"{self.kind} {self.name}"
 
 
@@ -203,7 +203,7 @@ def load_plugins(
 
 
 def _load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around, *, trial: bool) -> list[Loaded]:
-    """Load plugins one after the other in a thread; a plugin that takes too long stays in it, and a new thread goes on."""
+    """Load plugins one after the other in a thread; after a plugin that takes too long, a new thread continues."""
     thread = threading.current_thread()
     if isinstance(thread, _Worker):
         raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
@@ -221,7 +221,7 @@ def _load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around
             remedy = candidate.remedy(f"upgrade or uninstall {candidate.distribution}")
             loaded.append(Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy)))
         finally:
-            # Nothing ends code that hangs. It may go on at any time, so the new thread shares nothing with it.
+            # Code that hangs cannot be ended. It may continue at any time, so the new thread shares nothing with it.
             worker.is_given_up = True
     return loaded
 
@@ -240,7 +240,7 @@ class _Worker(Thread):
         self.start()
 
     def run(self) -> None:
-        """Load each in a context of its own, so that what a plugin sets there (the precision of decimals) ends with it."""
+        """Load each plugin in a context of its own, where the precision of decimals that it sets ends with it."""
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hook_specs)
         for candidate in self.candidates:
@@ -252,7 +252,7 @@ class _Worker(Thread):
             self.loaded.put(loaded)
 
     def position(self) -> str:
-        """Return the line that the thread is at; where a plugin waits for another's import, that is a line of the other."""
+        """Return the line that the thread is at; where a plugin waits for another's import, a line of the other."""
         frames = sys._current_frames()  # noqa: SLF001 - documented all the same  # pyright: ignore[reportPrivateUsage]
         frame = frames.get(self.ident or 0)
         while frame is not None and frame.f_code.co_filename.startswith(("<frozen importlib", threading.__file__)):
@@ -264,7 +264,7 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager, *, trial: bool) -
     """Import a plugin, call its hooks and, on `trial`, try what they contribute; whatever goes wrong is in the report."""
     try:
         plugin = candidate.entry_point.load()
-        # Only modules get into the manager: it compares plugins, and an object may answer that as it likes.
+        # Only modules are registered: the manager compares plugins, and comparing another object may return anything.
         hooks = _hooks(manager, plugin, candidate.name) if _is_module(plugin) else []
         if objection := _objection(plugin, {hook for hook, _ in hooks}):
             remedy = candidate.remedy(f"correct {candidate.distribution} or install another version of it")
@@ -286,7 +286,7 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager, *, trial: bool) -
 
 
 def _faults(contributions: Iterable[Contribution]) -> Iterator[str]:
-    # A contribution is there once for each of its schemes.
+    # A contribution is listed once for each of its schemes.
     for contribution in {id(contribution): contribution for contribution in contributions}.values():
         if fault := fault_of(contribution):
             yield f"{_KINDS[type(contribution)]} {contribution.name}: {fault}"
@@ -336,7 +336,7 @@ def _is_querier(item: object) -> TypeGuard[type[UtilizationMetricQuerier]]:
 
 
 def _contributions(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> dict[Offer, Contribution]:
-    """Call the hooks, and return what they contribute by each name that it is offered under."""
+    """Call the hooks, and return each contribution under every name by which it is offered."""
     contributions: dict[Offer, Contribution] = {}
     for hook, implementation in hooks:
         kind = HOOKS[hook]

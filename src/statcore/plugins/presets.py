@@ -1,4 +1,4 @@
-"""Presets by name: the presets of plugins, and the presets of TOML files, which this module reads."""
+"""Presets by name, from plugins and from the text of TOML files, which this module reads."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class PresetCatalog:
 
     Attributes:
         registry: the plugins.
-        faults: what is wrong with each preset of a file that cannot be used, by its name.
+        faults: by name, the error of each preset in a file that cannot be used.
     """
 
     registry: PluginRegistry
     _files: Mapping[str, str]
-    """The file of each preset that has one."""
+    """By name, the file of each preset that comes from a file."""
     _presets: Mapping[str, Preset]
-    """The presets of files."""
+    """By name, the presets that come from files."""
     faults: Mapping[str, InputError]
 
     @classmethod
@@ -38,13 +38,13 @@ class PresetCatalog:
 
         Args:
             registry: the plugins.
-            files: the content of each file, as TOML text with tables `[presets.NAME]`, by the name that messages call it.
+            files: by its name in messages, the content of each file: TOML text with tables `[presets.NAME]`.
             strict: whether a preset that cannot be used is an error; otherwise it is among `faults`, and `preset` raises
                 its error.
 
         Raises:
             InputError: a file is not TOML or has other tables, a preset in it cannot be used, or a name is taken; the
-                message names file, preset and key. A name that two plugins offer is not taken: the file may use it.
+                message names file, preset and key. A name that two plugins offer is not taken; a file may use it.
             MissingExtraError: a file has presets, and the extra `presets` is not installed.
         """
         taken = {name: f"plugin {registry.preset_origin(name).origin}" for name in registry.presets}

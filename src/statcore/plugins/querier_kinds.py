@@ -16,11 +16,11 @@ from statcore.queriers.interface import UtilizationMetricQuerier, resolve
 from statcore.statistics.utilization import available_metrics
 
 METRIC_FIELD: Final = "metric_name"
-"""The field of a querier class that tells its metrics apart."""
+"""The field of a querier class that names the metric."""
 
 
 def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:
-    """Return the querier that values by field describe; None counts as not given.
+    """Return a querier from values by field; a value of None counts as not given.
 
     Raises:
         InputError: a field is unknown or missing, or the field or the class refuses a value.
@@ -69,8 +69,8 @@ def check_options(spec: QuerierSpec) -> None:
 async def metric_names(metrics: MetricQuerierPort, spec: QuerierSpec) -> list[str]:
     """Return the names of metrics that the field `metric_name` takes and that the backend has series of.
 
-    A choice of `metric_name` is listed without a request where the class needs other fields, too, since no series can be
-    looked for then.
+    If the class needs other fields, too, every choice of `metric_name` is listed without a request, because its series
+    cannot be queried without them.
 
     Raises:
         PluginError: the class breaks its contract.

@@ -1,4 +1,4 @@
-"""Registry of plugins: what they offer together, look-ups by name, and conflicts between them."""
+"""Registry of plugins: all that they offer, look-ups by name, and conflicts between plugins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _C = TypeVar("_C", QuerierSpec, StatisticsStoreSpec, MetricBackendSpec, Preset)
 
 @attrs.frozen
 class PluginRegistry:
-    """The plugins of this environment; every instance discovers for itself and shares nothing.
+    """The plugins of this environment; each instance discovers them anew, and shares nothing with other instances.
 
     Attributes:
         reports: a report on each plugin, in the order of their names.
@@ -49,8 +49,8 @@ class PluginRegistry:
         Args:
             disabled: names of entry points not to import.
             timeout_s: how many seconds each plugin may take; a plugin that hangs stays in its thread.
-            around: makes the context that a plugin is loaded in, in the thread that loads it, from a report with its name;
-                for hosts that watch what plugins do, for example to standard output.
+            around: takes a report with the plugin's name, and returns the context in which the plugin is loaded, in the
+                thread that loads it; for hosts that watch what plugins do, for example to standard output.
             trial: whether to try each kind once, as `statcore plugins` does: a plugin with a kind that fails is reported
                 as broken, and its kinds can still be used.
 
@@ -189,7 +189,7 @@ class PluginRegistry:
         message = f"there is no {offer!s:.100}; known are: {', '.join(known) or 'none'}"
         if blocked := [report.name for report in self.reports if report.status is PluginStatus.BLOCKED]:
             message += f"; disabled plugins: {', '.join(blocked)}"
-        # Nobody knows what a plugin that was not loaded would offer: it may be this.
+        # A plugin that was not loaded may be the one that offers it.
         failed = [report for report in self.reports if report.status.is_fault and not report.offers]
         if not failed:
             raise InputError(message)

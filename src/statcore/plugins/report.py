@@ -38,7 +38,7 @@ def raised_at(error: BaseException) -> str:
 
 
 class PluginStatus(StrEnum):
-    """Whether a plugin takes part."""
+    """Whether a plugin can be used."""
 
     OK = "ok"
     BROKEN = "broken"
@@ -50,21 +50,21 @@ class PluginStatus(StrEnum):
 
     @property
     def is_fault(self) -> bool:
-        """Whether somebody must correct something."""
+        """Whether it is a fault, which somebody must correct."""
         return self in {PluginStatus.BROKEN, PluginStatus.REJECTED}
 
 
 @attrs.frozen(kw_only=True)
 class PluginReport:
-    """One plugin: where it comes from, whether it takes part, and if not, why and what to do.
+    """One plugin: where it comes from, whether it can be used, and if not, why and what to do.
 
     Args:
         name: the name of its entry point.
-        distribution: what installed it.
-        version: of the distribution.
-        status: whether it takes part.
+        distribution: the distribution that installed it.
+        version: the version of the distribution.
+        status: whether it can be used.
         offers: what it contributes, for example `querier container`, `statistics store valkey:`.
-        error: why it does not take part, or not with everything; one line.
+        error: why it, or a part of it, cannot be used; one line.
         remedy: what to do about that; one line.
     """
 
@@ -83,7 +83,7 @@ class PluginReport:
 
     @property
     def source(self) -> str:
-        """What installed it, as listings name it."""
+        """The distribution and its version, as listings name them."""
         return f"{self.distribution} {self.version}"
 
     @property

@@ -1,4 +1,4 @@
-"""Trial of the kinds that a plugin contributes: each is tried once, without a server, to find faults before it is used."""
+"""Trial of the kinds that a plugin contributes: each is tried once, without a server, to find faults before its use."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _querier_faults(spec: QuerierSpec) -> Iterator[str]:
     except InputError as error:
         if spec.example is not None:
             yield f"the example of its QuerierSpec is refused: {error}"
-        return  # without an example, fields that are optional may still be needed together
+        return  # without an example, some combination of the optional fields may be needed
     render(expression)
 
 

@@ -1,7 +1,8 @@
 """The programs that the demo's child processes run, for example `python -m statcore_cli.demo.loads busy 0.5`.
 
-Each is a real load of known size that runs until standard input closes. A child whose parent dies reads end-of-file, and
-ends.
+Each program is a real load of known size that runs until standard input closes. If the parent dies, the child reads
+end-of-file, and ends.
+
 This module imports the standard library only, so that a child starts quickly and uses little memory.
 """
 

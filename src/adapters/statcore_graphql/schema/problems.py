@@ -48,7 +48,7 @@ class ProblemsExtension(SchemaExtension):
 
 
 def is_expected(error: GraphQLError) -> bool:
-    """Return whether the query itself has the error, or it is a `StatcoreError`."""
+    """Return whether the error is in the query itself, or is a `StatcoreError`."""
     cause = error.original_error
     return cause is None or isinstance(cause, GraphQLError | StatcoreError)
 
