@@ -38,11 +38,11 @@ class Cluster:
             raise InputError(f"{path} is not TOML: {error}") from error
         inventory = MemoryInventory()
         for number, session in enumerate(document.get("sessions", [])):
-            with _naming(f"{path}, session {number}"):
+            with _errors_prefixed_with(f"{path}, session {number}"):
                 _register(inventory, session)
         deployments: list[Deployment] = []
         for number, endpoint in enumerate(document.get("endpoints", [])):
-            with _naming(f"{path}, endpoint {number}"):
+            with _errors_prefixed_with(f"{path}, endpoint {number}"):
                 deployments.append(_deployment(inventory, endpoint))
         return cls(inventory=inventory, deployments=tuple(deployments))
 
@@ -62,7 +62,7 @@ def _deployment(inventory: MemoryInventory, endpoint: Mapping[str, Any]) -> Depl
 
 
 @contextmanager
-def _naming(what: str) -> Generator[None]:
+def _errors_prefixed_with(what: str) -> Generator[None]:
     """Turn errors of the block into an `InputError` that names the item.
 
     Raises:

@@ -139,7 +139,7 @@ def widening(
 
     Args:
         expression: the expression to be evaluated.
-        matchers: pairs of label and matcher, of a query or a scope; a label may recur, and each of its matchers counts.
+        matchers: pairs of label and matcher; a label may recur, and each of its matchers counts.
         replaces: labels that some selectors may lack or match in another way; at least one selector carries each of their
             matchers. Constant labels may have these names.
     """
@@ -167,7 +167,7 @@ def replaced_labels(strategy: ExpressionStrategy) -> frozenset[str]:
 
     Raises:
         PluginError: it is not a collection of label names, or holds a label that names the owner of a series, by which
-            scopes confine reads.
+            a host may confine reads.
     """
     try:
         declared = label_names(getattr(strategy, "replaces", ()))

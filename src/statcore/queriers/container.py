@@ -25,7 +25,7 @@ ValueType: TypeAlias = Literal["current", "capacity", "pct"]
 UNKNOWN_OWNER: Final = "undefined"
 """The label value that agents export for an unknown owner."""
 OWNER_LABELS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id")
-"""The labels that name the owners of a series. Scopes confine reads by them, so no strategy may replace one."""
+"""The labels that name the owners of a series. A host may confine reads by them, so no strategy may replace them."""
 
 COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
     {

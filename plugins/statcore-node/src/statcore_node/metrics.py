@@ -93,21 +93,21 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
         ),
         "cpu_iowait": NodeMetric(
             unit="cores",
-            meaning="cores that are idle while a disk is waited for",
+            meaning="cores that are idle while a process waits for a disk",
             series="node_cpu_seconds_total",
             labels={"mode": "iowait"},
             strategy=QueryStrategy.RATE,
         ),
         "cpu_steal": NodeMetric(
             unit="cores",
-            meaning="cores that the hypervisor gave to others",
+            meaning="cores that the hypervisor gave to other machines",
             series="node_cpu_seconds_total",
             labels={"mode": "steal"},
             strategy=QueryStrategy.RATE,
         ),
         "cpu_total": NodeMetric(
             unit="cores",
-            meaning="cores that there are",
+            meaning="all cores of the node",
             series="node_cpu_seconds_total",
             labels={"mode": "idle"},
             strategy=series_count,
@@ -121,7 +121,7 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
         "procs_blocked": NodeMetric(
             unit="processes", meaning="processes that wait for a disk", series="node_procs_blocked"
         ),
-        "mem_total": NodeMetric(unit="bytes", meaning="memory that there is", series="node_memory_MemTotal_bytes"),
+        "mem_total": NodeMetric(unit="bytes", meaning="all memory of the node", series="node_memory_MemTotal_bytes"),
         "mem_used": NodeMetric(
             unit="bytes",
             meaning="memory that is not available",
@@ -133,7 +133,7 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
             meaning="memory that programs can still get, caches included",
             series="node_memory_MemAvailable_bytes",
         ),
-        "swap_total": NodeMetric(unit="bytes", meaning="swap that there is", series="node_memory_SwapTotal_bytes"),
+        "swap_total": NodeMetric(unit="bytes", meaning="all swap of the node", series="node_memory_SwapTotal_bytes"),
         "swap_used": NodeMetric(
             unit="bytes",
             meaning="swap in use",
@@ -149,14 +149,14 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
         ),
         "disk_used": NodeMetric(
             unit="bytes",
-            meaning="what is used of them",
+            meaning="used space of these file systems",
             series="node_filesystem_size_bytes",
             labels=_DISK_FILE_SYSTEMS,
             strategy=DifferenceOfDevices("node_filesystem_free_bytes"),
         ),
         "disk_available": NodeMetric(
             unit="bytes",
-            meaning="what is left of them to programs that are not root's",
+            meaning="space of these file systems that users other than root can still use",
             series="node_filesystem_avail_bytes",
             labels=_DISK_FILE_SYSTEMS,
             strategy=sum_of_devices,
@@ -213,7 +213,7 @@ METRICS: Final[Mapping[NodeMetricName, NodeMetric]] = MappingProxyType(
         "fds_open": NodeMetric(unit="files", meaning="file descriptors in use", series="node_filefd_allocated"),
         "uptime": NodeMetric(
             unit="s",
-            meaning="since the node booted",
+            meaning="time since the node booted",
             series="node_time_seconds",
             strategy=Difference("node_boot_time_seconds"),
         ),

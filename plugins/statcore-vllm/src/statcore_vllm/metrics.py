@@ -36,7 +36,7 @@ class InferenceMetric:
         meaning: a description in a few words.
         series: the name that vLLM gives it; of a histogram, its buckets.
         labels: the matchers of the series that count.
-        strategy: how the samples become the value; None is a quantile of a histogram, which the querier sets.
+        strategy: how the samples become the value; None means a quantile of a histogram, which the querier sets.
     """
 
     unit: str

@@ -33,9 +33,9 @@ class Check:
 
     Args:
         check: what was checked.
-        status: "ok", "wrong", or "off" for what is not configured.
+        status: "ok"; "wrong"; or "off", if the store or backend is not configured.
         detail: what was found.
-        remedy: what to do, when it is wrong or off.
+        remedy: what to do if it is wrong or off.
     """
 
     check: str
@@ -59,7 +59,7 @@ Examples:
 def command(ctx: click.Context, /, output_format: str, **_: object) -> None:
     """Check configuration, plugins, store and backend, and say how to correct what is wrong.
 
-    Exits with 1 when something is wrong. A store or a backend that is not configured is off, which is not wrong.
+    Exits with 1 when something is wrong. A store or a backend that is not configured is off; that is not a fault.
 
     JSON is {"checks": [{"check", "status", "detail", "remedy"}]}.
     """
