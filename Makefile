@@ -16,7 +16,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
-demo: .venv/.runtime ## real child processes, live; ARGS=--once for one round, ARGS=--servers for real servers
+demo: .venv/.runtime ## real child processes, live; ARGS=--once for ten seconds, ARGS=--servers for real servers
 	@$(BIN)/statcore demo $(ARGS)
 
 test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process

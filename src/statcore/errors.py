@@ -60,7 +60,7 @@ class UnavailableError(StatcoreError):
     http_status: ClassVar[int] = 503
 
     def __init__(self, message: str, *, service: str = "", retry_after_s: float | None = None) -> None:
-        """Say what is unavailable: `service` is its address without credentials, `retry_after_s` its wish for a pause."""
+        """Say what is unavailable: `service` is its address without credentials, `retry_after_s` the pause it asks for."""
         super().__init__(message)
         self.service = service
         self.retry_after_s = retry_after_s

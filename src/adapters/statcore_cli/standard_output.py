@@ -80,7 +80,7 @@ def blame(report: PluginReport) -> None:
 
 
 def blame_any_of(reports: Iterable[PluginReport]) -> None:
-    """Blame one of these plugins, without statcore's own, for what is written while no single plugin is blamed."""
+    """Blame these plugins, except statcore's own, for what is written while no single plugin is blamed."""
     if _guard is not None:
         _guard.candidates = [report.origin for report in reports if not report.is_ours]
 

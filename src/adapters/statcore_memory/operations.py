@@ -156,7 +156,7 @@ async def keep_matched(left: Vector, right: Vector, operation: BinaryOperation, 
 
 
 async def _partners(right: Vector, matching: Matching | None, points: AbstractSet[int], pace: Pace) -> dict[Labels, Column]:
-    """Return the right side by the labels it is matched by, at the `points` at which the left side has a series."""
+    """Return the right side by the labels that are matched, at the `points` at which the left side has a series."""
     partners: dict[Labels, Column] = {}
     for labels, column in right.items():
         signature = _signature(labels, matching)

@@ -1,4 +1,4 @@
-"""Auto-scaling: rules, what is read for them, and the decision on the number of replicas."""
+"""Auto-scaling: rules, the data that they need, and the decision on the number of replicas."""
 
 from statcore.consumers.auto_scaling import Deployment, DeploymentRepository, ScheduleRepository
 from statcore.consumers.decision import RuleOutcome, ScalingDecision, Verdict, decide

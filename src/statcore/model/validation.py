@@ -112,12 +112,12 @@ def check_mapping(_: object, field: attrs.Attribute[Any], value: object) -> None
 
 
 def read_only(value: Mapping[str, str]) -> Mapping[str, str]:
-    """Return a read-only copy of a mapping; anything else as it is, for `check_mapping` to refuse."""
+    """Return a read-only copy of a mapping; anything else is returned unchanged, and refused by `check_mapping`."""
     return MappingProxyType(dict(value)) if isinstance(cast("object", value), Mapping) else value
 
 
 def optional_uuid(value: UUID | str | None) -> UUID | None:
-    """Return an id as a UUID; None as it is.
+    """Return an id as a UUID, and None for None.
 
     Raises:
         InputError: the text does not spell a UUID.

@@ -236,7 +236,7 @@ class _CheckedPort:
 def _as_port_says(
     port: type[object], method: str, arguments: tuple[object, ...], options: Mapping[str, object]
 ) -> tuple[tuple[object, ...], Mapping[str, object]]:
-    """Return the arguments with the port's own defaults; wrong ones are the caller's `TypeError`, not the plugin's."""
+    """Return the arguments with the port's own defaults; wrong arguments are a `TypeError` of the caller."""
     if not hasattr(port, method):  # an optional method
         return arguments, options
     bound = inspect.signature(getattr(port, method)).bind(None, *arguments, **options)

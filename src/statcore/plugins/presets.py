@@ -73,7 +73,7 @@ class PresetCatalog:
 
         Raises:
             InputError: there is none of that name, or it is among `faults`.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         if name in self.faults:
             raise self.faults[name]
@@ -84,7 +84,7 @@ class PresetCatalog:
 
         Raises:
             InputError: there is none of that name.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._files.get(name) or self.registry.preset_origin(name).source
 

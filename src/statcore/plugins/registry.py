@@ -95,7 +95,7 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._find(QuerierSpec, name)
 
@@ -104,7 +104,7 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._owner(QuerierSpec, querier).report
 
@@ -113,7 +113,7 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._find(Preset, name, others)
 
@@ -122,7 +122,7 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._owner(Preset, name).report
 
@@ -131,7 +131,7 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._find(StatisticsStoreSpec, scheme)
 
@@ -140,7 +140,7 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._find(MetricBackendSpec, scheme)
 
@@ -149,7 +149,7 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._owner(StatisticsStoreSpec, scheme).report
 
@@ -158,7 +158,7 @@ class PluginRegistry:
 
         Raises:
             InputError: no plugin offers it.
-            PluginError: no plugin offers it, but a plugin that failed may be the one that does; or two plugins offer it.
+            PluginError: no plugin offers it, but a plugin that failed may offer it; or two plugins offer it.
         """
         return self._owner(MetricBackendSpec, scheme).report
 
@@ -189,7 +189,7 @@ class PluginRegistry:
         message = f"there is no {offer!s:.100}; known are: {', '.join(known) or 'none'}"
         if blocked := [report.name for report in self.reports if report.status is PluginStatus.BLOCKED]:
             message += f"; disabled plugins: {', '.join(blocked)}"
-        # A plugin that was not loaded may be the one that offers it.
+        # A plugin that was not loaded may offer it.
         failed = [report for report in self.reports if report.status.is_fault and not report.offers]
         if not failed:
             raise InputError(message)

@@ -91,7 +91,7 @@ def grouped_text(label_names: tuple[str, ...]) -> str:
 
 
 def url_path_name(name: str) -> str:
-    """Return a metric or label name as it stands in a URL path: as it is, or in the server's `U__` escaping.
+    """Return a metric or label name as it stands in a URL path: unchanged, or in the server's `U__` escaping.
 
     Raises:
         InputError: the name is empty, is too long, or has a character that no name may have.

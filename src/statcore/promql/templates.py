@@ -46,7 +46,7 @@ def _check_text(_: object, field: attrs.Attribute[Any], text: str) -> None:
     del field
     check_cost(check_text(text, what="a template"))
     for character in text:
-        # The parser reads U+FFFD as it is, and servers refuse it.
+        # The parser accepts a raw U+FFFD, but servers refuse it.
         if not (character.isprintable() or character in "\t\n") or character == "\ufffd":
             raise InputError(f"a template holds {character!a} as it is; write it as an escape in a string")
 

@@ -62,7 +62,7 @@ class Share(NamedTuple):
 
 @attrs.frozen
 class CoalescedQuerier(PreparedQuerier):
-    """Queries several queriers at once, or a single one exactly as it is; `coalesce` builds it.
+    """A querier in place of several queriers, or of a single querier without a change; `coalesce` builds it.
 
     `positions` are the positions of its members in the input, in ascending order.
     """

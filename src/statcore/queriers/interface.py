@@ -53,7 +53,7 @@ class QueryStrategy(StrEnum):
     """How the samples of a series become a utilization."""
 
     GAUGE = "gauge"
-    """The value as it is (`mem`)."""
+    """The value without a change (`mem`)."""
     RATE = "rate"
     """The increase per second of a cumulative counter (`cpu_util`)."""
     RATE_NORMALIZED = "rate_normalized"

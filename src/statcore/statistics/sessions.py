@@ -1,4 +1,4 @@
-"""Statistics of sessions: what is stored under the id of the session itself, or the statistics of its kernels, summed."""
+"""Statistics of sessions: the entry under the id of the session itself, or the sum of the entries of its kernels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SessionStatistics:
     async def get_session_statistics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` of each session, as `session_entry` makes it, with one read for all sessions.
 
-        A session that the inventory does not know has what is stored under its own id.
+        Of a session that the inventory does not know, only the entry under its own id is read.
 
         Raises:
             InputError: an id is not a UUID.

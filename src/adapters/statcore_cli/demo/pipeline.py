@@ -1,4 +1,4 @@
-"""What the demo runs: child processes, the collector that samples them, a store and a backend, and what is read back.
+"""The pipeline of the demo: child processes, the collector that samples them, a store and a backend, and reading back.
 
 The store and the backend are inside this process, or a real Valkey and a real Prometheus. Everything is read back through
 the public API.
