@@ -11,7 +11,7 @@ from statcore.errors import MissingExtraError
 
 @contextmanager
 def requires_extra(extra: str) -> Generator[None]:
-    """Make a failed import in the block an error that names the extra to install.
+    """Raise an error that names the extra to install if an import in the block fails.
 
     Raises:
         MissingExtraError: a module that the block imports is not installed.

@@ -189,8 +189,8 @@ class ScalingRule(ABC):
     def step_with_missing(self, observed: PartialMean) -> tuple[int, str]:
         """Return the step at a mean with missing values: 0 unless it is the same for all values that may be missing.
 
-        So missing values alone cause no step: each is assumed to lie where the rule asks for none.
-        A rule that asks for the same step at every possible percentage takes none.
+        So missing values alone cause no step: each is assumed to lie where the rule asks for none. A rule that asks for the
+        same step at every possible percentage takes no step.
         """
         lowest, highest = observed.missing_range
         low, comparison = self.step_at(observed.mean(lowest))

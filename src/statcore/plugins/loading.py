@@ -240,7 +240,7 @@ class _Worker(Thread):
         self.start()
 
     def run(self) -> None:
-        """Load each plugin in a context of its own, where the precision of decimals that it sets ends with it."""
+        """Load each plugin in a context of its own: a precision of decimals that it sets there does not outlast it."""
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hook_specs)
         for candidate in self.candidates:

@@ -1,4 +1,4 @@
-"""Reads PromQL text with promql-parser: checks its limits, finds the places in a template, makes a text an expression.
+"""Reads PromQL text with promql-parser: checks its limits, finds the places in a template, turns text into values.
 
 No other module imports the parser. It is imported on first use, because it is an extra.
 """

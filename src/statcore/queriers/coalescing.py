@@ -62,7 +62,7 @@ class Share(NamedTuple):
 
 @attrs.frozen
 class CoalescedQuerier(PreparedQuerier):
-    """A querier in place of several queriers, or of a single querier without a change; `coalesce` builds it.
+    """A querier in place of several queriers, or of a single querier, which it repeats; `coalesce` builds it.
 
     `positions` are the positions of its members in the input, in ascending order.
     """

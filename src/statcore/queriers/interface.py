@@ -216,7 +216,7 @@ def _labels(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher
     # `dict` is checked first, because a check of the abstract class takes as long as the rest of this function.
     if not isinstance(answer, (dict, Mapping)):
         raise _WrongAnswerError(answer, "a mapping of label name to text or LabelMatcher")
-    labels: dict[Any, Any] = dict(answer)  # read once, so that the values that were checked are used
+    labels: dict[Any, Any] = dict(answer)  # read once: a second reading could return values that were not checked
     for label, value in labels.items():
         if not isinstance(label, str) or not label:
             raise _WrongAnswerError(labels, f"label names, not {label!r}")
