@@ -28,6 +28,9 @@ def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     Args:
         package: the name of the package.
         homes: each public name, and the module of the package that has it.
+
+    Returns:
+        The function; it raises `AttributeError` for any other name.
     """
 
     def load(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

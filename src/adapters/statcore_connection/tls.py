@@ -14,7 +14,11 @@ from statcore_connection.files import FileValue, reason
 
 
 def check_key_file(options: Any, field: attrs.Attribute[Any], value: object) -> None:  # noqa: ANN401 - options of an adapter
-    """Accept the path of a key beside the path of its certificate, or None; validates `tls_key_file` of an adapter."""
+    """Accept the path of a key beside the path of its certificate, or None; validates `tls_key_file` of an adapter.
+
+    Raises:
+        InputError: the path is not one line of text, or `tls_cert_file` is not set.
+    """
     if value is not None:
         check_line(options, field, value)
         if options.tls_cert_file is None:

@@ -41,7 +41,11 @@ class AnswerCutter:
         self._rest += chunk
 
     def cut_elements(self) -> bytes | None:
-        """Return the complete elements as a JSON list, once they are `PIECE_BYTES` long; None before."""
+        """Return the complete elements as a JSON list, once they are `PIECE_BYTES` long; None before.
+
+        Raises:
+            ProtocolError: there is no comma between two elements.
+        """
         if len(self._rest) < PIECE_BYTES or not self._starts_with_element():
             return None
         last = self._rest.rfind(_ELEMENT, self._searched)

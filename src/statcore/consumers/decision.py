@@ -43,7 +43,7 @@ class RuleOutcome:
 
 @attrs.frozen(kw_only=True)
 class ScalingDecision:
-    """Decision on an endpoint: how many replicas there should be, how many there were, and why.
+    """Decision on an endpoint: the desired number of replicas, the number before, and the reasons.
 
     Args:
         replicas: the desired number.

@@ -1,4 +1,7 @@
-"""Validators and converters of attrs fields, and settings read by name or from TOML; errors name the field."""
+"""Validators and converters of attrs fields, and settings that are read by name or from TOML.
+
+A validator raises `InputError`, which names the field, for a value that it does not accept.
+"""
 
 from __future__ import annotations
 

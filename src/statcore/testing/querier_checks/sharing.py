@@ -22,7 +22,7 @@ _TWO: Final = {FieldType.TEXT: ("one", "two"), FieldType.UUID: (str(UUID(int=1))
 
 
 def check_shared_requests_hold_every_value(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
-    """Where queriers share a request, the expression has the label values of all, and its series can be told apart.
+    """Where queriers share a request, the expression has the label values of all, and its series can be distinguished.
 
     So a plugin's own strategy takes the labels from the query that it is given, and not from one querier.
     """
