@@ -40,18 +40,22 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     assert ["text", "other"] == reads
 
 
-def test_a_secret_has_at_most_64_kib(tmp_path: Path) -> None:
-    """A longer file is refused, and nothing of it is shown."""
-    file = tmp_path / "secret"
-    file.write_text("x" * 65_536)
-    assert "x" * 65_536 == read_secret(str(file), setting="token_file")
-    file.write_text("x" * 65_537)
-    with pytest.raises(InputError, match=r"^token_file must hold one line") as caught:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"\xff", "cannot be read: expected the path of a file with text in UTF-8"),
+        *((content, "must hold one line of text ") for content in (b"", b"\n", b"a\nb\n", b"a\0", b"x" * 65_537)),
+    ],
+)
+def test_a_secret_is_one_line_of_at_most_64_kib(tmp_path: Path, content: bytes | None, message: str) -> None:
+    """Another file is refused; the error shows neither its content nor its path, which may be a secret."""
+    file = tmp_path / "hunter2"
+    for good in (b"x" * 65_536, b"one line\n", b"one line\r\n"):
+        file.write_bytes(good)
+        assert good.decode().strip() == read_secret(str(file), setting="token_file")
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(InputError, match=f"^token_file {message}") as caught:
         read_secret(str(file), setting="token_file")
     assert "xx" not in str(caught.value)
-
-
-def test_a_missing_secret_says_what_is_wrong(tmp_path: Path) -> None:
-    """The error has the reason of the system, and not the path, which may be a secret."""
-    with pytest.raises(InputError, match=r"^token_file cannot be read: No such file or directory$"):
-        read_secret(str(tmp_path / "missing"), setting="token_file")
+    assert "hunter2" not in str(caught.value)
