@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from statcore.errors import InputError
 from statcore_connection.files import FileValue, read_secret
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
 
 def test_a_rotated_link_is_a_change(tmp_path: Path) -> None:
@@ -59,3 +63,22 @@ def test_a_secret_is_one_line_of_at_most_64_kib(tmp_path: Path, content: bytes |
         read_secret(str(file), setting="token_file")
     assert "xx" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [
+        lambda settings: PrometheusClient("https://host", options=PrometheusOptions(**settings)),
+        lambda settings: ValkeyStatistics.from_url("valkeys://store", options=ValkeyOptions(**settings)),
+    ],
+    ids=["Prometheus", "Valkey"],
+)
+@pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])
+def test_a_tls_file_that_cannot_be_used_is_named_at_once(connect: Any, setting: str, tmp_path: Path) -> None:
+    """Both adapters refuse a missing file, and one that is no certificate; the path is not shown."""
+    garbage = tmp_path / "hunter2.pem"
+    garbage.write_text("garbage")
+    for path in (tmp_path / "hunter2-missing.pem", garbage, "hunter2", "hunter2/", "hunter2" * 1000):
+        with pytest.raises(InputError, match=f"{setting}.* cannot be used: .*; expected") as error:
+            connect({setting: str(path)})
+        assert "hunter2" not in "".join(traceback.format_exception(error.value))

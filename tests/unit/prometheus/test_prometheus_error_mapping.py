@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from statcore.errors import ProtocolError, TimedOutError, UnavailableError
+from statcore.errors import ProtocolError, QueryRejectedError, StatcoreError, TimedOutError, UnavailableError
 from statcore_prometheus.error_mapping import from_status
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import query_request
@@ -20,9 +20,14 @@ SERVER = Server.from_url("http://host/base", options=PrometheusOptions())
 REQUEST = query_request("up", None)
 
 
+def error_of(status: int, headers: dict[str, str], body: bytes = b"") -> StatcoreError:
+    """Return the error for an answer."""
+    return from_status(status, headers, body, server=SERVER, request=REQUEST, timeout_s=1)
+
+
 def retry_after(text: str) -> float | None:
     """Return the pause that an answer with that header asks for."""
-    error = from_status(429, {"Retry-After": text}, b"", server=SERVER, request=REQUEST, timeout_s=1)
+    error = error_of(429, {"Retry-After": text})
     assert isinstance(error, UnavailableError)
     return error.retry_after_s
 
@@ -65,8 +70,7 @@ def test_any_retry_after_is_a_pause_or_ignored(text: str) -> None:
 def test_no_header_and_no_body_hides_the_status(headers: dict[str, str], body: bytes) -> None:
     """The status gives one error of ours, on one line, with any header and body."""
     for status in (204, 302, 400, 401, 404, 429, 500):
-        error = from_status(status, headers, body, server=SERVER, request=REQUEST, timeout_s=1)
-        assert str(error).isprintable()
+        assert str(error_of(status, headers, body)).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -77,46 +81,40 @@ def test_no_header_and_no_body_hides_the_status(headers: dict[str, str], body: b
         ("https://ann:hidden@other:1/x#hidden", "a redirect to https://other:1/x, which"),
         ("http://other:hidden/", "a redirect, which"),
         ("", "a redirect, which"),
+        ("http://other/\x1b[31m", "a redirect to http://other/ [31m, which"),
+        ("/\x1b[31m", "a redirect to / [31m, which"),
     ],
 )
 def test_a_redirect_shows_where_to(location: str, shown: str) -> None:
-    """The target is shown without credentials and query."""
-    error = from_status(302, {"Location": location}, b"", server=SERVER, request=REQUEST, timeout_s=1)
+    """The target is shown on one line, without credentials and query; the driver lets control characters pass."""
+    error = error_of(302, {"Location": location})
     assert isinstance(error, ProtocolError)
     assert shown in str(error)
     assert "hidden" not in str(error)
 
 
-def test_a_wrong_address_is_hinted_at() -> None:
-    """The most frequent reason of a 404 is a missing base path."""
-    error = from_status(404, {}, b"404 page not found", server=SERVER, request=REQUEST, timeout_s=1)
-    assert "http://host/base: HTTP 404: 404 page not found; is this the address, with the base path" in str(error)
-
-
-def test_a_text_is_one_line() -> None:
-    """The text of a server cannot add a line to a log, or send a control sequence to a terminal."""
-    for body in (b"no\nERROR\x1b[31m", b'{"status":"error","error":"no\\nERROR\\u001b[31m"}'):
-        error = from_status(400, {}, body, server=SERVER, request=REQUEST, timeout_s=1)
-        assert "http://host/base: no ERROR [31m" == str(error)
-
-
-def test_the_target_of_a_redirect_is_one_line() -> None:
-    """The driver lets control characters in a header pass."""
-    for place in ("http://other", ""):
-        headers = {"Location": f"{place}/\x1b[31m"}
-        error = from_status(302, headers, b"", server=SERVER, request=REQUEST, timeout_s=1)
-        assert f"a redirect to {place}/ [31m, which" in str(error)
-
-
-def test_a_text_that_is_not_utf8_is_read_as_far_as_it_is() -> None:
-    """The status decides on the type of the error; only an answer with HTTP 200 must be UTF-8."""
-    body = b'{"status":"error","errorType":"timeout","error":"out of \xff"}'
-    error = from_status(503, {}, body, server=SERVER, request=REQUEST, timeout_s=1)
-    assert (TimedOutError, "http://host/base: out of \ufffd") == (type(error), str(error))
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "shown"),
+    [
+        (
+            404,
+            b"404 page not found",
+            ProtocolError,
+            "HTTP 404: 404 page not found; is this the address, with the base path",
+        ),
+        (400, b"no\nERROR\x1b[31m", QueryRejectedError, "no ERROR [31m"),
+        (400, b'{"error":"no\\nERROR\\u001b[31m","status":"error"}', QueryRejectedError, "no ERROR [31m"),
+        (503, b'{"error":"out of \xff","errorType":"timeout","status":"error"}', TimedOutError, "out of \ufffd"),
+    ],
+)
+def test_a_text_is_shown(status: int, body: bytes, expected: type[StatcoreError], shown: str) -> None:
+    """It is one line without control characters, even if it is not UTF-8; a 404 hints at a missing base path."""
+    error = error_of(status, {}, body)
+    assert expected is type(error)
+    assert str(error).startswith(f"http://host/base: {shown}")
 
 
 def test_a_long_text_is_cut() -> None:
     """An error shows a limited part of the text."""
     for body in (b"x" * 60_000, b'{"status":"error","errorType":"internal","error":"%b"}' % (b"x" * 60_000)):
-        error = from_status(500, {}, body, server=SERVER, request=REQUEST, timeout_s=1)
-        assert 900 < len(str(error)) < 1100
+        assert 900 < len(str(error_of(500, {}, body))) < 1100
