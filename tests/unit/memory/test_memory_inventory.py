@@ -1,4 +1,4 @@
-"""The inventory in memory: sessions and agents that follow from kernels, and refused ids."""
+"""The inventory in memory: ids and endpoints; tests/property has sessions and agents, which follow from kernels."""
 
 from __future__ import annotations
 
@@ -21,47 +21,6 @@ async def listed(inventory: MemoryInventory) -> tuple[list[Any], list[Any], list
     pages = await inventory.list_sessions(), await inventory.list_agents(), await inventory.list_endpoints()
     sessions, agents, endpoints = (list(page.items) for page in pages)
     return sessions, agents, endpoints
-
-
-async def test_a_session_is_its_kernels_in_order() -> None:
-    """Kernels are in the order of their ids; a kernel without a session is in none, but its agent is known."""
-    inventory = MemoryInventory()
-    other = KernelRecord(kernel_id=OTHER, session_id=SESSION)
-    for kernel in (other, RECORD, KernelRecord(kernel_id=str(uuid4()), agent_id="i-0")):
-        inventory.register_kernel(kernel)
-
-    sessions, agents, _ = await listed(inventory)
-
-    assert [SessionRecord(session_id=SESSION, kernels=(RECORD, other))] == sessions
-    assert ["i-0", "i-1"] == agents
-
-
-async def test_the_last_kernel_takes_session_and_agent_along() -> None:
-    """They exist as long as one of their kernels; removing an unknown kernel does nothing."""
-    inventory = MemoryInventory()
-    other = attrs.evolve(RECORD, kernel_id=OTHER)
-    inventory.register_kernel(RECORD)
-    inventory.register_kernel(other)
-
-    inventory.forget_kernel(KERNEL)
-    inventory.forget_kernel(KERNEL)
-    assert ([SessionRecord(session_id=SESSION, kernels=(other,))], ["i-1"], []) == await listed(inventory)
-
-    inventory.forget_kernel(OTHER)
-    assert ([], [], []) == await listed(inventory)
-    assert [None] == await inventory.find_sessions([SESSION])
-
-
-async def test_a_kernel_that_is_registered_again_is_replaced() -> None:
-    """Its former session and agent lose it."""
-    inventory = MemoryInventory()
-    moved = KernelRecord(kernel_id=KERNEL, session_id=NEXT_SESSION, agent_id="i-2")
-    inventory.register_kernel(RECORD)
-    inventory.register_kernel(moved)
-    inventory.register_kernel(moved)
-
-    expected = SessionRecord(session_id=NEXT_SESSION, kernels=(moved,))
-    assert ([expected], ["i-2"], []) == await listed(inventory)
 
 
 async def test_ids_are_canonical_whatever_their_spelling() -> None:

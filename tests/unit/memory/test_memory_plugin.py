@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from statcore.errors import InputError
 from statcore.model import MetricValue
 from statcore.plugins import API_VERSION, MetricBackendSpec, StatisticsStoreSpec
-from statcore.ports import MetricQuerierPort, StatisticsPort, StatisticsSinkPort
+from statcore.ports import MetricQuerierPort, PromQLPort, StatisticsPort, StatisticsSinkPort
 from statcore_memory import MemoryMetrics, MemoryStatistics, plugin
 
 
@@ -39,34 +40,54 @@ async def test_the_backend_is_opened_with_its_settings() -> None:
     backend = await spec.open("memory://", {"retention": "2h", "max_series": 5})
     assert isinstance(backend, MemoryMetrics)
     assert isinstance(backend, MetricQuerierPort)
+    assert isinstance(backend, PromQLPort)
     assert (timedelta(hours=2), 5) == (backend.retention, backend.max_series)
     assert backend is await spec.open("memory://", {"max_series": 5, "retention": "2h"})
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    ("kind", "setting", "value"),
     [
-        ({"max_entries": 0}, "max_entries"),
-        ({"max_entries": "many"}, "max_entries"),
-        ({"max_entry": 5}, "'max_entry'; its settings are max_entries$"),
-        ({"clock": "noon"}, "no setting 'clock'"),
-        ({"entries": {}}, "'entries'"),
+        *((MemoryStatistics, "max_entries", value) for value in (0, -1, 1.5, "10", True, None)),
+        *((MemoryMetrics, "max_series", value) for value in (0, 1.5, "10", True)),
+        *((MemoryMetrics, "retention", value) for value in ("1x", "", 3600, None, timedelta(0), timedelta(microseconds=1))),
+        *((MemoryMetrics, "normalization_interval_s", value) for value in (0, -5.0, math.inf, math.nan, "5", True)),
+        *((MemoryMetrics, "semantics", value) for value in ("3", "two", None, True, 2.5)),
     ],
 )
-async def test_bad_settings_are_named(options: dict[str, Any], named: str) -> None:
-    """The error names an unknown or bad setting, and nothing is opened."""
+def test_a_bad_setting_is_named(kind: Any, setting: str, value: Any) -> None:
+    """The error names the setting."""
+    with pytest.raises(InputError, match=f"^{setting}"):
+        kind(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "named"),
+    [
+        ("memory://", {"max_entries": "many"}, "max_entries"),
+        ("memory://", {"max_entry": 5}, "'max_entry'; its settings are max_entries$"),
+        ("memory://", {"clock": "noon"}, "no setting 'clock'"),
+        ("memory://", {"entries": {}}, "'entries'"),
+        ("memory://?semantics=2", {}, "memory:// has no setting 'semantics'"),
+    ],
+)
+async def test_bad_settings_of_a_url_are_named(url: str, options: dict[str, Any], named: str) -> None:
+    """The error names an unknown or bad setting, and nothing is opened; a store has no setting that concerns metrics."""
     (spec,) = plugin.statcore_statistics_stores()
     with pytest.raises(InputError, match=named):
-        await spec.open("memory://", options)
+        await spec.open(url, options)
     assert isinstance(await spec.open("memory://", {}), MemoryStatistics)
 
 
 async def test_other_settings_of_an_open_name_are_refused() -> None:
-    """A name that is open with other settings is an error."""
-    (spec,) = plugin.statcore_statistics_stores()
-    await spec.open("memory://here", {})
-    with pytest.raises(InputError, match="memory://here is open already"):
-        await spec.open("memory://here", {"max_entries": 5})
+    """A name that is open with other settings is an error, also where they stand in the URL."""
+    (store,), (backend,) = plugin.statcore_statistics_stores(), plugin.statcore_metric_backends()
+    await store.open("memory://here", {})
+    with pytest.raises(InputError, match="memory://here is open already, with other settings"):
+        await store.open("memory://here", {"max_entries": 5})
+    await backend.open("memory://?semantics=2", {})
+    with pytest.raises(InputError, match="memory:// is open already, with other settings"):
+        await backend.open("memory://", {})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from tests.unit.memory.scrapes import NOW, at, scrape
 
 from statcore.errors import InputError, MissingExtraError, QueryRejectedError, UnsupportedError
 from statcore.model import QueryTimeRange
-from statcore.ports import PromQLPort
 from statcore.promql import Aggregation, Expression, Selector
 from statcore.queriers import MetricQuery
 from statcore.testing.queriers import FixedQuerier
@@ -31,11 +30,6 @@ def metrics() -> MemoryMetrics:
 async def answer(metrics: MemoryMetrics, promql: str) -> dict[str, float]:
     """Return the value of each job at the clock's now."""
     return {sample.labels.get("job", ""): sample.value for sample in (await metrics.query(promql)).samples}
-
-
-def test_it_is_a_backend_for_presets() -> None:
-    """It implements the port for PromQL."""
-    assert isinstance(MemoryMetrics(), PromQLPort)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -148,17 +148,3 @@ async def test_a_series_has_a_bounded_number_of_samples() -> None:
     assert 3_600 == len(next(iter(metrics._tsdb._series.values())).times)
     assert [40.0, 41.0] == sorted(await points(metrics, end=41))
     assert 400.0 == (await points(metrics, end=41))[40.0]
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        *(("retention", value) for value in ("1x", "", 3600, None, timedelta(0), timedelta(microseconds=1))),
-        *(("max_series", value) for value in (0, 1.5, "10", True)),
-        *(("normalization_interval_s", value) for value in (0, -5.0, float("inf"), float("nan"), "5", True)),
-    ],
-)
-def test_bad_settings_are_named(setting: str, value: Any) -> None:
-    """The error names an unknown or bad setting, and nothing is opened."""
-    with pytest.raises(InputError, match=setting):
-        MemoryMetrics(**{setting: value})

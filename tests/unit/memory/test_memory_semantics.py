@@ -9,7 +9,6 @@ import pytest
 from tests.unit.memory.scrapes import NOW, at
 
 from statcore.errors import InputError, QueryRejectedError
-from statcore.plugins import PluginRegistry
 from statcore_memory import MemoryMetrics, plugin
 
 
@@ -139,25 +138,3 @@ async def test_other_versions_are_refused(url: str) -> None:
     (spec,) = plugin.statcore_metric_backends()
     with pytest.raises(InputError, match=r"semantics must be 3 \(Prometheus 3\) or 2 \(Prometheus 2\.42\), not [14]"):
         await spec.open(url, {})
-
-
-@pytest.mark.parametrize("semantics", ["3", "two", None, True, 2.5])
-def test_the_setting_is_a_version(semantics: Any) -> None:
-    """It is a number."""
-    with pytest.raises(InputError, match="semantics must be 3"):
-        MemoryMetrics(semantics=semantics)
-
-
-async def test_a_store_has_no_semantics() -> None:
-    """The URL of a store refuses a setting that concerns metrics."""
-    (spec,) = plugin.statcore_statistics_stores()
-    with pytest.raises(InputError, match="memory:// has no setting 'semantics'"):
-        await spec.open("memory://?semantics=2", {})
-
-
-async def test_an_open_name_keeps_its_semantics() -> None:
-    """Opening it with another version is an error."""
-    spec = PluginRegistry.discover().metric_backend("memory")
-    await spec.open("memory://?semantics=2", {})
-    with pytest.raises(InputError, match="memory:// is open already, with other settings"):
-        await spec.open("memory://", {})

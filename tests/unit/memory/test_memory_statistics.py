@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tests.support.turns import counting_turns
 
-from statcore.errors import InputError
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
 from statcore_memory import MemoryStatistics
 
@@ -119,15 +118,6 @@ async def test_half_of_the_activity_is_incomplete(store: MemoryStatistics, plant
     assert f"session.{KERNEL}.{missing}" == batch.problems[0].key
 
 
-async def test_the_oldest_entries_make_room(clock: Clock) -> None:
-    """Beyond the bound, the entry that was written first is removed, however often it was read."""
-    store = MemoryStatistics(max_entries=2, clock=clock)
-    for id_ in ("a", "b", "a", "c"):
-        await store.store_kernel_statistics({id_: {}})
-        await store.fetch_kernel_statistics(["b"])
-    assert [{}, None, {}] == list(await store.fetch_kernel_statistics(["a", "b", "c"]))
-
-
 async def test_expired_entries_do_not_pile_up(clock: Clock) -> None:
     """A write removes entries that have expired."""
     store = MemoryStatistics(clock=clock)
@@ -147,17 +137,11 @@ async def test_answers_are_the_callers_own(store: MemoryStatistics) -> None:
     assert {"metric": {"current": {"0.5": "1"}}} == (await store.fetch_endpoint_statistics([KERNEL]))[0]
 
 
-async def test_the_number_of_kernels_is_stored_by_agent(store: MemoryStatistics) -> None:
-    """The count has the key of the wire format, and is not part of the agent's entry."""
-    await store.store_container_count("i-1", 3)
-    assert 3 == store._entries["container_count.i-1"].value
-    assert [None] == list(await store.fetch_agent_statistics(["i-1"]))
-
-
-async def test_a_removed_agent_takes_its_count_with_it(store: MemoryStatistics) -> None:
-    """Another agent's count stays."""
+async def test_the_number_of_kernels_is_stored_until_its_agent_is_removed(store: MemoryStatistics) -> None:
+    """The count has the key of the wire format; another agent's count stays."""
     await store.store_container_count("i-1", 3)
     await store.store_container_count("i-2", 4)
+    assert 3 == store._entries["container_count.i-1"].value
     await store.remove(["i-1"])
     assert ["container_count.i-2"] == list(store._entries)
 
@@ -204,10 +188,3 @@ async def test_entries_may_be_added_while_others_are_written(store: MemoryStatis
     await writing
     batch = await store.fetch_kernel_statistics([str(number) for number in range(1_000)])
     assert 1_000 == sum(entry is not None for entry in batch)
-
-
-@pytest.mark.parametrize("max_entries", [0, -1, 1.5, "10", True, None])
-def test_the_bound_is_a_count(max_entries: Any) -> None:
-    """The error names the setting."""
-    with pytest.raises(InputError, match="max_entries"):
-        MemoryStatistics(max_entries=max_entries)
