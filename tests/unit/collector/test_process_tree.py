@@ -44,8 +44,9 @@ class Machine:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Start without processes."""
-        self.parents: dict[Planned, int] = {}
+        """Start with a root process, pid 10, and no other process."""
+        self.tree = ProcessTree(ROOT)
+        self.parents: dict[Planned, int] = {ROOT: 1}
         self.samples: dict[Planned, list[ProcessSample | None]] = {}
         self.read: list[Planned] = []
         self.unreadable: set[Planned] = set()
@@ -74,13 +75,21 @@ class Machine:
         unreadable = frozenset(process.pid for process in self.unreadable)
         return ProcessTable(processes=processes, parents=parents, children=found, unreadable=unreadable)
 
+    def sample(self) -> TreeSample:
+        """Return the sample of the tree, which has not ended."""
+        sample = self.tree.sample(self.table(), Unreadable())
+        assert sample is not None
+        return sample
+
+    def has_ended(self) -> bool:
+        """Return whether the tree has ended."""
+        return self.tree.sample(self.table(), Unreadable()) is None
+
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine with a root process, pid 10, and no other process."""
-    machine = Machine(monkeypatch)
-    machine.parents[ROOT] = 1
-    return machine
+    """A machine with a root process."""
+    return Machine(monkeypatch)
 
 
 ROOT: Any = Planned(10)
@@ -88,21 +97,10 @@ CHILD = Planned(11)
 GRANDCHILD = Planned(12)
 
 
-def _tree() -> ProcessTree:
-    return ProcessTree(ROOT)
-
-
-def _sample(tree: ProcessTree, machine: Machine) -> TreeSample:
-    """Return the sample of a tree that has not ended."""
-    sample = tree.sample(machine.table(), Unreadable())
-    assert sample is not None
-    return sample
-
-
 def test_a_tree_is_a_process_with_all_descendants(machine: Machine) -> None:
     """Descendants of any depth count, other processes do not."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11, Planned(13): 1}
-    sample = _sample(_tree(), machine)
+    sample = machine.sample()
     assert {ROOT, CHILD, GRANDCHILD} == set(sample.processes)
     assert (300, 3000, 30, 60) == (sample.cpu_ms, sample.memory, sample.io_read, sample.io_write)
 
@@ -110,48 +108,41 @@ def test_a_tree_is_a_process_with_all_descendants(machine: Machine) -> None:
 def test_an_orphan_stays_in_its_tree(machine: Machine) -> None:
     """Its parent ended and it has another parent now; its children belong to the tree as well."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
-    tree = _tree()
-    _sample(tree, machine)
+    machine.sample()
     del machine.parents[CHILD]
     machine.parents |= {GRANDCHILD: 1, Planned(14): 12}
-    sample = _sample(tree, machine)
-    assert {ROOT, GRANDCHILD, Planned(14)} == set(sample.processes)
+    assert {ROOT, GRANDCHILD, Planned(14)} == set(machine.sample().processes)
 
 
 def test_a_root_that_ended_leaves_its_children(machine: Machine) -> None:
     """A kernel lives until its last process has ended."""
     machine.parents[CHILD] = 10
-    tree = _tree()
-    _sample(tree, machine)
+    machine.sample()
     machine.parents = {CHILD: 1}
-    sample = _sample(tree, machine)
-    assert {CHILD} == set(sample.processes)
+    assert {CHILD} == set(machine.sample().processes)
     machine.parents = {}
-    assert None is tree.sample(machine.table(), Unreadable())
+    assert machine.has_ended()
 
 
 def test_a_pid_that_is_used_again_is_another_process(machine: Machine) -> None:
     """A new root or a new child with an old pid does not belong to the tree."""
     machine.parents[CHILD] = 10
-    tree = _tree()
-    _sample(tree, machine)
+    machine.sample()
     machine.parents = {ROOT: 1, Planned(11, created=5.0): 1}
-    sample = _sample(tree, machine)
-    assert {ROOT} == set(sample.processes)
+    assert {ROOT} == set(machine.sample().processes)
     machine.parents = {Planned(10, created=5.0): 1}
-    assert None is tree.sample(machine.table(), Unreadable())
+    assert machine.has_ended()
 
 
 def test_a_zombie_is_counted_but_does_not_live(machine: Machine) -> None:
     """Its CPU time counts until it is waited for. It has no memory and no samples, and keeps no kernel alive."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, alive=False, memory=None, io=None)]
-    tree = _tree()
-    sample = _sample(tree, machine)
+    sample = machine.sample()
     assert (200, 1000, 10) == (sample.cpu_ms, sample.memory, sample.io_read)
     assert {ROOT} == set(sample.processes)
     machine.samples[ROOT] = [attrs.evolve(SAMPLE, alive=False, memory=None)]
-    assert None is tree.sample(machine.table(), Unreadable())
+    assert machine.has_ended()
 
 
 @pytest.mark.parametrize("unreadable", [{"memory": None}, {"io": None}])
@@ -159,7 +150,7 @@ def test_a_sum_needs_the_values_of_all_processes(machine: Machine, unreadable: d
     """A sum with an unreadable value is absent; the other sums are there."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, **unreadable)]
-    sample = _sample(_tree(), machine)
+    sample = machine.sample()
     absent = {name for name in ("cpu_ms", "memory", "io_read", "io_write") if getattr(sample, name) is None}
     assert ({"memory"} if "memory" in unreadable else {"io_read", "io_write"}) == absent
 
@@ -174,31 +165,27 @@ def test_a_child_that_ends_while_the_tree_is_read_counts_once(
 ) -> None:
     """It disappears after the table was read; its parent has absorbed `waited_ms` in the first or the second reading."""
     machine.parents[CHILD] = 10
-    tree = _tree()
-    _sample(tree, machine)
+    machine.sample()
     machine.samples[CHILD] = [None]
     machine.samples[ROOT] = [attrs.evolve(SAMPLE, waited_cpu_ms=waited) for waited in waited_ms]
-    sample = _sample(tree, machine)
+    sample = machine.sample()
     assert (expected, {ROOT}) == (sample.cpu_ms, set(sample.processes))
     del machine.parents[CHILD]
-    sample = _sample(tree, machine)
-    assert expected == sample.cpu_ms
+    assert expected == machine.sample().cpu_ms
 
 
 def test_the_nearest_ancestor_absorbs_two_generations(machine: Machine) -> None:
     """Child and grandchild end while the tree is read, and the root absorbs both."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
-    tree = _tree()
-    _sample(tree, machine)
+    machine.sample()
     machine.samples = {CHILD: [None], GRANDCHILD: [None], ROOT: [attrs.evolve(SAMPLE, waited_cpu_ms=210)]}
-    sample = _sample(tree, machine)
-    assert 310 == sample.cpu_ms
+    assert 310 == machine.sample().cpu_ms
 
 
 def test_parents_are_read_before_their_children(machine: Machine) -> None:
     """Otherwise a child that is waited for during the reading would count twice."""
     machine.parents = {GRANDCHILD: 11, Planned(15): 12, CHILD: 10, Planned(14): 10, ROOT: 1}
-    _sample(_tree(), machine)
+    machine.sample()
     pids = [process.pid for process in machine.read]
     assert {10, 11, 12, 14, 15} == set(pids)
     assert all(parent == 1 or pids.index(parent) < pids.index(child.pid) for child, parent in machine.parents.items())
@@ -208,72 +195,63 @@ def test_a_new_child_that_ends_while_it_is_sampled_is_left_out(machine: Machine)
     """Nothing of it was counted, and its parent absorbs it."""
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [None]
-    sample = _sample(_tree(), machine)
-    assert 100 == sample.cpu_ms
+    assert 100 == machine.sample().cpu_ms
 
 
 def test_an_orphan_under_a_new_process_of_the_tree_is_sampled_once(machine: Machine) -> None:
     """A descendant that adopts orphans (a subreaper) may be newer than the orphan."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
-    tree = _tree()
-    _sample(tree, machine)
+    machine.sample()
     del machine.parents[CHILD]
     machine.parents |= {Planned(20): 10, GRANDCHILD: 20}
-    sample = _sample(tree, machine)
-    assert 400 == sample.cpu_ms
+    assert 400 == machine.sample().cpu_ms
 
 
 def test_parents_in_a_circle_end_the_walk(machine: Machine) -> None:
     """A pid that is used again while the table is read can make a process look like its own ancestor."""
     machine.parents = {ROOT: 11, CHILD: 10}
-    sample = _sample(_tree(), machine)
-    assert 200 == sample.cpu_ms
+    assert 200 == machine.sample().cpu_ms
 
 
 @pytest.mark.parametrize("in_table", [True, False], ids=["when processes are listed", "when it is sampled"])
 def test_a_process_that_cannot_be_read_is_left_out(machine: Machine, in_table: bool) -> None:  # noqa: FBT001 - drawn by name
     """Its counts stay, its memory does not count, its children stay in the tree; it counts again when it is readable."""
     machine.parents |= {CHILD: 10, GRANDCHILD: 11}
-    tree = _tree()
-    _sample(tree, machine)
+    machine.sample()
     machine.unreadable = {CHILD} if in_table else set()
     machine.samples = {} if in_table else {CHILD: [UNREADABLE]}
     unreadable = Unreadable()
-    sample = tree.sample(machine.table(), unreadable)
+    sample = machine.tree.sample(machine.table(), unreadable)
     assert sample is not None
     assert {ROOT, GRANDCHILD} == set(sample.processes)
     assert (300, 2000, 30, 60) == (sample.cpu_ms, sample.memory, sample.io_read, sample.io_write)
     assert ["process 11"] == list(unreadable.reasons)
     machine.unreadable = set()
     machine.samples = {CHILD: [attrs.evolve(SAMPLE, cpu_ms=7000, io=(7000, 7000)), attrs.evolve(SAMPLE, cpu_ms=7001)]}
-    back = _sample(tree, machine)
+    back = machine.sample()
     assert (300, 3000, 30, 60) == (back.cpu_ms, back.memory, back.io_read, back.io_write)
-    later = _sample(tree, machine)
-    assert 301 == later.cpu_ms
+    assert 301 == machine.sample().cpu_ms
 
 
 def test_a_process_found_late_brings_no_history(machine: Machine) -> None:
     """It was unreadable in the last round, so what it used until now is not of this round."""
-    tree = _tree()
     machine.unreadable = {CHILD}
-    _sample(tree, machine)
+    machine.sample()
     machine.unreadable = set()
     machine.parents[CHILD] = 10
     machine.samples[CHILD] = [attrs.evolve(SAMPLE, cpu_ms=9000), attrs.evolve(SAMPLE, cpu_ms=9010)]
-    found = [tree.sample(machine.table(), Unreadable()) for _ in range(2)]
-    assert [100, 110] == [sample and sample.cpu_ms for sample in found]
+    assert [100, 110] == [machine.sample().cpu_ms for _ in range(2)]
 
 
 def test_a_tree_that_cannot_be_read_at_all_has_no_figures(machine: Machine) -> None:
     """It has not ended, because its pids still exist."""
-    tree = _tree()
-    _sample(tree, machine)
+    machine.sample()
     machine.unreadable = {ROOT}
-    sample = _sample(tree, machine)
+    sample = machine.sample()
     assert ({}, {None}) == (sample.processes, {sample.cpu_ms, sample.memory, sample.io_read, sample.io_write})
     machine.unreadable = set()
     machine.parents = {}
-    assert None is tree.sample(machine.table(), Unreadable())
+    assert machine.has_ended()
 
 
 def test_a_live_process_is_read(sleeper: Popen[bytes]) -> None:
@@ -346,47 +324,30 @@ def test_a_process_that_ends_while_the_table_is_read_is_left_out(
     assert {} == dict(read_process_table(Unreadable()).processes)
 
 
-def _nobody(_: str) -> None:
-    return None
+FIRST = {"root": Tally(100, 0), "child": Tally(50, 0)}
+BRANCH = {"root": Tally(1, 0), "child": Tally(20, 0), "grandchild": Tally(300, 0)}
 
 
-def test_a_waited_for_child_is_counted_once() -> None:
-    """What its parent absorbed is not kept as well."""
+@pytest.mark.parametrize(
+    ("heir", "rounds"),
+    [
+        pytest.param("root", [(150, FIRST), (165, {"root": Tally(165, 60)})], id="its parent waited for a child"),
+        pytest.param("root", [(150, FIRST), (155, {"root": Tally(105, 0)})], id="nobody waited for a child"),
+        pytest.param(
+            None,
+            [(150, FIRST), (150, {"root": Tally(100, 0)}), (157, {"root": Tally(107, 0)})],
+            id="a process outside the tree waited for an orphan",
+        ),
+        pytest.param("root", [(321, BRANCH), (321, {"root": Tally(321, 320)})], id="a whole branch ends at once"),
+        pytest.param(
+            "root",
+            [(150, FIRST), (151, {"root": Tally(101, 0), "child": None}), (161, {"root": Tally(161, 60)})],
+            id="an unreadable process counts as it last did",
+        ),
+        pytest.param("root", [(100, {"root": Tally(100, 0), "child": None})], id="a process was never readable"),
+    ],
+)
+def test_an_ended_process_counts_once(heir: str | None, rounds: list[tuple[int, dict[str, Tally | None]]]) -> None:
+    """What its parent absorbed is not kept as well, and the counter does not fall when nobody absorbs it."""
     counter = TreeCounter[str]()
-    assert 150 == counter.update({"root": Tally(100, 0), "child": Tally(50, 0)}, _nobody)
-    assert 165 == counter.update({"root": Tally(165, 60)}, lambda _: "root")
-
-
-def test_a_child_that_nobody_waited_for_is_kept() -> None:
-    """The counter does not fall when a process ends."""
-    counter = TreeCounter[str]()
-    counter.update({"root": Tally(100, 0), "child": Tally(50, 0)}, _nobody)
-    assert 155 == counter.update({"root": Tally(105, 0)}, lambda _: "root")
-
-
-def test_an_orphan_that_ends_elsewhere_is_kept() -> None:
-    """Its parent has ended, and a process outside the tree waited for it."""
-    counter = TreeCounter[str]()
-    counter.update({"root": Tally(100, 0), "orphan": Tally(50, 0)}, _nobody)
-    assert 150 == counter.update({"root": Tally(100, 0)}, _nobody)
-    assert 157 == counter.update({"root": Tally(107, 0)}, _nobody)
-
-
-def test_a_whole_branch_that_ends_at_once_is_counted_once() -> None:
-    """The child waited for the grandchild, and the root for the child."""
-    counter = TreeCounter[str]()
-    counter.update({"root": Tally(1, 0), "child": Tally(20, 0), "grandchild": Tally(300, 0)}, _nobody)
-    assert 321 == counter.update({"root": Tally(321, 320)}, lambda _: "root")
-
-
-def test_an_unreadable_process_counts_as_it_last_did() -> None:
-    """Its tally neither disappears nor counts twice."""
-    counter = TreeCounter[str]()
-    counter.update({"root": Tally(100, 0), "child": Tally(50, 0)}, _nobody)
-    assert 151 == counter.update({"root": Tally(101, 0), "child": None}, _nobody)
-    assert 161 == counter.update({"root": Tally(161, 60)}, lambda _: "root")
-
-
-def test_a_process_that_was_never_readable_counts_nothing() -> None:
-    """It has no last tally."""
-    assert 100 == TreeCounter[str]().update({"root": Tally(100, 0), "child": None}, _nobody)
+    assert [total for total, _ in rounds] == [counter.update(tallies, lambda _: heir) for _, tallies in rounds]

@@ -113,61 +113,47 @@ def test_a_system_without_netlink_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 OURS = Path("/proc/self/ns/net").stat().st_ino
 
 
-def _table(*sockets: TcpSocket) -> SocketTable:
-    return SocketTable(
-        namespace=OURS,
-        by_inode={tcp.inode: tcp for tcp in sockets if tcp.inode},
-        orphans={tcp.cookie: tcp for tcp in sockets if not tcp.inode},
-    )
-
-
 def _tcp(cookie: int, *, inode: int, received: int = 0, sent: int = 0) -> TcpSocket:
     return TcpSocket(cookie=cookie, inode=inode, received=received, sent=sent)
 
 
-def test_a_closed_connection_does_not_lower_the_counter() -> None:
-    """What it carried stays counted, and a new connection adds to it."""
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        pytest.param([((0, 0), [_tcp(1, inode=71, received=100)], {72})], id="sockets of others"),
+        pytest.param(
+            [((100, 0), [_tcp(1, inode=71, received=100)], {71}), ((140, 0), [_tcp(2, inode=71, received=40)], {71})],
+            id="an inode that is used again is another socket",
+        ),
+        pytest.param(
+            [
+                ((0, 100), [_tcp(1, inode=71, sent=100)], {71}),
+                ((0, 150), [_tcp(1, inode=0, sent=150), _tcp(9, inode=0, sent=999)], set()),
+                ((0, 170), [_tcp(1, inode=0, sent=170)], set()),
+            ],
+            id="a closed socket counts, an orphan of others does not",
+        ),
+        pytest.param(
+            [
+                ((100, 0), [_tcp(1, inode=71, received=100), _tcp(2, inode=72, received=9000)], {71}),
+                ((100, 0), [_tcp(1, inode=71, received=700), _tcp(2, inode=72, received=9000)], {72}),
+                ((101, 0), [_tcp(1, inode=71, received=800), _tcp(2, inode=72, received=9001)], {71, 72}),
+                ((103, 0), [_tcp(1, inode=71, received=801), _tcp(2, inode=72, received=9002)], {71, 72}),
+            ],
+            id="a socket that was there before brings no history",
+        ),
+    ],
+)
+def test_sockets_are_known_by_their_cookies(rounds: list[tuple[tuple[int, int], list[TcpSocket], set[int]]]) -> None:
+    """Those that the tree has or had open count from then on; tests/property has those that a dump misses."""
     traffic = TreeTraffic()
-    assert (100, 5) == traffic.update(_table(_tcp(1, inode=71, received=100, sent=5)), {71})
-    assert (100, 5) == traffic.update(_table(), set())
-    assert (130, 5) == traffic.update(_table(_tcp(2, inode=72, received=30)), {72})
-
-
-def test_an_inode_that_is_used_again_is_another_socket() -> None:
-    """Sockets are identified by their cookies."""
-    traffic = TreeTraffic()
-    traffic.update(_table(_tcp(1, inode=71, received=100)), {71})
-    assert (140, 0) == traffic.update(_table(_tcp(2, inode=71, received=40)), {71})
-
-
-def test_bytes_of_a_closed_socket_count() -> None:
-    """Its cookie tells whose it is; an orphan that never belonged to the tree does not count."""
-    traffic = TreeTraffic()
-    traffic.update(_table(_tcp(1, inode=71, sent=100)), {71})
-    assert (0, 150) == traffic.update(_table(_tcp(1, inode=0, sent=150), _tcp(9, inode=0, sent=999)), set())
-    assert (0, 170) == traffic.update(_table(_tcp(1, inode=0, sent=170)), set())
-
-
-def test_a_socket_that_a_dump_misses_is_not_counted_twice() -> None:
-    """It is still open, so it is remembered."""
-    traffic = TreeTraffic()
-    traffic.update(_table(_tcp(1, inode=71, received=100)), {71})
-    assert (100, 0) == traffic.update(_table(), {71})
-    assert (110, 0) == traffic.update(_table(_tcp(1, inode=71, received=110)), {71})
-
-
-def test_sockets_of_others_do_not_count() -> None:
-    """Only sockets that the tree has open count."""
-    assert (0, 0) == TreeTraffic().update(_table(_tcp(1, inode=71, received=100)), {72})
-
-
-def test_a_socket_that_was_there_before_brings_no_history() -> None:
-    """It came from outside the tree, or its process was unreadable in the last round; it counts from now on."""
-    traffic = TreeTraffic()
-    assert (100, 0) == traffic.update(_table(_tcp(1, inode=71, received=100), _tcp(2, inode=72, received=9000)), {71})
-    assert (100, 0) == traffic.update(_table(_tcp(1, inode=71, received=700), _tcp(2, inode=72, received=9000)), {72})
-    assert (101, 0) == traffic.update(_table(_tcp(1, inode=71, received=800), _tcp(2, inode=72, received=9001)), {71, 72})
-    assert (103, 0) == traffic.update(_table(_tcp(1, inode=71, received=801), _tcp(2, inode=72, received=9002)), {71, 72})
+    for expected, sockets, inodes in rounds:
+        table = SocketTable(
+            namespace=OURS,
+            by_inode={tcp.inode: tcp for tcp in sockets if tcp.inode},
+            orphans={tcp.cookie: tcp for tcp in sockets if not tcp.inode},
+        )
+        assert expected == traffic.update(table, inodes)
 
 
 def test_open_sockets_are_found(sleeper: Popen[bytes]) -> None:
