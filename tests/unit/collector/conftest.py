@@ -18,6 +18,7 @@ from statcore.ports import ScrapeSample
 from statcore_collector import Collector, KernelTarget
 
 KERNEL, SESSION = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "0d3f7c55-7f0e-4a1b-8f0e-5f1d2c3b4a69"
+METRICS = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"}
 
 
 def label_values(samples: Iterable[ScrapeSample], label: str) -> set[str]:

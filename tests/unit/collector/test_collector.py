@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import psutil
 import pytest
-from tests.unit.collector.conftest import KERNEL, SESSION, label_values
+from tests.unit.collector.conftest import KERNEL, METRICS, SESSION, label_values
 
 from statcore import InputError
 from statcore_collector import Collector, KernelTarget, kernel
@@ -24,8 +24,7 @@ async def test_a_round_writes_everything(collecting: Collector, sink: Any) -> No
     """Kernel and session, the agent with its interval, and its number of kernels."""
     await collecting.collect()
     assert {KERNEL, SESSION} == set(sink.kernels)
-    metrics = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"}
-    assert metrics == set(sink.kernels[KERNEL])
+    assert METRICS == set(sink.kernels[KERNEL])
     assert {"cpu_util", "mem", "disk"} <= set(sink.agents["i-1"]["node"])
     assert "root" in sink.agents["i-1"]["devices"]["mem"]
     assert 60 == sink.agents["i-1"]["interval_s"]

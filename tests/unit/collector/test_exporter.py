@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
+from tests.unit.collector.conftest import METRICS
 
 from statcore import InputError, UnavailableError
 from statcore_collector import Collector, Exporter, KernelTarget, start_exporter
@@ -91,8 +92,7 @@ def test_values_are_raw(exporter: Exporter, sink: Any) -> None:
         (sample.labels["container_metric_name"], sample.labels["value_type"]): sample.value
         for sample in scrape(exporter)["backendai_container_utilization"]
     }
-    currents = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"}
-    assert {(metric, "current") for metric in currents} | {("cpu_util", "capacity"), ("mem", "capacity")} == set(container)
+    assert {(metric, "current") for metric in METRICS} | {("cpu_util", "capacity"), ("mem", "capacity")} == set(container)
     assert 1000 == container["cpu_util", "capacity"]
     assert int(sink.kernels[KERNEL]["mem"].current) == container["mem", "current"]
     assert int(sink.kernels[KERNEL]["mem"].capacity) == container["mem", "capacity"]
@@ -180,18 +180,17 @@ def test_a_port_that_is_taken_is_an_error(collecting: Collector) -> None:
             start_exporter(collecting, port=port)
 
 
-@pytest.mark.parametrize("port", [-1, 65536])
-def test_a_bad_port_is_refused(collecting: Collector, port: int) -> None:
-    """The message names the port."""
-    with pytest.raises(InputError, match=f"from 0 to 65535, not {port}$"):
-        start_exporter(collecting, port=port)
-
-
-@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
-def test_a_bad_host_is_refused(collecting: Collector, host: str) -> None:
-    """Python raises a UnicodeError for it."""
-    with pytest.raises(InputError, match=f"cannot serve metrics on '{re.escape(host)}'"):
-        start_exporter(collecting, host=host)
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        *(({"port": port}, f"from 0 to 65535, not {port}$") for port in (-1, 65536)),
+        *(({"host": host}, f"cannot serve metrics on '{re.escape(host)}'") for host in ("a" * 64, "a..b")),
+    ],
+)
+def test_a_bad_address_is_refused(collecting: Collector, address: dict[str, Any], message: str) -> None:
+    """The message names it; for a bad host, Python raises a UnicodeError."""
+    with pytest.raises(InputError, match=message):
+        start_exporter(collecting, **address)
 
 
 def test_an_ipv6_address_is_written_as_a_target(collecting: Collector) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 import attrs
 import psutil
 import pytest
-from tests.unit.collector.conftest import KERNEL, SESSION, label_values
+from tests.unit.collector.conftest import KERNEL, METRICS, SESSION, label_values
 
 from statcore import PluginError, UnavailableError
 from statcore_collector import Collector, collector
 from statcore_collector.failures import Unreadable
 from statcore_collector.process_tree import read_process_table
-from statcore_collector.tcp_traffic import SocketTable
 
 
 async def test_rounds_do_not_sample_at_once(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,39 +136,46 @@ async def test_samples_become_stale(collecting: Collector) -> None:
     assert [] == list(collecting.samples())
 
 
-async def test_sockets_that_cannot_be_read_are_logged_once(
-    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("target", "error", "unreadable", "reason"),
+    [
+        (
+            "statcore_collector.collector.read_sockets",
+            PermissionError(1, "Operation not permitted"),
+            {"net_rx", "net_tx"},
+            r"net_rx and net_tx of kernels: PermissionError: \[Errno 1\] Operation not permitted",
+        ),
+        (
+            "psutil.Process.io_counters",
+            psutil.AccessDenied(),
+            {"io_read", "io_write"},
+            f"kernel {KERNEL}: io_read and io_write: AccessDenied",
+        ),
+    ],
+    ids=["sockets", "a metric of a kernel"],
+)
+async def test_figures_that_cannot_be_read_are_logged_once(
+    collecting: Collector,
+    sink: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    target: str,
+    error: Exception,
+    unreadable: set[str],
+    reason: str,
 ) -> None:
-    """Traffic is absent, not zero; the other metrics are written."""
-
-    def deny() -> SocketTable:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(collector, "read_sockets", deny)
-    await collecting.collect()
-    await collecting.collect()
-    assert {"cpu_util", "cpu_used", "mem", "io_read", "io_write"} == set(sink.kernels[KERNEL])
-    assert {"net_rx", "net_tx"}.isdisjoint(label_values(collecting.samples(), "container_metric_name"))
-    (line,) = caplog.messages
-    assert re.fullmatch(
-        r"failing since 2\S+Z: net_rx and net_tx of kernels: PermissionError: \[Errno 1\] Operation not permitted", line
-    )
-
-
-async def test_a_metric_that_cannot_be_read_is_logged_once(
-    collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The log names the kernel, the metrics and the reason."""
+    """They are absent, not zero; the other metrics are written."""
 
     def deny(*_: object) -> None:
-        raise psutil.AccessDenied
+        raise error
 
-    monkeypatch.setattr(psutil.Process, "io_counters", deny)
+    monkeypatch.setattr(target, deny)
     await collecting.collect()
     await collecting.collect()
-    assert {"cpu_util", "cpu_used", "mem", "net_rx", "net_tx"} == set(sink.kernels[KERNEL])
+    assert METRICS - unreadable == set(sink.kernels[KERNEL])
+    assert unreadable.isdisjoint(label_values(collecting.samples(), "container_metric_name"))
     (line,) = caplog.messages
-    assert re.fullmatch(rf"failing since 2\S+Z: kernel {KERNEL}: io_read and io_write: AccessDenied", line)
+    assert re.fullmatch(rf"failing since 2\S+Z: {reason}", line)
 
 
 async def test_an_unreadable_machine_is_unavailable(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,16 +187,3 @@ def test_interfaces_that_come_and_go_are_matched_by_name(
     ]
     value = found[1].node["net_rx"]
     assert (None, "0.00", "bps") == (value.capacity, value.pct, value.unit_hint)
-
-
-def test_disks_that_come_and_go_do_not_move_the_sum(proc: Any, now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sum grows only by what disks of both rounds read; the history of a new disk does not count."""
-    monkeypatch.setattr(node, "is_whole_disk", lambda _name: True)
-    sampler = NodeSampler()
-    rounds = [{"sda": 10}, {"sda": 12, "sdb": 99_000}, {"sdb": 99_004}, {}, {"sda": 5000, "sdb": 99_006}]
-    found = []
-    for disks in rounds:
-        proc.plant("diskstats", "".join(f" 8 0 {name} 1 0 {sectors} 0 1 0 4 0 0 0 0\n" for name, sectors in disks.items()))
-        found.append(sampler.sample(Unreadable()).node.get("io_read"))
-        now[0] += 1
-    assert [5120, 6144, 8192, None, 8192] == [value and int(value.current) for value in found]

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import pytest
+from tests.unit.collector.conftest import KERNEL, METRICS
 
 from statcore import InputError
 from statcore_collector import Collector, KernelTarget
 
-KERNEL = str(uuid4())
 DISKS = """\
  254       0 vda 10 0 100 7 5 0 50 7 0 7 7 0 0 0 0 0 0
  254      16 vdb 10 0 100 7 5 0 50 7 0 7 7 0 0
@@ -40,13 +39,9 @@ os.waitpid(child, 0)
 """
 
 
-@pytest.fixture
-def collecting(sink: Any, sleeper: Popen[bytes], caplog: pytest.LogCaptureFixture) -> Collector:
-    """A collector of one kernel; its log is captured."""
+@pytest.fixture(autouse=True)
+def _log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "statcore_collector")
-    collecting = Collector(sink, agent_id="i-1", interval_s=60)
-    collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL))
-    return collecting
 
 
 def _lines(caplog: pytest.LogCaptureFixture, name: str) -> list[str]:
@@ -88,7 +83,7 @@ async def test_an_unreadable_item_costs_only_itself(
     for metric, device_id in missing:
         assert device_id not in agent["devices"].get(metric, {})
     assert {"cpu_util", "mem", "disk", "io_read", "net_rx"} - set(agent["node"]) <= {metric for metric, _ in missing}
-    assert {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"} == set(sink.kernels[KERNEL])
+    assert METRICS == set(sink.kernels[KERNEL])
     proc.restore(file.partition("/")[0])
     await collecting.collect()
     assert ["failing", "no longer failing"] == _lines(caplog, name)
@@ -133,7 +128,6 @@ async def test_a_process_that_cannot_be_read_keeps_its_share(
     family: tuple[Popen[bytes], int], proc: Any, sink: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The kernel goes on without it; what it used while it was unreadable is in no rate."""
-    caplog.set_level(logging.INFO, "statcore_collector")
     parent, child = family
     for pid in (parent.pid, child):
         (proc.folder / str(pid)).unlink(missing_ok=True)
@@ -173,7 +167,7 @@ async def test_a_kernel_whose_process_cannot_be_read_has_not_ended(
     proc.restore(str(sleeper.pid))
     await collecting.collect()
     assert before is not sink.kernels[KERNEL]
-    assert {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx"} == set(sink.kernels[KERNEL])
+    assert METRICS == set(sink.kernels[KERNEL])
 
 
 def test_a_process_that_cannot_be_read_is_refused_as_a_kernel(proc: Any, sink: Any, sleeper: Popen[bytes]) -> None:
