@@ -15,14 +15,14 @@ from statcore_cli.app import cli
 PLUGIN = '''
 import datetime, decimal, enum, math
 from array import array
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Optional
 from uuid import UUID
 
 import attrs
+from tests.support.lazy_entries import Lazy
 
-from statcore.errors import AccessDeniedError, MalformedEntryError, MissingExtraError, TimedOutError, UnavailableError
+from statcore.errors import AccessDeniedError, MissingExtraError, TimedOutError, UnavailableError
 from statcore.model import MatrixResult, Problem, ProblemKind, Sample, Series, StatisticsBatch, VectorResult
 from statcore.plugins import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec, hookimpl
 from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
@@ -30,19 +30,6 @@ from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
 STATCORE_PLUGIN_API = 1
 CALLS = []
 ANSWER = {}
-
-class Lazy(Mapping):
-    """Decodes when it is read; `bad` metrics cannot be."""
-    def __init__(self, metrics): self.metrics = metrics
-    def __iter__(self):
-        if "all" in self.metrics:
-            raise MalformedEntryError("nothing can be read", key="k")
-        return iter(self.metrics)
-    def __len__(self): return len(self.metrics)
-    def __getitem__(self, name):
-        if name.startswith("bad"):
-            raise MalformedEntryError(f"{name} holds garbage", key="k", metric=name)
-        return self.metrics[name]
 
 class Store:
     async def fetch_kernel_statistics(self, ids):

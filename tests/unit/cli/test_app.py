@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -14,11 +14,10 @@ from typing import IO, Any
 import click
 import pytest
 from click.testing import CliRunner
-from tests.unit.cli.command_answers import Invoke
+from tests.unit.cli.command_answers import ID_1, Invoke
 
 from statcore_cli.app import COMMANDS, cli
 
-KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 IGNORED = ("STATCORE_", "PYTHONUNBUFFERED", "COV")
 DRIVERS = {"redis", "hiredis", "aiohttp", "msgspec", "psutil", "prometheus_client", "strawberry"}
 
@@ -54,6 +53,13 @@ class Finder:
         if name == {module!r}: {statement}
 sys.meta_path.insert(0, Finder())
 """)
+
+
+def rewrite(fake: Any, old: str, new: str) -> Path:
+    """Change the source of the fake plugin for other processes, and return the folder to put on their search path."""
+    file = Path(fake.__file__)
+    file.write_text(file.read_text().replace(old, new))
+    return file.parent
 
 
 def imported(*arguments: str) -> set[str]:
@@ -134,7 +140,7 @@ def test_wrong_usage_exits_with_2(statcore: Invoke, arguments: list[str]) -> Non
 )
 def test_an_error_is_one_line_and_a_code(statcore: Invoke, url: str, code: int, message: str) -> None:
     """There is no traceback, and nothing on standard output."""
-    result = statcore("kernels", KERNEL, "--statistics-url", url)
+    result = statcore("kernels", ID_1, "--statistics-url", url)
 
     assert (code, "", message) == (result.exit_code, result.stdout, result.stderr)
 
@@ -142,12 +148,9 @@ def test_an_error_is_one_line_and_a_code(statcore: Invoke, url: str, code: int, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["kernels", KERNEL], "statcore: no store of live statistics is configured: give --statistics-url URL or set"),
-        (
-            ["metrics", "rack"],
-            "statcore: no metric backend is configured: give --metrics-url URL or set STATCORE_METRICS_URL",
-        ),
-        (["query", "rack"], "statcore: no metric backend is configured"),
+        (["kernels", ID_1], "no store of live statistics is configured: give --statistics-url URL or set STATCORE_STATIS"),
+        (["metrics", "rack"], "no metric backend is configured: give --metrics-url URL or set STATCORE_METRICS_URL"),
+        (["query", "rack"], "no metric backend is configured"),
     ],
 )
 def test_a_missing_setting_names_its_option_and_variable(statcore: Invoke, arguments: list[str], message: str) -> None:
@@ -155,7 +158,7 @@ def test_a_missing_setting_names_its_option_and_variable(statcore: Invoke, argum
     result = statcore(*arguments, env={"STATCORE_STATISTICS_URL": "", "STATCORE_METRICS_URL": ""})
 
     assert 2 == result.exit_code
-    assert result.stderr.startswith(message)
+    assert result.stderr.startswith(f"statcore: {message}")
     assert 1 == result.stderr.count("\n")
 
 
@@ -169,7 +172,7 @@ def test_a_bug_keeps_its_traceback(statcore: Invoke, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("statcore_cli.commands.kernels.write", fail)
 
     with pytest.raises(type(bug), match="a bug"):
-        statcore("kernels", KERNEL)
+        statcore("kernels", ID_1)
 
 
 @pytest.mark.parametrize(
@@ -180,10 +183,7 @@ def test_a_missing_extra_names_the_command_that_installs_it(
     fake: Any, tmp_path: Path, module: str, arguments: Sequence[str]
 ) -> None:
     """The error is one line, and the exit code 1."""
-    site = Path(fake.__file__).parent
-    (site / "acme_fake_fake.py").write_text(
-        (site / "acme_fake_fake.py").read_text().replace("ANSWER = {}", "ANSWER = {'series': [({}, [], [])]}")
-    )
+    site = rewrite(fake, "ANSWER = {}", "ANSWER = {'series': [({}, [], [])]}")
     hiding = tmp_path / "hiding"
     hiding.mkdir()
     on_import(hiding, module, "raise ModuleNotFoundError('hidden', name=name)", first=f"sys.path.insert(0, {str(site)!r})")
@@ -195,37 +195,41 @@ def test_a_missing_extra_names_the_command_that_installs_it(
     assert "Traceback" not in done.stderr
 
 
-FAULTY = ["doctor", "--rate-interval", "nonsense"]
+def full_disk() -> IO[str]:
+    """Return a stream that cannot be written."""
+    return Path("/dev/full").open("w", encoding="ascii")
 
 
-@pytest.mark.parametrize("arguments", [["plugins"], FAULTY, ["--help"], ["--version"], ["kernels", "--help"]])
-def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
+def closed_pipe() -> IO[str]:
+    """Return a stream without a reader."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["plugins"], ["doctor", "--rate-interval", "nonsense"], ["--help"], ["--version"], ["kernels", "--help"]],
+)
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [(full_disk, (1, "statcore: [Errno 28] No space left on device\n")), (closed_pipe, (141, ""))],
+)
+def test_an_unwritable_standard_output_is_at_most_one_line(
+    arguments: list[str], stream: Callable[[], IO[str]], expected: tuple[int, str]
+) -> None:
     """There is no traceback during the command or at interpreter exit, whatever exit code the command itself had."""
-    with Path("/dev/full").open("w", encoding="ascii") as full:
-        done = python("-m", "statcore_cli", *arguments, stdout=full)
+    with stream() as stdout:
+        done = python("-m", "statcore_cli", *arguments, stdout=stdout)
 
-    assert (1, "statcore: [Errno 28] No space left on device\n") == (done.returncode, done.stderr)
-
-
-@pytest.mark.parametrize("arguments", [["plugins"], FAULTY, ["--help"], ["--version"], ["kernels", "--help"]])
-def test_a_closed_pipe_exits_with_141(arguments: list[str]) -> None:
-    """Nothing is printed, whatever exit code the command itself had."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "w") as gone:
-        done = python("-m", "statcore_cli", *arguments, stdout=gone)
-
-    assert (141, "") == (done.returncode, done.stderr)
+    assert expected == (done.returncode, done.stderr)
 
 
-def test_the_exit_code_survives_an_unwritable_standard_error() -> None:
-    """Standard error is a full disk, or a closed pipe."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "w") as gone, Path("/dev/full").open("w", encoding="ascii") as full:
-        codes = [python("-m", "statcore_cli", "kernels", "nonsense", stderr=stream).returncode for stream in (gone, full)]
-
-    assert [2, 2] == codes
+@pytest.mark.parametrize("stream", [full_disk, closed_pipe])
+def test_the_exit_code_survives_an_unwritable_standard_error(stream: Callable[[], IO[str]]) -> None:
+    """It is that of wrong usage."""
+    with stream() as stderr:
+        assert 2 == python("-m", "statcore_cli", "kernels", "nonsense", stderr=stderr).returncode
 
 
 @pytest.mark.parametrize(("stream", "left"), [(1, "statcore: not an id"), (2, "CHECK ")])
@@ -256,9 +260,7 @@ def test_the_answer_does_not_take_a_closed_descriptor(tmp_path: Path) -> None:
 
 def test_characters_outside_the_encoding_are_escaped(fake: Any) -> None:
     """The terminal's encoding never ends the program."""
-    site = Path(fake.__file__).parent
-    source = (site / "acme_fake_fake.py").read_text()
-    (site / "acme_fake_fake.py").write_text(source.replace("return [label, match.name]", "return ['größe']"))
+    site = rewrite(fake, "return [label, match.name]", "return ['größe']")
 
     done = python(
         "-m", "statcore_cli", "metrics", "node", "--metrics-url", "fake:", path=site, env={"PYTHONIOENCODING": "ascii"}
@@ -267,23 +269,19 @@ def test_characters_outside_the_encoding_are_escaped(fake: Any) -> None:
     assert (0, "METRIC\ngr\\xf6\\xdfe\n") == (done.returncode, done.stdout)
 
 
-def test_an_interrupt_during_imports_exits_with_130(tmp_path: Path) -> None:
-    """There is no command yet that could catch it."""
-    on_import(tmp_path, "statcore_cli.app", "raise KeyboardInterrupt")
+@pytest.mark.parametrize(
+    ("error", "code", "shown"),
+    [("KeyboardInterrupt", 130, ""), ("ModuleNotFoundError('hidden', name=name)", 1, "ModuleNotFoundError: hidden\n")],
+)
+def test_an_error_during_imports_is_shown(tmp_path: Path, error: str, code: int, shown: str) -> None:
+    """An interrupt has its exit code; a broken installation is not reported as a missing extra."""
+    on_import(tmp_path, "statcore_cli.app", f"raise {error}")
 
     done = python("-m", "statcore_cli", "--help", path=tmp_path)
 
-    assert (130, "", "") == (done.returncode, done.stdout, done.stderr)
-
-
-def test_a_missing_module_at_start_up_is_shown(tmp_path: Path) -> None:
-    """A broken installation is not reported as a missing extra."""
-    on_import(tmp_path, "statcore_cli.app", "raise ModuleNotFoundError('hidden', name=name)")
-
-    done = python("-m", "statcore_cli", "--help", path=tmp_path)
-
-    assert 1 == done.returncode
-    assert "ModuleNotFoundError: hidden" in done.stderr
+    assert (code, "") == (done.returncode, done.stdout)
+    assert done.stderr.endswith(shown)
+    assert bool(shown) == bool(done.stderr)
 
 
 def test_only_what_is_listed_is_a_command() -> None:

@@ -10,101 +10,102 @@ from tests.unit.cli.command_answers import ID_1, ID_2, ID_3, ID_4, Invoke, csv_r
 MEM = {"current": "1024", "capacity": None, "pct": "0.00", "unit_hint": "bytes", "stats.max": "2048"}
 
 
-class TestKernels:
-    """`statcore kernels`."""
+def test_json_has_every_id_and_every_problem(statcore: Invoke, fake: Any) -> None:
+    """A bad metric is a problem and leaves the others; no data is null; the store's own problems are included."""
+    fake.ANSWER.update(
+        entries={ID_1: {"mem": MEM, "bad": 1, "bad too": 2}, ID_2: {"mem": MEM}, ID_3: {"nothing": 1}},
+        problems={ID_2: "stale", ID_3: "stale"},
+    )
 
-    def test_json_has_every_id_and_every_problem(self, statcore: Invoke, fake: Any) -> None:
-        """A bad metric is a problem and leaves the others; no data is null; the store's own problems are included."""
-        fake.ANSWER.update(
-            entries={ID_1: {"mem": MEM, "bad": 1, "bad too": 2}, ID_2: {"mem": MEM}, ID_3: {"all": 1}},
-            problems={ID_2: "stale", ID_3: "stale"},
-        )
+    result = statcore("kernels", ID_1.upper(), ID_2, ID_1, ID_3, ID_4, "--format", "json")
 
-        result = statcore("kernels", ID_1.upper(), ID_2, ID_1, ID_3, ID_4, "--format", "json")
+    document = json.loads(result.stdout)
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert {ID_1: {"mem": MEM}, ID_2: {"mem": MEM}, ID_3: None, ID_4: None} == document["kernels"]
+    assert {
+        ID_1: {"kind": "malformed", "message": "bad holds garbage; bad too holds garbage", "key": "k"},
+        ID_2: {"kind": "stale", "message": "as it is", "key": ID_2},
+        ID_3: {"kind": "malformed", "message": "as it is; nothing can be read", "key": ID_3},
+    } == document["problems"]
+    assert {ID_1: None, ID_2: None} == document["ages_s"]
+    assert 1 == fake.CALLS.count([ID_1, ID_2, ID_3, ID_4])
+    assert [("fake:", {})] * 2 == [call for call in fake.CALLS if call == ("fake:", {})]
+    assert 2 == fake.CALLS.count("closed")
 
-        document = json.loads(result.stdout)
-        assert (0, "") == (result.exit_code, result.stderr)
-        assert {ID_1: {"mem": MEM}, ID_2: {"mem": MEM}, ID_3: None, ID_4: None} == document["kernels"]
-        assert {
-            ID_1: {"kind": "malformed", "message": "bad holds garbage; bad too holds garbage", "key": "k"},
-            ID_2: {"kind": "stale", "message": "as it is", "key": ID_2},
-            ID_3: {"kind": "malformed", "message": "as it is; nothing can be read", "key": ID_3},
-        } == document["problems"]
-        assert {ID_1: None, ID_2: None} == document["ages_s"]
-        assert 1 == fake.CALLS.count([ID_1, ID_2, ID_3, ID_4])
-        assert [("fake:", {})] * 2 == [call for call in fake.CALLS if call == ("fake:", {})]
-        assert 2 == fake.CALLS.count("closed")
 
-    def test_a_session_combines_its_kernels(self, statcore: Invoke, fake: Any) -> None:
-        """The backend knows its two kernels; they are read from the store in one request with another kernel."""
-        cpu = {"current": "1000", "capacity": "1000", "pct": "100", "unit_hint": "millicores"}
-        half = {**cpu, "current": "502", "pct": "50.2"}
-        fake.ANSWER.update(
-            entries={ID_1: {"cpu_util": cpu}, ID_2: {"cpu_util": half}, ID_4: {"cpu_util": cpu}},
-            series=[
-                ({"session_id": ID_3, "kernel_id": kernel, "agent_id": "i-1"}, [1.0], [1.0]) for kernel in (ID_1, ID_2)
-            ],
-        )
+def test_a_session_combines_its_kernels(statcore: Invoke, fake: Any) -> None:
+    """The backend knows its two kernels; they are read from the store in one request with another kernel."""
+    cpu = {"current": "1000", "capacity": "1000", "pct": "100", "unit_hint": "millicores"}
+    half = {**cpu, "current": "502", "pct": "50.2"}
+    fake.ANSWER.update(
+        entries={ID_1: {"cpu_util": cpu}, ID_2: {"cpu_util": half}, ID_4: {"cpu_util": cpu}},
+        series=[({"session_id": ID_3, "kernel_id": kernel, "agent_id": "i-1"}, [1.0], [1.0]) for kernel in (ID_1, ID_2)],
+    )
 
-        result = statcore("kernels", ID_3, ID_4, "--format", "json")
+    result = statcore("kernels", ID_3, ID_4, "--format", "json")
 
-        found = json.loads(result.stdout)["kernels"]
-        assert ["1502", "2000", "150.2"] == [found[ID_3]["cpu_util"][name] for name in ("current", "capacity", "pct")]
-        assert {"cpu_util": cpu} == found[ID_4]
-        assert [[ID_3, ID_1, ID_2, ID_4]] == [call for call in fake.CALLS if isinstance(call, list)]
+    found = json.loads(result.stdout)["kernels"]
+    assert ["1502", "2000", "150.2"] == [found[ID_3]["cpu_util"][name] for name in ("current", "capacity", "pct")]
+    assert {"cpu_util": cpu} == found[ID_4]
+    assert [[ID_3, ID_1, ID_2, ID_4]] == [call for call in fake.CALLS if isinstance(call, list)]
 
-    def test_kernels_are_shown_while_the_metric_backend_is_unavailable(self, statcore: Invoke, fake: Any) -> None:
-        """An id without an entry has the problem that its kernels are unknown, if it is a session."""
-        fake.ANSWER.update(entries={ID_1: {"mem": MEM}}, failing="down")
 
-        result = statcore("kernels", ID_1, ID_2, "--format", "json")
+def test_kernels_are_shown_while_the_metric_backend_is_unavailable(statcore: Invoke, fake: Any) -> None:
+    """An id without an entry has the problem that its kernels are unknown, if it is a session."""
+    fake.ANSWER.update(entries={ID_1: {"mem": MEM}}, failing="down")
 
-        document = json.loads(result.stdout)
-        assert (0, {ID_1: {"mem": MEM}, ID_2: None}) == (result.exit_code, document["kernels"])
-        assert [ID_2] == list(document["problems"])
-        assert "if this is a session, its kernels are not known: UnavailableError" in document["problems"][ID_2]["message"]
+    result = statcore("kernels", ID_1, ID_2, "--format", "json")
 
-    def test_meaningless_figures_are_not_shown(self, statcore: Invoke, fake: Any) -> None:
-        """Text and JSON lack capacity and percentage of traffic, and the maximum of a CPU counter."""
-        traffic = {"current": "10005.5", "capacity": "1820", "pct": "549.75", "unit_hint": "bps"}
-        cpu = {"current": "500.283", "capacity": "1000", "pct": "50.03", "stats.max": "385894.5"}
-        fake.ANSWER.update(entries={ID_1: {"net_rx": traffic, "cpu_util": cpu}})
+    document = json.loads(result.stdout)
+    assert (0, {ID_1: {"mem": MEM}, ID_2: None}) == (result.exit_code, document["kernels"])
+    assert [ID_2] == list(document["problems"])
+    assert "if this is a session, its kernels are not known: UnavailableError" in document["problems"][ID_2]["message"]
 
-        document = json.loads(statcore("kernels", ID_1, "--format", "json").stdout)
-        text = statcore("kernels", ID_1).stdout
 
-        assert {"net_rx": traffic | {"capacity": None, "pct": None}, "cpu_util": cpu | {"stats.max": None}} == (
-            document["kernels"][ID_1]
-        )
-        assert not [number for number in ("1820", "549.75", "385894.5") if number in text]
-        assert "10005.5" in text
+def test_meaningless_figures_are_not_shown(statcore: Invoke, fake: Any) -> None:
+    """Text and JSON lack capacity and percentage of traffic, and the maximum of a CPU counter."""
+    traffic = {"current": "10005.5", "capacity": "1820", "pct": "549.75", "unit_hint": "bps"}
+    cpu = {"current": "500.283", "capacity": "1000", "pct": "50.03", "stats.max": "385894.5"}
+    fake.ANSWER.update(entries={ID_1: {"net_rx": traffic, "cpu_util": cpu}})
 
-    def test_csv_has_a_row_for_each_metric_and_each_problem(self, statcore: Invoke, fake: Any) -> None:
-        """The columns are always the same."""
-        fake.ANSWER.update(entries={ID_1: {"mem": MEM, "odd": {"current": "?"}, "bad": 1}})
+    document = json.loads(statcore("kernels", ID_1, "--format", "json").stdout)
+    text = statcore("kernels", ID_1).stdout
 
-        result = statcore("kernels", ID_1, ID_2, "--format", "csv")
+    assert {"net_rx": traffic | {"capacity": None, "pct": None}, "cpu_util": cpu | {"stats.max": None}} == (
+        document["kernels"][ID_1]
+    )
+    assert not [number for number in ("1820", "549.75", "385894.5") if number in text]
+    assert "10005.5" in text
 
-        found = csv_rows(result.stdout)
-        assert ["mem", "odd", "", ""] == [row["metric"] for row in found]
-        assert {name: value or "" for name, value in MEM.items()}.items() <= found[0].items()
-        assert "?" == found[1]["current"]
-        assert ["", "", "malformed: bad holds garbage", "no statistics"] == [row["problem"] for row in found]
-        assert [ID_1, ID_1, ID_1, ID_2] == [row["id"] for row in found]
 
-    def test_text_leaves_out_empty_columns(self, statcore: Invoke, fake: Any) -> None:
-        """Only columns with content are shown."""
-        fake.ANSWER.update(entries={ID_1: {"mem": MEM}})
+def test_csv_has_a_row_for_each_metric_and_each_problem(statcore: Invoke, fake: Any) -> None:
+    """The columns are always the same."""
+    fake.ANSWER.update(entries={ID_1: {"mem": MEM, "odd": {"current": "?"}, "bad": 1}})
 
-        header, row = statcore("kernels", ID_1).stdout.splitlines()
+    result = statcore("kernels", ID_1, ID_2, "--format", "csv")
 
-        assert ["ID", "METRIC", "CURRENT", "PCT", "UNIT_HINT", "STATS.MAX", "AGE_S"] == header.split()
-        assert [ID_1, "mem", "1024", "0.00", "bytes", "2048", "unknown"] == row.split()
+    found = csv_rows(result.stdout)
+    assert ["mem", "odd", "", ""] == [row["metric"] for row in found]
+    assert {name: value or "" for name, value in MEM.items()}.items() <= found[0].items()
+    assert "?" == found[1]["current"]
+    assert ["", "", "malformed: bad holds garbage", "no statistics"] == [row["problem"] for row in found]
+    assert [ID_1, ID_1, ID_1, ID_2] == [row["id"] for row in found]
 
-    def test_a_bad_id_is_wrong_usage(self, statcore: Invoke, fake: Any) -> None:
-        """No request is sent."""
-        result = statcore("kernels", ID_1, "x")
 
-        assert (2, "") == (result.exit_code, result.stdout)
-        assert result.stderr.startswith("statcore: not an id: 'x'")
-        assert [] == fake.CALLS
+def test_text_leaves_out_empty_columns(statcore: Invoke, fake: Any) -> None:
+    """Only columns with content are shown."""
+    fake.ANSWER.update(entries={ID_1: {"mem": MEM}})
+
+    header, row = statcore("kernels", ID_1).stdout.splitlines()
+
+    assert ["ID", "METRIC", "CURRENT", "PCT", "UNIT_HINT", "STATS.MAX", "AGE_S"] == header.split()
+    assert [ID_1, "mem", "1024", "0.00", "bytes", "2048", "unknown"] == row.split()
+
+
+def test_a_bad_id_is_wrong_usage(statcore: Invoke, fake: Any) -> None:
+    """No request is sent."""
+    result = statcore("kernels", ID_1, "x")
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith("statcore: not an id: 'x'")
+    assert [] == fake.CALLS

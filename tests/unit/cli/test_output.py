@@ -161,18 +161,14 @@ def test_the_axis_begins_at_zero_unless_a_value_is_negative() -> None:
     assert -5 >= lowest_label(chart([-5.0, 300.0]))
 
 
-@pytest.mark.parametrize("values", [[], [math.nan], [math.inf, -math.inf]], ids=["none", "NaN", "infinite"])
-def test_a_series_without_finite_values_is_an_empty_chart(values: list[float]) -> None:
-    """There is no error."""
-    assert 0 == dots(chart(values))
-
-
-@pytest.mark.parametrize("values", [[5.0], [0.0, 0.0], [1.0, math.nan, 1.0]], ids=["one", "zeros", "around NaN"])
-def test_few_samples_are_drawn(values: list[float]) -> None:
-    """A single sample is a dot; values that are not finite are left out."""
-    assert dots(chart(values)) > 0
-
-
-def test_a_range_of_one_point_can_be_drawn() -> None:
-    """Its axis is extended by one step."""
-    assert dots(chart([7.0], time_range=QueryTimeRange(start=1795341600, end=1795341600, step=10))) > 0
+@pytest.mark.parametrize(
+    ("is_drawn", "values"),
+    [
+        *[(False, values) for values in ([], [math.nan], [math.inf, -math.inf])],
+        *[(True, values) for values in ([5.0], [0.0, 0.0], [1.0, math.nan, 1.0])],
+    ],
+)
+@pytest.mark.parametrize("time_range", [RANGE, QueryTimeRange(start=1795341600, end=1795341600, step=10)])
+def test_finite_values_are_drawn(is_drawn: bool, values: list[float], time_range: QueryTimeRange) -> None:  # noqa: FBT001
+    """A single sample is a dot, other values are left out, and a range of one point is extended by one step."""
+    assert is_drawn == (dots(chart(values, time_range=time_range)) > 0)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.cli.command_answers import Invoke
+from tests.unit.cli.command_answers import ID_1, Invoke
 
-KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 PRESETS = """
 [presets.busy]
 description = "d"
@@ -39,7 +38,7 @@ def answering(answer: Any) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     "case",
     [
-        (["kernels", KERNEL], "Store", "fetch_kernel_statistics"),
+        (["kernels", ID_1], "Store", "fetch_kernel_statistics"),
         (["query", "rack", "--last", "1h"], "Backend", "query_utilization"),
         (["metrics", "node"], "Backend", "label_values"),
         (["preset", "run", "busy", "--last", "1h"], "Backend", "query_range"),
@@ -65,7 +64,7 @@ def test_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
 @pytest.mark.parametrize(("url", "method"), [("foreign:", "open"), ("fake:", "aclose")])
 @pytest.mark.parametrize(
     "case",
-    [(["kernels", KERNEL], "--statistics-url"), (["query", "rack", "--last", "1h"], "--metrics-url")],
+    [(["kernels", ID_1], "--statistics-url"), (["query", "rack", "--last", "1h"], "--metrics-url")],
     ids=["kernels", "query"],
 )
 def test_a_fault_in_opening_or_closing_names_the_plugin(

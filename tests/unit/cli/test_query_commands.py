@@ -171,46 +171,15 @@ class TestQuery:
 class TestPromql:
     """`statcore promql NAME`."""
 
-    @pytest.mark.parametrize(
-        ("arguments", "expected"),
-        [
-            (
-                "--metric-name mem --value-type capacity --user-id " + ID_1,
-                (
-                    "sum by (user_id,value_type)(backendai_container_utilization"
-                    f'{{container_metric_name="mem",value_type="capacity",user_id="{ID_1}"}})'
-                ),
-            ),
-            (
-                "--metric-name cpu_util",
-                (
-                    "sum by (value_type)(rate(backendai_container_utilization"
-                    '{container_metric_name="cpu_util",value_type="current"}[5m]))'
-                ),
-            ),
-            (
-                "--metric-name net_rx --rate-interval 1m",
-                (
-                    "sum by (value_type)(rate(backendai_container_utilization"
-                    '{container_metric_name="net_rx",value_type="current"}[1m]))'
-                ),
-            ),
-        ],
-    )
-    def test_the_text_is_that_of_the_specification(self, statcore: Invoke, arguments: str, expected: str) -> None:
-        """For each of the three strategies; no store or backend is opened."""
-        result = statcore("promql", "container", *arguments.split(), env={"STATCORE_METRICS_URL": ""})
+    def test_the_text_is_that_of_the_query(self, statcore: Invoke) -> None:
+        """No store or backend is opened; tests of promql have the texts."""
+        options = ["--metric-name", "net_rx", "--user-id", ID_1, "--rate-interval", "1m"]
 
-        assert f"{expected}\n" == result.stdout
+        result = statcore("promql", "container", *options, env={"STATCORE_METRICS_URL": ""})
 
-    def test_percent_is_a_value_type(self, statcore: Invoke) -> None:
-        """An unbounded metric has no percentage, and the command says so."""
-        shares = statcore("promql", "container", "--metric-name", "mem", "--value-type", "pct")
-        unbounded = statcore("promql", "container", "--metric-name", "net_rx", "--value-type", "pct")
-
-        assert shares.stdout.endswith(' * 100.0, "value_type", "pct", "", "")\n')
-        assert 2 == unbounded.exit_code
-        assert "net_rx has no bound" in unbounded.stderr
+        matchers = f'container_metric_name="net_rx",value_type="current",user_id="{ID_1}"'
+        expected = f"sum by (user_id,value_type)(rate(backendai_container_utilization{{{matchers}}}[1m]))\n"
+        assert expected == result.stdout
 
     def test_the_divisor_is_that_of_the_configured_backend(self, statcore: Invoke, tmp_path: Path) -> None:
         """The text is the one that `query` sends."""
