@@ -46,23 +46,15 @@ LOADERS = {
     ("Replica", "live_stat"): "ReplicaStatistics.by_replica",
     ("Agent", "live_stat"): "AgentStatistics.by_agent",
 }
+FILLED_IN = {"labels": "JSON", "group_labels": "[String!]", "window": "String"}
 ARGUMENTS = {
-    "compute_session_list": {"limit": "Int!", "offset": "Int!"},
-    "compute_session": {"session_id": "String!"},
-    "available_metrics": {"querier": "String!"},
-    "preset_result": {
-        **dict.fromkeys(("name", "start", "end", "step"), "String!"),
-        "labels": "JSON",
-        "group_labels": "[String!]",
-        "window": "String",
-    },
-    "preset_result_at": {
-        **dict.fromkeys(("name", "time"), "String!"),
-        "labels": "JSON",
-        "group_labels": "[String!]",
-        "window": "String",
-    },
-    "utilization": dict.fromkeys(("querier", "start", "end", "step"), "String!") | {"selector": "JSON!"},
+    ("Query", "compute_session_list"): {"limit": "Int!", "offset": "Int!"},
+    ("Query", "compute_session"): {"session_id": "String!"},
+    ("Query", "available_metrics"): {"querier": "String!"},
+    ("Query", "preset_result"): {**dict.fromkeys(("name", "start", "end", "step"), "String!"), **FILLED_IN},
+    ("Query", "preset_result_at"): {**dict.fromkeys(("name", "time"), "String!"), **FILLED_IN},
+    ("Query", "utilization"): dict.fromkeys(("querier", "start", "end", "step"), "String!") | {"selector": "JSON!"},
+    ("ComputeSession", "utilization"): dict.fromkeys(("metric_name", "start", "end", "step", "value_type"), "String!"),
 }
 
 
@@ -99,19 +91,16 @@ def test_every_loaded_field_names_its_loader() -> None:
     assert LOADERS == found
 
 
-@pytest.mark.parametrize("field", ARGUMENTS)
-def test_the_root_fields_take_these_arguments(field: str) -> None:
+@pytest.mark.parametrize(("kind", "field"), ARGUMENTS)
+def test_these_fields_take_these_arguments(kind: str, field: str) -> None:
     """Their names are in snake case."""
-    arguments = object_types()["Query"].fields[field].args
-    assert ARGUMENTS[field] == {name: str(argument.type) for name, argument in arguments.items()}
+    arguments = object_types()[kind].fields[field].args
+    assert ARGUMENTS[kind, field] == {name: str(argument.type) for name, argument in arguments.items()}
 
 
-def test_a_sessions_utilization_takes_the_metric_and_the_times() -> None:
-    """The default value type is `current`."""
-    arguments = object_types()["ComputeSession"].fields["utilization"].args
-    expected = dict.fromkeys(("metric_name", "start", "end", "step", "value_type"), "String!")
-    assert expected == {name: str(argument.type) for name, argument in arguments.items()}
-    assert "current" == arguments["value_type"].default_value
+def test_the_default_value_type_of_a_sessions_utilization_is_current() -> None:
+    """It is the argument that a client may leave out."""
+    assert "current" == object_types()["ComputeSession"].fields["utilization"].args["value_type"].default_value
 
 
 async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
@@ -141,63 +130,42 @@ async def test_each_kind_of_object_is_answered_with_its_statistics() -> None:
     )
     value = {"current": "750", "capacity": "1000", "pct": "75.00", "unit_hint": "percent", "stats.max": "800"}
     of_cpu = value | {"stats.max": None}  # the maximum of the counter means nothing
-    expected = {
-        "compute_session_list": {
-            "total_count": 2,
-            "items": [
-                {
-                    "session_id": session_id(0),
-                    "live_stat": {"cpu_util": of_cpu},
-                    "inference_metrics": {"requests": 7, "last_response_ms": 12},
-                    "kernels": [{"kernel_id": kernel_id(0), "agent_id": "i-0", "live_stat": {"mem": value}}],
-                },
-                {
-                    "session_id": session_id(1),
-                    "live_stat": None,
-                    "inference_metrics": {"requests": 0, "last_response_ms": 0},
-                    "kernels": [{"kernel_id": kernel_id(1), "agent_id": "i-1", "live_stat": None}],
-                },
-            ],
+    sessions = [
+        {
+            "session_id": session_id(0),
+            "live_stat": {"cpu_util": of_cpu},
+            "inference_metrics": {"requests": 7, "last_response_ms": 12},
+            "kernels": [{"kernel_id": kernel_id(0), "agent_id": "i-0", "live_stat": {"mem": value}}],
         },
-        "endpoint_list": {
-            "total_count": 2,
-            "items": [
-                {
-                    "endpoint_id": endpoint_id(0),
-                    "live_stat": running,
-                    "replicas": [
-                        {"replica_id": replica_id(0), "session_id": session_id(0), "active": True, "live_stat": running}
-                    ],
-                },
-                {
-                    "endpoint_id": endpoint_id(1),
-                    "live_stat": None,
-                    "replicas": [
-                        {"replica_id": replica_id(1), "session_id": session_id(1), "active": False, "live_stat": None}
-                    ],
-                },
-            ],
+        {
+            "session_id": session_id(1),
+            "live_stat": None,
+            "inference_metrics": {"requests": 0, "last_response_ms": 0},
+            "kernels": [{"kernel_id": kernel_id(1), "agent_id": "i-1", "live_stat": None}],
         },
-        "agent_list": {
-            "total_count": 2,
-            "items": [
-                {"agent_id": "i-0", "live_stat": {"node": {"cpu_util": of_cpu}, "devices": {"mem": {"0": value}}}},
-                {"agent_id": "i-1", "live_stat": None},
+    ]
+    endpoints = [
+        {
+            "endpoint_id": endpoint_id(number),
+            "live_stat": entry,
+            "replicas": [
+                {
+                    "replica_id": replica_id(number),
+                    "session_id": session_id(number),
+                    "active": entry is not None,
+                    "live_stat": entry,
+                }
             ],
-        },
-    }
+        }
+        for number, entry in enumerate((running, None))
+    ]
+    agents = [
+        {"agent_id": "i-0", "live_stat": {"node": {"cpu_util": of_cpu}, "devices": {"mem": {"0": value}}}},
+        {"agent_id": "i-1", "live_stat": None},
+    ]
+    lists = {"compute_session_list": sessions, "endpoint_list": endpoints, "agent_list": agents}
+    expected = {name: {"total_count": 2, "items": items} for name, items in lists.items()}
     assert expected == data
-
-
-async def test_the_query_of_the_first_proposal() -> None:
-    """It is sent word for word."""
-    store = MemoryStatistics()
-    await store.store_session_activity(session_id(0), requests=3, last_response_ms=40)
-    host = Host(statistics=store, inventory=inventory_of(1))
-    data = await host.execute_cleanly(
-        "query {\n  compute_session_list {\n    items {\n      inference_metrics\n    }\n  }\n}"
-    )
-    assert {"compute_session_list": {"items": [{"inference_metrics": {"requests": 3, "last_response_ms": 40}}]}} == data
 
 
 async def test_a_session_combines_its_kernels_in_one_read() -> None:

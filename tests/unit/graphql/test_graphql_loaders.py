@@ -57,10 +57,12 @@ class Deep(Query):
 
 @pytest.mark.parametrize(("query", "name"), [(Misspelt, "KernelStatistics.by_kernal"), (Deep, "No.such")])
 def test_an_unknown_loader_name_fails_when_the_schema_is_built(query: type, name: str) -> None:
-    """The error lists the known names."""
+    """The error lists the known names, and is that of `get_loader`."""
     with pytest.raises(InputError) as caught:
         build_schema(DataLoaderManager(), query=query)
     assert f"there is no loader {name}; known are {KNOWN}" == str(caught.value)
+    with pytest.raises(InputError, match=f"there is no loader {name}; known are AgentStatistics"):
+        DataLoaderManager().get_loader(Host().context(), name)
 
 
 def test_a_schema_without_a_standard_loader_is_refused() -> None:
@@ -68,12 +70,6 @@ def test_a_schema_without_a_standard_loader_is_refused() -> None:
     names = set(KNOWN.split(", ")) - {"UtilizationMetrics.by_querier"}
     with pytest.raises(InputError, match=r"there is no loader UtilizationMetrics\.by_querier; known are Agent"):
         build_schema(DataLoaderManager(dict.fromkeys(names, Loader(echo))))
-
-
-async def test_get_loader_refuses_an_unknown_name() -> None:
-    """The message is the same."""
-    with pytest.raises(InputError, match="there is no loader KernelStatistics; known are AgentStatistics"):
-        DataLoaderManager().get_loader(Host().context(), "KernelStatistics")
 
 
 @strawberry.type
@@ -215,9 +211,6 @@ async def test_a_cancelled_request_ends_its_reads() -> None:
         await ended.wait()
         answer = await host.execute("{ compute_session_list { items { inference_metrics } } }")
     assert [] == answer.errors
-
-
-RANGE = QueryTimeRange(start=1_795_000_000, end=1_795_000_060, step="30s")
 
 
 @attrs.frozen(hash=False)

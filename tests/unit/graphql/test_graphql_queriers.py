@@ -22,20 +22,11 @@ def metrics(sessions: int = 2) -> CountedMetrics:
     """Return a backend with three scrapes of sessions' memory and of two nodes."""
     backend = CountedMetrics()
     for scrape in range(3):
-        samples: list[tuple[str, dict[str, str], float]] = [
-            (
-                "backendai_container_utilization",
-                {
-                    "container_metric_name": name,
-                    "value_type": "current",
-                    "session_id": session_id(number),
-                    "kernel_id": kernel_id(number),
-                },
-                value,
-            )
-            for number in range(sessions)
-            for name, value in (("mem", 100.5 * number + scrape), ("cpu_util", 30.0 * scrape))
-        ]
+        samples: list[tuple[str, dict[str, str], float]] = []
+        for number in range(sessions):
+            labels = {"value_type": "current", "session_id": session_id(number), "kernel_id": kernel_id(number)}
+            for name, value in (("mem", 100.5 * number + scrape), ("cpu_util", 30.0 * scrape)):
+                samples.append(("backendai_container_utilization", {"container_metric_name": name, **labels}, value))
         samples += [
             ("node_utilization", {"metric": "load", "value_type": "current", "node_id": node}, number)
             for number, node in enumerate(("n1", "n2"), start=1)
@@ -55,26 +46,14 @@ async def test_kinds_of_querier_are_listed_with_their_fields(nodes: Any) -> None
     answer = await Host().execute("{ queriers { name summary fields { name type required default choices help } } }")
     by_name = {querier["name"]: querier for querier in answer.data["queriers"]}
     assert ["absent", "container", "node", "single", "unreadable"] == sorted(by_name)
-    expected = [
-        {
-            "name": "metric_name",
-            "type": "text",
-            "required": True,
-            "default": None,
-            "choices": [],
-            "help": "what is measured.",
-        },
-        {"name": "node_id", "type": "text", "required": False, "default": None, "choices": [], "help": "which node."},
-        {
-            "name": "value_type",
-            "type": "choice",
-            "required": False,
-            "default": "current",
-            "choices": ["current", "capacity"],
-            "help": "",
-        },
-        {"name": "rack", "type": "integer", "required": False, "default": "1", "choices": [], "help": "how many of them."},
+    names = ("name", "type", "required", "default", "choices", "help")
+    fields: list[tuple[Any, ...]] = [
+        ("metric_name", "text", True, None, [], "what is measured."),
+        ("node_id", "text", False, None, [], "which node."),
+        ("value_type", "choice", False, "current", ["current", "capacity"], ""),
+        ("rack", "integer", False, "1", [], "how many of them."),
     ]
+    expected = [dict(zip(names, field, strict=True)) for field in fields]
     assert {"name": "node", "summary": "nodes", "fields": expected} == by_name["node"]
     container = {field["name"]: field for field in by_name["container"]["fields"]}
     assert "uuid" == container["kernel_id"]["type"]
