@@ -53,20 +53,23 @@ def test_csv_reads_back(rows: list[tuple[str, str]]) -> None:
     assert [["a", "b"], *map(list, rows)] == list(csv.reader(io.StringIO(stream.getvalue(), newline="")))
 
 
-def test_a_table_in_a_pipe_is_aligned_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """Columns are as wide as their longest cell; columns without content are left out."""
-    long = 300 * "x"
-
-    write_table(["name", "empty", "value"], [["a", "", long], ["longer", "", ""]])
-
-    assert f"NAME    VALUE\na       {long}\nlonger\n" == capsys.readouterr().out
+LONG = 300 * "x"
 
 
-def test_a_table_without_rows_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
-    """A program that skips the first line gets no rows instead of an error."""
-    write_table(["name", "value"], [])
+@pytest.mark.parametrize(
+    ("expected", "rows"),
+    [
+        (f"NAME    VALUE\na       {LONG}\nlonger\n", [["a", "", LONG], ["longer", "", ""]]),
+        ("NAME  EMPTY  VALUE\n", []),
+    ],
+)
+def test_a_table_in_a_pipe_is_aligned_and_whole(
+    capsys: pytest.CaptureFixture[str], expected: str, rows: list[list[str]]
+) -> None:
+    """Columns are as wide as their longest cell, and left out without content; a table without rows is its header."""
+    write_table(["name", "empty", "value"], rows)
 
-    assert "NAME  VALUE\n" == capsys.readouterr().out
+    assert expected == capsys.readouterr().out
 
 
 @pytest.fixture

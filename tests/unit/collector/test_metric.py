@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
+import pytest
+
 from statcore import MetricValue
 from statcore.statistics import sum_kernels as sum_kernel_entries
 from statcore_collector.metric import MovingStatistics, ObjectTracker, RawValue, sum_kernels
 
+CAPACITIES = {"cpu_util": 1000, "mem": 9000}
 
-def test_a_rate_is_zero_until_there_are_two_samples() -> None:
-    """Agents do the same; that zero does not count in average and maximum."""
+
+def cpu(current: str, pct: str, **stats: str) -> MetricValue:
+    """Return a value of `cpu_util`."""
+    return MetricValue(current=current, capacity="1000", pct=pct, unit_hint="millicores", stats=stats)
+
+
+def mem(current: str, pct: str, *, most: str) -> MetricValue:
+    """Return a value of `mem`."""
+    return MetricValue(current=current, capacity="9000", pct=pct, unit_hint="bytes", stats={"max": most})
+
+
+def io(current: str, *, rate: str) -> MetricValue:
+    """Return a value of `io_write`, which is the counter; its rate is a statistic."""
+    return MetricValue(current=current, unit_hint="bytes", stats={"rate": rate})
+
+
+def net(rate: str) -> MetricValue:
+    """Return a value of `net_rx`, which is the rate of its counter."""
+    return MetricValue(current=rate, unit_hint="bps")
+
+
+@pytest.mark.parametrize(
+    ("expected", "metric", "samples"),
+    [
+        pytest.param(cpu("0", "0", max="0", avg="0"), "cpu_util", [700], id="a first rate is 0, as agents write it"),
+        pytest.param(cpu("500", "50", max="500", avg="500"), "cpu_util", [700, 1200], id="the first 0 has no statistics"),
+        pytest.param(cpu("300", "30", max="900", avg="600"), "cpu_util", [0, 900, 1200], id="statistics of the rates"),
+        pytest.param(mem("1000", "11.11", most="3000"), "mem", [3000, 1000], id="a gauge with its maximum"),
+        pytest.param(io("100", rate="0"), "io_write", [100], id="a first rate of io"),
+        pytest.param(io("500", rate="400"), "io_write", [100, 500], id="a rate of io"),
+        pytest.param(io("10", rate="0"), "io_write", [1000, 2000, 10], id="io after a reset"),
+        pytest.param(net("1000"), "net_rx", [1000, 2000], id="a rate of traffic"),
+        pytest.param(net("0"), "net_rx", [1000, 2000, 10], id="traffic after a reset"),
+        pytest.param(net("90"), "net_rx", [1000, 2000, 10, 100], id="the sample after that"),
+        pytest.param(net("500"), "net_rx", [1000, None, 2000], id="the rate over a gap"),
+    ],
+)
+def test_the_last_of_a_sample_a_second_is_stored_as(expected: MetricValue, metric: str, samples: list[int | None]) -> None:
+    """None is a round in which the metric is unreadable."""
     tracker = ObjectTracker()
-    expected = MetricValue(current="0", capacity="1000", pct="0", unit_hint="millicores", stats={"max": "0", "avg": "0"})
-    assert {"cpu_util": expected} == tracker.observe(0, {"cpu_util": RawValue(700, 1000)})
-    expected = MetricValue(
-        current="250", capacity="1000", pct="25", unit_hint="millicores", stats={"max": "250", "avg": "250"}
-    )
-    assert {"cpu_util": expected} == tracker.observe(2, {"cpu_util": RawValue(1200, 1000)})
-
-
-def test_statistics_of_cpu_util_are_those_of_its_rates() -> None:
-    """Average and maximum are of the stored rates, not of the counter."""
-    tracker = ObjectTracker()
-    values = {}
-    for time_s, cpu_ms in ((0, 0), (1, 900), (2, 1200)):
-        values = tracker.observe(time_s, {"cpu_util": RawValue(cpu_ms, 1000)})
-    assert "300" == values["cpu_util"].current
-    assert {"max": "900", "avg": "600"} == values["cpu_util"].stats
-
-
-def test_memory_has_a_capacity_and_a_maximum() -> None:
-    """A gauge is stored as it is, with its percentage of the capacity."""
-    tracker = ObjectTracker()
-    tracker.observe(0, {"mem": RawValue(3000, 9000)})
-    expected = MetricValue(current="1000", capacity="9000", pct="11.11", unit_hint="bytes", stats={"max": "3000"})
-    assert {"mem": expected} == tracker.observe(1, {"mem": RawValue(1000, 9000)})
+    stored = {}
+    for time_s, value in enumerate(samples):
+        raw = {} if value is None else {metric: RawValue(value, CAPACITIES.get(metric))}
+        stored = tracker.observe(time_s, raw)
+        assert set(raw) == set(stored)
+    assert {metric: expected} == stored
 
 
 def test_without_a_capacity_the_percentage_is_zero() -> None:
@@ -42,39 +64,11 @@ def test_without_a_capacity_the_percentage_is_zero() -> None:
     assert (None, "0.00") == (values["mem"].capacity, values["mem"].pct)
 
 
-def test_io_is_stored_cumulative_with_its_rate() -> None:
-    """`io_*` stores the counter; its rate is a statistic, 0 at first."""
+def test_a_rate_is_per_second() -> None:
+    """The time between two samples is what it really was."""
     tracker = ObjectTracker()
-    assert {"rate": "0"} == tracker.observe(0, {"io_write": RawValue(100)})["io_write"].stats
-    value = tracker.observe(4, {"io_write": RawValue(500)})["io_write"]
-    assert ("500", {"rate": "100"}) == (value.current, value.stats)
-
-
-def test_traffic_is_stored_as_its_rate() -> None:
-    """`net_*` stores bytes per second, with the unit hint that readers expect."""
-    tracker = ObjectTracker()
-    tracker.observe(0, {"net_rx": RawValue(1000)})
-    expected = MetricValue(current="500", unit_hint="bps")
-    assert {"net_rx": expected} == tracker.observe(2, {"net_rx": RawValue(2000)})
-
-
-def test_a_reset_counter_has_a_rate_of_zero() -> None:
-    """The next sample has a rate again."""
-    tracker = ObjectTracker()
-    tracker.observe(0, {"net_rx": RawValue(1000), "io_read": RawValue(1000)})
-    tracker.observe(1, {"net_rx": RawValue(2000), "io_read": RawValue(2000)})
-    fallen = tracker.observe(2, {"net_rx": RawValue(10), "io_read": RawValue(10)})
-    assert ["0", "10"] == [fallen[metric].current for metric in ("net_rx", "io_read")]
-    assert "0" == fallen["io_read"].stats["rate"]
-    assert "90" == tracker.observe(3, {"net_rx": RawValue(100)})["net_rx"].current
-
-
-def test_a_gap_is_bridged() -> None:
-    """A metric that was unreadable for a round has the rate over the gap when it returns."""
-    tracker = ObjectTracker()
-    tracker.observe(0, {"net_rx": RawValue(1000)})
-    assert {} == tracker.observe(1, {})
-    assert "500" == tracker.observe(2, {"net_rx": RawValue(2000)})["net_rx"].current
+    tracker.observe(1, {"net_rx": RawValue(1000)})
+    assert "500" == tracker.observe(3, {"net_rx": RawValue(2000)})["net_rx"].current
 
 
 def test_a_session_of_one_kernel_is_that_kernel() -> None:

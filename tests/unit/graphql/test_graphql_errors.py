@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import pytest
 import strawberry
 from tests.support.graphql_host import Host, inventory_of, session_id
@@ -34,6 +35,7 @@ from statcore_memory import MemoryStatistics
 STATISTICS = "{ compute_session_list { items { live_stat inference_metrics } } }"
 
 
+@attrs.frozen(kw_only=True)
 class Failing(MemoryStatistics):
     """A store that cannot read kernel statistics."""
 
@@ -43,12 +45,6 @@ class Failing(MemoryStatistics):
         """Raise."""
         del ids
         raise self.error
-
-
-def failing(error: Exception) -> Failing:
-    """Return a store that raises the error."""
-    store: Failing = type("FailingWithThis", (Failing,), {"error": error})()
-    return store
 
 
 def log_of(caplog: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:
@@ -79,7 +75,7 @@ async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
 ) -> None:
     """It has its code and whether a retry may help; the message of a service is only in the log, in one line."""
     extensions = {"code": type(error).__name__, "retryable": error.retryable}
-    host = Host(statistics=failing(error), inventory=inventory_of(20))
+    host = Host(statistics=Failing(error=error), inventory=inventory_of(20))
     await host.statistics.store_session_activity(session_id(0), requests=1, last_response_ms=2)  # type: ignore[attr-defined]
     answer = await host.execute(STATISTICS)
     items = answer.data["compute_session_list"]["items"]
@@ -100,7 +96,7 @@ async def test_a_kind_that_fails_is_an_error_on_each_of_its_paths(
 async def test_an_unexpected_exception_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
     """The response contains nothing of it, and the log contains it once; the other kind is answered."""
     secret = "password hunter2 in frame"  # noqa: S105 - no real one
-    host = Host(statistics=failing(ZeroDivisionError(secret)), inventory=inventory_of(3))
+    host = Host(statistics=Failing(error=ZeroDivisionError(secret)), inventory=inventory_of(3))
     answer = await host.execute(STATISTICS)
     assert ["internal error; the server's log says more"] * 3 == [error["message"] for error in answer.errors]
     assert {"InternalError"} == set(answer.codes.values())

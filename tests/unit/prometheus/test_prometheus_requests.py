@@ -13,45 +13,46 @@ from statcore.errors import InputError
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher
-from statcore_prometheus.requests import check_query, label_values_request, query_request, range_request, series_request
+from statcore_prometheus.requests import (
+    Request,
+    check_query,
+    label_values_request,
+    query_request,
+    range_request,
+    series_request,
+)
 
 TIME = datetime(2026, 11, 22, 10, 0, 0, 123_000, tzinfo=UTC)
 SELECTOR = Selector("up", {"job": LabelMatcher.equal('a"b')})
 
 
-def test_an_instant_query_has_a_time_only_where_one_is_given() -> None:
-    """The time is in unix seconds, to the millisecond; without one the server uses its own."""
-    at = query_request("up", TIME)
-    assert ("/api/v1/query", True) == (at.path, at.by_form)
-    assert [("query", "up"), ("time", "1795341600.123")] == list(at.parameters)
-    assert [("query", "up")] == list(query_request("up", None).parameters)
+SELECTED = ("match[]", r'up{job="a\"b"}')
 
 
-def test_a_range_query_has_its_grid() -> None:
-    """Start, end and step are exact."""
-    time_range = QueryTimeRange(start=TIME, end=TIME + timedelta(hours=1), step="1500ms")
-    request = range_request("up", time_range)
-    expected = [("query", "up"), ("start", "1795341600.123"), ("end", "1795345200.123"), ("step", "1s500ms")]
-    assert ("/api/v1/query_range", True, expected) == (request.path, request.by_form, list(request.parameters))
-
-
-def test_label_values_are_narrowed_by_query_parameters() -> None:
-    """A server reads `match[]` of a GET only from the query string."""
-    request = label_values_request("job", SELECTOR, (TIME, TIME))
-    assert ("/api/v1/label/job/values", False) == (request.path, request.by_form)
-    expected = [("match[]", r'up{job="a\"b"}'), ("start", "1795341600.123"), ("end", "1795341600.123")]
-    assert expected == list(request.parameters)
-    assert [] == list(label_values_request("job", None, None).parameters)
-
-
-def test_series_are_selected_by_a_form() -> None:
-    """A form may hold any number of ids."""
-    request = series_request(SELECTOR, None)
-    assert ("/api/v1/series", True, [("match[]", r'up{job="a\"b"}')]) == (
-        request.path,
-        request.by_form,
-        list(request.parameters),
-    )
+@pytest.mark.parametrize(
+    ("expected", "made"),
+    [
+        (("query", True, [("query", "up"), ("time", "1795341600.123")]), query_request("up", TIME)),
+        (("query", True, [("query", "up")]), query_request("up", None)),
+        (
+            (
+                *("query_range", True),
+                [("query", "up"), ("start", "1795341600.123"), ("end", "1795345200.123"), ("step", "1s500ms")],
+            ),
+            range_request("up", QueryTimeRange(start=TIME, end=TIME + timedelta(hours=1), step="1500ms")),
+        ),
+        (
+            ("label/job/values", False, [SELECTED, ("start", "1795341600.123"), ("end", "1795341600.123")]),
+            label_values_request("job", SELECTOR, (TIME, TIME)),
+        ),
+        (("label/job/values", False, []), label_values_request("job", None, None)),
+        (("series", True, [SELECTED]), series_request(SELECTOR, None)),
+    ],
+)
+def test_a_request_has_a_path_and_parameters(expected: tuple[str, bool, list[tuple[str, str]]], made: Request) -> None:
+    """Times are unix seconds, to the millisecond; a form may hold any number of ids, but a GET must have a query string."""
+    path, by_form, parameters = expected
+    assert (f"/api/v1/{path}", by_form, parameters) == (made.path, made.by_form, list(made.parameters))
 
 
 @pytest.mark.parametrize(
