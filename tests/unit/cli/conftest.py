@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.unit.cli.command_answers import Invoke
 
 from statcore_cli.app import cli
+
+Invoke: TypeAlias = Callable[..., Result]
+"""Runs the command line with the given arguments."""
+
+ID_1, ID_2, ID_3, ID_4 = (f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(1, 5))
 
 PLUGIN = '''
 import datetime, decimal, enum, math
@@ -165,6 +171,11 @@ def statcore_queriers():
         QuerierSpec(name="unreadable", summary="nobody knows", querier=Unreadable, series="x"),
     ]
 """
+
+
+def csv_rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of CSV by column."""
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 @pytest.fixture

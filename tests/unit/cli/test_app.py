@@ -14,12 +14,12 @@ from typing import IO, Any
 import click
 import pytest
 from click.testing import CliRunner
-from tests.unit.cli.command_answers import ID_1, Invoke
+from tests.unit.cli.conftest import ID_1, Invoke
 
 from statcore_cli.app import COMMANDS, cli
 
 IGNORED = ("STATCORE_", "PYTHONUNBUFFERED", "COV")
-DRIVERS = {"redis", "hiredis", "aiohttp", "msgspec", "psutil", "prometheus_client", "strawberry"}
+DRIVERS = {"redis", "hiredis", "aiohttp", "msgspec", "psutil", "prometheus_client", "promql_parser", "strawberry"}
 
 
 def python(
@@ -62,43 +62,43 @@ def rewrite(fake: Any, old: str, new: str) -> Path:
     return file.parent
 
 
-def imported(*arguments: str) -> set[str]:
-    """Return the packages that a call of the program imports."""
-    lines = python("-X", "importtime", "-m", "statcore_cli", *arguments).stderr.splitlines()
-    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
-    assert "statcore_cli" in names
-    return names
-
-
-def test_help_imports_nothing_but_click() -> None:
-    """`--help` is quick: it imports neither the core nor a driver nor rich."""
-    names = imported("--help")
-
-    assert set() == names & {*DRIVERS, "statcore", "attrs", "pluggy", "rich", "plotille", "asyncio"}
+CORE = {"statcore", "attrs", "pluggy", "asyncio"}
+DRAWING = {"rich", "plotille"}
 
 
 @pytest.mark.parametrize(
-    "arguments", [["plugins"], ["plugins", "new", "container"], ["query", "--help"], ["query", "container", "--help"]]
+    ("arguments", "absent"),
+    [
+        ("--help", {*CORE, *DRAWING, *DRIVERS}),
+        *((command, {*DRAWING, *DRIVERS}) for command in ("plugins", "plugins new container", "preset list")),
+        *((f"{command} --help", {*DRAWING, *DRIVERS}) for command in ("query", "query container", "preset", "preset run")),
+    ],
 )
-def test_listing_plugins_imports_no_driver(arguments: list[str]) -> None:
-    """Adapters import their drivers when they are opened."""
-    names = imported(*arguments)
+def test_a_command_imports_only_what_it_needs(arguments: str, absent: set[str]) -> None:
+    """`--help` imports nothing but click; listings and other helps import no driver and nothing to draw with."""
+    lines = python("-X", "importtime", "-m", "statcore_cli", *arguments.split()).stderr.splitlines()
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
+    assert "statcore_cli" in names
+    assert (arguments == "--help") == ("pluggy" not in names)
+    assert set() == names & absent
 
-    assert "pluggy" in names
-    assert set() == names & {*DRIVERS, "rich", "plotille"}
 
-
-def test_every_command_has_a_summary_and_an_example() -> None:
-    """The listing has its summary, and its own help has an example."""
+def test_every_command_has_a_summary() -> None:
+    """It is in the listing."""
     listing = CliRunner().invoke(cli, ["--help"])
 
     assert 0 == listing.exit_code
     for name, summary in COMMANDS.items():
         assert f"{name} " in listing.stdout
         assert summary in listing.stdout
-        text = CliRunner().invoke(cli, [name, "--help"]).stdout
-        assert f"Usage: cli {name}" in text
-        assert f"    statcore {name} " in text or f"    statcore {name}\n" in text
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "preset list", "preset show", "preset run"])
+def test_help_of_a_command_has_an_example(command: str) -> None:
+    """The example is a command line that can be typed."""
+    text = CliRunner().invoke(cli, [*command.split(), "--help"]).stdout
+    assert f"Usage: cli {command}" in text
+    assert f"    statcore {command} " in text or f"    statcore {command}\n" in text
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

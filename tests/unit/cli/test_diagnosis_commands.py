@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from tests.unit.cli.command_answers import Invoke, csv_rows
+from tests.unit.cli.conftest import Invoke, csv_rows
 
 
 class TestPlugins:

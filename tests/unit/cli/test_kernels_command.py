@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.unit.cli.command_answers import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
+from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
 
 MEM = {"current": "1024", "capacity": None, "pct": "0.00", "unit_hint": "bytes", "stats.max": "2048"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.cli.command_answers import ID_1, Invoke
+from tests.unit.cli.conftest import ID_1, Invoke
 
 PRESETS = """
 [presets.busy]

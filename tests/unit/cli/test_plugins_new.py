@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.cli.command_answers import Invoke, csv_rows
+from tests.unit.cli.conftest import Invoke, csv_rows
 
 from statcore.errors import InputError
 from statcore.plugins import PluginRegistry, QuerierSpec

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.cli.command_answers import Invoke, csv_rows
-from tests.unit.cli.test_app import imported
+from tests.unit.cli.conftest import Invoke, csv_rows
 
 from statcore_cli.times import format_time
 
@@ -303,18 +302,6 @@ class TestRun:
         assert message in result.stderr
         assert 1 == result.stderr.count("\n")
         assert [] == [query for query in queries if query != "closed"]
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["preset", "--help"], ["preset", "run", "--help"], ["preset", "list"]])
-def test_only_a_preset_imports_the_parser(arguments: list[str]) -> None:
-    """No driver is imported either."""
-    assert set() == imported(*arguments) & {"promql_parser", "aiohttp", "redis", "strawberry", "rich", "plotille"}
-
-
-@pytest.mark.parametrize("name", ["list", "show", "run"])
-def test_help_teaches_with_examples(statcore: Invoke, name: str) -> None:
-    """Each help has a command line that can be typed."""
-    assert f"    statcore preset {name}" in statcore("preset", name, "--help").stdout
 
 
 def test_the_file_in_the_help_is_valid(statcore: Invoke, queries: list[Any], tmp_path: Path) -> None:

@@ -245,12 +245,6 @@ class LazyStore(MemoryStatistics):
         stored = {session_id(number): Lazy(parts) for number, parts in enumerate(entries)}
         return StatisticsBatch([stored.get(id_) for id_ in ids])
 
-    async def fetch_agent_statistics(self, ids: Any, /) -> StatisticsBatch:
-        """Return halves that are decoded when they are read, too."""
-        value = {"current": "1"}
-        devices = Lazy({"mem": {"0": value}, "bad": {}})
-        return StatisticsBatch([Lazy({"node": Lazy({"bad": 0, "mem": value}), "devices": devices}) for _ in ids])
-
 
 async def test_a_metric_that_is_malformed_when_it_is_read_is_a_problem_at_its_path() -> None:
     """The other metrics of the entry are answered; an entry that cannot be read at all is an error."""
@@ -267,14 +261,3 @@ async def test_a_metric_that_is_malformed_when_it_is_read_is_a_problem_at_its_pa
     assert {"bad holds garbage", "bad2 holds garbage", f"nested more than {MAX_LEVELS} levels deep"} == messages
     paths = [f"compute_session_list.items.2.{field}" for field in ("live_stat", "again")]
     assert dict.fromkeys(paths, "MalformedEntryError") == answer.codes
-
-
-async def test_a_bad_metric_of_an_agent_leaves_the_others() -> None:
-    """The other metrics of its half and of the other half are answered."""
-    answer = await Host(statistics=LazyStore(), inventory=inventory_of(1)).execute("{ agent_list { items { live_stat } } }")
-    assert [] == answer.errors
-    good = {"current": "1"}
-    expected = {"node": {"mem": good}, "devices": {"mem": {"0": good}}}
-    assert [{"live_stat": expected}] == answer.data["agent_list"]["items"]
-    paths = [f"agent_list.items.0.live_stat.{half}.bad" for half in ("node", "devices")]
-    assert dict.fromkeys(paths, "malformed") == answer.problems

@@ -141,11 +141,12 @@ async def test_a_loader_belongs_to_its_request() -> None:
     assert made[0] is not host.manager.get_loader(first, names[0], time_range=RANGE)
 
 
+@attrs.frozen(kw_only=True)
 class Meeting(MemoryStatistics):
     """A store in which two reads wait for each other; each answers with its number."""
 
-    waiting: list[Sequence[str]]
-    all_there: asyncio.Event
+    waiting: list[Sequence[str]] = attrs.field(factory=list, init=False)
+    all_there: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Answer when there are two."""
@@ -159,8 +160,7 @@ class Meeting(MemoryStatistics):
 
 async def test_two_requests_at_once_never_share_a_loader() -> None:
     """Both run at the same time over one schema, and each gets only what was read for it."""
-    all_there, waiting = asyncio.Event(), list[Sequence[str]]()
-    store = type("MeetingHere", (Meeting,), {"waiting": waiting, "all_there": all_there})()
+    store = Meeting()
     host = Host(statistics=store, inventory=inventory_of(3))
     contexts = [host.context(), host.context()]
     query = "query ($offset: Int!) { compute_session_list(offset: $offset) { items { a: live_stat b: live_stat } } }"
@@ -169,7 +169,7 @@ async def test_two_requests_at_once_never_share_a_loader() -> None:
             *(host.execute(query, context=context, offset=number) for number, context in enumerate(contexts))
         )
     pages = [[id_ for number in range(first, 3) for id_ in (session_id(number), kernel_id(number))] for first in (0, 1)]
-    assert pages == waiting
+    assert pages == store.waiting
     for number, answer in enumerate(answers):
         expected = [{"read": number + 1, "id": session_id(of)} for of in range(number, 3)]
         assert [{"a": value, "b": value} for value in expected] == answer.data["compute_session_list"]["items"]
@@ -179,11 +179,12 @@ async def test_two_requests_at_once_never_share_a_loader() -> None:
     assert first[0] is not second[0]
 
 
+@attrs.frozen(kw_only=True)
 class Hanging(MemoryStatistics):
     """A store that never answers."""
 
-    begun: asyncio.Event
-    ended: asyncio.Event
+    begun: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Wait for ever."""
@@ -199,16 +200,15 @@ class Hanging(MemoryStatistics):
 
 async def test_a_cancelled_request_ends_its_reads() -> None:
     """No task of it remains, and the other request is answered."""
-    begun, ended = asyncio.Event(), asyncio.Event()
-    store = type("HangingHere", (Hanging,), {"begun": begun, "ended": ended})()
+    store = Hanging()
     host = Host(statistics=store, inventory=inventory_of(3))
     request = asyncio.create_task(host.execute("{ compute_session_list { items { live_stat } } }"))
     async with asyncio.timeout(60):
-        await begun.wait()
+        await store.begun.wait()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
-        await ended.wait()
+        await store.ended.wait()
         answer = await host.execute("{ compute_session_list { items { inference_metrics } } }")
     assert [] == answer.errors
 
