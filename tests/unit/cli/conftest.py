@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -176,6 +177,23 @@ def statcore_queriers():
 def csv_rows(text: str) -> list[dict[str, str]]:
     """Return the rows of CSV by column."""
     return list(csv.DictReader(io.StringIO(text)))
+
+
+def checks(result: Result) -> dict[str, tuple[str, str, str]]:
+    """Return status, detail and remedy of each check in the JSON of `statcore doctor`."""
+    found = json.loads(result.stdout)["checks"]
+    return {check["check"]: (check["status"], check["detail"], check["remedy"]) for check in found}
+
+
+def answering(answer: Any) -> Callable[..., Any]:
+    """Return a method that returns this answer, or raises it when it is an exception."""
+
+    async def method(*_: object, **__: object) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return method
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from tests.unit.cli.conftest import Invoke, csv_rows
+from tests.unit.cli.conftest import Invoke, answering, checks, csv_rows
 
 
 class TestPlugins:
@@ -53,11 +52,6 @@ class TestDoctor:
 
     OFF = ("--disable-plugins", "memory,valkey,prometheus")
 
-    def checks(self, result: Result) -> dict[str, tuple[str, str, str]]:
-        """Return status, detail and remedy of each check."""
-        found = json.loads(result.stdout)["checks"]
-        return {check["check"]: (check["status"], check["detail"], check["remedy"]) for check in found}
-
     def test_everything_is_ok(self, statcore: Invoke, fake: Any) -> None:
         """Store and backend are opened, pinged and closed; credentials are not shown."""
         url = "fake://user:secret@host:1/x?password=secret"
@@ -70,7 +64,7 @@ class TestDoctor:
             "plugins": ("ok", "5 installed", ""),
             "store": ("ok", "fake: from STATCORE_STATISTICS_URL", ""),
             "backend": ("ok", "fake://host:1/x from --metrics-url", ""),
-        } == self.checks(result)
+        } == checks(result)
         assert [("fake:", {}), "ping", "closed", (url, {}), "ping", "closed"] == fake.CALLS
 
     def test_a_missing_setting_is_off(self, statcore: Invoke) -> None:
@@ -97,12 +91,12 @@ class TestDoctor:
         """The other checks run nevertheless."""
         result = statcore("doctor", "--format", "json", "--metrics-url", url)
 
-        checks = self.checks(result)
+        found = checks(result)
         assert 1 == result.exit_code
-        assert "wrong" == checks["backend"][0]
-        assert detail in checks["backend"][1] or url.startswith("http")
-        assert remedy in checks["backend"][2]
-        assert "ok" == checks["store"][0]
+        assert "wrong" == found["backend"][0]
+        assert detail in found["backend"][1] or url.startswith("http")
+        assert remedy in found["backend"][2]
+        assert "ok" == found["store"][0]
         assert "secret" not in result.output
 
     def test_an_adapter_that_hangs_or_crashes_is_wrong(
@@ -115,34 +109,26 @@ class TestDoctor:
 
             await asyncio.Event().wait()
 
-        async def crash(_: Any) -> None:
-            raise ZeroDivisionError("division by zero")
-
         monkeypatch.setattr("statcore_cli.commands.doctor._PING_S", 0.01)
         monkeypatch.setattr(fake.Store, "ping", hang)
-        monkeypatch.setattr(fake.Backend, "ping", crash)
+        monkeypatch.setattr(fake.Backend, "ping", answering(ZeroDivisionError("division by zero")))
 
-        checks = self.checks(statcore("doctor", "--format", "json"))
+        found = checks(statcore("doctor", "--format", "json"))
 
-        assert "fake: from STATCORE_STATISTICS_URL: no answer within 0.01 s" == checks["store"][1]
-        assert "ping() raised ZeroDivisionError: division by zero; at " in checks["backend"][1]
+        assert "fake: from STATCORE_STATISTICS_URL: no answer within 0.01 s" == found["store"][1]
+        assert "ping() raised ZeroDivisionError: division by zero; at " in found["backend"][1]
 
     def test_the_finding_of_an_adapter_is_the_remedy(
         self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Without a finding the check is ok."""
-        findings = ["write other://", None]
+        for finding, status, code in (("write other://", "wrong", 1), (None, "ok", 0)):
+            monkeypatch.setattr(fake.Backend, "diagnose", answering(finding), raising=False)
 
-        async def diagnose(_: Any) -> str | None:
-            return findings.pop(0)
+            result = statcore("doctor", *self.OFF, "--format", "json")
 
-        monkeypatch.setattr(fake.Backend, "diagnose", diagnose, raising=False)
-
-        wrong, right = (statcore("doctor", *self.OFF, "--format", "json") for _ in range(2))
-
-        assert ("wrong", "fake: from STATCORE_METRICS_URL", "write other://") == self.checks(wrong)["backend"]
-        assert ("ok", "fake: from STATCORE_METRICS_URL", "") == self.checks(right)["backend"]
-        assert (1, 0) == (wrong.exit_code, right.exit_code)
+            assert (status, "fake: from STATCORE_METRICS_URL", finding or "") == checks(result)["backend"]
+            assert code == result.exit_code
 
     def test_bad_settings_are_a_finding(self, statcore: Invoke) -> None:
         """The command reports them instead of failing."""
@@ -157,8 +143,8 @@ class TestDoctor:
 
         result = statcore("doctor", "--disable-plugins", "nodse", "--format", "json")
 
-        checks = self.checks(result)
+        found = checks(result)
         assert 1 == result.exit_code
         error = f"ZeroDivisionError: division by zero; at {site}/acme_broken_bad.py:1"
-        assert ("wrong", f"broken in acme-broken 1.0: {error}") == checks["plugin bad"][:2]
-        assert "disabled, but not installed: nodse" == checks["plugins"][1]
+        assert ("wrong", f"broken in acme-broken 1.0: {error}") == found["plugin bad"][:2]
+        assert "disabled, but not installed: nodse" == found["plugins"][1]

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.cli.conftest import ID_1, Invoke
+from tests.unit.cli.conftest import ID_1, Invoke, answering, checks
 
 PRESETS = """
 [presets.busy]
 description = "d"
 template = "sum(up)"
 """
-
-
-def answering(answer: Any) -> Callable[..., Any]:
-    """Return a method that returns this answer, or raises it when it is an exception."""
-
-    async def method(*_: object, **__: object) -> Any:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    return method
 
 
 @pytest.mark.parametrize(
@@ -89,7 +76,7 @@ def test_doctor_names_the_plugin_whose_ping_returns_a_value(
 
     result = statcore("doctor", "--format", "json")
 
-    checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
-    assert ("wrong", "ok") == (checks["store"]["status"], checks["backend"]["status"])
-    assert "ping() answered False: expected None" in checks["store"]["detail"]
-    assert "report this to the author of the plugin fake" == checks["store"]["remedy"]
+    assert "ok" == checks(result)["backend"][0]
+    status, detail, remedy = checks(result)["store"]
+    assert ("wrong", "report this to the author of the plugin fake") == (status, remedy)
+    assert "ping() answered False: expected None" in detail

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.cli.conftest import Invoke, csv_rows
+from tests.unit.cli.conftest import Invoke, checks, csv_rows
 
 from statcore_cli.times import format_time
 
@@ -320,8 +320,7 @@ def test_doctor_checks_files_of_presets(statcore: Invoke, busy: str, monkeypatch
     """It reports how many presets there are, or what is wrong."""
 
     def check(file: str) -> tuple[str, str, str]:
-        checks = json.loads(statcore("doctor", "--presets", file, "--format", "json").stdout)["checks"]
-        return next((check["status"], check["detail"], check["remedy"]) for check in checks if check["check"] == "presets")
+        return checks(statcore("doctor", "--presets", file, "--format", "json"))["presets"]
 
     assert ("ok", f"2 in plugins and {busy}", "") == check(busy)
     missing = f"--presets: cannot read {busy}.not: No such file or directory"

@@ -62,14 +62,11 @@ def test_tables_become_the_adapters_options(tmp_path: Path) -> None:
     assert {"headers": {"X": "y"}} == settings.metrics_options
 
 
-def test_names_of_plugins_are_separated_by_commas() -> None:
-    """Spaces and empty names are ignored."""
-    assert {"a", "b"} == CliSettings.read({}, {"STATCORE_DISABLE_PLUGINS": " a,,b ,"}).disabled
+def test_names_and_files_are_separated_by_commas() -> None:
+    """Spaces and empty names are ignored; paths of the command line are not changed."""
+    settings = CliSettings.read({"presets": " a.toml,,/b/c.toml ,"}, {"STATCORE_DISABLE_PLUGINS": " a,,b ,"})
 
-
-def test_files_of_presets_are_separated_by_commas() -> None:
-    """Paths of the command line are not changed."""
-    settings = CliSettings.read({"presets": " a.toml,,/b/c.toml ,"}, {})
+    assert {"a", "b"} == settings.disabled
     assert ["a.toml", "/b/c.toml"] == [file.value for file in settings.presets]
 
 

@@ -74,18 +74,6 @@ async def test_big_queries_do_not_hold_the_event_loop() -> None:
     assert 90 < turns.count
 
 
-async def test_long_windows_do_not_hold_the_event_loop() -> None:
-    """The samples count for a function that reads all samples of a window."""
-    metrics = MemoryMetrics()
-    for second in range(300):
-        scrape(metrics, second, "a")
-    time_range = QueryTimeRange(start=at(300), end=at(349), step="1s")
-    async with counting_turns() as turns:
-        result = await metrics.query_range("avg_over_time(up[5m])", time_range)
-    assert [50] == [len(series) for series in result.series]
-    assert 40 < turns.count
-
-
 @pytest.mark.parametrize(
     ("start", "end", "found"),
     [(0, 10, ["a", "b"]), (0, 4.999, ["a"]), (0.001, 5, ["b"]), (5, 5, ["b"]), (5.001, 99, []), (-9, -0.001, [])],

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.memory.scrapes import NOW, at
 
 from statcore.errors import InputError, QueryRejectedError
+from statcore.ports import ScrapeSample
 from statcore_memory import MemoryMetrics, plugin
 
 
@@ -72,45 +73,52 @@ async def test_a_counter_near_zero_is_extrapolated_by_half_an_interval() -> None
     assert pytest.approx(20 + 5) == await value(holding(3, **series), "increase(ticks[2m])", 120)
 
 
-@pytest.mark.parametrize(("semantics", "expected"), [(2, 0.0), (3, 2.0)])
-async def test_rounding_errors_of_a_sum(semantics: int, expected: float) -> None:
-    """Version 3 adds rounding errors to the sum."""
+def by(label: str, metric: str, values: dict[str, float]) -> list[ScrapeSample]:
+    """Return samples of a metric by the value of a label."""
+    return [(metric, {label: text}, value) for text, value in values.items()]
+
+
+SUM = by("job", "up", {"a": 1.0, "b": 1e100, "c": 1.0, "d": -1e100})
+BUCKETS = by("le", "bucket", {"0.5": 4.0, "1": 4 + 8e-14, "2": 8 + 8e-14, "+Inf": 8 + 8e-14})
+PARTNERS = [*by("job", "up", {"a": 1.0, "b": 2.0}), ("limit", {}, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "promql", "expected"),
+    [
+        pytest.param(SUM, "sum(up)", {2: 0.0, 3: 2.0}, id="3 adds rounding errors to a sum"),
+        pytest.param(SUM, "avg(up)", {2: 0.0, 3: 0.5}, id="3 adds rounding errors to a mean"),
+        *(
+            pytest.param(
+                [("up", {}, number)],
+                f"{function}(up)",
+                {2: 0.0, 3: pytest.approx(math.nan, nan_ok=True)},
+                id=f"{function} of {number}",
+            )
+            for function in ("stddev", "stdvar")
+            for number in (math.nan, math.inf)
+        ),
+        pytest.param(
+            BUCKETS,
+            "histogram_quantile(0.5, bucket)",
+            {2: pytest.approx(0.75, rel=0.02), 3: pytest.approx(1.0, rel=0.02)},
+            id="buckets that differ by rounding are equal in 3, so that no observation is between 0.5 and 1",
+        ),
+        pytest.param(PARTNERS, "up > on () limit", {2: 2.0}, id="3 refuses a comparison that keeps one of two series"),
+    ],
+)
+@pytest.mark.parametrize("semantics", [2, 3])
+async def test_the_versions_differ(
+    samples: list[ScrapeSample], promql: str, expected: dict[int, Any], semantics: int
+) -> None:
+    """The answers to the same samples are those of each version."""
     metrics = MemoryMetrics(semantics=semantics)
-    values = {"a": 1.0, "b": 1e100, "c": 1.0, "d": -1e100}
-    metrics.append_scrape([("up", {"job": job}, number) for job, number in values.items()], target="t", time=START)
-    assert expected == await value(metrics, "sum(up)", 0)
-    assert expected / 4 == await value(metrics, "avg(up)", 0)
-
-
-@pytest.mark.parametrize(("semantics", "expected"), [(2, 0.0), (3, math.nan)])
-@pytest.mark.parametrize("number", [math.nan, math.inf])
-async def test_the_deviation_of_numbers_that_are_not_finite(semantics: int, number: float, expected: float) -> None:
-    """Version 3 gives NaN."""
-    metrics = holding(semantics, up={0: number})
-    assert pytest.approx(expected, nan_ok=True) == await value(metrics, "stddev(up)", 0)
-    assert pytest.approx(expected, nan_ok=True) == await value(metrics, "stdvar(up)", 0)
-
-
-async def test_two_series_with_the_same_partner() -> None:
-    """Version 3 refuses a comparison that keeps one of them."""
-    for semantics in (2, 3):
-        metrics = MemoryMetrics(semantics=semantics)
-        samples = [("up", {"job": "a"}, 1.0), ("up", {"job": "b"}, 2.0), ("limit", {}, 1.0)]
-        metrics.append_scrape(samples, target="t", time=START)
-        if semantics == 2:
-            assert 2.0 == await value(metrics, "up > on () limit", 0)
-            continue
+    metrics.append_scrape(samples, target="t", time=START)
+    if semantics in expected:
+        assert expected[semantics] == await value(metrics, promql, 0)
+    else:
         with pytest.raises(QueryRejectedError, match="several series on the left side of > have the same partner"):
-            await value(metrics, "up > on () limit", 0)
-
-
-@pytest.mark.parametrize(("semantics", "expected"), [(2, 0.75), (3, 1.0)])
-async def test_buckets_that_differ_by_rounding(semantics: int, expected: float) -> None:
-    """They are equal in 3, so that no observation is between 0.5 and 1."""
-    metrics = MemoryMetrics(semantics=semantics)
-    counts = {"0.5": 4.0, "1": 4 + 8e-14, "2": 8 + 8e-14, "+Inf": 8 + 8e-14}
-    metrics.append_scrape([("bucket", {"le": le}, count) for le, count in counts.items()], target="t", time=START)
-    assert pytest.approx(expected, rel=0.02) == await value(metrics, "histogram_quantile(0.5, bucket)", 0)
+            await value(metrics, promql, 0)
 
 
 @pytest.mark.parametrize(
