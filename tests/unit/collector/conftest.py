@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -24,6 +24,15 @@ METRICS = {"cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_
 def label_values(samples: Iterable[ScrapeSample], label: str) -> set[str]:
     """Return the values of a label in samples."""
     return {labels[label] for _, labels, _ in samples if label in labels}
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    """Return a function that raises the error."""
+
+    def function(*_: object, **__: object) -> Any:
+        raise error
+
+    return function
 
 
 @attrs.define

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import psutil
 import pytest
-from tests.unit.collector.conftest import KERNEL, METRICS, SESSION, label_values
+from tests.unit.collector.conftest import KERNEL, METRICS, SESSION, label_values, raising
 
 from statcore import PluginError, UnavailableError
 from statcore_collector import Collector, collector
@@ -165,11 +165,7 @@ async def test_figures_that_cannot_be_read_are_logged_once(
     reason: str,
 ) -> None:
     """They are absent, not zero; the other metrics are written."""
-
-    def deny(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(target, deny)
+    monkeypatch.setattr(target, raising(error))
     await collecting.collect()
     await collecting.collect()
     assert METRICS - unreadable == set(sink.kernels[KERNEL])
@@ -180,11 +176,7 @@ async def test_figures_that_cannot_be_read_are_logged_once(
 
 async def test_an_unreadable_machine_is_unavailable(collecting: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """No exception of psutil or the system leaves a round."""
-
-    def deny() -> None:
-        raise OSError(24, "Too many open files")
-
-    monkeypatch.setattr(psutil, "pids", deny)
+    monkeypatch.setattr(psutil, "pids", raising(OSError(24, "Too many open files")))
     with pytest.raises(UnavailableError, match="Too many open files"):
         await collecting.collect()
     assert {"machine": 1, "item": 0, "store": 0} == collecting.health.failures
@@ -200,9 +192,7 @@ async def test_a_foreign_error_of_a_sink_names_the_sink(
     is_async: bool,  # noqa: FBT001
 ) -> None:
     """It becomes a `PluginError`, even when the method is not a coroutine function."""
-
-    def fail(*_: object, **_named: object) -> None:
-        raise RuntimeError("Event loop is closed")
+    fail = raising(RuntimeError("Event loop is closed"))
 
     async def fail_later(*_: object, **_named: object) -> None:
         fail()

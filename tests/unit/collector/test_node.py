@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.unit.collector.conftest import raising
 
 from statcore_collector import node, proc_files
 from statcore_collector.failures import Unreadable
@@ -96,11 +97,7 @@ def test_a_machine_without_disks_has_no_disk_figures(proc: Any) -> None:
 @pytest.mark.parametrize("error", [OSError("no"), psutil.AccessDenied(), NotImplementedError(), MemoryError()])
 def test_an_unreadable_metric_is_absent(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """After any error the other metrics are read, and the reason is kept."""
-
-    def deny(_path: str) -> None:
-        raise error
-
-    monkeypatch.setattr(psutil, "disk_usage", deny)
+    monkeypatch.setattr(psutil, "disk_usage", raising(error))
     unreadable = Unreadable()
     snapshot = read_node(unreadable)
     assert {"mem"} == set(snapshot.gauges)

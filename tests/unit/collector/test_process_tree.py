@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import psutil
 import pytest
+from tests.unit.collector.conftest import raising
 
 from statcore_collector import process_tree
 from statcore_collector.failures import Unreadable
@@ -267,11 +268,7 @@ def test_resident_memory_replaces_denied_proportional_memory(
 ) -> None:
     """The memory of another user's process is never zero."""
     process = psutil.Process(sleeper.pid)
-
-    def deny(*_: object) -> None:
-        raise psutil.AccessDenied(process.pid)
-
-    monkeypatch.setattr(psutil.Process, "memory_full_info", deny)
+    monkeypatch.setattr(psutil.Process, "memory_full_info", raising(psutil.AccessDenied(process.pid)))
     sample = read_process(process, Unreadable())
     assert sample is not None
     assert process.memory_info().rss == sample.memory
@@ -280,11 +277,7 @@ def test_resident_memory_replaces_denied_proportional_memory(
 @pytest.mark.parametrize("error", [psutil.AccessDenied(1), PermissionError(), RuntimeError("file was empty")])
 def test_denied_io_is_absent(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """It is not zero, and the rest of the sample is there."""
-
-    def deny(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(psutil.Process, "io_counters", deny)
+    monkeypatch.setattr(psutil.Process, "io_counters", raising(error))
     sample = read_process(psutil.Process(sleeper.pid), Unreadable())
     assert sample is not None
     assert None is sample.io

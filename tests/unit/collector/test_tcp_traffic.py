@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.unit.collector.conftest import raising
 
 from statcore import UnsupportedError
 from statcore_collector import tcp_traffic
@@ -171,11 +172,7 @@ def test_another_network_namespace_is_an_error(sleeper: Popen[bytes]) -> None:
 
 def test_a_process_whose_files_are_denied_is_an_error(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """It must not look like no traffic."""
-
-    def deny(_: Path) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(Path, "iterdir", deny)
+    monkeypatch.setattr(Path, "iterdir", raising(PermissionError()))
     with pytest.raises(PermissionError):
         open_inodes([psutil.Process(sleeper.pid)], namespace=OURS)
 
@@ -190,9 +187,5 @@ def test_an_ended_process_has_nothing_open(sleeper: Popen[bytes]) -> None:
 
 def test_a_descriptor_that_is_closed_meanwhile_is_left_out(sleeper: Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """It was listed, and does not exist any more when it is read."""
-
-    def vanish(_: Path) -> None:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "readlink", vanish)
+    monkeypatch.setattr(Path, "readlink", raising(FileNotFoundError()))
     assert set() == open_inodes([psutil.Process(sleeper.pid)], namespace=OURS)

@@ -78,6 +78,7 @@ def by(label: str, metric: str, values: dict[str, float]) -> list[ScrapeSample]:
     return [(metric, {label: text}, value) for text, value in values.items()]
 
 
+NAN = pytest.approx(math.nan, nan_ok=True)
 SUM = by("job", "up", {"a": 1.0, "b": 1e100, "c": 1.0, "d": -1e100})
 BUCKETS = by("le", "bucket", {"0.5": 4.0, "1": 4 + 8e-14, "2": 8 + 8e-14, "+Inf": 8 + 8e-14})
 PARTNERS = [*by("job", "up", {"a": 1.0, "b": 2.0}), ("limit", {}, 1.0)]
@@ -92,7 +93,7 @@ PARTNERS = [*by("job", "up", {"a": 1.0, "b": 2.0}), ("limit", {}, 1.0)]
             pytest.param(
                 [("up", {}, number)],
                 f"{function}(up)",
-                {2: 0.0, 3: pytest.approx(math.nan, nan_ok=True)},
+                {2: 0.0, 3: NAN},
                 id=f"{function} of {number}",
             )
             for function in ("stddev", "stdvar")
