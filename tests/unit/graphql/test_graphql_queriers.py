@@ -199,9 +199,7 @@ async def test_a_bad_selector_is_an_error_on_its_path(
     ("times", "message"),
     [
         ('start: "2026-11-22T10:00:00", end: "2026-11-22T11:00:00Z", step: "1m"', "a time without a zone"),
-        ('start: "yesterday", end: "2026-11-22T11:00:00Z", step: "1m"', "not a time: 'yesterday'"),
         ('start: "10", end: "9", step: "1m"', "the range ends before it starts"),
-        ('start: "10", end: "20", step: "0s"', "step must be whole milliseconds above zero"),
         (f'start: "0", end: "{MAX_POINTS}", step: "1"', "11001 points are too many: GraphQL answers at most 11000"),
         ('start: "0", end: "1795000000", step: "1ms"', "take a step of 2d or more, or a shorter range"),
     ],
