@@ -20,7 +20,7 @@ from statcore_valkey.error_mapping import from_driver, is_retryable
         (
             driver.NoPermissionError("User reader has no permissions to run the 'mget' command"),
             AccessDeniedError,
-            "'mget' command",
+            "has no permissions to run the 'mget' command",
         ),
         (driver.MaxConnectionsError("Too many connections"), UnavailableError, "Too many connections"),
         (driver.ConnectionError("Error 111 connecting to store:6379"), UnavailableError, "ConnectionError"),
