@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from uuid import UUID
 
 import attrs
@@ -54,14 +53,8 @@ def agents() -> Iterator[list[Agent]]:
             kernel_id = UUID(int=number)
             collect = start(
                 *("-m", "statcore_cli", "collect", "--statistics-url", "memory://", "--listen", "127.0.0.1:0"),
-                *(
-                    "--agent-id",
-                    f"i-{number}",
-                    "--interval",
-                    "200ms",
-                    "--kernel",
-                    f"pid={worker.pid},kernel_id={kernel_id}",
-                ),
+                *("--agent-id", f"i-{number}", "--interval", "200ms"),
+                *("--kernel", f"pid={worker.pid},kernel_id={kernel_id}"),
                 error=subprocess.PIPE,
             )
             assert collect.stderr is not None
@@ -93,9 +86,3 @@ async def client(scraping: Server) -> AsyncIterator[PrometheusClient]:
     client = PrometheusClient(scraping.url)
     yield client
     await client.aclose()
-
-
-@pytest.fixture
-def project() -> Path:
-    """The folder of this plugin."""
-    return Path(__file__).parent.parent

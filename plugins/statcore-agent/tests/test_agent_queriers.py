@@ -7,19 +7,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import promql_parser
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from statcore import InputError, QueryStrategy, UtilizationMetricQuerier
 from statcore.plugins import QuerierSpec
 from statcore.plugins.fields import FieldType
 from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
-from statcore.queriers import coalesce
 from statcore.testing.conformance import QuerierConformance
-from statcore.testing.strategies import hostile_texts
 from statcore_agent import COUNTERS, AgentDeviceMetricQuerier, ProcessMetricQuerier
 from statcore_agent.plugin import statcore_queriers
 
@@ -37,7 +32,7 @@ EXPECTED = {
     "cpu_used": f"{GROUPED}({DEVICE % ('cpu_used', 'current')})",
     "cuda_util": f"{GROUPED}({DEVICE % ('cuda_util', 'current')})",
 }
-owners = st.dictionaries(st.sampled_from(["agent_id", "device_id"]), hostile_texts())
+README = Path(__file__).parent.parent / "README.md"
 
 
 def text_of(querier: UtilizationMetricQuerier, **settings: Any) -> str:
@@ -85,38 +80,6 @@ def test_every_filter_is_a_matcher() -> None:
         f'kernel_id="{KERNEL}",session_id="{KERNEL}",agent_id="i-1",user_id="{KERNEL}",project_id="{KERNEL}",'
         'container_id="0a1b",pid="4711"})'
     ) == text_of(process)
-
-
-@given(hostile_texts(), st.sampled_from(["current", "capacity"]), owners)
-@example('"} or up{a="', "current", {"agent_id": '"} or up{a="'})
-def test_texts_stay_in_their_places(metric: str, value_type: Any, given_owners: dict[str, str]) -> None:
-    """A text is the value of its label; only a text that cannot be sent is refused, by the constructor."""
-    try:
-        querier = AgentDeviceMetricQuerier(metric_name=metric, value_type=value_type, **given_owners)
-    except InputError:
-        assert any("\ud800" <= character <= "\udfff" for text in (metric, *given_owners.values()) for character in text)
-        return
-    parsed: Any = promql_parser.parse(text_of(querier))
-    node = parsed.expr
-    node = node.args[0].vector_selector if isinstance(node, promql_parser.Call) else node
-    found = {matcher.name: matcher.value for matcher in node.matchers.matchers}
-    assert {"device_metric_name": metric, "value_type": value_type, **given_owners} == found
-    assert "backendai_device_utilization" == node.name
-
-
-@given(hostile_texts())
-def test_a_container_id_stays_in_its_place(container: str) -> None:
-    """It is the value of its label, or refused where it cannot be sent."""
-    try:
-        querier = ProcessMetricQuerier(metric_name="mem", value_type="current", container_id=container)
-    except InputError:
-        assert any("\ud800" <= character <= "\udfff" for character in container)
-        return
-    parsed: Any = promql_parser.parse(text_of(querier))
-    matchers = parsed.expr.matchers.matchers
-    assert {"process_metric_name": "mem", "value_type": "current", "container_id": container} == {
-        matcher.name: matcher.value for matcher in matchers
-    }
 
 
 @pytest.mark.parametrize("kind", [AgentDeviceMetricQuerier, ProcessMetricQuerier])
@@ -168,26 +131,9 @@ def test_fields_are_read_from_the_classes() -> None:
     )
 
 
-def test_many_are_few_requests() -> None:
-    """Devices of many agents share a request, and so do processes of many kernels."""
-    devices = [
-        AgentDeviceMetricQuerier(metric_name="cuda_util", value_type="current", agent_id=f"i-{number}")
-        for number in range(100)
-    ]
-    processes = [
-        ProcessMetricQuerier(metric_name="cpu_util", value_type="current", kernel_id=UUID(int=number))
-        for number in range(100)
-    ]
-    assert [tuple(range(100)), tuple(range(100, 200))] == [
-        request.positions for request in coalesce([*devices, *processes])
-    ]
-
-
-def test_the_readme_has_the_table(project: Path) -> None:
+def test_the_readme_has_the_table() -> None:
     """It lists the metrics that are not gauges, and the strategy of each."""
-    rows = [
-        line.strip("|").split("|") for line in (project / "README.md").read_text().splitlines() if line.startswith("| `")
-    ]
+    rows = [line.strip("|").split("|") for line in README.read_text().splitlines() if line.startswith("| `")]
     found = {metric.strip(" `"): QueryStrategy(strategy.strip(" `")) for metric, strategy, *_ in rows}
     assert dict(COUNTERS) == {metric: strategy for metric, strategy in found.items() if strategy != QueryStrategy.GAUGE}
     assert {"mem", "cpu_used"} <= found.keys() - COUNTERS.keys()
@@ -231,9 +177,3 @@ class TestProcessMetricQuerier(QuerierConformance):
     def spec(self) -> QuerierSpec:
         """Return the spec of the hook."""
         return PROCESS_SPEC
-
-
-def test_metrics_are_listed_from_their_series() -> None:
-    """The specs name the series and the label that tells its metrics apart."""
-    assert ("backendai_device_utilization", "device_metric_name") == (DEVICE_SPEC.series, DEVICE_SPEC.metric_label)
-    assert ("backendai_process_utilization", "process_metric_name") == (PROCESS_SPEC.series, PROCESS_SPEC.metric_label)

@@ -7,7 +7,6 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 from node_scrapes import Counters, Scrapes, increase, key, next_scrape
@@ -67,12 +66,6 @@ async def client(scraping: Server) -> AsyncIterator[PrometheusClient]:
     client = PrometheusClient(scraping.url)
     yield client
     await client.aclose()
-
-
-@pytest.fixture
-def project() -> Path:
-    """The folder of this plugin."""
-    return Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")

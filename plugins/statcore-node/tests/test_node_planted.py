@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from statcore.statistics import UtilizationSource
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, plant_openmetrics, running_prometheus
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 from statcore_prometheus import PrometheusClient
@@ -73,76 +75,64 @@ NOT_MULTIPLIED = ("cpu_total",)
 CPU = {"user": 0.5, "system": 0.125, "iowait": 0.125, "steal": 0.25, "idle": 0.0}
 
 
-def series_of_a_node() -> Iterator[tuple[str, str, float, bool]]:
+def series_of_a_node() -> Iterator[tuple[str, dict[str, str], float, bool]]:
     """Yield name, labels, value, and whether that is the increase per second of a counter."""
     for cpu, (mode, rate) in ((cpu, each) for cpu in (0, 1) for each in CPU.items()):
-        yield "node_cpu_seconds_total", f'cpu="{cpu}",mode="{mode}"', rate, True
+        yield "node_cpu_seconds_total", {"cpu": str(cpu), "mode": mode}, rate, True
     for name, value in (("MemTotal", 1000), ("MemAvailable", 400), ("SwapTotal", 50), ("SwapFree", 20)):
-        yield f"node_memory_{name}_bytes", "", value, False
+        yield f"node_memory_{name}_bytes", {}, value, False
     for device, place, kind, sizes in FILE_SYSTEMS:
         for name, value in zip(("size", "free", "avail"), sizes, strict=True):
-            labels = f'device="{device}",mountpoint="{place}",fstype="{kind}"'
+            labels = {"device": device, "mountpoint": place, "fstype": kind}
             yield f"node_filesystem_{name}_bytes", labels, value, False
     for device, value in {**DISKS, **dict.fromkeys(ON_DISKS, WRONG)}.items():
-        yield "node_disk_read_bytes_total", f'device="{device}"', value, True
-        yield "node_disk_written_bytes_total", f'device="{device}"', value, True
+        yield "node_disk_read_bytes_total", {"device": device}, value, True
+        yield "node_disk_written_bytes_total", {"device": device}, value, True
         busy = 0.5 if device == "sda" else 0.25
-        yield "node_disk_io_time_seconds_total", f'device="{device}"', busy if device in DISKS else 0.75, True
+        yield "node_disk_io_time_seconds_total", {"device": device}, busy if device in DISKS else 0.75, True
     for device, value in {**CARDS, **dict.fromkeys(ON_CARDS, WRONG)}.items():
         for name in ("receive_bytes", "transmit_bytes", "receive_errs", "transmit_errs"):
-            yield f"node_network_{name}_total", f'device="{device}"', value, True
-    yield "node_time_seconds", "", 186_400, False
-    yield "node_boot_time_seconds", "", 100_000, False
+            yield f"node_network_{name}_total", {"device": device}, value, True
+    yield "node_time_seconds", {}, 186_400, False
+    yield "node_boot_time_seconds", {}, 100_000, False
 
 
-def planted() -> str:
-    """Return the samples as OpenMetrics text, one every 15 seconds of the last ten minutes."""
-    by_name: dict[str, list[str]] = {}
+def planted() -> Iterator[PlantedSeries]:
+    """Yield the series of all nodes, with a sample every 15 seconds of the last ten minutes."""
     for node, factor in NODES.items():
-        instance = node.replace("\\", r"\\").replace('"', r"\"")
         for name, labels, value, is_counter in series_of_a_node():
-            for number in range(41):
-                time = (NOW - timedelta(seconds=15 * (40 - number))).timestamp()
-                amount = value * factor * (15 * number if is_counter else 1)
-                labelled = f'{{{labels}{"," if labels else ""}instance="{instance}"}}'
-                by_name.setdefault(name, []).append(f"{name}{labelled} {amount} {time}")
-    lines = (line for name, lines in by_name.items() for line in (f"# TYPE {name} unknown", *lines))
-    return "\n".join([*lines, "# EOF", ""])
+            samples = [
+                (NOW.timestamp() + second - 600, value * factor * (second if is_counter else 1))
+                for second in range(0, 601, 15)
+            ]
+            yield PlantedSeries(name, {**labels, "instance": node}, samples)
 
 
 @pytest.fixture(scope="module")
-def holding(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
-    """A Prometheus that holds the samples."""
+def scraping(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
+    """A Prometheus that holds the samples, in place of the one that scrapes."""
     require_program("prometheus")
     require_program("promtool")
     folder = tmp_path_factory.mktemp("planted")
-    plant_openmetrics(folder, planted())
+    plant_openmetrics(folder, openmetrics_text(planted()))
     with running_prometheus(folder, targets={}) as server:
         yield server
 
 
-@pytest.fixture
-async def planted_client(holding: Server) -> AsyncIterator[PrometheusClient]:
-    """Its client."""
-    client = PrometheusClient(holding.url)
-    yield client
-    await client.aclose()
-
-
 @pytest.mark.parametrize("metric", EXPECTED)
-async def test_file_systems_and_devices_count_once(planted_client: PrometheusClient, metric: NodeMetricName) -> None:
+async def test_file_systems_and_devices_count_once(client: PrometheusClient, metric: NodeMetricName) -> None:
     """A file system counts once, and what lies on disks and cards, or is neither, not at all; on each node by itself."""
-    found = await planted_client.query_utilization_now(NodeMetricQuerier(metric_name=metric), time=NOW)
+    found = await client.query_utilization_now(NodeMetricQuerier(metric_name=metric), time=NOW)
     expected = {node: EXPECTED[metric] * (1 if metric in NOT_MULTIPLIED else factor) for node, factor in NODES.items()}
     assert expected == pytest.approx({sample.labels["instance"]: sample.value for sample in found.samples}, rel=1e-9)
 
 
-async def test_a_shared_request_for_nodes_has_the_same_answers(planted_client: PrometheusClient) -> None:
+async def test_a_shared_request_for_nodes_has_the_same_answers(client: PrometheusClient) -> None:
     """Every metric of every node, and of an unknown node."""
     nodes = [*NODES, "c:9100"]
     queriers = [NodeMetricQuerier(metric_name=metric, node_id=node) for metric in EXPECTED for node in nodes]
-    each = [await planted_client.query_utilization_now(querier, time=NOW) for querier in queriers]
-    together = await UtilizationSource(planted_client).read_utilization_now_batch(queriers, time=NOW)
+    each = [await client.query_utilization_now(querier, time=NOW) for querier in queriers]
+    together = await UtilizationSource(client).read_utilization_now_batch(queriers, time=NOW)
     assert each == list(together)
     assert len(EXPECTED) * len(NODES) == sum(len(answer.samples) for answer in each)
     assert EXPECTED.keys() <= METRICS.keys()

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any, get_args
 
-import promql_parser
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from statcore import InputError
 from statcore.plugins import QuerierSpec
 from statcore.plugins.fields import FieldType
 from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
-from statcore.queriers import coalesce
 from statcore.testing.conformance import QuerierConformance
-from statcore.testing.strategies import hostile_texts
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 
 FILES = 'device!~"[^/].*|//.*|/dev/(fuse|loop|ram|zram).*"'
@@ -64,7 +58,7 @@ EXPECTED = {
     "fds_open": f"sum by (instance)(node_filefd_allocated{{{NODE}}})",
     "uptime": f"sum by (instance)(node_time_seconds{{{NODE}}}) - sum by (instance)(node_boot_time_seconds{{{NODE}}})",
 }
-metric_names_of_nodes = st.sampled_from(list(METRICS))
+README = Path(__file__).parent.parent / "README.md"
 
 
 def text_of(metric: NodeMetricName, node: str | None, **settings: Any) -> str:
@@ -88,34 +82,6 @@ def test_the_window_is_that_of_the_query() -> None:
 def test_the_table_has_the_names_of_the_type() -> None:
     """Names in the type, in the table and in this test are the same, in the same order."""
     assert list(get_args(NodeMetricName)) == list(METRICS) == list(EXPECTED)
-
-
-def selectors_in(node: Any) -> list[Any]:
-    """Return every selector of a parsed expression."""
-    if isinstance(node, promql_parser.VectorSelector):
-        return [node]
-    parts = [getattr(node, name, None) for name in ("expr", "lhs", "rhs", "vector_selector")]
-    inner = itertools.chain((part for part in parts if part is not None), getattr(node, "args", ()))
-    return list(itertools.chain.from_iterable(map(selectors_in, inner)))
-
-
-@given(metric_names_of_nodes, hostile_texts())
-@example("mem_used", '"} or up{a="')
-def test_a_node_id_stays_in_its_place(metric: NodeMetricName, node: str) -> None:
-    """It is the value of the label `instance` of every selector, no more; what cannot be sent is refused."""
-    try:
-        text = text_of(metric, node)
-    except InputError:
-        assert any("\ud800" <= character <= "\udfff" for character in node)
-        return
-    selectors = selectors_in(promql_parser.parse(text))
-    expected = len(selectors_in(promql_parser.parse(EXPECTED[metric])))
-    assert expected == len(selectors)
-    own = set(METRICS[metric].labels)
-    for selector in selectors:
-        matchers = selector.matchers.matchers
-        assert [node] == [matcher.value for matcher in matchers if matcher.name == "instance"]
-        assert own | {"instance"} == {matcher.name for matcher in matchers}
 
 
 @pytest.mark.parametrize(
@@ -150,20 +116,11 @@ def test_fields_are_read_from_the_class() -> None:
         build_querier(spec, {"metric_name": "load2"})
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_many_nodes_are_one_request(metric: NodeMetricName) -> None:
-    """Nodes share a request with every strategy."""
-    queriers = [NodeMetricQuerier(metric_name=metric, node_id=f"10.0.0.{number}:9100") for number in range(100)]
-    (together,) = coalesce(queriers)
-    assert tuple(range(100)) == together.positions
-    assert render(utilization_query(together)).count("instance=~") == EXPECTED[metric].count("instance=")
-
-
-def test_the_readme_has_the_table(project: Path) -> None:
+def test_the_readme_has_the_table() -> None:
     """It has the unit, the series and the meaning of each metric."""
     rows = [
         tuple(cell.strip() for cell in line.strip("|").split("|"))
-        for line in (project / "README.md").read_text().splitlines()
+        for line in README.read_text().splitlines()
         if line.startswith("| `")
     ]
     expected = [(f"`{name}`", row.unit, f"`{row.series}`", row.meaning) for name, row in METRICS.items()]

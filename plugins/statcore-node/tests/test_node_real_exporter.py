@@ -20,6 +20,8 @@ from statcore.plugins.querier_kinds import metric_names
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
 from statcore_prometheus import PrometheusClient
 
+Read = Callable[[str], dict[str, float]]
+"""The fixtures `values` and `slopes`."""
 BUSY = ("user", "nice", "system", "irq", "softirq")
 
 
@@ -88,11 +90,7 @@ def test_every_metric_is_tested() -> None:
 
 @pytest.mark.parametrize("metric", GAUGES)
 async def test_gauges(
-    client: PrometheusClient,
-    scraped: Scrapes,
-    node_id: str,
-    values: Callable[[str], dict[str, float]],
-    metric: NodeMetricName,
+    client: PrometheusClient, scraped: Scrapes, node_id: str, values: Read, metric: NodeMetricName
 ) -> None:
     """The value is the sample, or the difference of two samples."""
     whole, *parts = (values(series)[""] for series in GAUGES[metric])
@@ -101,11 +99,7 @@ async def test_gauges(
 
 @pytest.mark.parametrize("metric", SPACES)
 async def test_space(
-    client: PrometheusClient,
-    scraped: Scrapes,
-    node_id: str,
-    values: Callable[[str], dict[str, float]],
-    metric: NodeMetricName,
+    client: PrometheusClient, scraped: Scrapes, node_id: str, values: Read, metric: NodeMetricName
 ) -> None:
     """The value is that of the samples of every device, whatever its mount point."""
     whole, *parts = (
@@ -121,11 +115,7 @@ async def test_space(
 
 @pytest.mark.parametrize("metric", MODES)
 async def test_time_of_cpus(
-    client: PrometheusClient,
-    scraped: Scrapes,
-    node_id: str,
-    slopes: Callable[[str], dict[str, float]],
-    metric: NodeMetricName,
+    client: PrometheusClient, scraped: Scrapes, node_id: str, slopes: Read, metric: NodeMetricName
 ) -> None:
     """The rate is that between the first and the last sample of every CPU."""
     found = slopes("node_cpu_seconds_total")
@@ -137,11 +127,7 @@ async def test_time_of_cpus(
 
 @pytest.mark.parametrize("metric", RATES)
 async def test_rates_of_devices(
-    client: PrometheusClient,
-    scraped: Scrapes,
-    node_id: str,
-    slopes: Callable[[str], dict[str, float]],
-    metric: NodeMetricName,
+    client: PrometheusClient, scraped: Scrapes, node_id: str, slopes: Read, metric: NodeMetricName
 ) -> None:
     """The rate is that between the first and the last sample of every counted device; hardware is counted."""
     found = slopes(RATES[metric])
@@ -153,7 +139,7 @@ async def test_rates_of_devices(
 
 
 async def test_totals_are_what_the_kernel_says(
-    client: PrometheusClient, scraped: Scrapes, node_id: str, values: Callable[[str], dict[str, float]]
+    client: PrometheusClient, scraped: Scrapes, node_id: str, values: Read
 ) -> None:
     """The values are equal, since they do not change."""
     assert {node_id: os.cpu_count()} == await ask(client, scraped, "cpu_total", node_id)
@@ -173,9 +159,7 @@ async def test_work_is_what_the_kernel_counted(client: PrometheusClient, scraped
     assert least * 0.999 <= cores * (scraped.last - scraped.first) <= most * 1.001
 
 
-async def test_written_bytes_are_counted(
-    client: PrometheusClient, scraped: Scrapes, node_id: str, slopes: Callable[[str], dict[str, float]]
-) -> None:
+async def test_written_bytes_are_counted(client: PrometheusClient, scraped: Scrapes, node_id: str, slopes: Read) -> None:
     """The bytes lie between those of readings within the window and around it; this test's own writes are among them."""
     devices = counted("disk_write", slopes(RATES["disk_write"]))
     rate = sum((await ask(client, scraped, "disk_write", node_id)).values())

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,12 +128,6 @@ def stand_ins() -> Iterator[dict[str, StandIn]]:
         for server in servers.values():
             stack.callback(server.close)
         yield servers
-
-
-@pytest.fixture(scope="session")
-def project() -> Path:
-    """The folder of this plugin."""
-    return Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")

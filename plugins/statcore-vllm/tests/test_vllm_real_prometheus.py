@@ -21,12 +21,15 @@ from statcore.testing.servers import Server, raw_query, running_prometheus
 from statcore_prometheus import PrometheusClient
 from statcore_vllm import METRICS, InferenceMetricName, InferenceMetricQuerier
 
+README = Path(__file__).parent.parent / "README.md"
 WINDOW_S = 600
 SCRAPE_S = 0.5
 """How long it is from one scrape to the next, and how long one may take."""
 LAST_PROMPT = 7
 """Added to a counter after everything else: who sees it sees all."""
 
+StandIns = dict[str, Any]
+Scraped = dict[str, datetime]
 _draw = random.Random(4)  # noqa: S311 - test data
 TIMES: dict[str, dict[InferenceMetricName, list[float]]] = {
     server: {
@@ -71,14 +74,14 @@ def wait_until(seen: Callable[[float], bool]) -> float:
 
 @pytest.fixture(scope="module")
 def scraping(
-    stand_ins: dict[str, Any], require_program: Callable[..., str], project: Path, tmp_path_factory: pytest.TempPathFactory
+    stand_ins: StandIns, require_program: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A Prometheus that has seen all servers idle, and then all that they were given; it renames as README.md says."""
     require_program("prometheus")
     folder = tmp_path_factory.mktemp("prometheus")
     targets = {name: server.address for name, server in stand_ins.items()}
     assert "old" == list(targets)[-1]
-    rules = (project / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    rules = README.read_text().partition("```yaml\n")[2].partition("```")[0]
     with running_prometheus(folder, targets=targets, scrape_interval=f"{SCRAPE_S * 1000:.0f}ms") as server:
         with (folder / "prometheus.yml").open("a") as config:
             config.write(rules)
@@ -111,7 +114,7 @@ async def client(scraping: Server) -> AsyncIterator[PrometheusClient]:
 
 
 @pytest.fixture(scope="module")
-def at(scraping: Server, stand_ins: dict[str, Any]) -> float:
+def at(scraping: Server, stand_ins: StandIns) -> float:
     """A time at which Prometheus has all servers, and all that they were given."""
     everything = f'vllm:num_requests_running and on (instance) vllm:prompt_tokens_total{{engine="0"}} % 10 == {LAST_PROMPT}'
     return wait_until(
@@ -129,7 +132,7 @@ def moment(at: float) -> datetime:
 
 
 @pytest.fixture
-def scraped(scraping: Server, stand_ins: dict[str, Any], at: float) -> dict[str, datetime]:
+def scraped(scraping: Server, stand_ins: StandIns, at: float) -> Scraped:
     """The time of the last scrape of each server: a rate up to that instant is not extended, since all was 0 before."""
     found = raw(scraping, "timestamp(vllm:num_requests_running)", at)
     times = {address: float(series["value"][1]) for address, series in found.items()}
@@ -155,7 +158,7 @@ def quantile_of(times: Sequence[float], bounds: Sequence[float], quantile: float
 
 
 @pytest.mark.parametrize("name", GIVEN)
-async def test_gauges(client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime], name: str) -> None:
+async def test_gauges(client: PrometheusClient, stand_ins: StandIns, scraped: Scraped, name: str) -> None:
     """Requests of a server's engines are added; the shares of their caches are not."""
     for metric, values in GIVEN[name].items():
         expected = sum(values) / len(values) if metric == "kv_cache_usage" else sum(values)
@@ -163,7 +166,7 @@ async def test_gauges(client: PrometheusClient, stand_ins: dict[str, Any], scrap
 
 
 @pytest.mark.parametrize("name", GIVEN)
-async def test_rates(client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime], name: str) -> None:
+async def test_rates(client: PrometheusClient, stand_ins: StandIns, scraped: Scraped, name: str) -> None:
     """Rates are tokens, and requests without the aborted and failed ones, per second of the window."""
     prompt, generation = TOKENS[name]
     expected: dict[InferenceMetricName, float] = {
@@ -178,12 +181,7 @@ async def test_rates(client: PrometheusClient, stand_ins: dict[str, Any], scrape
 @pytest.mark.parametrize("quantile", [0.01, 0.05, 0.5, 0.95, 0.999, 1])
 @pytest.mark.parametrize("name", TIMES)
 async def test_quantiles(
-    client: PrometheusClient,
-    stand_ins: dict[str, Any],
-    scraped: dict[str, datetime],
-    name: str,
-    quantile: float,
-    bounds: Any,
+    client: PrometheusClient, stand_ins: StandIns, scraped: Scraped, name: str, quantile: float, bounds: Any
 ) -> None:
     """What can be told of the times that the server's engines saw, all together."""
     for metric, times in TIMES[name].items():
@@ -193,7 +191,7 @@ async def test_quantiles(
 
 
 async def test_the_least_time_is_not_known(
-    client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime], bounds: Any
+    client: PrometheusClient, stand_ins: StandIns, scraped: Scraped, bounds: Any
 ) -> None:
     """The quantile is NaN, unless a time is within the first bound; then it is 0."""
     assert min(TIMES["big"]["time_to_first_token"]) > bounds["time_to_first_token"][0]
@@ -202,9 +200,7 @@ async def test_the_least_time_is_not_known(
     assert 0 == await ask(client, stand_ins["big"], "inter_token_latency", scraped["big"], quantile=0)
 
 
-async def test_without_requests_there_is_no_time(
-    client: PrometheusClient, stand_ins: dict[str, Any], scraped: dict[str, datetime]
-) -> None:
+async def test_without_requests_there_is_no_time(client: PrometheusClient, stand_ins: StandIns, scraped: Scraped) -> None:
     """Without requests the time is NaN and not 0; the number of tokens is 0."""
     assert math.isnan(await ask(client, stand_ins["idle"], "time_to_first_token", scraped["idle"]))
     assert 0 == await ask(client, stand_ins["idle"], "generation_tokens", scraped["idle"])
@@ -212,7 +208,7 @@ async def test_without_requests_there_is_no_time(
 
 @pytest.mark.parametrize("metric", METRICS)
 async def test_one_model_of_all_servers(
-    client: PrometheusClient, stand_ins: dict[str, Any], moment: datetime, metric: InferenceMetricName
+    client: PrometheusClient, stand_ins: StandIns, moment: datetime, metric: InferenceMetricName
 ) -> None:
     """Each server of the model is a series; those of others are none."""
     querier = InferenceMetricQuerier(metric_name=metric, model_name="acme/chat-70b")
@@ -221,9 +217,7 @@ async def test_one_model_of_all_servers(
     assert expected == {sample.labels["instance"] for sample in found.samples}
 
 
-async def test_a_shared_request_answers_the_same(
-    client: PrometheusClient, stand_ins: dict[str, Any], moment: datetime
-) -> None:
+async def test_a_shared_request_answers_the_same(client: PrometheusClient, stand_ins: StandIns, moment: datetime) -> None:
     """The queriers are for every metric and server, two quantiles, and a server that does not exist."""
     servers = [*(stand_ins[name].address for name in BUSY), "nowhere:8000"]
     queriers = [
