@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from typing import Any
 
 import attrs
@@ -68,8 +68,8 @@ def ask_server() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def plant(ask_server: Callable[..., str]) -> Callable[[Server, Iterable[PlantedSeries]], None]:
-    """`plant(server, series)` imports samples and waits until queries see them."""
+def plant(server: Server, ask_server: Callable[..., str]) -> Callable[[Iterable[PlantedSeries]], None]:
+    """`plant(series)` imports samples into the server and waits until queries see them."""
 
     def text_lines(series: Iterable[PlantedSeries]) -> Iterator[str]:
         for line in openmetrics_text(series).rstrip("\n").split("\n"):
@@ -77,7 +77,7 @@ def plant(ask_server: Callable[..., str]) -> Callable[[Server, Iterable[PlantedS
                 sample, _, time = line.rpartition(" ")
                 yield f"{sample} {round(float(time) * 1000)}\n"  # the server reads milliseconds
 
-    def run(server: Server, series: Iterable[PlantedSeries]) -> None:
+    def run(series: Iterable[PlantedSeries]) -> None:
         ask_server(server, "/api/v1/import/prometheus", "".join(text_lines(series)))
         ask_server(server, "/internal/force_flush")
 
@@ -85,11 +85,20 @@ def plant(ask_server: Callable[..., str]) -> Callable[[Server, Iterable[PlantedS
 
 
 @pytest.fixture
-async def client(server: Server) -> AsyncIterator[VictoriaMetricsClient]:
+async def open_client() -> AsyncIterator[Callable[..., Awaitable[VictoriaMetricsClient]]]:
+    """Open a client by URL and settings, which is closed with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def open_(url: str, **settings: Any) -> VictoriaMetricsClient:
+            return await stack.enter_async_context(aclosing(VictoriaMetricsClient.from_settings(url, settings)))
+
+        yield open_
+
+
+@pytest.fixture
+async def client(server: Server, open_client: Callable[..., Awaitable[VictoriaMetricsClient]]) -> VictoriaMetricsClient:
     """A client of the server."""
-    client = VictoriaMetricsClient(f"victoriametrics://127.0.0.1:{server.port}")
-    yield client
-    await client.aclose()
+    return await open_client(f"victoriametrics://127.0.0.1:{server.port}")
 
 
 @attrs.define

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from statcore.errors import QueryRejectedError
-from statcore.model import QueryTimeRange, VectorResult
+from statcore.model import MatrixResult, QueryTimeRange, Series, VectorResult
 from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Selector, Subquery
 from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy
 from statcore.statistics import UtilizationSource
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
-from statcore_prometheus import PrometheusOptions
 from statcore_victoriametrics.client import VictoriaMetricsClient
 
 Plant = Callable[..., None]
+Open = Callable[..., Awaitable[VictoriaMetricsClient]]
 SECOND = timedelta(seconds=1)
 
 
@@ -41,12 +41,12 @@ def ramp(name: str, end: datetime, *, count: int, every: timedelta) -> list[Plan
 
 @pytest.mark.parametrize(("points", "requests"), [(30_000, 1), (60_001, 3)])
 async def test_long_ranges_take_few_requests(
-    client: VictoriaMetricsClient, server: Server, plant: Plant, monkeypatch: pytest.MonkeyPatch, points: int, requests: int
+    client: VictoriaMetricsClient, plant: Plant, monkeypatch: pytest.MonkeyPatch, points: int, requests: int
 ) -> None:
     """A range is split at 30,000 points, not at the 11,000 of Prometheus, and joined without a point lost or twice."""
     end = the_second() - timedelta(minutes=1)
     name = f"ramp_to_{points}"
-    plant(server, ramp(name, end, count=241, every=15 * SECOND))
+    plant(ramp(name, end, count=241, every=15 * SECOND))
     step = timedelta(milliseconds=50)
     time_range = QueryTimeRange(start=end - (points - 1) * step, end=end, step=step)
 
@@ -68,9 +68,14 @@ async def test_long_ranges_take_few_requests(
     assert [240 - (last - at + 14_999) // 15_000 for at in ms] == list(series.values)
 
 
+def by_host(answer: MatrixResult) -> dict[str, Series]:
+    """Return the series by the label `host`."""
+    return {series.labels["host"]: series for series in answer.series}
+
+
 @pytest.mark.parametrize("strategy", QueryStrategy)
 async def test_a_range_in_parts_has_the_values_of_the_whole(
-    client: VictoriaMetricsClient, server: Server, plant: Plant, strategy: QueryStrategy
+    client: VictoriaMetricsClient, server: Server, open_client: Open, plant: Plant, strategy: QueryStrategy
 ) -> None:
     """The series pause, end, begin and are reset, and the range is cut anywhere; no sample is exactly one window old."""
     end = the_second() - timedelta(minutes=1)
@@ -88,29 +93,24 @@ async def test_a_range_in_parts_has_the_values_of_the_whole(
         )
         for host, slope, ticks in (("a", 1, range(300)), ("b", 7, range(20, 60)), ("c", 3, range(150, 290)))
     ]
-    plant(server, counters)
+    plant(counters)
     time_range = QueryTimeRange(start=end - timedelta(hours=3), end=end, step="30s")
     querier = FixedQuerier(name, group_by=["host"], strategy=strategy)
     whole = await client.query_utilization(querier, time_range)
     assert 3 == len(whole.series)
     for max_points in (7, 60, 359):
-        options = PrometheusOptions(max_points=max_points)
-        cutting = VictoriaMetricsClient(f"victoriametrics://127.0.0.1:{server.port}", options=options)
+        cutting = await open_client(server.url, max_points=max_points)
         parts = await cutting.query_utilization(querier, time_range)
-        await cutting.aclose()
-        assert {series.labels["host"]: series for series in whole.series} == {
-            series.labels["host"]: series for series in parts.series
-        }
+        assert by_host(whole) == by_host(parts)
 
 
-async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, server: Server) -> None:
+async def test_the_server_refuses_more_points(client: VictoriaMetricsClient, server: Server, open_client: Open) -> None:
     """The limit is 30,000: with one point more in a request, the error says what to change."""
-    bold = VictoriaMetricsClient.from_settings(f"http://127.0.0.1:{server.port}", {"max_points": 30_001})
+    bold = await open_client(server.url, max_points=30_001)
     time_range = QueryTimeRange(start=the_second() - 30_000 * SECOND, end=the_second(), step=SECOND)
     with pytest.raises(QueryRejectedError, match=r"\b30000\b.*; lower max_points"):
         await bold.query_utilization(FixedQuerier("up"), time_range)
     assert () == (await client.query_utilization(FixedQuerier("nobody"), time_range)).series
-    await bold.aclose()
 
 
 def share(query: MetricQuery, _: str) -> Expression:
@@ -119,11 +119,11 @@ def share(query: MetricQuery, _: str) -> Expression:
     return BinaryOperation("/", part, part)
 
 
-async def test_too_long_a_query_says_what_to_change(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
+async def test_too_long_a_query_says_what_to_change(client: VictoriaMetricsClient, plant: Plant) -> None:
     """256 values, named twice, are more text than the server reads; with fewer values a request all are answered."""
     now = the_second()
     names = [f"gpu-node-{number:04}.rack07.dc1.example.com:9100" for number in range(256)]
-    plant(server, [PlantedSeries("named", {"x": name}, [(now.timestamp(), 3.0)]) for name in names])
+    plant([PlantedSeries("named", {"x": name}, [(now.timestamp(), 3.0)]) for name in names])
     queriers = [FixedQuerier("named", {"x": name}, group_by=["x"], strategy=share) for name in names]
 
     refused = await UtilizationSource(client).read_utilization_now_batch(queriers, time=now)
@@ -139,11 +139,11 @@ async def test_too_long_a_query_says_what_to_change(client: VictoriaMetricsClien
     ]
 
 
-async def test_series_of_other_days_are_listed(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
+async def test_series_of_other_days_are_listed(client: VictoriaMetricsClient, plant: Plant) -> None:
     """Without a time range all series are listed, and with one those in it; by default the server lists only today's."""
     days = [0, 1, 3, 20]
     at = {str(day): (the_second() - timedelta(days=day)).timestamp() for day in days}
-    plant(server, [PlantedSeries("aged", {"day": day}, [(time, 1.0)]) for day, time in at.items()])
+    plant([PlantedSeries("aged", {"day": day}, [(time, 1.0)]) for day, time in at.items()])
     match = Selector("aged")
     assert sorted(at) == sorted(labels["day"] for labels in await client.series(match))
     assert sorted(at) == list(await client.label_values("day", match=match))
@@ -153,22 +153,18 @@ async def test_series_of_other_days_are_listed(client: VictoriaMetricsClient, se
     assert ["3"] == list(await client.label_values("day", match=match, time_range=around))
 
 
-async def test_values_are_listed_of_the_series_that_are_meant(
-    client: VictoriaMetricsClient, server: Server, plant: Plant
-) -> None:
+async def test_values_are_listed_of_the_series_that_are_meant(client: VictoriaMetricsClient, plant: Plant) -> None:
     """The regex that the server takes for "has no value" selects nothing here, either."""
     now = the_second().timestamp()
-    plant(server, [PlantedSeries("picked", labels, [(now, 1.0)]) for labels in ({"x": "a"}, {"x": "b", "y": "c"})])
+    plant([PlantedSeries("picked", labels, [(now, 1.0)]) for labels in ({"x": "a"}, {"x": "b", "y": "c"})])
     assert [] == await client.label_values("x", match=Selector("picked", {"y": LabelMatcher.not_regex(".*")}))
     assert ["a"] == await client.label_values("x", match=Selector("picked", {"y": LabelMatcher.not_regex(".+")}))
 
 
-async def test_the_newest_half_minute_of_a_fine_range_stands_still(
-    client: VictoriaMetricsClient, server: Server, plant: Plant
-) -> None:
+async def test_the_newest_half_minute_of_a_fine_range_stands_still(client: VictoriaMetricsClient, plant: Plant) -> None:
     """The server repeats the previous value, unless the step is a minute; an instant query has the right value."""
     end = the_second()
-    plant(server, ramp("newest", end, count=61, every=3 * SECOND))
+    plant(ramp("newest", end, count=61, every=3 * SECOND))
     querier = FixedQuerier("newest")
     fine = await client.query_utilization(querier, QueryTimeRange(start=end - 60 * SECOND, end=end, step=3 * SECOND))
     assert fine.series[0].values[-1] == fine.series[0].values[-2]
@@ -178,12 +174,10 @@ async def test_the_newest_half_minute_of_a_fine_range_stands_still(
     assert [60.0] == [sample.value for sample in (await client.query_utilization_now(querier, time=end)).samples]
 
 
-async def test_a_long_step_does_not_lengthen_the_lookback(
-    client: VictoriaMetricsClient, server: Server, plant: Plant
-) -> None:
+async def test_a_long_step_does_not_lengthen_the_lookback(client: VictoriaMetricsClient, plant: Plant) -> None:
     """A sample counts for five minutes, also where the points are an hour apart."""
     end = the_second() - timedelta(minutes=10)
-    plant(server, ramp("over", end, count=10, every=15 * SECOND))
+    plant(ramp("over", end, count=10, every=15 * SECOND))
     hour = timedelta(hours=1)
     result = await client.query_utilization(
         FixedQuerier("over"), QueryTimeRange(start=end + 4 * 60 * SECOND - hour, end=end + 9 * 60 * SECOND, step=hour)
@@ -198,12 +192,12 @@ def highest(query: MetricQuery, window: str) -> Expression:
     return Call("max_over_time", Subquery(Aggregation("sum", Selector(query.name, query.matchers)), window))
 
 
-async def test_subqueries_look_every_minute(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
+async def test_subqueries_look_every_minute(client: VictoriaMetricsClient, plant: Plant) -> None:
     """Queriers and texts have a step of a minute as in Prometheus; the server's own step would miss values."""
     minute = datetime.fromtimestamp(the_second().timestamp() // 60 * 60, UTC) - timedelta(minutes=20)
     values = [5.0, 5.0, 9.0, 5.0, 5.0, 5.0]
     samples = [(minute.timestamp() + 60 * number, value) for number, value in enumerate(values)]
-    plant(server, [PlantedSeries("peaks", {}, samples)])
+    plant([PlantedSeries("peaks", {}, samples)])
     time = minute + 5 * 60 * SECOND
     by_text = await client.query("max_over_time((sum(peaks))[5m:])", time=time)
     querier = FixedQuerier("peaks", strategy=highest)
@@ -233,6 +227,7 @@ async def test_a_series_that_is_no_longer_scraped_is_gone_at_once(
     exported: tuple[int, list[str]],
     start_victoriametrics: Callable[..., Server],
     ask_server: Callable[..., str],
+    open_client: Open,
     tmp_path: Path,
 ) -> None:
     """The staleness mark ends it; it does not last for the five minutes of the lookback."""
@@ -243,7 +238,7 @@ async def test_a_series_that_is_no_longer_scraped_is_gone_at_once(
     )
     lines += ['scraped{kernel="a"} 1', 'scraped{kernel="b"} 2']
     scraping = await asyncio.to_thread(start_victoriametrics, arguments=[f"-promscrape.config={config}"])
-    client = VictoriaMetricsClient(scraping.url)
+    client = await open_client(scraping.url)
 
     async def kernels() -> Iterator[str]:
         await asyncio.to_thread(ask_server, scraping, "/internal/force_flush")
@@ -257,4 +252,3 @@ async def test_a_series_that_is_no_longer_scraped_is_gone_at_once(
         while ["a"] != sorted(await kernels()):  # noqa: ASYNC110 - the server tells nobody when it has scraped
             await asyncio.sleep(0.1)
     assert ["a"] == sorted(await kernels())
-    await client.aclose()

@@ -23,7 +23,6 @@ from statcore.runtime import Settings, open_metrics
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
 from statcore_cli.app import cli
-from statcore_prometheus import PrometheusOptions
 from statcore_victoriametrics.client import VictoriaMetricsClient, http_url
 
 TIME = datetime(2026, 11, 1, tzinfo=UTC)
@@ -31,6 +30,7 @@ HOUR = QueryTimeRange(start=TIME, end=TIME + timedelta(hours=1), step="1m")
 NOTHING = {"status": "success", "data": {"resultType": "vector", "result": []}}
 PARTIAL = {"status": "success", "isPartial": True, "data": {"resultType": "matrix", "result": []}}
 Scripted = Callable[..., Awaitable[Any]]
+Open = Callable[..., Awaitable[VictoriaMetricsClient]]
 
 
 @pytest.fixture
@@ -78,44 +78,38 @@ def test_the_scheme_says_whether_there_is_tls(url: str, expected: str) -> None:
     assert expected == http_url(url)
 
 
-async def test_a_partial_answer_is_marked(scripted: Scripted) -> None:
+async def test_a_partial_answer_is_marked(scripted: Scripted, open_client: Open) -> None:
     """`isPartial` is in the result, and an error in strict mode; a range in parts is partial when one part is."""
     recorder = await scripted(PARTIAL)
-    for settings in ({}, {"max_points": 7}):
-        client = VictoriaMetricsClient.from_settings(recorder.url, settings)
-        assert (await client.query_utilization(FixedQuerier("up"), HOUR)).partial
-        await client.aclose()
-    client = VictoriaMetricsClient(recorder.url)
-    assert (await client.query_range("up", HOUR)).partial
-    await client.aclose()
-    strict = VictoriaMetricsClient.from_settings(recorder.url, {"strict": True})
+    whole, cutting = await open_client(recorder.url), await open_client(recorder.url, max_points=7)
+    assert (await whole.query_utilization(FixedQuerier("up"), HOUR)).partial
+    assert (await cutting.query_utilization(FixedQuerier("up"), HOUR)).partial
+    assert (await whole.query_range("up", HOUR)).partial
+    strict = await open_client(recorder.url, strict=True)
     with pytest.raises(PartialAnswerError, match="partial"):
         await strict.query_utilization(FixedQuerier("up"), HOUR)
-    await strict.aclose()
 
 
-async def test_a_range_of_text_is_never_cut(scripted: Scripted) -> None:
+async def test_a_range_of_text_is_never_cut(scripted: Scripted, open_client: Open) -> None:
     """What does not fit into one request is refused, with the step that would do, and nothing is sent."""
     recorder = await scripted(PARTIAL)
-    client = VictoriaMetricsClient.from_settings(recorder.url, {"max_points": 7})
+    client = await open_client(recorder.url, max_points=7)
     week = QueryTimeRange(start=TIME, end=TIME + timedelta(days=7), step="1d")
     with pytest.raises(InputError, match=r"^8 points are too many: max_points is 7, .* take a step of 2d or more"):
         await client.query_range("integrate(up[1d])", week)
     assert [] == recorder.seen
     await client.query_range("integrate(up[1d])", QueryTimeRange(start=TIME, end=week.end, step="2d"))
-    await client.aclose()
     assert ["integrate(up[1d])"] == [request["query"] for request in recorder.seen]
 
 
-async def test_queriers_switch_the_servers_own_behaviour_off(scripted: Scripted) -> None:
+async def test_queriers_switch_the_servers_own_behaviour_off(scripted: Scripted, open_client: Open) -> None:
     """No cache, no sample from before the window, a lookback of five minutes, and the caller's own parameters."""
     recorder = await scripted(NOTHING)
-    settings = {"parameters": {"extra_label": "team=a", "nocache": "0"}, "normalization_interval_s": 2.0}
-    client = VictoriaMetricsClient.from_settings(recorder.url, settings)
+    parameters = {"extra_label": "team=a", "nocache": "0"}
+    client = await open_client(recorder.url, parameters=parameters, normalization_interval_s=2.0)
     await client.query_utilization_now(FixedQuerier("m", {"a": "x"}, group_by=["b"]), time=TIME)
     await client.query_utilization_now(FixedQuerier("m", strategy=QueryStrategy.RATE_NORMALIZED), rate_interval="1m")
     await client.query("m", time=TIME)
-    await client.aclose()
     gauge, rate, text = recorder.seen
     ours = {"extra_label": "team=a", "nocache": "1", "max_lookback": "1ms"}
     assert {"query": 'sum by (b)(default_rollup(m{a="x"}[5m]))', **ours}.items() <= gauge.items()
@@ -125,24 +119,22 @@ async def test_queriers_switch_the_servers_own_behaviour_off(scripted: Scripted)
     assert "step" not in gauge
 
 
-async def test_a_range_keeps_its_own_step(scripted: Scripted) -> None:
+async def test_a_range_keeps_its_own_step(scripted: Scripted, open_client: Open) -> None:
     """The step of instant queries is not sent with a range."""
     recorder = await scripted({"status": "success", "data": {"resultType": "matrix", "result": []}})
-    client = VictoriaMetricsClient(recorder.url)
+    client = await open_client(recorder.url)
     await client.query_range("m", QueryTimeRange(start=TIME, end=TIME, step="7s"))
-    await client.aclose()
     assert "7s" == recorder.seen[0]["step"]
 
 
-async def test_lists_are_of_all_time_unless_a_time_is_given(scripted: Scripted) -> None:
+async def test_lists_are_of_all_time_unless_a_time_is_given(scripted: Scripted, open_client: Open) -> None:
     """Values of labels as series: what a server lists without a time differs from version to version."""
     recorder = await scripted({"status": "success", "data": []})
-    client = VictoriaMetricsClient(recorder.url)
+    client = await open_client(recorder.url)
     before = datetime.now(UTC).timestamp()
     await client.label_values("x")
     await client.series(Selector("m"))
     await client.label_values("x", time_range=(TIME, TIME))
-    await client.aclose()
     *without, given = recorder.seen
     assert ["1.000", "1.000"] == [request["start"] for request in without]
     assert all(before - 1 < float(request["end"]) for request in without)
@@ -156,13 +148,11 @@ def test_parameters_of_calls_cannot_be_set(name: str) -> None:
         VictoriaMetricsClient.from_settings("victoriametrics://a", {"parameters": {name: "1"}})
 
 
-async def test_the_other_of_a_pair_answers(scripted: Scripted) -> None:
+async def test_the_other_of_a_pair_answers(scripted: Scripted, open_client: Open) -> None:
     """Its URL may have the scheme of the first."""
     recorder = await scripted({"status": "success", "data": ["a"]})
-    options = PrometheusOptions(fallback_urls=(recorder.url,), attempts=1)
-    client = VictoriaMetricsClient("victoriametrics://127.0.0.1:1", options=options)
+    client = await open_client("victoriametrics://127.0.0.1:1", fallback_urls=[recorder.url], attempts=1)
     assert ["a"] == await client.label_values("x", match=Selector("m"))
-    await client.aclose()
     assert "m" == recorder.seen[0]["match[]"]
 
 

@@ -29,7 +29,7 @@ class TestVictoriaMetrics(MetricQuerierConformance):
     @classmethod
     def _plant(cls, dataset: MetricDataset, server: Server, plant: Callable[..., None]) -> None:
         """Once for all checks."""
-        plant(server, dataset.series)
+        plant(dataset.series)
         cls.url = f"victoriametrics://127.0.0.1:{server.port}"
 
     @asynccontextmanager
@@ -47,12 +47,10 @@ def sampled(name: str, label: str, values: dict[str, float], time: datetime) -> 
     return [PlantedSeries(name, {label: text}, [(time.timestamp(), value)]) for text, value in values.items()]
 
 
-async def test_numbers_differ_as_documented(
-    client: VictoriaMetricsClient, server: Server, plant: Callable[..., None]
-) -> None:
+async def test_numbers_differ_as_documented(client: VictoriaMetricsClient, plant: Callable[..., None]) -> None:
     """NaN is not there, the least float is 0, and every other number has 13 digits or more of what it was."""
     time = datetime.now(UTC).replace(microsecond=0)
-    plant(server, sampled("odd_numbers", "kind", ODD_NUMBERS, time))
+    plant(sampled("odd_numbers", "kind", ODD_NUMBERS, time))
     result = await client.query_utilization_now(FixedQuerier("odd_numbers", group_by=["kind"]), time=time)
     found = {sample.labels["kind"]: sample.value for sample in result.samples}
     expected = {kind: number for kind, number in ODD_NUMBERS.items() if kind != "nan"} | {"least": 0.0}
@@ -60,13 +58,11 @@ async def test_numbers_differ_as_documented(
     assert ODD_NUMBERS["long_fraction"] != found["long_fraction"]
 
 
-async def test_texts_differ_as_documented(
-    client: VictoriaMetricsClient, server: Server, plant: Callable[..., None]
-) -> None:
+async def test_texts_differ_as_documented(client: VictoriaMetricsClient, plant: Callable[..., None]) -> None:
     """An exact match selects the three characters; a regex may not, though it accepts the value next to them."""
     time = datetime.now(UTC).replace(microsecond=0)
     texts = {f"a{character}b": float(number) for number, character in enumerate("\x00\x01\x02\x03")}
-    plant(server, sampled("odd_texts", "text", texts, time))
+    plant(sampled("odd_texts", "text", texts, time))
 
     async def selected(matcher: LabelMatcher) -> list[float]:
         querier = FixedQuerier("odd_texts", {"text": matcher})

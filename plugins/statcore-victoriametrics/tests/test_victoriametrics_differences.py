@@ -13,10 +13,10 @@ from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Rang
 from statcore.queriers import LabelMatcher, MetricQuery
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
-from statcore.testing.servers import Server
 from statcore_victoriametrics.client import VictoriaMetricsClient
 
 Plant = Callable[..., None]
+ValuesOf = Callable[..., Awaitable[list[float]]]
 NOW = datetime.fromtimestamp(datetime.now(UTC).timestamp() // 60 * 60 - 600, UTC)
 EVERY = timedelta(seconds=15)
 
@@ -55,7 +55,7 @@ def apart(query: MetricQuery, _: str) -> Expression:
 
 
 @pytest.fixture
-def values_of(client: VictoriaMetricsClient) -> Callable[..., Awaitable[list[float]]]:
+def values_of(client: VictoriaMetricsClient) -> ValuesOf:
     """`values_of(querier, window)` returns the values of the querier's samples at `NOW`."""
 
     async def ask(querier: FixedQuerier, window: str = "5m") -> list[float]:
@@ -66,12 +66,9 @@ def values_of(client: VictoriaMetricsClient) -> Callable[..., Awaitable[list[flo
 
 
 @pytest.mark.parametrize("function", ["increase", "delta"])
-async def test_an_increase_is_that_of_the_window_alone(
-    server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]], function: str
-) -> None:
+async def test_an_increase_is_that_of_the_window_alone(plant: Plant, values_of: ValuesOf, function: str) -> None:
     """It is from the first to the last sample in the window, not from zero and not from the sample before."""
     plant(
-        server,
         [
             sampled(f"{function}_new", [35.0, 38.0, 41.0, 44.0, 47.0, 50.0]),
             sampled(f"{function}_long", [float(number) for number in range(61)]),
@@ -87,51 +84,45 @@ async def test_an_increase_is_that_of_the_window_alone(
     assert [16.0] == await values_of(minutes)
 
 
-async def test_a_small_fall_of_a_counter_is_no_reset(
-    server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]]
-) -> None:
+async def test_a_small_fall_of_a_counter_is_no_reset(plant: Plant, values_of: ValuesOf) -> None:
     """A fall by less than an eighth is ignored; a larger fall means that the counter began again at zero."""
     small, large = 876.0, 875.0
     for fallen in (small, large):
-        plant(server, [sampled("fallen", [900.0, 1000.0, fallen, fallen + 10], {"to": str(fallen)})])
+        plant([sampled("fallen", [900.0, 1000.0, fallen, fallen + 10], {"to": str(fallen)})])
     for fallen, increase in ((small, 110.0), (large, 985.0)):
         for function, expected in (("increase", increase), ("rate", increase / 45)):
             querier = FixedQuerier("fallen", {"to": str(fallen)}, strategy=Over(function))
             assert [pytest.approx(expected)] == await values_of(querier)
 
 
-async def test_an_answer_that_is_no_number_is_left_out(
-    server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]]
-) -> None:
+async def test_an_answer_that_is_no_number_is_left_out(plant: Plant, values_of: ValuesOf) -> None:
     """Zero divided by zero has no series."""
-    plant(server, [sampled("nothing", [0.0])])
+    plant([sampled("nothing", [0.0])])
     assert [0.0] == await values_of(FixedQuerier("nothing"))
     assert [] == await values_of(FixedQuerier("nothing", strategy=by_itself))
 
 
-async def test_one_side_without_labels_is_for_all_of_the_other(
-    server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]]
-) -> None:
+async def test_one_side_without_labels_is_for_all_of_the_other(plant: Plant, values_of: ValuesOf) -> None:
     """Prometheus finds no pair and answers nothing."""
-    plant(server, [sampled("sided", [1.0], {"x": "a"}), sampled("sided", [2.0], {"x": "b"}), sampled("alone", [5.0])])
+    plant([sampled("sided", [1.0], {"x": "a"}), sampled("sided", [2.0], {"x": "b"}), sampled("alone", [5.0])])
     assert [-4.0, -3.0] == sorted(await values_of(FixedQuerier("sided", strategy=apart)))
 
 
 async def test_the_sample_on_the_beginning_of_a_window_is_outside(
-    client: VictoriaMetricsClient, server: Server, plant: Plant, values_of: Callable[..., Awaitable[list[float]]]
+    client: VictoriaMetricsClient, plant: Plant, values_of: ValuesOf
 ) -> None:
     """The four later samples of a minute count; the name stays, unless an aggregation drops it."""
-    plant(server, [sampled("edged", [1.0, 2.0, 4.0, 8.0, 16.0])])
+    plant([sampled("edged", [1.0, 2.0, 4.0, 8.0, 16.0])])
     assert [30.0] == await values_of(FixedQuerier("edged", strategy=Over("sum_over_time")), "1m")
     lowest = FixedQuerier("edged", strategy=Over("min_over_time"))
     result = await client.query_utilization_now(lowest, time=NOW, rate_interval="1m")
     assert [({"__name__": "edged"}, 2.0)] == [(dict(sample.labels), sample.value) for sample in result.samples]
 
 
-async def test_a_class_of_all_characters_misses_some(client: VictoriaMetricsClient, server: Server, plant: Plant) -> None:
+async def test_a_class_of_all_characters_misses_some(client: VictoriaMetricsClient, plant: Plant) -> None:
     """A regex does not match it."""
     texts = ["a", "a b", "a.b", "a\nb"]
-    plant(server, [sampled("lettered", [1.0], {"x": text}) for text in texts])
+    plant([sampled("lettered", [1.0], {"x": text}) for text in texts])
     seen = {}
     for regex in (r"[\s\S]*", "(?s).*"):
         seen[regex] = await client.label_values("x", match=Selector("lettered", {"x": LabelMatcher.regex(regex)}))

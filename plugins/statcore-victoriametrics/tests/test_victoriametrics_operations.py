@@ -13,7 +13,6 @@ from statcore.promql import Aggregation, BinaryOperation, ConstantLabel, Express
 from statcore.queriers import MetricQuery, PercentOfCapacity
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
-from statcore.testing.servers import Server
 from statcore_victoriametrics.client import VictoriaMetricsClient
 
 Plant = Callable[..., None]
@@ -29,9 +28,8 @@ def constant(name: str, value: float, **labels: str) -> PlantedSeries:
 
 def growing(name: str, per_second: float, **labels: str) -> PlantedSeries:
     """Return ten minutes of a counter."""
-    return PlantedSeries(
-        name, labels, [(NOW.timestamp() - back, per_second * (600 - back)) for back in range(600, -1, -15)]
-    )
+    samples = [(NOW.timestamp() - back, per_second * (600 - back)) for back in range(600, -1, -15)]
+    return PlantedSeries(name, labels, samples)
 
 
 USE: Final = Selector("op_used")
@@ -54,11 +52,11 @@ LIMIT: Final = BinaryOperation(">", Selector("op_limit"), Number(0))
     ids=lambda value: value.text if hasattr(value, "text") else "",
 )
 async def test_an_operation_has_the_value_that_prometheus_gives(
-    client: VictoriaMetricsClient, server: Server, plant: Plant, expression: Expression, expected: dict[str, float]
+    client: VictoriaMetricsClient, plant: Plant, expression: Expression, expected: dict[str, float]
 ) -> None:
     """Matching by some labels, filters, sets, and a dollar sign that is no place for anything."""
-    plant(server, [constant("op_used", value, host=host, kind="x") for host, value in USED.items()])
-    plant(server, [constant("op_limit", value, host=host) for host, value in LIMITS.items()])
+    plant([constant("op_used", value, host=host, kind="x") for host, value in USED.items()])
+    plant([constant("op_limit", value, host=host) for host, value in LIMITS.items()])
 
     def strategy(query: MetricQuery, _window: str) -> Expression:
         return Aggregation("sum", expression, query.group_by)
@@ -70,29 +68,17 @@ async def test_an_operation_has_the_value_that_prometheus_gives(
 
 @pytest.mark.parametrize(("is_counter", "expected"), [(True, 150.2), (False, 50.0)])
 async def test_percent_is_of_kernels_that_have_both(
-    client: VictoriaMetricsClient, server: Server, plant: Plant, is_counter: Any, expected: float
+    client: VictoriaMetricsClient, plant: Plant, is_counter: Any, expected: float
 ) -> None:
     """A kernel without a finite capacity above 0, or with only one of the two values, does not count, as in Prometheus."""
     name = f"percent_{is_counter}".lower()
     make, currents = (growing, {"a": 1000, "b": 502}) if is_counter else (constant, {"a": 1024, "b": 3072})
     capacities = {"a": 1000, "b": 1000} if is_counter else {"a": 4096, "b": 4096}
-    plant(
-        server,
-        [
-            make(name, value, kernel=kernel, value_type="current")
-            for kernel, value in {**currents, "c": 7, "d": 7, "f": 7}.items()
-        ],
-    )
-    plant(
-        server,
-        [
-            constant(name, value, kernel=kernel, value_type="capacity")
-            for kernel, value in {**capacities, "c": 0, "e": 9, "f": math.inf}.items()
-        ],
-    )
-    answer = await client.query_utilization_now(
-        FixedQuerier(name, strategy=PercentOfCapacity(is_counter=is_counter)), time=NOW
-    )
-    (sample,) = answer.samples
+    all_currents = {**currents, "c": 7, "d": 7, "f": 7}
+    all_capacities = {**capacities, "c": 0, "e": 9, "f": math.inf}
+    plant(make(name, value, kernel=kernel, value_type="current") for kernel, value in all_currents.items())
+    plant(constant(name, value, kernel=kernel, value_type="capacity") for kernel, value in all_capacities.items())
+    percent = FixedQuerier(name, strategy=PercentOfCapacity(is_counter=is_counter))
+    (sample,) = (await client.query_utilization_now(percent, time=NOW)).samples
     assert {"value_type": "pct"} == sample.labels
     assert pytest.approx(expected) == sample.value
