@@ -7,12 +7,14 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
+from tests.support.certificates import Authority
 from tests.support.environments import ROOT, build_wheels
 
 from statcore.testing.servers import (
@@ -132,6 +134,12 @@ def start_prometheus(tmp_path: Path, prometheus_program: Program) -> Iterator[Ca
             return stack.enter_context(running_prometheus(folder, **options))
 
         yield start
+
+
+@pytest.fixture
+def new_authority(tmp_path: Path, require_program: Callable[..., str]) -> Callable[[str], Authority]:
+    """Make a certificate authority by its name."""
+    return partial(Authority.new, require_program("openssl"), tmp_path)
 
 
 @pytest.fixture(scope="session")

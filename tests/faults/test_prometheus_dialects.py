@@ -12,10 +12,10 @@ from aiohttp.test_utils import TestServer
 from tests.faults.fake_prometheus import RANGE, Reply, StartClient, StartFake, vector
 from yarl import URL
 
-from statcore.errors import AccessDeniedError, QueryRejectedError, UnsupportedError
+from statcore.errors import AccessDeniedError, QueryRejectedError
 from statcore.promql import Selector
 from statcore.queriers import LabelMatcher
-from statcore.testing.servers import Program, Server
+from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient
 
 IDS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(250)]
@@ -94,22 +94,6 @@ async def test_series_of_250_ids_are_requested_by_a_form(
     assert all(id_ in request.form["match[]"] for id_ in IDS)
     async with aclosing(PrometheusClient(start_prometheus().url)) as client:
         assert [] == list(await client.series(selector))
-
-
-async def test_dotted_label_names_are_refused_where_the_server_does_not_know_them(
-    prometheus_program: Program, start_prometheus: Callable[..., Server]
-) -> None:
-    """Prometheus 2 finds nothing under the escaped name, and an empty answer would be wrong."""
-    if not prometheus_program.version.startswith("2."):
-        pytest.skip(f"Prometheus {prometheus_program.version} knows them")
-    async with aclosing(PrometheusClient(start_prometheus().url)) as client:
-        with pytest.raises(QueryRejectedError, match="invalid label name"):
-            await client.label_values("service.name")
-        with pytest.raises(QueryRejectedError, match="parse error"):
-            await client.series(Selector("up", {"service.name": LabelMatcher.equal("x")}))
-        with pytest.raises(UnsupportedError, match="values of the label a/b"):
-            await client.label_values("a/b")
-        assert [] == list(await client.label_values("absent"))
 
 
 async def test_dotted_label_names_are_requested_in_both_spellings(fake_prometheus: StartFake, http_reply: Reply) -> None:

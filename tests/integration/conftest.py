@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, aclosing
+from pathlib import Path
 from subprocess import PIPE, Popen
 
 import pytest
 from redis import Redis
 from tests.integration.kernel_programs import PRELUDE, Start
+from tests.support.certificates import Pair
 
-from statcore.testing.servers import Server
+from statcore.testing.servers import Server, free_port
 from statcore_prometheus import PrometheusClient
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 
@@ -37,6 +39,19 @@ async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
     """A reader with the default options: it reads no ages."""
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
         yield store
+
+
+@pytest.fixture
+def start_tls_valkey(start_valkey: Callable[..., Server]) -> Callable[..., tuple[Server, str]]:
+    """Start a Valkey that also listens with TLS, and return its URL with TLS, too."""
+
+    def start(trusted: Path, own: Pair, *arguments: str) -> tuple[Server, str]:
+        port = str(free_port())
+        files = ("--tls-ca-cert-file", trusted, "--tls-cert-file", own.certificate, "--tls-key-file", own.key)
+        server = start_valkey(arguments=["--tls-port", port, *map(str, files), *arguments])
+        return server, f"valkeys://127.0.0.1:{port}"
+
+    return start
 
 
 @pytest.fixture

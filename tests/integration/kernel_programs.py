@@ -29,6 +29,17 @@ def burn(seconds):
     end = time.process_time() + seconds
     while time.process_time() < end: pass
 """
+# Uses half of a core.
+DUTY_CYCLE = """
+import threading
+def watch():
+    while True: wait_for_input()
+threading.Thread(target=watch, daemon=True).start()
+while True:
+    burn(0.02)
+    say("burnt")
+    time.sleep(0.02)
+"""
 
 
 async def read_line(process: Popen[bytes]) -> str:

@@ -7,19 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.integration.kernel_programs import Start, cpu_ms, current, read_line, resume, watch
-
-DUTY_CYCLE = """
-import threading
-def watch():
-    while True: wait_for_input()
-threading.Thread(target=watch, daemon=True).start()
-while True:
-    burn(0.02)
-    say("burnt")
-    time.sleep(0.02)
-"""
-
+from tests.integration.kernel_programs import DUTY_CYCLE, Start, cpu_ms, current, read_line, resume, watch
 
 HOLDER = """
 held = bytearray(os.urandom(1 << 20)) * 64

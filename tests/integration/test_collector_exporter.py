@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
+from functools import partial
 from subprocess import Popen
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.integration.kernel_programs import Start, cpu_ms
+from tests.integration.kernel_programs import DUTY_CYCLE, Start, cpu_ms
 
 from statcore import ContainerMetricQuerier
-from statcore.testing.servers import Server
+from statcore.testing.servers import Server, raw_query
 from statcore_collector import Collector, KernelTarget, start_exporter
 from statcore_memory import MemoryMetrics, MemoryStatistics
 
 KERNEL = str(uuid4())
-# Uses half of a core until standard input closes.
-BURNER = """
-import threading
-def watch():
-    while True: wait_for_input()
-threading.Thread(target=watch, daemon=True).start()
-while True:
-    burn(0.02)
-    time.sleep(0.02)
-"""
 
 
 def _collector(process: Popen[bytes], interval_s: float) -> Collector:
@@ -39,17 +26,9 @@ def _collector(process: Popen[bytes], interval_s: float) -> Collector:
     return collector
 
 
-def _query(server: Server, promql: str, at: float) -> dict[str, Any]:
-    """Return the only series of the answer, or None."""
-    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': promql, 'time': at})}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
-        series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-    return series[0] if series else {}
-
-
 async def test_prometheus_has_the_rate_that_proc_has(start_kernel: Start, start_prometheus: Callable[..., Server]) -> None:
     """Scraped twice a second, the rate of the raw counter is within a tenth of the rate in /proc over the same time."""
-    burner = start_kernel(BURNER)
+    burner = start_kernel(DUTY_CYCLE)
     collector = _collector(burner, 0.1)
     exporter = start_exporter(collector)
     stop = asyncio.Event()
@@ -63,13 +42,13 @@ async def test_prometheus_has_the_rate_that_proc_has(start_kernel: Start, start_
             server = await asyncio.to_thread(
                 start_prometheus, targets={"statcore": exporter.address}, scrape_interval="500ms"
             )
+            ask = partial(asyncio.to_thread, raw_query, server)
             known = 0
             while known < 13:  # more samples than the window holds; a scrape has no event
                 await asyncio.sleep(0.05)
                 looks.append((time.time(), cpu_ms(burner.pid, children=False)))
-                known = len((await asyncio.to_thread(_query, server, f"{selector}[1m]", looks[-1][0])).get("values", ()))
-            raw = await asyncio.to_thread(_query, server, f"{selector}[5s]", looks[-1][0])
-            rate = await asyncio.to_thread(_query, server, f"rate({selector}[5s])", looks[-1][0])
+                known = sum(len(series["values"]) for series in await ask(f"{selector}[1m]", looks[-1][0]))
+            (raw,), (rate,) = [await ask(query, looks[-1][0]) for query in (f"{selector}[5s]", f"rate({selector}[5s])")]
             stop.set()
     finally:
         exporter.close()
@@ -81,7 +60,7 @@ async def test_prometheus_has_the_rate_that_proc_has(start_kernel: Start, start_
 
 async def test_the_backend_in_memory_takes_the_same_samples(start_kernel: Start) -> None:
     """The querier of containers finds them."""
-    burner = start_kernel(BURNER)
+    burner = start_kernel(DUTY_CYCLE)
     collector = _collector(burner, 60)
     backend = MemoryMetrics(clock=lambda: 1_000.0)
     await collector.collect()

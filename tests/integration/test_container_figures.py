@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, aclosing
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from tests.e2e.program import statcore
 from tests.support.graphql_host import Host
+from tests.support.planted_server import planted_server
 
 from statcore.model import QueryTimeRange, VectorResult
 from statcore.queriers import ContainerMetricQuerier, coalesce
@@ -20,11 +21,9 @@ from statcore.services import (
     ContainerMetricAction,
     ContainerMetricOptionalLabel,
     ContainerUtilizationMetricService,
-    KernelLiveStatService,
 )
 from statcore.statistics import UtilizationSource
 from statcore.testing.metrics.dataset import PlantedSeries
-from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient
 
@@ -63,11 +62,7 @@ def planted() -> Iterator[PlantedSeries]:
                 yield PlantedSeries("backendai_container_utilization", {**labels, "agent_id": "i-1"}, samples)
 
 
-@pytest.fixture(scope="module")
-def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """A server that holds the planted series."""
-    with prometheus_holding(openmetrics_text(planted())) as running:
-        yield running
+server = planted_server(planted)
 
 
 def asking(metric: str, value_type: Any, kernel: str | None = None) -> ContainerMetricQuerier:
@@ -130,16 +125,6 @@ async def test_planted_figures_are_answered(
     """Each interface shows ten thousand bytes per second as ten thousand, and labels `pct` as such."""
     labels = {"kernel_id": BUSY, "value_type": value_type}
     assert [(labels, pytest.approx(expected))] == await ask(server, metric, value_type)
-
-
-@pytest.mark.parametrize("metric", PLANTED[BUSY]["current"])
-async def test_live_statistics_and_the_querier_agree(client: PrometheusClient, metric: str) -> None:
-    """The current value of every metric is a single number."""
-    (entry,) = await KernelLiveStatService(client).fetch_kernel_statistics([BUSY], time=AT)
-    (sample,) = (await client.query_utilization_now(asking(metric, "current", BUSY), time=AT)).samples
-    planted = PLANTED[BUSY]["current"][metric] * (1200 if metric in {"cpu_used", "io_read"} else 1)
-    assert entry is not None
-    assert (pytest.approx(planted), pytest.approx(planted)) == (float(entry[metric]["current"]), sample.value)
 
 
 @pytest.mark.parametrize("metric", PERCENT)

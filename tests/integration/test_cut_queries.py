@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.planted_server import planted_server
 
 from statcore.errors import QueryRejectedError, UnsupportedError
 from statcore.model import MatrixResult, QueryTimeRange
 from statcore.plugins import Preset
 from statcore.services import PresetService
+from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.servers import Program, Server
 from statcore_cli.times import read_range
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -52,24 +54,16 @@ AROUND: Final = st.sampled_from(
 )
 
 
-def planted_text() -> str:
-    """Return what the server holds: a counter, and loads of which another is the highest as time goes on."""
-    lines = ["# TYPE ticks unknown", *(f"ticks {tick} {START_S + 40 * tick}" for tick in range(301))]
-    lines.append("# TYPE load unknown")
+def planted() -> Iterator[PlantedSeries]:
+    """Yield a counter, and loads of which another is the highest as time goes on."""
+    yield PlantedSeries("ticks", {}, [(START_S + 40.0 * tick, float(tick)) for tick in range(301)])
     loads = (("a", 0, 300, 300, -1), ("b", 0, 300, 0, 1.5), ("c", 100, 110, 100, 9), ("d", 250, 280, 100, 0))
     for host, first, last, base, slope in loads:
-        lines += [
-            f'load{{host="{host}"}} {base + slope * tick} {START_S + 40 * tick + ord(host) % 7}'
-            for tick in range(first, last)
-        ]
-    return "\n".join([*lines, "# EOF", ""])
+        times = [(tick, START_S + 40.0 * tick + ord(host) % 7) for tick in range(first, last)]
+        yield PlantedSeries("load", {"host": host}, [(time, base + slope * tick) for tick, time in times])
 
 
-@pytest.fixture(scope="module")
-def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """Start a server on the planted series, for all tests."""
-    with prometheus_holding(planted_text(), arguments=[EXPERIMENTAL]) as running:
-        yield running
+server = planted_server(planted, EXPERIMENTAL)
 
 
 @st.composite

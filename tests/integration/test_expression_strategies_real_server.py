@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from tests.meta.test_plugin_document import blocks, module
+from tests.support.planted_server import planted_server
 from tests.support.plugin_strategies import Quantile, used
 
 from statcore.promql import Expression
 from statcore.statistics import UtilizationSource
+from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
-from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -24,46 +24,26 @@ TOTAL = {"a": 100.0, "b": 200.0, "c": 300.0}
 FREE = {"a": 30.0, "b": 20.0, "c": 0.0}
 
 
-def planted() -> str:
-    """Return the samples as OpenMetrics text."""
-    times = [NOW - timedelta(seconds=15 * number) for number in range(40, -1, -1)]
-    lines = ["# TYPE seconds_bucket unknown"]
+def series(name: str, value: float = 0.0, *, per_s: float = 0.0, **labels: str) -> PlantedSeries:
+    """Return ten minutes of a value that stays or grows evenly."""
+    samples = [(NOW.timestamp() + second - 600, value + per_s * second) for second in range(0, 601, 15)]
+    return PlantedSeries(name, labels, samples)
+
+
+def planted() -> Iterator[PlantedSeries]:
+    """Yield series of hosts, and of racks: openings, and power in two phases under a limit, where 0 means none."""
     for host, buckets in BUCKETS.items():
-        for bound, per_second in buckets.items():
-            lines += [
-                f'seconds_bucket{{host="{host}",le="{bound}"}} {15 * number * per_second} {time.timestamp()}'
-                for number, time in enumerate(times)
-            ]
-    for name, values in (("total", TOTAL), ("free", FREE)):
-        lines.append(f"# TYPE {name} gauge")
-        for host, value in values.items():
-            lines += [f'{name}{{host="{host}"}} {value} {time.timestamp()}' for time in times]
-    return "\n".join([*lines, *planted_shares(), "# EOF", ""])
+        yield from (series("seconds_bucket", per_s=per_s, host=host, le=bound) for bound, per_s in buckets.items())
+        yield from (series("total", TOTAL[host], host=host), series("free", FREE[host], host=host))
+    for rack, result, per_s in (("r1", "failed", 1), ("r1", "done", 3), ("r2", "done", 4)):
+        yield series("rack_openings", per_s=per_s, rack_id=rack, result=result)
+    yield from (
+        series("rack_power", 30, rack_id=rack, phase=phase) for rack in ("r1", "r2", "r3") for phase in ("L1", "L2")
+    )
+    yield from (series("rack_limit", 200, rack_id="r1"), series("rack_limit", 0, rack_id="r2"))
 
 
-def planted_shares() -> Iterator[str]:
-    """Yield the samples of racks: openings per second, and power in two phases under a limit, which 0 says is none."""
-    for name, series in {
-        "rack_openings": {
-            'rack_id="r1",result="failed"': 1,
-            'rack_id="r1",result="done"': 3,
-            'rack_id="r2",result="done"': 4,
-        },
-        "rack_power": {f'rack_id="{rack}",phase="{phase}"': 30 for rack in ("r1", "r2", "r3") for phase in ("L1", "L2")},
-        "rack_limit": {'rack_id="r1"': 200, 'rack_id="r2"': 0},
-    }.items():
-        yield f"# TYPE {name} unknown"
-        for labels, value in series.items():
-            for number in range(41):
-                amount = value * 15 * number if name == "rack_openings" else value
-                yield f"{name}{{{labels}}} {amount} {(NOW - timedelta(seconds=15 * (40 - number))).timestamp()}"
-
-
-@pytest.fixture(scope="module")
-def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """A Prometheus that holds the samples."""
-    with prometheus_holding(planted()) as server:
-        yield server
+server = planted_server(planted)
 
 
 def asking(strategy: Quantile | Callable[..., Expression], hosts: Sequence[str]) -> list[FixedQuerier]:

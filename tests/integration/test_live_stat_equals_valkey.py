@@ -12,10 +12,7 @@ So the following holds for the newest scrape:
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing
 from datetime import datetime, timedelta
@@ -37,7 +34,7 @@ from statcore.services import (
     ContainerUtilizationMetricService,
     KernelLiveStatService,
 )
-from statcore.testing.servers import Program, Server, running_prometheus
+from statcore.testing.servers import Program, Server, raw_query, running_prometheus
 from statcore_cli.demo.pipeline import Child, running_children
 from statcore_collector import Collector, start_exporter
 from statcore_prometheus import PrometheusClient
@@ -145,9 +142,7 @@ def comparable(entries: Entries) -> dict[str, dict[str, tuple[str, str, float, s
 def scrape_times(server: Server, kernel_id: str, window: str) -> list[float]:
     """Return the times of the scrapes that the server has of the kernel, until now."""
     query = f'backendai_container_utilization{{kernel_id="{kernel_id}",container_metric_name="mem",value_type="current"}}'
-    url = f"{server.url}/api/v1/query?{urllib.parse.urlencode({'query': f'{query}[{window}]'})}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the URL is the test's own
-        found = json.load(answer)["data"]["result"]
+    found = raw_query(server, f"{query}[{window}]", time.time())
     return [at for at, _ in found[0]["values"]] if found else []
 
 

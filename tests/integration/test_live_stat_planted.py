@@ -5,13 +5,14 @@ The tests run on a real Prometheus and on the embedded backend.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.support.planted_server import planted_server
 
 from statcore.errors import UnavailableError
 from statcore.model import ProblemKind
@@ -19,7 +20,6 @@ from statcore.ports import PromQLPort
 from statcore.queriers import ContainerMetricQuerier
 from statcore.services import KernelLiveStatService
 from statcore.testing.metrics.dataset import PlantedSeries
-from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, free_port
 from statcore_memory import MemoryMetrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -63,6 +63,7 @@ def planted() -> list[PlantedSeries]:
         series(STEADY, "mem", "capacity", dict.fromkeys(usual, 8192.0)),
         series(STEADY, "net_rx", "current", {second: 10_000.0 * second for second in usual}),
         series(STEADY, "net_rx", "capacity", dict.fromkeys(usual, 1820.0)),  # as agents export it: the first sample
+        series(STEADY, "net_tx", "current", {second: 30.0 * second for second in usual}),
         series(STEADY, "io_read", "current", {second: 3.0 * second for second in usual}),
         series(STEADY, "io_read", "capacity", dict.fromkeys(usual, 40.0)),
         series(RESET, "cpu_util", "current", {second: 100.0 * (second % (end - 150)) for second in usual}),
@@ -79,11 +80,7 @@ def planted() -> list[PlantedSeries]:
     ]
 
 
-@pytest.fixture(scope="module")
-def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """Start a server on the planted series, for all tests."""
-    with prometheus_holding(openmetrics_text(planted())) as running:
-        yield running
+server = planted_server(planted)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +127,7 @@ async def test_every_number_follows_from_the_samples(client: PromQLPort) -> None
         "cpu_used": shown(str(250 * now), UNBOUNDED, "0.00", "msec"),
         "mem": shown(str(4096 - now), "8192", share, "bytes", max=str(max(minutes)), avg=str(sum(minutes) // 5)),
         "net_rx": shown("10000", UNBOUNDED, "0.00", "bps", max="10000", avg="10000", rate="10000"),
+        "net_tx": shown("30", UNBOUNDED, "0.00", "bps", max="30", avg="30", rate="30"),
         "io_read": shown(str(3 * now), UNBOUNDED, "0.00", "bytes"),
     } == await entry(client, STEADY)
 
@@ -202,8 +200,7 @@ async def test_the_default_time_is_the_servers_now(client: PromQLPort) -> None:
 
 async def test_an_unreachable_server_is_an_error() -> None:
     """Its kernels are not shown as kernels without data."""
-    async with aclosing(
-        PrometheusClient(f"http://127.0.0.1:{free_port()}", options=PrometheusOptions(timeout_s=2))
-    ) as client:
+    options = PrometheusOptions(timeout_s=2)
+    async with aclosing(PrometheusClient(f"http://127.0.0.1:{free_port()}", options=options)) as client:
         with pytest.raises(UnavailableError):
             await KernelLiveStatService(client).fetch_kernel_statistics([kernel(STEADY)])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.program import environment
+from tests.e2e.program import statcore
+from tests.support.planted_server import planted_server
 from tests.support.promql_templates import VALID
 
 from statcore.errors import QueryRejectedError
@@ -21,7 +19,6 @@ from statcore.plugins import Preset
 from statcore.promql.templates import Template
 from statcore.services import PresetService
 from statcore.testing.metrics.dataset import HOSTILE_VALUES, PlantedSeries
-from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient
 
@@ -44,21 +41,16 @@ SPEED = Preset(
 )
 
 
-@pytest.fixture(scope="module")
-def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """A server with a series for each value, whose samples are the value's position, and a counter."""
-    times = (TIME, TIME + 300, TIME + 600)
-    series = [
-        PlantedSeries(
-            "planted", {"text": text, "job": "a", "zone": str(number % 2)}, [(time, float(number)) for time in times]
-        )
-        for number, text in enumerate(VALUES)
-    ]
-    counter = [(TIME + 15 * step, 30.0 * step) for step in range(41)]
-    text = openmetrics_text([*series, PlantedSeries("growing", {"text": "a"}, counter)])
-    # The samples lie ahead of the clock where this runs before their date, or long behind it: nothing may be dropped.
-    with prometheus_holding(text, arguments=["--storage.tsdb.retention.time=100y"]) as running:
-        yield running
+def planted() -> Iterator[PlantedSeries]:
+    """Yield a series for each value, whose samples are the value's position, and a counter."""
+    for number, text in enumerate(VALUES):
+        samples = [(time, float(number)) for time in (TIME, TIME + 300, TIME + 600)]
+        yield PlantedSeries("planted", {"text": text, "job": "a", "zone": str(number % 2)}, samples)
+    yield PlantedSeries("growing", {"text": "a"}, [(TIME + 15 * step, 30.0 * step) for step in range(41)])
+
+
+# The samples lie ahead of the clock where this runs before their date, or long behind it: nothing may be dropped.
+server = planted_server(planted, "--storage.tsdb.retention.time=100y")
 
 
 def numbers(answer: MatrixResult) -> dict[str, list[float]]:
@@ -66,34 +58,32 @@ def numbers(answer: MatrixResult) -> dict[str, list[float]]:
     return {series.labels["text"]: list(series.values) for series in answer.series}
 
 
-async def test_hostile_values_select_exactly_their_series(server: Server) -> None:
+async def test_hostile_values_select_exactly_their_series(client: PrometheusClient) -> None:
     """Single values and sets of values select their own series, without an error."""
-    async with aclosing(PrometheusClient(server.url)) as client:
-        service = PresetService(client, {"number": NUMBER})
-        for number, value in enumerate(VALUES):
-            answer = await service.query_preset("number", time_range=RANGE, labels={"text": value}, group_labels=["text"])
-            assert {value: [float(number)] * 3} == numbers(answer)
-        for some in (VALUES[::2], VALUES[1::3], VALUES):
-            answer = await service.query_preset("number", time_range=RANGE, labels={"text": some}, group_labels=["text"])
-            assert set(some) == numbers(answer).keys()
-        nobody = {"text": VALUES, "zone": "2"}
-        assert () == (await service.query_preset("number", time_range=RANGE, labels=nobody)).series
-        (everything,) = (await service.query_preset("number", time_range=RANGE)).series
-        assert ({}, [float(len(VALUES) - 1)] * 3) == (everything.labels, list(everything.values))
+    service = PresetService(client, {"number": NUMBER})
+    for number, value in enumerate(VALUES):
+        answer = await service.query_preset("number", time_range=RANGE, labels={"text": value}, group_labels=["text"])
+        assert {value: [float(number)] * 3} == numbers(answer)
+    for some in (VALUES[::2], VALUES[1::3], VALUES):
+        answer = await service.query_preset("number", time_range=RANGE, labels={"text": some}, group_labels=["text"])
+        assert set(some) == numbers(answer).keys()
+    nobody = {"text": VALUES, "zone": "2"}
+    assert () == (await service.query_preset("number", time_range=RANGE, labels=nobody)).series
+    (everything,) = (await service.query_preset("number", time_range=RANGE)).series
+    assert ({}, [float(len(VALUES) - 1)] * 3) == (everything.labels, list(everything.values))
 
 
-async def test_the_window_is_the_presets_or_the_callers(server: Server) -> None:
+async def test_the_window_is_the_presets_or_the_callers(client: PrometheusClient) -> None:
     """Thirty in fifteen seconds are two a second, wherever a window has two samples of them."""
     at_end = QueryTimeRange(start=TIME + 600, end=TIME + 600, step="1s")
-    async with aclosing(PrometheusClient(server.url)) as client:
-        service = PresetService(client, {"speed": SPEED})
-        for window in (None, "1m", "10m"):
-            answer = await service.query_preset("speed", time_range=at_end, group_labels=["text"], window=window)
-            assert {"a": [pytest.approx(2.0)]} == numbers(answer)
-        assert () == (await service.query_preset("speed", time_range=at_end, window="14s")).series
+    service = PresetService(client, {"speed": SPEED})
+    for window in (None, "1m", "10m"):
+        answer = await service.query_preset("speed", time_range=at_end, group_labels=["text"], window=window)
+        assert {"a": [pytest.approx(2.0)]} == numbers(answer)
+    assert () == (await service.query_preset("speed", time_range=at_end, window="14s")).series
 
 
-async def test_an_instant_is_the_point_of_a_range(server: Server) -> None:
+async def test_an_instant_is_the_point_of_a_range(client: PrometheusClient) -> None:
     """The same value, also of a template with an offset, labels that are dropped, and a fixed matcher behind."""
     selector = 'growing{${{ labels }},job!="b"}'
     growth = Preset(
@@ -105,33 +95,30 @@ async def test_an_instant_is_the_point_of_a_range(server: Server) -> None:
     )
     time = datetime.fromtimestamp(TIME + 600, UTC)
     filled_in: dict[str, Any] = {"labels": {"text": "a"}, "group_labels": ["instance"], "window": "1m"}
-    async with aclosing(PrometheusClient(server.url)) as client:
-        service = PresetService(client, {growth.name: growth})
-        now = await service.query_preset_now(growth.name, time=time, **filled_in)
-        point = QueryTimeRange(start=time, end=time, step="1s")
-        over_range = await service.query_preset(growth.name, time_range=point, **filled_in)
+    service = PresetService(client, {growth.name: growth})
+    now = await service.query_preset_now(growth.name, time=time, **filled_in)
+    point = QueryTimeRange(start=time, end=time, step="1s")
+    over_range = await service.query_preset(growth.name, time_range=point, **filled_in)
 
     assert [120.0] == [sample.value for sample in now.samples]
     assert {"a": [120.0]} == numbers(over_range)
 
 
 @pytest.mark.parametrize("text", VALID)
-async def test_the_server_and_the_parser_read_the_same(server: Server, text: str) -> None:
+async def test_the_server_and_the_parser_read_the_same(client: PrometheusClient, text: str) -> None:
     """Texts with values and without any are valid, with trailing commas, empty groupings and comments."""
     template = Template(text)
-    async with aclosing(PrometheusClient(server.url)) as client:
-        labels = {"a": '"', "on": "b"} if "labels" in template.placeholders else {}
-        group_by = ("by", "zone") if "group_by" in template.placeholders else ()
-        for query in (template.render(window="5m"), template.render(labels, window="5m", group_by=group_by)):
-            assert "success" == (await client.query_range(query, RANGE)).status
+    labels = {"a": '"', "on": "b"} if "labels" in template.placeholders else {}
+    group_by = ("by", "zone") if "group_by" in template.placeholders else ()
+    for query in (template.render(window="5m"), template.render(labels, window="5m", group_by=group_by)):
+        assert "success" == (await client.query_range(query, RANGE)).status
 
 
-async def test_the_server_refuses_text_that_only_the_parser_accepts(server: Server) -> None:
+async def test_the_server_refuses_text_that_only_the_parser_accepts(client: PrometheusClient) -> None:
     """It is laxer in places: then the answer is the server's refusal, with its reason."""
     service_of = {"lax": Preset(name="lax", description="d", template="up @ 1e+20")}
-    async with aclosing(PrometheusClient(server.url)) as client:
-        with pytest.raises(QueryRejectedError, match="timestamp out of bounds"):
-            await PresetService(client, service_of).query_preset("lax", time_range=RANGE)
+    with pytest.raises(QueryRejectedError, match="timestamp out of bounds"):
+        await PresetService(client, service_of).query_preset("lax", time_range=RANGE)
 
 
 def test_the_command_answers(server: Server, tmp_path: Path) -> None:
@@ -146,14 +133,7 @@ def test_the_command_answers(server: Server, tmp_path: Path) -> None:
     filters = ["--label", f"text={value}", "--label", "text=a", "--group-by", "text"]
     times = ["--start", str(TIME), "--end", str(TIME + 300), "--step", "5m", "--format", "json"]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "statcore_cli", "preset", "run", "number", *filters, *times],
-        env=environment(config=str(settings)),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = statcore("preset", "run", "number", *filters, *times, config=str(settings))
 
     assert (0, "") == (done.returncode, done.stderr)
     series = {one["labels"]["text"]: one["values"] for one in json.loads(done.stdout)["series"]}

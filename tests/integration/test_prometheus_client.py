@@ -7,16 +7,19 @@ import os
 import signal
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, aclosing
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.planted_server import planted_server
 
 from statcore.errors import QueryRejectedError, TimedOutError, UnavailableError, UnsupportedError
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
-from statcore.queriers import ContainerMetricQuerier, LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+from statcore.queriers import ContainerMetricQuerier, LabelMatcher
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Program, Server, free_port
 from statcore_prometheus import PrometheusClient, PrometheusOptions, PrometheusQueryRangeResponse
 
@@ -30,25 +33,20 @@ SLOPES = {"cpu_util": 500.0, "net_rx": 1000.0}
 HOUR = QueryTimeRange(start=START + timedelta(minutes=30), end=START + timedelta(minutes=90), step="60s")
 
 
-def planted_text() -> str:
-    """Return the planted series as OpenMetrics text."""
-    lines = ["# TYPE backendai_container_utilization unknown"]
+def planted() -> Iterator[PlantedSeries]:
+    """Yield the series of two kernels of a user, and another series."""
+    seconds = range(0, SECONDS + 1, INTERVAL_S)
     for number, kernel in enumerate(KERNELS, start=1):
-        owners = f'kernel_id="{kernel}",user_id="{USER}",agent_id="i-{number}"'
+        owners = {"kernel_id": kernel, "user_id": USER, "agent_id": f"i-{number}"}
         for metric, value_type in (("mem", "current"), ("mem", "capacity"), ("cpu_util", "current"), ("net_rx", "current")):
-            labels = f'container_metric_name="{metric}",value_type="{value_type}",{owners}'
-            for second in range(0, SECONDS + 1, INTERVAL_S):
-                value = number * (4096 if value_type == "capacity" else SLOPES.get(metric, 1.0) * second)
-                lines.append(f"backendai_container_utilization{{{labels}}} {value} {START_S + second}")
-    lines += ["# TYPE other unknown", f'other{{job="x",container_metric_name="not_ours"}} 1 {START_S}', "# EOF", ""]
-    return "\n".join(lines)
+            value, slope = (4096.0, 0.0) if value_type == "capacity" else (0.0, SLOPES.get(metric, 1.0))
+            samples = [(float(START_S + second), number * (value + slope * second)) for second in seconds]
+            labels = {"container_metric_name": metric, "value_type": value_type, **owners}
+            yield PlantedSeries("backendai_container_utilization", labels, samples)
+    yield PlantedSeries("other", {"job": "x", "container_metric_name": "not_ours"}, [(START_S, 1)])
 
 
-@pytest.fixture(scope="module")
-def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """Start a server with the planted series, for all tests."""
-    with prometheus_holding(planted_text()) as running:
-        yield running
+server = planted_server(planted)
 
 
 async def test_a_gauge_is_the_value_as_it_is(client: PrometheusClient) -> None:
@@ -166,30 +164,19 @@ async def test_series_are_label_sets(client: PrometheusClient) -> None:
 async def test_names_that_the_server_does_not_know_are_refused_by_it(
     client: PrometheusClient, prometheus_program: Program
 ) -> None:
-    """UTF-8 names are valid; an older server refuses them with its own text."""
+    """UTF-8 names are valid; Prometheus 2 refuses them, where an empty answer would be wrong."""
     if not prometheus_program.version.startswith("2."):
         pytest.skip("this server knows them; see test_current_prometheus.py")
-
-    class Utf8Querier(UtilizationMetricQuerier):
-        """A querier whose metric has a dot in its name."""
-
-        def name(self) -> str:
-            return "my.metric"
-
-        def labels(self) -> dict[str, str]:
-            return {"service.name": "x"}
-
-        def group_by_labels(self) -> list[str]:
-            return []
-
-        def query_strategy(self) -> QueryStrategy:
-            return QueryStrategy.GAUGE
-
     with pytest.raises(QueryRejectedError, match="parse error") as caught:
-        await client.query_utilization(Utf8Querier(), HOUR)
+        await client.query_utilization(FixedQuerier("my.metric", {"service.name": "x"}), HOUR)
     assert '"my.metric"' in caught.value.query
     with pytest.raises(QueryRejectedError, match="invalid label name"):
         await client.label_values("service.name")
+    with pytest.raises(QueryRejectedError, match="parse error"):
+        await client.series(Selector("up", {"service.name": LabelMatcher.equal("x")}))
+    with pytest.raises(UnsupportedError, match="values of the label a/b"):
+        await client.label_values("a/b")
+    assert [] == list(await client.label_values("absent"))
 
 
 async def test_a_real_prometheus_is_diagnosed_as_fine(client: PrometheusClient) -> None:

@@ -14,7 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import promql_parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,16 +102,6 @@ def test_the_six_expressions_of_live_statistics_are_answered(start_prometheus: C
     with asking(start_prometheus()) as ask:
         for query in (queries.now, queries.rate_now, queries.max, queries.avg, queries.rate_max, queries.rate_avg):
             assert "success" == ask("query", query=render(query))["status"]
-
-
-def test_where_the_parser_is_laxer_than_the_server(start_prometheus: Callable[..., Server]) -> None:
-    """What promql-parser alone would have let pass."""
-    with asking(start_prometheus()) as ask:
-        for text in ('up{a="\ufffd"}', "up @ 1e+20"):
-            assert promql_parser.parse(text)
-            assert "bad_data" == ask("query", query=text)["errorType"]
-        assert "bad_data" == ask("query", query=r'up{a="\ud83e\udd80"}')["errorType"]
-        assert_same_query(ask, render(Selector("up", {"a": "\ufffd"})))
 
 
 def test_the_parts_of_a_range_are_answered_and_the_whole_is_not(start_prometheus: Callable[..., Server]) -> None:

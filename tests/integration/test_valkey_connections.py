@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
-import attrs
 import msgpack
 import pytest
 from redis import Redis
@@ -20,6 +18,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
+from tests.support.certificates import Authority
 
 from statcore.errors import AccessDeniedError, InputError, ProtocolError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
@@ -71,86 +70,44 @@ def size(server: Server, db: int) -> int:
         return int(client.dbsize())
 
 
-@attrs.frozen
-class Certificates:
-    """A certificate authority, a certificate by it for 127.0.0.1, and the key of that; and another authority."""
-
-    authority: Path
-    certificate: Path
-    key: Path
-    stranger: Path
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Return certificates made with openssl."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("not found on PATH: openssl")
-    folder = tmp_path_factory.mktemp("tls")
-
-    def run(*words: str) -> None:
-        subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    for name in ("authority", "stranger"):
-        may_sign = ("-addext", "keyUsage=critical,keyCertSign")
-        run("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", *may_sign)
-    run(
-        *("req", "-x509", *key, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=server"),
-        *("-CA", "authority.pem", "-CAkey", "authority.key", "-addext", "subjectAltName=IP:127.0.0.1"),
-        *("-addext", "basicConstraints=critical,CA:FALSE"),
-    )
-    return Certificates(*(folder / name for name in ("authority.pem", "server.pem", "server.key", "stranger.pem")))
+NewAuthority = Callable[[str], Authority]
 
 
 @pytest.fixture
-def tls_server(start_valkey: Callable[..., Server], certificates: Certificates) -> Server:
-    """Return a server that also listens with TLS on the next port, and requires client certificates."""
-    tls_port = str(free_port())
-    return start_valkey(
-        arguments=[
-            *("--tls-port", tls_port, "--tls-ca-cert-file", str(certificates.authority)),
-            *("--tls-cert-file", str(certificates.certificate), "--tls-key-file", str(certificates.key)),
-        ]
-    )
+def authority(new_authority: NewAuthority) -> Authority:
+    """The authority that the server and its clients trust."""
+    return new_authority("authority")
 
 
 @pytest.fixture
-def tls_url(tls_server: Server) -> str:
-    """Return the URL of the port with TLS."""
-    with Redis(host="127.0.0.1", port=tls_server.port) as client:
-        return f"valkeys://127.0.0.1:{client.config_get('tls-port')['tls-port']}"
+def tls_url(start_tls_valkey: Callable[..., tuple[Server, str]], authority: Authority) -> str:
+    """The URL of a server that listens with TLS, and requires client certificates."""
+    return start_tls_valkey(authority.certificate, authority.issue("server"))[1]
 
 
-async def test_over_tls_with_certificates(tls_url: str, certificates: Certificates) -> None:
+async def test_over_tls_with_certificates(tls_url: str, authority: Authority) -> None:
     """The client checks the server's certificate, and shows its own."""
-    options = ValkeyOptions(
-        tls_ca_file=str(certificates.authority),
-        tls_cert_file=str(certificates.certificate),
-        tls_key_file=str(certificates.key),
-    )
+    ca_file, own = str(authority.certificate), authority.issue("client")
+    options = ValkeyOptions(tls_ca_file=ca_file, tls_cert_file=str(own.certificate), tls_key_file=str(own.key))
     assert WRITTEN == await round_trip(tls_url, options)
 
 
-async def test_a_server_that_is_not_trusted_is_refused_at_once(tls_url: str, certificates: Certificates) -> None:
+async def test_a_server_that_is_not_trusted_is_refused_at_once(
+    tls_url: str, authority: Authority, new_authority: NewAuthority
+) -> None:
     """The error is raised long before the deadline and says what is wrong, also for another host name."""
-    for ca_file, url in (
-        (certificates.stranger, tls_url),
-        (certificates.authority, tls_url.replace("127.0.0.1", "localhost")),
-    ):
-        options = ValkeyOptions(timeout_s=600, tls_ca_file=str(ca_file))
+    stranger = new_authority("stranger")
+    for trusted, url in ((stranger, tls_url), (authority, tls_url.replace("127.0.0.1", "localhost"))):
+        options = ValkeyOptions(timeout_s=600, tls_ca_file=str(trusted.certificate))
         async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store, asyncio.timeout(60):
             with pytest.raises(UnavailableError, match=r"(?i)certificate.verify.failed"):
                 await store.ping()
 
 
-def test_an_encrypted_key_is_refused(certificates: Certificates, tmp_path: Path) -> None:
+def test_an_encrypted_key_is_refused(authority: Authority) -> None:
     """OpenSSL would ask for the passphrase on the terminal."""
-    encrypted = tmp_path / "encrypted.key"
-    words = ("openssl", "ec", "-in", certificates.key, "-aes256", "-passout", "pass:secret", "-out", encrypted)
-    subprocess.run(words, check=True, capture_output=True)
-    options = ValkeyOptions(tls_cert_file=str(certificates.certificate), tls_key_file=str(encrypted))
+    own = authority.issue("client")
+    options = ValkeyOptions(tls_cert_file=str(own.certificate), tls_key_file=str(authority.encrypt(own.key)))
     with pytest.raises(InputError, match="tls_key_file is encrypted"):
         ValkeyStatistics.from_url("valkeys://127.0.0.1", options=options)
 
@@ -283,22 +240,3 @@ async def test_a_sentinels_master_is_used_and_named_by_its_address(sentinel: tup
     finally:
         for client in [*clients, *sentinels.sentinels]:
             await client.aclose()
-
-
-async def test_closing_closes_our_connections(valkey: Server) -> None:
-    """The server counts its connections."""
-
-    def connections() -> int:
-        with Redis(host="127.0.0.1", port=valkey.port) as client:
-            return len(client.client_list())
-
-    before = connections()
-    store = ValkeyStatistics.from_url(valkey.url)
-    await store.ping()
-    assert before + 2 == connections()
-    await store.aclose()
-    await store.aclose()
-    async with asyncio.timeout(30):
-        while connections() != before:  # noqa: ASYNC110 - the server notices when it does
-            await asyncio.sleep(0.01)
-    assert before == connections()

@@ -4,68 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
-import attrs
 import pytest
 from redis import Redis
+from tests.support.certificates import Authority
 
 from statcore.errors import AccessDeniedError, UnavailableError
-from statcore.testing.servers import Server, free_port
+from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
 TIMEOUT_S = 3.0
+DISCONNECT_ALL = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
-@attrs.frozen
-class Authority:
-    """A certificate authority of the test's own.
-
-    Args:
-        folder: where its files are, and those that it makes.
-        name: of the authority; its certificate is `NAME.pem`.
-    """
-
-    folder: Path
-    name: str
-
-    @classmethod
-    def new(cls, folder: Path, name: str) -> Authority:
-        """Make an authority with openssl."""
-        authority = cls(folder, name)
-        authority._openssl("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", *MAY_SIGN)
-        return authority
-
-    @property
-    def certificate(self) -> Path:
-        """Return the path of the certificate to trust."""
-        return self.folder / f"{self.name}.pem"
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Return a certificate for 127.0.0.1 and its key."""
-        signed = ("-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-addext", "subjectAltName=IP:127.0.0.1")
-        self._openssl("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", *signed, *NO_AUTHORITY)
-        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
-
-    def _openssl(self, *words: str) -> None:
-        command = ["openssl", "req", "-x509", *EC_KEY, *words]
-        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
-
-
-EC_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-MAY_SIGN = ("-addext", "keyUsage=critical,keyCertSign")
-NO_AUTHORITY = ("-addext", "basicConstraints=critical,CA:FALSE")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Return a folder for certificates; openssl must be installed."""
-    if shutil.which("openssl") is None:
-        pytest.skip("not found on PATH: openssl")
-    return tmp_path
+NewAuthority = Callable[[str], Authority]
+StartTls = Callable[..., tuple[Server, str]]
 
 
 def replace(file: Path, content: Path) -> None:
@@ -75,60 +31,51 @@ def replace(file: Path, content: Path) -> None:
     os.replace(new, file)  # noqa: PTH105 - the same as Path.replace, by the name that readers know
 
 
-async def test_rotated_certificates_are_used_by_new_connections(folder: Path, start_valkey: Callable[..., Server]) -> None:
+async def test_rotated_certificates_are_used_by_new_connections(
+    tmp_path: Path, new_authority: NewAuthority, start_tls_valkey: StartTls
+) -> None:
     """The server changes to another authority; the open store follows through its files alone."""
-    old, new = Authority.new(folder, "old"), Authority.new(folder, "new")
-    ca_file, cert_file, key_file = folder / "ca.crt", folder / "client.crt", folder / "client.pem"
-    for file, content in zip((ca_file, cert_file, key_file), (old.certificate, *old.issue("client-1")), strict=True):
-        replace(file, content)
+    old, new = new_authority("old"), new_authority("new")
+    ca_file, cert_file, key_file = tmp_path / "ca.crt", tmp_path / "client.crt", tmp_path / "client.pem"
+
+    def rotate(authority: Authority, name: str) -> None:
+        own = authority.issue(name)
+        for file, content in ((ca_file, authority.certificate), (cert_file, own.certificate), (key_file, own.key)):
+            replace(file, content)
+
+    rotate(old, "client-1")
     options = ValkeyOptions(
         timeout_s=TIMEOUT_S, tls_ca_file=str(ca_file), tls_cert_file=str(cert_file), tls_key_file=str(key_file)
     )
-    tls_port = free_port()
-    certificate, key = old.issue("server-1")
-    server = start_valkey(
-        arguments=[
-            *("--tls-port", str(tls_port), "--tls-ca-cert-file", str(old.certificate)),
-            *("--tls-cert-file", str(certificate), "--tls-key-file", str(key)),
-        ]
-    )
-    async with aclosing(ValkeyStatistics.from_url(f"valkeys://127.0.0.1:{tls_port}", options=options)) as store:
+    server, url = start_tls_valkey(old.certificate, old.issue("server-1"))
+    async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
         await store.ping()
-        certificate, key = new.issue("server-2")
+        own = new.issue("server-2")
         with Redis(host="127.0.0.1", port=server.port) as admin:
-            files = {"tls-ca-cert-file": str(new.certificate), "tls-cert-file": str(certificate), "tls-key-file": str(key)}
-            words = [word for pair in files.items() for word in pair]
-            admin.execute_command("CONFIG", "SET", *words)
-            admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            files = ("tls-ca-cert-file", new.certificate, "tls-cert-file", own.certificate, "tls-key-file", own.key)
+            admin.execute_command("CONFIG", "SET", *map(str, files))
+            admin.execute_command(*DISCONNECT_ALL)
         with pytest.raises(UnavailableError, match=r"(?i)certificate.verify.failed"):
             await store.ping()
-        for file, content in zip((ca_file, cert_file, key_file), (new.certificate, *new.issue("client-2")), strict=True):
-            replace(file, content)
+        rotate(new, "client-2")
         await store.ping()
 
 
 async def test_the_former_content_of_a_file_is_used_while_it_cannot_be_read(
-    folder: Path, start_valkey: Callable[..., Server], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, new_authority: NewAuthority, start_tls_valkey: StartTls, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While a file is missing or half-written, new connections use the former content, and the log says so once."""
-    authority = Authority.new(folder, "authority")
-    certificate, key = authority.issue("server")
-    tls_port = free_port()
-    server = start_valkey(
-        arguments=[
-            *("--tls-port", str(tls_port), "--tls-ca-cert-file", str(authority.certificate), "--tls-auth-clients", "no"),
-            *("--tls-cert-file", str(certificate), "--tls-key-file", str(key)),
-        ]
-    )
-    ca_file = folder / "ca.crt"
+    authority = new_authority("authority")
+    server, url = start_tls_valkey(authority.certificate, authority.issue("server"), "--tls-auth-clients", "no")
+    ca_file = tmp_path / "ca.crt"
     replace(ca_file, authority.certificate)
     options = ValkeyOptions(timeout_s=TIMEOUT_S, tls_ca_file=str(ca_file))
-    async with aclosing(ValkeyStatistics.from_url(f"valkeys://127.0.0.1:{tls_port}", options=options)) as store:
+    async with aclosing(ValkeyStatistics.from_url(url, options=options)) as store:
         await store.ping()
         for change in (ca_file.unlink, lambda: ca_file.write_text(authority.certificate.read_text()[:100])):
             change()
             with Redis(host="127.0.0.1", port=server.port) as admin:
-                admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                admin.execute_command(*DISCONNECT_ALL)
             await store.ping()
         lines = [record.getMessage() for record in caplog.records if record.name.startswith("statcore")]
         assert 2 == len(lines)
@@ -136,20 +83,12 @@ async def test_the_former_content_of_a_file_is_used_while_it_cannot_be_read(
 
 
 async def test_a_ca_file_stands_in_place_of_the_systems_certificates(
-    folder: Path, start_valkey: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    new_authority: NewAuthority, start_tls_valkey: StartTls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The certificates of the system are not trusted besides it."""
-    systems, own = Authority.new(folder, "systems"), Authority.new(folder, "own")
+    systems, own = new_authority("systems"), new_authority("own")
     monkeypatch.setenv("SSL_CERT_FILE", str(systems.certificate))
-    certificate, key = systems.issue("server")
-    tls_port = free_port()
-    start_valkey(
-        arguments=[
-            *("--tls-port", str(tls_port), "--tls-ca-cert-file", str(systems.certificate), "--tls-auth-clients", "no"),
-            *("--tls-cert-file", str(certificate), "--tls-key-file", str(key)),
-        ]
-    )
-    url = f"valkeys://127.0.0.1:{tls_port}"
+    _, url = start_tls_valkey(systems.certificate, systems.issue("server"), "--tls-auth-clients", "no")
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=TIMEOUT_S))) as store:
         await store.ping()
     options = ValkeyOptions(timeout_s=TIMEOUT_S, tls_ca_file=str(own.certificate))
@@ -171,7 +110,7 @@ async def test_a_rotated_password_is_used_by_new_connections(
     def set_password(password: str) -> None:
         with Redis(host="127.0.0.1", port=server.port, username="admin", password="admin") as admin:  # noqa: S106 - a test's
             admin.execute_command("ACL", "SETUSER", name, "on", "resetpass", f">{password}", "~*", "+@all")
-            admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            admin.execute_command(*DISCONNECT_ALL)
 
     with Redis(host="127.0.0.1", port=server.port) as default:
         default.execute_command("ACL", "SETUSER", "admin", "on", ">admin", "~*", "+@all")

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.coalescing import labelled, mixed_queriers, planted_series, time_ranges
+from tests.support.coalescing import Labelled, labelled, mixed_queriers, planted_series, time_ranges
 
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
 from statcore.queriers import QueryStrategy, UtilizationMetricQuerier, coalesce
@@ -32,7 +32,7 @@ def load(series: list[PlantedSeries]) -> MemoryMetrics:
     return memory
 
 
-def test_a_member_gets_the_answer_that_it_would_get_alone() -> None:
+def test_a_source_answers_every_querier_as_if_it_were_alone() -> None:
     """For queriers of every kind and strategy: the same label sets with the same samples, over a range and now.
 
     The memory adapter adds series in the order of their labels, so that even the last digits are equal.
@@ -45,22 +45,21 @@ def test_a_member_gets_the_answer_that_it_would_get_alone() -> None:
         series: list[PlantedSeries], queriers: list[UtilizationMetricQuerier], max_values: int, between: QueryTimeRange
     ) -> None:
         memory = load(series)
-
-        async def each(querier: UtilizationMetricQuerier) -> tuple[MatrixResult, VectorResult]:
-            matrix = await memory.query_utilization(querier, between)
-            return matrix, await memory.query_utilization_now(querier, time=between.end)
+        source = UtilizationSource(memory, max_values=max_values)
+        answered: list[Labelled] = []
 
         async def compare() -> None:
-            coalesced = coalesce(queriers, max_values=max_values)
-            assert list(range(len(queriers))) == sorted(position for batch in coalesced for position in batch.positions)
-            for batch in coalesced:
-                matrix, vector = await each(batch)
-                parts = zip(batch.positions, batch.split(matrix), batch.split(vector), strict=True)
-                for position, part, part_now in parts:
-                    expected, expected_now = await each(queriers[position])
-                    assert labelled(expected) == labelled(part)
-                    assert labelled(expected_now) == labelled(part_now)
-                    if part.series and len(batch.positions) > 1:
+            ranges = await source.read_utilization_batch(queriers, between)
+            now = await source.read_utilization_now_batch(queriers, time=between.end)
+            for querier, matrix, vector in zip(queriers, ranges, now, strict=True):
+                assert isinstance(matrix, MatrixResult)
+                assert isinstance(vector, VectorResult)
+                answered.append(labelled(matrix))
+                assert labelled(await memory.query_utilization(querier, between)) == labelled(matrix)
+                assert labelled(await memory.query_utilization_now(querier, time=between.end)) == labelled(vector)
+            for batch in coalesce(queriers, max_values=max_values):
+                for position in batch.positions if len(batch.positions) > 1 else ():
+                    if answered[position]:
                         shared[type(queriers[position]).__name__, batch.query_strategy()] += 1
 
         asyncio.run(compare())
@@ -91,25 +90,5 @@ def test_coalesced_queriers_can_be_coalesced_again(
                 answered.update(zip(inner[position].positions, inner[position].split(part), strict=True))
         expected = [labelled(await memory.query_utilization(querier, between)) for querier in queriers]
         assert expected == [labelled(answered[position]) for position in range(len(queriers))]
-
-    asyncio.run(compare())
-
-
-@given(planted_series(NUMBERS), mixed_queriers(), MAX_VALUES, time_ranges())
-def test_a_source_answers_every_querier_in_order(
-    series: list[PlantedSeries], queriers: list[UtilizationMetricQuerier], max_values: int, between: QueryTimeRange
-) -> None:
-    """Over a range and now, with the answers of one query each."""
-    memory = load(series)
-    source = UtilizationSource(memory, max_values=max_values)
-
-    async def compare() -> None:
-        ranges = await source.read_utilization_batch(queriers, between)
-        now = await source.read_utilization_now_batch(queriers, time=between.end)
-        for querier, matrix, vector in zip(queriers, ranges, now, strict=True):
-            assert isinstance(matrix, MatrixResult)
-            assert isinstance(vector, VectorResult)
-            assert labelled(await memory.query_utilization(querier, between)) == labelled(matrix)
-            assert labelled(await memory.query_utilization_now(querier, time=between.end)) == labelled(vector)
 
     asyncio.run(compare())

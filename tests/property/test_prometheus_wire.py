@@ -17,19 +17,8 @@ from statcore_prometheus import answer_cutter
 from statcore_prometheus.wire import MatrixReader, VectorReader
 
 MARKS = [
-    '{"metric":{',
-    '"result":[{"metric":{',
-    '},"values":[[',
-    '"],[',
-    '"]]',
-    ",",
-    "]",
-    "}",
-    '"',
-    "\\",
-    '\\"',
-    "[[1,",
-    "]}]}}",
+    *('{"metric":{', '"result":[{"metric":{', '},"values":[[', '"],[', '"]]'),
+    *(",", "]", "}", '"', "\\", '\\"', "[[1,", "]}]}}"),
 ]
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.lists(st.sampled_from(MARKS)).map("".join)
@@ -40,6 +29,10 @@ VALUES = st.floats(allow_nan=True).map(format_sample_value) | st.sampled_from(["
 SAMPLES = st.tuples(TIMES, VALUES)
 SPACING = st.sampled_from([(",", ":"), (", ", ":"), (",", ": "), (", ", ": ")])
 
+KINDS = st.sampled_from(["matrix", "vector"])
+SERIES = st.tuples(LABELS, st.lists(SAMPLES, min_size=1, max_size=12))
+
+Planted = list[tuple[dict[str, str], list[tuple[float, str]]]]
 Read = tuple[list[tuple[dict[str, str], bytes, bytes]], tuple[str, ...], bool]
 
 
@@ -49,9 +42,13 @@ def bits(numbers: Sequence[float]) -> bytes:
 
 
 def document(
-    kind: str, elements: list[dict[str, Any]], notes: dict[str, Any], spacing: tuple[str, str], *, ascii_: bool
+    kind: str, planted: Planted, notes: dict[str, Any], spacing: tuple[str, str] = (",", ":"), *, ascii_: bool = False
 ) -> bytes:
-    """Return an answer as bytes."""
+    """Return an answer as bytes; a vector has the first sample of each series."""
+    elements = [
+        {"metric": labels, "values": samples} if kind == "matrix" else {"metric": labels, "value": samples[0]}
+        for labels, samples in planted
+    ]
     answer = {"status": "success", "data": {"resultType": kind, "result": elements}, **notes}
     return json.dumps(answer, separators=spacing, ensure_ascii=ascii_).encode()
 
@@ -76,12 +73,11 @@ pieces = st.integers(1, 400)
 chunks = st.integers(1, 200)
 
 
-@given(
-    st.lists(st.tuples(LABELS, st.lists(SAMPLES, max_size=12)), max_size=6), notes, SPACING, st.booleans(), pieces, chunks
-)
-@example(planted=[({}, [(1.0, "-0")])], remarks={}, spacing=(",", ":"), ascii_=False, piece=400, chunk=200)
-def test_a_matrix_is_read_to_the_bit(
-    planted: list[tuple[dict[str, str], list[tuple[float, str]]]],
+@given(KINDS, st.lists(SERIES, max_size=12), notes, SPACING, st.booleans(), pieces, chunks)
+@example("matrix", [({}, [(1.0, "-0")]), ({"a": "b"}, [])], {}, (",", ":"), False, 400, 200)  # noqa: FBT003
+def test_an_answer_is_read_to_the_bit(
+    kind: str,
+    planted: Planted,
     remarks: dict[str, Any],
     spacing: tuple[str, str],
     ascii_: bool,  # noqa: FBT001
@@ -89,54 +85,30 @@ def test_a_matrix_is_read_to_the_bit(
     chunk: int,
 ) -> None:
     """Labels, numbers, spaces and the places of cuts are arbitrary."""
-    elements = [{"metric": labels, "values": samples} for labels, samples in planted]
-    body = document("matrix", elements, remarks, spacing, ascii_=ascii_)
+    body = document(kind, planted, remarks, spacing, ascii_=ascii_)
+    read_samples = [(labels, samples if kind == "matrix" else samples[:1]) for labels, samples in planted]
     expected = [
         (labels, bits([time for time, _ in samples]), bits([float(value) for _, value in samples]))
-        for labels, samples in planted
+        for labels, samples in read_samples
     ]
-    found, warnings, partial = read(body, kind="matrix", piece=piece, chunk=chunk)
+    found, warnings, partial = read(body, kind=kind, piece=piece, chunk=chunk)
     assert expected == found
     assert tuple(remarks.get("warnings", ())) == warnings
     assert partial or not remarks.get("isPartial", False)
 
 
-@given(st.lists(st.tuples(LABELS, SAMPLES), max_size=12), notes, SPACING, st.booleans(), pieces, chunks)
-def test_a_vector_is_read_to_the_bit(
-    planted: list[tuple[dict[str, str], tuple[float, str]]],
-    remarks: dict[str, Any],
-    spacing: tuple[str, str],
-    ascii_: bool,  # noqa: FBT001
-    piece: int,
-    chunk: int,
-) -> None:
-    """Labels, numbers, spaces and the places of cuts are arbitrary."""
-    elements = [{"metric": labels, "value": sample} for labels, sample in planted]
-    body = document("vector", elements, remarks, spacing, ascii_=ascii_)
-    expected = [(labels, bits([time]), bits([float(value)])) for labels, (time, value) in planted]
-    assert expected == read(body, kind="vector", piece=piece, chunk=chunk)[0]
-
-
 @given(
-    st.sampled_from(["matrix", "vector"]),
-    st.lists(st.tuples(LABELS, st.lists(SAMPLES, min_size=1, max_size=8)), min_size=1, max_size=5),
+    KINDS,
+    st.lists(SERIES, min_size=1, max_size=5),
     st.tuples(st.integers(0), st.integers(0, 12), st.binary(max_size=3) | st.sampled_from(MARKS).map(str.encode)),
     pieces,
     chunks,
 )
 def test_a_broken_answer_is_as_broken_in_pieces(
-    kind: str,
-    planted: list[tuple[dict[str, str], list[tuple[float, str]]]],
-    damage: tuple[int, int, bytes],
-    piece: int,
-    chunk: int,
+    kind: str, planted: Planted, damage: tuple[int, int, bytes], piece: int, chunk: int
 ) -> None:
     """An answer with bytes lost, added or changed gives the same result or refusal, whole or in pieces."""
-    elements = [
-        {"metric": labels, "values": samples} if kind == "matrix" else {"metric": labels, "value": samples[0]}
-        for labels, samples in planted
-    ]
-    body = document(kind, elements, {}, (",", ":"), ascii_=False)
+    body = document(kind, planted, {})
     at = damage[0] % len(body)
     body = body[:at] + damage[2] + body[at + damage[1] :]
     try:
@@ -175,15 +147,10 @@ def read_by_json(body: bytes) -> Read:
     st.integers(1, 100),
 )
 def test_one_wrong_byte_is_never_read_as_something_else(
-    planted: list[tuple[dict[str, str], list[tuple[float, str]]]],
-    remarks: dict[str, Any],
-    data: st.DataObject,
-    piece: int,
-    chunk: int,
+    planted: Planted, remarks: dict[str, Any], data: st.DataObject, piece: int, chunk: int
 ) -> None:
     """An answer with a byte replaced, added or lost is read as `json` reads it, or refused."""
-    elements = [{"metric": labels, "values": samples} for labels, samples in planted]
-    body = document("matrix", elements, remarks, (",", ":"), ascii_=False)
+    body = document("matrix", planted, remarks)
     beside_values = [at + 1 for at, byte in enumerate(body) if byte == ord('"') and body[at + 1 : at + 2] in b",]"]
     at = data.draw(st.integers(0, len(body) - 1) | st.sampled_from(beside_values))
     byte = data.draw(st.sampled_from([bytes([byte]) for byte in b'0123456789+-.eE"[]{},: \n\\\x00\xffnI']) | st.just(b""))
@@ -204,14 +171,15 @@ def test_one_wrong_byte_is_never_read_as_something_else(
 
 def test_a_long_answer_is_cut() -> None:
     """The part that is held back stays short, for many series and for one long series."""
-    samples = [[1_795_341_600 + n, str(n / 8)] for n in range(20_000)]
-    many = [{"metric": {"n": str(n)}, "values": samples[:20]} for n in range(1_000)]
-    for elements in (many, [{"metric": {}, "values": samples}]):
-        body = document("matrix", elements, {}, (",", ":"), ascii_=True)
+    samples = [(1_795_341_600.0 + n, str(n / 8)) for n in range(20_000)]
+    many: Planted = [({"n": str(n)}, samples[:20]) for n in range(1_000)]
+    long: Planted = [({}, samples)]
+    for planted in (many, long):
+        body = document("matrix", planted, {})
         reader = MatrixReader()
         held = 0
         for start in range(0, len(body), 10_000):
             reader.feed(body[start : start + 10_000])
             held = max(held, len(reader._answer.document()))
         assert held < 2 * answer_cutter.PIECE_BYTES < len(body) / 2
-        assert len(elements) == len(reader.finish().series)
+        assert len(planted) == len(reader.finish().series)

@@ -27,11 +27,12 @@ def grid(time_range: QueryTimeRange) -> list[datetime]:
 
 @given(time_ranges(max_points=200), st.integers(1, 250))
 def test_the_parts_have_the_points_of_the_whole(time_range: QueryTimeRange, max_points: int) -> None:
-    """Points are in order and occur once, and no part has more points than allowed."""
+    """Points are in order and occur once; no part has more points than allowed, and all except the last are full."""
     parts = split_range(time_range, max_points=max_points, max_range_requests=200)
     assert grid(time_range) == [point for part in parts for point in grid(part)]
-    assert all(1 <= len(grid(part)) <= max_points for part in parts)
     assert all(part.points == len(grid(part)) for part in parts)
+    assert all(part.points == max_points for part in parts[:-1])
+    assert 1 <= parts[-1].points <= max_points
     assert {time_range.step} == {part.step for part in parts}
 
 
@@ -46,13 +47,6 @@ def test_the_step_that_is_advised_is_long_enough(time_range: QueryTimeRange, all
         check_points(attrs.evolve(time_range, step=step), allowed, reason="so it is")
     else:
         assert time_range.points <= allowed
-
-
-@given(time_ranges(max_points=200), st.integers(1, 250))
-def test_there_are_no_more_parts_than_needed(time_range: QueryTimeRange, max_points: int) -> None:
-    """All parts except the last are full."""
-    parts = split_range(time_range, max_points=max_points, max_range_requests=200)
-    assert all(part.points == max_points for part in parts[:-1])
 
 
 WORDS: Final = ["start", "end", "step", "range", "range_sum", "topk_max", "limitk", "now", "union", "any", "limit"]

@@ -16,10 +16,9 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import promql_parser
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.promql_expressions import NOT_GROUPED_BY_THE_PARSER, expressions, is_grouped_by_the_parser
+from tests.support.promql_expressions import expressions, is_grouped_by_the_parser
 
 from statcore.model import format_duration, parse_duration
 from statcore.promql import (
@@ -148,12 +147,10 @@ def tree_of_querier(querier: UtilizationMetricQuerier, window: timedelta | str, 
             share = ("operation", "/", used, whole, None)
         texts = [("string", text) for text in ("value_type", "pct", "", "")]
         return ("call", "label_replace", ("operation", "*", share, ("number", 100.0), None), *texts)
-    if querier.query_strategy() == "gauge":
+    if strategy == "gauge":
         return ("aggregation", "sum", by, selector)
     rate = ("aggregation", "sum", by, ("call", "rate", ("range", selector, span(window))))
-    return (
-        rate if querier.query_strategy() == "rate" or divisor == 1 else ("operation", "/", rate, ("number", divisor), None)
-    )
+    return rate if strategy == "rate" or divisor == 1 else ("operation", "/", rate, ("number", divisor), None)
 
 
 def span(duration: timedelta | str) -> timedelta:
@@ -188,11 +185,6 @@ class RackQuerier(UtilizationMetricQuerier):
         return QueryStrategy(self.strategy)
 
 
-WORDS: Final = (
-    *("and", "or", "unless", "atan2", "sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk"),
-    *("count_values", "quantile", "limitk", "limit_ratio", "offset", "by", "without", "on", "ignoring", "group_left"),
-    *("group_right", "fill", "fill_left", "fill_right", "bool", "start", "end", "step", "range", "inf", "nan", "rate"),
-)
 FORBIDDEN: Final = '"\\{}'
 utf8_names: Final = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters=FORBIDDEN).filter(str.isprintable), min_size=1, max_size=20
@@ -226,14 +218,6 @@ def test_any_querier_is_read_back(querier: UtilizationMetricQuerier, window: tim
     assert tree_of_querier(querier, window, divisor) == read(render(query))
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_words_of_the_language_are_names(word: str) -> None:
-    """They are read as a metric, a label and a label to group by, in any case."""
-    for name in (word, word.upper(), word.title()):
-        expression = Aggregation("sum", Selector(name, {name: "x"}), by=[name])
-        assert tree_of_value(expression) == read(render(expression))
-
-
 @given(expressions(selectors, by=groupings))
 def test_any_expression_is_read_back(expression: Expression) -> None:
     """Offsets, subqueries and operations inside operations, too."""
@@ -261,12 +245,3 @@ def test_live_statistics_select_the_given_kernels(kernel_ids: list[UUID | str], 
 
 
 NODES: Final = frozenset(["selector", "range", "subquery", "call", "aggregation"])
-
-
-@pytest.mark.parametrize("word", sorted(NOT_GROUPED_BY_THE_PARSER))
-def test_where_the_parser_is_stricter_than_servers(word: str) -> None:
-    """It does not group by these two labels; test_promql_real_server.py tests them."""
-    expression = Aggregation("sum", Selector(word, {word: "x"}), by=[word])
-    with pytest.raises(ValueError, match="invalid promql"):
-        promql_parser.parse(render(expression))
-    assert tree_of_value(expression.expression) == read(render(expression.expression))

@@ -1,0 +1,67 @@
+"""Certificates for tests of TLS, made with openssl."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+_EC_KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+_MAY_SIGN: Final = ("-addext", "keyUsage=critical,keyCertSign")
+_NO_AUTHORITY: Final = ("-addext", "basicConstraints=critical,CA:FALSE")
+
+
+@attrs.frozen
+class Pair:
+    """The files of a certificate and of its key."""
+
+    certificate: Path
+    key: Path
+
+
+@attrs.frozen
+class Authority:
+    """A certificate authority of the test's own.
+
+    Args:
+        openssl: the program.
+        folder: where its files are, and those that it makes.
+        name: of the authority; its certificate is `NAME.pem`.
+    """
+
+    openssl: str
+    folder: Path
+    name: str
+
+    @classmethod
+    def new(cls, openssl: str, folder: Path, name: str) -> Authority:
+        """Make an authority."""
+        authority = cls(openssl, folder, name)
+        authority._request(name, *_MAY_SIGN)
+        return authority
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate to trust."""
+        return self.folder / f"{self.name}.pem"
+
+    def issue(self, name: str) -> Pair:
+        """Make a certificate for 127.0.0.1."""
+        signed = ("-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-addext", "subjectAltName=IP:127.0.0.1")
+        self._request(name, *signed, *_NO_AUTHORITY)
+        return Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+
+    def encrypt(self, key: Path) -> Path:
+        """Return a file with the key behind a passphrase."""
+        path = key.with_suffix(".encrypted")
+        self._run("pkey", "-in", str(key), "-aes256", "-passout", "pass:four", "-out", str(path))
+        return path
+
+    def _request(self, name: str, *words: str) -> None:
+        made = ("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+        self._run("req", "-x509", *_EC_KEY, *made, *words)
+
+    def _run(self, *words: str) -> None:
+        subprocess.run([self.openssl, *words], cwd=self.folder, check=True, capture_output=True, timeout=60)
