@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import attrs
 import pytest
 from redis import Redis
 
@@ -17,19 +16,21 @@ from statcore.consumers import (
     Deployment,
     DeploymentRepository,
     PresetQuery,
+    ScalingDecision,
+    ScalingRule,
     ScheduleRepository,
     ThresholdRule,
     Verdict,
 )
 from statcore.model import MetricValue
-from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
+from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord
 from statcore.promql.templates import Preset
 from statcore.queriers import ContainerMetricQuerier
 from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server
-from statcore_memory import MemoryMetrics
+from statcore_memory import MemoryInventory, MemoryMetrics
 from statcore_prometheus import PrometheusClient
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
@@ -53,31 +54,19 @@ def memory_rule(session_id: str) -> ThresholdRule:
     return ThresholdRule(name="mem", source="prometheus", querier=querier, upper_threshold=1_000, lower_threshold=100)
 
 
-@attrs.frozen
-class Inventory:
-    """An inventory of endpoints whose replicas are sessions of one kernel each."""
+def add(inventory: MemoryInventory, replicas: int) -> tuple[str, list[str]]:
+    """Add an endpoint whose replicas are sessions of one kernel each, and return its id and those of its kernels."""
+    endpoint_id, kernel_ids = str(uuid4()), [str(uuid4()) for _ in range(replicas)]
+    records = [ReplicaRecord(replica_id=str(uuid4()), session_id=str(uuid4())) for _ in kernel_ids]
+    inventory.register_endpoint(EndpointRecord(endpoint_id=endpoint_id, replicas=tuple(records)))
+    for record, kernel_id in zip(records, kernel_ids, strict=True):
+        inventory.register_kernel(KernelRecord(kernel_id=kernel_id, session_id=record.session_id))
+    return endpoint_id, kernel_ids
 
-    endpoints: dict[str, EndpointRecord] = attrs.field(factory=dict)
-    sessions: dict[str, SessionRecord] = attrs.field(factory=dict)
 
-    def add(self, replicas: int) -> tuple[str, list[str]]:
-        """Add an endpoint and return its id and those of its kernels."""
-        endpoint_id, kernel_ids = str(uuid4()), [str(uuid4()) for _ in range(replicas)]
-        records = [ReplicaRecord(replica_id=str(uuid4()), session_id=str(uuid4())) for _ in kernel_ids]
-        self.endpoints[endpoint_id] = EndpointRecord(endpoint_id=endpoint_id, replicas=tuple(records))
-        for record, kernel_id in zip(records, kernel_ids, strict=True):
-            session_id = str(record.session_id)
-            kernel = KernelRecord(kernel_id=kernel_id, session_id=session_id)
-            self.sessions[session_id] = SessionRecord(session_id=session_id, kernels=(kernel,))
-        return endpoint_id, kernel_ids
-
-    async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> list[EndpointRecord | None]:
-        """See `InventoryPort`."""
-        return [self.endpoints.get(id_) for id_ in endpoint_ids]
-
-    async def find_sessions(self, session_ids: Sequence[str], /) -> list[SessionRecord | None]:
-        """See `InventoryPort`."""
-        return [self.sessions.get(id_) for id_ in session_ids]
+async def sessions_of(inventory: MemoryInventory) -> list[str]:
+    """Return the ids of all sessions."""
+    return [session.session_id for session in (await inventory.list_sessions()).items]
 
 
 @pytest.fixture
@@ -92,18 +81,18 @@ def cpu(pct: str) -> dict[str, MetricValue]:
     return {"cpu_util": MetricValue(current="1", capacity="1000", pct=pct), "mem": MetricValue(current="1")}
 
 
-def deployments(store: ValkeyStatistics, inventory: Inventory, metrics: MemoryMetrics) -> DeploymentRepository:
-    """Return the repository under test."""
-    return DeploymentRepository(StatisticsStatefulSource(store), inventory, metrics=metrics)  # type: ignore[arg-type]
-
-
-def memory_backend(inventory: Inventory) -> MemoryMetrics:
-    """Return a metric backend in which every session has 5,000 bytes of memory."""
+async def decide(
+    store: ValkeyStatistics, inventory: MemoryInventory, rules: Mapping[str, Sequence[ScalingRule]]
+) -> list[ScalingDecision]:
+    """Decide by endpoint id for three replicas each, with a metric backend in which each session has 5,000 bytes."""
     metrics = MemoryMetrics(clock=NOW.timestamp)
     what = {"container_metric_name": "mem", "value_type": "current"}
-    series = [("backendai_container_utilization", {**what, "session_id": id_}, 5_000.0) for id_ in inventory.sessions]
+    sessions = await sessions_of(inventory)
+    series = [("backendai_container_utilization", {**what, "session_id": id_}, 5_000.0) for id_ in sessions]
     metrics.append_scrape(series, target="agent", time=NOW)
-    return metrics
+    repository = DeploymentRepository(StatisticsStatefulSource(store), inventory, metrics=metrics)
+    all_deployments = [Deployment(endpoint_id=id_, replicas=3, rules=of) for id_, of in rules.items()]
+    return list(await repository.decide_replicas(all_deployments, now=NOW))
 
 
 def malform(redis: Redis, id_: str) -> None:
@@ -123,14 +112,13 @@ FAULTS: dict[str, Callable[[Redis, str], object]] = {
 
 
 async def expect_one_endpoint_to_be_blind(
-    inventory: Inventory, store: ValkeyStatistics, blind: str, *, reason: str
+    inventory: MemoryInventory, store: ValkeyStatistics, endpoint_ids: Iterable[str], blind: str, *, reason: str
 ) -> None:
-    """Decide for all endpoints, each with three replicas at 90 percent, and check that only one is not scaled."""
-    all_deployments = [Deployment(endpoint_id=id_, replicas=3, rules=[CPU]) for id_ in inventory.endpoints]
-    decisions = await deployments(store, inventory, memory_backend(inventory)).decide_replicas(all_deployments, now=NOW)
-    for deployment, decision in zip(all_deployments, decisions, strict=True):
+    """Decide for endpoints with three replicas at 90 percent, and check that only one is not scaled."""
+    rules = {endpoint_id: [CPU] for endpoint_id in endpoint_ids}
+    for endpoint_id, decision in zip(rules, await decide(store, inventory, rules), strict=True):
         (outcome,) = decision.outcomes
-        if deployment.endpoint_id == blind:
+        if endpoint_id == blind:
             assert (3, Verdict.ABSTAINED) == (decision.replicas, outcome.verdict)
             assert reason in outcome.reason
         else:
@@ -142,12 +130,12 @@ async def test_one_bad_entry_makes_only_its_endpoint_blind(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics, fault: str
 ) -> None:
     """There are a hundred endpoints; the reason names the kernel and its problem."""
-    inventory = Inventory()
-    kernels = dict(inventory.add(3) for _ in range(100))
+    inventory = MemoryInventory()
+    kernels = dict(add(inventory, 3) for _ in range(100))
     await sink.store_kernel_statistics({id_: cpu("90.00") for ids in kernels.values() for id_ in ids})
     blind = list(kernels)[42]
     FAULTS[fault](redis, kernels[blind][1])
-    await expect_one_endpoint_to_be_blind(inventory, store, blind, reason=f"kernel {kernels[blind][1]} {fault}")
+    await expect_one_endpoint_to_be_blind(inventory, store, kernels, blind, reason=f"kernel {kernels[blind][1]} {fault}")
 
 
 @pytest.mark.parametrize("pct", ["NaN", "Infinity", "-Infinity"])
@@ -155,28 +143,26 @@ async def test_a_percentage_that_is_not_finite_makes_only_its_endpoint_blind(
     sink: ValkeyStatisticsSink, store: ValkeyStatistics, pct: str
 ) -> None:
     """Agents write such percentages."""
-    inventory = Inventory()
-    kernels = dict(inventory.add(3) for _ in range(5))
+    inventory = MemoryInventory()
+    kernels = dict(add(inventory, 3) for _ in range(5))
     blind, (bad, *_) = list(kernels.items())[2]
     await sink.store_kernel_statistics({id_: cpu("90.00") for ids in kernels.values() for id_ in ids} | {bad: cpu(pct)})
     reason = f"kernel {bad} has no finite cpu_util: pct is {pct!r}"
-    await expect_one_endpoint_to_be_blind(inventory, store, blind, reason=reason)
+    await expect_one_endpoint_to_be_blind(inventory, store, kernels, blind, reason=reason)
 
 
 async def test_replicas_without_data_trigger_nothing(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
     """One of five without an entry is not left out of the mean; without any entry the rule abstains."""
-    inventory = Inventory()
-    endpoint_id, ids = inventory.add(5)
+    inventory = MemoryInventory()
+    endpoint_id, ids = add(inventory, 5)
     await sink.store_kernel_statistics({id_: cpu("99.00") for id_ in ids} | {ids[0]: cpu("0.00")})
-    repository = deployments(store, inventory, memory_backend(inventory))
     reasons = []
     for gone in ([], ids[:1], ids):
         if gone:
             redis.delete(*gone)
-        deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU])
-        (decision,) = await repository.decide_replicas([deployment], now=NOW)
+        (decision,) = await decide(store, inventory, {endpoint_id: [CPU]})
         reasons.append(decision.outcomes[0].reason)
     assert [
         "cpu_util 79.20 <= 80 and >= 20",
@@ -188,18 +174,16 @@ async def test_replicas_without_data_trigger_nothing(
 async def test_a_dead_store_is_not_an_idle_cluster(start_valkey: Callable[..., Server]) -> None:
     """Rules that need it are blind, and a query still decides, all within the deadline."""
     server = start_valkey()
-    inventory = Inventory()
-    endpoint_id, _ = inventory.add(3)
-    session_id = next(iter(inventory.sessions))
+    inventory = MemoryInventory()
+    endpoint_id, _ = add(inventory, 3)
+    session_id, *_ = await sessions_of(inventory)
     server.process.terminate()
     server.process.wait()
     async with (
         aclosing(ValkeyStatistics.from_url(server.url, options=ValkeyOptions(timeout_s=0.5))) as store,
         asyncio.timeout(10),
     ):
-        repository = deployments(store, inventory, memory_backend(inventory))
-        deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU, REQUESTS, memory_rule(session_id)])
-        (decision,) = await repository.decide_replicas([deployment], now=NOW)
+        (decision,) = await decide(store, inventory, {endpoint_id: [CPU, REQUESTS, memory_rule(session_id)]})
     kernels, endpoint, query = (outcome.reason for outcome in decision.outcomes)
     assert kernels.startswith("abstained: kernels cannot be read: UnavailableError: ")
     assert endpoint.startswith("abstained: the endpoints' own statistics cannot be read: UnavailableError: ")
@@ -208,12 +192,10 @@ async def test_a_dead_store_is_not_an_idle_cluster(start_valkey: Callable[..., S
 
 async def test_a_query_without_series_is_not_a_zero(store: ValkeyStatistics) -> None:
     """Each session has its own answer, though one request asks for all of them."""
-    inventory = Inventory()
-    endpoint_id, _ = inventory.add(3)
-    unknown, known = memory_rule(str(uuid4())), memory_rule(next(iter(inventory.sessions)))
-    repository = deployments(store, inventory, memory_backend(inventory))
-    deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[unknown, known])
-    (decision,) = await repository.decide_replicas([deployment], now=NOW)
+    inventory = MemoryInventory()
+    endpoint_id, _ = add(inventory, 3)
+    unknown, known = memory_rule(str(uuid4())), memory_rule((await sessions_of(inventory))[0])
+    (decision,) = await decide(store, inventory, {endpoint_id: [unknown, known]})
     assert ["abstained: the query found nothing", "mem 5000 > 1000: +1"] == [
         outcome.reason for outcome in decision.outcomes
     ]
@@ -223,8 +205,8 @@ async def test_the_schedulers_tick_reads_each_kind_once(
     redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
     """One of a hundred endpoints has a histogram, one a stale entry, one no entry; another endpoint does not exist."""
-    inventory = Inventory()
-    kernels = dict(inventory.add(number % 4 + 1) for number in range(100))
+    inventory = MemoryInventory()
+    kernels = dict(add(inventory, number % 4 + 1) for number in range(100))
     histogram, stale, gone, *_ = kernels
     running = {"vllm_num_requests_running": {"__type": "GAUGE", "current": "40", "capacity": None, "pct": "0.00"}}
     distributed = {"vllm_num_requests_running": {"__type": "HISTOGRAM", "current": {"1.0": "9", "+Inf": "40"}}}
@@ -232,7 +214,7 @@ async def test_the_schedulers_tick_reads_each_kind_once(
     await sink.store_kernel_statistics({id_: cpu("10.00") for ids in kernels.values() for id_ in ids})
     redis.expire(f"inference.{stale}.app", 120 - 61)
     redis.config_resetstat()
-    repository = ScheduleRepository(StatisticsStatefulSource(store), inventory)  # type: ignore[arg-type]
+    repository = ScheduleRepository(StatisticsStatefulSource(store), inventory)
     unknown = str(uuid4())
     down = ComparatorRule(
         name="idle", source="kernel", metric_name="cpu_util", threshold=20, comparator="less-than", step_size=-1
@@ -254,13 +236,12 @@ async def test_a_rule_on_traffic_is_void_and_an_idle_endpoint_is_scaled_down(
     sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
     """Agents write the first sample of net_rx as its capacity, so its percentage means nothing."""
-    inventory = Inventory()
-    endpoint_id, ids = inventory.add(3)
+    inventory = MemoryInventory()
+    endpoint_id, ids = add(inventory, 3)
     traffic = {"net_rx": MetricValue(current="10005.5", capacity="1820", pct="549.75", unit_hint="bps")}
     await sink.store_kernel_statistics({id_: cpu("5.00") | traffic for id_ in ids})
     void = ThresholdRule(name="traffic", source="kernel", metric_name="net_rx", upper_threshold=80)
-    deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=[void, CPU])
-    (decision,) = await deployments(store, inventory, memory_backend(inventory)).decide_replicas([deployment], now=NOW)
+    (decision,) = await decide(store, inventory, {endpoint_id: [void, CPU]})
     assert (2, CPU) == (decision.replicas, decision.rule)
     assert "void: net_rx has no bound, so its percentage means nothing" == decision.outcomes[0].reason
 
@@ -269,19 +250,15 @@ async def test_nothing_is_scaled_down_while_a_query_finds_nothing(
     sink: ValkeyStatisticsSink, store: ValkeyStatistics
 ) -> None:
     """The other rule would scale down, before or after the blind one, which the reason names."""
-    inventory = Inventory()
-    endpoint_id, ids = inventory.add(3)
+    inventory = MemoryInventory()
+    endpoint_id, ids = add(inventory, 3)
     await sink.store_kernel_statistics({id_: cpu("5.00") for id_ in ids})
-    repository = deployments(store, inventory, memory_backend(inventory))
-    blind, sees = memory_rule(str(uuid4())), memory_rule(next(iter(inventory.sessions)))
+    blind, sees = memory_rule(str(uuid4())), memory_rule((await sessions_of(inventory))[0])
     for rules in ([CPU, blind], [blind, CPU]):
-        deployment = Deployment(endpoint_id=endpoint_id, replicas=3, rules=rules)
-        (decision,) = await repository.decide_replicas([deployment], now=NOW)
+        (decision,) = await decide(store, inventory, {endpoint_id: rules})
         assert 3 == decision.replicas
         assert "nothing is scaled down while these rules are blind: mem" in decision.reason
-    (decision,) = await repository.decide_replicas(
-        [Deployment(endpoint_id=endpoint_id, replicas=3, rules=[CPU, sees])], now=NOW
-    )
+    (decision,) = await decide(store, inventory, {endpoint_id: [CPU, sees]})
     assert (2, CPU) == (decision.replicas, decision.rule)
 
 
@@ -298,8 +275,8 @@ async def test_a_rule_on_a_preset_asks_a_real_prometheus(
     start = int(NOW.timestamp()) - 60
     samples = [(start + second, 7.0 + (second > 0)) for second in range(0, 181, 60)]
     planted = [PlantedSeries("queue", {"model": model, "replica": model}, samples) for model in ("a", "b", "c")]
-    inventory = Inventory()
-    endpoint_id, _ = inventory.add(3)
+    inventory = MemoryInventory()
+    endpoint_id, _ = add(inventory, 3)
 
     def rule(*models: str) -> ThresholdRule:
         query = PresetQuery("queue_per_model", labels={"model": list(models)})
@@ -307,12 +284,8 @@ async def test_a_rule_on_a_preset_asks_a_real_prometheus(
 
     with prometheus_holding(openmetrics_text(planted)) as server:
         async with aclosing(PrometheusClient(server.url)) as metrics:
-            repository = DeploymentRepository(
-                StatisticsStatefulSource(store),
-                inventory,  # type: ignore[arg-type]
-                metrics=metrics,
-                presets={busy.name: busy},
-            )
+            source, presets = StatisticsStatefulSource(store), {busy.name: busy}
+            repository = DeploymentRepository(source, inventory, metrics=metrics, presets=presets)
             all_deployments = [
                 Deployment(endpoint_id=endpoint_id, replicas=3, rules=[rule(*models)])
                 for models in (("a", "b"), ("a",), ("x",))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from subprocess import Popen
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -36,19 +36,22 @@ async def test_prometheus_has_the_rate_that_proc_has(start_kernel: Start, start_
     selector = (
         f'backendai_container_utilization{{container_metric_name="cpu_util",kernel_id="{KERNEL}",value_type="current"}}'
     )
+
+    async def ask(promql: str) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(raw_query, server, promql, looks[-1][0])
+
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(collector.run(stop))
             server = await asyncio.to_thread(
                 start_prometheus, targets={"statcore": exporter.address}, scrape_interval="500ms"
             )
-            ask = partial(asyncio.to_thread, raw_query, server)
             known = 0
             while known < 13:  # more samples than the window holds; a scrape has no event
                 await asyncio.sleep(0.05)
                 looks.append((time.time(), cpu_ms(burner.pid, children=False)))
-                known = sum(len(series["values"]) for series in await ask(f"{selector}[1m]", looks[-1][0]))
-            (raw,), (rate,) = [await ask(query, looks[-1][0]) for query in (f"{selector}[5s]", f"rate({selector}[5s])")]
+                known = sum(len(series["values"]) for series in await ask(f"{selector}[1m]"))
+            (raw,), (rate,) = [await ask(query) for query in (f"{selector}[5s]", f"rate({selector}[5s])")]
             stop.set()
     finally:
         exporter.close()

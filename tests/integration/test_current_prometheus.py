@@ -1,4 +1,4 @@
-"""Features of Prometheus 3: UTF-8 names, windows that exclude their left end, infos."""
+"""Features of Prometheus 3: UTF-8 names and infos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.prometheus_api import asking, assert_same_query
 from tests.support.promql_expressions import expressions
 
 from statcore.model import QueryTimeRange, VectorResult
-from statcore.promql import Call, Expression, RangeSelector, Selector, render
+from statcore.promql import Expression, Selector, render
 from statcore.queriers import LabelMatcher
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Program, Server
@@ -88,15 +88,6 @@ def test_every_expression_with_utf8_names_is_read(server: Server) -> None:
             assert_same_query(ask, render(expression))
 
         check()
-
-
-async def test_a_sample_exactly_one_window_old_is_outside(client: PrometheusClient) -> None:
-    """This holds for ranges and for the lookback of five minutes."""
-    at = TIME + timedelta(minutes=10)
-    total = render(Call("sum_over_time", RangeSelector(Selector("minutes"), "5m")))
-    assert [6.0 + 7 + 8 + 9 + 10] == values(await client.query(total, time=at))
-    assert [10.0] == values(await client.query("minutes", time=at + timedelta(minutes=5, milliseconds=-1)))
-    assert [] == values(await client.query("minutes", time=at + timedelta(minutes=5)))
 
 
 async def test_an_info_is_no_warning(client: PrometheusClient) -> None:

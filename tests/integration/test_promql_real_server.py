@@ -9,7 +9,7 @@ UTF-8 names, so only classic names are used; for the others promql-parser alone 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -20,15 +20,11 @@ from hypothesis import strategies as st
 from tests.integration.prometheus_api import asking, assert_same_query
 from tests.support.promql_expressions import expressions, is_grouped_by_the_parser
 
-from statcore.model import QueryTimeRange, format_duration
 from statcore.promql import (
-    MAX_POINTS,
     Aggregation,
     Expression,
     Selector,
-    live_stat_queries,
     render,
-    split_range,
     utilization_query,
 )
 from statcore.queriers import LabelMatcher, UtilizationMetricQuerier
@@ -93,32 +89,6 @@ def test_words_of_the_language_are_names(start_prometheus: Callable[..., Server]
                     assert_same_query(ask, text)
         for word in NEVER_GROUPED:
             assert "bad_data" == ask("query", query=f"sum by ({word})(up)")["errorType"]
-
-
-def test_the_six_expressions_of_live_statistics_are_answered(start_prometheus: Callable[..., Server]) -> None:
-    """The server answers them for as many kernels as one expression may name."""
-    ids = [f"0f0c5a0e-6f5b-4f43-9f0e-{number:012x}" for number in range(256)]
-    queries = live_stat_queries(ids)
-    with asking(start_prometheus()) as ask:
-        for query in (queries.now, queries.rate_now, queries.max, queries.avg, queries.rate_max, queries.rate_avg):
-            assert "success" == ask("query", query=render(query))["status"]
-
-
-def test_the_parts_of_a_range_are_answered_and_the_whole_is_not(start_prometheus: Callable[..., Server]) -> None:
-    """Ranges are cut at the server's own limit."""
-    whole = QueryTimeRange(start=1_795_000_000, end=1_795_000_000 + 3 * MAX_POINTS, step=1)
-    parts = split_range(whole)
-    assert [MAX_POINTS, MAX_POINTS, MAX_POINTS, 1] == [part.points for part in parts]
-    with asking(start_prometheus()) as ask:
-        answers = [ask("query_range", query="up", **form(part)) for part in (*parts, whole)]
-    assert ["success"] * len(parts) == [answer["status"] for answer in answers[:-1]]
-    assert "exceeded maximum resolution" in answers[-1]["error"]
-
-
-def form(time_range: QueryTimeRange) -> Mapping[str, str]:
-    """Return the parameters of a range query."""
-    start, end = time_range.start.isoformat(), time_range.end.isoformat()
-    return {"start": start, "end": end, "step": format_duration(time_range.step)}
 
 
 TIME: Final = 1_795_000_000

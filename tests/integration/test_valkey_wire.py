@@ -138,11 +138,3 @@ async def test_removing_an_agent_takes_its_count_with_it(valkey: Server, sink: V
     await sink.remove(["i-1"])
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         assert {b"i-2", b"container_count.i-2"} == set(client.keys())
-
-
-async def test_removing_forgets_the_statistics_alone(valkey: Server, sink: ValkeyStatisticsSink) -> None:
-    """The key of the kernel is removed, all other keys stay."""
-    plant(valkey, {KERNEL: b"\x80", REPLICA: b"\x80", "i-1": b"\x80"})
-    await sink.remove([KERNEL, str(uuid4())])
-    with Redis(host="127.0.0.1", port=valkey.port) as client:
-        assert {REPLICA.encode(), b"i-1"} == set(client.keys())
