@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from redis import Redis
 from tests.support.certificates import Authority
 from tests.support.environments import ROOT, build_wheels
 
@@ -27,7 +26,7 @@ from statcore.testing.servers import (
     servers_folder,
 )
 
-pytest_plugins = ["statcore.testing.fixtures"]
+pytest_plugins = ["statcore.testing.fixtures", "tests.support.valkey_fixtures"]
 collect_ignore = ["compat", "e2e/outside_project"]  # roots of their own: `make compat` runs the one, an e2e test the other
 PROFILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine fails no test
 settings.register_profile("dev", PROFILE, max_examples=50)
@@ -61,22 +60,6 @@ def default_signals() -> Iterator[None]:
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-
-
-@pytest.fixture(scope="session")
-def valkey_server(tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]) -> Iterator[Server]:
-    """A Valkey for the whole run."""
-    require_program("valkey-server", "redis-server")
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
-
-
-@pytest.fixture
-def valkey(valkey_server: Server) -> Server:
-    """The run's Valkey, emptied."""
-    with Redis(host="127.0.0.1", port=valkey_server.port) as client:
-        client.flushall()
-    return valkey_server
 
 
 @pytest.fixture

@@ -14,11 +14,13 @@ from tests.e2e.program import ID_1, start, statcore
 
 from statcore.testing.servers import free_port
 
-
-@pytest.mark.parametrize(
+COMMANDS = pytest.mark.parametrize(
     ("arguments", "setting", "scheme"),
     [(["kernels", ID_1], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
 )
+
+
+@COMMANDS
 def test_a_server_that_is_down_is_one_line(arguments: list[str], setting: str, scheme: str) -> None:
     """The exit code is 1, without a traceback and without the password."""
     done = statcore(*arguments, **{setting: f"{scheme}://user:hunter2@127.0.0.1:{free_port()}"})
@@ -54,10 +56,7 @@ def hung() -> Iterator[Callable[[], str]]:
             connection.close()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "setting", "scheme"),
-    [(["kernels", ID_1], "statistics_url", "valkey"), (["metrics", "container"], "metrics_url", "http")],
-)
+@COMMANDS
 def test_an_interrupt_ends_a_waiting_command(hung: Any, arguments: list[str], setting: str, scheme: str) -> None:
     """Ctrl-C while it waits for a server: exit code 130, without a traceback."""
     with start(*arguments, **{setting: f"{scheme}://127.0.0.1:{hung.port}"}) as process:
@@ -68,19 +67,13 @@ def test_an_interrupt_ends_a_waiting_command(hung: Any, arguments: list[str], se
     assert (130, "", "") == (process.returncode, out, err)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "table", "setting", "scheme"),
-    [
-        (["kernels", ID_1], "statistics", "statistics_url", "valkey"),
-        (["metrics", "container"], "metrics", "metrics_url", "http"),
-    ],
-)
+@COMMANDS
 def test_a_hanging_server_is_waited_for_until_the_deadline_of_the_file(
-    hung: Any, tmp_path: Path, arguments: list[str], table: str, setting: str, scheme: str
+    hung: Any, tmp_path: Path, arguments: list[str], setting: str, scheme: str
 ) -> None:
     """The error is one line."""
     file = tmp_path / "statcore.toml"
-    file.write_text(f'{setting} = "{scheme}://127.0.0.1:{hung.port}"\n[{table}]\ntimeout_s = 0.3')
+    file.write_text(f'{setting} = "{scheme}://127.0.0.1:{hung.port}"\n[{setting.removesuffix("_url")}]\ntimeout_s = 0.3')
 
     done = statcore(*arguments, config=str(file))
 

@@ -6,35 +6,28 @@ import csv
 import io
 import json
 import re
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.program import END_S, ID_1, ID_2, ID_3, MEM, statcore
+from tests.support.planted_server import planted_server
 
-from statcore.testing.servers import Server
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.servers import Server, raw_query
 
 
-@pytest.fixture(scope="module")
-def history(prometheus_holding: Callable[..., AbstractContextManager[Server]]) -> Iterator[Server]:
-    """A Prometheus with 15 minutes of one kernel: half a core, and memory that grows by a byte per second."""
-    labels = f'agent_id="a",kernel_id="{ID_1}",session_id="{ID_2}",user_id="u",project_id="p",value_type="current"'
-    lines = ["# TYPE backendai_container_utilization gauge"]
+def planted() -> Iterator[PlantedSeries]:
+    """Yield 15 minutes of one kernel: half a core, and memory that grows by a byte per second."""
+    owners = {"agent_id": "a", "kernel_id": ID_1, "session_id": ID_2, "user_id": "u", "project_id": "p"}
     for metric, slope, base in (("cpu_util", 500, 0), ("mem", 1, 1 << 20)):
-        lines += [
-            f'backendai_container_utilization{{container_metric_name="{metric}",{labels}}}'
-            f" {base + slope * (time - END_S)} {time}"
-            for time in range(END_S - 900, END_S + 1, 5)
-        ]
-    text = "\n".join([*lines, "# EOF", ""])
-    # The samples may be ahead of the clock or long behind it; the retention must not drop any.
-    with prometheus_holding(text, arguments=["--storage.tsdb.retention.time=100y"]) as server:
-        yield server
+        samples = [(time, float(base + slope * (time - END_S))) for time in range(END_S - 900, END_S + 1, 5)]
+        labels = {"container_metric_name": metric, "value_type": "current", **owners}
+        yield PlantedSeries("backendai_container_utilization", labels, samples)
 
 
+# The samples may be ahead of the clock or long behind it; the retention must not drop any.
+history = planted_server(planted, "--storage.tsdb.retention.time=100y")
 RANGE = ("--start", str(END_S - 300), "--end", str(END_S), "--step", "60s")
 
 
@@ -101,9 +94,7 @@ def test_the_text_that_is_printed_is_the_query(history: Server) -> None:
     """The server answers it with the same value."""
     text = statcore("promql", "container", "--metric-name", "cpu_util", "--kernel-id", ID_1).stdout.strip()
 
-    query = urllib.parse.urlencode({"query": text, "time": END_S})
-    with urllib.request.urlopen(f"{history.url}/api/v1/query?{query}", timeout=10) as answer:  # noqa: S310
-        (found,) = json.load(answer)["data"]["result"]
+    (found,) = raw_query(history, text, END_S)
     assert pytest.approx(500.0) == float(found["value"][1])
     assert {"kernel_id": ID_1, "value_type": "current"} == found["metric"]
 

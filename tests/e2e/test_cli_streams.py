@@ -9,21 +9,16 @@ import subprocess
 import sys
 
 import pytest
-from tests.e2e.program import ID_1, ID_2, environment, start
+from tests.e2e.program import ID_1, ID_2, environment, start, statcore
 
 
-def test_kernels_in_a_pipe_are_never_cut_off(kernels: str) -> None:
+def test_kernels_in_a_pipe_are_never_cut_off(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The width of the terminal does not matter, and there is no control sequence."""
-    with_columns = [sys.executable, "-m", "statcore_cli", "kernels", ID_1, ID_2, "--statistics-url", kernels]
-    done = subprocess.run(
-        with_columns,
-        env=environment() | {"COLUMNS": "20", "TERM": "xterm-256color"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    done = statcore("kernels", ID_1, ID_2, statistics_url=kernels)
 
+    assert 0 == done.returncode
     header, *lines = done.stdout.splitlines()
     assert ["ID", "METRIC", "CURRENT", "CAPACITY", "PCT", "UNIT_HINT", "STATS.MAX", "AGE_S", "PROBLEM"] == header.split()
     assert [ID_1, "mem", "1048576", "2097152", "50.00", "bytes", "1048576"] == lines[0].split()[:-1]

@@ -16,12 +16,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from redis import Redis
+from tests.e2e.program import statcore
 
-from statcore.testing.servers import Server, find_program, free_port
+from statcore.testing.servers import Server, find_program, free_port, raw_query
 
 STATCORE = [sys.executable, "-m", "statcore_cli"]
 
@@ -35,12 +37,10 @@ def _child(*command: str) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
-def _statcore(*arguments: str, **environment: str) -> str:
-    answer = subprocess.run(
-        [*STATCORE, *arguments], capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}
-    )
+def _json(*arguments: str, **settings: str) -> Any:
+    answer = statcore(*arguments, "--format", "json", **settings)
     assert 0 == answer.returncode, answer.stderr
-    return answer.stdout
+    return json.loads(answer.stdout)
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -82,22 +82,17 @@ def test_half_a_core_is_measured_as_proc_says(valkey: Server, start_prometheus: 
             until = math.inf
             while time.time() < until:
                 history.append((time.time(), _cpu_seconds(load.pid)))
-                if until == math.inf and _has_scraped(prometheus):
+                if until == math.inf and raw_query(prometheus, "up", time.time()):
                     until = time.time() + window_s + delay_s
                 time.sleep(0.05)
-            query = ["query", "container", "--metric-name", "cpu_util", "--kernel-id", kernel_id, "--format", "json"]
-            query += ["--metrics-url", prometheus.url, "--rate-interval", f"{window_s}s", "--last", "1s", "--step", "1s"]
-            (series,) = json.loads(_statcore(*query, "--end", f"{until:.3f}"))["series"]
-            live = json.loads(_statcore("kernels", kernel_id, "--statistics-url", valkey.url, "--format", "json"))
+            query = ["query", "container", "--metric-name", "cpu_util", "--kernel-id", kernel_id, "--end", f"{until:.3f}"]
+            query += ["--rate-interval", f"{window_s}s", "--last", "1s", "--step", "1s"]
+            (series,) = _json(*query, metrics_url=prometheus.url)["series"]
+            live = _json("kernels", kernel_id, statistics_url=valkey.url)
     end, measured = series["timestamps"][-1], series["values"][-1] / 1000
     shares = list(_shares(history, window_s=window_s, end=end, delay_s=delay_s))
     assert min(shares) * 0.97 < measured < max(shares) * 1.03
     assert {kernel_id: "1000"} == {id_: entry["cpu_util"]["capacity"] for id_, entry in live["kernels"].items()}
-
-
-def _has_scraped(prometheus: Server) -> bool:
-    with urllib.request.urlopen(f"{prometheus.url}/api/v1/query?query=up", timeout=30) as answer:  # noqa: S310
-        return bool(json.load(answer)["data"]["result"])
 
 
 @contextmanager
@@ -178,8 +173,7 @@ def test_a_store_that_is_down_at_first_is_logged_once_and_so_is_its_return(tmp_p
 )
 def test_wrong_usage_is_one_line_that_names_the_option(arguments: list[str], says: str) -> None:
     """The exit code is 2."""
-    command = [*STATCORE, "collect", "--statistics-url", "valkey://127.0.0.1:1", *arguments]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    answer = statcore("collect", *arguments, statistics_url="valkey://127.0.0.1:1")
     assert 2 == answer.returncode, answer.stderr
     assert says in answer.stderr
     assert 1 == len(answer.stderr.splitlines())
@@ -188,8 +182,7 @@ def test_wrong_usage_is_one_line_that_names_the_option(arguments: list[str], say
 def test_a_taken_port_is_one_line(valkey: Server) -> None:
     """The exit code is 1, and the line names the address."""
     taken = f"127.0.0.1:{valkey.port}"
-    command = [*STATCORE, "collect", "--statistics-url", valkey.url, "--listen", taken]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    answer = statcore("collect", "--listen", taken, statistics_url=valkey.url)
     assert 1 == answer.returncode
     assert [f"statcore: cannot serve metrics on {taken}: Address already in use"] == answer.stderr.splitlines()
 

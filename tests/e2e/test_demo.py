@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.e2e.program import statcore
 
 DEMO = [sys.executable, "-m", "statcore_cli", "demo"]
 CONSTANT = 1
@@ -48,8 +48,7 @@ def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def test_once_prints_one_document_with_real_numbers() -> None:
     """Every kernel has live statistics, and utilization that changes and fits its load."""
-    command = [*DEMO, "--once", "--format", "json"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    answer = statcore("demo", "--once", "--format", "json")
     assert 0 == answer.returncode, answer.stderr
     assert "" == answer.stderr
     _check_document(json.loads(answer.stdout))
@@ -57,7 +56,7 @@ def test_once_prints_one_document_with_real_numbers() -> None:
 
 def test_once_as_text_in_a_pipe_is_aligned_columns() -> None:
     """A header and one line per load, without control sequences."""
-    answer = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=60, check=False)
+    answer = statcore("demo", "--once")
     assert 0 == answer.returncode, answer.stderr
     header, *lines = answer.stdout.splitlines()
     assert header.startswith("LOAD")
@@ -113,15 +112,9 @@ def test_an_interrupt_before_the_end_of_once_prints_nothing() -> None:
     assert "" == output
 
 
-def test_a_missing_server_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_server_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line names the program, and the exit code is 1."""
-    answer = subprocess.run(
-        [*DEMO, "--servers", "--once"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PATH": str(tmp_path)},
-    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    answer = statcore("demo", "--servers", "--once")
     assert 1 == answer.returncode
     assert ["statcore: not found on PATH: valkey-server or redis-server"] == answer.stderr.splitlines()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 FAILING_QUERY = "query { compute_session_list { items { inference_metrics } } }"
 PAGE = "query ($limit: Int!) { compute_session_list(limit: $limit) { items { inference_metrics } total_count } }"
 MAIN_ENDPOINT = str(uuid4())
+NOWHERE = {"STATISTICS_URL": "valkey://127.0.0.1:1", "METRICS_URL": "http://127.0.0.1:1"}
 
 
 def _cluster(sessions: Sequence[str]) -> str:
@@ -94,6 +95,19 @@ def start(tmp_path: Path) -> Start:
     return start
 
 
+@pytest.fixture
+def servers(valkey: Server, start_prometheus: Callable[..., Server]) -> dict[str, str]:
+    """The settings that name a real Valkey and a real Prometheus."""
+    return {"STATISTICS_URL": valkey.url, "METRICS_URL": start_prometheus().url}
+
+
+@pytest.fixture
+def client(valkey: Server) -> Iterator[Redis]:
+    """A plain client of the statistics."""
+    with Redis(host="127.0.0.1", port=valkey.port) as client:
+        yield client
+
+
 def _plant(client: Redis, sessions: Sequence[str]) -> dict[str, dict[str, int]]:
     """Write what agents and proxies write for sessions, and return the inference metrics by session."""
     metrics = {
@@ -131,41 +145,29 @@ def _unread_bytes(port: int) -> int:
     )
 
 
-async def test_the_failing_query_of_the_proposal_is_answered(
-    valkey: Server, start_prometheus: Callable[..., Server], start: Start
-) -> None:
+async def test_the_failing_query_of_the_proposal_is_answered(client: Redis, servers: dict[str, str], start: Start) -> None:
     """Every session has its inference metrics, with one command to Valkey for ten sessions and two for 1,000."""
-    prometheus = start_prometheus()
     sessions = sorted(str(uuid4()) for _ in range(1_000))
-    settings = {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url, "TICK_S": "3600"}
     counts: dict[int, dict[str, int]] = {}
-    with Redis(host="127.0.0.1", port=valkey.port) as client:
-        metrics = _plant(client, sessions)
-        async with start(sessions, settings) as manager:
-            answer = await manager.query(FAILING_QUERY)
-            items = [{"inference_metrics": metrics[session_id]} for session_id in sessions]
-            assert {"data": {"compute_session_list": {"items": items[:100]}}} == answer
-            for limit in (10, 500, 1_000):
-                _commands(client)
-                found = (await manager.query(PAGE, limit=limit))["data"]["compute_session_list"]
-                counts[limit] = _commands(client)
-                assert {"items": items[:limit], "total_count": 1_000} == found
+    metrics = _plant(client, sessions)
+    async with start(sessions, {**servers, "TICK_S": "3600"}) as manager:
+        answer = await manager.query(FAILING_QUERY)
+        items = [{"inference_metrics": metrics[session_id]} for session_id in sessions]
+        assert {"data": {"compute_session_list": {"items": items[:100]}}} == answer
+        for limit in (10, 500, 1_000):
+            _commands(client)
+            found = (await manager.query(PAGE, limit=limit))["data"]["compute_session_list"]
+            counts[limit] = _commands(client)
+            assert {"items": items[:limit], "total_count": 1_000} == found
     # Two keys per session, at most 1,000 keys per command.
     assert {10: {"mget": 1}, 500: {"mget": 1}, 1_000: {"mget": 2}} == counts
 
 
-async def test_busy_kernels_get_another_replica_once(
-    valkey: Server, start_prometheus: Callable[..., Server], start: Start
-) -> None:
+async def test_busy_kernels_get_another_replica_once(client: Redis, servers: dict[str, str], start: Start) -> None:
     """The tick decides on real data: one step up, and then the rule is in its cooldown."""
-    prometheus = start_prometheus()
     sessions = [str(uuid4()) for _ in range(3)]
-    with Redis(host="127.0.0.1", port=valkey.port) as client:
-        _plant(client, sessions)
-    async with (
-        asyncio.timeout(30),
-        start(sessions, {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url}) as manager,
-    ):
+    _plant(client, sessions)
+    async with asyncio.timeout(30), start(sessions, servers) as manager:
         assert manager.process.stderr is not None
         logged = (await manager.process.stderr.readline()).decode().strip()
         assert f"manager: {MAIN_ENDPOINT}: 2 to 3: busy: cpu_util 90 > 80: +1" == logged
@@ -173,20 +175,13 @@ async def test_busy_kernels_get_another_replica_once(
     assert 3 == decided["replicas"]
 
 
-async def test_a_silent_agent_changes_no_replicas(
-    valkey: Server, start_prometheus: Callable[..., Server], start: Start
-) -> None:
+async def test_a_silent_agent_changes_no_replicas(client: Redis, servers: dict[str, str], start: Start) -> None:
     """Its last numbers are in the store for a day; after the freshness limit they are stale, and the rule abstains."""
-    prometheus = start_prometheus()
     sessions = [str(uuid4()) for _ in range(2)]
-    with Redis(host="127.0.0.1", port=valkey.port) as client:
-        _plant(client, sessions)
-        for session_id in sessions:
-            client.expire(session_id, 86_400 - 61)  # written 61 seconds ago
-    async with (
-        asyncio.timeout(30),
-        start(sessions, {"STATISTICS_URL": valkey.url, "METRICS_URL": prometheus.url}) as manager,
-    ):
+    _plant(client, sessions)
+    for session_id in sessions:
+        client.expire(session_id, 86_400 - 61)  # written 61 seconds ago
+    async with asyncio.timeout(30), start(sessions, servers) as manager:
         answer = await manager.query("{ compute_session_list { items { live_stat } } }")
         decided = await manager.replicas(saying="abstained")
     assert ["stale", "stale"] == [problem["kind"] for problem in answer["extensions"]["problems"]]
@@ -197,8 +192,7 @@ async def test_a_silent_agent_changes_no_replicas(
 @pytest.mark.parametrize("body", [b"null", b'"x"', b"[" * 100_000, b"{", b"\xff"])
 async def test_a_body_that_is_not_a_query_is_a_bad_request(body: bytes, start: Start) -> None:
     """Status 400, without a traceback in the log; the next request is answered."""
-    nowhere = {"STATISTICS_URL": "valkey://127.0.0.1:1", "METRICS_URL": "http://127.0.0.1:1", "TICK_S": "3600"}
-    async with asyncio.timeout(60), start([str(uuid4())], nowhere) as manager:
+    async with asyncio.timeout(60), start([str(uuid4())], {**NOWHERE, "TICK_S": "3600"}) as manager:
         headers = {"content-type": "application/json"}
         async with (
             aiohttp.ClientSession() as session,
@@ -215,15 +209,13 @@ async def test_a_body_that_is_not_a_query_is_a_bad_request(body: bytes, start: S
 async def test_a_dead_store_changes_no_replicas(start: Start) -> None:
     """Without servers the manager runs: queries have errors on their paths, and rules abstain."""
     sessions = [str(uuid4()) for _ in range(2)]
-    nowhere = {"STATISTICS_URL": "valkey://127.0.0.1:1", "METRICS_URL": "http://127.0.0.1:1"}
-    async with asyncio.timeout(60), start(sessions, nowhere) as manager:
+    async with asyncio.timeout(60), start(sessions, NOWHERE) as manager:
         answer = await manager.query(FAILING_QUERY)
         decided = await manager.replicas(saying="abstained")
     assert [{"inference_metrics": None}] * 2 == answer["data"]["compute_session_list"]["items"]
     assert ["UnavailableError"] * 2 == [error["extensions"]["code"] for error in answer["errors"]]
-    assert [["compute_session_list", "items", n, "inference_metrics"] for n in range(2)] == [
-        e["path"] for e in answer["errors"]
-    ]
+    paths = [["compute_session_list", "items", n, "inference_metrics"] for n in range(2)]
+    assert paths == [error["path"] for error in answer["errors"]]
     assert 2 == decided["replicas"]
 
 
@@ -252,6 +244,5 @@ async def test_a_running_request_is_finished_when_the_manager_stops(
         assert 0 == await manager.process.wait()
         assert manager.process.stderr is not None
         assert b"Traceback" not in await manager.process.stderr.read()
-    assert [{"inference_metrics": metrics[session_id]} for session_id in sorted(sessions)] == answer["data"][
-        "compute_session_list"
-    ]["items"]
+    items = answer["data"]["compute_session_list"]["items"]
+    assert [{"inference_metrics": metrics[session_id]} for session_id in sorted(sessions)] == items

@@ -11,6 +11,7 @@ from typing import Final, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
+from tests.support.tcp import listening
 
 from statcore.model import QueryTimeRange
 from statcore_prometheus import PrometheusClient
@@ -47,24 +48,9 @@ class FakePrometheus:
     @asynccontextmanager
     async def running(self, *, ssl: SSLContext | None = None) -> AsyncGenerator[Self]:
         """Listen on a free port until the block ends."""
-        connections: set[asyncio.Task[None]] = set()
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            connections.add(task)
-            await self._serve(reader, writer)
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ssl)
-        self.url = f"http{'' if ssl is None else 's'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with listening(self._serve, ssl=ssl) as port:
+            self.url = f"http{'' if ssl is None else 's'}://127.0.0.1:{port}"
             yield self
-        finally:
-            server.close()
-            for task in connections:
-                task.cancel()
-            await asyncio.gather(*connections, return_exceptions=True)
-            await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until the client or an answer closes it."""
@@ -127,6 +113,37 @@ async def never_whole(writer: asyncio.StreamWriter) -> None:
     """Start to answer and do not go on."""
     writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{ANSWER}".encode())
     await asyncio.Event().wait()
+
+
+@attrs.define
+class Begun:
+    """An answer that tells when a request has arrived, and then goes on as another answer; by default it never does."""
+
+    then: Answer = never
+    event: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        """Answer a request."""
+        if isinstance(self.then, bytes):
+            writer.write(self.then)
+        self.event.set()
+        if not isinstance(self.then, bytes):
+            await self.then(writer)
+
+    async def wait(self) -> None:
+        """Return once a request has arrived."""
+        await self.event.wait()
+
+
+def breaking_off(start: bytes) -> Answer:
+    """Return an answer that ends with the connection after these bytes."""
+
+    async def break_off(writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        await writer.drain()
+        writer.close()
+
+    return break_off
 
 
 async def values(client: PrometheusClient) -> list[float]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TypeAlias
+
+from tests.support.tcp import listening
 
 Answers: TypeAlias = dict[bytes, list[bytes]]
 
@@ -17,13 +20,10 @@ async def running_fake_valkey(*scripts: Answers) -> AsyncGenerator[str]:
     Any other command is answered with OK. Several scripts are those of one connection each, the last that of all further
     connections.
     """
-    handlers: set[asyncio.Task[None]] = set()
+    connections = count()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        answers = scripts[min(len(handlers), len(scripts) - 1)]
-        handlers.add(task)
+        answers = scripts[min(next(connections), len(scripts) - 1)]
         try:
             while words := int((await reader.readline()).strip(b"*\r\n") or 0):
                 command = [await _read_word(reader) for _ in range(words)]
@@ -35,15 +35,8 @@ async def running_fake_valkey(*scripts: Answers) -> AsyncGenerator[str]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"valkey://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in handlers:
-            task.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
-        await server.wait_closed()
+    async with listening(serve) as port:
+        yield f"valkey://127.0.0.1:{port}"
 
 
 async def _read_word(reader: asyncio.StreamReader) -> bytes:

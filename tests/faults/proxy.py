@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import attrs
+from tests.support.tcp import listening
 
 LOOPBACK: Final = "127.0.0.1"
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # linger, for no time: the peer sees RST instead of an end
@@ -39,24 +40,8 @@ class TcpProxy:
     async def running(self) -> AsyncGenerator[TcpProxy]:
         """Listen on a free port until the block ends."""
         self._open.set()
-        handlers: set[asyncio.Task[None]] = set()
-
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            handlers.add(task)
-            await self._pass_on(reader, writer)
-
-        listener = await asyncio.start_server(handle, LOOPBACK, self.port)
-        self.port = listener.sockets[0].getsockname()[1]
-        try:
+        async with listening(self._pass_on, port=self.port) as self.port:
             yield self
-        finally:
-            listener.close()
-            for task in handlers:
-                task.cancel()
-            await asyncio.gather(*handlers, return_exceptions=True)
-            await listener.wait_closed()
 
     def hold(self) -> None:
         """Hold back every answer from now on."""

@@ -135,44 +135,40 @@ async def test_one_of_each_fault_among_a_hundred(planted: Server, raw: Redis, li
     assert f"session.{session_id(half)}.last_response_time" in incomplete["message"]
 
 
-@pytest.mark.parametrize("dead", ["live", "statistics"])
-async def test_a_dead_store_takes_nothing_with_it(planted: Server, clients: Clients, dead: str) -> None:
-    """With one of the two databases on a dead server, each path of its kind has an error, and the other kind is right."""
-    nowhere = free_port()
-    statistics = clients(nowhere if dead == "statistics" else planted.port, 0)
-    live = clients(nowhere if dead == "live" else planted.port, 2)
+@pytest.fixture
+def hung_port(start_valkey: Callable[..., Server]) -> int:
+    """The port of a server that never answers."""
+    hung = start_valkey()
+    with Redis(host="127.0.0.1", port=hung.port) as client:
+        client.execute_command("CLIENT", "PAUSE", 60_000, "ALL")
+    return hung.port
+
+
+@pytest.mark.parametrize(
+    ("gone", "code"), [("live", "UnavailableError"), ("statistics", "UnavailableError"), ("live", "TimedOutError")]
+)
+async def test_a_store_that_is_dead_or_hangs_takes_nothing_with_it(
+    planted: Server, clients: Clients, hung_port: int, gone: str, code: str
+) -> None:
+    """Each path of the one kind has an error, by the adapter's deadline where the server hangs; the other is right."""
+    nowhere = hung_port if code == "TimedOutError" else free_port()
+    statistics = clients(nowhere if gone == "statistics" else planted.port, 0)
+    live = clients(nowhere if gone == "live" else planted.port, 2)
     store = ValkeyStatistics.from_clients(statistics, live, options=SOON)
     async with asyncio.timeout(ENOUGH_S):
         answer = await Host(statistics=store, inventory=inventory_of(COUNT)).execute(STATISTICS)
     everybody = range(COUNT)
-    if dead == "live":
+    if gone == "live":
         fields, expected = ["inference_metrics"], wrong(inference_metrics=dict.fromkeys(everybody))
     else:
         fields = ["live_stat", "kernels.0.live_stat"]
         nothing = [{"live_stat": None}]
         expected = wrong(live_stat=dict.fromkeys(everybody), kernels=dict.fromkeys(everybody, nothing))
     assert expected == answer.data["compute_session_list"]["items"]
-    assert (
-        dict.fromkeys((f"{ITEMS}.{number}.{field}" for number in everybody for field in fields), "UnavailableError")
-        == answer.codes
-    )
+    paths = (f"{ITEMS}.{number}.{field}" for number in everybody for field in fields)
+    assert dict.fromkeys(paths, code) == answer.codes
     assert all(error["extensions"]["retryable"] for error in answer.errors)
     assert {} == answer.problems
-
-
-async def test_a_hung_store_takes_nothing_with_it(
-    planted: Server, clients: Clients, start_valkey: Callable[..., Server]
-) -> None:
-    """It never answers: the adapter's deadline ends the wait, and the other kind is right."""
-    hung = start_valkey()
-    with Redis(host="127.0.0.1", port=hung.port) as client:
-        client.execute_command("CLIENT", "PAUSE", 60_000, "ALL")
-    store = ValkeyStatistics.from_clients(clients(planted.port, 0), clients(hung.port, 2), options=SOON)
-    async with asyncio.timeout(ENOUGH_S):
-        answer = await Host(statistics=store, inventory=inventory_of(COUNT)).execute(STATISTICS)
-    assert wrong(inference_metrics=dict.fromkeys(range(COUNT))) == answer.data["compute_session_list"]["items"]
-    assert {f"{ITEMS}.{number}.inference_metrics" for number in range(COUNT)} == set(answer.codes)
-    assert {"TimedOutError"} == set(answer.codes.values())
 
 
 async def test_metrics_that_are_bad_only_when_they_are_read(planted: Server, raw: Redis) -> None:

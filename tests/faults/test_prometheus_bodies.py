@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from tests.faults.fake_prometheus import ANSWER, Reply, StartClient, values
+from tests.faults.fake_prometheus import ANSWER, Answer, Reply, StartClient, breaking_off, values
 from tests.support.turns import Turns, counting_turns
 
 from statcore.errors import ProtocolError, UnavailableError
@@ -85,38 +85,27 @@ async def test_broken_compression_is_no_answer(fake_client: StartClient, http_re
     assert 1 == len(server.seen)
 
 
+async def reset(writer: asyncio.StreamWriter) -> None:
+    """Reset the connection."""
+    writer.transport.abort()
+
+
 @pytest.mark.parametrize(
-    "start",
+    "outage",
     [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + ANSWER.encode(),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n" + ANSWER[:4].encode() + b"\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-",
-        b"",
+        breaking_off(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + ANSWER.encode()),
+        breaking_off(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n" + ANSWER[:4].encode() + b"\r\n"),
+        breaking_off(b"HTTP/1.1 200 OK\r\nContent-"),
+        breaking_off(b""),
+        reset,
     ],
-    ids=["body", "chunks", "headers", "nothing"],
+    ids=["body", "chunks", "headers", "nothing", "reset"],
 )
 async def test_a_connection_that_breaks_off_is_tried_again(
-    fake_client: StartClient, http_reply: Reply, start: bytes
+    fake_client: StartClient, http_reply: Reply, outage: Answer
 ) -> None:
-    """The caller gets the answer of the next attempt, wherever the first one broke off."""
-
-    async def break_off(writer: asyncio.StreamWriter) -> None:
-        writer.write(start)
-        await writer.drain()
-        writer.close()
-
-    server, client = await fake_client(break_off, http_reply(ANSWER))
-    assert [7.0] == await values(client)
-    assert 2 == len(server.seen)
-
-
-async def test_a_reset_is_tried_again(fake_client: StartClient, http_reply: Reply) -> None:
-    """A connection that the server resets is an outage that may pass."""
-
-    async def reset(writer: asyncio.StreamWriter) -> None:
-        writer.transport.abort()
-
-    server, client = await fake_client(reset, reset, http_reply(ANSWER))
+    """The caller gets the answer of the third attempt, wherever the first two broke off."""
+    server, client = await fake_client(outage, outage, http_reply(ANSWER))
     assert [7.0] == await values(client)
     assert 3 == len(server.seen)
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from tests.faults.fake_prometheus import ANSWER, Reply, StartClient, StartFake, never, never_whole, values
+from tests.faults.fake_prometheus import ANSWER, Begun, Reply, StartClient, StartFake, never, never_whole, values
 
 from statcore.errors import QueryRejectedError, TimedOutError
 from statcore.model import QueryTimeRange, parse_duration
@@ -93,13 +93,8 @@ async def test_a_failed_part_fails_the_range_with_its_own_error(fake_client: Sta
 @pytest.mark.parametrize("hang", [never, never_whole])
 async def test_cancelling_is_never_swallowed(fake_client: StartClient, http_reply: Reply, hang: Any) -> None:
     """A cancelled query ends as cancelled, is not sent again, and the next query gets its own answer."""
-    begun = asyncio.Event()
-
-    async def begin(writer: asyncio.StreamWriter) -> None:
-        begun.set()
-        await hang(writer)
-
-    server, client = await fake_client(begin, http_reply(ANSWER))
+    begun = Begun(hang)
+    server, client = await fake_client(begun, http_reply(ANSWER))
     task = asyncio.create_task(client.query("up"))
     await begun.wait()
     task.cancel()
@@ -111,13 +106,8 @@ async def test_cancelling_is_never_swallowed(fake_client: StartClient, http_repl
 
 async def test_cancelling_ends_the_pause_before_a_retry(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """A query can be cancelled while it waits for its next attempt."""
-    answered = asyncio.Event()
-
-    async def refuse(writer: asyncio.StreamWriter) -> None:
-        writer.write(http_reply(status=429, retry_after="20"))
-        answered.set()
-
-    server = await fake_prometheus(refuse)
+    answered = Begun(http_reply(status=429, retry_after="20"))
+    server = await fake_prometheus(answered)
     async with asyncio.timeout(10), aclosing(PrometheusClient(server.url)) as client:
         task = asyncio.create_task(client.query("up"))
         await answered.wait()

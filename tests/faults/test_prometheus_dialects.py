@@ -71,14 +71,21 @@ async def test_where_get_is_denied_too_the_credential_is_named(fake_client: Star
     assert ["POST", "GET"] * 2 == [request.method for request in server.seen]
 
 
-@pytest.mark.parametrize("path", ["", "/", "/api/v1", "/api/v1/", "/a/prometheus/api/v1", "/a/prometheus//api/v1//"])
+@pytest.mark.parametrize("path", ["", "/", "/api/v1", "/api/v1/", "/a/prometheus/", "/a/prometheus//api/v1//"])
 async def test_a_base_url_may_end_in_the_path_of_the_api(fake_prometheus: StartFake, http_reply: Reply, path: str) -> None:
-    """People copy such a URL from a browser, with a prefix or without one."""
-    server = await fake_prometheus(http_reply(vector("7")))
+    """People copy such a URL from a browser, with a prefix or without one; a server may be at a path of a proxy.
+
+    Queries are forms, other requests have their parameters in the URL.
+    """
+    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
     async with aclosing(PrometheusClient(f"{server.url}{path}")) as client:
-        await client.query("up")
+        await client.query("up == 1 + 1")
+        assert ["a"] == list(await client.label_values("job", match=Selector("up")))
     prefix = "/a/prometheus" if "prometheus" in path else ""
-    assert [f"{prefix}/api/v1/query"] == [request.path for request in server.seen]
+    queried, listed = server.seen
+    assert ("POST", f"{prefix}/api/v1/query", "up == 1 + 1") == (queried.method, queried.path, queried.form["query"])
+    assert ("GET", f"{prefix}/api/v1/label/job/values", {}) == (listed.method, listed.path, listed.form)
+    assert {"match[]": "up"} == listed.parameters
 
 
 async def test_series_of_250_ids_are_requested_by_a_form(
@@ -141,18 +148,6 @@ async def test_a_server_without_build_information_is_fine(fake_client: StartClie
     """A proxy may refuse the request for build information."""
     _, client = await fake_client(http_reply("no", status=status))
     assert await client.diagnose() is None
-
-
-async def test_a_base_path_comes_before_the_api(fake_prometheus: StartFake, http_reply: Reply) -> None:
-    """A server may be at a path of a proxy; queries are forms, and other requests have parameters in the URL."""
-    server = await fake_prometheus(http_reply(vector("7")), http_reply('{"status":"success","data":["a"]}'))
-    async with aclosing(PrometheusClient(f"{server.url}/a/prometheus/")) as client:
-        await client.query("up == 1 + 1")
-        assert ["a"] == list(await client.label_values("job", match=Selector("up")))
-    queried, listed = server.seen
-    assert ("POST", "/a/prometheus/api/v1/query", "up == 1 + 1") == (queried.method, queried.path, queried.form["query"])
-    assert ("GET", "/a/prometheus/api/v1/label/job/values", {}) == (listed.method, listed.path, listed.form)
-    assert {"match[]": "up"} == listed.parameters
 
 
 async def test_parameters_go_with_every_request(fake_client: StartClient, http_reply: Reply) -> None:

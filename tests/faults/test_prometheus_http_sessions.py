@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import psutil
 import pytest
-from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, never, values, vector
+from tests.faults.fake_prometheus import ANSWER, Begun, Reply, StartFake, never, values, vector
 
 from statcore.errors import ClosedError, InputError, ProtocolError, QueryRejectedError, StatcoreError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
@@ -62,13 +62,8 @@ class TestFactory:
         self, fake_prometheus: StartFake, http_reply: Reply
     ) -> None:
         """The request under way and those that wait for a connection are sent again; none is cancelled."""
-        begun = asyncio.Event()
-
-        async def hang(writer: asyncio.StreamWriter) -> None:
-            begun.set()
-            await never(writer)
-
-        server = await fake_prometheus(hang, http_reply(vector("7")))
+        begun = Begun()
+        server = await fake_prometheus(begun, http_reply(vector("7")))
         pool = Pool()
         client = PrometheusClient(server.url, session=pool.session)
         queries = [asyncio.create_task(client.query("up")) for _ in range(3)]
@@ -80,13 +75,8 @@ class TestFactory:
 
     async def test_a_request_fails_when_its_session_is_closed(self, fake_prometheus: StartFake) -> None:
         """A client without a factory has no other session, so the request fails."""
-        begun = asyncio.Event()
-
-        async def hang(writer: asyncio.StreamWriter) -> None:
-            begun.set()
-            await never(writer)
-
-        server = await fake_prometheus(hang)
+        begun = Begun()
+        server = await fake_prometheus(begun)
         session = aiohttp.ClientSession()
         query = asyncio.create_task(PrometheusClient(server.url, session=session).query("up"))
         await begun.wait()
@@ -317,13 +307,8 @@ async def test_a_closed_client_says_so(fake_prometheus: StartFake, http_reply: R
 
 async def test_closing_ends_the_retries(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """A call that waits for its next attempt raises after that pause, and nothing more is sent."""
-    answered = asyncio.Event()
-
-    async def refuse(writer: asyncio.StreamWriter) -> None:
-        writer.write(http_reply(status=429, retry_after="1"))
-        answered.set()
-
-    server = await fake_prometheus(refuse)
+    answered = Begun(http_reply(status=429, retry_after="1"))
+    server = await fake_prometheus(answered)
     client = PrometheusClient(server.url)
     query = asyncio.create_task(client.query("up"))
     await answered.wait()

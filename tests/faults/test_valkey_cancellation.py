@@ -122,15 +122,3 @@ async def test_a_caller_cancelled_while_it_waits_takes_no_connection(valkey: Ser
         assert [metrics(0)] == list(await holding)
         assert [metrics(1)] == list(await store.fetch_kernel_statistics(ids[1:]))
     assert 1 == proxy.connections
-
-
-async def test_cancellation_is_not_mapped(fake_valkey: Callable[..., Any]) -> None:
-    """CancelledError is not mapped to an error of ours."""
-    url = await fake_valkey({b"MGET": [b""]})
-    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=60))) as store:
-        task = asyncio.create_task(store.fetch_kernel_statistics([str(uuid4())]))
-        for _ in range(20):
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task

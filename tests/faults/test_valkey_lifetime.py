@@ -22,6 +22,8 @@ from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+METRICS = {"mem": {"current": "1"}}
+OPTIONS = ValkeyOptions(timeout_s=30, pool_size=1)
 TURNS = 40
 """More turns of the event loop than closing takes: after so many, the task is done, and cancelling it changes nothing."""
 
@@ -139,12 +141,6 @@ async def test_a_backend_that_fails_to_open_closes_the_store(valkey: Server, mon
     with pytest.raises(InputError, match="no setting 'no'"):
         await open_runtime(settings, PluginRegistry.discover()).__aenter__()
     assert 1 == len(closed)
-
-
-METRICS = {"mem": {"current": "1"}}
-
-
-OPTIONS = ValkeyOptions(timeout_s=30, pool_size=1)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from tests.support.certificates import Pair
 
 from statcore.testing.servers import Server, free_port
 from statcore_prometheus import PrometheusClient
-from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 
 
 @pytest.fixture
@@ -25,20 +24,6 @@ def redis(valkey: Server) -> Iterator[Redis]:
     """A plain client of the database of statistics."""
     with Redis(host="127.0.0.1", port=valkey.port) as client:
         yield client
-
-
-@pytest.fixture
-async def sink(valkey: Server) -> AsyncIterator[ValkeyStatisticsSink]:
-    """A writer with the default options."""
-    async with aclosing(ValkeyStatisticsSink.from_url(valkey.url)) as sink:
-        yield sink
-
-
-@pytest.fixture
-async def store(valkey: Server) -> AsyncIterator[ValkeyStatistics]:
-    """A reader with the default options: it reads no ages."""
-    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
-        yield store
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -114,10 +115,9 @@ async def test_the_server_counts_batches_not_kernels(tmp_path: Path, start_prome
     samples = [(START_S + 60.0 * turn, 7.0 * turn) for turn in range(10)]
     plant_openmetrics(tmp_path, openmetrics_text(PlantedSeries(CONTAINER_SERIES, one, samples) for one in labels))
     server = start_prometheus(tmp_path)
-    client = PrometheusClient(server.url)
-    source = UtilizationSource(client)
     counts: list[tuple[int, int]] = []
-    try:
+    async with aclosing(PrometheusClient(server.url)) as client:
+        source = UtilizationSource(client)
         for count in (1, 256, 500):
             before = requests_served(server, "/api/v1/query_range")
             answers = await source.read_utilization_batch(kernels(count), RANGE)
@@ -134,8 +134,6 @@ async def test_the_server_counts_batches_not_kernels(tmp_path: Path, start_prome
         before = requests_served(server, "/api/v1/query")
         await source.read_utilization_now_batch([*gauges, *kernels(500)], time=RANGE.end)
         assert 6 == requests_served(server, "/api/v1/query") - before
-    finally:
-        await client.aclose()
 
 
 async def test_labels_that_no_server_groups_by_bare_are_not_merged_along(
@@ -144,11 +142,7 @@ async def test_labels_that_no_server_groups_by_bare_are_not_merged_along(
     """Queriers that filter by such a label are answered one by one, where a grouping by it would be refused."""
     series = [PlantedSeries("odd", {"inf": value}, [(float(START_S), number)]) for number, value in enumerate("ab")]
     plant_openmetrics(tmp_path, openmetrics_text(series))
-    client = PrometheusClient(start_prometheus(tmp_path).url)
-    try:
-        queriers = [FixedQuerier("odd", {"inf": value}) for value in "ab"]
+    queriers = [FixedQuerier("odd", {"inf": value}) for value in "ab"]
+    async with aclosing(PrometheusClient(start_prometheus(tmp_path).url)) as client:
         answers = await UtilizationSource(client).read_utilization_now_batch(queriers, time=RANGE.start)
-        expected = [[number] for number in range(2)]
-        assert expected == [[one.value for one in answer.samples] for answer in answers if isinstance(answer, VectorResult)]
-    finally:
-        await client.aclose()
+    assert [[0], [1]] == [[one.value for one in answer.samples] for answer in answers if isinstance(answer, VectorResult)]

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 from uuid import uuid4
 
 import msgpack
@@ -26,6 +27,22 @@ from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 def mem(current: int) -> dict[str, MetricValue]:
     """Return the metrics of a kernel of 100 bytes."""
     return {"mem": MetricValue(current=str(current), capacity="100", pct=str(current), unit_hint="bytes")}
+
+
+def planted(*kernels: str, **owner: str) -> str:
+    """Return ten minutes of one byte of memory for each kernel, as OpenMetrics text."""
+    labels = {"container_metric_name": "mem", "value_type": "current", "agent_id": "i-1", **owner}
+    now = int(time.time())
+    samples = [(second, 1.0) for second in range(now - 600, now, 15)]
+    name = "backendai_container_utilization"
+    return openmetrics_text(PlantedSeries(name, {**labels, "kernel_id": id_}, samples) for id_ in kernels)
+
+
+def read_kernels(*arguments: str, **variables: str) -> Any:
+    """Return the JSON document of `statcore kernels`."""
+    result = CliRunner().invoke(cli, ["kernels", *arguments, "--format", "json"], env=variables)
+    assert 0 == result.exit_code
+    return json.loads(result.stdout)
 
 
 async def test_a_page_of_sessions_is_one_mget(redis: Redis, sink: ValkeyStatisticsSink, store: ValkeyStatistics) -> None:
@@ -78,16 +95,11 @@ def test_the_command_shows_the_age(valkey: Server, redis: Redis) -> None:
     payload = msgpack.packb({"mem": mem(1)["mem"].to_map()})
     redis.set(old, payload, ex=86_400 - 3_600)
     redis.set(eternal, payload)
-
-    def ask(*arguments: str) -> str:
-        result = CliRunner().invoke(cli, ["kernels", *ids, "--statistics-url", valkey.url, *arguments])
-        assert 0 == result.exit_code
-        return result.stdout
-
-    document = json.loads(ask("--format", "json"))
+    document = read_kernels(*ids, "--statistics-url", valkey.url)
     assert (3_600, None) == (int(document["ages_s"][old]), document["ages_s"][eternal])
     assert {eternal: "undated"} == {id_: problem["kind"] for id_, problem in document["problems"].items()}
-    header, first, second, *_ = (line.split() for line in ask().splitlines())
+    shown = CliRunner().invoke(cli, ["kernels", *ids, "--statistics-url", valkey.url]).stdout
+    header, first, second, *_ = (line.split() for line in shown.splitlines())
     column = header.index("AGE_S")
     assert "3600" == first[column].partition(".")[0]
     assert "unknown" == second[column]
@@ -100,22 +112,9 @@ def test_the_command_sums_the_kernels_of_a_session(
     session, *kernels = (str(uuid4()) for _ in range(3))
     for id_, current in zip(kernels, (30, 20), strict=True):
         redis.set(id_, msgpack.packb({"mem": mem(current)["mem"].to_map()}), ex=86_400)
-    now = int(time.time())
-    of = {"container_metric_name": "mem", "value_type": "current", "session_id": session, "agent_id": "i-1"}
-    planted = [
-        PlantedSeries(
-            "backendai_container_utilization",
-            {**of, "kernel_id": id_},
-            [(second, 1.0) for second in range(now - 600, now, 15)],
-        )
-        for id_ in kernels
-    ]
-    with prometheus_holding(openmetrics_text(planted)) as prometheus:
+    with prometheus_holding(planted(*kernels, session_id=session)) as prometheus:
         redis.config_resetstat()
-        urls = ["--statistics-url", valkey.url, "--metrics-url", prometheus.url]
-        result = CliRunner().invoke(cli, ["kernels", session, "--format", "json", *urls])
-    assert 0 == result.exit_code
-    document = json.loads(result.stdout)
+        document = read_kernels(session, "--statistics-url", valkey.url, "--metrics-url", prometheus.url)
     found = document["kernels"][session]["mem"]
     assert ["50", "200", "25"] == [found[name] for name in ("current", "capacity", "pct")]
     assert {} == document["problems"]
@@ -127,19 +126,13 @@ def test_the_command_reads_kernels_from_the_set_source(
     valkey: Server, redis: Redis, prometheus_holding: Callable[..., AbstractContextManager[Server]]
 ) -> None:
     """The same kernel has 30 bytes in Valkey and 1 in Prometheus."""
-    kernel, now = str(uuid4()), int(time.time())
+    kernel = str(uuid4())
     redis.set(kernel, msgpack.packb({"mem": mem(30)["mem"].to_map()}), ex=86_400)
-    labels = {"container_metric_name": "mem", "value_type": "current", "kernel_id": kernel, "agent_id": "i-1"}
-    samples = [(second, 1.0) for second in range(now - 600, now, 15)]
-    planted = [PlantedSeries("backendai_container_utilization", labels, samples)]
-    with prometheus_holding(openmetrics_text(planted)) as prometheus:
+    with prometheus_holding(planted(kernel)) as prometheus:
         urls = ["--statistics-url", valkey.url, "--metrics-url", prometheus.url]
         for where, expected in (("store", "30"), ("metrics", "1")):
-            result = CliRunner().invoke(
-                cli, ["kernels", kernel, "--format", "json", *urls], env={"STATCORE_KERNEL_STATISTICS": where}
-            )
-            assert 0 == result.exit_code
-            assert expected == json.loads(result.stdout)["kernels"][kernel]["mem"]["current"]
+            document = read_kernels(kernel, *urls, STATCORE_KERNEL_STATISTICS=where)
+            assert expected == document["kernels"][kernel]["mem"]["current"]
     refused = CliRunner().invoke(cli, ["kernels", kernel, *urls, "--kernel-statistics", "valkey"])
     assert 2 == refused.exit_code
     assert "--kernel-statistics: kernel_statistics must be one of store, metrics" in refused.output

@@ -46,7 +46,9 @@ def kinds(batch: StatisticsBatch) -> dict[int, ProblemKind]:
     return {position: problem.kind for position, problem in batch.problems.items()}
 
 
-async def test_one_malformed_payload_harms_no_other(valkey: Server, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_malformed_payload_harms_no_other(
+    store: ValkeyStatistics, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     """The entry of a malformed payload is None with a problem; the other entries are right and in order."""
     ids = new_ids(100)
     plant(redis, ids)
@@ -54,8 +56,7 @@ async def test_one_malformed_payload_harms_no_other(valkey: Server, redis: Redis
     for payload in (good[:-1], b"", good + b"\x00", b"some text", b"\xff\xfe\xff", b"\x91\x01", b"\x81\xa1a\xd4\x06\x00"):
         redis.set(ids[42], payload)
         caplog.clear()
-        async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
-            batch = await store.fetch_kernel_statistics(ids)
+        batch = await store.fetch_kernel_statistics(ids)
         assert [metrics(number) if number != 42 else None for number in range(100)] == list(batch)
         assert {42: ProblemKind.MALFORMED} == kinds(batch)
         assert ids[42] == batch.problems[42].key
@@ -65,12 +66,11 @@ async def test_one_malformed_payload_harms_no_other(valkey: Server, redis: Redis
         assert f"{len(payload)} bytes, SHA-256 " in record.getMessage()
 
 
-async def test_a_malformed_metric_is_found_when_it_is_read(valkey: Server, redis: Redis) -> None:
+async def test_a_malformed_metric_is_found_when_it_is_read(store: ValkeyStatistics, redis: Redis) -> None:
     """The batch has no problem; reading the metric raises with key and metric; the other metrics can be read."""
     (id_,) = new_ids(1)
     redis.set(id_, msgpack.packb({**metrics(1), "io_read": 5}))
-    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
-        batch = await store.fetch_kernel_statistics([id_])
+    batch = await store.fetch_kernel_statistics([id_])
     assert {} == batch.problems
     assert batch[0] is not None
     assert metrics(1)["mem"] == batch[0]["mem"]
@@ -78,15 +78,14 @@ async def test_a_malformed_metric_is_found_when_it_is_read(valkey: Server, redis
         batch[0]["io_read"]
 
 
-async def test_a_key_of_the_wrong_type_is_unavailable(valkey: Server, redis: Redis) -> None:
+async def test_a_key_of_the_wrong_type_is_unavailable(store: ValkeyStatistics, redis: Redis) -> None:
     """MGET takes a list and a hash for missing; they are unavailable, and a missing key is no problem."""
     ids = new_ids(5)
     plant(redis, ids)
     redis.delete(ids[1], ids[2], ids[4])
     redis.lpush(ids[1], "x")
     redis.hset(ids[4], "x", "y")
-    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
-        batch = await store.fetch_kernel_statistics(ids)
+    batch = await store.fetch_kernel_statistics(ids)
     assert [metrics(0), None, None, metrics(3), None] == list(batch)
     assert {1: ProblemKind.UNAVAILABLE, 4: ProblemKind.UNAVAILABLE} == kinds(batch)
     assert "list" in batch.problems[1].message
@@ -159,7 +158,7 @@ async def test_the_age_follows_from_the_time_to_live_of_each_kind(valkey: Server
             assert expected == kinds(await store.fetch_agent_statistics(["i-1"]))
 
 
-async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server) -> None:
+async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server, store: ValkeyStatistics) -> None:
     """If a number is missing, unreadable or of the wrong type, both are zero, and the problem names the keys."""
     whole, no_requests, no_time, unreadable, wrong_type, nothing = ids = new_ids(6)
     with Redis(host="127.0.0.1", port=valkey.port, db=2) as live:
@@ -170,8 +169,7 @@ async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server) -> No
         live.set(f"session.{unreadable}.requests", "many")
         live.delete(f"session.{wrong_type}.requests")
         live.lpush(f"session.{wrong_type}.requests", "7")
-    async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
-        batch = await store.fetch_inference_metrics(ids)
+    batch = await store.fetch_inference_metrics(ids)
     assert [{"requests": 7, "last_response_ms": 9}, *[{"requests": 0, "last_response_ms": 0}] * 5] == list(batch)
     assert dict.fromkeys(range(1, 6), ProblemKind.INCOMPLETE) == kinds(batch)
     assert f"session.{no_time}.last_response_time" == batch.problems[2].key

@@ -1,0 +1,33 @@
+"""A TCP server of a test, which ends with all of its connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from ssl import SSLContext
+from typing import TypeAlias
+
+Handler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = None) -> AsyncGenerator[int]:
+    """Handle connections until the block ends; yield the port, by default a free one."""
+    connections: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        await handle(reader, writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=ssl)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+        await server.wait_closed()
