@@ -6,11 +6,12 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.faults.fake_prometheus import ANSWER, Answer, Reply, StartClient, breaking_off, values
-from tests.support.turns import Turns, counting_turns
+from tests.support.turns import counting_turns
 
 from statcore.errors import ProtocolError, UnavailableError
 from statcore_prometheus import PrometheusOptions
@@ -135,44 +136,20 @@ async def test_an_answer_in_single_bytes_is_the_same(fake_client: StartClient, h
     assert ({"a": "é😀"}, 1.0, 7.0) == (sample.labels, sample.timestamp, sample.value)
 
 
-class OneChunk:
-    """A response whose body arrives in one chunk."""
-
-    def __init__(self, body: bytes) -> None:
-        """Take the body."""
-        self.content = self
-        self._body = body
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        """Yield the body."""
-        yield self._body
-
-
-class Notes:
-    """A reader that records the pieces, and the turn of the event loop in which each arrived."""
-
-    def __init__(self, turns: Turns) -> None:
-        """Start without pieces."""
-        self._turns = turns
-        self.pieces: list[tuple[int, bytes]] = []
-
-    def feed(self, chunk: bytes, /) -> None:
-        """Note a piece."""
-        self.pieces.append((self._turns.count, chunk))
-
-    def finish(self) -> list[tuple[int, bytes]]:
-        """Return the notes."""
-        return self.pieces
-
-
 async def test_others_get_a_turn_between_pieces() -> None:
     """A long chunk is decoded piece by piece, and other tasks run in between."""
     options = PrometheusOptions()
     server = Server.from_url("http://127.0.0.1:1", options=options)
     body = bytes(range(256)) * (10 * PIECE_BYTES // 256) + b"rest"
-    response: Any = OneChunk(body)
+    pieces: list[tuple[int, bytes]] = []
+
+    async def one_chunk() -> AsyncIterator[bytes]:
+        yield body
+
+    response: Any = SimpleNamespace(content=SimpleNamespace(iter_any=one_chunk))
     async with counting_turns() as turns:
-        pieces = await Transport([server], options, None)._read(response, Notes(turns), server)
+        reader: Any = SimpleNamespace(feed=lambda chunk: pieces.append((turns.count, chunk)), finish=list)
+        await Transport([server], options, None)._read(response, reader, server)
     assert body == b"".join(piece for _, piece in pieces)
     assert 11 == len({turn for turn, _ in pieces})
     assert PIECE_BYTES == max(len(piece) for _, piece in pieces)

@@ -46,22 +46,17 @@ async def commands(server: Server, redis: Redis, query: str, *, sessions: int) -
 
 
 @pytest.mark.parametrize("sessions", [10, 100, 500, 501, 1_000, 2_500])
-async def test_the_query_of_the_first_proposal_costs_one_command_a_chunk(
-    planted: Server, redis: Redis, sessions: int
+@pytest.mark.parametrize(
+    ("fields", "kinds"),
+    [
+        pytest.param("inference_metrics", 1, id="the query of the first proposal"),
+        pytest.param("inference_metrics live_stat kernels { live_stat again: live_stat }", 2, id="all kinds"),
+    ],
+)
+async def test_a_query_costs_one_command_a_chunk_and_kind(
+    planted: Server, redis: Redis, fields: str, kinds: int, sessions: int
 ) -> None:
-    """Ten, a hundred and five hundred sessions need one MGET, and no other command."""
-    query = "query ($limit: Int!) { compute_session_list(limit: $limit) { items { inference_metrics } } }"
+    """Up to five hundred sessions need one MGET, and no other command. Sessions and kernels are one kind."""
+    query = f"query ($limit: Int!) {{ compute_session_list(limit: $limit) {{ items {{ {fields} }} }} }}"
     sent = await commands(planted, redis, query, sessions=sessions)
-    assert {"mget": ceil(2 * sessions / IDS_A_COMMAND)} == sent
-
-
-@pytest.mark.parametrize("sessions", [10, 100, 500, 1_000, 2_500])
-async def test_all_kinds_together_cost_one_command_a_chunk_and_kind(planted: Server, redis: Redis, sessions: int) -> None:
-    """Sessions and kernels are stored in the same way, so they are one kind."""
-    query = """query ($limit: Int!) {
-        compute_session_list(limit: $limit) {
-            items { inference_metrics live_stat kernels { live_stat again: live_stat } }
-        }
-    }"""
-    sent = await commands(planted, redis, query, sessions=sessions)
-    assert {"mget": 2 * ceil(2 * sessions / IDS_A_COMMAND)} == sent
+    assert {"mget": kinds * ceil(2 * sessions / IDS_A_COMMAND)} == sent

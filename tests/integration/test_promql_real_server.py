@@ -1,9 +1,7 @@
 """A real Prometheus reads what the builders write, over plain HTTP.
 
-The oracle is the server: `/api/v1/query` must answer, and `/api/v1/format_query` (the server's own reading, written out
-again) must be the same query. The two texts are compared through promql-parser, which reads both; matchers are sorted for
-it, since the server sorts them when it writes (test_promql_tree.py tests their order). The server here is older than
-UTF-8 names, so only classic names are used; for the others promql-parser alone must do.
+`/api/v1/query` must answer, and `/api/v1/format_query`, the server's own reading written out, must be the same query.
+The two texts are compared through promql-parser, with sorted matchers, since the server sorts them when it writes.
 """
 
 from __future__ import annotations

@@ -17,9 +17,8 @@ from tests.support.promql_expressions import is_grouped_by_the_parser
 from statcore.errors import InputError
 from statcore.model import parse_duration
 from statcore.promql import render, url_path_name, utilization_query
-from statcore.queriers import LabelMatcher, QueryStrategy
+from statcore.queriers import QueryStrategy
 from statcore.testing.queriers import FixedQuerier
-from statcore.testing.strategies import label_values
 
 PIECES: Final = (
     *('"', "\\", "\n", "'", "`", "{", "}", "(", ")", "[", "]", ",", "=", "~", "|", ":", "#", " ", "\x00", "\r", "\ufffd"),
@@ -80,16 +79,6 @@ def test_a_label_value(text: str) -> None:
     node = parsed(FixedQuerier("up", {"a": text}))
     assert (node is None) == any("\ud800" <= character <= "\udfff" for character in text)
     assert node is None or ("up", [("a", text)]) == selector_in(node)
-
-
-@given(st.lists(label_values(), min_size=2, max_size=5, unique=True), label_values())
-def test_one_of_matches_its_values_and_nothing_else(values: list[str], other: str) -> None:
-    """The oracle is Python's regex engine; test_promql_real_server.py has RE2."""
-    matcher = LabelMatcher.one_of(values)
-    node = parsed(FixedQuerier("up", {"a": matcher}))
-    assert ("up", [("a", matcher.value)]) == selector_in(node)
-    assert all(re.fullmatch(matcher.value, value) for value in values)
-    assert (other in values) == (re.fullmatch(matcher.value, other) is not None)
 
 
 @given(hostile.filter(is_grouped_by_the_parser))

@@ -1,16 +1,12 @@
 """Every expression is read back as the same tree.
 
-The oracle is the promql-parser package, an independent reader of the grammar. It is laxer than a server in places (it
-takes U+FFFD raw, where a server wants it escaped) and stricter in one (it refuses to group by `anchored` or `smoothed`,
-which servers allow). It knows the quoted UTF-8 names of Prometheus 3, which the server that the integration tests run
-does not; so for those it is the only oracle. What a real server reads is tested in test_promql_real_server.py.
+The oracle is promql-parser, an independent reader of the grammar, which also knows the quoted UTF-8 names of Prometheus 3.
+What a real server reads is tested in test_promql_real_server.py.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -38,6 +34,7 @@ from statcore.promql import (
 )
 from statcore.promql.parsing import read_query
 from statcore.queriers import LabelMatcher, PercentOfCapacity, QueryStrategy, UtilizationMetricQuerier
+from statcore.testing.queriers import FixedQuerier
 from statcore.testing.strategies import durations, ids, label_matchers, label_names, label_values, metric_names, queriers
 
 Tree: TypeAlias = tuple[Any, ...]
@@ -158,33 +155,6 @@ def span(duration: timedelta | str) -> timedelta:
     return parse_duration(format_duration(duration))
 
 
-@dataclass(frozen=True, kw_only=True)
-class RackQuerier(UtilizationMetricQuerier):
-    """A plugin's kind of querier."""
-
-    metric: str
-    rack: str
-    rows: tuple[LabelMatcher, ...]
-    strategy: str
-    by: Sequence[str] = field(default=())
-
-    def name(self) -> str:
-        """Return the metric."""
-        return self.metric
-
-    def labels(self) -> dict[str, str | LabelMatcher]:
-        """Return the rack by text, the rows by matchers."""
-        return {"rack name": self.rack, **{f"row.{number}": row for number, row in enumerate(self.rows)}}
-
-    def group_by_labels(self) -> Sequence[str]:
-        """Return any labels."""
-        return self.by
-
-    def query_strategy(self) -> QueryStrategy:
-        """Return the strategy."""
-        return QueryStrategy(self.strategy)
-
-
 FORBIDDEN: Final = '"\\{}'
 utf8_names: Final = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters=FORBIDDEN).filter(str.isprintable), min_size=1, max_size=20
@@ -195,23 +165,19 @@ groupings: Final = st.lists(
     any_labels.filter(is_grouped_by_the_parser) | st.sampled_from(["inf", "NaN", "without", "by", "on"]), max_size=3
 )
 divisors: Final = st.just(1.0) | st.floats(min_value=0, exclude_min=True, allow_infinity=False)
-racks: Final = st.builds(
-    RackQuerier,
-    metric=any_names,
-    rack=label_values(),
-    rows=st.lists(label_matchers(), max_size=3).map(tuple),
-    strategy=st.sampled_from(QueryStrategy),
-    by=groupings,
+labels: Final = st.dictionaries(any_labels, label_values() | label_matchers(), max_size=4)
+utf8_queriers: Final = st.builds(
+    FixedQuerier, any_names, labels, group_by=groupings, strategy=st.sampled_from(QueryStrategy)
 )
 selectors: Final = st.builds(
     Selector,
     any_names,
-    st.dictionaries(any_labels, label_values() | label_matchers(), max_size=4),
+    labels,
     offset=st.none() | durations(),
 )
 
 
-@given(queriers() | racks, durations(), divisors)
+@given(queriers() | utf8_queriers, durations(), divisors)
 def test_any_querier_is_read_back(querier: UtilizationMetricQuerier, window: timedelta | str, divisor: float) -> None:
     """Metric, matchers in their order, range, grouping and divisor are those of the querier."""
     query = utilization_query(querier, rate_interval=window, normalization_interval_s=divisor)

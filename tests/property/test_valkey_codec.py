@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statcore.errors import MalformedEntryError
-from statcore.testing.strategies.statistics import inference_values, metric_maps, metric_values
+from statcore.testing.strategies.statistics import metric_maps, metric_values
 from statcore_valkey.codec import decode_count, encode_map
 from statcore_valkey.entry import StoredEntry, read_agent, read_metrics
 
@@ -60,12 +60,6 @@ def test_an_agent_round_trips(node: Any, devices: Any) -> None:
     payload = encode_map(halves, key="k")
     assert halves == msgpack.unpackb(payload)
     assert halves == read_agent(payload, key="k")
-
-
-@given(st.dictionaries(TEXTS, inference_values(), max_size=5))
-def test_inference_values_round_trip(metrics: dict[str, Any]) -> None:
-    """Scalars and histograms are read as they were written."""
-    assert metrics == read_metrics(encode_map(metrics, key="k"), key="k")
 
 
 @given(st.dictionaries(st.uuids(), st.dictionaries(TEXTS, st.decimals() | st.uuids(), max_size=5), max_size=5))
