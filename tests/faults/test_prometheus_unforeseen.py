@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import aclosing
 from typing import Any
@@ -90,6 +91,17 @@ async def test_any_error_of_one_member_is_followed_by_the_other(fake_prometheus:
     async with aiohttp.ClientSession(middlewares=(fail_first,)) as session:
         client = PrometheusClient(first.url, options=PrometheusOptions(fallback_urls=(second.url,)), session=session)
         assert [2.0] == [sample.value for sample in (await client.query("up")).samples]
+
+
+async def test_a_cancellation_inside_the_driver_is_not_an_error_of_ours() -> None:
+    """CancelledError leaves the client unchanged, even where nobody cancelled this task."""
+
+    async def cancel(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise asyncio.CancelledError
+
+    async with aiohttp.ClientSession(middlewares=(cancel,)) as session:
+        with pytest.raises(asyncio.CancelledError):
+            await PrometheusClient(DEAD, session=session).ping()
 
 
 async def test_a_call_with_wrong_arguments_stays_a_type_error() -> None:

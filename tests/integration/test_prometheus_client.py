@@ -70,6 +70,16 @@ async def test_the_answer_has_the_shape_of_a_response(client: PrometheusClient) 
     assert [(float(START_S), "4096")] == response.values
 
 
+async def test_a_long_range_is_the_same_in_more_requests(client: PrometheusClient, server: Server) -> None:
+    """Each of 30,001 points is there, whatever the number of points in a request."""
+    whole = QueryTimeRange(start=START, end=START + timedelta(seconds=SECONDS), step="1s")
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="current", user_id=USER)
+    (series,) = (await client.query_utilization(querier, whole)).series
+    assert list(range(START_S, START_S + SECONDS + 1)) == list(series.timestamps)
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(max_points=997))) as other:
+        assert (series,) == (await other.query_utilization(querier, whole)).series
+
+
 async def test_a_range_that_is_not_split_enough_says_what_to_change(server: Server) -> None:
     """The server refuses it, so long ranges are answered only because they are split."""
     whole = QueryTimeRange(start=START, end=START + timedelta(seconds=SECONDS), step="1s")

@@ -19,6 +19,7 @@ from statcore.model import parse_duration
 from statcore.promql import render, url_path_name, utilization_query
 from statcore.queriers import QueryStrategy
 from statcore.testing.queriers import FixedQuerier
+from statcore.testing.strategies import hostile_texts
 
 PIECES: Final = (
     *('"', "\\", "\n", "'", "`", "{", "}", "(", ")", "[", "]", ",", "=", "~", "|", ":", "#", " ", "\x00", "\r", "\ufffd"),
@@ -71,11 +72,12 @@ def test_a_label_name(text: str) -> None:
     assert node is None or ("up", [(text, "x")]) == selector_in(node)
 
 
-@given(hostile)
+@given(hostile | hostile_texts())
 @example('"} or vector(1) #')
 @example("\\")
 def test_a_label_value(text: str) -> None:
-    """It is the value; only text that cannot be encoded is refused."""
+    """It is the value, and never the empty text, which means no label; only text that cannot be encoded is refused."""
+    assert text
     node = parsed(FixedQuerier("up", {"a": text}))
     assert (node is None) == any("\ud800" <= character <= "\udfff" for character in text)
     assert node is None or ("up", [("a", text)]) == selector_in(node)
