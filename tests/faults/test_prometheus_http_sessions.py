@@ -159,7 +159,7 @@ class TestLoops:
             await asyncio.to_thread(thread.join)
             go.set()
             assert [7.0] == [sample.value for sample in (await query).samples]
-            assert [7.0] == [sample.value for sample in (await client.query("up")).samples]
+            assert [7.0] == await values(client)
             await client.aclose()
         assert [ClosedError] * 3 == [type(error) for error in errors]
         assert all("another event loop" in str(error) for error in errors)

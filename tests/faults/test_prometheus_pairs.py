@@ -29,12 +29,6 @@ class Clock:
         return self.now_s
 
 
-async def value(client: PrometheusClient) -> float:
-    """Return the value of a query, which identifies the server that answered."""
-    (sample,) = (await client.query("up")).samples
-    return sample.value
-
-
 async def test_the_preferred_member_is_tried_again_after_a_while(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """It is asked again after `failback_s`, not before, and stays the first once it answers."""
     down, up = http_reply(status=503), http_reply(vector("1"))
@@ -43,16 +37,16 @@ async def test_the_preferred_member_is_tried_again_after_a_while(fake_prometheus
     clock = Clock()
     options = PrometheusOptions(fallback_urls=(second.url,), failback_s=30, clock=clock)
     async with aclosing(PrometheusClient(first.url, options=options)) as client:
-        assert [2.0, 2.0] == [await value(client), await value(client)]
+        assert [[2.0]] * 2 == [await values(client), await values(client)]
         assert 1 == len(first.seen)
         clock.now_s += 29.9
-        assert 2.0 == await value(client)
+        assert [2.0] == await values(client)
         assert 1 == len(first.seen)
         clock.now_s += 0.1
-        assert [2.0, 2.0] == [await value(client), await value(client)]  # it is still down, and left alone for as long
+        assert [[2.0]] * 2 == [await values(client), await values(client)]  # it is still down, and left alone for as long
         assert 2 == len(first.seen)
         clock.now_s += 30
-        assert [1.0, 1.0] == [await value(client), await value(client)]
+        assert [[1.0]] * 2 == [await values(client), await values(client)]
     assert (4, 5) == (len(first.seen), len(second.seen))
 
 
@@ -65,9 +59,9 @@ async def test_one_call_alone_waits_for_a_preferred_member_that_hangs(
     clock = Clock()
     options = PrometheusOptions(fallback_urls=(second.url,), failback_s=30, clock=clock, timeout_s=2)
     async with aclosing(PrometheusClient(first.url, options=options)) as client:
-        assert 2.0 == await value(client)
+        assert [2.0] == await values(client)
         clock.now_s += 30
-        assert [2.0] * 5 == [await value(client) for _ in range(5)]
+        assert [[2.0]] * 5 == [await values(client) for _ in range(5)]
     assert 2 == len(first.seen)
 
 
@@ -78,10 +72,10 @@ async def test_of_three_the_one_that_answers_is_kept_until_then(fake_prometheus:
     clock = Clock()
     options = PrometheusOptions(fallback_urls=tuple(server.url for server in servers[1:]), failback_s=30, clock=clock)
     async with aclosing(PrometheusClient(servers[0].url, options=options)) as client:
-        assert [3.0, 3.0] == [await value(client), await value(client)]
+        assert [[3.0]] * 2 == [await values(client), await values(client)]
         assert [1, 1, 2] == [len(server.seen) for server in servers]
         clock.now_s += 30
-        assert 3.0 == await value(client)
+        assert [3.0] == await values(client)
     assert [2, 2, 3] == [len(server.seen) for server in servers]
 
 
@@ -93,7 +87,7 @@ async def test_strict_mode_asks_the_other_member_before_it_gives_up(fake_prometh
     second = await fake_prometheus(*map(http_reply, (vector("2"), PARTIAL_MATRIX, whole_list)))
     options = PrometheusOptions(fallback_urls=(second.url,), strict=True)
     async with aclosing(PrometheusClient(first.url, options=options)) as client:
-        assert 2.0 == await value(client)
+        assert [2.0] == await values(client)
         assert not (await client.query_range("up", RANGE)).partial
         assert ["a"] == list(await client.label_values("job"))
     assert (3, 3) == (len(first.seen), len(second.seen))

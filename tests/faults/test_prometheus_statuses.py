@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.faults.fake_prometheus import RANGE, Reply, StartClient, refusal, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartClient, refusal, values, vector
 
 from statcore.errors import ProtocolError, QueryRejectedError, StatcoreError, TimedOutError, UnavailableError
 
@@ -76,8 +76,7 @@ async def test_trouble_that_passes_is_not_seen(fake_client: StartClient, http_re
     """After a proxy's page with 502 and a 503, the caller gets the answer of the third attempt."""
     page = http_reply("<html>Bad Gateway</html>", status=502, content_type="text/html")
     server, client = await fake_client(page, http_reply(status=503), http_reply(vector("7")))
-    result = await client.query("up")
-    assert [7.0] == [sample.value for sample in result.samples]
+    assert [7.0] == await values(client)
     assert 3 == len(server.seen)
 
 

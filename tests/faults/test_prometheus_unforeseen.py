@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.faults.fake_prometheus import RANGE, Reply, StartFake, vector
+from tests.faults.fake_prometheus import RANGE, Reply, StartFake, values, vector
 
 from statcore.errors import InputError, ProtocolError, StatcoreError, UnavailableError
 from statcore.promql import Selector
@@ -90,7 +90,7 @@ async def test_any_error_of_one_member_is_followed_by_the_other(fake_prometheus:
 
     async with aiohttp.ClientSession(middlewares=(fail_first,)) as session:
         client = PrometheusClient(first.url, options=PrometheusOptions(fallback_urls=(second.url,)), session=session)
-        assert [2.0] == [sample.value for sample in (await client.query("up")).samples]
+        assert [2.0] == await values(client)
 
 
 async def test_a_cancellation_inside_the_driver_is_not_an_error_of_ours() -> None:
