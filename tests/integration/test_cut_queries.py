@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.support.planted_server import planted_server
 
@@ -75,7 +75,10 @@ def queries(draw: st.DrawFn) -> str:
         function = draw(FUNCTION)
         quantile = "0.5, " if function == "quantile_over_time" else ""
         inner = f"{function}({quantile}{draw(INNER)}{draw(WINDOW)} {draw(OFFSET)} {draw(AT)})"
-    return draw(AROUND).format(inner)
+    around = draw(AROUND)
+    # Prometheus finds nothing for `@` in a subquery with `@` if the range begins with the first step of the subquery.
+    assume("[5m:20s]" not in around or "@" not in inner)
+    return around.format(inner)
 
 
 def samples(result: MatrixResult) -> dict[frozenset[tuple[str, str]], list[tuple[float, float]]]:
