@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import ModuleType
 from typing import Any
+
+import pytest
 
 from statcore.errors import UnavailableError
 
@@ -34,6 +36,24 @@ class Broken:
         return partial(self.fault, self, method) if name.startswith(self.prefix) else method
 
 
+def answering(change: Callable[..., Any]) -> Fault:
+    """Return a fault that changes what the right method answers; the change gets the arguments, too."""
+
+    async def fault(_: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
+        return change(await call(*arguments, **options), *arguments)
+
+    return fault
+
+
+def calling(change: Callable[[Any], Any]) -> Fault:
+    """Return a fault that changes the first argument of a call."""
+
+    async def fault(_: Broken, call: Call, first: Any, *arguments: Any, **options: Any) -> Any:
+        return await call(change(first), *arguments, **options)
+
+    return fault
+
+
 async def is_down(*_: Any) -> None:
     """Raise whatever is called."""
     raise UnavailableError("refused")
@@ -44,11 +64,6 @@ async def closes_once(broken: Broken, close: Call) -> None:
     if close in broken.memo:
         raise UnavailableError("closed already")
     broken.memo.append(close)
-
-
-async def drops_duplicates(_: Broken, call: Call, ids: Sequence[Any]) -> Any:
-    """Return fewer entries than ids."""
-    return await call(list(dict.fromkeys(ids)))
 
 
 async def confuses_concurrent_calls(broken: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
@@ -84,8 +99,18 @@ def checks_defined_in(package: ModuleType) -> list[Any]:
     ]
 
 
-def assert_listed_and_documented(package: ModuleType) -> None:
-    """Assert that `CHECKS` of a package has each of its checks once, and that each has a docstring."""
+def assert_each_is_listed_documented_and_caught(package: ModuleType, caught: Iterable[object]) -> None:
+    """Assert that `CHECKS` of a package has each of its checks once, each with a docstring, and a fault that it catches."""
     checks: Sequence[Any] = vars(package)["CHECKS"]
     assert sorted(map(repr, checks_defined_in(package))) == sorted(map(repr, checks))
     assert all(check.__doc__ for check in checks)
+    assert set(checks) == set(caught)
+
+
+def cases(caught: Mapping[Any, Iterable[tuple[str, str, Fault]]]) -> list[Any]:
+    """Return a case for each fault that a check must catch: the check, a prefix of methods, and the fault."""
+    return [
+        pytest.param(check, prefix, fault, id=f"{check.__name__}: {name}")
+        for check, faults in caught.items()
+        for prefix, name, fault in faults
+    ]

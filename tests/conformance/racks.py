@@ -102,9 +102,14 @@ def spec_of(queriers: list[Any]) -> QuerierSpec:
     return QuerierSpec(name="rack", summary=summary, querier=querier)
 
 
+def selected(query: MetricQuery) -> Selector:
+    """Return the series of a query."""
+    return Selector(query.name, query.matchers)
+
+
 def total(query: MetricQuery, *labels: str) -> Aggregation:
     """Return a sum by these labels, and by those that are to be grouped by."""
-    return Aggregation("sum", Selector(query.name, query.matchers), (*query.group_by, *labels))
+    return Aggregation("sum", selected(query), (*query.group_by, *labels))
 
 
 def called(part: object) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -10,9 +10,11 @@ import pytest
 from tests.conformance.broken import (
     Broken,
     Fault,
-    assert_listed_and_documented,
+    answering,
+    assert_each_is_listed_documented_and_caught,
+    calling,
+    cases,
     confuses_concurrent_calls,
-    drops_duplicates,
     keeps_the_reply_of_a_cancelled_call,
     swallows_cancellation,
 )
@@ -26,14 +28,28 @@ from statcore.testing.inventory import InventoryCheck
 Call = Callable[..., Awaitable[Any]]
 
 
-async def overlaps(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Begin a page one record too early."""
-    return await call(limit=limit, offset=max(offset - 1, 0) if offset > 0 else offset)
+def paging(change: Callable[[int | None, int, int], tuple[int | None, int]]) -> Fault:
+    """Return a fault that lists another page; the change gets limit, offset and the number of all records."""
+
+    async def fault(_: Broken, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
+        other_limit, other_offset = change(limit, offset, (await call(limit=0)).total_count)
+        return await call(limit=other_limit, offset=other_offset)
+
+    return fault
 
 
-async def counts_offsets_in_pages(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Multiply the offset by the limit."""
-    return await call(limit=limit, offset=offset * (limit or 1))
+def listing(change: Callable[[Any], Any]) -> Fault:
+    """Return a fault that changes the whole list, and cuts the page from that."""
+
+    async def fault(_: Broken, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
+        return Page.cut(change((await call()).items), limit=limit, offset=offset)
+
+    return fault
+
+
+def named(kernels: Any) -> Any:
+    """Return kernels with the text "undefined" as an owner that is not known."""
+    return tuple(attrs.evolve(kernel, agent_id=kernel.agent_id or "undefined") for kernel in kernels)
 
 
 async def sorts_each_page(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
@@ -43,32 +59,10 @@ async def sorts_each_page(_: Any, call: Call, *, limit: int | None = None, offse
     return attrs.evolve(page, items=sorted(page.items, key=repr))
 
 
-async def counts_the_page(_: Any, call: Call, **paging: Any) -> Any:
-    """Return the length of the page as the total."""
-    page = await call(**paging)
-    return attrs.evolve(page, total_count=len(page.items))
-
-
 async def counts_the_rest(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
     """Return the number of records from the offset on as the total."""
     page = await call(limit=limit, offset=offset)
     return attrs.evolve(page, total_count=max(page.total_count - offset, 0))
-
-
-async def repeats_the_last_page(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Return the last record for a page beyond the end."""
-    return await call(limit=limit, offset=min(offset, (await call(limit=0)).total_count - 1))
-
-
-async def takes_zero_for_none(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Take a limit of 0 for no limit."""
-    return await call(limit=limit or None, offset=offset)
-
-
-async def fills_the_last_page(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """Move the last page back until it is full."""
-    total = (await call(limit=0)).total_count
-    return await call(limit=limit, offset=min(offset, max(total - limit, 0)) if limit and offset < total else offset)
 
 
 async def counts_from_the_end(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
@@ -84,34 +78,6 @@ async def lets_the_driver_fail(_: Any, call: Call, *, limit: int | None = None, 
     return await call(limit=limit, offset=offset)
 
 
-Ids = Sequence[str]
-
-
-async def loses_kernels(_: Any, call: Call, **paging: Any) -> Any:
-    """Return only the first kernel of a session."""
-    return evolved(await call(**paging), kernels=lambda kernels: kernels[:1])
-
-
-async def names_unknown_owners(_: Any, call: Call, **paging: Any) -> Any:
-    """Return the text "undefined" as an owner."""
-
-    def name(kernels: Any) -> Any:
-        return tuple(attrs.evolve(kernel, agent_id=kernel.agent_id or "undefined") for kernel in kernels)
-
-    return evolved(await call(**paging), kernels=name)
-
-
-async def lists_a_hundred(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """List at most 100 records."""
-    return await call(limit=100 if limit is None else limit, offset=offset)
-
-
-async def lists_twice(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """List every record twice."""
-    whole = await call()
-    return Page.cut(sorted([*whole.items, *whole.items], key=repr), limit=limit, offset=offset)
-
-
 async def turns_around(broken: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
     """Reverse the order at every other call."""
     whole = await call()
@@ -119,62 +85,16 @@ async def turns_around(broken: Any, call: Call, *, limit: int | None = None, off
     return Page.cut(whole.items[:: 1 if len(broken.memo) % 2 else -1], limit=limit, offset=offset)
 
 
-async def finds_kernels_turned_around(_: Any, call: Call, ids: Ids) -> Any:
-    """Return the kernels of a session in the reverse order."""
-    return [one and attrs.evolve(one, kernels=one.kernels[::-1]) for one in await call(ids)]
-
-
-async def answers_in_its_own_order(_: Any, call: Call, ids: Ids) -> Any:
-    """Return the records in the order of the sorted ids."""
-    return await call(sorted(ids))
-
-
-async def answers_a_hundred(_: Any, call: Call, ids: Ids) -> Any:
-    """Find only the first 100 ids."""
-    return [*await call(ids[:100]), *[None] * (len(ids) - 100)]
-
-
-async def finds_half_sessions(_: Any, call: Call, ids: Ids) -> Any:
-    """Return sessions without their kernels."""
-    return [one and attrs.evolve(one, kernels=()) for one in await call(ids)]
-
-
-async def drops_what_is_missing(_: Any, call: Call, ids: Ids) -> Any:
-    """Return fewer records than ids."""
-    return [one for one in await call(ids) if one is not None]
-
-
-async def fails_for_what_is_missing(_: Any, call: Call, ids: Ids) -> Any:
+async def fails_for_what_is_missing(_: Any, call: Call, ids: Any) -> Any:
     """Raise if one of the ids does not exist."""
     if None in (found := await call(ids)):
         raise PlantedError(ids)
     return found
 
 
-async def finds_anything(broken: Any, call: Call, ids: Ids) -> Any:
+async def finds_anything(broken: Any, call: Call, ids: Any) -> Any:
     """Return all sessions where no id is given."""
     return await call(ids) if ids else (await broken.right.list_sessions()).items
-
-
-async def answers_a_duplicate_once(_: Any, call: Call, ids: Ids) -> Any:
-    """Return an entry at the first place of a duplicate id only."""
-    return [one if ids.index(ids[at]) == at else None for at, one in enumerate(await call(ids))]
-
-
-async def lists_an_agent_for_each_kernel(_: Any, _call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
-    """List an agent once for each of its kernels."""
-    return Page.cut([kernel.agent_id for kernel in PLANTED.kernels if kernel.agent_id], limit=limit, offset=offset)
-
-
-async def ignores_case(_: Any, call: Call, **paging: Any) -> Any:
-    """Take agents whose names differ in case for one."""
-    page = await call(**paging)
-    return attrs.evolve(page, items=sorted({agent.lower() for agent in page.items}))
-
-
-async def lists_what_serves(_: Any, call: Call, **paging: Any) -> Any:
-    """Leave out replicas that do not serve."""
-    return evolved(await call(**paging), replicas=lambda all_: tuple(replica for replica in all_ if replica.active))
 
 
 async def is_unsupported_when_listing(_: Any, call: Call, *arguments: Any, **_paging: Any) -> Any:
@@ -191,91 +111,119 @@ async def is_unsupported_without_a_limit(_: Any, call: Call, *arguments: Any, **
     raise UnsupportedError("no endpoints here")
 
 
-CAUGHT: dict[InventoryCheck, list[tuple[str, Fault]]] = {
+FIRST_PLACES = answering(lambda found, ids: [one if ids.index(ids[at]) == at else None for at, one in enumerate(found)])
+
+
+CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
     inventory.check_pages_neither_overlap_nor_miss: [
-        ("list_sessions", overlaps),
-        ("list_agents", counts_offsets_in_pages),
-        ("list_endpoints", sorts_each_page),
+        ("list_sessions", "a record too early", paging(lambda limit, offset, _: (limit, max(offset - 1, min(offset, 0))))),
+        ("list_agents", "offset in pages", paging(lambda limit, offset, _: (limit, offset * (limit or 1)))),
+        ("list_endpoints", "sorted after cutting", sorts_each_page),
     ],
     inventory.check_every_page_tells_the_total: [
-        ("list_sessions", counts_the_page),
-        ("list_agents", counts_the_rest),
-        ("list_endpoints", counts_the_page),
+        ("list_sessions", "length of the page", answering(lambda page: attrs.evolve(page, total_count=len(page.items)))),
+        ("list_agents", "total from the offset on", counts_the_rest),
+        ("list_endpoints", "length of the page", answering(lambda page: attrs.evolve(page, total_count=len(page.items)))),
     ],
     inventory.check_a_page_beyond_the_end_is_empty: [
-        ("list_sessions", repeats_the_last_page),
-        ("list_agents", takes_zero_for_none),
-        ("list_endpoints", fills_the_last_page),
+        ("list_sessions", "the last record again", paging(lambda limit, offset, total: (limit, min(offset, total - 1)))),
+        ("list_agents", "0 for no limit", paging(lambda limit, offset, _: (limit or None, offset))),
+        (
+            "list_endpoints",
+            "last page filled",
+            paging(
+                lambda limit, offset, total: (
+                    limit,
+                    min(offset, max(total - limit, 0)) if limit and offset < total else offset,
+                )
+            ),
+        ),
     ],
     inventory.check_negative_pages_are_refused: [
-        ("list_sessions", counts_from_the_end),
-        ("list_agents", lets_the_driver_fail),
-        ("list_endpoints", counts_from_the_end),
+        ("list_sessions", "negative offsets from the end", counts_from_the_end),
+        ("list_agents", "a foreign error", lets_the_driver_fail),
+        ("list_endpoints", "negative offsets from the end", counts_from_the_end),
     ],
     inventory.check_all_sessions_are_listed: [
-        ("list_sessions", loses_kernels),
-        ("list_sessions", names_unknown_owners),
-        ("list_sessions", lists_a_hundred),
-        ("list_sessions", lists_twice),
+        (
+            "list_sessions",
+            "the first kernel only",
+            answering(lambda page: evolved(page, kernels=lambda kernels: kernels[:1])),
+        ),
+        ("list_sessions", "undefined as an owner", answering(lambda page: evolved(page, kernels=named))),
+        ("list_sessions", "at most 100", paging(lambda limit, offset, _: (100 if limit is None else limit, offset))),
+        ("list_sessions", "every record twice", listing(lambda items: sorted([*items, *items], key=repr))),
     ],
     inventory.check_the_order_is_stable: [
-        ("list_sessions", turns_around),
-        ("list_agents", turns_around),
-        ("find_sessions", finds_kernels_turned_around),
+        ("list_sessions", "every other call reversed", turns_around),
+        ("list_agents", "every other call reversed", turns_around),
+        (
+            "find_sessions",
+            "kernels reversed",
+            answering(lambda found, _: [one and attrs.evolve(one, kernels=one.kernels[::-1]) for one in found]),
+        ),
     ],
     inventory.check_sessions_are_found_in_the_order_asked: [
-        ("find_sessions", answers_in_its_own_order),
-        ("find_sessions", answers_a_hundred),
-        ("find_sessions", finds_half_sessions),
+        ("find_sessions", "sorted ids", calling(sorted)),
+        ("find_sessions", "at most 100", answering(lambda found, _: [*found[:100], *[None] * (len(found) - 100)])),
+        (
+            "find_sessions",
+            "no kernels",
+            answering(lambda found, _: [one and attrs.evolve(one, kernels=()) for one in found]),
+        ),
     ],
     inventory.check_unknown_sessions_are_none: [
-        ("find_sessions", drops_what_is_missing),
-        ("find_sessions", fails_for_what_is_missing),
-        ("find_sessions", finds_anything),
+        ("find_sessions", "fewer records than ids", answering(lambda found, _: [one for one in found if one is not None])),
+        ("find_sessions", "an error", fails_for_what_is_missing),
+        ("find_sessions", "all for no id", finds_anything),
     ],
     inventory.check_duplicates_are_found_at_each_place: [
-        ("find_sessions", drops_duplicates),
-        ("find_sessions", answers_a_duplicate_once),
+        ("find_sessions", "fewer records than ids", calling(lambda ids: list(dict.fromkeys(ids)))),
+        ("find_sessions", "only the first place", FIRST_PLACES),
     ],
     inventory.check_agents_are_listed_once: [
-        ("list_agents", lists_an_agent_for_each_kernel),
-        ("list_agents", ignores_case),
+        (
+            "list_agents",
+            "once for each kernel",
+            listing(lambda _: [kernel.agent_id for kernel in PLANTED.kernels if kernel.agent_id]),
+        ),
+        (
+            "list_agents",
+            "case ignored",
+            answering(lambda page: attrs.evolve(page, items=sorted({agent.lower() for agent in page.items}))),
+        ),
     ],
     inventory.check_endpoints_are_all_listed_or_unsupported: [
-        ("list_endpoints", lists_what_serves),
-        ("list_endpoints", lists_twice),
-        ("list_endpoints", is_unsupported_without_a_limit),
-        ("", is_unsupported_when_listing),
+        (
+            "list_endpoints",
+            "active replicas only",
+            answering(lambda page: evolved(page, replicas=lambda found: tuple(one for one in found if one.active))),
+        ),
+        ("list_endpoints", "every record twice", listing(lambda items: sorted([*items, *items], key=repr))),
+        ("list_endpoints", "lists unsupported without a limit", is_unsupported_without_a_limit),
+        ("", "lists unsupported", is_unsupported_when_listing),
     ],
     inventory.check_endpoints_are_found_in_the_order_asked: [
-        ("find_endpoints", answers_in_its_own_order),
-        ("find_endpoints", drops_what_is_missing),
-        ("find_endpoints", answers_a_duplicate_once),
-        ("find_endpoints", finds_anything),
+        ("find_endpoints", "sorted ids", calling(sorted)),
+        ("find_endpoints", "fewer records than ids", answering(lambda found, _: [one for one in found if one is not None])),
+        ("find_endpoints", "only the first place", FIRST_PLACES),
+        ("find_endpoints", "all for no id", finds_anything),
     ],
-    inventory.check_concurrent_callers_get_their_own_answers: [("find_sessions", confuses_concurrent_calls)],
+    inventory.check_concurrent_callers_get_their_own_answers: [("find_sessions", "confused", confuses_concurrent_calls)],
     inventory.check_cancelled_callers_leave_the_inventory_usable: [
-        ("find_sessions", swallows_cancellation),
-        ("find_sessions", keeps_the_reply_of_a_cancelled_call),
+        ("find_sessions", "no CancelledError", swallows_cancellation),
+        ("find_sessions", "the reply of a cancelled call", keeps_the_reply_of_a_cancelled_call),
     ],
 }
-"""Each check, and the faults that it must catch: a prefix of the methods that have the fault, and the fault."""
-
-
-CASES = [(check, prefix, fault) for check, faults in CAUGHT.items() for prefix, fault in faults]
+"""Each check, and the faults that it must catch: a prefix of the methods that have the fault, its name, and the fault."""
 
 
 def test_every_check_catches_a_fault() -> None:
-    """The table has each check, and no check is without a fault."""
-    assert set(inventory.CHECKS) == {check for check, *_ in CASES}
+    """The table has each check of the package, which lists each once; the docstring of a check is its contract."""
+    assert_each_is_listed_documented_and_caught(inventory, CAUGHT)
 
 
-def test_every_check_is_listed_and_documented() -> None:
-    """No check of the package is left out or listed twice, and each has a docstring, which is its contract."""
-    assert_listed_and_documented(inventory)
-
-
-@pytest.mark.parametrize(("check", "prefix", "fault"), CASES, ids=lambda part: getattr(part, "__name__", part))
+@pytest.mark.parametrize(("check", "prefix", "fault"), cases(CAUGHT))
 async def test_an_inventory_with_a_fault_fails_its_check(check: InventoryCheck, prefix: str, fault: Fault) -> None:
     """The check raises; for the inventory without the fault it passes."""
     wrong: Any = Broken(right_inventory(), fault, prefix=prefix)

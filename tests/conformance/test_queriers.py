@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 import pytest
-from tests.conformance.racks import FULL, Rack, doing, racks, some, total
+from tests.conformance.racks import FULL, Rack, doing, racks, selected, some, total
 
 from statcore.errors import InputError
 from statcore.plugins import QuerierSpec
@@ -125,7 +125,7 @@ class Own:
     def __call__(self, query: MetricQuery, window: str, /) -> Expression:
         """Write something long."""
         half = BinaryOperation("/", Call("max_over_time", Subquery(total(query), "1h")), Number(2))
-        rate = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
+        rate = Call("rate", RangeSelector(selected(query), window))
         return BinaryOperation(
             "+", half, HistogramQuantile(self.quantile, Aggregation("sum", rate, (*query.group_by, "le")))
         )
@@ -133,7 +133,7 @@ class Own:
 
 def summed_late(query: MetricQuery, window: str, /) -> Expression:
     """Leave to the server which labels there are, until the end; a change is over the window, a mean over what is meant."""
-    selector = Selector(query.name, query.matchers)
+    selector = selected(query)
     change = Call("delta", RangeSelector(selector, window))
     per_series = BinaryOperation("/", change, Call("avg_over_time", RangeSelector(selector, "1d")))
     device = Aggregation("max", per_series, (*query.group_by, "device"))
@@ -164,7 +164,7 @@ class OfCapacity:
 
 def where_there_is_power(query: MetricQuery, window: str, /) -> Expression:
     """Match series with one another before they are summed, by labels that they all have, and sums by their own."""
-    selector = Selector(query.name, query.matchers)
+    selector = selected(query)
     partners = Matching.ignoring("phase")
     there = BinaryOperation(">", Selector("rack_limit", query.matchers), Number(0))
     series = BinaryOperation(
