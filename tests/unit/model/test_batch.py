@@ -36,27 +36,6 @@ def test_a_batch_is_a_sequence() -> None:
         BATCH[3]
 
 
-def test_a_batch_without_ids_is_empty() -> None:
-    """It is false, like any empty sequence."""
-    assert ([], {}, False) == (list(StatisticsBatch()), dict(StatisticsBatch().problems), bool(StatisticsBatch()))
-
-
-@pytest.mark.parametrize(
-    ("part", "expected"),
-    [
-        (slice(1, None), StatisticsBatch([None, C], problems={0: BAD, 1: OLD})),
-        (slice(None, None, -1), StatisticsBatch([C, None, A], problems={0: OLD, 1: BAD})),
-        (slice(-1, None), StatisticsBatch([C], problems={0: OLD})),
-        (slice(0, 1), StatisticsBatch([A])),
-        (slice(5, 9), StatisticsBatch()),
-    ],
-    ids=str,
-)
-def test_a_slice_is_a_batch_with_its_own_problems(part: slice, expected: StatisticsBatch) -> None:
-    """Problems move to their entries' new positions."""
-    assert expected == BATCH[part]
-
-
 def test_selected_entries_keep_their_problems() -> None:
     """Positions may be in any order, recur, and count from the end."""
     expected = StatisticsBatch([None, C, None, A, C], problems={0: BAD, 1: OLD, 2: BAD, 4: OLD})
@@ -64,14 +43,6 @@ def test_selected_entries_keep_their_problems() -> None:
     assert StatisticsBatch([B, A, B]) == StatisticsBatch([A, B]).select([1, 0, -1])
     with pytest.raises(IndexError):
         BATCH.select([3])
-
-
-def test_joined_batches_keep_order_and_problems() -> None:
-    """Any number of batches can be joined."""
-    other = StatisticsBatch([B, None], problems={0: OLD})
-    expected = StatisticsBatch([A, None, C, B, None], problems={1: BAD, 2: OLD, 3: OLD})
-    assert expected == StatisticsBatch.join(iter([BATCH, StatisticsBatch(), other]))
-    assert StatisticsBatch() == StatisticsBatch.join([])
 
 
 def test_ages_stay_with_their_entries() -> None:

@@ -37,23 +37,6 @@ def test_an_answer_can_be_encoded_as_json() -> None:
     assert expected == json.dumps(MatrixResult(series=(series,)).to_json())
 
 
-def test_a_series_is_as_long_as_its_samples() -> None:
-    """Its arrays have eight bytes per number."""
-    assert (2, 8, 8) == (len(SERIES), SERIES.timestamps.itemsize, SERIES.values.itemsize)
-
-
-def test_an_answer_has_no_notes_by_default() -> None:
-    """Notes are part of the answer's equality."""
-    sample = Sample(labels={}, timestamp=1.0, value=2.0)
-    for quiet, noisy in (
-        (MatrixResult(series=(SERIES,)), MatrixResult(series=(SERIES,), warnings=("w",), infos=("i",), partial=True)),
-        (VectorResult(samples=(sample,)), VectorResult(samples=(sample,), warnings=("w",), infos=("i",), partial=True)),
-    ):
-        assert ((), (), False) == (quiet.warnings, quiet.infos, quiet.partial)
-        assert (("w",), ("i",), True) == (noisy.warnings, noisy.infos, noisy.partial)
-        assert quiet != noisy
-
-
 def series(name: str, *samples: tuple[float, float]) -> Series:
     """Return a series of (time, value) samples."""
     times, values = [time for time, _ in samples], [value for _, value in samples]

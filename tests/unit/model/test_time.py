@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from statcore.errors import InputError
 from statcore.model import QueryTimeRange, format_duration, parse_duration, parse_time
-from statcore.model.time import from_unix_ms, unix_ms
 
 TEN = datetime(2026, 11, 22, 10, tzinfo=UTC)
 SAME_TIME = [
@@ -82,22 +80,9 @@ def test_other_values_are_not_times(value: Any) -> None:
         parse_time(value)
 
 
-@pytest.mark.parametrize("value", ["2026-11-22T10:00:00", datetime(2026, 11, 22, 10)])  # noqa: DTZ001 - that is the point
-def test_a_time_without_a_zone_is_refused(value: Any) -> None:
-    """The error says that the zone is missing."""
-    with pytest.raises(InputError, match="a time without a zone: 2026-11-22T10:00:00; expected RFC 3339 with a zone"):
-        parse_time(value)
-
-
 def test_times_before_the_epoch_are_times() -> None:
     """Unix seconds may be negative if they are a number."""
     assert datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC) == parse_time(-1)
-
-
-def test_unix_milliseconds_go_both_ways() -> None:
-    """The two functions are inverse to each other."""
-    assert 1_795_341_600_123 == unix_ms(TEN + timedelta(milliseconds=123))
-    assert TEN + timedelta(milliseconds=123) == from_unix_ms(1_795_341_600_123)
 
 
 @pytest.mark.parametrize(("step", "expected"), STEPS, ids=str)
@@ -111,20 +96,6 @@ def test_other_values_are_not_steps(step: Any) -> None:
     """Zero, negative, infinite and finer steps than a millisecond are refused; no other exception is raised."""
     with pytest.raises(InputError, match=r"60s|5m"):
         ranged(step=step)
-
-
-def test_text_makes_a_range() -> None:
-    """Start, end and step may be text, as older clients pass them."""
-    found = QueryTimeRange(start="2026-11-22T10:00:00Z", end="1795345200", step="60s")
-    assert ranged() == found
-    assert (TEN, TEN + timedelta(hours=1), timedelta(minutes=1)) == (found.start, found.end, found.step)
-
-
-def test_a_range_that_ends_before_it_starts_is_refused() -> None:
-    """The error shows both times."""
-    expected = "start 2026-11-22T10:00:00+00:00, end 2026-11-22T09:59:59.999000+00:00"
-    with pytest.raises(InputError, match=re.escape(expected)):
-        ranged(end=TEN - timedelta(milliseconds=1))
 
 
 @pytest.mark.parametrize(
@@ -158,10 +129,10 @@ READ = {
     "0h5m": 300_000,
     "007s": 7_000,
 }
-REFUSED = [
+REFUSED: list[Any] = [
     *("", " ", "5", "m", "0s", "0", "0h0m", "-5m", "+5m", "1.5m", "1e3s", "5 m", " 5m", "5m ", "5m\n", "30m1h"),
     *("5m5m", "5M", "5µs", "\u0665m", "5m]", '5m"', "inf", "NaN", "101y", "36501d", "9" * 30 + "s"),
-    *("1" * 5_000 + "s", "0" * 70 + "5s"),
+    *("1" * 5_000 + "s", "0" * 70 + "5s", None, 300, 1.5, b"5m", ["5m"], object()),
 ]
 WRITTEN = {
     timedelta(milliseconds=1): "1ms",
@@ -185,12 +156,12 @@ def test_a_duration_is_read_as_prometheus_reads_it(text: str, milliseconds: int)
     assert timedelta(milliseconds=milliseconds) == parse_duration(text)
 
 
-@pytest.mark.parametrize("text", REFUSED, ids=lambda text: repr(text)[:20])
-def test_other_texts_are_not_durations(text: str) -> None:
-    """The error shows the text, shortened, and a valid duration; writing refuses the same text."""
+@pytest.mark.parametrize("thing", REFUSED, ids=lambda thing: repr(thing)[:20])
+def test_other_values_are_not_durations(thing: Any) -> None:
+    """Writing refuses them, too, and a number, since its unit is not known; the error is short and has a valid duration."""
     for use in (parse_duration, format_duration):
         with pytest.raises(InputError, match="5m, 1h30m or 500ms") as caught:
-            use(text)
+            use(thing)
         assert 300 > len(str(caught.value))
 
 
@@ -198,11 +169,6 @@ def test_other_texts_are_not_durations(text: str) -> None:
 def test_a_timedelta_is_written_in_the_shortest_way(duration: timedelta, text: str) -> None:
     """Weeks and years only stand alone, as the server writes them."""
     assert text == format_duration(duration)
-
-
-def test_text_is_written_unchanged() -> None:
-    """Its spelling is kept."""
-    assert "0h90m" == format_duration("0h90m")
 
 
 @pytest.mark.parametrize(
@@ -216,11 +182,3 @@ def test_a_timedelta_that_cannot_be_written_is_refused(duration: timedelta) -> N
     """It is zero, negative, finer than a millisecond, or longer than a century."""
     with pytest.raises(InputError):
         format_duration(duration)
-
-
-@pytest.mark.parametrize("thing", [None, 300, 1.5, b"5m", ["5m"], object()])
-def test_other_types_are_not_durations(thing: Any) -> None:
-    """A number is refused, too, since its unit is not known."""
-    for use in (parse_duration, format_duration):
-        with pytest.raises(InputError, match="5m, 1h30m or 500ms"):
-            use(thing)

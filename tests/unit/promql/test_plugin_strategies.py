@@ -396,12 +396,3 @@ def test_a_shared_request_reads_no_more_than_its_queriers() -> None:
     ]
     with pytest.raises(PluginError, match=r'other.*host="c".* does not match host'):
         [utilization_query(batch) for batch in coalesce(queriers)]
-
-
-async def test_a_strategy_that_widens_harms_no_other_querier() -> None:
-    """The error is the outcome of its querier alone."""
-    ordinary = FixedQuerier("up", {"host": "a"}, group_by=["host"])
-    wide = FixedQuerier("m", {"host": "a"}, group_by=["host"], strategy=Reading(lambda _: {}))
-    first, answer = await UtilizationSource(MemoryMetrics()).read_utilization_now_batch([wide, ordinary])
-    assert isinstance(first, PluginError)
-    assert VectorResult(samples=()) == answer

@@ -14,6 +14,7 @@ from statcore.promql.live_stat import MAX_IDS
 
 K1 = "0f0c5a0e-6f5b-4f43-9f0e-57a7c04e0001"
 K2 = "0f0c5a0e-6f5b-4f43-9f0e-57a7c04e0002"
+MANY = [UUID(int=number) for number in range(257)]
 NOW = (
     "sum by (container_metric_name,kernel_id,value_type)(backendai_container_utilization"
     f'{{kernel_id=~"{K1}|{K2}",value_type=~"current|capacity"}})'
@@ -41,48 +42,32 @@ def test_the_six_expressions() -> None:
     } == {name: render(query) for name, query in attrs.asdict(queries, recurse=False).items()}
 
 
-def test_one_kernel_is_matched_exactly() -> None:
-    """A set of one value is not a regex."""
-    expected = f'{{kernel_id="{K1}",value_type="current"}}'
-    assert expected in render(live_stat_queries([K1]).max)
-
-
 def test_the_window_is_a_setting() -> None:
     """It is the window of the rates, maxima and averages."""
     queries = live_stat_queries([K1], window=timedelta(minutes=90))
     assert render(queries.rate_avg).endswith("[1h30m])))[1h30m:])")
 
 
-def test_no_kernel_is_refused() -> None:
-    """It must never mean every kernel."""
-    with pytest.raises(InputError, match="at least one value"):
-        live_stat_queries([])
-
-
-def test_a_value_that_is_not_an_id_is_refused() -> None:
-    """An id that is a regular expression would select kernels of others."""
-    with pytest.raises(InputError, match="not an id"):
-        live_stat_queries([".*"])
-
-
-def test_an_expression_names_at_most_256_kernels() -> None:
-    """A batch of `id_batches` has as many; duplicates do not count."""
-    ids = [UUID(int=number) for number in range(257)]
-    assert "|00000000-0000-0000-0000-0000000000ff" in render(live_stat_queries(ids[:256] * 2).now)
-    with pytest.raises(InputError, match="257 kernels in one expression; take at most 256"):
-        live_stat_queries(ids)
-
-
-def test_a_bad_window_is_refused() -> None:
-    """It could leave its brackets."""
-    with pytest.raises(InputError, match="not a duration"):
-        live_stat_queries([K1], window="5m]) or vector(1) #")
+@pytest.mark.parametrize(
+    ("ids", "window", "message"),
+    [
+        pytest.param([], "5m", "at least one value", id="no kernel, which must never mean every kernel"),
+        pytest.param([".*"], "5m", "not an id", id="a regex, which would select kernels of others"),
+        pytest.param([K1], "5m]) or vector(1) #", "not a duration", id="a window that would leave its brackets"),
+        pytest.param(MANY, "5m", "257 kernels in one expression; take at most 256", id="too many kernels"),
+    ],
+)
+def test_bad_arguments_are_refused(ids: list[UUID | str], window: str, message: str) -> None:
+    """The error says which argument it is."""
+    with pytest.raises(InputError, match=message):
+        live_stat_queries(ids, window=window)
 
 
 def test_ids_come_in_batches() -> None:
-    """The ids are distinct, in the order of the input, and text."""
+    """The ids are distinct, in the order of the input, and text; an expression takes a batch, duplicates aside."""
     ids = [UUID(int=number) for number in range(600)]
     batches = list(id_batches([*ids, *ids]))
     assert [MAX_IDS, MAX_IDS, 600 - 2 * MAX_IDS] == [len(batch) for batch in batches]
     assert [str(id_) for id_ in ids] == [id_ for batch in batches for id_ in batch]
+    assert f"|{ids[MAX_IDS - 1]}" in render(live_stat_queries(batches[0] * 2).now)
     assert [] == list(id_batches([]))

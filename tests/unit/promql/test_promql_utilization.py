@@ -11,7 +11,7 @@ import pytest
 
 from statcore.errors import InputError, PluginError
 from statcore.promql import render, utilization_query
-from statcore.queriers import ContainerMetricQuerier, LabelMatcher, PercentOfCapacity, QueryStrategy
+from statcore.queriers import ContainerMetricQuerier, PercentOfCapacity, QueryStrategy
 from statcore.testing.queriers import FixedQuerier
 
 USER = UUID("5a1e8c39-7a53-4a6e-9e3b-0d5d4c2b1a00")
@@ -78,30 +78,6 @@ def test_percent_sets_the_value_type_itself(labels: dict[str, str], group_by: li
     querier = FixedQuerier("device", labels, group_by=group_by, strategy=PercentOfCapacity())
     with pytest.raises(PluginError, match=r"PercentOfCapacity sets the label value_type, which labels\(\) and"):
         utilization_query(querier)
-
-
-def test_no_label_to_group_by_sums_everything() -> None:
-    """The expression has no `by`."""
-    assert 'sum(up{job="x"})' == render(utilization_query(FixedQuerier("up", {"job": "x"})))
-
-
-def test_a_label_to_group_by_is_written_once() -> None:
-    """The querier may name it repeatedly, and in any order."""
-    querier = FixedQuerier("up", group_by=["b", "a", "b"])
-    assert "sum by (a,b)(up)" == render(utilization_query(querier))
-
-
-def test_matchers_of_every_operator_stand_in_the_queriers_order() -> None:
-    """The order of the label names does not matter."""
-    matchers: dict[str, str | LabelMatcher] = {
-        "z": "exact",
-        "y": LabelMatcher.not_equal("not"),
-        "x": LabelMatcher.regex("a.*"),
-        "w": LabelMatcher.not_regex("b+"),
-        "v": LabelMatcher.one_of(["d", "c.c", "d"]),
-    }
-    expected = r'sum(up{z="exact",y!="not",x=~"a.*",w!~"b+",v=~"c\\.c|d"})'
-    assert expected == render(utilization_query(FixedQuerier("up", matchers)))
 
 
 @pytest.mark.parametrize(

@@ -103,25 +103,6 @@ def test_a_label_that_is_not_kept_is_kept_to_tell_the_members_apart() -> None:
     assert [[({"job": "y"}, 1)], [({"job": "x"}, 0), ({}, 2)]] == shown(answers)
 
 
-@pytest.mark.parametrize(
-    "alone",
-    [
-        A,
-        FixedQuerier("up"),
-        FixedQuerier("up", {"host": LabelMatcher.equal("a"), "job": LabelMatcher.not_regex("x.*")}),
-        FixedQuerier("up", {"host": LabelMatcher.one_of([*"abc"])}, group_by=["host", "job", "host"]),
-        mem(1),
-    ],
-)
-def test_a_querier_alone_keeps_its_text(alone: UtilizationMetricQuerier) -> None:
-    """It gets the whole answer, whatever labels the series have."""
-    coalesced = coalesce([alone, FixedQuerier("down", {"host": "a"}), alone])
-    assert [text(alone), 'sum(down{host="a"})'] == list(map(text, coalesced))
-    assert [(0, 2), (1,)] == [batch.positions for batch in coalesced]
-    answer = vector({"host": "z"})
-    assert (answer, answer) == coalesced[0].split(answer)
-
-
 def test_equal_queriers_share_one_value() -> None:
     """The order of labels does not matter, nor whether an exact match is text or a LabelMatcher."""
     reordered = FixedQuerier("up", {"host": LabelMatcher.equal("a"), "job": "x"}, group_by=["host", "host"])
@@ -223,20 +204,6 @@ def test_sets_that_are_grouped_by_are_merged() -> None:
     assert expected == shown(merged.split(vector(d, b, c, a)))
 
 
-def test_an_empty_value_is_the_series_without_the_label() -> None:
-    """A server reads `label=""` so."""
-    (merged,) = coalesce([host(""), host("b")])
-    assert 'sum by (host)(up{job="x",host=~"|b"})' == text(merged)
-    assert [[({}, 1)], [({"host": "b"}, 0)]] == shown(merged.split(vector({"host": "b"}, {})))
-
-
-def test_values_are_taken_literally() -> None:
-    """Characters with a meaning in a regex are escaped there, and compared as they are in the answer."""
-    (merged,) = coalesce([host("a|b"), host("c.*")])
-    assert r'sum by (host)(up{job="x",host=~"a\\|b|c\\.\\*"})' == text(merged)
-    assert [[({"host": "a|b"}, 1)], [({"host": "c.*"}, 0)]] == shown(merged.split(vector({"host": "c.*"}, {"host": "a|b"})))
-
-
 @pytest.mark.parametrize("labels", [{"host": "c"}, {}, {"job": "a"}])
 def test_a_series_of_no_member_is_a_protocol_error(labels: dict[str, str]) -> None:
     """The answer does not fit the query."""
@@ -271,29 +238,6 @@ def test_a_label_that_not_every_server_groups_by_is_not_added(label: str) -> Non
     """Each querier is a batch of its own."""
     queriers = [FixedQuerier("up", {label: value}) for value in "ab"]
     assert list(map(text, queriers)) == texts(*queriers)
-
-
-def test_results_can_be_coalesced() -> None:
-    """Small batches merge into a larger one; its answer splits into theirs, and these into those of the first queriers."""
-    queriers = [host(value, group_by=["host"] if value < "c" else []) for value in "abcde"]
-    inner = coalesce(queriers, max_values=2)
-    assert [(0, 1), (2, 3), (4,)] == [batch.positions for batch in inner]
-    (outer,) = coalesce(inner)
-    assert [text(batch) for batch in coalesce(queriers)] == [text(outer)]
-    parts = outer.split(vector(*({"host": value} for value in "edcba")))
-    answers = [answer for batch, part in zip(inner, parts, strict=True) for answer in batch.split(part)]
-    assert [[({"host": "a"}, 4)], [({"host": "b"}, 3)], [({}, 2)], [({}, 1)], [({}, 0)]] == shown(tuple(answers))
-
-
-def test_a_result_is_a_value() -> None:
-    """It is hashable, and equal to the result of the same input."""
-    assert {*coalesce([A, host("b")])} == {*coalesce([A, host("b")])}
-    assert coalesce([A, host("b")]) != coalesce([A, host("c")])
-
-
-def test_no_queriers_are_no_batches() -> None:
-    """There is nothing to request."""
-    assert () == coalesce([])
 
 
 @pytest.mark.parametrize("max_values", [0, -1])

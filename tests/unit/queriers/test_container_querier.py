@@ -46,12 +46,6 @@ def test_labels_stand_in_a_fixed_order() -> None:
     assert "backendai_container_utilization" == querier.name()
 
 
-def test_a_querier_groups_only_by_labels_that_it_filters_by() -> None:
-    """The value type is always one of them."""
-    querier = ContainerMetricQuerier(metric_name="mem", value_type="current")
-    assert (["container_metric_name", "value_type"], ["value_type"]) == (list(querier.labels()), querier.group_by_labels())
-
-
 @pytest.mark.parametrize(
     ("metric_name", "value_type", "strategy"),
     [

@@ -66,16 +66,13 @@ def test_one_of_members_of_an_enumeration() -> None:
     assert "north.1" == f"{LabelMatcher.equal(Zone.NORTH).value}"
 
 
-def test_one_of_nothing_is_refused() -> None:
-    """It could match series without the label, or everything."""
-    with pytest.raises(InputError, match="at least one value"):
-        LabelMatcher.one_of([])
-
-
-def test_one_of_a_text_is_refused() -> None:
-    """Each of its letters would be a value."""
-    with pytest.raises(InputError, match="not one text: 'abc'"):
-        LabelMatcher.one_of("abc")
+@pytest.mark.parametrize(
+    ("values", "message"), [([], "at least one value"), ("abc", "not one text: 'abc'")], ids=["nothing", "one text"]
+)
+def test_one_of_nothing_or_of_a_text_is_refused(values: Any, message: str) -> None:
+    """Nothing could match everything; each letter of a text would be a value."""
+    with pytest.raises(InputError, match=message):
+        LabelMatcher.one_of(values)
 
 
 @pytest.mark.parametrize("value", [None, 5, b"x", "\ud800", ["x"]])
