@@ -12,7 +12,10 @@ from statcore.errors import MalformedEntryError
 
 @attrs.frozen(eq=False)
 class Lazy(Mapping[Any, Any]):
-    """An entry that decodes when it is read; what is called `bad` cannot be, nor can an entry with `nothing` be listed."""
+    """An entry that decodes when it is read.
+
+    A value that is an exception is raised. What is called `bad` cannot be read; an entry with `nothing` cannot be listed.
+    """
 
     parts: dict[Any, Any]
 
@@ -20,7 +23,13 @@ class Lazy(Mapping[Any, Any]):
         """Decode."""
         if str(name).startswith("bad"):
             raise MalformedEntryError(f"{name} holds garbage", key="k", metric=name)
+        if isinstance(self.parts[name], Exception):
+            raise self.parts[name]
         return self.parts[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a value, without decoding it."""
+        return name in self.parts
 
     def __iter__(self) -> Iterator[Any]:
         """List the names."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,7 +41,6 @@ from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.promql.templates import Preset
 from statcore.queriers import UtilizationMetricQuerier
 from statcore.statistics import StatisticsStatefulSource
-from statcore.testing.queriers import FixedQuerier
 
 DOWN = UnavailableError("nobody answers", service="db")
 
@@ -91,13 +89,6 @@ async def test_only_the_data_of_the_rules_is_read(rules: Sequence[ScalingRule], 
     decision = await decide_one(cluster, *rules, endpoint_id=cluster.add_endpoint(1, [cpu("50")]))
     assert expected == cluster.reads
     assert (len(rules), False) == (len(decision.outcomes), decision.changed)
-
-
-async def test_no_deployments_read_nothing() -> None:
-    """There are no decisions, either."""
-    cluster = Cluster()
-    assert [] == await cluster.deployments.decide_replicas([], now=NOW)
-    assert [] == cluster.calls
 
 
 async def test_an_endpoint_without_active_replicas_has_no_sessions_to_ask_for() -> None:
@@ -310,43 +301,6 @@ async def test_a_preset_without_one_sample_makes_its_rule_blind(cluster: Cluster
     decision = await decide_by_preset(cluster, rule, inference_rule(threshold=20))
     assert (5, Verdict.ABSTAINED) == (decision.replicas, decision.outcomes[0].verdict)
     assert reason in decision.outcomes[0].reason
-
-
-async def test_an_inventory_that_answers_too_few_records_is_not_used() -> None:
-    """Records are never paired with the wrong endpoint."""
-
-    class Short(Cluster):
-        async def find_endpoints(self, endpoint_ids: Sequence[str], /) -> Sequence[EndpointRecord | None]:
-            return (await super().find_endpoints(endpoint_ids))[1:]
-
-    cluster = Short()
-    decision = await decide_one(cluster, kernel_rule(), endpoint_id=cluster.add_endpoint(1, [cpu("90")]))
-    (reason,) = reasons(decision)
-    assert "abstained: the inventory cannot be read: ProtocolError" in reason
-    assert "0 records for 1 ids" in reason
-
-
-async def test_queries_are_evaluated_at_the_time_of_the_decision() -> None:
-    """They are not evaluated at the backend's own now."""
-    times = []
-
-    def found(_: UtilizationMetricQuerier, time: datetime | None) -> VectorResult:
-        times.append(time)
-        return loads(9.0)
-
-    cluster = Cluster(found=found)
-    decision = await decide_one(cluster, query_rule(), endpoint_id=id_of(1))
-    assert (4, [NOW]) == (decision.replicas, times)
-
-
-async def test_a_querier_that_fails_makes_only_its_own_rule_blind() -> None:
-    """The querier of a plugin may break its contract; another rule still adds replicas."""
-    cluster = Cluster(found=lambda _querier, _time: loads(9.0))
-    rules = (query_rule(querier=FixedQuerier("")), query_rule())
-    decision = await decide_one(cluster, *rules, endpoint_id=id_of(1))
-    refused, decided = reasons(decision)
-    assert re.fullmatch(r"abstained: the query failed: PluginError: .*FixedQuerier\.name\(\).*", refused)
-    assert (4, "load 9 > 5: +1") == (decision.replicas, decided)
 
 
 async def test_an_entry_whose_store_fails_when_it_is_read_makes_its_rule_blind() -> None:

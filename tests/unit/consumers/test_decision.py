@@ -45,16 +45,6 @@ def test_a_step_is_clamped_to_the_bounds(
     assert [reason] == [outcome.reason for outcome in decision.outcomes]
 
 
-def test_an_overloaded_endpoint_at_its_maximum_is_not_scaled_down() -> None:
-    """The rule at its bound decides, without a change."""
-    rules = [kernel_rule(max_replicas=5), query_rule()]
-    decision = decide(rules, [Decimal(95), Decimal(0)], replicas=5, now=NOW)
-    assert (5, False, rules[0]) == (decision.replicas, decision.changed, decision.rule)
-    assert [Verdict.TRIGGERED] == [outcome.verdict for outcome in decision.outcomes]
-    decision = decide(rules, [Decimal(95), Decimal(0)], replicas=4, now=NOW)
-    assert (5, True, rules[0]) == (decision.replicas, decision.changed, decision.rule)
-
-
 def test_a_rule_that_cools_down_holds_opposite_steps_back() -> None:
     """A later rule may add replicas, but not remove any, while a rule that would add replicas cools down."""
     cooling = kernel_rule(cooldown_s=60, last_triggered_at=NOW - timedelta(seconds=10), max_replicas=5)
@@ -111,18 +101,6 @@ def test_a_step_down_without_effect_is_not_held_back() -> None:
     rules = [kernel_rule(min_replicas=3), query_rule()]
     decision = decide(rules, [Decimal(5), Abstention("no data")], replicas=3, now=NOW)
     assert (3, rules[0]) == (decision.replicas, decision.rule)
-
-
-def test_a_rule_on_a_percentage_without_a_bound_is_void_in_every_decision() -> None:
-    """It counts as absent, holds no step down back, and has an outcome in every decision."""
-    void = kernel_rule(name="traffic", metric_name="net_rx")
-    reason = "void: net_rx has no bound, so its percentage means nothing"
-    for observed in (Decimal("549.75"), Decimal(0), Abstention("no data"), PartialMean((Decimal(1),), 1)):
-        for value, expected in ((Decimal(5), 2), (Decimal(95), 4), (Decimal(50), 3)):
-            for rules, both in (([void, kernel_rule()], [observed, value]), ([kernel_rule(), void], [value, observed])):
-                decision = decide(rules, both, replicas=3, now=NOW)
-                assert expected == decision.replicas
-                assert [reason] == [one.reason for one in decision.outcomes if one.verdict is Verdict.VOID]
 
 
 @pytest.mark.parametrize("metric", ["cpu_used", "net_rx", "net_tx", "io_read", "io_write"])

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.support.lazy_entries import Lazy
 from tests.unit.consumers.cluster import cpu, loads, running
 
 from statcore.consumers import Abstention, PartialMean
@@ -16,12 +17,9 @@ from statcore.model import Problem, ProblemKind, StatisticsBatch
 from statcore.model.statistics import UNBOUNDED
 
 
-class Unreadable(dict[str, Any]):
-    """An entry whose metrics cannot be decoded."""
-
-    def __getitem__(self, metric: str) -> Any:
-        """Fail, as a stored entry does when a metric is read."""
-        raise MalformedEntryError(f"metric {metric!r} is garbage", key="k", metric=metric)
+def unreadable(metric: str) -> Lazy:
+    """Return an entry whose metric cannot be decoded."""
+    return Lazy({metric: MalformedEntryError(f"metric {metric!r} is garbage", key="k", metric=metric)})
 
 
 def mean(*entries: Mapping[str, Any] | None, **problems: Problem) -> Decimal | PartialMean | str:
@@ -86,7 +84,7 @@ def test_a_kernel_with_a_problem_is_named(kind: ProblemKind, entry: Mapping[str,
 
 def test_a_metric_that_cannot_be_decoded_is_a_malformed_kernel() -> None:
     """It is decoded when it is read."""
-    assert "kernel k1 has malformed data: metric 'cpu_util' is garbage" == mean(cpu("50"), Unreadable(cpu("50")))
+    assert "kernel k1 has malformed data: metric 'cpu_util' is garbage" == mean(cpu("50"), unreadable("cpu_util"))
 
 
 @pytest.mark.parametrize("fields", [5, "50", None, [("pct", "50")]])
@@ -120,7 +118,7 @@ def test_an_endpoints_value_is_divided_by_its_active_replicas(active: int, expec
     [
         (None, "the endpoint has no running"),
         ({}, "the endpoint has no running"),
-        (Unreadable(running("5")), "the endpoint has malformed data: metric 'running' is garbage"),
+        (unreadable("running"), "the endpoint has malformed data: metric 'running' is garbage"),
         (running({"1": "5"}, "HISTOGRAM"), "running is a histogram, which has no single current value"),
         (running({"1": "5"}, ""), "running is a histogram, which has no single current value"),
         (running("5", "HISTOGRAM"), "running is a histogram, which has no single current value"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import subprocess
-import sys
 import threading
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
@@ -22,7 +20,6 @@ from statcore.concurrency import (
     CONCURRENT_CALLS,
     Deadline,
     close_coroutine,
-    give_way,
     in_thread,
     in_turns,
     limiter,
@@ -474,22 +471,6 @@ async def test_turns_have_all_items_in_order(items: list[int], size: int) -> Non
     assert sorted(set(turns_before)) == turns_before
 
 
-async def test_other_tasks_run_while_one_gives_way() -> None:
-    """Each of them once."""
-    order: list[str] = []
-
-    async def other() -> None:
-        order.append("other")
-        await asyncio.sleep(0)
-        order.append("other again")
-
-    task = asyncio.create_task(other())
-    await give_way()
-    order.append("this")
-    await task
-    assert ["other", "this", "other again"] == order
-
-
 async def test_a_limiter_lets_a_few_tasks_in() -> None:
     """The others wait in order, and an error inside gives the place back."""
     gate = limiter(2)
@@ -532,10 +513,3 @@ async def test_a_coroutine_that_nobody_awaits_is_closed() -> None:
     close_coroutine(coroutine)
     close_coroutine(5)
     assert inspect.CORO_CLOSED == inspect.getcoroutinestate(coroutine)
-
-
-def test_importing_statcore_imports_no_event_loop() -> None:
-    """Both asyncio and `random` are imported when they are first used."""
-    code = "import sys; old = {*sys.modules}; import statcore; print(sorted({'asyncio', 'random'} & {*sys.modules} - old))"
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert "[]\n" == found.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -19,6 +20,19 @@ NO_ID: list[Any] = [
     *("6f1b3c9e0a524a579d3e0c8f8f0e_b11", "0x1b3c9e0a524a579d3e0c8f8f0e9b11", " f1b3c9e0a524a579d3e0c8f8f0e9b1 "),
     *("+f1b3c9e0a524a579d3e0c8f8f0e9b11", "\uff16f1b3c9e0a524a579d3e0c8f8f0e9b11", "\u0663" * 32),
 ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(UUID(CANONICAL), CANONICAL, CANONICAL.upper(), CANONICAL.replace("-", ""), f"{{{CANONICAL}}}"),
+        f"urn:uuid:{CANONICAL}",
+    ],
+    ids=str,
+)
+def test_every_spelling_of_an_id_has_one_text(value: UUID | str) -> None:
+    """An id is a UUID, or text in any case, with or without hyphens, braces or the URN prefix."""
+    assert CANONICAL == id_text(value)
 
 
 @pytest.mark.parametrize("value", NO_ID, ids=lambda value: repr(value)[:40])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.lazy_entries import Lazy
 from tests.unit.plugins.plugin_modules import OPENERS, ORIGIN, registry_of, settings
 
 from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
@@ -97,30 +98,7 @@ STORES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "store_session_activity": (("a",), {"requests": 1, "last_response_ms": 2}),
     "remove": ((["a"],), {}),
 }
-
-
-class Lazy(Mapping[str, Any]):
-    """A mapping that decodes on access; a value that is an exception is raised."""
-
-    def __init__(self, metrics: Mapping[str, Any]) -> None:
-        """Keep the stored metrics, and count how often one is read."""
-        self.metrics, self.reads = metrics, 0
-
-    def __getitem__(self, name: str) -> Any:
-        """Decode."""
-        self.reads += 1
-        value = self.metrics[name]
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
-        return iter(self.metrics)
-
-    def __len__(self) -> int:
-        """Return the number of metrics."""
-        return len(self.metrics)
+METHODS = [*FETCHES, *ASKED, *STORES, "ping"]
 
 
 @pytest.fixture
@@ -259,7 +237,7 @@ async def test_entries_that_decode_themselves_are_checked_on_access(
         (_, entry) = await store.fetch_kernel_statistics(IDS)
 
     assert entry is not None
-    assert (0, 5, list(lazy.metrics), True) == (lazy.reads, len(entry), list(entry), "mem" in entry)
+    assert (5, list(lazy.parts), True) == (len(entry), list(entry), "raising" in entry)
     assert {"current": "1"} == entry["mem"]
     assert None is entry.get("io_read")
     with pytest.raises(PluginError, match=rf"^acme-store {ORIGIN}: fetch_kernel_statistics\(\) answered 5: expected a map"):
@@ -325,30 +303,25 @@ async def test_a_backend_that_answers_something_else(
 
 
 async def test_right_answers_of_a_backend_come_through(registry: PluginRegistry, answers: dict[str, Any]) -> None:
-    """Answers are unchanged, and so are the arguments of a call."""
-    calls: list[Any] = []
-    now = datetime.fromtimestamp(60, UTC)
-
-    def answer_now(*arguments: Any, **options: Any) -> VectorResult:
-        calls.append((arguments, options))
-        return vector()
-
-    answers |= {"query_utilization": matrix(), "query_utilization_now": answer_now, "query_range": matrix()}
+    """They are unchanged."""
+    answers |= {"query_utilization": matrix(), "query_utilization_now": vector(), "query_range": matrix()}
     answers |= {"query": vector(), "label_values": ["a"], "series": [{"__name__": "up"}]}
     async with open_metrics(Settings(metrics_url="promql:"), registry) as backend:
         assert isinstance(backend, PromQLPort)
         assert isinstance(backend, MetricQuerierPort)
-        assert matrix() == await backend.query_utilization(QUERIER, RANGE)
-        assert vector() == await backend.query_utilization_now(QUERIER, time=now, rate_interval="1m")
+        assert (matrix(), vector()) == (
+            await backend.query_utilization(QUERIER, RANGE),
+            await backend.query_utilization_now(QUERIER),
+        )
         assert ["a"] == await backend.label_values("user_id", match=Selector("up"))
         assert [{"__name__": "up"}] == await backend.series(Selector("up"))
         assert (matrix(), vector()) == (await backend.query_range("up", RANGE), await backend.query("up"))
-    assert [((QUERIER,), {"time": now, "rate_interval": "1m"})] == calls
 
 
 async def test_arguments_are_those_of_the_port(registry: PluginRegistry, answers: dict[str, Any]) -> None:
-    """The adapter gets the port's defaults; an argument that the port does not have is a mistake of the caller."""
+    """The adapter gets them, or the port's defaults; one that the port does not have is a mistake of the caller."""
     calls: list[Any] = []
+    now = datetime.fromtimestamp(60, UTC)
 
     def answer_now(*arguments: Any, **options: Any) -> VectorResult:
         calls.append((arguments, options))
@@ -357,9 +330,11 @@ async def test_arguments_are_those_of_the_port(registry: PluginRegistry, answers
     answers["query_utilization_now"] = answer_now
     async with open_metrics(Settings(metrics_url="acme:"), registry) as backend:
         await backend.query_utilization_now(QUERIER)
+        await backend.query_utilization_now(QUERIER, time=now, rate_interval="1m")
         with pytest.raises(TypeError, match="window"):
             await backend.query_utilization_now(QUERIER, window="1m")  # type: ignore[call-arg]
-    assert [((QUERIER,), {"time": None, "rate_interval": RATE_INTERVAL})] == calls
+    expected = [{"time": None, "rate_interval": RATE_INTERVAL}, {"time": now, "rate_interval": "1m"}]
+    assert [((QUERIER,), options) for options in expected] == calls
 
 
 async def test_a_backend_without_promql_has_no_promql_port(registry: PluginRegistry) -> None:
@@ -412,7 +387,7 @@ async def test_optional_methods_are_checked_too(
             store.with_ages()
 
 
-@pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), SystemExit(3), MemoryError()])
 async def test_a_foreign_exception(
     registry: PluginRegistry, answers: dict[str, Any], method: str, error: BaseException
@@ -426,7 +401,7 @@ async def test_a_foreign_exception(
     assert error is raised.value.__cause__
 
 
-@pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("error", [UnavailableError("away"), asyncio.CancelledError()])
 async def test_errors_of_ours_and_cancellation_pass(
     registry: PluginRegistry, answers: dict[str, Any], method: str, error: BaseException
@@ -440,7 +415,7 @@ async def test_errors_of_ours_and_cancellation_pass(
     assert error is raised.value
 
 
-@pytest.mark.parametrize("method", [*FETCHES, *ASKED, *STORES, "ping"])
+@pytest.mark.parametrize("method", METHODS)
 async def test_a_method_that_is_not_async(
     registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:

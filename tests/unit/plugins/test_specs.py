@@ -14,7 +14,6 @@ from tests.unit.plugins.plugin_modules import HEAD, report_of
 
 from statcore.errors import InputError
 from statcore.plugins import MetricBackendSpec, PluginRegistry, PluginStatus, QuerierSpec, StatisticsStoreSpec
-from statcore.ports import MetricQuerierPort
 from statcore.queriers import ContainerMetricQuerier
 
 
@@ -135,14 +134,9 @@ def statcore_queriers():
     assert (PluginStatus.BROKEN, True) == (bad.status, "RowMetricQuerier needs a docstring" in (bad.error or ""))
 
 
-async def never(url: str, options: object) -> MetricQuerierPort:
-    """Open nothing."""
-    raise AssertionError(url, options)
-
-
 def spec(**arguments: Any) -> MetricBackendSpec:
     """Return a spec."""
-    return MetricBackendSpec(name="acme", summary="s", schemes=("acme",), open=never, **arguments)
+    return MetricBackendSpec(name="acme", summary="s", schemes=("acme",), open=open_nothing, **arguments)
 
 
 def test_a_backend_has_no_differences_by_default() -> None:

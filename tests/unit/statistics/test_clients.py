@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pickle import UnpicklingError
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.lazy_entries import Lazy
 
 from statcore.errors import (
     InputError,
@@ -44,9 +45,7 @@ class Client:
     stored: Mapping[Hashable, object] = attrs.field(factory=dict[Hashable, object])
     bad: set[Hashable] = attrs.field(factory=set[Hashable], kw_only=True)
     fails: Callable[[int], BaseException | None] = attrs.field(default=lambda _: None, kw_only=True)
-    decoding_error: Exception = attrs.field(
-        factory=lambda: UnicodeDecodeError("utf-8", b"\xc1", 0, 1, "invalid start byte"), kw_only=True
-    )
+    decoding_error: Exception = attrs.field(factory=UnpicklingError, kw_only=True)
     calls: list[list[Any]] = attrs.field(factory=list[list[Any]], init=False)
 
     async def get_session_statistics_batch(self, session_ids: list[Any]) -> list[Any]:
@@ -141,10 +140,15 @@ async def test_a_client_may_lack_methods() -> None:
     assert [MEM] == list(await store.fetch_kernel_statistics([IDS[0]]))
 
 
-@given(bad=st.sets(st.sampled_from(range(len(IDS)))), count=st.integers(1, len(IDS)))
-async def test_a_bad_payload_is_one_malformed_entry(bad: set[int], count: int) -> None:
+@given(
+    bad=st.sets(st.sampled_from(range(len(IDS)))),
+    count=st.integers(1, len(IDS)),
+    error=st.sampled_from([UnicodeDecodeError("utf-8", b"\xc1", 0, 1, "invalid start byte"), UnpicklingError("no key")]),
+)
+async def test_a_bad_payload_is_one_malformed_entry(bad: set[int], count: int, error: Exception) -> None:
     """Any number of bad payloads at any positions leave the other entries right, and take few calls."""
-    client = Client({id_: {"mem": {"current": id_}} for id_ in IDS}, bad={IDS[position] for position in bad})
+    stored = {id_: {"mem": {"current": id_}} for id_ in IDS}
+    client = Client(stored, bad={IDS[position] for position in bad}, decoding_error=error)
     store = ClientStatistics(valkey_stat=client, valkey_live=Client())
     batch = await store.fetch_kernel_statistics(IDS[:count])
     expected = {position: ProblemKind.MALFORMED for position in bad if position < count}
@@ -155,14 +159,6 @@ async def test_a_bad_payload_is_one_malformed_entry(bad: set[int], count: int) -
     depth = math.ceil(math.log2(count))
     assert len(client.calls) <= 1 + depth + 1 + 2 * len(expected) * depth
     assert all(IDS[position] in problem.message for position, problem in batch.problems.items())
-
-
-async def test_a_pickle_that_cannot_be_read_is_malformed() -> None:
-    """Unpickling has an exception type of its own."""
-    client = Client({IDS[1]: MEM}, bad={IDS[0]}, decoding_error=UnpicklingError("invalid load key"))
-    batch = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_kernel_statistics(IDS[:2])
-    assert [None, MEM] == list(batch)
-    assert {0: ProblemKind.MALFORMED} == kinds(batch)
 
 
 async def test_a_bad_payload_of_a_replica_is_found() -> None:
@@ -282,25 +278,9 @@ async def test_an_entry_that_is_not_a_map_is_malformed(odd: object) -> None:
     assert {0: ProblemKind.MALFORMED, 1: ProblemKind.MALFORMED} == kinds(agents)
 
 
-class Broken(Mapping[str, Any]):
-    """An entry that decodes itself, and fails."""
-
-    def __getitem__(self, key: str) -> Any:
-        """Fail."""
-        raise UnpicklingError(key)
-
-    def __iter__(self) -> Iterator[str]:
-        """Give the name of a metric."""
-        return iter(["mem"])
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return 1
-
-
 async def test_an_entry_that_fails_to_decode_is_malformed() -> None:
     """It may raise anything; the other entry is right."""
-    stored: dict[Hashable, object] = {IDS[0]: MEM, IDS[1]: Broken()}
+    stored: dict[Hashable, object] = {IDS[0]: MEM, IDS[1]: Lazy(dict.fromkeys(["mem", "requests"], UnpicklingError()))}
     store = ClientStatistics(valkey_stat=NewClient(stored), valkey_live=Client(stored))
     batch = await store.fetch_kernel_statistics(IDS[:2])
     assert [MEM, None] == list(batch)

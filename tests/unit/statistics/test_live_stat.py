@@ -82,16 +82,6 @@ def test_a_bad_window_is_refused_at_once(window: Any) -> None:
         KernelLiveStatService(LiveBackend(), window=window)
 
 
-async def test_each_kernel_is_queried_once() -> None:
-    """Ids may be spelled differently and recur; a kernel without samples is None and has no problem."""
-    backend = LiveBackend(_mem(IDS[1], IDS[2]))
-    requested: list[UUID | str] = [IDS[2], UUID(IDS[1]), IDS[3], IDS[2].replace("-", ""), IDS[2]]
-    batch = await KernelLiveStatService(backend).fetch_kernel_statistics(requested)
-    assert ["2", "1", None, "2", "2"] == [entry and entry["mem"]["current"] for entry in batch]
-    assert {} == batch.problems
-    assert [3] * 6 == [len(UUIDS.findall(text)) for text, _ in backend.queries[1:]]
-
-
 async def test_six_queries_run_at_once() -> None:
     """The others of eighteen queries wait."""
     running, most, answered = 0, 0, asyncio.Event()
@@ -134,40 +124,6 @@ async def test_a_failing_query_cancels_the_others() -> None:
         await KernelLiveStatService(LiveBackend(before=fail)).fetch_kernel_statistics(IDS[:10])
     assert cause is caught.value.__cause__
     assert sorted(SIX[:5]) == sorted(cancelled)
-
-
-async def test_a_cancelled_read_cancels_its_queries() -> None:
-    """The caller gets `CancelledError`."""
-    begun, cancelled = asyncio.Semaphore(0), list[str]()
-
-    async def hang(promql: str) -> None:
-        if promql == "time()":
-            return
-        begun.release()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.append(kind_of(promql))
-
-    backend = LiveBackend(before=hang)
-    task = asyncio.create_task(KernelLiveStatService(backend).fetch_kernel_statistics(IDS[:10]))
-    for _ in SIX:
-        await begun.acquire()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert sorted(SIX) == sorted(cancelled)
-
-
-async def test_one_failing_batch_fails_the_read() -> None:
-    """Kernels of a failed batch are not shown as kernels without data."""
-
-    async def fail(promql: str) -> None:
-        if IDS[599] in promql and kind_of(promql) == "rate_avg":
-            raise UnavailableError("down", service="prometheus")
-
-    with pytest.raises(UnavailableError, match="down"):
-        await KernelLiveStatService(LiveBackend(_mem(*IDS), before=fail)).fetch_kernel_statistics(IDS)
 
 
 @pytest.mark.parametrize("clock", [(), (1.0, 2.0), (float("nan"),), (float("inf"),), (1e300,)])

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 import pytest
+from tests.support.lazy_entries import Lazy
 
 from statcore.errors import InputError, MalformedEntryError, ProtocolError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
@@ -67,25 +68,18 @@ def test_a_kernel_without_a_capacity_leaves_the_session_without_one(capacity: st
     assert ("2", None, "0.00") == tuple(found["mem"][name] for name in ("current", "capacity", "pct"))
 
 
-class Unreadable(dict[str, Any]):
-    """An entry of which one metric cannot be decoded."""
-
-    def __getitem__(self, metric: str) -> Any:
-        """Fail for `mem`."""
-        if metric == "mem":
-            raise MalformedEntryError("mem is garbage", key="k", metric=metric)
-        return super().__getitem__(metric)
-
-
 @pytest.mark.parametrize(
     ("second", "message"),
     [
         ({**SECOND, "mem": value("NaN", "4096", "75", "bytes")}, "mem is left out: 'NaN' is not a finite number"),
         ({**SECOND, "mem": 5}, "mem is left out: not a metric value: 5"),
-        (Unreadable(SECOND), "mem is left out: mem is garbage"),
+        (
+            Lazy({**SECOND, "mem": MalformedEntryError("mem is garbage", key="k", metric="mem")}),
+            "mem is left out: mem is garbage",
+        ),
     ],
 )
-def test_an_unreadable_metric_is_left_out_of_the_sum(second: dict[str, Any], message: str) -> None:
+def test_an_unreadable_metric_is_left_out_of_the_sum(second: Any, message: str) -> None:
     """It is a problem, and neither a zero nor the value of the other kernel; the other metrics are summed."""
     batch = session_entry([ONE, TWO], StatisticsBatch([None, FIRST, second]))
     assert batch[0] is not None
@@ -95,13 +89,8 @@ def test_an_unreadable_metric_is_left_out_of_the_sum(second: dict[str, Any], mes
 
 def test_an_unreadable_kernel_is_left_out_of_the_sum() -> None:
     """It is a problem. A name of a metric that is not text is kept."""
-
-    class Unlistable(Unreadable):
-        def __iter__(self) -> Any:
-            raise MalformedEntryError("nothing can be read", key="k")
-
     odd: Any = {5: {"current": "7"}}
-    found, faults = sum_kernels([Unlistable(FIRST), odd, {5: {"current": "1"}}])  # type: ignore[dict-item]
+    found, faults = sum_kernels([Lazy({"nothing": 0}), odd, {5: {"current": "1"}}])  # type: ignore[dict-item]
     assert ["8"] == [fields["current"] for fields in found.values()]
     assert ["a kernel is left out: nothing can be read"] == faults
 

@@ -12,7 +12,7 @@ import pytest
 
 from statcore.errors import InputError, ProtocolError, UnavailableError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
-from statcore.statistics import StatisticsRepositories, StatisticsRepository, StatisticsStatefulSource
+from statcore.statistics import StatisticsRepositories, StatisticsStatefulSource
 
 IDS = [str(UUID(int=number)) for number in range(10)]
 STALE = Problem(ProblemKind.STALE, message="old")
@@ -69,15 +69,6 @@ async def test_no_ids_do_not_call_the_store(kind: str) -> None:
     store = RecordingStore()
     assert StatisticsBatch() == await getattr(StatisticsStatefulSource(store), f"read_{kind}_batch")([])
     assert [] == store.calls
-
-
-async def test_ids_are_fetched_in_canonical_text() -> None:
-    """Two spellings of an id are one id, with an entry at both positions."""
-    store = RecordingStore()
-    requested: list[UUID | str] = [UUID(IDS[3]), IDS[3].replace("-", ""), IDS[4], f"urn:uuid:{IDS[3]}"]
-    batch = await StatisticsStatefulSource(store).read_kernel_statistics_batch(requested)
-    assert [IDS[3], IDS[3], IDS[4], IDS[3]] == [entry["fetch_kernel_statistics"] for entry in batch if entry]
-    assert [("fetch_kernel_statistics", [IDS[3], IDS[4]])] == store.calls
 
 
 @pytest.mark.parametrize(
@@ -157,27 +148,6 @@ async def test_a_failing_chunk_cancels_the_others() -> None:
     assert [IDS[0], IDS[6], IDS[9]] == sorted(map(str, cancelled))
 
 
-async def test_a_cancelled_read_cancels_its_chunks() -> None:
-    """The caller gets `CancelledError`."""
-    begun, ended = asyncio.Semaphore(0), list[Hashable]()
-
-    async def hang(ids: Sequence[Hashable]) -> None:
-        begun.release()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(ids[0])
-
-    source = StatisticsStatefulSource(RecordingStore(before=hang), chunk_size=4)
-    task = asyncio.create_task(source.read_kernel_statistics_batch(IDS))
-    for _ in range(3):
-        await begun.acquire()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert [IDS[0], IDS[4], IDS[8]] == sorted(map(str, ended))
-
-
 @pytest.mark.parametrize("chunk_size", [3, 100])
 @pytest.mark.parametrize("requested", [IDS, [*IDS, IDS[0]]], ids=["distinct", "with a duplicate"])
 async def test_a_store_that_answers_too_few_entries_is_an_error(chunk_size: int, requested: list[str]) -> None:
@@ -185,9 +155,3 @@ async def test_a_store_that_answers_too_few_entries_is_an_error(chunk_size: int,
     source = StatisticsStatefulSource(RecordingStore(lost=1), chunk_size=chunk_size)
     with pytest.raises(ProtocolError, match=r"answered \d+ entries for \d+ ids"):
         await source.read_kernel_statistics_batch(requested)
-
-
-def test_a_repository_is_made_of_a_source() -> None:
-    """A host sets the chunk size of the source."""
-    source = StatisticsStatefulSource(RecordingStore(), chunk_size=10)
-    assert (source, 10) == (StatisticsRepository(source).source, StatisticsRepository(source).source.chunk_size)
