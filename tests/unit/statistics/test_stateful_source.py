@@ -71,6 +71,15 @@ async def test_no_ids_do_not_call_the_store(kind: str) -> None:
     assert [] == store.calls
 
 
+async def test_ids_are_fetched_in_canonical_text() -> None:
+    """Two spellings of an id are one id, with an entry at both positions."""
+    store = RecordingStore()
+    requested: list[UUID | str] = [UUID(IDS[3]), IDS[3].replace("-", ""), IDS[4], f"urn:uuid:{IDS[3]}"]
+    batch = await StatisticsStatefulSource(store).read_kernel_statistics_batch(requested)
+    assert [IDS[3], IDS[3], IDS[4], IDS[3]] == [entry["fetch_kernel_statistics"] for entry in batch if entry]
+    assert [("fetch_kernel_statistics", [IDS[3], IDS[4]])] == store.calls
+
+
 @pytest.mark.parametrize(
     ("kind", "bad"),
     [
