@@ -235,19 +235,20 @@ async def test_a_cancelled_read_cancels_its_requests() -> None:
 
 async def test_many_queriers_do_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tasks get their turns while queriers are resolved, and another thread coalesces."""
-    merging = list[threading.Thread]()
-
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        merging.append(threading.current_thread())
-        return coalesce_queries(*args, **kwargs)
-
-    monkeypatch.setattr(utilization, "coalesce_queries", watched)
+    merging = list[tuple[threading.Thread, int]]()
     names = [chr(0x4E00 + number) for number in range(1000)]
     async with counting_turns() as turns:
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            merging.append((threading.current_thread(), turns.count))
+            return coalesce_queries(*args, **kwargs)
+
+        monkeypatch.setattr(utilization, "coalesce_queries", watched)
         outcomes = await UtilizationSource(RecordingMetrics()).read_utilization_now_batch(list(map(host, names)))
     assert names == shown(outcomes)
-    assert 7 <= turns.count
-    assert threading.main_thread() not in merging
+    ((thread, turns_before),) = merging
+    assert 7 <= turns_before
+    assert threading.main_thread() is not thread
 
 
 @pytest.mark.parametrize("max_values", [0, -1, 1.5, "256", True])
