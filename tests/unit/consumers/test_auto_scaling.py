@@ -10,6 +10,7 @@ from uuid import UUID
 
 import attrs
 import pytest
+from tests.support.lazy_entries import Lazy
 from tests.support.turns import counting_turns
 from tests.unit.consumers.cluster import (
     LOAD,
@@ -305,13 +306,9 @@ async def test_a_preset_without_one_sample_makes_its_rule_blind(cluster: Cluster
 
 async def test_an_entry_whose_store_fails_when_it_is_read_makes_its_rule_blind() -> None:
     """Entries of a third party's store may decode themselves only then; the other endpoint is scaled."""
-
-    class Undecodable(dict[str, Any]):
-        def __getitem__(self, metric: str) -> Any:
-            raise PluginError("acme-store: fetch_kernel_statistics() raised ZeroDivisionError")
-
+    error = PluginError("acme-store: fetch_kernel_statistics() raised ZeroDivisionError")
     cluster = Cluster()
-    endpoints = [cluster.add_endpoint(1, [Undecodable(cpu("90"))]), cluster.add_endpoint(2, [cpu("90")])]
+    endpoints = [cluster.add_endpoint(1, [Lazy({"cpu_util": error})]), cluster.add_endpoint(2, [cpu("90")])]
     deployments = [Deployment(endpoint_id=endpoint, replicas=1, rules=(kernel_rule(),)) for endpoint in endpoints]
     blind, seeing = await cluster.deployments.decide_replicas(deployments, now=NOW)
     assert (1, 2) == (blind.replicas, seeing.replicas)

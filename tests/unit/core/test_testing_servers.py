@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -171,21 +170,6 @@ def test_a_server_that_does_not_end_is_killed(
     with running_valkey(tmp_path) as server:
         assert is_running(server.process.pid)
     assert -signal.SIGKILL == server.process.returncode
-
-
-def test_the_configuration_has_the_targets(
-    program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each job has its address and the given interval."""
-    program("prometheus", "import time; time.sleep(60)")
-    monkeypatch.setattr(servers, "_prometheus_ready", lambda _: True)
-    with running_prometheus(
-        tmp_path, targets={"agent": "127.0.0.1:9", "node": "127.0.0.1:8"}, scrape_interval="2s"
-    ) as server:
-        assert f"--web.listen-address=127.0.0.1:{server.port}" in cast("list[str]", server.process.args)
-    lines = (tmp_path / "prometheus.yml").read_text().splitlines()
-    assert ["global:", "  scrape_interval: 2s", "  scrape_timeout: 2s", "scrape_configs:"] == lines[:4]
-    assert ["  - job_name: 'agent'", "    static_configs:", "      - targets: ['127.0.0.1:9']"] == lines[4:7]
 
 
 def test_victoriametrics_keeps_to_its_folder(

@@ -16,12 +16,6 @@ def test_a_range_that_fits_stays_whole() -> None:
     assert (MAX_POINTS, True) == (whole.points, split_range(whole)[0] is whole)
 
 
-def test_one_point_more_is_a_second_part() -> None:
-    """The second part begins one step after the end of the first."""
-    parts = split_range(QueryTimeRange(start=0, end=11_000, step=1))
-    assert (QueryTimeRange(start=0, end=10_999, step=1), QueryTimeRange(start=11_000, end=11_000, step=1)) == parts
-
-
 @pytest.mark.parametrize("max_points", [0, -1])
 def test_a_part_has_at_least_one_point(max_points: int) -> None:
     """A smaller bound is refused."""

@@ -44,22 +44,6 @@ def test_without_values_the_places_are_empty() -> None:
     assert "vector(1)" == Template("vector(1)").render(window="5m")
 
 
-def test_fixed_matchers_stand_on_either_side() -> None:
-    """A comma beside an empty value is dropped."""
-    template = Template('sum by (${{ group_by }},job)(x{a="b",${{ labels }} , value_type="current"})')
-
-    assert 'sum by (job)(x{a="b", value_type="current"})' == template.render(window="5m")
-    full = template.render({"c": "d"}, window="5m", group_by=["e"])
-    assert 'sum by (e,job)(x{a="b",c="d" , value_type="current"})' == full
-
-
-def test_labels_are_dropped_and_the_window_is_an_offset() -> None:
-    """`${{ group_by }}` stands in `without (…)`, and `${{ window }}` after `offset`."""
-    template = Template("sum without (${{ group_by }})(x - x offset ${{ window }})")
-
-    assert "sum without (instance,pod)(x - x offset 1h)" == template.render(window="1h", group_by=["pod", "instance"])
-
-
 def test_a_fixed_label_cannot_be_filtered_by() -> None:
     """Two values at once would match nothing, and look like an answer; labels with other matchers may be filtered by."""
     template = Template('x{${{ labels }},value_type="current",job=~"a|b"} / on (zone) y{zone="c"}')
@@ -75,13 +59,6 @@ def test_values_without_a_place_are_refused(arguments: dict[str, Any]) -> None:
     """A filter that vanished would look like one that matches everything."""
     with pytest.raises(InputError, match=r"the template has no \$\{\{ (labels|group_by) \}\}, where a"):
         Template("vector(1)").render(window="5m", **arguments)
-
-
-def test_the_placeholders_of_a_template() -> None:
-    """Each name is there once."""
-    assert {"labels", "window", "group_by"} == Template(BUSY).placeholders
-    assert {"labels"} == Template("a{${{ labels }}} + b{${{ labels }}}").placeholders
-    assert set() == Template("up").placeholders
 
 
 def test_templates_are_values() -> None:

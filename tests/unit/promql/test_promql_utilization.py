@@ -17,35 +17,23 @@ from statcore.testing.queriers import FixedQuerier
 USER = UUID("5a1e8c39-7a53-4a6e-9e3b-0d5d4c2b1a00")
 
 
-def test_gauge() -> None:
-    """The sum of the values as they are; matchers in the querier's order, group-by labels sorted."""
-    querier = ContainerMetricQuerier(metric_name="mem", value_type="capacity", user_id=USER)
-    expected = (
-        "sum by (user_id,value_type)(backendai_container_utilization"
-        f'{{container_metric_name="mem",value_type="capacity",user_id="{USER}"}})'
-    )
+SUM = "sum by (user_id,value_type)"
+SERIES = "backendai_container_utilization{container_metric_name="
+
+
+@pytest.mark.parametrize(
+    ("metric", "value_type", "expected"),
+    [
+        ("mem", "capacity", f'{SUM}({SERIES}"mem",value_type="capacity",user_id="{USER}"}})'),
+        ("cpu_util", "current", f'{SUM}(rate({SERIES}"cpu_util",value_type="current",user_id="{USER}"}}[5m]))'),
+        ("net_rx", "current", f'{SUM}(rate({SERIES}"net_rx",value_type="current",user_id="{USER}"}}[5m]))'),
+    ],
+    ids=list(QueryStrategy),
+)
+def test_the_text_of_a_strategy(metric: str, value_type: Any, expected: str) -> None:
+    """Matchers are in the querier's order, labels to group by sorted; by default nothing divides a normalized rate."""
+    querier = ContainerMetricQuerier(metric_name=metric, value_type=value_type, user_id=USER)
     assert expected == render(utilization_query(querier))
-
-
-def test_rate() -> None:
-    """The sum of the rates over five minutes."""
-    querier = ContainerMetricQuerier(metric_name="cpu_util", value_type="current")
-    expected = (
-        "sum by (value_type)(rate(backendai_container_utilization"
-        '{container_metric_name="cpu_util",value_type="current"}[5m]))'
-    )
-    assert expected == render(utilization_query(querier))
-
-
-def test_rate_normalized() -> None:
-    """The sum of the rates, which are per second already; by default nothing divides it."""
-    querier = ContainerMetricQuerier(metric_name="net_rx", value_type="current")
-    expected = (
-        "sum by (value_type)(rate(backendai_container_utilization"
-        '{container_metric_name="net_rx",value_type="current"}[5m]))'
-    )
-    assert expected == render(utilization_query(querier))
-    assert f"{expected} / 5.0" == render(utilization_query(querier, normalization_interval_s=5))
 
 
 CURRENT, CAPACITY = (
@@ -80,25 +68,6 @@ def test_percent_sets_the_value_type_itself(labels: dict[str, str], group_by: li
         utilization_query(querier)
 
 
-@pytest.mark.parametrize(
-    ("interval_s", "divisor"),
-    [
-        (1, ""),
-        (1.0, ""),
-        (0.5, " / 0.5"),
-        (2.5, " / 2.5"),
-        (1e16, " / 1e+16"),
-        (1e-7, " / 1e-07"),
-        (0.1 + 0.2, " / 0.30000000000000004"),
-    ],
-)
-def test_the_divisor_is_a_setting(interval_s: float, divisor: str) -> None:
-    """It is written with digits that read back as the same number; 1 is not written."""
-    querier = FixedQuerier("up", strategy=QueryStrategy.RATE_NORMALIZED)
-    query = utilization_query(querier, normalization_interval_s=interval_s)
-    assert f"sum(rate(up[5m])){divisor}" == render(query)
-
-
 @pytest.mark.parametrize("strategy", QueryStrategy)
 @pytest.mark.parametrize("interval_s", [0, -5.0, math.nan])
 def test_a_divisor_that_is_not_positive_is_refused(strategy: QueryStrategy, interval_s: float) -> None:
@@ -111,15 +80,6 @@ def test_an_infinite_divisor_is_refused() -> None:
     """It would make every rate zero."""
     with pytest.raises(InputError, match="not a finite number: inf"):
         utilization_query(FixedQuerier("up", strategy=QueryStrategy.RATE_NORMALIZED), normalization_interval_s=math.inf)
-
-
-@pytest.mark.parametrize(
-    ("window", "written"), [("1h30m", "1h30m"), (timedelta(minutes=90), "1h30m"), (timedelta(milliseconds=500), "500ms")]
-)
-def test_the_window_is_text_or_a_timedelta(window: timedelta | str, written: str) -> None:
-    """Both become Prometheus syntax."""
-    querier = FixedQuerier("up", strategy=QueryStrategy.RATE)
-    assert f"sum(rate(up[{written}]))" == render(utilization_query(querier, rate_interval=window))
 
 
 @pytest.mark.parametrize("strategy", QueryStrategy)

@@ -90,8 +90,6 @@ async def test_errors_of_the_backend_are_unchanged() -> None:
     [
         ({"name": "idle"}, "there is no preset 'idle'; known are: busy"),
         ({"labels": {"user_id": "x"}}, "cannot be filtered by 'user_id'; only by kernel_id"),
-        ({"group_labels": ["kernel_id"]}, "cannot be grouped by 'kernel_id'; only by agent_id"),
-        ({"window": "8d"}, "window: 8d is longer than 1w"),
         (
             {"time_range": QueryTimeRange(start=START, end=START + MAX_POINTS, step="1s")},
             "11001 points are too many: presets answer at most 11000; take a step of 2s or more, or a shorter range",

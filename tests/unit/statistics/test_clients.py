@@ -161,14 +161,6 @@ async def test_a_bad_payload_is_one_malformed_entry(bad: set[int], count: int, e
     assert all(IDS[position] in problem.message for position, problem in batch.problems.items())
 
 
-async def test_a_bad_payload_of_a_replica_is_found() -> None:
-    """Replicas have pairs of ids."""
-    client = NewClient(dict.fromkeys(PAIRS, MEM), bad={PAIRS[41]})
-    batch = await ClientStatistics(valkey_stat=client, valkey_live=Client()).fetch_replica_statistics(PAIRS)
-    assert {41: ProblemKind.MALFORMED} == kinds(batch)
-    assert 99 == sum(entry == MEM for entry in batch)
-
-
 @pytest.mark.parametrize("kind", [ConnectionResetError, RuntimeError, ValueError])
 @pytest.mark.parametrize("count", [1, 2, 100])
 async def test_an_unreachable_store_takes_few_calls(kind: type[Exception], count: int) -> None:

@@ -233,12 +233,6 @@ async def test_a_counter_without_a_rate_has_no_current_value(metric: str) -> Non
     assert {} == problems
 
 
-async def test_a_kernel_that_has_ended_has_no_entry() -> None:
-    """Rates and maxima outlive the samples by the window, but there is no current sample."""
-    batch = await _read({"cpu_util": {"rate_now": 5.0, "rate_max": 7.0}, "mem": {"max": 5.0, "avg": 4.0}})
-    assert StatisticsBatch([None]) == batch
-
-
 async def test_the_maximum_is_never_below_the_current_value() -> None:
     """The server evaluates the window in steps of its own, and may have missed the current value."""
     entry, _ = await _entry({"mem": {"current": 9.0, "max": 5.0, "avg": 4.0}})

@@ -98,14 +98,6 @@ async def test_a_kernel_is_known_by_any_metric() -> None:
     assert [session(kernel(1)), session(kernel(2))] == await sessions(inventory_at(metrics))
 
 
-async def test_an_owner_that_is_not_known_is_none() -> None:
-    """A kernel without a session is in no session, and a series without a kernel id is no kernel."""
-    some = kernel(1, agent_id=None, user_id=None, project_id=None)
-    metrics = scraped(some, kernel(2, session_id=None), attrs.evolve(some, kernel_id="undefined"))
-    assert [session(some)] == await sessions(inventory_at(metrics))
-    assert ["i-1"] == list((await inventory_at(metrics).list_agents()).items)
-
-
 @pytest.mark.parametrize("missing", [{}, dict.fromkeys(["agent_id", "user_id", "project_id"], "")])
 async def test_an_owner_without_a_label_is_none(missing: dict[str, str]) -> None:
     """Backends leave such a label out or return it as empty text."""
