@@ -176,33 +176,6 @@ def where_there_is_power(query: MetricQuery, window: str, /) -> Expression:
     return BinaryOperation("<=", Aggregation("sum", ratio, query.group_by), total(query))
 
 
-class TestRackWithStrategiesOfItsOwn(QuerierConformance):
-    """Only as much is demanded of these as can be told."""
-
-    @pytest.fixture(autouse=True, params=[Own(0.5), summed_late, of_all_modes, OfCapacity(), where_there_is_power])
-    def _choose(self, request: pytest.FixtureRequest) -> None:
-        """Let every check see each."""
-        self.chosen = doing(request.param)
-
-    def queriers(self) -> list[Rack]:
-        """Return queriers with the chosen strategy."""
-        return self.chosen
-
-
-class TestRackWhoseNameChoosesTheStrategy(QuerierConformance):
-    """The strategy depends on a name, as it may depend on a metric's name that is text."""
-
-    @pytest.fixture(autouse=True, params=[(summed_late, "rate"), ("gauge", "rate"), (summed_late, Own(0.5))])
-    def _choose(self, request: pytest.FixtureRequest) -> None:
-        """Let every check see each pair."""
-        one, others = request.param
-        self.chosen = racks(query_strategy=lambda rack: one if rack.rack == "one" else others)
-
-    def queriers(self) -> list[Rack]:
-        """Return queriers with the chosen strategies."""
-        return self.chosen
-
-
 def whole_name(rack: Rack) -> str:
     """Return the metric that was typed, which there is none without."""
     if rack.note == "":
@@ -245,16 +218,34 @@ TEXT_ELSEWHERE: dict[str, dict[str, Any]] = {
 }
 
 
-class TestRackWhoseTextIsElsewhere(QuerierConformance):
-    """Text of users stands in the metric's name, which refuses most of it, in a regex, and beside other text in a value."""
+def named_strategies(first: Any, others: Any) -> list[Rack]:
+    """Return queriers of which a name chooses the strategy, as a metric's name may that is text."""
+    return racks(query_strategy=lambda rack: first if rack.rack == "one" else others)
 
-    @pytest.fixture(autouse=True, params=list(TEXT_ELSEWHERE.values()), ids=list(TEXT_ELSEWHERE))
+
+RIGHT: dict[str, list[Rack]] = {
+    "a strategy of every kind of expression": doing(Own(0.5)),
+    "a strategy that sums late": doing(summed_late),
+    "a strategy with a matcher of its own": doing(of_all_modes),
+    "a strategy that replaces a label": doing(OfCapacity()),
+    "a strategy that matches series before they are summed": doing(where_there_is_power),
+    "a strategy or a rate": named_strategies(summed_late, "rate"),
+    "a gauge or a rate": named_strategies("gauge", "rate"),
+    "two strategies": named_strategies(summed_late, Own(0.5)),
+    **{f"text in {place}": racks(**members) for place, members in TEXT_ELSEWHERE.items()},
+}
+
+
+class TestRightRacks(QuerierConformance):
+    """Strategies of their own, of which only as much is demanded as can be told, and text of users in other places."""
+
+    @pytest.fixture(autouse=True, params=list(RIGHT.values()), ids=list(RIGHT))
     def _choose(self, request: pytest.FixtureRequest) -> None:
         """Let every check see each."""
-        self.chosen = racks(**request.param)
+        self.chosen: list[Rack] = request.param
 
     def queriers(self) -> list[Rack]:
-        """Return queriers with the chosen members."""
+        """Return the chosen queriers."""
         return self.chosen
 
 

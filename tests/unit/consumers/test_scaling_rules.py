@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -42,60 +43,56 @@ def test_a_rule_is_a_value() -> None:
         kernel_rule().step_size = 3  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ({"name": ""}, "name must be text"),
-        ({"source": "kernels"}, "not a MetricSource: 'kernels'; expected one of kernel, inference-framework, prometheus, "),
-        ({"metric_name": None}, "rule 'cpu': the source kernel takes a metric_name and no querier or preset"),
-        ({"metric_name": ""}, "metric_name must be text"),
-        ({"querier": LOAD}, "takes a metric_name and no querier"),
-        ({"source": "inference-framework", "metric_name": None, "querier": LOAD}, "takes a metric_name and no querier"),
-        ({"source": "prometheus"}, "the source prometheus takes a querier and no metric_name or preset"),
-        ({"source": "preset"}, "the source preset takes a preset and no metric_name or querier"),
-        ({"source": "preset", "preset": "busy"}, "the source preset takes a preset and no metric_name or querier"),
-        ({"preset": "busy"}, "the source kernel takes a metric_name and no querier or preset"),
-        ({"source": "preset", "metric_name": None, "preset": ""}, "name must be text"),
-        ({"source": "prometheus", "querier": LOAD}, "the source prometheus takes a querier and no metric_name"),
-        ({"upper_threshold": None, "lower_threshold": None}, "needs an upper_threshold, a lower_threshold or both"),
-        ({"lower_threshold": 80.01}, "lower_threshold 80.01 is above upper_threshold 80"),
-        *(({"upper_threshold": bad}, "a threshold must be a finite number") for bad in ("NaN", "Infinity", "", "x", True)),
-        *(
-            ({"lower_threshold": bad}, "a threshold must be a finite number")
-            for bad in (float("nan"), 10**400, 10**5000, "1E+400")
-        ),
-        *(({"step_size": bad}, "step_size must be a whole number of at least 1") for bad in (0, -1, 1.5, True)),
-        *(({"min_replicas": bad}, "min_replicas must be a whole number from 0 up") for bad in (-1, 1.5, True, "1")),
-        ({"max_replicas": -1}, "max_replicas must be a whole number from 0 up"),
-        ({"min_replicas": 3, "max_replicas": 2}, "min_replicas 3 is above max_replicas 2"),
-        *(
-            ({"cooldown_s": bad}, "cooldown_s must be a number of seconds from 0 up")
-            for bad in (-1, float("nan"), float("inf"), 10**400, True, "5", None)
-        ),
-        ({"last_triggered_at": datetime(2026, 11, 22)}, "a time without a zone"),  # noqa: DTZ001 - it is to be refused
-    ],
-)
-def test_bad_arguments_of_a_threshold_rule_are_refused(bad: dict[str, Any], message: str) -> None:
-    """The error names the argument."""
-    with pytest.raises(InputError) as caught:
-        kernel_rule(**bad)
-    assert message in str(caught.value)
+BAD_THRESHOLD_RULES: list[tuple[dict[str, Any], str]] = [
+    ({"name": ""}, "name must be text"),
+    ({"source": "kernels"}, "not a MetricSource: 'kernels'; expected one of kernel, inference-framework, prometheus, "),
+    ({"metric_name": None}, "rule 'cpu': the source kernel takes a metric_name and no querier or preset"),
+    ({"metric_name": ""}, "metric_name must be text"),
+    ({"querier": LOAD}, "takes a metric_name and no querier"),
+    ({"source": "inference-framework", "metric_name": None, "querier": LOAD}, "takes a metric_name and no querier"),
+    ({"source": "prometheus"}, "the source prometheus takes a querier and no metric_name or preset"),
+    ({"source": "preset"}, "the source preset takes a preset and no metric_name or querier"),
+    ({"source": "preset", "preset": "busy"}, "the source preset takes a preset and no metric_name or querier"),
+    ({"preset": "busy"}, "the source kernel takes a metric_name and no querier or preset"),
+    ({"source": "preset", "metric_name": None, "preset": ""}, "name must be text"),
+    ({"source": "prometheus", "querier": LOAD}, "the source prometheus takes a querier and no metric_name"),
+    ({"upper_threshold": None, "lower_threshold": None}, "needs an upper_threshold, a lower_threshold or both"),
+    ({"lower_threshold": 80.01}, "lower_threshold 80.01 is above upper_threshold 80"),
+    *(({"upper_threshold": bad}, "a threshold must be a finite number") for bad in ("NaN", "Infinity", "", "x", True)),
+    *(
+        ({"lower_threshold": bad}, "a threshold must be a finite number")
+        for bad in (float("nan"), 10**400, 10**5000, "1E+400")
+    ),
+    *(({"step_size": bad}, "step_size must be a whole number of at least 1") for bad in (0, -1, 1.5, True)),
+    *(({"min_replicas": bad}, "min_replicas must be a whole number from 0 up") for bad in (-1, 1.5, True, "1")),
+    ({"max_replicas": -1}, "max_replicas must be a whole number from 0 up"),
+    ({"min_replicas": 3, "max_replicas": 2}, "min_replicas 3 is above max_replicas 2"),
+    *(
+        ({"cooldown_s": bad}, "cooldown_s must be a number of seconds from 0 up")
+        for bad in (-1, float("nan"), float("inf"), 10**400, True, "5", None)
+    ),
+    ({"last_triggered_at": datetime(2026, 11, 22)}, "a time without a zone"),  # noqa: DTZ001 - it is to be refused
+]
+BAD_COMPARATOR_RULES: list[tuple[dict[str, Any], str]] = [
+    ({"threshold": None}, "a threshold must be a finite number, not None"),
+    ({"threshold": "-Infinity"}, "a threshold must be a finite number, not '-Infinity'"),
+    ({"comparator": ">"}, "not a Comparator: '>'; expected one of less-than, less-than-or-equal, greater-than, "),
+    *(({"step_size": bad}, "step_size must be a whole number other than 0") for bad in (0, 1.5, True, None)),
+    ({"metric_name": None}, "rule 'requests': the source inference-framework takes a metric_name and no querier"),
+]
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"),
+    ("rule", "bad", "message"),
     [
-        ({"threshold": None}, "a threshold must be a finite number, not None"),
-        ({"threshold": "-Infinity"}, "a threshold must be a finite number, not '-Infinity'"),
-        ({"comparator": ">"}, "not a Comparator: '>'; expected one of less-than, less-than-or-equal, greater-than, "),
-        *(({"step_size": bad}, "step_size must be a whole number other than 0") for bad in (0, 1.5, True, None)),
-        ({"metric_name": None}, "rule 'requests': the source inference-framework takes a metric_name and no querier"),
+        *((kernel_rule, *case) for case in BAD_THRESHOLD_RULES),
+        *((inference_rule, *case) for case in BAD_COMPARATOR_RULES),
     ],
 )
-def test_bad_arguments_of_a_comparator_rule_are_refused(bad: dict[str, Any], message: str) -> None:
+def test_bad_arguments_are_refused(rule: Callable[..., object], bad: dict[str, Any], message: str) -> None:
     """The error names the argument."""
     with pytest.raises(InputError) as caught:
-        inference_rule(**bad)
+        rule(**bad)
     assert message in str(caught.value)
 
 
