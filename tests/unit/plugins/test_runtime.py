@@ -175,16 +175,6 @@ async def test_the_adapter_of_the_scheme_is_opened_and_closed_once(
 
 
 @OPENERS
-async def test_it_is_closed_after_an_error_too(registry: PluginRegistry, opener: Any, setting: str) -> None:
-    """The caller's error comes through, and the adapter is closed."""
-    with pytest.raises(KeyError, match="the caller's"):
-        async with opener(settings(**{setting: "good:"}), registry) as opened:
-            raise KeyError("the caller's")
-
-    assert 1 == opened.closed
-
-
-@OPENERS
 @pytest.mark.parametrize(
     ("url", "error", "message"),
     [

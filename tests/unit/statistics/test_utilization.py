@@ -220,19 +220,6 @@ async def test_a_foreign_error_is_raised(error: BaseException) -> None:
     assert {asyncio.current_task()} == asyncio.all_tasks()
 
 
-async def test_a_cancelled_read_cancels_its_requests() -> None:
-    """They are awaited, and the caller gets `CancelledError`."""
-    stopping = Stopping(StatcoreError("cancelled too late"))
-    source = UtilizationSource(RecordingMetrics(before=stopping), max_values=1)
-    reading = asyncio.create_task(source.read_utilization_batch(hosts("acdefg"), RANGE))
-    await stopping.all_there.wait()
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reading
-    assert list("acde") == sorted(stopping.ended) == stopping.begun
-    assert {asyncio.current_task()} == asyncio.all_tasks()
-
-
 async def test_many_queriers_do_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tasks get their turns while queriers are resolved, and another thread coalesces."""
     merging = list[tuple[threading.Thread, int]]()
