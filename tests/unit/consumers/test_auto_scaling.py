@@ -218,15 +218,6 @@ async def test_a_void_rule_reads_nothing() -> None:
     assert ([], 3, Verdict.VOID) == (cluster.reads, decision.replicas, decision.outcomes[0].verdict)
 
 
-async def test_a_blind_rule_holds_a_step_down_back() -> None:
-    """While a query finds nothing or its answer is partial, idle kernels scale nothing down; the next decision does."""
-    answers: list[VectorResult] = [loads(), loads(3.0, partial=True), loads(3.0, warnings=("w",)), loads(3.0)]
-    cluster = Cluster(found=lambda _querier, _time: answers.pop(0))
-    endpoint_id = cluster.add_endpoint(1, [cpu("10")])
-    decided = [(await decide_one(cluster, kernel_rule(), query_rule(), endpoint_id=endpoint_id)).replicas for _ in range(4)]
-    assert [3, 3, 3, 2] == decided
-
-
 def preset_rule(**changes: Any) -> ThresholdRule:
     """Return a rule on a preset."""
     query = PresetQuery("busy", labels={"session_id": ["s-1", "s-2"]})
@@ -291,7 +282,6 @@ async def test_a_rule_may_name_a_preset() -> None:
     [
         (PromQLCluster(), preset_rule(preset="idle"), "there is no preset 'idle'; known are: busy"),
         (PromQLCluster(), preset_rule(preset=PresetQuery("busy", labels={"x": "1"})), "cannot be filtered by 'x'"),
-        (PromQLCluster(), preset_rule(), "the query found nothing"),
         (PromQLCluster(found=lambda _querier, _time: loads(1.0, 2.0)), preset_rule(), "the query found 2 samples"),
         (Cluster(), preset_rule(), "presets cannot be read: UnsupportedError: a rule names a preset"),
     ],

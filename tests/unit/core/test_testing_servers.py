@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,7 +17,6 @@ from statcore.testing.servers import (
     Server,
     find_installations,
     find_program,
-    free_port,
     plant_openmetrics,
     raw_query,
     running_prometheus,
@@ -182,14 +180,6 @@ def test_victoriametrics_keeps_to_its_folder(
         fixed = [f"-storageDataPath={tmp_path / 'data'}", f"-httpListenAddr=127.0.0.1:{server.port}"]
         assert [str(tmp_path / "bin" / "victoria-metrics"), *fixed, "-search.disableCache"] == server.process.args
     assert f"http://127.0.0.1:{server.port}" == server.url
-
-
-def test_nobody_answers_on_a_free_port() -> None:
-    """Two queries get no answer, and both have a deadline."""
-    port = free_port()
-    assert (False, False) == (servers._valkey_answers(port), servers._prometheus_ready(port))
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        assert port == listener.getsockname()[1]
 
 
 def test_samples_that_cannot_be_read_are_refused(tmp_path: Path, require_program: Callable[..., str]) -> None:

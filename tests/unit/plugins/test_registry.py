@@ -46,16 +46,6 @@ def test_a_plugin_appears_under_its_names(install: Install) -> None:
     ).offers
 
 
-def test_registries_share_nothing(install: Install) -> None:
-    """A plugin that one instance disables is in the other."""
-    install("acme-nodes", nodes=querier("node"))
-
-    without = PluginRegistry.discover(disabled=["nodes"])
-
-    assert "node" in PluginRegistry.discover().queriers
-    assert "node" not in without.queriers
-
-
 def test_disabled_names_are_a_collection() -> None:
     """A text is a collection of characters, and would disable nothing."""
     with pytest.raises(InputError, match="one text: 'node,agent'"):
