@@ -147,7 +147,7 @@ async def test_a_client_may_lack_methods() -> None:
 )
 async def test_a_bad_payload_is_one_malformed_entry(bad: set[int], count: int, error: Exception) -> None:
     """Any number of bad payloads at any positions leave the other entries right, and take few calls."""
-    stored = {id_: {"mem": {"current": id_}} for id_ in IDS}
+    stored: dict[Hashable, object] = {id_: {"mem": {"current": id_}} for id_ in IDS}
     client = Client(stored, bad={IDS[position] for position in bad}, decoding_error=error)
     store = ClientStatistics(valkey_stat=client, valkey_live=Client())
     batch = await store.fetch_kernel_statistics(IDS[:count])
