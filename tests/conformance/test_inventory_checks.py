@@ -113,7 +113,6 @@ async def is_unsupported_without_a_limit(_: Any, call: Call, *arguments: Any, **
 
 FIRST_PLACES = answering(lambda found, ids: [one if ids.index(ids[at]) == at else None for at, one in enumerate(found)])
 
-
 CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
     inventory.check_pages_neither_overlap_nor_miss: [
         ("list_sessions", "a record too early", paging(lambda limit, offset, _: (limit, max(offset - 1, min(offset, 0))))),

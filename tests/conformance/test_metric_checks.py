@@ -251,18 +251,16 @@ async def falls_back_to_five_minutes(_: Any, call: Query, *arguments: Any, **opt
         return await call(*arguments)
 
 
+ZERO_FOR_NAN = drawing(lambda points: [(t, 0.0 if math.isnan(v) else v) for t, v in points])
+
 CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
     metrics.check_gauges_are_the_newest_sample: [
         ("query_", "values one too high", drawing(lambda points: [(t, v + 1) for t, v in points])),
         ("query_", "partial", answering(lambda result, *_: attrs.evolve(result, partial=True))),
     ],
     metrics.check_values_are_exact: [
-        (
-            "query_utilization_now",
-            "0 for NaN",
-            drawing(lambda points: [(t, 0.0 if math.isnan(v) else v) for t, v in points]),
-        ),
-        ("query_", "0 for NaN", drawing(lambda points: [(t, 0.0 if math.isnan(v) else v) for t, v in points])),
+        ("query_utilization_now", "0 for NaN", ZERO_FOR_NAN),
+        ("query_", "0 for NaN", ZERO_FOR_NAN),
     ],
     metrics.check_rates_are_per_second: [("query_", "per minute", rates_per_minute)],
     metrics.check_rates_survive_a_counter_reset: [("query_", "last minus first", subtracts_for_a_rate)],
