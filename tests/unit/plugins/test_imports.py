@@ -12,19 +12,8 @@ from statcore import MissingExtraError
 from statcore.plugins import requires_extra
 
 DRIVERS = {
-    *(
-        "asyncio",
-        "aiohttp",
-        "click",
-        "graphql",
-        "hiredis",
-        "msgspec",
-        "prometheus_client",
-        "promql_parser",
-        "psutil",
-        "pytest",
-    ),
-    *("hypothesis", "redis", "rich", "strawberry"),
+    *("aiohttp", "click", "graphql", "hiredis", "msgspec", "prometheus_client", "promql_parser", "psutil", "pytest"),
+    *("hypothesis", "redis", "rich", "strawberry", "asyncio"),
 }
 
 
