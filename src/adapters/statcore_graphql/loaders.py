@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 import attrs
 
 from statcore.errors import InputError
-from statcore.imports import requires_extra
-from statcore.model.statistics import Problem
+from statcore_graphql.batch_loader import BatchLoader
+from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
 from statcore_graphql.utilization import UtilizationMetrics, querier_key
-
-if TYPE_CHECKING:
-    from strawberry.dataloader import DataLoader
 
 MAX_KEYS: Final = 50_000
 """The most objects that one request may list and keys that it may load, counted together."""
@@ -38,10 +35,6 @@ class Loader:
     batch: Callable[..., Awaitable[Sequence[Any]]]
     key: Callable[[Any], Hashable] | None = None
 
-    def identity(self, key: Any) -> Hashable:  # noqa: ANN401 - whatever the loader takes
-        """Return a hashable value that is equal for two keys with the same meaning."""
-        return key if self.key is None else self.key(key)
-
 
 @attrs.define(eq=False)
 class RequestLoaders:
@@ -49,14 +42,10 @@ class RequestLoaders:
 
     Attributes:
         made: the loaders that were made, by name and parameters.
-        remarks: what is wrong with values that loaders returned nevertheless, by loader and key.
         count_so_far: the objects listed and the keys loaded until now.
     """
 
-    made: dict[LoaderKey, DataLoader[Any, Any]] = attrs.field(factory=dict[LoaderKey, Any], init=False)
-    remarks: dict[tuple[LoaderKey, Hashable], Problem] = attrs.field(
-        factory=dict[tuple[LoaderKey, Hashable], Problem], init=False
-    )
+    made: dict[LoaderKey, BatchLoader[Any]] = attrs.field(factory=dict[LoaderKey, BatchLoader[Any]], init=False)
     count_so_far: int = attrs.field(default=0, init=False)
 
     def count(self, more: int) -> None:
@@ -116,35 +105,20 @@ class DataLoaderManager:
         if unknown := sorted(set(names) - self._loaders.keys()):
             raise InputError(f"there is no loader {', '.join(unknown)}; known are {', '.join(sorted(self._loaders))}")
 
-    def get_loader(self, ctx: HasLoaders, name: str, **parameters: Hashable) -> DataLoader[Any, Any]:
+    def get_loader(self, ctx: HasLoaders, name: str, **parameters: Hashable) -> BatchLoader[Any]:
         """Return the request's loader with this name and these parameters, the same object in every call.
 
         Raises:
             InputError: the name is unknown; the message lists the known names.
-            MissingExtraError: Strawberry, which provides `DataLoader`, is not installed.
         """
-        loader_key, loaders = _loader_key(name, parameters), ctx.loaders
+        loader_key, loaders = (name, frozenset(parameters.items())), ctx.loaders
         if loader_key not in loaders.made:
             self.check([name])
-            with requires_extra("graphql"):
-                from strawberry.dataloader import DataLoader  # noqa: PLC0415 - not for hosts of other frameworks
-
             loader = self._loaders[name]
 
-            async def load(keys: list[Any]) -> Sequence[Any]:
+            async def load(keys: list[Any]) -> Outcomes:
                 loaders.count(len(keys))
-                outcomes = Outcomes.of(await loader.batch(ctx, keys, **parameters))
-                for position, problem in outcomes.remarks.items():
-                    loaders.remarks[loader_key, loader.identity(keys[position])] = problem
-                return outcomes.values
+                return Outcomes.of(await loader.batch(ctx, keys, **parameters))
 
-            loaders.made[loader_key] = DataLoader(load, cache_key_fn=loader.key)
+            loaders.made[loader_key] = BatchLoader(load, identity=loader.key)
         return loaders.made[loader_key]
-
-    def get_remark(self, ctx: HasLoaders, name: str, key: Any) -> Problem | None:  # noqa: ANN401 - as in Loader
-        """Return what is wrong with a value that a loader without parameters returned, or None."""
-        return ctx.loaders.remarks.get((_loader_key(name, {}), self._loaders[name].identity(key)))
-
-
-def _loader_key(name: str, parameters: Mapping[str, Hashable]) -> LoaderKey:
-    return name, frozenset(parameters.items())

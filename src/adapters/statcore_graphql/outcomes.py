@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError, UnavailableError
 from statcore.model.statistics import Problem, ProblemKind, StatisticsBatch
+
+
+class Outcome(NamedTuple):
+    """What a loader returned for one key.
+
+    Args:
+        value: a value or an exception.
+        problem: what is wrong with a value that is returned nevertheless, or None.
+    """
+
+    value: Any
+    problem: Problem | None
 
 
 @attrs.frozen(kw_only=True)
@@ -22,6 +34,10 @@ class Outcomes:
 
     values: Sequence[Any]
     remarks: Mapping[int, Problem]
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Iterate over the outcomes, in order."""
+        return (Outcome(value, self.remarks.get(position)) for position, value in enumerate(self.values))
 
     @classmethod
     def of(cls, answer: Sequence[Any]) -> Self:
@@ -38,26 +54,20 @@ class Outcomes:
         return cls(values=values, remarks=remarks)
 
 
-def as_batch(outcomes: Sequence[Any], remarks: Sequence[Problem | None]) -> StatisticsBatch:
+def as_batch(outcomes: Sequence[Outcome]) -> StatisticsBatch:
     """Return a loader's outcomes for several keys as a batch again.
 
-    Args:
-        outcomes: a value or an exception per key.
-        remarks: what is wrong with each value, or None.
-
     Raises:
-        BaseException: the first outcome that is an exception but not a `StatcoreError`.
+        BaseException: the first value that is an exception but not a `StatcoreError`.
     """
-    problems = {position: remark for position, remark in enumerate(remarks) if remark is not None}
-    for position, outcome in enumerate(outcomes):
-        if isinstance(outcome, BaseException):
-            if not isinstance(outcome, StatcoreError):
-                raise outcome
-            kind = ProblemKind.MALFORMED if isinstance(outcome, MalformedEntryError) else ProblemKind.UNAVAILABLE
-            problems[position] = Problem(kind, message=str(outcome))
-    return StatisticsBatch(
-        [None if isinstance(outcome, BaseException) else outcome for outcome in outcomes], problems=problems
-    )
+    problems = {position: problem for position, (_, problem) in enumerate(outcomes) if problem is not None}
+    for position, (value, _) in enumerate(outcomes):
+        if isinstance(value, BaseException):
+            if not isinstance(value, StatcoreError):
+                raise value
+            kind = ProblemKind.MALFORMED if isinstance(value, MalformedEntryError) else ProblemKind.UNAVAILABLE
+            problems[position] = Problem(kind, message=str(value))
+    return StatisticsBatch([None if isinstance(value, BaseException) else value for value, _ in outcomes], problems=problems)
 
 
 def as_error(problem: Problem) -> StatcoreError:

@@ -7,14 +7,14 @@ from typing import Final
 
 import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import AddValidationRules, MaxTokensLimiter
+from strawberry.extensions import AddValidationRules, MaxTokensLimiter, ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from statcore.model.text import describe
 from statcore_graphql.loaders import DataLoaderManager
 from statcore_graphql.schema.limits import MAX_TOKENS, SizeRule
-from statcore_graphql.schema.loaded import loader_names
+from statcore_graphql.schema.loaded import loader_names, resolve_directly
 from statcore_graphql.schema.problems import ProblemsExtension, is_expected, shown_error
 from statcore_graphql.schema.query import Query
 
@@ -61,8 +61,11 @@ def build_schema(manager: DataLoaderManager, *, query: type = Query) -> strawber
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
             lambda: AddValidationRules([SizeRule]),
+            ParserCache,
+            ValidationCache,
             ProblemsExtension,
         ],
     )
+    resolve_directly(schema)
     manager.check(loader_names(schema))
     return schema

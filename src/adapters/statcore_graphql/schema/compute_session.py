@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, Self, cast
+from collections.abc import Sequence
+from typing import Self
 
 import strawberry
 from strawberry.scalars import JSON
@@ -13,8 +12,8 @@ from statcore.model.inventory import KernelRecord, SessionRecord
 from statcore.queriers import ContainerMetricQuerier
 from statcore.statistics import session_entry
 from statcore_graphql.context import GraphQueryContext
-from statcore_graphql.outcomes import as_batch, as_error
-from statcore_graphql.schema.loaded import LOADER, read_entry, shown_metrics, statistics_field
+from statcore_graphql.outcomes import Outcome, as_batch, as_error
+from statcore_graphql.schema.loaded import LOADER, loaded_field, read_entry, shown_metrics, statistics_field
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 _KERNEL_LOADER = "KernelStatistics.by_kernel"
@@ -41,6 +40,21 @@ class Kernel:
         return cls(kernel_id=record.kernel_id, agent_id=record.agent_id)
 
 
+def _session_statistics(
+    session: ComputeSession, outcomes: Sequence[Outcome], info: strawberry.Info[GraphQueryContext]
+) -> dict[str, object] | None:
+    batch = session_entry([kernel.kernel_id for kernel in session.kernels], as_batch(outcomes))
+    entry, problem = batch[0], batch.problems.get(0)
+    if entry is not None:
+        return read_entry(entry, problem, info, shown_metrics)
+    own = outcomes[0].value
+    if isinstance(own, BaseException):
+        raise own
+    if problem is not None:
+        raise as_error(problem)
+    return None
+
+
 @strawberry.type(description="A session: kernels that run together.")
 class ComputeSession:
     """A session."""
@@ -55,15 +69,13 @@ class ComputeSession:
         " extensions.problems.",
     )
 
-    # Not a coroutine function: its keys are requested while the answer is walked, so that one read loads them all.
-    @strawberry.field(
+    live_stat: JSON | None = loaded_field(
+        _KERNEL_LOADER,
+        keys=lambda session: [session.session_id, *(kernel.kernel_id for kernel in session.kernels)],
         description="The live statistics of its kernels combined, or null when there are none. Statistics that are stored"
         " for the session itself take precedence. A kernel without statistics is listed in extensions.problems.",
-        metadata={LOADER: _KERNEL_LOADER},
+        answer=_session_statistics,
     )
-    def live_stat(self, info: strawberry.Info[GraphQueryContext]) -> JSON | None:
-        """Load the session and its kernels in one read."""
-        return cast("JSON", _session_statistics(self.session_id, [kernel.kernel_id for kernel in self.kernels], info))
 
     @strawberry.field(
         description="Its utilization over time. Times are RFC 3339 with a zone or unix seconds; the step is a duration such"
@@ -87,30 +99,6 @@ class ComputeSession:
     def of(cls, record: SessionRecord) -> Self:
         """Convert a record of the inventory."""
         return cls(session_id=record.session_id, kernels=[Kernel.of(kernel) for kernel in record.kernels])
-
-
-def _session_statistics(
-    session_id: str, kernel_ids: list[str], info: strawberry.Info[GraphQueryContext]
-) -> Coroutine[Any, Any, dict[str, object] | None]:
-    """Request the entries of a session and its kernels now, and return the coroutine that combines them."""
-    manager, context = info.context.dataloader_manager, info.context
-    ids = [session_id, *kernel_ids]
-    loading = [manager.get_loader(context, _KERNEL_LOADER).load(id_) for id_ in ids]
-
-    async def read() -> dict[str, object] | None:
-        outcomes = await asyncio.gather(*loading, return_exceptions=True)
-        remarks = [manager.get_remark(context, _KERNEL_LOADER, id_) for id_ in ids]
-        batch = session_entry(kernel_ids, as_batch(outcomes, remarks))
-        entry, problem = batch[0], batch.problems.get(0)
-        if entry is not None:
-            return read_entry(entry, problem, info, shown_metrics)
-        if isinstance(outcomes[0], BaseException):
-            raise outcomes[0]
-        if problem is not None:
-            raise as_error(problem)
-        return None
-
-    return read()
 
 
 @strawberry.type(description="A page of the sessions.")

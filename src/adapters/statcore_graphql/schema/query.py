@@ -17,7 +17,7 @@ from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
 from statcore_graphql.schema.endpoint import Endpoint, EndpointList
-from statcore_graphql.schema.loaded import LOADER
+from statcore_graphql.schema.loaded import LOADER, read_ahead
 from statcore_graphql.schema.preset import PRESET_LOADER, Preset, load_preset
 from statcore_graphql.schema.querier import Querier
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
@@ -41,7 +41,9 @@ class Query:
     ) -> ComputeSessionList | None:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_sessions, limit=limit, offset=offset)
-        return ComputeSessionList(items=[ComputeSession.of(record) for record in page.items], total_count=page.total_count)
+        items = [ComputeSession.of(record) for record in page.items]
+        await read_ahead(items, info)
+        return ComputeSessionList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="The session with an id; null when there is none.")
     async def compute_session(self, info: _Info, session_id: str) -> ComputeSession | None:
@@ -53,13 +55,17 @@ class Query:
     async def endpoint_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> EndpointList | None:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_endpoints, limit=limit, offset=offset)
-        return EndpointList(items=[Endpoint.of(record) for record in page.items], total_count=page.total_count)
+        items = [Endpoint.of(record) for record in page.items]
+        await read_ahead(items, info)
+        return EndpointList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="A page of the agents.")
     async def agent_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> AgentList | None:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_agents, limit=limit, offset=offset)
-        return AgentList(items=[Agent(agent_id=agent_id) for agent_id in page.items], total_count=page.total_count)
+        items = [Agent(agent_id=agent_id) for agent_id in page.items]
+        await read_ahead(items, info)
+        return AgentList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="The kinds of querier that are installed.")
     def queriers(self, info: _Info) -> list[Querier]:

@@ -1,0 +1,188 @@
+"""Loads values for keys in batches: one read for all keys that are requested in one turn of the event loop."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError, Future, Task, create_task, get_running_loop
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Generic, TypeVar
+
+from statcore.errors import ProtocolError
+from statcore_graphql.outcomes import Outcome, Outcomes
+
+_Key = TypeVar("_Key")
+
+
+class BatchLoader(Generic[_Key]):
+    """Loads each key once. The keys that are requested in one turn of the event loop are one batch.
+
+    What was loaded is kept until `clear` or `clear_all`. A batch that is cancelled is forgotten, so that its keys are loaded
+    again when they are requested again.
+    """
+
+    def __init__(
+        self, load: Callable[[list[_Key]], Awaitable[Outcomes]], *, identity: Callable[[_Key], Hashable] | None = None
+    ) -> None:
+        """Keep the arguments.
+
+        Args:
+            load: returns the outcomes of distinct keys, in order.
+            identity: returns a hashable value that is equal for two keys with the same meaning; by default the key itself.
+        """
+        self._load = load
+        self._identity = identity
+        self._places: dict[Hashable, tuple[_Batch[_Key], int]] = {}
+        self._collecting: _Batch[_Key] | None = None
+
+    def load(self, key: _Key) -> Future[Any]:
+        """Request a key, and return the future of its value.
+
+        Raises:
+            BaseException: the future raises the outcome of the key if that is an exception, or the error of the whole read.
+            CancelledError: the future raises it if the read was cancelled.
+        """
+        ((batch, position),) = self._request([key])
+        return batch.future(position)
+
+    async def load_many(self, keys: Sequence[_Key]) -> list[Any]:
+        """Return the values of keys, in order.
+
+        Raises:
+            BaseException: the first outcome that is an exception, or the error of the whole read.
+            CancelledError: the read was cancelled.
+        """
+        values = (await self.outcomes(keys)).values
+        for value in values:
+            if isinstance(value, BaseException):
+                raise value
+        return list(values)
+
+    def outcomes(self, keys: Sequence[_Key]) -> Awaitable[Outcomes]:
+        """Request keys now, and return a coroutine that returns their outcomes, in order.
+
+        An error of the whole read is the outcome of each of its keys.
+
+        Raises:
+            CancelledError: the coroutine raises it if the read was cancelled.
+        """
+        return _wait_for(self._request(keys))
+
+    def loaded(self, key: _Key) -> Outcome | None:
+        """Return the outcome of a key that has been loaded, and None for another key."""
+        place = self._places.get(key if self._identity is None else self._identity(key))  # type: ignore[arg-type]
+        return None if place is None else place[0].outcome(place[1])
+
+    def clear(self, key: _Key) -> None:
+        """Forget what was loaded for a key."""
+        self._places.pop(key if self._identity is None else self._identity(key), None)  # type: ignore[arg-type]
+
+    def clear_all(self) -> None:
+        """Forget everything that was loaded."""
+        self._places.clear()
+
+    def _request(self, keys: Sequence[_Key]) -> list[tuple[_Batch[_Key], int]]:
+        identity, places_of = self._identity, self._places
+        places: list[tuple[_Batch[_Key], int]] = []
+        for key in keys:
+            known: Any = key if identity is None else identity(key)
+            place = places_of.get(known)
+            if place is None:
+                batch = self._collecting
+                if batch is None:
+                    batch = self._collecting = _Batch()
+                    batch.task = create_task(self._run(batch))
+                place = places_of[known] = (batch, len(batch.keys))
+                batch.keys.append(key)
+            places.append(place)
+        return places
+
+    async def _run(self, batch: _Batch[_Key]) -> None:
+        self._collecting = None
+        try:
+            outcomes = await self._load(batch.keys)
+            if len(outcomes.values) != len(batch.keys):
+                raise ProtocolError(f"a loader returned {len(outcomes.values)} values for {len(batch.keys)} keys")
+            batch.settle(outcomes)
+        except Exception as error:  # noqa: BLE001 - each key has it as its outcome
+            batch.settle(Outcomes(values=[error] * len(batch.keys), remarks={}))
+        finally:
+            if batch.outcomes is None:
+                self._forget(batch)
+                batch.cancel()
+
+    def _forget(self, batch: _Batch[_Key]) -> None:
+        for known in [known for known, place in self._places.items() if place[0] is batch]:
+            del self._places[known]
+
+
+class _Batch(Generic[_Key]):
+    """Keys of one read, the futures that wait for it, and its outcomes when it has ended."""
+
+    def __init__(self) -> None:
+        self.keys: list[_Key] = []
+        self.outcomes: Outcomes | None = None
+        self.task: Task[None] | None = None
+        self._waiting: list[tuple[Future[Any], int | None]] = []
+
+    def future(self, position: int | None) -> Future[Any]:
+        """Return a future of the value at a position, or of None when the batch has ended."""
+        future: Future[Any] = get_running_loop().create_future()
+        if self.outcomes is None:
+            self._waiting.append((future, position))
+        else:
+            _set(future, None if position is None else self.outcomes.values[position])
+        return future
+
+    def outcome(self, position: int) -> Outcome | None:
+        """Return the outcome at a position, None while the batch is read."""
+        if self.outcomes is None:
+            return None
+        return Outcome(self.outcomes.values[position], self.outcomes.remarks.get(position))
+
+    def settle(self, outcomes: Outcomes) -> None:
+        """Keep the outcomes, and wake everything that waits for them."""
+        self.outcomes = outcomes
+        for future, position in self._waiting:
+            if not future.done():
+                _set(future, None if position is None else outcomes.values[position])
+        self._waiting.clear()
+
+    def cancel(self) -> None:
+        """Cancel everything that waits for the batch."""
+        for future, _ in self._waiting:
+            future.cancel()
+
+    def abandon(self) -> None:
+        """Cancel the read if nothing waits for it any more."""
+        if self.task is not None and all(future.done() for future, _ in self._waiting):
+            self.task.cancel()
+
+
+def _set(future: Future[Any], value: object) -> None:
+    if isinstance(value, CancelledError):
+        future.cancel()
+    elif isinstance(value, BaseException):
+        try:
+            future.set_exception(value)
+        except TypeError as error:  # no future raises StopIteration
+            future.set_exception(error)
+    else:
+        future.set_result(value)
+
+
+async def _wait_for(places: Sequence[tuple[_Batch[Any], int]]) -> Outcomes:
+    for batch in dict.fromkeys(batch for batch, _ in places):
+        if batch.outcomes is None:
+            try:
+                await batch.future(None)
+            except CancelledError:
+                batch.abandon()
+                raise
+    values: list[Any] = []
+    remarks: dict[int, Any] = {}
+    for number, (batch, position) in enumerate(places):
+        outcomes = batch.outcomes
+        assert outcomes is not None
+        values.append(outcomes.values[position])
+        if outcomes.remarks and position in outcomes.remarks:
+            remarks[number] = outcomes.remarks[position]
+    return Outcomes(values=values, remarks=remarks)
