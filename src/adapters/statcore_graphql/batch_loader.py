@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Future, Task, create_task, get_running_loop
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from statcore.errors import ProtocolError
+from statcore.model.statistics import Problem
 from statcore_graphql.outcomes import Outcome, Outcomes
 
 _Key = TypeVar("_Key")
@@ -40,7 +40,7 @@ class BatchLoader(Generic[_Key]):
             BaseException: the future raises the outcome of the key if that is an exception, or the error of the whole read.
             CancelledError: the future raises it if the read was cancelled.
         """
-        ((batch, position),) = self._request([key])
+        ((batch, position),) = self.request([key]).places
         return batch.future(position)
 
     async def load_many(self, keys: Sequence[_Key]) -> list[Any]:
@@ -50,21 +50,28 @@ class BatchLoader(Generic[_Key]):
             BaseException: the first outcome that is an exception, or the error of the whole read.
             CancelledError: the read was cancelled.
         """
-        values = (await self.outcomes(keys)).values
+        values = (await self.request(keys).outcomes()).values
         for value in values:
             if isinstance(value, BaseException):
                 raise value
         return list(values)
 
-    def outcomes(self, keys: Sequence[_Key]) -> Awaitable[Outcomes]:
-        """Request keys now, and return a coroutine that returns their outcomes, in order.
-
-        An error of the whole read is the outcome of each of its keys.
-
-        Raises:
-            CancelledError: the coroutine raises it if the read was cancelled.
-        """
-        return _wait_for(self._request(keys))
+    def request(self, keys: Sequence[_Key]) -> Request:
+        """Request keys now, to wait for their outcomes later."""
+        identity, places_of = self._identity, self._places
+        places: list[tuple[_Batch[Any], int]] = []
+        for key in keys:
+            known: Any = key if identity is None else identity(key)
+            place = places_of.get(known)
+            if place is None:
+                batch = self._collecting
+                if batch is None:
+                    batch = self._collecting = _Batch()
+                    batch.task = create_task(self._run(batch))
+                place = places_of[known] = (batch, len(batch.keys))
+                batch.keys.append(key)
+            places.append(place)
+        return Request(places)
 
     def loaded(self, key: _Key) -> Outcome | None:
         """Return the outcome of a key that has been loaded, and None for another key."""
@@ -79,28 +86,12 @@ class BatchLoader(Generic[_Key]):
         """Forget everything that was loaded."""
         self._places.clear()
 
-    def _request(self, keys: Sequence[_Key]) -> list[tuple[_Batch[_Key], int]]:
-        identity, places_of = self._identity, self._places
-        places: list[tuple[_Batch[_Key], int]] = []
-        for key in keys:
-            known: Any = key if identity is None else identity(key)
-            place = places_of.get(known)
-            if place is None:
-                batch = self._collecting
-                if batch is None:
-                    batch = self._collecting = _Batch()
-                    batch.task = create_task(self._run(batch))
-                place = places_of[known] = (batch, len(batch.keys))
-                batch.keys.append(key)
-            places.append(place)
-        return places
-
     async def _run(self, batch: _Batch[_Key]) -> None:
         self._collecting = None
         try:
             outcomes = await self._load(batch.keys)
             if len(outcomes.values) != len(batch.keys):
-                raise ProtocolError(f"a loader returned {len(outcomes.values)} values for {len(batch.keys)} keys")
+                raise ValueError(f"a loader returned {len(outcomes.values)} values for {len(batch.keys)} keys")
             batch.settle(outcomes)
         except Exception as error:  # noqa: BLE001 - each key has it as its outcome
             batch.settle(Outcomes(values=[error] * len(batch.keys), remarks={}))
@@ -132,6 +123,16 @@ class _Batch(Generic[_Key]):
             _set(future, None if position is None else self.outcomes.values[position])
         return future
 
+    async def ended(self) -> None:
+        """Wait until the batch has ended; cancel the read if nothing waits for it any more."""
+        if self.outcomes is None:
+            try:
+                await self.future(None)
+            except CancelledError:
+                if self.task is not None and all(future.done() for future, _ in self._waiting):
+                    self.task.cancel()
+                raise
+
     def outcome(self, position: int) -> Outcome | None:
         """Return the outcome at a position, None while the batch is read."""
         if self.outcomes is None:
@@ -151,10 +152,29 @@ class _Batch(Generic[_Key]):
         for future, _ in self._waiting:
             future.cancel()
 
-    def abandon(self) -> None:
-        """Cancel the read if nothing waits for it any more."""
-        if self.task is not None and all(future.done() for future, _ in self._waiting):
-            self.task.cancel()
+
+class Request:
+    """Keys that were requested: their batches and positions, in order."""
+
+    def __init__(self, places: Sequence[tuple[_Batch[Any], int]]) -> None:
+        self.places = places
+
+    async def outcomes(self) -> Outcomes:
+        """Return the outcomes of the keys, in order; an error of the whole read is the outcome of each of its keys.
+
+        Raises:
+            CancelledError: the read was cancelled.
+        """
+        for batch in dict.fromkeys(batch for batch, _ in self.places):
+            await batch.ended()
+        values: list[Any] = []
+        remarks: dict[int, Problem] = {}
+        for number, (batch, position) in enumerate(self.places):
+            value, problem = cast("Outcome", batch.outcome(position))
+            values.append(value)
+            if problem is not None:
+                remarks[number] = problem
+        return Outcomes(values=values, remarks=remarks)
 
 
 def _set(future: Future[Any], value: object) -> None:
@@ -167,22 +187,3 @@ def _set(future: Future[Any], value: object) -> None:
             future.set_exception(error)
     else:
         future.set_result(value)
-
-
-async def _wait_for(places: Sequence[tuple[_Batch[Any], int]]) -> Outcomes:
-    for batch in dict.fromkeys(batch for batch, _ in places):
-        if batch.outcomes is None:
-            try:
-                await batch.future(None)
-            except CancelledError:
-                batch.abandon()
-                raise
-    values: list[Any] = []
-    remarks: dict[int, Any] = {}
-    for number, (batch, position) in enumerate(places):
-        outcomes = batch.outcomes
-        assert outcomes is not None
-        values.append(outcomes.values[position])
-        if outcomes.remarks and position in outcomes.remarks:
-            remarks[number] = outcomes.remarks[position]
-    return Outcomes(values=values, remarks=remarks)

@@ -10,7 +10,6 @@ import attrs
 from statcore.errors import InputError
 from statcore_graphql.batch_loader import BatchLoader
 from statcore_graphql.outcomes import Outcomes
-from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
 from statcore_graphql.utilization import UtilizationMetrics, querier_key

@@ -67,7 +67,9 @@ def as_batch(outcomes: Sequence[Outcome]) -> StatisticsBatch:
                 raise value
             kind = ProblemKind.MALFORMED if isinstance(value, MalformedEntryError) else ProblemKind.UNAVAILABLE
             problems[position] = Problem(kind, message=str(value))
-    return StatisticsBatch([None if isinstance(value, BaseException) else value for value, _ in outcomes], problems=problems)
+    return StatisticsBatch(
+        [None if isinstance(value, BaseException) else value for value, _ in outcomes], problems=problems
+    )
 
 
 def as_error(problem: Problem) -> StatcoreError:

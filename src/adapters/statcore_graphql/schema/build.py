@@ -14,7 +14,8 @@ from strawberry.types import ExecutionContext
 from statcore.model.text import describe
 from statcore_graphql.loaders import DataLoaderManager
 from statcore_graphql.schema.limits import MAX_TOKENS, SizeRule
-from statcore_graphql.schema.loaded import loader_names, resolve_directly
+from statcore_graphql.schema.lists import ListExecutor
+from statcore_graphql.schema.loaded import loader_names
 from statcore_graphql.schema.problems import ProblemsExtension, is_expected, shown_error
 from statcore_graphql.schema.query import Query
 
@@ -57,6 +58,7 @@ def build_schema(manager: DataLoaderManager, *, query: type = Query) -> strawber
     """
     schema = StatcoreSchema(
         query,
+        execution_context_class=ListExecutor,
         config=StrawberryConfig(auto_camel_case=False),
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
@@ -66,6 +68,5 @@ def build_schema(manager: DataLoaderManager, *, query: type = Query) -> strawber
             ProblemsExtension,
         ],
     )
-    resolve_directly(schema)
     manager.check(loader_names(schema))
     return schema

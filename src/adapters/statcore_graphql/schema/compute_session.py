@@ -13,7 +13,7 @@ from statcore.queriers import ContainerMetricQuerier
 from statcore.statistics import session_entry
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.outcomes import Outcome, as_batch, as_error
-from statcore_graphql.schema.loaded import LOADER, loaded_field, read_entry, shown_metrics, statistics_field
+from statcore_graphql.schema.loaded import LOADER, LoadedField, Shown, show_entry, shown_metrics, statistics_field
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 _KERNEL_LOADER = "KernelStatistics.by_kernel"
@@ -40,19 +40,17 @@ class Kernel:
         return cls(kernel_id=record.kernel_id, agent_id=record.agent_id)
 
 
-def _session_statistics(
-    session: ComputeSession, outcomes: Sequence[Outcome], info: strawberry.Info[GraphQueryContext]
-) -> dict[str, object] | None:
+def _show_session(session: ComputeSession, outcomes: Sequence[Outcome]) -> Shown:
     batch = session_entry([kernel.kernel_id for kernel in session.kernels], as_batch(outcomes))
     entry, problem = batch[0], batch.problems.get(0)
     if entry is not None:
-        return read_entry(entry, problem, info, shown_metrics)
+        return show_entry(entry, problem, shown_metrics)
     own = outcomes[0].value
     if isinstance(own, BaseException):
         raise own
     if problem is not None:
         raise as_error(problem)
-    return None
+    return None, ()
 
 
 @strawberry.type(description="A session: kernels that run together.")
@@ -69,12 +67,13 @@ class ComputeSession:
         " extensions.problems.",
     )
 
-    live_stat: JSON | None = loaded_field(
-        _KERNEL_LOADER,
+    live_stat: JSON | None = LoadedField(
+        loader=_KERNEL_LOADER,
         keys=lambda session: [session.session_id, *(kernel.kernel_id for kernel in session.kernels)],
+        show=_show_session,
+    ).field(
         description="The live statistics of its kernels combined, or null when there are none. Statistics that are stored"
-        " for the session itself take precedence. A kernel without statistics is listed in extensions.problems.",
-        answer=_session_statistics,
+        " for the session itself take precedence. A kernel without statistics is listed in extensions.problems."
     )
 
     @strawberry.field(

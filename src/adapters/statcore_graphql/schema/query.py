@@ -17,7 +17,7 @@ from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
 from statcore_graphql.schema.endpoint import Endpoint, EndpointList
-from statcore_graphql.schema.loaded import LOADER, read_ahead
+from statcore_graphql.schema.loaded import LOADER
 from statcore_graphql.schema.preset import PRESET_LOADER, Preset, load_preset
 from statcore_graphql.schema.querier import Querier
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
@@ -42,7 +42,6 @@ class Query:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_sessions, limit=limit, offset=offset)
         items = [ComputeSession.of(record) for record in page.items]
-        await read_ahead(items, info)
         return ComputeSessionList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="The session with an id; null when there is none.")
@@ -56,7 +55,6 @@ class Query:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_endpoints, limit=limit, offset=offset)
         items = [Endpoint.of(record) for record in page.items]
-        await read_ahead(items, info)
         return EndpointList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="A page of the agents.")
@@ -64,7 +62,6 @@ class Query:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_agents, limit=limit, offset=offset)
         items = [Agent(agent_id=agent_id) for agent_id in page.items]
-        await read_ahead(items, info)
         return AgentList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="The kinds of querier that are installed.")
