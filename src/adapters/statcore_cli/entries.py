@@ -7,7 +7,8 @@ from typing import Any, Final, cast
 
 import attrs
 
-from statcore.model.statistics import STATS, Problem, ProblemKind, StatisticsBatch, shown_value
+from statcore.model.batch import StatisticsBatch
+from statcore.model.statistics import STATS, Problem, ProblemKind, shown_value
 
 _FIELDS: Final = ("current", "capacity", "pct", "unit_hint", *(f"stats.{name}" for name in STATS))
 ENTRY_COLUMNS: Final = ("id", "metric", *_FIELDS, "age_s", "problem")

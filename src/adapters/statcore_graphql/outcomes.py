@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Self
 import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError, UnavailableError
-from statcore.model.statistics import Problem, ProblemKind, StatisticsBatch
+from statcore.model.batch import StatisticsBatch
+from statcore.model.statistics import Problem, ProblemKind
 
 
 class Outcome(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from statcore.model.statistics import StatisticsBatch
+from statcore.model.batch import StatisticsBatch
 from statcore.ports import InventoryPort
 from statcore.statistics import SessionStatistics, StatisticsRepository
 

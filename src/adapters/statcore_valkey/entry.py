@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Raw, Struct, StructMeta
@@ -14,6 +16,7 @@ from statcore_valkey.codec import (
     decode_metric,
     decode_metrics,
     decode_outline,
+    fields_decoder,
     has_extension,
     refuse,
 )
@@ -28,7 +31,10 @@ class _EncodeAsDictInstead:
 
 
 class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=False, gc=False):
-    """A read-only view of stored metrics that decodes a metric when it is first read.
+    """A read-only view of stored metrics that decodes a metric when it is read.
+
+    What was decoded is kept until another entry is read, because keeping it takes longer than decoding it. An entry to which
+    a reader comes back keeps it for good.
 
     Reading a metric that is not a map raises `MalformedEntryError`, which names the key and the metric. Comparing entries
     and listing all metrics raise it as well. `len`, `in`, iterating over names and `repr` never raise it.
@@ -36,21 +42,25 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
     It is a struct that garbage collection skips: thousands are made at once, and none is part of a cycle.
 
     Args:
-        content: a payload that has been checked; after the first access the metrics by name, each Raw until it is read.
+        content: a payload that has been checked, or the metrics by name, each Raw until it is read.
         key: the key of the entry in the store, for messages.
     """
 
     content: bytes | dict[str, Any]
     key: str
+    was_read: bool = False
     encoding: _EncodeAsDictInstead = _EncodeAsDictInstead()
 
     def __getitem__(self, metric: str) -> Any:  # noqa: ANN401 - whatever is stored
         """Return the map of a metric."""
         content = self.content
-        metrics = self._metrics() if isinstance(content, bytes) else content
-        value = metrics[metric]
+        if isinstance(content, bytes):
+            last, content = _last_read[0]
+            if last is not self:
+                content = self._metrics()
+        value = content[metric]
         if isinstance(value, Raw):
-            value = metrics[metric] = decode_metric(value, key=self.key, metric=metric)
+            value = content[metric] = decode_metric(value, self.key, metric)
         return value
 
     def __iter__(self) -> Iterator[str]:
@@ -85,22 +95,36 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
 
     def _metrics(self) -> dict[str, Any]:
         content = self.content
-        if isinstance(content, bytes):
-            outline = decode_outline(content)
-            if outline is None:  # the check, with more of the stack free, accepted it
-                refuse(content, key=self.key, reason="nested too deeply")
-            content = self.content = outline
-        return content
+        if not isinstance(content, bytes):
+            return content
+        last, metrics = _last_read[0]
+        if last is self:
+            return metrics
+        outline = decode_outline(content)
+        if outline is None:  # the check, with more of the stack free, accepted it
+            refuse(content, key=self.key, reason="nested too deeply")
+        return self._keep(outline)
 
     def _decoded(self) -> dict[str, Any]:
         content = self.content
         if isinstance(content, bytes) and (at_once := decode_metrics(content)) is not None:
-            self.content = at_once
-            return at_once
+            return self._keep(at_once)
         metrics = self._metrics()
         for metric in metrics:
             self[metric]
         return metrics
+
+    def _keep(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        if self.was_read:
+            self.content = metrics
+        else:
+            self.was_read = True
+            _last_read[0] = (self, metrics)
+        return metrics
+
+
+# In a list, because a tuple is replaced in one step, whatever other threads read.
+_last_read: list[tuple[StoredEntry | None, dict[str, Any]]] = [(None, {})]
 
 
 def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
@@ -116,6 +140,33 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     if has_extension(payload) or decode_outline(payload) is None:
         return StoredEntry(decode_eagerly(payload, key=key), key)
     return StoredEntry(payload, key)
+
+
+@lru_cache(maxsize=128)
+def row_reader(fields: tuple[str, ...]) -> Callable[..., StoredEntry | tuple[str | None, ...]]:
+    """Return a function such as `read_metrics` that returns only some fields of an entry: a text or None for each.
+
+    It returns the entry itself where a field is not text or cannot be read, and for a payload that `read_metrics` refuses
+    it raises the same error.
+
+    Args:
+        fields: names such as "cpu_util.pct".
+    """
+    metrics, names = zip(*(field.partition(".")[::2] for field in fields), strict=True)
+    decode = fields_decoder(tuple(dict.fromkeys(names)))
+    plan = [
+        (metric, attrgetter(f"field_{list(dict.fromkeys(names)).index(name)}"))
+        for metric, name in zip(metrics, names, strict=True)
+    ]
+
+    def read(payload: bytes, /, *, key: str) -> StoredEntry | tuple[str | None, ...]:
+        found = None if has_extension(payload) else decode(payload)
+        if found is None:
+            return read_metrics(payload, key=key)
+        of_metric = found.get
+        return tuple([None if (values := of_metric(metric)) is None else get(values) for metric, get in plan])
+
+    return read
 
 
 def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:

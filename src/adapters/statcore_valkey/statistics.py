@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 
 from statcore.concurrency import Deadline, give_way
 from statcore.errors import MalformedEntryError
-from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore.model import Problem, ProblemKind, StatisticsBatch, StatisticsColumns
+from statcore.model.batch import check_fields, read_columns
 from statcore.model.statistics import Entry
 from statcore.model.store_keys import (
     INFERENCE_TTL_S,
@@ -27,7 +28,7 @@ from statcore.model.store_keys import (
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import decode_count
 from statcore_valkey.database import KEYS_PER_EXCHANGE, Database, DatabasePair, expect_integer, expect_values
-from statcore_valkey.entry import read_agent, read_metrics
+from statcore_valkey.entry import read_agent, read_metrics, row_reader
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
 ReadEntry: TypeAlias = Callable[..., Entry]
@@ -91,6 +92,13 @@ class ValkeyStatistics:
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: MetricValue map}` of kernels or sessions."""
         return await self._fetch(ids, read=read_metrics, ttl_s=KERNEL_TTL_S)
+
+    @only_our_errors
+    async def fetch_kernel_columns(self, ids: Sequence[str], fields: Sequence[str], /) -> StatisticsColumns:
+        """Fetch fields of the entries of kernels or sessions as columns, without building the entries."""
+        check_fields(fields)
+        batch = await self._fetch(ids, read=row_reader(tuple(fields)) if fields else read_metrics, ttl_s=KERNEL_TTL_S)
+        return await read_columns(batch.entries, fields, problems=batch.problems, ages_s=batch.ages_s)
 
     @only_our_errors
     async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:

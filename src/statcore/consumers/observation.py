@@ -9,9 +9,10 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError
+from statcore.model.batch import StatisticsBatch
 from statcore.model.numbers import finite_number, format_sample_value
 from statcore.model.results import VectorResult
-from statcore.model.statistics import UNBOUNDED, StatisticsBatch
+from statcore.model.statistics import UNBOUNDED
 from statcore.model.text import describe
 
 _IDLE_PCT: Final = Decimal(0)

@@ -16,9 +16,9 @@ from statcore.concurrency import give_way, map_keeping_errors, run_both
 from statcore.consumers.observation import Abstention, Observation, current_per_replica, mean_pct, only_sample
 from statcore.consumers.rules import MetricSource, ScalingRule
 from statcore.errors import InputError, StatcoreError
+from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.model.results import VectorResult
-from statcore.model.statistics import StatisticsBatch
 from statcore.model.text import describe
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.ports.metrics import MetricQuerierPort

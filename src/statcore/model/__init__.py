@@ -1,17 +1,10 @@
 """Model: frozen values that all other packages use. It has no I/O and no clock, and knows no store."""
 
+from statcore.model.batch import Column, StatisticsBatch, StatisticsColumns
 from statcore.model.inventory import EndpointRecord, KernelRecord, Page, ReplicaRecord, SessionRecord
 from statcore.model.numbers import decimal_text, finite_number, format_sample_value, percent_text
 from statcore.model.results import MatrixResult, MetricResponse, QueryData, Sample, Series, VectorResult
-from statcore.model.statistics import (
-    UNBOUNDED_METRICS,
-    MetricValue,
-    Problem,
-    ProblemKind,
-    StatisticsBatch,
-    has_bound,
-    unit_hint,
-)
+from statcore.model.statistics import UNBOUNDED_METRICS, MetricValue, Problem, ProblemKind, has_bound, unit_hint
 from statcore.model.text import AgentId, EndpointId, KernelId, ReplicaId, SessionId, id_text
 from statcore.model.time import QueryTimeRange, format_duration, parse_duration, parse_time
 from statcore.model.validation import (
@@ -33,6 +26,7 @@ __all__ = [
     "NOT_A_SETTING",
     "UNBOUNDED_METRICS",
     "AgentId",
+    "Column",
     "EndpointId",
     "EndpointRecord",
     "KernelId",
@@ -52,6 +46,7 @@ __all__ = [
     "SessionId",
     "SessionRecord",
     "StatisticsBatch",
+    "StatisticsColumns",
     "VectorResult",
     "check_count",
     "check_label_value",

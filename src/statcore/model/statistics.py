@@ -1,19 +1,17 @@
-"""Statistics: the value of a metric as agents write it, and batches of entries with their problems, also as plain JSON."""
+"""Statistics of one object: the value of a metric as agents write it, an entry of metrics, its problems, and its JSON."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final, Literal, Self, TypeAlias, TypeGuard, TypeVar, cast, overload
+from typing import Any, Final, Literal, Self, TypeAlias, TypeGuard, cast
 
 import attrs
 
 from statcore.errors import InputError, MalformedEntryError
 from statcore.model.numbers import format_sample_value
 
-_T = TypeVar("_T")
 Entry: TypeAlias = Mapping[str, Any]
 """Metrics of one object by name; reading a metric may decode it, and raise `MalformedEntryError`."""
 UNBOUNDED_METRICS: Final = frozenset({"cpu_used", "io_read", "io_write", "net_rx", "net_tx"})
@@ -161,104 +159,6 @@ class Problem:
     key: str | None = attrs.field(kw_only=True, default=None)
 
 
-def _in_order(entries: Iterable[Entry | None]) -> tuple[Entry | None, ...]:
-    return tuple(entries)
-
-
-# One generic converter would be simpler, but mypy's plugin for attrs does not solve type variables.
-def _read_only(problems: Mapping[int, Problem]) -> Mapping[int, Problem]:
-    return MappingProxyType(dict(problems))
-
-
-def _read_only_ages(ages_s: Mapping[int, float]) -> Mapping[int, float]:
-    return MappingProxyType(dict(ages_s))
-
-
-@attrs.frozen
-class StatisticsBatch(Sequence[Entry | None]):
-    """Entries in the order of the requested ids, None for an id without an entry or with a malformed entry.
-
-    Args:
-        entries: the entries. An entry may decode a metric when it is read, and raise `MalformedEntryError` then.
-        problems: by position, what is wrong there. A position that is None without a problem has no data.
-        ages_s: by position, the seconds since the entry was written. The age of other positions is unknown: not every store
-            knows ages, and some read them only if a freshness bound is set. Equality ignores ages.
-    """
-
-    entries: Sequence[Entry | None] = attrs.field(converter=_in_order, default=())
-    problems: Mapping[int, Problem] = attrs.field(
-        converter=_read_only, factory=dict[int, Problem], kw_only=True, hash=False
-    )
-    ages_s: Mapping[int, float] = attrs.field(converter=_read_only_ages, factory=dict[int, float], kw_only=True, eq=False)
-
-    def __len__(self) -> int:
-        """Return the number of requested ids."""
-        return len(self.entries)
-
-    @overload
-    def __getitem__(self, index: int) -> Entry | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
-    def __getitem__(self, index: int | slice) -> Entry | Self | None:
-        """Return the entry at a position, or the batch of a slice with its problems and ages."""
-        if isinstance(index, slice):
-            return self.select(range(*index.indices(len(self))))
-        return self.entries[index]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the batch as plain JSON, with every entry decoded; a malformed metric does not raise.
-
-        Returns:
-            `{"entries": [{metric: {field: value}} or None, …], "ages_s": [seconds or None, …], "problems": [{"position",
-            "kind", "message", "key"}, …]}`: entries and ages in request order, problems in the order of their positions.
-            A metric that cannot be decoded is left out of its entry, and is a problem of the kind *malformed*. `NaN`,
-            `+Inf` and bytes (in hexadecimal) become text.
-        """
-        entries: list[dict[str, Any] | None] = []
-        problems: list[dict[str, Any]] = []
-        for position, entry in enumerate(self.entries):
-            of_entry = [self.problems[position]] if position in self.problems else []
-            try:
-                decoded, malformed = (None, []) if entry is None else decode_entry(entry)
-            except MalformedEntryError as error:  # the names of its metrics cannot be read
-                decoded, malformed = None, [((), _malformed(error))]
-            entries.append(decoded)
-            of_entry += [problem for _, problem in malformed]
-            problems += [
-                {"position": position, "kind": problem.kind.value, "message": problem.message, "key": problem.key}
-                for problem in of_entry
-            ]
-        ages_s = [self.ages_s.get(position) for position in range(len(self))]
-        return {"entries": entries, "ages_s": ages_s, "problems": problems}
-
-    def select(self, positions: Iterable[int]) -> Self:
-        """Return a batch of the entries at `positions`, with their problems and ages; a position may recur."""
-        chosen = list(positions)
-        return type(self)(
-            [self.entries[position] for position in chosen],
-            problems=_moved(self.problems, chosen, length=len(self)),
-            ages_s=_moved(self.ages_s, chosen, length=len(self)),
-        )
-
-    @classmethod
-    def join(cls, batches: Iterable[StatisticsBatch]) -> Self:
-        """Return one batch of all entries, in order, with their problems and ages."""
-        entries: list[Entry | None] = []
-        problems: dict[int, Problem] = {}
-        ages_s: dict[int, float] = {}
-        for batch in batches:
-            problems.update({len(entries) + position: problem for position, problem in batch.problems.items()})
-            ages_s.update({len(entries) + position: age_s for position, age_s in batch.ages_s.items()})
-            entries.extend(batch.entries)
-        return cls(entries, problems=problems, ages_s=ages_s)
-
-
-def _moved(by_position: Mapping[int, _T], chosen: Sequence[int], *, length: int) -> dict[int, _T]:
-    if not by_position:
-        return {}
-    return {new: by_position[old % length] for new, old in enumerate(chosen) if old % length in by_position}
-
-
 def decode_entry(entry: Entry) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], Problem]]]:
     """Return an entry, which may decode itself only now, as plain JSON.
 
@@ -280,11 +180,56 @@ def decode_entry(entry: Entry) -> tuple[dict[str, Any], list[tuple[tuple[str, ..
             else:
                 decoded[str(name)] = json_value(part)
         except MalformedEntryError as error:
-            problems.append(((str(name),), _malformed(error)))
+            problems.append(((str(name),), malformed(error)))
     return decoded, problems
 
 
-def _malformed(error: MalformedEntryError) -> Problem:
+def read_row(entry: Entry, fields: Sequence[str]) -> tuple[list[str | None], list[Problem]]:
+    """Return fields of an entry as text, with None for a field that is not there or cannot be read, and the problems.
+
+    Args:
+        entry: the entry.
+        fields: the name of each level with dots between, such as "cpu_util.pct" or "node.mem.stats.max".
+    """
+    row: list[str | None] = []
+    problems: list[Problem] = []
+    for field in fields:
+        metric, _, rest = field.partition(".")
+        text: str | None = None
+        try:
+            if metric in entry:
+                text = _field_text(_inner(entry[metric], rest), field)
+        except MalformedEntryError as error:
+            problem = malformed(error)
+            if problem not in problems:  # two fields of one metric
+                problems.append(problem)
+        row.append(text)
+    return row, problems
+
+
+def _inner(part: object, rest: str) -> object:
+    """Return the part of a metric; the name of a field may have dots, such as "stats.max"."""
+    while rest:
+        if not isinstance(part, Mapping):
+            return None
+        parts = cast("Mapping[str, object]", part)
+        if rest in parts:
+            return parts[rest]
+        name, _, rest = rest.partition(".")
+        part = parts.get(name)
+    return part
+
+
+def _field_text(value: object, field: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (Mapping, Sequence)):
+        raise MalformedEntryError(f"{field} is a {type(value).__name__}, neither text nor a number", key="")
+    return format_sample_value(value) if isinstance(value, float) else str(value)
+
+
+def malformed(error: MalformedEntryError) -> Problem:
+    """Return the problem of an entry, or of a part of it, that cannot be decoded."""
     return Problem(ProblemKind.MALFORMED, message=str(error), key=error.key)
 
 

@@ -22,8 +22,9 @@ import attrs
 
 from statcore.concurrency import is_cancellation
 from statcore.errors import PluginError, StatcoreError
+from statcore.model.batch import StatisticsBatch
 from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
-from statcore.model.statistics import Entry, Problem, ProblemKind, StatisticsBatch
+from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.store_keys import NO_ACTIVITY
 from statcore.model.text import describe
 from statcore.plugins.report import PluginReport, raised_at

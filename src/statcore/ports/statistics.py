@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from statcore.model.statistics import StatisticsBatch
+from statcore.model.batch import StatisticsBatch, StatisticsColumns
 
 
 @runtime_checkable
@@ -14,6 +14,15 @@ class KernelStatisticsPort(Protocol):
 
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: MetricValue map}` of kernels, or of sessions where they are stored alike."""
+        ...
+
+
+@runtime_checkable
+class ColumnarStatisticsPort(Protocol):
+    """A store that reads columns faster than from entries. A `StatisticsPort` need not implement it."""
+
+    async def fetch_kernel_columns(self, ids: Sequence[str], fields: Sequence[str], /) -> StatisticsColumns:
+        """Fetch what `StatisticsBatch.columns` returns for the entries of `fetch_kernel_statistics`."""
         ...
 
 

@@ -17,7 +17,8 @@ from statcore.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from statcore.model.statistics import Entry, Problem, ProblemKind, StatisticsBatch
+from statcore.model.batch import StatisticsBatch
+from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.store_keys import NO_ACTIVITY
 from statcore.model.validation import check_seconds
 from statcore.ports.statistics import StatisticsPort

@@ -13,18 +13,10 @@ import attrs
 
 from statcore.concurrency import give_way, in_turns, limiter, run_concurrently
 from statcore.errors import InputError, ProtocolError
+from statcore.model.batch import StatisticsBatch
 from statcore.model.numbers import decimal_text, percent_text
 from statcore.model.results import VectorResult
-from statcore.model.statistics import (
-    STATS,
-    UNBOUNDED,
-    MetricValue,
-    Problem,
-    ProblemKind,
-    StatisticsBatch,
-    has_bound,
-    unit_hint,
-)
+from statcore.model.statistics import STATS, UNBOUNDED, MetricValue, Problem, ProblemKind, has_bound, unit_hint
 from statcore.model.text import id_text
 from statcore.model.time import format_duration, parse_time
 from statcore.ports.promql import PromQLPort

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from statcore.model.statistics import StatisticsBatch
+from statcore.model.batch import StatisticsBatch
 from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
 from statcore.statistics.clients import StatisticsClient, store_from
 from statcore.statistics.stateful_source import StatisticsStatefulSource

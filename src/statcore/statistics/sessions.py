@@ -11,17 +11,9 @@ import attrs
 
 from statcore.concurrency import give_way
 from statcore.errors import InputError, MalformedEntryError
+from statcore.model.batch import StatisticsBatch
 from statcore.model.numbers import decimal_text, finite_number, percent_text
-from statcore.model.statistics import (
-    UNBOUNDED,
-    Entry,
-    MetricValue,
-    Problem,
-    ProblemKind,
-    StatisticsBatch,
-    has_bound,
-    unit_hint,
-)
+from statcore.model.statistics import UNBOUNDED, Entry, MetricValue, Problem, ProblemKind, has_bound, unit_hint
 from statcore.model.text import id_text
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.statistics.repository import StatisticsRepository

@@ -10,7 +10,7 @@ import attrs
 
 from statcore.concurrency import run_concurrently
 from statcore.errors import ProtocolError
-from statcore.model.statistics import StatisticsBatch
+from statcore.model.batch import StatisticsBatch
 from statcore.model.text import check_text, id_text
 from statcore.model.validation import check_count
 from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort

@@ -10,8 +10,9 @@ import attrs
 import click
 
 from statcore.errors import StatcoreError
+from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import SessionRecord
-from statcore.model.statistics import Problem, ProblemKind, StatisticsBatch
+from statcore.model.statistics import Problem, ProblemKind
 from statcore.model.text import describe, id_text
 from statcore.ports.promql import as_promql
 from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort

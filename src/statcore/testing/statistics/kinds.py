@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from statcore.model.statistics import MetricValue, ProblemKind, StatisticsBatch
+from statcore.model.batch import StatisticsBatch
+from statcore.model.statistics import MetricValue, ProblemKind
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.testing.expectations import expect, plain

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from statcore.model.statistics import MetricValue, StatisticsBatch
+from statcore.model.batch import StatisticsBatch
+from statcore.model.statistics import MetricValue
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.testing.expectations import expect, plain
 
