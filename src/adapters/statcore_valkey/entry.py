@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Raw, Struct, StructMeta
 
 from statcore.errors import MalformedEntryError
 from statcore_valkey.codec import (
+    UnusualPayloadError,
     decode_eagerly,
     decode_metric,
     decode_metrics,
     decode_outline,
+    decode_values,
+    encode_values,
     fields_decoder,
     has_extension,
     refuse,
@@ -24,6 +27,10 @@ from statcore_valkey.codec import (
 
 class _StructAndMapping(StructMeta, ABCMeta):
     """Lets a struct be a Mapping."""
+
+
+Row: TypeAlias = tuple[str | None, ...]
+"""A text, or None, for each of some fields."""
 
 
 class _EncodeAsDictInstead:
@@ -122,6 +129,24 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
             _last_read[0] = (self, metrics)
         return metrics
 
+    def row(self, fields: tuple[str, ...], /) -> Row | None:
+        """Return a text or None for each field, straight from the payload; None if a field is not text, or is malformed."""
+        content = self.content
+        return _row_decoder(fields)(content) if isinstance(content, bytes) else None
+
+    @classmethod
+    def encode_json(cls, entries: Sequence[StoredEntry | None], /, *, shown: bool) -> bytes | None:
+        """Return a JSON list of entries, straight from their payloads; None if one has other fields than agents write."""
+        try:
+            values = [None if entry is None else decode_values(entry.content) for entry in entries]
+        except UnusualPayloadError:
+            return None
+        if shown:
+            for metrics in values:
+                for metric, value in (metrics or {}).items():
+                    value.hide(metric)
+        return encode_values(values)
+
 
 # In a list, because a tuple is replaced in one step, whatever other threads read.
 _last_read: list[tuple[StoredEntry | None, dict[str, Any]]] = [(None, {})]
@@ -142,31 +167,38 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     return StoredEntry(payload, key)
 
 
-@lru_cache(maxsize=128)
-def row_reader(fields: tuple[str, ...]) -> Callable[..., StoredEntry | tuple[str | None, ...]]:
-    """Return a function such as `read_metrics` that returns only some fields of an entry: a text or None for each.
+def row_reader(fields: tuple[str, ...]) -> Callable[..., StoredEntry | Row]:
+    """Return a function such as `read_metrics` that returns only some fields of an entry, as `StoredEntry.row` does.
 
-    It returns the entry itself where a field is not text or cannot be read, and for a payload that `read_metrics` refuses
-    it raises the same error.
-
-    Args:
-        fields: names such as "cpu_util.pct".
+    Where that returns None, it returns the entry itself. For a payload that `read_metrics` refuses, it raises the same error.
     """
-    metrics, names = zip(*(field.partition(".")[::2] for field in fields), strict=True)
-    decode = fields_decoder(tuple(dict.fromkeys(names)))
-    plan = [
-        (metric, attrgetter(f"field_{list(dict.fromkeys(names)).index(name)}"))
-        for metric, name in zip(metrics, names, strict=True)
-    ]
+    decode = _row_decoder(fields)
 
-    def read(payload: bytes, /, *, key: str) -> StoredEntry | tuple[str | None, ...]:
-        found = None if has_extension(payload) else decode(payload)
+    def read(payload: bytes, /, *, key: str) -> StoredEntry | Row:
+        row = None if has_extension(payload) else decode(payload)
+        return read_metrics(payload, key=key) if row is None else row
+
+    return read
+
+
+@lru_cache(maxsize=128)
+def _row_decoder(fields: tuple[str, ...]) -> Callable[[bytes], Row | None]:
+    """Return a function that decodes fields such as "mem.current" of a payload without extensions."""
+    parts = [field.partition(".") for field in fields]
+    if not all(name for _, _, name in parts):
+        return lambda _: None  # a whole metric
+    names = tuple(dict.fromkeys(name for _, _, name in parts))
+    decode = fields_decoder(names)
+    plan = [(metric, attrgetter(f"field_{names.index(name)}")) for metric, _, name in parts]
+
+    def row(payload: bytes) -> Row | None:
+        found = decode(payload)
         if found is None:
-            return read_metrics(payload, key=key)
+            return None
         of_metric = found.get
         return tuple([None if (values := of_metric(metric)) is None else get(values) for metric, get in plan])
 
-    return read
+    return row
 
 
 def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, Final, Self, TypeVar, cast, overload
 
 import attrs
 
 from statcore.concurrency import in_turns
 from statcore.errors import InputError, MalformedEntryError
-from statcore.model.statistics import Entry, Problem, decode_entry, malformed, read_row
+from statcore.model.statistics import Entry, JsonEntry, Problem, RowEntry, decode_entry, malformed, read_row
 
 _T = TypeVar("_T")
 _ENTRIES_PER_TURN: Final = 64
@@ -73,21 +74,24 @@ class StatisticsBatch(Sequence[Entry | None]):
             `+Inf` and bytes (in hexadecimal) become text.
         """
         entries: list[dict[str, Any] | None] = []
-        problems: list[dict[str, Any]] = []
+        malformed_at: dict[int, list[Problem]] = {}
         for position, entry in enumerate(self.entries):
-            of_entry = [self.problems[position]] if position in self.problems else []
-            try:
-                decoded, found = (None, []) if entry is None else decode_entry(entry)
-            except MalformedEntryError as error:  # the names of its metrics cannot be read
-                decoded, found = None, [((), malformed(error))]
+            decoded, found = _decode(entry)
             entries.append(decoded)
-            of_entry += [problem for _, problem in found]
-            problems += [
-                {"position": position, "kind": problem.kind.value, "message": problem.message, "key": problem.key}
-                for problem in of_entry
-            ]
-        ages_s = [self.ages_s.get(position) for position in range(len(self))]
-        return {"entries": entries, "ages_s": ages_s, "problems": problems}
+            if found:
+                malformed_at[position] = found
+        return {"entries": entries, "ages_s": self._ages_in_order(), "problems": self._problems_in_order(malformed_at)}
+
+    def _ages_in_order(self) -> list[float | None]:
+        return [self.ages_s.get(position) for position in range(len(self))]
+
+    def _problems_in_order(self, malformed_at: Mapping[int, Sequence[Problem]]) -> list[dict[str, Any]]:
+        return [
+            {"position": position, "kind": problem.kind.value, "message": problem.message, "key": problem.key}
+            for position in sorted({*self.problems, *malformed_at})
+            for problem in ([self.problems[position]] if position in self.problems else [])
+            + list(malformed_at.get(position, ()))
+        ]
 
     async def columns(self, *fields: str) -> StatisticsColumns:
         """Return some fields of all entries as columns, without decoding the other fields.
@@ -105,6 +109,24 @@ class StatisticsBatch(Sequence[Entry | None]):
     def __aiter__(self) -> AsyncIterator[Entry | None]:
         """Iterate over the entries, and give way to the event loop after every 64 of them: reading an entry decodes it."""
         return _giving_way(self.entries)
+
+    async def encode_json(self) -> bytes:
+        """Return what `to_json` returns as JSON text in UTF-8, and give way to the event loop between slices."""
+        entries: list[bytes] = []
+        malformed_at: dict[int, list[Problem]] = {}
+        async for part in in_turns(self.entries, size=_ENTRIES_PER_TURN):
+            encoded = _encode_entries(part)
+            if encoded is None:
+                decoded: list[dict[str, Any] | None] = []
+                for entry in part:
+                    value, found = _decode(entry)
+                    if found:
+                        malformed_at[len(entries) * _ENTRIES_PER_TURN + len(decoded)] = found
+                    decoded.append(value)
+                encoded = _json(decoded)
+            entries.append(encoded[1:-1])
+        rest = _json({"ages_s": self._ages_in_order(), "problems": self._problems_in_order(malformed_at)})
+        return b'{"entries":[%b],%b' % (b",".join(entries), rest[1:])
 
     def select(self, positions: Iterable[int]) -> Self:
         """Return a batch of the entries at `positions`, with their problems and ages; a position may recur."""
@@ -126,6 +148,26 @@ class StatisticsBatch(Sequence[Entry | None]):
             ages_s.update({len(entries) + position: age_s for position, age_s in batch.ages_s.items()})
             entries.extend(batch.entries)
         return cls(entries, problems=problems, ages_s=ages_s)
+
+
+def _decode(entry: Entry | None) -> tuple[dict[str, Any] | None, list[Problem]]:
+    if entry is None:
+        return None, []
+    try:
+        decoded, problems = decode_entry(entry)
+    except MalformedEntryError as error:  # the names of its metrics cannot be read
+        return None, [malformed(error)]
+    return decoded, [problem for _, problem in problems]
+
+
+def _encode_entries(entries: Sequence[Entry | None]) -> bytes | None:
+    kinds = {type(entry) for entry in entries if entry is not None}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return kind.encode_json(entries, shown=False) if kind is not None and issubclass(kind, JsonEntry) else None
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 async def _giving_way(entries: Sequence[Entry | None]) -> AsyncIterator[Entry | None]:
@@ -186,6 +228,16 @@ class StatisticsColumns(Mapping[str, Column]):
     problems: Mapping[int, Sequence[Problem]] = attrs.field(kw_only=True)
     ages_s: Mapping[int, float] = attrs.field(kw_only=True, eq=False)
 
+    def select(self, positions: Iterable[int]) -> Self:
+        """Return the columns of the entries at `positions`, with their problems and ages; a position may recur."""
+        chosen = list(positions)
+        length = len(next(iter(self.by_field.values()), ()))
+        return type(self)(
+            {field: Column(tuple([column.texts[at] for at in chosen])) for field, column in self.by_field.items()},
+            problems=_moved(self.problems, chosen, length=length),
+            ages_s=_moved(self.ages_s, chosen, length=length),
+        )
+
     def __getitem__(self, field: str) -> Column:
         """Return the column of a field."""
         return self.by_field[field]
@@ -224,20 +276,29 @@ async def read_columns(
         problems: the problems of the entries, by position.
         ages_s: as in `StatisticsBatch`.
     """
+    names = tuple(fields)
     rows: list[Sequence[str | None]] = []
     all_problems = {position: [problem] for position, problem in problems.items()}
-    nothing = (None,) * len(fields)
+    nothing = (None,) * len(names)
+    is_row_entry: dict[type, bool] = {}
     async for part in in_turns(entries, size=_ROWS_PER_TURN):
         for entry in part:
+            row: Sequence[str | None] | None = None
             if entry is None:
-                rows.append(nothing)
+                row = nothing
             elif isinstance(entry, tuple):
-                rows.append(entry)
+                row = entry
             else:
-                row, found = read_row(entry, fields)
-                if found:
-                    all_problems.setdefault(len(rows), []).extend(found)
-                rows.append(row)
-    texts = zip(*rows, strict=True) if rows else [()] * len(fields)
-    by_field = {field: Column(of_field) for field, of_field in zip(fields, texts, strict=True)}
+                kind = type(entry)
+                if kind not in is_row_entry:
+                    is_row_entry[kind] = isinstance(entry, RowEntry)
+                if is_row_entry[kind]:
+                    row = cast("RowEntry", entry).row(names)
+                if row is None:
+                    row, found = read_row(entry, names)
+                    if found:
+                        all_problems.setdefault(len(rows), []).extend(found)
+            rows.append(row)
+    texts = zip(*rows, strict=True) if rows else [()] * len(names)
+    by_field = {field: Column(of_field) for field, of_field in zip(names, texts, strict=True)}
     return StatisticsColumns(by_field, problems=all_problems, ages_s=ages_s)

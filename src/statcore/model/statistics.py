@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Literal, Self, TypeAlias, TypeGuard, cast
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeGuard, cast, runtime_checkable
 
 import attrs
 
@@ -118,19 +118,50 @@ class MetricValue:
         }
 
 
-def shown_value(metric: str, value: object) -> object:
-    """Return a stored metric as it may be shown: fields that agents write but that mean nothing become None.
+def hidden_fields(metric: str, capacity: object) -> tuple[str, ...]:
+    """Return the fields of a stored metric that agents write but that mean nothing.
 
     These fields are the capacity and `pct` of a metric without a bound, which is known by its name or by the capacity
-    `UNBOUNDED`, and the `stats` of `cpu_util` that describe its cumulative counter, because its current value is a rate. A
-    value that is not a map is returned unchanged.
+    `UNBOUNDED`, and the `stats` of `cpu_util` that describe its cumulative counter, because its current value is a rate.
     """
+    bounded = has_bound(metric) and capacity != UNBOUNDED
+    return (() if bounded else _BOUND_FIELDS) + (_COUNTER_FIELDS if metric == "cpu_util" else ())
+
+
+def shown_value(metric: str, value: object) -> object:
+    """Return a stored metric as it may be shown: `hidden_fields` become None. A value that is not a map is not changed."""
     if not isinstance(value, Mapping):
         return value
     fields = cast("Mapping[str, Any]", value)
-    bounded = has_bound(metric) and fields.get("capacity") != UNBOUNDED
-    hidden = (() if bounded else _BOUND_FIELDS) + (_COUNTER_FIELDS if metric == "cpu_util" else ())
+    hidden = hidden_fields(metric, fields.get("capacity"))
     return {name: None if name in hidden else part for name, part in fields.items()}
+
+
+@runtime_checkable
+class RowEntry(Protocol):
+    """An entry that reads several of its fields at once, faster than one after the other. No entry has to be one."""
+
+    def row(self, fields: tuple[str, ...], /) -> Sequence[str | None] | None:
+        """Return what `read_row` returns for the fields if there is no problem; otherwise, or if it cannot, None."""
+        ...
+
+
+@runtime_checkable
+class JsonEntry(Protocol):
+    """An entry that is written as JSON without being decoded first. No entry has to be one."""
+
+    @classmethod
+    def encode_json(cls, entries: Sequence[Any], /, *, shown: bool) -> bytes | None:
+        """Return a JSON list of entries of this class, with null for None; or None if it cannot.
+
+        Args:
+            entries: entries of this class, or None.
+            shown: whether `hidden_fields` become null.
+
+        Returns:
+            The list, equal to one of `decode_entry`; None where that would have a problem.
+        """
+        ...
 
 
 class ProblemKind(StrEnum):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from statcore.model.batch import StatisticsBatch
+from statcore.model.batch import StatisticsBatch, StatisticsColumns
 from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
 from statcore.statistics.clients import StatisticsClient, store_from
 from statcore.statistics.stateful_source import StatisticsStatefulSource
@@ -52,6 +52,12 @@ class StatisticsRepository:
     async def get_kernel_statistics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` of each kernel or session."""
         return await self.source.read_kernel_statistics_batch(session_ids)
+
+    async def get_kernel_statistics_columns(
+        self, session_ids: Sequence[UUID | str], fields: Sequence[str]
+    ) -> StatisticsColumns:
+        """Return some fields of each session or kernel as columns, such as `["cpu_util.pct", "mem.current"]`."""
+        return await self.source.read_kernel_statistics_columns(session_ids, fields)
 
     async def get_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{"requests": int, "last_response_ms": int}` of each session; zeros are *incomplete* when not real."""

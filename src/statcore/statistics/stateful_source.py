@@ -10,10 +10,10 @@ import attrs
 
 from statcore.concurrency import run_concurrently
 from statcore.errors import ProtocolError
-from statcore.model.batch import StatisticsBatch
+from statcore.model.batch import StatisticsBatch, StatisticsColumns, check_fields
 from statcore.model.text import check_text, id_text
 from statcore.model.validation import check_count
-from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort
+from statcore.ports.statistics import ColumnarStatisticsPort, KernelStatisticsPort, StatisticsPort
 from statcore.statistics.clients import StatisticsClient, store_from
 
 _Id = TypeVar("_Id", bound=Hashable)
@@ -74,6 +74,26 @@ class StatisticsStatefulSource:
         if self.kernels is None:
             return await self._read(self.store.fetch_kernel_statistics, ids)
         return await _fetch(self.kernels.fetch_kernel_statistics, ids)  # in one call, so that all are of one moment
+
+    async def read_kernel_statistics_columns(
+        self, session_ids_or_kernel_ids: Sequence[UUID | str], fields: Sequence[str]
+    ) -> StatisticsColumns:
+        """Return some fields of each kernel or session as columns, as `StatisticsBatch.columns` does, only faster.
+
+        Raises:
+            InputError: besides, a field is not text or is empty, or is named twice.
+        """
+        check_fields(fields)
+        store = self.store if self.kernels is None else self.kernels
+        if self.chunk_size is not None or not isinstance(store, ColumnarStatisticsPort):
+            return await (await self.read_kernel_statistics_batch(session_ids_or_kernel_ids)).columns(*fields)
+        ids = [id_text(id_) for id_ in session_ids_or_kernel_ids]
+        distinct = list(dict.fromkeys(ids))
+        columns = await store.fetch_kernel_columns(distinct, fields)
+        if len(distinct) == len(ids):
+            return columns
+        position_of = {id_: position for position, id_ in enumerate(distinct)}
+        return columns.select(position_of[id_] for id_ in ids)
 
     async def read_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{"requests": int, "last_response_ms": int}` of each session; zeros are *incomplete* when not real."""
