@@ -14,7 +14,7 @@ from statcore import InventoryPort
 from statcore.plugins import PluginRegistry
 from statcore.runtime import Runtime
 from statcore_graphql import DataLoaderManager, GraphQueryContext
-from statcore_graphql.schema import build_schema
+from statcore_graphql.schema import build_schema, encode_response
 
 
 @attrs.frozen(kw_only=True)
@@ -34,6 +34,7 @@ class ContextFactory:
             metrics=self.ports.metrics,
             plugins=self.plugins,
             dataloader_manager=self.dataloader_manager,
+            encoded=True,
         )
 
 
@@ -60,6 +61,10 @@ class StatisticsView(GraphQLView[GraphQueryContext, None]):
         if not isinstance(body, dict | list):
             raise JSONDecodeError("not an object", "", 0)
         return cast("object", body)
+
+    def encode_json(self, data: object) -> bytes:
+        """Return the body of a response."""
+        return encode_response(data)
 
     async def get_context(
         self,

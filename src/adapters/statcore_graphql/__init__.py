@@ -3,6 +3,7 @@
 The schema for Strawberry is in `statcore_graphql.schema`. Importing this package imports no framework.
 """
 
+from statcore_graphql.batch_loader import BatchLoader
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.loaders import DataLoaderManager, Loader, RequestLoaders
 from statcore_graphql.outcomes import Outcomes
@@ -12,6 +13,7 @@ from statcore_graphql.utilization import UtilizationMetrics
 
 __all__ = [
     "AgentStatistics",
+    "BatchLoader",
     "DataLoaderManager",
     "EndpointStatistics",
     "GraphQueryContext",

@@ -15,8 +15,8 @@ _Key = TypeVar("_Key")
 class BatchLoader(Generic[_Key]):
     """Loads each key once. The keys that are requested in one turn of the event loop are one batch.
 
-    What was loaded is kept until `clear` or `clear_all`. A batch that is cancelled is forgotten, so that its keys are loaded
-    again when they are requested again.
+    What was loaded is kept until `clear` or `clear_all`. A batch that is cancelled is forgotten, so that a later request
+    loads its keys again.
     """
 
     def __init__(
@@ -90,11 +90,13 @@ class BatchLoader(Generic[_Key]):
         self._collecting = None
         try:
             outcomes = await self._load(batch.keys)
-            if len(outcomes.values) != len(batch.keys):
-                raise ValueError(f"a loader returned {len(outcomes.values)} values for {len(batch.keys)} keys")
-            batch.settle(outcomes)
         except Exception as error:  # noqa: BLE001 - each key has it as its outcome
-            batch.settle(Outcomes(values=[error] * len(batch.keys), remarks={}))
+            batch.fail(error)
+        else:
+            if len(outcomes.values) == len(batch.keys):
+                batch.settle(outcomes)
+            else:
+                batch.fail(ValueError(f"a loader returned {len(outcomes.values)} values for {len(batch.keys)} keys"))
         finally:
             if batch.outcomes is None:
                 self._forget(batch)
@@ -147,6 +149,10 @@ class _Batch(Generic[_Key]):
                 _set(future, None if position is None else outcomes.values[position])
         self._waiting.clear()
 
+    def fail(self, error: Exception) -> None:
+        """Keep an error as the outcome of each key."""
+        self.settle(Outcomes(values=[error] * len(self.keys), remarks={}))
+
     def cancel(self) -> None:
         """Cancel everything that waits for the batch."""
         for future, _ in self._waiting:
@@ -154,19 +160,28 @@ class _Batch(Generic[_Key]):
 
 
 class Request:
-    """Keys that were requested: their batches and positions, in order."""
+    """Keys that were requested: for each its batch and its position there, in order."""
 
     def __init__(self, places: Sequence[tuple[_Batch[Any], int]]) -> None:
+        """Keep the places."""
         self.places = places
+
+    async def ended(self) -> None:
+        """Return when all keys have outcomes.
+
+        Raises:
+            CancelledError: a read was cancelled.
+        """
+        for batch in dict.fromkeys(batch for batch, _ in self.places):
+            await batch.ended()
 
     async def outcomes(self) -> Outcomes:
         """Return the outcomes of the keys, in order; an error of the whole read is the outcome of each of its keys.
 
         Raises:
-            CancelledError: the read was cancelled.
+            CancelledError: a read was cancelled.
         """
-        for batch in dict.fromkeys(batch for batch, _ in self.places):
-            await batch.ended()
+        await self.ended()
         values: list[Any] = []
         remarks: dict[int, Problem] = {}
         for number, (batch, position) in enumerate(self.places):

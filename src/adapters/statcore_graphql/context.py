@@ -38,6 +38,8 @@ class GraphQueryContext:
         dataloader_manager: the loaders by name, the same for all requests.
         rate_interval: the window that rates are taken over, a duration such as "5m".
         presets: the presets by name; by default the presets of the plugins.
+        encoded: whether statistics in the data of responses are JSON text, which is much faster. Then the host's view must
+            encode responses with `encode_response`.
 
     Attributes:
         loaders: the loaders that this request has made.
@@ -51,5 +53,6 @@ class GraphQueryContext:
     dataloader_manager: DataLoaderManager = attrs.field(factory=DataLoaderManager)
     rate_interval: timedelta | str = RATE_INTERVAL
     presets: Mapping[str, Preset] = attrs.field(default=attrs.Factory(_presets_of_plugins, takes_self=True))
+    encoded: bool = False
     loaders: RequestLoaders = attrs.field(factory=RequestLoaders, init=False)
     problems: list[FieldProblem] = attrs.field(factory=list[FieldProblem], init=False)

@@ -68,9 +68,8 @@ def as_batch(outcomes: Sequence[Outcome]) -> StatisticsBatch:
                 raise value
             kind = ProblemKind.MALFORMED if isinstance(value, MalformedEntryError) else ProblemKind.UNAVAILABLE
             problems[position] = Problem(kind, message=str(value))
-    return StatisticsBatch(
-        [None if isinstance(value, BaseException) else value for value, _ in outcomes], problems=problems
-    )
+    entries = [None if isinstance(value, BaseException) else value for value, _ in outcomes]
+    return StatisticsBatch(entries, problems=problems)
 
 
 def as_error(problem: Problem) -> StatcoreError:

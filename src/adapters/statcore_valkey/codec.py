@@ -6,12 +6,13 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import msgspec
 
 from statcore.errors import InputError, MalformedEntryError
-from statcore.model.statistics import STATS, hidden_fields
+from statcore.model.statistics import STATS, UNBOUNDED, hidden_fields
 from statcore_valkey.extensions import decode_extension
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -124,20 +125,15 @@ class MetricFields(
     stats_rate: str | msgspec.UnsetType | None = msgspec.UNSET
     stats_version: int | msgspec.UnsetType | None = msgspec.UNSET
 
-    def hide(self, metric: str) -> None:
-        """Replace the fields that mean nothing by None."""
-        for name in hidden_fields(metric, self.capacity):
-            attribute = name.replace(".", "_")
-            if getattr(self, attribute) is not msgspec.UNSET:
-                setattr(self, attribute, None)
-
 
 class UnusualPayloadError(Exception):
     """A payload has other fields than agents write, or is decoded already."""
 
 
 _decode_values: Final = msgspec.msgpack.Decoder(dict[str, MetricFields]).decode
-_encode_values: Final = msgspec.json.Encoder().encode
+_JSON: Final = msgspec.json.Encoder()
+_USUAL_JSON_BYTES: Final = 4_000
+"""More than the JSON of a usual entry, so that the buffer need not grow."""
 
 
 def decode_values(payload: bytes | dict[str, Any], /) -> dict[str, MetricFields]:
@@ -154,9 +150,24 @@ def decode_values(payload: bytes | dict[str, Any], /) -> dict[str, MetricFields]
     raise UnusualPayloadError
 
 
-def encode_values(values: Sequence[dict[str, MetricFields] | None], /) -> bytes:
+def hide_fields(metrics: Mapping[str, MetricFields], /) -> None:
+    """Replace the fields that mean nothing by None."""
+    for metric, fields in metrics.items():
+        for attribute in _hidden_attributes(metric, unbounded=fields.capacity == UNBOUNDED):
+            if getattr(fields, attribute) is not msgspec.UNSET:
+                setattr(fields, attribute, None)
+
+
+@lru_cache(maxsize=256)
+def _hidden_attributes(metric: str, *, unbounded: bool) -> tuple[str, ...]:
+    return tuple(name.replace(".", "_") for name in hidden_fields(metric, UNBOUNDED if unbounded else None))
+
+
+def encode_values(values: Sequence[Mapping[str, MetricFields] | None], /) -> bytes:
     """Return a JSON list of entries."""
-    return _encode_values(values)
+    buffer = bytearray(_USUAL_JSON_BYTES * len(values))
+    _JSON.encode_into(values, buffer)
+    return bytes(buffer)
 
 
 def decode_eagerly(payload: bytes, /, *, key: str) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from statcore_valkey.codec import (
     encode_values,
     fields_decoder,
     has_extension,
+    hide_fields,
     refuse,
 )
 
@@ -40,8 +41,8 @@ class _EncodeAsDictInstead:
 class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=False, gc=False):
     """A read-only view of stored metrics that decodes a metric when it is read.
 
-    What was decoded is kept until another entry is read, because keeping it takes longer than decoding it. An entry to which
-    a reader comes back keeps it for good.
+    What was decoded is kept until another entry is read, because keeping it takes longer than decoding it. An entry to
+    which a reader comes back keeps it for good.
 
     Reading a metric that is not a map raises `MalformedEntryError`, which names the key and the metric. Comparing entries
     and listing all metrics raise it as well. `len`, `in`, iterating over names and `repr` never raise it.
@@ -143,8 +144,7 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
             return None
         if shown:
             for metrics in values:
-                for metric, value in (metrics or {}).items():
-                    value.hide(metric)
+                hide_fields(metrics or {})
         return encode_values(values)
 
 
@@ -170,7 +170,8 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
 def row_reader(fields: tuple[str, ...]) -> Callable[..., StoredEntry | Row]:
     """Return a function such as `read_metrics` that returns only some fields of an entry, as `StoredEntry.row` does.
 
-    Where that returns None, it returns the entry itself. For a payload that `read_metrics` refuses, it raises the same error.
+    It returns the entry itself where `StoredEntry.row` returns None. It raises the error of `read_metrics` for a payload
+    that `read_metrics` refuses.
     """
     decode = _row_decoder(fields)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeGuard, cast, runtime_checkable
 
@@ -190,8 +190,14 @@ class Problem:
     key: str | None = attrs.field(kw_only=True, default=None)
 
 
-def decode_entry(entry: Entry) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], Problem]]]:
+def decode_entry(
+    entry: Entry, metrics: Iterable[str] | None = None
+) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], Problem]]]:
     """Return an entry, which may decode itself only now, as plain JSON.
+
+    Args:
+        entry: the entry.
+        metrics: the names of the metrics to which the result is limited; by default all.
 
     Returns:
         The entry without the parts that cannot be decoded, and for each of these its path (such as the metric) and a
@@ -202,7 +208,7 @@ def decode_entry(entry: Entry) -> tuple[dict[str, Any], list[tuple[tuple[str, ..
     """
     decoded: dict[str, Any] = {}
     problems: list[tuple[tuple[str, ...], Problem]] = []
-    for name in entry:
+    for name in entry if metrics is None else metrics:
         try:
             part: object = entry[name]
             if _decodes_itself(part):

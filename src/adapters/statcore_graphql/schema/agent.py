@@ -9,14 +9,14 @@ import strawberry
 from strawberry.scalars import JSON
 
 from statcore.model.statistics import shown_value
-from statcore_graphql.schema.loaded import shown_metrics, statistics_field
+from statcore_graphql.schema.loaded import statistics_field
 
 
 def _shown(halves: Mapping[str, object]) -> dict[str, object]:
     node, devices = halves.get("node"), halves.get("devices")
     shown = dict(halves)
     if isinstance(node, dict):
-        shown["node"] = shown_metrics(cast("dict[str, object]", node))
+        shown["node"] = {metric: shown_value(metric, value) for metric, value in cast("dict[str, object]", node).items()}
     if isinstance(devices, dict):
         shown["devices"] = {
             metric: {device: shown_value(metric, value) for device, value in cast("dict[str, object]", by_device).items()}

@@ -13,7 +13,7 @@ from statcore.queriers import ContainerMetricQuerier
 from statcore.statistics import session_entry
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.outcomes import Outcome, as_batch, as_error
-from statcore_graphql.schema.loaded import LOADER, LoadedField, Shown, show_entry, shown_metrics, statistics_field
+from statcore_graphql.schema.loaded import LOADER, LoadedField, Shown, metrics_field, show_metrics, statistics_field
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 _KERNEL_LOADER = "KernelStatistics.by_kernel"
@@ -26,12 +26,12 @@ class Kernel:
     kernel_id: str
     agent_id: str | None
 
-    live_stat: JSON | None = statistics_field(
+    live_stat: JSON | None = metrics_field(
         _KERNEL_LOADER,
         key=lambda kernel: kernel.kernel_id,
         description="Its live statistics by metric, or null when there are none. A number that means nothing, such as the"
         " percentage of a metric without a bound, is null.",
-        show=shown_metrics,
+        hides=True,
     )
 
     @classmethod
@@ -40,11 +40,13 @@ class Kernel:
         return cls(kernel_id=record.kernel_id, agent_id=record.agent_id)
 
 
-def _show_session(session: ComputeSession, outcomes: Sequence[Outcome]) -> Shown:
+def _show_session(
+    session: ComputeSession, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
+) -> Shown:
     batch = session_entry([kernel.kernel_id for kernel in session.kernels], as_batch(outcomes))
     entry, problem = batch[0], batch.problems.get(0)
     if entry is not None:
-        return show_entry(entry, problem, shown_metrics)
+        return show_metrics(entry, problem, fields, encoded=encoded, hides=True)
     own = outcomes[0].value
     if isinstance(own, BaseException):
         raise own
@@ -73,7 +75,8 @@ class ComputeSession:
         show=_show_session,
     ).field(
         description="The live statistics of its kernels combined, or null when there are none. Statistics that are stored"
-        " for the session itself take precedence. A kernel without statistics is listed in extensions.problems."
+        " for the session itself take precedence. A kernel without statistics is listed in extensions.problems.",
+        selects=True,
     )
 
     @strawberry.field(

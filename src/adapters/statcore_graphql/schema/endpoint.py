@@ -8,7 +8,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from statcore.model.inventory import EndpointRecord
-from statcore_graphql.schema.loaded import statistics_field
+from statcore_graphql.schema.loaded import metrics_field
 
 
 @strawberry.type(description="A replica of an inference endpoint.")
@@ -20,10 +20,11 @@ class Replica:
     session_id: str | None
     active: bool
 
-    live_stat: JSON | None = statistics_field(
+    live_stat: JSON | None = metrics_field(
         "ReplicaStatistics.by_replica",
         key=lambda replica: (replica.endpoint_id, replica.replica_id),
         description="The metrics of its inference framework, or null when there are none.",
+        hides=False,
     )
 
 
@@ -34,10 +35,11 @@ class Endpoint:
     endpoint_id: str
     replicas: list[Replica]
 
-    live_stat: JSON | None = statistics_field(
+    live_stat: JSON | None = metrics_field(
         "EndpointStatistics.by_endpoint",
         key=lambda endpoint: endpoint.endpoint_id,
         description="The metrics of its inference framework, or null when there are none.",
+        hides=False,
     )
 
     @classmethod

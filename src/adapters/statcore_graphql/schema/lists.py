@@ -1,14 +1,14 @@
-"""Executes lists: what the items of a list need is loaded at once, and its items are completed without a task for each.
+"""Executes lists: loads at once what the items of a list need, and completes the items without a task for each value.
 
-graphql-core resolves and completes field by field, with a coroutine for each value that is loaded. Here the fields that are
-selected below a list become a plan. If the plan has only attributes, loaded fields, and lists of objects with such a plan,
-the items are completed by the plan; every other list is left to graphql-core. So is an item whose completion fails in any
-way, which keeps the rules for errors and null in one place.
+graphql-core completes a list field by field, with a coroutine for each value that is loaded. Here the fields that are
+selected below a list become a plan, once for all items. A plan has attributes, loaded fields, and lists of objects that
+have a plan themselves; any other selection is left to graphql-core. An item that its plan cannot complete, for example
+because a field has an error, is left to it too: the rules for errors and null stay in one place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, cast
 
@@ -23,6 +23,7 @@ from graphql import (
     is_non_null_type,
     is_object_type,
 )
+from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -38,95 +39,44 @@ _ITEMS_PER_TURN: Final = 64
 """How many items of a list are completed in one turn of the event loop."""
 _TYPENAME: Final = "__typename"
 
-_Path: TypeAlias = list[str | int]
+_Place: TypeAlias = tuple[Any, str | int] | None
+"""The place of a value in the answer: the place of its object or list, and its name or position there."""
+_Complete: TypeAlias = Callable[[Any, _Place, list[FieldProblem]], object]
+"""Returns a field's value for an item that is at a place, and adds the problems of the value."""
 
 
-class UnusualError(Exception):
-    """An item cannot be completed by its plan."""
-
-
-@attrs.frozen
-class _Attribute:
-    """A field that is an attribute of the object."""
-
-    read: Callable[[object], object]
-    leaf: GraphQLLeafType
-    required: bool
-
-    def complete(self, item: object, path: _Path, problems: list[FieldProblem]) -> object:
-        value = self.read(item)
-        if value is None:
-            if self.required:
-                raise UnusualError
-            return None
-        return self.leaf.coerce_output_value(value)
-
-
-@attrs.frozen
-class _Loaded:
-    """A field whose value a loader loads."""
-
-    field: LoadedField
-    loader: BatchLoader[Any]
-
-    def complete(self, item: object, path: _Path, problems: list[FieldProblem]) -> object:
-        loaded = self.loader.loaded
-        outcomes = [loaded(key) for key in self.field.keys(item)]
-        if None in outcomes:
-            raise UnusualError
-        value, found = self.field.show(item, cast("Any", outcomes))
-        if found:
-            problems.extend(([*path, *inner], problem) for inner, problem in found)
-        return value
-
-
-@attrs.frozen
-class _TypeName:
-    name: str
-
-    def complete(self, item: object, path: _Path, problems: list[FieldProblem]) -> object:
-        return self.name
-
-
-@attrs.frozen
-class _Objects:
-    """A field that is a list of objects, which are attributes of the object."""
-
-    read: Callable[[object], object]
-    plan: _Plan
-
-    def complete(self, item: object, path: _Path, problems: list[FieldProblem]) -> object:
-        items = self.read(item)
-        if not isinstance(items, list):
-            raise UnusualError
-        plan = self.plan
-        return [
-            plan.complete(child, [*path, position], problems) for position, child in enumerate(cast("list[object]", items))
-        ]
+class _LeftToGraphQLCoreError(Exception):
+    """The plan cannot complete an item."""
 
 
 @attrs.frozen
 class _Plan:
-    """How objects of one type are completed: by response name, how each field is."""
+    """How objects of one type are completed.
 
-    fields: Mapping[str, _Attribute | _Loaded | _TypeName | _Objects]
+    Args:
+        fields: by response name, how the field is completed.
+        loads: the loaded fields with their loaders.
+        lists: the lists of objects, each with the function that reads it and the plan of its items.
+    """
 
-    def complete(self, item: object, path: _Path, problems: list[FieldProblem]) -> dict[str, object]:
-        return {name: field.complete(item, [*path, name], problems) for name, field in self.fields.items()}
+    fields: dict[str, _Complete] = attrs.field(factory=dict[str, _Complete], init=False)
+    loads: list[tuple[LoadedField, BatchLoader[Any]]] = attrs.field(factory=list[Any], init=False)
+    lists: list[tuple[Callable[[Any], Any], _Plan]] = attrs.field(factory=list[Any], init=False)
 
-    def add_keys(self, items: Iterable[object], keys_of: dict[BatchLoader[Any], list[Hashable]]) -> None:
-        """Add what the items need from each loader."""
-        for field in self.fields.values():
-            if isinstance(field, _Loaded):
-                keys = field.field.keys
-                keys_of.setdefault(field.loader, []).extend(key for item in items for key in keys(item))
-            elif isinstance(field, _Objects):
-                children = [child for item in items for child in cast("Iterable[object]", field.read(item))]
-                field.plan.add_keys(children, keys_of)
+    def complete(self, item: object, place: _Place, problems: list[FieldProblem]) -> dict[str, object]:
+        """Return the selected fields of an item."""
+        return {name: complete(item, (place, name), problems) for name, complete in self.fields.items()}
+
+    def add_keys(self, items: Sequence[Any], keys_of: dict[BatchLoader[Any], list[Hashable]]) -> None:
+        """Add the keys that the items need from each loader."""
+        for field, loader in self.loads:
+            keys_of.setdefault(loader, []).extend(key for item in items for key in field.keys(item))
+        for read, plan in self.lists:
+            plan.add_keys([child for item in items for child in read(item)], keys_of)
 
 
 class ListExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Completes lists by their plans."""
+    """Completes lists by plans where their items have one, and gives way to the event loop after every 64 items."""
 
     context_value: GraphQueryContext
 
@@ -137,89 +87,131 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         info: GraphQLResolveInfo,
         path: Path,
         items: Iterable[Any],
-        position_context: Any,
-    ) -> Any:
-        """Complete a list by a plan if there is one for its items."""
-        object_type = item_type.of_type if is_non_null_type(item_type) else item_type
-        plan = None
-        if isinstance(items, list) and items and is_object_type(object_type) and not self.abort_signal:
-            plan = self._plan(object_type, field_details_list)
+        position_context: Any,  # noqa: ANN401 - graphql-core's, passed on
+    ) -> Any:  # noqa: ANN401 - a list, or a coroutine that returns one
+        """Complete a list by its plan, or as graphql-core does."""
+        plan = self._plan_of_items(item_type, field_details_list) if isinstance(items, list) and items else None
         if plan is None:
             return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
-        keys_of: dict[BatchLoader[Any], list[Hashable]] = {}
-        plan.add_keys(items, keys_of)
-        # Now, not in the coroutine, so that one read loads what all lists of an answer need.
-        requests = [loader.request(keys) for loader, keys in keys_of.items()]
-        return self._complete_page(plan, requests, item_type, field_details_list, info, path, items, position_context)
 
-    async def _complete_page(
+        def complete_item(item: object, position: int, completed: list[Any]) -> bool:
+            item_path = path.add_key(position, None)
+            return self.complete_list_item_value(
+                item, completed, item_type, field_details_list, info, item_path, position_context
+            )
+
+        keys_of: dict[BatchLoader[Any], list[Hashable]] = {}
+        plan.add_keys(cast("list[Any]", items), keys_of)
+        # Here and not in the coroutine, so that one read loads what all lists of an answer need.
+        requests = [loader.request(keys) for loader, keys in keys_of.items()]
+        return self._complete_in_turns(plan, requests, cast("list[Any]", items), path, complete_item)
+
+    async def _complete_in_turns(
         self,
         plan: _Plan,
         requests: Sequence[Request],
-        item_type: GraphQLOutputType,
-        field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo,
-        path: Path,
         items: Sequence[object],
-        position_context: Any,
+        path: Path,
+        complete_item: Callable[[object, int, list[Any]], bool],
     ) -> list[Any]:
         for request in requests:
-            await request.outcomes()
-        list_path, completed, pending = path.as_list(), list[Any](), list[int]()
-        problems = self.context_value.problems
+            await request.ended()
+        list_place: _Place = None
+        for key in path.as_list():
+            list_place = (list_place, key)
+        completed: list[Any] = []
+        pending: list[int] = []
         async for turn in in_turns(items, size=_ITEMS_PER_TURN):
             for item in turn:
+                problems: list[FieldProblem] = []
                 position = len(completed)
-                found: list[FieldProblem] = []
                 try:
-                    completed.append(plan.complete(item, [*list_path, position], found))
-                except Exception:  # noqa: BLE001 - graphql-core finds it again, with its path
-                    item_path = path.add_key(position, None)
-                    if self.complete_list_item_value(
-                        item, completed, item_type, field_details_list, info, item_path, position_context
-                    ):
+                    completed.append(plan.complete(item, (list_place, position), problems))
+                except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
+                    if complete_item(item, position, completed):
                         pending.append(position)
                 else:
-                    problems.extend(found)
-        for position, value in zip(
-            pending, await run_concurrently(completed[position] for position in pending), strict=True
-        ):
+                    self.context_value.problems.extend(problems)
+        values = await run_concurrently(completed[position] for position in pending)
+        for position, value in zip(pending, values, strict=True):
             completed[position] = value
         return completed
 
-    def _plan(self, object_type: GraphQLObjectType, field_details_list: FieldDetailsList) -> _Plan | None:
-        if object_type.is_type_of or (self.middleware_manager and self.middleware_manager.middlewares):
+    def _plan_of_items(self, item_type: GraphQLOutputType, details: FieldDetailsList) -> _Plan | None:
+        type_ = item_type.of_type if is_non_null_type(item_type) else item_type
+        has_middleware = self.middleware_manager is not None and self.middleware_manager.middlewares
+        if not is_object_type(type_) or type_.is_type_of or has_middleware or self.abort_signal is not None:
             return None
-        fields: dict[str, Any] = {}
-        for name, details in self.collect_subfields(object_type, field_details_list).grouped_field_set.items():
-            field = self._field(object_type, details)
-            if field is None:
+        plan = _Plan()
+        for name, field_details in self.collect_subfields(type_, details).grouped_field_set.items():
+            complete = self._plan_field(type_, field_details, plan)
+            if complete is None:
                 return None
-            fields[name] = field
-        return _Plan(fields)
+            plan.fields[name] = complete
+        return plan
 
-    def _field(
-        self, object_type: GraphQLObjectType, details: FieldDetailsList
-    ) -> _Attribute | _Loaded | _TypeName | _Objects | None:
-        field_name = details[0].node.name.value
-        if field_name == _TYPENAME:
-            return _TypeName(object_type.name)
-        graphql_field = object_type.fields[field_name]
+    def _plan_field(self, parent: GraphQLObjectType, details: FieldDetailsList, plan: _Plan) -> _Complete | None:
+        node = details[0].node
+        if node.name.value == _TYPENAME:
+            return lambda _item, _place, _problems: parent.name
+        graphql_field = parent.fields[node.name.value]
         field: StrawberryField | None = graphql_field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-        if field is None:
+        loaded: LoadedField | None = None if field is None else field.metadata.get(LOADED)
+        if loaded is not None:
+            loader = self.context_value.dataloader_manager.get_loader(self.context_value, loaded.loader)
+            plan.loads.append((loaded, loader))
+            arguments = get_argument_values(graphql_field, node, self.variable_values)
+            return _loaded(loaded, loader, arguments, encoded=self.context_value.encoded)
+        if field is None or not field.is_basic_field:
             return None
-        if LOADED in field.metadata:
-            loaded: LoadedField = field.metadata[LOADED]
-            manager = self.context_value.dataloader_manager
-            return _Loaded(loaded, manager.get_loader(self.context_value, loaded.loader))
-        if not field.is_basic_field:
-            return None
-        read, required = attrgetter(field.python_name), is_non_null_type(graphql_field.type)
+        required = is_non_null_type(graphql_field.type)
         type_ = graphql_field.type.of_type if required else graphql_field.type
+        read: Callable[[Any], Any] = attrgetter(field.python_name)
         if is_leaf_type(type_):
-            return _Attribute(read, type_, required)
-        if is_list_type(type_):
-            inner = type_.of_type.of_type if is_non_null_type(type_.of_type) else type_.of_type
-            plan = self._plan(inner, details) if is_object_type(inner) else None
-            return None if plan is None else _Objects(read, plan)
+            return _attribute(read, type_, required=required)
+        of_items = self._plan_of_items(type_.of_type, details) if is_list_type(type_) else None
+        if of_items is None:
+            return None
+        plan.lists.append((read, of_items))
+        return _objects(read, of_items)
+
+
+def _attribute(read: Callable[[Any], Any], leaf: GraphQLLeafType, *, required: bool) -> _Complete:
+    def complete(item: object, _place: _Place, _problems: list[FieldProblem]) -> object:
+        value = read(item)
+        if value is not None:
+            return leaf.coerce_output_value(value)
+        if required:
+            raise _LeftToGraphQLCoreError
         return None
+
+    return complete
+
+
+def _loaded(field: LoadedField, loader: BatchLoader[Any], arguments: dict[str, Any], *, encoded: bool) -> _Complete:
+    def complete(item: object, place: _Place, problems: list[FieldProblem]) -> object:
+        outcomes = [loader.loaded(key) for key in field.keys(item)]
+        if None in outcomes:
+            raise _LeftToGraphQLCoreError
+        value, found = field.show(item, cast("Any", outcomes), encoded=encoded, **arguments)
+        if found:
+            path = _path(place)
+            problems.extend(([*path, *inner], problem) for inner, problem in found)
+        return value
+
+    return complete
+
+
+def _objects(read: Callable[[Any], Any], plan: _Plan) -> _Complete:
+    def complete(item: object, place: _Place, problems: list[FieldProblem]) -> object:
+        return [plan.complete(child, (place, position), problems) for position, child in enumerate(read(item))]
+
+    return complete
+
+
+def _path(place: _Place) -> list[str | int]:
+    path: list[str | int] = []
+    while place is not None:
+        place, key = place
+        path.append(key)
+    return path[::-1]

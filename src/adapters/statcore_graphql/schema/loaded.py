@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from functools import lru_cache
+from typing import Annotated, Any, Final, Protocol, TypeAlias, cast
 
 import attrs
 import strawberry
 from strawberry.scalars import JSON
 from strawberry.types.base import StrawberryObjectDefinition
 
+from statcore.errors import InputError
+from statcore.model.batch import check_fields
 from statcore.model.statistics import Problem, decode_entry, shown_value
 from statcore_graphql.batch_loader import Request
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.outcomes import Outcome
+from statcore_graphql.schema.encoding import encode_entry, encode_value
 
 LOADER: Final = "statcore.loader"
 """The key of the loader's name in a field's metadata."""
 LOADED: Final = "statcore.loaded"
 """The key of the `LoadedField` in a field's metadata."""
 
-Show: TypeAlias = Callable[[Mapping[str, object]], dict[str, object]]
-"""Returns a decoded entry in the form that clients see."""
 InnerProblem: TypeAlias = tuple[tuple[str, ...], Problem]
 """The path of a part of a field's value, empty for the whole value, and the problem of that part."""
-Shown: TypeAlias = tuple[dict[str, object] | None, Sequence[InnerProblem]]
-"""The value of a field as clients see it, and what is wrong with it."""
+Shown: TypeAlias = tuple[object, Sequence[InnerProblem]]
+"""The value of a field as clients see it, None for null, and what is wrong with it."""
+MAX_FIELDS: Final = 50
+"""The most names that the argument `fields` may have."""
+
+_FIELDS: Final = 'The fields of metrics to which the value is limited, such as "mem.current"; by default all.'
+_Info: TypeAlias = strawberry.Info[GraphQueryContext]
+
+
+class Show(Protocol):
+    """Returns a field's value from an object and the outcomes of its keys, in order; raises the error of the field."""
+
+    def __call__(
+        self,
+        root: Any,  # noqa: ANN401 - an object of any GraphQL type
+        outcomes: Sequence[Outcome],
+        /,
+        *,
+        encoded: bool,
+        fields: Sequence[str] | None = None,
+    ) -> Shown:
+        """Return the value, and what is wrong with it.
+
+        Args:
+            root: the object.
+            outcomes: the outcomes of its keys.
+            encoded: whether the value should be JSON text.
+            fields: the names of the fields of metrics to which the value is limited; None for all.
+        """
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -35,31 +65,49 @@ class LoadedField:
     Args:
         loader: the loader's name.
         keys: returns the loader's keys for an object.
-        show: returns the value from the object and the outcomes of its keys, in order; or raises the error of the field.
+        show: returns the value.
     """
 
     loader: str
     keys: Callable[[Any], Sequence[Hashable]]
-    show: Callable[[Any, Sequence[Outcome]], Shown]
+    show: Show
 
-    def field(self, *, description: str) -> Any:  # noqa: ANN401 - Strawberry's
+    def field(self, *, description: str, selects: bool = False) -> Any:  # noqa: ANN401 - Strawberry's
         """Return the field for Strawberry.
 
-        Its resolver serves objects that are not in a list, and lists of a schema that `build_schema` did not build.
+        Its resolver is for objects that are not in a list, and for lists without a plan.
+
+        Args:
+            description: the field's description in the schema.
+            selects: whether the field has the argument `fields`.
         """
 
-        # Not a coroutine function: the keys are requested while the answer is walked, so that one read loads all keys.
-        def resolve(root: strawberry.Parent[Any], info: strawberry.Info[GraphQueryContext]) -> JSON | None:
-            loader = info.context.dataloader_manager.get_loader(info.context, self.loader)
-            return cast("JSON", self._resolve(root, info, loader.request(self.keys(root))))
+        # Not coroutine functions: the keys are requested while the answer is walked, so that one read loads all keys.
+        def resolve(root: strawberry.Parent[Any], info: _Info) -> JSON | None:
+            return cast("JSON", self._resolve(root, info, self._request(root, info)))
 
-        return strawberry.field(resolver=resolve, description=description, metadata={LOADER: self.loader, LOADED: self})
+        def resolve_selected(
+            root: strawberry.Parent[Any],
+            info: _Info,
+            fields: Annotated[list[str] | None, strawberry.argument(description=_FIELDS)] = None,
+        ) -> JSON | None:
+            return cast("JSON", self._resolve(root, info, self._request(root, info), fields=fields))
 
-    async def _resolve(
-        self, root: object, info: strawberry.Info[GraphQueryContext], request: Request
-    ) -> dict[str, object] | None:
-        value, problems = self.show(root, list(await request.outcomes()))
-        info.context.problems.extend(([*info.path.as_list(), *inner], problem) for inner, problem in problems)
+        return strawberry.field(
+            resolver=resolve_selected if selects else resolve,
+            description=description,
+            metadata={LOADER: self.loader, LOADED: self},
+        )
+
+    def _request(self, root: object, info: _Info) -> Request:
+        return info.context.dataloader_manager.get_loader(info.context, self.loader).request(self.keys(root))
+
+    async def _resolve(self, root: object, info: _Info, request: Request, **arguments: Any) -> object:  # noqa: ANN401
+        outcomes = await request.outcomes()
+        value, problems = self.show(root, list(outcomes), encoded=info.context.encoded, **arguments)
+        if problems:
+            path = info.path.as_list()
+            info.context.problems.extend(([*path, *inner], problem) for inner, problem in problems)
         return value
 
 
@@ -68,9 +116,9 @@ def statistics_field(
     *,
     key: Callable[[Any], Hashable],
     description: str,
-    show: Show = dict,
+    show: Callable[[Mapping[str, object]], dict[str, object]] = dict,
 ) -> Any:  # noqa: ANN401 - Strawberry's
-    """Return a field with the statistics of an object, which a loader loads.
+    """Return a field with an entry of an object, which a loader loads.
 
     Args:
         loader: the loader's name.
@@ -79,30 +127,99 @@ def statistics_field(
         show: converts a decoded entry to what clients see; by default nothing is changed.
     """
 
-    def show_outcome(_: object, outcomes: Sequence[Outcome]) -> Shown:
+    def show_outcome(
+        _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
+    ) -> Shown:
+        del fields
         ((entry, problem),) = outcomes
         if isinstance(entry, BaseException):
             raise entry
-        return (None, ()) if entry is None else show_entry(entry, problem, show)
+        if entry is None:
+            return None, ()
+        value, problems = decode_entry(entry)
+        shown = show(value)
+        return encode_value(shown) if encoded else shown, _with(problem, problems)
 
     return LoadedField(loader=loader, keys=lambda root: (key(root),), show=show_outcome).field(description=description)
 
 
-def show_entry(entry: Mapping[str, Any], problem: Problem | None, show: Show) -> Shown:
-    """Return an entry decoded, as clients see it.
+def metrics_field(loader: str, *, key: Callable[[Any], Hashable], description: str, hides: bool) -> Any:  # noqa: ANN401
+    """Return a field with the metrics of an object, which a loader loads, and the argument `fields`.
+
+    Args:
+        loader: the loader's name.
+        key: returns the loader's key for the object.
+        description: the field's description in the schema.
+        hides: whether numbers that mean nothing become null.
+    """
+
+    def show_outcome(
+        _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
+    ) -> Shown:
+        ((entry, problem),) = outcomes
+        if isinstance(entry, BaseException):
+            raise entry
+        if entry is None:
+            return None, ()
+        return show_metrics(entry, problem, fields, encoded=encoded, hides=hides)
+
+    loaded = LoadedField(loader=loader, keys=lambda root: (key(root),), show=show_outcome)
+    return loaded.field(description=description, selects=True)
+
+
+def show_metrics(
+    entry: Mapping[str, Any], problem: Problem | None, fields: Sequence[str] | None, *, encoded: bool, hides: bool
+) -> Shown:
+    """Return an entry of metrics as clients see it.
 
     Args:
         entry: the entry; decoding it now may show that some of its metrics are malformed.
         problem: what is wrong with it according to the loader, or None.
-        show: converts the decoded entry to what clients see.
+        fields: the fields to which it is limited, such as "mem.current"; None for all.
+        encoded: whether to return JSON text.
+        hides: whether numbers that mean nothing become null.
+
+    Raises:
+        InputError: a name in `fields` is not such a name or occurs twice, or there are too many.
     """
-    value, problems = decode_entry(entry)
-    return show(value), problems if problem is None else [((), problem), *problems]
+    if fields is None:
+        text = encode_entry(entry, shown=hides) if encoded else None
+        if text is not None:
+            return text, _with(problem, ())
+        value, problems = decode_entry(entry)
+    else:
+        names_of = _names_of(tuple(fields))
+        value, problems = decode_entry(entry, [metric for metric in names_of if metric in entry])
+    shown = {metric: shown_value(metric, part) for metric, part in value.items()} if hides else value
+    if fields is not None:
+        shown = {
+            metric: {name: part[name] for name in names_of[metric] if name in part} if isinstance(part, dict) else part
+            for metric, part in shown.items()
+        }
+    return encode_value(shown) if encoded else shown, _with(problem, problems)
 
 
-def shown_metrics(metrics: Mapping[str, object]) -> dict[str, object]:
-    """Return the metrics of a kernel, session or node as clients see them, without numbers that mean nothing."""
-    return {metric: shown_value(metric, value) for metric, value in metrics.items()}
+@lru_cache(maxsize=64)
+def _names_of(fields: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
+    """Return the names of fields by metric.
+
+    Raises:
+        InputError: a name is not a metric and a field with a dot between, or occurs twice, or there are too many.
+    """
+    if len(fields) > MAX_FIELDS:
+        raise InputError(f"fields has {len(fields)} names, more than {MAX_FIELDS}")
+    check_fields(fields)
+    names: dict[str, list[str]] = {}
+    for field in fields:
+        metric, dot, name = field.partition(".")
+        if not (metric and dot and name):
+            raise InputError(f"{field!r:.100} is not the name of a field, such as 'mem.current'")
+        names.setdefault(metric, []).append(name)
+    return names
+
+
+def _with(problem: Problem | None, problems: Sequence[InnerProblem]) -> Sequence[InnerProblem]:
+    return problems if problem is None else [((), problem), *problems]
 
 
 def loader_names(schema: strawberry.Schema) -> set[str]:
