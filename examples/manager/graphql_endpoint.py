@@ -8,6 +8,7 @@ from typing import cast
 import attrs
 from aiohttp import web
 from strawberry.aiohttp.views import GraphQLView
+from strawberry.http import GraphQLHTTPResponse
 from strawberry.schema import BaseSchema
 
 from statcore import InventoryPort
@@ -62,9 +63,13 @@ class StatisticsView(GraphQLView[GraphQueryContext, None]):
             raise JSONDecodeError("not an object", "", 0)
         return cast("object", body)
 
-    def encode_json(self, data: object) -> bytes:
-        """Return the body of a response."""
-        return encode_response(data)
+    def create_response(
+        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: web.Response
+    ) -> web.Response:
+        """Return the response with its body, which Strawberry's own method would decode and encode again."""
+        sub_response.content_type = "application/json"
+        sub_response.body = encode_response(response_data)
+        return sub_response
 
     async def get_context(
         self,
