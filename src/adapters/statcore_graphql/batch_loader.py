@@ -75,12 +75,12 @@ class BatchLoader(Generic[_Key]):
 
     def loaded(self, key: _Key) -> Outcome | None:
         """Return the outcome of a key that has been loaded, and None for another key."""
-        place = self._places.get(key if self._identity is None else self._identity(key))  # type: ignore[arg-type]
+        place = self._places.get(key if self._identity is None else self._identity(key))
         return None if place is None else place[0].outcome(place[1])
 
     def clear(self, key: _Key) -> None:
         """Forget what was loaded for a key."""
-        self._places.pop(key if self._identity is None else self._identity(key), None)  # type: ignore[arg-type]
+        self._places.pop(key if self._identity is None else self._identity(key), None)
 
     def clear_all(self) -> None:
         """Forget everything that was loaded."""

@@ -94,7 +94,8 @@ def fields_decoder(names: tuple[str, ...], /) -> Callable[[bytes], dict[str, Any
     """
     fields = [(f"field_{number}", str | None, None) for number in range(len(names))]
     rename = {f"field_{number}": name for number, name in enumerate(names)}
-    decode = msgspec.msgpack.Decoder(dict[str, msgspec.defstruct("Fields", fields, rename=rename, gc=False)]).decode  # type: ignore[misc]
+    struct: Any = msgspec.defstruct("Fields", fields, rename=rename, gc=False)
+    decode: Callable[[bytes], dict[str, Any]] = msgspec.msgpack.Decoder(dict[str, struct]).decode
 
     def read(payload: bytes) -> dict[str, Any] | None:
         try:

@@ -23,8 +23,8 @@ from statcore_valkey.server import PasswordFile, Server
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
-KEYS_PER_EXCHANGE: Final = 1_000
-"""The most keys in one exchange: one or two milliseconds of work between turns of the event loop."""
+KEYS_PER_COMMAND: Final = 1_000
+"""The most keys of one command: one or two milliseconds of work between turns of the event loop."""
 _pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)  # its stub allows only tuples of one word
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
@@ -93,14 +93,18 @@ class Database:
             UnsupportedError: the server is part of a cluster.
             ProtocolError: the server answers another error, or breaks the Redis protocol.
         """
+        packed: list[bytes] = []
         try:
-            packed = b"".join(map(_pack, commands))
+            for command in commands:
+                packed.append(_pack(command))
+                if len(command) > ITEMS_PER_TURN:
+                    await give_way()
         except UnicodeEncodeError as error:
             raise InputError(f"an id holds a lone surrogate at position {error.start}: {error.object!r:.80}") from None
         except TypeError:
             raise InputError("an id is not text; expected text for every id") from None
         return await retry(
-            lambda: self._attempt(packed, len(commands), deadline),
+            lambda: self._attempt(b"".join(packed), len(commands), deadline),
             deadline=deadline,
             is_retryable=is_retryable,
             first_pause_s=_FIRST_PAUSE_S,
@@ -138,7 +142,7 @@ class Database:
                 answers: list[Any] = []
                 for number in range(1, replies + 1):
                     answers.append(await connection.read_response(disable_decoding=True))
-                    if number % ITEMS_PER_TURN == 0:
+                    if type(answers[-1]) is list or number % ITEMS_PER_TURN == 0:
                         await give_way()  # replies that have arrived are read without waiting
             except BaseException:
                 # The other answers may still arrive; a later call must not read them as its own.

@@ -25,7 +25,7 @@ from statcore.model.store_keys import (
 )
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import encode_map
-from statcore_valkey.database import KEYS_PER_EXCHANGE, Command, Database, DatabasePair
+from statcore_valkey.database import KEYS_PER_COMMAND, Command, Database, DatabasePair
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
 _ENTRIES_PER_TURN: Final = 64
@@ -122,8 +122,8 @@ class ValkeyStatisticsSink:
         """Remove the statistics of kernels, sessions or agents, and the container counts of agents; ignore unknown ids."""
         keys = [key for id_ in ids for key in (id_, container_count_key(id_))]
         async with self._databases.deadline() as deadline:
-            for start in range(0, len(keys), KEYS_PER_EXCHANGE):
-                command = ("DEL", *keys[start : start + KEYS_PER_EXCHANGE])
+            for start in range(0, len(keys), KEYS_PER_COMMAND):
+                command = ("DEL", *keys[start : start + KEYS_PER_COMMAND])
                 await self._databases.statistics.execute([command], deadline=deadline)
 
     @only_our_errors
@@ -136,12 +136,12 @@ class ValkeyStatisticsSink:
         await self._databases.aclose()
 
     async def _store(self, entries: Iterable[tuple[str, Mapping[str, Any]]], *, ttl_s: int) -> None:
-        """Write entries by key, in exchanges of `KEYS_PER_EXCHANGE`."""
+        """Write entries by key, in exchanges of `KEYS_PER_COMMAND`."""
         async with self._databases.deadline() as deadline:
             commands: list[Command] = []
             for key, entry in entries:
                 commands.append(("SET", key, encode_map(entry, key=key), "EX", ttl_s))
-                if len(commands) == KEYS_PER_EXCHANGE:
+                if len(commands) == KEYS_PER_COMMAND:
                     await _write(self._databases.statistics, commands, deadline)
                     commands = []
                 elif len(commands) % _ENTRIES_PER_TURN == 0:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 from redis.asyncio import Redis
 
-from statcore.concurrency import Deadline, give_way
+from statcore.concurrency import Deadline, give_way, in_turns
 from statcore.errors import MalformedEntryError
 from statcore.model import Problem, ProblemKind, StatisticsBatch, StatisticsColumns
 from statcore.model.batch import check_fields, read_columns
@@ -27,12 +27,12 @@ from statcore.model.store_keys import (
 )
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import decode_count
-from statcore_valkey.database import KEYS_PER_EXCHANGE, Database, DatabasePair, expect_integer, expect_values
+from statcore_valkey.database import KEYS_PER_COMMAND, Command, Database, DatabasePair, expect_integer, expect_values
 from statcore_valkey.entry import read_agent, read_metrics, row_reader
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
-ReadEntry: TypeAlias = Callable[..., Entry]
-"""Checks a payload: `read(payload, key=…)`; raises `MalformedEntryError`."""
+ReadEntry: TypeAlias = Callable[..., Any]
+"""Checks a payload: `read(payload, key=…)` returns an entry, or a row of its fields; raises `MalformedEntryError`."""
 
 _logger: Final = logging.getLogger(__name__)
 _BYTES_PER_TURN: Final = 512_000
@@ -46,7 +46,7 @@ _NO_EXPIRY: Final = -1
 
 @attrs.frozen(eq=False)
 class ValkeyStatistics:
-    """A `StatisticsPort` over a Valkey or Redis server: one MGET per 1,000 ids, entries decoded when they are read.
+    """A `StatisticsPort` over a Valkey or Redis server: one exchange for all ids, entries decoded when they are read.
 
     The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`. Connections are made on first use, and belong to
     the event loop of the first call. Clusters are not supported yet; the master of a sentinel is read through the host's
@@ -97,28 +97,28 @@ class ValkeyStatistics:
     async def fetch_kernel_columns(self, ids: Sequence[str], fields: Sequence[str], /) -> StatisticsColumns:
         """Fetch fields of the entries of kernels or sessions as columns, without building the entries."""
         check_fields(fields)
-        batch = await self._fetch(ids, read=row_reader(tuple(fields)) if fields else read_metrics, ttl_s=KERNEL_TTL_S)
-        return await read_columns(batch.entries, fields, problems=batch.problems, ages_s=batch.ages_s)
+        rows = await self._fetch(ids, read=row_reader(tuple(fields)), ttl_s=KERNEL_TTL_S)
+        return await read_columns(rows.entries, fields, problems=rows.problems, ages_s=rows.ages_s)
 
     @only_our_errors
     async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"requests": int, "last_response_ms": int}` of sessions; zeros are *incomplete* when not real."""
-        keys = map(activity_keys, session_ids)
         async with self._databases.deadline() as deadline:
             reader = _BatchReader(database=self._databases.live, options=self._options, deadline=deadline)
-            while part := list(islice(keys, KEYS_PER_EXCHANGE // 2)):
-                await reader.add_activity(part)
+            await reader.add_activity([activity_keys(session_id) for session_id in session_ids])
         return reader.batch()
 
     @only_our_errors
     async def fetch_endpoint_statistics(self, endpoint_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of inference endpoints."""
-        return await self._fetch(map(endpoint_key, endpoint_ids), read=read_metrics, ttl_s=INFERENCE_TTL_S)
+        return await self._fetch(
+            [endpoint_key(endpoint_id) for endpoint_id in endpoint_ids], read=read_metrics, ttl_s=INFERENCE_TTL_S
+        )
 
     @only_our_errors
     async def fetch_replica_statistics(self, pairs: Sequence[tuple[str, str]], /) -> StatisticsBatch:
         """Fetch `{metric: InferenceValue map}` of (endpoint id, replica id) pairs."""
-        return await self._fetch(map(replica_key, pairs), read=read_metrics, ttl_s=INFERENCE_TTL_S)
+        return await self._fetch([replica_key(pair) for pair in pairs], read=read_metrics, ttl_s=INFERENCE_TTL_S)
 
     @only_our_errors
     async def fetch_agent_statistics(self, agent_ids: Sequence[str], /) -> StatisticsBatch:
@@ -147,12 +147,10 @@ class ValkeyStatistics:
         """
         await self._databases.aclose()
 
-    async def _fetch(self, keys: Iterable[str], *, read: ReadEntry, ttl_s: int | None) -> StatisticsBatch:
-        remaining = iter(keys)
+    async def _fetch(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> StatisticsBatch:
         async with self._databases.deadline() as deadline:
             reader = _BatchReader(database=self._databases.statistics, options=self._options, deadline=deadline)
-            while part := list(islice(remaining, KEYS_PER_EXCHANGE)):
-                await reader.add_entries(part, read=read, ttl_s=ttl_s)
+            await reader.add_entries(keys, read=read, ttl_s=ttl_s)
         batch = reader.batch()
         if malformed := [problem for problem in batch.problems.values() if problem.kind is ProblemKind.MALFORMED]:
             _logger.warning("%d of %d entries cannot be read; %s", len(malformed), len(batch), malformed[0].message)
@@ -161,7 +159,7 @@ class ValkeyStatistics:
 
 @attrs.define(kw_only=True, eq=False)
 class _BatchReader:
-    """Reads payloads from a database into one batch, part by part."""
+    """Reads payloads from a database into one batch, with one exchange, and a second where keys are missing."""
 
     database: Database
     options: ValkeyOptions
@@ -172,14 +170,11 @@ class _BatchReader:
 
     async def add_entries(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> None:
         """Read entries from keys that expire `ttl_s` seconds after each write; None where this time is not known."""
-        # PTTL comes before MGET: an entry that is written between them is younger than its age says, never older.
         is_dated = self.options.ages or self.options.freshness_s is not None
-        ttl_commands = [("PTTL", key) for key in keys] if is_dated else []
-        *ttls_ms, values = await self.database.execute([*ttl_commands, ("MGET", *keys)], deadline=self.deadline)
-        payloads = expect_values(values, length=len(keys), database=self.database)
+        payloads, ttls_ms = await self._get(keys, is_dated=is_dated)
         missing: dict[int, str] = {}
-        first, checked_bytes = len(self.entries), 0
-        for position, (key, payload) in enumerate(zip(keys, payloads, strict=True), start=first):
+        checked_bytes = 0
+        for position, (key, payload) in enumerate(zip(keys, payloads, strict=True)):
             if payload is None:
                 missing[position] = key
                 self.entries.append(None)
@@ -189,22 +184,37 @@ class _BatchReader:
             if checked_bytes > _BYTES_PER_TURN:
                 checked_bytes = 0
                 await give_way()
-        for position, (key, ttl_ms) in enumerate(zip(keys, ttls_ms, strict=False), start=first):
+        for position, ttl_ms in enumerate(ttls_ms):
             if self.entries[position] is not None:
-                self._add_age(position, key, expect_integer(ttl_ms, database=self.database), ttl_s)
+                self._add_age(position, keys[position], expect_integer(ttl_ms, database=self.database), ttl_s)
         if missing:
             await self._explain(missing)
 
     async def add_activity(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Read the request count and last response time of sessions from pairs of keys."""
-        keys = [key for pair in pairs for key in pair]
-        (values,) = await self.database.execute([("MGET", *keys)], deadline=self.deadline)
-        counts = [decode_count(value) for value in expect_values(values, length=len(keys), database=self.database)]
-        for pair, *pair_counts in zip(pairs, counts[::2], counts[1::2], strict=True):
-            entry, problem = activity_entry(pair, pair_counts)
-            if problem is not None:
-                self.problems[len(self.entries)] = problem
-            self.entries.append(entry)
+        values, _ = await self._get([key for pair in pairs for key in pair], is_dated=False)
+        async for positions in in_turns(range(len(pairs))):
+            for position in positions:
+                counts = [decode_count(value) for value in values[2 * position : 2 * position + 2]]
+                entry, problem = activity_entry(pairs[position], counts)
+                if problem is not None:
+                    self.problems[position] = problem
+                self.entries.append(entry)
+
+    async def _get(self, keys: Sequence[str], *, is_dated: bool) -> tuple[list[bytes | None], list[object]]:
+        """Return the values of keys and, if they are dated, their remaining times to live in milliseconds."""
+        commands: list[Command] = []
+        for part in _parts(keys):
+            # PTTL comes before MGET: an entry that is written between them is younger than its age says, never older.
+            commands += [("PTTL", key) for key in part] if is_dated else []
+            commands.append(("MGET", *part))
+        answers = iter(await self.database.execute(commands, deadline=self.deadline) if commands else ())
+        values: list[bytes | None] = []
+        ttls_ms: list[object] = []
+        for part in _parts(keys):
+            ttls_ms += islice(answers, len(part) if is_dated else 0)
+            values += expect_values(next(answers), length=len(part), database=self.database)
+        return values, ttls_ms
 
     def batch(self) -> StatisticsBatch:
         """Return the batch of all entries that were added."""
@@ -217,7 +227,7 @@ class _BatchReader:
             self.problems[position] = Problem(ProblemKind.OVERSIZED, message=message, key=key)
             return None
         try:
-            return read(payload, key=key)
+            return cast("Entry", read(payload, key=key))
         except MalformedEntryError as error:
             message = str(error)
         except Exception as error:  # noqa: BLE001 - a bad payload must not affect other entries
@@ -252,8 +262,9 @@ class _BatchReader:
 
         Usually none of the keys exists, which one EXISTS for all of them shows. Otherwise the type of each key is read.
         """
-        (count,) = await self.database.execute([("EXISTS", *missing.values())], deadline=self.deadline)
-        if not expect_integer(count, database=self.database):
+        commands = [("EXISTS", *part) for part in _parts(list(missing.values()))]
+        counts = await self.database.execute(commands, deadline=self.deadline)
+        if not any(expect_integer(count, database=self.database) for count in counts):
             return
         types = await self.database.execute([("TYPE", key) for key in missing.values()], deadline=self.deadline)
         for (position, key), kind in zip(missing.items(), types, strict=True):
@@ -261,3 +272,8 @@ class _BatchReader:
                 known = kind.decode() if kind in _TYPES else "value of another type"
                 message = f"key {key!r} holds a {known}, not a string"
                 self.problems[position] = Problem(ProblemKind.UNAVAILABLE, message=message, key=key)
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the keys in as many parts as there are commands."""
+    return (keys[start : start + KEYS_PER_COMMAND] for start in range(0, len(keys), KEYS_PER_COMMAND))

@@ -260,9 +260,11 @@ def _inner(part: object, rest: str) -> object:
 def _field_text(value: object, field: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, (Mapping, Sequence)):
-        raise MalformedEntryError(f"{field} is a {type(value).__name__}, neither text nor a number", key="")
-    return format_sample_value(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return format_sample_value(value)
+    if isinstance(value, int):
+        return str(value)
+    raise MalformedEntryError(f"{field} is a {type(value).__name__}, neither text nor a number", key="")
 
 
 def malformed(error: MalformedEntryError) -> Problem:

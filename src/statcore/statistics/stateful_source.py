@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import TypeVar, overload
+from typing import Final, TypeVar, overload
 from uuid import UUID
 
 import attrs
 
-from statcore.concurrency import run_concurrently
+from statcore.concurrency import in_turns, run_concurrently
 from statcore.errors import ProtocolError
 from statcore.model.batch import StatisticsBatch, StatisticsColumns, check_fields
 from statcore.model.text import check_text, id_text
 from statcore.model.validation import check_count
 from statcore.ports.statistics import ColumnarStatisticsPort, KernelStatisticsPort, StatisticsPort
 from statcore.statistics.clients import StatisticsClient, store_from
+
+_IDS_PER_TURN: Final = 1_000
 
 _Id = TypeVar("_Id", bound=Hashable)
 
@@ -70,7 +72,7 @@ class StatisticsStatefulSource:
 
     async def read_kernel_statistics_batch(self, session_ids_or_kernel_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` of each kernel or session."""
-        ids = [id_text(id_) for id_ in session_ids_or_kernel_ids]
+        ids = await _in_text(session_ids_or_kernel_ids)
         if self.kernels is None:
             return await self._read(self.store.fetch_kernel_statistics, ids)
         return await _fetch(self.kernels.fetch_kernel_statistics, ids)  # in one call, so that all are of one moment
@@ -87,7 +89,7 @@ class StatisticsStatefulSource:
         store = self.store if self.kernels is None else self.kernels
         if self.chunk_size is not None or not isinstance(store, ColumnarStatisticsPort):
             return await (await self.read_kernel_statistics_batch(session_ids_or_kernel_ids)).columns(*fields)
-        ids = [id_text(id_) for id_ in session_ids_or_kernel_ids]
+        ids = await _in_text(session_ids_or_kernel_ids)
         distinct = list(dict.fromkeys(ids))
         columns = await store.fetch_kernel_columns(distinct, fields)
         if len(distinct) == len(ids):
@@ -97,11 +99,11 @@ class StatisticsStatefulSource:
 
     async def read_inference_metrics_batch(self, session_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{"requests": int, "last_response_ms": int}` of each session; zeros are *incomplete* when not real."""
-        return await self._read(self.store.fetch_inference_metrics, [id_text(id_) for id_ in session_ids])
+        return await self._read(self.store.fetch_inference_metrics, await _in_text(session_ids))
 
     async def read_endpoint_statistics_batch(self, endpoint_ids: Sequence[UUID | str]) -> StatisticsBatch:
         """Return `{metric: InferenceValue map}` of each inference endpoint."""
-        return await self._read(self.store.fetch_endpoint_statistics, [id_text(id_) for id_ in endpoint_ids])
+        return await self._read(self.store.fetch_endpoint_statistics, await _in_text(endpoint_ids))
 
     async def read_replica_statistics_batch(
         self, endpoint_replica_pairs: Sequence[tuple[UUID | str, UUID | str]]
@@ -120,8 +122,7 @@ class StatisticsStatefulSource:
     ) -> StatisticsBatch:
         if not ids:
             return StatisticsBatch()
-        position_of = {id_: position for position, id_ in enumerate(dict.fromkeys(ids))}
-        distinct = list(position_of)
+        distinct = list(dict.fromkeys(ids))
         size = self.chunk_size or len(distinct)
         if size < len(distinct):
             chunks = (distinct[start : start + size] for start in range(0, len(distinct), size))
@@ -130,7 +131,16 @@ class StatisticsStatefulSource:
             batch = await _fetch(fetch, distinct)
         if len(distinct) == len(ids):
             return batch
+        position_of = {id_: position for position, id_ in enumerate(distinct)}
         return batch.select(position_of[id_] for id_ in ids)
+
+
+async def _in_text(ids: Sequence[UUID | str]) -> list[str]:
+    """Return ids in their canonical text, and give way to the event loop: each id takes about a microsecond."""
+    texts: list[str] = []
+    async for part in in_turns(ids, size=_IDS_PER_TURN):
+        texts += [id_text(id_) for id_ in part]
+    return texts
 
 
 async def _fetch(fetch: Callable[[Sequence[_Id]], Awaitable[StatisticsBatch]], ids: Sequence[_Id]) -> StatisticsBatch:

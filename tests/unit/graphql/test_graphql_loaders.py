@@ -127,7 +127,7 @@ async def test_a_loader_that_answers_too_little_shifts_nothing(caplog: pytest.Lo
     manager = DataLoaderManager().adding("Acme.own", Loader(load))
     answer = await Host(manager=manager, query=Extended).execute("{ own }")
     assert ({"own": None}, {"own": "InternalError"}) == (answer.data, answer.codes)
-    assert "WrongNumberOfResultsReturned" in caplog.text
+    assert "a loader returned 0 values for 1 keys" in caplog.text
 
 
 async def test_a_loader_belongs_to_its_request() -> None:

@@ -82,10 +82,11 @@ def test_an_empty_map_is_an_entry() -> None:
 
 
 def test_a_metric_is_decoded_once_and_only_when_read() -> None:
-    """A second read returns the same dict; other metrics stay undecoded."""
-    read = entry()
-    assert isinstance(read.content, bytes)
+    """A second read returns the same dict; other metrics stay undecoded. A reader that comes back makes it kept."""
+    read, other = entry(), entry()
     assert read["mem"] is read["mem"]
+    assert isinstance(read.content, bytes)
+    assert other["mem"] == read["mem"]
     assert isinstance(read.content, dict)
     assert not isinstance(read.content["cpu_util"], dict)
 

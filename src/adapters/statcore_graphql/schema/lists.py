@@ -9,19 +9,19 @@ because a field has an error, is left to it too: the rules for errors and null s
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, cast
 
 import attrs
+import msgspec
 from graphql import (
     GraphQLLeafType,
+    GraphQLList,
+    GraphQLNonNull,
     GraphQLObjectType,
-    GraphQLOutputType,
     GraphQLResolveInfo,
     is_leaf_type,
-    is_list_type,
-    is_non_null_type,
-    is_object_type,
 )
 from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetailsList
@@ -33,14 +33,20 @@ from strawberry.types.field import StrawberryField
 from statcore.concurrency import in_turns, run_concurrently
 from statcore_graphql.batch_loader import BatchLoader, Request
 from statcore_graphql.context import FieldProblem, GraphQueryContext
+from statcore_graphql.schema.encoding import encode_response
 from statcore_graphql.schema.loaded import LOADED, LoadedField
 
 _ITEMS_PER_TURN: Final = 64
 """How many items of a list are completed in one turn of the event loop."""
+_ITEMS_PER_REQUEST: Final = 1_000
+"""The keys of how many items are listed in one turn of the event loop."""
 _TYPENAME: Final = "__typename"
 
+_OutputType: TypeAlias = Any
+"""A GraphQL type of values; graphql-core's own name for it is not completely typed."""
 _Place: TypeAlias = tuple[Any, str | int] | None
 """The place of a value in the answer: the place of its object or list, and its name or position there."""
+_Keys: TypeAlias = dict[BatchLoader[Any], list[Hashable]]
 _Complete: TypeAlias = Callable[[Any, _Place, list[FieldProblem]], object]
 """Returns a field's value for an item that is at a place, and adds the problems of the value."""
 
@@ -67,12 +73,15 @@ class _Plan:
         """Return the selected fields of an item."""
         return {name: complete(item, (place, name), problems) for name, complete in self.fields.items()}
 
-    def add_keys(self, items: Sequence[Any], keys_of: dict[BatchLoader[Any], list[Hashable]]) -> None:
-        """Add the keys that the items need from each loader."""
+    def keys_of(self, items: Sequence[Any]) -> _Keys:
+        """Return the keys that the items need from each loader."""
+        keys_of: _Keys = {}
         for field, loader in self.loads:
             keys_of.setdefault(loader, []).extend(key for item in items for key in field.keys(item))
         for read, plan in self.lists:
-            plan.add_keys([child for item in items for child in read(item)], keys_of)
+            for loader, keys in plan.keys_of([child for item in items for child in read(item)]).items():
+                keys_of.setdefault(loader, []).extend(keys)
+        return keys_of
 
 
 class ListExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -82,9 +91,9 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def complete_iterable_value(
         self,
-        item_type: GraphQLOutputType,
+        item_type: _OutputType,
         field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo,
+        info: GraphQLResolveInfo[GraphQueryContext],
         path: Path,
         items: Iterable[Any],
         position_context: Any,  # noqa: ANN401 - graphql-core's, passed on
@@ -92,55 +101,79 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         """Complete a list by its plan, or as graphql-core does."""
         plan = self._plan_of_items(item_type, field_details_list) if isinstance(items, list) and items else None
         if plan is None:
-            return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
+            return super().complete_iterable_value(  # pyright: ignore[reportUnknownMemberType]
+                item_type, field_details_list, info, path, items, position_context
+            )
 
         def complete_item(item: object, position: int, completed: list[Any]) -> bool:
             item_path = path.add_key(position, None)
-            return self.complete_list_item_value(
+            return self.complete_list_item_value(  # pyright: ignore[reportUnknownMemberType]
                 item, completed, item_type, field_details_list, info, item_path, position_context
             )
 
-        keys_of: dict[BatchLoader[Any], list[Hashable]] = {}
-        plan.add_keys(cast("list[Any]", items), keys_of)
-        # Here and not in the coroutine, so that one read loads what all lists of an answer need.
-        requests = [loader.request(keys) for loader, keys in keys_of.items()]
-        return self._complete_in_turns(plan, requests, cast("list[Any]", items), path, complete_item)
+        listed = cast("list[Any]", items)
+        # The keys of short lists are requested at once, so that one read loads what all lists of an answer need.
+        requests = _request(plan.keys_of(listed)) if len(listed) <= _ITEMS_PER_REQUEST else None
+        return self._complete_in_turns(plan, requests, listed, path, complete_item)
 
     async def _complete_in_turns(
         self,
         plan: _Plan,
-        requests: Sequence[Request],
-        items: Sequence[object],
+        requests: Sequence[Request] | None,
+        items: Sequence[Any],
         path: Path,
         complete_item: Callable[[object, int, list[Any]], bool],
-    ) -> list[Any]:
+    ) -> list[Any] | msgspec.Raw:
+        if requests is None:
+            keys_of: _Keys = {}
+            async for part in in_turns(items, size=_ITEMS_PER_REQUEST):
+                for loader, keys in plan.keys_of(part).items():
+                    keys_of.setdefault(loader, []).extend(keys)
+            requests = _request(keys_of)
         for request in requests:
             await request.ended()
         list_place: _Place = None
         for key in path.as_list():
             list_place = (list_place, key)
+        in_lists, in_text = list[list[Any]](), list[bytes]()
+        position = 0
+        async for turn in in_turns(items, size=_ITEMS_PER_TURN):
+            completed = await self._complete_turn(plan, turn, position, list_place, complete_item)
+            position += len(turn)
+            if self.context_value.encoded:
+                in_text.append(encode_response(completed)[1:-1])
+            else:
+                in_lists.append(completed)
+        return msgspec.Raw(b"[%b]" % b",".join(in_text)) if self.context_value.encoded else list(chain(*in_lists))
+
+    async def _complete_turn(
+        self,
+        plan: _Plan,
+        items: Sequence[object],
+        first: int,
+        list_place: _Place,
+        complete_item: Callable[[object, int, list[Any]], bool],
+    ) -> list[Any]:
         completed: list[Any] = []
         pending: list[int] = []
-        async for turn in in_turns(items, size=_ITEMS_PER_TURN):
-            for item in turn:
-                problems: list[FieldProblem] = []
-                position = len(completed)
-                try:
-                    completed.append(plan.complete(item, (list_place, position), problems))
-                except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
-                    if complete_item(item, position, completed):
-                        pending.append(position)
-                else:
-                    self.context_value.problems.extend(problems)
-        values = await run_concurrently(completed[position] for position in pending)
-        for position, value in zip(pending, values, strict=True):
-            completed[position] = value
+        for number, item in enumerate(items):
+            problems: list[FieldProblem] = []
+            try:
+                completed.append(plan.complete(item, (list_place, first + number), problems))
+            except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
+                if complete_item(item, first + number, completed):
+                    pending.append(number)
+            else:
+                self.context_value.problems.extend(problems)
+        values = await run_concurrently(completed[number] for number in pending) if pending else ()
+        for number, value in zip(pending, values, strict=True):
+            completed[number] = value
         return completed
 
-    def _plan_of_items(self, item_type: GraphQLOutputType, details: FieldDetailsList) -> _Plan | None:
-        type_ = item_type.of_type if is_non_null_type(item_type) else item_type
+    def _plan_of_items(self, item_type: _OutputType, details: FieldDetailsList) -> _Plan | None:
+        type_, _ = _nullable(item_type)
         has_middleware = self.middleware_manager is not None and self.middleware_manager.middlewares
-        if not is_object_type(type_) or type_.is_type_of or has_middleware or self.abort_signal is not None:
+        if not isinstance(type_, GraphQLObjectType) or type_.is_type_of or has_middleware or self.abort_signal is not None:
             return None
         plan = _Plan()
         for name, field_details in self.collect_subfields(type_, details).grouped_field_set.items():
@@ -164,16 +197,28 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             return _loaded(loaded, loader, arguments, encoded=self.context_value.encoded)
         if field is None or not field.is_basic_field:
             return None
-        required = is_non_null_type(graphql_field.type)
-        type_ = graphql_field.type.of_type if required else graphql_field.type
+        type_, required = _nullable(graphql_field.type)
         read: Callable[[Any], Any] = attrgetter(field.python_name)
         if is_leaf_type(type_):
             return _attribute(read, type_, required=required)
-        of_items = self._plan_of_items(type_.of_type, details) if is_list_type(type_) else None
+        of_items = self._plan_of_items(_inner(type_), details) if isinstance(type_, GraphQLList) else None
         if of_items is None:
             return None
         plan.lists.append((read, of_items))
         return _objects(read, of_items)
+
+
+def _nullable(type_: _OutputType) -> tuple[_OutputType, bool]:
+    """Return a type without its `!`, and whether it had one."""
+    return (_inner(type_), True) if isinstance(type_, GraphQLNonNull) else (type_, False)
+
+
+def _inner(type_: _OutputType) -> _OutputType:
+    return type_.of_type
+
+
+def _request(keys_of: _Keys) -> list[Request]:
+    return [loader.request(keys) for loader, keys in keys_of.items()]
 
 
 def _attribute(read: Callable[[Any], Any], leaf: GraphQLLeafType, *, required: bool) -> _Complete:

@@ -182,20 +182,17 @@ def show_metrics(
     Raises:
         InputError: a name in `fields` is not such a name or occurs twice, or there are too many.
     """
-    if fields is None:
-        text = encode_entry(entry, shown=hides) if encoded else None
-        if text is not None:
-            return text, _with(problem, ())
-        value, problems = decode_entry(entry)
-    else:
-        names_of = _names_of(tuple(fields))
-        value, problems = decode_entry(entry, [metric for metric in names_of if metric in entry])
-    shown = {metric: shown_value(metric, part) for metric, part in value.items()} if hides else value
-    if fields is not None:
-        shown = {
-            metric: {name: part[name] for name in names_of[metric] if name in part} if isinstance(part, dict) else part
-            for metric, part in shown.items()
-        }
+    text = encode_entry(entry, shown=hides) if encoded and fields is None else None
+    if text is not None:
+        return text, _with(problem, ())
+    names_of = None if fields is None else _names_of(tuple(fields))
+    value, problems = decode_entry(entry, names_of and [metric for metric in names_of if metric in entry])
+    shown: dict[str, object] = {}
+    for metric, part in value.items():
+        shown[metric] = shown_value(metric, part) if hides else part
+        if names_of is not None and isinstance(part, dict):
+            fields_of = cast("dict[str, object]", shown[metric])
+            shown[metric] = {name: fields_of[name] for name in names_of[metric] if name in fields_of}
     return encode_value(shown) if encoded else shown, _with(problem, problems)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from graphql import GraphQLError
 from strawberry.extensions import SchemaExtension
 
+from statcore.concurrency import in_turns
 from statcore.errors import (
     ClosedError,
     InputError,
@@ -38,12 +39,12 @@ _GENERAL_MESSAGES: Final[Mapping[type[StatcoreError], str]] = {
 class ProblemsExtension(SchemaExtension):
     """Adds `extensions.problems` to a response: what is wrong with values in its data, each with its path."""
 
-    def get_results(self) -> dict[str, Any]:
+    async def get_results(self) -> dict[str, Any]:
         """Return the extensions of the response."""
         context: GraphQueryContext = self.execution_context.context
-        problems = [
-            {"path": path, "kind": problem.kind.value, "message": problem.message} for path, problem in context.problems
-        ]
+        problems: list[dict[str, Any]] = []
+        async for part in in_turns(context.problems):
+            problems += [{"path": path, "kind": problem.kind.value, "message": problem.message} for path, problem in part]
         return {"problems": problems} if problems else {}
 
 

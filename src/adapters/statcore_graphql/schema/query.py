@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
+from statcore.concurrency import in_turns
 from statcore.errors import InputError
 from statcore.model.inventory import Page
 from statcore.model.text import id_text
@@ -29,6 +30,7 @@ MAX_LIMIT: Final = 10_000
 
 _Info = strawberry.Info[GraphQueryContext]
 _Record = TypeVar("_Record")
+_Object = TypeVar("_Object")
 
 
 @strawberry.type
@@ -41,7 +43,7 @@ class Query:
     ) -> ComputeSessionList | None:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_sessions, limit=limit, offset=offset)
-        items = [ComputeSession.of(record) for record in page.items]
+        items = await _as_objects(ComputeSession.of, page.items)
         return ComputeSessionList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="The session with an id; null when there is none.")
@@ -54,14 +56,14 @@ class Query:
     async def endpoint_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> EndpointList | None:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_endpoints, limit=limit, offset=offset)
-        items = [Endpoint.of(record) for record in page.items]
+        items = await _as_objects(Endpoint.of, page.items)
         return EndpointList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="A page of the agents.")
     async def agent_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> AgentList | None:
         """Read from the inventory."""
         page = await _read_page(info.context, info.context.inventory.list_agents, limit=limit, offset=offset)
-        items = [Agent(agent_id=agent_id) for agent_id in page.items]
+        items = await _as_objects(lambda agent_id: Agent(agent_id=agent_id), page.items)
         return AgentList(items=items, total_count=page.total_count)
 
     @strawberry.field(description="The kinds of querier that are installed.")
@@ -147,6 +149,14 @@ def _fields(selector: object) -> dict[str, object]:
     if isinstance(selector, dict):
         return cast("dict[str, object]", selector)
     raise InputError(f"selector must be an object of fields, not {type(selector).__name__}")
+
+
+async def _as_objects(convert: Callable[[_Record], _Object], records: Sequence[_Record]) -> list[_Object]:
+    """Return the GraphQL object of each record, and give way to the event loop."""
+    objects: list[_Object] = []
+    async for part in in_turns(records):
+        objects += [convert(record) for record in part]
+    return objects
 
 
 async def _read_page(
