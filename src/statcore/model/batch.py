@@ -13,7 +13,17 @@ import attrs
 
 from statcore.concurrency import in_turns
 from statcore.errors import InputError, MalformedEntryError
-from statcore.model.statistics import Entry, JsonEntry, Problem, RowEntry, decode_entry, malformed, read_row
+from statcore.model.statistics import (
+    UNBOUNDED,
+    Entry,
+    JsonEntry,
+    Problem,
+    RowEntry,
+    decode_entry,
+    hidden_fields,
+    malformed,
+    read_row,
+)
 
 _T = TypeVar("_T")
 _ENTRIES_PER_TURN: Final = 64
@@ -105,6 +115,27 @@ class StatisticsBatch(Sequence[Entry | None]):
         """
         check_fields(fields)
         return await read_columns(self.entries, fields, problems=self.problems, ages_s=self.ages_s)
+
+    async def shown_columns(self, *fields: str) -> StatisticsColumns:
+        """Return `columns` in which the numbers that mean nothing are None, as `shown_value` makes them.
+
+        Raises:
+            InputError: a field is not text or is empty, or is named twice.
+        """
+        check_fields(fields)
+        parts = [field.partition(".") for field in fields]
+        capacity_of = {field: f"{metric}.capacity" for field, (metric, _, name) in zip(fields, parts, strict=True) if name}
+        columns = await self.columns(*dict.fromkeys([*fields, *capacity_of.values()]))
+        by_field: dict[str, Column] = {}
+        for field, (metric, _, name) in zip(fields, parts, strict=True):
+            texts = columns[field].texts
+            if name in hidden_fields(metric, None):
+                texts = (None,) * len(texts)
+            elif name in hidden_fields(metric, UNBOUNDED):
+                capacities = columns[capacity_of[field]].texts
+                texts = tuple([None if at == UNBOUNDED else text for text, at in zip(texts, capacities, strict=True)])
+            by_field[field] = Column(texts)
+        return attrs.evolve(columns, by_field=by_field)
 
     def __aiter__(self) -> AsyncIterator[Entry | None]:
         """Iterate over the entries, and give way to the event loop after every 64 of them: reading an entry decodes it."""

@@ -9,8 +9,9 @@ from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeGuard, ca
 
 import attrs
 
-from statcore.errors import InputError, MalformedEntryError
+from statcore.errors import InputError, MalformedEntryError, StatcoreError
 from statcore.model.numbers import format_sample_value
+from statcore.model.text import describe
 
 Entry: TypeAlias = Mapping[str, Any]
 """Metrics of one object by name; reading a metric may decode it, and raise `MalformedEntryError`."""
@@ -236,12 +237,18 @@ def read_row(entry: Entry, fields: Sequence[str]) -> tuple[list[str | None], lis
         try:
             if metric in entry:
                 text = _field_text(_inner(entry[metric], rest), field)
-        except MalformedEntryError as error:
-            problem = malformed(error)
+        except StatcoreError as error:  # an entry of a third party's store may read itself only now
+            problem = _problem_of(error)
             if problem not in problems:  # two fields of one metric
                 problems.append(problem)
         row.append(text)
     return row, problems
+
+
+def _problem_of(error: StatcoreError) -> Problem:
+    if isinstance(error, MalformedEntryError):
+        return malformed(error)
+    return Problem(ProblemKind.UNAVAILABLE, message=describe(error))
 
 
 def _inner(part: object, rest: str) -> object:

@@ -20,7 +20,8 @@ FIELDS = {
         *("agent_list", "available_metrics", "compute_session", "compute_session_list", "endpoint_list"),
         *("preset_result", "preset_result_at", "presets", "queriers", "utilization"),
     ],
-    "ComputeSessionList": ["items", "total_count"],
+    "ComputeSessionList": ["columns", "items", "total_count"],
+    "MetricColumn": ["field", "values"],
     "ComputeSession": ["inference_metrics", "kernels", "live_stat", "session_id", "utilization"],
     "Kernel": ["agent_id", "kernel_id", "live_stat"],
     "EndpointList": ["items", "total_count"],
@@ -40,6 +41,7 @@ LOADERS = {
     ("Query", "utilization"): "UtilizationMetrics.by_querier",
     ("ComputeSession", "utilization"): "UtilizationMetrics.by_querier",
     ("ComputeSession", "live_stat"): "KernelStatistics.by_kernel",
+    ("ComputeSessionList", "columns"): "KernelStatistics.by_kernel",
     ("ComputeSession", "inference_metrics"): "KernelStatistics.inference_metrics_by_kernel",
     ("Kernel", "live_stat"): "KernelStatistics.by_kernel",
     ("Endpoint", "live_stat"): "EndpointStatistics.by_endpoint",
@@ -71,7 +73,7 @@ def test_the_schema_has_these_fields() -> None:
 
 def test_every_field_that_may_fail_may_be_null() -> None:
     """Its failure leaves its parent in the answer; a field may fail when its resolver reads something."""
-    loaded = {"inference_metrics", "live_stat", "utilization"}
+    loaded = {"columns", "inference_metrics", "live_stat", "utilization"}
     reading = {*FIELDS["Query"], "fields"} - {"presets", "queriers"}  # plugins are read at start-up
     for name, kind in object_types().items():
         nullable = {field for field, defined in kind.fields.items() if not str(defined.type).endswith("!")}

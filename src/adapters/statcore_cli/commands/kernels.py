@@ -10,7 +10,7 @@ import attrs
 import click
 
 from statcore.errors import StatcoreError
-from statcore.model.batch import StatisticsBatch
+from statcore.model.batch import StatisticsBatch, check_fields
 from statcore.model.inventory import SessionRecord
 from statcore.model.statistics import Problem, ProblemKind
 from statcore.model.text import describe, id_text
@@ -22,7 +22,7 @@ from statcore.statistics.series_inventory import SeriesInventory
 from statcore.statistics.sessions import SessionStatistics
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
-from statcore_cli.entries import ENTRY_COLUMNS, Entries
+from statcore_cli.entries import Entries, SelectedFields
 from statcore_cli.event_loop import run
 from statcore_cli.output import write
 
@@ -30,6 +30,12 @@ from statcore_cli.output import write
 @click.command(
     params=[
         click.Argument(["ids"], nargs=-1, required=True, metavar="ID..."),
+        click.Option(
+            ["--field", "fields"],
+            multiple=True,
+            metavar="NAME",
+            help='A field such as "cpu_util.pct" or "mem.stats.max", shown in a column; repeat it for more columns.',
+        ),
         *setting_options("statistics_url", "metrics_url", "kernel_statistics"),
         format_option(),
     ],
@@ -37,12 +43,13 @@ from statcore_cli.output import write
 Examples:
     statcore kernels 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11
     statcore kernels --statistics-url valkey://127.0.0.1:6379 ID1 ID2
+    statcore kernels --field cpu_util.pct --field mem.current ID1 ID2
     statcore kernels --format json ID1 ID2 | jq .problems
     statcore kernels --metrics-url http://127.0.0.1:9090 SESSION
 """,
 )
 @click.pass_context
-def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_: object) -> None:
+def command(ctx: click.Context, /, ids: tuple[str, ...], fields: tuple[str, ...], output_format: str, **_: object) -> None:
     """Show the live statistics of kernels or sessions.
 
     ID is the UUID of a kernel or a session; the statistics of all IDs are read in one request. The statistics of a session
@@ -52,14 +59,19 @@ def command(ctx: click.Context, /, ids: tuple[str, ...], output_format: str, **_
     "key"}}}. Statistics are null when the store has none for the ID, or when none of them can be read; in the second case
     the ID has a problem. A metric that cannot be read is a problem, and the other metrics of the ID are shown. The capacity
     and percentage of a metric without a bound mean nothing, and are null. The age is the time since the agent wrote the
-    entry; null is an unknown age.
+    entry; null is an unknown age. With --field the statistics are {field: text or null}.
 
     Problems are part of the answer, with exit code 0. A store that cannot answer at all is an error.
     """
     distinct_ids = list(dict.fromkeys(map(id_text, ids)))
-    batch = run(_read_statistics(CommandContext.of(ctx), distinct_ids), doing="reading live statistics")
-    entries = Entries.read(distinct_ids, batch)
-    write(output_format, ENTRY_COLUMNS, entries.rows(), entries.document)
+    check_fields(fields)
+    entries = run(_read(CommandContext.of(ctx), distinct_ids, fields), doing="reading live statistics")
+    write(output_format, entries.headers, entries.rows(), entries.document)
+
+
+async def _read(context: CommandContext, ids: list[str], fields: tuple[str, ...]) -> Entries | SelectedFields:
+    batch = await _read_statistics(context, ids)
+    return SelectedFields(ids, await batch.shown_columns(*fields)) if fields else Entries.read(ids, batch)
 
 
 async def _read_statistics(context: CommandContext, ids: list[str]) -> StatisticsBatch:
