@@ -36,7 +36,8 @@ class Entries:
         problems: dict[str, list[Problem]] = {}
         for found in document["problems"]:
             problem = Problem(ProblemKind(found["kind"]), message=found["message"], key=found["key"])
-            problems.setdefault(ids[found["position"]], []).append(problem)
+            position: int = found["position"]
+            problems.setdefault(ids[position], []).append(problem)
         entries = dict(zip(ids, document["entries"], strict=True))
         return cls(
             metrics={

@@ -142,8 +142,9 @@ class Database:
                 answers: list[Any] = []
                 for number in range(1, replies + 1):
                     answers.append(await connection.read_response(disable_decoding=True))
-                    if type(answers[-1]) is list or number % ITEMS_PER_TURN == 0:
-                        await give_way()  # replies that have arrived are read without waiting
+                    # Replies that have arrived are read without waiting; a few replies are large.
+                    if number < replies and (replies < ITEMS_PER_TURN or number % ITEMS_PER_TURN == 0):
+                        await give_way()
             except BaseException:
                 # The other answers may still arrive; a later call must not read them as its own.
                 await connection.disconnect(nowait=True)

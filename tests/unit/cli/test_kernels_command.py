@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
 
 MEM = {"current": "1024", "capacity": None, "pct": "0.00", "unit_hint": "bytes", "stats.max": "2048"}
@@ -108,4 +109,33 @@ def test_a_bad_id_is_wrong_usage(statcore: Invoke, fake: Any) -> None:
 
     assert (2, "") == (result.exit_code, result.stdout)
     assert result.stderr.startswith("statcore: not an id: 'x'")
+    assert [] == fake.CALLS
+
+
+def test_fields_are_columns(statcore: Invoke, fake: Any) -> None:
+    """There is a row for each id; a field that it lacks, or that means nothing, is empty, and a problem is beside it."""
+    net = {**MEM, "capacity": "1024", "pct": "100.00"}
+    fake.ANSWER.update(entries={ID_1: {"mem": MEM, "net_rx": net}, ID_2: {"bad": 1}}, problems={ID_1: "stale"})
+    arguments = ("kernels", ID_1, ID_2, ID_3, "--field", "mem.stats.max", "--field", "net_rx.pct", "--field", "bad.current")
+
+    result = statcore(*arguments, "--format", "csv")
+
+    headers = ("id", "mem.stats.max", "net_rx.pct", "bad.current", "age_s", "problem")
+    assert [
+        (ID_1, "2048", "", "", "", "stale: as it is"),
+        (ID_2, "", "", "", "", "malformed: bad holds garbage"),
+        (ID_3, "", "", "", "", "no statistics"),
+    ] == [tuple(row[name] for name in headers) for row in csv_rows(result.stdout)]
+
+    document = json.loads(statcore(*arguments, "--format", "json").stdout)
+    assert {"mem.stats.max": "2048", "net_rx.pct": None, "bad.current": None} == document["kernels"][ID_1]
+    assert {ID_1: "stale", ID_2: "malformed"} == {id_: problem["kind"] for id_, problem in document["problems"].items()}
+
+
+@pytest.mark.parametrize("fields", [("mem.pct", "mem.pct"), ("",)])
+def test_a_bad_field_is_wrong_usage(statcore: Invoke, fake: Any, fields: tuple[str, ...]) -> None:
+    """Nothing is read."""
+    result = statcore("kernels", ID_1, *(part for field in fields for part in ("--field", field)))
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "fields must be different names such as 'cpu_util.pct'" in result.stderr
     assert [] == fake.CALLS

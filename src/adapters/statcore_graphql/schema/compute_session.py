@@ -164,5 +164,5 @@ class ComputeSessionList:
         columns = await StatisticsBatch.join(sessions).shown_columns(*fields)
         for position, problems in columns.problems.items():
             for number in range(len(fields)):
-                context.problems += [([*path, number, "values", position], problem) for problem in problems]
+                context.problems.extend(([*path, number, "values", position], problem) for problem in problems)
         return [MetricColumn(field=field, values=JSON(list(column))) for field, column in columns.items()]
