@@ -22,7 +22,7 @@ import attrs
 
 from statcore.concurrency import is_cancellation
 from statcore.errors import PluginError, StatcoreError
-from statcore.model.batch import StatisticsBatch
+from statcore.model.batch import StatisticsBatch, StatisticsColumns
 from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
 from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.store_keys import NO_ACTIVITY
@@ -266,6 +266,23 @@ def _batch(check_entry: Callable[[_Call, object], Entry]) -> _Check:
     return check
 
 
+def _columns(call: _Call, answer: object) -> StatisticsColumns:
+    """Check a `StatisticsColumns` with a column for each field, and a value in it for each id."""
+    ids, fields = cast("tuple[Sequence[object], Sequence[str]]", call.arguments)
+    if not isinstance(answer, StatisticsColumns):
+        raise _BadAnswerError.of(answer, "a StatisticsColumns")
+    if list(answer) != list(fields):
+        raise _BadAnswerError.of(list(answer), f"the columns {list(fields)}")
+    for column in answer.values():
+        texts = column.texts
+        if len(texts) != len(ids) or not all(text is None or type(text) is str for text in texts):
+            raise _BadAnswerError.of(texts, f"a text or None for each of {len(ids)} ids")
+    for position, problems in answer.problems.items():
+        if position not in range(len(ids)) or not problems or not all(map(_is_problem, problems)):
+            raise _BadAnswerError.of({position: problems}, "Problems by the position of an id")
+    return answer
+
+
 def _metrics(call: _Call, entry: object) -> Entry:
     """Check `{metric: map}`."""
     return _maps(call, entry, 1)
@@ -473,6 +490,7 @@ _ANY_ADAPTER: Final[Mapping[str, _Check]] = {"aclose": _anything, "diagnose": _f
 _STATISTICS: Final[Mapping[str, _Check]] = {
     **_ANY_ADAPTER,
     "fetch_kernel_statistics": _batch(_metrics),
+    "fetch_kernel_columns": _columns,
     "fetch_inference_metrics": _batch(_activity),
     "fetch_endpoint_statistics": _batch(_metrics),
     "fetch_replica_statistics": _batch(_metrics),

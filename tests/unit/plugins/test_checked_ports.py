@@ -8,13 +8,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.support.lazy_entries import Lazy
 from tests.unit.plugins.plugin_modules import OPENERS, ORIGIN, registry_of, settings
 
 from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
-from statcore.model import MatrixResult, Problem, ProblemKind, QueryTimeRange, Sample, Series, StatisticsBatch, VectorResult
+from statcore.model import (
+    Column,
+    MatrixResult,
+    Problem,
+    ProblemKind,
+    QueryTimeRange,
+    Sample,
+    Series,
+    StatisticsBatch,
+    StatisticsColumns,
+    VectorResult,
+)
 from statcore.plugins import PluginRegistry
 from statcore.ports import (
     DatedStatisticsPort,
@@ -27,6 +39,7 @@ from statcore.ports import (
 from statcore.promql import RATE_INTERVAL, Selector
 from statcore.queriers import ContainerMetricQuerier
 from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
+from statcore.statistics import StatisticsStatefulSource
 
 PLUGIN = """
 from statcore.plugins import MetricBackendSpec, StatisticsStoreSpec, hookimpl
@@ -71,6 +84,7 @@ def statcore_metric_backends():
     ]
 """
 IDS = ["a", "b"]
+UUIDS = [str(UUID(int=number)) for number in (1, 2)]
 PAIRS = [("a", "b"), ("b", "a")]
 FETCHES: dict[str, Any] = {
     "fetch_kernel_statistics": IDS,
@@ -385,6 +399,41 @@ async def test_optional_methods_are_checked_too(
         monkeypatch.setattr(acme_all_all.Adapter, "with_ages", lambda _: 5)
         with pytest.raises(PluginError, match=r"with_ages\(\) answered int, which lacks fetch_kernel_statistics"):
             store.with_ages()
+
+
+def columns(*texts: Any, field: str = "mem.pct", problems: Any = None) -> StatisticsColumns:
+    """Return the answer of a store with one column."""
+    return StatisticsColumns({field: Column(texts)}, problems=problems or {}, ages_s={})
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (StatisticsBatch([None, None]), "a StatisticsColumns"),
+        (columns("1", None, field="mem.current"), r"the columns \['mem.pct'\]"),
+        (columns("1"), "a text or None for each of 2 ids"),
+        (columns("1", 2), "a text or None for each of 2 ids"),
+        (columns("1", None, problems={2: [Problem(ProblemKind.STALE, message="m")]}), "Problems by the position of an id"),
+        (columns("1", None, problems={1: ["old"]}), "Problems by the position of an id"),
+        (columns("1", None, problems={1: []}), "Problems by the position of an id"),
+    ],
+)
+async def test_columns_of_a_store_are_checked(
+    registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, answer: Any, message: str
+) -> None:
+    """A store need not have them; if it has, they are read with it."""
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
+
+    monkeypatch.setattr(
+        acme_all_all.Adapter, "fetch_kernel_columns", acme_all_all.answers("fetch_kernel_columns"), raising=False
+    )
+    async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
+        source = StatisticsStatefulSource(store)
+        good = answers["fetch_kernel_columns"] = columns("1", None, problems={1: [Problem(ProblemKind.STALE, message="m")]})
+        assert good is await source.read_kernel_statistics_columns(UUIDS, ["mem.pct"])
+        answers["fetch_kernel_columns"] = answer
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: fetch_kernel_columns\(\) .*{message}"):
+            await source.read_kernel_statistics_columns(UUIDS, ["mem.pct"])
 
 
 @pytest.mark.parametrize("method", METHODS)
