@@ -2,93 +2,109 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import msgpack
-from redis.asyncio import Redis
-from report import Row, print_rows
-from rich.console import Console
-from timing import idle_stall, interleave
+from report import CPU_RATIO, STALL_MS, Contender, Goal, Report
+from timing import idle_stall_s
+from workload import Stored, kernel_ids, stored
 
-from statcore.statistics import StatisticsRepositories, StatisticsRepository
-from statcore.testing.servers import running_valkey
-from statcore_valkey import ValkeyStatistics
-
-SIZES = (1, 1_000, 10_000)
-METRICS = ("cpu_util", "cpu_used", "mem", "io_read", "io_write", "net_rx", "net_tx", "io_scratch_size")
-READ_FIELDS = ("cpu_util", "mem", "net_rx")
-STATS = ("min", "max", "sum", "avg", "diff", "rate")
-_BASELINE = "redis-py MGET + msgpack"
+SIZES: Final = (1, 1_000, 10_000)
+FIELDS: Final = ("cpu_util.pct", "mem.current", "net_rx.current")
+_STALLS_FROM: Final = 10_000
 
 
-def _payload(number: int) -> bytes:
-    """Pack 8 metrics of 11 fields, about 1.4 kB, as an agent does."""
-    value = f"{number % 1000}.125"
-    metric = {"current": value, "capacity": "1000", "pct": "12.35", "unit_hint": "bytes", "stats.version": 2}
-    metric |= {f"stats.{name}": value for name in STATS}
-    return bytes(msgpack.packb(dict.fromkeys(METRICS, metric)))
-
-
-async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
+async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
     """Measure and print one table per size."""
-    with running_valkey(scratch) as server:
-        redis = Redis(host="127.0.0.1", port=server.port)
-        store = ValkeyStatistics.from_url(server.url)
-        repository = StatisticsRepositories.create(store).repository
-        try:
-            version = (await redis.info("server")).get("valkey_version", "not Valkey")
-            console.print(f"Valkey {version}; a ticker alone sees {await idle_stall() * 1e3:.2f} ms")
-            ids = [str(uuid.UUID(int=number)) for number in range(1, max(SIZES) + 1)]
-            await redis.mset({id_: _payload(number) for number, id_ in enumerate(ids)})
-            for size in SIZES:
-                await _measure_size(console, redis, repository, ids[:size], repeats=repeats)
-        finally:
-            await store.aclose()
-            await redis.aclose()
+    async with stored(scratch, kernels=max(SIZES)) as source:
+        report.progress(f"{source.version}; a ticker alone sees {await idle_stall_s() * 1e3:.2f} ms")
+        for size in SIZES:
+            contenders = one_kernel(source) if size == 1 else many_kernels(source, size)
+            await report.compare(
+                f"live statistics of {size:,} kernel{'s' if size > 1 else ''}, {source.version}",
+                contenders,
+                repeats=repeats,
+                stalls=size >= _STALLS_FROM,
+                helpers=source.helpers,
+            )
 
 
-async def _measure_size(
-    console: Console, redis: Redis, repository: StatisticsRepository, ids: list[str], *, repeats: int
-) -> None:
-    async def baseline() -> list[dict[str, dict[str, str]]]:
-        return [msgpack.unpackb(value) for value in await redis.mget(ids)]
+def one_kernel(source: Stored) -> list[Contender]:
+    """Return the contenders for one kernel."""
+    (id_,) = kernel_ids(1)
 
-    async def plain_get() -> object:
-        return await redis.get(ids[0])
+    async def redis_get() -> object:
+        return await source.redis.get(id_)
 
     async def batch() -> object:
-        return await repository.get_kernel_statistics_batch(ids)
+        return await source.repository.get_kernel_statistics_batch([id_])
 
-    async def three_fields() -> list[list[str]]:
-        entries = await repository.get_kernel_statistics_batch(ids)
-        return [[entry[metric]["current"] for metric in READ_FIELDS] for entry in entries if entry is not None]
-
-    async def every_field() -> list[dict[str, dict[str, str]]]:
-        entries = await repository.get_kernel_statistics_batch(ids)
-        return [dict(entry.items()) for entry in entries if entry is not None]
-
-    assert await baseline() == await every_field()
-    contenders: dict[str, tuple[Callable[[], Awaitable[object]], float | None]] = {
-        _BASELINE: (baseline, None),
-        "statcore, batch": (batch, 0.30),
-        "statcore, three fields of each": (three_fields, 0.45),
-        "statcore, every field of each": (every_field, 0.65),
-    }
-    name = _BASELINE
-    if len(ids) == 1:
-        name = "redis-py GET, not decoded"
-        contenders = {name: (plain_get, None), "statcore, batch of one": (batch, 1.25)}
-    measured = await interleave({contender: run for contender, (run, _) in contenders.items()}, repeats=repeats)
-    rows = [
-        Row(
-            contender=contender,
-            median_s=measured[contender].median_s,
-            ratio=measured[contender].median_s / measured[name].median_s,
-            goal=goal,
-            stall_s=measured[contender].stall_s,
-        )
-        for contender, (_, goal) in contenders.items()
+    return [
+        Contender(name="redis-py GET, not decoded", run=redis_get),
+        Contender(name="statcore, batch of one", run=batch, goals={CPU_RATIO: Goal(1.25)}),
     ]
-    print_rows(console, f"live statistics of {len(ids):,} kernels", rows, baseline=name)
+
+
+def many_kernels(source: Stored, size: int) -> list[Contender]:
+    """Return the contenders for many kernels; those that return all fields, or the same three fields, return the same."""
+    ids = kernel_ids(size)
+    stalls = size >= _STALLS_FROM
+
+    async def redis_msgpack() -> list[dict[str, dict[str, Any]]]:
+        return [msgpack.unpackb(value) for value in await source.redis.mget(ids)]
+
+    async def redis_three_fields() -> list[tuple[str, ...]]:
+        return [_three(entry) for entry in await redis_msgpack()]
+
+    async def redis_json() -> list[str]:
+        return [json.dumps(entry) for entry in await redis_msgpack()]
+
+    async def batch() -> object:
+        return await source.repository.get_kernel_statistics_batch(ids)
+
+    async def columns() -> list[tuple[str, ...]]:
+        found = await source.repository.get_kernel_statistics_columns(ids, FIELDS)
+        return list(zip(*(found[field] for field in FIELDS), strict=True))
+
+    async def columns_of_batch() -> list[tuple[str, ...]]:
+        found = await (await source.repository.get_kernel_statistics_batch(ids)).columns(*FIELDS)
+        return list(zip(*(found[field] for field in FIELDS), strict=True))
+
+    async def three_fields() -> list[tuple[str, ...]]:
+        entries = await source.repository.get_kernel_statistics_batch(ids)
+        return [_three(entry) async for entry in _found(entries)]
+
+    async def every_field() -> list[dict[str, dict[str, Any]]]:
+        entries = await source.repository.get_kernel_statistics_batch(ids)
+        return [dict(entry.items()) async for entry in _found(entries)]
+
+    async def all_as_json() -> bytes:
+        return await (await source.repository.get_kernel_statistics_batch(ids)).encode_json()
+
+    def goals(cpu_ratio: float, stall_ms: float | None = 16) -> dict[str, Goal]:
+        return {CPU_RATIO: Goal(cpu_ratio)} | ({STALL_MS: Goal(stall_ms)} if stalls and stall_ms else {})
+
+    return [
+        Contender(name="redis-py MGET + msgpack", run=redis_msgpack),
+        Contender(name="redis-py MGET + msgpack, three fields", run=redis_three_fields),
+        Contender(name="redis-py MGET + msgpack + json", run=redis_json),
+        Contender(name="statcore, batch", run=batch, goals=goals(0.30, 8)),
+        Contender(name="statcore, three fields as columns", run=columns, goals=goals(0.28)),
+        Contender(name="statcore, columns of a batch", run=columns_of_batch),
+        Contender(name="statcore, three fields of each entry", run=three_fields, goals=goals(0.45)),
+        Contender(name="statcore, every field of each entry", run=every_field, goals=goals(0.70)),
+        Contender(name="statcore, all as JSON", run=all_as_json, goals=goals(0.55)),
+    ]
+
+
+def _three(entry: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(entry[metric][name] for metric, name in (field.split(".") for field in FIELDS))
+
+
+async def _found(batch: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for entry in batch:
+        if entry is not None:
+            yield entry
