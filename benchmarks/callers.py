@@ -8,13 +8,14 @@ import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 import attrs
 import msgpack
-from report import Goal, Report, Row, Table, dropped, profile
-from timing import Measured, Sample, Stopwatch, in_rotation, percentile
+from report import Goal, Report, Row, Table, dropped, profile_here
+from timing import Measured, Sample, Stopwatch, in_rotation, percentile, undisturbed
 from workload import Stored, kernel_ids, stored
 
 CALLERS: Final = 64
@@ -38,6 +39,10 @@ class Served:
     p99_s: float
 
 
+_P50_S: Final = attrgetter("p50_s")
+_P99_S: Final = attrgetter("p99_s")
+
+
 async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
     """Measure and print one table."""
     async with stored(scratch, kernels=STORED) as source:
@@ -57,7 +62,7 @@ async def _compare(report: Report, source: Stored, *, repeats: int) -> None:
             served[name].append(
                 await serve(reads[name], callers=CALLERS, calls=CALLS, helpers=source.helpers),
             )
-    baseline, ours = list(reads)[0], "statcore, batch"
+    baseline, ours = next(iter(reads)), "statcore, batch"
     goals = {RATE_RATIO: Goal(0.8, at_least=True), P99_RATIO: Goal(1.0)}
     rows = [
         Row(
@@ -71,7 +76,7 @@ async def _compare(report: Report, source: Stored, *, repeats: int) -> None:
     report.add(Table(title=title, rows=rows, notes=[f"Ratios to: {baseline}", dropped(measured)]))
     for row in rows:
         if report.profiles and row.missed:
-            text = await profile(lambda: serve(reads[row.contender], callers=CALLERS, calls=CALLS))  # noqa: B023
+            text = await profile_here(lambda: serve(reads[row.contender], callers=CALLERS, calls=CALLS))  # noqa: B023
             report.add_profile(f"{row.contender}, {title}", text)
 
 
@@ -117,7 +122,7 @@ async def serve(read: Read, *, callers: int, calls: int, helpers: Sequence[int] 
 def figures(served: Sequence[Served], baseline: Sequence[Served]) -> dict[str, float]:
     """Return the medians of the samples, and their ratios to those of the baseline."""
     measured, reference = (Measured.of([each.sample for each in samples]) for samples in (served, baseline))
-    p50_s, p99_s = (statistics.median(getattr(each, name) for each in served) for name in ("p50_s", "p99_s"))
+    p50_s, p99_s = _median_s(served, _P50_S), _median_s(served, _P99_S)
     return {
         "calls/s": 1 / measured.wall_s,
         RATE_RATIO: reference.wall_s / measured.wall_s,
@@ -125,5 +130,10 @@ def figures(served: Sequence[Served], baseline: Sequence[Served]) -> dict[str, f
         "CPU ratio": measured.cpu_s / reference.cpu_s,
         "p50 ms": p50_s * 1e3,
         "p99 ms": p99_s * 1e3,
-        P99_RATIO: p99_s / statistics.median(each.p99_s for each in baseline),
+        P99_RATIO: p99_s / _median_s(baseline, _P99_S),
     }
+
+
+def _median_s(served: Sequence[Served], read: Callable[[Served], float]) -> float:
+    kept = undisturbed(served, sample_of=lambda each: each.sample)
+    return statistics.median(map(read, kept))

@@ -41,7 +41,7 @@ class Goal:
 
     def __str__(self) -> str:
         """Return the goal as tables show it."""
-        return f"{'>=' if self.at_least else '<='} {self.bound:g}"
+        return f"{'>=' if self.at_least else '<='} {self.bound:.3g}"
 
 
 @attrs.frozen(kw_only=True)
@@ -94,7 +94,12 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
-        lines = [f"**{self.title}**", "", f"| contender | {' | '.join(self.columns)} |", f"|---|{'---:|' * len(self.columns)}"]
+        lines = [
+            f"**{self.title}**",
+            "",
+            f"| contender | {' | '.join(self.columns)} |",
+            f"|---|{'---:|' * len(self.columns)}",
+        ]
         lines += [f"| {row.contender} | {' | '.join(map(row.cell, self.columns))} |" for row in self.rows]
         return "\n".join([*lines, *(f"\n{note}." for note in self.notes)])
 
@@ -108,12 +113,14 @@ class Contender:
         run: runs once.
         goals: the goals of its figures, by column.
         figures: figures that were measured before, by column.
+        grows: whether the measurements of growth include it.
     """
 
     name: str
     run: Callable[[], Awaitable[object]]
     goals: Mapping[str, Goal] = attrs.field(factory=dict[str, Goal])
     figures: Mapping[str, float] = attrs.field(factory=dict[str, float])
+    grows: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -163,12 +170,25 @@ class Report:
         *,
         repeats: int,
         stalls: bool = False,
+        pid: int | None = None,
         helpers: Collection[int] = (),
+        profile: Callable[[Callable[[], Awaitable[object]]], Awaitable[str]] | None = None,
     ) -> None:
-        """Measure contenders in this process, and add a table with their ratios to the first contender."""
+        """Measure contenders, and add a table with their ratios to the first contender.
+
+        Args:
+            title: what is measured.
+            contenders: the baseline, then the others.
+            repeats: how many samples each contender gives.
+            stalls: whether stalls of the event loop of this process are measured.
+            pid: the process whose CPU time counts, by default this one.
+            helpers: other processes that work for the contenders, such as servers.
+            profile: runs a contender for some seconds and returns the profile of the process that does the work, by default
+                of this process.
+        """
         self.progress(title)
         runs = {contender.name: contender.run for contender in contenders}
-        measured = await interleave(runs, repeats=repeats, stalls=stalls, helpers=helpers)
+        measured = await interleave(runs, repeats=repeats, stalls=stalls, pid=pid, helpers=helpers)
         baseline = contenders[0].name
         rows = [
             Row(
@@ -181,12 +201,13 @@ class Report:
         self.add(Table(title=title, rows=rows, notes=[f"Ratios to: {baseline}", dropped(measured.values())]))
         for contender, row in zip(contenders, rows, strict=True):
             if self.profiles and row.missed:
-                self.add_profile(f"{contender.name}, {title}", await profile(contender.run))
+                self.add_profile(f"{contender.name}, {title}", await (profile or profile_here)(contender.run))
 
-    def document(self) -> str:
-        """Return the tables and plots as Markdown."""
+    def document(self, name: str) -> str:
+        """Return the tables and plots of a measurement as Markdown."""
+        command = f"Measured by `make bench ARGS={name}` with {describe_versions()}."
         plots = [f"```text\n{plot}\n```" for plot in self.plots]
-        return "\n\n".join([*plots, *(table.markdown() for table in self.tables)])
+        return "\n\n".join([command, *plots, *(table.markdown() for table in self.tables)])
 
     def json(self) -> dict[str, Any]:
         """Return the versions and the tables as JSON."""
@@ -239,7 +260,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-async def profile(run: Callable[[], Awaitable[object]]) -> str:
+async def profile_here(run: Callable[[], Awaitable[object]]) -> str:
     """Run for some seconds, and return the functions that took most of the time."""
     profiler = cProfile.Profile()
     end = asyncio.get_running_loop().time() + _PROFILE_S
@@ -268,6 +289,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def describe_versions() -> str:
+    """Return the versions in one line."""
+    return ", ".join(f"{name} {of_library}" for name, of_library in versions().items())
 
 
 def write_json(report: Report, file: Path) -> None:

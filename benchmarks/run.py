@@ -9,9 +9,9 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import callers
 import decoding
@@ -21,12 +21,12 @@ import live_reads
 import loaders
 import serving
 import startup
-from report import Report, replace_section, versions, write_json
+from report import Report, describe_versions, replace_section, write_json
 from rich.console import Console
 
 from statcore.errors import UnavailableError
 
-MEASUREMENTS: Final[Mapping[str, Callable[..., Awaitable[None]]]] = {
+MEASUREMENTS: Final[Mapping[str, Callable[..., Coroutine[Any, Any, None]]]] = {
     "live": live_reads.measure,
     "callers": callers.measure,
     "graphql": serving.measure,
@@ -34,7 +34,9 @@ MEASUREMENTS: Final[Mapping[str, Callable[..., Awaitable[None]]]] = {
     "loaders": loaders.measure,
     "decoding": decoding.measure,
     "startup": startup.measure,
-    "growth": growth.measure,
+    "growth-kernels": growth.measure_kernels,
+    "growth-sessions": growth.measure_sessions,
+    "growth-callers": growth.measure_callers,
 }
 _WIDTH: Final = 150
 
@@ -46,7 +48,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="samples of each contender (default: 9)")
     parser.add_argument("--profile", action="store_true", help="print where the time of each row with a missed goal goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write versions, figures and goals to a file")
-    parser.add_argument("--document", type=Path, metavar="FILE", help="replace the measured sections of docs/performance.md")
+    parser.add_argument(
+        "--document", type=Path, metavar="FILE", help="replace the measured sections of docs/performance.md"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.which) - MEASUREMENTS.keys():
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(MEASUREMENTS)}")
@@ -54,7 +58,7 @@ def main() -> None:
         parser.error("--repeats must be at least 1")
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     whole = Report(console=console)
-    console.print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    console.print(describe_versions())
     for name in arguments.which or MEASUREMENTS:
         report = Report(console=console, profiles=arguments.profile)
         with tempfile.TemporaryDirectory(prefix="statcore-bench-") as scratch:
@@ -67,7 +71,7 @@ def main() -> None:
             write_json(whole, arguments.json)
         if arguments.document:
             document = arguments.document.read_text(encoding="utf-8")
-            arguments.document.write_text(replace_section(document, name, report.document()), encoding="utf-8")
+            arguments.document.write_text(replace_section(document, name, report.document(name)), encoding="utf-8")
 
 
 if __name__ == "__main__":

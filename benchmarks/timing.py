@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -24,6 +24,8 @@ MIN_CLEAN: Final = 5
 _OTHERS_SHARE: Final = 0.1
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _STAT_RESOLUTION_S: Final = 3 / _TICKS_PER_S
+
+_Item = TypeVar("_Item")
 
 
 @attrs.frozen(kw_only=True)
@@ -58,16 +60,21 @@ class Measured:
     @classmethod
     def of(cls, samples: Sequence[Sample], *, stalls_s: Sequence[float] = ()) -> Measured:
         """Return the medians of the undisturbed samples, or of all samples if too few are undisturbed."""
-        clean = [sample for sample in samples if not sample.disturbed]
-        kept = clean if len(clean) >= MIN_CLEAN else samples
+        kept = undisturbed(samples, sample_of=lambda sample: sample)
         return cls(
             wall_s=statistics.median(sample.wall_s for sample in kept),
             cpu_s=statistics.median(sample.cpu_s for sample in kept),
             stall_s=statistics.median(stalls_s) if stalls_s else None,
             samples=len(samples),
             dropped=len(samples) - len(kept),
-            disturbed=len(samples) - len(clean),
+            disturbed=sum(sample.disturbed for sample in samples),
         )
+
+
+def undisturbed(items: Sequence[_Item], *, sample_of: Callable[[_Item], Sample]) -> Sequence[_Item]:
+    """Return the items whose sample was not disturbed, or all items if fewer than `MIN_CLEAN` were not."""
+    clean = [item for item in items if not sample_of(item).disturbed]
+    return clean if len(clean) >= MIN_CLEAN else items
 
 
 class Stopwatch:

@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from statcore.model.store_keys import activity_keys
 from statcore.statistics import StatisticsRepositories, StatisticsRepository
-from statcore.testing.servers import Server, running_valkey
+from statcore.testing.servers import LOOPBACK, Server, running_valkey
 from statcore_valkey import ValkeyStatistics
 from statcore_valkey.options import DEFAULTS
 
@@ -69,9 +69,8 @@ def payload(number: int) -> bytes:
 async def stored(scratch: Path, *, kernels: int, sessions: int = 0) -> AsyncGenerator[Stored]:
     """Run a Valkey with the statistics of kernels, and with the activity of sessions."""
     with running_valkey(scratch) as server:
-        address = {"host": "127.0.0.1", "port": server.port}
-        pool = BlockingConnectionPool(**address, max_connections=DEFAULTS.pool_size, timeout=None)
-        async with Redis.from_pool(pool) as redis, Redis(**address, db=DEFAULTS.live_db) as live:
+        pool = BlockingConnectionPool(max_connections=DEFAULTS.pool_size, timeout=None, host=LOOPBACK, port=server.port)
+        async with Redis.from_pool(pool) as redis, Redis(host=LOOPBACK, port=server.port, db=DEFAULTS.live_db) as live:
             await _write(redis, {id_: payload(number) for number, id_ in enumerate(kernel_ids(kernels))})
             activity = zip(map(activity_keys, session_ids(sessions)), range(sessions), strict=True)
             await _write(live, {key: number for keys, number in activity for key in keys})
