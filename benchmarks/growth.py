@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import plotille  # type: ignore[import-untyped]
-from callers import CALLERS, STORED, Read, Served, figures, readers, serve
+from callers import CALLERS, STORED, Read, Served, figures, p99_of, readers, serve
 from callers import KERNELS as KERNELS_PER_CALL
 from live_reads import many_kernels
 from report import Goal, Report, Row, Table, dropped
@@ -133,7 +133,7 @@ async def _grow_callers(
                 calls = max(count, CALLERS // 4) * _CALLS_OF_CALLER // 4
                 served[name][count].append(await serve(reads[name], callers=count, calls=calls, helpers=helpers))
     results = {  # the first sample connects
-        name: {count: figures(samples[1:], samples[1:]) for count, samples in of_reader.items()}
+        name: {count: figures(samples[1:], samples[1:], p99_s=p99_of(samples[1:])) for count, samples in of_reader.items()}
         for name, of_reader in served.items()
     }
     rates, p99s = (

@@ -31,6 +31,7 @@ class Stored:
         server: the server.
         version: its name and version.
         redis: redis-py, whose pool has as many connections as statcore's.
+        unbounded_redis: redis-py, whose pool makes a connection for each call at once.
         store: statcore's reader.
         repository: statcore's repository over that reader.
     """
@@ -38,6 +39,7 @@ class Stored:
     server: Server
     version: str
     redis: Redis
+    unbounded_redis: Redis
     store: ValkeyStatistics
     repository: StatisticsRepository
 
@@ -70,7 +72,11 @@ async def stored(scratch: Path, *, kernels: int, sessions: int = 0) -> AsyncGene
     """Run a Valkey with the statistics of kernels, and with the activity of sessions."""
     with running_valkey(scratch) as server:
         pool = BlockingConnectionPool(max_connections=DEFAULTS.pool_size, timeout=None, host=LOOPBACK, port=server.port)
-        async with Redis.from_pool(pool) as redis, Redis(host=LOOPBACK, port=server.port, db=DEFAULTS.live_db) as live:
+        async with (
+            Redis.from_pool(pool) as redis,
+            Redis(host=LOOPBACK, port=server.port) as unbounded_redis,
+            Redis(host=LOOPBACK, port=server.port, db=DEFAULTS.live_db) as live,
+        ):
             await _write(redis, {id_: payload(number) for number, id_ in enumerate(kernel_ids(kernels))})
             activity = zip(map(activity_keys, session_ids(sessions)), range(sessions), strict=True)
             await _write(live, {key: number for keys, number in activity for key in keys})
@@ -79,6 +85,7 @@ async def stored(scratch: Path, *, kernels: int, sessions: int = 0) -> AsyncGene
                     server=server,
                     version=await _version(redis),
                     redis=redis,
+                    unbounded_redis=unbounded_redis,
                     store=store,
                     repository=StatisticsRepositories.create(store).repository,
                 )

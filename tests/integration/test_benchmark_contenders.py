@@ -72,7 +72,8 @@ async def test_every_contender_of_a_table_runs(source: Stored) -> None:
 
 async def test_callers_read_the_same(source: Stored) -> None:
     """Undecoded, as dicts and as a batch."""
-    payloads, decoded, batch = [await read(kernel_ids(SIZE)) for read in readers(source).values()]
+    payloads, same_payloads, decoded, batch = [await read(kernel_ids(SIZE)) for read in readers(source).values()]
+    assert payloads == same_payloads
     expected = list(map(msgpack.unpackb, _entries(payloads)))
     assert expected == decoded == list(_entries(batch))
 
@@ -114,10 +115,11 @@ async def test_answers_about_kernels_are_equal(host: Host) -> None:
     assert stored_items == items_of(await host.graphql(LIVE, limit=SIZE))
 
 
-async def test_profile_of_the_host_names_its_functions(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the profile of the host's process, which executes the query."""
-    monkeypatch.setattr("serving._PROFILE_S", 0.1)
-    assert "execute" in await host.profile(lambda: host.graphql(INFERENCE, limit=SIZE))
+async def test_host_is_profiled_while_it_answers(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The profile lists functions; a second profile starts anew."""
+    monkeypatch.setattr("serving._PROFILE_S", 0.0)
+    for _ in range(2):
+        assert "ncalls" in await host.profile(lambda: host.graphql(INFERENCE, limit=SIZE))
 
 
 def _entries(values: Any) -> list[Any]:
