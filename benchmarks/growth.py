@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,9 @@ SESSIONS: Final = (10, 100, 1_000, 10_000)
 CALLER_COUNTS: Final = (1, 4, 16, CALLERS)
 LINEAR: Final = "100,000 / 10,000"
 _PER_ITEM_UP_TO: Final = 1_000
-_CALLS_OF_CALLER: Final = 40
+_CALLS_OF_CALLER: Final = 10
+_MIN_CALLERS: Final = 32
+"""Fewer callers make as many calls as these, so that there are enough for a percentile."""
 _COLUMNS: Final = 60
 _LINES: Final = 16
 _LABEL_COLUMNS: Final = 10
@@ -41,7 +44,7 @@ async def measure_kernels(report: Report, scratch: Path, *, repeats: int) -> Non
                 size: {contender.name: contender.run for contender in many_kernels(source, size) if contender.grows}
                 for size in KERNELS
             },
-            title=f"CPU time of a read by number of kernels, {source.version}",
+            title=f"CPU ms of a read by number of kernels, {source.version}",
             quantity="kernels",
             repeats=_fewer(repeats),
             helpers=source.helpers,
@@ -58,7 +61,7 @@ async def measure_sessions(report: Report, scratch: Path, *, repeats: int) -> No
         await _grow(
             report,
             {size: _requests(host, size) for size in SESSIONS},
-            title=f"CPU time of the host for an answer by number of sessions, {source.version}",
+            title=f"CPU ms of the host for an answer by number of sessions, {source.version}",
             quantity="sessions",
             repeats=_fewer(repeats),
             pid=host.pid,
@@ -69,7 +72,7 @@ async def measure_sessions(report: Report, scratch: Path, *, repeats: int) -> No
 async def measure_callers(report: Report, scratch: Path, *, repeats: int) -> None:
     """Measure, print and plot 1 to 64 callers."""
     async with stored(scratch, kernels=STORED) as source:
-        title = f"calls per second by number of callers of {KERNELS_PER_CALL} kernels, {source.version}"
+        title = f"by number of callers of {KERNELS_PER_CALL} kernels, {source.version}"
         reads = readers(source)
         await _grow_callers(report, reads, title=title, repeats=_fewer(repeats), helpers=source.helpers)
 
@@ -106,16 +109,7 @@ async def _grow(
         for name, result in (await interleave(of_size, repeats=repeats, pid=pid, helpers=helpers)).items():
             cpu_ms.setdefault(name, {})[size] = result.cpu_s * 1e3
             measured.append(result)
-    rows = [
-        Row(
-            contender=name,
-            figures={f"{size:,}": value for size, value in of_contender.items()} | _linear(of_contender),
-            goals={LINEAR: Goal(12)} if name.startswith("statcore") and _linear(of_contender) else {},
-        )
-        for name, of_contender in cpu_ms.items()
-    ]
-    report.add(Table(title=title, rows=rows, notes=["CPU milliseconds", dropped(measured)]))
-    report.add_plot(plot(cpu_ms, title=title, x_label=quantity, y_label="ms"))
+    _add(report, cpu_ms, title=title, quantity=quantity, unit="ms", note=dropped(measured))
 
 
 def _linear(by_size: Mapping[int, float]) -> dict[str, float]:
@@ -130,35 +124,38 @@ async def _grow_callers(
         report.progress(f"{title}: {count}")
         for repeat in range(repeats + 1):
             for name in in_rotation(list(reads), repeat):
-                calls = max(count, CALLERS // 4) * _CALLS_OF_CALLER // 4
+                calls = _CALLS_OF_CALLER * max(count, _MIN_CALLERS)
                 served[name][count].append(await serve(reads[name], callers=count, calls=calls, helpers=helpers))
     results = {  # the first sample connects
         name: {count: figures(samples[1:], samples[1:], p99_s=p99_of(samples[1:])) for count, samples in of_reader.items()}
         for name, of_reader in served.items()
     }
-    rates, p99s = (
-        {name: {count: result[column] for count, result in of_reader.items()} for name, of_reader in results.items()}
-        for column in ("calls/s", "p99 ms")
-    )
-    rows = [
-        Row(
-            contender=name,
-            figures={
-                f"{count} callers: {column}": result[column]
-                for count, result in of_reader.items()
-                for column in ("calls/s", "p99 ms")
-            },
-        )
-        for name, of_reader in results.items()
-    ]
     measured = [
         Measured.of([each.sample for each in samples[1:]])
         for of_reader in served.values()
         for samples in of_reader.values()
     ]
-    report.add(Table(title=title, rows=rows, notes=[dropped(measured)]))
-    report.add_plot(plot(rates, title=title, x_label="callers", y_label="calls/s"))
-    report.add_plot(plot(p99s, title=title.replace("calls per second", "p99"), x_label="callers", y_label="ms"))
+    for column, unit in (("calls/s", "calls/s"), ("p99 ms", "ms")):
+        by_reader = {
+            name: {count: result[column] for count, result in of_reader.items()} for name, of_reader in results.items()
+        }
+        _add(report, by_reader, title=f"{column} {title}", quantity="callers", unit=unit, note=dropped(measured))
+
+
+def _add(
+    report: Report, by_contender: Mapping[str, Mapping[int, float]], *, title: str, quantity: str, unit: str, note: str
+) -> None:
+    """Add a table with a column for each size, and its plot."""
+    rows = [
+        Row(
+            contender=name,
+            figures={f"{size:,}": value for size, value in by_size.items()} | _linear(by_size),
+            goals={LINEAR: Goal(12)} if name.startswith("statcore") and _linear(by_size) else {},
+        )
+        for name, by_size in by_contender.items()
+    ]
+    report.add(Table(title=title, rows=rows, notes=[note]))
+    report.add_plot(plot(by_contender, title=title, x_label=quantity, y_label=unit))
 
 
 def plot(by_contender: Mapping[str, Mapping[int, float]], *, title: str, x_label: str, y_label: str) -> str:
@@ -174,7 +171,7 @@ def plot(by_contender: Mapping[str, Mapping[int, float]], *, title: str, x_label
     figure.set_x_limits(*x_limits)
     figure.set_y_limits(*y_limits)
     legend = [title]
-    for marker, (name, of_contender) in zip(_MARKERS * 2, by_contender.items(), strict=False):
+    for marker, (name, of_contender) in zip(cycle(_MARKERS), by_contender.items(), strict=False):
         figure.plot(list(map(math.log10, of_contender)), list(map(math.log10, of_contender.values())), marker=marker)
         legend.append(f"  {marker} {name}")
     return "\n".join(line.rstrip() for line in [*legend, "", *figure.show().splitlines()])
