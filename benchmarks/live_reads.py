@@ -10,7 +10,6 @@ from typing import Any, Final
 import attrs
 import msgpack
 from report import CPU_RATIO, STALL_MS, Contender, Goal, Report
-from timing import idle_stall_s
 from workload import Stored, kernel_ids, stored
 
 from statcore.model import StatisticsBatch, StatisticsColumns
@@ -24,7 +23,6 @@ _STALLS_AT: Final = 10_000
 async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
     """Measure and print one table per size."""
     async with stored(scratch, kernels=max(SIZES)) as source:
-        report.progress(f"{source.version}; a ticker alone sees {await idle_stall_s() * 1e3:.2f} ms")
         for size in SIZES:
             contenders = one_kernel(source) if size == 1 else many_kernels(source, size)
             await report.compare(

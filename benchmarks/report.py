@@ -18,7 +18,7 @@ import attrs
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
-from timing import Measured, interleave
+from timing import Measured, idle_stall_s, interleave
 
 CPU_RATIO: Final = "CPU ratio"
 WALL_RATIO: Final = "wall ratio"
@@ -198,7 +198,8 @@ class Report:
             )
             for contender in contenders
         ]
-        self.add(Table(title=title, rows=rows, notes=[f"Ratios to: {baseline}", dropped(measured.values())]))
+        idle = [f"Stall with nothing else in the event loop: {await idle_stall_s() * 1e3:.2f} ms"] if stalls else []
+        self.add(Table(title=title, rows=rows, notes=[f"Ratios to: {baseline}", *idle, dropped(measured.values())]))
         for contender, row in zip(contenders, rows, strict=True):
             if self.profiles and row.missed:
                 self.add_profile(f"{contender.name}, {title}", await (profile or profile_here)(contender.run))
@@ -301,14 +302,15 @@ def write_json(report: Report, file: Path) -> None:
     file.write_text(json.dumps(report.json(), indent=2) + "\n", encoding="utf-8")
 
 
-def replace_section(document: str, name: str, content: str) -> str:
-    """Return a document with new content between `<!-- bench NAME -->` and `<!-- end NAME -->`.
+def has_section(document: str, name: str) -> bool:
+    """Return whether a document has a place for what is measured under a name."""
+    return _section(name).search(document) is not None
 
-    Raises:
-        ValueError: the document has no such section.
-    """
-    start, end = f"<!-- bench {name} -->", f"<!-- end {name} -->"
-    section = re.compile(f"{re.escape(start)}\n.*?{re.escape(end)}", re.DOTALL)
-    if not section.search(document):
-        raise ValueError(f"the document has no section {start}")
-    return section.sub(lambda _: f"{start}\n{content}\n{end}", document)
+
+def replace_section(document: str, name: str, content: str) -> str:
+    """Return a document with new content between `<!-- bench NAME -->` and `<!-- end NAME -->`."""
+    return _section(name).sub(lambda found: f"{found[1]}\n{content}\n{found[2]}", document)
+
+
+def _section(name: str) -> re.Pattern[str]:
+    return re.compile(f"(<!-- bench {re.escape(name)} -->)\n.*?(<!-- end {re.escape(name)} -->)", re.DOTALL)

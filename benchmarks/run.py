@@ -21,7 +21,7 @@ import live_reads
 import loaders
 import serving
 import startup
-from report import Report, describe_versions, replace_section, write_json
+from report import Report, describe_versions, has_section, replace_section, write_json
 from rich.console import Console
 
 from statcore.errors import UnavailableError
@@ -56,10 +56,15 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(MEASUREMENTS)}")
     if arguments.repeats < 1:
         parser.error("--repeats must be at least 1")
+    names = arguments.which or list(MEASUREMENTS)
+    if arguments.document:
+        document = arguments.document.read_text(encoding="utf-8")
+        if missing := [name for name in names if not has_section(document, name)]:
+            parser.error(f"{arguments.document} has no section for {', '.join(missing)}")
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     whole = Report(console=console)
     console.print(describe_versions())
-    for name in arguments.which or MEASUREMENTS:
+    for name in names:
         report = Report(console=console, profiles=arguments.profile)
         with tempfile.TemporaryDirectory(prefix="statcore-bench-") as scratch:
             try:

@@ -17,13 +17,15 @@ from typing import Any, Final, TypeVar
 import attrs
 
 TICK_S: Final = 0.0005
-SAMPLE_S: Final = 0.05
+SAMPLE_S: Final = 0.1
 """How long a sample lasts at least; a shorter run is repeated within a sample."""
 MIN_CLEAN: Final = 5
 """How many undisturbed samples a contender needs; with fewer, its disturbed samples count as well."""
-_OTHERS_SHARE: Final = 0.1
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
-_STAT_RESOLUTION_S: Final = 3 / _TICKS_PER_S
+_OTHERS_SHARE: Final = 0.1
+"""A sample is disturbed if other processes used more than this share of a core."""
+_OTHERS_S: Final = 3 / _TICKS_PER_S
+"""Less time of other processes than this cannot be distinguished from the rounding of /proc/stat."""
 
 _Item = TypeVar("_Item")
 
@@ -98,7 +100,7 @@ class Stopwatch:
         machine = machine_times(Path("/proc/stat").read_text())
         stolen_s = machine.stolen_s - self._machine.stolen_s
         others_s = machine.busy_s - self._machine.busy_s - (self._own_s() - self._known_s)
-        disturbed = stolen_s > 0 or others_s > max(_STAT_RESOLUTION_S, _OTHERS_SHARE * wall_s)
+        disturbed = stolen_s > 0 or others_s > max(_OTHERS_S, _OTHERS_SHARE * wall_s)
         return Sample(wall_s=wall_s / runs, cpu_s=of_pid_s / runs, disturbed=disturbed)
 
     def _own_s(self) -> float:

@@ -12,8 +12,9 @@ import pytest
 from growth import plot
 from hypothesis import given
 from hypothesis import strategies as st
-from report import CPU_RATIO, Goal, Report, Row, Table, dropped, figures, number, replace_section, write_json
+from report import CPU_RATIO, Goal, Report, Row, Table, dropped, figures, has_section, number, replace_section, write_json
 from rich.console import Console
+from run import MEASUREMENTS
 from timing import MIN_CLEAN, MachineTimes, Measured, Sample, cpu_s, in_rotation, machine_times, percentile
 
 _MET = Row(contender="statcore", figures={CPU_RATIO: 0.25}, goals={CPU_RATIO: Goal(0.3)})
@@ -104,10 +105,11 @@ def test_measured_section_of_a_document_is_replaced() -> None:
     assert before.replace("old", r"new \1", 1) == after
 
 
-def test_document_without_the_section_is_refused() -> None:
-    """A new measurement needs its place in the document first."""
-    with pytest.raises(ValueError, match="<!-- bench live -->"):
-        replace_section("# Speed\n", "live", "new")
+def test_document_has_a_section_for_each_measurement() -> None:
+    """`make bench` refuses to write into a document without them."""
+    document = (Path(__file__).parents[3] / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert [] == [name for name in MEASUREMENTS if not has_section(document, name)]
+    assert not has_section(document, "no-such-measurement")
 
 
 def test_plot_marks_each_value_and_explains_the_marks() -> None:
