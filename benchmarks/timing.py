@@ -160,6 +160,7 @@ async def interleave(
                 await run()
             samples[name].append(stopwatch.stop(runs=runs[name]))
             if stalls:
+                gc.collect()
                 stalls_s[name].append(await longest_stall_s(run))
     return {name: Measured.of(samples[name], stalls_s=stalls_s[name]) for name in contenders}
 
