@@ -12,7 +12,8 @@ with (Path(__file__).parent.parent / "pyproject.toml").open("rb") as file:
     document = tomllib.load(file)
 
 project = document["project"]
-lines = [*project["dependencies"], *document["dependency-groups"]["test"]]
+groups = document["dependency-groups"]
+lines = [*project["dependencies"], *groups["bench"], *(line for line in groups["test"] if isinstance(line, str))]
 for extra in project["optional-dependencies"].values():
     lines += extra
 for requirement in map(Requirement, lines):
