@@ -66,7 +66,7 @@ def format_duration(duration: timedelta | str) -> str:
     """
     if isinstance(duration, str):
         parse_duration(duration)
-        return duration
+        return str.__str__(duration)  # a member of an enumeration formats as its name
     try:
         remaining_ms, finer = divmod(duration, MILLISECOND)
     except TypeError:
