@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from report import Row, print_rows
-from rich.console import Console
-from timing import interleave, peak_bytes
+from report import CPU_RATIO, Contender, Goal, Report
+from timing import peak_bytes
 
 from statcore.model import MatrixResult
 from statcore.testing.servers import find_program, running_prometheus
@@ -26,7 +25,7 @@ SERIES = 100
 POINTS = 1_200
 _START_S = 1_795_000_000
 _CHUNK = 1 << 16
-_BASELINE = "json + lists of floats"
+_PEAK = "peak memory / body"
 
 
 class _Element(BaseModel):
@@ -101,7 +100,7 @@ def _openmetrics() -> str:
     return "\n".join([*lines, "# EOF\n"])
 
 
-async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
+async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
     """Measure and print one table."""
     path = record(scratch)
     body = path.read_bytes()
@@ -114,10 +113,10 @@ async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
         assert len(expected_values) == len(series) == POINTS
         assert all(map(math.isclose, expected_values, series.values))
 
-    decoders: dict[str, tuple[Callable[[bytes], Any], float | None]] = {
-        _BASELINE: (with_json, None),
-        "pydantic over json": (with_pydantic, None),
-        "statcore": (with_statcore, 0.35),
+    decoders: dict[str, tuple[Callable[[bytes], Any], dict[str, Goal]]] = {
+        "json + lists of floats": (with_json, {}),
+        "pydantic over json": (with_pydantic, {}),
+        "statcore": (with_statcore, {CPU_RATIO: Goal(0.35), _PEAK: Goal(1.5)}),
     }
 
     def decoding(decode: Callable[[bytes], Any]) -> Callable[[], Any]:
@@ -127,16 +126,14 @@ async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
 
         return run
 
-    measured = await interleave({name: decoding(decode) for name, (decode, _) in decoders.items()}, repeats=repeats)
-    rows = [
-        Row(
-            contender=name,
-            median_s=measured[name].median_s,
-            ratio=measured[name].median_s / measured[_BASELINE].median_s,
-            goal=goal,
-            peak_of_body=peak_bytes(decode, warm_up=small, body=path) / len(body),
+    contenders = [
+        Contender(
+            name=name,
+            run=decoding(decode),
+            goals=goals,
+            figures={_PEAK: peak_bytes(decode, warm_up=small, body=path) / len(body)},
         )
-        for name, (decode, goal) in decoders.items()
+        for name, (decode, goals) in decoders.items()
     ]
-    title = f"decoding {SERIES * POINTS:,} points, {len(body) / 1e6:.2f} MB (peak memory goal 1.50)"
-    print_rows(console, title, rows, baseline=_BASELINE)
+    title = f"decoding {SERIES * POINTS:,} points, {len(body) / 1e6:.2f} MB"
+    await report.compare(title, contenders, repeats=repeats)

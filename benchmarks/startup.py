@@ -9,10 +9,9 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
-from report import Row, print_rows
-from rich.console import Console
+from report import CPU_RATIO, WALL_RATIO, Goal, Report, Row, Table
+from timing import in_rotation
 
-DISCOVERY_GOAL_MS = 15
 _DISCOVER = ("from statcore.plugins import PluginRegistry", "PluginRegistry.discover()")
 _BASELINE = "import attrs, pluggy"
 _CONTENDERS = {
@@ -45,30 +44,34 @@ def statcore_queriers(): return [Bench{number}MetricQuerier]
 '''
 
 
-async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
+async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
     """Run the interpreters in turn, and print one table."""
     sites = {others: scratch / str(others) for _, _, others in _CONTENDERS.values() if others}
     for others, site in sites.items():
         site.mkdir()
         for number in range(others):
             _install(site, number)
-    seconds: dict[str, list[float]] = {name: [] for name in _CONTENDERS}
-    for _ in range(repeats + 1):
-        for name, (before, timed, others) in _CONTENDERS.items():
-            seconds[name].append(_time(before, timed, sites.get(others)))
-    medians = {name: statistics.median(runs[1:]) for name, runs in seconds.items()}  # the first run writes bytecode
+    report.progress("start-up")
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in _CONTENDERS}
+    for repeat in range(repeats + 1):
+        for name in in_rotation(list(_CONTENDERS), repeat):
+            before, timed, others = _CONTENDERS[name]
+            times[name].append(_time(before, timed, sites.get(others)))
+    medians = {  # the first run writes bytecode
+        name: [statistics.median(kind) for kind in zip(*runs[1:], strict=True)] for name, runs in times.items()
+    }
+    wall_s, cpu_s = medians[_BASELINE]
     rows = [
         Row(
             contender=name,
-            median_s=median,
-            ratio=median / medians[_BASELINE],
-            goal=1.3 if name == "import statcore" else None,
+            figures={"CPU ms": cpu * 1e3, CPU_RATIO: cpu / cpu_s, "wall ms": wall * 1e3, WALL_RATIO: wall / wall_s},
+            goals={CPU_RATIO: Goal(1.3)} if name == "import statcore" else {},
         )
-        for name, median in medians.items()
+        for name, (wall, cpu) in medians.items()
     ]
     installed = len(list(distributions()))
-    title = f"Start-up, {installed} distributions installed (goal of discovery: {DISCOVERY_GOAL_MS} ms)"
-    print_rows(console, title, rows, baseline=_BASELINE)
+    title = f"start-up, {installed} distributions installed"
+    report.add(Table(title=title, rows=rows, notes=[f"Ratios to: {_BASELINE}"]))
 
 
 def _install(site: Path, number: int) -> None:
@@ -79,9 +82,13 @@ def _install(site: Path, number: int) -> None:
     (information / "entry_points.txt").write_text(f"[statcore]\nbench-{number} = bench_{number}\n")
 
 
-def _time(before: str, timed: str, site: Path | None) -> float:
-    program = f"import time\n{before}\nstarted = time.perf_counter()\n{timed}\nprint(time.perf_counter() - started)"
+def _time(before: str, timed: str, site: Path | None) -> tuple[float, float]:
+    """Return the wall time and the CPU time of the timed code in a new interpreter, in seconds."""
+    clocks = "(time.perf_counter(), time.process_time())"
+    program = f"import time\n{before}\nstarted = {clocks}\n{timed}\nprint(*started, *{clocks})"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "STATCORE_"))}
     path = {"PYTHONPATH": str(site)} if site else {}
     command = [sys.executable, "-c", program]
-    return float(subprocess.run(command, env=environment | path, capture_output=True, text=True, check=True).stdout)
+    done = subprocess.run(command, env=environment | path, capture_output=True, text=True, check=True)
+    wall_s, cpu_s, wall_end_s, cpu_end_s = map(float, done.stdout.split())
+    return wall_end_s - wall_s, cpu_end_s - cpu_s
