@@ -233,7 +233,7 @@ class Transport:
         if self._options.parameters:
             own = {name for name, _ in parameters}
             parameters += [(name, text) for name, text in self._options.parameters.items() if name not in own]
-        text = URL.build(query=parameters).raw_query_string  # a quarter of the time of urllib's urlencode
+        text = URL.build(query=parameters).raw_query_string  # urllib quotes in Python, yarl in C
         address = f"{server.address}{request.path}"
         if method == "POST":
             return address, text.encode()

@@ -79,7 +79,10 @@ def utilization_text(
     rate_interval: timedelta | str = RATE_INTERVAL,
     normalization_interval_s: float = NORMALIZATION_INTERVAL_S,
 ) -> str:
-    """Return the text of the expression that `utilization_query` returns, without building it for most queriers.
+    """Return the text of the expression that `utilization_query` returns.
+
+    The expression is built once for all queriers that differ only in the values of their labels. With a plugin's own
+    strategy it is built for each querier.
 
     Args:
         querier: a querier of any kind.
@@ -93,9 +96,8 @@ def utilization_text(
     """
     query = resolve(querier)
     name, wanted, group_by, strategy = query
-    if isinstance(
-        strategy, (QueryStrategy, PercentOfCapacity)
-    ):  # the expression of a plugin's strategy may depend on label values
+    # The expression of a plugin's strategy may depend on label values, so only our own strategies have a template.
+    if isinstance(strategy, (QueryStrategy, PercentOfCapacity)):
         shape: list[str | tuple[str, MatchOperator]] = []
         values: list[str] = []
         for label, matcher in query.matchers if type(wanted) is RecurringLabels else wanted.items():
