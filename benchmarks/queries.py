@@ -229,7 +229,7 @@ def _writing(write: Callable[[], str], times: int) -> Callable[[], Any]:
 
 async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
     """Measure and print five tables."""
-    assert 1 == len({write() for write in texts().values()})
+    assert len({write() for write in texts().values()}) == 1
     of_querier = {name: _writing(write, TEXTS) for name, write in texts().items()}
     await _compare_texts(report, f"text of a querier, {TEXTS:,} times", of_querier, Goal(6), repeats=repeats)
     _, *others = of_querier
