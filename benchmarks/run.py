@@ -19,6 +19,7 @@ import fairness
 import growth
 import live_reads
 import loaders
+import queries
 import serving
 import startup
 from report import Report, describe_versions, has_section, replace_section, write_json
@@ -33,6 +34,7 @@ MEASUREMENTS: Final[Mapping[str, Callable[..., Coroutine[Any, Any, None]]]] = {
     "fairness": fairness.measure,
     "loaders": loaders.measure,
     "decoding": decoding.measure,
+    "queries": queries.measure,
     "startup": startup.measure,
     "growth-kernels": growth.measure_kernels,
     "growth-sessions": growth.measure_sessions,

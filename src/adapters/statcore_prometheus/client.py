@@ -14,8 +14,8 @@ from statcore.errors import StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import QueryTimeRange
 from statcore.promql.range_splitting import fix_range, split_range
-from statcore.promql.syntax import Selector, render
-from statcore.promql.utilization import RATE_INTERVAL, utilization_query
+from statcore.promql.syntax import Selector
+from statcore.promql.utilization import RATE_INTERVAL, utilization_text
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_connection.error_boundary import only_our_errors
@@ -187,12 +187,10 @@ class PrometheusClient:
         await self._transport.aclose()
 
     def _promql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
-        return render(
-            utilization_query(
-                querier,
-                rate_interval=rate_interval,
-                normalization_interval_s=self._options.normalization_interval_s,
-            )
+        return utilization_text(
+            querier,
+            rate_interval=rate_interval,
+            normalization_interval_s=self._options.normalization_interval_s,
         )
 
     def _parts(self, time_range: QueryTimeRange) -> Sequence[QueryTimeRange]:

@@ -58,8 +58,8 @@ def range_request(promql: str, time_range: QueryTimeRange) -> Request:
     """Return the request for values at every point of a range."""
     parameters = [
         ("query", promql),
-        ("start", _time(time_range.start)),
-        ("end", _time(time_range.end)),
+        ("start", _seconds(time_range.start)),
+        ("end", _seconds(time_range.end)),
         ("step", format_duration(time_range.step)),
     ]
     return Request(path=f"{API_PATH}/query_range", parameters=parameters, by_form=True, subject=promql)
@@ -119,7 +119,11 @@ def series_request(match: Selector, span: tuple[datetime, datetime] | None) -> R
 
 
 def _time(value: datetime) -> str:
-    return f"{unix_ms(parse_time(value)) / 1000:.3f}"
+    return _seconds(parse_time(value))
+
+
+def _seconds(value: datetime) -> str:
+    return f"{unix_ms(value) / 1000:.3f}"
 
 
 def _span(span: tuple[datetime, datetime] | None) -> list[tuple[str, str]]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import Final, Literal, TypeVar
-from urllib.parse import urlencode
 
 import aiohttp
 from yarl import URL
@@ -124,8 +122,11 @@ class Transport:
             is_last = number == count - 1
             server = self._servers[position]
             try:
-                async with asyncio.timeout(None if is_last else timeout_s):  # the last server has all of the remaining time
+                if is_last:  # it has all of the remaining time
                     answer = await self._try_server(position, request, new_reader, timeout_s)
+                else:
+                    async with asyncio.timeout(timeout_s):
+                        answer = await self._try_server(position, request, new_reader, timeout_s)
                 self._check_complete(answer, request)
             except TimeoutError:
                 failures.append(TimedOutError(f"{server}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
@@ -164,8 +165,10 @@ class Transport:
         """Send a request to one server, as a GET where a proxy refuses the POST."""
         by_form = request.by_form and position not in self._get_only
         if by_form:
-            with suppress(_PostRefusedError):
+            try:
                 return await self._send("POST", position, request, new_reader(), timeout_s)
+            except _PostRefusedError:
+                pass
         answer = await self._send("GET", position, request, new_reader(), timeout_s)
         if by_form:
             self._get_only.add(position)
@@ -227,9 +230,10 @@ class Transport:
         parameters = list(request.parameters)
         if request.by_form:
             parameters.append(("timeout", f"{max(1, int(timeout_s * 1000))}ms"))
-        own = {name for name, _ in parameters}
-        parameters += [(name, text) for name, text in self._options.parameters.items() if name not in own]
-        text = urlencode(parameters)
+        if self._options.parameters:
+            own = {name for name, _ in parameters}
+            parameters += [(name, text) for name, text in self._options.parameters.items() if name not in own]
+        text = URL.build(query=parameters).raw_query_string  # urllib quotes in Python, yarl in C
         address = f"{server.address}{request.path}"
         if method == "POST":
             return address, text.encode()

@@ -88,11 +88,14 @@ _BUILD_INFO: Final = msgspec.json.Decoder(_Envelope[dict[str, object] | None])
 _LABEL_SETS: Final = msgspec.json.Decoder(_Envelope[list[dict[str, str]] | None])
 
 
+_Utf8Decoder: Final = codecs.getincrementaldecoder("utf-8")
+
+
 class _Utf8Check:
     """Checks that the bytes of an answer are UTF-8; msgspec checks only the texts that it decodes, not skipped texts."""
 
     def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._decoder = _Utf8Decoder()
 
     def check(self, chunk: bytes, *, is_last: bool = False) -> None:
         try:

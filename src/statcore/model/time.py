@@ -66,11 +66,16 @@ def format_duration(duration: timedelta | str) -> str:
     """
     if isinstance(duration, str):
         parse_duration(duration)
-        return duration
+        return str.__str__(duration)  # a member of an enumeration formats as its name
     try:
-        remaining_ms, finer = divmod(duration, MILLISECOND)
+        return _format_duration(duration)
     except TypeError:
         raise InputError(f"not a duration: {duration!r:.100}; {_EXPECTED_DURATION}") from None
+
+
+@lru_cache(maxsize=256)
+def _format_duration(duration: timedelta) -> str:
+    remaining_ms, finer = divmod(duration, MILLISECOND)
     if remaining_ms <= 0 or finer:
         raise InputError(f"not a duration of whole milliseconds above zero: {duration!r}; {_EXPECTED_DURATION}")
     if remaining_ms > _LONGEST_MS:

@@ -26,7 +26,7 @@ from statcore.promql.syntax import (
     render,
     selectors_in,
 )
-from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, utilization_query
+from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL, utilization_query, utilization_text
 
 __all__ = [
     "MAX_POINTS",
@@ -56,4 +56,5 @@ __all__ = [
     "split_range",
     "url_path_name",
     "utilization_query",
+    "utilization_text",
 ]

@@ -67,14 +67,15 @@ def split_range(
     """
     if max_points < 1:
         raise InputError(f"max_points must be at least 1, not {max_points}")
+    start, step, points = time_range.start, time_range.step, time_range.points
+    most = min(max_range_points, max_points * max_range_requests)
+    if points <= min(max_points, most):
+        return (time_range,)
     check_points(
         time_range,
-        min(max_range_points, max_points * max_range_requests),
+        most,
         reason=f"max_range_points is {max_range_points}, max_range_requests {max_range_requests} of {max_points} points",
     )
-    start, step, points = time_range.start, time_range.step, time_range.points
-    if points <= max_points:
-        return (time_range,)
     return tuple(
         attrs.evolve(
             time_range,

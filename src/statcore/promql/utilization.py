@@ -6,6 +6,7 @@ import reprlib
 import sys
 from collections.abc import Collection, Iterable
 from datetime import timedelta
+from functools import lru_cache
 from types import FunctionType
 from typing import Final, cast, get_args
 
@@ -13,6 +14,7 @@ from statcore.concurrency import close_coroutine
 from statcore.errors import InputError, PluginError
 from statcore.model.text import describe
 from statcore.model.time import format_duration
+from statcore.promql.quoting import escape
 from statcore.promql.syntax import (
     Aggregation,
     BinaryOperation,
@@ -25,6 +27,7 @@ from statcore.promql.syntax import (
     Selector,
     label_names,
     parts_in,
+    render,
     selectors_in,
 )
 from statcore.queriers.container import OWNER_LABELS
@@ -36,7 +39,7 @@ from statcore.queriers.interface import (
     UtilizationMetricQuerier,
     resolve,
 )
-from statcore.queriers.matcher import LabelMatcher, as_labels, as_matcher
+from statcore.queriers.matcher import LabelMatcher, MatchOperator, RecurringLabels, as_labels, as_matcher
 
 RATE_INTERVAL: Final = "5m"
 """The default window that rates are taken over."""
@@ -66,10 +69,91 @@ def utilization_query(
             expression reads more than the query.
         InputError: an interval that is not positive, or a name that is not valid.
     """
+    window = _checked_window(rate_interval, normalization_interval_s)
+    return _expression(resolve(querier), window, normalization_interval_s)
+
+
+def utilization_text(
+    querier: UtilizationMetricQuerier,
+    *,
+    rate_interval: timedelta | str = RATE_INTERVAL,
+    normalization_interval_s: float = NORMALIZATION_INTERVAL_S,
+) -> str:
+    """Return the text of the expression that `utilization_query` returns.
+
+    The expression is built once for all queriers that differ only in the values of their labels. With a plugin's own
+    strategy it is built for each querier.
+
+    Args:
+        querier: a querier of any kind.
+        rate_interval: the window that rates are taken over.
+        normalization_interval_s: the divisor of `rate_normalized`, as in `utilization_query`.
+
+    Raises:
+        PluginError: the querier, or its plugin's own strategy, breaks its contract. A strategy breaks it also if its
+            expression reads more than the query.
+        InputError: an interval that is not positive, or a name that is not valid.
+    """
+    query = resolve(querier)
+    name, wanted, group_by, strategy = query
+    # The expression of a plugin's strategy may depend on label values, so only our own strategies have a template.
+    if isinstance(strategy, (QueryStrategy, PercentOfCapacity)):
+        shape: list[str | tuple[str, MatchOperator]] = []
+        values: list[str] = []
+        for label, matcher in query.matchers if type(wanted) is RecurringLabels else wanted.items():
+            if isinstance(matcher, str):
+                shape.append(label)
+                values.append(matcher)
+            else:
+                shape.append((label, matcher.operator))
+                values.append(matcher.value)
+        everything = "".join(values)
+        if escape(everything) != everything:
+            values = list(map(escape, values))
+        try:
+            template, selectors = _template(name, tuple(shape), group_by, strategy, rate_interval, normalization_interval_s)
+        except TypeError:
+            pass  # an argument cannot be hashed; building the expression shows whether it is valid
+        else:
+            return template % (tuple(values) * selectors)
+    window = _checked_window(rate_interval, normalization_interval_s)
+    return render(_expression(query, window, normalization_interval_s))
+
+
+@lru_cache(maxsize=1024)  # programs have few shapes of queries, and query each of them many times
+def _template(
+    name: str,
+    shape: tuple[str | tuple[str, MatchOperator], ...],
+    group_by: tuple[str, ...],
+    strategy: QueryStrategy | PercentOfCapacity,
+    rate_interval: timedelta | str,
+    normalization_interval_s: float,
+) -> tuple[str, int]:
+    """Return the text of all queries that differ only in label values, with `%s` in place of each value.
+
+    Args:
+        name: the metric name.
+        shape: an item for each matcher: the label, or the label and the operator of a LabelMatcher.
+        group_by: the labels to group by.
+        strategy: a strategy of statcore.
+        rate_interval: the window that rates are taken over.
+        normalization_interval_s: the divisor of `rate_normalized`.
+
+    Returns:
+        The text, and how many selectors it has; each of them has all values, in order.
+    """
+    mark = "\0"  # no name may hold it, so it stands in the text only where a value does
+    matchers = tuple((item, mark) if isinstance(item, str) else (item[0], LabelMatcher(item[1], mark)) for item in shape)
+    query = MetricQuery(name, as_labels(matchers), group_by, strategy)
+    expression = _expression(query, _checked_window(rate_interval, normalization_interval_s), normalization_interval_s)
+    return render(expression).replace("%", "%%").replace(mark, "%s"), len(selectors_in(expression))
+
+
+def _checked_window(rate_interval: timedelta | str, normalization_interval_s: float) -> str:
+    """Return the window of rates; a gauge has none, but a bad setting should be found with the first query."""
     if not normalization_interval_s > 0:
         raise InputError(f"normalization_interval_s must be above zero, not {normalization_interval_s!r}")
-    window = format_duration(rate_interval)  # also for a gauge, so that a bad setting is found with the first query
-    return _expression(resolve(querier), window, normalization_interval_s)
+    return format_duration(rate_interval)
 
 
 def _expression(query: MetricQuery, window: str, normalization_interval_s: float) -> Expression:

@@ -96,9 +96,13 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
 
     def labels(self) -> dict[str, str]:
         """Return the metric, the value type (except for `pct`, which reads two of them), and the owners that are set."""
-        value_type = {} if self.value_type == PERCENT else {"value_type": self.value_type}
-        owners = {label: str(owner) for label in OWNER_LABELS if (owner := getattr(self, label)) is not None}
-        return {CONTAINER_METRIC_LABEL: self.metric_name, **value_type, **owners}
+        labels: dict[str, str] = {CONTAINER_METRIC_LABEL: self.metric_name}
+        if self.value_type != PERCENT:
+            labels["value_type"] = self.value_type
+        for label in OWNER_LABELS:
+            if (owner := getattr(self, label)) is not None:
+                labels[label] = str(owner)
+        return labels
 
     def group_by_labels(self) -> list[str]:
         """Return `value_type` (except for `pct`), and the label of each owner that is set."""

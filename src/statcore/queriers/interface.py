@@ -220,7 +220,7 @@ def _labels(answer: Mapping[Any, Any] | None) -> Mapping[str, str | LabelMatcher
     for label, value in labels.items():
         if not isinstance(label, str) or not label:
             raise _WrongAnswerError(labels, f"label names, not {label!r}")
-        if type(value) is LabelMatcher:
+        if type(value) is LabelMatcher or (type(value) is str and value.isascii()):
             continue
         if not isinstance(value, str):
             raise _WrongAnswerError(labels, f"text or a LabelMatcher for the label {label!r}")
@@ -246,7 +246,7 @@ def _sorted_names(names: tuple[object, ...]) -> tuple[str, ...]:
 
 
 def _strategy(answer: object) -> Strategy:
-    if isinstance(answer, QueryStrategy | PercentOfCapacity):
+    if isinstance(answer, (QueryStrategy, PercentOfCapacity)):  # a union is built anew for each check
         return answer
     if isinstance(answer, str) and answer in list(QueryStrategy):
         return QueryStrategy(answer)

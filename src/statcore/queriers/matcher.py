@@ -42,6 +42,14 @@ def label_value(value: str) -> str:
     return value if type(value) is str and value.isascii() else check_text(value, what="a label value")
 
 
+def _label_values(values: Iterable[str]) -> list[str]:
+    """Return values of a label as `label_value` does; plain ASCII text, in which ids are written, is checked at once."""
+    texts = list(values)
+    if {*map(type, texts)} == {str} and "".join(texts).isascii():
+        return texts
+    return list(map(label_value, texts))
+
+
 def _escaped(literals: list[str]) -> list[str]:
     everything = "".join(literals)
     for character in _SPECIAL:
@@ -94,8 +102,10 @@ class LabelMatcher:
         """
         if isinstance(values, str):
             raise InputError(f"one_of takes a collection of values, not one text: {values!r}")
-        # A dict keeps the order of the values, and values that are in order already are sorted faster.
-        literals = sorted(dict.fromkeys(map(label_value, values)))
+        literals = _label_values(values)
+        if len(set(literals)) < len(literals):
+            literals = list(dict.fromkeys(literals))  # keeps the order: values that are in order are sorted faster
+        literals.sort()
         if not literals:
             raise InputError("one_of needs at least one value")
         if len(literals) == 1:

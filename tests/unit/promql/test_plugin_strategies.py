@@ -24,6 +24,7 @@ from statcore.promql import (
     Subquery,
     render,
     utilization_query,
+    utilization_text,
 )
 from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, ResolvedQuerier, coalesce
 from statcore.queriers.interface import PreparedQuerier
@@ -46,6 +47,19 @@ def test_the_expression_is_the_strategys() -> None:
     expected = 'histogram_quantile(0.95, sum by (host,le)(rate(seconds_bucket{host="a"}[90s])))'
     assert expected == render(utilization_query(using(Quantile(0.95)), rate_interval="90s"))
     assert 'sum by (host)(total{host="a"}) - sum by (host)(free{host="a"})' == render(utilization_query(using(used)))
+
+
+def labelled(query: MetricQuery, _window: str, /) -> Expression:
+    """Return an expression that holds the value of a label twice."""
+    return ConstantLabel(Selector(query.name, query.matchers), "shown", query.labels["host"].value)
+
+
+def test_an_expression_may_depend_on_label_values() -> None:
+    """Each querier has its own text, although all have the same metric, labels and strategy."""
+    assert [
+        'label_replace(seconds_bucket{host="a"}, "shown", "a", "", "")',
+        'label_replace(seconds_bucket{host="b"}, "shown", "b", "", "")',
+    ] == [utilization_text(using(labelled, host)) for host in "ab"]
 
 
 def test_queriers_with_equal_strategies_share_a_request() -> None:

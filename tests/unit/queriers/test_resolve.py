@@ -14,7 +14,7 @@ import pytest
 
 from statcore.errors import InputError, PluginError, UnsupportedError
 from statcore.model import QueryTimeRange
-from statcore.promql import utilization_query
+from statcore.promql import utilization_query, utilization_text
 from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, UtilizationMetricQuerier, coalesce, resolve
 from statcore.queriers.interface import PreparedQuerier
 from statcore.queriers.matcher import as_labels
@@ -129,12 +129,13 @@ RANGE: Final = QueryTimeRange(start=0, end=60, step=60)
 
 
 async def test_a_read_of_one_querier_calls_each_method_once() -> None:
-    """The querier is read as an expression, over a range and now."""
-    read_once, read_over_a_range, read_now = map(counted, "abc")
-    utilization_query(read_once)
+    """The querier is read as an expression, as text, over a range and now."""
+    as_expression, as_text, read_over_a_range, read_now = map(counted, "abcd")
+    utilization_query(as_expression)
+    utilization_text(as_text)
     await MemoryMetrics().query_utilization(read_over_a_range, RANGE)
     await MemoryMetrics().query_utilization_now(read_now)
-    assert [ONCE] * 3 == [querier.calls for querier in (read_once, read_over_a_range, read_now)]
+    assert [ONCE] * 4 == [querier.calls for querier in (as_expression, as_text, read_over_a_range, read_now)]
 
 
 async def test_a_read_of_many_queriers_calls_each_method_once() -> None:
