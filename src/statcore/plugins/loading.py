@@ -17,7 +17,7 @@ from contextvars import copy_context
 from importlib import metadata
 from queue import Empty, SimpleQueue
 from threading import Thread
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Final, Self, TypeAlias, TypeGuard, cast
 
 import attrs
@@ -52,6 +52,8 @@ _UNKNOWN: Final = "unknown"
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 # The standard library parses the whole metadata file for each of the two, README included: half the time of discovery.
 _HEADER: Final = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_FUNCTIONS: Final = (FunctionType, MethodType, staticmethod, classmethod)
+"""The types of what can be a hook."""
 _KINDS: Final[Mapping[type[Contribution], str]] = {
     QuerierSpec: "querier",
     StatisticsStoreSpec: "statistics store",
@@ -77,13 +79,21 @@ class Candidate:
         """Return what to do about a fault: `first`, or to switch the plugin off."""
         return f"{first}, or switch it off: STATCORE_DISABLE_PLUGINS={self.name}"
 
-    def report(self, status: PluginStatus, *, error: str | None = None, remedy: str | None = None) -> PluginReport:
+    def report(
+        self,
+        status: PluginStatus,
+        *,
+        offers: tuple[str, ...] = (),
+        error: str | None = None,
+        remedy: str | None = None,
+    ) -> PluginReport:
         """Return the report on this plugin."""
         return PluginReport(
             name=self.name,
             distribution=self.distribution,
             version=self.version,
             status=status,
+            offers=offers,
             error=error,
             remedy=remedy,
         )
@@ -226,6 +236,15 @@ def _load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around
     return loaded
 
 
+class _Manager(pluggy.PluginManager):
+    """Marks and checks the hooks of modules."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Return the options of a hook, or None; pluggy looks at functions only, because looking at any value is slow."""
+        is_function = issubclass(type(vars(plugin).get(name)), _FUNCTIONS)
+        return super().parse_hookimpl_opts(plugin, name) if is_function else None
+
+
 class _Worker(Thread):
     """A thread that loads candidates one after the other, until it has loaded all or is given up."""
 
@@ -241,7 +260,7 @@ class _Worker(Thread):
 
     def run(self) -> None:
         """Load each plugin in a context of its own: a precision of decimals that it sets there does not outlast it."""
-        manager = pluggy.PluginManager(GROUP)
+        manager = _Manager(GROUP)
         manager.add_hookspecs(hook_specs)
         for candidate in self.candidates:
             if self.is_given_up:
@@ -278,11 +297,12 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager, *, trial: bool) -
             first = f"pip install 'statcore[{error.extra}]'"
         description = f"{describe(error)}{raised_at(error)}"
         return Loaded(candidate.report(status, error=description, remedy=candidate.remedy(first)))
-    report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
+    offers = tuple(sorted(map(str, contributions)))
     if trial and (faults := list(_faults(contributions.values()))):
         remedy = candidate.remedy(f"correct {candidate.distribution} or install another version of it")
-        report = attrs.evolve(report, status=PluginStatus.BROKEN, error="; ".join(faults), remedy=remedy)
-    return Loaded(report, contributions)
+        report = candidate.report(PluginStatus.BROKEN, offers=offers, error="; ".join(faults), remedy=remedy)
+        return Loaded(report, contributions)
+    return Loaded(candidate.report(PluginStatus.OK, offers=offers), contributions)
 
 
 def _faults(contributions: Iterable[Contribution]) -> Iterator[str]:
