@@ -17,10 +17,9 @@ from contextvars import copy_context
 from importlib import metadata
 from queue import Empty, SimpleQueue
 from threading import Thread
-from types import FunctionType, MethodType, ModuleType
-from typing import Final, Self, TypeAlias, TypeGuard, cast
+from types import FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Final, NamedTuple, Self, TypeAlias, TypeGuard, cast
 
-import attrs
 import pluggy
 
 from statcore.concurrency import close_coroutine
@@ -62,8 +61,7 @@ _KINDS: Final[Mapping[type[Contribution], str]] = {
 }
 
 
-@attrs.frozen
-class Candidate:
+class Candidate(NamedTuple):
     """An installed plugin before it is imported."""
 
     entry_point: metadata.EntryPoint
@@ -159,8 +157,7 @@ def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
     return headers.get("Name") or _UNKNOWN, headers.get("Version") or _UNKNOWN
 
 
-@attrs.frozen(order=True)
-class Offer:
+class Offer(NamedTuple):
     """A name under which users find a contribution: `querier container`, `statistics store valkey:`."""
 
     kind: str
@@ -176,12 +173,11 @@ class Offer:
         return f"{self.kind} {self.name}"
 
 
-@attrs.frozen
-class Loaded:
+class Loaded(NamedTuple):
     """A plugin after its hooks were called; it contributes nothing unless its status is `ok`, or a trial found a fault."""
 
     report: PluginReport
-    contributions: Mapping[Offer, Contribution] = attrs.field(factory=dict[Offer, Contribution])
+    contributions: Mapping[Offer, Contribution] = MappingProxyType({})
 
 
 def load_plugins(

@@ -217,7 +217,7 @@ def _rejected_for_conflicts(plugin: Loaded, owners: Mapping[Offer, Sequence[Load
     errors += [plugin.report.error] if plugin.report.error else []
     remedy = f"uninstall or disable one of them, for example STATCORE_DISABLE_PLUGINS={plugin.report.name}"
     report = attrs.evolve(plugin.report, status=PluginStatus.REJECTED, error="; ".join(errors), remedy=remedy)
-    return attrs.evolve(plugin, report=report)
+    return plugin._replace(report=report)
 
 
 def _listed(names: Iterable[str]) -> str:
