@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from importlib import metadata
-from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
+from time import monotonic
 from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Final, NamedTuple, Self, TypeAlias, TypeGuard, cast
 
@@ -214,21 +214,22 @@ def _load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around
     if isinstance(thread, _Worker):
         raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
     loaded: list[Loaded] = []
-    remaining = deque(candidates)
+    remaining = list(candidates)
     while remaining:
         worker = _Worker(remaining, around, trial=trial)
         try:
-            while remaining:
-                loaded.append(worker.loaded.get(timeout=timeout_s))
-                remaining.popleft()
-        except Empty:
-            candidate = remaining.popleft()
-            error = f"it was not loaded within {timeout_s:g} s{worker.position()}"
-            remedy = candidate.remedy(f"upgrade or uninstall {candidate.distribution}")
-            loaded.append(Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy)))
+            late = worker.wait(timeout_s)
         finally:
             # Code that hangs cannot be ended. It may continue at any time, so the new thread shares nothing with it.
             worker.is_given_up = True
+        loaded += worker.loaded[:late]
+        if late is None:
+            break
+        candidate = remaining[late]
+        error = f"it was not loaded within {timeout_s:g} s{worker.position()}"
+        remedy = candidate.remedy(f"upgrade or uninstall {candidate.distribution}")
+        loaded.append(Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy)))
+        remaining = remaining[late + 1 :]
     return loaded
 
 
@@ -250,21 +251,37 @@ class _Worker(Thread):
         self.candidates = tuple(candidates)
         self.around = around
         self.trial = trial
-        self.loaded = SimpleQueue[Loaded]()
+        self.loaded: list[Loaded] = []
         self.is_given_up = False
+        self._current = (0, monotonic())
+        self._has_ended = Event()
         self.start()
 
     def run(self) -> None:
         """Load each plugin in a context of its own: a precision of decimals that it sets there does not outlast it."""
         manager = _Manager(GROUP)
         manager.add_hookspecs(hook_specs)
-        for candidate in self.candidates:
+        for index, candidate in enumerate(self.candidates):
             if self.is_given_up:
                 break
             self.name = candidate.name
+            self._current = (index, monotonic())
             with self.around(candidate.report(PluginStatus.OK)):
                 loaded = copy_context().run(_load, candidate, manager, trial=self.trial)
-            self.loaded.put(loaded)
+            self.loaded.append(loaded)
+        self._has_ended.set()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait until all candidates are loaded or one takes longer than `timeout_s`, and return the index of that one.
+
+        The caller sleeps meanwhile: waking it for each plugin would take longer than calling the plugin's hooks.
+        """
+        while True:
+            current = index, started_s = self._current
+            if self._has_ended.wait(max(0.0, started_s + timeout_s - monotonic())):
+                return None
+            if self._current is current:
+                return index
 
     def position(self) -> str:
         """Return the line that the thread is at; where a plugin waits for another's import, a line of the other."""
