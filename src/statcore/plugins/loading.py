@@ -103,7 +103,7 @@ def find_candidates() -> tuple[list[Candidate], list[PluginReport]]:
     unreadable: list[PluginReport] = []
     for distribution, name, version in _distributions():
         try:
-            entry_points = list(distribution.entry_points.select(group=GROUP))
+            entry_points = [entry_point for entry_point in distribution.entry_points if entry_point.group == GROUP]
         except Exception as error:  # noqa: BLE001 - anything may be wrong with the files of a distribution
             report = PluginReport(
                 name=name,
@@ -234,10 +234,14 @@ def _load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around
 
 
 class _Manager(pluggy.PluginManager):
-    """Marks and checks the hooks of modules."""
+    """Finds and checks the hooks of modules; pluggy is slow for each value, so it sees only what can be a hook."""
+
+    def parse_hookspec_opts(self, module_or_class: ModuleType | type, name: str) -> pluggy.HookspecOpts | None:
+        """Return the options of a specification, or None."""
+        return super().parse_hookspec_opts(module_or_class, name) if name in HOOKS else None
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        """Return the options of a hook, or None; pluggy looks at functions only, because looking at any value is slow."""
+        """Return the options of a hook, or None."""
         is_function = issubclass(type(vars(plugin).get(name)), _FUNCTIONS)
         return super().parse_hookimpl_opts(plugin, name) if is_function else None
 
