@@ -1,4 +1,4 @@
-"""Measures start-up: imports and the discovery of plugins, each in a new interpreter that times itself."""
+"""Measures start-up: imports, commands and the discovery of plugins, each in a new interpreter that times itself."""
 
 from __future__ import annotations
 
@@ -6,82 +6,190 @@ import os
 import statistics
 import subprocess
 import sys
-from importlib.metadata import distributions
+from collections.abc import Mapping
+from importlib.metadata import distributions, entry_points
 from pathlib import Path
+from typing import Final
 
+import attrs
 from report import Row, print_rows
 from rich.console import Console
 
-DISCOVERY_GOAL_MS = 15
-_DISCOVER = ("from statcore.plugins import PluginRegistry", "PluginRegistry.discover()")
-_BASELINE = "import attrs, pluggy"
-_CONTENDERS = {
-    _BASELINE: ("", "import attrs, pluggy", 0),
-    "import statcore": ("", "import statcore", 0),
-    "discover our own 4 plugins": (*_DISCOVER, 0),
-    "discover 10: ours and 6 more": (*_DISCOVER, 6),
-    "discover 14: ours and 10 more": (*_DISCOVER, 10),
-}
-"""By name: the code before the timed code, the timed code, and the number of plugins installed besides statcore's own."""
-_PLUGIN = '''
-from typing import Literal
+_COMMAND: Final = """
+import sys
+from statcore_cli.main import main
+sys.argv[1:] = {words}
+try:
+    main()
+except SystemExit as exit:
+    assert not exit.code
+"""
+_PLUGIN_IMPORTS: Final = """
+from collections.abc import Mapping
+from typing import Final, Literal
+
 import attrs
-from statcore.plugins import hookimpl
-from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+from attrs.validators import optional
+
+from statcore.model import check_label_value, check_one_of
+from statcore.plugins import PluginRegistry, hookimpl
+from statcore.queriers import LabelMatcher, QueryStrategy, UtilizationMetricQuerier
+"""
+_PLUGIN: Final = (
+    '''"""Things of kind NUMBER: a querier over the series of their exporter."""
+
+from __future__ import annotations
+'''
+    + _PLUGIN_IMPORTS
+    + '''
 STATCORE_PLUGIN_API = 1
+THING_LABEL: Final = "thing"
+
+ThingMetricName = Literal["power", "temperature", "fan_speed", "uptime", "errors"]
+_SERIES: Final[Mapping[str, str]] = {
+    "power": "thingNUMBER_power_watts",
+    "temperature": "thingNUMBER_temperature_celsius",
+    "fan_speed": "thingNUMBER_fan_rpm",
+    "uptime": "thingNUMBER_uptime_seconds",
+    "errors": "thingNUMBER_errors_total",
+}
+_STRATEGIES: Final[Mapping[str, QueryStrategy]] = {"errors": QueryStrategy.RATE}
+_REAL: Final = {"device": LabelMatcher.not_regex("loop.*|ram.*")}
+
 
 @attrs.frozen(kw_only=True)
-class Bench{number}MetricQuerier(UtilizationMetricQuerier):
-    """Things of kind {number}."""
-    metric_name: Literal["power", "temperature"]
-    thing: str | None = None
-    def name(self): return f"thing_{{self.metric_name}}"
-    def labels(self): return {{"thing": self.thing}} if self.thing else {{}}
-    def group_by_labels(self): return ["thing"]
-    def query_strategy(self): return QueryStrategy.GAUGE
+class ThingNUMBERMetricQuerier(UtilizationMetricQuerier):
+    """Things of kind NUMBER, as their exporter sees them.
+
+    Args:
+        metric_name: what to measure.
+        thing: the label `thing` of the exporter, by default every thing.
+
+    Raises:
+        InputError: an unknown metric name, or a thing that is empty or cannot be sent.
+    """
+
+    metric_name: ThingMetricName = attrs.field(validator=check_one_of(_SERIES))
+    thing: str | None = attrs.field(default=None, validator=optional(check_label_value))
+
+    def name(self) -> str:
+        """Return the metric's series."""
+        return _SERIES[self.metric_name]
+
+    def labels(self) -> dict[str, str | LabelMatcher]:
+        """Return the matchers of the metric, and the thing where it is set."""
+        return {**_REAL, **({THING_LABEL: self.thing} if self.thing else {})}
+
+    def group_by_labels(self) -> list[str]:
+        """Return the label of the thing."""
+        return [THING_LABEL]
+
+    def query_strategy(self) -> QueryStrategy:
+        """Return the metric's strategy."""
+        return _STRATEGIES.get(self.metric_name, QueryStrategy.GAUGE)
+
 
 @hookimpl
-def statcore_queriers(): return [Bench{number}MetricQuerier]
+def statcore_queriers() -> list[type[ThingNUMBERMetricQuerier]]:
+    """Contribute the kind."""
+    return [ThingNUMBERMetricQuerier]
 '''
+)
+_README: Final = "A line of the description of the distribution.\n" * 100
+
+
+@attrs.frozen(kw_only=True)
+class _Program:
+    """A program that a new interpreter runs.
+
+    Args:
+        timed: the code whose time counts.
+        before: the code before it.
+        plugins: how many plugins are installed besides statcore's own.
+        goal: the highest ratio that is good enough.
+    """
+
+    timed: str
+    before: str = ""
+    plugins: int = 0
+    goal: float | None = None
+
+
+_STARTS: Final[Mapping[str, _Program]] = {
+    "import attrs, pluggy": _Program(timed="import attrs, pluggy"),
+    "import statcore": _Program(timed="import statcore", goal=1.3),
+    "from statcore import StatisticsRepositories": _Program(timed="from statcore import StatisticsRepositories", goal=1.65),
+    "from statcore import *": _Program(timed="from statcore import *"),
+    "from statcore.runtime import open_runtime": _Program(timed="from statcore.runtime import open_runtime"),
+    **{
+        f"statcore {words}": _Program(timed=_COMMAND.format(words=words.split()))
+        for words in ("--help", "plugins", "query container --help")
+    },
+}
+"""The baseline, then what is compared with it."""
+
+
+def _discoveries(plugins: int) -> Mapping[str, _Program]:
+    """Return the import of the modules of all plugins, and their discovery."""
+    ours = [entry_point.module for entry_point in entry_points(group="statcore")]
+    modules = [*ours, *(f"bench_{number}" for number in range(plugins))]
+    bare = "\n".join(f"import {module}" for module in modules)
+    discover = f"assert {len(modules)} == len(PluginRegistry.discover().reports)"
+    return {
+        f"import the modules of {len(modules)} plugins": _Program(timed=bare, before=_PLUGIN_IMPORTS, plugins=plugins),
+        f"discover {len(modules)} plugins": _Program(
+            timed=discover, before=_PLUGIN_IMPORTS, plugins=plugins, goal=1.5 if plugins >= 50 else None
+        ),
+    }
 
 
 async def measure(console: Console, scratch: Path, *, repeats: int) -> None:
-    """Run the interpreters in turn, and print one table."""
-    sites = {others: scratch / str(others) for _, _, others in _CONTENDERS.values() if others}
-    for others, site in sites.items():
-        site.mkdir()
-        for number in range(others):
-            _install(site, number)
-    seconds: dict[str, list[float]] = {name: [] for name in _CONTENDERS}
-    for _ in range(repeats + 1):
-        for name, (before, timed, others) in _CONTENDERS.items():
-            seconds[name].append(_time(before, timed, sites.get(others)))
-    medians = {name: statistics.median(runs[1:]) for name, runs in seconds.items()}  # the first run writes bytecode
-    rows = [
-        Row(
-            contender=name,
-            median_s=median,
-            ratio=median / medians[_BASELINE],
-            goal=1.3 if name == "import statcore" else None,
-        )
-        for name, median in medians.items()
-    ]
+    """Run the interpreters in turn, and print a table for start-up and one for each number of plugins, of CPU times."""
     installed = len(list(distributions()))
-    title = f"Start-up, {installed} distributions installed (goal of discovery: {DISCOVERY_GOAL_MS} ms)"
-    print_rows(console, title, rows, baseline=_BASELINE)
+    _compare(console, f"Start-up, {installed} distributions installed, CPU time", _STARTS, scratch, repeats=repeats)
+    for plugins in (10, 50):
+        _install(scratch, plugins)
+        title = f"Discovery, {plugins} plugins and {installed} distributions installed, CPU time"
+        _compare(console, title, _discoveries(plugins), scratch, repeats=repeats)
 
 
-def _install(site: Path, number: int) -> None:
-    (site / f"bench_{number}.py").write_text(_PLUGIN.format(number=number))
-    information = site / f"bench_{number}-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: bench-{number}\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(f"[statcore]\nbench-{number} = bench_{number}\n")
+def _compare(console: Console, title: str, programs: Mapping[str, _Program], scratch: Path, *, repeats: int) -> None:
+    cpus_s: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(repeats + 1):
+        for name, program in programs.items():
+            cpus_s[name].append(_cpu_s(program, scratch))
+    medians_s = {name: statistics.median(runs[1:]) for name, runs in cpus_s.items()}  # the first run writes bytecode
+    baseline = next(iter(programs))
+    rows = [
+        Row(contender=name, median_s=median_s, ratio=median_s / medians_s[baseline], goal=programs[name].goal)
+        for name, median_s in medians_s.items()
+    ]
+    print_rows(console, title, rows, baseline=baseline)
 
 
-def _time(before: str, timed: str, site: Path | None) -> float:
-    program = f"import time\n{before}\nstarted = time.perf_counter()\n{timed}\nprint(time.perf_counter() - started)"
+def _install(scratch: Path, plugins: int) -> None:
+    site = scratch / str(plugins)
+    site.mkdir()
+    for number in range(plugins):
+        (site / f"bench_{number}.py").write_text(_PLUGIN.replace("NUMBER", str(number)))
+        information = site / f"bench_{number}-1.0.dist-info"
+        information.mkdir()
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: bench-{number}\nVersion: 1.0\n\n{_README}")
+        (information / "entry_points.txt").write_text(f"[statcore]\nbench-{number} = bench_{number}\n")
+
+
+def _cpu_s(program: _Program, scratch: Path) -> float:
+    """Return the CPU time of the timed code in seconds."""
+    source = f"""
+import time
+{program.before}
+started_s = time.process_time()
+{program.timed}
+ended_s = time.process_time()
+import sys
+print(ended_s - started_s, file=sys.stderr)
+"""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "STATCORE_"))}
-    path = {"PYTHONPATH": str(site)} if site else {}
-    command = [sys.executable, "-c", program]
-    return float(subprocess.run(command, env=environment | path, capture_output=True, text=True, check=True).stdout)
+    path = {"PYTHONPATH": str(scratch / str(program.plugins))} if program.plugins else {}
+    command = [sys.executable, "-c", source]
+    return float(subprocess.run(command, env=environment | path, capture_output=True, text=True, check=True).stderr)
