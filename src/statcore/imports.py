@@ -1,4 +1,4 @@
-"""Imports on first use: of libraries that an extra installs, and of the modules of an adapter's package."""
+"""Imports on first use: of libraries that an extra installs, and of the modules of a package with public names."""
 
 from __future__ import annotations
 
