@@ -16,6 +16,8 @@ DRIVERS = {
     *("hypothesis", "redis", "rich", "strawberry", "asyncio"),
 }
 
+CLI = "from click.testing import CliRunner; from statcore_cli.app import cli; CliRunner().invoke"
+
 
 @pytest.mark.parametrize(
     ("program", "unused"),
@@ -25,6 +27,7 @@ DRIVERS = {
         ("from statcore.plugins import PluginRegistry; PluginRegistry.discover()", DRIVERS),
         ("from statcore.runtime import open_runtime", DRIVERS),
         ("from statcore_memory import MemoryMetrics, MemoryStatistics", DRIVERS),
+        (f"{CLI}(cli, ['query', 'container', '--help'], catch_exceptions=False)", DRIVERS - {"click"}),
     ],
 )
 def test_drivers_and_asyncio_are_imported_when_they_are_used(program: str, unused: set[str]) -> None:
