@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from statcore_cli.standard_output import plugin_code
+
+if TYPE_CHECKING:
+    from asyncio import Event
 
 _T = TypeVar("_T")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,6 +24,8 @@ def run(work: Coroutine[Any, Any, _T], *, doing: str) -> _T:
         work: the coroutine; whatever plugins print in it is kept out of the answer.
         doing: what the spinner shows, such as "querying node".
     """
+    import asyncio  # noqa: PLC0415 - slow to import, and --help needs no event loop
+
     with _progress(doing), plugin_code():
         return asyncio.run(work)
 
@@ -41,11 +45,13 @@ def _progress(doing: str) -> Generator[None]:
 
 
 @contextmanager
-def stop_on_signals() -> Generator[asyncio.Event]:
+def stop_on_signals() -> Generator[Event]:
     """Yield an event; within the block SIGINT, SIGTERM and SIGHUP set it instead of ending the process.
 
     A signal that the process was started to ignore, as `nohup` does with SIGHUP, stays ignored.
     """
+    import asyncio  # noqa: PLC0415 - it is imported already where a loop runs
+
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from statcore.imports import on_demand
 
@@ -11,9 +10,9 @@ if TYPE_CHECKING:
     from statcore_memory.inventory import MemoryInventory
     from statcore_memory.metrics import MemoryMetrics
     from statcore_memory.statistics import MemoryStatistics
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__, {"inventory": "MemoryInventory", "metrics": "MemoryMetrics", "statistics": "MemoryStatistics"}
+    )
 
 __all__ = ["MemoryInventory", "MemoryMetrics", "MemoryStatistics"]
-
-__getattr__: Callable[[str], Any] = on_demand(
-    __name__, {"MemoryInventory": "inventory", "MemoryMetrics": "metrics", "MemoryStatistics": "statistics"}
-)

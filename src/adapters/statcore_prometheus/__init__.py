@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from statcore.imports import on_demand
 from statcore.model.results import MatrixResult as PrometheusQueryRangeResponse
@@ -11,7 +10,7 @@ from statcore.model.results import MatrixResult as PrometheusQueryRangeResponse
 if TYPE_CHECKING:
     from statcore_prometheus.client import PrometheusClient
     from statcore_prometheus.options import PrometheusOptions
+else:
+    __getattr__, __dir__ = on_demand(__name__, {"client": "PrometheusClient", "options": "PrometheusOptions"})
 
 __all__ = ["PrometheusClient", "PrometheusOptions", "PrometheusQueryRangeResponse"]
-
-__getattr__: Callable[[str], Any] = on_demand(__name__, {"PrometheusClient": "client", "PrometheusOptions": "options"})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from statcore.imports import on_demand
 
@@ -11,9 +10,9 @@ if TYPE_CHECKING:
     from statcore_valkey.options import ValkeyOptions
     from statcore_valkey.sink import ValkeyStatisticsSink
     from statcore_valkey.statistics import ValkeyStatistics
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__, {"options": "ValkeyOptions", "sink": "ValkeyStatisticsSink", "statistics": "ValkeyStatistics"}
+    )
 
 __all__ = ["ValkeyOptions", "ValkeyStatistics", "ValkeyStatisticsSink"]
-
-__getattr__: Callable[[str], Any] = on_demand(
-    __name__, {"ValkeyOptions": "options", "ValkeyStatistics": "statistics", "ValkeyStatisticsSink": "sink"}
-)

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from itertools import islice
 from math import isfinite
 from operator import lt
-from typing import Any, Final, Protocol, Self, TypeAlias, TypeGuard, TypeVar, cast
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias, TypeGuard, TypeVar, cast
 
 import attrs
 
@@ -177,8 +177,7 @@ class _PromQLBackendPort(MetricQuerierPort, PromQLPort, Protocol):
     """A backend that takes queriers and text."""
 
 
-@attrs.frozen
-class _Call:
+class _Call(NamedTuple):
     """A call of an adapter's method, for errors that the call raises, or its answer when it is read later."""
 
     contributor: Contributor

@@ -10,17 +10,16 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from importlib import metadata
-from queue import Empty, SimpleQueue
-from threading import Thread
-from types import ModuleType
-from typing import Final, Self, TypeAlias, TypeGuard, cast
+from threading import Event, Thread
+from time import monotonic
+from types import FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Final, NamedTuple, Self, TypeAlias, TypeGuard, cast
 
-import attrs
 import pluggy
 
 from statcore.concurrency import close_coroutine
@@ -52,6 +51,8 @@ _UNKNOWN: Final = "unknown"
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 # The standard library parses the whole metadata file for each of the two, README included: half the time of discovery.
 _HEADER: Final = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_FUNCTIONS: Final = (FunctionType, MethodType, staticmethod, classmethod)
+"""The types of what can be a hook."""
 _KINDS: Final[Mapping[type[Contribution], str]] = {
     QuerierSpec: "querier",
     StatisticsStoreSpec: "statistics store",
@@ -60,8 +61,7 @@ _KINDS: Final[Mapping[type[Contribution], str]] = {
 }
 
 
-@attrs.frozen
-class Candidate:
+class Candidate(NamedTuple):
     """An installed plugin before it is imported."""
 
     entry_point: metadata.EntryPoint
@@ -77,13 +77,21 @@ class Candidate:
         """Return what to do about a fault: `first`, or to switch the plugin off."""
         return f"{first}, or switch it off: STATCORE_DISABLE_PLUGINS={self.name}"
 
-    def report(self, status: PluginStatus, *, error: str | None = None, remedy: str | None = None) -> PluginReport:
+    def report(
+        self,
+        status: PluginStatus,
+        *,
+        offers: tuple[str, ...] = (),
+        error: str | None = None,
+        remedy: str | None = None,
+    ) -> PluginReport:
         """Return the report on this plugin."""
         return PluginReport(
             name=self.name,
             distribution=self.distribution,
             version=self.version,
             status=status,
+            offers=offers,
             error=error,
             remedy=remedy,
         )
@@ -95,7 +103,7 @@ def find_candidates() -> tuple[list[Candidate], list[PluginReport]]:
     unreadable: list[PluginReport] = []
     for distribution, name, version in _distributions():
         try:
-            entry_points = list(distribution.entry_points.select(group=GROUP))
+            entry_points = [entry_point for entry_point in distribution.entry_points if entry_point.group == GROUP]
         except Exception as error:  # noqa: BLE001 - anything may be wrong with the files of a distribution
             report = PluginReport(
                 name=name,
@@ -149,8 +157,7 @@ def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
     return headers.get("Name") or _UNKNOWN, headers.get("Version") or _UNKNOWN
 
 
-@attrs.frozen(order=True)
-class Offer:
+class Offer(NamedTuple):
     """A name under which users find a contribution: `querier container`, `statistics store valkey:`."""
 
     kind: str
@@ -166,12 +173,11 @@ class Offer:
         return f"{self.kind} {self.name}"
 
 
-@attrs.frozen
-class Loaded:
+class Loaded(NamedTuple):
     """A plugin after its hooks were called; it contributes nothing unless its status is `ok`, or a trial found a fault."""
 
     report: PluginReport
-    contributions: Mapping[Offer, Contribution] = attrs.field(factory=dict[Offer, Contribution])
+    contributions: Mapping[Offer, Contribution] = MappingProxyType({})
 
 
 def load_plugins(
@@ -208,22 +214,36 @@ def _load_each(candidates: Iterable[Candidate], timeout_s: float, around: Around
     if isinstance(thread, _Worker):
         raise PluginError(f"the plugin {thread.name} discovers plugins while it is loaded itself", plugin=thread.name)
     loaded: list[Loaded] = []
-    remaining = deque(candidates)
+    remaining = list(candidates)
     while remaining:
         worker = _Worker(remaining, around, trial=trial)
         try:
-            while remaining:
-                loaded.append(worker.loaded.get(timeout=timeout_s))
-                remaining.popleft()
-        except Empty:
-            candidate = remaining.popleft()
-            error = f"it was not loaded within {timeout_s:g} s{worker.position()}"
-            remedy = candidate.remedy(f"upgrade or uninstall {candidate.distribution}")
-            loaded.append(Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy)))
+            late = worker.wait(timeout_s)
         finally:
             # Code that hangs cannot be ended. It may continue at any time, so the new thread shares nothing with it.
             worker.is_given_up = True
+        loaded += worker.loaded[:late]
+        if late is None:
+            break
+        candidate = remaining[late]
+        error = f"it was not loaded within {timeout_s:g} s{worker.position()}"
+        remedy = candidate.remedy(f"upgrade or uninstall {candidate.distribution}")
+        loaded.append(Loaded(candidate.report(PluginStatus.BROKEN, error=error, remedy=remedy)))
+        remaining = remaining[late + 1 :]
     return loaded
+
+
+class _Manager(pluggy.PluginManager):
+    """Finds and checks the hooks of modules; pluggy is slow for each value, so it sees only what can be a hook."""
+
+    def parse_hookspec_opts(self, module_or_class: ModuleType | type, name: str) -> pluggy.HookspecOpts | None:
+        """Return the options of a specification, or None."""
+        return super().parse_hookspec_opts(module_or_class, name) if name in HOOKS else None
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Return the options of a hook, or None."""
+        is_function = issubclass(type(vars(plugin).get(name)), _FUNCTIONS)
+        return super().parse_hookimpl_opts(plugin, name) if is_function else None
 
 
 class _Worker(Thread):
@@ -235,21 +255,37 @@ class _Worker(Thread):
         self.candidates = tuple(candidates)
         self.around = around
         self.trial = trial
-        self.loaded = SimpleQueue[Loaded]()
+        self.loaded: list[Loaded] = []
         self.is_given_up = False
+        self._current = (0, monotonic())
+        self._has_ended = Event()
         self.start()
 
     def run(self) -> None:
         """Load each plugin in a context of its own: a precision of decimals that it sets there does not outlast it."""
-        manager = pluggy.PluginManager(GROUP)
+        manager = _Manager(GROUP)
         manager.add_hookspecs(hook_specs)
-        for candidate in self.candidates:
+        for index, candidate in enumerate(self.candidates):
             if self.is_given_up:
                 break
             self.name = candidate.name
+            self._current = (index, monotonic())
             with self.around(candidate.report(PluginStatus.OK)):
                 loaded = copy_context().run(_load, candidate, manager, trial=self.trial)
-            self.loaded.put(loaded)
+            self.loaded.append(loaded)
+        self._has_ended.set()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait until all candidates are loaded or one takes longer than `timeout_s`, and return the index of that one.
+
+        The caller sleeps meanwhile: waking it for each plugin would take longer than calling the plugin's hooks.
+        """
+        while True:
+            current = index, started_s = self._current
+            if self._has_ended.wait(max(0.0, started_s + timeout_s - monotonic())):
+                return None
+            if self._current is current:
+                return index
 
     def position(self) -> str:
         """Return the line that the thread is at; where a plugin waits for another's import, a line of the other."""
@@ -278,11 +314,12 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager, *, trial: bool) -
             first = f"pip install 'statcore[{error.extra}]'"
         description = f"{describe(error)}{raised_at(error)}"
         return Loaded(candidate.report(status, error=description, remedy=candidate.remedy(first)))
-    report = attrs.evolve(candidate.report(PluginStatus.OK), offers=tuple(sorted(map(str, contributions))))
+    offers = tuple(sorted(map(str, contributions)))
     if trial and (faults := list(_faults(contributions.values()))):
         remedy = candidate.remedy(f"correct {candidate.distribution} or install another version of it")
-        report = attrs.evolve(report, status=PluginStatus.BROKEN, error="; ".join(faults), remedy=remedy)
-    return Loaded(report, contributions)
+        report = candidate.report(PluginStatus.BROKEN, offers=offers, error="; ".join(faults), remedy=remedy)
+        return Loaded(report, contributions)
+    return Loaded(candidate.report(PluginStatus.OK, offers=offers), contributions)
 
 
 def _faults(contributions: Iterable[Contribution]) -> Iterator[str]:

@@ -71,7 +71,7 @@ class PluginRegistry:
             )
         loaded = load_plugins(candidates, disabled=disabled, timeout_s=timeout_s, around=around, trial=trial)
         owners = _owners(loaded)
-        loaded = [attrs.evolve(plugin, report=_with_conflicts(plugin, owners)) for plugin in loaded]
+        loaded = [_rejected_for_conflicts(plugin, owners) for plugin in loaded]
         reports = (*(plugin.report for plugin in loaded), *unreadable)
         for report in reports:
             if report.status.is_fault:
@@ -205,18 +205,19 @@ def _owners(loaded: Iterable[Loaded]) -> dict[Offer, list[Loaded]]:
     return owners
 
 
-def _with_conflicts(plugin: Loaded, owners: Mapping[Offer, Sequence[Loaded]]) -> PluginReport:
-    """Return the report on a plugin, rejected where another plugin offers the same name."""
+def _rejected_for_conflicts(plugin: Loaded, owners: Mapping[Offer, Sequence[Loaded]]) -> Loaded:
+    """Return a plugin with a report that rejects it where another plugin offers the same name, otherwise unchanged."""
     errors = [
         f"{offer} is offered by {origins(owner.report for owner in owners[offer])}"
         for offer in plugin.contributions
         if len(owners[offer]) > 1
     ]
     if not errors:
-        return plugin.report
+        return plugin
     errors += [plugin.report.error] if plugin.report.error else []
     remedy = f"uninstall or disable one of them, for example STATCORE_DISABLE_PLUGINS={plugin.report.name}"
-    return attrs.evolve(plugin.report, status=PluginStatus.REJECTED, error="; ".join(errors), remedy=remedy)
+    report = attrs.evolve(plugin.report, status=PluginStatus.REJECTED, error="; ".join(errors), remedy=remedy)
+    return plugin._replace(report=report)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,11 +1,30 @@
 """The Protocols that adapters implement: one module for a kind of adapter; the docstring is the contract."""
 
-from statcore.ports.diagnosis import DiagnosisPort
-from statcore.ports.inventory import InventoryPort
-from statcore.ports.metrics import MetricQuerierPort
-from statcore.ports.promql import PromQLPort
-from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
-from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statcore.imports import on_demand
+
+if TYPE_CHECKING:
+    from statcore.ports.diagnosis import DiagnosisPort
+    from statcore.ports.inventory import InventoryPort
+    from statcore.ports.metrics import MetricQuerierPort
+    from statcore.ports.promql import PromQLPort
+    from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
+    from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "diagnosis": "DiagnosisPort",
+            "inventory": "InventoryPort",
+            "metrics": "MetricQuerierPort",
+            "promql": "PromQLPort",
+            "sink": "InventorySinkPort ScrapeSample ScrapeSinkPort StatisticsSinkPort",
+            "statistics": "DatedStatisticsPort KernelStatisticsPort StatisticsPort",
+        },
+    )
 
 __all__ = [
     "DatedStatisticsPort",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import attrs
@@ -161,8 +161,7 @@ def group_samples(answer: VectorResult, kernel_ids: Collection[str]) -> Samples:
     return by_kernel
 
 
-@attrs.frozen(kw_only=True)
-class LiveSamples:
+class LiveSamples(NamedTuple):
     """Samples of the six answers for some kernels; all but `now` have current values only."""
 
     now: Samples

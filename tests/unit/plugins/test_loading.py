@@ -271,6 +271,15 @@ def test_a_plugin_that_hangs_is_left_behind(install: Install, source: str) -> No
 
 
 @pytest.mark.usefixtures("gate")
+def test_each_plugin_has_the_whole_deadline(install: Install) -> None:
+    """Two plugins that take more than half of it each are both loaded."""
+    for name in ("first", "second"):
+        install(f"acme-{name}", **{name: f"import acme_gate\nacme_gate.opened.wait(1.2)\n{querier(name)}"})
+
+    assert {"first", "second"} <= set(PluginRegistry.discover(timeout_s=2.0).queriers)
+
+
+@pytest.mark.usefixtures("gate")
 def test_a_plugin_that_waits_for_one_that_hangs_names_its_line(install: Install) -> None:
     """Only one thread at a time imports a module: the report on the second plugin has the line of the first."""
     install("acme-shared", shared="import acme_gate; acme_gate.opened.wait(60)")
