@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NewType
+from collections.abc import Sequence
+from typing import Final, NewType, cast
 from uuid import UUID
 
 from statcore.errors import InputError
@@ -14,7 +15,9 @@ EndpointId = NewType("EndpointId", UUID)
 ReplicaId = NewType("ReplicaId", UUID)
 AgentId = NewType("AgentId", str)
 
-_CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_CANONICAL: Final = re.compile(_UUID)
+_CANONICAL_LIST: Final = re.compile(f"{_UUID}(?:,{_UUID})*")
 # UUID also accepts whatever int() accepts: underscores, signs, spaces, 0x, and digits of other scripts.
 _SPELLED: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-fA-F-]{32,36}\}?")
 
@@ -35,6 +38,22 @@ def id_text(value: UUID | str) -> str:
     except (TypeError, ValueError):
         pass  # the error below says the same
     raise InputError(f"not an id: {value!r:.100}; expected a UUID such as 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11")
+
+
+def id_texts(values: Sequence[UUID | str]) -> list[str]:
+    """Return the texts under which objects are stored, as `id_text` does, at once where all are written so already.
+
+    Raises:
+        InputError: a value is neither a UUID nor text that spells a UUID.
+    """
+    try:
+        joined = ",".join(cast("Sequence[str]", values))
+    except TypeError:  # there are UUIDs
+        joined = ""
+    # As many ids as values, and a comma between two: no value holds a comma itself.
+    if len(joined) == 37 * len(values) - 1 and _CANONICAL_LIST.fullmatch(joined):
+        return list(cast("Sequence[str]", values))
+    return [id_text(value) for value in values]
 
 
 def check_text(text: object, *, what: str) -> str:

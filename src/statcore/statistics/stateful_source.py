@@ -11,7 +11,7 @@ import attrs
 from statcore.concurrency import in_turns, run_concurrently
 from statcore.errors import ProtocolError
 from statcore.model.batch import StatisticsBatch, StatisticsColumns, check_fields
-from statcore.model.text import check_text, id_text
+from statcore.model.text import check_text, id_text, id_texts
 from statcore.model.validation import check_count
 from statcore.ports.statistics import ColumnarStatisticsPort, KernelStatisticsPort, StatisticsPort
 from statcore.statistics.clients import StatisticsClient, store_from
@@ -139,7 +139,7 @@ async def _in_text(ids: Sequence[UUID | str]) -> list[str]:
     """Return ids in their canonical text, and give way to the event loop: each id takes about a microsecond."""
     texts: list[str] = []
     async for part in in_turns(ids, size=_IDS_PER_TURN):
-        texts += [id_text(id_) for id_ in part]
+        texts += id_texts(part)
     return texts
 
 

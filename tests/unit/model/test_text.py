@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from statcore.errors import InputError
 from statcore.model import id_text
-from statcore.model.text import check_text
+from statcore.model.text import check_text, id_texts
+from statcore.testing.strategies import ids
 
 CANONICAL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 NO_ID: list[Any] = [
@@ -40,6 +44,18 @@ def test_other_values_are_not_ids(value: Any) -> None:
     """Digits of other scripts are refused, too: a typing error must not read the numbers of another object."""
     with pytest.raises(InputError, match=f"not an id: .*expected a UUID such as {CANONICAL}"):
         id_text(value)
+
+
+@given(st.lists(ids() | ids().map(id_text) | st.sampled_from([*NO_ID, f"{CANONICAL},{CANONICAL}", f"{CANONICAL},", ""])))
+def test_many_ids_are_read_as_each_alone(values: list[Any]) -> None:
+    """Text that is canonical already is checked in one step, which accepts and refuses the same values."""
+    try:
+        expected: Any = [id_text(value) for value in values]
+    except InputError as error:
+        with pytest.raises(InputError, match=re.escape(str(error))):
+            id_texts(values)
+    else:
+        assert expected == id_texts(values)
 
 
 class Colour(StrEnum):
