@@ -113,7 +113,7 @@ def test_a_row_without_an_entry_is_that_of_the_entry(payload: bytes, fields: lis
 
 @given(BATCHES, field_lists())
 def test_columns_are_the_rows_of_all_entries(batch: Any, fields: list[str]) -> None:
-    """Rows that a store has read, and entries, give equal columns, with problems at their positions after that of the entry."""
+    """Rows that a store has read, and entries, give equal columns; problems of fields follow those of their entries."""
     entries = entries_of(*batch)
     problems = {position: Problem(ProblemKind.STALE, message="old") for position in range(0, len(entries), 2)}
     columns = asyncio.run(StatisticsBatch(entries, problems=problems).columns(*fields))
@@ -153,8 +153,8 @@ def test_positions_are_right_in_each_slice(usual: list[bytes], odd: bytes, befor
     assert batch.to_json() == json.loads(asyncio.run(batch.encode_json()))
 
 
-@given(st.lists(st.none() | payloads(), max_size=4), st.booleans())
-def test_entries_as_json_are_their_decoded_metrics(kernels: list[bytes | None], shown: bool) -> None:
+@given(kernels=st.lists(st.none() | payloads(), max_size=4), shown=st.booleans())
+def test_entries_as_json_are_their_decoded_metrics(kernels: list[bytes | None], *, shown: bool) -> None:
     """The list is that of `decode_entry`, with hidden fields as null where it is shown, or there is none."""
     encoded = StoredEntry.encode_json(entries_of(kernels, []), shown=shown)
     if encoded is None:
@@ -169,8 +169,8 @@ def test_entries_as_json_are_their_decoded_metrics(kernels: list[bytes | None], 
     assert expected == json.loads(encoded)
 
 
-@given(st.lists(st.none() | usual_payloads(), max_size=4), st.booleans())
-def test_usual_entries_are_encoded_without_being_decoded(kernels: list[bytes | None], shown: bool) -> None:
+@given(kernels=st.lists(st.none() | usual_payloads(), max_size=4), shown=st.booleans())
+def test_usual_entries_are_encoded_without_being_decoded(kernels: list[bytes | None], *, shown: bool) -> None:
     """What agents write has JSON of its own, which plain msgpack confirms."""
     encoded = StoredEntry.encode_json(entries_of(kernels, []), shown=shown)
     assert encoded is not None

@@ -179,7 +179,8 @@ async def _giving_way(entries: Sequence[Entry | None]) -> AsyncIterator[Entry | 
 def _moved(by_position: Mapping[int, _T], chosen: Sequence[int], *, length: int) -> dict[int, _T]:
     if not by_position:
         return {}
-    return {new: by_position[old % length] for new, old in enumerate(chosen) if old % length in by_position}
+    positions = [position if position >= 0 else length + position for position in chosen]
+    return {new: by_position[old] for new, old in enumerate(positions) if old in by_position}
 
 
 @attrs.frozen
@@ -255,10 +256,11 @@ def check_fields(fields: Sequence[str]) -> None:
     """Check the names of the fields of columns.
 
     Raises:
-        InputError: a name is not text or is empty, or occurs twice.
+        InputError: a name is not text or is empty, or occurs twice; or there is a single text instead of a list.
     """
-    if not all(isinstance(field, str) and field for field in fields) or len(set(fields)) < len(fields):  # pyright: ignore[reportUnnecessaryIsInstance] - of untyped callers
-        raise InputError(f"fields must be different names such as 'cpu_util.pct', not {list(fields)!r:.200}")
+    named = not isinstance(fields, str) and all(isinstance(field, str) and field for field in fields)  # pyright: ignore[reportUnnecessaryIsInstance] - of untyped callers
+    if not named or len(set(fields)) < len(fields):
+        raise InputError(f"fields must be a list of different names such as 'cpu_util.pct', not {fields!r:.200}")
 
 
 async def read_columns(

@@ -22,7 +22,7 @@ import attrs
 
 from statcore.concurrency import is_cancellation
 from statcore.errors import PluginError, StatcoreError
-from statcore.model.batch import StatisticsBatch
+from statcore.model.batch import StatisticsBatch, StatisticsColumns
 from statcore.model.results import AnswerNotes, MatrixResult, Sample, Series, VectorResult
 from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.store_keys import NO_ACTIVITY
@@ -257,13 +257,34 @@ def _batch(check_entry: Callable[[_Call, object], Entry]) -> _Check:
         for position, problem in answer.problems.items():
             if position not in range(len(ids)) or not _is_problem(problem):
                 raise _BadAnswerError.of({position: problem}, "a Problem by the position of an id")
-        for position, age_s in answer.ages_s.items():
-            if position not in range(len(ids)) or not (_is_number(age_s) and isfinite(age_s)):
-                raise _BadAnswerError.of({position: age_s}, "an age in seconds by the position of an id")
+        _check_ages(answer.ages_s, len(ids))
         entries = [None if entry is None else check_entry(call, entry) for entry in answer.entries]
         return StatisticsBatch(entries, problems=answer.problems, ages_s=answer.ages_s)
 
     return check
+
+
+def _columns(call: _Call, answer: object) -> StatisticsColumns:
+    """Check that there is a column for each field, with a text or None for each id."""
+    ids, fields = (cast("Sequence[object]", argument) for argument in call.arguments)
+    if not isinstance(answer, StatisticsColumns):
+        raise _BadAnswerError.of(answer, "StatisticsColumns")
+    if list(answer) != list(fields):
+        raise _BadAnswerError.of(list(answer), f"the columns {reprlib.repr(list(fields))}")
+    for column in answer.values():
+        if len(column) != len(ids) or not all(isinstance(text, str | None) for text in column):
+            raise _BadAnswerError.of(column, f"a column with a text or None for each of {len(ids)} ids")
+    for position, problems in answer.problems.items():
+        if position not in range(len(ids)) or not all(_is_problem(problem) for problem in problems):
+            raise _BadAnswerError.of({position: problems}, "a list of Problem by the position of an id")
+    _check_ages(answer.ages_s, len(ids))
+    return answer
+
+
+def _check_ages(ages_s: Mapping[int, object], count: int) -> None:
+    for position, age_s in ages_s.items():
+        if position not in range(count) or not (_is_number(age_s) and isfinite(age_s)):
+            raise _BadAnswerError.of({position: age_s}, "an age in seconds by the position of an id")
 
 
 def _metrics(call: _Call, entry: object) -> Entry:
@@ -473,6 +494,7 @@ _ANY_ADAPTER: Final[Mapping[str, _Check]] = {"aclose": _anything, "diagnose": _f
 _STATISTICS: Final[Mapping[str, _Check]] = {
     **_ANY_ADAPTER,
     "fetch_kernel_statistics": _batch(_metrics),
+    "fetch_kernel_columns": _columns,
     "fetch_inference_metrics": _batch(_activity),
     "fetch_endpoint_statistics": _batch(_metrics),
     "fetch_replica_statistics": _batch(_metrics),

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.support.lazy_entries import Lazy
 from tests.unit.plugins.plugin_modules import OPENERS, ORIGIN, registry_of, settings
 
 from statcore.errors import MalformedEntryError, PluginError, UnavailableError, UnsupportedError
-from statcore.model import MatrixResult, Problem, ProblemKind, QueryTimeRange, Sample, Series, StatisticsBatch, VectorResult
+from statcore.model import (
+    Column,
+    MatrixResult,
+    Problem,
+    ProblemKind,
+    QueryTimeRange,
+    Sample,
+    Series,
+    StatisticsBatch,
+    StatisticsColumns,
+    VectorResult,
+)
 from statcore.plugins import PluginRegistry
 from statcore.ports import (
     DatedStatisticsPort,
@@ -27,6 +39,7 @@ from statcore.ports import (
 from statcore.promql import RATE_INTERVAL, Selector
 from statcore.queriers import ContainerMetricQuerier
 from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
+from statcore.statistics import StatisticsStatefulSource
 
 PLUGIN = """
 from statcore.plugins import MetricBackendSpec, StatisticsStoreSpec, hookimpl
@@ -385,6 +398,41 @@ async def test_optional_methods_are_checked_too(
         monkeypatch.setattr(acme_all_all.Adapter, "with_ages", lambda _: 5)
         with pytest.raises(PluginError, match=r"with_ages\(\) answered int, which lacks fetch_kernel_statistics"):
             store.with_ages()
+
+
+def columns(texts: Sequence[Any] = ("1", None), problems: Mapping[int, Any] | None = None) -> StatisticsColumns:
+    """Return the column mem.pct of two ids."""
+    return StatisticsColumns({"mem.pct": Column(tuple(texts))}, problems=problems or {}, ages_s={})
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (StatisticsBatch([None, None]), "expected StatisticsColumns"),
+        (StatisticsColumns({}, problems={}, ages_s={}), r"answered \[\]: expected the columns \['mem.pct'\]"),
+        (columns(["1"]), "a text or None for each of 2 ids"),
+        (columns(["1", 2]), "a text or None for each of 2 ids"),
+        (columns(problems={2: [Problem(ProblemKind.STALE, message="m")]}), "a list of Problem by the position of an id"),
+        (columns(problems={0: ["old"]}), "a list of Problem by the position of an id"),
+        (odd(columns(), ages_s={0: "old"}), "an age in seconds by the position of an id"),
+        (raising(ZeroDivisionError("division by zero")), "raised ZeroDivisionError"),
+    ],
+)
+async def test_columns_of_a_store_are_checked(
+    registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, answer: Any, message: str
+) -> None:
+    """The error names the plugin; right columns come through."""
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
+
+    method = "fetch_kernel_columns"
+    monkeypatch.setattr(acme_all_all.Adapter, method, acme_all_all.answers(method), raising=False)
+    async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
+        source = StatisticsStatefulSource(store)
+        answers[method] = answer
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: {method}\(\) .*{message}"):
+            await source.read_kernel_statistics_columns([UUID(int=1), UUID(int=2)], ["mem.pct"])
+        answers[method] = columns(problems={1: [Problem(ProblemKind.STALE, message="m")]})
+        assert answers[method] == await source.read_kernel_statistics_columns([UUID(int=1), UUID(int=2)], ["mem.pct"])
 
 
 @pytest.mark.parametrize("method", METHODS)
