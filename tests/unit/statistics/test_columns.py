@@ -13,8 +13,7 @@ from tests.unit.statistics.test_clients import Client
 from statcore.errors import InputError, ProtocolError
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch, StatisticsColumns
 from statcore.model.batch import read_columns
-from statcore.ports import KernelStatisticsPort
-from statcore.ports.statistics import ColumnarStatisticsPort
+from statcore.ports import ColumnarStatisticsPort, KernelStatisticsPort
 from statcore.statistics import ClientStatistics, StatisticsRepositories, StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryStatistics
 
