@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +19,7 @@ from tests.support.stored_payloads import (
     METRIC_NAMES,
     agent_payloads,
     field_lists,
+    packed,
     packed_map,
     payloads,
     stored_value,
@@ -32,14 +33,37 @@ from statcore.model.statistics import decode_entry, read_row, shown_value
 from statcore_valkey.entry import StoredEntry, read_agent, read_metrics, row_reader
 
 NOT_UTF_8 = b"\xa2\xff\xfe"
+CURRENT = (packed("current"), packed("1"))
 
 
 def metric_of(*fields: tuple[bytes, bytes]) -> bytes:
     """Return a payload with fields of the metric mem."""
-    return packed_map([(msgpack.packb("mem"), packed_map(fields))])
+    return packed_map([(packed("mem"), packed_map(fields))])
 
 
-CURRENT = (msgpack.packb("current"), msgpack.packb("1"))
+ODD = [
+    metric_of(CURRENT, (NOT_UTF_8, packed(None))),
+    metric_of(CURRENT, (packed("x"), NOT_UTF_8)),
+    metric_of(CURRENT, (packed("x"), packed(msgpack.ExtType(1, bytes(16))))),
+    metric_of(CURRENT, (packed("x"), packed(msgpack.ExtType(3, b"pickle")))),
+    metric_of(CURRENT, (packed("x"), packed(b"\xd4"))),
+    metric_of(CURRENT, (packed("x"), b"\x91" * 40 + b"\xc0")),
+    metric_of(CURRENT, (packed("x"), b"\x91" * 5_000 + b"\xc0")),
+    metric_of(CURRENT, (packed("x"), b"\xc1")),
+    metric_of(CURRENT, CURRENT, (packed("current"), packed("2"))),
+    metric_of(CURRENT, (packed(5), packed("2"))),
+    *(metric_of((packed("current"), packed(value))) for value in (5, 1.5, True, None, b"x", ["1"], {"0.5": "1"})),
+    packed_map([(packed("mem"), packed(5)), (packed("cpu_util"), packed_map([CURRENT]))]),
+    packed_map([(packed("mem"), packed(5)), (packed("mem"), packed_map([CURRENT]))]),
+    packed_map([(packed("mem"), packed_map([CURRENT])), (packed("mem"), packed({"pct": "1"}))]),
+    packed_map([(packed(7), packed_map([CURRENT]))]),
+    metric_of(CURRENT)[:-1],
+    metric_of(CURRENT) + b"\x00",
+    metric_of(),
+    packed({}),
+]
+"""Payloads with one oddity each; every property of payloads has them beside payloads that Hypothesis makes up."""
+SOME_FIELDS = ["mem.current", "cpu_util.current", "mem.pct", "mem.current.0.5", "7.current"]
 
 
 def outcome(read: Any) -> Any:
@@ -67,11 +91,21 @@ def entries_of(kernels: list[bytes | None], agents: list[bytes]) -> list[StoredE
 BATCHES = st.tuples(st.lists(st.none() | payloads(), max_size=6), st.lists(agent_payloads(), max_size=2))
 
 
+def and_odd_payloads(*others: Any) -> Callable[[Any], Any]:
+    """Run a property for each odd payload, too, with the other arguments as they are."""
+
+    def add(test: Any) -> Any:
+        for payload in ODD:
+            test = example(payload, *others)(test)
+        return test
+
+    return add
+
+
 @given(payloads(), field_lists())
-@example(metric_of(CURRENT, (NOT_UTF_8, b"\xc0")), ["mem.current"])
-@example(metric_of(CURRENT, (b"\xa1x", NOT_UTF_8)), ["mem.current"])
-@example(metric_of(CURRENT, CURRENT, (b"\xa7current", b"\xa12")), ["mem.current"])
-@example(metric_of((b"\xa7current", b"\x81\xa30.5\xa11")), ["mem.current.0.5"])
+@and_odd_payloads(["mem.current"])
+@and_odd_payloads(["mem"])
+@and_odd_payloads(SOME_FIELDS)
 @example(metric_of(CURRENT), ['mem."', "mem.\ud800", "mem.\x00", "mem.\\"])
 def test_a_row_is_what_is_read_field_by_field(payload: bytes, fields: list[str]) -> None:
     """The texts are equal; only a fault in a field that is not requested may go unnoticed."""
@@ -86,6 +120,7 @@ def test_a_row_is_what_is_read_field_by_field(payload: bytes, fields: list[str])
             assert text is None
             assert any(repr(field.partition(".")[0]) in problem.message for problem in problems)
             assert stored_value(payload, field) == fast
+    assert all("k" == problem.key for problem in problems)  # the metric as a whole, not a requested field
 
 
 @given(usual_payloads(), st.lists(st.sampled_from(FIELDS[:55]), min_size=1, unique=True))
@@ -96,6 +131,8 @@ def test_usual_payloads_have_rows(payload: bytes, fields: list[str]) -> None:
 
 
 @given(payloads(), field_lists())
+@and_odd_payloads(["mem.current"])
+@and_odd_payloads(SOME_FIELDS)
 def test_a_row_without_an_entry_is_that_of_the_entry(payload: bytes, fields: list[str]) -> None:
     """It is refused with the same message; where there is no row, the result is the entry."""
 
@@ -112,6 +149,8 @@ def test_a_row_without_an_entry_is_that_of_the_entry(payload: bytes, fields: lis
 
 
 @given(BATCHES, field_lists())
+@example((ODD, []), SOME_FIELDS)
+@example((ODD, []), ["mem", "mem.current"])
 def test_columns_are_the_rows_of_all_entries(batch: Any, fields: list[str]) -> None:
     """Rows that a store has read, and entries, give equal columns; problems of fields follow those of their entries."""
     entries = entries_of(*batch)
@@ -137,6 +176,7 @@ def test_columns_are_the_rows_of_all_entries(batch: Any, fields: list[str]) -> N
 
 
 @given(BATCHES)
+@example((ODD, []))
 def test_a_batch_as_json_is_its_document(batch: Any) -> None:
     """Entries may be of one class, of several, missing, and malformed in part."""
     problems = {0: Problem(ProblemKind.STALE, message="old", key="k")}
@@ -145,15 +185,24 @@ def test_a_batch_as_json_is_its_document(batch: Any) -> None:
         assert stored.to_json() == json.loads(asyncio.run(stored.encode_json()))
 
 
-@given(st.lists(usual_payloads(), max_size=3), payloads(), st.sampled_from([0, 63, 64, 129]))
-def test_positions_are_right_in_each_slice(usual: list[bytes], odd: bytes, before: int) -> None:
+@given(payloads(), st.lists(usual_payloads(), max_size=3), st.sampled_from([0, 63, 64, 129]))
+@and_odd_payloads([metric_of(CURRENT)], 64)
+def test_positions_are_right_in_each_slice(odd: bytes, usual: list[bytes], before: int) -> None:
     """An odd entry, after any number of slices, and the problems of its metrics are at its position."""
     stored = [*[b"\x80"] * before, *usual, odd, *usual]
     batch = StatisticsBatch([entry_of(payload) for payload in stored])
     assert batch.to_json() == json.loads(asyncio.run(batch.encode_json()))
 
 
+def each_odd_payload(test: Any) -> Any:
+    """Run a property of lists for each odd payload alone, too."""
+    for payload in ODD:
+        test = example(kernels=[payload, None], shown=True)(example(kernels=[payload], shown=False)(test))
+    return test
+
+
 @given(kernels=st.lists(st.none() | payloads(), max_size=4), shown=st.booleans())
+@each_odd_payload
 def test_entries_as_json_are_their_decoded_metrics(kernels: list[bytes | None], *, shown: bool) -> None:
     """The list is that of `decode_entry`, with hidden fields as null where it is shown, or there is none."""
     encoded = StoredEntry.encode_json(entries_of(kernels, []), shown=shown)

@@ -47,13 +47,14 @@ def packed_map(items: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"\xde" + len(listed).to_bytes(2) + b"".join(name + value for name, value in listed)
 
 
-def _packed(value: object) -> bytes:
+def packed(value: object) -> bytes:
+    """Return a value as plain msgpack writes it."""
     return bytes(msgpack.packb(value))
 
 
 def _extension(value: object) -> bytes:
     code, data = (1, value.bytes) if isinstance(value, UUID) else (3, pickle.dumps(value))
-    return _packed(msgpack.ExtType(code, data))
+    return packed(msgpack.ExtType(code, data))
 
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -61,11 +62,11 @@ _NOT_UTF_8 = st.sampled_from([b"\xa2\xff\xfe", b"\xa1\x80", b"\xa3\xed\xa0\x80",
 _EXTENSIONS = st.one_of(
     st.uuids().map(_extension),
     st.decimals().map(_extension),
-    st.builds(msgpack.ExtType, st.integers(0, 20), st.binary(max_size=17)).map(_packed),
+    st.builds(msgpack.ExtType, st.integers(0, 20), st.binary(max_size=17)).map(packed),
     st.just(b"\xd6\xff\x00\x00\x00\x01"),  # a time stamp
 )
 _LOOKS_LIKE_AN_EXTENSION = st.sampled_from([0xC7, 0xC8, 0xC9, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8]).flatmap(
-    lambda byte: st.sampled_from([_packed(bytes([byte])), _packed(byte), b"\xcd\x00" + bytes([byte])])
+    lambda byte: st.sampled_from([packed(bytes([byte])), packed(byte), b"\xcd\x00" + bytes([byte])])
 )
 _DEPTHS = st.sampled_from([3, 31, 32, 33, 300, 5_000])
 _DEEP = _DEPTHS.map(lambda depth: b"\x91" * depth + b"\xc0") | _DEPTHS.map(lambda depth: b"\x81\xa1a" * depth + b"\xc0")
@@ -75,29 +76,27 @@ _PLAIN = st.one_of(
 _INNER = st.lists(_PLAIN, max_size=3) | st.dictionaries(
     st.sampled_from(["0.5", "max", "", "z"]) | _TEXTS, _PLAIN, max_size=3
 )
-_ODD = st.one_of(_PLAIN.map(_packed), _INNER.map(_packed), _NOT_UTF_8, _EXTENSIONS, _LOOKS_LIKE_AN_EXTENSION, _DEEP)
-_ODD_NAMES = st.one_of(_TEXTS.map(_packed), _NOT_UTF_8, st.integers(-5, 300).map(_packed), st.uuids().map(_extension))
+_ODD = st.one_of(_PLAIN.map(packed), _INNER.map(packed), _NOT_UTF_8, _EXTENSIONS, _LOOKS_LIKE_AN_EXTENSION, _DEEP)
+_ODD_NAMES = st.one_of(_TEXTS.map(packed), _NOT_UTF_8, st.integers(-5, 300).map(packed), st.uuids().map(_extension))
 
 _USUAL_FIELDS = st.tuples(
-    st.sampled_from(FIELD_NAMES[:10]).map(_packed), st.one_of(number_texts(), st.none(), st.just(UNBOUNDED)).map(_packed)
+    st.sampled_from(FIELD_NAMES[:10]).map(packed), st.one_of(number_texts(), st.none(), st.just(UNBOUNDED)).map(packed)
 )
-_ODD_FIELDS = st.tuples(st.sampled_from(FIELD_NAMES).map(_packed) | _ODD_NAMES, _ODD)
+_ODD_FIELDS = st.tuples(st.sampled_from(FIELD_NAMES).map(packed) | _ODD_NAMES, _ODD)
 
 
 def _metrics_of(fields: st.SearchStrategy[tuple[bytes, bytes]]) -> st.SearchStrategy[tuple[bytes, bytes]]:
-    return st.tuples(st.sampled_from(METRIC_NAMES).map(_packed), st.lists(fields, max_size=5).map(packed_map))
+    return st.tuples(st.sampled_from(METRIC_NAMES).map(packed), st.lists(fields, max_size=5).map(packed_map))
 
 
-def _as_written(metrics: dict[str, MetricValue], version: int | None) -> bytes:
-    fields = {name: value.to_map() for name, value in metrics.items()}
-    if version is not None:
-        fields = {name: {**of, "stats.version": version} for name, of in fields.items()}
-    return _packed(fields)
+def _as_written(metrics: dict[str, MetricValue], more: dict[str, Any]) -> bytes:
+    return packed({name: {**value.to_map(), **more} for name, value in metrics.items()})
 
 
 def usual_payloads() -> st.SearchStrategy[bytes]:
-    """Return payloads as agents write them, with and without a version of the moving statistics."""
-    return st.builds(_as_written, metric_maps(max_size=5), st.none() | st.just(2))
+    """Return payloads as agents write them, with and without a version of the moving statistics and a capacity."""
+    more = st.fixed_dictionaries({}, optional={"stats.version": st.just(2), "capacity": st.just(UNBOUNDED)})
+    return st.builds(_as_written, metric_maps(max_size=5), more)
 
 
 @st.composite
@@ -116,7 +115,7 @@ def broken(draw: st.DrawFn, payloads: st.SearchStrategy[bytes]) -> bytes:
 
 def payloads() -> st.SearchStrategy[bytes]:
     """Return payloads of any kind: usual and odd fields, names that are not text, extensions, deep values, broken bytes."""
-    odd_metrics = st.tuples(st.sampled_from(METRIC_NAMES).map(_packed) | _ODD_NAMES, _ODD)
+    odd_metrics = st.tuples(st.sampled_from(METRIC_NAMES).map(packed) | _ODD_NAMES, _ODD)
     nearly_usual = st.lists(_metrics_of(_USUAL_FIELDS | _USUAL_FIELDS | _ODD_FIELDS), max_size=4).map(packed_map)
     odd = st.lists(_metrics_of(_USUAL_FIELDS) | _metrics_of(_ODD_FIELDS) | odd_metrics, max_size=4).map(packed_map)
     good = usual_payloads() | nearly_usual
@@ -125,10 +124,10 @@ def payloads() -> st.SearchStrategy[bytes]:
 
 def agent_payloads() -> st.SearchStrategy[bytes]:
     """Return payloads of agents: a node and devices, each of any kind."""
-    half = payloads() | st.dictionaries(st.sampled_from(METRIC_NAMES), st.dictionaries(_TEXTS, _PLAIN)).map(_packed)
+    half = payloads() | st.dictionaries(st.sampled_from(METRIC_NAMES), st.dictionaries(_TEXTS, _PLAIN)).map(packed)
     device = st.dictionaries(st.sampled_from(["GPU-0", "0"]), st.dictionaries(st.sampled_from(FIELD_NAMES), _PLAIN))
-    devices = payloads() | st.dictionaries(st.sampled_from(METRIC_NAMES), device).map(_packed)
-    whole = st.builds(lambda node, of: packed_map([(_packed("node"), node), (_packed("devices"), of)]), half, devices)
+    devices = payloads() | st.dictionaries(st.sampled_from(METRIC_NAMES), device).map(packed)
+    whole = st.builds(lambda node, of: packed_map([(packed("node"), node), (packed("devices"), of)]), half, devices)
     return whole | broken(whole)
 
 

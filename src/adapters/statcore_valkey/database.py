@@ -141,8 +141,9 @@ class Database:
                 await connection.send_packed_command(packed)
                 answers: list[Any] = []
                 for number in range(1, replies + 1):
-                    answers.append(await connection.read_response(disable_decoding=True))
-                    if type(answers[-1]) is list or number % ITEMS_PER_TURN == 0:
+                    answer: object = await connection.read_response(disable_decoding=True)
+                    answers.append(answer)
+                    if isinstance(answer, list) or number % ITEMS_PER_TURN == 0:
                         await give_way()  # replies that have arrived are read without waiting
             except BaseException:
                 # The other answers may still arrive; a later call must not read them as its own.

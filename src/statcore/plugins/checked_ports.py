@@ -272,7 +272,7 @@ def _columns(call: _Call, answer: object) -> StatisticsColumns:
     if list(answer) != list(fields):
         raise _BadAnswerError.of(list(answer), f"the columns {reprlib.repr(list(fields))}")
     for column in answer.values():
-        if len(column) != len(ids) or not all(isinstance(text, str | None) for text in column):
+        if len(column) != len(ids) or not all(isinstance(cast("object", text), str | None) for text in column):
             raise _BadAnswerError.of(column, f"a column with a text or None for each of {len(ids)} ids")
     for position, problems in answer.problems.items():
         if position not in range(len(ids)) or not all(_is_problem(problem) for problem in problems):

@@ -107,7 +107,7 @@ async def test_columns_of_any_store_are_those_of_its_batch(chunk_size: int | Non
 async def test_a_store_that_reads_columns_is_called_once_with_distinct_ids() -> None:
     """Problems and ages are at each position of an id that recurs."""
     store: Any = ColumnarStore()
-    assert isinstance(store, ColumnarStatisticsPort)
+    assert isinstance(ColumnarStore(), ColumnarStatisticsPort)
     columns = await assert_columns_are_those_of_the_batch(StatisticsStatefulSource(store), REQUESTED)
     assert {1: [STALE], 5: [STALE]} == columns.problems
     assert {0: 3.0, 2: 7.0, 3: 3.0, 4: 4.0, 6: 5.0} == dict(columns.ages_s)
