@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from types import ModuleType
 from typing import Any, cast
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from statcore.model import ProblemKind, StatisticsColumns
 from statcore.statistics import StatisticsRepositories
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore.testing.servers import Server
-from statcore_valkey import ValkeyOptions, ValkeyStatistics
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, database, statistics
 
 FIELDS = ["mem.current", "mem.pct"]
 DAY_S = 86_400
@@ -159,6 +160,31 @@ async def test_others_get_their_turns_between_the_answers_of_an_exchange(
         columns = await store.fetch_kernel_columns(ids, FIELDS)
     assert [str(number) for number in range(10_000)] == list(columns["mem.current"])
     assert (10, 1) == (lists_in.total(), max(lists_in.values()))
+
+
+async def test_others_get_their_turns_while_commands_are_packed_and_ages_are_read(
+    valkey: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of short commands and of their answers are worked on in slices, too."""
+    ids = plant(valkey, 2_000)
+    work_in: dict[str, Counter[int]] = {"_pack": Counter(), "expect_integer": Counter()}
+
+    def noting(module: ModuleType, name: str) -> None:
+        function = vars(module)[name]
+
+        def work(*arguments: Any, **options: Any) -> Any:
+            work_in[name][turns.count] += 1
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, work)
+
+    options = ValkeyOptions(freshness_s=600)
+    async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store, counting_turns() as turns:
+        noting(database, "_pack")
+        noting(statistics, "expect_integer")
+        await store.fetch_kernel_columns(ids, FIELDS)
+    assert {"_pack": 2_002, "expect_integer": 2_000} == {name: of.total() for name, of in work_in.items()}
+    assert 130 >= max(max(of.values()) for of in work_in.values())
 
 
 async def test_cancelled_reads_of_columns_leave_the_store_usable(valkey: Server) -> None:
