@@ -229,6 +229,17 @@ def test_usual_entries_are_encoded_without_being_decoded(kernels: list[bytes | N
     assert expected == json.loads(encoded)
 
 
+@given(payloads().filter(entry_of), st.data())
+def test_an_entry_may_be_decoded_in_part(payload: bytes, data: st.DataObject) -> None:
+    """Each metric alone, and any of them, are as in the whole entry, with their problems."""
+    decoded, problems = decode_entry(read_metrics(payload, key="k"))
+    entry = read_metrics(payload, key="k")
+    names = [name for name in entry if data.draw(st.booleans())]
+    some, some_problems = decode_entry(entry, names)
+    assert repr({name: decoded[name] for name in names if name in decoded}) == repr(some)
+    assert {path: of for path, of in problems if path[0] in names} == dict(some_problems)
+
+
 READINGS: dict[str, Any] = {
     "metric": lambda entry, name: entry[name] if name in entry else None,  # noqa: SIM401 - `get` is another reading
     "get": lambda entry, name: entry.get(name),

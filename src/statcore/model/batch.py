@@ -94,11 +94,13 @@ class StatisticsBatch(Sequence[Entry | None]):
         ]
 
     async def columns(self, *fields: str) -> StatisticsColumns:
-        """Return some fields of all entries as columns, without decoding the other fields.
+        """Return some fields of all entries as columns, without decoding the other fields where the entries allow it.
+
+        A field that cannot be read is None, and a problem at its position. A fault in another field may stay unnoticed.
 
         Args:
             fields: the name of each level with dots between: "cpu_util.pct", "mem.stats.max", "requests", or of an agent
-                "node.mem.current" and "devices.cuda_mem.GPU-1.pct".
+                "node.mem.current" and "devices.cuda_mem.GPU-1.pct". Only the name of the last level may itself have dots.
 
         Raises:
             InputError: a field is not text or is empty, or is named twice.
@@ -221,7 +223,7 @@ class StatisticsColumns(Mapping[str, Column]):
 
     Args:
         by_field: the columns.
-        problems: by position, what is wrong there: the problem of the entry, then of each field that cannot be read.
+        problems: by position, what is wrong there: the problem of the entry, then those of fields that cannot be read.
         ages_s: as in `StatisticsBatch`.
     """
 
