@@ -144,7 +144,7 @@ class Database:
                 await connection.send_packed_command(packed)
                 answers: list[Any] = []
                 for number in range(1, replies + 1):
-                    answer: object = await connection.read_response(disable_decoding=True)
+                    answer = cast("object", await connection.read_response(disable_decoding=True))
                     answers.append(answer)
                     if isinstance(answer, list) or number % ITEMS_PER_TURN == 0:
                         await give_way()  # replies that have arrived are read without waiting

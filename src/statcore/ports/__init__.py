@@ -5,12 +5,7 @@ from statcore.ports.inventory import InventoryPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
-from statcore.ports.statistics import (
-    ColumnarStatisticsPort,
-    DatedStatisticsPort,
-    KernelStatisticsPort,
-    StatisticsPort,
-)
+from statcore.ports.statistics import ColumnarStatisticsPort, DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
 
 __all__ = [
     "ColumnarStatisticsPort",
