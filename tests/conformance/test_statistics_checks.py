@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.conformance.broken import (
 )
 
 from statcore.errors import InputError, UnavailableError
-from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
+from statcore.model import Column, MetricValue, Problem, ProblemKind, StatisticsBatch, StatisticsColumns
 from statcore.testing import statistics
 from statcore.testing.statistics import StatisticsCheck, writes
 from statcore_memory import MemoryStatistics
@@ -151,6 +151,44 @@ async def counts_among_the_statistics(broken: Any, _: Store, agent_id: str, coun
     broken.right.plant(agent_id, {"node": {"count": count}, "devices": {}})
 
 
+class ColumnarStatistics(MemoryStatistics):
+    """A right store that is a `ColumnarStatisticsPort`, too."""
+
+    async def fetch_kernel_columns(self, ids: Sequence[str], fields: Sequence[str], /) -> StatisticsColumns:
+        """Read columns from entries."""
+        return await (await self.fetch_kernel_statistics(ids)).columns(*fields)
+
+
+class BrokenStatistics(Broken):
+    """A broken store; `isinstance` finds its columns on every version of Python."""
+
+    async def fetch_kernel_columns(self, ids: Sequence[str], fields: Sequence[str], /) -> StatisticsColumns:
+        """Call the right method or the fault."""
+        columns: StatisticsColumns = await self.__getattr__("fetch_kernel_columns")(ids, fields)
+        return columns
+
+
+def changing_columns(change: Callable[[str, str | None], str | None]) -> Fault:
+    """Return a fault that changes each text of each column."""
+
+    def changed(columns: StatisticsColumns, *_: object) -> StatisticsColumns:
+        by_field = {name: Column(tuple([change(name, text) for text in column])) for name, column in columns.items()}
+        return StatisticsColumns(by_field, problems=columns.problems, ages_s=columns.ages_s)
+
+    return answering(changed)
+
+
+def without_last(columns: StatisticsColumns, *_: object) -> StatisticsColumns:
+    """Return columns without the last id."""
+    return columns.select(range(len(columns["mem.current"]) - 1))
+
+
+def lost_columns(columns: StatisticsColumns, *_: object) -> StatisticsColumns:
+    """Return columns with a problem for each text that is missing."""
+    lost = {position: [LOST] for position, text in enumerate(columns["mem.current"]) if text is None}
+    return StatisticsColumns(columns.by_field, problems=lost, ages_s={})
+
+
 CAUGHT: dict[StatisticsCheck, list[tuple[str, str, Fault]]] = {
     statistics.check_no_ids_give_an_empty_batch: [
         ("fetch_agent", "an entry for no id", answering(lambda batch, ids: batch if ids else StatisticsBatch([None])))
@@ -183,6 +221,15 @@ CAUGHT: dict[StatisticsCheck, list[tuple[str, str, Fault]]] = {
             "metrics that can be read once",
             changing_entries(type("Once", (dict,), {"__getitem__": lambda entry, name: entry.pop(name)})),
         ),
+    ],
+    statistics.check_columns_are_those_of_the_batch: [
+        ("fetch_kernel_columns", "sorted ids", calling(sorted)),
+        ("fetch_kernel_columns", "each id once", calling(lambda ids: list(dict.fromkeys(ids)))),
+        ("fetch_kernel_columns", "without the last id", answering(without_last)),
+        ("fetch_kernel_columns", "empty text for None", changing_columns(lambda _, text: text or "")),
+        ("fetch_kernel_columns", "no rates", changing_columns(lambda name, text: None if "rate" in name else text)),
+        ("fetch_kernel_columns", "problems of unknown ids", answering(lost_columns)),
+        ("fetch_kernel_columns", "a dict of lists", answering(lambda columns, *_: {**columns})),
     ],
     statistics.check_ten_thousand_ids: [
         (
@@ -284,10 +331,10 @@ async def test_a_store_with_a_fault_fails_its_check(
     check: StatisticsCheck, prefix: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The check raises, by an assertion or because of what the store did; for the store without the fault it passes."""
-    broken: Any = Broken(MemoryStatistics(), fault, prefix=prefix)
+    broken: Any = BrokenStatistics(ColumnarStatistics(), fault, prefix=prefix)
     with monkeypatch.context() as patch:
         patch.setattr(writes, "_EXPIRY_S", 1.5)  # for how long the check of expiry waits in vain
         with pytest.raises((AssertionError, KeyError, InputError, UnavailableError)):
             await check(broken, broken)
-    right = MemoryStatistics()
-    await check(right, right)
+    for right in (ColumnarStatistics(), MemoryStatistics()):
+        await check(right, right)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TypeAlias
-from uuid import uuid4
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
 
 import msgpack
 import pytest
@@ -22,6 +22,7 @@ from statcore.testing.servers import Server, free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, database
 from statcore_valkey.error_mapping import from_driver
 
+StartFake: TypeAlias = Callable[..., Awaitable[str]]
 StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 METRICS = {"mem": {"current": "1"}}
@@ -98,6 +99,30 @@ async def test_a_reset_connection_is_tried_again(valkey: Server, tcp_proxy: Star
         proxy.cut()
         assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
         assert 3 == proxy.connections
+
+
+async def test_an_exchange_is_tried_again_as_a_whole(fake_valkey: StartFake) -> None:
+    """Answers that arrived before a failure are not mixed with answers of the next try."""
+    ids = [str(UUID(int=number)) for number in range(1_001)]
+
+    def answers(number: int) -> list[bytes]:
+        payload = msgpack.packb({"mem": {"current": str(number)}})
+        value = b"$%d\r\n%b\r\n" % (len(payload), payload)
+        return [b"*1000\r\n" + value * 1_000, b"*1\r\n" + value]
+
+    reads: list[Callable[[ValkeyStatistics], Awaitable[Any]]] = [
+        lambda store: store.fetch_kernel_statistics(ids),
+        lambda store: store.fetch_kernel_columns(ids, ["mem.current"]),
+    ]
+    answered: list[Any] = []
+    for read in reads:
+        first_try = {b"MGET": [answers(1)[0], b"-LOADING the data set\r\n"]}
+        url = await fake_valkey(first_try, {b"MGET": answers(2)})
+        async with aclosing(ValkeyStatistics.from_url(url, options=PATIENT)) as store:
+            answered.append(await read(store))
+    batch, columns = answered
+    assert [{"mem": {"current": "2"}}] * 1_001 == list(batch)
+    assert ["2"] * 1_001 == list(columns["mem.current"])
 
 
 async def test_a_hung_server_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:

@@ -90,11 +90,15 @@ def fields_decoder(names: tuple[str, ...], /) -> Callable[[bytes], dict[str, Any
     """Return a function that decodes only some fields of each metric of a payload without extensions.
 
     It returns by metric an object with the attributes `field_0`, `field_1`, …: a text, or None for a field that is not
-    there. It returns None if the payload is not a map of maps, or one of the fields is not text.
+    there. It returns None if the payload is not a map of maps, or one of the fields is not text; always if msgspec allows
+    no field of such a name, such as a name with a quote.
     """
     fields = [(f"field_{number}", str | None, None) for number in range(len(names))]
     rename = {f"field_{number}": name for number, name in enumerate(names)}
-    struct: Any = msgspec.defstruct("Fields", fields, rename=rename, gc=False)
+    try:
+        struct: Any = msgspec.defstruct("Fields", fields, rename=rename, gc=False)
+    except ValueError:
+        return lambda _: None
     decode: Callable[[bytes], dict[str, Any]] = msgspec.msgpack.Decoder(dict[str, struct]).decode
 
     def read(payload: bytes) -> dict[str, Any] | None:

@@ -94,10 +94,13 @@ class Database:
             ProtocolError: the server answers another error, or breaks the Redis protocol.
         """
         packed: list[bytes] = []
+        words = 0
         try:
             for command in commands:
                 packed.append(_pack(command))
-                if len(command) > ITEMS_PER_TURN:
+                words += len(command)
+                if words > ITEMS_PER_TURN:
+                    words = 0
                     await give_way()
         except UnicodeEncodeError as error:
             raise InputError(f"an id holds a lone surrogate at position {error.start}: {error.object!r:.80}") from None

@@ -115,11 +115,14 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
 
     def _decoded(self) -> dict[str, Any]:
         content = self.content
-        if isinstance(content, bytes) and (at_once := decode_metrics(content)) is not None:
-            return self._keep(at_once)
+        if isinstance(content, bytes) and _last_read[0][0] is not self:
+            at_once = decode_metrics(content)
+            if at_once is not None:
+                return self._keep(at_once)
         metrics = self._metrics()
-        for metric in metrics:
-            self[metric]
+        for metric, value in metrics.items():  # not `self[metric]`: another thread may read another entry meanwhile
+            if isinstance(value, Raw):
+                metrics[metric] = decode_metric(value, self.key, metric)
         return metrics
 
     def _keep(self, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +191,8 @@ def _row_decoder(fields: tuple[str, ...]) -> Callable[[bytes], Row | None]:
     parts = [field.partition(".") for field in fields]
     if not all(name for _, _, name in parts):
         return lambda _: None  # a whole metric
-    names = tuple(dict.fromkeys(name for _, _, name in parts))
+    # "current.0.5" may be the field 0.5 of a map: where current is a map, the payload is not decoded as fields of text.
+    names = tuple(dict.fromkeys(part for _, _, name in parts for part in (name, name.partition(".")[0])))
     decode = fields_decoder(names)
     plan = [(metric, attrgetter(f"field_{names.index(name)}")) for metric, _, name in parts]
 

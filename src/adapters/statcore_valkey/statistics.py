@@ -184,9 +184,11 @@ class _BatchReader:
             if checked_bytes > _BYTES_PER_TURN:
                 checked_bytes = 0
                 await give_way()
-        for position, ttl_ms in enumerate(ttls_ms):
-            if self.entries[position] is not None:
-                self._add_age(position, keys[position], expect_integer(ttl_ms, database=self.database), ttl_s)
+        async for positions in in_turns(range(len(ttls_ms))):
+            for position in positions:
+                if self.entries[position] is not None:
+                    ttl_ms = expect_integer(ttls_ms[position], database=self.database)
+                    self._add_age(position, keys[position], ttl_ms, ttl_s)
         if missing:
             await self._explain(missing)
 

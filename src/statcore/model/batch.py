@@ -104,11 +104,13 @@ class StatisticsBatch(Sequence[Entry | None]):
         ]
 
     async def columns(self, *fields: str) -> StatisticsColumns:
-        """Return some fields of all entries as columns, without decoding the other fields.
+        """Return some fields of all entries as columns, without decoding the other fields where the entries allow it.
+
+        A field that cannot be read is None, and a problem at its position. A fault in another field may stay unnoticed.
 
         Args:
             fields: the name of each level with dots between: "cpu_util.pct", "mem.stats.max", "requests", or of an agent
-                "node.mem.current" and "devices.cuda_mem.GPU-1.pct".
+                "node.mem.current" and "devices.cuda_mem.GPU-1.pct". Only the name of the last level may itself have dots.
 
         Raises:
             InputError: a field is not text or is empty, or is named twice.
@@ -210,7 +212,8 @@ async def _giving_way(entries: Sequence[Entry | None]) -> AsyncIterator[Entry | 
 def _moved(by_position: Mapping[int, _T], chosen: Sequence[int], *, length: int) -> dict[int, _T]:
     if not by_position:
         return {}
-    return {new: by_position[old % length] for new, old in enumerate(chosen) if old % length in by_position}
+    positions = [position if position >= 0 else length + position for position in chosen]
+    return {new: by_position[old] for new, old in enumerate(positions) if old in by_position}
 
 
 @attrs.frozen
@@ -251,7 +254,7 @@ class StatisticsColumns(Mapping[str, Column]):
 
     Args:
         by_field: the columns.
-        problems: by position, what is wrong there: the problem of the entry, then of each field that cannot be read.
+        problems: by position, what is wrong there: the problem of the entry, then those of fields that cannot be read.
         ages_s: as in `StatisticsBatch`.
     """
 
@@ -286,10 +289,11 @@ def check_fields(fields: Sequence[str]) -> None:
     """Check the names of the fields of columns.
 
     Raises:
-        InputError: a name is not text or is empty, or occurs twice.
+        InputError: a name is not text or is empty, or occurs twice; or there is a single text instead of a list.
     """
-    if not all(isinstance(field, str) and field for field in fields) or len(set(fields)) < len(fields):  # pyright: ignore[reportUnnecessaryIsInstance] - of untyped callers
-        raise InputError(f"fields must be different names such as 'cpu_util.pct', not {list(fields)!r:.200}")
+    named = not isinstance(fields, str) and all(isinstance(field, str) and field for field in fields)  # pyright: ignore[reportUnnecessaryIsInstance] - of untyped callers
+    if not named or len(set(fields)) < len(fields):
+        raise InputError(f"fields must be a list of different names such as 'cpu_util.pct', not {fields!r:.200}")
 
 
 async def read_columns(

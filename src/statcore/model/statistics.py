@@ -143,7 +143,10 @@ class RowEntry(Protocol):
     """An entry that reads several of its fields at once, faster than one after the other. No entry has to be one."""
 
     def row(self, fields: tuple[str, ...], /) -> Sequence[str | None] | None:
-        """Return what `read_row` returns for the fields if there is no problem; otherwise, or if it cannot, None."""
+        """Return what `read_row` returns for the fields if there is no problem; otherwise, or if it cannot, None.
+
+        A fault in a field that is not requested may stay unnoticed.
+        """
         ...
 
 
@@ -198,7 +201,7 @@ def decode_entry(
 
     Args:
         entry: the entry.
-        metrics: the names of the metrics to which the result is limited; by default all.
+        metrics: the names of metrics of the entry to which the result is limited; by default all.
 
     Returns:
         The entry without the parts that cannot be decoded, and for each of these its path (such as the metric) and a
@@ -227,7 +230,8 @@ def read_row(entry: Entry, fields: Sequence[str]) -> tuple[list[str | None], lis
 
     Args:
         entry: the entry.
-        fields: the name of each level with dots between, such as "cpu_util.pct" or "node.mem.stats.max".
+        fields: the name of each level with dots between, such as "cpu_util.pct" or "node.mem.stats.max"; only the name of
+            the last level may itself have dots.
     """
     row: list[str | None] = []
     problems: list[Problem] = []

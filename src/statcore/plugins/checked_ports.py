@@ -256,9 +256,7 @@ def _batch(check_entry: Callable[[_Call, object], Entry]) -> _Check:
         for position, problem in answer.problems.items():
             if position not in range(len(ids)) or not _is_problem(problem):
                 raise _BadAnswerError.of({position: problem}, "a Problem by the position of an id")
-        for position, age_s in answer.ages_s.items():
-            if position not in range(len(ids)) or not (_is_number(age_s) and isfinite(age_s)):
-                raise _BadAnswerError.of({position: age_s}, "an age in seconds by the position of an id")
+        _check_ages(answer.ages_s, len(ids))
         entries = [None if entry is None else check_entry(call, entry) for entry in answer.entries]
         return StatisticsBatch(entries, problems=answer.problems, ages_s=answer.ages_s)
 
@@ -266,20 +264,26 @@ def _batch(check_entry: Callable[[_Call, object], Entry]) -> _Check:
 
 
 def _columns(call: _Call, answer: object) -> StatisticsColumns:
-    """Check a `StatisticsColumns` with a column for each field, and a value in it for each id."""
-    ids, fields = cast("tuple[Sequence[object], Sequence[str]]", call.arguments)
+    """Check that there is a column for each field, with a text or None for each id."""
+    ids, fields = (cast("Sequence[object]", argument) for argument in call.arguments)
     if not isinstance(answer, StatisticsColumns):
-        raise _BadAnswerError.of(answer, "a StatisticsColumns")
+        raise _BadAnswerError.of(answer, "StatisticsColumns")
     if list(answer) != list(fields):
-        raise _BadAnswerError.of(list(answer), f"the columns {list(fields)}")
+        raise _BadAnswerError.of(list(answer), f"the columns {reprlib.repr(list(fields))}")
     for column in answer.values():
-        texts = column.texts
-        if len(texts) != len(ids) or not all(text is None or type(text) is str for text in texts):
-            raise _BadAnswerError.of(texts, f"a text or None for each of {len(ids)} ids")
+        if len(column) != len(ids) or not all(isinstance(cast("object", text), str | None) for text in column):
+            raise _BadAnswerError.of(column, f"a column with a text or None for each of {len(ids)} ids")
     for position, problems in answer.problems.items():
-        if position not in range(len(ids)) or not problems or not all(map(_is_problem, problems)):
-            raise _BadAnswerError.of({position: problems}, "Problems by the position of an id")
+        if position not in range(len(ids)) or not all(_is_problem(problem) for problem in problems):
+            raise _BadAnswerError.of({position: problems}, "a list of Problem by the position of an id")
+    _check_ages(answer.ages_s, len(ids))
     return answer
+
+
+def _check_ages(ages_s: Mapping[int, object], count: int) -> None:
+    for position, age_s in ages_s.items():
+        if position not in range(count) or not (_is_number(age_s) and isfinite(age_s)):
+            raise _BadAnswerError.of({position: age_s}, "an age in seconds by the position of an id")
 
 
 def _metrics(call: _Call, entry: object) -> Entry:

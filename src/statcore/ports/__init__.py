@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from statcore.ports.metrics import MetricQuerierPort
     from statcore.ports.promql import PromQLPort
     from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
-    from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
+    from statcore.ports.statistics import ColumnarStatisticsPort, DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
 else:
     __getattr__, __dir__ = on_demand(
         __name__,
@@ -22,11 +22,12 @@ else:
             "metrics": "MetricQuerierPort",
             "promql": "PromQLPort",
             "sink": "InventorySinkPort ScrapeSample ScrapeSinkPort StatisticsSinkPort",
-            "statistics": "DatedStatisticsPort KernelStatisticsPort StatisticsPort",
+            "statistics": "ColumnarStatisticsPort DatedStatisticsPort KernelStatisticsPort StatisticsPort",
         },
     )
 
 __all__ = [
+    "ColumnarStatisticsPort",
     "DatedStatisticsPort",
     "DiagnosisPort",
     "InventoryPort",

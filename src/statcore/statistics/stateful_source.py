@@ -92,6 +92,8 @@ class StatisticsStatefulSource:
         ids = await _in_text(session_ids_or_kernel_ids)
         distinct = list(dict.fromkeys(ids))
         columns = await store.fetch_kernel_columns(distinct, fields)
+        if list(columns) != list(fields) or any(len(column) != len(distinct) for column in columns.values()):
+            raise ProtocolError(f"the store did not answer the columns {list(fields)} of {len(distinct)} ids")
         if len(distinct) == len(ids):
             return columns
         position_of = {id_: position for position, id_ in enumerate(distinct)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.lazy_entries import Lazy
+from tests.support.turns import counting_turns
 
-from statcore.errors import MalformedEntryError
-from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore.errors import InputError, MalformedEntryError
+from statcore.model import Column, Problem, ProblemKind, StatisticsBatch, StatisticsColumns
 from statcore.model.statistics import MAX_LEVELS, json_value
 
 BAD = Problem(ProblemKind.MALFORMED, message="bad bytes", key="k")
@@ -65,6 +68,110 @@ def test_a_batch_does_not_change() -> None:
         batch.problems[0] = OLD  # type: ignore[index]
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         batch.entries = ()  # type: ignore[misc]
+
+
+COLUMNS = StatisticsColumns(
+    {"mem.pct": Column(("1.5", None, "NaN", "?")), "mem.current": Column(("5", None, None, "7"))},
+    problems={1: [BAD], 3: [OLD, BAD]},
+    ages_s={0: 1.5, 3: 60.0},
+)
+
+
+def test_columns_are_a_mapping_of_sequences() -> None:
+    """Fields are in their order; a column has a text or None at each position, also as numbers."""
+    assert ["mem.pct", "mem.current"] == list(COLUMNS)
+    assert (2, 4) == (len(COLUMNS), len(COLUMNS["mem.pct"]))
+    assert ("5", None, "7") == (COLUMNS["mem.current"][0], COLUMNS["mem.current"][1], COLUMNS["mem.current"][-1])
+    assert ("NaN", "?") == COLUMNS["mem.pct"][2:]
+    first, *others = COLUMNS["mem.pct"].floats()
+    assert 1.5 == first
+    assert [True] * 3 == [math.isnan(number) for number in others]
+    assert "cpu_util.pct" not in COLUMNS
+    with pytest.raises(KeyError):
+        COLUMNS["cpu_util.pct"]
+
+
+def test_selected_columns_keep_their_problems_and_ages() -> None:
+    """Positions may be in any order, recur, and count from the end."""
+    selected = COLUMNS.select(iter([3, 1, 0, -1]))
+    assert ("?", None, "1.5", "?") == selected["mem.pct"].texts
+    assert ("7", None, "5", "7") == selected["mem.current"].texts
+    assert {0: [OLD, BAD], 1: [BAD], 3: [OLD, BAD]} == selected.problems
+    assert {0: 60.0, 2: 1.5, 3: 60.0} == selected.ages_s
+    with pytest.raises(IndexError):
+        COLUMNS.select([4])
+
+
+async def test_columns_have_the_problems_of_entries_and_of_fields() -> None:
+    """A field that cannot be read is None, and a problem after that of its entry; two fields of a bad metric are one."""
+    entries = [
+        Lazy({"mem": {"current": "1", "pct": 1.5}, "bad": 0}),
+        Lazy({"nothing": 0}),
+        {"mem": {"current": 7}},
+        None,
+        {"mem": "text"},
+        {"mem": {"current": {"0.5": "1"}}},
+    ]
+    batch = StatisticsBatch(entries, problems={0: OLD, 3: BAD}, ages_s={0: 2.5})
+    columns = await batch.columns("mem.current", "bad.current", "bad.pct", "mem.pct", "mem.current.0.5")
+    assert ("1", None, "7", None, None, None) == columns["mem.current"].texts
+    assert ("1.5", None, None, None, None, None) == columns["mem.pct"].texts
+    assert (None, None, None, None, None, "1") == columns["mem.current.0.5"].texts
+    assert (None,) * 6 == columns["bad.current"].texts == columns["bad.pct"].texts
+    bad = Problem(ProblemKind.MALFORMED, message="bad holds garbage", key="k")
+    assert ([OLD, bad], [BAD]) == (columns.problems[0], columns.problems[3])
+    assert [0, 3, 5] == sorted(columns.problems)
+    assert ["mem.current is a dict, neither text nor a number"] == [problem.message for problem in columns.problems[5]]
+    assert {0: 2.5} == dict(columns.ages_s)
+
+
+async def test_no_fields_are_no_columns() -> None:
+    """The problems of the entries are kept, also where positions are selected."""
+    columns = await BATCH.columns()
+    assert [] == list(columns)
+    assert {1: [BAD], 2: [OLD]} == columns.problems
+    assert {0: [OLD], 1: [BAD]} == columns.select([2, 1, 0]).problems
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [["mem.pct", "mem.pct"], [""], ["mem.pct", 5], [None], [["mem.pct"]]],
+    ids=["twice", "empty", "5", "None", "list"],
+)
+async def test_fields_are_different_texts(fields: list[Any]) -> None:
+    """Anything else is bad input, also where there are no entries."""
+    with pytest.raises(InputError, match="fields must be"):
+        await StatisticsBatch().columns(*fields)
+
+
+async def test_entries_are_read_in_slices() -> None:
+    """Iteration, columns and JSON give the event loop its turn while many entries are read."""
+    reads: Counter[int] = Counter()
+
+    class Noting(dict[str, Any]):
+        """An entry that notes in which turn it is read."""
+
+        def __contains__(self, name: object) -> bool:
+            """Note it."""
+            reads[turns.count] += 1
+            return super().__contains__(name)
+
+        def __iter__(self) -> Iterator[str]:
+            """Note it."""
+            reads[turns.count] += 1
+            return super().__iter__()
+
+    batch = StatisticsBatch([Noting(A) for _ in range(2_000)])
+    async with counting_turns() as turns:
+        assert list(batch) == [entry async for entry in batch if list(entry or ())]
+        assert (2_000, 64) == (reads.total(), max(reads.values()))
+        reads.clear()
+        await batch.columns("mem")
+        assert 2_000 == reads.total()
+        assert 512 >= max(reads.values())
+        reads.clear()
+        assert batch.to_json() == json.loads(await batch.encode_json())
+        assert 64 >= max(count for turn, count in reads.items() if turn != min(reads))
 
 
 def test_a_problem_prints_its_kind_as_text() -> None:

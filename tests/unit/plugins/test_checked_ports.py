@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,6 @@ def statcore_metric_backends():
     ]
 """
 IDS = ["a", "b"]
-UUIDS = [str(UUID(int=number)) for number in (1, 2)]
 PAIRS = [("a", "b"), ("b", "a")]
 FETCHES: dict[str, Any] = {
     "fetch_kernel_statistics": IDS,
@@ -401,39 +400,39 @@ async def test_optional_methods_are_checked_too(
             store.with_ages()
 
 
-def columns(*texts: Any, field: str = "mem.pct", problems: Any = None) -> StatisticsColumns:
-    """Return the answer of a store with one column."""
-    return StatisticsColumns({field: Column(texts)}, problems=problems or {}, ages_s={})
+def columns(texts: Sequence[Any] = ("1", None), problems: Mapping[int, Any] | None = None) -> StatisticsColumns:
+    """Return the column mem.pct of two ids."""
+    return StatisticsColumns({"mem.pct": Column(tuple(texts))}, problems=problems or {}, ages_s={})
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (StatisticsBatch([None, None]), "a StatisticsColumns"),
-        (columns("1", None, field="mem.current"), r"the columns \['mem.pct'\]"),
-        (columns("1"), "a text or None for each of 2 ids"),
-        (columns("1", 2), "a text or None for each of 2 ids"),
-        (columns("1", None, problems={2: [Problem(ProblemKind.STALE, message="m")]}), "Problems by the position of an id"),
-        (columns("1", None, problems={1: ["old"]}), "Problems by the position of an id"),
-        (columns("1", None, problems={1: []}), "Problems by the position of an id"),
+        (StatisticsBatch([None, None]), "expected StatisticsColumns"),
+        (StatisticsColumns({}, problems={}, ages_s={}), r"answered \[\]: expected the columns \['mem.pct'\]"),
+        (columns(["1"]), "a text or None for each of 2 ids"),
+        (columns(["1", 2]), "a text or None for each of 2 ids"),
+        (columns(problems={2: [Problem(ProblemKind.STALE, message="m")]}), "a list of Problem by the position of an id"),
+        (columns(problems={0: ["old"]}), "a list of Problem by the position of an id"),
+        (odd(columns(), ages_s={0: "old"}), "an age in seconds by the position of an id"),
+        (raising(ZeroDivisionError("division by zero")), "raised ZeroDivisionError"),
     ],
 )
 async def test_columns_of_a_store_are_checked(
     registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, answer: Any, message: str
 ) -> None:
-    """A store need not have them; if it has, they are read with it."""
+    """The error names the plugin; right columns come through."""
     import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
-    monkeypatch.setattr(
-        acme_all_all.Adapter, "fetch_kernel_columns", acme_all_all.answers("fetch_kernel_columns"), raising=False
-    )
+    method = "fetch_kernel_columns"
+    monkeypatch.setattr(acme_all_all.Adapter, method, acme_all_all.answers(method), raising=False)
     async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
         source = StatisticsStatefulSource(store)
-        good = answers["fetch_kernel_columns"] = columns("1", None, problems={1: [Problem(ProblemKind.STALE, message="m")]})
-        assert good is await source.read_kernel_statistics_columns(UUIDS, ["mem.pct"])
-        answers["fetch_kernel_columns"] = answer
-        with pytest.raises(PluginError, match=rf"{ORIGIN}: fetch_kernel_columns\(\) .*{message}"):
-            await source.read_kernel_statistics_columns(UUIDS, ["mem.pct"])
+        answers[method] = answer
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: {method}\(\) .*{message}"):
+            await source.read_kernel_statistics_columns([UUID(int=1), UUID(int=2)], ["mem.pct"])
+        answers[method] = columns(problems={1: [Problem(ProblemKind.STALE, message="m")]})
+        assert answers[method] == await source.read_kernel_statistics_columns([UUID(int=1), UUID(int=2)], ["mem.pct"])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 import sys
+import tracemalloc
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +16,8 @@ import msgspec
 import pytest
 
 from statcore.errors import InputError, MalformedEntryError
-from statcore_valkey.codec import encode_map
+from statcore_valkey import entry as entry_module
+from statcore_valkey.codec import decode_metric, encode_map
 from statcore_valkey.entry import StoredEntry, read_agent, read_metrics
 
 KEY = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
@@ -89,6 +91,39 @@ def test_a_metric_is_decoded_once_and_only_when_read() -> None:
     assert other["mem"] == read["mem"]
     assert isinstance(read.content, dict)
     assert not isinstance(read.content["cpu_util"], dict)
+
+
+def test_entries_that_are_read_once_keep_only_their_bytes() -> None:
+    """Reading thousands of entries, each in several ways before the next, takes no memory that stays."""
+    entries = [entry() for _ in range(2_000)]
+    assert METRICS == entry()
+    tracemalloc.start()
+    try:
+        for read in entries:
+            assert MEM == read["mem"]
+            assert METRICS == dict(read.items())
+            assert [MEM, CPU] == list(read.values())
+            assert ("1024",) == read.row(("mem.current",))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 20 * len(entries) > kept
+
+
+def test_a_reading_may_be_interrupted_by_a_reading_of_another_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may read another entry while the metrics of this entry are decoded one after the other."""
+    odd = {**METRICS, "io_read": {"lists": [["1"]]}, "net_rx": MEM}
+
+    def interrupted(raw: msgspec.Raw, key: str, metric: str) -> dict[str, Any]:
+        assert 2 == len(entry())
+        return decode_metric(raw, key, metric)
+
+    monkeypatch.setattr(entry_module, "decode_metric", interrupted)
+    for _ in range(2):
+        read = entry(odd)
+        assert odd == dict(read.items())
+        assert list(odd.values()) == list(read.values())
+        assert odd == {name: read[name] for name in odd}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.testing.statistics.batches import (
+    check_columns_are_those_of_the_batch,
     check_duplicates_get_the_same_answer,
     check_entries_are_mappings,
     check_no_ids_give_an_empty_batch,
@@ -60,6 +61,7 @@ CHECKS: Final[tuple[StatisticsCheck, ...]] = (
     check_order_is_kept,
     check_duplicates_get_the_same_answer,
     check_entries_are_mappings,
+    check_columns_are_those_of_the_batch,
     check_ten_thousand_ids,
     check_every_field_round_trips,
     check_numbers_stay_the_text_they_were,

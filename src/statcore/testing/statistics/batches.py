@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from statcore.model.batch import StatisticsBatch
+from statcore.model.batch import StatisticsBatch, StatisticsColumns
+from statcore.model.statistics import MetricValue
 from statcore.ports.sink import StatisticsSinkPort
-from statcore.ports.statistics import StatisticsPort
+from statcore.ports.statistics import ColumnarStatisticsPort, StatisticsPort
 from statcore.testing.expectations import expect, plain
 from statcore.testing.statistics.planting import (
     PLAIN_VALUE,
@@ -75,6 +76,37 @@ async def check_entries_are_mappings(store: StatisticsPort, sink: StatisticsSink
     expect(PLAIN_VALUE.to_map(), plain(entry["mem"]), "the same metric read again")
     expect("512.5", entry["cpu_util"]["current"], "one field of one metric")
     expect(shown(metrics), plain(entry), "the entry as a whole")
+
+
+async def check_columns_are_those_of_the_batch(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """A store that is a `ColumnarStatisticsPort` answers the columns of its batch; other stores are not checked.
+
+    There is a column for each field in the order of the fields, with a text or None for each id in the order of the ids,
+    also for ids that recur, unknown ids, no ids, and fields that no entry has. Problems are at the positions of the batch.
+    """
+    if not isinstance(store, ColumnarStatisticsPort):
+        return
+    first, second, third, unknown = new_ids(4)
+    await sink.store_kernel_statistics(
+        {
+            first: {"mem": PLAIN_VALUE, "cpu_util": MetricValue(current="-0", stats={"rate": "NaN"})},
+            second: {"mem": MetricValue(current="7")},
+            third: {},
+        }
+    )
+    fields = ["cpu_util.stats.rate", "mem.current", "mem.capacity", "mem.stats.max", "cpu_util.current", "io_read.pct"]
+    for ids in ([third, first, unknown, second, first], [second], []):
+        expected = await (await store.fetch_kernel_statistics(ids)).columns(*fields)
+        columns = await store.fetch_kernel_columns(ids, fields)
+        expect(StatisticsColumns, type(columns), "the type of columns")
+        expect(fields, list(columns), "the names of the columns")
+        for field in fields:
+            expect(list(expected[field]), list(columns[field]), f"the column {field} of {len(ids)} ids")
+        expect(_kinds(expected), _kinds(columns), "the kinds of problems by position")
+
+
+def _kinds(columns: StatisticsColumns) -> dict[int, list[str]]:
+    return {position: [problem.kind for problem in problems] for position, problems in columns.problems.items()}
 
 
 async def check_ten_thousand_ids(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
