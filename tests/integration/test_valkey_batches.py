@@ -234,7 +234,7 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
 async def test_large_entries_are_checked_one_a_turn(valkey: Server, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bytes of entries count, too."""
     ids = new_ids(5)
-    redis.mset(dict.fromkeys(ids, msgpack.packb({"mem": {"current": "1" * 600_000}})))
+    redis.mset(dict.fromkeys(ids, msgpack.packb({"mem": {"current": "1" * 1_100_000}})))
     between = []
     sleep = asyncio.sleep
 
@@ -250,7 +250,7 @@ async def test_large_entries_are_checked_one_a_turn(valkey: Server, redis: Redis
 
     monkeypatch.setattr(statistics, "read_metrics", read)
     monkeypatch.setattr(asyncio, "sleep", note)
-    options = ValkeyOptions(max_entry_bytes=1_000_000)
+    options = ValkeyOptions(max_entry_bytes=2_000_000)
     async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
         assert 5 == len(await store.fetch_kernel_statistics(ids))
     assert [1, 2, 3, 4, 5] == between

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias
 
 import attrs
 from redis.asyncio import Redis
@@ -35,8 +35,8 @@ ReadEntry: TypeAlias = Callable[..., Any]
 """Checks a payload: `read(payload, key=…)` returns an entry, or a row of its fields; raises `MalformedEntryError`."""
 
 _logger: Final = logging.getLogger(__name__)
-_BYTES_PER_TURN: Final = 512_000
-"""How many bytes of entries are checked between two turns of the event loop: half a millisecond of usual entries."""
+_BYTES_PER_TURN: Final = 750_000
+"""How many bytes of entries are checked between two turns of the event loop: less than a millisecond of usual entries."""
 _ENTRY_BYTES: Final = 4_000
 """How many bytes an entry counts in addition to its length, so that a turn does not check thousands of small entries."""
 _TYPES: Final = (b"list", b"set", b"zset", b"hash", b"stream")
@@ -174,12 +174,22 @@ class _BatchReader:
         payloads, ttls_ms = await self._get(keys, is_dated=is_dated)
         missing: dict[int, str] = {}
         checked_bytes = 0
-        for position, (key, payload) in enumerate(zip(keys, payloads, strict=True)):
+        limit = self.options.max_entry_bytes
+        entries = self.entries
+        for key, payload in zip(keys, payloads, strict=True):
             if payload is None:
-                missing[position] = key
-                self.entries.append(None)
+                missing[len(entries)] = key
+                entries.append(None)
                 continue
-            self.entries.append(self._entry(payload, key, position, read))
+            entry: Entry | None = None
+            if len(payload) > limit:
+                self._refuse_size(key, len(payload))
+            else:
+                try:
+                    entry = read(payload, key=key)
+                except Exception as error:  # noqa: BLE001 - a bad payload must not affect other entries
+                    self._refuse(key, error)
+            entries.append(entry)
             checked_bytes += _ENTRY_BYTES + len(payload)
             if checked_bytes > _BYTES_PER_TURN:
                 checked_bytes = 0
@@ -222,20 +232,16 @@ class _BatchReader:
         """Return the batch of all entries that were added."""
         return StatisticsBatch(self.entries, problems=self.problems, ages_s=self.ages_s)
 
-    def _entry(self, payload: bytes, key: str, position: int, read: ReadEntry) -> Entry | None:
-        limit = self.options.max_entry_bytes
-        if len(payload) > limit:
-            message = f"key {key!r} holds {len(payload)} bytes, more than max_entry_bytes = {limit}"
-            self.problems[position] = Problem(ProblemKind.OVERSIZED, message=message, key=key)
-            return None
-        try:
-            return cast("Entry", read(payload, key=key))
-        except MalformedEntryError as error:
-            message = str(error)
-        except Exception as error:  # noqa: BLE001 - a bad payload must not affect other entries
-            message = f"key {key!r} cannot be decoded: {type(error).__name__}"
-        self.problems[position] = Problem(ProblemKind.MALFORMED, message=message, key=key)
-        return None
+    def _refuse_size(self, key: str, length: int) -> None:
+        """Note the problem of the next entry, which is too large."""
+        message = f"key {key!r} holds {length} bytes, more than max_entry_bytes = {self.options.max_entry_bytes}"
+        self.problems[len(self.entries)] = Problem(ProblemKind.OVERSIZED, message=message, key=key)
+
+    def _refuse(self, key: str, error: Exception) -> None:
+        """Note the problem of the next entry, which cannot be decoded."""
+        is_ours = isinstance(error, MalformedEntryError)
+        message = str(error) if is_ours else f"key {key!r} cannot be decoded: {type(error).__name__}"
+        self.problems[len(self.entries)] = Problem(ProblemKind.MALFORMED, message=message, key=key)
 
     def _add_age(self, position: int, key: str, ttl_ms: int, ttl_s: int | None) -> None:
         """Note the age of an entry from its remaining time to live, and whether it is stale or undated."""

@@ -145,7 +145,8 @@ class StatisticsBatch(Sequence[Entry | None]):
 
     async def encode_json(self) -> bytes:
         """Return what `to_json` returns as JSON text in UTF-8, and give way to the event loop between slices."""
-        entries: list[bytes] = []
+        text = bytearray(b'{"entries":[')
+        position = 0
         malformed_at: dict[int, list[Problem]] = {}
         async for part in in_turns(self.entries, size=_ENTRIES_PER_TURN):
             encoded = _encode_entries(part)
@@ -154,12 +155,16 @@ class StatisticsBatch(Sequence[Entry | None]):
                 for entry in part:
                     value, found = _decode(entry)
                     if found:
-                        malformed_at[len(entries) * _ENTRIES_PER_TURN + len(decoded)] = found
+                        malformed_at[position + len(decoded)] = found
                     decoded.append(value)
                 encoded = _json(decoded)
-            entries.append(encoded[1:-1])
+            text += b"," if position else b""
+            text += encoded[1:-1]
+            position += len(part)
         rest = _json({"ages_s": self._ages_in_order(), "problems": self._problems_in_order(malformed_at)})
-        return b'{"entries":[%b],%b' % (b",".join(entries), rest[1:])
+        text += b"],"
+        text += rest[1:]
+        return bytes(text)
 
     def select(self, positions: Iterable[int]) -> Self:
         """Return a batch of the entries at `positions`, with their problems and ages; a position may recur."""
@@ -312,11 +317,13 @@ async def read_columns(
         ages_s: as in `StatisticsBatch`.
     """
     names = tuple(fields)
-    rows: list[Sequence[str | None]] = []
+    columns: list[list[str | None]] = [[] for _ in names]
     all_problems = {position: [problem] for position, problem in problems.items()}
     nothing = (None,) * len(names)
     is_row_entry: dict[type, bool] = {}
+    first = 0
     async for part in in_turns(entries, size=_ROWS_PER_TURN):
+        rows: list[Sequence[str | None]] = []
         for entry in part:
             row: Sequence[str | None] | None = None
             if entry is None:
@@ -332,8 +339,10 @@ async def read_columns(
                 if row is None:
                     row, found = read_row(entry, names)
                     if found:
-                        all_problems.setdefault(len(rows), []).extend(found)
+                        all_problems.setdefault(first + len(rows), []).extend(found)
             rows.append(row)
-    texts = zip(*rows, strict=True) if rows else [()] * len(names)
-    by_field = {field: Column(of_field) for field, of_field in zip(names, texts, strict=True)}
+        first += len(rows)
+        for column, texts in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(texts)
+    by_field = {field: Column(tuple(column)) for field, column in zip(names, columns, strict=True)}
     return StatisticsColumns(by_field, problems=all_problems, ages_s=ages_s)
