@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Future, Task, create_task, get_running_loop
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
+from statcore.concurrency import give_way
 from statcore.model.statistics import Problem
 from statcore_graphql.outcomes import Outcome, Outcomes
 
@@ -15,8 +17,8 @@ _Key = TypeVar("_Key")
 class BatchLoader(Generic[_Key]):
     """Loads each key once. The keys that are requested in one turn of the event loop are one batch.
 
-    What was loaded is kept until `clear` or `clear_all`. A batch that is cancelled is forgotten, so that a later request
-    loads its keys again.
+    What was loaded is kept until `clear` or `clear_all`. A read is cancelled when nothing waits for it any more. A batch
+    whose read is cancelled is forgotten, so that a later request loads its keys again.
     """
 
     def __init__(
@@ -66,8 +68,9 @@ class BatchLoader(Generic[_Key]):
             if place is None:
                 batch = self._collecting
                 if batch is None:
-                    batch = self._collecting = _Batch()
+                    batch = _Batch(self._cancel)
                     batch.task = create_task(self._run(batch))
+                    self._collecting = batch
                 place = places_of[known] = (batch, len(batch.keys))
                 batch.keys.append(key)
             places.append(place)
@@ -87,8 +90,10 @@ class BatchLoader(Generic[_Key]):
         self._places.clear()
 
     async def _run(self, batch: _Batch[_Key]) -> None:
-        self._collecting = None
         try:
+            if self._collecting is not batch:  # an eager task starts while it is created, before there are keys
+                await give_way()
+            self._collecting = None
             outcomes = await self._load(batch.keys)
         except Exception as error:  # noqa: BLE001 - each key has it as its outcome
             batch.fail(error)
@@ -102,7 +107,15 @@ class BatchLoader(Generic[_Key]):
                 self._forget(batch)
                 batch.cancel()
 
+    def _cancel(self, batch: _Batch[_Key]) -> None:
+        task, batch.task = batch.task, None
+        if task is not None:
+            self._forget(batch)  # now, because the read may take a while to end
+            task.cancel()
+
     def _forget(self, batch: _Batch[_Key]) -> None:
+        if self._collecting is batch:
+            self._collecting = None
         for known in [known for known, place in self._places.items() if place[0] is batch]:
             del self._places[known]
 
@@ -110,43 +123,45 @@ class BatchLoader(Generic[_Key]):
 class _Batch(Generic[_Key]):
     """Keys of one read, the futures that wait for it, and its outcomes when it has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, cancel_read: Callable[[_Batch[_Key]], None]) -> None:
         self.keys: list[_Key] = []
         self.outcomes: Outcomes | None = None
         self.task: Task[None] | None = None
-        self._waiting: list[tuple[Future[Any], int | None]] = []
+        self._cancel_read = cancel_read
+        self._waiting: list[_Waiting] = []
+        self._cancelled = 0
+        self._tracebacks: dict[int, TracebackType | None] = {}
 
     def future(self, position: int | None) -> Future[Any]:
         """Return a future of the value at a position, or of None when the batch has ended."""
-        future: Future[Any] = get_running_loop().create_future()
+        future = _Waiting(self, position)
         if self.outcomes is None:
-            self._waiting.append((future, position))
+            self._waiting.append(future)
         else:
-            _set(future, None if position is None else self.outcomes.values[position])
+            self._wake(future)
         return future
 
     async def ended(self) -> None:
-        """Wait until the batch has ended; cancel the read if nothing waits for it any more."""
+        """Wait until the batch has ended."""
         if self.outcomes is None:
-            try:
-                await self.future(None)
-            except CancelledError:
-                if self.task is not None and all(future.done() for future, _ in self._waiting):
-                    self.task.cancel()
-                raise
+            await self.future(None)
 
     def outcome(self, position: int) -> Outcome | None:
         """Return the outcome at a position, None while the batch is read."""
         if self.outcomes is None:
             return None
-        return Outcome(self.outcomes.values[position], self.outcomes.remarks.get(position))
+        value = self.outcomes.values[position]
+        if isinstance(value, BaseException):
+            # Each raise adds frames to the traceback of an error, and thousands of keys may have the same error.
+            value = value.with_traceback(self._tracebacks.setdefault(id(value), value.__traceback__))
+        return Outcome(value, self.outcomes.remarks.get(position))
 
     def settle(self, outcomes: Outcomes) -> None:
         """Keep the outcomes, and wake everything that waits for them."""
         self.outcomes = outcomes
-        for future, position in self._waiting:
+        for future in self._waiting:
             if not future.done():
-                _set(future, None if position is None else outcomes.values[position])
+                self._wake(future)
         self._waiting.clear()
 
     def fail(self, error: Exception) -> None:
@@ -155,8 +170,54 @@ class _Batch(Generic[_Key]):
 
     def cancel(self) -> None:
         """Cancel everything that waits for the batch."""
-        for future, _ in self._waiting:
+        self.task = None
+        for future in self._waiting:
             future.cancel()
+        self._waiting.clear()
+
+    def count_cancelled(self) -> None:
+        """Count a future that was cancelled while it waited."""
+        self._cancelled += 1
+        # In the next turn, because another request may follow in this turn, and because the task has started then.
+        get_running_loop().call_soon(self._cancel_if_unused)
+
+    def _cancel_if_unused(self) -> None:
+        if self._cancelled == len(self._waiting):
+            self._cancel_read(self)
+
+    def _wake(self, future: _Waiting) -> None:
+        outcome = None if future.position is None else self.outcome(future.position)
+        value = None if outcome is None else outcome.value
+        if isinstance(value, CancelledError):
+            future.cancel()
+        elif isinstance(value, BaseException):
+            try:
+                future.set_exception(value)
+            except TypeError as error:  # no future raises StopIteration
+                future.set_exception(error)
+        else:
+            future.set_result(value)
+
+
+class _Waiting(Future[Any]):
+    """A future that waits for a batch.
+
+    Args:
+        batch: the batch.
+        position: the position of its value, or None if it waits for the end of the batch.
+    """
+
+    def __init__(self, batch: _Batch[Any], position: int | None) -> None:
+        super().__init__(loop=get_running_loop())
+        self.position = position
+        self._batch = batch
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 - asyncio's
+        """Cancel it, and cancel the read if nothing else waits for it."""
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._batch.count_cancelled()
+        return cancelled
 
 
 class Request:
@@ -190,15 +251,3 @@ class Request:
             if problem is not None:
                 remarks[number] = problem
         return Outcomes(values=values, remarks=remarks)
-
-
-def _set(future: Future[Any], value: object) -> None:
-    if isinstance(value, CancelledError):
-        future.cancel()
-    elif isinstance(value, BaseException):
-        try:
-            future.set_exception(value)
-        except TypeError as error:  # no future raises StopIteration
-            future.set_exception(error)
-    else:
-        future.set_result(value)

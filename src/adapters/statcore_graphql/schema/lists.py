@@ -74,12 +74,13 @@ class _Plan:
         return {name: complete(item, (place, name), problems) for name, complete in self.fields.items()}
 
     def keys_of(self, items: Sequence[Any]) -> _Keys:
-        """Return the keys that the items need from each loader."""
+        """Return the keys that the items need from each loader; an item or a list that is None needs none."""
         keys_of: _Keys = {}
+        present = [item for item in items if item is not None]
         for field, loader in self.loads:
-            keys_of.setdefault(loader, []).extend(key for item in items for key in field.keys(item))
+            keys_of.setdefault(loader, []).extend(key for item in present for key in field.keys(item))
         for read, plan in self.lists:
-            for loader, keys in plan.keys_of([child for item in items for child in read(item)]).items():
+            for loader, keys in plan.keys_of([child for item in present for child in read(item) or ()]).items():
                 keys_of.setdefault(loader, []).extend(keys)
         return keys_of
 
