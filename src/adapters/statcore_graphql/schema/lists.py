@@ -8,7 +8,8 @@ because a field has an error, is left to it too: the rules for errors and null s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, cast
@@ -16,11 +17,15 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 import msgspec
 from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLField,
     GraphQLLeafType,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLResolveInfo,
+    Undefined,
     is_leaf_type,
 )
 from graphql.execution import get_argument_values
@@ -100,21 +105,28 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,  # noqa: ANN401 - graphql-core's, passed on
     ) -> Any:  # noqa: ANN401 - a list, or a coroutine that returns one
         """Complete a list by its plan, or as graphql-core does."""
+        core: Any = super()  # its types are not complete
+        complete_list = partial(
+            core.complete_iterable_value, item_type, field_details_list, info, path, items, position_context
+        )
+
+        async def complete_item(item: object, position: int) -> object:
+            arguments = (item_type, field_details_list, info, path.add_key(position, None), position_context)
+            if core.is_awaitable(item):
+                return await core.complete_awaitable_list_item_value(item, *arguments)
+            completed: list[Any] = []
+            is_pending = core.complete_list_item_value(item, completed, *arguments)
+            return await completed[0] if is_pending else completed[0]
+
         plan = self._plan_of_items(item_type, field_details_list) if isinstance(items, list) and items else None
         if plan is None:
-            return super().complete_iterable_value(  # pyright: ignore[reportUnknownMemberType]
-                item_type, field_details_list, info, path, items, position_context
-            )
-
-        def complete_item(item: object, position: int, completed: list[Any]) -> bool:
-            item_path = path.add_key(position, None)
-            return self.complete_list_item_value(  # pyright: ignore[reportUnknownMemberType]
-                item, completed, item_type, field_details_list, info, item_path, position_context
-            )
-
+            return complete_list()
         listed = cast("list[Any]", items)
-        # The keys of short lists are requested at once, so that one read loads what all lists of an answer need.
-        requests = _request(plan.keys_of(listed)) if len(listed) <= _ITEMS_PER_REQUEST else None
+        try:
+            # The keys of short lists are requested at once, so that one read loads what all lists of an answer need.
+            requests = _request(plan.keys_of(listed)) if len(listed) <= _ITEMS_PER_REQUEST else None
+        except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
+            return complete_list()
         return self._complete_in_turns(plan, requests, listed, path, complete_item)
 
     async def _complete_in_turns(
@@ -123,7 +135,7 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         requests: Sequence[Request] | None,
         items: Sequence[Any],
         path: Path,
-        complete_item: Callable[[object, int, list[Any]], bool],
+        complete_item: Callable[[object, int], Coroutine[Any, Any, object]],
     ) -> list[Any] | msgspec.Raw:
         if requests is None:
             keys_of: _Keys = {}
@@ -153,21 +165,21 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         items: Sequence[object],
         first: int,
         list_place: _Place,
-        complete_item: Callable[[object, int, list[Any]], bool],
+        complete_item: Callable[[object, int], Coroutine[Any, Any, object]],
     ) -> list[Any]:
         completed: list[Any] = []
-        pending: list[int] = []
+        incomplete: list[int] = []
         for number, item in enumerate(items):
             problems: list[FieldProblem] = []
             try:
                 completed.append(plan.complete(item, (list_place, first + number), problems))
             except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
-                if complete_item(item, first + number, completed):
-                    pending.append(number)
+                completed.append(None)
+                incomplete.append(number)
             else:
                 self.context_value.problems.extend(problems)
-        values = await run_concurrently(completed[number] for number in pending) if pending else ()
-        for number, value in zip(pending, values, strict=True):
+        values = await run_concurrently(complete_item(items[number], first + number) for number in incomplete)
+        for number, value in zip(incomplete, values, strict=True):
             completed[number] = value
         return completed
 
@@ -190,15 +202,27 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             return lambda _item, _place, _problems: parent.name
         graphql_field = parent.fields[node.name.value]
         field: StrawberryField | None = graphql_field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-        loaded: LoadedField | None = None if field is None else field.metadata.get(LOADED)
-        if loaded is not None:
-            loader = self.context_value.dataloader_manager.get_loader(self.context_value, loaded.loader)
-            plan.loads.append((loaded, loader))
-            arguments = get_argument_values(graphql_field, node, self.variable_values)
-            return _loaded(loaded, loader, arguments, encoded=self.context_value.encoded)
-        if field is None or not field.is_basic_field:
+        if field is None or field.extensions:
             return None
-        type_, required = _nullable(graphql_field.type)
+        if LOADED in field.metadata:
+            return self._plan_loaded(field.metadata[LOADED], graphql_field, node, plan)
+        return self._plan_attribute(field, graphql_field.type, details, plan) if field.is_basic_field else None
+
+    def _plan_loaded(
+        self, loaded: LoadedField, graphql_field: GraphQLField, node: FieldNode, plan: _Plan
+    ) -> _Complete | None:
+        try:
+            arguments = get_argument_values(graphql_field, node, self.variable_values)
+        except GraphQLError:
+            return None
+        loader = self.context_value.dataloader_manager.get_loader(self.context_value, loaded.loader)
+        plan.loads.append((loaded, loader))
+        return _loaded(loaded, loader, arguments, encoded=self.context_value.encoded)
+
+    def _plan_attribute(
+        self, field: StrawberryField, output_type: _OutputType, details: FieldDetailsList, plan: _Plan
+    ) -> _Complete | None:
+        type_, required = _nullable(output_type)
         read: Callable[[Any], Any] = attrgetter(field.python_name)
         if is_leaf_type(type_):
             return _attribute(read, type_, required=required)
@@ -225,11 +249,12 @@ def _request(keys_of: _Keys) -> list[Request]:
 def _attribute(read: Callable[[Any], Any], leaf: GraphQLLeafType, *, required: bool) -> _Complete:
     def complete(item: object, _place: _Place, _problems: list[FieldProblem]) -> object:
         value = read(item)
-        if value is not None:
-            return leaf.coerce_output_value(value)
-        if required:
+        if value is None and not required:
+            return None
+        coerced: object = None if value is None else leaf.coerce_output_value(value)
+        if coerced is None or coerced is Undefined:
             raise _LeftToGraphQLCoreError
-        return None
+        return coerced
 
     return complete
 
