@@ -94,10 +94,11 @@ class Hostile(MemoryStatistics):
 
 
 async def raising_for_some(ctx: Any, keys: Sequence[Any]) -> Sequence[Any]:
-    """Load kernel statistics, but return an exception for every third key."""
+    """Load kernel statistics, but return an exception for a third of the keys."""
     batch = await KernelStatistics.batch_load_by_kernel(ctx, keys)
     errors = (UnavailableError("not this key"), ZeroDivisionError("not this key, either"))
-    return [errors[number % 2] if number % 3 == 0 else entry for number, entry in enumerate(batch)]
+    sums = [sum(map(ord, key)) for key in keys]
+    return [errors[number % 2] if number % 3 == 0 else entry for number, entry in zip(sums, batch, strict=True)]
 
 
 def managers() -> dict[bool, DataLoaderManager]:

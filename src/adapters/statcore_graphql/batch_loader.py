@@ -17,8 +17,8 @@ _Key = TypeVar("_Key")
 class BatchLoader(Generic[_Key]):
     """Loads each key once. The keys that are requested in one turn of the event loop are one batch.
 
-    What was loaded is kept until `clear` or `clear_all`. A read is cancelled when nothing waits for it any more. A batch
-    whose read is cancelled is forgotten, so that a later request loads its keys again.
+    What was loaded is kept until `clear` or `clear_all`. A read is cancelled when everything that waited for it is
+    cancelled. A batch whose read is cancelled is forgotten, so that a later request loads its keys again.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class BatchLoader(Generic[_Key]):
             BaseException: the future raises the outcome of the key if that is an exception, or the error of the whole read.
             CancelledError: the future raises it if the read was cancelled.
         """
-        ((batch, position),) = self.request([key]).places
+        ((batch, position),) = self._place([key])
         return batch.future(position)
 
     async def load_many(self, keys: Sequence[_Key]) -> list[Any]:
@@ -60,6 +60,22 @@ class BatchLoader(Generic[_Key]):
 
     def request(self, keys: Sequence[_Key]) -> Request:
         """Request keys now, to wait for their outcomes later."""
+        return Request(self._place(keys))
+
+    def loaded(self, key: _Key) -> Outcome | None:
+        """Return the outcome of a key that has been loaded, and None for another key."""
+        place = self._places.get(key if self._identity is None else self._identity(key))
+        return None if place is None else place[0].outcome(place[1])
+
+    def clear(self, key: _Key) -> None:
+        """Forget what was loaded for a key."""
+        self._places.pop(key if self._identity is None else self._identity(key), None)
+
+    def clear_all(self) -> None:
+        """Forget everything that was loaded."""
+        self._places.clear()
+
+    def _place(self, keys: Sequence[_Key]) -> list[tuple[_Batch[Any], int]]:
         identity, places_of = self._identity, self._places
         places: list[tuple[_Batch[Any], int]] = []
         for key in keys:
@@ -74,20 +90,7 @@ class BatchLoader(Generic[_Key]):
                 place = places_of[known] = (batch, len(batch.keys))
                 batch.keys.append(key)
             places.append(place)
-        return Request(places)
-
-    def loaded(self, key: _Key) -> Outcome | None:
-        """Return the outcome of a key that has been loaded, and None for another key."""
-        place = self._places.get(key if self._identity is None else self._identity(key))
-        return None if place is None else place[0].outcome(place[1])
-
-    def clear(self, key: _Key) -> None:
-        """Forget what was loaded for a key."""
-        self._places.pop(key if self._identity is None else self._identity(key), None)
-
-    def clear_all(self) -> None:
-        """Forget everything that was loaded."""
-        self._places.clear()
+        return places
 
     async def _run(self, batch: _Batch[_Key]) -> None:
         try:
@@ -140,11 +143,6 @@ class _Batch(Generic[_Key]):
         else:
             self._wake(future)
         return future
-
-    async def ended(self) -> None:
-        """Wait until the batch has ended."""
-        if self.outcomes is None:
-            await self.future(None)
 
     def outcome(self, position: int) -> Outcome | None:
         """Return the outcome at a position, None while the batch is read."""
@@ -221,11 +219,16 @@ class _Waiting(Future[Any]):
 
 
 class Request:
-    """Keys that were requested: for each its batch and its position there, in order."""
+    """Keys that were requested: for each its batch and its position there, in order. One task may wait for it.
+
+    It counts as waiting from the start, so that the read of its keys is not cancelled before it is waited for.
+    """
 
     def __init__(self, places: Sequence[tuple[_Batch[Any], int]]) -> None:
         """Keep the places."""
         self.places = places
+        batches = dict.fromkeys(batch for batch, _ in places)
+        self._ends = [batch.future(None) for batch in batches if batch.outcomes is None]
 
     async def ended(self) -> None:
         """Return when all keys have outcomes.
@@ -233,8 +236,13 @@ class Request:
         Raises:
             CancelledError: a read was cancelled.
         """
-        for batch in dict.fromkeys(batch for batch, _ in self.places):
-            await batch.ended()
+        try:
+            for end in self._ends:
+                await end
+        except CancelledError:
+            for end in self._ends:
+                end.cancel()
+            raise
 
     async def outcomes(self) -> Outcomes:
         """Return the outcomes of the keys, in order; an error of the whole read is the outcome of each of its keys.
