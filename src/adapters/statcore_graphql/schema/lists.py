@@ -127,36 +127,43 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             requests = _request(plan.keys_of(listed)) if len(listed) <= _ITEMS_PER_REQUEST else None
         except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
             return complete_list()
-        return self._complete_in_turns(plan, requests, listed, path, complete_item)
+        if requests is not None:
+            return self._complete_in_turns(plan, requests, listed, path, complete_item)
+
+        async def complete_long_list() -> Any:  # noqa: ANN401 - as above
+            try:
+                requested = await _request_in_turns(plan, listed)
+            except Exception:  # noqa: BLE001 - as above
+                completed = complete_list()
+                return await completed if core.is_awaitable(completed) else completed
+            return await self._complete_in_turns(plan, requested, listed, path, complete_item)
+
+        return complete_long_list()
 
     async def _complete_in_turns(
         self,
         plan: _Plan,
-        requests: Sequence[Request] | None,
+        requests: Sequence[Request],
         items: Sequence[Any],
         path: Path,
         complete_item: Callable[[object, int], Coroutine[Any, Any, object]],
     ) -> list[Any] | msgspec.Raw:
-        if requests is None:
-            keys_of: _Keys = {}
-            async for part in in_turns(items, size=_ITEMS_PER_REQUEST):
-                for loader, keys in plan.keys_of(part).items():
-                    keys_of.setdefault(loader, []).extend(keys)
-            requests = _request(keys_of)
         for request in requests:
             await request.ended()
         list_place: _Place = None
         for key in path.as_list():
             list_place = (list_place, key)
         in_lists, in_text = list[list[Any]](), list[bytes]()
+        problems: list[FieldProblem] = []
         position = 0
         async for turn in in_turns(items, size=_ITEMS_PER_TURN):
-            completed = await self._complete_turn(plan, turn, position, list_place, complete_item)
+            completed = await self._complete_turn(plan, turn, position, list_place, complete_item, problems)
             position += len(turn)
             if self.context_value.encoded:
                 in_text.append(encode_response(completed)[1:-1])
             else:
                 in_lists.append(completed)
+        self.context_value.problems.extend(problems)  # not before, because an error may make the list null
         return msgspec.Raw(b"[%b]" % b",".join(in_text)) if self.context_value.encoded else list(chain(*in_lists))
 
     async def _complete_turn(
@@ -166,18 +173,19 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         first: int,
         list_place: _Place,
         complete_item: Callable[[object, int], Coroutine[Any, Any, object]],
+        problems: list[FieldProblem],
     ) -> list[Any]:
         completed: list[Any] = []
         incomplete: list[int] = []
         for number, item in enumerate(items):
-            problems: list[FieldProblem] = []
+            of_item: list[FieldProblem] = []
             try:
-                completed.append(plan.complete(item, (list_place, first + number), problems))
+                completed.append(plan.complete(item, (list_place, first + number), of_item))
             except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
                 completed.append(None)
                 incomplete.append(number)
             else:
-                self.context_value.problems.extend(problems)
+                problems.extend(of_item)
         values = await run_concurrently(complete_item(items[number], first + number) for number in incomplete)
         for number, value in zip(incomplete, values, strict=True):
             completed[number] = value
@@ -244,6 +252,15 @@ def _inner(type_: _OutputType) -> _OutputType:
 
 def _request(keys_of: _Keys) -> list[Request]:
     return [loader.request(keys) for loader, keys in keys_of.items()]
+
+
+async def _request_in_turns(plan: _Plan, items: Sequence[Any]) -> list[Request]:
+    """Request the keys of all items at once, but list them in several turns of the event loop."""
+    keys_of: _Keys = {}
+    async for part in in_turns(items, size=_ITEMS_PER_REQUEST):
+        for loader, keys in plan.keys_of(part).items():
+            keys_of.setdefault(loader, []).extend(keys)
+    return _request(keys_of)
 
 
 def _attribute(read: Callable[[Any], Any], leaf: GraphQLLeafType, *, required: bool) -> _Complete:
