@@ -199,7 +199,7 @@ HOST_QUERIES = [
     "{ sparse { __typename session_id owner live_stat inference_metrics kernels { live_stat } } }",
     "{ sparse { upper_id live_stat kernels { live_stat } } }",
     "{ groups { name sessions { session_id live_stat kernels { kernel_id live_stat } } } }",
-    "{ broken { session_id inference_metrics kernels { kernel_id live_stat } } }",
+    "{ broken { session_id kernels { kernel_id live_stat } } }",
     "{ broken { session_id live_stat } }",
     "{ guarded { session_id live_stat } }",
     "{ guarded { session_id name } }",
