@@ -104,7 +104,7 @@ async def raising_for_some(ctx: Any, keys: Sequence[Any]) -> Sequence[Any]:
 def managers() -> dict[bool, DataLoaderManager]:
     """Return the standard loaders, and loaders of which one raises per key."""
     standard = DataLoaderManager()
-    loaders = {**standard._loaders, "KernelStatistics.by_kernel": Loader(raising_for_some)}  # pyright: ignore[reportPrivateUsage]
+    loaders = {**standard._loaders, "KernelStatistics.by_kernel": Loader(raising_for_some)}
     return {False: standard, True: DataLoaderManager(loaders)}
 
 

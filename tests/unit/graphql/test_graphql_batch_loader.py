@@ -344,7 +344,8 @@ def waits(loader: BatchLoader[Any], way: str, key: int) -> asyncio.Future[Any]:
         "load_many": lambda: loader.load_many([key, 9]),
         "outcomes": lambda: loader.request([9, key]).outcomes(),
     }
-    return asyncio.ensure_future(ways[way]())
+    waiting: asyncio.Future[Any] = asyncio.ensure_future(ways[way]())
+    return waiting
 
 
 WAYS = ["load", "load_many", "outcomes"]

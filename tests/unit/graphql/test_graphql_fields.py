@@ -243,7 +243,7 @@ LIMITED = (
     "query ($fields: [String!])"
     " { compute_session_list { items { live_stat(fields: $fields) kernels { live_stat(fields: $fields) } } } }"
 )
-STORED = {
+STORED: dict[str, dict[str, Any]] = {
     "net_rx": {"current": "7", "capacity": "9", "pct": "1", "stats.rate": "3"},
     "mem": {"current": "5", "capacity": None, "stats.max": "8"},
 }

@@ -176,7 +176,7 @@ class HostQuery(Query):
         """Return two guarded objects."""
         return [Guarded(session_id=session_id(number), name="secret") for number in (0, 1)]
 
-    @strawberry.field(permission_classes=[Forbidden])
+    @strawberry.field(permission_classes=[Forbidden])  # type: ignore[untyped-decorator]
     async def compute_session_list(self, info: strawberry.Info[GraphQueryContext]) -> ComputeSessionList | None:
         """Take the place of our list."""
         del info
@@ -249,7 +249,7 @@ async def test_a_hosts_extension_sees_each_field() -> None:
     host = Host(statistics=stored(), inventory=inventory_of(3))
     query = "{ compute_session_list { items { session_id live_stat kernels { live_stat } } } }"
     expected = await host.execute(query)
-    host.schema.extensions = [*host.schema.extensions, Recording]
+    host.schema.extensions = (*host.schema.extensions, Recording)
     Recording.seen.clear()
     assert expected == await host.execute(query)
     counts = {"compute_session_list": 1, "items": 1, "session_id": 3, "kernels": 3, "live_stat": 6}

@@ -162,9 +162,9 @@ async def test_schemas_do_not_share_what_they_know_of_a_text() -> None:
         assert {"own": 5} == await extended.execute_cleanly(query)
         assert 1 == len((await plain.execute(query)).errors)
     strict, few_tokens = Host(query=Extended), Host(query=Extended)
-    strict.schema.extensions = [lambda: AddValidationRules([NoFields]), *strict.schema.extensions]
+    strict.schema.extensions = (lambda: AddValidationRules([NoFields]), *strict.schema.extensions)
     assert {"own": 5} == await few_tokens.execute_cleanly(query)
-    few_tokens.schema.extensions = [lambda: MaxTokensLimiter(2), *few_tokens.schema.extensions[1:]]
+    few_tokens.schema.extensions = (lambda: MaxTokensLimiter(2), *few_tokens.schema.extensions[1:])
     for _ in range(2):
         assert ["no fields"] == await refusals(strict, query)
         assert ["Syntax Error: Document contains more than 2 tokens. Parsing aborted."] == await refusals(few_tokens, query)
@@ -190,7 +190,7 @@ async def test_the_decision_of_a_hosts_extension_is_for_its_request_only(
     """The next request with the same text is decided anew."""
     host = Host(query=Extended)
     others = host.schema.extensions
-    host.schema.extensions = [Refusing, *others] if is_first else [*others, Refusing]
+    host.schema.extensions = (Refusing, *others) if is_first else (*others, Refusing)
     for refuses in (True, False, True):
         monkeypatch.setattr(Refusing, "refuses", refuses)
         answer = await host.execute("{ own }")
@@ -222,10 +222,10 @@ async def test_what_is_known_of_documents_is_bounded(monkeypatch: pytest.MonkeyP
     for _ in range(3):
         await host.execute_cleanly("{ own }")
     assert 1 == len(parsed)
-    for number in range(documents._KEPT_DOCUMENTS):  # pyright: ignore[reportPrivateUsage]
+    for number in range(documents._KEPT_DOCUMENTS):
         await host.execute_cleanly(f"{{ a{number}: own }}")
     await host.execute_cleanly("{ own }")
-    assert documents._KEPT_DOCUMENTS + 2 == len(parsed)  # pyright: ignore[reportPrivateUsage]
+    assert documents._KEPT_DOCUMENTS + 2 == len(parsed)
     for _ in range(2):
-        assert {"own": 5} == await host.execute_cleanly("{ own } #" + " " * documents._LONGEST_TEXT)  # pyright: ignore[reportPrivateUsage]
-    assert documents._LONGEST_TEXT >= max(parsed)  # pyright: ignore[reportPrivateUsage]
+        assert {"own": 5} == await host.execute_cleanly("{ own } #" + " " * documents._LONGEST_TEXT)
+    assert documents._LONGEST_TEXT >= max(parsed)

@@ -158,7 +158,7 @@ async def test_other_tasks_run_while_a_long_list_is_completed(
 ) -> None:
     """Another task gets a turn after each slice of the list, and no slice has more items than the constant says."""
     completed: list[int] = []
-    complete = lists.ListExecutor._complete_turn  # pyright: ignore[reportPrivateUsage]
+    complete = lists.ListExecutor._complete_turn
 
     async def recording(self: Any, plan: Any, items: Sequence[Any], *arguments: Any) -> list[Any]:
         completed.append(len(items))
