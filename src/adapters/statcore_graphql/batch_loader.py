@@ -98,13 +98,11 @@ class BatchLoader(Generic[_Key]):
                 await give_way()
             self._collecting = None
             outcomes = await self._load(batch.keys)
+            _check_count(len(outcomes.values), len(batch.keys))
         except Exception as error:  # noqa: BLE001 - each key has it as its outcome
             batch.fail(error)
         else:
-            if len(outcomes.values) == len(batch.keys):
-                batch.settle(outcomes)
-            else:
-                batch.fail(ValueError(f"a loader returned {len(outcomes.values)} values for {len(batch.keys)} keys"))
+            batch.settle(outcomes)
         finally:
             if batch.outcomes is None:
                 self._forget(batch)
@@ -259,3 +257,8 @@ class Request:
             if problem is not None:
                 remarks[number] = problem
         return Outcomes(values=values, remarks=remarks)
+
+
+def _check_count(values: int, keys: int) -> None:
+    if values != keys:
+        raise ValueError(f"a loader returned {values} values for {keys} keys")

@@ -6,7 +6,7 @@ import asyncio
 import types
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -250,6 +250,13 @@ async def test_a_read_with_another_number_of_values_is_an_error_of_all_keys(coun
         assert f"{count} values for 2 keys" in str(outcome)
 
 
+async def test_a_read_that_returns_no_values_is_an_error_of_all_keys() -> None:
+    """A mistake of a host's function is not mistaken for a cancellation."""
+    loader, _ = loader_of(lambda _: cast("Any", None))
+    outcomes = await asyncio.gather(loader.load("a"), loader.load_many(["b"]), return_exceptions=True)
+    assert [TypeError, TypeError] == [type(outcome) for outcome in outcomes]
+
+
 async def test_stop_iteration_is_an_outcome_too() -> None:
     """No future raises it: `load` raises a TypeError in its place. `load_many` must not end silently, either."""
     loader, _ = loader_of(lambda keys: [StopIteration("end") if key == "bad" else key for key in keys])
@@ -442,23 +449,20 @@ def eager(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> as
     def rest(awaited: Any) -> Generator[Any, Any, Any]:
         while True:
             try:
-                sent = yield awaited
-            except BaseException as error:  # noqa: BLE001 - the coroutine decides
-                awaited = coroutine.throw(error)
-            else:
-                awaited = coroutine.send(sent)
-
-    async def continued(awaited: Any) -> Any:
-        try:
-            await rest(awaited)
-        except StopIteration as stop:
-            return stop.value
+                try:
+                    sent = yield awaited
+                except BaseException as error:  # noqa: BLE001 - the coroutine decides
+                    awaited = coroutine.throw(error)
+                else:
+                    awaited = coroutine.send(sent)
+            except StopIteration as stop:
+                return stop.value
 
     try:
         awaited = coroutine.send(None)
     except StopIteration as stop:
         return asyncio.Task(ended(stop.value), loop=loop, **options)
-    return asyncio.Task(continued(awaited), loop=loop, **options)
+    return asyncio.Task(rest(awaited), loop=loop, **options)
 
 
 @pytest.mark.parametrize("factory", [None, eager])
