@@ -129,17 +129,18 @@ class _Batch(Generic[_Key]):
         self.outcomes: Outcomes | None = None
         self.task: Task[None] | None = None
         self._cancel_read = cancel_read
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[tuple[_Waiting, int | None]] = []
         self._cancelled = 0
         self._tracebacks: dict[int, TracebackType | None] = {}
 
     def future(self, position: int | None) -> Future[Any]:
         """Return a future of the value at a position, or of None when the batch has ended."""
-        future = _Waiting(self, position)
+        future = _Waiting(loop=get_running_loop())
+        future.batch = self
         if self.outcomes is None:
-            self._waiting.append(future)
+            self._waiting.append((future, position))
         else:
-            self._wake(future)
+            self._wake(future, position, self.outcomes)
         return future
 
     def outcome(self, position: int) -> Outcome | None:
@@ -148,16 +149,15 @@ class _Batch(Generic[_Key]):
             return None
         value = self.outcomes.values[position]
         if isinstance(value, BaseException):
-            # Each raise adds frames to the traceback of an error, and thousands of keys may have the same error.
-            value = value.with_traceback(self._tracebacks.setdefault(id(value), value.__traceback__))
+            value = self._as_read(value)
         return Outcome(value, self.outcomes.remarks.get(position))
 
     def settle(self, outcomes: Outcomes) -> None:
         """Keep the outcomes, and wake everything that waits for them."""
         self.outcomes = outcomes
-        for future in self._waiting:
+        for future, position in self._waiting:
             if not future.done():
-                self._wake(future)
+                self._wake(future, position, outcomes)
         self._waiting.clear()
 
     def fail(self, error: Exception) -> None:
@@ -167,7 +167,7 @@ class _Batch(Generic[_Key]):
     def cancel(self) -> None:
         """Cancel everything that waits for the batch."""
         self.task = None
-        for future in self._waiting:
+        for future, _ in self._waiting:
             future.cancel()
         self._waiting.clear()
 
@@ -181,38 +181,37 @@ class _Batch(Generic[_Key]):
         if self._cancelled == len(self._waiting):
             self._cancel_read(self)
 
-    def _wake(self, future: _Waiting) -> None:
-        outcome = None if future.position is None else self.outcome(future.position)
-        value = None if outcome is None else outcome.value
-        if isinstance(value, CancelledError):
+    def _as_read(self, error: BaseException) -> BaseException:
+        """Return an error with the traceback that it had when it was read.
+
+        Each raise of an error adds frames to its traceback, and thousands of keys may have the same error.
+        """
+        return error.with_traceback(self._tracebacks.setdefault(id(error), error.__traceback__))
+
+    def _wake(self, future: _Waiting, position: int | None, outcomes: Outcomes) -> None:
+        value: object = None if position is None else outcomes.values[position]
+        if not isinstance(value, BaseException):
+            future.set_result(value)
+        elif isinstance(value, CancelledError):
             future.cancel()
-        elif isinstance(value, BaseException):
+        else:
             try:
-                future.set_exception(value)
+                future.set_exception(self._as_read(value))
             except TypeError as error:  # no future raises StopIteration
                 future.set_exception(error)
-        else:
-            future.set_result(value)
 
 
 class _Waiting(Future[Any]):
-    """A future that waits for a batch.
+    """A future that waits for a batch; the batch counts it when it is cancelled."""
 
-    Args:
-        batch: the batch.
-        position: the position of its value, or None if it waits for the end of the batch.
-    """
-
-    def __init__(self, batch: _Batch[Any], position: int | None) -> None:
-        super().__init__(loop=get_running_loop())
-        self.position = position
-        self._batch = batch
+    __slots__ = ("batch",)
+    batch: _Batch[Any]
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 - asyncio's
         """Cancel it, and cancel the read if nothing else waits for it."""
         cancelled = super().cancel(msg)
         if cancelled:
-            self._batch.count_cancelled()
+            self.batch.count_cancelled()
         return cancelled
 
 
