@@ -130,10 +130,10 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         if requests is not None:
             return self._complete_in_turns(plan, requests, listed, path, complete_item)
 
-        async def complete_long_list() -> Any:  # noqa: ANN401 - as above
+        async def complete_long_list() -> Any:  # noqa: ANN401 - a list
             try:
                 requested = await _request_in_turns(plan, listed)
-            except Exception:  # noqa: BLE001 - as above
+            except Exception:  # noqa: BLE001 - graphql-core meets it again
                 completed = complete_list()
                 return await completed if core.is_awaitable(completed) else completed
             return await self._complete_in_turns(plan, requested, listed, path, complete_item)
@@ -148,8 +148,7 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         path: Path,
         complete_item: Callable[[object, int], Coroutine[Any, Any, object]],
     ) -> list[Any] | msgspec.Raw:
-        for request in requests:
-            await request.ended()
+        await run_concurrently(request.ended() for request in requests)
         list_place: _Place = None
         for key in path.as_list():
             list_place = (list_place, key)
