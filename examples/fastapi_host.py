@@ -27,7 +27,15 @@ from statcore.runtime import Runtime, Settings, open_runtime
 from statcore.services import check_health
 from statcore_graphql import DataLoaderManager
 from statcore_graphql.fastapi import FastAPIQueryContext
-from statcore_graphql.schema import build_schema
+from statcore_graphql.schema import build_schema, encode_response
+
+
+class StatisticsRouter(GraphQLRouter[FastAPIQueryContext, None]):
+    """The GraphQL routes; their contexts are `encoded`."""
+
+    def encode_json(self, data: object) -> bytes:
+        """Return a response as JSON text."""
+        return encode_response(data)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -53,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
             metrics=runtime.metrics,
             plugins=plugins,
             dataloader_manager=loaders,
+            encoded=True,
         )
 
     async def kernels(request: Request, id_: Annotated[list[str], Query(alias="id")]) -> dict[str, Any]:
@@ -72,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(StatcoreError, answer_error)
     app.add_api_route("/kernels", kernels)
     app.add_api_route("/health", health)
-    router = GraphQLRouter[FastAPIQueryContext, None](
+    router = StatisticsRouter(
         build_schema(loaders), context_getter=new_context, graphql_ide=None, allow_queries_via_get=False
     )
     app.include_router(router, prefix="/graphql")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,8 +17,12 @@ import aiohttp
 import msgpack
 import pytest
 from redis import Redis
+from tests.support.graphql_host import Host
 
+from statcore.model.inventory import KernelRecord
 from statcore.testing.servers import Server
+from statcore_memory import MemoryInventory
+from statcore_valkey import ValkeyStatistics
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 FAILING_QUERY = "query { compute_session_list { items { inference_metrics } } }"
@@ -161,6 +166,43 @@ async def test_the_failing_query_of_the_proposal_is_answered(client: Redis, serv
             assert {"items": items[:limit], "total_count": 1_000} == found
     # Two keys per session, at most 1,000 keys per command.
     assert {10: {"mget": 1}, 500: {"mget": 1}, 1_000: {"mget": 2}} == counts
+
+
+ALL_FIELDS = """query ($limit: Int!) {
+    compute_session_list(limit: $limit) {
+        items { session_id live_stat inference_metrics kernels { kernel_id live_stat few: live_stat(fields: ["mem.pct"]) } }
+    }
+    endpoint_list { items { endpoint_id live_stat replicas { session_id live_stat } } }
+}"""
+
+
+async def test_http_answers_are_those_of_the_schema(client: Redis, servers: dict[str, str], start: Start) -> None:
+    """The manager writes encoded values: its data, errors and problems are those that are not encoded."""
+    sessions = sorted(str(uuid4()) for _ in range(130))
+    inventory = MemoryInventory()
+    payloads: list[Any] = [
+        {"mem": {"current": "5", "capacity": "10", "pct": "50.00", "unit_hint": "bytes"}, "net_rx": {"pct": "1"}},
+        {"mem": {"current": float("nan"), "odd": 2**64 - 1}},
+        {"mem": 5},
+    ]
+    for number, session_id in enumerate(sessions):
+        inventory.register_kernel(KernelRecord(kernel_id=session_id, session_id=session_id, agent_id=None))
+        payload = b"\xc1" if number % 4 == 3 else msgpack.packb(payloads[number % 4])
+        if number % 5:
+            client.set(session_id, payload, ex=86_400)
+    async with (
+        start(sessions, {**servers, "TICK_S": "3600"}) as manager,
+        aclosing(ValkeyStatistics.from_url(servers["STATISTICS_URL"])) as store,
+    ):
+        answer = await manager.query(ALL_FIELDS, limit=1_000)
+        expected = await Host(statistics=store, inventory=inventory).execute(ALL_FIELDS, limit=1_000)
+
+    def in_order(parts: Sequence[Any]) -> list[Any]:
+        return sorted(parts, key=lambda part: json.dumps([part["path"], part["message"]]))
+
+    assert expected.data["compute_session_list"] == answer["data"]["compute_session_list"]
+    assert in_order(expected.errors) == in_order(answer["errors"])
+    assert in_order(expected.extensions["problems"]) == in_order(answer["extensions"]["problems"])
 
 
 async def test_busy_kernels_get_another_replica_once(client: Redis, servers: dict[str, str], start: Start) -> None:

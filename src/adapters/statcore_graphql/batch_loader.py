@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Future, Task, create_task, get_running_loop
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
+from statcore.concurrency import give_way
 from statcore.model.statistics import Problem
 from statcore_graphql.outcomes import Outcome, Outcomes
 
@@ -15,8 +17,8 @@ _Key = TypeVar("_Key")
 class BatchLoader(Generic[_Key]):
     """Loads each key once. The keys that are requested in one turn of the event loop are one batch.
 
-    What was loaded is kept until `clear` or `clear_all`. A batch that is cancelled is forgotten, so that a later request
-    loads its keys again.
+    What was loaded is kept until `clear` or `clear_all`. A read is cancelled when everything that waited for it is
+    cancelled. A batch whose read is cancelled is forgotten, so that a later request loads its keys again.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class BatchLoader(Generic[_Key]):
             BaseException: the future raises the outcome of the key if that is an exception, or the error of the whole read.
             CancelledError: the future raises it if the read was cancelled.
         """
-        ((batch, position),) = self.request([key]).places
+        ((batch, position),) = self._place([key])
         return batch.future(position)
 
     async def load_many(self, keys: Sequence[_Key]) -> list[Any]:
@@ -58,20 +60,7 @@ class BatchLoader(Generic[_Key]):
 
     def request(self, keys: Sequence[_Key]) -> Request:
         """Request keys now, to wait for their outcomes later."""
-        identity, places_of = self._identity, self._places
-        places: list[tuple[_Batch[Any], int]] = []
-        for key in keys:
-            known: Any = key if identity is None else identity(key)
-            place = places_of.get(known)
-            if place is None:
-                batch = self._collecting
-                if batch is None:
-                    batch = self._collecting = _Batch()
-                    batch.task = create_task(self._run(batch))
-                place = places_of[known] = (batch, len(batch.keys))
-                batch.keys.append(key)
-            places.append(place)
-        return Request(places)
+        return Request(self._place(keys))
 
     def loaded(self, key: _Key) -> Outcome | None:
         """Return the outcome of a key that has been loaded, and None for another key."""
@@ -86,23 +75,48 @@ class BatchLoader(Generic[_Key]):
         """Forget everything that was loaded."""
         self._places.clear()
 
+    def _place(self, keys: Sequence[_Key]) -> list[tuple[_Batch[Any], int]]:
+        identity, places_of = self._identity, self._places
+        places: list[tuple[_Batch[Any], int]] = []
+        for key in keys:
+            known: Any = key if identity is None else identity(key)
+            place = places_of.get(known)
+            if place is None:
+                batch = self._collecting
+                if batch is None:
+                    batch = _Batch(self._cancel)
+                    batch.task = create_task(self._run(batch))
+                    self._collecting = batch
+                place = places_of[known] = (batch, len(batch.keys))
+                batch.keys.append(key)
+            places.append(place)
+        return places
+
     async def _run(self, batch: _Batch[_Key]) -> None:
-        self._collecting = None
         try:
+            if self._collecting is not batch:  # an eager task starts while it is created, before there are keys
+                await give_way()
+            self._collecting = None
             outcomes = await self._load(batch.keys)
+            _check_count(len(outcomes.values), len(batch.keys))
         except Exception as error:  # noqa: BLE001 - each key has it as its outcome
             batch.fail(error)
         else:
-            if len(outcomes.values) == len(batch.keys):
-                batch.settle(outcomes)
-            else:
-                batch.fail(ValueError(f"a loader returned {len(outcomes.values)} values for {len(batch.keys)} keys"))
+            batch.settle(outcomes)
         finally:
             if batch.outcomes is None:
                 self._forget(batch)
                 batch.cancel()
 
+    def _cancel(self, batch: _Batch[_Key]) -> None:
+        task, batch.task = batch.task, None
+        if task is not None:
+            self._forget(batch)  # now, because the read may take a while to end
+            task.cancel()
+
     def _forget(self, batch: _Batch[_Key]) -> None:
+        if self._collecting is batch:
+            self._collecting = None
         for known in [known for known, place in self._places.items() if place[0] is batch]:
             del self._places[known]
 
@@ -110,43 +124,40 @@ class BatchLoader(Generic[_Key]):
 class _Batch(Generic[_Key]):
     """Keys of one read, the futures that wait for it, and its outcomes when it has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, cancel_read: Callable[[_Batch[_Key]], None]) -> None:
         self.keys: list[_Key] = []
         self.outcomes: Outcomes | None = None
         self.task: Task[None] | None = None
-        self._waiting: list[tuple[Future[Any], int | None]] = []
+        self._cancel_read = cancel_read
+        self._waiting: list[tuple[_Waiting, int | None]] = []
+        self._cancelled = 0
+        self._tracebacks: dict[int, TracebackType | None] = {}
 
     def future(self, position: int | None) -> Future[Any]:
         """Return a future of the value at a position, or of None when the batch has ended."""
-        future: Future[Any] = get_running_loop().create_future()
+        future = _Waiting(loop=get_running_loop())
+        future.batch = self
         if self.outcomes is None:
             self._waiting.append((future, position))
         else:
-            _set(future, None if position is None else self.outcomes.values[position])
+            self._wake(future, position, self.outcomes)
         return future
-
-    async def ended(self) -> None:
-        """Wait until the batch has ended; cancel the read if nothing waits for it any more."""
-        if self.outcomes is None:
-            try:
-                await self.future(None)
-            except CancelledError:
-                if self.task is not None and all(future.done() for future, _ in self._waiting):
-                    self.task.cancel()
-                raise
 
     def outcome(self, position: int) -> Outcome | None:
         """Return the outcome at a position, None while the batch is read."""
         if self.outcomes is None:
             return None
-        return Outcome(self.outcomes.values[position], self.outcomes.remarks.get(position))
+        value = self.outcomes.values[position]
+        if isinstance(value, BaseException):
+            value = self._as_read(value)
+        return Outcome(value, self.outcomes.remarks.get(position))
 
     def settle(self, outcomes: Outcomes) -> None:
         """Keep the outcomes, and wake everything that waits for them."""
         self.outcomes = outcomes
         for future, position in self._waiting:
             if not future.done():
-                _set(future, None if position is None else outcomes.values[position])
+                self._wake(future, position, outcomes)
         self._waiting.clear()
 
     def fail(self, error: Exception) -> None:
@@ -155,16 +166,66 @@ class _Batch(Generic[_Key]):
 
     def cancel(self) -> None:
         """Cancel everything that waits for the batch."""
+        self.task = None
         for future, _ in self._waiting:
             future.cancel()
+        self._waiting.clear()
+
+    def count_cancelled(self) -> None:
+        """Count a future that was cancelled while it waited."""
+        self._cancelled += 1
+        # In the next turn, because another request may follow in this turn, and because the task has started then.
+        get_running_loop().call_soon(self._cancel_if_unused)
+
+    def _cancel_if_unused(self) -> None:
+        if self._cancelled == len(self._waiting):
+            self._cancel_read(self)
+
+    def _as_read(self, error: BaseException) -> BaseException:
+        """Return an error with the traceback that it had when it was read.
+
+        Each raise of an error adds frames to its traceback, and thousands of keys may have the same error.
+        """
+        return error.with_traceback(self._tracebacks.setdefault(id(error), error.__traceback__))
+
+    def _wake(self, future: _Waiting, position: int | None, outcomes: Outcomes) -> None:
+        value: object = None if position is None else outcomes.values[position]
+        if not isinstance(value, BaseException):
+            future.set_result(value)
+        elif isinstance(value, CancelledError):
+            future.cancel()
+        else:
+            try:
+                future.set_exception(self._as_read(value))
+            except TypeError as error:  # no future raises StopIteration
+                future.set_exception(error)
+
+
+class _Waiting(Future[Any]):
+    """A future that waits for a batch; the batch counts it when it is cancelled."""
+
+    __slots__ = ("batch",)
+    batch: _Batch[Any]
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 - asyncio's
+        """Cancel it, and cancel the read if nothing else waits for it."""
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self.batch.count_cancelled()
+        return cancelled
 
 
 class Request:
-    """Keys that were requested: for each its batch and its position there, in order."""
+    """Keys that were requested: for each its batch and its position there, in order. One task may wait for it.
+
+    It counts as waiting from the start, so that the read of its keys is not cancelled before it is waited for.
+    """
 
     def __init__(self, places: Sequence[tuple[_Batch[Any], int]]) -> None:
         """Keep the places."""
         self.places = places
+        batches = dict.fromkeys(batch for batch, _ in places)
+        self._ends = [batch.future(None) for batch in batches if batch.outcomes is None]
 
     async def ended(self) -> None:
         """Return when all keys have outcomes.
@@ -172,8 +233,13 @@ class Request:
         Raises:
             CancelledError: a read was cancelled.
         """
-        for batch in dict.fromkeys(batch for batch, _ in self.places):
-            await batch.ended()
+        try:
+            for end in self._ends:
+                await end
+        except CancelledError:
+            for end in self._ends:
+                end.cancel()
+            raise
 
     async def outcomes(self) -> Outcomes:
         """Return the outcomes of the keys, in order; an error of the whole read is the outcome of each of its keys.
@@ -192,13 +258,6 @@ class Request:
         return Outcomes(values=values, remarks=remarks)
 
 
-def _set(future: Future[Any], value: object) -> None:
-    if isinstance(value, CancelledError):
-        future.cancel()
-    elif isinstance(value, BaseException):
-        try:
-            future.set_exception(value)
-        except TypeError as error:  # no future raises StopIteration
-            future.set_exception(error)
-    else:
-        future.set_result(value)
+def _check_count(values: int, keys: int) -> None:
+    if values != keys:
+        raise ValueError(f"a loader returned {values} values for {keys} keys")

@@ -12,7 +12,7 @@ from tests.support.graphql_host import CountedStatistics, Host, endpoint_id, inv
 from statcore.model import MetricValue
 from statcore_graphql import DataLoaderManager
 from statcore_graphql.schema import build_schema
-from statcore_graphql.schema.loaded import LOADER
+from statcore_graphql.schema.loaded import LOADER, MAX_FIELDS
 from statcore_memory import MemoryStatistics
 
 FIELDS = {
@@ -233,3 +233,63 @@ async def test_a_host_of_another_framework_loads_sessions() -> None:
     loader = context.dataloader_manager.get_loader(context, "KernelStatistics.by_session")
     first, second = await loader.load_many([session_id(0), session_id(1)])
     assert (["4", "8", "50"], None) == ([first["mem"][name] for name in ("current", "capacity", "pct")], second)
+
+
+def live_stats(data: Any) -> list[Any]:
+    """Return the live statistics of the first session, and of its kernel."""
+    (session,) = data["compute_session_list"]["items"]
+    return [session["live_stat"], session["kernels"][0]["live_stat"]]
+
+
+LIMITED = (
+    "query ($fields: [String!])"
+    " { compute_session_list { items { live_stat(fields: $fields) kernels { live_stat(fields: $fields) } } } }"
+)
+STORED: dict[str, dict[str, Any]] = {
+    "net_rx": {"current": "7", "capacity": "9", "pct": "1", "stats.rate": "3"},
+    "mem": {"current": "5", "capacity": None, "stats.max": "8"},
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (None, {"net_rx": STORED["net_rx"] | {"capacity": None, "pct": None}, "mem": STORED["mem"]}),
+        ([], {}),
+        (["mem.current"], {"mem": {"current": "5"}}),
+        (["mem.stats.max", "mem.current"], {"mem": {"stats.max": "8", "current": "5"}}),
+        (["net_rx.capacity", "net_rx.current"], {"net_rx": {"capacity": None, "current": "7"}}),
+        (["disk.current", "mem.capacity"], {"mem": {"capacity": None}}),
+        (["mem.nothing"], {"mem": {}}),
+    ],
+)
+async def test_live_stat_is_limited_to_fields(fields: list[str] | None, expected: dict[str, Any]) -> None:
+    """Other fields are left out, and so are metrics that are not stored; a number that means nothing stays null."""
+    store = MemoryStatistics()
+    store.plant(kernel_id(0), STORED)
+    host = Host(statistics=store, inventory=inventory_of(1))
+    assert [expected] * 2 == live_stats(await host.execute_cleanly(LIMITED, fields=fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (["mem"], "'mem' is not the name of a field, such as 'mem.current'"),
+        (["mem."], "'mem.' is not the name of a field, such as 'mem.current'"),
+        ([".current"], "'.current' is not the name of a field, such as 'mem.current'"),
+        ([""], "fields must be different names such as 'cpu_util.pct', not ['']"),
+        (["mem.pct", "mem.pct"], "fields must be different names such as 'cpu_util.pct', not ['mem.pct', 'mem.pct']"),
+        ([f"mem.{n}" for n in range(MAX_FIELDS + 1)], f"fields has {MAX_FIELDS + 1} names, more than {MAX_FIELDS}"),
+    ],
+)
+async def test_bad_names_of_fields_are_an_error_of_their_field(fields: list[str], message: str) -> None:
+    """Each path has the error, each time."""
+    store = MemoryStatistics()
+    store.plant(kernel_id(0), STORED)
+    host = Host(statistics=store, inventory=inventory_of(1))
+    for _ in range(2):
+        answer = await host.execute(LIMITED, fields=fields)
+        assert [None, None] == live_stats(answer.data)
+        assert {message} == {error["message"] for error in answer.errors}
+        paths = ["compute_session_list.items.0.kernels.0.live_stat", "compute_session_list.items.0.live_stat"]
+        assert dict.fromkeys(paths, "InputError") == answer.codes

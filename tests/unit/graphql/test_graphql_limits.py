@@ -1,16 +1,39 @@
-"""Limits on the size of a query."""
+"""Limits on the size of a query, and what is kept of documents that are known."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from graphql import get_introspection_query
-from tests.support.graphql_host import Host
+import strawberry
+from graphql import FieldNode, GraphQLError, ValidationRule, get_introspection_query, parse
+from strawberry.extensions import AddValidationRules, MaxTokensLimiter, SchemaExtension
+from tests.support.graphql_host import Host, inventory_of, session_id
 
+from statcore_graphql.schema import Query, documents
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
 
 FIELD = "compute_session_list { total_count }"
+
+
+@strawberry.type
+class Extended(Query):
+    """A host's query with a field of its own."""
+
+    @strawberry.field
+    def own(self) -> int:
+        """Return a number."""
+        return 5
+
+
+class NoFields(ValidationRule):
+    """A host's rule that refuses each field."""
+
+    def enter_field(self, node: FieldNode, *_: object) -> None:
+        """Refuse."""
+        self.report_error(GraphQLError("no fields", node))
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +130,102 @@ async def test_introspection_may_be_deeper_than_other_queries(host: Host) -> Non
     assert "ComputeSession" in {kind["name"] for kind in data["__schema"]["types"]}
     endless = "{ __schema { types { " + "fields { type { " * 8 + "name" + " } }" * 8 + " } } }"
     assert "Maximum introspection depth exceeded" in await refusals(host, endless)
+
+
+async def test_fragments_of_items_that_spread_others_twice_take_no_time() -> None:
+    """The plan of a list has each field once, however many paths of fragments lead to it."""
+    host = Host(inventory=inventory_of(3))
+    chain = "".join(f" fragment F{n} on ComputeSession {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
+    end = (
+        " fragment F40 on ComputeSession { session_id live_stat kernels { ...K ...K } } fragment K on Kernel { live_stat }"
+    )
+    async with asyncio.timeout(60):
+        data = await host.execute_cleanly("{ compute_session_list { items { ...F0 ...F0 } } }" + chain + end)
+    expected = [{"session_id": session_id(n), "live_stat": None, "kernels": [{"live_stat": None}]} for n in range(3)]
+    assert expected == data["compute_session_list"]["items"]
+
+
+@pytest.mark.parametrize("query", ["{ queriers { ", "{ no_such_field }", f"{{ {aliases(MAX_ALIASES + 1)} }}", "{ ...F }"])
+async def test_a_refused_query_is_refused_each_time(host: Host, query: str) -> None:
+    """A document that is known by its text has its errors again, and a request cannot change them for the next one."""
+    answers = [await host.execute(query) for _ in range(3)]
+    assert answers[0].errors
+    assert None is answers[0].data
+    assert [answers[0]] * 3 == answers
+
+
+async def test_schemas_do_not_share_what_they_know_of_a_text() -> None:
+    """A field of one host is unknown to the other; other rules and limits of tokens give another answer."""
+    query = "{ own }"
+    extended, plain = Host(query=Extended), Host()
+    for _ in range(2):
+        assert {"own": 5} == await extended.execute_cleanly(query)
+        assert 1 == len((await plain.execute(query)).errors)
+    strict, few_tokens = Host(query=Extended), Host(query=Extended)
+    strict.schema.extensions = (lambda: AddValidationRules([NoFields]), *strict.schema.extensions)
+    assert {"own": 5} == await few_tokens.execute_cleanly(query)
+    few_tokens.schema.extensions = (lambda: MaxTokensLimiter(2), *few_tokens.schema.extensions[1:])
+    for _ in range(2):
+        assert ["no fields"] == await refusals(strict, query)
+        assert ["Syntax Error: Document contains more than 2 tokens. Parsing aborted."] == await refusals(few_tokens, query)
+
+
+class Refusing(SchemaExtension):
+    """A host's extension that refuses some requests during validation."""
+
+    refuses = True
+
+    def on_validate(self) -> Iterator[None]:
+        """Refuse."""
+        if self.refuses:
+            self.execution_context.pre_execution_errors = [GraphQLError("not now")]
+        yield
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_the_decision_of_a_hosts_extension_is_for_its_request_only(
+    is_first: bool,  # noqa: FBT001 - a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next request with the same text is decided anew."""
+    host = Host(query=Extended)
+    others = host.schema.extensions
+    host.schema.extensions = (Refusing, *others) if is_first else (*others, Refusing)
+    for refuses in (True, False, True):
+        monkeypatch.setattr(Refusing, "refuses", refuses)
+        answer = await host.execute("{ own }")
+        assert (None if refuses else {"own": 5}) == answer.data
+        assert (["not now"] if refuses else []) == [error["message"] for error in answer.errors]
+
+
+@pytest.mark.parametrize(
+    "query", ["{ " + "a { " * 190 + "a" + " }" * 191, "{ a(x: " + "{a: " * 190 + "1" + "}" * 190 + ") }"]
+)
+async def test_a_deep_query_is_refused_with_its_own_errors(host: Host, query: str) -> None:
+    """It is a mistake of the client: neither the parser nor the table of known documents fails."""
+    for _ in range(2):
+        answer = await host.execute(query)
+        assert answer.errors
+        assert not any("internal error" in error["message"] for error in answer.errors)
+
+
+async def test_what_is_known_of_documents_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A known text is parsed once. A text is forgotten after enough others, and one that is very long is not kept."""
+    parsed: list[int] = []
+
+    def count(text: str, **options: Any) -> Any:
+        parsed.append(len(text))
+        return parse(text, **options)
+
+    monkeypatch.setattr(documents, "parse", count)
+    host = Host(query=Extended)
+    for _ in range(3):
+        await host.execute_cleanly("{ own }")
+    assert 1 == len(parsed)
+    for number in range(documents._KEPT_DOCUMENTS):
+        await host.execute_cleanly(f"{{ a{number}: own }}")
+    await host.execute_cleanly("{ own }")
+    assert documents._KEPT_DOCUMENTS + 2 == len(parsed)
+    for _ in range(2):
+        assert {"own": 5} == await host.execute_cleanly("{ own } #" + " " * documents._LONGEST_TEXT)
+    assert documents._LONGEST_TEXT >= max(parsed)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.graphql_host import Host, endpoint_id, inventory_of, session_id
+from tests.support.turns import counting_turns
 
 from statcore.errors import UnsupportedError
+from statcore.model import StatisticsBatch
 from statcore.model.inventory import SessionRecord
+from statcore_graphql.schema import encode_response, lists
 from statcore_graphql.schema.query import DEFAULT_LIMIT, MAX_LIMIT
-from statcore_memory import MemoryInventory
+from statcore_memory import MemoryInventory, MemoryStatistics
 
 LISTS = {"compute_session_list": "session_id", "endpoint_list": "endpoint_id", "agent_list": "agent_id"}
 EXPECTED = {
@@ -130,3 +135,45 @@ async def test_a_kind_that_the_inventory_does_not_know_is_an_error() -> None:
     )
     assert {"endpoint_list": None, "compute_session_list": {"total_count": 0}} == answer.data
     assert {"endpoint_list": "UnsupportedError"} == answer.codes
+
+
+@attrs.frozen(kw_only=True)
+class Stored(MemoryStatistics):
+    """A store with an entry for each id, which answers at once."""
+
+    reads: list[int] = attrs.field(factory=list, init=False)
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Answer with one entry."""
+        self.reads.append(len(ids))
+        return StatisticsBatch([{"mem": {"current": "1"}}] * len(ids))
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize("query", ["{ items { session_id } }", "{ items { live_stat kernels { live_stat } } }"])
+async def test_other_tasks_run_while_a_long_list_is_completed(
+    query: str,
+    encoded: bool,  # noqa: FBT001 - a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another task gets a turn after each slice of the list, and no slice has more items than the constant says."""
+    completed: list[int] = []
+    complete = lists.ListExecutor._complete_turn
+
+    async def recording(self: Any, plan: Any, items: Sequence[Any], *arguments: Any) -> list[Any]:
+        completed.append(len(items))
+        return await complete(self, plan, items, *arguments)
+
+    monkeypatch.setattr(lists.ListExecutor, "_complete_turn", recording)
+    size, store = 64, Stored()
+    host = Host(statistics=store, inventory=inventory_of(5_000))
+    context = attrs.evolve(host.context(), encoded=encoded)
+    async with counting_turns() as turns:
+        result = await host.schema.execute(f"{{ compute_session_list(limit: 5000) {query} }}", context_value=context)
+        counted = turns.count
+    assert not result.errors
+    data = json.loads(encode_response(result.data))
+    assert 5_000 == len(data["compute_session_list"]["items"])
+    assert (5_000, size) == (sum(completed), max(completed))
+    assert counted >= 5_000 / size
+    assert ([5_000] * 2 if "live_stat" in query else []) == store.reads  # the chunks of the repository, at once

@@ -185,6 +185,17 @@ class Hanging(MemoryStatistics):
 
     begun: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    other_ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    async def fetch_inference_metrics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Wait for ever, but answer after the first cancellation."""
+        if self.other_ended.is_set():
+            return await super().fetch_inference_metrics(ids)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.other_ended.set()
+        raise AssertionError
 
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Wait for ever."""
@@ -202,13 +213,14 @@ async def test_a_cancelled_request_ends_its_reads() -> None:
     """No task of it remains, and the other request is answered."""
     store = Hanging()
     host = Host(statistics=store, inventory=inventory_of(3))
-    request = asyncio.create_task(host.execute("{ compute_session_list { items { live_stat } } }"))
+    request = asyncio.create_task(host.execute("{ compute_session_list { items { inference_metrics live_stat } } }"))
     async with asyncio.timeout(60):
         await store.begun.wait()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
         await store.ended.wait()
+        await store.other_ended.wait()
         answer = await host.execute("{ compute_session_list { items { inference_metrics } } }")
     assert [] == answer.errors
 

@@ -7,12 +7,13 @@ from typing import Final
 
 import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import AddValidationRules, MaxTokensLimiter, ParserCache, ValidationCache
+from strawberry.extensions import AddValidationRules, MaxTokensLimiter
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from statcore.model.text import describe
 from statcore_graphql.loaders import DataLoaderManager
+from statcore_graphql.schema.documents import DocumentCache, new_documents
 from statcore_graphql.schema.limits import MAX_TOKENS, SizeRule
 from statcore_graphql.schema.lists import ListExecutor
 from statcore_graphql.schema.loaded import loader_names
@@ -56,6 +57,7 @@ def build_schema(manager: DataLoaderManager, *, query: type = Query) -> strawber
     Raises:
         InputError: a field needs a loader that the manager does not have; the message lists the known loaders.
     """
+    documents = new_documents()
     schema = StatcoreSchema(
         query,
         execution_context_class=ListExecutor,
@@ -63,8 +65,7 @@ def build_schema(manager: DataLoaderManager, *, query: type = Query) -> strawber
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
             lambda: AddValidationRules([SizeRule]),
-            ParserCache,
-            ValidationCache,
+            lambda: DocumentCache(documents),
             ProblemsExtension,
         ],
     )

@@ -37,7 +37,9 @@ def encode_response(response: object) -> bytes:
     try:
         return _encode(response)
     except (OverflowError, UnicodeEncodeError):  # a number of more than 64 bits, or half a surrogate pair
-        return json.dumps(response, default=_decoded, separators=(",", ":")).encode()
+        text = json.dumps(response, default=_decoded)
+        without_nan = json.loads(text, parse_constant=lambda _: None)  # null, as msgspec writes it
+        return json.dumps(without_nan, separators=(",", ":")).encode()
 
 
 def _decoded(value: object) -> object:

@@ -8,7 +8,8 @@ because a field has an error, is left to it too: the rules for errors and null s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, cast
@@ -16,11 +17,15 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 import msgspec
 from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLField,
     GraphQLLeafType,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLResolveInfo,
+    Undefined,
     is_leaf_type,
 )
 from graphql.execution import get_argument_values
@@ -74,12 +79,13 @@ class _Plan:
         return {name: complete(item, (place, name), problems) for name, complete in self.fields.items()}
 
     def keys_of(self, items: Sequence[Any]) -> _Keys:
-        """Return the keys that the items need from each loader."""
+        """Return the keys that the items need from each loader; an item or a list that is None needs none."""
         keys_of: _Keys = {}
+        present = [item for item in items if item is not None]
         for field, loader in self.loads:
-            keys_of.setdefault(loader, []).extend(key for item in items for key in field.keys(item))
+            keys_of.setdefault(loader, []).extend(key for item in present for key in field.keys(item))
         for read, plan in self.lists:
-            for loader, keys in plan.keys_of([child for item in items for child in read(item)]).items():
+            for loader, keys in plan.keys_of([child for item in present for child in read(item) or ()]).items():
                 keys_of.setdefault(loader, []).extend(keys)
         return keys_of
 
@@ -99,51 +105,64 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,  # noqa: ANN401 - graphql-core's, passed on
     ) -> Any:  # noqa: ANN401 - a list, or a coroutine that returns one
         """Complete a list by its plan, or as graphql-core does."""
+        core: Any = super()  # its types are not complete
+        complete_list = partial(
+            core.complete_iterable_value, item_type, field_details_list, info, path, items, position_context
+        )
+
+        async def complete_item(item: object, position: int) -> object:
+            arguments = (item_type, field_details_list, info, path.add_key(position, None), position_context)
+            if core.is_awaitable(item):
+                return await core.complete_awaitable_list_item_value(item, *arguments)
+            completed: list[Any] = []
+            is_pending = core.complete_list_item_value(item, completed, *arguments)
+            return await completed[0] if is_pending else completed[0]
+
         plan = self._plan_of_items(item_type, field_details_list) if isinstance(items, list) and items else None
         if plan is None:
-            return super().complete_iterable_value(  # pyright: ignore[reportUnknownMemberType]
-                item_type, field_details_list, info, path, items, position_context
-            )
-
-        def complete_item(item: object, position: int, completed: list[Any]) -> bool:
-            item_path = path.add_key(position, None)
-            return self.complete_list_item_value(  # pyright: ignore[reportUnknownMemberType]
-                item, completed, item_type, field_details_list, info, item_path, position_context
-            )
-
+            return complete_list()
         listed = cast("list[Any]", items)
-        # The keys of short lists are requested at once, so that one read loads what all lists of an answer need.
-        requests = _request(plan.keys_of(listed)) if len(listed) <= _ITEMS_PER_REQUEST else None
-        return self._complete_in_turns(plan, requests, listed, path, complete_item)
+        try:
+            # The keys of short lists are requested at once, so that one read loads what all lists of an answer need.
+            requests = _request(plan.keys_of(listed)) if len(listed) <= _ITEMS_PER_REQUEST else None
+        except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
+            return complete_list()
+        if requests is not None:
+            return self._complete_in_turns(plan, requests, listed, path, complete_item)
+
+        async def complete_long_list() -> Any:  # noqa: ANN401 - a list
+            try:
+                requested = await _request_in_turns(plan, listed)
+            except Exception:  # noqa: BLE001 - graphql-core meets it again
+                completed = complete_list()
+                return await completed if core.is_awaitable(completed) else completed
+            return await self._complete_in_turns(plan, requested, listed, path, complete_item)
+
+        return complete_long_list()
 
     async def _complete_in_turns(
         self,
         plan: _Plan,
-        requests: Sequence[Request] | None,
+        requests: Sequence[Request],
         items: Sequence[Any],
         path: Path,
-        complete_item: Callable[[object, int, list[Any]], bool],
+        complete_item: Callable[[object, int], Coroutine[Any, Any, object]],
     ) -> list[Any] | msgspec.Raw:
-        if requests is None:
-            keys_of: _Keys = {}
-            async for part in in_turns(items, size=_ITEMS_PER_REQUEST):
-                for loader, keys in plan.keys_of(part).items():
-                    keys_of.setdefault(loader, []).extend(keys)
-            requests = _request(keys_of)
-        for request in requests:
-            await request.ended()
+        await run_concurrently(request.ended() for request in requests)
         list_place: _Place = None
         for key in path.as_list():
             list_place = (list_place, key)
         in_lists, in_text = list[list[Any]](), list[bytes]()
+        problems: list[FieldProblem] = []
         position = 0
         async for turn in in_turns(items, size=_ITEMS_PER_TURN):
-            completed = await self._complete_turn(plan, turn, position, list_place, complete_item)
+            completed = await self._complete_turn(plan, turn, position, list_place, complete_item, problems)
             position += len(turn)
             if self.context_value.encoded:
                 in_text.append(encode_response(completed)[1:-1])
             else:
                 in_lists.append(completed)
+        self.context_value.problems.extend(problems)  # not before, because an error may make the list null
         return msgspec.Raw(b"[%b]" % b",".join(in_text)) if self.context_value.encoded else list(chain(*in_lists))
 
     async def _complete_turn(
@@ -152,21 +171,22 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         items: Sequence[object],
         first: int,
         list_place: _Place,
-        complete_item: Callable[[object, int, list[Any]], bool],
+        complete_item: Callable[[object, int], Coroutine[Any, Any, object]],
+        problems: list[FieldProblem],
     ) -> list[Any]:
         completed: list[Any] = []
-        pending: list[int] = []
+        incomplete: list[int] = []
         for number, item in enumerate(items):
-            problems: list[FieldProblem] = []
+            of_item: list[FieldProblem] = []
             try:
-                completed.append(plan.complete(item, (list_place, first + number), problems))
+                completed.append(plan.complete(item, (list_place, first + number), of_item))
             except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
-                if complete_item(item, first + number, completed):
-                    pending.append(number)
+                completed.append(None)
+                incomplete.append(number)
             else:
-                self.context_value.problems.extend(problems)
-        values = await run_concurrently(completed[number] for number in pending) if pending else ()
-        for number, value in zip(pending, values, strict=True):
+                problems.extend(of_item)
+        values = await run_concurrently(complete_item(items[number], first + number) for number in incomplete)
+        for number, value in zip(incomplete, values, strict=True):
             completed[number] = value
         return completed
 
@@ -189,15 +209,27 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             return lambda _item, _place, _problems: parent.name
         graphql_field = parent.fields[node.name.value]
         field: StrawberryField | None = graphql_field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-        loaded: LoadedField | None = None if field is None else field.metadata.get(LOADED)
-        if loaded is not None:
-            loader = self.context_value.dataloader_manager.get_loader(self.context_value, loaded.loader)
-            plan.loads.append((loaded, loader))
-            arguments = get_argument_values(graphql_field, node, self.variable_values)
-            return _loaded(loaded, loader, arguments, encoded=self.context_value.encoded)
-        if field is None or not field.is_basic_field:
+        if field is None or field.extensions:
             return None
-        type_, required = _nullable(graphql_field.type)
+        if LOADED in field.metadata:
+            return self._plan_loaded(field.metadata[LOADED], graphql_field, node, plan)
+        return self._plan_attribute(field, graphql_field.type, details, plan) if field.is_basic_field else None
+
+    def _plan_loaded(
+        self, loaded: LoadedField, graphql_field: GraphQLField, node: FieldNode, plan: _Plan
+    ) -> _Complete | None:
+        try:
+            arguments = get_argument_values(graphql_field, node, self.variable_values)
+        except GraphQLError:
+            return None
+        loader = self.context_value.dataloader_manager.get_loader(self.context_value, loaded.loader)
+        plan.loads.append((loaded, loader))
+        return _loaded(loaded, loader, arguments, encoded=self.context_value.encoded)
+
+    def _plan_attribute(
+        self, field: StrawberryField, output_type: _OutputType, details: FieldDetailsList, plan: _Plan
+    ) -> _Complete | None:
+        type_, required = _nullable(output_type)
         read: Callable[[Any], Any] = attrgetter(field.python_name)
         if is_leaf_type(type_):
             return _attribute(read, type_, required=required)
@@ -221,14 +253,24 @@ def _request(keys_of: _Keys) -> list[Request]:
     return [loader.request(keys) for loader, keys in keys_of.items()]
 
 
+async def _request_in_turns(plan: _Plan, items: Sequence[Any]) -> list[Request]:
+    """Request the keys of all items at once, but list them in several turns of the event loop."""
+    keys_of: _Keys = {}
+    async for part in in_turns(items, size=_ITEMS_PER_REQUEST):
+        for loader, keys in plan.keys_of(part).items():
+            keys_of.setdefault(loader, []).extend(keys)
+    return _request(keys_of)
+
+
 def _attribute(read: Callable[[Any], Any], leaf: GraphQLLeafType, *, required: bool) -> _Complete:
     def complete(item: object, _place: _Place, _problems: list[FieldProblem]) -> object:
         value = read(item)
-        if value is not None:
-            return leaf.coerce_output_value(value)
-        if required:
+        if value is None and not required:
+            return None
+        coerced: object = None if value is None else leaf.coerce_output_value(value)
+        if coerced is None or coerced is Undefined:
             raise _LeftToGraphQLCoreError
-        return None
+        return coerced
 
     return complete
 
