@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 import attrs
 
 from statcore.errors import InputError
+from statcore.model.statistics import Problem
 from statcore_graphql.batch_loader import BatchLoader
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
@@ -33,6 +34,10 @@ class Loader:
 
     batch: Callable[..., Awaitable[Sequence[Any]]]
     key: Callable[[Any], Hashable] | None = None
+
+    def identity(self, key: Any) -> Hashable:  # noqa: ANN401 - whatever the loader takes
+        """Return a hashable value that is equal for two keys with the same meaning."""
+        return key if self.key is None else self.key(key)
 
 
 @attrs.define(eq=False)
@@ -121,3 +126,12 @@ class DataLoaderManager:
 
             loaders.made[loader_key] = BatchLoader(load, identity=loader.key)
         return loaders.made[loader_key]
+
+    def get_remark(self, ctx: HasLoaders, name: str, key: Any) -> Problem | None:  # noqa: ANN401 - as in Loader
+        """Return what is wrong with a value that a loader without parameters has returned, or None.
+
+        Raises:
+            InputError: the name is unknown; the message lists the known names.
+        """
+        outcome = self.get_loader(ctx, name).loaded(key)
+        return None if outcome is None else outcome.problem

@@ -35,7 +35,7 @@ ReadEntry: TypeAlias = Callable[..., Any]
 """Checks a payload: `read(payload, key=…)` returns an entry, or a row of its fields; raises `MalformedEntryError`."""
 
 _logger: Final = logging.getLogger(__name__)
-_BYTES_PER_TURN: Final = 750_000
+_BYTES_PER_TURN: Final = 600_000
 """How many bytes of entries are checked between two turns of the event loop: less than a millisecond of usual entries."""
 _ENTRY_BYTES: Final = 4_000
 """How many bytes an entry counts in addition to its length, so that a turn does not check thousands of small entries."""
