@@ -137,5 +137,5 @@ def test_a_bad_field_is_wrong_usage(statcore: Invoke, fake: Any, fields: tuple[s
     """Nothing is read."""
     result = statcore("kernels", ID_1, *(part for field in fields for part in ("--field", field)))
     assert (2, "") == (result.exit_code, result.stdout)
-    assert "fields must be different names such as 'cpu_util.pct'" in result.stderr
+    assert "fields must be a list of different names such as 'cpu_util.pct'" in result.stderr
     assert [] == fake.CALLS

@@ -56,8 +56,11 @@ async def test_columns_and_items_share_one_read() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (["mem.pct", "mem.pct"], "fields must be different names such as 'cpu_util.pct', not ['mem.pct', 'mem.pct']"),
-        ([""], "fields must be different names such as 'cpu_util.pct', not ['']"),
+        (
+            ["mem.pct", "mem.pct"],
+            "fields must be a list of different names such as 'cpu_util.pct', not ('mem.pct', 'mem.pct')",
+        ),
+        ([""], "fields must be a list of different names such as 'cpu_util.pct', not ('',)"),
         (
             [f"m{number}.pct" for number in range(MAX_FIELDS + 1)],
             f"fields has {MAX_FIELDS + 1} names, more than {MAX_FIELDS}",

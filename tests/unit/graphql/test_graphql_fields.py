@@ -277,8 +277,11 @@ async def test_live_stat_is_limited_to_fields(fields: list[str] | None, expected
         (["mem"], "'mem' is not the name of a field, such as 'mem.current'"),
         (["mem."], "'mem.' is not the name of a field, such as 'mem.current'"),
         ([".current"], "'.current' is not the name of a field, such as 'mem.current'"),
-        ([""], "fields must be different names such as 'cpu_util.pct', not ['']"),
-        (["mem.pct", "mem.pct"], "fields must be different names such as 'cpu_util.pct', not ['mem.pct', 'mem.pct']"),
+        ([""], "fields must be a list of different names such as 'cpu_util.pct', not ('',)"),
+        (
+            ["mem.pct", "mem.pct"],
+            "fields must be a list of different names such as 'cpu_util.pct', not ('mem.pct', 'mem.pct')",
+        ),
         ([f"mem.{n}" for n in range(MAX_FIELDS + 1)], f"fields has {MAX_FIELDS + 1} names, more than {MAX_FIELDS}"),
     ],
 )
