@@ -65,8 +65,9 @@ def test_a_source_answers_every_querier_as_if_it_were_alone() -> None:
         asyncio.run(compare())
 
     check()
-    kinds = {"ContainerMetricQuerier", "ReplicaQuerier", "FixedQuerier", "PreparedQuerier"}
-    assert (kinds, set(QueryStrategy)) == tuple(map(set, zip(*shared, strict=True))), shared
+    kinds, strategies = map(set, zip(*shared, strict=True))
+    assert set(QueryStrategy) == strategies, shared
+    assert {"ContainerMetricQuerier", "FixedQuerier"} <= kinds, shared  # the other kinds are rarely drawn twice
 
 
 @given(planted_series(NUMBERS), mixed_queriers(), MAX_VALUES, MAX_VALUES, time_ranges())
