@@ -95,12 +95,12 @@ def utilization_text(
         InputError: an interval that is not positive, or a name that is not valid.
     """
     query = resolve(querier)
-    name, wanted, group_by, strategy = query
+    name, labels, group_by, strategy = query
     # The expression of a plugin's strategy may depend on label values, so only our own strategies have a template.
     if isinstance(strategy, (QueryStrategy, PercentOfCapacity)):
         shape: list[str | tuple[str, MatchOperator]] = []
         values: list[str] = []
-        for label, matcher in query.matchers if type(wanted) is RecurringLabels else wanted.items():
+        for label, matcher in query.matchers if type(labels) is RecurringLabels else labels.items():
             if isinstance(matcher, str):
                 shape.append(label)
                 values.append(matcher)

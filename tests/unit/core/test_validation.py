@@ -46,10 +46,19 @@ def test_options_come_from_settings_by_name() -> None:
     )
 
 
+def test_the_longest_time_is_68_years() -> None:
+    """It is 2**31 - 1 seconds, and half a second less is shorter."""
+    longest = 2**31 - 1
+    assert (longest, longest - 0.5) == (_Options(timeout_s=longest).timeout_s, _Options(timeout_s=longest - 0.5).timeout_s)
+
+
 @pytest.mark.parametrize(
     ("setting", "bad"),
     [
-        *[("timeout_s", bad) for bad in (0, -1.0, math.nan, math.inf, 1e300, 10**400, -(10**5000), "1", True, None, [1])],
+        *[
+            ("timeout_s", bad)
+            for bad in (0, -1.0, math.nan, math.inf, 2**31, 1e300, 10**400, -(10**5000), "1", True, None, [1])
+        ],
         *[("attempts", bad) for bad in (0, -1, 1.0, 2**53, 10**5000, "1", True, None)],
         *[("strict", bad) for bad in ("", "true", 1, None, 10**5000)],
         *[(setting, "hunter2") for setting in ("timeout_s", "attempts", "strict")],
