@@ -49,7 +49,7 @@ def kinds(batch: StatisticsBatch) -> dict[int, ProblemKind]:
 async def test_one_malformed_payload_harms_no_other(
     store: ValkeyStatistics, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The entry of a malformed payload is None with a problem; the other entries are right and in order."""
+    """A malformed payload becomes None and a problem at its position. All other entries are complete and in order."""
     ids = new_ids(100)
     plant(redis, ids)
     good = msgpack.packb(metrics(0))

@@ -146,7 +146,7 @@ def _tcp(cookie: int, *, inode: int, received: int = 0, sent: int = 0) -> TcpSoc
     ],
 )
 def test_sockets_are_known_by_their_cookies(rounds: list[tuple[tuple[int, int], list[TcpSocket], set[int]]]) -> None:
-    """Those that the tree has or had open count from then on; tests/property has those that a dump misses."""
+    """Sockets count that a process of the tree has open, or had open. tests/property has sockets that a dump misses."""
     traffic = TreeTraffic()
     for expected, sockets, inodes in rounds:
         table = SocketTable(

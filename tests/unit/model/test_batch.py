@@ -103,7 +103,7 @@ def test_selected_columns_keep_their_problems_and_ages() -> None:
 
 
 async def test_columns_have_the_problems_of_entries_and_of_fields() -> None:
-    """A field that cannot be read is None, and a problem after that of its entry; two fields of a bad metric are one."""
+    """A bad field becomes None and a problem, listed after the problem of its entry. A bad metric is listed once."""
     entries = [
         Lazy({"mem": {"current": "1", "pct": 1.5}, "bad": 0}),
         Lazy({"nothing": 0}),

@@ -67,7 +67,7 @@ def test_a_map_that_is_not_a_value_is_refused(fields: dict[str, Any]) -> None:
     ],
 )
 def test_meaningless_fields_are_not_shown(metric: str, fields: dict[str, Any], hidden: list[str]) -> None:
-    """A field without a meaning is None; the other fields and the stored entry stay unchanged."""
+    """Fields that mean nothing become None. Other fields do not change, and neither does the stored entry."""
     stored = {"current": "4", **fields}
     names = [name if name in stored else f"stats.{name}" for name in hidden]
     assert stored | dict.fromkeys(names) == shown_value(metric, stored)
