@@ -7,11 +7,12 @@ import json
 import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import msgpack
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.stored_payloads import (
@@ -57,6 +58,7 @@ ODD = [
     packed_map([(packed("mem"), packed(5)), (packed("mem"), packed_map([CURRENT]))]),
     packed_map([(packed("mem"), packed_map([CURRENT])), (packed("mem"), packed({"pct": "1"}))]),
     packed_map([(packed(7), packed_map([CURRENT]))]),
+    packed_map([(packed("mem"), packed_map([CURRENT])), (NOT_UTF_8, packed_map([CURRENT]))]),
     metric_of(CURRENT)[:-1],
     metric_of(CURRENT) + b"\x00",
     metric_of(),
@@ -119,7 +121,8 @@ def test_a_row_is_what_is_read_field_by_field(payload: bytes, fields: list[str])
         if text != fast:
             assert text is None
             assert any(repr(field.partition(".")[0]) in problem.message for problem in problems)
-            assert stored_value(payload, field) == fast
+            with suppress(msgpack.StackError):  # plain msgpack has a limit; from Python 3.13 on ours is higher
+                assert stored_value(payload, field) == fast
     assert all("k" == problem.key for problem in problems)  # the metric as a whole, not a requested field
 
 
@@ -134,7 +137,10 @@ def test_usual_payloads_have_rows(payload: bytes, fields: list[str]) -> None:
 @and_odd_payloads(["mem.current"])
 @and_odd_payloads(SOME_FIELDS)
 def test_a_row_without_an_entry_is_that_of_the_entry(payload: bytes, fields: list[str]) -> None:
-    """It is refused with the same message; where there is no row, the result is the entry."""
+    """It is refused with the same message; where there is no row, the result is the entry.
+
+    Only a payload with the name of another metric that is not UTF-8 has a row, but no entry.
+    """
 
     def row_of_entry() -> object:
         entry = read_metrics(payload, key="k")
@@ -145,7 +151,12 @@ def test_a_row_without_an_entry_is_that_of_the_entry(payload: bytes, fields: lis
         found = row_reader(tuple(fields))(payload, key="k")
         return repr(found) if isinstance(found, StoredEntry) else found
 
-    assert outcome(row_of_entry) == outcome(row)
+    expected, found = outcome(row_of_entry), outcome(row)
+    if isinstance(found, tuple) and isinstance(expected, str):
+        with pytest.raises(UnicodeDecodeError):
+            msgpack.unpackb(payload, strict_map_key=False)
+        expected = tuple(stored_value(payload, field) for field in fields)
+    assert expected == found
 
 
 @given(BATCHES, field_lists())

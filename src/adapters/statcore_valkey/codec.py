@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import msgspec
@@ -16,6 +17,8 @@ from statcore.model.statistics import STATS, UNBOUNDED, hidden_fields
 from statcore_valkey.extensions import decode_extension
 
 Scalar: TypeAlias = bool | int | float | str | None
+Row: TypeAlias = tuple[str | None, ...]
+"""A text, or None, for each of some fields."""
 Field: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
 
 _decode_outline: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
@@ -86,28 +89,53 @@ def decode_metric(raw: msgspec.Raw, key: str, metric: str, /) -> dict[str, Any]:
         ) from error
 
 
-def fields_decoder(names: tuple[str, ...], /) -> Callable[[bytes], dict[str, Any] | None]:
-    """Return a function that decodes only some fields of each metric of a payload without extensions.
+@lru_cache(maxsize=128)
+def row_decoder(fields: tuple[str, ...], /) -> Callable[[bytes], Row | None]:
+    """Return a function that decodes only some fields, such as "mem.current", of a payload without extensions.
 
-    It returns by metric an object with the attributes `field_0`, `field_1`, …: a text, or None for a field that is not
-    there. It returns None if the payload is not a map of maps, or one of the fields is not text; always if msgspec allows
-    no field of such a name, such as a name with a quote.
+    The function skips the other fields and metrics. It returns None if one of the fields is not text, or its metric is not
+    a map; always if a field is a whole metric, or if msgspec allows no field of its name, such as a name with a quote.
     """
-    fields = [(f"field_{number}", str | None, None) for number in range(len(names))]
-    rename = {f"field_{number}": name for number, name in enumerate(names)}
+    names_of: dict[str, dict[str, None]] = {}
+    paths: list[str] = []
+    for field in fields:
+        metric, _, name = field.partition(".")
+        if not name:
+            return lambda _: None
+        names = names_of.setdefault(metric, {})
+        # "current.0.5" may be the field 0.5 of a map: where current is a map, the payload is not decoded as fields of text.
+        names |= dict.fromkeys((name, name.partition(".")[0]))
+        paths.append(f"metric_{list(names_of).index(metric)}.field_{list(names).index(name)}")
     try:
-        struct: Any = msgspec.defstruct("Fields", fields, rename=rename, gc=False)
+        metrics = [_skipping_struct("field", dict.fromkeys(names, (str | None, None))) for names in names_of.values()]
+        by_name = {metric: (struct, struct()) for metric, struct in zip(names_of, metrics, strict=True)}
+        decode = msgspec.msgpack.Decoder(_skipping_struct("metric", by_name)).decode
     except ValueError:
         return lambda _: None
-    decode: Callable[[bytes], dict[str, Any]] = msgspec.msgpack.Decoder(dict[str, struct]).decode
+    texts = [attrgetter(path) for path in paths]
+    # attrgetter returns a tuple only for several attributes.
+    as_row: Callable[[Any], Row] = (
+        attrgetter(*paths) if len(paths) > 1 else lambda found: tuple([get(found) for get in texts])
+    )
 
-    def read(payload: bytes) -> dict[str, Any] | None:
+    def row(payload: bytes) -> Row | None:
         try:
-            return decode(payload)
+            return as_row(decode(payload))
         except _FAULTS:
             return None
 
-    return read
+    return row
+
+
+def _skipping_struct(prefix: str, fields: Mapping[str, tuple[Any, Any]]) -> Any:  # noqa: ANN401 - a class of its own
+    """Return a struct that skips other names; its attributes are `PREFIX_0`, … for types and defaults by name."""
+    return msgspec.defstruct(
+        "Fields",
+        [(f"{prefix}_{number}", kind, default) for number, (kind, default) in enumerate(fields.values())],
+        rename={f"{prefix}_{number}": name for number, name in enumerate(fields)},
+        frozen=True,  # so that it may be a default
+        gc=False,
+    )
 
 
 class MetricFields(

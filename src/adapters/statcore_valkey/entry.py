@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
-from functools import lru_cache
-from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Raw, Struct, StructMeta
 
 from statcore.errors import MalformedEntryError
 from statcore_valkey.codec import (
+    Row,
     UnusualPayloadError,
     decode_eagerly,
     decode_metric,
@@ -19,19 +18,15 @@ from statcore_valkey.codec import (
     decode_outline,
     decode_values,
     encode_values,
-    fields_decoder,
     has_extension,
     hide_fields,
     refuse,
+    row_decoder,
 )
 
 
 class _StructAndMapping(StructMeta, ABCMeta):
     """Lets a struct be a Mapping."""
-
-
-Row: TypeAlias = tuple[str | None, ...]
-"""A text, or None, for each of some fields."""
 
 
 class _EncodeAsDictInstead:
@@ -136,7 +131,7 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
     def row(self, fields: tuple[str, ...], /) -> Row | None:
         """Return a text or None for each field, straight from the payload; None if a field is not text, or is malformed."""
         content = self.content
-        return _row_decoder(fields)(content) if isinstance(content, bytes) else None
+        return row_decoder(fields)(content) if isinstance(content, bytes) else None
 
     @classmethod
     def encode_json(cls, entries: Sequence[StoredEntry | None], /, *, shown: bool) -> bytes | None:
@@ -173,37 +168,19 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
 def row_reader(fields: tuple[str, ...]) -> Callable[..., StoredEntry | Row]:
     """Return a function such as `read_metrics` that returns only some fields of an entry, as `StoredEntry.row` does.
 
-    It returns the entry itself where `StoredEntry.row` returns None. It raises the error of `read_metrics` for a payload
-    that `read_metrics` refuses.
+    It returns the entry itself where `StoredEntry.row` returns None. A fault of another metric, or of its name, may stay
+    unnoticed.
+
+    The function raises:
+        MalformedEntryError: the payload is not a map of metrics.
     """
-    decode = _row_decoder(fields)
+    decode = row_decoder(fields)
 
     def read(payload: bytes, /, *, key: str) -> StoredEntry | Row:
         row = None if has_extension(payload) else decode(payload)
         return read_metrics(payload, key=key) if row is None else row
 
     return read
-
-
-@lru_cache(maxsize=128)
-def _row_decoder(fields: tuple[str, ...]) -> Callable[[bytes], Row | None]:
-    """Return a function that decodes fields such as "mem.current" of a payload without extensions."""
-    parts = [field.partition(".") for field in fields]
-    if not all(name for _, _, name in parts):
-        return lambda _: None  # a whole metric
-    # "current.0.5" may be the field 0.5 of a map: where current is a map, the payload is not decoded as fields of text.
-    names = tuple(dict.fromkeys(part for _, _, name in parts for part in (name, name.partition(".")[0])))
-    decode = fields_decoder(names)
-    plan = [(metric, attrgetter(f"field_{names.index(name)}")) for metric, _, name in parts]
-
-    def row(payload: bytes) -> Row | None:
-        found = decode(payload)
-        if found is None:
-            return None
-        of_metric = found.get
-        return tuple([None if (values := of_metric(metric)) is None else get(values) for metric, get in plan])
-
-    return row
 
 
 def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:

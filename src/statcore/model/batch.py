@@ -320,27 +320,26 @@ async def read_columns(
     columns: list[list[str | None]] = [[] for _ in names]
     all_problems = {position: [problem] for position, problem in problems.items()}
     nothing = (None,) * len(names)
-    is_row_entry: dict[type, bool] = {}
     first = 0
     async for part in in_turns(entries, size=_ROWS_PER_TURN):
+        kinds: set[type] = set(map(type, part))
+        of_rows: set[type] = {kind for kind in kinds if issubclass(kind, RowEntry)}
         rows: list[Sequence[str | None]] = []
-        for entry in part:
+        for entry in () if kinds == {tuple} else part:
             row: Sequence[str | None] | None = None
             if entry is None:
                 row = nothing
             elif isinstance(entry, tuple):
                 row = entry
             else:
-                kind = type(entry)
-                if kind not in is_row_entry:
-                    is_row_entry[kind] = isinstance(entry, RowEntry)
-                if is_row_entry[kind]:
+                if type(entry) in of_rows:
                     row = cast("RowEntry", entry).row(names)
                 if row is None:
                     row, found = read_row(entry, names)
                     if found:
                         all_problems.setdefault(first + len(rows), []).extend(found)
             rows.append(row)
+        rows = rows or cast("list[Sequence[str | None]]", part)
         first += len(rows)
         for column, texts in zip(columns, zip(*rows, strict=True), strict=True):
             column.extend(texts)
