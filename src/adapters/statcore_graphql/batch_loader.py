@@ -42,7 +42,7 @@ class BatchLoader(Generic[_Key]):
             BaseException: the future raises the outcome of the key if that is an exception, or the error of the whole read.
             CancelledError: the future raises it if the read was cancelled.
         """
-        ((batch, position),) = self._place([key])
+        batch, position = self._place(key)
         return batch.future(position)
 
     async def load_many(self, keys: Sequence[_Key]) -> list[Any]:
@@ -60,7 +60,7 @@ class BatchLoader(Generic[_Key]):
 
     def request(self, keys: Sequence[_Key]) -> Request:
         """Request keys now, to wait for their outcomes later."""
-        return Request(self._place(keys))
+        return Request([self._place(key) for key in keys])
 
     def loaded(self, key: _Key) -> Outcome | None:
         """Return the outcome of a key that has been loaded, and None for another key."""
@@ -75,22 +75,18 @@ class BatchLoader(Generic[_Key]):
         """Forget everything that was loaded."""
         self._places.clear()
 
-    def _place(self, keys: Sequence[_Key]) -> list[tuple[_Batch[Any], int]]:
-        identity, places_of = self._identity, self._places
-        places: list[tuple[_Batch[Any], int]] = []
-        for key in keys:
-            known: Any = key if identity is None else identity(key)
-            place = places_of.get(known)
-            if place is None:
-                batch = self._collecting
-                if batch is None:
-                    batch = _Batch(self._cancel)
-                    batch.task = create_task(self._run(batch))
-                    self._collecting = batch
-                place = places_of[known] = (batch, len(batch.keys))
-                batch.keys.append(key)
-            places.append(place)
-        return places
+    def _place(self, key: _Key) -> tuple[_Batch[Any], int]:
+        known: Any = key if self._identity is None else self._identity(key)
+        place = self._places.get(known)
+        if place is None:
+            batch = self._collecting
+            if batch is None:
+                batch = _Batch(self._cancel)
+                batch.task = create_task(self._run(batch))
+                self._collecting = batch
+            place = self._places[known] = (batch, len(batch.keys))
+            batch.keys.append(key)
+        return place
 
     async def _run(self, batch: _Batch[_Key]) -> None:
         try:
@@ -129,18 +125,20 @@ class _Batch(Generic[_Key]):
         self.outcomes: Outcomes | None = None
         self.task: Task[None] | None = None
         self._cancel_read = cancel_read
-        self._waiting: list[tuple[_Waiting, int | None]] = []
+        self._waiting: list[_Waiting] = []
+        self._event_loop = get_running_loop()
         self._cancelled = 0
         self._tracebacks: dict[int, TracebackType | None] = {}
 
     def future(self, position: int | None) -> Future[Any]:
         """Return a future of the value at a position, or of None when the batch has ended."""
-        future = _Waiting(loop=get_running_loop())
+        future = _Waiting(loop=self._event_loop)
         future.batch = self
+        future.position = position
         if self.outcomes is None:
-            self._waiting.append((future, position))
+            self._waiting.append(future)
         else:
-            self._wake(future, position, self.outcomes)
+            self._wake(future, self.outcomes)
         return future
 
     def outcome(self, position: int) -> Outcome | None:
@@ -155,9 +153,9 @@ class _Batch(Generic[_Key]):
     def settle(self, outcomes: Outcomes) -> None:
         """Keep the outcomes, and wake everything that waits for them."""
         self.outcomes = outcomes
-        for future, position in self._waiting:
+        for future in self._waiting:
             if not future.done():
-                self._wake(future, position, outcomes)
+                self._wake(future, outcomes)
         self._waiting.clear()
 
     def fail(self, error: Exception) -> None:
@@ -167,7 +165,7 @@ class _Batch(Generic[_Key]):
     def cancel(self) -> None:
         """Cancel everything that waits for the batch."""
         self.task = None
-        for future, _ in self._waiting:
+        for future in self._waiting:
             future.cancel()
         self._waiting.clear()
 
@@ -175,7 +173,7 @@ class _Batch(Generic[_Key]):
         """Count a future that was cancelled while it waited."""
         self._cancelled += 1
         # In the next turn, because another request may follow in this turn, and because the task has started then.
-        get_running_loop().call_soon(self._cancel_if_unused)
+        self._event_loop.call_soon(self._cancel_if_unused)
 
     def _cancel_if_unused(self) -> None:
         if self._cancelled == len(self._waiting):
@@ -188,8 +186,8 @@ class _Batch(Generic[_Key]):
         """
         return error.with_traceback(self._tracebacks.setdefault(id(error), error.__traceback__))
 
-    def _wake(self, future: _Waiting, position: int | None, outcomes: Outcomes) -> None:
-        value: object = None if position is None else outcomes.values[position]
+    def _wake(self, future: _Waiting, outcomes: Outcomes) -> None:
+        value: object = None if future.position is None else outcomes.values[future.position]
         if not isinstance(value, BaseException):
             future.set_result(value)
         elif isinstance(value, CancelledError):
@@ -204,8 +202,9 @@ class _Batch(Generic[_Key]):
 class _Waiting(Future[Any]):
     """A future that waits for a batch; the batch counts it when it is cancelled."""
 
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "position")
     batch: _Batch[Any]
+    position: int | None
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 - asyncio's
         """Cancel it, and cancel the read if nothing else waits for it."""
