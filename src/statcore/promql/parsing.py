@@ -112,11 +112,11 @@ def _nesting(text: str) -> int:
 
 def _repetitions(text: str) -> int:
     """Return an upper bound: counts behind a group multiply, because they may repeat other counts; the others add up."""
-    single, groups = 1, 1
+    single, groups = 0, 1
     for group, least, most in _COUNT.findall(text):
         count = max(1, int(most or least))
         single, groups = (single, groups * count) if group else (single + count, groups)
-    return single * groups
+    return max(1, single) * groups
 
 
 def read_places(promql: str) -> list[Place]:

@@ -153,6 +153,11 @@ def test_a_line_breaks_where_samples_are_missing() -> None:
     assert 0 < dots(broken) < 0.8 * dots(steady)
 
 
+def test_two_samples_are_a_line() -> None:
+    """Dots are drawn between them."""
+    assert 2 < dots(chart([1.0, 1.0], time_range=QueryTimeRange(start=1795341600, end=1795341610, step=10)))
+
+
 def lowest_label(drawn: str) -> float:
     """Return the lowest number on the vertical axis."""
     return min(float(found[1]) for found in re.finditer(r"^ *(-?[0-9.]+) \|", drawn, re.MULTILINE))
