@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -26,6 +27,8 @@ async def run(settings: ManagerSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with running_manager(settings) as url:
+        gc.collect()
+        gc.freeze()  # later collections leave out modules, the schema and the inventory
         _logger.info("serving %s", url)
         await stopped.wait()
 

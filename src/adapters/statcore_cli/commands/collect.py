@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import uuid
@@ -92,6 +93,8 @@ async def _collect(
         for target in targets:
             click.echo(f"statcore: collecting pid {target.pid} as kernel {target.kernel_id}", err=True)
         click.echo(f"statcore: serving http://{exporter.address}/metrics and /healthz", err=True)
+        gc.collect()
+        gc.freeze()  # later collections, which delay a round, leave out modules and plugins
         await collector.run(stop)
 
 
