@@ -32,7 +32,7 @@ class BatchLoader(Generic[_Key]):
         """
         self._load = load
         self._identity = identity
-        self._places: dict[Hashable, tuple[_Batch[_Key], int]] = {}
+        self._batch_of: dict[Hashable, _Batch[_Key]] = {}
         self._collecting: _Batch[_Key] | None = None
 
     def load(self, key: _Key) -> Future[Any]:
@@ -64,29 +64,31 @@ class BatchLoader(Generic[_Key]):
 
     def loaded(self, key: _Key) -> Outcome | None:
         """Return the outcome of a key that has been loaded, and None for another key."""
-        place = self._places.get(key if self._identity is None else self._identity(key))
-        return None if place is None else place[0].outcome(place[1])
+        known: Any = key if self._identity is None else self._identity(key)
+        batch = self._batch_of.get(known)
+        return None if batch is None else batch.outcome(batch.position_of[known])
 
     def clear(self, key: _Key) -> None:
         """Forget what was loaded for a key."""
-        self._places.pop(key if self._identity is None else self._identity(key), None)
+        self._batch_of.pop(key if self._identity is None else self._identity(key), None)
 
     def clear_all(self) -> None:
         """Forget everything that was loaded."""
-        self._places.clear()
+        self._batch_of.clear()
 
-    def _place(self, key: _Key) -> tuple[_Batch[Any], int]:
+    def _place(self, key: _Key) -> tuple[_Batch[_Key], int]:
         known: Any = key if self._identity is None else self._identity(key)
-        place = self._places.get(known)
-        if place is None:
+        batch = self._batch_of.get(known)
+        if batch is None:
             batch = self._collecting
             if batch is None:
                 batch = _Batch(self._cancel)
                 batch.task = create_task(self._run(batch))
                 self._collecting = batch
-            place = self._places[known] = (batch, len(batch.keys))
+            self._batch_of[known] = batch
+            batch.position_of[known] = len(batch.keys)
             batch.keys.append(key)
-        return place
+        return batch, batch.position_of[known]
 
     async def _run(self, batch: _Batch[_Key]) -> None:
         try:
@@ -113,8 +115,8 @@ class BatchLoader(Generic[_Key]):
     def _forget(self, batch: _Batch[_Key]) -> None:
         if self._collecting is batch:
             self._collecting = None
-        for known in [known for known, place in self._places.items() if place[0] is batch]:
-            del self._places[known]
+        for known in [known for known, other in self._batch_of.items() if other is batch]:
+            del self._batch_of[known]
 
 
 class _Batch(Generic[_Key]):
@@ -122,6 +124,7 @@ class _Batch(Generic[_Key]):
 
     def __init__(self, cancel_read: Callable[[_Batch[_Key]], None]) -> None:
         self.keys: list[_Key] = []
+        self.position_of: dict[Hashable, int] = {}
         self.outcomes: Outcomes | None = None
         self.task: Task[None] | None = None
         self._cancel_read = cancel_read
