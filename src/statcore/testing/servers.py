@@ -134,6 +134,7 @@ def running_prometheus(
     *,
     targets: Mapping[str, str],
     scrape_interval: str = "1s",
+    remote_read: Sequence[str] = (),
     arguments: Sequence[str] = (),
     program: str | None = None,
 ) -> Generator[Server]:
@@ -143,6 +144,7 @@ def running_prometheus(
         folder: where; it exists.
         targets: what it scrapes, job name to host:port.
         scrape_interval: how often.
+        remote_read: URLs of other Prometheus servers, whose samples its answers include.
         arguments: more of the command line.
         program: the path of `prometheus`, by default the one that `find_program` finds.
 
@@ -151,7 +153,7 @@ def running_prometheus(
     """
     program = program or find_program("prometheus")
     config = folder / "prometheus.yml"
-    config.write_text(_prometheus_config(targets, scrape_interval))
+    config.write_text(_prometheus_config(targets, scrape_interval, remote_read))
 
     def command(port: int) -> list[str]:
         return [
@@ -211,11 +213,15 @@ def raw_query(server: Server, promql: str, time: float) -> list[dict[str, Any]]:
     return series
 
 
-def _prometheus_config(targets: Mapping[str, str], scrape_interval: str) -> str:
-    lines = ["global:", f"  scrape_interval: {scrape_interval}", f"  scrape_timeout: {scrape_interval}", "scrape_configs:"]
+def _prometheus_config(targets: Mapping[str, str], scrape_interval: str, remote_read: Sequence[str]) -> str:
+    lines = ["global:", f"  scrape_interval: {scrape_interval}", f"  scrape_timeout: {scrape_interval}"]
+    lines += ["scrape_configs:"] if targets else []
     for job, address in targets.items():
         lines += [f"  - job_name: '{job}'", "    static_configs:", f"      - targets: ['{address}']"]
-    return "\n".join(lines if targets else lines[:-1]) + "\n"
+    lines += ["remote_read:"] if remote_read else []
+    for url in remote_read:
+        lines += [f"  - url: '{url}/api/v1/read'", "    read_recent: true"]
+    return "\n".join(lines) + "\n"
 
 
 @contextmanager
