@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, aclosing
+from functools import partial
 from typing import Any
 
 import attrs
@@ -68,8 +69,8 @@ def ask_server() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def plant(server: Server, ask_server: Callable[..., str]) -> Callable[[Iterable[PlantedSeries]], None]:
-    """`plant(series)` imports samples into the server and waits until queries see them."""
+def plant_into(ask_server: Callable[..., str]) -> Callable[[Server, Iterable[PlantedSeries]], None]:
+    """`plant_into(server, series)` imports samples into a server and waits until queries see them."""
 
     def text_lines(series: Iterable[PlantedSeries]) -> Iterator[str]:
         for line in openmetrics_text(series).rstrip("\n").split("\n"):
@@ -77,11 +78,19 @@ def plant(server: Server, ask_server: Callable[..., str]) -> Callable[[Iterable[
                 sample, _, time = line.rpartition(" ")
                 yield f"{sample} {round(float(time) * 1000)}\n"  # the server reads milliseconds
 
-    def run(series: Iterable[PlantedSeries]) -> None:
+    def run(server: Server, series: Iterable[PlantedSeries]) -> None:
         ask_server(server, "/api/v1/import/prometheus", "".join(text_lines(series)))
         ask_server(server, "/internal/force_flush")
 
     return run
+
+
+@pytest.fixture(scope="session")
+def plant(
+    server: Server, plant_into: Callable[[Server, Iterable[PlantedSeries]], None]
+) -> Callable[[Iterable[PlantedSeries]], None]:
+    """`plant(series)` imports samples into the server for all tests."""
+    return partial(plant_into, server)
 
 
 @pytest.fixture
