@@ -197,7 +197,8 @@ async def test_a_tenant_is_in_the_path(scripted: Scripted, open_client: Open) ->
 
 
 @pytest.mark.parametrize(
-    "tenant", ["", "multitenant", "a", "-1", "1:", ":1", "1:2:3", "1/2", "1\n", "\u0661", "4294967296", "0:4294967296", 1, None]
+    "tenant",
+    ["", "multitenant", "a", "-1", "1:", ":1", "1:2:3", "1/2", "1\n", "\u0661", "4294967296", "0:4294967296", 1, None],
 )
 async def test_what_is_no_tenant_of_a_cluster_is_refused(open_client: Open, tenant: Any) -> None:
     """Paths, several tenants at once, and numbers that are too large."""

@@ -164,7 +164,7 @@ def running_prometheus(
             *arguments,
         ]
 
-    with _running(command, folder / "prometheus.log", ready=_prometheus_ready, url=f"http://{LOOPBACK}") as server:
+    with running_http(command, folder / "prometheus.log") as server:
         yield server
 
 
@@ -188,8 +188,22 @@ def running_victoriametrics(
         fixed = [f"-storageDataPath={folder / 'data'}", f"-httpListenAddr={LOOPBACK}:{port}"]
         return [program, *fixed, *arguments]
 
-    log = folder / "victoria-metrics.log"
-    with _running(command, log, ready=_prometheus_ready, url=f"http://{LOOPBACK}") as server:
+    with running_http(command, folder / "victoria-metrics.log") as server:
+        yield server
+
+
+@contextmanager
+def running_http(command: Callable[[int], list[str]], log: Path) -> Generator[Server]:
+    """Run a server that answers `/-/ready`, as Prometheus, VictoriaMetrics and their relatives do, and yield it once ready.
+
+    Args:
+        command: returns the command line, program first, for the port on which the server is to listen.
+        log: the file that gets the server's output; its folder exists.
+
+    Raises:
+        UnavailableError: the server does not start.
+    """
+    with _running(command, log, ready=_http_ready, url=f"http://{LOOPBACK}") as server:
         yield server
 
 
@@ -284,7 +298,7 @@ def _valkey_answers(port: int) -> bool:
         return False
 
 
-def _prometheus_ready(port: int) -> bool:
+def _http_ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/-/ready", timeout=1) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004
