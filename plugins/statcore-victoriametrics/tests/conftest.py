@@ -27,11 +27,14 @@ from statcore_victoriametrics.client import VictoriaMetricsClient
 
 pytest_plugins = ["statcore.testing.fixtures"]
 VICTORIAMETRICS = find_installations("victoria-metrics")
+CLUSTER = ("vmstorage", "vminsert", "vmselect")
 
 
-def pytest_report_header() -> str:
-    """Say which servers the tests run on."""
-    return f"servers: {', '.join(f'{program} ({program.path})' for program in VICTORIAMETRICS) or 'none'}"
+def pytest_report_header() -> list[str]:
+    """Say which servers the tests run on, and which are not found."""
+    found = f"servers: {', '.join(f'{program} ({program.path})' for program in VICTORIAMETRICS) or 'none'}"
+    missing = [name for name in CLUSTER if not find_installations(name)]
+    return [found, f"servers not found: {', '.join(missing)} (make servers-current)"] if missing else [found]
 
 
 @pytest.fixture(scope="session", params=list[Any](VICTORIAMETRICS) or [None], ids=str)
@@ -120,7 +123,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of the test's module, whose storage nodes a test may end."""
-    found = {name: find_installations(name) for name in ("vmstorage", "vminsert", "vmselect")}
+    found = {name: find_installations(name) for name in CLUSTER}
     if missing := [name for name, programs in found.items() if not programs]:
         pytest.skip(f"not found: {', '.join(missing)}; `make servers-current` builds them where Go can get their release")
     programs = {name: installations[-1].path for name, installations in found.items()}

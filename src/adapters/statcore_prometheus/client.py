@@ -96,8 +96,8 @@ class PrometheusClient:
     def for_tenant(self, tenant: str, /) -> Self:
         """Return a client that sends the tenant's name in the header `tenant_header` of every request.
 
-        It has the same options, connections and preferred server of an HA pair as this client. Closing this client closes
-        it; closing it closes no connection. Making one is cheap, so that a host may make one for each request.
+        It shares the options, the connections, and what is known of an HA pair. Closing this client ends it as well;
+        closing it ends it alone. Making one is cheap: a host may make one for each request.
 
         Args:
             tenant: the name of one tenant of Mimir, Cortex or Thanos. Names of several, such as `a|b`, are refused, since a
@@ -109,7 +109,7 @@ class PrometheusClient:
         return self._view(lambda server: server.for_tenant(self._options.tenant_header, tenant))
 
     def at_base_path(self, rewrite: Callable[[str], str], /) -> Self:
-        """Return a client of another base path on the same servers, over the same connections, as `for_tenant` does.
+        """Return a client of another base path on the same servers; it shares what a tenant's client shares.
 
         Args:
             rewrite: returns the new base path of a server, percent-encoded, for the present one, such as `/prometheus`.

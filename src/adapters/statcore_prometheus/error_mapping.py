@@ -53,11 +53,11 @@ _BUSY: Final = {
     "too many outstanding requests": "lower max_connections, or raise the tenant's limit on outstanding requests",
     "rate limit": "send fewer queries, or raise the tenant's limit on queries",
 }
-# Answers with the status of a refused query, of a server that must not or cannot answer without a store: VictoriaMetrics
-# with deny_partial_response, Thanos without partial_response.
+# A store is missing, and VictoriaMetrics with deny_partial_response, or Thanos without partial_response, does not answer
+# without it. The status is that of a refused query.
 _STORE_DOWN: Final = re.compile(
     r"vmstorage nodes are unavailable|cannot return full response|"
-    r"rpc error: code = (?:Unavailable|Aborted|DeadlineExceeded|Canceled|Unknown)"
+    r"rpc error: code = (?:Unavailable|Aborted|DeadlineExceeded)"
 )
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _TOO_LARGE: Final = {

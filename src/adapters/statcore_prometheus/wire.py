@@ -22,11 +22,11 @@ from statcore_prometheus.samples import decode, read_samples, read_value
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
-# Warnings of Thanos about its stores, and of a Prometheus about those that it reads by remote_read.
+# Warnings of Thanos about its stores, and of a Prometheus about the servers that it reads by remote_read.
 _SAYS_PARTIAL: Final = re.compile(
     r"partial[ _-]?(?:response|result|data|answer)|rpc error: code = |no storeapis matched|^remote_read: ", re.IGNORECASE
 )
-# The warning of a Prometheus for each server that it reads by remote_read, which lists no values of labels.
+# The warning of a Prometheus that reads other servers by remote_read, instead of the values that a label has there.
 _NOT_LISTED: Final = "not implemented"
 _NOTHING: Final = msgspec.Raw(b"")
 
@@ -126,7 +126,7 @@ def _open(decoder: msgspec.json.Decoder[_Envelope[_T | None]], document: bytes) 
         "warnings": warnings,
         "infos": envelope.infos or (),
         "partial": bool(envelope.is_partial)
-        or bool(getattr(envelope.data, "is_partial", None))  # another place of it, beside the result
+        or bool(getattr(envelope.data, "is_partial", None))  # VictoriaMetrics; usually it is beside the data
         or any(map(_SAYS_PARTIAL.search, warnings)),
     }
 

@@ -32,7 +32,7 @@ _SUBQUERY_STEP: Final = {"step": RESOLUTION}
 _EARLIEST: Final = datetime.fromtimestamp(1, UTC)
 _TENANT: Final = re.compile(r"[0-9]{1,10}(?::[0-9]{1,10})?")
 _LARGEST: Final = 2**32 - 1
-# Not /select/multitenant/, which reads all tenants.
+# It does not match /select/multitenant/prometheus, which reads all tenants.
 _TENANT_PATH: Final = re.compile(rf"(/select/){_TENANT.pattern}(/prometheus)$")
 
 
