@@ -167,6 +167,7 @@ async def test_an_answer_without_a_shard_is_never_whole(
 
             inventory = SeriesInventory(client, clock=lambda: TIME)
             await inventory.list_sessions()
+            assert [None, None] == [await client.diagnose(), await strict_client.diagnose()]
 
             end(federation.shards[1])
 
@@ -179,6 +180,9 @@ async def test_an_answer_without_a_shard_is_never_whole(
             with pytest.raises(PartialAnswerError):
                 await inventory.list_sessions()
 
+            for each in (client, strict_client):
+                assert "answers lack data: remote_read" in (await each.diagnose() or "")
+            assert await strict_pair.diagnose() is None
             assert 6 == len(await missing(strict_client))
             assert 6 == len(await missing(strict_client.for_tenant("a")))
             complete = await strict_pair.query_utilization(querier, HOUR)

@@ -91,6 +91,15 @@ async def test_a_partial_answer_is_marked(scripted: Scripted, open_client: Open)
         await strict.query_utilization(FixedQuerier("up"), HOUR)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+async def test_the_doctor_reports_a_cluster_that_lacks_data(scripted: Scripted, open_client: Open, *, strict: bool) -> None:
+    """While a storage node is missing, every answer is partial, also that to a query of no series."""
+    partial = await scripted({**NOTHING, "isPartial": True})
+    assert "answers lack data" in (await (await open_client(partial.url, strict=strict)).diagnose() or "")
+    whole = await scripted({**NOTHING, "isPartial": False})
+    assert await (await open_client(whole.url, strict=strict)).diagnose() is None
+
+
 async def test_a_range_of_text_is_never_cut(scripted: Scripted, open_client: Open) -> None:
     """What does not fit into one request is refused, with the step that would do, and nothing is sent."""
     recorder = await scripted(PARTIAL)

@@ -12,7 +12,7 @@ import aiohttp
 import attrs
 
 from statcore.concurrency import Deadline, map_concurrently
-from statcore.errors import StatcoreError
+from statcore.errors import PartialAnswerError, StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import MILLISECOND, QueryTimeRange, unix_ms
 from statcore.promql.range_splitting import fix_range, split_range
@@ -48,6 +48,8 @@ from statcore_prometheus.wire import (
 
 _logger: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
+# No store has this metric, and each has to be read to know that.
+_OF_EVERY_STORE: Final = "absent(statcore_no_such_metric)"
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
 _T = TypeVar("_T")
@@ -203,14 +205,30 @@ class PrometheusClient:
         try:
             facts = await self._fetch(build_info_request(), build_info_reader)
         except StatcoreError:
-            return None  # a proxy may refuse this request
+            return await self.find_missing_data()  # a proxy may refuse this request
         # Other servers give at least the revision or the version of Go as well.
         if set(facts.items) <= {"version"}:
             return (
                 "this is a VictoriaMetrics, which computes other rates than Prometheus; install its plugin, and write "
                 "victoriametrics:// in place of http://, or victoriametrics+https:// in place of https://"
             )
-        return None
+        return await self.find_missing_data()
+
+    @only_our_errors
+    async def find_missing_data(self) -> str | None:
+        """Return in one line what a distributed engine now answers without, and what to do; None if nothing is missing."""
+        try:
+            answer = await self.query(_OF_EVERY_STORE)
+        except PartialAnswerError as error:
+            warnings, is_partial = error.warnings, True
+        except StatcoreError:
+            return None  # the caller's own queries say more
+        else:
+            warnings, is_partial = answer.warnings, answer.partial
+        if not is_partial:
+            return None
+        reasons = "; ".join(warnings) or "the server says that its answers are partial"
+        return f"answers lack data: {reasons}; start the server or store that is missing"
 
     @only_our_errors
     async def aclose(self) -> None:

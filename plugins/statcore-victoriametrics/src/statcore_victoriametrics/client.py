@@ -185,6 +185,10 @@ class VictoriaMetricsClient:
         """Return when the server has evaluated a query; raise the error of `query` otherwise."""
         await self._of_text.ping()
 
+    async def diagnose(self) -> str | None:
+        """Return what a cluster answers without while a storage node is missing, and what to do; None if nothing is."""
+        return await self._of_text.find_missing_data()
+
     async def aclose(self) -> None:
         """Close the connections; closing twice is allowed."""
         try:
