@@ -36,6 +36,7 @@ RUNS: Final = (
 )
 ENGINES: Final = {
     "TestPrometheus": "Prometheus",
+    "TestPair": "Prometheus, an HA pair whose first member does not run",
     "TestFederation": "Prometheus that reads two others by `remote_read`",
     "TestVictoriaMetrics": "VictoriaMetrics, single node",
     "TestCluster": "VictoriaMetrics, cluster",

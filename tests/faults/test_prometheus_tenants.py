@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.faults.fake_prometheus import Reply, StartFake, values, vector
+from tests.support.graphql_host import Host
 
 from statcore.errors import AccessDeniedError, ClosedError, InputError
 from statcore.model import VectorResult
@@ -23,6 +24,7 @@ from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
+TIME_S = 1_795_000_000
 TENANTS = {f"team-{number}": float(number) for number in range(20)}
 
 
@@ -35,15 +37,17 @@ class ScriptedMimir:
     connections: set[Any] = attrs.field(factory=set[Any])
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer an instant query with the value of the tenant."""
+        """Answer a query with the value of the tenant."""
         self.connections.add(request.transport and request.transport.get_extra_info("peername"))
         tenants = request.headers.getall("X-Scope-OrgID", [])
         self.tenants.append(tenants)
         if not tenants:
             return web.Response(status=401, text="no org id\n")
-        result = [{"metric": {"n": "0"}, "value": [1, str(TENANTS[tenants[0]])]}]
-        await asyncio.sleep(0)
-        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+        sample = [TIME_S, str(TENANTS[tenants[0]])]
+        is_range = request.path.endswith("/query_range")
+        element = {"metric": {"value_type": "current"}, **({"values": [sample]} if is_range else {"value": sample})}
+        data = {"resultType": "matrix" if is_range else "vector", "result": [element]}
+        return web.json_response({"status": "success", "data": data})
 
 
 @pytest.fixture
@@ -95,6 +99,24 @@ async def test_queriers_of_two_tenants_share_no_request(
 
     assert [[3.0, 3.0], [7.0, 7.0]] == await asyncio.gather(read("team-3"), read("team-7"))
     assert [["team-3"], ["team-7"]] == sorted(mimir.tenants)
+
+
+async def test_a_schema_of_graphql_serves_many_tenants(
+    mimir: ScriptedMimir, open_client: Callable[..., PrometheusClient]
+) -> None:
+    """The same query of ten tenants at once, on one schema and one client, gives each the values of its own."""
+    client, host = open_client(mimir.url), Host()
+    times = f'start: "{TIME_S}", end: "{TIME_S}", step: "1s"'
+    query = f'{{ utilization(querier: "container", selector: {{metric_name: "mem"}}, {times}) {{ series {{ values }} }} }}'
+
+    async def ask(tenant: str) -> str:
+        context = attrs.evolve(host.context(), metrics=client.for_tenant(tenant))
+        answer = await host.execute(query, context=context)
+        (series,) = answer.data["utilization"]["series"]
+        return str(series["values"][0][1])
+
+    tenants = list(TENANTS)[:10]
+    assert [f"{TENANTS[tenant]:g}" for tenant in tenants] == await asyncio.gather(*map(ask, tenants))
 
 
 @pytest.mark.parametrize("name", ["X-Scope-OrgID", "x-scope-orgid", "X-SCOPE-ORGID"])
