@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test matrix lowest compat servers servers-current static format check hooks constraints bench wheel clean
+.PHONY: help demo test matrix lowest compat servers servers-current engines static format check hooks constraints bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -36,6 +36,9 @@ servers: ## install the servers that the tests need, as root on Debian
 
 servers-current: ## build the newest Prometheus and VictoriaMetrics for the tests (needs Go)
 	@scripts/install-current-servers
+
+engines: .venv/.dev servers ## test every metric engine that is found, and write the tables of docs/compatibility.md
+	@PYTHONPATH=plugins/statcore-victoriametrics/src $(BIN)/python scripts/write_engines.py
 
 static: .venv/.dev ## lint, import contracts, types
 	$(BIN)/ruff check .

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.certificates import Authority
 from tests.support.environments import ROOT, build_wheels
 
+from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import (
     Program,
     Server,
@@ -32,6 +35,15 @@ PROFILE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]) 
 settings.register_profile("dev", PROFILE, max_examples=50)
 settings.register_profile("ci", PROFILE, max_examples=200)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@attrs.frozen
+class Federation:
+    """A Prometheus without samples of its own, and the two that it reads."""
+
+    server: Server
+    shards: Sequence[Server]
+
 
 SCRAPE_SOON = "--scrape.discovery-reload-interval=100ms"  # by default 5 s, which pass before the first scrape
 PROMETHEUS = find_installations("prometheus")
@@ -100,6 +112,26 @@ def prometheus_holding(
         plant_openmetrics(folder, text, program=shutil.which("promtool", path=Path(prometheus_program.path).parent))
         with running_prometheus(folder, **{"targets": {}, "program": prometheus_program.path, **options}) as server:
             yield server
+
+    return holding
+
+
+@pytest.fixture(scope="module")
+def prometheus_federation(
+    tmp_path_factory: pytest.TempPathFactory,
+    prometheus_program: Program,
+    prometheus_holding: Callable[..., AbstractContextManager[Server]],
+) -> Callable[..., AbstractContextManager[Federation]]:
+    """Run a Prometheus that reads two others by `remote_read`, each of which has every second series."""
+
+    @contextmanager
+    def holding(series: Iterable[PlantedSeries]) -> Iterator[Federation]:
+        every = list(series)
+        with ExitStack() as stack:
+            shards = [stack.enter_context(prometheus_holding(openmetrics_text(every[number::2]))) for number in range(2)]
+            folder = tmp_path_factory.mktemp("federation")
+            options: dict[str, Any] = {"remote_read": [shard.url for shard in shards], "program": prometheus_program.path}
+            yield Federation(stack.enter_context(running_prometheus(folder, targets={}, **options)), shards)
 
     return holding
 

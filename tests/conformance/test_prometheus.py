@@ -6,7 +6,7 @@ import json
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 
 import pytest
 
@@ -16,8 +16,8 @@ from statcore.testing.conformance import MetricQuerierConformance
 from statcore.testing.metrics import MetricDataset
 from statcore.testing.metrics.dataset import METRIC, ODD_NUMBERS
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server
-from statcore_prometheus import PrometheusClient
+from statcore.testing.servers import Server, free_port
+from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 
 class TestPrometheus(MetricQuerierConformance):
@@ -51,3 +51,14 @@ class TestPrometheus(MetricQuerierConformance):
             samples = json.load(answer)["data"]["result"]
         written = {sample["metric"]["kind"]: sample["value"][1] for sample in samples}
         assert written == {kind: format_sample_value(number) for kind, number in ODD_NUMBERS.items()}
+
+
+class TestPair(TestPrometheus):
+    """The client of an HA pair whose first member does not run."""
+
+    @asynccontextmanager
+    async def open(self, dataset: MetricDataset) -> AsyncGenerator[MetricQuerierPort]:  # noqa: ARG002 - loaded already
+        """Connect."""
+        options = PrometheusOptions(fallback_urls=(self.server.url,))
+        async with aclosing(PrometheusClient(f"http://127.0.0.1:{free_port()}", options=options)) as client:
+            yield client

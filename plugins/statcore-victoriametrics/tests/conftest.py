@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing
+from functools import partial
 from typing import Any
 
 import attrs
@@ -14,16 +15,26 @@ from aiohttp.test_utils import TestServer
 
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Program, Server, find_installations, running_victoriametrics
+from statcore.testing.servers import (
+    Program,
+    Server,
+    find_installations,
+    free_port,
+    running_http,
+    running_victoriametrics,
+)
 from statcore_victoriametrics.client import VictoriaMetricsClient
 
 pytest_plugins = ["statcore.testing.fixtures"]
 VICTORIAMETRICS = find_installations("victoria-metrics")
+CLUSTER = ("vmstorage", "vminsert", "vmselect")
 
 
-def pytest_report_header() -> str:
-    """Say which servers the tests run on."""
-    return f"servers: {', '.join(f'{program} ({program.path})' for program in VICTORIAMETRICS) or 'none'}"
+def pytest_report_header() -> list[str]:
+    """Say which servers the tests run on, and which are not found."""
+    found = f"servers: {', '.join(f'{program} ({program.path})' for program in VICTORIAMETRICS) or 'none'}"
+    missing = [name for name in CLUSTER if not find_installations(name)]
+    return [found, f"servers not found: {', '.join(missing)} (make servers-current)"] if missing else [found]
 
 
 @pytest.fixture(scope="session", params=list[Any](VICTORIAMETRICS) or [None], ids=str)
@@ -67,19 +78,84 @@ def ask_server() -> Callable[..., str]:
     return ask
 
 
+def import_text(series: Iterable[PlantedSeries]) -> str:
+    """Return samples in the format that the server imports, with times in milliseconds."""
+    lines: list[str] = []
+    for line in openmetrics_text(series).rstrip("\n").split("\n"):
+        if not line.startswith("#"):
+            sample, _, time = line.rpartition(" ")
+            lines.append(f"{sample} {round(float(time) * 1000)}\n")
+    return "".join(lines)
+
+
 @pytest.fixture(scope="session")
-def plant(server: Server, ask_server: Callable[..., str]) -> Callable[[Iterable[PlantedSeries]], None]:
-    """`plant(series)` imports samples into the server and waits until queries see them."""
+def plant_into(ask_server: Callable[..., str]) -> Callable[[Server, Iterable[PlantedSeries]], None]:
+    """`plant_into(server, series)` imports samples into a server and waits until queries see them."""
 
-    def text_lines(series: Iterable[PlantedSeries]) -> Iterator[str]:
-        for line in openmetrics_text(series).rstrip("\n").split("\n"):
-            if not line.startswith("#"):
-                sample, _, time = line.rpartition(" ")
-                yield f"{sample} {round(float(time) * 1000)}\n"  # the server reads milliseconds
-
-    def run(series: Iterable[PlantedSeries]) -> None:
-        ask_server(server, "/api/v1/import/prometheus", "".join(text_lines(series)))
+    def run(server: Server, series: Iterable[PlantedSeries]) -> None:
+        ask_server(server, "/api/v1/import/prometheus", import_text(series))
         ask_server(server, "/internal/force_flush")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def plant(
+    server: Server, plant_into: Callable[[Server, Iterable[PlantedSeries]], None]
+) -> Callable[[Iterable[PlantedSeries]], None]:
+    """`plant(series)` imports samples into the server for all tests."""
+    return partial(plant_into, server)
+
+
+@attrs.frozen(kw_only=True)
+class Cluster:
+    """A cluster: two storage nodes, the server that takes samples, and the server that answers queries."""
+
+    storages: Sequence[Server]
+    insert: Server
+    select: Server
+
+    def url(self, tenant: str = "0") -> str:
+        """Return the URL of a tenant."""
+        return f"victoriametrics://127.0.0.1:{self.select.port}/select/{tenant}/prometheus"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of the test's module, whose storage nodes a test may end."""
+    found = {name: find_installations(name) for name in CLUSTER}
+    if missing := [name for name, programs in found.items() if not programs]:
+        pytest.skip(f"not found: {', '.join(missing)}; `make servers-current` builds them where Go can get their release")
+    programs = {name: installations[-1].path for name, installations in found.items()}
+    folder = tmp_path_factory.mktemp("cluster")
+
+    def command(name: str, *arguments: str) -> Callable[[int], list[str]]:
+        return lambda port: [programs[name], f"-httpListenAddr=127.0.0.1:{port}", *arguments]
+
+    with ExitStack() as stack:
+
+        def run(name: str, *arguments: str) -> Server:
+            log = folder / f"{name}-{len(list(folder.iterdir()))}.log"
+            return stack.enter_context(running_http(command(name, *arguments), log))
+
+        storages: list[Server] = []
+        inserts, selects = ([f"127.0.0.1:{free_port()}" for _ in range(2)] for _ in range(2))
+        for number in range(2):
+            ports = (f"-vminsertAddr={inserts[number]}", f"-vmselectAddr={selects[number]}")
+            storages.append(run("vmstorage", f"-storageDataPath={folder / f'data-{number}'}", *ports))
+        insert = run("vminsert", f"-storageNode={','.join(inserts)}")
+        select = run("vmselect", f"-storageNode={','.join(selects)}")
+        yield Cluster(storages=storages, insert=insert, select=select)
+
+
+@pytest.fixture(scope="module")
+def plant_in_cluster(cluster: Cluster, ask_server: Callable[..., str]) -> Callable[..., None]:
+    """`plant_in_cluster(series, tenant)` imports samples of a tenant and waits until queries see them."""
+
+    def run(series: Iterable[PlantedSeries], tenant: str = "0") -> None:
+        ask_server(cluster.insert, f"/insert/{tenant}/prometheus/api/v1/import/prometheus", import_text(series))
+        for storage in cluster.storages:
+            ask_server(storage, "/internal/force_flush")
 
     return run
 

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from statcore.errors import InputError, PartialAnswerError
+from statcore.errors import ClosedError, InputError, PartialAnswerError, QueryRejectedError
 from statcore.model import QueryTimeRange
 from statcore.plugins import PluginRegistry
 from statcore.ports import MetricQuerierPort, PromQLPort
 from statcore.promql import Selector
 from statcore.queriers import QueryStrategy
 from statcore.runtime import Settings, open_metrics
+from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
 from statcore_cli.app import cli
@@ -88,6 +89,15 @@ async def test_a_partial_answer_is_marked(scripted: Scripted, open_client: Open)
     strict = await open_client(recorder.url, strict=True)
     with pytest.raises(PartialAnswerError, match="partial"):
         await strict.query_utilization(FixedQuerier("up"), HOUR)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_the_doctor_reports_a_cluster_that_lacks_data(scripted: Scripted, open_client: Open, *, strict: bool) -> None:
+    """While a storage node is missing, every answer is partial, also that to a query of no series."""
+    partial = await scripted({**NOTHING, "isPartial": True})
+    assert "answers lack data" in (await (await open_client(partial.url, strict=strict)).diagnose() or "")
+    whole = await scripted({**NOTHING, "isPartial": False})
+    assert await (await open_client(whole.url, strict=strict)).diagnose() is None
 
 
 async def test_a_range_of_text_is_never_cut(scripted: Scripted, open_client: Open) -> None:
@@ -171,3 +181,82 @@ async def test_the_doctor_recognizes_the_server_behind_http(server: Server) -> N
     checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
     assert "wrong" == checks["backend"]["status"]
     assert "write victoriametrics:// in place of http://" in checks["backend"]["remedy"]
+
+
+async def test_a_tenant_is_in_the_path(scripted: Scripted, open_client: Open) -> None:
+    """Queriers and text of each tenant go to its own path, also on the other member of a pair; closing is shared."""
+    recorder = await scripted(NOTHING)
+    first = "victoriametrics://127.0.0.1:1/select/0/prometheus"
+    client = await open_client(first, fallback_urls=[f"{recorder.url}/a/select/0:1/prometheus/"], attempts=1)
+    tenant = client.for_tenant("42:7")
+    for each in (tenant, tenant.for_tenant("4294967295"), client):
+        await each.query_utilization_now(FixedQuerier("m"))
+        await each.query("m")
+    paths = [request["path"] for request in recorder.seen]
+    assert [
+        f"/a/select/{name}/prometheus/api/v1/query" for name in ("42:7", "4294967295", "0:1") for _ in range(2)
+    ] == paths
+    await tenant.aclose()
+    with pytest.raises(ClosedError):
+        await tenant.query("m")
+    other = client.for_tenant("8")
+    await client.aclose()
+    with pytest.raises(ClosedError):
+        await other.query_utilization_now(FixedQuerier("m"))
+
+
+@pytest.mark.parametrize(
+    "tenant",
+    ["", "multitenant", "a", "-1", "1:", ":1", "1:2:3", "1/2", "1\n", "\u0661", "4294967296", "0:4294967296", 1, None],
+)
+async def test_what_is_no_tenant_of_a_cluster_is_refused(open_client: Open, tenant: Any) -> None:
+    """Paths, several tenants at once, and numbers that are too large."""
+    client = await open_client("victoriametrics://127.0.0.1:1/select/0/prometheus")
+    with pytest.raises(InputError, match=r"^tenant must be an account"):
+        client.for_tenant(tenant)
+
+
+@pytest.mark.parametrize("path", ["", "/select/0", "/select/multitenant/prometheus", "/select/0/prometheus/x"])
+async def test_a_url_without_a_tenant_has_no_tenants(open_client: Open, path: str) -> None:
+    """A single node has none; the error shows a path with a tenant."""
+    client = await open_client(f"victoriametrics://127.0.0.1:1{path}")
+    with pytest.raises(InputError, match="such as /select/0/prometheus"):
+        client.for_tenant("1")
+
+
+async def test_partial_response_has_the_parameter_of_a_cluster(scripted: Scripted, open_client: Open) -> None:
+    """It is sent with queriers and text, and not under the name that Thanos gives it; `dedup` is refused."""
+    recorder = await scripted(NOTHING)
+    for partial_response, expected in ((None, None), (False, "1"), (True, "0")):
+        recorder.seen.clear()
+        client = await open_client(recorder.url, partial_response=partial_response)
+        await client.query_utilization_now(FixedQuerier("m"))
+        await client.query("m")
+        assert [expected] * 2 == [request.get("deny_partial_response") for request in recorder.seen]
+        assert not any("partial_response" in request for request in recorder.seen)
+    with pytest.raises(InputError, match=r"^dedup is for Thanos"):
+        VictoriaMetricsClient.from_settings("victoriametrics://a", {"dedup": True})
+
+
+@pytest.mark.parametrize(
+    ("argument", "advice"),
+    [
+        ("-search.maxSamplesPerQuery=1", "more -search.maxSamplesPerQuery"),
+        ("-search.maxPointsPerTimeseries=2", "max_points"),
+    ],
+)
+async def test_a_limit_of_a_real_server_says_what_to_change(
+    start_victoriametrics: Callable[..., Server],
+    plant_into: Callable[..., None],
+    open_client: Open,
+    argument: str,
+    advice: str,
+) -> None:
+    """The error is a refusal with the server's text, and our advice."""
+    server = start_victoriametrics(arguments=[argument])
+    now = datetime.now(UTC).replace(microsecond=0)
+    plant_into(server, [PlantedSeries("limited", {}, [(now.timestamp() - 15 * back, 1.0) for back in range(9)])])
+    client = await open_client(server.url)
+    minute = QueryTimeRange(start=now - timedelta(minutes=1), end=now, step="15s")
+    with pytest.raises(QueryRejectedError, match=f"{argument[1:].partition('=')[0]}.*{advice}"):
+        await client.query_utilization(FixedQuerier("limited"), minute)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import aiohttp
+import attrs
 
 from statcore.concurrency import Deadline, map_concurrently
-from statcore.errors import StatcoreError
+from statcore.errors import PartialAnswerError, StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
-from statcore.model.time import QueryTimeRange
+from statcore.model.time import MILLISECOND, QueryTimeRange, unix_ms
 from statcore.promql.range_splitting import fix_range, split_range
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL, utilization_text
@@ -26,6 +28,7 @@ from statcore_prometheus.requests import (
     check_query,
     is_classic_name,
     label_values_request,
+    labelled_series_request,
     query_request,
     range_request,
     series_request,
@@ -35,6 +38,7 @@ from statcore_prometheus.transport import Transport
 from statcore_prometheus.wire import (
     Listing,
     MatrixReader,
+    NotListedError,
     Reader,
     VectorReader,
     build_info_reader,
@@ -44,6 +48,8 @@ from statcore_prometheus.wire import (
 
 _logger: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
+# No store has this metric, and each has to be read to know that.
+_OF_EVERY_STORE: Final = "absent(statcore_no_such_metric)"
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
 _T = TypeVar("_T")
@@ -88,6 +94,32 @@ class PrometheusClient:
         servers += [Server.from_url(other, options=options, setting="fallback_urls") for other in options.fallback_urls]
         self._options = options
         self._transport = Transport(servers, options, session)
+
+    def for_tenant(self, tenant: str, /) -> Self:
+        """Return a client that sends the tenant's name in the header `tenant_header` of every request.
+
+        It shares the options, the connections, and what is known of an HA pair. Closing this client ends it as well;
+        closing it ends it alone. Making one is cheap: a host may make one for each request.
+
+        Args:
+            tenant: the name of one tenant of Mimir, Cortex or Thanos. Names of several, such as `a|b`, are refused, since a
+                name often comes from a user; a trusted one may be in the option `headers`.
+
+        Raises:
+            InputError: the name cannot be that of one tenant.
+        """
+        return self._view(lambda server: server.for_tenant(self._options.tenant_header, tenant))
+
+    def at_base_path(self, rewrite: Callable[[str], str], /) -> Self:
+        """Return a client of another base path on the same servers; it shares what a tenant's client shares.
+
+        Args:
+            rewrite: returns the new base path of a server, percent-encoded, for the present one, such as `/prometheus`.
+
+        Raises:
+            InputError: the result cannot be the path of a URL.
+        """
+        return self._view(lambda server: server.at_path(rewrite))
 
     @only_our_errors
     async def query_utilization(
@@ -136,11 +168,16 @@ class PrometheusClient:
         """Return the distinct values of a label, sorted, among the series that `match` selects, by default all."""
         request = label_values_request(label, match, time_range)
         async with self._transport.deadline() as deadline:
-            values = await self._list(request, label_values_reader, deadline)
-            if not values and not is_classic_name(label):
-                # A server that does not know the escaping finds nothing. With the plain name it finds or refuses the label.
-                plain = label_values_request(label, match, time_range, is_escaped=False)
-                values = await self._list(plain, label_values_reader, deadline)
+            try:
+                values = await self._list(request, label_values_reader, deadline)
+                if not values and not is_classic_name(label):
+                    # A server that does not know the escaping finds nothing. With the plain name it finds or refuses it.
+                    plain = label_values_request(label, match, time_range, is_escaped=False)
+                    values = await self._list(plain, label_values_reader, deadline)
+            except NotListedError:
+                request = labelled_series_request(label, match, time_range)
+                label_sets = await self._list(request, series_reader, deadline)
+                values = [labels[label] for labels in label_sets if label in labels]
         return sorted(set(values))
 
     @only_our_errors
@@ -148,7 +185,7 @@ class PrometheusClient:
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[Mapping[str, str]]:
         """Return the label sets, `__name__` included, of the series that `match` selects."""
-        request = series_request(match, time_range)
+        request = series_request(match, time_range, needs_warnings=self._options.strict)
         async with self._transport.deadline() as deadline:
             return await self._list(request, series_reader, deadline)
 
@@ -168,14 +205,30 @@ class PrometheusClient:
         try:
             facts = await self._fetch(build_info_request(), build_info_reader)
         except StatcoreError:
-            return None  # a proxy may refuse this request
+            return await self.find_missing_data()  # a proxy may refuse this request
         # Other servers give at least the revision or the version of Go as well.
         if set(facts.items) <= {"version"}:
             return (
                 "this is a VictoriaMetrics, which computes other rates than Prometheus; install its plugin, and write "
                 "victoriametrics:// in place of http://, or victoriametrics+https:// in place of https://"
             )
-        return None
+        return await self.find_missing_data()
+
+    @only_our_errors
+    async def find_missing_data(self) -> str | None:
+        """Return in one line what a distributed engine now answers without, and what to do; None if nothing is missing."""
+        try:
+            answer = await self.query(_OF_EVERY_STORE)
+        except PartialAnswerError as error:
+            warnings, is_partial = error.warnings, True
+        except StatcoreError:
+            return None  # the caller's own queries say more
+        else:
+            warnings, is_partial = answer.warnings, answer.partial
+        if not is_partial:
+            return None
+        reasons = "; ".join(warnings) or "the server says that its answers are partial"
+        return f"answers lack data: {reasons}; start the server or store that is missing"
 
     @only_our_errors
     async def aclose(self) -> None:
@@ -185,6 +238,11 @@ class PrometheusClient:
             ClosedError: the client belongs to another event loop, which is not closed.
         """
         await self._transport.aclose()
+
+    def _view(self, change: Callable[[Server], Server]) -> Self:
+        view = copy.copy(self)
+        view._transport = self._transport.view(change)  # noqa: SLF001 - it is of this class
+        return view
 
     def _promql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
         return utilization_text(
@@ -205,14 +263,14 @@ class PrometheusClient:
     async def _range(self, promql: str, parts: Sequence[QueryTimeRange]) -> MatrixResult:
         requests = [range_request(promql, part) for part in parts]
         if len(requests) == 1:
-            return await self._fetch(requests[0], MatrixReader)
+            return _with_note_of_grid(await self._fetch(requests[0], MatrixReader), parts[0])
         async with self._transport.deadline() as deadline:
 
             async def fetch_part(request: Request) -> MatrixResult:
                 return check_part(await self._transport.fetch(request, MatrixReader, deadline=deadline))
 
             answers = await map_concurrently(requests, fetch_part)
-        return join_parts(answers)
+        return _with_note_of_grid(join_parts(answers), parts[0])
 
     async def _fetch(self, request: Request, new_reader: Callable[[], Reader[_Answer]]) -> _Answer:
         async with self._transport.deadline() as deadline:
@@ -224,3 +282,19 @@ class PrometheusClient:
             # Callers get a plain list, which has no place for warnings.
             _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
         return listing.items
+
+
+def _with_note_of_grid(answer: MatrixResult, first_part: QueryTimeRange) -> MatrixResult:
+    """Return the answer, with an info if its points are not those of the range; a server moves the points of all series."""
+    time = next((series.timestamps[0] for series in answer.series if series.timestamps), None)
+    if time is None:
+        return answer
+    step_ms = first_part.step // MILLISECOND
+    moved_ms = (time * 1000 - unix_ms(first_part.start)) % step_ms
+    if min(moved_ms, step_ms - moved_ms) < 1:  # a float of a time is not exact
+        return answer
+    note = (
+        "the server moved the points of the range to multiples of the step, as query frontends do with "
+        "align_queries_with_step; a range that starts at such a multiple is not moved"
+    )
+    return attrs.evolve(answer, infos=(*answer.infos, note))

@@ -29,16 +29,36 @@ from statcore_prometheus.server import Server
 from statcore_prometheus.wire import read_error
 
 _SHOWN: Final = 1000
+# Parts of a server's text, and the advice. The first part that is found counts.
 _LIMITS: Final = {
     "exceeded maximum resolution": "lower max_points, or use a longer step",
     "too many points": "lower max_points, or use a longer step",
     "too many samples": "query a shorter range, a longer step or fewer series, or raise the server's limit on samples",
+    "maxSamplesPerQuery": "query a shorter range or fewer series, or start the server with more -search.maxSamplesPerQuery",
+    "timeseries exceed": "query fewer series, or start the server with a larger -search.maxUniqueTimeseries",
+    "not enough memory": "query a shorter range, a longer step or fewer series, or give the server more memory",
     "too long query": (
         "start the server with a larger -search.maxQueryLen, or name fewer values in a request: "
         "UtilizationSource(max_values=…)"
     ),
+    "err-mimir-max-query-expression-size": (
+        "raise the tenant's limit, or name fewer values in a request: UtilizationSource(max_values=…)"
+    ),
+    "err-mimir-max-": "query a shorter range or fewer series, or raise the tenant's limit",
+    "ResourceExhausted": "query a shorter range or fewer series, or raise the limits of the stores",
     "exceeds the limit": "query a shorter range or fewer series, or raise the server's limit",
 }
+_BUSY: Final = {
+    "concurrent requests are executed": "lower max_connections, or raise the server's -search.maxConcurrentRequests",
+    "too many outstanding requests": "lower max_connections, or raise the tenant's limit on outstanding requests",
+    "rate limit": "send fewer queries, or raise the tenant's limit on queries",
+}
+# A store is missing, and VictoriaMetrics with deny_partial_response, or Thanos without partial_response, does not answer
+# without it. The status is that of a refused query.
+_STORE_DOWN: Final = re.compile(
+    r"vmstorage nodes are unavailable|cannot return full response|"
+    r"rpc error: code = (?:Unavailable|Aborted|DeadlineExceeded)"
+)
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _TOO_LARGE: Final = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -79,7 +99,7 @@ def from_driver(error: Exception, server: Server) -> StatcoreError:  # noqa: PLR
             return ProtocolError(f"{service}: {describe_unforeseen(error)}")
 
 
-def from_status(  # noqa: PLR0911 - one return for each cause
+def from_status(  # noqa: C901, PLR0911 - one return for each cause
     status: int, headers: Mapping[str, str], body: bytes, *, server: Server, request: Request, timeout_s: float
 ) -> StatcoreError:
     """Return our error for an answer with an HTTP status other than 200.
@@ -101,12 +121,14 @@ def from_status(  # noqa: PLR0911 - one return for each cause
         case HTTPStatus.NOT_FOUND if "/label/" in request.path and "%2F" in request.path:
             return UnsupportedError(f"{service} has no {request.subject}, or cannot look them up: the label has a slash")
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            return AccessDeniedError(f"{service}: {_missing(server, headers)} ({status_text})", service=service)
+            return AccessDeniedError(f"{service}: {_missing(server, headers, text)} ({status_text})", service=service)
         case HTTPStatus.UNPROCESSABLE_ENTITY if "timeout exceeded" in text:  # the wording of VictoriaMetrics
             return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
-            advice = next((f"; {advice}" for sign, advice in _LIMITS.items() if sign in text), "")
-            return QueryRejectedError(f"{service}: {text or status_text}{advice}", query=request.subject, status=status)
+            if _is_store_down(text):
+                return UnavailableError(f"{service}: {text}", service=service)
+            message = f"{service}: {text or status_text}{_advice(_LIMITS, text)}"
+            return QueryRejectedError(message, query=request.subject, status=status)
         case _ if status in _TOO_LARGE:
             return QueryRejectedError(
                 f"{service}: the request is too large ({status_text}); send a shorter query",
@@ -116,7 +138,8 @@ def from_status(  # noqa: PLR0911 - one return for each cause
         case HTTPStatus.SERVICE_UNAVAILABLE if kind == "timeout":
             return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
         case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
-            return UnavailableError(f"{service}: {status_text}", service=service, retry_after_s=_retry_after(headers))
+            message = f"{service}: {status_text}{_advice(_BUSY, text)}"
+            return UnavailableError(message, service=service, retry_after_s=_retry_after(headers))
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
             return UnavailableError(f"{service}: {status_text}", service=service)
         case _ if status in range(300, 400):
@@ -124,6 +147,15 @@ def from_status(  # noqa: PLR0911 - one return for each cause
             return ProtocolError(f"{service}: a redirect{target}, which is not followed; set the URL to its target")
         case _:
             return ProtocolError(f"{service}: {status_text}; is this the address, with the base path, of a Prometheus API?")
+
+
+def _is_store_down(text: str) -> bool:
+    return not _advice(_LIMITS, text) and _STORE_DOWN.search(text) is not None
+
+
+def _advice(advices: Mapping[str, str], text: str) -> str:
+    """Return what to do about a server's text, as the end of a sentence; empty for an unknown text."""
+    return next((f"; {advice}" for part, advice in advices.items() if part in text), "")
 
 
 def _plain(headers: Mapping[str, str], content: str) -> str:
@@ -138,7 +170,9 @@ def _line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text[:_SHOWN]).strip()
 
 
-def _missing(server: Server, headers: Mapping[str, str]) -> str:
+def _missing(server: Server, headers: Mapping[str, str], text: str) -> str:
+    if "no org id" in text:  # the wording of Mimir and Cortex
+        return "the name of a tenant is missing; query through client.for_tenant(name)"
     if server.credential_name is not None:
         return f"{server.credential_name} is refused"
     match headers.get("WWW-Authenticate", "").split(" ")[0].lower():

@@ -66,6 +66,10 @@ class HttpSessions:
             raise ClosedError("the session handed in belongs to another event loop; make one client for each loop")
         return session
 
+    def view(self) -> HttpSessions:
+        """Return sessions that give the same session until either of the two is closed, and close nothing themselves."""
+        return HttpSessions(self.current, service=self._service, max_connections=self._max_connections)
+
     def failure_of_closed(self, service: str) -> StatcoreError:
         """Return the error for a request during which its session was closed; with a factory it is retryable."""
         if self._given is None:

@@ -48,12 +48,22 @@ def _urls(_: object, attribute: attrs.Attribute[Any], value: Sequence[object]) -
 
 def _header_texts(_: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]) -> None:
     for name, text in value.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise InputError(f"{attribute.name} holds a name that is not one of a header, such as X-Scope-OrgID")
-        if name.lower() in _OWN_HEADERS:
-            raise InputError(f"{attribute.name} must not hold {name}, which the adapter sets itself")
+        _check_header_name(name, attribute.name)
         if not _is_text(text):
             raise InputError(f"{attribute.name}: {name} must be text without control characters, and not empty")
+
+
+def _tenant_header(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    _check_header_name(value, attribute.name)
+    if str(value).lower() == "authorization":
+        raise InputError(f"{attribute.name} must not be {value}; give each tenant's credentials to a client of its own")
+
+
+def _check_header_name(name: object, setting: str) -> None:
+    if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        raise InputError(f"{setting} holds a name that is not one of a header, such as X-Scope-OrgID")
+    if name.lower() in _OWN_HEADERS:
+        raise InputError(f"{setting} must not hold {name}, which the adapter sets itself")
 
 
 def _is_text(value: object) -> bool:
@@ -85,15 +95,19 @@ class PrometheusOptions:
         bearer_token: the token of an Authorization header.
         bearer_token_file: the path of a file that holds the token.
         headers: headers of every request, for example `X-Scope-OrgID`.
-        parameters: parameters of every request that does not set them itself, for example `dedup` of Thanos; `query`,
-            `time`, `start` and `end` are refused, since each call sets them.
+        tenant_header: the header in which `PrometheusClient.for_tenant` sends the tenant's name: by default that of Mimir
+            and Cortex; Thanos expects `THANOS-TENANT`, unless it is started with `--query.tenant-header`.
+        dedup: whether Thanos merges the series of replicas; None leaves it to the server.
+        partial_response: whether Thanos may answer without the stores that fail; None leaves it to the server.
+        parameters: parameters of every request that does not set them itself, for example `max_source_resolution` of
+            Thanos; `query`, `time`, `start` and `end` are refused, since each call sets them.
         tls_ca_file: certificates to trust instead of the system's, PEM.
         tls_cert_file: the client certificate, PEM.
         tls_key_file: its key, PEM.
         tls_verify: whether the server's certificate is checked.
         gzip: whether answers may be compressed; None means yes, except over loopback, where it costs more than it saves.
         strict: whether an answer that is partial or has warnings is an error; of an HA pair, only if no member gives a
-            complete answer.
+            complete answer. A list of series then selects them twice; otherwise Prometheus 3 does not say what it lacks.
         max_answer_bytes: the most bytes of one answer, decompressed.
         max_points: the most points per series of one request; longer ranges are split.
         max_range_points: the most points per series of a range query in all its requests; a longer range is refused.
@@ -119,6 +133,9 @@ class PrometheusOptions:
     headers: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=read_only, validator=[check_mapping, _header_texts], repr=False, hash=False
     )
+    tenant_header: str = attrs.field(default="X-Scope-OrgID", validator=_tenant_header)
+    dedup: bool | None = attrs.field(default=None, validator=optional(check_truth))
+    partial_response: bool | None = attrs.field(default=None, validator=optional(check_truth))
     parameters: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=read_only, validator=[check_mapping, _parameter_texts], repr=False, hash=False
     )
@@ -139,6 +156,8 @@ class PrometheusOptions:
 
     def __attrs_post_init__(self) -> None:
         """Check the settings that depend on each other."""
+        for name in sorted(self.engine_parameters.keys() & self.parameters.keys()):
+            raise InputError(f"{name} is an option and among the parameters; set one of them")
         for text, file in (("password", "password_file"), ("bearer_token", "bearer_token_file")):
             if getattr(self, text) is not None and getattr(self, file) is not None:
                 raise InputError(f"{text} and {file} exclude each other; set one of them")
@@ -149,6 +168,12 @@ class PrometheusOptions:
             raise InputError("username must not hold a colon, and needs password or password_file")
         if len(self.authentication) > 1:
             raise InputError("bearer_token, username and an Authorization among the headers exclude each other")
+
+    @property
+    def engine_parameters(self) -> dict[str, str]:
+        """The parameters of `dedup` and `partial_response`, for each that is set."""
+        options = {"dedup": self.dedup, "partial_response": self.partial_response}
+        return {name: str(value).lower() for name, value in options.items() if value is not None}
 
     @property
     def authentication(self) -> list[str]:

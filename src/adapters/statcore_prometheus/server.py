@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, Self
+from typing import Final, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -16,6 +17,10 @@ from statcore_connection.files import FileValue, read_secret
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import API_PATH
 
+_LONGEST_TENANT: Final = 150
+# Mimir, Cortex and Thanos allow a part of these characters. A name with | or a comma could stand for several tenants.
+_TENANT: Final = re.compile(rf"[!-+.0-\[\]-{{}}~-]{{1,{_LONGEST_TENANT}}}")
+_BASE_PATH: Final = re.compile(r'(?:/[!"$->A-~]*)?')
 _SHORTEST_SECRET: Final = 4
 """Shorter secrets stay in messages, since they are parts of too many words."""
 
@@ -80,6 +85,33 @@ class Server:
     def __str__(self) -> str:
         """Return the address."""
         return self.address
+
+    def for_tenant(self, header: str, tenant: str) -> Self:
+        """Return the server with the tenant's header in every request, in place of any such header that it had.
+
+        Raises:
+            InputError: the name cannot be that of one tenant.
+        """
+        if not isinstance(cast("object", tenant), str) or not _TENANT.fullmatch(tenant) or tenant in {".", ".."}:
+            raise InputError(
+                f"tenant must be the name of one tenant: 1 to {_LONGEST_TENANT} ASCII characters, without spaces, control "
+                "characters, commas, slashes, backslashes and |"
+            )
+        # Names of headers have no case. A server that got two such headers would use either.
+        others = {name: text for name, text in self.headers.items() if name.lower() != header.lower()}
+        return attrs.evolve(self, headers={**others, header: tenant})
+
+    def at_path(self, rewrite: Callable[[str], str]) -> Self:
+        """Return the server at another base path, which `rewrite` makes of the present base path.
+
+        Raises:
+            InputError: the result cannot be the path of a URL.
+        """
+        parts = urlsplit(self.address)
+        path = rewrite(parts.path)
+        if not _BASE_PATH.fullmatch(path):
+            raise InputError(f"a base path must be empty or start with a slash, and be percent-encoded, not {path!r:.80}")
+        return attrs.evolve(self, address=f"{parts.scheme}://{parts.netloc}{path.rstrip('/')}")
 
     def request_headers(self) -> dict[str, str]:
         """Return the headers of a request that is sent now; changed files with credentials are read again."""

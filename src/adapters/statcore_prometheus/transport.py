@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from ssl import SSLContext
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 import aiohttp
+import attrs
 from yarl import URL
 
 from statcore.concurrency import Deadline, give_way, retry
@@ -52,6 +54,18 @@ class _PostRefusedError(Exception):
     """A POST was refused with a status after which a GET is worth an attempt."""
 
 
+@attrs.define(kw_only=True)
+class _ServerStates:
+    """What requests found out about the servers, by position; the views of a client share it."""
+
+    last_answered: int = 0
+    """The server that answered last."""
+    failback_at: float = 0.0
+    """When the first server is tried first again, by the clock of the options."""
+    get_only: set[int] = attrs.field(factory=set[int])
+    """The servers behind a proxy that refuses POST."""
+
+
 class Transport:
     """Sends requests and reads their answers."""
 
@@ -64,12 +78,22 @@ class Transport:
         """Keep the arguments; nothing is opened before the first request."""
         self._servers = tuple(servers)
         self._options = options
+        self._parameters = {**options.parameters, **options.engine_parameters}
         self._tls = _tls_of(options)
         self._service = " or ".join(map(str, servers))
         self._http_sessions = HttpSessions(session, service=self._service, max_connections=options.max_connections)
-        self._last_answered = 0  # the position of the server that answered last
-        self._failback_at = 0.0  # when the first server is tried first again, by the clock of the options
-        self._get_only: set[int] = set()  # positions of servers behind a proxy that refuses POST
+        self._states = _ServerStates()
+
+    def view(self, change: Callable[[Server], Server]) -> Self:
+        """Return a transport that sends to the changed servers over the same connections.
+
+        Closing this transport ends the view; closing the view ends the view alone.
+        """
+        view = copy.copy(self)
+        view._servers = tuple(map(change, self._servers))  # noqa: SLF001 - it is of this class
+        view._service = " or ".join(map(str, view._servers))  # noqa: SLF001
+        view._http_sessions = self._http_sessions.view()  # noqa: SLF001
+        return view
 
     def deadline(self) -> Deadline:
         """Return the deadline of one call, for all its requests."""
@@ -141,18 +165,18 @@ class Transport:
 
     def _first_position(self) -> int:
         """Return the position of the server that answered last; once per `failback_s`, the position of the first server."""
-        if self._last_answered and self._options.clock() >= self._failback_at:
+        if self._states.last_answered and self._options.clock() >= self._states.failback_at:
             self._postpone_failback()  # if the first server still hangs, only one call waits for it
             return 0
-        return self._last_answered
+        return self._states.last_answered
 
     def _note_answer(self, position: int) -> None:
-        if position and position != self._last_answered:
+        if position and position != self._states.last_answered:
             self._postpone_failback()
-        self._last_answered = position
+        self._states.last_answered = position
 
     def _postpone_failback(self) -> None:
-        self._failback_at = self._options.clock() + self._options.failback_s
+        self._states.failback_at = self._options.clock() + self._options.failback_s
 
     def _check_complete(self, answer: AnswerNotes, request: Request) -> None:
         if self._options.strict and (answer.warnings or answer.partial):
@@ -163,7 +187,7 @@ class Transport:
         self, position: int, request: Request, new_reader: Callable[[], Reader[_T]], timeout_s: float
     ) -> _T:
         """Send a request to one server, as a GET where a proxy refuses the POST."""
-        by_form = request.by_form and position not in self._get_only
+        by_form = request.by_form and position not in self._states.get_only
         if by_form:
             try:
                 return await self._send("POST", position, request, new_reader(), timeout_s)
@@ -171,7 +195,7 @@ class Transport:
                 pass
         answer = await self._send("GET", position, request, new_reader(), timeout_s)
         if by_form:
-            self._get_only.add(position)
+            self._states.get_only.add(position)
         return answer
 
     async def _send(
@@ -230,9 +254,9 @@ class Transport:
         parameters = list(request.parameters)
         if request.by_form:
             parameters.append(("timeout", f"{max(1, int(timeout_s * 1000))}ms"))
-        if self._options.parameters:
+        if self._parameters:
             own = {name for name, _ in parameters}
-            parameters += [(name, text) for name, text in self._options.parameters.items() if name not in own]
+            parameters += [(name, text) for name, text in self._parameters.items() if name not in own]
         text = URL.build(query=parameters).raw_query_string  # urllib quotes in Python, yarl in C
         address = f"{server.address}{request.path}"
         if method == "POST":

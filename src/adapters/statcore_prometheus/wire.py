@@ -22,8 +22,12 @@ from statcore_prometheus.samples import decode, read_samples, read_value
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
-# The warning of Thanos; VictoriaMetrics has a member `isPartial`.
-_SAYS_PARTIAL: Final = re.compile(r"partial[ _-]?(?:response|result|data|answer)", re.IGNORECASE)
+# Warnings of Thanos about its stores, and of a Prometheus about the servers that it reads by remote_read.
+_SAYS_PARTIAL: Final = re.compile(
+    r"partial[ _-]?(?:response|result|data|answer)|rpc error: code = |no storeapis matched|^remote_read: ", re.IGNORECASE
+)
+# The warning of a Prometheus that reads other servers by remote_read, instead of the values that a label has there.
+_NOT_LISTED: Final = "not implemented"
 _NOTHING: Final = msgspec.Raw(b"")
 
 
@@ -37,6 +41,10 @@ class Reader(Protocol[_T_co]):
     def finish(self) -> _T_co:
         """Return the value after the last chunk; raise `ProtocolError` if the bytes are not an answer."""
         ...
+
+
+class NotListedError(UnsupportedError):
+    """The server reads other servers, and cannot list their values of a label."""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,11 +77,13 @@ class _Element(msgspec.Struct, gc=False):
 class _Matrix(msgspec.Struct, rename="camel", gc=False):
     result_type: str
     result: list[_Element] | None
+    is_partial: bool | None = None
 
 
 class _Instant(msgspec.Struct, rename="camel", gc=False):
     result_type: str
     result: msgspec.Raw
+    is_partial: bool | None = None
 
 
 _NULL: Final = b"null"
@@ -115,7 +125,9 @@ def _open(decoder: msgspec.json.Decoder[_Envelope[_T | None]], document: bytes) 
     return envelope.data, {
         "warnings": warnings,
         "infos": envelope.infos or (),
-        "partial": bool(envelope.is_partial) or any(map(_SAYS_PARTIAL.search, warnings)),
+        "partial": bool(envelope.is_partial)
+        or bool(getattr(envelope.data, "is_partial", None))  # VictoriaMetrics; usually it is beside the data
+        or any(map(_SAYS_PARTIAL.search, warnings)),
     }
 
 
@@ -254,10 +266,17 @@ class ListingReader(Generic[_T]):
         self._answer += chunk
 
     def finish(self) -> Listing[_T]:
-        """Return the items; raise `ProtocolError` if the answer does not hold such items."""
+        """Return the items.
+
+        Raises:
+            ProtocolError: the answer does not hold such items.
+            NotListedError: it lacks the items of other servers, which have to be found by another request.
+        """
         answer = bytes(self._answer)
         _Utf8Check().check(answer, is_last=True)
         items, notes = _open(self._decoder, answer)
+        if _NOT_LISTED in notes["warnings"]:
+            raise NotListedError("the server cannot list this of the servers that it reads by remote_read")
         return Listing(items=list(items or ()), **notes)
 
 

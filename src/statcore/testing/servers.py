@@ -134,6 +134,7 @@ def running_prometheus(
     *,
     targets: Mapping[str, str],
     scrape_interval: str = "1s",
+    remote_read: Sequence[str] = (),
     arguments: Sequence[str] = (),
     program: str | None = None,
 ) -> Generator[Server]:
@@ -143,6 +144,7 @@ def running_prometheus(
         folder: where; it exists.
         targets: what it scrapes, job name to host:port.
         scrape_interval: how often.
+        remote_read: URLs of other Prometheus servers, whose samples its answers include.
         arguments: more of the command line.
         program: the path of `prometheus`, by default the one that `find_program` finds.
 
@@ -151,7 +153,7 @@ def running_prometheus(
     """
     program = program or find_program("prometheus")
     config = folder / "prometheus.yml"
-    config.write_text(_prometheus_config(targets, scrape_interval))
+    config.write_text(_prometheus_config(targets, scrape_interval, remote_read))
 
     def command(port: int) -> list[str]:
         return [
@@ -162,7 +164,7 @@ def running_prometheus(
             *arguments,
         ]
 
-    with _running(command, folder / "prometheus.log", ready=_prometheus_ready, url=f"http://{LOOPBACK}") as server:
+    with running_http(command, folder / "prometheus.log") as server:
         yield server
 
 
@@ -186,8 +188,22 @@ def running_victoriametrics(
         fixed = [f"-storageDataPath={folder / 'data'}", f"-httpListenAddr={LOOPBACK}:{port}"]
         return [program, *fixed, *arguments]
 
-    log = folder / "victoria-metrics.log"
-    with _running(command, log, ready=_prometheus_ready, url=f"http://{LOOPBACK}") as server:
+    with running_http(command, folder / "victoria-metrics.log") as server:
+        yield server
+
+
+@contextmanager
+def running_http(command: Callable[[int], list[str]], log: Path) -> Generator[Server]:
+    """Run a server that answers `/-/ready`, as Prometheus, VictoriaMetrics and their relatives do, and yield it once ready.
+
+    Args:
+        command: returns the command line, program first, for the port on which the server is to listen.
+        log: the file that gets the server's output; its folder exists.
+
+    Raises:
+        UnavailableError: the server does not start.
+    """
+    with _running(command, log, ready=_http_ready, url=f"http://{LOOPBACK}") as server:
         yield server
 
 
@@ -211,11 +227,15 @@ def raw_query(server: Server, promql: str, time: float) -> list[dict[str, Any]]:
     return series
 
 
-def _prometheus_config(targets: Mapping[str, str], scrape_interval: str) -> str:
-    lines = ["global:", f"  scrape_interval: {scrape_interval}", f"  scrape_timeout: {scrape_interval}", "scrape_configs:"]
+def _prometheus_config(targets: Mapping[str, str], scrape_interval: str, remote_read: Sequence[str]) -> str:
+    lines = ["global:", f"  scrape_interval: {scrape_interval}", f"  scrape_timeout: {scrape_interval}"]
+    lines += ["scrape_configs:"] if targets else []
     for job, address in targets.items():
         lines += [f"  - job_name: '{job}'", "    static_configs:", f"      - targets: ['{address}']"]
-    return "\n".join(lines if targets else lines[:-1]) + "\n"
+    lines += ["remote_read:"] if remote_read else []
+    for url in remote_read:
+        lines += [f"  - url: '{url}/api/v1/read'", "    read_recent: true"]
+    return "\n".join(lines) + "\n"
 
 
 @contextmanager
@@ -278,7 +298,7 @@ def _valkey_answers(port: int) -> bool:
         return False
 
 
-def _prometheus_ready(port: int) -> bool:
+def _http_ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/-/ready", timeout=1) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004

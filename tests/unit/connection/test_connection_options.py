@@ -30,7 +30,10 @@ PROMETHEUS: dict[str, Any] = {
     "fallback_urls": ["http://b:9090"],
     "headers": {"X-Scope-OrgID": "a|b"},
     "gzip": True,
-    "parameters": {"dedup": "1"},
+    "parameters": {"max_source_resolution": "5m"},
+    "tenant_header": "THANOS-TENANT",
+    "dedup": False,
+    "partial_response": True,
 }
 NOT_LINES = ("", "a\nb", 7)
 BAD: dict[type, dict[str, Sequence[Any]]] = {
@@ -46,7 +49,7 @@ BAD: dict[type, dict[str, Sequence[Any]]] = {
         **dict.fromkeys(("timeout_s", "failback_s", "normalization_interval_s"), ("soon", 0, -1.0, True, None)),
         **dict.fromkeys(("attempts", "max_answer_bytes", "max_connections"), (0, 1.5, "many")),
         **dict.fromkeys(("max_points", "max_range_points", "max_range_requests"), (0, 1.5, "many")),
-        **dict.fromkeys(("strict", "gzip", "tls_verify"), ("maybe", "", 1)),
+        **dict.fromkeys(("strict", "gzip", "tls_verify", "dedup", "partial_response"), ("maybe", "", 1)),
         "fallback_urls": [[1], [""], {}, 7],
         "headers": [
             *([], "X Y=z", {"X-Y": 1}, {1: "x"}, {"X-Y": ""}, {"X-Y": "a\r\nb: c"}),

@@ -175,7 +175,7 @@ def test_victoriametrics_keeps_to_its_folder(
 ) -> None:
     """It listens on loopback and gets the given arguments."""
     program("victoria-metrics", "import time; time.sleep(60)")
-    monkeypatch.setattr(servers, "_prometheus_ready", lambda _: True)
+    monkeypatch.setattr(servers, "_http_ready", lambda _: True)
     with running_victoriametrics(tmp_path, arguments=["-search.disableCache"]) as server:
         fixed = [f"-storageDataPath={tmp_path / 'data'}", f"-httpListenAddr=127.0.0.1:{server.port}"]
         assert [str(tmp_path / "bin" / "victoria-metrics"), *fixed, "-search.disableCache"] == server.process.args

@@ -7,6 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from statcore.errors import InputError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -86,3 +88,22 @@ async def test_a_host_that_only_the_driver_refuses(url: str) -> None:
     async with aclosing(PrometheusClient(url)) as client:
         with pytest.raises(InputError, match=f"{re.escape(url)} cannot get the request"):
             await client.ping()
+
+
+@given(st.text(max_size=160), st.sampled_from(["X-Scope-OrgID", "x-scope-orgid", "X-SCOPE-ORGID", "X-Other"]))
+@example("a\r\nX-Other: b", "X-Other")
+@example("a" * 150, "x-scope-orgid")
+def test_a_tenants_name_is_the_value_of_one_header_or_is_refused(tenant: str, name: str) -> None:
+    """Whatever the name, no other header changes, and no header has a second spelling."""
+    server = Server.from_url("http://host", options=PrometheusOptions(headers={name: "before"}))
+    before = server.request_headers()
+    try:
+        headers = server.for_tenant("X-Scope-OrgID", tenant).request_headers()
+    except InputError:
+        headers = None
+    assert before == server.request_headers()
+    if headers is not None:
+        assert tenant == headers.pop("X-Scope-OrgID")
+        assert headers == {key: value for key, value in before.items() if key.lower() != "x-scope-orgid"}
+        assert re.fullmatch(r"[!-~]{1,150}", tenant)
+        assert not set(tenant) & set("|,/\\")

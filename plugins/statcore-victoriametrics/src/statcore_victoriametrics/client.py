@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import attrs
 
@@ -28,12 +30,23 @@ _NO_LOOKBACK: Final = {"max_lookback": "1ms"}
 _SUBQUERY_STEP: Final = {"step": RESOLUTION}
 # The server reads zero as "today".
 _EARLIEST: Final = datetime.fromtimestamp(1, UTC)
+_TENANT: Final = re.compile(r"[0-9]{1,10}(?::[0-9]{1,10})?")
+_LARGEST: Final = 2**32 - 1
+# It does not match /select/multitenant/prometheus, which reads all tenants.
+_TENANT_PATH: Final = re.compile(rf"(/select/){_TENANT.pattern}(/prometheus)$")
 
 
 def http_url(url: str) -> str:
     """Return `victoriametrics://…` as `http://…` and `victoriametrics+https://…` as `https://…`; any other as it is."""
     scheme, colon, rest = url.partition(":")
     return f"{_SCHEMES.get(scheme.lower(), scheme)}{colon}{rest}"
+
+
+def _deny_partial(options: PrometheusOptions) -> dict[str, str]:
+    """Return the parameter of a cluster that stands for the option `partial_response`, which is named after Thanos."""
+    if options.dedup is not None:
+        raise InputError("dedup is for Thanos; VictoriaMetrics merges replicas if started with -dedup.minScrapeInterval")
+    return {} if options.partial_response is None else {"deny_partial_response": str(int(not options.partial_response))}
 
 
 def _any_time(time_range: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
@@ -51,9 +64,10 @@ class VictoriaMetricsClient:
         url: the server, such as `victoriametrics://127.0.0.1:8428`, or with TLS `victoriametrics+https://user:password@host`;
             the URL of a cluster ends with the path of the tenant, `/select/0/prometheus`.
         options: deadlines, retries, credentials, TLS and limits; `fallback_urls` may have the same schemes as `url`.
+            With `partial_response=False` a cluster raises `UnavailableError` while a storage node is missing.
 
     Raises:
-        InputError: a URL cannot be used, or the options' `parameters` hold `step`.
+        InputError: a URL cannot be used, `dedup` is set, or the options' `parameters` hold `step`.
     """
 
     def __init__(self, url: str, *, options: PrometheusOptions = _DEFAULTS) -> None:
@@ -63,10 +77,13 @@ class VictoriaMetricsClient:
         self._normalization_interval_s = options.normalization_interval_s
         self._max_points = options.max_points
 
+        own = {**_NO_CACHE, **_deny_partial(options)}
+
         def client(**parameters: str) -> PrometheusClient:
             fixed = attrs.evolve(
                 options,
-                parameters={**options.parameters, **_NO_CACHE, **parameters},
+                partial_response=None,
+                parameters={**options.parameters, **own, **parameters},
                 fallback_urls=tuple(map(http_url, options.fallback_urls)),
             )
             return PrometheusClient(http_url(url), options=fixed)
@@ -82,6 +99,32 @@ class VictoriaMetricsClient:
             InputError: a URL or a setting cannot be used.
         """
         return cls(url, options=PrometheusOptions.from_settings({"max_points": MAX_POINTS, **settings}))
+
+    def for_tenant(self, tenant: str, /) -> Self:
+        """Return a client of another tenant of the cluster, over the same connections; closing this client closes it.
+
+        Closing the returned client closes no connection.
+
+        Args:
+            tenant: the number of an account, or of an account and a project, such as `42` or `42:7`.
+
+        Raises:
+            InputError: the tenant has another form, or a URL of this client does not end with the path of a tenant.
+        """
+        is_tenant = isinstance(cast("object", tenant), str) and _TENANT.fullmatch(tenant)
+        if not is_tenant or any(int(number) > _LARGEST for number in tenant.split(":")):
+            raise InputError("tenant must be an account, or an account and a project, such as 42 or 42:7, below 2^32 each")
+
+        def rewrite(path: str) -> str:
+            path, count = _TENANT_PATH.subn(rf"\g<1>{tenant}\g<2>", path)
+            if not count:
+                raise InputError(f"url must end with the path of a tenant, such as /select/0/prometheus, not {path!r:.80}")
+            return path
+
+        view = copy.copy(self)
+        view._of_queriers = self._of_queriers.at_base_path(rewrite)  # noqa: SLF001 - it is of this class
+        view._of_text = self._of_text.at_base_path(rewrite)  # noqa: SLF001
+        return view
 
     async def query_utilization(
         self,
@@ -141,6 +184,10 @@ class VictoriaMetricsClient:
     async def ping(self) -> None:
         """Return when the server has evaluated a query; raise the error of `query` otherwise."""
         await self._of_text.ping()
+
+    async def diagnose(self) -> str | None:
+        """Return what a cluster answers without while a storage node is missing, and what to do; None if nothing is."""
+        return await self._of_text.find_missing_data()
 
     async def aclose(self) -> None:
         """Close the connections; closing twice is allowed."""

@@ -1,0 +1,163 @@
+"""Scripted Thanos, Mimir and VictoriaMetrics cluster: their options, their partial answers, and the texts of their limits.
+
+These engines do not run in the tests. The texts are those of their documentation and source, except where a test of the
+plugin statcore-victoriametrics gets them from a real server.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import pytest
+from tests.faults.fake_prometheus import ANSWER, RANGE, Reply, StartClient, StartFake, refusal, values, vector
+
+from statcore.errors import (
+    AccessDeniedError,
+    InputError,
+    PartialAnswerError,
+    QueryRejectedError,
+    StatcoreError,
+    UnavailableError,
+)
+from statcore.promql import Selector
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+MATRIX: Final = '{"status":"success","data":{"resultType":"matrix","result":[]}}'
+LISTING: Final = '{"status":"success","data":[]}'
+STORE: Final = "receive series from Addr: 10.0.0.1:10901 LabelSets: {a=1}: rpc error: code = Unavailable desc = closing"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {}),
+        ({"dedup": False, "partial_response": True}, {"dedup": "false", "partial_response": "true"}),
+        ({"dedup": True, "parameters": {"max_source_resolution": "5m"}}, {"dedup": "true", "max_source_resolution": "5m"}),
+    ],
+)
+async def test_the_options_of_thanos_go_with_every_request(
+    fake_client: StartClient, http_reply: Reply, options: dict[str, Any], expected: dict[str, str]
+) -> None:
+    """Instants, ranges and lists alike; an option that is not set is not sent."""
+    server, client = await fake_client(*map(http_reply, (ANSWER, MATRIX, LISTING, LISTING)), **options)
+    await client.query("up")
+    await client.query_range("up", RANGE)
+    await client.series(Selector("up"))
+    await client.label_values("job")
+    for request in server.seen:
+        sent = {**request.parameters, **request.form}
+        assert expected == {
+            name: sent[name] for name in ("dedup", "partial_response", "max_source_resolution") if name in sent
+        }
+
+
+@pytest.mark.parametrize("name", ["dedup", "partial_response"])
+def test_an_option_and_its_parameter_exclude_each_other(name: str) -> None:
+    """The error names the option."""
+    with pytest.raises(InputError, match=f"^{name} is an option and among the parameters"):
+        PrometheusOptions.from_settings({"parameters": {name: "1"}, name: True})
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({"warnings": [STORE]}, id="Thanos, a store is down"),
+        pytest.param({"warnings": ["No StoreAPIs matched for this query"]}, id="Thanos, no store"),
+        pytest.param({"isPartial": True}, id="VictoriaMetrics, beside the data"),
+        pytest.param({"data": {"isPartial": True}}, id="VictoriaMetrics, in the data"),
+    ],
+)
+async def test_an_engine_that_lacks_a_store_is_partial(
+    fake_client: StartClient, http_reply: Reply, members: dict[str, Any]
+) -> None:
+    """The answer has what there is, and says so; in strict mode it is an error."""
+    answers = []
+    for body in (vector("1"), MATRIX):
+        answer = json.loads(body)
+        answers.append(json.dumps({**answer, **members, "data": {**answer["data"], **members.get("data", {})}}))
+    _, client = await fake_client(*map(http_reply, answers))
+    assert (await client.query("up")).partial
+    assert (await client.query_range("up", RANGE)).partial
+    _, strict = await fake_client(*map(http_reply, answers), strict=True)
+    for reading in (strict.query("up"), strict.query_range("up", RANGE)):
+        with pytest.raises(PartialAnswerError):
+            await reading
+
+
+@pytest.mark.parametrize("warning", ["PromQL warning: bucket label is missing", "results truncated due to limit"])
+async def test_other_warnings_are_shown_and_not_judged(fake_client: StartClient, http_reply: Reply, warning: str) -> None:
+    """They are in the result, which does not claim to know that data is missing."""
+    _, client = await fake_client(http_reply(vector("1", warnings=[warning])))
+    result = await client.query("up")
+    assert ((warning,), False) == (result.warnings, result.partial)
+
+
+MIMIR: Final = "expanding series: the query exceeded the maximum number of"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expected", "advice", "requests"),
+    [
+        (422, f"{MIMIR} series (limit: 3 series) (err-mimir-max-series-per-query).", QueryRejectedError, "fewer series", 1),
+        (422, f"{MIMIR} chunks (err-mimir-max-chunks-per-query).", QueryRejectedError, "the tenant's limit", 1),
+        (400, "time range (err-mimir-max-total-query-length).", QueryRejectedError, "shorter range", 1),
+        (400, "query (err-mimir-max-query-expression-size-bytes).", QueryRejectedError, "max_values", 1),
+        (429, "too many outstanding requests", UnavailableError, "lower max_connections", 2),
+        (
+            429,
+            "the request has been rejected because the tenant exceeded the request rate limit",
+            UnavailableError,
+            "send f",
+            2,
+        ),
+        (
+            422,
+            "rpc error: code = Aborted desc = rpc error: code = ResourceExhausted desc = x",
+            QueryRejectedError,
+            "stores",
+            1,
+        ),
+        (422, f"expanding series: proxy Series(): rpc error: code = Aborted desc = {STORE}", UnavailableError, "", 2),
+        (503, "cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError, "", 2),
+        (422, "cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError, "", 2),
+        (429, "-search.maxConcurrentRequests=8 concurrent requests are executed", UnavailableError, "lower max_conn", 2),
+        (503, "-search.maxConcurrentRequests=8 concurrent requests are executed", UnavailableError, "lower max_conn", 2),
+        (422, "the number of matching timeseries exceeds 300000; either", QueryRejectedError, "maxUniqueTimeseries", 1),
+        (422, "many-to-many matching not allowed", QueryRejectedError, "", 1),
+    ],
+)
+async def test_a_limit_or_an_outage_of_an_engine_is_our_error(
+    fake_client: StartClient,
+    http_reply: Reply,
+    status: int,
+    text: str,
+    expected: type[StatcoreError],
+    advice: str,
+    requests: int,
+) -> None:
+    """A limit says what to change and is not retried; an outage is retried, whatever its status."""
+    server, client = await fake_client(http_reply(refusal("execution", text), status=status), attempts=2)
+    with pytest.raises(StatcoreError) as caught:
+        await client.query("up")
+    assert expected is caught.type
+    assert text in str(caught.value)
+    assert advice in str(caught.value)
+    assert requests == len(server.seen)
+
+
+async def test_a_store_that_is_down_is_a_reason_for_the_other_member(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """A Thanos that must not answer partially refuses with the status of a bad query; another Thanos may have the store."""
+    first = await fake_prometheus(http_reply(refusal("execution", STORE), status=422))
+    second = await fake_prometheus(http_reply(vector("7")))
+    client = PrometheusClient(first.url, options=PrometheusOptions(partial_response=False, fallback_urls=(second.url,)))
+    assert [7.0] == await values(client)
+    await client.aclose()
+    assert "false" == second.seen[0].form["partial_response"]
+
+
+async def test_a_missing_tenant_is_named(fake_client: StartClient, http_reply: Reply) -> None:
+    """Mimir's answer without a tenant has a status that elsewhere means a missing credential."""
+    _, client = await fake_client(http_reply("no org id\n", status=401, content_type="text/plain"))
+    with pytest.raises(AccessDeniedError, match=r"for_tenant\(name\)"):
+        await client.query("up")
