@@ -43,6 +43,7 @@ def shards() -> list[PlantedSeries]:
 def paused(server: Server) -> Iterator[None]:
     """Have a server hang during the block: it takes connections and does not answer."""
     os.kill(server.process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then its threads may still answer
     try:
         yield
     finally:
