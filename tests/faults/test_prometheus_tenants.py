@@ -15,7 +15,7 @@ import attrs
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tests.faults.fake_prometheus import Reply, StartFake, values, vector
+from tests.faults.fake_prometheus import Begun, Reply, StartFake, values, vector
 from tests.support.graphql_host import Host
 
 from statcore.errors import AccessDeniedError, ClosedError, InputError
@@ -168,6 +168,22 @@ async def test_closing_the_client_closes_its_tenants(mimir: ScriptedMimir) -> No
         with pytest.raises(ClosedError):
             await values(tenant)
     assert 1 == len(mimir.tenants)
+
+
+@pytest.mark.parametrize("owned", [True, False])
+async def test_closing_during_a_tenants_request_is_an_error_of_closing(fake_prometheus: StartFake, *, owned: bool) -> None:
+    """As it is for the client itself, whether the client closes its own session or the host closes the session it gave."""
+    begun = Begun()
+    server = await fake_prometheus(begun)
+    session = aiohttp.ClientSession()
+    client = PrometheusClient(server.url, options=PrometheusOptions(attempts=1), session=None if owned else session)
+    request = asyncio.create_task(values(client.for_tenant("team-1").for_tenant("team-2")))
+    await begun.wait()
+    if owned:
+        await client.aclose()
+    await session.close()
+    with pytest.raises(ClosedError):
+        await request
 
 
 async def test_a_tenant_uses_the_hosts_session_and_does_not_close_it(mimir: ScriptedMimir) -> None:
