@@ -7,6 +7,7 @@ plugin statcore-victoriametrics gets them from a real server.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import pytest
@@ -154,6 +155,20 @@ async def test_a_store_that_is_down_is_a_reason_for_the_other_member(fake_promet
     assert [7.0] == await values(client)
     await client.aclose()
     assert "false" == second.seen[0].form["partial_response"]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"), [(STORE, f"queries of stored data fail.*{re.escape(STORE)}"), ("the query is not allowed", None)]
+)
+async def test_the_doctor_reports_a_store_without_which_nothing_is_answered(
+    fake_client: StartClient, http_reply: Reply, text: str, finding: str | None
+) -> None:
+    """Without partial answers the ping works and every query of data fails; a proxy that refuses a query is no outage."""
+    build = http_reply('{"status":"success","data":{"version":"0.34","revision":"a"}}')
+    refused = http_reply(refusal("execution", text), status=422)
+    _, client = await fake_client(build, refused, partial_response=False, attempts=1)
+    found = await client.diagnose()
+    assert found is None if finding is None else re.match(finding, found or "")
 
 
 async def test_a_missing_tenant_is_named(fake_client: StartClient, http_reply: Reply) -> None:
