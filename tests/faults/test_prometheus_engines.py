@@ -19,6 +19,7 @@ from statcore.errors import (
     PartialAnswerError,
     QueryRejectedError,
     StatcoreError,
+    TimedOutError,
     UnavailableError,
 )
 from statcore.promql import Selector
@@ -124,6 +125,7 @@ MIMIR: Final = "expanding series: the query exceeded the maximum number of"
         (422, "cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError, "", 2),
         (429, "-search.maxConcurrentRequests=8 concurrent requests are executed", UnavailableError, "lower max_conn", 2),
         (503, "-search.maxConcurrentRequests=8 concurrent requests are executed", UnavailableError, "lower max_conn", 2),
+        (503, "more than 8 …; increase `-search.maxConcurrentRequests`", UnavailableError, "lower max_conn", 2),
         (422, "the number of matching timeseries exceeds 300000; either", QueryRejectedError, "maxUniqueTimeseries", 1),
         (422, "many-to-many matching not allowed", QueryRejectedError, "", 1),
     ],
@@ -145,6 +147,26 @@ async def test_a_limit_or_an_outage_of_an_engine_is_our_error(
     assert text in str(caught.value)
     assert advice in str(caught.value)
     assert requests == len(server.seen)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError),
+        ("timeout exceeded during the query: 1.000 seconds", TimedOutError),
+        ("cannot select more than -search.maxSamplesPerQuery=1 samples", QueryRejectedError),
+    ],
+)
+async def test_a_cause_after_a_long_query_counts(
+    fake_client: StartClient, http_reply: Reply, text: str, expected: type[StatcoreError]
+) -> None:
+    """VictoriaMetrics repeats the query before the cause; the error shows the cause and not the whole query."""
+    long = f'error when executing query="{"a + " * 3000}a": {text}'
+    _, client = await fake_client(http_reply(refusal("422", long), status=422), attempts=1)
+    with pytest.raises(expected) as caught:
+        await client.query("up")
+    assert text in str(caught.value)
+    assert 2000 > len(str(caught.value))
 
 
 async def test_a_store_that_is_down_is_a_reason_for_the_other_member(fake_prometheus: StartFake, http_reply: Reply) -> None:
