@@ -214,11 +214,10 @@ async def test_tenants_share_what_is_known_of_a_pair(
         *("a|b", "a,b", "..", ".", "a/b", "a\\b", 7, None, b"a"),
     ],
 )
-async def test_what_is_not_the_name_of_one_tenant_is_refused(mimir: ScriptedMimir, tenant: Any) -> None:
-    """Injected headers, names of several tenants, and paths; the error does not show the name."""
-    async with aclosing(PrometheusClient(mimir.url)) as client:
-        with pytest.raises(InputError, match=r"^tenant must be the name of one tenant"):
-            client.for_tenant(tenant)
+def test_what_is_not_the_name_of_one_tenant_is_refused(tenant: Any) -> None:
+    """Injected headers, names of several tenants, and paths."""
+    with pytest.raises(InputError, match=r"^tenant must be the name of one tenant"):
+        PrometheusClient("http://host").for_tenant(tenant)
 
 
 @pytest.mark.parametrize("name", ["", "X Y", "X\r\nY", "Authorization", "Content-Length", 7])

@@ -175,7 +175,7 @@ def _line(text: str) -> str:
 
 def _missing(server: Server, headers: Mapping[str, str], text: str) -> str:
     if "no org id" in text:  # the wording of Mimir and Cortex
-        return "the name of a tenant is missing; query through client.for_tenant(name)"
+        return "the name of a tenant is missing; query through client.for_tenant(name), or set X-Scope-OrgID in headers"
     if server.credential_name is not None:
         return f"{server.credential_name} is refused"
     match headers.get("WWW-Authenticate", "").split(" ")[0].lower():

@@ -19,7 +19,7 @@ from statcore_prometheus.requests import API_PATH
 
 _LONGEST_TENANT: Final = 150
 # Mimir, Cortex and Thanos allow a part of these characters. A name with | or a comma could stand for several tenants.
-_TENANT: Final = re.compile(rf"[!-+.0-\[\]-{{}}~-]{{1,{_LONGEST_TENANT}}}")
+_TENANT: Final = re.compile(rf"(?:(?![|,/\\])[!-~]){{1,{_LONGEST_TENANT}}}")
 _BASE_PATH: Final = re.compile(r'(?:/[!"$->A-~]*)?')
 _SHORTEST_SECRET: Final = 4
 """Shorter secrets stay in messages, since they are parts of too many words."""
