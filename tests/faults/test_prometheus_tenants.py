@@ -227,8 +227,23 @@ def test_a_header_that_cannot_name_a_tenant_is_refused(name: Any) -> None:
         PrometheusOptions(tenant_header=name)
 
 
-@pytest.mark.parametrize("path", ["x", "/a b", "/a?b", "/a#b", "/a@b", "/é", "/a\n"])
-def test_a_base_path_that_cannot_be_sent_is_refused(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("", ""), ("/", ""), ("/a/", "/a"), ("/a%2Fb/api/v1/", "/a%2Fb"), ("/select/1:2/p", "/select/1:2/p")],
+)
+async def test_a_base_path_is_that_of_a_url(
+    fake_prometheus: StartFake, http_reply: Reply, path: str, expected: str
+) -> None:
+    """With or without a slash or `/api/v1` at its end; the path of the client itself stays."""
+    server = await fake_prometheus(http_reply(vector("7")))
+    async with aclosing(PrometheusClient(f"{server.url}/b")) as client:
+        await values(client.at_base_path(lambda old: path if old == "/b" else "/not-the-present-path"))
+        await values(client)
+    assert [f"{expected}/api/v1/query", "/b/api/v1/query"] == [request.path for request in server.seen]
+
+
+@pytest.mark.parametrize("path", ["x", "/a b", "/a?b", "/a#b", "/a@b", "/é", "/a\n", None])
+def test_a_base_path_that_cannot_be_sent_is_refused(path: Any) -> None:
     """Nothing is opened before."""
     with pytest.raises(InputError, match="base path"):
         PrometheusClient("http://host").at_base_path(lambda _: path)

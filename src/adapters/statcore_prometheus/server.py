@@ -68,10 +68,9 @@ class Server:
                 f"{setting} holds an @ after a slash; in a user's name or password, / is written as %2F and @ as %40"
             )
         name = f"[{host}]" if ":" in host else host
-        path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
         credential_name, credential = _credential(parts.username, parts.password, options, setting)
         return cls(
-            address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{path}",
+            address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{_base_path(parts.path)}",
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip" if _wants_gzip(host, options) else "identity",
@@ -102,16 +101,16 @@ class Server:
         return attrs.evolve(self, headers={**others, header: tenant})
 
     def at_path(self, rewrite: Callable[[str], str]) -> Self:
-        """Return the server at another base path, which `rewrite` makes of the present base path.
+        """Return the server at another base path, which `rewrite` makes of its own; `/api/v1` may end it.
 
         Raises:
             InputError: the result cannot be the path of a URL.
         """
         parts = urlsplit(self.address)
         path = rewrite(parts.path)
-        if not _BASE_PATH.fullmatch(path):
+        if not isinstance(cast("object", path), str) or not _BASE_PATH.fullmatch(path):
             raise InputError(f"a base path must be empty or start with a slash, and be percent-encoded, not {path!r:.80}")
-        return attrs.evolve(self, address=f"{parts.scheme}://{parts.netloc}{path.rstrip('/')}")
+        return attrs.evolve(self, address=f"{parts.scheme}://{parts.netloc}{_base_path(path)}")
 
     def request_headers(self) -> dict[str, str]:
         """Return the headers of a request that is sent now; changed files with credentials are read again."""
@@ -130,6 +129,10 @@ class Server:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return text
+
+
+def _base_path(path: str) -> str:
+    return path.rstrip("/").removesuffix(API_PATH).rstrip("/")
 
 
 def _credential(
