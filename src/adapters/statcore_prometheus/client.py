@@ -217,7 +217,7 @@ class PrometheusClient:
 
     @only_our_errors
     async def find_missing_data(self) -> str | None:
-        """Return in one line what a distributed engine now answers without, and what to do; None if nothing is missing."""
+        """Return in one line what a distributed engine now lacks, and what to do; None if nothing is missing."""
         try:
             answer: AnswerNotes = await self.query(_OF_EVERY_STORE)
         except PartialAnswerError as error:
