@@ -54,10 +54,12 @@ _BUSY: Final = {
     "rate limit": "send fewer queries, or raise the tenant's limit on queries",
 }
 # A store is missing, and VictoriaMetrics with deny_partial_response, or Thanos without partial_response, does not answer
-# without it. The status is that of a refused query.
+# without it; or a server that Prometheus 3 reads by remote_read ended during its answer. The status is that of a refused
+# query.
 _STORE_DOWN: Final = re.compile(
     r"vmstorage nodes are unavailable|cannot return full response|"
-    r"rpc error: code = (?:Unavailable|Aborted|DeadlineExceeded)"
+    r"rpc error: code = (?:Unavailable|Aborted|DeadlineExceeded)|"
+    r"(?:unexpected EOF|connection reset by peer)$"
 )
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _TOO_LARGE: Final = {
