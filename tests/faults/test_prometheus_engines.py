@@ -117,6 +117,7 @@ MIMIR: Final = "expanding series: the query exceeded the maximum number of"
             1,
         ),
         (422, f"expanding series: proxy Series(): rpc error: code = Aborted desc = {STORE}", UnavailableError, "", 2),
+        (422, "expanding series: context deadline exceeded: request timed out after 1m0s", UnavailableError, "", 2),
         (503, "cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError, "", 2),
         (422, "cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError, "", 2),
         (429, "-search.maxConcurrentRequests=8 concurrent requests are executed", UnavailableError, "lower max_conn", 2),

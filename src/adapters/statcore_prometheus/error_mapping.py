@@ -53,13 +53,13 @@ _BUSY: Final = {
     "too many outstanding requests": "lower max_connections, or raise the tenant's limit on outstanding requests",
     "rate limit": "send fewer queries, or raise the tenant's limit on queries",
 }
-# A store is missing, and VictoriaMetrics with deny_partial_response, or Thanos without partial_response, does not answer
-# without it; or a server that Prometheus 3 reads by remote_read ended during its answer. The status is that of a refused
-# query.
+# Answers with the status of a refused query because of a server behind the server. A store is missing, and VictoriaMetrics
+# with deny_partial_response, or Thanos without partial_response, does not answer without it; or a server that Prometheus 3
+# reads by remote_read ended or hung during its answer.
 _STORE_DOWN: Final = re.compile(
     r"vmstorage nodes are unavailable|cannot return full response|"
     r"rpc error: code = (?:Unavailable|Aborted|DeadlineExceeded)|"
-    r"(?:unexpected EOF|connection reset by peer)$"
+    r"context deadline exceeded|(?:unexpected EOF|connection reset by peer)$"
 )
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _TOO_LARGE: Final = {
