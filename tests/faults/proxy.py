@@ -24,11 +24,13 @@ class TcpProxy:
         server_port: where the server listens.
         piece: answers are passed on in pieces of at most so many bytes.
         port: where to listen; a free port by default.
+        ends_after: after how many bytes of answers a connection ends; None is never.
     """
 
     server_port: int
     piece: int = 65_536
     port: int = 0
+    ends_after: int | None = None
     connections: int = attrs.field(default=0, init=False)
     """How many were made so far."""
     held: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -83,7 +85,11 @@ class TcpProxy:
         raise _EndedError
 
     async def _answers(self, from_server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passed = 0
         while data := await from_server.read(self.piece):
+            passed += len(data)
+            if self.ends_after is not None and passed > self.ends_after:
+                break
             if not self._open.is_set():
                 self.held.set()
                 await self._open.wait()

@@ -146,7 +146,7 @@ async def test_a_victoriametrics_is_recognized(
 @pytest.mark.parametrize("status", [403, 404, 500])
 async def test_a_server_without_build_information_is_fine(fake_client: StartClient, http_reply: Reply, status: int) -> None:
     """A proxy may refuse the request for build information."""
-    _, client = await fake_client(http_reply("no", status=status))
+    _, client = await fake_client(http_reply("no", status=status), http_reply(vector("1")), attempts=1)
     assert await client.diagnose() is None
 
 

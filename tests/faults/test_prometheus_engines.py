@@ -7,6 +7,7 @@ plugin statcore-victoriametrics gets them from a real server.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import pytest
@@ -18,6 +19,7 @@ from statcore.errors import (
     PartialAnswerError,
     QueryRejectedError,
     StatcoreError,
+    TimedOutError,
     UnavailableError,
 )
 from statcore.promql import Selector
@@ -64,18 +66,14 @@ def test_an_option_and_its_parameter_exclude_each_other(name: str) -> None:
     [
         pytest.param({"warnings": [STORE]}, id="Thanos, a store is down"),
         pytest.param({"warnings": ["No StoreAPIs matched for this query"]}, id="Thanos, no store"),
-        pytest.param({"isPartial": True}, id="VictoriaMetrics, beside the data"),
-        pytest.param({"data": {"isPartial": True}}, id="VictoriaMetrics, in the data"),
+        pytest.param({"isPartial": True}, id="VictoriaMetrics"),
     ],
 )
 async def test_an_engine_that_lacks_a_store_is_partial(
     fake_client: StartClient, http_reply: Reply, members: dict[str, Any]
 ) -> None:
     """The answer has what there is, and says so; in strict mode it is an error."""
-    answers = []
-    for body in (vector("1"), MATRIX):
-        answer = json.loads(body)
-        answers.append(json.dumps({**answer, **members, "data": {**answer["data"], **members.get("data", {})}}))
+    answers = [json.dumps({**json.loads(body), **members}) for body in (vector("1"), MATRIX)]
     _, client = await fake_client(*map(http_reply, answers))
     assert (await client.query("up")).partial
     assert (await client.query_range("up", RANGE)).partial
@@ -119,10 +117,12 @@ MIMIR: Final = "expanding series: the query exceeded the maximum number of"
             1,
         ),
         (422, f"expanding series: proxy Series(): rpc error: code = Aborted desc = {STORE}", UnavailableError, "", 2),
+        (422, "expanding series: context deadline exceeded: request timed out after 1m0s", UnavailableError, "", 2),
         (503, "cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError, "", 2),
         (422, "cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError, "", 2),
         (429, "-search.maxConcurrentRequests=8 concurrent requests are executed", UnavailableError, "lower max_conn", 2),
         (503, "-search.maxConcurrentRequests=8 concurrent requests are executed", UnavailableError, "lower max_conn", 2),
+        (503, "more than 8 …; increase `-search.maxConcurrentRequests`", UnavailableError, "lower max_conn", 2),
         (422, "the number of matching timeseries exceeds 300000; either", QueryRejectedError, "maxUniqueTimeseries", 1),
         (422, "many-to-many matching not allowed", QueryRejectedError, "", 1),
     ],
@@ -146,6 +146,26 @@ async def test_a_limit_or_an_outage_of_an_engine_is_our_error(
     assert requests == len(server.seen)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cannot return full response, since some of vmstorage nodes are unavailable", UnavailableError),
+        ("timeout exceeded during the query: 1.000 seconds", TimedOutError),
+        ("cannot select more than -search.maxSamplesPerQuery=1 samples", QueryRejectedError),
+    ],
+)
+async def test_a_cause_after_a_long_query_counts(
+    fake_client: StartClient, http_reply: Reply, text: str, expected: type[StatcoreError]
+) -> None:
+    """VictoriaMetrics repeats the query before the cause; the error shows the cause and not the whole query."""
+    long = f'error when executing query="{"a + " * 3000}a": {text}'
+    _, client = await fake_client(http_reply(refusal("422", long), status=422), attempts=1)
+    with pytest.raises(expected) as caught:
+        await client.query("up")
+    assert text in str(caught.value)
+    assert 2000 > len(str(caught.value))
+
+
 async def test_a_store_that_is_down_is_a_reason_for_the_other_member(fake_prometheus: StartFake, http_reply: Reply) -> None:
     """A Thanos that must not answer partially refuses with the status of a bad query; another Thanos may have the store."""
     first = await fake_prometheus(http_reply(refusal("execution", STORE), status=422))
@@ -154,6 +174,20 @@ async def test_a_store_that_is_down_is_a_reason_for_the_other_member(fake_promet
     assert [7.0] == await values(client)
     await client.aclose()
     assert "false" == second.seen[0].form["partial_response"]
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"), [(STORE, f"queries of stored data fail.*{re.escape(STORE)}"), ("the query is not allowed", None)]
+)
+async def test_the_doctor_reports_a_store_without_which_nothing_is_answered(
+    fake_client: StartClient, http_reply: Reply, text: str, finding: str | None
+) -> None:
+    """Without partial answers the ping works and every query of data fails; a proxy that refuses a query is no outage."""
+    build = http_reply('{"status":"success","data":{"version":"0.34","revision":"a"}}')
+    refused = http_reply(refusal("execution", text), status=422)
+    _, client = await fake_client(build, refused, partial_response=False, attempts=1)
+    found = await client.diagnose()
+    assert found is None if finding is None else re.match(finding, found or "")
 
 
 async def test_a_missing_tenant_is_named(fake_client: StartClient, http_reply: Reply) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import attrs
 import pytest
+from tests.faults.proxy import TcpProxy
 
 from statcore.errors import PartialAnswerError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import QueryTimeRange
@@ -43,6 +44,7 @@ def shards() -> list[PlantedSeries]:
 def paused(server: Server) -> Iterator[None]:
     """Have a server hang during the block: it takes connections and does not answer."""
     os.kill(server.process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then its threads may still answer
     try:
         yield
     finally:
@@ -198,3 +200,22 @@ async def test_a_shard_that_hangs_is_a_timeout_and_no_answer(prometheus_federati
                 await client.query_utilization_now(querier, time=TIME)
             answer = await client.query_utilization_now(querier, time=TIME)
     assert ([0.0, 1.0], False) == (sorted(sample.value for sample in answer.samples), answer.partial)
+
+
+async def test_a_shard_that_ends_during_its_answer_is_an_outage(
+    start_prometheus: Callable[..., Server], prometheus_holding: Holding, tcp_proxy: Callable[..., Awaitable[TcpProxy]]
+) -> None:
+    """Prometheus 3 refuses the query as if it were wrong; the other member of a pair answers it."""
+    series = [planted(1.0, shard=os.urandom(32).hex()) for _ in range(200)]  # such labels cannot be compressed
+    with prometheus_holding(openmetrics_text(series)) as whole:
+        shard = await tcp_proxy(whole.port, piece=1_000, ends_after=8_000)
+        server = start_prometheus(remote_read=[f"http://127.0.0.1:{shard.port}"])
+        strict = PrometheusOptions(attempts=1, strict=True)
+        match = Selector("backendai_container_utilization")
+        async with aclosing(PrometheusClient(server.url, options=strict)) as client:
+            for reading in (client.query(match.name), client.query_range(match.name, HOUR), client.series(match)):
+                with pytest.raises((UnavailableError, PartialAnswerError)):
+                    await reading
+        options = attrs.evolve(strict, fallback_urls=(whole.url,))
+        async with aclosing(PrometheusClient(server.url, options=options)) as pair:
+            assert 200 == len((await pair.query(match.name, time=TIME)).samples)

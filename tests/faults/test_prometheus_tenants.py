@@ -15,7 +15,7 @@ import attrs
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tests.faults.fake_prometheus import Reply, StartFake, values, vector
+from tests.faults.fake_prometheus import Begun, Reply, StartFake, values, vector
 from tests.support.graphql_host import Host
 
 from statcore.errors import AccessDeniedError, ClosedError, InputError
@@ -170,6 +170,22 @@ async def test_closing_the_client_closes_its_tenants(mimir: ScriptedMimir) -> No
     assert 1 == len(mimir.tenants)
 
 
+@pytest.mark.parametrize("owned", [True, False])
+async def test_closing_during_a_tenants_request_is_an_error_of_closing(fake_prometheus: StartFake, *, owned: bool) -> None:
+    """As it is for the client itself, whether the client closes its own session or the host closes the session it gave."""
+    begun = Begun()
+    server = await fake_prometheus(begun)
+    session = aiohttp.ClientSession()
+    client = PrometheusClient(server.url, options=PrometheusOptions(attempts=1), session=None if owned else session)
+    request = asyncio.create_task(values(client.for_tenant("team-1").for_tenant("team-2")))
+    await begun.wait()
+    if owned:
+        await client.aclose()
+    await session.close()
+    with pytest.raises(ClosedError):
+        await request
+
+
 async def test_a_tenant_uses_the_hosts_session_and_does_not_close_it(mimir: ScriptedMimir) -> None:
     """As the client does."""
     async with aiohttp.ClientSession() as session:
@@ -198,11 +214,10 @@ async def test_tenants_share_what_is_known_of_a_pair(
         *("a|b", "a,b", "..", ".", "a/b", "a\\b", 7, None, b"a"),
     ],
 )
-async def test_what_is_not_the_name_of_one_tenant_is_refused(mimir: ScriptedMimir, tenant: Any) -> None:
-    """Injected headers, names of several tenants, and paths; the error does not show the name."""
-    async with aclosing(PrometheusClient(mimir.url)) as client:
-        with pytest.raises(InputError, match=r"^tenant must be the name of one tenant"):
-            client.for_tenant(tenant)
+def test_what_is_not_the_name_of_one_tenant_is_refused(tenant: Any) -> None:
+    """Injected headers, names of several tenants, and paths."""
+    with pytest.raises(InputError, match=r"^tenant must be the name of one tenant"):
+        PrometheusClient("http://host").for_tenant(tenant)
 
 
 @pytest.mark.parametrize("name", ["", "X Y", "X\r\nY", "Authorization", "Content-Length", 7])
@@ -212,8 +227,23 @@ def test_a_header_that_cannot_name_a_tenant_is_refused(name: Any) -> None:
         PrometheusOptions(tenant_header=name)
 
 
-@pytest.mark.parametrize("path", ["x", "/a b", "/a?b", "/a#b", "/a@b", "/é", "/a\n"])
-def test_a_base_path_that_cannot_be_sent_is_refused(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("", ""), ("/", ""), ("/a/", "/a"), ("/a%2Fb/api/v1/", "/a%2Fb"), ("/select/1:2/p", "/select/1:2/p")],
+)
+async def test_a_base_path_is_that_of_a_url(
+    fake_prometheus: StartFake, http_reply: Reply, path: str, expected: str
+) -> None:
+    """With or without a slash or `/api/v1` at its end; the path of the client itself stays."""
+    server = await fake_prometheus(http_reply(vector("7")))
+    async with aclosing(PrometheusClient(f"{server.url}/b")) as client:
+        await values(client.at_base_path(lambda old: path if old == "/b" else "/not-the-present-path"))
+        await values(client)
+    assert [f"{expected}/api/v1/query", "/b/api/v1/query"] == [request.path for request in server.seen]
+
+
+@pytest.mark.parametrize("path", ["x", "/a b", "/a?b", "/a#b", "/a@b", "/é", "/a\n", None])
+def test_a_base_path_that_cannot_be_sent_is_refused(path: Any) -> None:
     """Nothing is opened before."""
     with pytest.raises(InputError, match="base path"):
         PrometheusClient("http://host").at_base_path(lambda _: path)

@@ -252,7 +252,7 @@ async def test_a_limit_of_a_real_server_says_what_to_change(
     argument: str,
     advice: str,
 ) -> None:
-    """The error is a refusal with the server's text, and our advice."""
+    """The error is a refusal with the server's text, and our advice, also where the text begins with a long query."""
     server = start_victoriametrics(arguments=[argument])
     now = datetime.now(UTC).replace(microsecond=0)
     plant_into(server, [PlantedSeries("limited", {}, [(now.timestamp() - 15 * back, 1.0) for back in range(9)])])
@@ -260,3 +260,5 @@ async def test_a_limit_of_a_real_server_says_what_to_change(
     minute = QueryTimeRange(start=now - timedelta(minutes=1), end=now, step="15s")
     with pytest.raises(QueryRejectedError, match=f"{argument[1:].partition('=')[0]}.*{advice}"):
         await client.query_utilization(FixedQuerier("limited"), minute)
+    with pytest.raises(QueryRejectedError, match=advice):
+        await client.query_range(f'limited{{name!="{"a" * 2000}"}}', minute)

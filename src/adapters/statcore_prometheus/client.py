@@ -50,6 +50,7 @@ _logger: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
 # No store has this metric, and each has to be read to know that.
 _OF_EVERY_STORE: Final = "absent(statcore_no_such_metric)"
+_START_IT: Final = "start the server or store that is missing"
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
 _T = TypeVar("_T")
@@ -216,19 +217,17 @@ class PrometheusClient:
 
     @only_our_errors
     async def find_missing_data(self) -> str | None:
-        """Return in one line what a distributed engine now answers without, and what to do; None if nothing is missing."""
+        """Return in one line what a distributed engine now lacks, and what to do; None if nothing is missing."""
         try:
-            answer = await self.query(_OF_EVERY_STORE)
+            answer: AnswerNotes = await self.query(_OF_EVERY_STORE)
         except PartialAnswerError as error:
-            warnings, is_partial = error.warnings, True
-        except StatcoreError:
-            return None  # the caller's own queries say more
-        else:
-            warnings, is_partial = answer.warnings, answer.partial
-        if not is_partial:
+            answer = AnswerNotes(warnings=error.warnings, partial=True)
+        except StatcoreError as error:
+            # With partial_response=False a missing store fails every query of stored data. A refusal is no sign of one.
+            return f"queries of stored data fail: {error}; {_START_IT}" if error.retryable else None
+        if not answer.partial:
             return None
-        reasons = "; ".join(warnings) or "the server says that its answers are partial"
-        return f"answers lack data: {reasons}; start the server or store that is missing"
+        return f"answers lack data: {'; '.join(answer.warnings) or 'the server says so'}; {_START_IT}"
 
     @only_our_errors
     async def aclose(self) -> None:

@@ -49,15 +49,17 @@ _LIMITS: Final = {
     "exceeds the limit": "query a shorter range or fewer series, or raise the server's limit",
 }
 _BUSY: Final = {
-    "concurrent requests are executed": "lower max_connections, or raise the server's -search.maxConcurrentRequests",
+    "-search.maxConcurrentRequests": "lower max_connections, or raise the server's -search.maxConcurrentRequests",
     "too many outstanding requests": "lower max_connections, or raise the tenant's limit on outstanding requests",
     "rate limit": "send fewer queries, or raise the tenant's limit on queries",
 }
-# A store is missing, and VictoriaMetrics with deny_partial_response, or Thanos without partial_response, does not answer
-# without it. The status is that of a refused query.
+# Answers with the status of a refused query because of a server behind the server. A store is missing, and VictoriaMetrics
+# with deny_partial_response, or Thanos without partial_response, does not answer without it; or a server that Prometheus 3
+# reads by remote_read ended or hung during its answer.
 _STORE_DOWN: Final = re.compile(
     r"vmstorage nodes are unavailable|cannot return full response|"
-    r"rpc error: code = (?:Unavailable|Aborted|DeadlineExceeded)"
+    r"rpc error: code = (?:Unavailable|Aborted|DeadlineExceeded)|"
+    r"context deadline exceeded|(?:unexpected EOF|connection reset by peer)$"
 )
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _TOO_LARGE: Final = {
@@ -115,19 +117,20 @@ def from_status(  # noqa: C901, PLR0911 - one return for each cause
     service = server.address
     content = body.decode(errors="replace")  # the text is only shown
     kind, text = read_error(content.encode()) or ("", _plain(headers, content))
-    text = _line(server.without_secrets(text))
+    cause = server.without_secrets(text)  # VictoriaMetrics writes it after the query, which may be long
+    text = _line(cause)
     status_text = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     match status:
         case HTTPStatus.NOT_FOUND if "/label/" in request.path and "%2F" in request.path:
             return UnsupportedError(f"{service} has no {request.subject}, or cannot look them up: the label has a slash")
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            return AccessDeniedError(f"{service}: {_missing(server, headers, text)} ({status_text})", service=service)
-        case HTTPStatus.UNPROCESSABLE_ENTITY if "timeout exceeded" in text:  # the wording of VictoriaMetrics
+            return AccessDeniedError(f"{service}: {_missing(server, headers, cause)} ({status_text})", service=service)
+        case HTTPStatus.UNPROCESSABLE_ENTITY if "timeout exceeded" in cause:  # the wording of VictoriaMetrics
             return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
-            if _is_store_down(text):
+            if _is_store_down(cause):
                 return UnavailableError(f"{service}: {text}", service=service)
-            message = f"{service}: {text or status_text}{_advice(_LIMITS, text)}"
+            message = f"{service}: {text or status_text}{_advice(_LIMITS, cause)}"
             return QueryRejectedError(message, query=request.subject, status=status)
         case _ if status in _TOO_LARGE:
             return QueryRejectedError(
@@ -138,7 +141,7 @@ def from_status(  # noqa: C901, PLR0911 - one return for each cause
         case HTTPStatus.SERVICE_UNAVAILABLE if kind == "timeout":
             return TimedOutError(f"{service}: {text}", timeout_s=timeout_s)
         case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
-            message = f"{service}: {status_text}{_advice(_BUSY, text)}"
+            message = f"{service}: {status_text}{_advice(_BUSY, cause)}"
             return UnavailableError(message, service=service, retry_after_s=_retry_after(headers))
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
             return UnavailableError(f"{service}: {status_text}", service=service)
@@ -166,13 +169,15 @@ def _plain(headers: Mapping[str, str], content: str) -> str:
 
 
 def _line(text: str) -> str:
-    """Return a server's text as one short line, for terminals and logs."""
-    return "".join(character if character.isprintable() else " " for character in text[:_SHOWN]).strip()
+    """Return a server's text as one short line, for terminals and logs: both ends of a long text."""
+    if len(text) > _SHOWN:
+        text = f"{text[: _SHOWN // 2]} … {text[-_SHOWN // 2 :]}"
+    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def _missing(server: Server, headers: Mapping[str, str], text: str) -> str:
     if "no org id" in text:  # the wording of Mimir and Cortex
-        return "the name of a tenant is missing; query through client.for_tenant(name)"
+        return "the name of a tenant is missing; query through client.for_tenant(name), or set X-Scope-OrgID in headers"
     if server.credential_name is not None:
         return f"{server.credential_name} is refused"
     match headers.get("WWW-Authenticate", "").split(" ")[0].lower():

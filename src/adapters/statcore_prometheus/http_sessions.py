@@ -71,11 +71,11 @@ class HttpSessions:
         return HttpSessions(self.current, service=self._service, max_connections=self._max_connections)
 
     def failure_of_closed(self, service: str) -> StatcoreError:
-        """Return the error for a request during which its session was closed; with a factory it is retryable."""
-        if self._given is None:
-            return ClosedError(f"the client of {self._service} was closed during the request")
-        if isinstance(self._given, aiohttp.ClientSession):
-            return ClosedError("the session handed in was closed during the request")
+        """Return the error for a request during which its session was closed, retryable if there is another session."""
+        try:
+            self.current()
+        except StatcoreError as error:
+            return error
         return UnavailableError(f"{service}: the host closed its session during the request", service=service)
 
     async def aclose(self) -> None:

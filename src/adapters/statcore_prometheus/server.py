@@ -19,7 +19,7 @@ from statcore_prometheus.requests import API_PATH
 
 _LONGEST_TENANT: Final = 150
 # Mimir, Cortex and Thanos allow a part of these characters. A name with | or a comma could stand for several tenants.
-_TENANT: Final = re.compile(rf"[!-+.0-\[\]-{{}}~-]{{1,{_LONGEST_TENANT}}}")
+_TENANT: Final = re.compile(rf"(?:(?![|,/\\])[!-~]){{1,{_LONGEST_TENANT}}}")
 _BASE_PATH: Final = re.compile(r'(?:/[!"$->A-~]*)?')
 _SHORTEST_SECRET: Final = 4
 """Shorter secrets stay in messages, since they are parts of too many words."""
@@ -68,10 +68,9 @@ class Server:
                 f"{setting} holds an @ after a slash; in a user's name or password, / is written as %2F and @ as %40"
             )
         name = f"[{host}]" if ":" in host else host
-        path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
         credential_name, credential = _credential(parts.username, parts.password, options, setting)
         return cls(
-            address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{path}",
+            address=f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{_base_path(parts.path)}",
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip" if _wants_gzip(host, options) else "identity",
@@ -102,16 +101,16 @@ class Server:
         return attrs.evolve(self, headers={**others, header: tenant})
 
     def at_path(self, rewrite: Callable[[str], str]) -> Self:
-        """Return the server at another base path, which `rewrite` makes of the present base path.
+        """Return the server at another base path, which `rewrite` makes of its own; `/api/v1` may end it.
 
         Raises:
             InputError: the result cannot be the path of a URL.
         """
         parts = urlsplit(self.address)
         path = rewrite(parts.path)
-        if not _BASE_PATH.fullmatch(path):
+        if not isinstance(cast("object", path), str) or not _BASE_PATH.fullmatch(path):
             raise InputError(f"a base path must be empty or start with a slash, and be percent-encoded, not {path!r:.80}")
-        return attrs.evolve(self, address=f"{parts.scheme}://{parts.netloc}{path.rstrip('/')}")
+        return attrs.evolve(self, address=f"{parts.scheme}://{parts.netloc}{_base_path(path)}")
 
     def request_headers(self) -> dict[str, str]:
         """Return the headers of a request that is sent now; changed files with credentials are read again."""
@@ -130,6 +129,10 @@ class Server:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return text
+
+
+def _base_path(path: str) -> str:
+    return path.rstrip("/").removesuffix(API_PATH).rstrip("/")
 
 
 def _credential(

@@ -77,13 +77,11 @@ class _Element(msgspec.Struct, gc=False):
 class _Matrix(msgspec.Struct, rename="camel", gc=False):
     result_type: str
     result: list[_Element] | None
-    is_partial: bool | None = None
 
 
 class _Instant(msgspec.Struct, rename="camel", gc=False):
     result_type: str
     result: msgspec.Raw
-    is_partial: bool | None = None
 
 
 _NULL: Final = b"null"
@@ -125,9 +123,7 @@ def _open(decoder: msgspec.json.Decoder[_Envelope[_T | None]], document: bytes) 
     return envelope.data, {
         "warnings": warnings,
         "infos": envelope.infos or (),
-        "partial": bool(envelope.is_partial)
-        or bool(getattr(envelope.data, "is_partial", None))  # VictoriaMetrics; usually it is beside the data
-        or any(map(_SAYS_PARTIAL.search, warnings)),
+        "partial": bool(envelope.is_partial) or any(map(_SAYS_PARTIAL.search, warnings)),
     }
 
 

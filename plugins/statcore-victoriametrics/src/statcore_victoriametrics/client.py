@@ -186,7 +186,7 @@ class VictoriaMetricsClient:
         await self._of_text.ping()
 
     async def diagnose(self) -> str | None:
-        """Return what a cluster answers without while a storage node is missing, and what to do; None if nothing is."""
+        """Return what is wrong while a storage node of a cluster is missing, and what to do; None if none is missing."""
         return await self._of_text.find_missing_data()
 
     async def aclose(self) -> None:
