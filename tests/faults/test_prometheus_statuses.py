@@ -28,6 +28,7 @@ from statcore.errors import ProtocolError, QueryRejectedError, StatcoreError, Ti
         (422, refusal("422", "timeout exceeded during query execution: 0.5 seconds what"), TimedOutError, 3),
         (504, "what", UnavailableError, 3),
         (429, "what", UnavailableError, 3),
+        (499, "what", UnavailableError, 3),
     ],
 )
 async def test_each_status_is_one_error(

@@ -236,6 +236,9 @@ async def test_partial_response_has_the_parameter_of_a_cluster(scripted: Scripte
         assert not any("partial_response" in request for request in recorder.seen)
     with pytest.raises(InputError, match=r"^dedup is for Thanos"):
         VictoriaMetricsClient.from_settings("victoriametrics://a", {"dedup": True})
+    both = {"partial_response": False, "parameters": {"deny_partial_response": "0"}}
+    with pytest.raises(InputError, match="set one of them"):
+        VictoriaMetricsClient.from_settings("victoriametrics://a", both)
 
 
 @pytest.mark.parametrize(

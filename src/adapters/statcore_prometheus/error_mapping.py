@@ -29,6 +29,8 @@ from statcore_prometheus.server import Server
 from statcore_prometheus.wire import read_error
 
 _SHOWN: Final = 1000
+_CLIENT_GONE: Final = 499
+"""Status of a proxy or query frontend whose own request was cancelled, for example while Mimir's frontend restarts."""
 # Parts of a server's text, and the advice. The first part that is found counts.
 _LIMITS: Final = {
     "exceeded maximum resolution": "lower max_points, or use a longer step",
@@ -143,7 +145,7 @@ def from_status(  # noqa: C901, PLR0911 - one return for each cause
         case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
             message = f"{service}: {status_text}{_advice(_BUSY, cause)}"
             return UnavailableError(message, service=service, retry_after_s=_retry_after(headers))
-        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in {HTTPStatus.REQUEST_TIMEOUT, _CLIENT_GONE}:
             return UnavailableError(f"{service}: {status_text}", service=service)
         case _ if status in range(300, 400):
             target = server.without_secrets(_target(headers))

@@ -46,7 +46,11 @@ def _deny_partial(options: PrometheusOptions) -> dict[str, str]:
     """Return the parameter of a cluster that stands for the option `partial_response`, which is named after Thanos."""
     if options.dedup is not None:
         raise InputError("dedup is for Thanos; VictoriaMetrics merges replicas if started with -dedup.minScrapeInterval")
-    return {} if options.partial_response is None else {"deny_partial_response": str(int(not options.partial_response))}
+    if options.partial_response is None:
+        return {}
+    if "deny_partial_response" in options.parameters:
+        raise InputError("partial_response is set, and deny_partial_response is among the parameters; set one of them")
+    return {"deny_partial_response": str(int(not options.partial_response))}
 
 
 def _any_time(time_range: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
