@@ -1,0 +1,187 @@
+"""Which servers own which keys: addresses, shards and slots. This module does no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Self, cast
+
+import attrs
+from redis.crc import key_slot
+
+from statcore.errors import ProtocolError
+
+SLOTS: Final = 16_384
+_MAX_PORT: Final = 65_535
+_DOWN: Final = frozenset({b"s_down", b"o_down", b"disconnected"})
+_RANGE_PARTS: Final = 3
+"""The first slot, the last slot, and the primary."""
+
+
+class Address(NamedTuple):
+    """Where a server listens: a host, or the path of a unix socket with port 0."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return `host:port`, with brackets around an IPv6 address, or the path."""
+        if not self.port:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@attrs.frozen
+class Shard:
+    """A primary, which owns keys, and its replicas."""
+
+    primary: Address
+    replicas: tuple[Address, ...] = ()
+
+
+@attrs.frozen(repr=False)
+class SlotMap:
+    """The owner of each slot at one time.
+
+    Args:
+        owners: the shard of each of the `SLOTS` slots; None for a slot without an owner.
+        epoch: a map with a lower epoch is older; 0 if the servers do not number their maps.
+    """
+
+    owners: tuple[Shard | None, ...]
+    epoch: int = 0
+    shards: tuple[Shard, ...] = attrs.field(init=False, eq=False)
+    """Every shard once, in the order of their first slots."""
+    only: Shard | None = attrs.field(init=False, eq=False)
+    """The shard that owns all slots, or None if there are several owners, or slots without an owner."""
+
+    @shards.default
+    def _shards(self) -> tuple[Shard, ...]:
+        return tuple(dict.fromkeys(shard for shard in self.owners if shard is not None))
+
+    @only.default
+    def _only(self) -> Shard | None:
+        return self.shards[0] if len(self.shards) == 1 and not self.unowned else None
+
+    @classmethod
+    def of_one(cls, shard: Shard, /, *, epoch: int = 0) -> Self:
+        """Return the map of servers that are not a cluster: one shard owns every key."""
+        return cls((shard,) * SLOTS, epoch)
+
+    @classmethod
+    def parse(cls, answer: object, /, *, host: str) -> Self:
+        """Return the map in an answer to `CLUSTER SLOTS`.
+
+        Args:
+            answer: the undecoded answer.
+            host: the host of the server that answered; it takes the place of an empty host.
+
+        Raises:
+            ProtocolError: the answer has another form, or two shards own one slot.
+        """
+        owners: list[Shard | None] = [None] * SLOTS
+        for part in _list(answer, 0):
+            first, last, primary, *replicas = _list(part, _RANGE_PARTS)
+            if not (_is_whole(first, SLOTS - 1) and _is_whole(last, SLOTS - 1) and first <= last):
+                raise _fault(f"slots from 0 to {SLOTS - 1}")
+            if any(owners[first : last + 1]):
+                raise _fault("one owner of a slot")
+            found = _address(primary, host)
+            if found is None:
+                continue  # the owner is known, but its address is not: nobody can be asked for these slots
+            known = (_address(replica, host) for replica in replicas)
+            shard = Shard(found, tuple(address for address in known if address is not None))
+            owners[first : last + 1] = [shard] * (last + 1 - first)
+        return cls(tuple(owners))
+
+    @classmethod
+    def parse_sentinel(cls, master: object, replicas: object) -> Self:
+        """Return the map in a sentinel's answers to `SENTINEL MASTER` and `SENTINEL REPLICAS`.
+
+        Args:
+            master: the undecoded answer about the master.
+            replicas: the undecoded answer about its replicas; replicas that are down are left out.
+
+        Raises:
+            ProtocolError: an answer has another form.
+        """
+        if not isinstance(replicas, list):
+            raise _sentinel_fault()
+        fields = _fields(master)
+        well = [of for replica in cast("list[object]", replicas) if not (of := _fields(replica))["flags"] & _DOWN]
+        shard = Shard(fields["address"], tuple(of["address"] for of in well))
+        return cls.of_one(shard, epoch=fields["epoch"])
+
+    @property
+    def unowned(self) -> int:
+        """How many slots have no owner."""
+        return self.owners.count(None)
+
+    @property
+    def addresses(self) -> set[Address]:
+        """The addresses of all servers."""
+        return {address for shard in self.shards for address in (shard.primary, *shard.replicas)}
+
+    def owner(self, key: str) -> Shard | None:
+        """Return the shard that owns a key, or None if its slot has no owner.
+
+        Raises:
+            UnicodeEncodeError, AttributeError: the key is not text that can be encoded.
+        """
+        return self.owners[key_slot(key.encode())]
+
+
+def _list(value: object, least: int) -> list[Any]:
+    if not isinstance(value, list) or len(cast("list[Any]", value)) < least:
+        raise _fault(f"a list of at least {least} items")
+    return cast("list[Any]", value)
+
+
+def _address(value: object, host: str) -> Address | None:
+    name, port = _list(value, 2)[:2]
+    if not _is_whole(port, _MAX_PORT) or not (name is None or isinstance(name, bytes)):
+        raise _fault("a host and a port")
+    try:
+        text = (name or b"").decode()
+    except UnicodeDecodeError:
+        raise _fault("a host in one word") from None
+    if text and not (text.isprintable() and " " not in text):
+        raise _fault("a host in one word")
+    return None if text == "?" or not port else Address(text or host, port)
+
+
+def _is_whole(value: object, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def _fault(expected: str) -> ProtocolError:
+    return ProtocolError(f"the answer to CLUSTER SLOTS has not the form of the command: expected {expected}")
+
+
+def _fields(answer: object) -> dict[str, Any]:
+    """Return the address, flags and epoch in a sentinel's answer about a server: names and values in turn."""
+    if not isinstance(answer, list):
+        raise _sentinel_fault()
+    words = cast("list[Any]", answer)
+    try:
+        fields: dict[bytes, bytes] = dict(zip(words[::2], words[1::2], strict=True))
+        address = Address(fields[b"ip"].decode(), int(fields[b"port"]))
+        epoch = int(fields.get(b"config-epoch", b"0"))
+        flags = frozenset(fields[b"flags"].split(b","))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise _sentinel_fault() from None
+    return {"address": address, "epoch": epoch, "flags": flags}
+
+
+def _sentinel_fault() -> ProtocolError:
+    return ProtocolError("a sentinel's answer has not the form of SENTINEL MASTER: expected ip, port and flags")
+
+
+def key_range(slots: Sequence[int]) -> str:
+    """Return slots as ranges, such as "0-5460, 5462"."""
+    ranges: list[list[int]] = []
+    for slot in slots:
+        if ranges and ranges[-1][1] == slot - 1:
+            ranges[-1][1] = slot
+        else:
+            ranges.append([slot, slot])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
