@@ -26,15 +26,12 @@ KEYS = [f"key-{number}" for number in range(300)]
 
 def fill(cluster: ValkeyCluster) -> None:
     """Set every key to its own name, and wait until the replicas have them."""
-    for key in KEYS:
-        cluster.node_of(key).command("SET", key, key)
-    for node in cluster.primaries:
-        assert 1 == node.command("WAIT", 1, 10_000)
+    cluster.store({key: key.encode() for key in KEYS})
 
 
 def values(cluster: ValkeyCluster) -> list[Any]:
     """Return the value of every key at the node that owns it."""
-    return [cluster.node_of(key).command("GET", key) for key in KEYS]
+    return [owner.command("GET", key) for key, owner in cluster.owners(KEYS).items()]
 
 
 @pytest.mark.parametrize("harm", [ValkeyNode.kill, ValkeyNode.stop, ValkeyNode.isolate])
@@ -70,7 +67,7 @@ def test_slots_move_with_their_keys(cluster: ValkeyCluster) -> None:
     assert 300 == len(slots)
     moved = [key for key in KEYS if key_slot(key.encode()) in slots]
     assert moved
-    assert {target} == {cluster.node_of(key) for key in moved}
+    assert {target} == set(cluster.owners(moved).values())
     assert [key.encode() for key in KEYS] == values(cluster)
     cluster.wait_until_whole()
 
@@ -88,8 +85,7 @@ def test_a_cluster_with_tls_and_users(tmp_path: Path, security: Security) -> Non
 def test_sentinels_promote_a_replica(sentinels: ValkeySentinels, harm: Harm) -> None:
     """The replica has the data; the primary comes back as a replica."""
     primary = sentinels.primary
-    primary.command("SET", "a", "1")
-    assert 2 == primary.command("WAIT", 2, 10_000)
+    primary.store({"a": b"1"})
     harm(primary)
     sentinels.wait_until_failed_over(primary)
     assert b"1" == sentinels.primary.command("GET", "a")
@@ -100,7 +96,7 @@ def test_sentinels_promote_a_replica(sentinels: ValkeySentinels, harm: Harm) -> 
 def test_sentinels_may_promote_an_empty_replica(sentinels: ValkeySentinels) -> None:
     """A replica that never had the data answers nil."""
     primary = sentinels.primary
-    primary.command("SET", "a", "1")
+    primary.store({"a": b"1"})
     sentinels.empty_replicas()
     primary.kill()
     sentinels.wait_until_failed_over(primary)

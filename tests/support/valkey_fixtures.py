@@ -87,6 +87,24 @@ def cluster(proxied_cluster: ValkeyCluster) -> ValkeyCluster:
 
 
 @pytest.fixture(scope="module")
+def proxied_primaries(
+    tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]
+) -> Iterator[ValkeyCluster]:
+    """A cluster without replicas for the tests of a module, which harm it one after the other: see `primaries`."""
+    require_program("valkey-server", "redis-server")
+    with running_cluster(tmp_path_factory.mktemp("cluster"), replicas=0, proxied=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def primaries(proxied_primaries: ValkeyCluster) -> ValkeyCluster:
+    """A cluster of three primaries, healed and emptied; nobody replaces a primary that is harmed."""
+    proxied_primaries.heal()
+    proxied_primaries.flush()
+    return proxied_primaries
+
+
+@pytest.fixture(scope="module")
 def proxied_sentinels(
     tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]
 ) -> Iterator[ValkeySentinels]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -33,6 +33,7 @@ _SLOTS_AT_ONCE: Final = 50
 _KEYS_AT_ONCE: Final = 1_000
 _ROUNDS: Final = 100
 _MIGRATE_MS: Final = 5_000
+_WAIT_MS: Final = 10_000
 _NEVER_S: Final = 3_600
 """How long a primary waits before it sends its data to a new replica, where no replica is to get any."""
 
@@ -143,6 +144,11 @@ class ValkeyNode:
         """Return the address that the other servers know."""
         return f"{LOOPBACK}:{self.announced_port}"
 
+    @property
+    def url(self) -> str:
+        """The URL for statcore to read it alone."""
+        return f"{_scheme(self.security)}://{_credentials(self.security)}{self}"
+
     def start(self) -> None:
         """Start it, empty, and wait until it answers.
 
@@ -174,6 +180,21 @@ class ValkeyNode:
         """Return the undecoded answer to a command."""
         self._admin = self._admin or self.client()
         return self._admin.execute_command(*words, NEVER_DECODE=True)  # type: ignore[no-untyped-call]
+
+    def pipelined(self, commands: Iterable[Sequence[str | bytes | int]]) -> list[Any]:
+        """Return the answers to commands that are sent at once."""
+        with self.client() as client, client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute()
+        return answers
+
+    def store(self, values: Mapping[str, bytes]) -> None:
+        """Set keys that expire in a day, and wait until all replicas have them."""
+        replicas = self.replication()["connected_slaves"]
+        sets = [("SET", key, value, "EX", 86_400) for key, value in values.items()]
+        *_, count = self.pipelined([*sets, ("WAIT", replicas, _WAIT_MS)])
+        assert replicas <= count, "the replicas do not confirm the writes"
 
     def replication(self) -> dict[str, Any]:
         """Return what INFO says about replication, by field."""
@@ -263,6 +284,16 @@ class ValkeyNode:
         self._process.send_signal(number)
 
 
+@contextmanager
+def running_server(folder: Path, *, security: Security = OPEN) -> Generator[ValkeyNode]:
+    """Run one server until the block ends; its files are made in `folder`."""
+    node = _new_node(folder, settings=_data_settings(), security=security, users=(ADMIN, READER))
+    with ExitStack() as stack:
+        stack.callback(node.kill)
+        node.start()
+        yield node
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class ValkeyCluster:
     """A cluster: its nodes, primaries first, as they were at the start."""
@@ -291,8 +322,19 @@ class ValkeyCluster:
 
     def node_of(self, key: str) -> ValkeyNode:
         """Return the primary that owns a key."""
-        slot = key_slot(key.encode())
-        return next(owner for first, last, owner in self.ranges() if first <= slot <= last)
+        return self.owners([key])[key]
+
+    def owners(self, keys: Iterable[str]) -> dict[str, ValkeyNode]:
+        """Return the primary that owns each key."""
+        ranges = self.ranges()
+        slots = {key: key_slot(key.encode()) for key in keys}
+        return {key: next(owner for first, last, owner in ranges if first <= slot <= last) for key, slot in slots.items()}
+
+    def store(self, values: Mapping[str, bytes]) -> None:
+        """Set keys that expire in a day, and wait until all replicas have them."""
+        owners = self.owners(values)
+        for node in set(owners.values()):
+            node.store({key: value for key, value in values.items() if owners[key] is node})
 
     def replica_of(self, primary: ValkeyNode) -> ValkeyNode:
         """Return a well replica of a primary."""
@@ -328,15 +370,26 @@ class ValkeyCluster:
         """Move slots with their keys from a primary to another, as `valkey-cli --cluster reshard` does; return them."""
         owned = (slot for first, last, owner in self.ranges() if owner is source for slot in range(first, last + 1))
         slots = [slot for slot, _ in zip(owned, range(number), strict=False)]
-        ids = {node: node.command("CLUSTER", "MYID") for node in (source, target)}
-        with source.client() as giving, target.client() as taking:
-            for group in _chunks(slots, _SLOTS_AT_ONCE):
-                self._assign(taking, group, "IMPORTING", ids[source])
-                self._assign(giving, group, "MIGRATING", ids[target])
-                self._move_keys(giving, group, target)
-                self._assign(taking, group, "NODE", ids[target])
-                self._assign(giving, group, "NODE", ids[target])
+        for group in _chunks(slots, _SLOTS_AT_ONCE):
+            self.begin_move(group, source, target)
+            self._move_keys(group, source, target)
+            self.end_move(group, source, target)
         return slots
+
+    def begin_move(self, slots: Sequence[int], source: ValkeyNode, target: ValkeyNode) -> None:
+        """Open slots at both primaries: keys that the source does not have are now asked for at the target."""
+        _assign(target, slots, "IMPORTING", source)
+        _assign(source, slots, "MIGRATING", target)
+
+    def move_keys(self, keys: Sequence[str | bytes], source: ValkeyNode, target: ValkeyNode) -> None:
+        """Move keys of a slot that is open at both primaries."""
+        access = ["AUTH2", ADMIN.name, ADMIN.password] if self.security.users else []
+        source.command("MIGRATE", LOOPBACK, target.announced_port, "", 0, _MIGRATE_MS, *access, "KEYS", *keys)
+
+    def end_move(self, slots: Sequence[int], source: ValkeyNode, target: ValkeyNode) -> None:
+        """Give slots without keys at the source to the target."""
+        for node in (target, source):
+            _assign(node, slots, "NODE", target)
 
     def announce(self, node: ValkeyNode, port: int) -> None:
         """Let a node be found at another port, such as a test's own proxy, and wait until all well nodes know it."""
@@ -345,25 +398,13 @@ class ValkeyCluster:
         node.announced_port = port
         _wait(lambda: all(_address(witness, id_) == str(node) for witness in self.well), f"the announced port of {node}")
 
-    def _assign(self, client: Redis, slots: Iterable[int], what: str, id_: bytes) -> None:
-        pipeline = client.pipeline(transaction=False)
-        for slot in slots:
-            pipeline.execute_command("CLUSTER", "SETSLOT", slot, what, id_)  # type: ignore[no-untyped-call]
-        pipeline.execute()
-
-    def _move_keys(self, giving: Redis, slots: Sequence[int], target: ValkeyNode) -> None:
-        access = ["AUTH2", ADMIN.name, ADMIN.password] if self.security.users else []
-        with giving.pipeline(transaction=False) as pipeline:
-            for _ in range(_ROUNDS):
-                for slot in slots:
-                    pipeline.execute_command("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE)  # type: ignore[no-untyped-call]
-                batches = [keys for keys in pipeline.execute() if keys]
-                if not batches:
-                    return
-                for keys in batches:
-                    where = (LOOPBACK, target.announced_port, "", 0, _MIGRATE_MS)
-                    pipeline.execute_command("MIGRATE", *where, *access, "KEYS", *keys)  # type: ignore[no-untyped-call]
-                pipeline.execute()
+    def _move_keys(self, slots: Sequence[int], source: ValkeyNode, target: ValkeyNode) -> None:
+        for _ in range(_ROUNDS):
+            batches = source.pipelined([("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE) for slot in slots])
+            if not any(batches):
+                return
+            for keys in filter(None, batches):
+                self.move_keys(keys, source, target)
         raise RuntimeError(f"slots {slots[0]} to {slots[-1]} get new keys faster than they can be moved")
 
     def _is_whole(self, node: ValkeyNode) -> bool:
@@ -635,6 +676,11 @@ def _ranges(witness: ValkeyNode, nodes: Sequence[ValkeyNode]) -> list[tuple[int,
 
 def _owners(node: ValkeyNode) -> tuple[tuple[int, int, int], ...]:
     return tuple(sorted((first, last, owner[1]) for first, last, owner, *_ in node.command("CLUSTER", "SLOTS")))
+
+
+def _assign(node: ValkeyNode, slots: Iterable[int], what: str, other: ValkeyNode) -> None:
+    id_ = other.command("CLUSTER", "MYID")
+    node.pipelined([("CLUSTER", "SETSLOT", slot, what, id_) for slot in slots])
 
 
 def _heal(nodes: Iterable[ValkeyNode], servers: Iterable[ValkeyNode]) -> None:
