@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from redis.crc import key_slot
+from redis.exceptions import AskError
 from tests.support.valkey_topologies import (
     MASTER,
     READER,
@@ -70,6 +71,30 @@ def test_slots_move_with_their_keys(cluster: ValkeyCluster) -> None:
     assert {target} == set(cluster.owners(moved).values())
     assert [key.encode() for key in KEYS] == values(cluster)
     cluster.wait_until_whole()
+
+
+def test_keys_of_an_open_slot_are_on_both_sides(cluster: ValkeyCluster) -> None:
+    """The source sends clients to the target for a key that has moved, and the target answers after ASKING only."""
+    fill(cluster)
+    source, target, _ = cluster.primaries
+    key, *_ = [key for key, owner in cluster.owners(KEYS).items() if owner is source]
+    slot = key_slot(key.encode())
+    cluster.begin_move([slot], source, target)
+    cluster.move_keys([key], source, target)
+    with pytest.raises(AskError, match=f"{slot} {target}"):
+        source.command("GET", key)
+    assert [True, key.encode()] == target.pipelined([("ASKING",), ("GET", key)])
+    cluster.end_move([slot], source, target)
+    assert key.encode() == target.command("GET", key)
+
+
+def test_a_node_is_found_at_another_port(cluster: ValkeyCluster) -> None:
+    """All nodes tell clients the new port."""
+    node = cluster.primaries[0]
+    own_port = node.announced_port
+    cluster.announce(node, node.port)
+    assert {node.port} == {owner.announced_port for _, _, owner in cluster.ranges() if owner is node}
+    cluster.announce(node, own_port)
 
 
 def test_a_cluster_with_tls_and_users(tmp_path: Path, security: Security) -> None:

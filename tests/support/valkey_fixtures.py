@@ -68,6 +68,16 @@ def calm_cluster(tmp_path_factory: pytest.TempPathFactory, require_program: Call
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def calm_sentinels(
+    tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]
+) -> Iterator[ValkeySentinels]:
+    """A primary, two replicas and three sentinels for the whole run; no test harms them."""
+    require_program("valkey-server", "redis-server")
+    with running_sentinels(tmp_path_factory.mktemp("sentinels")) as sentinels:
+        yield sentinels
+
+
 @pytest.fixture(scope="module")
 def proxied_cluster(
     tmp_path_factory: pytest.TempPathFactory, require_program: Callable[..., str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 from uuid import uuid4
@@ -28,6 +28,11 @@ def metrics(number: int) -> dict[str, dict[str, str]]:
     return {"mem": {"current": str(number)}}
 
 
+def numbered(ids: Iterable[str]) -> dict[str, int]:
+    """Return the position of each id, which is the number of the kernel where `payloads` made the ids."""
+    return {id_: number for number, id_ in enumerate(ids)}
+
+
 def payloads(count: int) -> dict[str, bytes]:
     """Return what an agent writes for `count` kernels, by new ids; the first kernel has the number 0."""
     return {str(uuid4()): msgpack.packb(metrics(number)) for number in range(count)}
@@ -39,11 +44,11 @@ class Readers:
 
     Args:
         store: what they read.
-        ids: the kernels; the number of each is its position.
+        numbers: the number of each kernel, by its id.
     """
 
     store: ValkeyStatistics
-    ids: Sequence[str]
+    numbers: Mapping[str, int]
     right: int = attrs.field(default=0, init=False)
     """How many entries were right."""
     wrong: list[str] = attrs.field(factory=list[str], init=False)
@@ -57,8 +62,7 @@ class Readers:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Readers]:
         """Read until the block ends."""
-        numbers = {id_: number for number, id_ in enumerate(self.ids)}
-        callers = [asyncio.create_task(self._read(numbers, random.Random(seed))) for seed in range(CALLERS)]  # noqa: S311
+        callers = [asyncio.create_task(self._read(random.Random(seed))) for seed in range(CALLERS)]  # noqa: S311
         try:
             await self._called.wait()
             yield self
@@ -74,9 +78,10 @@ class Readers:
             self._called.clear()
             await self._called.wait()
 
-    async def _read(self, numbers: Mapping[str, int], order: random.Random) -> None:
+    async def _read(self, order: random.Random) -> None:
+        every = list(self.numbers)
         while True:
-            ids = order.sample(self.ids, min(_IDS_PER_CALL, len(self.ids)))
+            ids = order.sample(every, min(_IDS_PER_CALL, len(every)))
             start = time.perf_counter()
             try:
                 batch = await self.store.fetch_kernel_statistics(ids)
@@ -87,10 +92,10 @@ class Readers:
                     problem = batch.problems.get(position)
                     if problem is not None and problem.kind in {ProblemKind.UNAVAILABLE, ProblemKind.INCOMPLETE}:
                         self.failed[id_] = problem.message
-                    elif entry == metrics(numbers[id_]):
+                    elif entry == metrics(self.numbers[id_]):
                         self.right += 1
                     else:
-                        self.wrong.append(f"{id_}: {entry} with {problem}, not {metrics(numbers[id_])}")
+                        self.wrong.append(f"{id_}: {entry} with {problem}, not {metrics(self.numbers[id_])}")
             self.durations_s.append(time.perf_counter() - start)
             self._called.set()
             await asyncio.sleep(_PAUSE_S)

@@ -145,6 +145,12 @@ class ValkeyNode:
         return f"{LOOPBACK}:{self.announced_port}"
 
     @property
+    def pid(self) -> int:
+        """The id of its process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         """The URL for statcore to read it alone."""
         return f"{_scheme(self.security)}://{_credentials(self.security)}{self}"
