@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import attrs
 
@@ -59,14 +59,16 @@ class ReadValues:
             return values
         async for part in in_turns(range(len(values))):
             for position in part:
-                if type(values[position]) is bytes:
-                    values[position] = expect_integer(ttls_ms[position], node=node), values[position]
+                value = values[position]
+                if type(value) is bytes:
+                    values[position] = expect_integer(ttls_ms[position], node=node), value
         return values
 
     async def _read_many(self, node: Node, keys: Sequence[str], deadline: Deadline) -> tuple[Values, list[object]]:
         """Read with commands of many keys."""
         commands: list[Command] = []
-        for part in _parts(keys):
+        parts = _parts(keys)
+        for part in parts:
             # PTTL comes before MGET: an entry that is written between them is younger than its age says, never older.
             commands += [("PTTL", key) for key in part] if self.is_dated else []
             commands.append(("MGET", *part))
@@ -74,7 +76,7 @@ class ReadValues:
         values: Values = []
         ttls_ms: list[object] = []
         start = 0
-        for part in _parts(keys):
+        for part in parts:
             count = len(part) if self.is_dated else 0
             ttls_ms += answers[start : start + count]
             values += expect_values(answers[start + count], length=len(part), node=node)
@@ -116,7 +118,8 @@ class ReadValues:
         On a server that answers commands of many keys, one EXISTS for all usually shows that no such key exists.
         """
         if not node.is_cluster:
-            commands = [("EXISTS", *(keys[position] for position in part)) for part in _parts(positions)]
+            missing = [keys[position] for position in positions]
+            commands: list[Command] = [("EXISTS", *part) for part in _parts(missing)]
             counts = await node.exchange(commands, deadline=deadline)
             if not any(expect_integer(count, node=node) for count in counts):
                 return
@@ -180,7 +183,7 @@ def expect_values(answer: object, /, *, length: int, node: Node) -> list[Any]:
     """
     if not isinstance(answer, list):
         raise ProtocolError(f"{node.service} answered {type(answer).__name__}, not a list of {length} values")
-    values: list[Any] = answer
+    values = cast("list[Any]", cast("Any", answer))
     if len(values) != length:
         raise ProtocolError(f"{node.service} answered {len(values)} values, not {length}")
     for value in values:
@@ -201,6 +204,8 @@ def expect_integer(answer: object, /, *, node: Node) -> int:
     return answer
 
 
-def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yield the items in as many parts as there are commands."""
-    return (items[start : start + KEYS_PER_COMMAND] for start in range(0, len(items), KEYS_PER_COMMAND))
+def _parts(items: Sequence[Any]) -> list[Sequence[Any]]:
+    """Return the items in as many parts as there are commands."""
+    if len(items) <= KEYS_PER_COMMAND:
+        return [items]
+    return [items[start : start + KEYS_PER_COMMAND] for start in range(0, len(items), KEYS_PER_COMMAND)]

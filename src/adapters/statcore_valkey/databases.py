@@ -55,20 +55,18 @@ class DatabasePair:
         lifetime = Lifetime()
         if server.cluster:
             for name in ("statistics_db", "live_db"):
-                if getattr(options, name):
-                    raise InputError(
-                        f"{name} is {getattr(options, name)}, but a cluster has only database 0; set {name} to 0"
-                    )
+                if number := getattr(options, name):
+                    raise InputError(f"{name} is {number}, but a cluster has only database 0; set {name} to 0")
             both = _cluster(server.cluster, settings, options, lifetime)
             return cls(both, both, options.timeout_s)
         numbers = (options.statistics_db, options.live_db)
         if server.sentinels:
             discovery = _sentinels(server, settings, options, lifetime)
-            pair = [_of_sentinels(server, discovery, settings | {"db": db}, options, lifetime) for db in numbers]
+            first, second = (_of_sentinels(server, discovery, settings | {"db": db}, options, lifetime) for db in numbers)
         else:
             pools = [new_pool(server.address, settings | {"db": db}) for db in numbers]
-            pair = [_one(pool, owned=True, options=options, lifetime=lifetime) for pool in pools]
-        return cls(*pair, options.timeout_s)
+            first, second = (_one(pool, owned=True, options=options, lifetime=lifetime) for pool in pools)
+        return cls(first, second, options.timeout_s)
 
     @classmethod
     def from_clients(cls, statistics: Client, live: Client, /, *, options: ValkeyOptions) -> Self:
@@ -109,7 +107,7 @@ def _cluster(
     settings: dict[str, Any],
     options: ValkeyOptions,
     lifetime: Lifetime,
-    remap: Callable[[Address], Address] = lambda address: address,
+    remap: Callable[[tuple[str, int]], tuple[str, int]] | None = None,
 ) -> Keyspace:
     """Return a keyspace on a cluster.
 
@@ -118,13 +116,14 @@ def _cluster(
         settings: settings of the driver's connections.
         options: the settings of the store.
         lifetime: the lifetime of the store.
-        remap: returns where a node is found whose address the cluster tells.
+        remap: returns the address at which a node is reached, for the address that the cluster tells.
     """
 
     def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
         own = settings | {"redis_connect_func": _read_only} if is_replica else settings
+        reached = address if remap is None or address in start else Address(*remap((address.host, address.port)))
         return RedisNode(
-            pool=new_pool(remap(address), own),
+            pool=new_pool(reached, own),
             owned=True,
             pool_size=options.pool_size,
             lifetime=lifetime,
@@ -141,10 +140,9 @@ def _cluster(
 
     async def find(known: SlotMap | None) -> SlotMap:
         """Return the map that most nodes tell; a node that has just joined knows few slots."""
-        addresses = [*{*start, *(known.addresses if known else ())}]
-        maps = await first_answers(
-            [slots_of(address) for address in sample(addresses, min(len(addresses), _MOST_SEARCHED))]
-        )
+        everywhere = [*{*start, *(known.addresses if known else ())}]
+        addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
+        maps = await first_answers([slots_of(address) for address in addresses])
         return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
 
     keyspace = Keyspace(
@@ -215,11 +213,9 @@ def _of_client(client: Client, *, name: str, options: ValkeyOptions, lifetime: L
         own = cast("Any", client)  # it has no types for these
         settings = {key: value for key, value in own.connection_kwargs.items() if key not in _NOT_OURS}
         settings = {key: value for key, value in settings.items() if "maint_notifications" not in key}
-        remap = own.nodes_manager.address_remap or (lambda address: address)
         start = [Address(node.host, int(node.port)) for node in own.nodes_manager.startup_nodes.values()]
-        return _cluster(
-            start, settings | driver_settings(options), options, lifetime, lambda at: Address(*remap(tuple(at)))
-        )
+        settings |= driver_settings(options)
+        return _cluster(start, settings, options, lifetime, remap=own.nodes_manager.address_remap)
     if not isinstance(client, Redis):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         kind = type(client)
         raise InputError(

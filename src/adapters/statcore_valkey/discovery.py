@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -14,10 +14,10 @@ from statcore_valkey.node import Node, close_all
 from statcore_valkey.slot_map import Address, Shard, SlotMap
 
 Find: TypeAlias = Callable[["SlotMap | None"], Awaitable[SlotMap]]
-"""Returns the slot map as servers tell it now; the argument is the last map. It raises a `StatcoreError` if none tells it."""
+"""Returns the slot map as servers tell it now, and raises a `StatcoreError` if none does; the argument is the last map."""
 
 UNSYNCED_S: Final = 60.0
-"""How long after a fail-over a missing key may be a key that the new primary has not received; agents write again sooner."""
+"""How long after a fail-over a missing key may be one that the new primary has not received; agents write again sooner."""
 _BETWEEN_S: Final = 0.2
 """The shortest time between two searches."""
 _SETTLE_S: Final = 0.05
@@ -150,10 +150,12 @@ async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
             await asyncio.wait(pending)
     results = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
     if not results:
-        raise most_telling([error for task in tasks if (error := task.exception()) is not None])
+        errors = [error for task in tasks if (error := task.exception()) is not None]
+        unforeseen = [error for error in errors if not isinstance(error, StatcoreError)]
+        raise next(iter(unforeseen), most_telling([error for error in errors if isinstance(error, StatcoreError)]))
     return results
 
 
-def most_telling(errors: Sequence[Any]) -> Any:
+def most_telling(errors: Sequence[StatcoreError]) -> StatcoreError:
     """Return the error that says most: one that no retry would change, or else the first."""
-    return min(errors, key=lambda error: getattr(error, "retryable", False))
+    return min(errors, key=lambda error: error.retryable)

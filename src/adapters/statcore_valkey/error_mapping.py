@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from redis.exceptions import (
     AskError,
@@ -104,14 +104,14 @@ def from_driver(error: Exception, /, *, service: str, user: str) -> StatcoreErro
     return failure
 
 
-def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: PLR0911 - a line for each kind
+def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: C901, PLR0911 - a line for each kind
     text = describe(error)
     if isinstance(error, _DENIED):
         return AccessDeniedError(f"{service} refused the user {user}: {text}", service=service)
     if isinstance(error, MaxConnectionsError):
         return UnavailableError(f"the client handed in for {service} has no free connection: {text}", service=service)
     if isinstance(error, AskError):
-        address, is_ask = Address(*cast("tuple[str, int]", error.node_addr)), not isinstance(error, MovedError)
+        address, is_ask = Address(*cast("tuple[str, int]", cast("Any", error).node_addr)), not isinstance(error, MovedError)
         return RedirectError(f"{service} is part of a cluster; {_CLUSTER_URL}", address=address, is_ask=is_ask)
     if isinstance(error, ClusterCrossSlotError) or "cluster mode" in text:
         return UnsupportedError(f"{service} is part of a cluster; {_CLUSTER_URL}: {text}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from random import choice, uniform
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
@@ -61,6 +62,10 @@ class Keyspace:
         new_node: makes the node of a server when it is first used.
         lifetime: the lifetime of the store.
         reads_replicas: whether keys are read from replicas where there are any.
+        only_node: the node of all keys, if it never changes.
+
+    Attributes:
+        sick: the servers whose last exchange failed, and None, which stands for the owner of a slot without an owner.
     """
 
     name: str
@@ -68,16 +73,20 @@ class Keyspace:
     new_node: NewNode
     lifetime: Lifetime
     reads_replicas: bool = False
+    only_node: Node | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
-    _sick: set[Address | None] = attrs.field(factory=lambda: {None}, init=False)
-    """The servers whose last exchange failed; None, in the place of the owner of a slot without an owner, is always one."""
+    sick: set[Address | None] = attrs.field(factory=lambda: {None}, init=False)
 
     @classmethod
     def of_one(cls, node: Node, /, *, lifetime: Lifetime) -> Self:
         """Return a keyspace that is always on one node."""
         address = Address(node.service, 0)
         discovery = Discovery(find=None, map=SlotMap.of_one(Shard(address)))
-        return cls(name=node.service, discovery=discovery, new_node=lambda *_: node, lifetime=lifetime)
+
+        def new_node(_: Address, is_replica: bool) -> Node:  # noqa: ARG001, FBT001 - `NewNode`
+            return node
+
+        return cls(name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime, only_node=node)
 
     @property
     def service(self) -> str:
@@ -114,16 +123,16 @@ class Keyspace:
             is_write: whether the keys are written: by primaries only, and until all nodes have confirmed.
 
         Returns:
-            For each key the answer of the work; `Unsynced` in place of a None that says nothing; or the `StatcoreError` of a
-            key that cannot be read.
+            For each key the answer of the work; `Unsynced` in place of a None that says nothing, or the `StatcoreError` of
+            a key that cannot be read.
 
         Raises:
             StatcoreError: no key got an answer, or the keys are written and one of them got none.
         """
         if not keys:
             return []
-        if self.discovery.find is None and (slots := self.discovery.map) is not None and slots.only is not None:
-            return await self._on_one(self.node(slots.only.primary), keys, work, deadline)
+        if self.only_node is not None:
+            return await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
         self.lifetime.check(self.service)
         call = _Call(keyspace=self, keys=keys, work=work, deadline=deadline, is_write=is_write)
         return await call.run()
@@ -147,23 +156,11 @@ class Keyspace:
 
         await _repeated(attempt, deadline)
 
-    async def _on_one(self, node: Node, keys: Sequence[str], work: Work, deadline: Deadline) -> list[Any]:
-        async def attempt() -> list[Any]:
-            try:
-                answers = await work(node, range(len(keys)), deadline=deadline)
-            except StatcoreError as error:
-                deadline.failure = error
-                raise
-            deadline.failure = None
-            return answers
-
-        return await _repeated(attempt, deadline)
-
     async def keep(self, slots: SlotMap, /) -> None:
         """Close the nodes of servers that are not in a map."""
         gone = [key for key in self._nodes if key[0] not in slots.addresses]
         for key in gone:
-            self._sick.discard(key[0])
+            self.sick.discard(key[0])
             await self._nodes.pop(key).aclose()
 
     async def aclose(self) -> None:
@@ -242,7 +239,7 @@ class _Call:
         finally:
             await self._end(self.parts)
         for part in self.parts.values():
-            self.keyspace._sick.add(part.address)  # noqa: SLF001 - this class is a part of `Keyspace`
+            self.keyspace.sick.add(part.address)
             self._settle(part.positions, part.deadline.error())
         return self._result()
 
@@ -282,14 +279,14 @@ class _Call:
     def _server(self, shard: Shard, part: _Part) -> tuple[Address, bool]:
         """Return the server of a shard for a part, and whether it is a replica."""
         if self.keyspace.reads_replicas and not self.is_write and not part.attempts and not part.redirects:
-            well = [replica for replica in shard.replicas if replica not in self.keyspace._sick]  # noqa: SLF001
+            well = [replica for replica in shard.replicas if replica not in self.keyspace.sick]
             if well:
                 return choice(well), True  # noqa: S311 - no secret
         return shard.primary, False
 
     def _run(self, part: _Part) -> None:
         part.deadline = part.deadline.of_part()
-        if part.address in self.keyspace._sick:  # noqa: SLF001
+        if part.address in self.keyspace.sick:
             self.keyspace.discovery.search()
         self.parts[asyncio.create_task(self._exchange(part))] = part
 
@@ -308,7 +305,7 @@ class _Call:
 
     async def _take(self, part: _Part, task: asyncio.Task[list[Any]]) -> None:
         """Note the outcomes of a part that has ended, and start what follows from it."""
-        sick = self.keyspace._sick  # noqa: SLF001
+        sick = self.keyspace.sick
         error = task.exception()
         if isinstance(error, StatcoreError):
             if is_retryable(error):
@@ -356,15 +353,17 @@ class _Call:
             self.keyspace.discovery.search()
             self._pause(part, failed)
         for (address, is_ask), positions in redirects.items():
-            self._follow(part, positions, Address(address.host or part.address.host, address.port), is_ask=is_ask)
+            self._follow(part, positions, address, is_ask=is_ask)
 
     async def _note_missing(self, part: _Part, positions: Sequence[int]) -> None:
         """Note that a node does not have keys; a replica may not have them yet, and neither a new primary."""
         if part.is_replica:
             await self._start(attrs.evolve(part, positions=positions, redirects=part.redirects + 1))
             return
-        is_unsynced = part.address is not None and self.keyspace.discovery.is_unsynced(part.address)
-        self._settle(positions, Unsynced(self.keyspace.node(part.address).service) if is_unsynced else None)
+        outcome = None
+        if part.address is not None and self.keyspace.discovery.is_unsynced(part.address):
+            outcome = Unsynced(self.keyspace.node(part.address).service)
+        self._settle(positions, outcome)
 
     def _follow(self, part: _Part, positions: Sequence[int], address: Address, *, is_ask: bool) -> None:
         """Work with keys on the server that a redirect names."""
@@ -373,6 +372,8 @@ class _Call:
             part.deadline.failure = self.deadline.failure = UnavailableError(message)
             self._pause(part, positions)
             return
+        if part.address and not address.host:
+            address = Address(part.address.host, address.port)
         again = attrs.evolve(part, positions=positions, redirects=part.redirects + 1, is_ask=is_ask, is_replica=False)
         discovery = self.keyspace.discovery
         primaries = {shard.primary for shard in (discovery.map or self.slots).shards}
@@ -405,7 +406,7 @@ class _Call:
         self._look_for_slow_servers(now_s)
         if self.is_write or not self.is_answered:
             return _LOOK_S  # the deadline ends the call
-        if any(part.address not in self.keyspace._sick for part in self.parts.values()):  # noqa: SLF001
+        if any(part.address not in self.keyspace.sick for part in self.parts.values()):
             self._alone_s = None
             return min(_LOOK_S, self.deadline.remaining_s() - self._reserve_s)
         if self._alone_s is None:
@@ -439,8 +440,18 @@ def _is_failure(outcome: object) -> bool:
     return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError)
 
 
-async def _repeated(attempt: Callable[[], Awaitable[_Result]], deadline: Deadline) -> _Result:
-    return await retry(
+async def _work(node: Node, keys: Sequence[str], work: Work, deadline: Deadline) -> list[Any]:
+    try:
+        answers = await work(node, range(len(keys)), deadline=deadline)
+    except StatcoreError as error:
+        deadline.failure = error
+        raise
+    deadline.failure = None
+    return answers
+
+
+def _repeated(attempt: Callable[[], Awaitable[_Result]], deadline: Deadline) -> Awaitable[_Result]:
+    return retry(
         attempt,
         deadline=deadline,
         is_retryable=is_retryable,

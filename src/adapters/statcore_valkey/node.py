@@ -1,8 +1,9 @@
-"""One server: sends commands in an exchange over a pooled connection, and returns an answer to each, or raises our errors."""
+"""One server: sends commands in an exchange over a pooled connection, and returns their answers or raises our errors."""
 
 from __future__ import annotations
 
 import weakref
+from asyncio import CancelledError, current_task
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, Protocol, TypeAlias, cast
@@ -46,8 +47,8 @@ class Node(Protocol):
     async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
         """Send commands at once and return the undecoded answer to each.
 
-        An answer is bytes, an integer, None, or a list of answers. In a cluster it may be a `StatcoreError`: `RedirectError`
-        if another server has the key, `WrongTypeError` if the key does not hold a string, `UnavailableError` if the command
+        An answer is bytes, an integer, None, or a list of answers. In a cluster it may be an error: a `RedirectError` if
+        another server has the key, `WrongTypeError` if the key does not hold a string, `UnavailableError` if the command
         may succeed later, `AccessDeniedError` for a missing permission, `ProtocolError` for any other error.
 
         A call that is cancelled or that fails must leave no answer for a later call.
@@ -92,6 +93,14 @@ class AskingNode:
         """Do nothing: the node itself is closed by its owner."""
 
 
+def _fixed_service(node: RedisNode) -> str | None:
+    if isinstance(node.pool, SentinelConnectionPool):
+        return None
+    settings = node.pool.connection_kwargs
+    place = settings.get("path") or f"{settings.get('host')}:{settings.get('port')}"
+    return f"Valkey at {place}{node.role}" + (f", database {settings['db'] or 0}" if "db" in settings else "")
+
+
 def _new_slots(node: RedisNode) -> AbstractAsyncContextManager[object]:
     return limiter(node.pool_size)
 
@@ -120,20 +129,20 @@ class RedisNode:
     _slots: AbstractAsyncContextManager[object] = attrs.field(
         default=attrs.Factory(_new_slots, takes_self=True), init=False, repr=False
     )
+    _service: str | None = attrs.field(default=attrs.Factory(_fixed_service, takes_self=True), init=False, repr=False)
+    """The address for messages, or None if it is the address of a master, which may change."""
     _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
 
     @property
     def service(self) -> str:
         """The server's address for messages, without credentials."""
-        settings = self.pool.connection_kwargs
-        if isinstance(self.pool, SentinelConnectionPool):
-            pool: Any = self.pool  # it has no types
-            place = f"the {'master' if pool.is_master else 'replicas'} {pool.service_name!r} of a sentinel"
-            if pool.master_address is not None:
-                place = f"{pool.master_address[0]}:{pool.master_address[1]}, {place}"
-        else:
-            place = settings.get("path") or f"{settings.get('host')}:{settings.get('port')}"
-        return f"Valkey at {place}{self.role}" + (f", database {settings['db'] or 0}" if "db" in settings else "")
+        if self._service is not None:
+            return self._service
+        pool: Any = self.pool  # it has no types
+        place = f"the {'master' if pool.is_master else 'replicas'} {pool.service_name!r} of a sentinel"
+        if pool.master_address is not None:
+            place = f"{pool.master_address[0]}:{pool.master_address[1]}, {place}"
+        return f"Valkey at {place}, database {pool.connection_kwargs.get('db') or 0}"
 
     @property
     def user(self) -> str:
@@ -150,20 +159,33 @@ class RedisNode:
 
     async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
         """Send commands at once and return the undecoded answer to each, as `Node.exchange` does."""
-        packed = await _packed(commands)
+        packed: list[bytes] = []
+        words = 0
         try:
-            return await self._exchange(packed, len(commands), deadline)
+            for command in commands:
+                packed.append(_pack(command))
+                words += len(command)
+                if words > ITEMS_PER_TURN:
+                    words = 0
+                    await give_way()
+        except UnicodeEncodeError as error:
+            raise not_encodable(error) from None
+        except TypeError:
+            raise not_text() from None
+        service = self.service
+        try:
+            return await self._exchange(b"".join(packed), len(commands), deadline, service)
         except StatcoreError:
             raise
         except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
             driver_error = error
-        self.lifetime.check(self.service)  # closing cuts connections
+        self.lifetime.check(service)  # closing cuts connections
         raise from_driver(driver_error, service=self.service, user=self.user)
 
-    async def _exchange(self, packed: bytes, replies: int, deadline: Deadline) -> list[Any]:
-        service = self.service
+    async def _exchange(self, packed: bytes, replies: int, deadline: Deadline, service: str) -> list[Any]:
         self.lifetime.check(service)
         deadline.waiting_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
+        cancellations = 0 if self.owned else _cancellations()
         async with self._slots:
             self.lifetime.check(service)
             deadline.waiting_for = f"a connection to {service}"
@@ -173,6 +195,8 @@ class RedisNode:
             try:
                 self.lifetime.check(service)  # the store may have been closed while this call waited
                 await connection.send_packed_command(packed)
+                if not self.owned and _cancellations() > cancellations:
+                    raise CancelledError  # noqa: TRY301 - a client with time-outs of its own may lose a cancellation
                 answers: list[Any] = []
                 for number in range(1, replies + 1):
                     try:
@@ -221,26 +245,10 @@ async def close_all(nodes: Sequence[Node]) -> None:
             await close_all(nodes[1:])
 
 
-async def _packed(commands: Sequence[Command]) -> bytes:
-    """Return commands in the Redis protocol.
-
-    Raises:
-        InputError: a word of a command is not text, or is text that cannot be encoded.
-    """
-    packed: list[bytes] = []
-    words = 0
-    try:
-        for command in commands:
-            packed.append(_pack(command))
-            words += len(command)
-            if words > ITEMS_PER_TURN:
-                words = 0
-                await give_way()
-    except UnicodeEncodeError as error:
-        raise not_encodable(error) from None
-    except TypeError:
-        raise not_text() from None
-    return b"".join(packed)
+def _cancellations() -> int:
+    """Return how often the running task has been cancelled."""
+    task = current_task()
+    return task.cancelling() if task else 0
 
 
 def not_text() -> InputError:

@@ -38,6 +38,14 @@ class Shard:
     replicas: tuple[Address, ...] = ()
 
 
+def _shards(slots: SlotMap) -> tuple[Shard, ...]:
+    return tuple(dict.fromkeys(shard for shard in slots.owners if shard is not None))
+
+
+def _only(slots: SlotMap) -> Shard | None:
+    return slots.shards[0] if len(slots.shards) == 1 and not slots.unowned else None
+
+
 @attrs.frozen(repr=False)
 class SlotMap:
     """The owner of each slot at one time.
@@ -49,18 +57,10 @@ class SlotMap:
 
     owners: tuple[Shard | None, ...]
     epoch: int = 0
-    shards: tuple[Shard, ...] = attrs.field(init=False, eq=False)
+    shards: tuple[Shard, ...] = attrs.field(default=attrs.Factory(_shards, takes_self=True), init=False, eq=False)
     """Every shard once, in the order of their first slots."""
-    only: Shard | None = attrs.field(init=False, eq=False)
+    only: Shard | None = attrs.field(default=attrs.Factory(_only, takes_self=True), init=False, eq=False)
     """The shard that owns all slots, or None if there are several owners, or slots without an owner."""
-
-    @shards.default
-    def _shards(self) -> tuple[Shard, ...]:
-        return tuple(dict.fromkeys(shard for shard in self.owners if shard is not None))
-
-    @only.default
-    def _only(self) -> Shard | None:
-        return self.shards[0] if len(self.shards) == 1 and not self.unowned else None
 
     @classmethod
     def of_one(cls, shard: Shard, /, *, epoch: int = 0) -> Self:
@@ -131,9 +131,10 @@ class SlotMap:
 
 
 def _list(value: object, least: int) -> list[Any]:
-    if not isinstance(value, list) or len(cast("list[Any]", value)) < least:
+    items = cast("list[Any]", cast("Any", value))
+    if not isinstance(value, list) or len(items) < least:
         raise _fault(f"a list of at least {least} items")
-    return cast("list[Any]", value)
+    return items
 
 
 def _address(value: object, host: str) -> Address | None:
@@ -161,7 +162,7 @@ def _fields(answer: object) -> dict[str, Any]:
     """Return the address, flags and epoch in a sentinel's answer about a server: names and values in turn."""
     if not isinstance(answer, list):
         raise _sentinel_fault()
-    words = cast("list[Any]", answer)
+    words = cast("list[Any]", cast("Any", answer))
     try:
         fields: dict[bytes, bytes] = dict(zip(words[::2], words[1::2], strict=True))
         address = Address(fields[b"ip"].decode(), int(fields[b"port"]))

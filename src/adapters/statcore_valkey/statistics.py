@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 
@@ -168,7 +168,9 @@ class _BatchReader:
     problems: dict[int, Problem] = attrs.field(factory=dict[int, Problem], init=False)
     ages_s: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
 
-    async def add_entries(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> None:
+    async def add_entries(  # noqa: C901 - a branch for each outcome
+        self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None
+    ) -> None:
         """Read entries from keys that expire `ttl_s` seconds after each write; None where this time is not known."""
         is_dated = self.options.ages or self.options.freshness_s is not None
         outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, is_dated=is_dated), deadline=self.deadline)
@@ -177,10 +179,11 @@ class _BatchReader:
         limit = self.options.max_entry_bytes
         entries = self.entries
         for key, outcome in zip(keys, outcomes, strict=True):
-            if type(outcome) is tuple:
-                ttls_ms[len(entries)], payload = outcome
-            elif type(outcome) is bytes:
+            payload: bytes
+            if type(outcome) is bytes:
                 payload = outcome
+            elif type(outcome) is tuple:
+                ttls_ms[len(entries)], payload = cast("tuple[int, bytes]", outcome)
             else:
                 if outcome is not None:
                     self._refuse_outcome(key, outcome)
@@ -208,16 +211,15 @@ class _BatchReader:
         """Read the request count and last response time of sessions from pairs of keys."""
         keys = [key for pair in pairs for key in pair]
         outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, tells_types=False), deadline=self.deadline)
+        failures = any(map(_is_failure, outcomes))
         async for positions in in_turns(range(len(pairs))):
             for position in positions:
-                pair = outcomes[2 * position : 2 * position + 2]
-                failures = [at for at, outcome in enumerate(pair) if _is_failure(outcome)]
-                if failures:
-                    self._refuse_outcome(pairs[position][failures[0]], pair[failures[0]])
+                values = outcomes[2 * position : 2 * position + 2]
+                if failures and (failure := next(filter(_is_failure, values), None)) is not None:
+                    self._refuse_outcome(pairs[position][values.index(failure)], failure)
                     self.entries.append(None)
                     continue
-                counts = [decode_count(value if type(value) is bytes else None) for value in pair]
-                entry, problem = activity_entry(pairs[position], counts)
+                entry, problem = activity_entry(pairs[position], [decode_count(value) for value in values])
                 if problem is not None:
                     self.problems[position] = problem
                 self.entries.append(entry)
@@ -231,9 +233,7 @@ class _BatchReader:
         kind, message = ProblemKind.UNAVAILABLE, str(outcome)
         if isinstance(outcome, Unsynced):
             kind = ProblemKind.INCOMPLETE
-            message = (
-                f"key {key!r} is not there, but {outcome.service} took over a short time ago, and may not have all keys"
-            )
+            message = f"key {key!r} is missing, but {outcome.service} took over a short time ago; it may not have all keys"
         self.problems[len(self.entries)] = Problem(kind, message=message, key=key)
 
     def _refuse_size(self, key: str, length: int) -> None:
