@@ -11,7 +11,7 @@ import attrs
 from statcore.errors import ProtocolError, StatcoreError
 from statcore_connection.error_boundary import describe_unforeseen
 from statcore_valkey.node import Node, close_all
-from statcore_valkey.slot_map import Address, Shard, SlotMap
+from statcore_valkey.slot_map import Address, SlotMap
 
 Find: TypeAlias = Callable[["SlotMap | None"], Awaitable[SlotMap]]
 """Returns the slot map as servers tell it now, and raises a `StatcoreError` if none does; the argument is the last map."""
@@ -119,12 +119,9 @@ def fail_overs(before: SlotMap, after: SlotMap) -> set[Address]:
     Slots that move between primaries take their keys along.
     """
     old, new = ({shard.primary for shard in slots.shards} for slots in (before, after))
-    pairs: set[tuple[Shard | None, Shard | None]] = set(zip(after.owners, before.owners, strict=True))
-    return {
-        taker.primary
-        for taker, giver in pairs
-        if taker is not None and giver is not None and taker.primary not in old and giver.primary not in new
-    }
+    taken = zip(after.owners, before.owners, strict=True)
+    pairs = {(id(taker), id(giver)): (taker, giver) for taker, giver in taken if taker is not None and giver is not None}
+    return {taker.primary for taker, giver in pairs.values() if taker.primary not in old and giver.primary not in new}
 
 
 async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:

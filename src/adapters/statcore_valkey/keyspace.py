@@ -259,20 +259,24 @@ class _Call:
 
     async def _start(self, part: _Part) -> None:
         """Group the keys of a part by their owners, and start a part for each."""
-        groups: dict[Shard | None, list[int]] = {}
-        if self.slots.only is not None:
-            groups[self.slots.only] = [*part.positions]
+        groups: dict[int, tuple[Shard | None, list[int]]] = {}
+        only = self.slots.only
+        if only is not None:
+            groups[id(only)] = only, [*part.positions]
         else:
             owner, keys = self.slots.owner, self.keys
             try:
                 async for turn in in_turns(part.positions, size=_KEYS_PER_TURN):
                     for position in turn:
-                        groups.setdefault(owner(keys[position]), []).append(position)
+                        shard = owner(keys[position])
+                        if id(shard) not in groups:
+                            groups[id(shard)] = shard, []
+                        groups[id(shard)][1].append(position)
             except UnicodeEncodeError as error:
                 raise not_encodable(error) from None
             except AttributeError:
                 raise not_text() from None
-        for shard, positions in groups.items():
+        for shard, positions in groups.values():
             address, is_replica = (None, False) if shard is None else self._server(shard, part)
             self._run(attrs.evolve(part, positions=positions, address=address, is_replica=is_replica, is_pause=False))
 

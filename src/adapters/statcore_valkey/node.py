@@ -6,6 +6,7 @@ import weakref
 from asyncio import CancelledError, current_task
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 import attrs
@@ -13,7 +14,7 @@ import hiredis
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis-py's own
 
 from statcore.concurrency import ITEMS_PER_TURN, Deadline, give_way, limiter
 from statcore.errors import InputError, StatcoreError
@@ -197,23 +198,37 @@ class RedisNode:
                 await connection.send_packed_command(packed)
                 if not self.owned and _cancellations() > cancellations:
                     raise CancelledError  # noqa: TRY301 - a client with time-outs of its own may lose a cancellation
-                answers: list[Any] = []
-                for number in range(1, replies + 1):
-                    try:
-                        answers.append(await connection.read_response(disable_decoding=True))
-                    except ResponseError as error:
-                        if not self.is_cluster:
-                            raise
-                        answers.append(from_driver(error, service=service, user=self.user))
-                    # Replies that have arrived are read without waiting; a few replies are large.
-                    if number < replies and (replies < ITEMS_PER_TURN or number % ITEMS_PER_TURN == 0):
-                        await give_way()
+                answers = await self._read(connection, replies)
             except BaseException:
                 # The other answers may still arrive; a later call must not read them as its own.
                 await connection.disconnect(nowait=True)
                 raise
             finally:
                 await self._release(connection)
+        return answers
+
+    async def _read(self, connection: AbstractConnection, replies: int) -> list[Any]:
+        answers: list[Any] = []
+        # The driver takes four times as long to hand over a reply that has arrived already. A host's connection is left to
+        # the driver, since push messages may arrive on it.
+        arrived = _parsed_replies(connection) if self.owned else _nothing_arrived
+        for number in range(1, replies + 1):
+            answer: Any = arrived()
+            if type(answer) is object:  # the mark for "not arrived yet"
+                try:
+                    answer = await connection.read_response(disable_decoding=True)
+                except ResponseError as error:
+                    answer = error
+            elif type(answer) is list and answer and isinstance(answer[0], ConnectionError):
+                answer = answer[0]
+            if isinstance(answer, Exception):
+                if not (self.is_cluster and isinstance(answer, ResponseError)):
+                    raise answer
+                answer = from_driver(answer, service=self.service, user=self.user)
+            answers.append(answer)
+            # Replies that have arrived are read without waiting; a few replies are large.
+            if number < replies and (replies < ITEMS_PER_TURN or number % ITEMS_PER_TURN == 0):
+                await give_way()
         return answers
 
     async def _release(self, connection: AbstractConnection) -> None:
@@ -243,6 +258,19 @@ async def close_all(nodes: Sequence[Node]) -> None:
             await nodes[0].aclose()
         finally:
             await close_all(nodes[1:])
+
+
+def _parsed_replies(connection: AbstractConnection) -> Callable[[], Any]:
+    """Return a function that returns the next reply that has arrived, or a plain `object` if none has."""
+    reader = getattr(getattr(connection, "_parser", None), "_reader", None)
+    return partial(reader.gets, False) if isinstance(reader, hiredis.Reader) else _nothing_arrived  # noqa: FBT003 - to decode
+
+
+_UNREAD: Final = object()
+
+
+def _nothing_arrived() -> object:
+    return _UNREAD
 
 
 def _cancellations() -> int:

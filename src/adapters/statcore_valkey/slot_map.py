@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple, Self, cast
 
 import attrs
@@ -38,34 +39,44 @@ class Shard:
     replicas: tuple[Address, ...] = ()
 
 
-def _shards(slots: SlotMap) -> tuple[Shard, ...]:
-    return tuple(dict.fromkeys(shard for shard in slots.owners if shard is not None))
+def _owners(slots: SlotMap) -> tuple[Shard | None, ...]:
+    owners: list[Shard | None] = [None] * SLOTS
+    for first, last, shard in slots.ranges:
+        owners[first : last + 1] = [shard] * (last + 1 - first)
+    return tuple(owners)
 
 
-def _only(slots: SlotMap) -> Shard | None:
-    return slots.shards[0] if len(slots.shards) == 1 and not slots.unowned else None
-
-
-@attrs.frozen(repr=False)
+@attrs.frozen
 class SlotMap:
     """The owner of each slot at one time.
 
     Args:
-        owners: the shard of each of the `SLOTS` slots; None for a slot without an owner.
+        ranges: the first and the last slot of each range, and the shard that owns it, in order.
         epoch: a map with a lower epoch is older; 0 if the servers do not number their maps.
     """
 
-    owners: tuple[Shard | None, ...]
+    ranges: tuple[tuple[int, int, Shard], ...]
     epoch: int = 0
-    shards: tuple[Shard, ...] = attrs.field(default=attrs.Factory(_shards, takes_self=True), init=False, eq=False)
-    """Every shard once, in the order of their first slots."""
-    only: Shard | None = attrs.field(default=attrs.Factory(_only, takes_self=True), init=False, eq=False)
-    """The shard that owns all slots, or None if there are several owners, or slots without an owner."""
+    owners: tuple[Shard | None, ...] = attrs.field(
+        default=attrs.Factory(_owners, takes_self=True), init=False, eq=False, repr=False
+    )
+    """The shard of each of the `SLOTS` slots; None for a slot without an owner."""
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """Every shard once, in the order of their first slots."""
+        return tuple(dict.fromkeys(shard for _, _, shard in self.ranges))
+
+    @property
+    def only(self) -> Shard | None:
+        """The shard that owns all slots, or None if there are several owners, or slots without an owner."""
+        shards = self.shards
+        return shards[0] if len(shards) == 1 and not self.unowned else None
 
     @classmethod
     def of_one(cls, shard: Shard, /, *, epoch: int = 0) -> Self:
         """Return the map of servers that are not a cluster: one shard owns every key."""
-        return cls((shard,) * SLOTS, epoch)
+        return cls(((0, SLOTS - 1, shard),), epoch)
 
     @classmethod
     def parse(cls, answer: object, /, *, host: str) -> Self:
@@ -78,20 +89,20 @@ class SlotMap:
         Raises:
             ProtocolError: the answer has another form, or two shards own one slot.
         """
-        owners: list[Shard | None] = [None] * SLOTS
+        ranges: list[tuple[int, int, Shard]] = []
         for part in _list(answer, 0):
             first, last, primary, *replicas = _list(part, _RANGE_PARTS)
             if not (_is_whole(first, SLOTS - 1) and _is_whole(last, SLOTS - 1) and first <= last):
                 raise _fault(f"slots from 0 to {SLOTS - 1}")
-            if any(owners[first : last + 1]):
-                raise _fault("one owner of a slot")
             found = _address(primary, host)
             if found is None:
                 continue  # the owner is known, but its address is not: nobody can be asked for these slots
             known = (_address(replica, host) for replica in replicas)
-            shard = Shard(found, tuple(address for address in known if address is not None))
-            owners[first : last + 1] = [shard] * (last + 1 - first)
-        return cls(tuple(owners))
+            ranges.append((first, last, Shard(found, tuple(address for address in known if address is not None))))
+        ranges.sort(key=lambda part: part[:2])
+        if any(last >= after for (_, last, _), (after, _, _) in pairwise(ranges)):
+            raise _fault("one owner of a slot")
+        return cls(tuple(ranges))
 
     @classmethod
     def parse_sentinel(cls, master: object, replicas: object) -> Self:
@@ -114,7 +125,7 @@ class SlotMap:
     @property
     def unowned(self) -> int:
         """How many slots have no owner."""
-        return self.owners.count(None)
+        return SLOTS - sum(last + 1 - first for first, last, _ in self.ranges)
 
     @property
     def addresses(self) -> set[Address]:
