@@ -48,10 +48,10 @@ _NO_EXPIRY: Final = -1
 
 @attrs.frozen(eq=False)
 class ValkeyStatistics:
-    """A `StatisticsPort` over Valkey or Redis: one exchange with each server for all ids, entries decoded when they are read.
+    """A `StatisticsPort` over Valkey or Redis: one exchange with each server, entries decoded when they are read.
 
-    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`; on a cluster `+cluster|slots`, and `+readonly` to
-    read from replicas. The sentinels' user needs `+sentinel|get-master-addr-by-name` and `+sentinel|master`, and
+    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`; on a cluster `+cluster|slots`, and `+readonly`
+    to read from replicas. The sentinels' user needs `+sentinel|get-master-addr-by-name` and `+sentinel|master`, and
     `+sentinel|replicas` to read from replicas. Connections are made on first use, and belong to the event loop of the first
     call.
 
@@ -59,7 +59,7 @@ class ValkeyStatistics:
     *unavailable*; a server whose last exchange failed is not waited for much longer than the others. A new primary may not
     have all data: for a minute after a fail-over, an id that is missing there has the problem *incomplete*.
 
-    Each method may raise, if no id got an answer:
+    Each method may raise; an error of a server is raised if no id got an answer:
 
     - `InputError`: an id is not text.
     - `UnavailableError`, `TimedOutError`: the server cannot be reached, or does not answer before the deadline.
