@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import pytest
 from redis.asyncio import RedisCluster
 from redis.crc import key_slot
+from redis.exceptions import ResponseError
 from tests.faults.proxy import TcpProxy
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
 from tests.support.valkey_topologies import ValkeyCluster, ValkeyNode
 
-from statcore.errors import ClosedError, InputError, StatcoreError, TimedOutError, UnavailableError, UnsupportedError
+from statcore.errors import (
+    AccessDeniedError,
+    ClosedError,
+    InputError,
+    StatcoreError,
+    TimedOutError,
+    UnavailableError,
+    UnsupportedError,
+)
 from statcore.model import MetricValue, ProblemKind, StatisticsBatch
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, discovery
 
@@ -23,6 +32,7 @@ Harm: TypeAlias = Callable[[ValkeyNode], None]
 OPTIONS = ValkeyOptions(live_db=0)
 SOON = ValkeyOptions(live_db=0, timeout_s=0.5)
 PATIENT = ValkeyOptions(live_db=0, timeout_s=60)
+REPLICAS = ValkeyOptions(live_db=0, timeout_s=60, read_from_replicas=True)
 SINGLE = ValkeyOptions(live_db=0, pool_size=1)
 ENOUGH_S = 30
 """Half the long deadline, and many times the short one, so that a slow machine fails no test."""
@@ -214,6 +224,100 @@ async def test_other_nodes_are_read_while_many_calls_wait_for_a_sick_one(primari
         assert not any(call.done() for call in waiting)
     await asyncio.wait(waiting)
     assert {ClosedError} == {type(call.exception()) for call in waiting}
+
+
+async def test_keys_of_a_slot_without_an_owner_wait_for_one(primaries: ValkeyCluster) -> None:
+    """They are *unavailable* until a node takes the slot, also within a call; all other keys are answered."""
+    owner = primaries.primaries[0]
+    slot, *_ = [first for first, _, primary in primaries.ranges() if primary is owner]
+    ids = plant(primaries, 300)
+    orphan = keys_in(slot, 1)
+    for node in primaries.nodes:
+        node.command("CLUSTER", "DELSLOTS", slot)
+    try:
+        async with reading(primaries, SOON) as store:
+            batch = await store.fetch_kernel_statistics(ids + orphan)
+            assert [*expected(ids), None] == list(batch)
+            assert [300] == list(batch.problems)
+            assert ProblemKind.UNAVAILABLE is batch.problems[300].kind
+        async with reading(primaries, PATIENT) as store, asyncio.timeout(ENOUGH_S):
+            call = asyncio.create_task(store.fetch_kernel_statistics(orphan))
+            await asyncio.wait([call], timeout=0.2)
+            assert not call.done()
+            owner.command("CLUSTER", "ADDSLOTS", slot)
+            assert [None] == list(await call)
+    finally:
+        with suppress(ResponseError):  # the test got as far as giving the slot back
+            owner.command("CLUSTER", "ADDSLOTS", slot)
+        primaries.wait_until_whole()
+
+
+@pytest.fixture
+def limited_url(primaries: ValkeyCluster) -> Iterator[str]:
+    """The URL of a user who may only use keys that begin with `mine-`."""
+    for node in primaries.nodes:
+        node.command("ACL", "SETUSER", "limited", "on", ">limited-word", "~mine-*", "+@all")
+    yield primaries.url.replace("://", "://limited:limited-word@")
+    for node in primaries.nodes:
+        node.command("ACL", "DELUSER", "limited")
+
+
+async def test_a_forbidden_key_costs_itself_alone(primaries: ValkeyCluster, limited_url: str) -> None:
+    """Each key that the user may not read is *unavailable*; a batch of such keys is an error of access at once."""
+    mine = {f"mine-{number}": payload for number, payload in enumerate(payloads(30).values())}
+    primaries.store(mine)
+    others = [f"other-{number}" for number in range(30)]
+    async with aclosing(ValkeyStatistics.from_url(limited_url, options=PATIENT)) as store, asyncio.timeout(ENOUGH_S):
+        batch = await store.fetch_kernel_statistics([*mine, *others])
+        assert [*expected(list(mine)), *[None] * 30] == list(batch)
+        assert [*[None] * 30, *[ProblemKind.UNAVAILABLE] * 30] == kinds(batch)
+        with pytest.raises(AccessDeniedError, match="limited"):
+            await store.fetch_kernel_statistics(others)
+    wrong = limited_url.replace("limited-word", "hunter2")
+    async with aclosing(ValkeyStatistics.from_url(wrong, options=PATIENT)) as store, asyncio.timeout(ENOUGH_S):
+        with pytest.raises(AccessDeniedError, match="limited") as error:
+            await store.fetch_kernel_statistics(list(mine))
+    assert "hunter2" not in str(error.value)
+
+
+async def test_no_ids_need_no_cluster(primaries: ValkeyCluster) -> None:
+    """A batch of nothing is answered without a connection, even if every node is dead."""
+    for node in primaries.nodes:
+        node.kill()
+    async with aclosing(ValkeyStatistics.from_url(primaries.url, options=PATIENT)) as store, asyncio.timeout(ENOUGH_S):
+        assert [] == list(await store.fetch_kernel_statistics([]))
+        assert [] == list(await store.fetch_inference_metrics([]))
+
+
+async def test_calls_in_a_second_loop_raise_and_the_first_loop_goes_on(primaries: ValkeyCluster) -> None:
+    """A call in another event loop raises at once, before and after the nodes are known, and harms nothing."""
+    ids = plant(primaries, 30)
+    async with aclosing(ValkeyStatistics.from_url(primaries.url, options=PATIENT)) as store, asyncio.timeout(ENOUGH_S):
+        first = asyncio.create_task(store.fetch_kernel_statistics(ids))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            with pytest.raises(ClosedError, match="another event loop"):
+                await asyncio.to_thread(asyncio.run, store.fetch_kernel_statistics(ids))
+            assert expected(ids) == list(await first)
+            assert expected(ids) == list(await store.fetch_kernel_statistics(ids))
+
+
+async def test_replicas_answer_where_it_is_set(cluster: ValkeyCluster) -> None:
+    """They answer with ages; while a primary is stopped, its keys are read without a break from its replica."""
+    ids = plant(cluster, 300)
+    sick = cluster.primaries[0]
+    replicas = [cluster.replica_of(primary) for primary in cluster.primaries]
+    async with reading(cluster, REPLICAS) as store, asyncio.timeout(ENOUGH_S):
+        for replica in replicas:
+            replica.command("CONFIG", "RESETSTAT")
+        batch = await store.with_ages().fetch_kernel_statistics(ids)
+        assert expected(ids) == list(batch)
+        assert set(range(300)) == set(batch.ages_s)
+        reads = [replica.command("INFO", "commandstats").get("cmdstat_get", {"calls": 0}) for replica in replicas]
+        assert all(read["calls"] for read in reads)
+        sick.stop()
+        for _ in range(3):
+            assert expected(ids) == list(await store.fetch_kernel_statistics(ids))
 
 
 @pytest.mark.parametrize("harm", REFUSES_OR_HANGS)

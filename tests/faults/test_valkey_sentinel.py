@@ -110,6 +110,20 @@ async def test_nil_is_no_data_again_after_a_while(sentinels: ValkeySentinels, mo
                 await asyncio.sleep(0.05)
 
 
+async def test_replicas_answer_where_it_is_set(sentinels: ValkeySentinels) -> None:
+    """Reads go to replicas; where one or both do not answer, the others or the primary do, before the deadline."""
+    ids = plant(sentinels, 50)
+    options = ValkeyOptions(timeout_s=60, read_from_replicas=True)
+    async with aclosing(ValkeyStatistics.from_url(sentinels.url, options=options)) as store, asyncio.timeout(ENOUGH_S):
+        sentinels.primary.command("CONFIG", "RESETSTAT")
+        assert [metrics(number) for number in range(50)] == list(await store.fetch_kernel_statistics(ids))
+        assert not {"cmdstat_get", "cmdstat_mget"} & set(sentinels.primary.command("INFO", "commandstats"))
+        for replica in sentinels.replicas:
+            replica.kill()
+            for _ in range(4):
+                assert [metrics(number) for number in range(50)] == list(await store.fetch_kernel_statistics(ids))
+
+
 @pytest.mark.parametrize("harm", REFUSES_OR_HANGS)
 async def test_other_sentinels_answer_for_a_sick_one(sentinels: ValkeySentinels, harm: Harm) -> None:
     """The first sentinel of the URL does not answer; the primary is found through the others before the deadline."""
