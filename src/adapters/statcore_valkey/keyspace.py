@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from random import choice, uniform
+from random import choice, sample, uniform
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import attrs
@@ -32,6 +32,8 @@ _SLOW_S: Final = 0.3
 """How long a node may take before the search for the servers begins: a stopped server never answers."""
 _MAX_REDIRECTS: Final = 5
 """How many redirects of a key are followed without a pause."""
+_MOST_SEARCHED: Final = 6
+"""How many servers are searched for the slot map at once."""
 _RESERVE: Final = 0.1
 """The part of the deadline that remains for checking the answers, if one node does not answer before it."""
 _KEYS_PER_TURN: Final = 1_000
@@ -62,7 +64,9 @@ class Keyspace:
         new_node: makes the node of a server when it is first used.
         lifetime: the lifetime of the store.
         reads_replicas: whether keys are read from replicas where there are any.
+        start: the addresses of nodes of a cluster by which the others are found.
         only_node: the node of all keys, if it never changes.
+        judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
         sick: the servers whose last exchange failed, and None, which stands for the owner of a slot without an owner.
@@ -73,20 +77,75 @@ class Keyspace:
     new_node: NewNode
     lifetime: Lifetime
     reads_replicas: bool = False
+    start: Sequence[Address] = ()
     only_node: Node | None = None
+    judge: Callable[[list[Any], str], list[Any]] | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
     sick: set[Address | None] = attrs.field(factory=lambda: {None}, init=False)
 
     @classmethod
-    def of_one(cls, node: Node, /, *, lifetime: Lifetime) -> Self:
-        """Return a keyspace that is always on one node."""
+    def of_one(cls, node: Node, /, *, lifetime: Lifetime | None = None) -> Self:
+        """Return a keyspace that is always on one node.
+
+        Args:
+            node: the node.
+            lifetime: the lifetime of the store, or None for a new one.
+        """
         address = Address(node.service, 0)
         discovery = Discovery(find=None, map=SlotMap.of_one(Shard(address)))
 
         def new_node(_: Address, is_replica: bool) -> Node:  # noqa: ARG001, FBT001 - `NewNode`
             return node
 
-        return cls(name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime, only_node=node)
+        return cls(
+            name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime or Lifetime(), only_node=node
+        )
+
+    @classmethod
+    def of_cluster(
+        cls,
+        start: Sequence[Address],
+        new_node: NewNode,
+        /,
+        *,
+        timeout_s: float,
+        lifetime: Lifetime | None = None,
+        reads_replicas: bool = False,
+    ) -> Self:
+        """Return a keyspace on a cluster, whose nodes tell the slot map.
+
+        Args:
+            start: the addresses of nodes by which the others are found.
+            new_node: makes the node of a server when it is first used.
+            timeout_s: how long a search for the slot map may take, in seconds.
+            lifetime: the lifetime of the store, or None for a new one.
+            reads_replicas: whether keys are read from replicas where there are any.
+        """
+
+        async def slots_of(address: Address) -> SlotMap:
+            async with Deadline(timeout_s, waiting_for="the event loop") as deadline:
+                (answer,) = await keyspace.node(address).exchange([("CLUSTER", "SLOTS")], deadline=deadline)
+            if isinstance(answer, StatcoreError):
+                raise answer
+            return SlotMap.parse(answer, host=address.host)
+
+        async def find(known: SlotMap | None) -> SlotMap:
+            """Return the map that most nodes tell; a node that has just joined knows few slots."""
+            everywhere = [*{*start, *(known.addresses if known else ())}]
+            addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
+            maps = await first_answers([slots_of(address) for address in addresses])
+            return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
+
+        keyspace = cls(
+            name=f"the Valkey cluster of {', '.join(map(str, start))}",
+            discovery=Discovery(find=find),
+            new_node=new_node,
+            lifetime=lifetime or Lifetime(),
+            reads_replicas=reads_replicas,
+            start=start,
+        )
+        keyspace.discovery.on_change.append(keyspace.keep)
+        return keyspace
 
     @property
     def service(self) -> str:
@@ -132,7 +191,8 @@ class Keyspace:
         if not keys:
             return []
         if self.only_node is not None:
-            return await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
+            answers = await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
+            return answers if self.judge is None else self.judge(answers, self.only_node.service)
         self.lifetime.check(self.service)
         call = _Call(keyspace=self, keys=keys, work=work, deadline=deadline, is_write=is_write)
         return await call.run()
@@ -240,7 +300,8 @@ class _Call:
             await self._end(self.parts)
         for part in self.parts.values():
             self.keyspace.sick.add(part.address)
-            self._settle(part.positions, part.deadline.error())
+            failure = part.deadline.failure or UnavailableError(f"gave up waiting for {part.deadline.waiting_for}")
+            self._settle(part.positions, failure)
         return self._result()
 
     async def _map(self) -> SlotMap:
