@@ -111,9 +111,9 @@ async def test_moved_keys_are_followed(primaries: ValkeyCluster) -> None:
 
 async def test_callers_share_one_look_at_the_slots(primaries: ValkeyCluster) -> None:
     """After slots have moved, many callers who are sent on make the store ask for the slots once, not each of them."""
-    ids = plant(primaries, 1_000)
+    ids = plant(primaries, 500)
     source, target, _ = primaries.primaries
-    async with reading(primaries) as store:
+    async with reading(primaries, PATIENT) as store:
         await asyncio.to_thread(primaries.move_slots, 200, source, target)
         for node in primaries.nodes:
             node.command("CONFIG", "RESETSTAT")

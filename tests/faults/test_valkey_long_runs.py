@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import pytest
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
-from tests.support.valkey_topologies import ValkeyCluster, ValkeyNode, ValkeySentinels
+from tests.support.valkey_topologies import ValkeyCluster, ValkeyNode, ValkeySentinels, running_cluster
 
 from statcore.model import MetricValue, StatisticsBatch
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
@@ -82,6 +83,24 @@ async def test_a_cluster_is_harmed_again_and_again(cluster: ValkeyCluster) -> No
         batch = await store.fetch_kernel_statistics(list(values))
         assert [metrics(number) for number in range(len(values))] == list(batch)
         assert not batch.problems
+
+
+async def test_a_cluster_that_serves_all_slots_or_none(tmp_path: Path, require_program: Callable[..., str]) -> None:
+    """Where a cluster refuses every key while a slot has no owner, callers wait for the fail-over, and all is right."""
+    require_program("valkey-server", "redis-server")
+    values = payloads(300)
+    with running_cluster(tmp_path, settings=[("cluster-require-full-coverage", "yes")]) as cluster:
+        cluster.store(values)
+        async with aclosing(ValkeyStatistics.from_url(cluster.url, options=OPTIONS)) as store:
+            readers = Readers(store=store, numbers=numbered(values))
+            async with readers.running():
+                sick = cluster.primaries[0]
+                sick.kill()
+                await asyncio.to_thread(cluster.wait_until_failed_over, sick)
+                while (batch := await store.fetch_kernel_statistics(list(values))).problems:
+                    await readers.read_more()
+            assert [] == readers.wrong
+            assert [metrics(number) for number in range(len(values))] == list(batch)
 
 
 async def test_sentinels_replace_primaries_again_and_again(sentinels: ValkeySentinels) -> None:

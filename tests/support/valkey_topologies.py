@@ -441,7 +441,7 @@ def running_cluster(
         node_timeout_ms: how long a node is silent before the others begin to replace it.
         security: how to connect.
         proxied: whether there are proxies in front of all nodes, so that they can be isolated.
-        settings: more of each node's configuration.
+        settings: more of each node's configuration, which comes last.
     """
     fixed = [
         *_data_settings(),
