@@ -9,16 +9,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import RedisCluster
 from redis.asyncio.sentinel import Sentinel
-from tests.support.valkey_topologies import (
-    MASTER,
-    WATCHER,
-    Security,
-    ValkeyCluster,
-    ValkeySentinels,
-    running_cluster,
-    running_sentinels,
-    running_server,
-)
+from tests.support.valkey_nodes import WATCHER, Security, running_server
+from tests.support.valkey_topologies import MASTER, ValkeyCluster, ValkeySentinels, running_cluster, running_sentinels
 
 from statcore.ports import StatisticsPort, StatisticsSinkPort
 from statcore.testing.conformance import StatisticsConformance

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from tests.e2e.program import statcore
-from tests.support.valkey_topologies import WATCHER, Security, ValkeyCluster, ValkeySentinels, running_sentinels
+from tests.support.valkey_nodes import WATCHER, Security
+from tests.support.valkey_topologies import ValkeyCluster, ValkeySentinels, running_sentinels
 
 
 def doctor(folder: Path, url: str, **options: object) -> tuple[int, dict[str, tuple[str, str]]]:

@@ -12,8 +12,9 @@ from redis.asyncio import RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
 from tests.faults.proxy import TcpProxy
+from tests.support.valkey_nodes import ValkeyNode
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
-from tests.support.valkey_topologies import ValkeyCluster, ValkeyNode
+from tests.support.valkey_topologies import ValkeyCluster
 
 from statcore.errors import (
     AccessDeniedError,

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import pytest
+from tests.support.valkey_nodes import ValkeyNode
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
-from tests.support.valkey_topologies import ValkeyCluster, ValkeyNode, ValkeySentinels, running_cluster
+from tests.support.valkey_topologies import ValkeyCluster, ValkeySentinels, running_cluster
 
 from statcore.model import MetricValue, StatisticsBatch
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink

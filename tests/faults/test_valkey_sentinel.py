@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from tests.support.valkey_nodes import WATCHER, Security, ValkeyNode
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
-from tests.support.valkey_topologies import WATCHER, Security, ValkeyNode, ValkeySentinels, running_sentinels
+from tests.support.valkey_topologies import ValkeySentinels, running_sentinels
 
 from statcore.errors import AccessDeniedError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue, ProblemKind

@@ -8,16 +8,8 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 from redis.exceptions import AskError
-from tests.support.valkey_topologies import (
-    MASTER,
-    READER,
-    WATCHER,
-    Security,
-    ValkeyCluster,
-    ValkeySentinels,
-    running_cluster,
-    running_sentinels,
-)
+from tests.support.valkey_nodes import READER, WATCHER, Security
+from tests.support.valkey_topologies import MASTER, ValkeyCluster, ValkeySentinels, running_cluster, running_sentinels
 
 KEYS = [f"key-{number}" for number in range(300)]
 
