@@ -87,7 +87,7 @@ def test_sentinels_are_shown(sentinels: ValkeySentinels, tmp_path: Path) -> None
 
 
 def test_sentinels_with_tls_and_users_are_shown(tmp_path: Path, security: Security) -> None:
-    """Each server is asked with its own user; no password is shown."""
+    """Servers and sentinels are reached with users of their own; no password is shown."""
     password = tmp_path / "password"
     password.write_text(WATCHER.password)
     folder = tmp_path / "servers"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from redis.asyncio import RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
 from tests.faults.proxy import TcpProxy
+from tests.support.cancelling import cancelled_after, expect_count
 from tests.support.valkey_nodes import ValkeyNode
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
 from tests.support.valkey_topologies import ValkeyCluster
@@ -26,6 +27,7 @@ from statcore.errors import (
     UnsupportedError,
 )
 from statcore.model import MetricValue, ProblemKind, StatisticsBatch
+from statcore.testing.servers import free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, discovery
 
 StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
@@ -93,7 +95,7 @@ async def test_answers_stay_in_the_order_of_the_ids(primaries: ValkeyCluster) ->
 
 
 async def test_moved_keys_are_followed(primaries: ValkeyCluster) -> None:
-    """Keys whose slots have moved since the store looked are read and written at their new node."""
+    """Keys are read and written at their new node after their slots have moved."""
     ids = plant(primaries, 1_000)
     source, target, _ = primaries.primaries
     async with reading(primaries) as store, writing(primaries) as sink:
@@ -110,8 +112,8 @@ async def test_moved_keys_are_followed(primaries: ValkeyCluster) -> None:
         assert [None] * len(written) == list(await store.fetch_kernel_statistics(written))
 
 
-async def test_callers_share_one_look_at_the_slots(primaries: ValkeyCluster) -> None:
-    """After slots have moved, many callers who are sent on make the store ask for the slots once, not each of them."""
+async def test_callers_share_one_refresh_of_the_slot_map(primaries: ValkeyCluster) -> None:
+    """After slots have moved, many callers are redirected, but the store refreshes its slot map only once or twice."""
     ids = plant(primaries, 500)
     source, target, _ = primaries.primaries
     async with reading(primaries, PATIENT) as store:
@@ -120,24 +122,23 @@ async def test_callers_share_one_look_at_the_slots(primaries: ValkeyCluster) -> 
             node.command("CONFIG", "RESETSTAT")
         batches = await asyncio.gather(*(store.fetch_kernel_statistics(ids) for _ in range(4 * CALLERS)))
         assert all(expected(ids) == list(batch) for batch in batches)
-    looks = [node.command("INFO", "commandstats").get("cmdstat_cluster|slots", {"calls": 0}) for node in primaries.nodes]
-    assert 2 * len(looks) >= sum(look["calls"] for look in looks)
+    refreshes = [
+        node.command("INFO", "commandstats").get("cmdstat_cluster|slots", {"calls": 0}) for node in primaries.nodes
+    ]
+    assert 2 * len(refreshes) >= sum(refresh["calls"] for refresh in refreshes)
 
 
 async def test_keys_of_an_open_slot_are_found_on_both_sides(primaries: ValkeyCluster) -> None:
     """While a slot moves, its keys are read, written and removed at the source or, with ASKING, at the target."""
     source, target, _ = primaries.primaries
-    (slot,) = [first for first, _, owner in primaries.ranges() if owner is source][:1]
+    slot = next(first for first, _, owner in primaries.ranges() if owner is source)
     ids = keys_in(slot, 6)
     stay, go, new = ids[:2], ids[2:4], ids[4:]
     primaries.store(dict(zip(stay + go, payloads(4).values(), strict=True)))
     primaries.begin_move([slot], source, target)
     try:
         primaries.move_keys(go, source, target)
-        async with (
-            reading(primaries) as store,
-            writing(primaries) as sink,
-        ):
+        async with reading(primaries) as store, writing(primaries) as sink:
             batch = await store.fetch_kernel_statistics(ids)
             assert [*expected(stay + go), None, None] == list(batch)
             assert not batch.problems
@@ -159,7 +160,7 @@ def keys_in(slot: int, count: int) -> list[str]:
 
 @pytest.mark.parametrize("harm", HARMS)
 async def test_a_sick_node_costs_only_its_own_keys(primaries: ValkeyCluster, harm: Harm) -> None:
-    """Its keys are *unavailable*, with its address; all others are answered, also when the store never met the node."""
+    """Its keys are *unavailable*, with its address; all others are answered, also by a store that is new."""
     ids = plant(primaries, 300)
     sick = primaries.primaries[1]
     owners = primaries.owners(ids)
@@ -182,7 +183,7 @@ async def test_a_sick_node_costs_only_its_own_keys(primaries: ValkeyCluster, har
 
 @pytest.mark.parametrize("harm", REFUSES_OR_HANGS)
 async def test_keys_of_a_sick_node_alone_raise_in_time(primaries: ValkeyCluster, harm: Harm) -> None:
-    """A batch that no node can answer is an error of the call, which names the node; writes to it are, too."""
+    """A batch that no node can answer raises an error that names the node; so does a write to it."""
     ids = plant(primaries, 300)
     sick = primaries.primaries[2]
     of_sick = [id_ for id_, owner in primaries.owners(ids).items() if owner is sick]
@@ -228,9 +229,9 @@ async def test_other_nodes_are_read_while_many_calls_wait_for_a_sick_one(primari
 
 
 async def test_keys_of_a_slot_without_an_owner_wait_for_one(primaries: ValkeyCluster) -> None:
-    """They are *unavailable* until a node takes the slot, also within a call; all other keys are answered."""
+    """They are *unavailable*, and all other keys are answered; a call that waits is answered once a node takes the slot."""
     owner = primaries.primaries[0]
-    slot, *_ = [first for first, _, primary in primaries.ranges() if primary is owner]
+    slot = next(first for first, _, primary in primaries.ranges() if primary is owner)
     ids = plant(primaries, 300)
     orphan = keys_in(slot, 1)
     for node in primaries.nodes:
@@ -392,7 +393,7 @@ async def test_nil_is_no_data_again_after_a_while(cluster: ValkeyCluster, monkey
     """Some time after a fail-over, agents have written again, and a key that is missing does not exist."""
     monkeypatch.setattr(discovery, "UNSYNCED_S", 0.5)
     primary = cluster.primaries[0]
-    (slot,) = [first for first, _, owner in cluster.ranges() if owner is primary][:1]
+    slot = next(first for first, _, owner in cluster.ranges() if owner is primary)
     known, unknown = keys_in(slot, 2)
     cluster.store({known: next(iter(payloads(1).values()))})
     async with reading(cluster) as store:
@@ -462,7 +463,7 @@ async def test_calls_cancelled_at_many_places_leave_nothing(
             assert expected(ids)[::-1] == list(await store.fetch_kernel_statistics(ids[::-1]))
 
 
-async def test_a_cancelled_look_at_the_slots_goes_on_for_the_others(primaries: ValkeyCluster) -> None:
+async def test_a_refresh_of_the_slot_map_outlives_its_first_caller(primaries: ValkeyCluster) -> None:
     """The first caller of a store is cancelled at each turn; a second caller who waits with it is answered."""
     ids = plant(primaries, 100)
     for turns in range(0, TURNS, 4):
@@ -526,7 +527,7 @@ async def test_a_node_of_a_cluster_is_not_one_server(primaries: ValkeyCluster) -
 
 async def test_a_server_without_slots_is_no_cluster(start_valkey: Callable[..., Any]) -> None:
     """A URL for clusters that names a server outside a cluster, or a node without slots, is an error that says so."""
-    for arguments in ((), ("--cluster-enabled", "yes", "--cluster-port", "0")):
+    for arguments in ((), ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))):
         server = start_valkey(arguments=arguments)
         url = f"valkey+cluster://127.0.0.1:{server.port}"
         async with aclosing(ValkeyStatistics.from_url(url, options=SOON)) as store, asyncio.timeout(ENOUGH_S):
@@ -536,30 +537,13 @@ async def test_a_server_without_slots_is_no_cluster(start_valkey: Callable[..., 
 
 @pytest.fixture
 def connections(primaries: ValkeyCluster) -> Callable[[], int]:
-    """Return a function that counts the connections of all nodes but those of the test itself."""
+    """Return a function that counts the connections of all nodes."""
 
     def count() -> int:
         lines = b"".join(node.command("CLIENT", "LIST", "TYPE", "NORMAL") for node in primaries.nodes)
         return lines.count(b"\n")
 
     return count
-
-
-async def expect_count(number: int, connections: Callable[[], int]) -> None:
-    """Wait until the nodes have so many connections."""
-    async with asyncio.timeout(ENOUGH_S):
-        while number != connections():  # noqa: ASYNC110 - the servers notice when they do
-            await asyncio.sleep(0.005)
-
-
-async def cancelled_after(turns: int, work: Coroutine[Any, Any, object]) -> None:
-    """Start work, let the event loop turn `turns` times, and cancel the work."""
-    task = asyncio.create_task(work)
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 async def test_a_cancelled_close_leaves_no_connection(primaries: ValkeyCluster, connections: Callable[[], int]) -> None:
@@ -575,7 +559,7 @@ async def test_a_cancelled_close_leaves_no_connection(primaries: ValkeyCluster, 
 
 
 async def test_a_cancelled_call_leaves_no_connection(primaries: ValkeyCluster, connections: Callable[[], int]) -> None:
-    """A call is cancelled while it looks at the slots, connects or reads; closing then closes everything."""
+    """A call is cancelled while it fetches the slot map, connects or reads; closing then closes everything."""
     ids = plant(primaries, 100)
     before = connections()
     for turns in range(TURNS):
@@ -588,7 +572,7 @@ async def test_a_cancelled_call_leaves_no_connection(primaries: ValkeyCluster, c
 async def test_closing_ends_calls_that_wait_for_a_sick_node(
     primaries: ValkeyCluster, connections: Callable[[], int]
 ) -> None:
-    """Calls that retry at a dead node, or wait for a stopped one, end with the store; no connection or task is left."""
+    """Calls that retry at a dead node, or wait for a stopped one, end with the store; no connection and no task remains."""
     ids = plant(primaries, 100)
     before = connections()
     dead, stopped, _ = primaries.primaries

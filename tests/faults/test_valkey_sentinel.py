@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import aclosing, suppress
+from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
+from tests.support.cancelling import cancelled_after, expect_count
 from tests.support.valkey_nodes import WATCHER, Security, ValkeyNode
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
 from tests.support.valkey_topologies import ValkeySentinels, running_sentinels
@@ -187,7 +188,7 @@ async def test_a_refused_user_is_named_but_not_the_password(tmp_path: Path, secu
 
 @pytest.fixture
 def connections(sentinels: ValkeySentinels) -> Callable[[], int]:
-    """Return a function that counts the connections of all servers and sentinels but those of the test and of sentinels."""
+    """Return a function that counts the connections of all servers and sentinels, without those of sentinels."""
 
     def count() -> int:
         nodes = (*sentinels.servers, *sentinels.sentinels)
@@ -195,23 +196,6 @@ def connections(sentinels: ValkeySentinels) -> Callable[[], int]:
         return sum(b" name=sentinel-" not in line for line in lines)
 
     return count
-
-
-async def expect_count(number: int, connections: Callable[[], int]) -> None:
-    """Wait until there are so many connections."""
-    async with asyncio.timeout(ENOUGH_S):
-        while number != connections():  # noqa: ASYNC110 - the servers notice when they do
-            await asyncio.sleep(0.005)
-
-
-async def cancelled_after(turns: int, work: Coroutine[Any, Any, object]) -> None:
-    """Start work, let the event loop turn `turns` times, and cancel the work."""
-    task = asyncio.create_task(work)
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 async def test_a_cancelled_close_leaves_no_connection(sentinels: ValkeySentinels, connections: Callable[[], int]) -> None:

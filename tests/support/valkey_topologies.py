@@ -112,7 +112,7 @@ class ValkeyCluster:
         return slots
 
     def begin_move(self, slots: Sequence[int], source: ValkeyNode, target: ValkeyNode) -> None:
-        """Open slots at both primaries: keys that the source does not have are now asked for at the target."""
+        """Open slots at both primaries: the source redirects clients to the target for keys that it does not have."""
         _assign(target, slots, "IMPORTING", source)
         _assign(source, slots, "MIGRATING", target)
 
