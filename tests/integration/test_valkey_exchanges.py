@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.asyncio.connection import AbstractConnection
 from tests.support.stored_payloads import field_lists, payloads
-from tests.support.turns import counting_turns
+from tests.support.turns import counting_turns, noting_replies
 
 from statcore.model import ProblemKind, StatisticsColumns
 from statcore.statistics import StatisticsRepositories
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore.testing.servers import Server
-from statcore_valkey import ValkeyOptions, ValkeyStatistics, database, statistics
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, commands, node
 
 FIELDS = ["mem.current", "mem.pct"]
 DAY_S = 86_400
@@ -147,15 +147,12 @@ async def test_others_get_their_turns_between_the_answers_of_an_exchange(
 ) -> None:
     """Each turn of the event loop reads at most one list of values, although all have arrived."""
     ids = plant(valkey, 10_000)
-    read_response = AbstractConnection.read_response
     lists_in = Counter[int]()
 
-    async def answer(connection: AbstractConnection, **options: Any) -> object:
-        answer = await read_response(connection, **options)
-        lists_in[turns.count] += isinstance(answer, list)
-        return answer
+    def answer(reply: object) -> None:
+        lists_in[turns.count] += isinstance(reply, list)
 
-    monkeypatch.setattr(AbstractConnection, "read_response", answer)
+    noting_replies(monkeypatch, answer)
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store, counting_turns() as turns:
         columns = await store.fetch_kernel_columns(ids, FIELDS)
     assert [str(number) for number in range(10_000)] == list(columns["mem.current"])
@@ -180,8 +177,8 @@ async def test_others_get_their_turns_while_commands_are_packed_and_ages_are_rea
 
     options = ValkeyOptions(freshness_s=600)
     async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store, counting_turns() as turns:
-        noting(database, "_pack")
-        noting(statistics, "expect_integer")
+        noting(node, "_pack")
+        noting(commands, "expect_integer")
         await store.fetch_kernel_columns(ids, FIELDS)
     assert {"_pack": 2_002, "expect_integer": 2_000} == {name: of.total() for name, of in work_in.items()}
     assert 130 >= max(max(of.values()) for of in work_in.values())

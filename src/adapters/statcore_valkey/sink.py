@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import attrs
-from redis.asyncio import Redis
 
 from statcore.concurrency import Deadline, give_way
-from statcore.errors import ProtocolError
 from statcore.model import MetricValue
 from statcore.model.store_keys import (
     INFERENCE_TTL_S,
@@ -25,7 +23,10 @@ from statcore.model.store_keys import (
 )
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import encode_map
-from statcore_valkey.database import KEYS_PER_COMMAND, Command, Database, DatabasePair
+from statcore_valkey.commands import KEYS_PER_COMMAND, Remove, Write
+from statcore_valkey.databases import Client, DatabasePair
+from statcore_valkey.keyspace import Keyspace
+from statcore_valkey.node import Command
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
 _ENTRIES_PER_TURN: Final = 64
@@ -34,15 +35,16 @@ _ENTRIES_PER_TURN: Final = 64
 
 @attrs.frozen(eq=False)
 class ValkeyStatisticsSink:
-    """A `StatisticsSinkPort` over a Valkey or Redis server: one round trip per 1,000 entries.
+    """A `StatisticsSinkPort` over Valkey or Redis: one round trip per 1,000 entries.
 
-    The user needs `+set` and `+del` on the keys, and `+select`. Each method retries until its deadline. Each method may
-    raise:
+    The user needs `+set` and `+del` on the keys, and `+select`, or `+cluster|slots` on a cluster. Each method retries until
+    its deadline. If a server of several does not confirm its part, the call raises, and the other parts are written. Each
+    method may raise:
 
     - `InputError`: an id or a value cannot be stored.
     - `UnavailableError`, `TimedOutError`: the server cannot be reached, or does not answer before the deadline.
     - `AccessDeniedError`: the server refuses the user.
-    - `UnsupportedError`: the server is part of a cluster.
+    - `UnsupportedError`: the server is part of a cluster but the URL is not one of a cluster, or the other way round.
     - `ProtocolError`: an answer does not confirm a write.
     - `ClosedError`: the store is closed, or another event loop is running than at the first call.
     """
@@ -51,7 +53,7 @@ class ValkeyStatisticsSink:
 
     @classmethod
     def from_url(cls, url: str, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
-        """Write to the server at a URL, as `ValkeyStatistics.from_url` reads from it.
+        """Write to the servers at a URL, as `ValkeyStatistics.from_url` reads from it.
 
         Raises:
             InputError: the URL or an option cannot be used.
@@ -59,13 +61,24 @@ class ValkeyStatisticsSink:
         return cls(DatabasePair.from_url(url, options=options))
 
     @classmethod
-    def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
+    def from_clients(cls, statistics: Client, live: Client, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
         """Write through the host's own clients, as `ValkeyStatistics.from_clients` reads through them.
 
         Raises:
             InputError: a client of another kind; the message says what can be used.
         """
         return cls(DatabasePair.from_clients(statistics, live, options=options))
+
+    @classmethod
+    def from_keyspaces(cls, statistics: Keyspace, live: Keyspace, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
+        """Write to keyspaces that other code made, such as a plugin over the clients of another driver.
+
+        Args:
+            statistics: the keyspace with the statistics; it is closed with this object.
+            live: the keyspace with the activity of sessions, which may be the same.
+            options: deadlines, freshness and limits; options about connecting are ignored.
+        """
+        return cls(DatabasePair(statistics, live, options.timeout_s))
 
     @only_our_errors
     async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
@@ -123,8 +136,8 @@ class ValkeyStatisticsSink:
         keys = [key for id_ in ids for key in (id_, container_count_key(id_))]
         async with self._databases.deadline() as deadline:
             for start in range(0, len(keys), KEYS_PER_COMMAND):
-                command = ("DEL", *keys[start : start + KEYS_PER_COMMAND])
-                await self._databases.statistics.execute([command], deadline=deadline)
+                part = keys[start : start + KEYS_PER_COMMAND]
+                await self._databases.statistics.fan_out(part, Remove(part), deadline=deadline, is_write=True)
 
     @only_our_errors
     async def aclose(self) -> None:
@@ -150,7 +163,6 @@ class ValkeyStatisticsSink:
                 await _write(self._databases.statistics, commands, deadline)
 
 
-async def _write(database: Database, commands: Sequence[Command], deadline: Deadline) -> None:
-    answers = await database.execute(commands, deadline=deadline)
-    if any(answer != b"OK" for answer in answers):
-        raise ProtocolError(f"{database.service} did not confirm a write")
+async def _write(keyspace: Keyspace, commands: Sequence[Command], deadline: Deadline) -> None:
+    keys = [str(command[1]) for command in commands]
+    await keyspace.fan_out(keys, Write(commands), deadline=deadline, is_write=True)

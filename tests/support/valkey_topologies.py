@@ -1,0 +1,434 @@
+"""Real Valkey clusters and sentinels on loopback, which fail over by themselves and whose slots move."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import attrs
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+from tests.support.valkey_network import running_network
+from tests.support.valkey_nodes import ADMIN, DATA_SETTINGS, OPEN, READER, WATCHER, Security, ValkeyNode, new_node
+
+from statcore.testing.servers import LOOPBACK
+
+_SLOTS: Final = 16_384
+MASTER: Final = "mymaster"
+"""The name under which the sentinels know the primary."""
+_CHANGE_S: Final = 60.0
+"""How long a fail-over, or another change that the servers make by themselves, may take on a busy machine."""
+_SLOTS_AT_ONCE: Final = 50
+_KEYS_AT_ONCE: Final = 1_000
+_ROUNDS: Final = 100
+_MIGRATE_MS: Final = 5_000
+_NEVER_S: Final = 3_600
+"""How long a primary waits before it sends its data to a new replica, where no replica is to get any."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ValkeyCluster:
+    """A cluster: its nodes, primaries first, as they were at the start."""
+
+    nodes: Sequence[ValkeyNode]
+    security: Security
+
+    @property
+    def url(self) -> str:
+        """The URL for statcore, with the addresses that the nodes announce."""
+        return self.security.url("+cluster", ",".join(map(str, self.nodes)))
+
+    @property
+    def well(self) -> list[ValkeyNode]:
+        """The nodes that run, are not stopped, and are not isolated."""
+        return [node for node in self.nodes if node.is_well]
+
+    @property
+    def primaries(self) -> list[ValkeyNode]:
+        """The nodes that own slots, in the order of their first slot, as a well node knows them."""
+        return list(dict.fromkeys(owner for _, _, owner in self.ranges()))
+
+    def ranges(self) -> list[tuple[int, int, ValkeyNode]]:
+        """Return the first and last slot of each range, and its primary, as a well node knows them."""
+        return _ranges(self.well[0], self.nodes)
+
+    def node_of(self, key: str) -> ValkeyNode:
+        """Return the primary that owns a key."""
+        return self.owners([key])[key]
+
+    def owners(self, keys: Iterable[str]) -> dict[str, ValkeyNode]:
+        """Return the primary that owns each key."""
+        ranges = self.ranges()
+        slots = {key: key_slot(key.encode()) for key in keys}
+        return {key: next(owner for first, last, owner in ranges if first <= slot <= last) for key, slot in slots.items()}
+
+    def store(self, values: Mapping[str, bytes]) -> None:
+        """Set keys that expire in a day, and wait until all replicas have them."""
+        owners = self.owners(values)
+        for node in set(owners.values()):
+            node.store({key: value for key, value in values.items() if owners[key] is node})
+
+    def replica_of(self, primary: ValkeyNode) -> ValkeyNode:
+        """Return a well replica of a primary."""
+        return next(node for node in self.well if _primary_port(node) == primary.announced_port)
+
+    def flush(self) -> None:
+        """Remove every key."""
+        for node in self.primaries:
+            node.command("FLUSHALL", "SYNC")
+
+    def wait_until_whole(self) -> None:
+        """Wait until all well nodes know the same well owners of the slots, and well replicas have the data."""
+        _wait(lambda: len(set(map(_owners, self.well))) == 1 and all(map(self._is_whole, self.well)), "a whole cluster")
+
+    def wait_until_failed_over(self, node: ValkeyNode) -> None:
+        """Wait until every well node knows other owners of the slots of a primary that is not well."""
+        _wait(lambda: all(self._has_replaced(node, witness) for witness in self.well), f"a fail-over of {node}")
+        self.wait_until_whole()
+
+    def heal(self) -> None:
+        """Let every node recover, and wait until the cluster is whole."""
+        _heal(self.nodes, self.nodes)
+        self.wait_until_whole()
+
+    def empty_replica(self, primary: ValkeyNode) -> None:
+        """Restart the replica of a primary that then sends it no data: the cluster may promote an empty server."""
+        primary.command("CONFIG", "SET", "repl-diskless-sync-delay", _NEVER_S)
+        replica = self.replica_of(primary)
+        replica.empty()
+        _wait(lambda: _primary_port(replica) == primary.announced_port and not _is_synced(replica), "an empty replica")
+
+    def move_slots(self, number: int, source: ValkeyNode, target: ValkeyNode) -> list[int]:
+        """Move slots with their keys from a primary to another, as `valkey-cli --cluster reshard` does; return them."""
+        owned = (slot for first, last, owner in self.ranges() if owner is source for slot in range(first, last + 1))
+        slots = [slot for slot, _ in zip(owned, range(number), strict=False)]
+        for group in _chunks(slots, _SLOTS_AT_ONCE):
+            self.begin_move(group, source, target)
+            self._move_keys(group, source, target)
+            self.end_move(group, source, target)
+        return slots
+
+    def begin_move(self, slots: Sequence[int], source: ValkeyNode, target: ValkeyNode) -> None:
+        """Open slots at both primaries: the source redirects clients to the target for keys that it does not have."""
+        _assign(target, slots, "IMPORTING", source)
+        _assign(source, slots, "MIGRATING", target)
+
+    def move_keys(self, keys: Sequence[str | bytes], source: ValkeyNode, target: ValkeyNode) -> None:
+        """Move keys of a slot that is open at both primaries."""
+        access = ["AUTH2", ADMIN.name, ADMIN.password] if self.security.users else []
+        source.command("MIGRATE", LOOPBACK, target.announced_port, "", 0, _MIGRATE_MS, *access, "KEYS", *keys)
+
+    def end_move(self, slots: Sequence[int], source: ValkeyNode, target: ValkeyNode) -> None:
+        """Give slots without keys at the source to the target."""
+        for node in (target, source):
+            _assign(node, slots, "NODE", target)
+
+    def announce(self, node: ValkeyNode, port: int) -> None:
+        """Let a node be found at another port, such as a test's own proxy, and wait until all well nodes know it."""
+        node.command("CONFIG", "SET", "cluster-announce-tls-port" if self.security.tls else "cluster-announce-port", port)
+        id_ = node.command("CLUSTER", "MYID")
+        node.announced_port = port
+        _wait(lambda: all(_address(witness, id_) == str(node) for witness in self.well), f"the announced port of {node}")
+
+    def _move_keys(self, slots: Sequence[int], source: ValkeyNode, target: ValkeyNode) -> None:
+        for _ in range(_ROUNDS):
+            batches = source.pipelined([("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE) for slot in slots])
+            if not any(batches):
+                return
+            for keys in filter(None, batches):
+                self.move_keys(keys, source, target)
+        raise RuntimeError(f"slots {slots[0]} to {slots[-1]} get new keys faster than they can be moved")
+
+    def _is_whole(self, node: ValkeyNode) -> bool:
+        covered = sum(last - first + 1 for first, last, owner in _ranges(node, self.nodes) if owner.is_well)
+        return covered == _SLOTS and b"cluster_state:ok" in node.command("CLUSTER", "INFO") and _is_synced(node)
+
+    def _has_replaced(self, node: ValkeyNode, witness: ValkeyNode) -> bool:
+        return node is not witness and all(owner is not node for _, _, owner in _ranges(witness, self.nodes))
+
+
+@contextmanager
+def running_cluster(
+    folder: Path,
+    *,
+    primaries: int = 3,
+    replicas: int = 1,
+    node_timeout_ms: int = 1_000,
+    security: Security = OPEN,
+    proxied: bool = False,
+    settings: Sequence[tuple[str, str]] = (),
+) -> Generator[ValkeyCluster]:
+    """Run a cluster until the block ends; yield it once it is whole.
+
+    Args:
+        folder: where its files are made.
+        primaries: how many nodes own slots.
+        replicas: how many replicas each of them has.
+        node_timeout_ms: how long a node is silent before the others begin to replace it.
+        security: how to connect.
+        proxied: whether there are proxies in front of all nodes, so that they can be isolated.
+        settings: more of each node's configuration, which comes last.
+    """
+    fixed = [
+        *DATA_SETTINGS,
+        ("cluster-enabled", "yes"),
+        ("cluster-config-file", "nodes.conf"),
+        ("cluster-node-timeout", str(node_timeout_ms)),
+        ("cluster-require-full-coverage", "no"),  # the other nodes go on while the slots of one have no owner
+        ("cluster-replica-validity-factor", "0"),  # also a replica without data may replace its primary
+        *([("tls-cluster", "yes")] if security.tls else []),
+        *settings,
+    ]
+    with ExitStack() as stack:
+        network = stack.enter_context(running_network()) if proxied else None
+        nodes = [
+            new_node(folder, settings=fixed, security=security, users=(ADMIN, READER), network=network, cluster=True)
+            for _ in range(primaries * (1 + replicas))
+        ]
+        for node in nodes:
+            stack.callback(node.kill)
+            node.start()
+        cluster = ValkeyCluster(nodes=nodes, security=security)
+        _form(cluster, primaries)
+        yield cluster
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ValkeySentinels:
+    """A primary with replicas, and the sentinels that watch them."""
+
+    servers: Sequence[ValkeyNode]
+    sentinels: Sequence[ValkeyNode]
+    security: Security
+
+    @property
+    def url(self) -> str:
+        """The URL for statcore; the sentinels' own user is `WATCHER`."""
+        return self.security.url("+sentinel", f"{','.join(map(str, self.sentinels))}/{MASTER}")
+
+    @property
+    def primary(self) -> ValkeyNode:
+        """The primary that a well sentinel names."""
+        return self._primary_of(next(sentinel for sentinel in self.sentinels if sentinel.is_well))
+
+    @property
+    def well(self) -> list[ValkeyNode]:
+        """The servers that run, are not stopped, and are not isolated."""
+        return [server for server in self.servers if server.is_well]
+
+    @property
+    def replicas(self) -> list[ValkeyNode]:
+        """The well servers that the sentinels do not name as the primary."""
+        primary = self.primary
+        return [server for server in self.well if server is not primary]
+
+    def flush(self) -> None:
+        """Remove every key."""
+        self.primary.command("FLUSHALL", "SYNC")
+
+    def wait_until_whole(self) -> None:
+        """Wait until every well sentinel names the same well primary, and every other well server has its data."""
+        _wait(self._is_whole, "sentinels that agree, and replicas with the data")
+
+    def wait_until_failed_over(self, primary: ValkeyNode) -> None:
+        """Wait until every well sentinel names another primary, and that server takes writes."""
+        _wait(lambda: self._has_replaced(primary), f"a fail-over of {primary}")
+
+    def heal(self) -> None:
+        """Let every server and sentinel recover, and wait until they agree and the replicas have the data."""
+        _heal((*self.servers, *self.sentinels), self.servers)
+        self.wait_until_whole()
+
+    def empty_replicas(self) -> None:
+        """Restart the replicas, whose next primary then sends them no data: the sentinels may promote an empty server."""
+        primary = self.primary
+        for server in self.servers:
+            server.command("CONFIG", "SET", "repl-diskless-sync-delay", _NEVER_S)
+        replicas = self.replicas
+        for replica in replicas:
+            replica.empty()
+            replica.command("CONFIG", "SET", "repl-diskless-sync-delay", _NEVER_S)
+            replica.command("REPLICAOF", LOOPBACK, primary.announced_port)
+        ports = {replica.announced_port for replica in replicas}
+        _wait(lambda: all(_replicas(sentinel, link=b"err") == ports for sentinel in self.sentinels), "empty replicas")
+
+    def fail_over(self) -> None:
+        """Let the sentinels promote a replica while the primary is well, and wait until they have."""
+        primary = self.primary
+        next(sentinel for sentinel in self.sentinels if sentinel.is_well).command("SENTINEL", "FAILOVER", MASTER)
+        self.wait_until_failed_over(primary)
+
+    def _primary_of(self, sentinel: ValkeyNode) -> ValkeyNode:
+        _, port = sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
+        return next(server for server in self.servers if server.announced_port == int(port))
+
+    def _is_whole(self) -> bool:
+        named = {self._primary_of(sentinel) for sentinel in self.sentinels if sentinel.is_well}
+        if len(named) != 1:
+            return False
+        (primary,) = named
+        if not primary.is_well or primary.replication()["role"] != "master":
+            return False
+        others = {server.announced_port for server in self.well if server is not primary}
+        return all(_replicas(sentinel, link=b"ok") == others for sentinel in self.sentinels if sentinel.is_well)
+
+    def _has_replaced(self, primary: ValkeyNode) -> bool:
+        named = {self._primary_of(sentinel) for sentinel in self.sentinels if sentinel.is_well}
+        return len(named) == 1 and primary not in named and named.pop().replication()["role"] == "master"
+
+
+@contextmanager
+def running_sentinels(
+    folder: Path,
+    *,
+    replicas: int = 2,
+    sentinels: int = 3,
+    down_after_ms: int = 1_000,
+    security: Security = OPEN,
+    proxied: bool = False,
+) -> Generator[ValkeySentinels]:
+    """Run a primary with replicas and sentinels until the block ends; yield them once they know each other.
+
+    Args:
+        folder: where their files are made.
+        replicas: how many replicas the primary has.
+        sentinels: how many sentinels there are; the majority decides.
+        down_after_ms: how long the primary is silent before they begin to replace it.
+        security: how to connect, to servers and to sentinels.
+        proxied: whether there are proxies in front of all of them, so that they can be isolated.
+    """
+    with ExitStack() as stack:
+        network = stack.enter_context(running_network()) if proxied else None
+        servers = [
+            new_node(folder, settings=DATA_SETTINGS, security=security, users=(ADMIN, READER), network=network)
+            for _ in range(1 + replicas)
+        ]
+        for server in servers:
+            stack.callback(server.kill)
+            server.start()
+        primary, *others = servers
+        for other in others:
+            other.command("REPLICAOF", LOOPBACK, primary.announced_port)
+        _wait(lambda: all(map(_is_synced, servers)), "replicas with the data")
+        watch = [
+            ("sentinel", f"monitor {MASTER} {LOOPBACK} {primary.announced_port} {sentinels // 2 + 1}"),
+            ("sentinel", f"down-after-milliseconds {MASTER} {down_after_ms}"),
+            ("sentinel", f"failover-timeout {MASTER} {3 * down_after_ms}"),
+        ]
+        if security.users:
+            watch += [
+                ("sentinel", f"auth-user {MASTER} {ADMIN.name}"),
+                ("sentinel", f"auth-pass {MASTER} {ADMIN.password}"),
+                ("sentinel", f"sentinel-user {ADMIN.name}"),
+                ("sentinel", f"sentinel-pass {ADMIN.password}"),
+            ]
+        watchers = [
+            new_node(folder, settings=watch, security=security, users=(ADMIN, WATCHER), network=network, sentinel=True)
+            for _ in range(sentinels)
+        ]
+        for watcher in watchers:
+            stack.callback(watcher.kill)
+            watcher.start()
+            # By default they look for each other and at the replicas every 2 and 10 seconds.
+            watcher.command("SENTINEL", "DEBUG", "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "PING-PERIOD", 200)
+        topology = ValkeySentinels(servers=servers, sentinels=watchers, security=security)
+        _wait(
+            lambda: all(_count_others(watcher) == sentinels - 1 for watcher in watchers), "sentinels that know each other"
+        )
+        topology.wait_until_whole()
+        yield topology
+
+
+def _form(cluster: ValkeyCluster, primaries: int) -> None:
+    """Give the primaries their slots, let all nodes meet, and give each primary its replicas."""
+    nodes = cluster.nodes
+    for number, node in enumerate(nodes):
+        node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        if number < primaries:
+            first, last = _SLOTS * number // primaries, _SLOTS * (number + 1) // primaries - 1
+            node.command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        for other in nodes[:number]:
+            node.command("CLUSTER", "MEET", LOOPBACK, other.announced_port, other.announced_bus_port)
+    _wait(lambda: all(_count_known(node) == len(nodes) for node in nodes), "nodes that know each other")
+    ids = [node.command("CLUSTER", "MYID") for node in nodes]
+    for number, node in enumerate(nodes[primaries:]):
+        node.command("CLUSTER", "REPLICATE", ids[number % primaries])
+    cluster.wait_until_whole()
+    _wait(lambda: all(_replicas_listed(node) == len(nodes) - primaries for node in nodes), "nodes that know all replicas")
+
+
+def _count_known(node: ValkeyNode) -> int:
+    lines: list[str] = node.command("CLUSTER", "NODES").decode().splitlines()
+    return sum("handshake" not in line and "connected" in line.split()[7] for line in lines)
+
+
+def _replicas_listed(node: ValkeyNode) -> int:
+    return sum(len(entry) - 3 for entry in node.command("CLUSTER", "SLOTS"))
+
+
+def _address(node: ValkeyNode, id_: bytes) -> str:
+    lines: list[str] = node.command("CLUSTER", "NODES").decode().splitlines()
+    return next((line.split()[1].partition("@")[0] for line in lines if line.startswith(id_.decode())), "")
+
+
+def _ranges(witness: ValkeyNode, nodes: Sequence[ValkeyNode]) -> list[tuple[int, int, ValkeyNode]]:
+    by_port = {node.announced_port: node for node in nodes}
+    return [(first, last, by_port[port]) for first, last, port in _owners(witness)]
+
+
+def _owners(node: ValkeyNode) -> tuple[tuple[int, int, int], ...]:
+    return tuple(sorted((first, last, owner[1]) for first, last, owner, *_ in node.command("CLUSTER", "SLOTS")))
+
+
+def _assign(node: ValkeyNode, slots: Iterable[int], what: str, other: ValkeyNode) -> None:
+    id_ = other.command("CLUSTER", "MYID")
+    node.pipelined([("CLUSTER", "SETSLOT", slot, what, id_) for slot in slots])
+
+
+def _heal(nodes: Iterable[ValkeyNode], servers: Iterable[ValkeyNode]) -> None:
+    for node in nodes:
+        if not node.is_well:
+            node.recover()
+    for server in servers:
+        server.command("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+
+
+def _primary_port(node: ValkeyNode) -> int:
+    port: int = node.replication().get("master_port", 0)
+    return port
+
+
+def _is_synced(node: ValkeyNode) -> bool:
+    replication = node.replication()
+    return bool(replication["role"] == "master" or replication["master_link_status"] == "up")
+
+
+def _replicas(sentinel: ValkeyNode, *, link: bytes) -> set[int]:
+    """Return the ports of the replicas that a sentinel finds well, and whose link to the primary is in this state."""
+    replicas = [
+        dict(zip(words[::2], words[1::2], strict=True)) for words in sentinel.command("SENTINEL", "REPLICAS", MASTER)
+    ]
+    well = (replica for replica in replicas if (b"slave", link) == (replica[b"flags"], replica[b"master-link-status"]))
+    return {int(replica[b"port"]) for replica in well}
+
+
+def _count_others(sentinel: ValkeyNode) -> int:
+    return len(sentinel.command("SENTINEL", "SENTINELS", MASTER))
+
+
+def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _wait(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _CHANGE_S
+    while True:
+        with suppress(RedisError, OSError):  # a server may be starting, or loading its primary's data
+            if is_so():
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {_CHANGE_S:g} s for {what}")
+        time.sleep(0.02)  # servers tell nobody when they change
