@@ -7,12 +7,39 @@ from typing import TYPE_CHECKING
 from statcore.imports import on_demand
 
 if TYPE_CHECKING:
+    from statcore_connection.lifetime import Lifetime
+    from statcore_valkey.error_mapping import error_from_reply
+    from statcore_valkey.keyspace import Keyspace
+    from statcore_valkey.node import Command, Node
     from statcore_valkey.options import ValkeyOptions
+    from statcore_valkey.server import Server
     from statcore_valkey.sink import ValkeyStatisticsSink
+    from statcore_valkey.slot_map import Address
     from statcore_valkey.statistics import ValkeyStatistics
 else:
     __getattr__, __dir__ = on_demand(
-        __name__, {"options": "ValkeyOptions", "sink": "ValkeyStatisticsSink", "statistics": "ValkeyStatistics"}
+        __name__,
+        {
+            "error_mapping": "error_from_reply",
+            "keyspace": "Keyspace",
+            "node": "Command Lifetime Node",
+            "options": "ValkeyOptions",
+            "server": "Server",
+            "sink": "ValkeyStatisticsSink",
+            "slot_map": "Address",
+            "statistics": "ValkeyStatistics",
+        },
     )
 
-__all__ = ["ValkeyOptions", "ValkeyStatistics", "ValkeyStatisticsSink"]
+__all__ = [
+    "Address",
+    "Command",
+    "Keyspace",
+    "Lifetime",
+    "Node",
+    "Server",
+    "ValkeyOptions",
+    "ValkeyStatistics",
+    "ValkeyStatisticsSink",
+    "error_from_reply",
+]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from random import sample
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 
 from statcore.concurrency import Deadline
-from statcore.errors import InputError, StatcoreError
+from statcore.errors import InputError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey.discovery import Discovery, first_answers
 from statcore_valkey.keyspace import Keyspace
@@ -21,8 +20,6 @@ from statcore_valkey.slot_map import Address, SlotMap
 
 Client: TypeAlias = Redis | RedisCluster
 
-_MOST_SEARCHED: Final = 6
-"""How many servers are searched for the slot map at once."""
 _NOT_OURS: Final = ("max_connections", "response_callbacks", "redis_connect_func", "himport_registry", "decode_responses")
 """Settings of a client of a cluster that are not settings of its connections, or that are about its own commands."""
 
@@ -49,17 +46,12 @@ class DatabasePair:
             InputError: the URL or an option cannot be used, or they contradict each other.
         """
         server = Server.from_url(url)
-        if server.db not in (None, options.statistics_db):
-            raise InputError(f"the URL names database {server.db}, but statistics_db is {options.statistics_db}")
+        numbers = server.databases(options)
         settings = server.connection_settings(options)
         lifetime = Lifetime()
         if server.cluster:
-            for name in ("statistics_db", "live_db"):
-                if number := getattr(options, name):
-                    raise InputError(f"{name} is {number}, but a cluster has only database 0; set {name} to 0")
             both = _cluster(server.cluster, settings, options, lifetime)
             return cls(both, both, options.timeout_s)
-        numbers = (options.statistics_db, options.live_db)
         if server.sentinels:
             discovery = _sentinels(server, settings, options, lifetime)
             first, second = (_of_sentinels(server, discovery, settings | {"db": db}, options, lifetime) for db in numbers)
@@ -131,29 +123,14 @@ def _cluster(
             is_cluster=True,
         )
 
-    async def slots_of(address: Address) -> SlotMap:
-        async with Deadline(options.timeout_s, waiting_for="the event loop") as deadline:
-            (answer,) = await keyspace.node(address).exchange([("CLUSTER", "SLOTS")], deadline=deadline)
-        if isinstance(answer, StatcoreError):
-            raise answer
-        return SlotMap.parse(answer, host=address.host)
-
-    async def find(known: SlotMap | None) -> SlotMap:
-        """Return the map that most nodes tell; a node that has just joined knows few slots."""
-        everywhere = [*{*start, *(known.addresses if known else ())}]
-        addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
-        maps = await first_answers([slots_of(address) for address in addresses])
-        return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
-
-    keyspace = Keyspace(
+    return Keyspace.of_cluster(
+        start,
+        new_node,
         name=f"the Valkey cluster of {', '.join(map(str, start))}",
-        discovery=Discovery(find=find),
-        new_node=new_node,
+        timeout_s=options.timeout_s,
         lifetime=lifetime,
         reads_replicas=options.read_from_replicas,
     )
-    keyspace.discovery.on_change.append(keyspace.keep)
-    return keyspace
 
 
 async def _read_only(connection: Any) -> None:  # noqa: ANN401 - the driver's

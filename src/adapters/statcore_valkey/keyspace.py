@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from random import choice, uniform
+from random import choice, sample, uniform
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import attrs
@@ -36,6 +36,8 @@ _RESERVE: Final = 0.1
 """The part of the deadline that remains for checking the answers, if one node does not answer before it."""
 _KEYS_PER_TURN: Final = 1_000
 """Keys whose slots are computed between two turns of the event loop: about a millisecond of work."""
+_MOST_SEARCHED: Final = 6
+"""How many servers are searched for the slot map at once."""
 _PENDING: Final = object()
 
 _Result = TypeVar("_Result")
@@ -87,6 +89,51 @@ class Keyspace:
             return node
 
         return cls(name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime, only_node=node)
+
+    @classmethod
+    def of_cluster(
+        cls,
+        start: Sequence[Address],
+        new_node: NewNode,
+        /,
+        *,
+        name: str,
+        timeout_s: float,
+        lifetime: Lifetime,
+        reads_replicas: bool = False,
+        nodes: Sequence[Node] = (),
+    ) -> Self:
+        """Return a keyspace on a cluster, whose slot map is found with `CLUSTER SLOTS`.
+
+        Args:
+            start: the addresses of servers by which the others are found.
+            new_node: makes the node of a server when it is first used.
+            name: the servers for messages, without credentials.
+            timeout_s: how long a server is waited for in a search, in seconds.
+            lifetime: the lifetime of the store.
+            reads_replicas: whether keys are read from replicas where there are any.
+            nodes: more nodes by which the others are found; they are closed with the keyspace.
+        """
+
+        async def slots_of(node: Node, host: str = "") -> SlotMap:
+            async with Deadline(timeout_s, waiting_for="the event loop") as deadline:
+                (answer,) = await node.exchange([("CLUSTER", "SLOTS")], deadline=deadline)
+            if isinstance(answer, StatcoreError):
+                raise answer
+            return SlotMap.parse(answer, host=host)
+
+        async def find(known: SlotMap | None) -> SlotMap:
+            """Return the map that most nodes tell; a node that has just joined knows few slots."""
+            everywhere = [*{*start, *(known.addresses if known else ())}]
+            addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
+            searches = [slots_of(keyspace.node(address), address.host) for address in addresses]
+            maps = await first_answers([*searches, *map(slots_of, nodes)])
+            return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
+
+        discovery = Discovery(find=find, nodes=nodes)
+        keyspace = cls(name=name, discovery=discovery, new_node=new_node, lifetime=lifetime, reads_replicas=reads_replicas)
+        discovery.on_change.append(keyspace.keep)
+        return keyspace
 
     @property
     def service(self) -> str:

@@ -68,6 +68,11 @@ class ValkeyStatisticsSink:
         """
         return cls(DatabasePair.from_clients(statistics, live, options=options))
 
+    @classmethod
+    def from_keyspaces(cls, statistics: Keyspace, live: Keyspace, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
+        """Write to keyspaces, as `ValkeyStatistics.from_keyspaces` reads from them; they are closed with this object."""
+        return cls(DatabasePair(statistics, live, options.timeout_s))
+
     @only_our_errors
     async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:
         """Store metrics by kernel id or session id, for a day."""

@@ -88,6 +88,17 @@ class ValkeyStatistics:
         """
         return cls(DatabasePair.from_clients(statistics, live, options=options), options)
 
+    @classmethod
+    def from_keyspaces(cls, statistics: Keyspace, live: Keyspace, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
+        """Read from keyspaces, such as those over the nodes of another driver; they are closed with this object.
+
+        Args:
+            statistics: the database with the statistics of kernels, sessions, agents, endpoints and replicas.
+            live: the database with the activity of sessions; it may be the same keyspace.
+            options: deadlines, freshness and limits.
+        """
+        return cls(DatabasePair(statistics, live, options.timeout_s), options)
+
     @only_our_errors
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{metric: MetricValue map}` of kernels or sessions."""
