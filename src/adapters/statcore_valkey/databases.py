@@ -152,10 +152,10 @@ def _sentinels(server: Server, settings: dict[str, Any], options: ValkeyOptions,
     name = server.master or ""
 
     async def servers_of(node: RedisNode) -> SlotMap:
-        commands = [("SENTINEL", "MASTER", name)] + [("SENTINEL", "REPLICAS", name)] * options.read_from_replicas
+        questions = ["GET-MASTER-ADDR-BY-NAME", "MASTER", *["REPLICAS"] * options.read_from_replicas]
         async with Deadline(options.timeout_s, waiting_for="the event loop") as deadline:
-            master, *replicas = await node.exchange(commands, deadline=deadline)
-        return SlotMap.parse_sentinel(master, *replicas or [[]])
+            answers = await node.exchange([("SENTINEL", question, name) for question in questions], deadline=deadline)
+        return SlotMap.parse_sentinel(*answers)
 
     async def find(_: SlotMap | None) -> SlotMap:
         """Return the map of the sentinel that knows the latest fail-over."""

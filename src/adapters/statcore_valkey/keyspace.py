@@ -441,12 +441,12 @@ class _Call:
         return []
 
     async def _regroup(self) -> None:
-        """Give keys to their new owners whose server is not in the new map."""
+        """Give keys to their new owners, at once, if the server that they wait for is not in the new map."""
         self.slots = self.keyspace.discovery.map or self.slots
         primaries = {shard.primary for shard in self.slots.shards}
         for task, part in list(self.parts.items()):
             known = self.slots.addresses if part.is_replica else primaries
-            if not part.is_pause and not part.is_ask and part.address not in known:
+            if not part.is_ask and part.address not in known:
                 await self._end([task])
                 del self.parts[task]
                 await self._start(part)

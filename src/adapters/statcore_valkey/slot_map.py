@@ -105,22 +105,29 @@ class SlotMap:
         return cls(tuple(ranges))
 
     @classmethod
-    def parse_sentinel(cls, master: object, replicas: object) -> Self:
-        """Return the map in a sentinel's answers to `SENTINEL MASTER` and `SENTINEL REPLICAS`.
+    def parse_sentinel(cls, address: object, master: object, replicas: object = ()) -> Self:
+        """Return the map in a sentinel's undecoded answers about a master.
 
         Args:
-            master: the undecoded answer about the master.
-            replicas: the undecoded answer about its replicas; replicas that are down are left out.
+            address: the answer to `SENTINEL GET-MASTER-ADDR-BY-NAME`; in a fail-over, the address of the next master.
+            master: the answer to `SENTINEL MASTER`.
+            replicas: the answer to `SENTINEL REPLICAS`; replicas that are down are left out.
 
         Raises:
             ProtocolError: an answer has another form.
         """
-        if not isinstance(replicas, list):
-            raise _sentinel_fault()
-        fields = _fields(master)
-        well = [of for replica in cast("list[object]", replicas) if not (of := _fields(replica))["flags"] & _DOWN]
-        shard = Shard(fields["address"], tuple(of["address"] for of in well))
-        return cls.of_one(shard, epoch=fields["epoch"])
+        try:
+            host, port = cast("list[bytes]", address)
+            primary = Address(host.decode(), int(port))
+            fields = _fields(cast("list[bytes]", master))
+            epoch = int(fields[b"config-epoch"])
+            before = Address(fields[b"ip"].decode(), int(fields[b"port"]))
+            well = [of for of in map(_fields, cast("list[Any]", replicas)) if _DOWN.isdisjoint(of[b"flags"].split(b","))]
+            others = tuple(Address(of[b"ip"].decode(), int(of[b"port"])) for of in well)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ProtocolError("a sentinel's answers have another form than the address and fields of a master") from None
+        # The sentinel that leads a fail-over names the next master before it counts a new epoch.
+        return cls.of_one(Shard(primary, others), epoch=epoch + (primary != before))
 
     @property
     def unowned(self) -> int:
@@ -169,23 +176,9 @@ def _fault(expected: str) -> ProtocolError:
     return ProtocolError(f"the answer to CLUSTER SLOTS has not the form of the command: expected {expected}")
 
 
-def _fields(answer: object) -> dict[str, Any]:
-    """Return the address, flags and epoch in a sentinel's answer about a server: names and values in turn."""
-    if not isinstance(answer, list):
-        raise _sentinel_fault()
-    words = cast("list[Any]", cast("Any", answer))
-    try:
-        fields: dict[bytes, bytes] = dict(zip(words[::2], words[1::2], strict=True))
-        address = Address(fields[b"ip"].decode(), int(fields[b"port"]))
-        epoch = int(fields.get(b"config-epoch", b"0"))
-        flags = frozenset(fields[b"flags"].split(b","))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise _sentinel_fault() from None
-    return {"address": address, "epoch": epoch, "flags": flags}
-
-
-def _sentinel_fault() -> ProtocolError:
-    return ProtocolError("a sentinel's answer has not the form of SENTINEL MASTER: expected ip, port and flags")
+def _fields(answer: list[bytes]) -> dict[bytes, bytes]:
+    """Return what a sentinel tells about a server: names and values in turn."""
+    return dict(zip(answer[::2], answer[1::2], strict=True))
 
 
 def key_range(slots: Sequence[int]) -> str:
