@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from statcore.imports import on_demand
 
 if TYPE_CHECKING:
-    from statcore_connection.lifetime import Lifetime
     from statcore_valkey.error_mapping import error_from_reply
     from statcore_valkey.keyspace import Keyspace
     from statcore_valkey.node import Command, Node
@@ -22,7 +21,7 @@ else:
         {
             "error_mapping": "error_from_reply",
             "keyspace": "Keyspace",
-            "node": "Command Lifetime Node",
+            "node": "Command Node",
             "options": "ValkeyOptions",
             "server": "Server",
             "sink": "ValkeyStatisticsSink",
@@ -35,7 +34,6 @@ __all__ = [
     "Address",
     "Command",
     "Keyspace",
-    "Lifetime",
     "Node",
     "Server",
     "ValkeyOptions",

@@ -73,22 +73,29 @@ class Keyspace:
     name: str
     discovery: Discovery
     new_node: NewNode
-    lifetime: Lifetime
+    lifetime: Lifetime = attrs.field(factory=Lifetime)
     reads_replicas: bool = False
     only_node: Node | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
     sick: set[Address | None] = attrs.field(factory=lambda: {None}, init=False)
 
     @classmethod
-    def of_one(cls, node: Node, /, *, lifetime: Lifetime) -> Self:
-        """Return a keyspace that is always on one node."""
+    def of_one(cls, node: Node, /, *, lifetime: Lifetime | None = None) -> Self:
+        """Return a keyspace that is always on one node, which is not part of a cluster.
+
+        Args:
+            node: the server of all keys; it is closed with the keyspace.
+            lifetime: the lifetime of the store, by default one of its own.
+        """
         address = Address(node.service, 0)
         discovery = Discovery(find=None, map=SlotMap.of_one(Shard(address)))
 
         def new_node(_: Address, is_replica: bool) -> Node:  # noqa: ARG001, FBT001 - `NewNode`
             return node
 
-        return cls(name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime, only_node=node)
+        return cls(
+            name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime or Lifetime(), only_node=node
+        )
 
     @classmethod
     def of_cluster(
@@ -99,7 +106,7 @@ class Keyspace:
         *,
         name: str,
         timeout_s: float,
-        lifetime: Lifetime,
+        lifetime: Lifetime | None = None,
         reads_replicas: bool = False,
         nodes: Sequence[Node] = (),
     ) -> Self:
@@ -110,7 +117,7 @@ class Keyspace:
             new_node: makes the node of a server when it is first used.
             name: the servers for messages, without credentials.
             timeout_s: how long a server is waited for in a search, in seconds.
-            lifetime: the lifetime of the store.
+            lifetime: the lifetime of the store, by default one of its own.
             reads_replicas: whether keys are read from replicas where there are any.
             nodes: more nodes by which the others are found; they are closed with the keyspace.
         """
@@ -131,7 +138,13 @@ class Keyspace:
             return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
 
         discovery = Discovery(find=find, nodes=nodes)
-        keyspace = cls(name=name, discovery=discovery, new_node=new_node, lifetime=lifetime, reads_replicas=reads_replicas)
+        keyspace = cls(
+            name=name,
+            discovery=discovery,
+            new_node=new_node,
+            lifetime=lifetime or Lifetime(),
+            reads_replicas=reads_replicas,
+        )
         discovery.on_change.append(keyspace.keep)
         return keyspace
 
@@ -178,9 +191,9 @@ class Keyspace:
         """
         if not keys:
             return []
+        self.lifetime.check(self.name)
         if self.only_node is not None:
             return await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
-        self.lifetime.check(self.service)
         call = _Call(keyspace=self, keys=keys, work=work, deadline=deadline, is_write=is_write)
         return await call.run()
 
@@ -201,6 +214,7 @@ class Keyspace:
                 deadline.failure = error
                 raise
 
+        self.lifetime.check(self.name)
         await _repeated(attempt, deadline)
 
     async def keep(self, slots: SlotMap, /) -> None:

@@ -129,7 +129,7 @@ class Server:
         """Return the numbers of the databases with statistics and with the activity of sessions.
 
         Raises:
-            InputError: the URL names another database than the options, or a cluster does not have a database of the options.
+            InputError: the URL names another database than the options, or a cluster lacks a database of the options.
         """
         if self.db not in (None, options.statistics_db):
             raise InputError(f"the URL names database {self.db}, but statistics_db is {options.statistics_db}")
