@@ -83,7 +83,7 @@ async def test_a_killed_node_costs_its_own_keys(primaries: ValkeyCluster) -> Non
 
 
 async def test_a_stopped_node_costs_its_own_keys(primaries: ValkeyCluster, connect: Connect) -> None:
-    """It never answers: glide gives up after `request_timeout`, and only the first call waits for that."""
+    """It never answers, and glide gives up after `request_timeout`: its keys are unavailable, and all others are right."""
     entries = payloads(200)
     primaries.store(entries)
     victim = primaries.primaries[1]
@@ -142,7 +142,7 @@ async def test_slots_that_move_while_callers_read(cluster: ValkeyCluster) -> Non
         Readers(store=store, numbers=numbered(entries)).running() as readers,
     ):
         await readers.read_more()
-        await asyncio.to_thread(cluster.move_slots, 500, source, target)
+        await asyncio.to_thread(cluster.move_slots, 200, source, target)
         await readers.read_more(20)
     assert ([], {}) == (readers.wrong, readers.failed)
     assert readers.right
@@ -155,6 +155,7 @@ async def test_a_cancelled_call_leaves_the_next_its_own_data(calm_cluster: Valke
     ids = list(entries)
     client = await connect(*(node.port for node in calm_cluster.nodes), cluster=True)
     store = statistics_from_clients(client, client)
+    cancellations = 0
     for turns in range(20):
         cancelled = asyncio.create_task(store.fetch_kernel_statistics(ids[:200]))
         for _ in range(turns):
@@ -162,7 +163,8 @@ async def test_a_cancelled_call_leaves_the_next_its_own_data(calm_cluster: Valke
         cancelled.cancel()
         batch = await store.fetch_kernel_statistics(ids[200:])
         assert [metrics(number) for number in range(200, 300)] == list(batch)
-        assert turns > 5 or cancelled.cancelled()  # it may have ended before
+        cancellations += cancelled.cancelled()
+    assert cancellations > 5
 
 
 async def test_ten_thousand_ids_let_other_tasks_run(calm_cluster: ValkeyCluster, connect: Connect) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -30,6 +33,7 @@ from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
 Connect: TypeAlias = Callable[..., Awaitable[Any]]
 
+README = Path(__file__).parent.parent / "README.md"
 SHORT = ValkeyOptions(timeout_s=1.0)
 
 
@@ -267,3 +271,17 @@ async def test_a_store_of_another_event_loop(valkey: Server) -> None:
         with pytest.raises(ClosedError, match="another event loop"):
             await asyncio.to_thread(asyncio.run, store.ping())
         await store.ping()
+
+
+def test_the_example_of_the_read_me(valkey: Server) -> None:
+    """It runs as it is, but for the port, and prints the entry that it has stored."""
+    (example,) = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example.replace("6379", str(valkey.port))],
+        env={"PYTHONPATH": str(README.parent / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ("['512', None] {}\n", "") == (done.stdout, done.stderr)

@@ -11,7 +11,7 @@ from typing import Final
 from glide import ClosingError, RequestError
 from glide import TimeoutError as GlideTimeoutError
 
-from statcore.errors import ClosedError, StatcoreError, UnavailableError, UnsupportedError
+from statcore import ClosedError, StatcoreError, UnavailableError, UnsupportedError
 from statcore_valkey import error_from_reply
 
 _REPLY: Final = re.compile(r"(?:An error was signalled by the server: - ([A-Za-z]+)|([A-Z]+)): (.*)", re.DOTALL)

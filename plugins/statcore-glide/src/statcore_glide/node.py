@@ -19,8 +19,8 @@ from glide import (
     TEncodable,
 )
 
+from statcore import InputError, ProtocolError, StatcoreError
 from statcore.concurrency import Deadline
-from statcore.errors import InputError, ProtocolError, StatcoreError
 from statcore_glide.error_mapping import from_driver
 from statcore_valkey import Command
 

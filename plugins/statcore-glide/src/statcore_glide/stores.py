@@ -21,7 +21,7 @@ from glide import (
     TlsAdvancedConfiguration,
 )
 
-from statcore.errors import InputError
+from statcore import InputError
 from statcore_glide.node import Client, GlideNode
 from statcore_valkey import Address, Keyspace, Server, ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
