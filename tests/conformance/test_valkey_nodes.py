@@ -122,7 +122,7 @@ def keyspace(cluster: Mapping[Address, Shelf]) -> Keyspace:
         assert not is_replica
         return cluster[address]
 
-    return Keyspace.of_cluster([Address("h", 1)], new_node, name="the shelves", timeout_s=5.0)
+    return Keyspace.of_cluster([Address("h", 1)], new_node, timeout_s=5.0)
 
 
 class TestOneServer(StatisticsConformance):

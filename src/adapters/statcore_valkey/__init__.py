@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING
 from statcore.imports import on_demand
 
 if TYPE_CHECKING:
-    from statcore_valkey.error_mapping import error_from_reply
+    from statcore_valkey.discovery import Discovery
+    from statcore_valkey.error_mapping import RedirectError, WrongTypeError, error_from_reply
     from statcore_valkey.keyspace import Keyspace
     from statcore_valkey.node import Command, Node
     from statcore_valkey.options import ValkeyOptions
     from statcore_valkey.server import Server
     from statcore_valkey.sink import ValkeyStatisticsSink
-    from statcore_valkey.slot_map import Address
+    from statcore_valkey.slot_map import Address, Shard, SlotMap
     from statcore_valkey.statistics import ValkeyStatistics
 else:
     __getattr__, __dir__ = on_demand(
         __name__,
         {
-            "error_mapping": "error_from_reply",
+            "discovery": "Discovery",
+            "error_mapping": "RedirectError WrongTypeError error_from_reply",
             "keyspace": "Keyspace",
             "node": "Command Node",
             "options": "ValkeyOptions",
             "server": "Server",
             "sink": "ValkeyStatisticsSink",
-            "slot_map": "Address",
+            "slot_map": "Address Shard SlotMap",
             "statistics": "ValkeyStatistics",
         },
     )
@@ -33,11 +35,16 @@ else:
 __all__ = [
     "Address",
     "Command",
+    "Discovery",
     "Keyspace",
     "Node",
+    "RedirectError",
     "Server",
+    "Shard",
+    "SlotMap",
     "ValkeyOptions",
     "ValkeyStatistics",
     "ValkeyStatisticsSink",
+    "WrongTypeError",
     "error_from_reply",
 ]

@@ -32,12 +32,12 @@ _SLOW_S: Final = 0.3
 """How long a node may take before the search for the servers begins: a stopped server never answers."""
 _MAX_REDIRECTS: Final = 5
 """How many redirects of a key are followed without a pause."""
+_MOST_SEARCHED: Final = 6
+"""How many servers are searched for the slot map at once."""
 _RESERVE: Final = 0.1
 """The part of the deadline that remains for checking the answers, if one node does not answer before it."""
 _KEYS_PER_TURN: Final = 1_000
 """Keys whose slots are computed between two turns of the event loop: about a millisecond of work."""
-_MOST_SEARCHED: Final = 6
-"""How many servers are searched for the slot map at once."""
 _PENDING: Final = object()
 
 _Result = TypeVar("_Result")
@@ -64,7 +64,10 @@ class Keyspace:
         new_node: makes the node of a server when it is first used.
         lifetime: the lifetime of the store.
         reads_replicas: whether keys are read from replicas where there are any.
+        start: the addresses of nodes of a cluster by which the others are found.
+        any_server: a node of a cluster whose commands any server may answer, if the driver finds servers by itself.
         only_node: the node of all keys, if it never changes.
+        judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
         sick: the servers whose last exchange failed, and None, which stands for the owner of a slot without an owner.
@@ -75,17 +78,20 @@ class Keyspace:
     new_node: NewNode
     lifetime: Lifetime = attrs.field(factory=Lifetime)
     reads_replicas: bool = False
+    start: Sequence[Address] = ()
+    any_server: Node | None = None
     only_node: Node | None = None
+    judge: Callable[[list[Any], str], list[Any]] | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
     sick: set[Address | None] = attrs.field(factory=lambda: {None}, init=False)
 
     @classmethod
     def of_one(cls, node: Node, /, *, lifetime: Lifetime | None = None) -> Self:
-        """Return a keyspace that is always on one node, which is not part of a cluster.
+        """Return a keyspace that is always on one node.
 
         Args:
-            node: the server of all keys; it is closed with the keyspace.
-            lifetime: the lifetime of the store, by default one of its own.
+            node: the node.
+            lifetime: the lifetime of the store, or None for a new one.
         """
         address = Address(node.service, 0)
         discovery = Discovery(find=None, map=SlotMap.of_one(Shard(address)))
@@ -104,25 +110,24 @@ class Keyspace:
         new_node: NewNode,
         /,
         *,
-        name: str,
         timeout_s: float,
         lifetime: Lifetime | None = None,
         reads_replicas: bool = False,
-        nodes: Sequence[Node] = (),
+        any_server: Node | None = None,
     ) -> Self:
-        """Return a keyspace on a cluster, whose slot map is found with `CLUSTER SLOTS`.
+        """Return a keyspace on a cluster, whose nodes tell the slot map.
 
         Args:
-            start: the addresses of servers by which the others are found.
+            start: the addresses of nodes by which the others are found.
             new_node: makes the node of a server when it is first used.
-            name: the servers for messages, without credentials.
-            timeout_s: how long a server is waited for in a search, in seconds.
-            lifetime: the lifetime of the store, by default one of its own.
+            timeout_s: how long a search for the slot map may take, in seconds.
+            lifetime: the lifetime of the store, or None for a new one.
             reads_replicas: whether keys are read from replicas where there are any.
-            nodes: more nodes by which the others are found; they are closed with the keyspace.
+            any_server: a node whose commands any server may answer, if the driver finds servers by itself; `start` may then
+                be empty. It is closed with the keyspace.
         """
 
-        async def slots_of(node: Node, host: str = "") -> SlotMap:
+        async def slots_of(node: Node, host: str) -> SlotMap:
             async with Deadline(timeout_s, waiting_for="the event loop") as deadline:
                 (answer,) = await node.exchange([("CLUSTER", "SLOTS")], deadline=deadline)
             if isinstance(answer, StatcoreError):
@@ -134,18 +139,20 @@ class Keyspace:
             everywhere = [*{*start, *(known.addresses if known else ())}]
             addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
             searches = [slots_of(keyspace.node(address), address.host) for address in addresses]
-            maps = await first_answers([*searches, *map(slots_of, nodes)])
+            searches += [slots_of(any_server, "")] if any_server is not None else []
+            maps = await first_answers(searches)
             return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
 
-        discovery = Discovery(find=find, nodes=nodes)
         keyspace = cls(
-            name=name,
-            discovery=discovery,
+            name=any_server.service if any_server is not None else f"the Valkey cluster of {', '.join(map(str, start))}",
+            discovery=Discovery(find=find),
             new_node=new_node,
             lifetime=lifetime or Lifetime(),
             reads_replicas=reads_replicas,
+            start=start,
+            any_server=any_server,
         )
-        discovery.on_change.append(keyspace.keep)
+        keyspace.discovery.on_change.append(keyspace.keep)
         return keyspace
 
     @property
@@ -193,7 +200,8 @@ class Keyspace:
             return []
         self.lifetime.check(self.name)
         if self.only_node is not None:
-            return await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
+            answers = await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
+            return answers if self.judge is None else self.judge(answers, self.only_node.service)
         call = _Call(keyspace=self, keys=keys, work=work, deadline=deadline, is_write=is_write)
         return await call.run()
 
@@ -234,7 +242,7 @@ class Keyspace:
         try:
             await self.discovery.aclose()
         finally:
-            await close_all([*self._nodes.values()])
+            await close_all([*self._nodes.values(), *([] if self.any_server is None else [self.any_server])])
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -301,7 +309,8 @@ class _Call:
             await self._end(self.parts)
         for part in self.parts.values():
             self.keyspace.sick.add(part.address)
-            self._settle(part.positions, part.deadline.error())
+            failure = part.deadline.failure or UnavailableError(f"gave up waiting for {part.deadline.waiting_for}")
+            self._settle(part.positions, failure)
         return self._result()
 
     async def _map(self) -> SlotMap:

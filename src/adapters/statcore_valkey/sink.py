@@ -70,7 +70,13 @@ class ValkeyStatisticsSink:
 
     @classmethod
     def from_keyspaces(cls, statistics: Keyspace, live: Keyspace, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
-        """Write to keyspaces, as `ValkeyStatistics.from_keyspaces` reads from them; they are closed with this object."""
+        """Write to keyspaces that other code made, such as a plugin over the clients of another driver.
+
+        Args:
+            statistics: the keyspace with the statistics; it is closed with this object.
+            live: the keyspace with the activity of sessions, which may be the same.
+            options: deadlines, freshness and limits; options about connecting are ignored.
+        """
         return cls(DatabasePair(statistics, live, options.timeout_s))
 
     @only_our_errors

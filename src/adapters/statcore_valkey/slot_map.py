@@ -181,7 +181,7 @@ def _fields(answer: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(answer[::2], answer[1::2], strict=True))
 
 
-def key_range(slots: Sequence[int]) -> str:
+def slot_ranges(slots: Sequence[int]) -> str:
     """Return slots as ranges, such as "0-5460, 5462"."""
     ranges: list[list[int]] = []
     for slot in slots:

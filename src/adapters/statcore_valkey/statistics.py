@@ -23,6 +23,7 @@ from statcore.model.store_keys import (
     endpoint_key,
     replica_key,
 )
+from statcore.ports.diagnosis import Topology
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import decode_count
 from statcore_valkey.commands import ReadValues
@@ -31,6 +32,7 @@ from statcore_valkey.entry import read_agent, read_metrics, row_reader
 from statcore_valkey.error_mapping import WrongTypeError
 from statcore_valkey.keyspace import Keyspace, Unsynced
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
+from statcore_valkey.topology import inspect_topology
 
 ReadEntry: TypeAlias = Callable[..., Any]
 """Checks a payload: `read(payload, key=…)` returns an entry, or a row of its fields; raises `MalformedEntryError`."""
@@ -90,12 +92,12 @@ class ValkeyStatistics:
 
     @classmethod
     def from_keyspaces(cls, statistics: Keyspace, live: Keyspace, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
-        """Read from keyspaces, such as those over the nodes of another driver; they are closed with this object.
+        """Read from keyspaces that other code made, such as a plugin over the clients of another driver.
 
         Args:
-            statistics: the database with the statistics of kernels, sessions, agents, endpoints and replicas.
-            live: the database with the activity of sessions; it may be the same keyspace.
-            options: deadlines, freshness and limits.
+            statistics: the keyspace with the statistics; it is closed with this object.
+            live: the keyspace with the activity of sessions, which may be the same.
+            options: deadlines, freshness and limits; options about connecting are ignored.
         """
         return cls(DatabasePair(statistics, live, options.timeout_s), options)
 
@@ -148,6 +150,14 @@ class ValkeyStatistics:
         async with self._databases.deadline() as deadline:
             for keyspace in (self._databases.statistics, self._databases.live):
                 await keyspace.ping(deadline=deadline)
+
+    @only_our_errors
+    async def topology(self) -> Topology | None:
+        """Return the servers of a cluster, or those that sentinels know; None for one server.
+
+        The lag of replicas is known to users with `+info`.
+        """
+        return await inspect_topology(self._databases.statistics, timeout_s=self._options.timeout_s)
 
     @only_our_errors
     async def aclose(self) -> None:

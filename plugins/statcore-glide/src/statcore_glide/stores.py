@@ -127,9 +127,9 @@ def _keyspace(client: Client, options: ValkeyOptions, *, owned: bool = False) ->
         service = f"Valkey at {address}, a node of a cluster, through glide"
         return GlideNode(client=client, service=service, route=ByAddressRoute(host, address.port))
 
-    name = f"the Valkey cluster of {names}, through glide"
-    anyone = GlideNode(client=client, service=name, route=RandomNode(), owned=owned)
-    return Keyspace.of_cluster([], new_node, name=name, timeout_s=options.timeout_s, nodes=[anyone])
+    service = f"the Valkey cluster of {names}, through glide"
+    any_server = GlideNode(client=client, service=service, route=RandomNode(), owned=owned)
+    return Keyspace.of_cluster([], new_node, timeout_s=options.timeout_s, any_server=any_server)
 
 
 def _server(url: str) -> Server:
