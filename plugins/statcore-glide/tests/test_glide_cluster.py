@@ -197,6 +197,16 @@ async def test_a_write_needs_every_node(primaries: ValkeyCluster, connect: Conne
     await sink.store_kernel_statistics(entries)
 
 
+async def test_the_topology(calm_cluster: ValkeyCluster) -> None:
+    """`statcore doctor` shows every server of the cluster, each with its role and without a fault."""
+    async with aclosing(await statistics_from_url(url_of(calm_cluster), options=OPTIONS)) as store:
+        topology = await store.topology()
+    assert topology is not None
+    assert {str(node): None for node in calm_cluster.nodes} == {state.address: state.fault for state in topology.servers}
+    primaries = {str(node) for node in calm_cluster.primaries}
+    assert primaries == {state.address for state in topology.servers if state.role == "primary"}
+
+
 async def test_a_cluster_has_database_0_alone(calm_cluster: ValkeyCluster) -> None:
     """Other numbers are refused at the start; the error says what to set."""
     for open_ in (statistics_from_url, sink_from_url):

@@ -28,6 +28,7 @@ from statcore.errors import (
 )
 from statcore.model import MetricValue, ProblemKind
 from statcore.testing.servers import LOOPBACK, Server
+from statcore_glide import plugin
 from statcore_glide.stores import sink_from_clients, sink_from_url, statistics_from_clients, statistics_from_url
 from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
@@ -186,6 +187,30 @@ async def test_a_server_that_is_away_at_first_is_found_later(node: ValkeyNode) -
         await store.ping()
 
 
+def test_a_store_of_a_url_writes_nothing_to_standard_output(node: ValkeyNode) -> None:
+    """It belongs to the program; glide itself would write that it cannot connect."""
+    node.kill()
+    program = (
+        "import asyncio; from statcore_glide.stores import statistics_from_url; from statcore_valkey import ValkeyOptions\n"
+        "async def main():\n"
+        f"    store = await statistics_from_url('glide://{node}', options=ValkeyOptions(timeout_s=1.0))\n"
+        "    try: await store.ping()\n"
+        "    except Exception as error: raise SystemExit(str(error))\n"
+        "    finally: await store.aclose()\n"
+        "asyncio.run(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(README.parent / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (1, "") == (done.returncode, done.stdout)
+    assert f"Valkey at {node}" in done.stderr
+
+
 async def test_a_server_that_restarts(node: ValkeyNode) -> None:
     """Calls that fail are made again until the server is back."""
     async with aclosing(await statistics_from_url(f"glide://{node}", options=ValkeyOptions(timeout_s=30.0))) as store:
@@ -285,3 +310,28 @@ def test_the_example_of_the_read_me(valkey: Server) -> None:
         check=False,
     )
     assert ("['512', None] {}\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        ("glide+sentinel://h:1/mymaster", {}, "expected glide://"),
+        ("valkey://h:1", {}, "expected glide://"),
+        ("glide://", {}, "expected glide://"),
+        ("glide://word@h:1", {}, "a user without a password"),
+        ("glide://h:1/3", {}, "the URL names database 3, but statistics_db is 0"),
+        ("glide://h:1", {"pool_size": 3}, "pool_size cannot be used with glide"),
+        ("glide://h:1", {"password_file": "/nowhere"}, "password_file cannot be used with glide"),
+        ("glide://h:1", {"tls_ca_file": "/nowhere"}, "tls_ca_file needs TLS"),
+        ("glides://h:1", {"tls_ca_file": "/nowhere"}, "tls_ca_file cannot be used: No such file"),
+        ("glides://h:1", {"tls_ca_file": __file__}, "tls_ca_file cannot be used"),
+        ("glides://h:1", {"tls_cert_file": __file__}, "tls_cert_file together with tls_key_file"),
+        ("glide://h:1", {"timeout": 3}, "timeout"),
+    ],
+)
+async def test_a_url_or_an_option_that_cannot_be_used(url: str, options: dict[str, Any], message: str) -> None:
+    """It is refused when the store is opened; the error says what is wrong, and repeats no part of the URL."""
+    for open_ in (plugin.open_statistics, plugin.open_sink):
+        with pytest.raises(InputError, match=message) as caught:
+            await open_(url, options)
+        assert "word" not in str(caught.value).replace("password", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +16,8 @@ from glide import (
     GlideClientConfiguration,
     GlideClusterClient,
     GlideClusterClientConfiguration,
+    Logger,
+    LogLevel,
     NodeAddress,
     RandomNode,
     ServerCredentials,
@@ -92,6 +95,7 @@ async def _of_url(url: str, options: ValkeyOptions) -> Pair:
     server = _server(url)
     numbers = server.databases(options)
     settings, advanced = _settings(server, options)
+    Logger.init(LogLevel.OFF)  # glide writes to standard output, unless the host has set up its logger before
     try:
         if server.cluster:
             places = [NodeAddress(*address) for address in server.cluster]
@@ -111,7 +115,9 @@ async def _of_url(url: str, options: ValkeyOptions) -> Pair:
             for number in numbers
         ]
     except (ClosingError, ConfigurationError):
-        raise InputError("glide refuses the files for TLS; expected certificates and a key in PEM") from None
+        raise InputError(
+            "glide refuses the options; expected tls_cert_file together with tls_key_file, or neither"
+        ) from None
     return _keyspace(first, options, owned=True), _keyspace(second, options, owned=True)
 
 
@@ -174,8 +180,11 @@ def _tls(server: Server, options: ValkeyOptions) -> TlsAdvancedConfiguration | N
     if options.tls_ca_file is not None:
         try:
             certificates = Path(options.tls_ca_file).read_bytes()
+            ssl.create_default_context(cadata=certificates.decode())  # glide looks at them only when it connects
         except OSError as error:
-            raise InputError(f"tls_ca_file cannot be read: {error.strerror}") from None
+            raise InputError(f"tls_ca_file cannot be used: {error.strerror}") from None
+        except ValueError:
+            raise InputError("tls_ca_file cannot be used: expected certificates in PEM") from None
     return TlsAdvancedConfiguration(
         root_pem_cacerts=certificates, client_cert_path=options.tls_cert_file, client_key_path=options.tls_key_file
     )
