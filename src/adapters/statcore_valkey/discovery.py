@@ -153,7 +153,9 @@ async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
     if not results:
         errors = [error for task in tasks if (error := task.exception()) is not None]
         unforeseen = [error for error in errors if not isinstance(error, StatcoreError)]
-        raise next(iter(unforeseen), most_telling([error for error in errors if isinstance(error, StatcoreError)]))
+        if unforeseen:
+            raise unforeseen[0]
+        raise most_telling([error for error in errors if isinstance(error, StatcoreError)])
     return results
 
 
