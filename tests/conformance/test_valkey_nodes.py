@@ -13,7 +13,7 @@ from redis.crc import key_slot
 
 from statcore.concurrency import Deadline, give_way
 from statcore.errors import ClosedError, ProtocolError, UnavailableError
-from statcore.model import ProblemKind
+from statcore.model import MetricValue, ProblemKind
 from statcore.ports import StatisticsPort, StatisticsSinkPort
 from statcore.testing.conformance import StatisticsConformance
 from statcore_valkey import (
@@ -37,6 +37,10 @@ class Shelf:
         port: its port, by which messages name it.
         slots: the slots that it owns, or None if it is not part of a cluster.
         cluster: all servers of the cluster by their addresses.
+        entries: values and when they expire, by key.
+        is_away: whether it cannot be reached.
+        refusals: how many commands it refuses first.
+        closed: how often it was closed.
     """
 
     port: int
@@ -44,6 +48,7 @@ class Shelf:
     cluster: Mapping[Address, Shelf] = attrs.field(factory=dict[Address, "Shelf"], repr=False)
     entries: dict[str, tuple[bytes, float | None]] = attrs.field(factory=dict[str, tuple[bytes, float | None]], repr=False)
     is_away: bool = False
+    refusals: int = 0
     closed: int = 0
 
     @property
@@ -67,6 +72,9 @@ class Shelf:
     def _answer(self, command: Command) -> Any:  # noqa: C901, PLR0911 - a case for each command
         name, *words = command
         keys = [word for word in words if isinstance(word, str)]
+        if self.refusals:
+            self.refusals -= 1
+            return error_from_reply("TRYAGAIN a server of the cluster restarts", service=self.service, user="'default'")
         if name == "CLUSTER":
             return [[shelf.slots[0], shelf.slots[-1], [b"h", at.port]] for at, shelf in self.cluster.items() if shelf.slots]
         if name != "PING" and self.slots is not None and key_slot(keys[0].encode()) not in self.slots:
@@ -164,6 +172,29 @@ async def test_a_sick_node_costs_its_own_keys() -> None:
     lost = {position for position, id_ in enumerate(ids) if away.slots and key_slot(id_.encode()) in away.slots}
     assert dict.fromkeys(lost, ProblemKind.UNAVAILABLE) == {at: problem.kind for at, problem in batch.problems.items()}
     assert {"the shelf 2 cannot be reached"} == {problem.message for problem in batch.problems.values()}
+
+
+async def test_a_driver_that_finds_servers_by_itself_is_one_node() -> None:
+    """Errors among its answers cost single keys: they are written and read again until they succeed."""
+    shelf = Shelf(1, range(SLOTS))
+    both = Keyspace.of_one(shelf)
+    store, sink = ValkeyStatistics.from_keyspaces(both, both), ValkeyStatisticsSink.from_keyspaces(both, both)
+    shelf.refusals = 2
+    await sink.store_kernel_statistics({id_: {"mem": MetricValue(current=id_)} for id_ in "123"})
+    shelf.refusals = 2
+    batch = await store.fetch_kernel_statistics("123")
+    assert (["1", "2", "3"], {}) == ([entry["mem"]["current"] for entry in batch if entry], dict(batch.problems))
+
+
+async def test_a_cluster_is_found_through_any_server() -> None:
+    """A driver that knows the servers needs no address at the start."""
+    cluster = shelves()
+    gate = cluster[Address("h", 3)]
+    both = Keyspace.of_cluster([], lambda address, _: cluster[address], timeout_s=5.0, any_server=gate)
+    async with aclosing(ValkeyStatistics.from_keyspaces(both, both)) as store:
+        batch = await store.fetch_kernel_statistics([f"k{number}" for number in range(30)])
+    assert ([None] * 30, {}) == (list(batch), dict(batch.problems))
+    assert gate.closed
 
 
 async def test_slots_that_have_moved_are_found() -> None:

@@ -68,7 +68,7 @@ class Keyspace:
         reads_replicas: whether keys are read from replicas where there are any.
         start: the addresses of nodes of a cluster by which the others are found.
         any_server: a node of a cluster whose commands any server may answer, if the driver finds servers by itself.
-        only_node: the node of all keys, if it never changes.
+        only_node: the node of all keys, if it never changes and is not part of a cluster.
         judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
@@ -102,7 +102,11 @@ class Keyspace:
             return node
 
         return cls(
-            name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime or Lifetime(), only_node=node
+            name=node.service,
+            discovery=discovery,
+            new_node=new_node,
+            lifetime=lifetime or Lifetime(),
+            only_node=None if node.is_cluster else node,  # the errors among the answers of a cluster are handled key by key
         )
 
     @classmethod
