@@ -115,9 +115,7 @@ async def _of_url(url: str, options: ValkeyOptions) -> Pair:
             for number in numbers
         ]
     except (ClosingError, ConfigurationError):
-        raise InputError(
-            "glide refuses the options; expected tls_cert_file together with tls_key_file"
-        ) from None
+        raise InputError("glide refuses the options; expected tls_cert_file together with tls_key_file") from None
     return _keyspace(first, options, owned=True), _keyspace(second, options, owned=True)
 
 
