@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -40,6 +41,7 @@ class Shelf:
         entries: values and when they expire, by key.
         is_away: whether it cannot be reached.
         refusals: how many commands it refuses first.
+        follows: whether it follows redirects by itself.
         closed: how often it was closed.
     """
 
@@ -49,6 +51,7 @@ class Shelf:
     entries: dict[str, tuple[bytes, float | None]] = attrs.field(factory=dict[str, tuple[bytes, float | None]], repr=False)
     is_away: bool = False
     refusals: int = 0
+    follows: bool = False
     closed: int = 0
 
     @property
@@ -80,6 +83,8 @@ class Shelf:
         if name != "PING" and self.slots is not None and key_slot(keys[0].encode()) not in self.slots:
             slot = key_slot(keys[0].encode())
             owner = next(at for at, shelf in self.cluster.items() if shelf.slots and slot in shelf.slots)
+            if self.follows:
+                return self.cluster[owner]._answer(command)
             return error_from_reply(f"MOVED {slot} {owner}", service=self.service, user="'default'")
         match name, words:
             case "SET", [str(key), value, "EX", int(ttl_s)]:
@@ -195,6 +200,27 @@ async def test_a_cluster_is_found_through_any_server() -> None:
         batch = await store.fetch_kernel_statistics([f"k{number}" for number in range(30)])
     assert ([None] * 30, {}) == (list(batch), dict(batch.problems))
     assert gate.closed
+
+
+async def test_slots_that_have_moved_are_found_behind_a_driver_that_follows_redirects() -> None:
+    """Nothing shows that they have moved, so the map is looked up again once it is old."""
+    cluster = shelves()
+    for shelf in cluster.values():
+        shelf.follows = True
+    first, second, gate = cluster.values()
+    both = Keyspace.of_cluster([], lambda address, _: cluster[address], timeout_s=5.0, any_server=gate)
+    async with aclosing(ValkeyStatistics.from_keyspaces(both, both)) as store:
+        await store.ping()
+        before = both.discovery.map
+        first.slots, second.slots = second.slots, first.slots
+        both.discovery._started_s = float("-inf")
+        assert not (await store.fetch_kernel_statistics([f"k{number}" for number in range(30)])).problems
+        async with asyncio.timeout(10):
+            while both.discovery.map == before:
+                await give_way()
+    found = both.discovery.map
+    assert found is not None
+    assert [Address("h", port) for port in (2, 1, 3)] == [shard.primary for shard in found.shards]
 
 
 async def test_slots_that_have_moved_are_found() -> None:

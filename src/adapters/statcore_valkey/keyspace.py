@@ -303,6 +303,8 @@ class _Call:
         """Return the outcome for each key, as `Keyspace.fan_out` does."""
         self.outcomes = [_PENDING] * len(self.keys)
         self.slots = await _repeated(self._map, self.deadline)
+        if self.keyspace.any_server is not None:
+            self.keyspace.discovery.search_if_old()
         self._reserve_s = _RESERVE * self.deadline.remaining_s()
         try:
             every = range(len(self.keys))

@@ -31,10 +31,17 @@ from statcore_valkey import Address, Keyspace, Server, ValkeyOptions, ValkeyStat
 Pair: TypeAlias = tuple[Keyspace, Keyspace]
 
 DEFAULTS: Final = ValkeyOptions()
+_CLIENTS: Final[tuple[type, ...]] = (GlideClient, GlideClusterClient)
 _ATTEMPTS: Final = 4
 """How often a server is tried before the deadline of a call, if it never answers."""
 _TLS_FILES: Final = ("tls_ca_file", "tls_cert_file", "tls_key_file")
-_NOT_OURS: Final = ("pool_size", "read_from_replicas", "password_file", "sentinel_username", "sentinel_password_file")
+_REFUSED_OPTIONS: Final = (
+    "pool_size",
+    "read_from_replicas",
+    "password_file",
+    "sentinel_username",
+    "sentinel_password_file",
+)
 _USER: Final = "[user:password@]"
 _FORM: Final = (
     f"expected glide://{_USER}host[:port][/database] or glide+cluster://{_USER}host[:port],…, each with glides for TLS"
@@ -84,7 +91,7 @@ async def sink_from_url(url: str, /, *, options: ValkeyOptions = DEFAULTS) -> Va
 
 def _of_clients(statistics: Client, live: Client, options: ValkeyOptions) -> Pair:
     for name, client in {"statistics": statistics, "live": live}.items():
-        if not isinstance(client, GlideClient | GlideClusterClient):  # pyright: ignore[reportUnnecessaryIsInstance] - callers
+        if not isinstance(client, _CLIENTS):
             kind = f"{type(client).__module__}.{type(client).__qualname__}"
             raise InputError(f"{name} cannot be {kind}; expected glide.GlideClient or glide.GlideClusterClient")
     first = _keyspace(statistics, options)
@@ -155,7 +162,7 @@ def _settings(server: Server, options: ValkeyOptions) -> tuple[dict[str, Any], d
     """
     if server.username and not server.password:
         raise InputError(f"the URL of the glide store has a user without a password; {_FORM}")
-    for name in _NOT_OURS:
+    for name in _REFUSED_OPTIONS:
         if getattr(options, name) != getattr(DEFAULTS, name):
             raise InputError(f"{name} cannot be used with glide; make a client with glide's own settings, and hand it in")
     timeout_ms = max(1, round(options.timeout_s * 1000 / _ATTEMPTS))
