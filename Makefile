@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test matrix lowest compat servers servers-current static format check hooks constraints bench wheel clean
+.PHONY: help demo test topologies matrix lowest compat servers servers-current static format check hooks constraints bench wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -21,6 +21,9 @@ demo: .venv/.runtime ## real child processes, live; ARGS=--once for ten seconds,
 
 test: .venv/.dev servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
 	@$(if $(ARGS),$(BIN)/pytest $(WORKERS) $(ARGS),scripts/test-with-coverage $(BIN) $(WORKERS))
+
+topologies: .venv/.dev servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
+	@$(BIN)/pytest -m topologies -n0 $(ARGS) tests/faults
 
 matrix: servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
 	@scripts/matrix $(ARGS)
@@ -59,7 +62,7 @@ constraints: ## update the versions that .venv installs, constraints.txt (needs 
 	@scripts/write-constraints
 
 bench: .venv/.bench servers ## compare the speed with code that users write today
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(ARGS)
 
 wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . plugins/*/

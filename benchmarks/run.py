@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import callers
+import cluster_reads
 import decoding
 import fairness
 import growth
@@ -29,6 +30,7 @@ from statcore.errors import UnavailableError
 
 MEASUREMENTS: Final[Mapping[str, Callable[..., Coroutine[Any, Any, None]]]] = {
     "live": live_reads.measure,
+    "cluster": cluster_reads.measure,
     "callers": callers.measure,
     "graphql": serving.measure,
     "fairness": fairness.measure,

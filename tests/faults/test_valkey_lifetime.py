@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import msgpack
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from tests.support.cancelling import cancelled_after, expect_count
 
 from statcore.errors import ClosedError, InputError
 from statcore.model import MetricValue, StatisticsBatch
@@ -37,23 +38,6 @@ def connections(valkey: Server) -> Callable[[], int]:
             return len(client.client_list()) - 1
 
     return count
-
-
-async def cancelled_after(turns: int, work: Coroutine[Any, Any, object]) -> None:
-    """Start work, let the event loop turn `turns` times, and cancel the work."""
-    task = asyncio.create_task(work)
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
-async def expect_count(expected: int, connections: Callable[[], int]) -> None:
-    """Wait until the server has `expected` connections."""
-    async with asyncio.timeout(30):
-        while expected != connections():  # noqa: ASYNC110 - the server notices when it does
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("turns", range(1, TURNS))

@@ -11,6 +11,7 @@ import loaders
 import msgpack
 import pytest
 from callers import CALLERS, readers, serve
+from cluster_reads import contenders, stored_in_cluster
 from live_reads import FIELDS, KernelReads, many_kernels, one_kernel
 from serving import INFERENCE, LIVE, Host, items_of, running_host
 from workload import Stored, kernel_ids, stored
@@ -87,6 +88,15 @@ async def test_callers_together_make_the_calls(source: Stored) -> None:
 
     await serve(read, callers=CALLERS, calls=2 * CALLERS + 1, helpers=source.helpers)
     assert 2 * CALLERS + 1 == len(calls)
+
+
+async def test_reads_of_a_cluster_are_those_of_one_server(tmp_path: Path, require_program: Callable[..., str]) -> None:
+    """As a batch and undecoded."""
+    require_program("valkey-server", "redis-server")
+    async with stored_in_cluster(tmp_path, kernels=SIZE) as reads:
+        expected, *others = [_entries(await contender.run()) for contender in contenders(reads)]
+    assert SIZE == len(expected)
+    assert [expected] * 3 == [list(map(msgpack.unpackb, other)) if bytes is type(other[0]) else other for other in others]
 
 
 async def test_loaders_load_the_batch(source: Stored) -> None:

@@ -13,8 +13,7 @@ from uuid import UUID, uuid4
 import msgpack
 import pytest
 from redis import Redis
-from redis.asyncio.connection import AbstractConnection
-from tests.support.turns import counting_turns
+from tests.support.turns import counting_turns, noting_replies
 
 from statcore.errors import InputError, MalformedEntryError
 from statcore.model import MetricValue, ProblemKind, StatisticsBatch
@@ -197,7 +196,6 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
 ) -> None:
     """Between two turns of the event loop a small part of the entries is read or written."""
     read_in, packed_in, answered_in = Counter[int](), Counter[int](), Counter[int]()
-    read_response = AbstractConnection.read_response
 
     def read(payload: bytes, *, key: str) -> Mapping[str, Any]:
         read_in[turns.count] += 1
@@ -207,12 +205,10 @@ async def test_others_get_their_turns_while_a_large_batch_is_checked_and_packed(
         packed_in[turns.count] += 1
         return encode_map(entry, key=key)
 
-    async def answer(connection: AbstractConnection, **options: Any) -> object:
-        answer = await read_response(connection, **options)
+    def answer(_: object) -> None:
         answered_in[turns.count] += 1
-        return answer
 
-    monkeypatch.setattr(AbstractConnection, "read_response", answer)
+    noting_replies(monkeypatch, answer)
     monkeypatch.setattr(statistics, "read_metrics", read)
     monkeypatch.setattr(sink_module, "encode_map", pack)
     ids = new_ids(3_000)

@@ -11,13 +11,8 @@ from contextlib import aclosing
 import pytest
 from redis import Redis
 from tests.support.certificates import Authority
-from tests.support.valkey_topologies import (
-    Security,
-    ValkeyCluster,
-    ValkeySentinels,
-    running_cluster,
-    running_sentinels,
-)
+from tests.support.valkey_nodes import Security
+from tests.support.valkey_topologies import ValkeyCluster, ValkeySentinels, running_cluster, running_sentinels
 
 from statcore.testing.servers import Server, running_valkey
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink

@@ -1,4 +1,4 @@
-"""Callers that read kernels' statistics without a break while servers are harmed; every answer is checked."""
+"""Callers that read kernels' statistics over and over while servers are harmed; every answer is checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from statcore_valkey import ValkeyStatistics
 CALLERS: Final = 16
 _IDS_PER_CALL: Final = 100
 _PAUSE_S: Final = 0.01
-"""Between two calls of a caller: the servers, which share the processor, are to have time to elect."""
+"""The pause between two calls of a caller, in which servers on the same processor can elect a primary."""
 
 
 def metrics(number: int) -> dict[str, dict[str, str]]:

@@ -33,7 +33,7 @@ def _in_a_hurry() -> Iterator[None]:
 
 def halves(first: Address, second: Address, *replicas: Address) -> SlotMap:
     """Return a map of two primaries; the first has the replicas."""
-    return SlotMap(((0, HALF - 1, Shard(first, replicas)), (HALF, SLOTS - 1, Shard(second))))
+    return SlotMap(((0, HALF - 1, Shard(first, replicas=replicas)), (HALF, SLOTS - 1, Shard(second))))
 
 
 TWO: Final = halves(FIRST, SECOND)

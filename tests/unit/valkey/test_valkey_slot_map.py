@@ -37,7 +37,7 @@ def test_cluster_slots_become_owners_and_replicas() -> None:
         [20, HALF - 1, node(b"10.0.0.1", 1), node(b"10.0.0.1", 3)],
     ]
     slots = SlotMap.parse(answer, host="elsewhere")
-    first, second = Shard(A, (C,)), Shard(B)
+    first, second = Shard(A, replicas=(C,)), Shard(B)
     assert (first, second) == slots.shards
     assert {A, B, C} == slots.addresses
     assert [first, None, first, second] == [slots.owners[slot] for slot in (9, 10, 20, HALF)]
@@ -109,7 +109,7 @@ def test_addresses_are_shown_as_in_urls() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "taken"),
     [
-        (halves(Shard(A, (C,)), Shard(B)), halves(Shard(C), Shard(B)), {C}),
+        (halves(Shard(A, replicas=(C,)), Shard(B)), halves(Shard(C), Shard(B)), {C}),
         (halves(Shard(A), Shard(B)), halves(Shard(B), Shard(A)), set()),
         (halves(Shard(A), Shard(B)), SlotMap.of_one(Shard(B)), set()),
         (SlotMap.of_one(Shard(A)), halves(Shard(A), Shard(B)), set()),
@@ -131,7 +131,7 @@ def test_sentinels_tell_a_master_and_its_replicas() -> None:
 
     replicas = [replica(2, b"slave"), replica(3, b"s_down,slave,disconnected")]
     slots = SlotMap.parse_sentinel([b"10.0.0.1", b"1"], FIELDS, replicas)
-    assert (Shard(A, (B,)), 7) == (slots.only, slots.epoch)
+    assert (Shard(A, replicas=(B,)), 7) == (slots.only, slots.epoch)
     assert SlotMap.of_one(Shard(B), epoch=8) == SlotMap.parse_sentinel([b"10.0.0.1", b"2"], FIELDS, [])
 
 

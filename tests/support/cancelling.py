@@ -1,0 +1,32 @@
+"""Cancels work after a number of turns of the event loop, and waits until servers have lost its connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+_ENOUGH_S: Final = 30
+
+
+async def cancelled_after(turns: int, work: Coroutine[Any, Any, object]) -> None:
+    """Start work, let the event loop turn `turns` times, and cancel the work."""
+    task = asyncio.create_task(work)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def expect_count(expected: int, connections: Callable[[], int]) -> None:
+    """Wait until the servers have `expected` connections.
+
+    Args:
+        expected: how many.
+        connections: counts them.
+    """
+    async with asyncio.timeout(_ENOUGH_S):
+        while expected != connections():  # noqa: ASYNC110 - a server notices when it does
+            await asyncio.sleep(0.005)
