@@ -31,7 +31,6 @@ from statcore_valkey import Address, Keyspace, Server, ValkeyOptions, ValkeyStat
 Pair: TypeAlias = tuple[Keyspace, Keyspace]
 
 DEFAULTS: Final = ValkeyOptions()
-_CLIENTS: Final[tuple[type, ...]] = (GlideClient, GlideClusterClient)
 _ATTEMPTS: Final = 4
 """How often a server is tried before the deadline of a call, if it never answers."""
 _TLS_FILES: Final = ("tls_ca_file", "tls_cert_file", "tls_key_file")
@@ -90,8 +89,9 @@ async def sink_from_url(url: str, /, *, options: ValkeyOptions = DEFAULTS) -> Va
 
 
 def _of_clients(statistics: Client, live: Client, options: ValkeyOptions) -> Pair:
-    for name, client in {"statistics": statistics, "live": live}.items():
-        if not isinstance(client, _CLIENTS):
+    clients: dict[str, object] = {"statistics": statistics, "live": live}  # callers may be untyped
+    for name, client in clients.items():
+        if not isinstance(client, GlideClient | GlideClusterClient):
             kind = f"{type(client).__module__}.{type(client).__qualname__}"
             raise InputError(f"{name} cannot be {kind}; expected glide.GlideClient or glide.GlideClusterClient")
     first = _keyspace(statistics, options)
