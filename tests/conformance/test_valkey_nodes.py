@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 import pytest
@@ -19,13 +19,14 @@ from statcore.ports import StatisticsPort, StatisticsSinkPort
 from statcore.testing.conformance import StatisticsConformance
 from statcore_valkey import (
     Address,
-    Command,
     Keyspace,
     ValkeyOptions,
     ValkeyStatistics,
     ValkeyStatisticsSink,
     error_from_reply,
 )
+
+Command: TypeAlias = tuple[str | bytes | int, ...]
 
 SLOTS: Final = 16_384
 

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 import msgpack
 import pytest
+from tests.support.valkey_nodes import ValkeyNode
 from tests.support.valkey_readers import Readers, metrics, numbered, payloads
-from tests.support.valkey_topologies import ValkeyCluster, ValkeyNode
+from tests.support.valkey_topologies import ValkeyCluster
 
 from statcore.errors import InputError, StatcoreError, UnavailableError
 from statcore.model import MetricValue, ProblemKind, StatisticsBatch

@@ -15,8 +15,8 @@ import msgpack
 import pytest
 from redis import Redis
 from tests.faults.proxy import TcpProxy
+from tests.support.valkey_nodes import READER, Security, ValkeyNode, running_server
 from tests.support.valkey_readers import metrics, payloads
-from tests.support.valkey_topologies import READER, Security, ValkeyNode, running_server
 
 from statcore.errors import (
     AccessDeniedError,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from statcore_valkey.discovery import Discovery
     from statcore_valkey.error_mapping import RedirectError, WrongTypeError, error_from_reply
     from statcore_valkey.keyspace import Keyspace
-    from statcore_valkey.node import Command, Node
+    from statcore_valkey.node import Node
     from statcore_valkey.options import ValkeyOptions
     from statcore_valkey.server import Server
     from statcore_valkey.sink import ValkeyStatisticsSink
@@ -23,7 +23,7 @@ else:
             "discovery": "Discovery",
             "error_mapping": "RedirectError WrongTypeError error_from_reply",
             "keyspace": "Keyspace",
-            "node": "Command Node",
+            "node": "Node",
             "options": "ValkeyOptions",
             "server": "Server",
             "sink": "ValkeyStatisticsSink",
@@ -34,7 +34,6 @@ else:
 
 __all__ = [
     "Address",
-    "Command",
     "Discovery",
     "Keyspace",
     "Node",

@@ -22,8 +22,8 @@ from glide import (
 from statcore import InputError, ProtocolError, StatcoreError
 from statcore.concurrency import Deadline
 from statcore_glide.error_mapping import from_driver
-from statcore_valkey import Command
 
+Command: TypeAlias = tuple[str | bytes | int, ...]
 Client: TypeAlias = GlideClient | GlideClusterClient
 Words: TypeAlias = list[TEncodable]
 
