@@ -6,10 +6,11 @@ from contextlib import aclosing
 
 import pytest
 from redis.asyncio import RedisCluster
+from redis.asyncio.sentinel import Sentinel
 from tests.support.valkey_topologies import ValkeyCluster, ValkeySentinels
 
 from statcore.errors import InputError, UnsupportedError
-from statcore.model import MetricValue
+from statcore.model import MetricValue, ProblemKind
 from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
@@ -94,6 +95,23 @@ async def test_replicas_are_read(topology: str, request: pytest.FixtureRequest) 
         assert any(is_replica for _, is_replica in store._databases.statistics._nodes)
         await sink.remove(KERNELS)
         assert [None] * 50 == list(await store.fetch_kernel_statistics(KERNELS))
+
+
+async def test_a_missing_id_after_a_fail_over_of_a_hosts_master(sentinels: ValkeySentinels) -> None:
+    """Before, it is unknown; after, the new master may not have had all data."""
+    watchers = Sentinel([("127.0.0.1", node.announced_port) for node in sentinels.sentinels])  # type: ignore[no-untyped-call]
+    try:
+        async with watchers.master_for("mymaster") as client:
+            store = ValkeyStatistics.from_clients(client, client, options=ValkeyOptions(timeout_s=60))
+            assert {} == dict((await store.fetch_kernel_statistics(KERNELS)).problems)
+            sentinels.fail_over()
+            sentinels.wait_until_whole()
+            await client.connection_pool.disconnect()
+            problems = (await store.fetch_kernel_statistics(KERNELS)).problems
+            assert {ProblemKind.INCOMPLETE} == {problem.kind for problem in problems.values()}
+    finally:
+        for watcher in watchers.sentinels:
+            await watcher.aclose()
 
 
 async def test_a_cluster_client_stays_usable_and_open(calm_cluster: ValkeyCluster) -> None:

@@ -45,7 +45,9 @@ class Discovery:
     on_change: list[Callable[[SlotMap], Awaitable[None]]] = attrs.field(factory=list[Callable[[SlotMap], Awaitable[None]]])
     _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
     _started_s: float = attrs.field(default=float("-inf"), init=False)
-    _after: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _following: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
+    """What no caller waits for after a change of the map."""
+    _closed: bool = attrs.field(default=False, init=False)
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
     """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
 
@@ -63,14 +65,17 @@ class Discovery:
     async def refresh(self) -> StatcoreError | None:
         """Wait until a search that runs or begins now has ended; return its error. A cancelled caller does not end it."""
         search = self.search()
-        if search is None:
+        if search is not None:
+            await asyncio.wait([search])
+        elif self.find is None:
             return None
-        await asyncio.wait([search])
-        return ClosedError("the client of the Valkey servers is closed") if search.cancelled() else search.result()
+        if search is None or search.cancelled():
+            return ClosedError("the client of the Valkey servers is closed; make a new one")
+        return search.result()
 
     def search(self) -> asyncio.Task[StatcoreError | None] | None:
-        """Start to search for the map, unless a search runs already; None if the map never changes."""
-        if self.find is None:
+        """Start to search for the map, unless one runs already; None if the map never changes, or after `aclose`."""
+        if self.find is None or self._closed:
             return None
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._run(self.find))
@@ -100,7 +105,9 @@ class Discovery:
         if before is not None:
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
             self._unsynced |= dict.fromkeys(fail_overs(before, found), until_s)
-        self._after = asyncio.create_task(self._follow(found))
+        following = asyncio.create_task(self._follow(found))
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
 
     async def _follow(self, found: SlotMap) -> None:
         for call in self.on_change:
@@ -112,9 +119,10 @@ class Discovery:
         return until_s is not None and asyncio.get_running_loop().time() < until_s
 
     async def aclose(self) -> None:
-        """End the search."""
+        """End the search, for good."""
+        self._closed = True
         loop = asyncio.get_running_loop()
-        tasks = [task for task in (self._search, self._after) if task and not task.done() and task.get_loop() is loop]
+        tasks = [task for task in (self._search, *self._following) if task and not task.done() and task.get_loop() is loop]
         for task in tasks:
             task.cancel()
         try:

@@ -219,6 +219,7 @@ class Keyspace:
         """
 
         async def attempt() -> None:
+            self.lifetime.check(self.service)
             try:
                 slots = await self.discovery.current()
                 nodes = [self.node(shard.primary) for shard in slots.shards]

@@ -32,6 +32,7 @@ async def inspect_topology(keyspace: Keyspace, /, *, timeout_s: float) -> Topolo
     """
     if keyspace.discovery.find is None:
         return None
+    keyspace.lifetime.check(keyspace.service)
     timeout_s = min(timeout_s, _LONGEST_S)
     async with Deadline(timeout_s, waiting_for=f"an answer about {keyspace.name}"):
         await keyspace.discovery.refresh()
