@@ -24,6 +24,7 @@ PLUGINS: Final = sorted(path.parent for path in (ROOT / "plugins").glob("*/pypro
 AGENT: Final = "agent-under-test"
 OFFERS: Final = {
     "statcore-agent": ["querier agent-device", "querier process"],
+    "statcore-glide": [f"statistics store {scheme}:" for scheme in ("glide+cluster", "glide", "glides+cluster", "glides")],
     "statcore-node": ["querier node"],
     "statcore-victoriametrics": ["metric backend victoriametrics+https:", "metric backend victoriametrics:"],
     "statcore-vllm": ["querier inference"],
@@ -126,7 +127,17 @@ def test_each_is_found_by_its_own_entry_point(bin_: Path) -> None:
     program = "import sys; from statcore.plugins import PluginRegistry; PluginRegistry.discover(); print(*sys.modules)"
     imported = {name.partition(".")[0] for name in run(bin_ / "python", "-c", program).stdout.split()}
     assert {name.replace("-", "_") for name in OFFERS} < imported
-    assert set() == imported & {"aiohttp", "msgspec", "graphql", "strawberry", "click", "rich", "promql_parser"}
+    assert set() == imported & {
+        "aiohttp",
+        "glide",
+        "msgspec",
+        "redis",
+        "graphql",
+        "strawberry",
+        "click",
+        "rich",
+        "promql_parser",
+    }
 
 
 @pytest.mark.timeout(400)

@@ -8,10 +8,11 @@ from statcore.imports import on_demand
 
 if TYPE_CHECKING:
     from statcore_valkey.discovery import Discovery
-    from statcore_valkey.error_mapping import RedirectError, WrongTypeError
+    from statcore_valkey.error_mapping import RedirectError, WrongTypeError, error_from_reply
     from statcore_valkey.keyspace import Keyspace
     from statcore_valkey.node import Node
     from statcore_valkey.options import ValkeyOptions
+    from statcore_valkey.server import Server
     from statcore_valkey.sink import ValkeyStatisticsSink
     from statcore_valkey.slot_map import Address, Shard, SlotMap
     from statcore_valkey.statistics import ValkeyStatistics
@@ -20,10 +21,11 @@ else:
         __name__,
         {
             "discovery": "Discovery",
-            "error_mapping": "RedirectError WrongTypeError",
+            "error_mapping": "RedirectError WrongTypeError error_from_reply",
             "keyspace": "Keyspace",
             "node": "Node",
             "options": "ValkeyOptions",
+            "server": "Server",
             "sink": "ValkeyStatisticsSink",
             "slot_map": "Address Shard SlotMap",
             "statistics": "ValkeyStatistics",
@@ -36,10 +38,12 @@ __all__ = [
     "Keyspace",
     "Node",
     "RedirectError",
+    "Server",
     "Shard",
     "SlotMap",
     "ValkeyOptions",
     "ValkeyStatistics",
     "ValkeyStatisticsSink",
     "WrongTypeError",
+    "error_from_reply",
 ]

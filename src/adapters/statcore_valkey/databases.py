@@ -49,17 +49,12 @@ class DatabasePair:
             InputError: the URL or an option cannot be used, or they contradict each other.
         """
         server = Server.from_url(url)
-        if server.db not in (None, options.statistics_db):
-            raise InputError(f"the URL names database {server.db}, but statistics_db is {options.statistics_db}")
+        numbers = server.databases(options)
         settings = server.connection_settings(options)
         lifetime = Lifetime()
         if server.cluster:
-            for name in ("statistics_db", "live_db"):
-                if number := getattr(options, name):
-                    raise InputError(f"{name} is {number}, but a cluster has only database 0; set {name} to 0")
             both = _cluster(server.cluster, settings, options, lifetime)
             return cls(both, both, options.timeout_s)
-        numbers = (options.statistics_db, options.live_db)
         if server.sentinels:
             discovery = _sentinels(server, settings, options, lifetime)
             first, second = (_of_sentinels(server, discovery, settings | {"db": db}, options, lifetime) for db in numbers)

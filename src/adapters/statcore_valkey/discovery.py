@@ -20,6 +20,8 @@ UNSYNCED_S: Final = 60.0
 """How long after a fail-over a missing key may be one that the new primary has not received; agents write again sooner."""
 _BETWEEN_S: Final = 0.2
 """The shortest time between two searches."""
+_OLD_S: Final = 10.0
+"""How long after a search the map is taken as it is where redirects are not shown."""
 _SETTLE_S: Final = 0.05
 """How much longer than the first answer other servers are waited for; a stopped server never answers."""
 
@@ -78,6 +80,11 @@ class Discovery:
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._run(self.find))
         return self._search
+
+    def search_if_old(self) -> None:
+        """Start to search if the last search was long ago: a driver that follows redirects by itself does not show them."""
+        if asyncio.get_running_loop().time() > self._started_s + _OLD_S:
+            self.search()
 
     async def _run(self, find: Find) -> StatcoreError | None:
         clock = asyncio.get_running_loop().time

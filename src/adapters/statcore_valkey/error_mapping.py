@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
+from redis._parsers import BaseParser
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -106,6 +107,18 @@ def from_driver(error: Exception, /, *, service: str, user: str) -> StatcoreErro
     failure = _failure(error, service=service, user=user)
     failure.__cause__ = error if _is_safe_to_show(error) else None
     return failure
+
+
+def error_from_reply(text: str, /, *, service: str, user: str) -> StatcoreError:
+    """Return our error for the text of an error that a server answered, for nodes that another driver reaches.
+
+    Args:
+        text: the text as the server wrote it, with the word in capitals, such as `NOPERM No permissions to access a key`.
+        service: the server's address, without credentials.
+        user: the name of the ACL user; a message shows no other part of the credentials.
+    """
+    parse = cast("Callable[[str], Exception]", cast("Any", BaseParser).parse_error)  # it has no types
+    return from_driver(parse(text), service=service, user=user)
 
 
 def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: C901, PLR0911 - a line for each kind

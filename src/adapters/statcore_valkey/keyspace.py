@@ -67,7 +67,8 @@ class Keyspace:
         lifetime: the lifetime of the store.
         reads_replicas: whether keys are read from replicas where there are any.
         start: the addresses of nodes of a cluster by which the others are found.
-        only_node: the node of all keys, if it never changes.
+        any_server: a node of a cluster whose commands any server may answer, if the driver finds servers by itself.
+        only_node: the node of all keys, if it never changes and is not part of a cluster.
         judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
@@ -77,9 +78,10 @@ class Keyspace:
     name: str
     discovery: Discovery
     new_node: NewNode
-    lifetime: Lifetime
+    lifetime: Lifetime = attrs.field(factory=Lifetime)
     reads_replicas: bool = False
     start: Sequence[Address] = ()
+    any_server: Node | None = None
     only_node: Node | None = None
     judge: Callable[[list[Any], str], list[Any]] | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
@@ -100,7 +102,11 @@ class Keyspace:
             return node
 
         return cls(
-            name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime or Lifetime(), only_node=node
+            name=node.service,
+            discovery=discovery,
+            new_node=new_node,
+            lifetime=lifetime or Lifetime(),
+            only_node=None if node.is_cluster else node,  # the errors among the answers of a cluster are handled key by key
         )
 
     @classmethod
@@ -113,6 +119,7 @@ class Keyspace:
         timeout_s: float,
         lifetime: Lifetime | None = None,
         reads_replicas: bool = False,
+        any_server: Node | None = None,
     ) -> Self:
         """Return a keyspace on a cluster, whose nodes tell the slot map.
 
@@ -122,29 +129,34 @@ class Keyspace:
             timeout_s: how long a search for the slot map may take, in seconds.
             lifetime: the lifetime of the store, or None for a new one.
             reads_replicas: whether keys are read from replicas where there are any.
+            any_server: a node whose commands any server may answer, if the driver finds servers by itself; `start` may then
+                be empty. It is closed with the keyspace.
         """
 
-        async def slots_of(address: Address) -> SlotMap:
+        async def slots_of(node: Node, host: str) -> SlotMap:
             async with Deadline(timeout_s, waiting_for="the event loop") as deadline:
-                (answer,) = await keyspace.node(address).exchange([("CLUSTER", "SLOTS")], deadline=deadline)
+                (answer,) = await node.exchange([("CLUSTER", "SLOTS")], deadline=deadline)
             if isinstance(answer, StatcoreError):
                 raise answer
-            return SlotMap.parse(answer, host=address.host)
+            return SlotMap.parse(answer, host=host)
 
         async def find(known: SlotMap | None) -> SlotMap:
             """Return the map that most nodes tell; a node that has just joined knows few slots."""
             everywhere = [*{*start, *(known.addresses if known else ())}]
             addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
-            maps = await first_answers([slots_of(address) for address in addresses])
+            searches = [slots_of(keyspace.node(address), address.host) for address in addresses]
+            searches += [slots_of(any_server, "")] if any_server is not None else []
+            maps = await first_answers(searches)
             return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
 
         keyspace = cls(
-            name=f"the Valkey cluster of {', '.join(map(str, start))}",
+            name=any_server.service if any_server is not None else f"the Valkey cluster of {', '.join(map(str, start))}",
             discovery=Discovery(find=find),
             new_node=new_node,
             lifetime=lifetime or Lifetime(),
             reads_replicas=reads_replicas,
             start=start,
+            any_server=any_server,
         )
         keyspace.discovery.on_change.append(keyspace.keep)
         return keyspace
@@ -192,10 +204,10 @@ class Keyspace:
         """
         if not keys:
             return []
+        self.lifetime.check(self.name)
         if self.only_node is not None:
             answers = await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
             return answers if self.judge is None else self.judge(answers, self.only_node.service)
-        self.lifetime.check(self.service)
         call = _Call(keyspace=self, keys=keys, work=work, deadline=deadline, is_write=is_write)
         return await call.run()
 
@@ -219,6 +231,7 @@ class Keyspace:
                 deadline.failure = error
                 raise
 
+        self.lifetime.check(self.name)
         await _repeated(attempt, deadline)
 
     async def keep(self, slots: SlotMap, /) -> None:
@@ -239,7 +252,7 @@ class Keyspace:
         try:
             await self.discovery.aclose()
         finally:
-            await close_all([*self._nodes.values()])
+            await close_all([*self._nodes.values(), *([] if self.any_server is None else [self.any_server])])
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -294,6 +307,8 @@ class _Call:
         """Return the outcome for each key, as `Keyspace.fan_out` does."""
         self.outcomes = [_PENDING] * len(self.keys)
         self.slots = await _repeated(self._map, self.deadline)
+        if self.keyspace.any_server is not None:
+            self.keyspace.discovery.search_if_old()
         self._reserve_s = _RESERVE * self.deadline.remaining_s()
         try:
             every = range(len(self.keys))

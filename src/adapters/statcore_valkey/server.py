@@ -125,6 +125,19 @@ class Server:
         """The address of the one server."""
         return Address(self.path, 0) if self.path else Address(self.host or "", self.port)
 
+    def databases(self, options: ValkeyOptions) -> tuple[int, int]:
+        """Return the numbers of the databases with statistics and with the activity of sessions.
+
+        Raises:
+            InputError: the URL names another database than the options, or a cluster lacks a database of the options.
+        """
+        if self.db not in (None, options.statistics_db):
+            raise InputError(f"the URL names database {self.db}, but statistics_db is {options.statistics_db}")
+        for name in ("statistics_db", "live_db") if self.cluster else ():
+            if number := getattr(options, name):
+                raise InputError(f"{name} is {number}, but a cluster has only database 0; set {name} to 0")
+        return options.statistics_db, options.live_db
+
     def connection_settings(self, options: ValkeyOptions) -> dict[str, Any]:
         """Return settings of the driver's connections, without an address and a database.
 

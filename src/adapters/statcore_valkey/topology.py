@@ -30,7 +30,7 @@ async def inspect_topology(keyspace: Keyspace, /, *, timeout_s: float) -> Topolo
     Raises:
         StatcoreError: no server tells the others.
     """
-    if keyspace.only_node is not None:
+    if keyspace.discovery.find is None:
         return None
     keyspace.lifetime.check(keyspace.service)
     timeout_s = min(timeout_s, _LONGEST_S)
