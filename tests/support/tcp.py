@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import TypeAlias
 
@@ -20,7 +20,8 @@ async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = 
         task = asyncio.current_task()
         assert task is not None
         connections.add(task)
-        await handle(reader, writer)
+        with suppress(asyncio.CancelledError):  # the callback of the stream would log it
+            await handle(reader, writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=ssl)
     try:

@@ -1,0 +1,141 @@
+"""The clusters and sentinels of the tests: they form, heal, move slots and fail over as real ones do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from redis.crc import key_slot
+from redis.exceptions import AskError
+from tests.support.valkey_topologies import (
+    MASTER,
+    READER,
+    WATCHER,
+    Security,
+    ValkeyCluster,
+    ValkeyNode,
+    ValkeySentinels,
+    running_cluster,
+    running_sentinels,
+)
+
+Harm: TypeAlias = Callable[[ValkeyNode], None]
+KEYS = [f"key-{number}" for number in range(300)]
+
+
+def fill(cluster: ValkeyCluster) -> None:
+    """Set every key to its own name, and wait until the replicas have them."""
+    cluster.store({key: key.encode() for key in KEYS})
+
+
+def values(cluster: ValkeyCluster) -> list[Any]:
+    """Return the value of every key at the node that owns it."""
+    return [owner.command("GET", key) for key, owner in cluster.owners(KEYS).items()]
+
+
+@pytest.mark.parametrize("harm", [ValkeyNode.kill, ValkeyNode.stop, ValkeyNode.isolate])
+def test_a_cluster_replaces_a_primary_and_heals(cluster: ValkeyCluster, harm: Harm) -> None:
+    """The replica takes the slots with the data; the primary comes back as its replica."""
+    fill(cluster)
+    primary = cluster.primaries[0]
+    replica = cluster.replica_of(primary)
+    harm(primary)
+    cluster.wait_until_failed_over(primary)
+    assert replica in cluster.primaries
+    assert [key.encode() for key in KEYS] == values(cluster)
+    cluster.heal()
+    assert primary is cluster.replica_of(replica)
+    assert 6 == len(cluster.well)
+
+
+def test_a_cluster_may_promote_an_empty_replica(cluster: ValkeyCluster) -> None:
+    """A replica that never had its primary's data answers nil."""
+    fill(cluster)
+    primary = cluster.node_of(KEYS[0])
+    cluster.empty_replica(primary)
+    primary.kill()
+    cluster.wait_until_failed_over(primary)
+    assert None is cluster.node_of(KEYS[0]).command("GET", KEYS[0])
+
+
+def test_slots_move_with_their_keys(cluster: ValkeyCluster) -> None:
+    """The source sends clients to the target, which has the keys."""
+    fill(cluster)
+    source, target, _ = cluster.primaries
+    slots = cluster.move_slots(300, source, target)
+    assert 300 == len(slots)
+    moved = [key for key in KEYS if key_slot(key.encode()) in slots]
+    assert moved
+    assert {target} == set(cluster.owners(moved).values())
+    assert [key.encode() for key in KEYS] == values(cluster)
+    cluster.wait_until_whole()
+
+
+def test_keys_of_an_open_slot_are_on_both_sides(cluster: ValkeyCluster) -> None:
+    """The source sends clients to the target for a key that has moved, and the target answers after ASKING only."""
+    fill(cluster)
+    source, target, _ = cluster.primaries
+    key, *_ = [key for key, owner in cluster.owners(KEYS).items() if owner is source]
+    slot = key_slot(key.encode())
+    cluster.begin_move([slot], source, target)
+    cluster.move_keys([key], source, target)
+    with pytest.raises(AskError, match=f"{slot} {target}"):
+        source.command("GET", key)
+    assert [True, key.encode()] == target.pipelined([("ASKING",), ("GET", key)])
+    cluster.end_move([slot], source, target)
+    assert key.encode() == target.command("GET", key)
+
+
+def test_a_node_is_found_at_another_port(cluster: ValkeyCluster) -> None:
+    """All nodes tell clients the new port."""
+    node = cluster.primaries[0]
+    own_port = node.announced_port
+    cluster.announce(node, node.port)
+    assert {node.port} == {owner.announced_port for _, _, owner in cluster.ranges() if owner is node}
+    cluster.announce(node, own_port)
+
+
+def test_a_cluster_with_tls_and_users(tmp_path: Path, security: Security) -> None:
+    """Nodes, replication and clients use TLS and passwords; slots move; no other user is known."""
+    with running_cluster(tmp_path, primaries=2, security=security) as cluster:
+        fill(cluster)
+        source, target = cluster.primaries
+        cluster.move_slots(10, source, target)
+        assert [key.encode() for key in KEYS] == values(cluster)
+
+
+@pytest.mark.parametrize("harm", [ValkeyNode.kill, ValkeyNode.stop, ValkeyNode.isolate])
+def test_sentinels_promote_a_replica(sentinels: ValkeySentinels, harm: Harm) -> None:
+    """The replica has the data; the primary comes back as a replica."""
+    primary = sentinels.primary
+    primary.store({"a": b"1"})
+    harm(primary)
+    sentinels.wait_until_failed_over(primary)
+    assert b"1" == sentinels.primary.command("GET", "a")
+    sentinels.heal()
+    assert primary in sentinels.replicas
+
+
+def test_sentinels_may_promote_an_empty_replica(sentinels: ValkeySentinels) -> None:
+    """A replica that never had the data answers nil."""
+    primary = sentinels.primary
+    primary.store({"a": b"1"})
+    sentinels.empty_replicas()
+    primary.kill()
+    sentinels.wait_until_failed_over(primary)
+    assert None is sentinels.primary.command("GET", "a")
+
+
+def test_sentinels_with_tls_and_users(tmp_path: Path, security: Security) -> None:
+    """Servers and sentinels have users of their own; a fail-over works, and clients find the new primary."""
+    with running_sentinels(tmp_path, security=security) as sentinels:
+        primary = sentinels.primary
+        sentinels.fail_over()
+        with sentinels.sentinels[0].client(WATCHER) as client:
+            address = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
+        assert str(sentinels.primary) == ":".join(word.decode() for word in address)
+        assert primary is not sentinels.primary
+        with sentinels.primary.client(READER) as client:
+            assert client.set("a", "1")

@@ -1,0 +1,114 @@
+"""Loopback proxies in front of servers, in a thread: a server can be isolated from clients and from other servers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Generator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, Final, TypeVar
+
+import attrs
+from tests.support.tcp import listening
+
+from statcore.testing.servers import LOOPBACK
+
+_T = TypeVar("_T")
+_ANSWER_S: Final = 10.0
+
+
+@attrs.define(eq=False)
+class Network:
+    """Forwards connections to servers, except those that begin or end at an isolated server.
+
+    A server is known by its source address, such as 127.0.1.1, from which it connects to the others. Bytes from and to an
+    isolated server are kept until it rejoins: its peers see what they see when packets are lost, an open connection without
+    an answer.
+    """
+
+    _loop: asyncio.AbstractEventLoop
+    _proxies: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
+    _rejoined: dict[str, asyncio.Event] = attrs.field(factory=dict[str, asyncio.Event], init=False)
+    """The isolated servers, by source address."""
+
+    def forward(self, port: int, *, owner: str) -> int:
+        """Forward connections to a port of the server with this source address; return the port of the proxy."""
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            source: str = writer.get_extra_info("peername")[0]
+            await self._pass_on(reader, writer, port, ends=(owner, source))
+
+        return self._run(self._proxies.enter_async_context(listening(handle)))
+
+    def isolate(self, owner: str) -> None:
+        """Keep all bytes from and to a server from now on."""
+
+        async def isolate() -> None:
+            self._rejoined.setdefault(owner, asyncio.Event())
+
+        self._run(isolate())
+
+    def rejoin(self, owner: str) -> None:
+        """Forward what was kept, and all later bytes."""
+
+        async def rejoin() -> None:
+            if rejoined := self._rejoined.pop(owner, None):
+                rejoined.set()
+
+        self._run(rejoin())
+
+    def close(self) -> None:
+        """End every connection and every proxy."""
+        self._run(self._proxies.aclose())
+
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_ANSWER_S)
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, *, ends: tuple[str, str]
+    ) -> None:
+        try:
+            from_server, to_server = await asyncio.open_connection(LOOPBACK, port)
+            try:
+                copies = [
+                    asyncio.create_task(self._copy(reader, to_server, ends)),
+                    asyncio.create_task(self._copy(from_server, writer, ends)),
+                ]
+                try:
+                    await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for copy in copies:
+                        copy.cancel()
+                    await asyncio.gather(*copies, return_exceptions=True)
+            finally:
+                to_server.close()
+        except OSError:
+            pass  # the server is dead; the client sees the end of its connection
+        finally:
+            writer.close()
+
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, ends: tuple[str, str]) -> None:
+        while data := await source.read(65_536):
+            for end in ends:
+                if rejoined := self._rejoined.get(end):
+                    await rejoined.wait()
+            target.write(data)
+            await target.drain()
+
+
+@contextmanager
+def running_network() -> Generator[Network]:
+    """Run a network in a thread until the block ends."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    network = Network(loop)
+    try:
+        yield network
+    finally:
+        try:
+            network.close()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
