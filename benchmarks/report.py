@@ -81,11 +81,13 @@ class Table:
         title: what was measured.
         rows: the contenders.
         notes: what a reader must know, such as what ratios refer to and how many samples were dropped.
+        subject: what a row is about.
     """
 
     title: str
     rows: Sequence[Row]
     notes: Sequence[str] = ()
+    subject: str = "contender"
 
     @property
     def columns(self) -> list[str]:
@@ -97,7 +99,7 @@ class Table:
         lines = [
             f"**{self.title}**",
             "",
-            f"| contender | {' | '.join(self.columns)} |",
+            f"| {self.subject} | {' | '.join(self.columns)} |",
             f"|---|{'---:|' * len(self.columns)}",
         ]
         lines += [f"| {row.contender} | {' | '.join(map(row.cell, self.columns))} |" for row in self.rows]
@@ -147,7 +149,7 @@ class Report:
         self.tables.append(table)
         shown = RichTable(title=table.title, caption="\n".join(table.notes), box=box.SIMPLE_HEAD, title_justify="left")
         shown.caption_justify = "left"
-        shown.add_column("contender")
+        shown.add_column(table.subject)
         for column in table.columns:
             shown.add_column(column, justify="right")
         for row in table.rows:
@@ -204,11 +206,10 @@ class Report:
             if self.profiles and row.missed:
                 self.add_profile(f"{contender.name}, {title}", await (profile or profile_here)(contender.run))
 
-    def document(self, name: str) -> str:
-        """Return the tables and plots of a measurement as Markdown."""
-        command = f"Measured by `make bench ARGS={name}` with {describe_versions()}."
+    def document(self, origin: str) -> str:
+        """Return the tables and plots of a measurement as Markdown, below a sentence about their origin."""
         plots = [f"```text\n{plot}\n```" for plot in self.plots]
-        return "\n\n".join([command, *plots, *(table.markdown() for table in self.tables)])
+        return "\n\n".join([origin, *plots, *(table.markdown() for table in self.tables)])
 
     def json(self) -> dict[str, Any]:
         """Return the versions and the tables as JSON."""
@@ -257,7 +258,9 @@ def dropped(measured: Collection[Measured]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a figure with about three digits."""
+    """Return a whole number as it is, and any other figure with about three digits."""
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

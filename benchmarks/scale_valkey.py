@@ -1,0 +1,287 @@
+"""Measures what up to a million kernels cost in one Valkey and in a cluster: memory, writes, reads, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+import msgpack
+from live_reads import FIELDS
+from planning import KERNELS_OF_AGENT, Line, ValkeyCosts, ValkeySite, plan_valkey
+from report import Report, Row, Table
+from tests.support.valkey_topologies import ValkeyNode, running_cluster, running_server
+from timing import Sample, Stopwatch, cpu_s, high_water_bytes, longest_stall_s, reset_high_water
+from workload import kernel_ids, payload
+
+from statcore.concurrency import CONCURRENT_CALLS, map_concurrently
+from statcore.model import MetricValue
+from statcore.model.store_keys import metrics_entry
+from statcore.statistics import StatisticsRepositories, StatisticsRepository
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+from statcore_valkey.codec import encode_map
+
+PAGE: Final = 10_000
+BYTES_OF_KERNEL: Final = 2_500
+"""More memory than a kernel needs in a server, to refuse sizes that this machine cannot hold."""
+_REPLICATED: Final = 100_000
+"""The size at which replicas are measured."""
+_LEAST_KERNELS: Final = 100_000
+"""How many kernels a sample writes or reads at least; smaller sizes are repeated within a sample."""
+_PAGES: Final = 9
+_CALLERS: Final = 64
+_KERNELS_OF_CALL: Final = 1_000
+_PROCESSES: Final = (1, 4)
+_OPTIONS: Final = ValkeyOptions(live_db=0, timeout_s=60.0)
+_RANDOM: Final = random.Random(13)  # noqa: S311 - places of pages, the same in each run
+_ENTRIES: Final = [
+    {metric: MetricValue.from_map(fields) for metric, fields in msgpack.unpackb(payload(number)).items()}
+    for number in range(1_000)
+]
+"""The different payloads of the workload, as agents hand them to the sink."""
+
+
+@attrs.frozen(kw_only=True)
+class Topology:
+    """Running servers: what to call them, the URL of all, and its nodes."""
+
+    name: str
+    url: str
+    nodes: Sequence[ValkeyNode]
+
+    def cpu_s(self) -> float:
+        """Return the CPU time of all servers so far."""
+        return sum(cpu_s(node.pid) for node in self.nodes)
+
+    def total(self, section: str, field: str) -> int:
+        """Return the sum of a field of INFO over all servers."""
+        return sum(int(node.command("INFO", section)[field]) for node in self.nodes)
+
+    @property
+    def primaries(self) -> list[ValkeyNode]:
+        """The servers that own keys."""
+        return [node for node in self.nodes if node.replication()["role"] == "master"]
+
+
+@contextmanager
+def one_server(folder: Path) -> Iterator[Topology]:
+    """Run one server."""
+    with running_server(folder) as node:
+        yield Topology(name="one server", url=node.url, nodes=[node])
+
+
+@contextmanager
+def cluster(folder: Path, *, replicas: int = 0) -> Iterator[Topology]:
+    """Run a cluster of three primaries."""
+    with running_cluster(folder, replicas=replicas, node_timeout_ms=15_000) as running:
+        name = "three primaries" + (f" with {replicas} replica each" if replicas else "")
+        yield Topology(name=name, url=running.url, nodes=running.nodes)
+
+
+@attrs.frozen(kw_only=True)
+class Cost:
+    """The wall time, and the CPU times of this process and of the servers, to write or read all kernels once."""
+
+    sample: Sample
+    servers_s: float
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The columns of a table."""
+        return {
+            "wall s": self.sample.wall_s,
+            "CPU of the client s": self.sample.cpu_s,
+            "CPU of the servers s": self.servers_s,
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Measured:
+    """What a number of kernels costs in a topology.
+
+    Args:
+        memory_bytes: the memory of their entries in all servers.
+        resident_bytes: the resident memory of all servers.
+        write: what it costs to write all once.
+        read: what it costs to read three fields of all once, in pages.
+        page_s: the median time to read a page at a random place.
+        stall_s: the longest stall of the event loop while all are read.
+        client_bytes: how much the memory of this process grows while all are read.
+    """
+
+    memory_bytes: int
+    resident_bytes: int
+    write: Cost
+    read: Cost
+    page_s: float
+    stall_s: float
+    client_bytes: float
+
+
+async def measure(report: Report, scratch: Path, *, sizes: Sequence[int], site: ValkeySite) -> list[Table]:
+    """Measure and print what kernels cost; return the tables of fitted costs and of larger sites."""
+    found: dict[tuple[str, int], Measured] = {}
+    connections: list[Row] = []
+    costs: list[ValkeyCosts] = []
+    for running in (one_server, cluster):
+        with running(scratch) as topology:
+            by_size = {size: await measure_size(report, topology, size) for size in sizes}
+            connections += [await measure_connections(topology, processes) for processes in _PROCESSES]
+        found |= {(topology.name, size): measured for size, measured in by_size.items()}
+        costs.append(_costs(by_size))
+    size = min(_REPLICATED, max(sizes))
+    with cluster(scratch, replicas=1) as topology:
+        found[topology.name, size] = await measure_size(report, topology, size)
+    for table in (*_tables(found), Table(title="Connections of hosts", subject="servers", rows=connections)):
+        report.add(table)
+    one, three = costs
+    return plan_valkey(one, three, site)
+
+
+async def measure_size(report: Report, topology: Topology, size: int) -> Measured:
+    """Write kernels into empty servers, and read them."""
+    report.progress(f"Valkey, {topology.name}: {size:,} kernels")
+    for node in topology.primaries:
+        node.command("FLUSHALL", "SYNC")
+    empty_bytes = topology.total("memory", "used_memory")
+    ids = kernel_ids(size)
+    runs = max(1, _LEAST_KERNELS // size)
+    async with (
+        aclosing(ValkeyStatisticsSink.from_url(topology.url, options=_OPTIONS)) as sink,
+        aclosing(ValkeyStatistics.from_url(topology.url, options=_OPTIONS)) as store,
+    ):
+        repository = StatisticsRepositories.create(store).repository
+        write = await _cost(topology, lambda: write_all(sink, ids), runs=runs)
+        assert size == sum(node.command("DBSIZE") for node in topology.primaries)
+        await read_all(repository, ids[:PAGE])  # connects
+        before = reset_high_water()
+        read = await _cost(topology, lambda: read_all(repository, ids), runs=runs)
+        client_bytes = high_water_bytes() - before
+        return Measured(
+            memory_bytes=topology.total("memory", "used_memory") - empty_bytes,
+            resident_bytes=topology.total("memory", "used_memory_rss"),
+            write=write,
+            read=read,
+            page_s=await _page_s(repository, ids),
+            stall_s=await longest_stall_s(lambda: read_all(repository, ids)),
+            client_bytes=client_bytes,
+        )
+
+
+async def write_all(sink: ValkeyStatisticsSink, ids: Sequence[str]) -> None:
+    """Write the entries of kernels as agents do: those of an agent in one exchange."""
+
+    async def write(start: int) -> None:
+        of_agent = enumerate(ids[start : start + KERNELS_OF_AGENT], start)
+        await sink.store_kernel_statistics({id_: _ENTRIES[number % len(_ENTRIES)] for number, id_ in of_agent})
+
+    await map_concurrently(range(0, len(ids), KERNELS_OF_AGENT), write)
+
+
+async def read_all(repository: StatisticsRepository, ids: Sequence[str]) -> None:
+    """Read three fields of kernels as columns, page after page."""
+    for start in range(0, len(ids), PAGE):
+        columns = await repository.get_kernel_statistics_columns(ids[start : start + PAGE], FIELDS)
+        assert columns[FIELDS[0]].texts[-1] is not None
+
+
+async def measure_connections(topology: Topology, processes: int) -> Row:
+    """Return the connections of hosts to each server after all their callers have read at once.
+
+    A process of a host has a store of its own; here all stores are in this process.
+    """
+    ids = kernel_ids(_KERNELS_OF_CALL)
+    connected, used = topology.total("clients", "connected_clients"), topology.total("memory", "mem_clients_normal")
+    async with AsyncExitStack() as stack:
+        stores = [ValkeyStatistics.from_url(topology.url, options=_OPTIONS) for _ in range(processes)]
+        for store in stores:
+            stack.push_async_callback(store.aclose)
+        await asyncio.gather(*(store.fetch_kernel_columns(ids, FIELDS) for store in stores for _ in range(_CALLERS)))
+        connections = topology.total("clients", "connected_clients") - connected
+        used = topology.total("memory", "mem_clients_normal") - used
+    return Row(
+        contender=topology.name,
+        figures={
+            "processes": processes,
+            "callers of a process": _CALLERS,
+            "connections of a process to a server": connections / processes / len(topology.nodes),
+            "connections": connections,
+            "kB of a connection": used / connections / 1e3,
+        },
+    )
+
+
+async def _cost(topology: Topology, run: Callable[[], Awaitable[None]], *, runs: int) -> Cost:
+    servers_s, stopwatch = topology.cpu_s(), Stopwatch(helpers=[node.pid for node in topology.nodes])
+    for _ in range(runs):
+        await run()
+    sample = stopwatch.stop(runs=runs)
+    return Cost(sample=sample, servers_s=(topology.cpu_s() - servers_s) / runs)
+
+
+async def _page_s(repository: StatisticsRepository, ids: Sequence[str]) -> float:
+    times_s: list[float] = []
+    for _ in range(_PAGES):
+        first = _RANDOM.randrange(max(1, len(ids) - PAGE))
+        started_s = time.perf_counter()
+        await read_all(repository, ids[first : first + PAGE])
+        times_s.append(time.perf_counter() - started_s)
+    return statistics.median(times_s)
+
+
+def _costs(by_size: Mapping[int, Measured]) -> ValkeyCosts:
+    def fit(cost: Callable[[Measured], float]) -> Line:
+        return Line.fit({size: cost(measured) for size, measured in by_size.items()})
+
+    return ValkeyCosts(
+        memory_bytes=fit(lambda measured: measured.memory_bytes),
+        write_s=fit(lambda measured: measured.write.servers_s),
+        read_s=fit(lambda measured: measured.read.servers_s),
+        client_s=fit(lambda measured: measured.read.sample.cpu_s),
+    )
+
+
+def _tables(found: Mapping[tuple[str, int], Measured]) -> list[Table]:
+    def table(title: str, figures: Callable[[Measured, int], dict[str, float]], *notes: str) -> Table:
+        rows = [
+            Row(contender=f"{size:,}, {name}", figures=figures(measured, size)) for (name, size), measured in found.items()
+        ]
+        return Table(title=title, subject="kernels", rows=rows, notes=notes)
+
+    disturbed = [cost.sample.disturbed for measured in found.values() for cost in (measured.write, measured.read)]
+    return [
+        table(
+            "Memory of kernels in Valkey",
+            lambda measured, size: {
+                "MB": measured.memory_bytes / 1e6,
+                "bytes of a kernel": measured.memory_bytes / size,
+                "resident MB": measured.resident_bytes / 1e6,
+            },
+            f"An entry has {len(encode_map(metrics_entry(_ENTRIES[0]), key='')):,} bytes and a key of"
+            f" {len(kernel_ids(1)[0])}; memory is that of all servers, replicas included",
+        ),
+        table(
+            "All kernels written once",
+            lambda measured, _: measured.write.figures,
+            f"{KERNELS_OF_AGENT} kernels in one call, {CONCURRENT_CALLS} calls at once, from one process, which also packs"
+            " the entries; at a site the agents do",
+        ),
+        table(
+            "Three fields of all kernels read once",
+            lambda measured, _: {
+                **measured.read.figures,
+                "page ms": measured.page_s * 1e3,
+                "stall ms": measured.stall_s * 1e3,
+                "memory of the client MB": measured.client_bytes / 1e6,
+            },
+            f"Pages of {PAGE:,} kernels, one after the other; *page* is the median of {_PAGES} pages at random places;"
+            " *memory of the client* is what it needs in addition, at most",
+            f"Samples: {len(disturbed)}, of which {sum(disturbed)} were disturbed by another process; all are kept",
+        ),
+    ]
