@@ -146,10 +146,21 @@ class Deadline:
         try:
             await self._timer.__aexit__(kind, error, traceback)
         except TimeoutError as late:
-            if self.failure is not None:
-                raise self.failure from late
-            message = f"waited {self._timeout_s:g} s for {self.waiting_for}"
-            raise TimedOutError(message, timeout_s=self._timeout_s) from late
+            raise self.error() from late
+
+    def error(self) -> StatcoreError:
+        """Return the error that is raised when the time is up: the `failure`, or a `TimedOutError`."""
+        if self.failure is not None:
+            return self.failure
+        return TimedOutError(f"waited {self._timeout_s:g} s for {self.waiting_for}", timeout_s=self._timeout_s)
+
+    def of_part(self) -> Self:
+        """Return the deadline of one of several parts of the block: it ends with this one, and has its own `failure`."""
+        from copy import copy  # noqa: PLC0415
+
+        part = copy(self)
+        part.failure = None
+        return part
 
     def remaining_s(self) -> float:
         """Return the seconds until the time is up, below zero after it; only inside the block."""

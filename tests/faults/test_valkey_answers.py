@@ -22,7 +22,7 @@ from statcore.errors import (
 )
 from statcore.model import MetricValue, ProblemKind
 from statcore.testing.servers import Server
-from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, statistics
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, commands
 
 StartFake: TypeAlias = Callable[..., Awaitable[str]]
 IDS = ["6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"]
@@ -200,7 +200,7 @@ async def test_an_error_of_the_interpreter_is_ours(valkey: Server, monkeypatch: 
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(statistics, "expect_values", fail)
+    monkeypatch.setattr(commands, "expect_values", fail)
     async with aclosing(ValkeyStatistics.from_url(valkey.url)) as store:
         with pytest.raises(ProtocolError, match=r"unexpected MemoryError in \w+, line \d+ of \w+\.py") as error:
             await store.fetch_kernel_statistics([KERNEL])

@@ -19,7 +19,7 @@ from statcore.errors import StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
 from statcore.statistics import StatisticsStatefulSource
 from statcore.testing.servers import Server, free_port
-from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, database
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, node
 from statcore_valkey.error_mapping import from_driver
 
 StartFake: TypeAlias = Callable[..., Awaitable[str]]
@@ -63,7 +63,7 @@ async def test_a_server_that_comes_back_is_read_within_the_same_call(
         refused.set()
         return from_driver(error, **context)
 
-    monkeypatch.setattr(database, "from_driver", note)
+    monkeypatch.setattr(node, "from_driver", note)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{port}", options=PATIENT)) as store:
         call = asyncio.create_task(store.fetch_kernel_statistics([KERNEL]))
         await refused.wait()

@@ -23,7 +23,7 @@ from statcore.model import ProblemKind, StatisticsColumns
 from statcore.statistics import StatisticsRepositories
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore.testing.servers import Server
-from statcore_valkey import ValkeyOptions, ValkeyStatistics, database, statistics
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, commands, node
 
 FIELDS = ["mem.current", "mem.pct"]
 DAY_S = 86_400
@@ -180,8 +180,8 @@ async def test_others_get_their_turns_while_commands_are_packed_and_ages_are_rea
 
     options = ValkeyOptions(freshness_s=600)
     async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store, counting_turns() as turns:
-        noting(database, "_pack")
-        noting(statistics, "expect_integer")
+        noting(node, "_pack")
+        noting(commands, "expect_integer")
         await store.fetch_kernel_columns(ids, FIELDS)
     assert {"_pack": 2_002, "expect_integer": 2_000} == {name: of.total() for name, of in work_in.items()}
     assert 130 >= max(max(of.values()) for of in work_in.values())

@@ -224,9 +224,9 @@ def refuse(payload: bytes, /, *, key: str, reason: str, cause: Exception | None 
     ) from cause
 
 
-def decode_count(payload: bytes | None, /) -> int | None:
-    """Return the integer in ASCII text, or None if the payload is missing or not an integer."""
-    return int(payload) if payload is not None and _INTEGER.fullmatch(payload) else None
+def decode_count(payload: object, /) -> int | None:
+    """Return the integer in ASCII text, or None if the payload is not bytes or not an integer."""
+    return int(payload) if isinstance(payload, bytes) and _INTEGER.fullmatch(payload) else None
 
 
 def encode_map(entry: Mapping[str, Any], /, *, key: str) -> bytes:

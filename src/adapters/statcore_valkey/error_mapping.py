@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final, cast
 
 from redis.exceptions import (
     AskError,
@@ -30,17 +30,34 @@ from redis.exceptions import (
 from statcore.errors import (
     AccessDeniedError,
     ClosedError,
+    InputError,
     ProtocolError,
     StatcoreError,
     UnavailableError,
     UnsupportedError,
 )
+from statcore_valkey.slot_map import Address
 
 _DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
-_OF_A_CLUSTER = (MovedError, AskError, ClusterCrossSlotError)
 _NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
 _UNREACHABLE = (ConnectionError, TimeoutError, OSError)
+_CLUSTER_URL = "expected a URL with the addresses of its nodes, such as valkey+cluster://a:6379,b:6379"
 _NOT_NOW_PREFIXES = ("BUSY ", "MISCONF ", "NOREPLICAS ")  # the driver has no classes for them
+
+
+class WrongTypeError(ProtocolError):
+    """A key holds another type than a string."""
+
+
+class RedirectError(UnsupportedError):
+    """Another server of the cluster has the key."""
+
+    def __init__(self, message: str, *, address: Address, is_ask: bool) -> None:
+        """Name the server; `is_ask` says that it has this key already, but does not own the slot yet."""
+        super().__init__(message)
+        self.address = address
+        self.is_ask = is_ask
+
 
 _KNOWN: Final = (
     "invalid username-password pair( or user is disabled)?",
@@ -53,6 +70,8 @@ _KNOWN: Final = (
     "Too many connections",
     "DB index is out of range",
     "SELECT is not allowed in cluster mode",
+    "cluster support disabled",
+    "No such master with that name",
     "(Redis|Valkey|KeyDB|Dragonfly) is loading the dataset in memory",
     "You can't write against a read only (replica|slave)",
     "command not allowed when used memory > 'maxmemory'",
@@ -85,14 +104,23 @@ def from_driver(error: Exception, /, *, service: str, user: str) -> StatcoreErro
     return failure
 
 
-def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: PLR0911 - a line for each kind
+def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: C901, PLR0911 - a line for each kind
     text = describe(error)
     if isinstance(error, _DENIED):
         return AccessDeniedError(f"{service} refused the user {user}: {text}", service=service)
     if isinstance(error, MaxConnectionsError):
         return UnavailableError(f"the client handed in for {service} has no free connection: {text}", service=service)
-    if isinstance(error, _OF_A_CLUSTER) or "cluster mode" in text:
-        return UnsupportedError(f"{service} is part of a cluster, which is not supported: {text}")
+    if isinstance(error, AskError):
+        address, is_ask = Address(*cast("tuple[str, int]", cast("Any", error).node_addr)), not isinstance(error, MovedError)
+        return RedirectError(f"{service} is part of a cluster; {_CLUSTER_URL}", address=address, is_ask=is_ask)
+    if isinstance(error, ClusterCrossSlotError) or "cluster mode" in text:
+        return UnsupportedError(f"{service} is part of a cluster; {_CLUSTER_URL}: {text}")
+    if "cluster support disabled" in text:
+        return UnsupportedError(f"{service} is not part of a cluster; expected a URL such as valkey://host:6379")
+    if "No such master" in text:
+        return InputError(f"{service} does not know the master of the URL; expected valkey+sentinel://host:26379/name")
+    if str(error).startswith("WRONGTYPE "):
+        return WrongTypeError(f"{service} answered something unexpected: {text}")
     if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_PREFIXES):
         return UnavailableError(f"{service} cannot answer now: {text}", service=service)
     if isinstance(error, _UNREACHABLE):

@@ -32,9 +32,10 @@ class ValkeyOptions:
     Args:
         timeout_s: the deadline of a call in seconds; it includes waiting for a connection, connecting, retries, and reading
             and checking the answer.
-        pool_size: the most connections to a database at once; further calls wait for a connection.
+        pool_size: the most connections to a database of a server at once; further calls wait for a connection.
         statistics_db: the number of the database with statistics.
-        live_db: the number of the database with the activity of sessions.
+        live_db: the number of the database with the activity of sessions; on a cluster, which has only database 0, it must
+            be set to 0. The keys of both kinds do not collide.
         freshness_s: read the age of every entry, and mark entries that are older than this many seconds *stale*, and
             entries of unknown age *undated*; with None no age is read. The age is computed from the remaining time to live,
             which costs one more command for each entry.
@@ -42,7 +43,12 @@ class ValkeyOptions:
         agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
             their entries is unknown.
         max_entry_bytes: larger entries are not decoded but reported as *oversized*.
+        read_from_replicas: read from replicas where a cluster or sentinels have any. A replica may be behind its primary by
+            the time that replication takes, or by more while its link is down; the ages of entries show it. A key that a
+            replica does not have is read from the primary.
         password_file: the path of a file that holds the password, instead of one in the URL.
+        sentinel_username: the name of the sentinels' ACL user; by default the sentinels need no user.
+        sentinel_password_file: the path of a file that holds the password of the sentinels.
         tls_ca_file: certificates to trust instead of the system's, PEM; TLS itself comes from the URL.
         tls_cert_file: the client certificate, PEM.
         tls_key_file: its key, PEM.
@@ -59,7 +65,10 @@ class ValkeyOptions:
     ages: bool = attrs.field(default=False, validator=check_truth)
     agent_interval_s: float | None = attrs.field(default=None, validator=optional(check_seconds))
     max_entry_bytes: int = attrs.field(default=256 * 1024, validator=check_count)
+    read_from_replicas: bool = attrs.field(default=False, validator=check_truth)
     password_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    sentinel_username: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
+    sentinel_password_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
     tls_ca_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
     tls_cert_file: str | None = attrs.field(default=None, validator=optional(check_line), repr=False)
     tls_key_file: str | None = attrs.field(default=None, validator=check_key_file, repr=False)

@@ -1,8 +1,9 @@
-"""One server: its URL, the user and password, TLS, and pools of redis-py connections to it."""
+"""Where the servers are: the URL, the user and password, TLS, and pools of redis-py connections."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 from ssl import SSLContext
 from types import SimpleNamespace
@@ -20,19 +21,25 @@ from statcore.errors import InputError
 from statcore_connection.files import FileValue, read_secret
 from statcore_connection.tls import tls_context
 from statcore_valkey.options import ValkeyOptions
+from statcore_valkey.slot_map import Address
 
 PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
 _SCHEMES: Final = {"valkey": False, "redis": False, "valkeys": True, "rediss": True, "unix": False}
+_MANY: Final = ("cluster", "sentinel")
+_USER: Final = "[user:password@]"
 _DATABASE: Final = re.compile("[0-9]{0,5}")
 _TLS_FILES: Final = ("tls_ca_file", "tls_cert_file", "tls_key_file")
+_OF_SENTINELS: Final = ("sentinel_username", "sentinel_password_file")
 _FORM: Final = (
-    "expected valkey://[user:password@]host[:port][/database], valkeys://… for TLS, or unix://[user:password@]/path"
+    f"expected valkey://{_USER}host[:port][/database], valkey+cluster://{_USER}host[:port],…,"
+    f" valkey+sentinel://{_USER}host[:port],…/master[/database], each with valkeys for TLS, or unix://{_USER}/path"
 )
 
 
 @attrs.frozen(kw_only=True)
 class Server:
-    """The address of a server, and the user who connects.
+    """The address of a server, or of servers that know the others, and the user who connects.
 
     Args:
         host: the server's host, or None with a `path`.
@@ -41,6 +48,9 @@ class Server:
         db: the number of a database, such as the 0 of redis://host/0, or None without one.
         username, password: the name and password of the ACL user, or None for the server's default user.
         tls: whether the connection is encrypted.
+        cluster: the addresses of nodes of a cluster, by which the others are found.
+        sentinels: the addresses of sentinels, which know the servers.
+        master: the name of the master, with `sentinels`.
     """
 
     host: str | None = None
@@ -50,6 +60,9 @@ class Server:
     username: str | None = None
     password: str | None = attrs.field(default=None, repr=False)
     tls: bool = False
+    cluster: tuple[Address, ...] = ()
+    sentinels: tuple[Address, ...] = ()
+    master: str | None = None
 
     @classmethod
     def from_url(cls, url: str, /) -> Self:
@@ -60,6 +73,9 @@ class Server:
         """
         try:
             url.encode()
+            scheme, _, kind = url.partition(":")[0].lower().partition("+")
+            if kind in _MANY:
+                return cls._from_many(scheme, kind, url.partition(":")[2])
             parts = urlsplit(url)
             port = PORT if parts.port is None else parts.port
         except (ValueError, TypeError, AttributeError):
@@ -82,21 +98,41 @@ class Server:
             tls=_SCHEMES[parts.scheme],
         )
 
-    def pools(self, *databases: int, options: ValkeyOptions) -> list[ConnectionPool]:
-        """Return a pool of connections to each database, by its number; connections are made when they are first used.
+    @classmethod
+    def _from_many(cls, scheme: str, kind: str, rest: str) -> Self:
+        """Read the rest of a URL with the addresses of several servers."""
+        place, _, path = rest.removeprefix("//").partition("/")
+        login, _, hosts = place.rpartition("@")
+        name, _, database = path.strip("/").partition("/") if kind == "sentinel" else ("", "", path.strip("/"))
+        is_named = bool(name) == (kind == "sentinel")
+        is_clean = rest.startswith("//") and not set("?#@") & set(path + hosts)
+        if scheme not in _SCHEMES or scheme == "unix" or not is_clean or not is_named or not _DATABASE.fullmatch(database):
+            raise InputError(f"the URL of the Valkey store cannot be used; {_FORM}")
+        addresses = tuple(_address(host, SENTINEL_PORT if kind == "sentinel" else PORT) for host in hosts.split(","))
+        username, _, password = login.partition(":")
+        return cls(
+            db=int(database) if database else None,
+            username=unquote(username) or None,
+            password=unquote(password) or None,
+            tls=_SCHEMES[scheme],
+            cluster=addresses if kind == "cluster" else (),
+            sentinels=addresses if kind == "sentinel" else (),
+            master=unquote(name) or None,
+        )
+
+    @property
+    def address(self) -> Address:
+        """The address of the one server."""
+        return Address(self.path, 0) if self.path else Address(self.host or "", self.port)
+
+    def connection_settings(self, options: ValkeyOptions) -> dict[str, Any]:
+        """Return settings of the driver's connections, without an address and a database.
 
         Raises:
-            InputError: a file for TLS or the password cannot be used, a file for TLS is set but the URL has no TLS, or the
-                URL has a password and `password_file` is set as well.
+            InputError: a file for TLS or the password cannot be used, a file for TLS is set but the URL has no TLS, the
+                URL has a password and `password_file` is set as well, or an option is for other servers than the URL's.
         """
-        settings: dict[str, Any] = {
-            "username": self.username,
-            "password": self.password,
-            "protocol": 2,  # no push messages among the replies, and no HELLO that old servers refuse
-            "socket_timeout": None,  # the call has a deadline; the driver's own time-out also costs a task for every write
-            "socket_connect_timeout": options.timeout_s,
-            "retry": Retry(NoBackoff(), 0),  # `Database` retries
-        }
+        settings: dict[str, Any] = driver_settings(options) | {"username": self.username, "password": self.password}
         if options.password_file is not None:
             if self.password is not None:
                 raise InputError(
@@ -109,14 +145,67 @@ class Server:
                 ca_file=options.tls_ca_file, cert_file=options.tls_cert_file, key_file=options.tls_key_file
             )
             settings |= {"connection_class": RereadingTlsConnection, "tls_context": context}
-        elif given := [name for name in _TLS_FILES if getattr(options, name) is not None]:
-            raise InputError(f"{given[0]} needs TLS: a URL with valkeys:// or rediss://")
-        if self.path:
-            settings |= {"connection_class": UnixDomainSocketConnection, "path": self.path}
         else:
-            settings |= {"host": self.host, "port": self.port}
-        # The pool itself has no limit, since the slots of `Database` limit how many connections are used.
-        return [ConnectionPool(max_connections=2**31, db=database, **settings) for database in databases]
+            _refuse_options(options, _TLS_FILES, "TLS: a URL with valkeys:// or rediss://")
+        if not self.sentinels:
+            _refuse_options(options, _OF_SENTINELS, "sentinels: a URL with valkey+sentinel://")
+        if not self.sentinels and not self.cluster and options.read_from_replicas:
+            raise InputError("read_from_replicas needs a URL with valkey+cluster:// or valkey+sentinel://")
+        return settings
+
+    def sentinel_settings(self, settings: dict[str, Any], options: ValkeyOptions) -> dict[str, Any]:
+        """Return settings of connections to the sentinels: those of the servers, with the sentinels' own user.
+
+        Raises:
+            InputError: the file with the password cannot be used, or there is a user without one.
+        """
+        own: dict[str, Any] = {"username": None, "password": None, "credential_provider": None}
+        if options.sentinel_password_file is not None:
+            own["credential_provider"] = PasswordFile(
+                options.sentinel_password_file, options.sentinel_username, setting="sentinel_password_file"
+            )
+        elif options.sentinel_username is not None:
+            raise InputError("sentinel_username is set but sentinel_password_file is not; set both")
+        return settings | own
+
+
+def driver_settings(options: ValkeyOptions) -> dict[str, Any]:
+    """Return the settings of every connection that this adapter makes."""
+    return {
+        "protocol": 2,  # no push messages among the replies, and no HELLO that old servers refuse
+        "socket_timeout": None,  # the call has a deadline; the driver's own time-out also costs a task for every write
+        "socket_connect_timeout": options.timeout_s,
+        "retry": Retry(NoBackoff(), 0),  # `Keyspace` retries
+    }
+
+
+def new_pool(address: Address, settings: Mapping[str, Any]) -> ConnectionPool:
+    """Return a pool of connections to a server; connections are made when they are first used.
+
+    Args:
+        address: the server.
+        settings: settings of the driver's connections.
+    """
+    if address.port:
+        place: dict[str, Any] = {"host": address.host, "port": address.port}
+    else:
+        place = {"connection_class": UnixDomainSocketConnection, "path": address.host}
+    # The pool itself has no limit, since the slots of `RedisNode` limit how many connections are used.
+    return ConnectionPool(max_connections=2**31, **{**settings, **place})
+
+
+def _address(text: str, port: int) -> Address:
+    parts = urlsplit(f"//{text}")
+    host = parts.hostname
+    if not host or parts.username is not None:
+        raise InputError(f"the URL of the Valkey store cannot be used; {_FORM}")
+    return Address(host, port if parts.port is None else parts.port)
+
+
+def _refuse_options(options: ValkeyOptions, names: Sequence[str], needed: str) -> None:
+    for name in names:
+        if getattr(options, name) is not None:
+            raise InputError(f"{name} needs {needed}")
 
 
 class RereadingTlsConnection(SSLConnection):
@@ -134,15 +223,16 @@ class PasswordFile(CredentialProvider):
     Args:
         file: the path of the file.
         username: the name of the ACL user, or None for the server's default user.
+        setting: the name of the option with the path, for messages.
 
     Raises:
         InputError: the file cannot be read, or holds no password.
     """
 
-    def __init__(self, file: str, username: str | None) -> None:
+    def __init__(self, file: str, username: str | None, *, setting: str = "password_file") -> None:
         """Read the password for the first time."""
         self.username = username
-        self._password = FileValue([file], partial(read_secret, file, setting="password_file"))
+        self._password = FileValue([file], partial(read_secret, file, setting=setting))
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """Return the arguments of the command AUTH."""

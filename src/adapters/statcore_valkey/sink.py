@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import attrs
-from redis.asyncio import Redis
 
 from statcore.concurrency import Deadline, give_way
-from statcore.errors import ProtocolError
 from statcore.model import MetricValue
 from statcore.model.store_keys import (
     INFERENCE_TTL_S,
@@ -25,7 +23,10 @@ from statcore.model.store_keys import (
 )
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import encode_map
-from statcore_valkey.database import KEYS_PER_COMMAND, Command, Database, DatabasePair
+from statcore_valkey.commands import KEYS_PER_COMMAND, Remove, Write
+from statcore_valkey.databases import Client, DatabasePair
+from statcore_valkey.keyspace import Keyspace
+from statcore_valkey.node import Command
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
 _ENTRIES_PER_TURN: Final = 64
@@ -59,7 +60,7 @@ class ValkeyStatisticsSink:
         return cls(DatabasePair.from_url(url, options=options))
 
     @classmethod
-    def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
+    def from_clients(cls, statistics: Client, live: Client, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
         """Write through the host's own clients, as `ValkeyStatistics.from_clients` reads through them.
 
         Raises:
@@ -123,8 +124,8 @@ class ValkeyStatisticsSink:
         keys = [key for id_ in ids for key in (id_, container_count_key(id_))]
         async with self._databases.deadline() as deadline:
             for start in range(0, len(keys), KEYS_PER_COMMAND):
-                command = ("DEL", *keys[start : start + KEYS_PER_COMMAND])
-                await self._databases.statistics.execute([command], deadline=deadline)
+                part = keys[start : start + KEYS_PER_COMMAND]
+                await self._databases.statistics.fan_out(part, Remove(part), deadline=deadline, is_write=True)
 
     @only_our_errors
     async def aclose(self) -> None:
@@ -150,7 +151,6 @@ class ValkeyStatisticsSink:
                 await _write(self._databases.statistics, commands, deadline)
 
 
-async def _write(database: Database, commands: Sequence[Command], deadline: Deadline) -> None:
-    answers = await database.execute(commands, deadline=deadline)
-    if any(answer != b"OK" for answer in answers):
-        raise ProtocolError(f"{database.service} did not confirm a write")
+async def _write(keyspace: Keyspace, commands: Sequence[Command], deadline: Deadline) -> None:
+    keys = [str(command[1]) for command in commands]
+    await keyspace.fan_out(keys, Write(commands), deadline=deadline, is_write=True)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, Final, Self, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
-from redis.asyncio import Redis
 
 from statcore.concurrency import Deadline, give_way, in_turns
-from statcore.errors import MalformedEntryError
+from statcore.errors import MalformedEntryError, StatcoreError
 from statcore.model import Problem, ProblemKind, StatisticsBatch, StatisticsColumns
 from statcore.model.batch import check_fields, read_columns
 from statcore.model.statistics import Entry
@@ -27,8 +25,11 @@ from statcore.model.store_keys import (
 )
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import decode_count
-from statcore_valkey.database import KEYS_PER_COMMAND, Command, Database, DatabasePair, expect_integer, expect_values
+from statcore_valkey.commands import ReadValues
+from statcore_valkey.databases import Client, DatabasePair
 from statcore_valkey.entry import read_agent, read_metrics, row_reader
+from statcore_valkey.error_mapping import WrongTypeError
+from statcore_valkey.keyspace import Keyspace, Unsynced
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 
 ReadEntry: TypeAlias = Callable[..., Any]
@@ -39,7 +40,6 @@ _BYTES_PER_TURN: Final = 600_000
 """How many bytes of entries are checked between two turns of the event loop: less than a millisecond of usual entries."""
 _ENTRY_BYTES: Final = 4_000
 """How many bytes an entry counts in addition to its length, so that a turn does not check thousands of small entries."""
-_TYPES: Final = (b"list", b"set", b"zset", b"hash", b"stream")
 _NO_KEY: Final = -2
 _NO_EXPIRY: Final = -1
 
@@ -73,7 +73,7 @@ class ValkeyStatistics:
         return cls(DatabasePair.from_url(url, options=options), options)
 
     @classmethod
-    def from_clients(cls, statistics: Redis, live: Redis, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
+    def from_clients(cls, statistics: Client, live: Client, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
         """Read through the host's own clients, one for each database; the host closes them.
 
         The clients connect with their own settings; options about connecting are ignored.
@@ -104,7 +104,7 @@ class ValkeyStatistics:
     async def fetch_inference_metrics(self, session_ids: Sequence[str], /) -> StatisticsBatch:
         """Fetch `{"requests": int, "last_response_ms": int}` of sessions; zeros are *incomplete* when not real."""
         async with self._databases.deadline() as deadline:
-            reader = _BatchReader(database=self._databases.live, options=self._options, deadline=deadline)
+            reader = _BatchReader(keyspace=self._databases.live, options=self._options, deadline=deadline)
             await reader.add_activity([activity_keys(session_id) for session_id in session_ids])
         return reader.batch()
 
@@ -135,8 +135,8 @@ class ValkeyStatistics:
     async def ping(self) -> None:
         """Return when both databases answer."""
         async with self._databases.deadline() as deadline:
-            for database in (self._databases.statistics, self._databases.live):
-                await database.execute([("PING",)], deadline=deadline)
+            for keyspace in (self._databases.statistics, self._databases.live):
+                await keyspace.ping(deadline=deadline)
 
     @only_our_errors
     async def aclose(self) -> None:
@@ -149,7 +149,7 @@ class ValkeyStatistics:
 
     async def _fetch(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> StatisticsBatch:
         async with self._databases.deadline() as deadline:
-            reader = _BatchReader(database=self._databases.statistics, options=self._options, deadline=deadline)
+            reader = _BatchReader(keyspace=self._databases.statistics, options=self._options, deadline=deadline)
             await reader.add_entries(keys, read=read, ttl_s=ttl_s)
         batch = reader.batch()
         if malformed := [problem for problem in batch.problems.values() if problem.kind is ProblemKind.MALFORMED]:
@@ -159,26 +159,34 @@ class ValkeyStatistics:
 
 @attrs.define(kw_only=True, eq=False)
 class _BatchReader:
-    """Reads payloads from a database into one batch, with one exchange, and a second where keys are missing."""
+    """Reads payloads from a database into one batch."""
 
-    database: Database
+    keyspace: Keyspace
     options: ValkeyOptions
     deadline: Deadline
     entries: list[Entry | None] = attrs.field(factory=list["Entry | None"], init=False)
     problems: dict[int, Problem] = attrs.field(factory=dict[int, Problem], init=False)
     ages_s: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
 
-    async def add_entries(self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None) -> None:
+    async def add_entries(  # noqa: C901 - a branch for each outcome
+        self, keys: Sequence[str], *, read: ReadEntry, ttl_s: int | None
+    ) -> None:
         """Read entries from keys that expire `ttl_s` seconds after each write; None where this time is not known."""
         is_dated = self.options.ages or self.options.freshness_s is not None
-        payloads, ttls_ms = await self._get(keys, is_dated=is_dated)
-        missing: dict[int, str] = {}
+        outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, is_dated=is_dated), deadline=self.deadline)
+        ttls_ms: dict[int, int] = {}
         checked_bytes = 0
         limit = self.options.max_entry_bytes
         entries = self.entries
-        for key, payload in zip(keys, payloads, strict=True):
-            if payload is None:
-                missing[len(entries)] = key
+        for key, outcome in zip(keys, outcomes, strict=True):
+            payload: bytes
+            if type(outcome) is bytes:
+                payload = outcome
+            elif type(outcome) is tuple:
+                ttls_ms[len(entries)], payload = cast("tuple[int, bytes]", outcome)
+            else:
+                if outcome is not None:
+                    self._refuse_outcome(key, outcome)
                 entries.append(None)
                 continue
             entry: Entry | None = None
@@ -194,43 +202,39 @@ class _BatchReader:
             if checked_bytes > _BYTES_PER_TURN:
                 checked_bytes = 0
                 await give_way()
-        async for positions in in_turns(range(len(ttls_ms))):
+        async for positions in in_turns([*ttls_ms]):
             for position in positions:
                 if self.entries[position] is not None:
-                    ttl_ms = expect_integer(ttls_ms[position], database=self.database)
-                    self._add_age(position, keys[position], ttl_ms, ttl_s)
-        if missing:
-            await self._explain(missing)
+                    self._add_age(position, keys[position], ttls_ms[position], ttl_s)
 
     async def add_activity(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Read the request count and last response time of sessions from pairs of keys."""
-        values, _ = await self._get([key for pair in pairs for key in pair], is_dated=False)
+        keys = [key for pair in pairs for key in pair]
+        outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, tells_types=False), deadline=self.deadline)
+        failures = any(map(_is_failure, outcomes))
         async for positions in in_turns(range(len(pairs))):
             for position in positions:
-                counts = [decode_count(value) for value in values[2 * position : 2 * position + 2]]
-                entry, problem = activity_entry(pairs[position], counts)
+                values = outcomes[2 * position : 2 * position + 2]
+                if failures and (failure := next(filter(_is_failure, values), None)) is not None:
+                    self._refuse_outcome(pairs[position][values.index(failure)], failure)
+                    self.entries.append(None)
+                    continue
+                entry, problem = activity_entry(pairs[position], [decode_count(value) for value in values])
                 if problem is not None:
                     self.problems[position] = problem
                 self.entries.append(entry)
 
-    async def _get(self, keys: Sequence[str], *, is_dated: bool) -> tuple[list[bytes | None], list[object]]:
-        """Return the values of keys and, if they are dated, their remaining times to live in milliseconds."""
-        commands: list[Command] = []
-        for part in _parts(keys):
-            # PTTL comes before MGET: an entry that is written between them is younger than its age says, never older.
-            commands += [("PTTL", key) for key in part] if is_dated else []
-            commands.append(("MGET", *part))
-        answers = iter(await self.database.execute(commands, deadline=self.deadline) if commands else ())
-        values: list[bytes | None] = []
-        ttls_ms: list[object] = []
-        for part in _parts(keys):
-            ttls_ms += islice(answers, len(part) if is_dated else 0)
-            values += expect_values(next(answers), length=len(part), database=self.database)
-        return values, ttls_ms
-
     def batch(self) -> StatisticsBatch:
         """Return the batch of all entries that were added."""
         return StatisticsBatch(self.entries, problems=self.problems, ages_s=self.ages_s)
+
+    def _refuse_outcome(self, key: str, outcome: StatcoreError | Unsynced) -> None:
+        """Note the problem of the next entry, which was not read, or may be missing only on a new primary."""
+        kind, message = ProblemKind.UNAVAILABLE, str(outcome)
+        if isinstance(outcome, Unsynced):
+            kind = ProblemKind.INCOMPLETE
+            message = f"key {key!r} is missing, but {outcome.service} took over a short time ago; it may not have all keys"
+        self.problems[len(self.entries)] = Problem(kind, message=message, key=key)
 
     def _refuse_size(self, key: str, length: int) -> None:
         """Note the problem of the next entry, which is too large."""
@@ -265,23 +269,6 @@ class _BatchReader:
             message = f"the age of key {key!r} is {age_s:.3f} s; fresh is up to {bound_s:g} s"
             self.problems[position] = Problem(ProblemKind.STALE, message=message, key=key)
 
-    async def _explain(self, missing: Mapping[int, str]) -> None:
-        """Find the keys for which MGET answers nil because they hold another type than a string.
 
-        Usually none of the keys exists, which one EXISTS for all of them shows. Otherwise the type of each key is read.
-        """
-        commands = [("EXISTS", *part) for part in _parts(list(missing.values()))]
-        counts = await self.database.execute(commands, deadline=self.deadline)
-        if not any(expect_integer(count, database=self.database) for count in counts):
-            return
-        types = await self.database.execute([("TYPE", key) for key in missing.values()], deadline=self.deadline)
-        for (position, key), kind in zip(missing.items(), types, strict=True):
-            if kind not in (b"none", b"string"):  # a string was written after MGET
-                known = kind.decode() if kind in _TYPES else "value of another type"
-                message = f"key {key!r} holds a {known}, not a string"
-                self.problems[position] = Problem(ProblemKind.UNAVAILABLE, message=message, key=key)
-
-
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the keys in as many parts as there are commands."""
-    return (keys[start : start + KEYS_PER_COMMAND] for start in range(0, len(keys), KEYS_PER_COMMAND))
+def _is_failure(outcome: object) -> bool:
+    return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError)

@@ -9,7 +9,7 @@ import pytest
 from redis import exceptions as driver
 
 from statcore.errors import AccessDeniedError, ClosedError, ProtocolError, StatcoreError, UnavailableError, UnsupportedError
-from statcore_valkey.error_mapping import from_driver, is_retryable
+from statcore_valkey.error_mapping import RedirectError, from_driver, is_retryable
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ from statcore_valkey.error_mapping import from_driver, is_retryable
         (driver.ResponseError("NOREPLICAS Not enough good replicas to write."), UnavailableError, "NOREPLICAS"),
         (driver.ResponseError("MISCONF errors writing to the disk"), UnavailableError, "MISCONF"),
         (driver.ResponseError("BUSY running a script"), UnavailableError, "BUSY"),
-        (driver.MovedError("3999 127.0.0.1:6381"), UnsupportedError, "part of a cluster"),
-        (driver.AskError("3999 127.0.0.1:6381"), UnsupportedError, "part of a cluster"),
+        (driver.MovedError("3999 127.0.0.1:6381"), RedirectError, "part of a cluster"),
+        (driver.AskError("3999 127.0.0.1:6381"), RedirectError, "part of a cluster"),
         (driver.ClusterCrossSlotError("Keys don't hash to the same slot"), UnsupportedError, "part of a cluster"),
         (driver.ResponseError("SELECT is not allowed in cluster mode"), UnsupportedError, "not allowed in cluster mode"),
         (driver.ResponseError("DB index is out of range"), ProtocolError, "DB index is out of range"),

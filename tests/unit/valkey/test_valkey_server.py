@@ -15,7 +15,9 @@ from redis.asyncio.sentinel import Sentinel
 
 from statcore.errors import InputError
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+from statcore_valkey.node import RedisNode
 from statcore_valkey.server import Server
+from statcore_valkey.slot_map import Address
 
 
 @pytest.mark.parametrize(
@@ -65,8 +67,9 @@ async def test_no_repr_shows_the_password(user: str) -> None:
     """The address, the store and the sink hide it, also where it was written in the place of the user."""
     url = f"valkey://{user}@127.0.0.1:1"
     store, sink = ValkeyStatistics.from_url(url), ValkeyStatisticsSink.from_url(url)
-    database = store._databases.statistics
-    for shown in (store, sink, database, database.user, database.service, Server(host="store", password="hunter2")):  # noqa: S106
+    node = store._databases.statistics.node(Address("127.0.0.1", 1))
+    assert isinstance(node, RedisNode)
+    for shown in (store, sink, node, node.user, node.service, Server(host="store", password="hunter2")):  # noqa: S106
         assert "hunter2" not in f"{shown!r} {shown}"
 
 
@@ -120,7 +123,6 @@ class GlideClient:
         (redis.asyncio.ConnectionPool(), "redis.asyncio.connection.ConnectionPool"),
         (redis.ConnectionPool(), "redis.connection.ConnectionPool"),
         (cluster(redis.cluster.RedisCluster), "redis.cluster.RedisCluster"),
-        (cluster(redis.asyncio.cluster.RedisCluster), "redis.asyncio.cluster.RedisCluster"),
         (Sentinel([("127.0.0.1", 1)]), "redis.asyncio.sentinel.Sentinel"),  # type: ignore[no-untyped-call]  # redis has no types for it
         (GlideClient(), "GlideClient"),
     ],

@@ -1,0 +1,227 @@
+"""The two databases of the wire format, on a server, a cluster, or servers that sentinels know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import sample
+from typing import Any, Final, Self, TypeAlias, cast
+
+import attrs
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
+
+from statcore.concurrency import Deadline
+from statcore.errors import InputError, StatcoreError
+from statcore_connection.lifetime import Lifetime
+from statcore_valkey.discovery import Discovery, first_answers
+from statcore_valkey.keyspace import Keyspace
+from statcore_valkey.node import RedisNode
+from statcore_valkey.options import ValkeyOptions
+from statcore_valkey.server import Server, driver_settings, new_pool
+from statcore_valkey.slot_map import Address, SlotMap
+
+Client: TypeAlias = Redis | RedisCluster
+
+_MOST_SEARCHED: Final = 6
+"""How many servers are searched for the slot map at once."""
+_NOT_OURS: Final = ("max_connections", "response_callbacks", "redis_connect_func", "himport_registry", "decode_responses")
+"""Settings of a client of a cluster that are not settings of its connections, or that are about its own commands."""
+
+
+@attrs.frozen(eq=False)
+class DatabasePair:
+    """The two databases of the wire format, opened and closed together.
+
+    Args:
+        statistics: the database with the statistics of kernels, sessions, agents, endpoints and replicas.
+        live: the database with the activity of sessions.
+        timeout_s: the deadline of a call in seconds.
+    """
+
+    statistics: Keyspace
+    live: Keyspace
+    timeout_s: float
+
+    @classmethod
+    def from_url(cls, url: str, /, *, options: ValkeyOptions) -> Self:
+        """Return the databases of the servers at a URL, by their numbers in the options; nothing is sent yet.
+
+        Raises:
+            InputError: the URL or an option cannot be used, or they contradict each other.
+        """
+        server = Server.from_url(url)
+        if server.db not in (None, options.statistics_db):
+            raise InputError(f"the URL names database {server.db}, but statistics_db is {options.statistics_db}")
+        settings = server.connection_settings(options)
+        lifetime = Lifetime()
+        if server.cluster:
+            for name in ("statistics_db", "live_db"):
+                if number := getattr(options, name):
+                    raise InputError(f"{name} is {number}, but a cluster has only database 0; set {name} to 0")
+            both = _cluster(server.cluster, settings, options, lifetime)
+            return cls(both, both, options.timeout_s)
+        numbers = (options.statistics_db, options.live_db)
+        if server.sentinels:
+            discovery = _sentinels(server, settings, options, lifetime)
+            first, second = (_of_sentinels(server, discovery, settings | {"db": db}, options, lifetime) for db in numbers)
+        else:
+            pools = [new_pool(server.address, settings | {"db": db}) for db in numbers]
+            first, second = (_one(pool, owned=True, options=options, lifetime=lifetime) for pool in pools)
+        return cls(first, second, options.timeout_s)
+
+    @classmethod
+    def from_clients(cls, statistics: Client, live: Client, /, *, options: ValkeyOptions) -> Self:
+        """Return the databases of clients that a host hands in; the host closes them.
+
+        Raises:
+            InputError: a client cannot be used; the message names the argument.
+        """
+        lifetime = Lifetime()
+        first = _of_client(statistics, name="statistics", options=options, lifetime=lifetime)
+        second = first if live is statistics else _of_client(live, name="live", options=options, lifetime=lifetime)
+        return cls(first, second, options.timeout_s)
+
+    def deadline(self) -> Deadline:
+        """Return the deadline of one call, for all its exchanges."""
+        return Deadline(self.timeout_s, waiting_for="the event loop")
+
+    async def aclose(self) -> None:
+        """Close the owned connections.
+
+        Raises:
+            ClosedError: the store belongs to another event loop, which is not closed.
+        """
+        try:
+            await self.statistics.aclose()
+        finally:
+            await self.live.aclose()
+
+
+def _one(pool: ConnectionPool, *, owned: bool, options: ValkeyOptions, lifetime: Lifetime) -> Keyspace:
+    """Return a keyspace on one server."""
+    node = RedisNode(pool=pool, owned=owned, pool_size=options.pool_size, lifetime=lifetime)
+    return Keyspace.of_one(node, lifetime=lifetime)
+
+
+def _cluster(
+    start: Sequence[Address],
+    settings: dict[str, Any],
+    options: ValkeyOptions,
+    lifetime: Lifetime,
+    remap: Callable[[tuple[str, int]], tuple[str, int]] | None = None,
+) -> Keyspace:
+    """Return a keyspace on a cluster.
+
+    Args:
+        start: the addresses of nodes by which the others are found.
+        settings: settings of the driver's connections.
+        options: the settings of the store.
+        lifetime: the lifetime of the store.
+        remap: returns the address at which a node is reached, for the address that the cluster tells.
+    """
+
+    def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
+        own = settings | {"redis_connect_func": _read_only} if is_replica else settings
+        reached = address if remap is None or address in start else Address(*remap((address.host, address.port)))
+        return RedisNode(
+            pool=new_pool(reached, own),
+            owned=True,
+            pool_size=options.pool_size,
+            lifetime=lifetime,
+            role=", a replica of a cluster" if is_replica else ", a node of a cluster",
+            is_cluster=True,
+        )
+
+    async def slots_of(address: Address) -> SlotMap:
+        async with Deadline(options.timeout_s, waiting_for="the event loop") as deadline:
+            (answer,) = await keyspace.node(address).exchange([("CLUSTER", "SLOTS")], deadline=deadline)
+        if isinstance(answer, StatcoreError):
+            raise answer
+        return SlotMap.parse(answer, host=address.host)
+
+    async def find(known: SlotMap | None) -> SlotMap:
+        """Return the map that most nodes tell; a node that has just joined knows few slots."""
+        everywhere = [*{*start, *(known.addresses if known else ())}]
+        addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
+        maps = await first_answers([slots_of(address) for address in addresses])
+        return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
+
+    keyspace = Keyspace(
+        name=f"the Valkey cluster of {', '.join(map(str, start))}",
+        discovery=Discovery(find=find),
+        new_node=new_node,
+        lifetime=lifetime,
+        reads_replicas=options.read_from_replicas,
+    )
+    keyspace.discovery.on_change.append(keyspace.keep)
+    return keyspace
+
+
+async def _read_only(connection: Any) -> None:  # noqa: ANN401 - the driver's
+    """Set up a connection on which a replica of a cluster answers reads itself."""
+    await connection.on_connect()
+    await connection.send_command("READONLY")
+    await connection.read_response()
+
+
+def _sentinels(server: Server, settings: dict[str, Any], options: ValkeyOptions, lifetime: Lifetime) -> Discovery:
+    """Return the discovery of servers that sentinels know."""
+    own = server.sentinel_settings(settings, options)
+    nodes = [
+        RedisNode(
+            pool=new_pool(address, own), owned=True, pool_size=options.pool_size, lifetime=lifetime, role=", a sentinel"
+        )
+        for address in server.sentinels
+    ]
+    name = server.master or ""
+
+    async def servers_of(node: RedisNode) -> SlotMap:
+        questions = ["GET-MASTER-ADDR-BY-NAME", "MASTER", *["REPLICAS"] * options.read_from_replicas]
+        async with Deadline(options.timeout_s, waiting_for="the event loop") as deadline:
+            answers = await node.exchange([("SENTINEL", question, name) for question in questions], deadline=deadline)
+        return SlotMap.parse_sentinel(*answers)
+
+    async def find(_: SlotMap | None) -> SlotMap:
+        """Return the map of the sentinel that knows the latest fail-over."""
+        return max(await first_answers([servers_of(node) for node in nodes]), key=lambda slots: slots.epoch)
+
+    return Discovery(find=find, nodes=nodes)
+
+
+def _of_sentinels(
+    server: Server, discovery: Discovery, settings: dict[str, Any], options: ValkeyOptions, lifetime: Lifetime
+) -> Keyspace:
+    """Return a keyspace on the servers that sentinels know."""
+
+    def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
+        role = f", {'a replica of' if is_replica else 'the master'} {server.master!r} of a sentinel"
+        pool = new_pool(address, settings)
+        return RedisNode(pool=pool, owned=True, pool_size=options.pool_size, lifetime=lifetime, role=role)
+
+    keyspace = Keyspace(
+        name=f"the master {server.master!r} of the sentinels {', '.join(map(str, server.sentinels))}",
+        discovery=discovery,
+        new_node=new_node,
+        lifetime=lifetime,
+        reads_replicas=options.read_from_replicas,
+    )
+    discovery.on_change.append(keyspace.keep)
+    return keyspace
+
+
+def _of_client(client: Client, *, name: str, options: ValkeyOptions, lifetime: Lifetime) -> Keyspace:
+    if isinstance(client, RedisCluster):
+        own = cast("Any", client)  # it has no types for these
+        settings = {key: value for key, value in own.connection_kwargs.items() if key not in _NOT_OURS}
+        settings = {key: value for key, value in settings.items() if "maint_notifications" not in key}
+        start = [Address(node.host, int(node.port)) for node in own.nodes_manager.startup_nodes.values()]
+        settings |= driver_settings(options)
+        return _cluster(start, settings, options, lifetime, remap=own.nodes_manager.address_remap)
+    if not isinstance(client, Redis):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        kind = type(client)
+        raise InputError(
+            f"{name} cannot be {kind.__module__}.{kind.__qualname__}; expected redis.asyncio.Redis, as its constructor,"
+            " Redis.from_pool(pool) or a Sentinel's master_for(…) makes it, or redis.asyncio.RedisCluster. Clients of other"
+            " drivers and without asyncio are not supported; ClientStatistics takes clients with methods"
+            " get_…_statistics_batch"
+        )
+    return _one(client.connection_pool, owned=False, options=options, lifetime=lifetime)

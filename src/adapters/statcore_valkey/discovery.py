@@ -1,0 +1,158 @@
+"""The current slot map of a keyspace: found again when it is wrong, by one task for all callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias, TypeVar
+
+import attrs
+
+from statcore.errors import ProtocolError, StatcoreError
+from statcore_connection.error_boundary import describe_unforeseen
+from statcore_valkey.node import Node, close_all
+from statcore_valkey.slot_map import Address, SlotMap
+
+Find: TypeAlias = Callable[["SlotMap | None"], Awaitable[SlotMap]]
+"""Returns the slot map as servers tell it now, and raises a `StatcoreError` if none does; the argument is the last map."""
+
+UNSYNCED_S: Final = 60.0
+"""How long after a fail-over a missing key may be one that the new primary has not received; agents write again sooner."""
+_BETWEEN_S: Final = 0.2
+"""The shortest time between two searches."""
+_SETTLE_S: Final = 0.05
+"""How much longer than the first answer other servers are waited for; a stopped server never answers."""
+
+_Found = TypeVar("_Found")
+
+
+@attrs.define(kw_only=True, eq=False)
+class Discovery:
+    """Keeps the slot map up to date.
+
+    Args:
+        find: finds the map; None if the map never changes.
+        map: the map, or None if it is not known yet.
+        nodes: the nodes that are used for the search only; they are closed with it.
+        on_change: called after each change of the map.
+    """
+
+    find: Find | None
+    map: SlotMap | None = None
+    nodes: Sequence[Node] = ()
+    on_change: list[Callable[[SlotMap], Awaitable[None]]] = attrs.field(factory=list[Callable[[SlotMap], Awaitable[None]]])
+    _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
+    _started_s: float = attrs.field(default=float("-inf"), init=False)
+    _after: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
+    """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
+
+    async def current(self) -> SlotMap:
+        """Return the map, and find it first if it is not known.
+
+        Raises:
+            StatcoreError: no server tells the map; the most telling of their errors.
+        """
+        while self.map is None:
+            if (error := await self.refresh()) is not None:
+                raise error
+        return self.map
+
+    async def refresh(self) -> StatcoreError | None:
+        """Wait until a search that runs or begins now has ended; return its error. A cancelled caller does not end it."""
+        search = self.search()
+        return None if search is None else await asyncio.shield(search)
+
+    def search(self) -> asyncio.Task[StatcoreError | None] | None:
+        """Start to search for the map, unless a search runs already; None if the map never changes."""
+        if self.find is None:
+            return None
+        if self._search is None or self._search.done():
+            self._search = asyncio.create_task(self._run(self.find))
+        return self._search
+
+    async def _run(self, find: Find) -> StatcoreError | None:
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._started_s + _BETWEEN_S - clock()))
+        self._started_s = clock()
+        try:
+            found = await find(self.map)
+        except StatcoreError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - callers get errors of ours
+            return ProtocolError(f"the search for the servers failed: {describe_unforeseen(error)}")
+        if found != self.map and (self.map is None or found.epoch >= self.map.epoch):
+            self._change(found)
+        return None
+
+    def _change(self, found: SlotMap) -> None:
+        before, self.map = self.map, found
+        if before is not None:
+            until_s = asyncio.get_running_loop().time() + UNSYNCED_S
+            self._unsynced |= dict.fromkeys(fail_overs(before, found), until_s)
+        self._after = asyncio.create_task(self._follow(found))
+
+    async def _follow(self, found: SlotMap) -> None:
+        for call in self.on_change:
+            await call(found)
+
+    def is_unsynced(self, primary: Address) -> bool:
+        """Return whether a primary took over a short time ago, and may not have every key of the primary before."""
+        until_s = self._unsynced.get(primary)
+        return until_s is not None and asyncio.get_running_loop().time() < until_s
+
+    async def aclose(self) -> None:
+        """End the search."""
+        tasks = [task for task in (self._search, self._after) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        try:
+            if tasks and tasks[0].get_loop() is asyncio.get_running_loop():
+                await asyncio.wait(tasks)
+        finally:
+            await close_all(self.nodes)
+
+
+def fail_overs(before: SlotMap, after: SlotMap) -> set[Address]:
+    """Return the primaries that took over slots of a server that is not a primary any more.
+
+    Slots that move between primaries take their keys along.
+    """
+    old, new = ({shard.primary for shard in slots.shards} for slots in (before, after))
+    taken = zip(after.owners, before.owners, strict=True)
+    pairs = {(id(taker), id(giver)): (taker, giver) for taker, giver in taken if taker is not None and giver is not None}
+    return {taker.primary for taker, giver in pairs.values() if taker.primary not in old and giver.primary not in new}
+
+
+async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
+    """Return the results of calls that end a short time after the first of them succeeds; the others are cancelled.
+
+    Raises:
+        StatcoreError: every call failed; a refused user is more telling than a server that cannot be reached.
+    """
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    pending: set[asyncio.Future[_Found]] = set(tasks)
+    timeout_s: float | None = None
+    try:
+        while pending:
+            done, pending = await asyncio.wait(pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                break
+            if timeout_s is None and any(task.exception() is None for task in done):
+                timeout_s = _SETTLE_S
+    finally:
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+    results = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
+    if not results:
+        errors = [error for task in tasks if (error := task.exception()) is not None]
+        unforeseen = [error for error in errors if not isinstance(error, StatcoreError)]
+        raise next(iter(unforeseen), most_telling([error for error in errors if isinstance(error, StatcoreError)]))
+    return results
+
+
+def most_telling(errors: Sequence[StatcoreError]) -> StatcoreError:
+    """Return the error that says most: one that no retry would change, or else the first."""
+    return min(errors, key=lambda error: error.retryable)
