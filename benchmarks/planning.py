@@ -107,16 +107,19 @@ class ValkeyCosts:
         write_s: the CPU time of all primaries to write all kernels once.
         read_s: the CPU time of all primaries to read three fields of all kernels once.
         client_s: the CPU time of the reading process.
+        replica_share: the CPU time that a replica adds to the writes of its primary, as a share.
     """
 
     memory_bytes: Line
     write_s: Line
     read_s: Line
     client_s: Line
+    replica_share: float
 
     def busy_cores(self, kernels: float, site: ValkeySite) -> float:
         """Return how many cores the primaries keep busy."""
-        return self.write_s.at(kernels) / site.write_interval_s + self.read_s.at(kernels) / site.read_interval_s
+        write_s = self.write_s.at(kernels) * (1 + site.replicas * self.replica_share)
+        return write_s / site.write_interval_s + self.read_s.at(kernels) / site.read_interval_s
 
     def shards(self, kernels: float, site: ValkeySite) -> tuple[int, int]:
         """Return how many primaries the memory needs, and how many the CPU time needs."""
@@ -126,8 +129,8 @@ class ValkeyCosts:
     def largest(self, site: ValkeySite) -> tuple[float, float]:
         """Return the kernels at which one primary has the planned memory, and the planned CPU time."""
         by_memory = self.memory_bytes.size_at(site.shard_gb * GB * site.memory_share)
-        each_s = self.write_s.each / site.write_interval_s + self.read_s.each / site.read_interval_s
-        return by_memory, (site.core_share - self.busy_cores(0, site)) / each_s
+        fixed = self.busy_cores(0, site)
+        return by_memory, (site.core_share - fixed) / (self.busy_cores(1, site) - fixed)
 
 
 def plan_valkey(one: ValkeyCosts, cluster: ValkeyCosts, site: ValkeySite) -> list[Table]:
@@ -143,8 +146,8 @@ def plan_valkey(one: ValkeyCosts, cluster: ValkeyCosts, site: ValkeySite) -> lis
         for name, costs in (("one server", one), ("cluster", cluster))
         for what, line, unit in (
             ("memory, bytes", costs.memory_bytes, 1.0),
-            ("CPU of servers to write, µs", costs.write_s, 1e6),
-            ("CPU of servers to read, µs", costs.read_s, 1e6),
+            ("CPU of primaries to write, µs", costs.write_s, 1e6),
+            ("CPU of primaries to read, µs", costs.read_s, 1e6),
             ("CPU of the reader, µs", costs.client_s, 1e6),
         )
     ]
@@ -160,9 +163,10 @@ def plan_valkey(one: ValkeyCosts, cluster: ValkeyCosts, site: ValkeySite) -> lis
 
 
 def _valkey_site(kernels: int, one: ValkeyCosts, cluster: ValkeyCosts, site: ValkeySite) -> Row:
-    costs = one if max(one.shards(kernels, site)) == 1 else cluster
+    fits_one = max(one.shards(kernels, site)) == 1
+    costs = one if fits_one else cluster
     by_memory, by_cpu = costs.shards(kernels, site)
-    primaries = 1 if costs is one else max(by_memory, by_cpu, _LEAST_CLUSTER)
+    primaries = 1 if fits_one else max(by_memory, by_cpu, _LEAST_CLUSTER)
     processes = math.ceil(costs.client_s.at(kernels) / site.read_interval_s / site.core_share)
     agents = math.ceil(kernels / site.kernels_of_agent)
     return Row(
@@ -285,12 +289,12 @@ def _prometheus_steps(costs: PrometheusCosts, site: PrometheusSite) -> list[str]
     return [
         (
             f"One Prometheus is enough up to about {_about(min(by_memory, by_cpu))} kernels at a scrape interval of "
-            f"{site.scrape_interval_s:g} s, because {memory if by_memory < by_cpu else cpu}; then a distributed engine is due. "
-            f"Memory alone would be enough up to {_about(by_memory)} kernels, CPU alone up to {_about(by_cpu)}"
+            f"{site.scrape_interval_s:g} s, because {memory if by_memory < by_cpu else cpu}; then a distributed engine is "
+            f"due. Memory alone would be enough up to {_about(by_memory)} kernels, CPU alone up to {_about(by_cpu)}"
         ),
         (
-            f"From about {_about(slow)} kernels on, an hour of all kernels takes longer to read than the scrape interval: read "
-            "pages of kernels, or sums that a recording rule keeps"
+            f"From about {_about(slow)} kernels on, an hour of all kernels takes longer to read than the scrape interval: "
+            "read pages of kernels, or sums that a recording rule keeps"
         ),
     ]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,7 @@ from live_reads import FIELDS
 from planning import KERNELS_OF_AGENT, Line, ValkeyCosts, ValkeySite, plan_valkey
 from report import Report, Row, Table
 from tests.support.valkey_topologies import ValkeyNode, running_cluster, running_server
-from timing import Sample, Stopwatch, cpu_s, high_water_bytes, longest_stall_s, reset_high_water
+from timing import Sample, Stopwatch, cpu_s, high_water_bytes, longest_stall_s
 from workload import kernel_ids, payload
 
 from statcore.concurrency import CONCURRENT_CALLS, map_concurrently
@@ -31,8 +33,8 @@ PAGE: Final = 10_000
 BYTES_OF_KERNEL: Final = 2_500
 """More memory than a kernel needs in a server, to refuse sizes that this machine cannot hold."""
 _REPLICATED: Final = 100_000
-"""The size at which replicas are measured."""
-_LEAST_KERNELS: Final = 100_000
+"""The size at which replicas are measured, if it is measured without them."""
+LEAST_KERNELS: Final = 100_000
 """How many kernels a sample writes or reads at least; smaller sizes are repeated within a sample."""
 _PAGES: Final = 9
 _CALLERS: Final = 64
@@ -54,10 +56,6 @@ class Topology:
     name: str
     url: str
     nodes: Sequence[ValkeyNode]
-
-    def cpu_s(self) -> float:
-        """Return the CPU time of all servers so far."""
-        return sum(cpu_s(node.pid) for node in self.nodes)
 
     def total(self, section: str, field: str) -> int:
         """Return the sum of a field of INFO over all servers."""
@@ -86,18 +84,26 @@ def cluster(folder: Path, *, replicas: int = 0) -> Iterator[Topology]:
 
 @attrs.frozen(kw_only=True)
 class Cost:
-    """The wall time, and the CPU times of this process and of the servers, to write or read all kernels once."""
+    """What it costs to write or read all kernels once.
+
+    Args:
+        sample: the wall time, and the CPU time of this process.
+        primaries_s: the CPU time of all primaries.
+        replicas_s: the CPU time of all replicas.
+    """
 
     sample: Sample
-    servers_s: float
+    primaries_s: float
+    replicas_s: float
 
     @property
     def figures(self) -> dict[str, float]:
         """The columns of a table."""
         return {
-            "wall s": self.sample.wall_s,
-            "CPU of the client s": self.sample.cpu_s,
-            "CPU of the servers s": self.servers_s,
+            "wall ms": self.sample.wall_s * 1e3,
+            "CPU of the client ms": self.sample.cpu_s * 1e3,
+            "CPU of the primaries ms": self.primaries_s * 1e3,
+            **({"CPU of the replicas ms": self.replicas_s * 1e3} if self.replicas_s else {}),
         }
 
 
@@ -112,7 +118,7 @@ class Measured:
         read: what it costs to read three fields of all once, in pages.
         page_s: the median time to read a page at a random place.
         stall_s: the longest stall of the event loop while all are read.
-        client_bytes: how much the memory of this process grows while all are read.
+        reader_bytes: the most resident memory of a new process that reads all.
     """
 
     memory_bytes: int
@@ -121,27 +127,30 @@ class Measured:
     read: Cost
     page_s: float
     stall_s: float
-    client_bytes: float
+    reader_bytes: float
 
 
 async def measure(report: Report, scratch: Path, *, sizes: Sequence[int], site: ValkeySite) -> list[Table]:
     """Measure and print what kernels cost; return the tables of fitted costs and of larger sites."""
-    found: dict[tuple[str, int], Measured] = {}
+    found: dict[str, dict[int, Measured]] = {}
     connections: list[Row] = []
-    costs: list[ValkeyCosts] = []
     for running in (one_server, cluster):
         with running(scratch) as topology:
-            by_size = {size: await measure_size(report, topology, size) for size in sizes}
+            found[topology.name] = {size: await measure_size(report, topology, size) for size in sizes}
             connections += [await measure_connections(topology, processes) for processes in _PROCESSES]
-        found |= {(topology.name, size): measured for size, measured in by_size.items()}
-        costs.append(_costs(by_size))
-    size = min(_REPLICATED, max(sizes))
+    one, three = found.values()
+    size = max(size for size in sizes if size <= _REPLICATED)
     with cluster(scratch, replicas=1) as topology:
-        found[topology.name, size] = await measure_size(report, topology, size)
-    for table in (*_tables(found), Table(title="Connections of hosts", subject="servers", rows=connections)):
+        replicated = await measure_size(report, topology, size)
+        found[topology.name] = {size: replicated}
+    replica_share = replicated.write.primaries_s / three[size].write.primaries_s - 1
+    note = (
+        f"Each process has {_CALLERS} callers of {_KERNELS_OF_CALL:,} kernels at once; memory is that right after the reads"
+    )
+    connected = Table(title="Connections of hosts", subject="servers", rows=connections, notes=[note])
+    for table in (*_tables(found), connected):
         report.add(table)
-    one, three = costs
-    return plan_valkey(one, three, site)
+    return plan_valkey(_costs(one, replica_share), _costs(three, replica_share), site)
 
 
 async def measure_size(report: Report, topology: Topology, size: int) -> Measured:
@@ -151,7 +160,7 @@ async def measure_size(report: Report, topology: Topology, size: int) -> Measure
         node.command("FLUSHALL", "SYNC")
     empty_bytes = topology.total("memory", "used_memory")
     ids = kernel_ids(size)
-    runs = max(1, _LEAST_KERNELS // size)
+    runs = max(1, LEAST_KERNELS // size)
     async with (
         aclosing(ValkeyStatisticsSink.from_url(topology.url, options=_OPTIONS)) as sink,
         aclosing(ValkeyStatistics.from_url(topology.url, options=_OPTIONS)) as store,
@@ -160,9 +169,7 @@ async def measure_size(report: Report, topology: Topology, size: int) -> Measure
         write = await _cost(topology, lambda: write_all(sink, ids), runs=runs)
         assert size == sum(node.command("DBSIZE") for node in topology.primaries)
         await read_all(repository, ids[:PAGE])  # connects
-        before = reset_high_water()
         read = await _cost(topology, lambda: read_all(repository, ids), runs=runs)
-        client_bytes = high_water_bytes() - before
         return Measured(
             memory_bytes=topology.total("memory", "used_memory") - empty_bytes,
             resident_bytes=topology.total("memory", "used_memory_rss"),
@@ -170,7 +177,7 @@ async def measure_size(report: Report, topology: Topology, size: int) -> Measure
             read=read,
             page_s=await _page_s(repository, ids),
             stall_s=await longest_stall_s(lambda: read_all(repository, ids)),
-            client_bytes=client_bytes,
+            reader_bytes=await _reader_bytes(topology.url, size),
         )
 
 
@@ -209,8 +216,7 @@ async def measure_connections(topology: Topology, processes: int) -> Row:
         contender=topology.name,
         figures={
             "processes": processes,
-            "callers of a process": _CALLERS,
-            "connections of a process to a server": connections / processes / len(topology.nodes),
+            "connections of a process to a server": connections // processes // len(topology.nodes),
             "connections": connections,
             "kB of a connection": used / connections / 1e3,
         },
@@ -218,11 +224,34 @@ async def measure_connections(topology: Topology, processes: int) -> Row:
 
 
 async def _cost(topology: Topology, run: Callable[[], Awaitable[None]], *, runs: int) -> Cost:
-    servers_s, stopwatch = topology.cpu_s(), Stopwatch(helpers=[node.pid for node in topology.nodes])
+    primaries = [node.pid for node in topology.primaries]
+    replicas = [node.pid for node in topology.nodes if node.pid not in primaries]
+    before_s, stopwatch = (_cpu_s(primaries), _cpu_s(replicas)), Stopwatch(helpers=[*primaries, *replicas])
     for _ in range(runs):
         await run()
     sample = stopwatch.stop(runs=runs)
-    return Cost(sample=sample, servers_s=(topology.cpu_s() - servers_s) / runs)
+    primaries_s, replicas_s = (
+        (_cpu_s(pids) - before) / runs for pids, before in zip((primaries, replicas), before_s, strict=True)
+    )
+    return Cost(sample=sample, primaries_s=primaries_s, replicas_s=replicas_s)
+
+
+def _cpu_s(pids: Sequence[int]) -> float:
+    return sum(map(cpu_s, pids))
+
+
+async def _reader_bytes(url: str, size: int) -> float:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return await asyncio.get_running_loop().run_in_executor(process, _read_and_measure, url, size)
+
+
+def _read_and_measure(url: str, size: int) -> float:
+    async def read() -> None:
+        async with aclosing(ValkeyStatistics.from_url(url, options=_OPTIONS)) as store:
+            await read_all(StatisticsRepositories.create(store).repository, kernel_ids(size))
+
+    asyncio.run(read())
+    return high_water_bytes()
 
 
 async def _page_s(repository: StatisticsRepository, ids: Sequence[str]) -> float:
@@ -235,26 +264,32 @@ async def _page_s(repository: StatisticsRepository, ids: Sequence[str]) -> float
     return statistics.median(times_s)
 
 
-def _costs(by_size: Mapping[int, Measured]) -> ValkeyCosts:
+def _costs(by_size: Mapping[int, Measured], replica_share: float) -> ValkeyCosts:
     def fit(cost: Callable[[Measured], float]) -> Line:
         return Line.fit({size: cost(measured) for size, measured in by_size.items()})
 
     return ValkeyCosts(
         memory_bytes=fit(lambda measured: measured.memory_bytes),
-        write_s=fit(lambda measured: measured.write.servers_s),
-        read_s=fit(lambda measured: measured.read.servers_s),
+        write_s=fit(lambda measured: measured.write.primaries_s),
+        read_s=fit(lambda measured: measured.read.primaries_s),
         client_s=fit(lambda measured: measured.read.sample.cpu_s),
+        replica_share=replica_share,
     )
 
 
-def _tables(found: Mapping[tuple[str, int], Measured]) -> list[Table]:
+def _tables(found: Mapping[str, Mapping[int, Measured]]) -> list[Table]:
     def table(title: str, figures: Callable[[Measured, int], dict[str, float]], *notes: str) -> Table:
         rows = [
-            Row(contender=f"{size:,}, {name}", figures=figures(measured, size)) for (name, size), measured in found.items()
+            Row(contender=f"{size:,}, {name}", figures=figures(measured, size))
+            for name, by_size in found.items()
+            for size, measured in by_size.items()
         ]
         return Table(title=title, subject="kernels", rows=rows, notes=notes)
 
-    disturbed = [cost.sample.disturbed for measured in found.values() for cost in (measured.write, measured.read)]
+    costs = [
+        cost for by_size in found.values() for measured in by_size.values() for cost in (measured.write, measured.read)
+    ]
+    disturbed = [cost.sample.disturbed for cost in costs]
     return [
         table(
             "Memory of kernels in Valkey",
@@ -278,10 +313,10 @@ def _tables(found: Mapping[tuple[str, int], Measured]) -> list[Table]:
                 **measured.read.figures,
                 "page ms": measured.page_s * 1e3,
                 "stall ms": measured.stall_s * 1e3,
-                "memory of the client MB": measured.client_bytes / 1e6,
+                "peak of a reader MB": measured.reader_bytes / 1e6,
             },
-            f"Pages of {PAGE:,} kernels, one after the other; *page* is the median of {_PAGES} pages at random places;"
-            " *memory of the client* is what it needs in addition, at most",
+            f"Pages of {PAGE:,} kernels, one after the other; *page* is the median of {_PAGES} pages at random places",
+            "*peak of a reader* is the most memory of a new process that reads all, with Python and the list of all ids",
             f"Samples: {len(disturbed)}, of which {sum(disturbed)} were disturbed by another process; all are kept",
         ),
     ]

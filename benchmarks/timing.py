@@ -223,21 +223,16 @@ def peak_bytes(function: Callable[[bytes], Any], *, warm_up: bytes, body: Path) 
 def _measure_peak(function: Callable[[bytes], Any], warm_up: bytes, body: Path, sender: Connection) -> None:
     function(warm_up)
     content = body.read_bytes()
-    before = reset_high_water()
+    Path("/proc/self/clear_refs").write_text("5")  # reset the high-water mark to the resident size
+    before = high_water_bytes()
     kept = function(content)
     after = high_water_bytes()
     del kept
     sender.send(after - before)
 
 
-def reset_high_water() -> float:
-    """Set the high-water mark of this process to its resident size, and return it in bytes."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return high_water_bytes()
-
-
 def high_water_bytes(pid: int | None = None) -> float:
-    """Return the most memory in bytes that a process, by default this one, has had resident since the last reset."""
+    """Return the most memory in bytes that a process, by default this one, has had resident since the mark was reset."""
     status = Path(f"/proc/{pid or 'self'}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024.0
