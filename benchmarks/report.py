@@ -9,6 +9,7 @@ import json
 import platform
 import pstats
 import re
+import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -234,6 +235,11 @@ class Report:
                 for table in self.tables
             ],
         }
+
+
+def show_progress(what: str) -> None:
+    """Say what is measured now, on the standard error."""
+    print(f"… {what}", file=sys.stderr, flush=True)
 
 
 def figures(measured: Measured, baseline: Measured) -> dict[str, float]:

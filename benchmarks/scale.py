@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -81,6 +82,7 @@ def main() -> None:
     names = arguments.which or list(PARTS)
     if problem := _problem(names, most=arguments.most, document=arguments.document):
         parser.error(problem)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("scale: terminated"))  # ends the servers, too
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(f"{describe_versions()}; {describe_machine()}")
     for name in names:

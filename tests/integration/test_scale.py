@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 import scale_valkey
 from prometheus_client.parser import text_string_to_metric_families
-from report import Report
-from rich.console import Console
 from scale_prometheus import STEP_S, kernel_series, serving_pages
 from workload import kernel_ids
 
@@ -32,7 +30,7 @@ async def test_kernels_are_written_and_read(
     monkeypatch.setattr(scale_valkey, "LEAST_KERNELS", 1)
     monkeypatch.syspath_prepend(ROOT)  # for the process that reads
     with running(tmp_path) as topology:
-        measured = await scale_valkey.measure_size(Report(console=Console(quiet=True)), topology, KERNELS)
+        measured = await scale_valkey.measure_size(topology, KERNELS)
         row = await scale_valkey.measure_connections(topology, 2)
     assert measured.memory_bytes > KERNELS * 1_000
     assert 2 * len(topology.nodes) * row.figures["connections of a process to a server"] == row.figures["connections"]
