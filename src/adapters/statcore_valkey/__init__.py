@@ -7,12 +7,39 @@ from typing import TYPE_CHECKING
 from statcore.imports import on_demand
 
 if TYPE_CHECKING:
+    from statcore_valkey.discovery import Discovery
+    from statcore_valkey.error_mapping import RedirectError, WrongTypeError
+    from statcore_valkey.keyspace import Keyspace
+    from statcore_valkey.node import Node
     from statcore_valkey.options import ValkeyOptions
     from statcore_valkey.sink import ValkeyStatisticsSink
+    from statcore_valkey.slot_map import Address, Shard, SlotMap
     from statcore_valkey.statistics import ValkeyStatistics
 else:
     __getattr__, __dir__ = on_demand(
-        __name__, {"options": "ValkeyOptions", "sink": "ValkeyStatisticsSink", "statistics": "ValkeyStatistics"}
+        __name__,
+        {
+            "discovery": "Discovery",
+            "error_mapping": "RedirectError WrongTypeError",
+            "keyspace": "Keyspace",
+            "node": "Node",
+            "options": "ValkeyOptions",
+            "sink": "ValkeyStatisticsSink",
+            "slot_map": "Address Shard SlotMap",
+            "statistics": "ValkeyStatistics",
+        },
     )
 
-__all__ = ["ValkeyOptions", "ValkeyStatistics", "ValkeyStatisticsSink"]
+__all__ = [
+    "Address",
+    "Discovery",
+    "Keyspace",
+    "Node",
+    "RedirectError",
+    "Shard",
+    "SlotMap",
+    "ValkeyOptions",
+    "ValkeyStatistics",
+    "ValkeyStatisticsSink",
+    "WrongTypeError",
+]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from random import sample
+from contextlib import suppress
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from statcore.concurrency import Deadline
-from statcore.errors import InputError, StatcoreError
+from statcore.errors import AccessDeniedError, InputError
 from statcore_connection.lifetime import Lifetime
-from statcore_valkey.discovery import Discovery, first_answers
-from statcore_valkey.keyspace import Keyspace
+from statcore_valkey.discovery import UNSYNCED_S, Discovery, first_answers
+from statcore_valkey.keyspace import Keyspace, Unsynced
 from statcore_valkey.node import RedisNode
 from statcore_valkey.options import ValkeyOptions
 from statcore_valkey.server import Server, driver_settings, new_pool
@@ -21,8 +23,6 @@ from statcore_valkey.slot_map import Address, SlotMap
 
 Client: TypeAlias = Redis | RedisCluster
 
-_MOST_SEARCHED: Final = 6
-"""How many servers are searched for the slot map at once."""
 _NOT_OURS: Final = ("max_connections", "response_callbacks", "redis_connect_func", "himport_registry", "decode_responses")
 """Settings of a client of a cluster that are not settings of its connections, or that are about its own commands."""
 
@@ -131,29 +131,9 @@ def _cluster(
             is_cluster=True,
         )
 
-    async def slots_of(address: Address) -> SlotMap:
-        async with Deadline(options.timeout_s, waiting_for="the event loop") as deadline:
-            (answer,) = await keyspace.node(address).exchange([("CLUSTER", "SLOTS")], deadline=deadline)
-        if isinstance(answer, StatcoreError):
-            raise answer
-        return SlotMap.parse(answer, host=address.host)
-
-    async def find(known: SlotMap | None) -> SlotMap:
-        """Return the map that most nodes tell; a node that has just joined knows few slots."""
-        everywhere = [*{*start, *(known.addresses if known else ())}]
-        addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
-        maps = await first_answers([slots_of(address) for address in addresses])
-        return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
-
-    keyspace = Keyspace(
-        name=f"the Valkey cluster of {', '.join(map(str, start))}",
-        discovery=Discovery(find=find),
-        new_node=new_node,
-        lifetime=lifetime,
-        reads_replicas=options.read_from_replicas,
+    return Keyspace.of_cluster(
+        start, new_node, timeout_s=options.timeout_s, lifetime=lifetime, reads_replicas=options.read_from_replicas
     )
-    keyspace.discovery.on_change.append(keyspace.keep)
-    return keyspace
 
 
 async def _read_only(connection: Any) -> None:  # noqa: ANN401 - the driver's
@@ -166,23 +146,27 @@ async def _read_only(connection: Any) -> None:  # noqa: ANN401 - the driver's
 def _sentinels(server: Server, settings: dict[str, Any], options: ValkeyOptions, lifetime: Lifetime) -> Discovery:
     """Return the discovery of servers that sentinels know."""
     own = server.sentinel_settings(settings, options)
-    nodes = [
-        RedisNode(
+    nodes = {
+        address: RedisNode(
             pool=new_pool(address, own), owned=True, pool_size=options.pool_size, lifetime=lifetime, role=", a sentinel"
         )
         for address in server.sentinels
-    ]
+    }
     name = server.master or ""
 
     async def servers_of(node: RedisNode) -> SlotMap:
-        questions = ["GET-MASTER-ADDR-BY-NAME", "MASTER", *["REPLICAS"] * options.read_from_replicas]
         async with Deadline(options.timeout_s, waiting_for="the event loop") as deadline:
-            answers = await node.exchange([("SENTINEL", question, name) for question in questions], deadline=deadline)
-        return SlotMap.parse_sentinel(*answers)
+            master = await node.exchange(
+                [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name), ("SENTINEL", "MASTER", name)], deadline=deadline
+            )
+            replicas: list[Any] = [[]]
+            with suppress(AccessDeniedError):  # then there are none for reading
+                replicas = await node.exchange([("SENTINEL", "REPLICAS", name)], deadline=deadline)
+        return SlotMap.parse_sentinel(*master, *replicas)
 
     async def find(_: SlotMap | None) -> SlotMap:
         """Return the map of the sentinel that knows the latest fail-over."""
-        return max(await first_answers([servers_of(node) for node in nodes]), key=lambda slots: slots.epoch)
+        return max(await first_answers([servers_of(node) for node in nodes.values()]), key=lambda slots: slots.epoch)
 
     return Discovery(find=find, nodes=nodes)
 
@@ -224,4 +208,25 @@ def _of_client(client: Client, *, name: str, options: ValkeyOptions, lifetime: L
             " drivers and without asyncio are not supported; ClientStatistics takes clients with methods"
             " get_…_statistics_batch"
         )
-    return _one(client.connection_pool, owned=False, options=options, lifetime=lifetime)
+    pool = client.connection_pool
+    keyspace = _one(pool, owned=False, options=options, lifetime=lifetime)
+    return attrs.evolve(keyspace, judge=_HostsMaster(pool).judge) if isinstance(pool, SentinelConnectionPool) else keyspace
+
+
+@attrs.define(eq=False)
+class _HostsMaster:
+    """The master to which a host's client of sentinels connects; missing keys say nothing after a fail-over."""
+
+    _pool: Any  # it has no types
+    _master: object = attrs.field(default=None, init=False)
+    _unsynced_until_s: float = attrs.field(default=float("-inf"), init=False)
+
+    def judge(self, answers: list[Any], service: str) -> list[Any]:
+        """Return answers with `Unsynced` in place of None, a short time after a fail-over."""
+        now_s = asyncio.get_running_loop().time()
+        before, self._master = self._master, self._pool.master_address or self._master
+        if before not in (None, self._master):
+            self._unsynced_until_s = now_s + UNSYNCED_S
+        if now_s >= self._unsynced_until_s:
+            return answers
+        return [Unsynced(service) if answer is None else answer for answer in answers]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
-from statcore.errors import ProtocolError, StatcoreError
+from statcore.errors import ClosedError, ProtocolError, StatcoreError
 from statcore_connection.error_boundary import describe_unforeseen
 from statcore_valkey.node import Node, close_all
 from statcore_valkey.slot_map import Address, SlotMap
@@ -33,13 +33,13 @@ class Discovery:
     Args:
         find: finds the map; None if the map never changes.
         map: the map, or None if it is not known yet.
-        nodes: the nodes that are used for the search only; they are closed with it.
+        nodes: the servers that are used for the search only, such as sentinels; they are closed with it.
         on_change: called after each change of the map.
     """
 
     find: Find | None
     map: SlotMap | None = None
-    nodes: Sequence[Node] = ()
+    nodes: Mapping[Address, Node] = attrs.field(factory=dict[Address, "Node"])
     on_change: list[Callable[[SlotMap], Awaitable[None]]] = attrs.field(factory=list[Callable[[SlotMap], Awaitable[None]]])
     _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
     _started_s: float = attrs.field(default=float("-inf"), init=False)
@@ -61,7 +61,10 @@ class Discovery:
     async def refresh(self) -> StatcoreError | None:
         """Wait until a search that runs or begins now has ended; return its error. A cancelled caller does not end it."""
         search = self.search()
-        return None if search is None else await asyncio.shield(search)
+        if search is None:
+            return None
+        await asyncio.wait([search])
+        return ClosedError("the client of the Valkey servers is closed") if search.cancelled() else search.result()
 
     def search(self) -> asyncio.Task[StatcoreError | None] | None:
         """Start to search for the map, unless a search runs already; None if the map never changes."""
@@ -103,14 +106,15 @@ class Discovery:
 
     async def aclose(self) -> None:
         """End the search."""
-        tasks = [task for task in (self._search, self._after) if task is not None and not task.done()]
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in (self._search, self._after) if task and not task.done() and task.get_loop() is loop]
         for task in tasks:
             task.cancel()
         try:
-            if tasks and tasks[0].get_loop() is asyncio.get_running_loop():
+            if tasks:
                 await asyncio.wait(tasks)
         finally:
-            await close_all(self.nodes)
+            await close_all([*self.nodes.values()])
 
 
 def fail_overs(before: SlotMap, after: SlotMap) -> set[Address]:
@@ -149,7 +153,9 @@ async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
     if not results:
         errors = [error for task in tasks if (error := task.exception()) is not None]
         unforeseen = [error for error in errors if not isinstance(error, StatcoreError)]
-        raise next(iter(unforeseen), most_telling([error for error in errors if isinstance(error, StatcoreError)]))
+        if unforeseen:
+            raise unforeseen[0]
+        raise most_telling([error for error in errors if isinstance(error, StatcoreError)])
     return results
 
 

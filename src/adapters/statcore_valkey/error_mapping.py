@@ -48,6 +48,10 @@ _NOT_NOW_PREFIXES = ("BUSY ", "MISCONF ", "NOREPLICAS ")  # the driver has no cl
 class WrongTypeError(ProtocolError):
     """A key holds another type than a string."""
 
+    def __init__(self, message: str) -> None:
+        """Say which key, and what it holds."""
+        super().__init__(message)
+
 
 class RedirectError(UnsupportedError):
     """Another server of the cluster has the key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from random import choice, uniform
+from random import choice, sample, uniform
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import attrs
@@ -23,7 +23,9 @@ NewNode: TypeAlias = Callable[[Address, bool], Node]
 """Makes the node of an address; the second argument says whether it is read as a replica."""
 
 GRACE_S: Final = 0.08
-"""How much longer than all other nodes a node is waited for whose last exchange failed."""
+"""How much longer than all other nodes a node is waited for at least whose last exchange failed."""
+_FAILURES: Final = 3
+"""How often keys fail until they are waited for no longer than those of such a node."""
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 _LOOK_S: Final = 0.05
@@ -32,6 +34,8 @@ _SLOW_S: Final = 0.3
 """How long a node may take before the search for the servers begins: a stopped server never answers."""
 _MAX_REDIRECTS: Final = 5
 """How many redirects of a key are followed without a pause."""
+_MOST_SEARCHED: Final = 6
+"""How many servers are searched for the slot map at once."""
 _RESERVE: Final = 0.1
 """The part of the deadline that remains for checking the answers, if one node does not answer before it."""
 _KEYS_PER_TURN: Final = 1_000
@@ -62,7 +66,9 @@ class Keyspace:
         new_node: makes the node of a server when it is first used.
         lifetime: the lifetime of the store.
         reads_replicas: whether keys are read from replicas where there are any.
+        start: the addresses of nodes of a cluster by which the others are found.
         only_node: the node of all keys, if it never changes.
+        judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
         sick: the servers whose last exchange failed, and None, which stands for the owner of a slot without an owner.
@@ -73,20 +79,75 @@ class Keyspace:
     new_node: NewNode
     lifetime: Lifetime
     reads_replicas: bool = False
+    start: Sequence[Address] = ()
     only_node: Node | None = None
+    judge: Callable[[list[Any], str], list[Any]] | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
     sick: set[Address | None] = attrs.field(factory=lambda: {None}, init=False)
 
     @classmethod
-    def of_one(cls, node: Node, /, *, lifetime: Lifetime) -> Self:
-        """Return a keyspace that is always on one node."""
+    def of_one(cls, node: Node, /, *, lifetime: Lifetime | None = None) -> Self:
+        """Return a keyspace that is always on one node.
+
+        Args:
+            node: the node.
+            lifetime: the lifetime of the store, or None for a new one.
+        """
         address = Address(node.service, 0)
         discovery = Discovery(find=None, map=SlotMap.of_one(Shard(address)))
 
         def new_node(_: Address, is_replica: bool) -> Node:  # noqa: ARG001, FBT001 - `NewNode`
             return node
 
-        return cls(name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime, only_node=node)
+        return cls(
+            name=node.service, discovery=discovery, new_node=new_node, lifetime=lifetime or Lifetime(), only_node=node
+        )
+
+    @classmethod
+    def of_cluster(
+        cls,
+        start: Sequence[Address],
+        new_node: NewNode,
+        /,
+        *,
+        timeout_s: float,
+        lifetime: Lifetime | None = None,
+        reads_replicas: bool = False,
+    ) -> Self:
+        """Return a keyspace on a cluster, whose nodes tell the slot map.
+
+        Args:
+            start: the addresses of nodes by which the others are found.
+            new_node: makes the node of a server when it is first used.
+            timeout_s: how long a search for the slot map may take, in seconds.
+            lifetime: the lifetime of the store, or None for a new one.
+            reads_replicas: whether keys are read from replicas where there are any.
+        """
+
+        async def slots_of(address: Address) -> SlotMap:
+            async with Deadline(timeout_s, waiting_for="the event loop") as deadline:
+                (answer,) = await keyspace.node(address).exchange([("CLUSTER", "SLOTS")], deadline=deadline)
+            if isinstance(answer, StatcoreError):
+                raise answer
+            return SlotMap.parse(answer, host=address.host)
+
+        async def find(known: SlotMap | None) -> SlotMap:
+            """Return the map that most nodes tell; a node that has just joined knows few slots."""
+            everywhere = [*{*start, *(known.addresses if known else ())}]
+            addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
+            maps = await first_answers([slots_of(address) for address in addresses])
+            return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
+
+        keyspace = cls(
+            name=f"the Valkey cluster of {', '.join(map(str, start))}",
+            discovery=Discovery(find=find),
+            new_node=new_node,
+            lifetime=lifetime or Lifetime(),
+            reads_replicas=reads_replicas,
+            start=start,
+        )
+        keyspace.discovery.on_change.append(keyspace.keep)
+        return keyspace
 
     @property
     def service(self) -> str:
@@ -132,7 +193,8 @@ class Keyspace:
         if not keys:
             return []
         if self.only_node is not None:
-            return await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
+            answers = await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
+            return answers if self.judge is None else self.judge(answers, self.only_node.service)
         self.lifetime.check(self.service)
         call = _Call(keyspace=self, keys=keys, work=work, deadline=deadline, is_write=is_write)
         return await call.run()
@@ -189,12 +251,14 @@ class _Part:
         is_ask: whether the server takes over the slot of the keys.
         is_replica: whether the server is a replica.
         is_pause: whether this is the pause before the keys are given to their owners again.
+        slots: the map by which the server was chosen.
         started_s: when it began, on the clock of the event loop.
     """
 
     positions: Sequence[int]
     address: Address | None
     deadline: Deadline
+    slots: SlotMap
     attempts: int = 0
     redirects: int = 0
     is_ask: bool = False
@@ -215,32 +279,32 @@ class _Call:
     outcomes: list[Any] = attrs.field(init=False)
     parts: dict[asyncio.Task[list[Any]], _Part] = attrs.field(factory=dict[asyncio.Task[list[Any]], _Part], init=False)
     slots: SlotMap = attrs.field(init=False)
-    """The map by which the keys were grouped last."""
     is_answered: bool = attrs.field(default=False, init=False)
     """Whether any key has got its outcome."""
     _alone_s: float | None = attrs.field(default=None, init=False)
     """Since when only sick servers have been waited for, on the clock of the event loop."""
+    _started_s: float = attrs.field(init=False, factory=lambda: asyncio.get_running_loop().time())
     _reserve_s: float = attrs.field(default=0.0, init=False)
 
     async def run(self) -> list[Any]:
         """Return the outcome for each key, as `Keyspace.fan_out` does."""
-        discovery = self.keyspace.discovery
         self.outcomes = [_PENDING] * len(self.keys)
         self.slots = await _repeated(self._map, self.deadline)
         self._reserve_s = _RESERVE * self.deadline.remaining_s()
         try:
-            await self._start(_Part(positions=range(len(self.keys)), address=None, deadline=self.deadline))
+            every = range(len(self.keys))
+            await self._start(_Part(positions=every, address=None, deadline=self.deadline, slots=self.slots))
             while self.parts and (timeout_s := self._patience_s()) > 0:
                 done, _ = await asyncio.wait(self.parts, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     await self._take(self.parts.pop(task), task)
-                if discovery.map is not self.slots:
-                    await self._regroup()
+                await self._regroup()
         finally:
             await self._end(self.parts)
         for part in self.parts.values():
             self.keyspace.sick.add(part.address)
-            self._settle(part.positions, part.deadline.error())
+            failure = part.deadline.failure or UnavailableError(f"gave up waiting for {part.deadline.waiting_for}")
+            self._settle(part.positions, failure)
         return self._result()
 
     async def _map(self) -> SlotMap:
@@ -278,7 +342,8 @@ class _Call:
                 raise not_text() from None
         for shard, positions in groups.values():
             address, is_replica = (None, False) if shard is None else self._server(shard, part)
-            self._run(attrs.evolve(part, positions=positions, address=address, is_replica=is_replica, is_pause=False))
+            chosen: dict[str, Any] = {"address": address, "is_replica": is_replica, "slots": self.slots}
+            self._run(attrs.evolve(part, positions=positions, is_pause=False, is_ask=False, **chosen))
 
     def _server(self, shard: Shard, part: _Part) -> tuple[Address, bool]:
         """Return the server of a shard for a part, and whether it is a replica."""
@@ -289,7 +354,9 @@ class _Call:
         return shard.primary, False
 
     def _run(self, part: _Part) -> None:
+        failure = part.deadline.failure if part.attempts else None
         part.deadline = part.deadline.of_part()
+        part.deadline.failure = failure
         if part.address in self.keyspace.sick:
             self.keyspace.discovery.search()
         self.parts[asyncio.create_task(self._exchange(part))] = part
@@ -354,10 +421,16 @@ class _Call:
         if missing:
             await self._note_missing(part, missing)
         if failed:
-            self.keyspace.discovery.search()
-            self._pause(part, failed)
+            self._note_failed(part, failed)
         for (address, is_ask), positions in redirects.items():
             self._follow(part, positions, address, is_ask=is_ask)
+
+    def _note_failed(self, part: _Part, positions: Sequence[int]) -> None:
+        """Try keys again later that a node cannot answer now; a node that answers none is as sick as one that is down."""
+        if len(positions) == len(part.positions):
+            self.keyspace.sick.add(part.address)
+        self.keyspace.discovery.search()
+        self._pause(part, positions)
 
     async def _note_missing(self, part: _Part, positions: Sequence[int]) -> None:
         """Note that a node does not have keys; a replica may not have them yet, and neither a new primary."""
@@ -394,15 +467,24 @@ class _Call:
         return []
 
     async def _regroup(self) -> None:
-        """Give keys to their new owners, at once, if the server that they wait for is not in the new map."""
+        """Give keys to their new owners if they wait for a server that is sick or slow, or not in the new map."""
         self.slots = self.keyspace.discovery.map or self.slots
-        primaries = {shard.primary for shard in self.slots.shards}
+        everywhere = self.slots.addresses
+        now_s = asyncio.get_running_loop().time()
         for task, part in list(self.parts.items()):
-            known = self.slots.addresses if part.is_replica else primaries
-            if not part.is_ask and part.address not in known:
+            is_suspect = part.address in self.keyspace.sick or now_s - part.started_s > _SLOW_S
+            if part.slots is self.slots or part.is_ask or not (is_suspect or part.address not in everywhere):
+                continue
+            part.slots = self.slots
+            if any(not self._is_owner(part, position) for position in part.positions):
                 await self._end([task])
                 del self.parts[task]
                 await self._start(part)
+
+    def _is_owner(self, part: _Part, position: int) -> bool:
+        shard = self.slots.owner(self.keys[position])
+        servers = () if shard is None else (shard.primary, *shard.replicas) if part.is_replica else (shard.primary,)
+        return part.address in servers
 
     def _patience_s(self) -> float:
         """Return how long to wait for the next answer, in seconds; zero or less to end with the outcomes so far."""
@@ -410,20 +492,21 @@ class _Call:
         self._look_for_slow_servers(now_s)
         if self.is_write or not self.is_answered:
             return _LOOK_S  # the deadline ends the call
-        if any(part.address not in self.keyspace.sick for part in self.parts.values()):
+        sick = self.keyspace.sick
+        if any(part.address not in sick and part.attempts < _FAILURES for part in self.parts.values()):
             self._alone_s = None
             return min(_LOOK_S, self.deadline.remaining_s() - self._reserve_s)
         if self._alone_s is None:
             self._alone_s = now_s
-        return min(_LOOK_S, self._alone_s + GRACE_S - now_s)
+        # A server that is well again may need as long as all others.
+        return min(_LOOK_S, self._alone_s + max(GRACE_S, self._alone_s - self._started_s) - now_s)
 
     def _look_for_slow_servers(self, now_s: float) -> None:
         """Search for the servers again if one takes long."""
         for part in self.parts.values():
             if now_s - part.started_s > _SLOW_S:
                 self.keyspace.discovery.search()
-                self.deadline.waiting_for = part.deadline.waiting_for
-                return
+            self.deadline.waiting_for = part.deadline.waiting_for
 
     def _settle(self, positions: Iterable[int], outcome: object) -> None:
         for position in positions:

@@ -213,23 +213,30 @@ class RedisNode:
         # the driver, since push messages may arrive on it.
         arrived = _parsed_replies(connection) if self.owned else _nothing_arrived
         for number in range(1, replies + 1):
-            answer: Any = arrived()
+            answer: object = arrived()
             if type(answer) is object:  # the mark for "not arrived yet"
                 try:
-                    answer = await connection.read_response(disable_decoding=True)
+                    answer = cast("object", await connection.read_response(disable_decoding=True))
                 except ResponseError as error:
                     answer = error
-            elif type(answer) is list and answer and isinstance(answer[0], ConnectionError):
-                answer = answer[0]
-            if isinstance(answer, Exception):
-                if not (self.is_cluster and isinstance(answer, ResponseError)):
-                    raise answer
-                answer = from_driver(answer, service=self.service, user=self.user)
-            answers.append(answer)
+            answers.append(answer if type(answer) is bytes else self._checked(answer))
             # Replies that have arrived are read without waiting; a few replies are large.
             if number < replies and (replies < ITEMS_PER_TURN or number % ITEMS_PER_TURN == 0):
                 await give_way()
         return answers
+
+    def _checked(self, answer: object) -> object:
+        """Return an answer that is not bytes; an error costs the exchange, or in a cluster one command."""
+        if isinstance(answer, list):
+            answers = cast("list[object]", answer)
+            if answers and isinstance(answers[0], ConnectionError):
+                raise answers[0]  # as the driver does
+            return answers
+        if not isinstance(answer, Exception):
+            return answer
+        if not (self.is_cluster and isinstance(answer, ResponseError)):
+            raise answer
+        return from_driver(answer, service=self.service, user=self.user)
 
     async def _release(self, connection: AbstractConnection) -> None:
         try:
@@ -260,7 +267,7 @@ async def close_all(nodes: Sequence[Node]) -> None:
             await close_all(nodes[1:])
 
 
-def _parsed_replies(connection: AbstractConnection) -> Callable[[], Any]:
+def _parsed_replies(connection: AbstractConnection) -> Callable[[], object]:
     """Return a function that returns the next reply that has arrived, or a plain `object` if none has."""
     reader = getattr(getattr(connection, "_parser", None), "_reader", None)
     return partial(reader.gets, False) if isinstance(reader, hiredis.Reader) else _nothing_arrived  # noqa: FBT003 - to decode

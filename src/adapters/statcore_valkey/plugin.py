@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from statcore.imports import requires_extra
 from statcore.plugins.hooks import API_VERSION, Options, StatisticsStoreSpec, hookimpl
 from statcore.ports.sink import StatisticsSinkPort
@@ -9,9 +11,11 @@ from statcore.ports.statistics import StatisticsPort
 
 STATCORE_PLUGIN_API = API_VERSION
 
+_SCHEMES: Final = ("valkey", "valkeys", "redis", "rediss")
+
 
 async def open_statistics(url: str, options: Options) -> StatisticsPort:
-    """Open a reader of the server at `url` with options of `ValkeyOptions` by name.
+    """Open a reader of the servers at `url` with options of `ValkeyOptions` by name.
 
     Raises:
         MissingExtraError: the driver is not installed.
@@ -23,7 +27,7 @@ async def open_statistics(url: str, options: Options) -> StatisticsPort:
 
 
 async def open_sink(url: str, options: Options) -> StatisticsSinkPort:
-    """Open a writer to the server at `url` with options of `ValkeyOptions` by name.
+    """Open a writer to the servers at `url` with options of `ValkeyOptions` by name.
 
     Raises:
         MissingExtraError: the driver is not installed.
@@ -40,8 +44,8 @@ def statcore_statistics_stores() -> list[StatisticsStoreSpec]:
     return [
         StatisticsStoreSpec(
             name="valkey",
-            summary="a Valkey or Redis server, as the agents fill it",
-            schemes=("valkey", "valkeys", "redis", "rediss", "unix"),
+            summary="a Valkey or Redis server, cluster or master of sentinels, as the agents fill it",
+            schemes=(*_SCHEMES, *(f"{scheme}+{kind}" for kind in ("cluster", "sentinel") for scheme in _SCHEMES), "unix"),
             open=open_statistics,
             open_sink=open_sink,
             extra="valkey",

@@ -35,15 +35,16 @@ _ENTRIES_PER_TURN: Final = 64
 
 @attrs.frozen(eq=False)
 class ValkeyStatisticsSink:
-    """A `StatisticsSinkPort` over a Valkey or Redis server: one round trip per 1,000 entries.
+    """A `StatisticsSinkPort` over Valkey or Redis: one round trip per 1,000 entries.
 
-    The user needs `+set` and `+del` on the keys, and `+select`. Each method retries until its deadline. Each method may
-    raise:
+    The user needs `+set` and `+del` on the keys, and `+select`, or `+cluster|slots` on a cluster. Each method retries until
+    its deadline. If a server of several does not confirm its part, the call raises, and the other parts are written. Each
+    method may raise:
 
     - `InputError`: an id or a value cannot be stored.
     - `UnavailableError`, `TimedOutError`: the server cannot be reached, or does not answer before the deadline.
     - `AccessDeniedError`: the server refuses the user.
-    - `UnsupportedError`: the server is part of a cluster.
+    - `UnsupportedError`: the server is part of a cluster but the URL is not one of a cluster, or the other way round.
     - `ProtocolError`: an answer does not confirm a write.
     - `ClosedError`: the store is closed, or another event loop is running than at the first call.
     """
@@ -52,7 +53,7 @@ class ValkeyStatisticsSink:
 
     @classmethod
     def from_url(cls, url: str, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
-        """Write to the server at a URL, as `ValkeyStatistics.from_url` reads from it.
+        """Write to the servers at a URL, as `ValkeyStatistics.from_url` reads from it.
 
         Raises:
             InputError: the URL or an option cannot be used.
@@ -67,6 +68,17 @@ class ValkeyStatisticsSink:
             InputError: a client of another kind; the message says what can be used.
         """
         return cls(DatabasePair.from_clients(statistics, live, options=options))
+
+    @classmethod
+    def from_keyspaces(cls, statistics: Keyspace, live: Keyspace, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
+        """Write to keyspaces that other code made, such as a plugin over the clients of another driver.
+
+        Args:
+            statistics: the keyspace with the statistics; it is closed with this object.
+            live: the keyspace with the activity of sessions, which may be the same.
+            options: deadlines, freshness and limits; options about connecting are ignored.
+        """
+        return cls(DatabasePair(statistics, live, options.timeout_s))
 
     @only_our_errors
     async def store_kernel_statistics(self, entries: Mapping[str, Mapping[str, MetricValue]], /) -> None:

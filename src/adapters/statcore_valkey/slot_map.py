@@ -36,7 +36,7 @@ class Shard:
     """A primary, which owns keys, and its replicas."""
 
     primary: Address
-    replicas: tuple[Address, ...] = ()
+    replicas: tuple[Address, ...] = attrs.field(default=(), kw_only=True)
 
 
 def _owners(slots: SlotMap) -> tuple[Shard | None, ...]:
@@ -56,7 +56,7 @@ class SlotMap:
     """
 
     ranges: tuple[tuple[int, int, Shard], ...]
-    epoch: int = 0
+    epoch: int = attrs.field(default=0, kw_only=True)
     owners: tuple[Shard | None, ...] = attrs.field(
         default=attrs.Factory(_owners, takes_self=True), init=False, eq=False, repr=False
     )
@@ -76,7 +76,7 @@ class SlotMap:
     @classmethod
     def of_one(cls, shard: Shard, /, *, epoch: int = 0) -> Self:
         """Return the map of servers that are not a cluster: one shard owns every key."""
-        return cls(((0, SLOTS - 1, shard),), epoch)
+        return cls(((0, SLOTS - 1, shard),), epoch=epoch)
 
     @classmethod
     def parse(cls, answer: object, /, *, host: str) -> Self:
@@ -98,14 +98,14 @@ class SlotMap:
             if found is None:
                 continue  # the owner is known, but its address is not: nobody can be asked for these slots
             known = (_address(replica, host) for replica in replicas)
-            ranges.append((first, last, Shard(found, tuple(address for address in known if address is not None))))
+            ranges.append((first, last, Shard(found, replicas=tuple(address for address in known if address is not None))))
         ranges.sort(key=lambda part: part[:2])
         if any(last >= after for (_, last, _), (after, _, _) in pairwise(ranges)):
             raise _fault("one owner of a slot")
         return cls(tuple(ranges))
 
     @classmethod
-    def parse_sentinel(cls, address: object, master: object, replicas: object = ()) -> Self:
+    def parse_sentinel(cls, address: object, master: object, replicas: object) -> Self:
         """Return the map in a sentinel's undecoded answers about a master.
 
         Args:
@@ -127,7 +127,7 @@ class SlotMap:
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ProtocolError("a sentinel's answers have another form than the address and fields of a master") from None
         # The sentinel that leads a fail-over names the next master before it counts a new epoch.
-        return cls.of_one(Shard(primary, others), epoch=epoch + (primary != before))
+        return cls.of_one(Shard(primary, replicas=others), epoch=epoch + (primary != before))
 
     @property
     def unowned(self) -> int:
@@ -181,7 +181,7 @@ def _fields(answer: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(answer[::2], answer[1::2], strict=True))
 
 
-def key_range(slots: Sequence[int]) -> str:
+def slot_ranges(slots: Sequence[int]) -> str:
     """Return slots as ranges, such as "0-5460, 5462"."""
     ranges: list[list[int]] = []
     for slot in slots:

@@ -23,6 +23,7 @@ from statcore.model.store_keys import (
     endpoint_key,
     replica_key,
 )
+from statcore.ports.diagnosis import Topology
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import decode_count
 from statcore_valkey.commands import ReadValues
@@ -31,6 +32,7 @@ from statcore_valkey.entry import read_agent, read_metrics, row_reader
 from statcore_valkey.error_mapping import WrongTypeError
 from statcore_valkey.keyspace import Keyspace, Unsynced
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
+from statcore_valkey.topology import inspect_topology
 
 ReadEntry: TypeAlias = Callable[..., Any]
 """Checks a payload: `read(payload, key=…)` returns an entry, or a row of its fields; raises `MalformedEntryError`."""
@@ -46,16 +48,23 @@ _NO_EXPIRY: Final = -1
 
 @attrs.frozen(eq=False)
 class ValkeyStatistics:
-    """A `StatisticsPort` over a Valkey or Redis server: one exchange for all ids, entries decoded when they are read.
+    """A `StatisticsPort` over Valkey or Redis: one exchange with each server, entries decoded when they are read.
 
-    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`. Connections are made on first use, and belong to
-    the event loop of the first call. Clusters are not supported yet; the master of a sentinel is read through the host's
-    own client. Each method retries until its deadline. Each method may raise:
+    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`; on a cluster `+cluster|slots`, and `+readonly`
+    to read from replicas. The sentinels' user needs `+sentinel|get-master-addr-by-name` and `+sentinel|master`, and
+    `+sentinel|replicas` to read from replicas. Connections are made on first use, and belong to the event loop of the first
+    call.
+
+    Each method retries until its deadline. If a server of several does not answer, only its ids have the problem
+    *unavailable*; a server whose last exchange failed is not waited for much longer than the others. A new primary may not
+    have all data: for a minute after a fail-over, an id that is missing there has the problem *incomplete*.
+
+    Each method may raise; an error of a server is raised if no id got an answer:
 
     - `InputError`: an id is not text.
     - `UnavailableError`, `TimedOutError`: the server cannot be reached, or does not answer before the deadline.
     - `AccessDeniedError`: the server refuses the user.
-    - `UnsupportedError`: the server is part of a cluster.
+    - `UnsupportedError`: the server is part of a cluster but the URL is not one of a cluster, or the other way round.
     - `ProtocolError`: an answer does not fit the request.
     - `ClosedError`: the store is closed, or another event loop is running than at the first call.
     """
@@ -65,7 +74,12 @@ class ValkeyStatistics:
 
     @classmethod
     def from_url(cls, url: str, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
-        """Read from the server at `valkey://[user:password@]host[:port]`, `valkeys://…` for TLS, or `unix://…/path`.
+        """Read from the servers at a URL; nothing is sent yet.
+
+        Args:
+            url: `valkey://[user:password@]host[:port]`, `valkey+cluster://[user:password@]host[:port],…`,
+                `valkey+sentinel://[user:password@]host[:port],…/master`, each with `valkeys` for TLS, or `unix://…/path`.
+            options: how to connect, deadlines, freshness and limits.
 
         Raises:
             InputError: the URL or an option cannot be used.
@@ -76,17 +90,29 @@ class ValkeyStatistics:
     def from_clients(cls, statistics: Client, live: Client, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
         """Read through the host's own clients, one for each database; the host closes them.
 
-        The clients connect with their own settings; options about connecting are ignored.
+        The clients' own settings are used; options about connecting are ignored.
 
         Args:
-            statistics: a `redis.asyncio.Redis`, also one of `Redis.from_pool(pool)` or a Sentinel's `master_for(…)`.
-            live: a second client, for the database with the activity of sessions.
+            statistics: a `redis.asyncio.Redis`, also one of `Redis.from_pool(pool)` or a Sentinel's `master_for(…)`; or a
+                `redis.asyncio.RedisCluster`, whose nodes and settings are used for connections of this object.
+            live: a second client, for the database with the activity of sessions; of a cluster the same client.
             options: deadlines, freshness and limits.
 
         Raises:
             InputError: a client of another kind; the message says what can be used.
         """
         return cls(DatabasePair.from_clients(statistics, live, options=options), options)
+
+    @classmethod
+    def from_keyspaces(cls, statistics: Keyspace, live: Keyspace, /, *, options: ValkeyOptions = DEFAULTS) -> Self:
+        """Read from keyspaces that other code made, such as a plugin over the clients of another driver.
+
+        Args:
+            statistics: the keyspace with the statistics; it is closed with this object.
+            live: the keyspace with the activity of sessions, which may be the same.
+            options: deadlines, freshness and limits; options about connecting are ignored.
+        """
+        return cls(DatabasePair(statistics, live, options.timeout_s), options)
 
     @only_our_errors
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
@@ -137,6 +163,14 @@ class ValkeyStatistics:
         async with self._databases.deadline() as deadline:
             for keyspace in (self._databases.statistics, self._databases.live):
                 await keyspace.ping(deadline=deadline)
+
+    @only_our_errors
+    async def topology(self) -> Topology | None:
+        """Return the servers of a cluster, or those that sentinels know; None for one server.
+
+        The lag of replicas is known to users with `+info`.
+        """
+        return await inspect_topology(self._databases.statistics, timeout_s=self._options.timeout_s)
 
     @only_our_errors
     async def aclose(self) -> None:

@@ -28,6 +28,7 @@ from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.store_keys import NO_ACTIVITY
 from statcore.model.text import describe
 from statcore.plugins.report import PluginReport, raised_at
+from statcore.ports.diagnosis import Topology
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.sink import StatisticsSinkPort
@@ -393,6 +394,12 @@ def _finding(_: _Call, answer: object) -> str | None:
     raise _BadAnswerError.of(answer, "a text or None")
 
 
+def _topology(_: _Call, answer: object) -> Topology | None:
+    if answer is None or isinstance(answer, Topology):
+        return answer
+    raise _BadAnswerError.of(answer, "a Topology or None")
+
+
 def _reader(call: _Call, answer: object) -> object:
     _require_methods(answer, KernelStatisticsPort, call.contributor, call.method)
     return _CheckedPort(answer, call.contributor, KernelStatisticsPort, _STATISTICS)
@@ -489,7 +496,7 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_ANY_ADAPTER: Final[Mapping[str, _Check]] = {"aclose": _anything, "diagnose": _finding}
+_ANY_ADAPTER: Final[Mapping[str, _Check]] = {"aclose": _anything, "diagnose": _finding, "topology": _topology}
 _STATISTICS: Final[Mapping[str, _Check]] = {
     **_ANY_ADAPTER,
     "fetch_kernel_statistics": _batch(_metrics),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from statcore.imports import on_demand
 
 if TYPE_CHECKING:
-    from statcore.ports.diagnosis import DiagnosisPort
+    from statcore.ports.diagnosis import DiagnosisPort, ServerState, Topology, TopologyPort
     from statcore.ports.inventory import InventoryPort
     from statcore.ports.metrics import MetricQuerierPort
     from statcore.ports.promql import PromQLPort
@@ -17,7 +17,7 @@ else:
     __getattr__, __dir__ = on_demand(
         __name__,
         {
-            "diagnosis": "DiagnosisPort",
+            "diagnosis": "DiagnosisPort ServerState Topology TopologyPort",
             "inventory": "InventoryPort",
             "metrics": "MetricQuerierPort",
             "promql": "PromQLPort",
@@ -37,6 +37,9 @@ __all__ = [
     "PromQLPort",
     "ScrapeSample",
     "ScrapeSinkPort",
+    "ServerState",
     "StatisticsPort",
     "StatisticsSinkPort",
+    "Topology",
+    "TopologyPort",
 ]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.unit.cli.conftest import Invoke, answering, checks, csv_rows
 
+from statcore.ports import ServerState, Topology
+
 
 class TestPlugins:
     """`statcore plugins`."""
@@ -129,6 +131,27 @@ class TestDoctor:
 
             assert (status, "fake: from STATCORE_METRICS_URL", finding or "") == checks(result)["backend"]
             assert code == result.exit_code
+
+    def test_the_servers_of_an_adapter_are_checks(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each server has a row with role, slots and lag; a fault, and slots without an owner, are wrong."""
+        servers = (
+            ServerState(address="a:1", role="primary", slots="0-5"),
+            ServerState(address="b:1", role="replica of a:1", lag_bytes=7),
+            ServerState(address="c:1", role="replica of a:1", fault="no answer"),
+        )
+        topology = Topology(servers=servers, unowned_slots="6-9")
+        monkeypatch.setattr(fake.Backend, "topology", answering(topology), raising=False)
+
+        result = statcore("doctor", *self.OFF, "--format", "json")
+
+        found = checks(result)
+        assert ("ok", "primary of slots 0-5", "") == found["backend a:1"]
+        assert ("ok", "replica of a:1, 7 bytes behind", "") == found["backend b:1"]
+        assert ("wrong", "replica of a:1: no answer") == found["backend c:1"][:2]
+        assert ("wrong", "no server owns slots 6-9") == found["backend slots"][:2]
+        assert 1 == result.exit_code
 
     def test_bad_settings_are_a_finding(self, statcore: Invoke) -> None:
         """The command reports them instead of failing."""

@@ -35,6 +35,7 @@ from statcore.ports import (
     PromQLPort,
     StatisticsPort,
     StatisticsSinkPort,
+    TopologyPort,
 )
 from statcore.promql import RATE_INTERVAL, Selector
 from statcore.queriers import ContainerMetricQuerier
@@ -384,14 +385,20 @@ async def test_optional_methods_are_checked_too(
     import acme_all_all  # noqa: PLC0415 - the plugin just installed
 
     monkeypatch.setattr(acme_all_all.Adapter, "diagnose", acme_all_all.answers("diagnose"), raising=False)
+    monkeypatch.setattr(acme_all_all.Adapter, "topology", acme_all_all.answers("topology"), raising=False)
     monkeypatch.setattr(acme_all_all.Adapter, "with_ages", lambda self: self, raising=False)
     async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
         assert isinstance(store, DiagnosisPort)
         assert isinstance(store, DatedStatisticsPort)
         assert await store.diagnose() is None
+        assert isinstance(store, TopologyPort)
+        assert await store.topology() is None
         answers |= {"diagnose": 5, "fetch_kernel_statistics": [{}, {}]}
         with pytest.raises(PluginError, match=rf"{ORIGIN}: diagnose\(\) answered 5: expected a text or None"):
             await store.diagnose()
+        answers |= {"topology": []}
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: topology\(\) answered \[\]: expected a Topology or None"):
+            await store.topology()
         reader = store.with_ages()
         with pytest.raises(PluginError, match=rf"{ORIGIN}: fetch_kernel_statistics\(\) .*a StatisticsBatch"):
             await reader.fetch_kernel_statistics(IDS)

@@ -35,6 +35,22 @@ from statcore_valkey.slot_map import Address
         ("unix:///run/valkey%20a.sock", Server(path="/run/valkey a.sock")),
         ("unix://reader:secret@/run/a", Server(path="/run/a", username="reader", password="secret")),  # noqa: S106
         ("VALKEY://store", Server(host="store")),
+        ("valkey+cluster://a", Server(cluster=(Address("a", 6379),))),
+        ("VALKEYS+CLUSTER://a:1,[::1]:2/0", Server(cluster=(Address("a", 1), Address("::1", 2)), db=0, tls=True)),
+        (
+            "redis+cluster://a%40b:c%2C%3A@a:1,b",
+            Server(cluster=(Address("a", 1), Address("b", 6379)), username="a@b", password="c,:"),  # noqa: S106
+        ),
+        (
+            "rediss+sentinel://:secret@a,b:1/my%20master/3",
+            Server(
+                sentinels=(Address("a", 26379), Address("b", 1)),
+                master="my master",
+                db=3,
+                password="secret",  # noqa: S106
+                tls=True,
+            ),
+        ),
     ],
 )
 def test_a_url_has_address_and_user(url: str, server: Server) -> None:
@@ -50,6 +66,15 @@ def test_a_url_has_address_and_user(url: str, server: Server) -> None:
         *("valkey://store:70000", "valkey://store/zero", "valkey://store/1/2", "valkey://[::1"),
         *("valkey://me:hunter2/x@store", "valkey://me:hunter2@store/hunter2", "valkey://me:hunter2#@store"),
         *("valkey://me:hunter2@store?db=1", "valkey://me:hunter2@store#hunter2", "hunter2://me:hunter2@store"),
+        *("valkey+cluster://", "valkey+cluster:a:1", "valkey+cluster://a,,b", "valkey+cluster://a,b:port", "valkey+x://a"),
+        *(
+            "unix+cluster://a",
+            "valkey+cluster://a/b",
+            "valkey+cluster://a?db=1",
+            "valkey+sentinel://a",
+            "valkey+sentinel:///m",
+        ),
+        *("valkey+sentinel://a/m/x", "valkey+sentinel://me:hunter2/x@a/m", "valkey+cluster://me:hunter2@x@a#hunter2"),
         *(None, 6379, b"valkey://store"),
     ],
 )
@@ -79,6 +104,50 @@ def test_the_database_of_the_url_must_be_the_one_of_the_options() -> None:
     assert ValkeyStatistics.from_url("redis://store/3", options=ValkeyOptions(statistics_db=3))
     with pytest.raises(InputError, match="database 3, but statistics_db is 0"):
         ValkeyStatistics.from_url("redis://store/3")
+
+
+def test_a_cluster_has_only_database_0() -> None:
+    """Another number is refused before anything is sent; the error says what to set."""
+    url = "valkey+cluster://a,b"
+    for options in ({}, {"live_db": 1}, {"live_db": 0, "statistics_db": 1}):
+        with pytest.raises(InputError, match=r"^(live|statistics)_db is \d, .*; set (live|statistics)_db to 0$"):
+            ValkeyStatistics.from_url(url, options=ValkeyOptions.from_settings(options))
+    with pytest.raises(InputError, match="database 3, but statistics_db is 0"):
+        ValkeyStatistics.from_url(f"{url}/3", options=ValkeyOptions(live_db=0))
+    assert ValkeyStatistics.from_url(f"{url}/0", options=ValkeyOptions(live_db=0))
+
+
+@pytest.mark.parametrize(
+    ("url", "setting", "value"),
+    [
+        ("valkey://a", "read_from_replicas", True),
+        ("valkey://a", "sentinel_username", "me"),
+        ("valkey+cluster://a", "sentinel_password_file", "/x"),
+        ("valkey+sentinel://a/m", "sentinel_username", "me"),
+        ("valkey+sentinel://a/m", "sentinel_password_file", "/no/such/file"),
+        ("valkey+sentinel://a/m", "tls_ca_file", "/x.pem"),
+    ],
+)
+def test_an_option_that_the_servers_do_not_have_is_refused(url: str, setting: str, value: object) -> None:
+    """The error names the option."""
+    with pytest.raises(InputError, match=f"^{setting} "):
+        ValkeyStatistics.from_url(url, options=ValkeyOptions.from_settings({"live_db": 0, setting: value}))
+
+
+def test_a_cluster_client_gives_its_nodes_and_settings() -> None:
+    """Its user and TLS are used, but not its decoding; the host maps addresses that the cluster tells."""
+    login: dict[str, Any] = {"username": "me", "password": "hunter2", "ssl": True}
+    client = redis.asyncio.RedisCluster("a", 1, decode_responses=True, address_remap=lambda _: ("b", 2), **login)
+    keyspace = ValkeyStatistics.from_clients(client, client)._databases.statistics
+    assert (Address("a", 1),) == tuple(keyspace.start)
+    start, found = keyspace.node(Address("a", 1)), keyspace.node(Address("x", 9), is_replica=True)
+    assert isinstance(start, RedisNode)
+    assert isinstance(found, RedisNode)
+    settings = start.pool.connection_kwargs
+    assert ("a", 1, "me", "hunter2") == tuple(settings[name] for name in ("host", "port", "username", "password"))
+    assert not settings.get("decode_responses")
+    assert issubclass(start.pool.connection_class, redis.asyncio.SSLConnection)
+    assert ("b", 2) == (found.pool.connection_kwargs["host"], found.pool.connection_kwargs["port"])
 
 
 @pytest.mark.parametrize("setting", ["tls_ca_file", "tls_cert_file"])

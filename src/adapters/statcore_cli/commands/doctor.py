@@ -13,7 +13,7 @@ import click
 
 from statcore.errors import AccessDeniedError, InputError, MissingExtraError, PluginError, StatcoreError
 from statcore.plugins.registry import PluginRegistry
-from statcore.ports.diagnosis import DiagnosisPort
+from statcore.ports.diagnosis import DiagnosisPort, Topology, TopologyPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.services.health import check_health
@@ -82,8 +82,8 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
     yield from _plugin_checks(context.registry, settings)
     if settings.presets:
         yield _preset_check(context)
-    yield run(_ping("store", settings.statistics_url, context.statistics), doing="reading from the store")
-    yield run(_ping("backend", settings.metrics_url, context.metrics), doing="reading from the metric backend")
+    yield from run(_ping("store", settings.statistics_url, context.statistics), doing="reading from the store")
+    yield from run(_ping("backend", settings.metrics_url, context.metrics), doing="reading from the metric backend")
 
 
 def _plugin_checks(registry: PluginRegistry, settings: CliSettings) -> Iterator[Check]:
@@ -113,25 +113,40 @@ def _preset_check(context: CommandContext) -> Check:
 
 async def _ping(
     check: str, url: Setting | None, opener: Callable[[], AbstractAsyncContextManager[StatisticsPort | MetricQuerierPort]]
-) -> Check:
+) -> list[Check]:
     name: SettingName = "statistics_url" if check == "store" else "metrics_url"
     if url is None:
-        return Check(check, "off", "not configured", f"give {flag(name)} URL or set {variable(name)}")
+        return [Check(check, "off", "not configured", f"give {flag(name)} URL or set {variable(name)}")]
     where = f"{address(url.value)} from {url.origin}"
     try:
         async with asyncio.timeout(_PING_S), opener() as adapter:
             if error := (await check_health({check: adapter}, timeout_s=_PING_S)).errors[check]:
                 raise error
             finding = await adapter.diagnose() if isinstance(adapter, DiagnosisPort) else None
+            topology = await adapter.topology() if isinstance(adapter, TopologyPort) else None
     except InputError as error:
-        return Check(check, "wrong", str(error), "correct it there")
+        return [Check(check, "wrong", str(error), "correct it there")]
     except StatcoreError as error:
-        return Check(check, "wrong", f"{where}: {error}", _remedy(error, url))
+        return [Check(check, "wrong", f"{where}: {error}", _remedy(error, url))]
     except TimeoutError:
-        return Check(
-            check, "wrong", f"{where}: no answer within {_PING_S:g} s", "check that the server answers other clients"
-        )
-    return Check(check, "ok", where) if finding is None else Check(check, "wrong", where, finding)
+        detail = f"{where}: no answer within {_PING_S:g} s"
+        return [Check(check, "wrong", detail, "check that the server answers other clients")]
+    answered = Check(check, "ok", where) if finding is None else Check(check, "wrong", where, finding)
+    return [answered, *(_topology_checks(check, topology) if topology is not None else ())]
+
+
+def _topology_checks(check: str, topology: Topology) -> Iterator[Check]:
+    for server in topology.servers:
+        owned = f" of slots {server.slots}" if server.slots else ""
+        lag = "" if server.lag_bytes is None else f", {server.lag_bytes} bytes behind"
+        detail = f"{server.role}{owned}{lag}"
+        if server.fault is None:
+            yield Check(f"{check} {server.address}", "ok", detail)
+        else:
+            yield Check(f"{check} {server.address}", "wrong", f"{detail}: {server.fault}", "check that server")
+    if topology.unowned_slots:
+        detail = f"no server owns slots {topology.unowned_slots}"
+        yield Check(f"{check} slots", "wrong", detail, "start their server, or give the slots to another primary")
 
 
 def _remedy(error: StatcoreError, url: Setting) -> str:

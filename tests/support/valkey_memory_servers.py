@@ -1,0 +1,123 @@
+"""Servers of a Valkey cluster in memory, whose faults are set by tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from statcore.concurrency import Deadline
+from statcore.errors import AccessDeniedError, UnavailableError
+from statcore_connection.lifetime import Lifetime
+from statcore_valkey import Address, Discovery, Keyspace, RedirectError, SlotMap, WrongTypeError, discovery, keyspace
+from statcore_valkey.node import Command
+
+ELSEWHERE: Final = Address("node", 9)
+"""A server that owns no slots yet."""
+
+
+@contextmanager
+def short_pauses(*, grace_s: float = 0.01) -> Generator[None]:
+    """Make all pauses of keyspaces shorter than the deadlines of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_FIRST_PAUSE_S", "_LONGEST_PAUSE_S", "_LOOK_S", "_SLOW_S"):
+            patch.setattr(keyspace, name, 0.01)
+        patch.setattr(keyspace, "GRACE_S", grace_s)
+        patch.setattr(discovery, "_BETWEEN_S", 0.01)
+        yield
+
+
+@attrs.define(kw_only=True, eq=False)
+class Servers:
+    """Servers of a cluster in memory.
+
+    Args:
+        owners: the right slot map.
+        values: what the owner of a key has.
+        faults: what is wrong with a server: "down", "hung", "denied" or "loading".
+        asking: keys that have moved already from their owner to `ELSEWHERE`, which gets their slots later.
+        wrong: keys that hold another type than a string.
+    """
+
+    owners: SlotMap
+    values: Mapping[str, bytes] = attrs.field(factory=dict[str, bytes])
+    faults: dict[Address, str] = attrs.field(factory=dict[Address, str])
+    asking: frozenset[str] = frozenset()
+    wrong: frozenset[str] = frozenset()
+    asked: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
+    searches: int = attrs.field(default=0, init=False)
+
+    def keyspace(self, known: SlotMap | None, *, reads_replicas: bool = False) -> Keyspace:
+        """Return a keyspace that has a map, perhaps an old one, and finds the right one."""
+
+        async def find(_: SlotMap | None) -> SlotMap:
+            self.searches += 1
+            return self.owners
+
+        return Keyspace(
+            name="the servers",
+            discovery=Discovery(find=find, map=known),
+            new_node=lambda address, is_replica: MemoryNode(self, address, is_replica=is_replica),
+            lifetime=Lifetime(),
+            reads_replicas=reads_replicas,
+        )
+
+
+@attrs.frozen(eq=False)
+class MemoryNode:
+    """A node of `Servers`."""
+
+    servers: Servers
+    address: Address
+    is_replica: bool = attrs.field(default=False, kw_only=True)
+    is_cluster: bool = True
+
+    @property
+    def service(self) -> str:
+        """The address."""
+        return str(self.address)
+
+    async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+        """Answer as a server of a cluster does."""
+        deadline.waiting_for = f"an answer from {self.service}"
+        await asyncio.sleep(0)
+        fault = self.servers.faults.get(self.address)
+        if fault == "down":
+            raise UnavailableError(f"{self.service} is down")
+        if fault == "hung":
+            await asyncio.Event().wait()
+        answers: list[Any] = []
+        is_asking = False
+        for command in commands:
+            answers.append(b"OK" if command == ("ASKING",) else self._answer(command, is_asking=is_asking))
+            is_asking = command == ("ASKING",)
+        return answers
+
+    def _answer(self, command: Command, *, is_asking: bool) -> Any:  # noqa: PLR0911 - a line for each answer
+        if command == ("PING",):
+            return b"PONG"
+        name, key = command[0], str(command[1])
+        self.servers.asked.append((self.address, command))
+        owner = self.servers.owners.owner(key)
+        assert owner is not None
+        if self.address == owner.primary or (self.is_replica and self.address in owner.replicas):
+            if key in self.servers.asking and self.address not in self.servers.faults:
+                return RedirectError("elsewhere", address=ELSEWHERE, is_ask=True)
+        elif not (is_asking and self.address == ELSEWHERE):
+            return RedirectError("moved", address=owner.primary, is_ask=False)
+        if (fault := self.servers.faults.get(self.address)) is not None:
+            return AccessDeniedError("denied") if fault == "denied" else UnavailableError(f"{self.service} loads")
+        if name == "PTTL":
+            return 1_000
+        if key in self.servers.wrong:
+            return b"list" if name == "TYPE" else WrongTypeError("not a string")
+        if name == "GET":
+            return None if self.is_replica else self.servers.values.get(key)
+        return b"OK" if name == "SET" else 1
+
+    async def aclose(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,298 @@
+"""Keys on several servers: what is sent where, what one sick server costs, and what a search for the servers costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import pytest
+from tests.support.valkey_memory_servers import ELSEWHERE, MemoryNode, Servers, short_pauses
+
+from statcore.concurrency import Deadline
+from statcore.errors import AccessDeniedError, ClosedError, InputError, StatcoreError, TimedOutError, UnavailableError
+from statcore.testing.cancellation import cancel_at_every_step
+from statcore_valkey import Address, Keyspace, Shard, SlotMap, ValkeyOptions, ValkeyStatistics, WrongTypeError
+from statcore_valkey.commands import ReadValues, Remove, Write
+from statcore_valkey.keyspace import Unsynced
+from statcore_valkey.slot_map import SLOTS
+
+FIRST, SECOND, THIRD = (Address("node", port) for port in (1, 2, 3))
+HALF: Final = SLOTS // 2
+ENOUGH_S: Final = 60.0
+SOON_S: Final = 0.3
+KEYS: Final = [f"key-{number}" for number in range(20)]
+VALUES: Final = {key: key.encode() for key in KEYS}
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry() -> Iterator[None]:
+    with short_pauses():
+        yield
+
+
+def halves(first: Address, second: Address, *replicas: Address) -> SlotMap:
+    """Return a map of two primaries; the first has the replicas."""
+    return SlotMap(((0, HALF - 1, Shard(first, replicas=replicas)), (HALF, SLOTS - 1, Shard(second))))
+
+
+TWO: Final = halves(FIRST, SECOND)
+
+
+async def read(keyspace: Keyspace, keys: Sequence[Any], *, timeout_s: float = ENOUGH_S) -> list[Any]:
+    """Return the outcome for each key."""
+    async with Deadline(timeout_s, waiting_for="the event loop") as deadline:
+        return await keyspace.fan_out(keys, ReadValues(keys), deadline=deadline)
+
+
+def keys_of(slots: SlotMap, address: Address) -> list[str]:
+    """Return the keys that a server owns."""
+    owned = [key for key in KEYS if (shard := slots.owner(key)) and shard.primary == address]
+    assert owned
+    return owned
+
+
+def sent_to(servers: Servers, address: Address) -> list[str]:
+    """Return the keys for which a server got a command."""
+    return [str(command[1]) for asked, command in servers.asked if asked == address]
+
+
+async def test_a_key_is_read_from_its_owner_once_for_each_position() -> None:
+    """Several keys, one of them twice, go to two servers, and each answer is at its position."""
+    servers = Servers(owners=TWO, values=VALUES)
+    keys = [*KEYS, KEYS[0], "unknown"]
+    assert [*VALUES.values(), VALUES[KEYS[0]], None] == await read(servers.keyspace(TWO), keys)
+    assert sorted(keys) == sorted(sent_to(servers, FIRST) + sent_to(servers, SECOND))
+
+
+async def test_no_keys_need_no_server() -> None:
+    """Neither a server nor the map is needed."""
+    servers = Servers(owners=TWO)
+    assert [] == await read(servers.keyspace(None), [])
+    assert ([], 0) == (servers.asked, servers.searches)
+
+
+async def test_many_callers_search_once() -> None:
+    """Callers that know no map wait for one search, also if one of them is cancelled."""
+    servers = Servers(owners=TWO, values=VALUES)
+    keyspace = servers.keyspace(None)
+    first, *others = [asyncio.create_task(read(keyspace, KEYS)) for _ in range(16)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert [list(VALUES.values())] * 15 == await asyncio.gather(*others)
+    assert first.cancelled()
+    assert 1 == servers.searches
+
+
+async def test_a_redirect_is_followed_and_the_map_is_searched_once_for_all_callers() -> None:
+    """The old map names the wrong owner of every key."""
+    servers = Servers(owners=TWO, values=VALUES)
+    keyspace = servers.keyspace(halves(SECOND, FIRST))
+    assert [list(VALUES.values())] * 8 == await asyncio.gather(*(read(keyspace, KEYS) for _ in range(8)))
+    assert 1 == servers.searches
+    servers.asked.clear()
+    assert list(VALUES.values()) == await read(keyspace, KEYS)
+    assert len(KEYS) == len(servers.asked)
+
+
+async def test_keys_that_have_moved_before_their_slot_are_asked_for_there() -> None:
+    """The server that gets the slot answers after ASKING; the map stays as it is."""
+    moving = keys_of(TWO, FIRST)[:3]
+    servers = Servers(owners=TWO, values=VALUES, asking=frozenset(moving))
+    assert list(VALUES.values()) == await read(servers.keyspace(TWO), KEYS)
+    assert moving == sent_to(servers, ELSEWHERE)
+    assert 0 == servers.searches
+
+
+async def test_servers_that_redirect_to_each_other_are_left_at_the_deadline() -> None:
+    """Redirects without a pause are few, so that a call sends few commands."""
+    servers = Servers(owners=TWO, values=VALUES)
+    with pytest.raises(UnavailableError, match="redirect"):
+        await read(_without_end(servers.keyspace(TWO)), keys_of(TWO, FIRST)[:1], timeout_s=SOON_S)
+    assert 100 > len(servers.asked)
+
+
+def _without_end(keyspace: Keyspace) -> Keyspace:
+    """Return a keyspace whose servers see the owners change with every command."""
+    node = keyspace.new_node
+
+    def new_node(address: Address, is_replica: bool) -> MemoryNode:  # noqa: FBT001 - `NewNode`
+        made = node(address, is_replica)
+        assert isinstance(made, MemoryNode)
+        other = SECOND if address == FIRST else FIRST
+        servers = Servers(owners=SlotMap.of_one(Shard(other)))
+        servers.asked = made.servers.asked
+        return MemoryNode(servers, address)
+
+    return Keyspace(name="the servers", discovery=keyspace.discovery, new_node=new_node, lifetime=keyspace.lifetime)
+
+
+@pytest.mark.parametrize("fault", ["down", "loading"])
+async def test_a_sick_server_costs_its_own_keys(fault: str) -> None:
+    """They are unavailable long before the deadline; all others are right."""
+    servers = Servers(owners=TWO, values=VALUES, faults={FIRST: fault})
+    async with asyncio.timeout(ENOUGH_S / 2):
+        outcomes = dict(zip(KEYS, await read(servers.keyspace(TWO), KEYS), strict=True))
+    lost = keys_of(TWO, FIRST)
+    assert {UnavailableError} == {type(outcomes[key]) for key in lost}
+    assert {key: VALUES[key] for key in KEYS if key not in lost} == {key: outcomes[key] for key in KEYS if key not in lost}
+
+
+async def test_a_server_that_was_well_is_waited_for_once() -> None:
+    """The first call waits until its deadline, the next does not; a call for that server alone waits again."""
+    servers = Servers(owners=TWO, values=VALUES, faults={FIRST: "hung"})
+    keyspace = servers.keyspace(TWO)
+    lost = keys_of(TWO, FIRST)
+    outcomes = dict(zip(KEYS, await read(keyspace, KEYS, timeout_s=SOON_S), strict=True))
+    assert all(isinstance(outcomes[key], UnavailableError) for key in lost)
+    async with asyncio.timeout(ENOUGH_S / 2):
+        assert str(FIRST) in str((await read(keyspace, KEYS))[KEYS.index(lost[0])])
+    with pytest.raises(TimedOutError, match=f"an answer from {FIRST}"):
+        await read(keyspace, lost, timeout_s=SOON_S)
+    servers.faults.clear()
+    assert list(VALUES.values()) == await read(keyspace, KEYS)
+    assert {None} == keyspace.sick
+
+
+async def test_a_hung_server_is_left_once_another_takes_over() -> None:
+    """A call that waits for it gets its keys from the new owner; a key that is missing there is not known to be missing."""
+    lost = keys_of(TWO, FIRST)[0]
+    servers = Servers(owners=TWO, values={key: VALUES[key] for key in KEYS if key != lost}, faults={FIRST: "hung"})
+    keyspace = servers.keyspace(TWO)
+    call = asyncio.create_task(read(keyspace, keys_of(TWO, FIRST)))
+    await asyncio.sleep(0)
+    servers.owners = halves(THIRD, SECOND)
+    outcomes = await call
+    assert [Unsynced(str(THIRD)) if key == lost else VALUES[key] for key in keys_of(TWO, FIRST)] == outcomes
+
+
+async def test_all_servers_down_is_an_error_of_the_call() -> None:
+    """A refused user says more than a server that cannot be reached."""
+    servers = Servers(owners=TWO, faults={FIRST: "down", SECOND: "denied"})
+    with pytest.raises(AccessDeniedError):
+        await read(servers.keyspace(TWO), KEYS, timeout_s=SOON_S)
+    servers.faults[SECOND] = "down"
+    with pytest.raises(UnavailableError, match="is down"):
+        await read(servers.keyspace(TWO), KEYS, timeout_s=SOON_S)
+    with pytest.raises(UnavailableError, match="is down"):
+        async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
+            await servers.keyspace(TWO).ping(deadline=deadline)
+
+
+async def test_slots_without_an_owner_cost_their_own_keys() -> None:
+    """The other keys are right."""
+    partial = SlotMap(TWO.ranges[1:])
+    servers = Servers(owners=TWO, values=VALUES)
+    keyspace = servers.keyspace(partial)
+    servers.owners = partial
+    outcomes = dict(zip(KEYS, await read(keyspace, KEYS), strict=True))
+    assert set(keys_of(TWO, FIRST)) == {key for key in KEYS if isinstance(outcomes[key], UnavailableError)}
+
+
+async def test_a_write_that_one_server_does_not_confirm_is_an_error() -> None:
+    """Writes and removals wait until the deadline, since half of them is not what the caller wanted."""
+    servers = Servers(owners=TWO, faults={FIRST: "down"})
+    keyspace = servers.keyspace(TWO)
+    for work in (Write([("SET", key, "1") for key in KEYS]), Remove(KEYS)):
+        with pytest.raises(UnavailableError, match="is down"):
+            async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
+                await keyspace.fan_out(KEYS, work, deadline=deadline, is_write=True)
+    servers.faults.clear()
+    async with Deadline(ENOUGH_S, waiting_for="the event loop") as deadline:
+        assert [b"OK"] * len(KEYS) == await keyspace.fan_out(
+            KEYS, Write([("SET", key, "1") for key in KEYS]), deadline=deadline, is_write=True
+        )
+
+
+async def test_a_key_of_another_type_costs_its_own_entry() -> None:
+    """The error names the type, as that of one server does."""
+    servers = Servers(owners=TWO, values=VALUES, wrong=frozenset(KEYS[:1]))
+    first, *others = await read(servers.keyspace(TWO), KEYS)
+    assert isinstance(first, WrongTypeError)
+    assert f"key {KEYS[0]!r} holds a list, not a string" == str(first)
+    assert list(VALUES.values())[1:] == others
+
+
+async def test_replicas_are_read_and_a_key_that_they_lack_is_read_from_the_primary() -> None:
+    """Replicas of the tests have no key."""
+    slots = halves(FIRST, SECOND, THIRD)
+    servers = Servers(owners=slots, values=VALUES)
+    assert list(VALUES.values()) == await read(servers.keyspace(slots, reads_replicas=True), KEYS)
+    owned = keys_of(TWO, FIRST)
+    assert (owned, owned) == (sent_to(servers, THIRD), sent_to(servers, FIRST))
+    servers.faults[THIRD] = "down"
+    assert list(VALUES.values()) == await read(servers.keyspace(slots, reads_replicas=True), KEYS)
+
+
+@pytest.mark.parametrize("key", [None, 5, "\udc80"])
+async def test_a_key_that_is_not_text_is_refused(key: Any) -> None:
+    """The error is the one of one server, and nothing is sent."""
+    servers = Servers(owners=TWO)
+    with pytest.raises(InputError, match="an id"):
+        await read(servers.keyspace(TWO), [KEYS[0], key])
+    assert [] == servers.asked
+
+
+async def test_a_cancelled_call_leaves_no_task_behind() -> None:
+    """Whatever it waits for."""
+    servers = Servers(owners=TWO, values=VALUES, faults={FIRST: "down"})
+    keyspace = servers.keyspace(halves(SECOND, FIRST))
+
+    async def read_all() -> None:
+        await read(keyspace, KEYS)
+
+    async def count_tasks() -> None:
+        await keyspace.discovery.refresh()
+        assert {asyncio.current_task()} == asyncio.all_tasks()
+
+    await cancel_at_every_step(read_all, then=count_tasks)
+
+
+async def test_closing_ends_a_search_and_its_callers() -> None:
+    """A call that waits for the map raises that the store is closed, and so does each later call."""
+    started = asyncio.Event()
+
+    async def find(_: SlotMap | None) -> SlotMap:
+        started.set()
+        await asyncio.Event().wait()
+        return TWO
+
+    keyspace = Servers(owners=TWO).keyspace(None)
+    keyspace.discovery.find = find
+    call = asyncio.create_task(read(keyspace, KEYS))
+    await started.wait()
+    await keyspace.aclose()
+    with pytest.raises(ClosedError):
+        await call
+    with pytest.raises(ClosedError):
+        await read(keyspace, KEYS)
+
+
+async def test_a_search_that_fails_in_an_unforeseen_way_is_an_error_of_ours() -> None:
+    """The text of the error is not shown."""
+
+    async def find(_: SlotMap | None) -> SlotMap:
+        raise RuntimeError("hunter2")
+
+    keyspace = Servers(owners=TWO).keyspace(None)
+    keyspace.discovery.find = find
+    with pytest.raises(StatcoreError, match="RuntimeError in find") as error:
+        await read(keyspace, KEYS)
+    assert "hunter2" not in str(error.value)
+
+
+async def test_a_store_over_keyspaces_of_other_code() -> None:
+    """A plugin makes nodes and a keyspace; the store adds keys, entries and problems."""
+    servers = Servers(owners=TWO, values={"a": b"\x80", "b": b"\xc1"})
+    keyspace = servers.keyspace(None)
+    store = ValkeyStatistics.from_keyspaces(keyspace, keyspace, options=ValkeyOptions())
+    batch = await store.fetch_kernel_statistics(["a", "b", "c"])
+    assert ([{}, None, None], [1]) == (list(batch), list(batch.problems))
+    assert [{"requests": 0, "last_response_ms": 0}] == list(await store.fetch_inference_metrics(["s"]))
+    await store.ping()
+    await store.aclose()
+    one = Keyspace.of_one(MemoryNode(Servers(owners=SlotMap.of_one(Shard(FIRST)), values={"a": b"\x80"}), FIRST))
+    store = ValkeyStatistics.from_keyspaces(one, one)
+    assert [{}] == list(await store.fetch_kernel_statistics(["a"]))
+    assert None is await store.topology()
+    await store.aclose()
