@@ -1,6 +1,6 @@
 """`make scale` measures how costs grow with kernels in Valkey and Prometheus, and computes larger sites from them.
 
-With all sizes it takes half an hour and 20 GB of memory. It says which servers it did not find.
+It measures every Prometheus that it finds. With all sizes it takes half an hour and up to 15 GB of memory.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ async def measure_size(topology: Topology, size: int) -> Measured:
         aclosing(ValkeyStatistics.from_url(topology.url, options=_OPTIONS)) as store,
     ):
         repository = StatisticsRepositories.create(store).repository
-        await write_all(sink, ids)  # agents rather write kernels again than new ones
+        await write_all(sink, ids)  # agents mostly write kernels that are stored already
         write = await _cost(topology, lambda: write_all(sink, ids), runs=runs)
         assert size == sum(node.command("DBSIZE") for node in topology.primaries)
         await read_all(repository, ids[:PAGE])  # connects
