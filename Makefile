@@ -61,7 +61,7 @@ constraints: ## update the versions that .venv installs, constraints.txt (needs 
 bench: .venv/.bench servers ## compare the speed with code that users write today
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-scale: .venv/.dev servers ## measure how costs grow with kernels: half an hour, 15 GB; ARGS="--most 10000" for a small run
+scale: .venv/.dev servers ## measure how costs grow with kernels: half an hour, 8 GB; ARGS="--most 10000" for a small run
 	@PYTHONPATH=. $(BIN)/python benchmarks/scale.py $(ARGS)
 
 wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/

@@ -1,6 +1,6 @@
 """`make scale` measures how costs grow with kernels in Valkey and Prometheus, and computes larger sites from them.
 
-It measures every Prometheus that it finds. With all sizes it takes half an hour and up to 15 GB of memory.
+It measures every Prometheus that it finds. With all sizes it takes half an hour and up to 8 GB of memory.
 """
 
 from __future__ import annotations

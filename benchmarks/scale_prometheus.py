@@ -46,7 +46,7 @@ from statcore_prometheus import PrometheusClient, PrometheusOptions
 STEP_S: Final = 60
 STEPS: Final = 61
 """How many pages of each agent are scraped: an hour of data."""
-BYTES_OF_KERNEL: Final = 300_000
+BYTES_OF_KERNEL: Final = 150_000
 """More memory than a kernel needs in a server, pages and answers, to refuse sizes that this machine cannot hold."""
 _AHEAD_S: Final = 300
 """How far the last page is in the future, since a Prometheus takes no samples that are older than an hour."""
