@@ -62,6 +62,12 @@ class Topology:
         return sum(int(node.command("INFO", section)[field]) for node in self.nodes)
 
     @property
+    def version(self) -> str:
+        """The name and version of the servers."""
+        facts = self.nodes[0].command("INFO", "server")
+        return f"Valkey {facts['valkey_version']}" if "valkey_version" in facts else f"Redis {facts['redis_version']}"
+
+    @property
     def primaries(self) -> list[ValkeyNode]:
         """The servers that own keys."""
         return [node for node in self.nodes if node.replication()["role"] == "master"]
@@ -143,12 +149,13 @@ async def measure(report: Report, scratch: Path, *, sizes: Sequence[int], site: 
     with cluster(scratch, replicas=1) as topology:
         replicated = await measure_size(topology, size)
         found[topology.name] = {size: replicated}
+        version = topology.version
     replica_share = replicated.write.primaries_s / three[size].write.primaries_s - 1
     note = (
         f"Each process has {_CALLERS} callers of {_KERNELS_OF_CALL:,} kernels at once; memory is that right after the reads"
     )
     connected = Table(title="Connections of hosts", subject="servers", rows=connections, notes=[note])
-    for table in (*_tables(found), connected):
+    for table in (*_tables(found, version), connected):
         report.add(table)
     return plan_valkey(_costs(one, replica_share), _costs(three, replica_share), site)
 
@@ -278,7 +285,7 @@ def _costs(by_size: Mapping[int, Measured], replica_share: float) -> ValkeyCosts
     )
 
 
-def _tables(found: Mapping[str, Mapping[int, Measured]]) -> list[Table]:
+def _tables(found: Mapping[str, Mapping[int, Measured]], version: str) -> list[Table]:
     def table(title: str, figures: Callable[[Measured, int], dict[str, float]], *notes: str) -> Table:
         rows = [
             Row(contender=f"{size:,}, {name}", figures=figures(measured, size))
@@ -293,7 +300,7 @@ def _tables(found: Mapping[str, Mapping[int, Measured]]) -> list[Table]:
     disturbed = [cost.sample.disturbed for cost in costs]
     return [
         table(
-            "Memory of kernels in Valkey",
+            f"Memory of kernels in {version}",
             lambda measured, size: {
                 "MB": measured.memory_bytes / 1e6,
                 "bytes of a kernel": measured.memory_bytes / size,
@@ -303,13 +310,13 @@ def _tables(found: Mapping[str, Mapping[int, Measured]]) -> list[Table]:
             f" {len(kernel_ids(1)[0])}; memory is that of all servers, replicas included",
         ),
         table(
-            "All kernels written once more",
+            f"All kernels written once more, {version}",
             lambda measured, _: measured.write.figures,
             f"{KERNELS_OF_AGENT} kernels in one call, {CONCURRENT_CALLS} calls at once, from one process, which also packs"
             " the entries; at a site the agents do",
         ),
         table(
-            "Three fields of all kernels read once",
+            f"Three fields of all kernels read once, {version}",
             lambda measured, _: {
                 **measured.read.figures,
                 "page ms": measured.page_s * 1e3,
