@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test topologies matrix lowest compat servers servers-current engines static format check hooks constraints bench \
-	wheel clean
+	scale wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -67,6 +67,9 @@ constraints: ## update the versions that .venv installs, constraints.txt (needs 
 
 bench: .venv/.bench servers ## compare the speed with code that users write today
 	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(ARGS)
+
+scale: .venv/.dev servers ## measure how costs grow with kernels: half an hour, 8 GB; ARGS="--most 10000" for a small run
+	@PYTHONPATH=. $(BIN)/python benchmarks/scale.py $(ARGS)
 
 wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . plugins/*/

@@ -9,6 +9,7 @@ import json
 import platform
 import pstats
 import re
+import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,11 +82,13 @@ class Table:
         title: what was measured.
         rows: the contenders.
         notes: what a reader must know, such as what ratios refer to and how many samples were dropped.
+        subject: what a row is about.
     """
 
     title: str
     rows: Sequence[Row]
     notes: Sequence[str] = ()
+    subject: str = "contender"
 
     @property
     def columns(self) -> list[str]:
@@ -97,7 +100,7 @@ class Table:
         lines = [
             f"**{self.title}**",
             "",
-            f"| contender | {' | '.join(self.columns)} |",
+            f"| {self.subject} | {' | '.join(self.columns)} |",
             f"|---|{'---:|' * len(self.columns)}",
         ]
         lines += [f"| {row.contender} | {' | '.join(map(row.cell, self.columns))} |" for row in self.rows]
@@ -147,7 +150,7 @@ class Report:
         self.tables.append(table)
         shown = RichTable(title=table.title, caption="\n".join(table.notes), box=box.SIMPLE_HEAD, title_justify="left")
         shown.caption_justify = "left"
-        shown.add_column("contender")
+        shown.add_column(table.subject)
         for column in table.columns:
             shown.add_column(column, justify="right")
         for row in table.rows:
@@ -204,11 +207,10 @@ class Report:
             if self.profiles and row.missed:
                 self.add_profile(f"{contender.name}, {title}", await (profile or profile_here)(contender.run))
 
-    def document(self, name: str) -> str:
-        """Return the tables and plots of a measurement as Markdown."""
-        command = f"Measured by `make bench ARGS={name}` with {describe_versions()}."
+    def document(self, origin: str) -> str:
+        """Return the tables and plots of a measurement as Markdown, below a sentence about their origin."""
         plots = [f"```text\n{plot}\n```" for plot in self.plots]
-        return "\n\n".join([command, *plots, *(table.markdown() for table in self.tables)])
+        return "\n\n".join([origin, *plots, *(table.markdown() for table in self.tables)])
 
     def json(self) -> dict[str, Any]:
         """Return the versions and the tables as JSON."""
@@ -235,6 +237,11 @@ class Report:
         }
 
 
+def show_progress(what: str) -> None:
+    """Say what is measured now, on the standard error."""
+    print(f"… {what}", file=sys.stderr, flush=True)
+
+
 def figures(measured: Measured, baseline: Measured) -> dict[str, float]:
     """Return the figures of a contender, with its ratios to the baseline."""
     stall = {} if measured.stall_s is None else {STALL_MS: measured.stall_s * 1e3}
@@ -257,7 +264,9 @@ def dropped(measured: Collection[Measured]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a figure with about three digits."""
+    """Return a whole number as it is, and any other figure with about three digits."""
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

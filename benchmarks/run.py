@@ -79,8 +79,9 @@ def main() -> None:
         if arguments.json:
             write_json(whole, arguments.json)
         if arguments.document:
+            section = report.document(f"Measured by `make bench ARGS={name}` with {describe_versions()}.")
             document = arguments.document.read_text(encoding="utf-8")
-            arguments.document.write_text(replace_section(document, name, report.document(name)), encoding="utf-8")
+            arguments.document.write_text(replace_section(document, name, section), encoding="utf-8")
 
 
 if __name__ == "__main__":

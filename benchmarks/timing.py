@@ -224,14 +224,15 @@ def _measure_peak(function: Callable[[bytes], Any], warm_up: bytes, body: Path, 
     function(warm_up)
     content = body.read_bytes()
     Path("/proc/self/clear_refs").write_text("5")  # reset the high-water mark to the resident size
-    before = _high_water_bytes()
+    before = high_water_bytes()
     kept = function(content)
-    after = _high_water_bytes()
+    after = high_water_bytes()
     del kept
     sender.send(after - before)
 
 
-def _high_water_bytes() -> float:
-    status = Path("/proc/self/status").read_text()
+def high_water_bytes(pid: int | None = None) -> float:
+    """Return the most memory in bytes that a process, by default this one, has had resident since the mark was reset."""
+    status = Path(f"/proc/{pid or 'self'}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024.0
