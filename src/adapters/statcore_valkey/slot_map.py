@@ -121,13 +121,12 @@ class SlotMap:
             primary = Address(host.decode(), int(port))
             fields = _fields(cast("list[bytes]", master))
             epoch = int(fields[b"config-epoch"])
-            before = Address(fields[b"ip"].decode(), int(fields[b"port"]))
             well = [of for of in map(_fields, cast("list[Any]", replicas)) if _DOWN.isdisjoint(of[b"flags"].split(b","))]
-            others = tuple(Address(of[b"ip"].decode(), int(of[b"port"])) for of in well)
+            others = [Address(of[b"ip"].decode(), int(of[b"port"])) for of in well]
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ProtocolError("a sentinel's answers have another form than the address and fields of a master") from None
-        # The sentinel that leads a fail-over names the next master before it counts a new epoch.
-        return cls.of_one(Shard(primary, others), epoch=epoch + (primary != before))
+        # In a fail-over the next master is still among the replicas.
+        return cls.of_one(Shard(primary, tuple(other for other in others if other != primary)), epoch=epoch)
 
     @property
     def unowned(self) -> int:
