@@ -84,7 +84,7 @@ class Discovery:
             return error
         except Exception as error:  # noqa: BLE001 - callers get errors of ours
             return ProtocolError(f"the search for the servers failed: {describe_unforeseen(error)}")
-        if found != self.map and (self.map is None or found.epoch >= self.map.epoch):
+        if found != self.map:
             self._change(found)
         return None
 

@@ -52,7 +52,7 @@ class SlotMap:
 
     Args:
         ranges: the first and the last slot of each range, and the shard that owns it, in order.
-        epoch: a map with a lower epoch is older; 0 if the servers do not number their maps.
+        epoch: how many fail-overs the sentinel knew; 0 in a cluster.
     """
 
     ranges: tuple[tuple[int, int, Shard], ...]
