@@ -34,10 +34,14 @@ _SLOW_S: Final = 0.3
 """How long a node may take before the search for the servers begins: a stopped server never answers."""
 _MAX_REDIRECTS: Final = 5
 """How many redirects of a key are followed without a pause."""
+_REST_S: Final = 5.0
+"""How long after a failure a replica is read again."""
 _MOST_SEARCHED: Final = 6
 """How many servers are searched for the slot map at once."""
 _RESERVE: Final = 0.1
 """The part of the deadline that remains for checking the answers, if one node does not answer before it."""
+_OF_REPLICA: Final = 0.2
+"""The part of the deadline that a replica may take before its keys are read from the primary."""
 _KEYS_PER_TURN: Final = 1_000
 """Keys whose slots are computed between two turns of the event loop: about a millisecond of work."""
 _PENDING: Final = object()
@@ -71,7 +75,8 @@ class Keyspace:
         judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
-        sick: the servers whose last exchange failed, and None, which stands for the owner of a slot without an owner.
+        sick: the servers whose last exchange failed, and when, on the clock of the event loop; also None, which stands for
+            the owner of a slot without an owner.
     """
 
     name: str
@@ -83,7 +88,7 @@ class Keyspace:
     only_node: Node | None = None
     judge: Callable[[list[Any], str], list[Any]] | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
-    sick: set[Address | None] = attrs.field(factory=lambda: {None}, init=False)
+    sick: dict[Address | None, float] = attrs.field(factory=lambda: {None: float("-inf")}, init=False)
 
     @classmethod
     def of_one(cls, node: Node, /, *, lifetime: Lifetime | None = None) -> Self:
@@ -222,7 +227,7 @@ class Keyspace:
         """Close the nodes of servers that are not in a map."""
         gone = [key for key in self._nodes if key[0] not in slots.addresses]
         for key in gone:
-            self.sick.discard(key[0])
+            self.sick.pop(key[0], None)
             await self._nodes.pop(key).aclose()
 
     async def aclose(self) -> None:
@@ -285,12 +290,14 @@ class _Call:
     """Since when only sick servers have been waited for, on the clock of the event loop."""
     _started_s: float = attrs.field(init=False, factory=lambda: asyncio.get_running_loop().time())
     _reserve_s: float = attrs.field(default=0.0, init=False)
+    _replica_s: float = attrs.field(default=0.0, init=False)
 
     async def run(self) -> list[Any]:
         """Return the outcome for each key, as `Keyspace.fan_out` does."""
         self.outcomes = [_PENDING] * len(self.keys)
         self.slots = await _repeated(self._map, self.deadline)
         self._reserve_s = _RESERVE * self.deadline.remaining_s()
+        self._replica_s = _OF_REPLICA * self.deadline.remaining_s()
         try:
             every = range(len(self.keys))
             await self._start(_Part(positions=every, address=None, deadline=self.deadline, slots=self.slots))
@@ -302,7 +309,7 @@ class _Call:
         finally:
             await self._end(self.parts)
         for part in self.parts.values():
-            self.keyspace.sick.add(part.address)
+            self._mark_sick(part.address)
             failure = part.deadline.failure or UnavailableError(f"gave up waiting for {part.deadline.waiting_for}")
             self._settle(part.positions, failure)
         return self._result()
@@ -348,9 +355,12 @@ class _Call:
     def _server(self, shard: Shard, part: _Part) -> tuple[Address, bool]:
         """Return the server of a shard for a part, and whether it is a replica."""
         if self.keyspace.reads_replicas and not self.is_write and not part.attempts and not part.redirects:
-            well = [replica for replica in shard.replicas if replica not in self.keyspace.sick]
+            sick, failed_before_s = self.keyspace.sick, asyncio.get_running_loop().time() - _REST_S
+            well = [replica for replica in shard.replicas if sick.get(replica, failed_before_s) <= failed_before_s]
             if well:
-                return choice(well), True  # noqa: S311 - no secret
+                replica = choice(well)  # noqa: S311 - no secret
+                sick.pop(replica, None)
+                return replica, True
         return shard.primary, False
 
     def _run(self, part: _Part) -> None:
@@ -376,11 +386,10 @@ class _Call:
 
     async def _take(self, part: _Part, task: asyncio.Task[list[Any]]) -> None:
         """Note the outcomes of a part that has ended, and start what follows from it."""
-        sick = self.keyspace.sick
         error = task.exception()
         if isinstance(error, StatcoreError):
             if is_retryable(error):
-                sick.add(part.address)
+                self._mark_sick(part.address)
                 self.keyspace.discovery.search()
                 part.deadline.failure = self.deadline.failure = error
                 self._pause(part, part.positions)
@@ -393,7 +402,7 @@ class _Call:
             await self._start(part)
         else:
             answers = task.result()
-            sick.discard(part.address)
+            self.keyspace.sick.pop(part.address, None)
             self.deadline.failure = None
             await self._note(part, answers)
 
@@ -428,9 +437,12 @@ class _Call:
     def _note_failed(self, part: _Part, positions: Sequence[int]) -> None:
         """Try keys again later that a node cannot answer now; a node that answers none is as sick as one that is down."""
         if len(positions) == len(part.positions):
-            self.keyspace.sick.add(part.address)
+            self._mark_sick(part.address)
         self.keyspace.discovery.search()
         self._pause(part, positions)
+
+    def _mark_sick(self, address: Address | None) -> None:
+        self.keyspace.sick[address] = asyncio.get_running_loop().time()
 
     async def _note_missing(self, part: _Part, positions: Sequence[int]) -> None:
         """Note that a node does not have keys; a replica may not have them yet, and neither a new primary."""
@@ -467,12 +479,21 @@ class _Call:
         return []
 
     async def _regroup(self) -> None:
-        """Give keys to their new owners if they wait for a server that is sick or slow, or not in the new map."""
+        """Give keys to their new owners if they wait for a server that is sick or slow, or not in the new map.
+
+        Keys that wait for a replica that is sick or slow are given to the primary.
+        """
         self.slots = self.keyspace.discovery.map or self.slots
         everywhere = self.slots.addresses
         now_s = asyncio.get_running_loop().time()
         for task, part in list(self.parts.items()):
             is_suspect = part.address in self.keyspace.sick or now_s - part.started_s > _SLOW_S
+            if part.is_replica and (part.address in self.keyspace.sick or now_s - part.started_s > self._replica_s):
+                self._mark_sick(part.address)
+                await self._end([task])
+                del self.parts[task]
+                await self._start(attrs.evolve(part, redirects=part.redirects + 1))
+                continue
             if part.slots is self.slots or part.is_ask or not (is_suspect or part.address not in everywhere):
                 continue
             part.slots = self.slots

@@ -13,6 +13,7 @@ from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, ClosedError, InputError, StatcoreError, TimedOutError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore_valkey import Address, Keyspace, Shard, SlotMap, ValkeyOptions, ValkeyStatistics, WrongTypeError
+from statcore_valkey import keyspace as keyspace_module
 from statcore_valkey.commands import ReadValues, Remove, Write
 from statcore_valkey.keyspace import Unsynced
 from statcore_valkey.slot_map import SLOTS
@@ -151,7 +152,7 @@ async def test_a_server_that_was_well_is_waited_for_once() -> None:
         await read(keyspace, lost, timeout_s=SOON_S)
     servers.faults.clear()
     assert list(VALUES.values()) == await read(keyspace, KEYS)
-    assert {None} == keyspace.sick
+    assert {None} == set(keyspace.sick)
 
 
 async def test_a_hung_server_is_left_once_another_takes_over() -> None:
@@ -222,6 +223,22 @@ async def test_replicas_are_read_and_a_key_that_they_lack_is_read_from_the_prima
     assert (owned, owned) == (sent_to(servers, THIRD), sent_to(servers, FIRST))
     servers.faults[THIRD] = "down"
     assert list(VALUES.values()) == await read(servers.keyspace(slots, reads_replicas=True), KEYS)
+
+
+@pytest.mark.parametrize("fault", ["down", "hung", "loading"])
+async def test_the_keys_of_a_sick_replica_are_read_from_the_primary(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs no key; after a rest the replica is read again."""
+    slots = halves(FIRST, SECOND, THIRD)
+    servers = Servers(owners=slots, values=VALUES, faults={THIRD: fault})
+    keyspace = servers.keyspace(slots, reads_replicas=True)
+    assert list(VALUES.values()) == await read(keyspace, KEYS, timeout_s=1.0)
+    servers.faults.clear()
+    servers.asked.clear()
+    assert list(VALUES.values()) == await read(keyspace, KEYS)
+    assert [] == sent_to(servers, THIRD)
+    monkeypatch.setattr(keyspace_module, "_REST_S", 0.0)
+    assert list(VALUES.values()) == await read(keyspace, KEYS)
+    assert keys_of(TWO, FIRST) == sent_to(servers, THIRD)
 
 
 @pytest.mark.parametrize("key", [None, 5, "\udc80"])
