@@ -28,6 +28,7 @@ _FAILURES: Final = 3
 """How often keys fail until they are waited for no longer than those of such a node."""
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
+_MAX_DOUBLINGS: Final = 10
 _LOOK_S: Final = 0.05
 """How often a call that waits looks whether the servers have changed."""
 _SLOW_S: Final = 0.3
@@ -379,8 +380,10 @@ class _Call:
 
     def _pause(self, part: _Part, positions: Sequence[int]) -> None:
         """Give keys to their owners again after a pause, which doubles with every failure."""
-        longest_s = min(_FIRST_PAUSE_S * 2**part.attempts, _LONGEST_PAUSE_S)
-        again = attrs.evolve(part, positions=positions, attempts=part.attempts + 1, is_ask=False, is_pause=True)
+        longest_s = min(_FIRST_PAUSE_S * 2 ** min(part.attempts, _MAX_DOUBLINGS), _LONGEST_PAUSE_S)
+        again = attrs.evolve(
+            part, positions=positions, attempts=part.attempts + 1, redirects=0, is_ask=False, is_pause=True
+        )
         pause_s = longest_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
         self.parts[asyncio.create_task(asyncio.sleep(pause_s, []))] = again
 
