@@ -135,7 +135,10 @@ class Keyspace:
                 (answer,) = await keyspace.node(address).exchange([("CLUSTER", "SLOTS")], deadline=deadline)
             if isinstance(answer, StatcoreError):
                 raise answer
-            return SlotMap.parse(answer, host=address.host)
+            slots = SlotMap.parse(answer, host=address.host)
+            if not slots.ranges:  # a node that has left the cluster, or has not joined it, answers sooner than the others
+                raise UnavailableError(f"{keyspace.node(address).service} cannot answer now: it knows no owner of any slot")
+            return slots
 
         async def find(known: SlotMap | None) -> SlotMap:
             """Return the map that most nodes tell; a node that has just joined knows few slots."""

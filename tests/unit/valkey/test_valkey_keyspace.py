@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import attrs
 import pytest
 from tests.support.valkey_memory_servers import ELSEWHERE, MemoryNode, Servers, short_pauses
 
@@ -13,9 +14,11 @@ from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, ClosedError, InputError, StatcoreError, TimedOutError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore_valkey import Address, Keyspace, Shard, SlotMap, ValkeyOptions, ValkeyStatistics, WrongTypeError
+from statcore_valkey import discovery as discovery_module
 from statcore_valkey import keyspace as keyspace_module
 from statcore_valkey.commands import ReadValues, Remove, Write
 from statcore_valkey.keyspace import Unsynced
+from statcore_valkey.node import Command
 from statcore_valkey.slot_map import SLOTS
 
 FIRST, SECOND, THIRD = (Address("node", port) for port in (1, 2, 3))
@@ -111,7 +114,8 @@ async def test_redirects_are_followed_again_after_a_pause() -> None:
     servers = Servers(owners=TWO)
     keyspace = _without_end(servers.keyspace(TWO))
     call = asyncio.create_task(read(keyspace, [key]))
-    while len(servers.asked) <= keyspace_module._MAX_REDIRECTS:
+    before_pause = keyspace_module._MAX_REDIRECTS + 1
+    while len(servers.asked) < before_pause:  # noqa: ASYNC110 - the servers have no event for it
         await asyncio.sleep(0)
     for address in (FIRST, SECOND, ELSEWHERE):
         node = keyspace.node(address)
@@ -298,6 +302,56 @@ async def test_closing_ends_a_search_and_its_callers() -> None:
         await call
     with pytest.raises(ClosedError):
         await read(keyspace, KEYS)
+
+
+@attrs.frozen
+class TellsSlots:
+    """A node that tells a slot map after some turns of the event loop, and knows no key."""
+
+    address: Address
+    slots: list[Any]
+    turns: int = 0
+    is_cluster: bool = True
+
+    @property
+    def service(self) -> str:
+        """The address."""
+        return str(self.address)
+
+    async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+        """Answer CLUSTER SLOTS; any other answer is nil."""
+        del deadline
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        return [self.slots if command == ("CLUSTER", "SLOTS") else None for command in commands]
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+async def test_a_node_that_has_left_the_cluster_does_not_tell_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows no slots and answers first; the map of the others is found, and is kept when they are gone."""
+    monkeypatch.setattr(discovery_module, "_SETTLE_S", 0.0)
+    whole = [[0, SLOTS - 1, [b"node", 2]]]
+    tells = {FIRST: TellsSlots(FIRST, []), SECOND: TellsSlots(SECOND, whole, turns=20)}
+    keyspace = Keyspace.of_cluster([FIRST, SECOND], lambda address, _: tells[address], timeout_s=ENOUGH_S)
+    assert SlotMap.of_one(Shard(SECOND)) == await keyspace.discovery.current()
+    tells[SECOND] = TellsSlots(SECOND, [])
+    keyspace.discovery.on_change.clear()
+    await keyspace.keep(SlotMap(()))
+    assert isinstance(await keyspace.discovery.refresh(), UnavailableError)
+    assert SlotMap.of_one(Shard(SECOND)) == await keyspace.discovery.current()
+    await keyspace.aclose()
+
+
+async def test_nodes_of_no_cluster_are_an_error_of_the_call() -> None:
+    """A cluster whose slots have no owners yet answers neither a ping nor a question."""
+    keyspace = Keyspace.of_cluster([FIRST], lambda address, _: TellsSlots(address, []), timeout_s=ENOUGH_S)
+    with pytest.raises(UnavailableError, match="no owner"):
+        await read(keyspace, KEYS, timeout_s=SOON_S)
+    with pytest.raises(UnavailableError, match="no owner"):
+        async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
+            await keyspace.ping(deadline=deadline)
 
 
 async def test_a_search_that_fails_in_an_unforeseen_way_is_an_error_of_ours() -> None:
