@@ -42,6 +42,7 @@ class Discovery:
     nodes: Mapping[Address, Node] = attrs.field(factory=dict[Address, "Node"])
     on_change: list[Callable[[SlotMap], Awaitable[None]]] = attrs.field(factory=list[Callable[[SlotMap], Awaitable[None]]])
     _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
+    _is_closed: bool = attrs.field(default=False, init=False)
     _started_s: float = attrs.field(default=float("-inf"), init=False)
     _after: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
@@ -60,15 +61,18 @@ class Discovery:
 
     async def refresh(self) -> StatcoreError | None:
         """Wait until a search that runs or begins now has ended; return its error. A cancelled caller does not end it."""
-        search = self.search()
-        if search is None:
+        if self.find is None:
             return None
-        await asyncio.wait([search])
-        return ClosedError("the client of the Valkey servers is closed") if search.cancelled() else search.result()
+        search = self.search()
+        if search is not None:
+            await asyncio.wait([search])
+        if search is None or search.cancelled():
+            return ClosedError("the client of the Valkey servers is closed")
+        return search.result()
 
     def search(self) -> asyncio.Task[StatcoreError | None] | None:
-        """Start to search for the map, unless a search runs already; None if the map never changes."""
-        if self.find is None:
+        """Start to search for the map, unless a search runs already; None if the map never changes, or after closing."""
+        if self.find is None or self._is_closed:
             return None
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._run(self.find))
@@ -105,7 +109,8 @@ class Discovery:
         return until_s is not None and asyncio.get_running_loop().time() < until_s
 
     async def aclose(self) -> None:
-        """End the search."""
+        """End the search; no other begins."""
+        self._is_closed = True
         loop = asyncio.get_running_loop()
         tasks = [task for task in (self._search, self._after) if task and not task.done() and task.get_loop() is loop]
         for task in tasks:
@@ -149,6 +154,9 @@ async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
             task.cancel()
         if pending:
             await asyncio.wait(pending)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()  # marks the exception as retrieved, so that asyncio does not log it
     results = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
     if not results:
         errors = [error for task in tasks if (error := task.exception()) is not None]

@@ -212,8 +212,10 @@ class Keyspace:
         """Return when a primary answers.
 
         Raises:
+            ClosedError: the store is closed, or belongs to another event loop.
             StatcoreError: no primary answers; the most telling of their errors.
         """
+        self.lifetime.check(self.service)
 
         async def attempt() -> None:
             try:

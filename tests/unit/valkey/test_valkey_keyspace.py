@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from statcore_valkey import Address, Keyspace, Shard, SlotMap, ValkeyOptions, Va
 from statcore_valkey import discovery as discovery_module
 from statcore_valkey import keyspace as keyspace_module
 from statcore_valkey.commands import ReadValues, Remove, Write
+from statcore_valkey.discovery import first_answers
 from statcore_valkey.keyspace import Unsynced
 from statcore_valkey.node import Command
 from statcore_valkey.slot_map import SLOTS
@@ -302,6 +304,52 @@ async def test_closing_ends_a_search_and_its_callers() -> None:
         await call
     with pytest.raises(ClosedError):
         await read(keyspace, KEYS)
+
+
+async def test_a_closed_store_begins_nothing() -> None:
+    """Neither a call that ran when it was closed nor a later one leaves a task."""
+    servers = Servers(owners=TWO, values=VALUES, faults={FIRST: "down"})
+    keyspace = servers.keyspace(TWO)
+    store = ValkeyStatistics.from_keyspaces(keyspace, keyspace)
+    call = asyncio.create_task(store.fetch_kernel_statistics(keys_of(TWO, FIRST)))
+    while not servers.searches:  # noqa: ASYNC110 - the servers have no event for it
+        await asyncio.sleep(0)
+    await store.aclose()
+    searches = servers.searches
+    for late in (store.ping, store.topology):
+        with pytest.raises(ClosedError):
+            await late()
+    assert isinstance(await keyspace.discovery.refresh(), ClosedError)
+    call.cancel()
+    await asyncio.wait([call])
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+    assert searches == servers.searches
+
+
+async def test_a_cancelled_search_leaves_no_error_behind() -> None:
+    """An error that came after the first answer is not logged as one that nobody saw."""
+    seen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context))
+    failed = asyncio.Event()
+
+    async def answer() -> None:
+        await asyncio.sleep(0)
+
+    async def fail() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        failed.set()
+        raise UnavailableError("down")
+
+    search = asyncio.create_task(first_answers([answer(), fail(), asyncio.Event().wait()]))
+    await failed.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    search.cancel()
+    await asyncio.wait([search])
+    del search
+    gc.collect()
+    assert [] == seen
 
 
 @attrs.frozen
