@@ -95,6 +95,8 @@ class Discovery:
     def _change(self, found: SlotMap) -> None:
         before, self.map = self.map, found
         if before is not None:
+            for giver, taker in moves(before, found):  # what a giver may lack, the taker may lack as well
+                self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
             self._unsynced |= dict.fromkeys(fail_overs(before, found), until_s)
         self._after = asyncio.create_task(self._follow(found))
@@ -105,8 +107,10 @@ class Discovery:
 
     def is_unsynced(self, primary: Address) -> bool:
         """Return whether a primary took over a short time ago, and may not have every key of the primary before."""
-        until_s = self._unsynced.get(primary)
-        return until_s is not None and asyncio.get_running_loop().time() < until_s
+        return asyncio.get_running_loop().time() < self._unsynced_until_s(primary)
+
+    def _unsynced_until_s(self, primary: Address) -> float:
+        return self._unsynced.get(primary, float("-inf"))
 
     async def aclose(self) -> None:
         """End the search; no other begins."""
@@ -122,15 +126,20 @@ class Discovery:
             await close_all([*self.nodes.values()])
 
 
+def moves(before: SlotMap, after: SlotMap) -> set[tuple[Address, Address]]:
+    """Return pairs of primaries: slots of the first now belong to the second."""
+    pairs = {(id(giver), id(taker)): (giver, taker) for giver, taker in zip(before.owners, after.owners, strict=True)}
+    owners = ((giver.primary, taker.primary) for giver, taker in pairs.values() if giver is not None and taker is not None)
+    return {(giver, taker) for giver, taker in owners if giver != taker}
+
+
 def fail_overs(before: SlotMap, after: SlotMap) -> set[Address]:
     """Return the primaries that took over slots of a server that is not a primary any more.
 
     Slots that move between primaries take their keys along.
     """
     old, new = ({shard.primary for shard in slots.shards} for slots in (before, after))
-    taken = zip(after.owners, before.owners, strict=True)
-    pairs = {(id(taker), id(giver)): (taker, giver) for taker, giver in taken if taker is not None and giver is not None}
-    return {taker.primary for taker, giver in pairs.values() if taker.primary not in old and giver.primary not in new}
+    return {taker for giver, taker in moves(before, after) if taker not in old and giver not in new}
 
 
 async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:

@@ -457,10 +457,12 @@ class _Call:
         if part.is_replica:
             await self._start(attrs.evolve(part, positions=positions, redirects=part.redirects + 1))
             return
-        outcome = None
-        if part.address is not None and self.keyspace.discovery.is_unsynced(part.address):
-            outcome = Unsynced(self.keyspace.node(part.address).service)
-        self._settle(positions, outcome)
+        sources = {part.address} if part.address else set[Address]()
+        if part.is_ask:  # the owner of the slot may not have had the keys either
+            owners = (self.slots.owner(self.keys[position]) for position in positions)
+            sources |= {shard.primary for shard in owners if shard is not None}
+        unsynced = next(filter(self.keyspace.discovery.is_unsynced, sources), None)
+        self._settle(positions, None if unsynced is None else Unsynced(self.keyspace.node(unsynced).service))
 
     def _follow(self, part: _Part, positions: Sequence[int], address: Address, *, is_ask: bool) -> None:
         """Work with keys on the server that a redirect names."""

@@ -188,6 +188,19 @@ async def test_a_hung_server_is_left_once_another_takes_over() -> None:
     assert [Unsynced(str(THIRD)) if key == lost else VALUES[key] for key in keys_of(TWO, FIRST)] == outcomes
 
 
+async def test_slots_that_move_on_after_a_fail_over_take_missing_keys_along() -> None:
+    """A key that the new primary has not received is not known to be missing where its slot moves, or is moving."""
+    lost = keys_of(TWO, FIRST)[0]
+    servers = Servers(owners=halves(THIRD, SECOND), asking=frozenset([lost]))
+    keyspace = servers.keyspace(TWO)
+    await keyspace.discovery.refresh()
+    assert [Unsynced(str(THIRD))] == await read(keyspace, [lost])
+    assert [lost] == sent_to(servers, ELSEWHERE)
+    servers.owners, servers.asking = SlotMap.of_one(Shard(SECOND)), frozenset()
+    await keyspace.discovery.refresh()
+    assert [Unsynced(str(SECOND))] == await read(keyspace, [lost])
+
+
 async def test_all_servers_down_is_an_error_of_the_call() -> None:
     """A refused user says more than a server that cannot be reached."""
     servers = Servers(owners=TWO, faults={FIRST: "down", SECOND: "denied"})
