@@ -9,18 +9,21 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from tests.support.tcp import listening
 from tests.support.valkey_memory_servers import ELSEWHERE, MemoryNode, Servers, short_pauses
 
 from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, ClosedError, InputError, StatcoreError, TimedOutError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
+from statcore_connection.lifetime import Lifetime
 from statcore_valkey import Address, Keyspace, Shard, SlotMap, ValkeyOptions, ValkeyStatistics, WrongTypeError
 from statcore_valkey import discovery as discovery_module
 from statcore_valkey import keyspace as keyspace_module
 from statcore_valkey.commands import ReadValues, Remove, Write
 from statcore_valkey.discovery import first_answers
 from statcore_valkey.keyspace import Unsynced
-from statcore_valkey.node import Command
+from statcore_valkey.node import Command, RedisNode
+from statcore_valkey.server import driver_settings, new_pool
 from statcore_valkey.slot_map import SLOTS
 
 FIRST, SECOND, THIRD = (Address("node", port) for port in (1, 2, 3))
@@ -443,3 +446,23 @@ async def test_a_store_over_keyspaces_of_other_code() -> None:
     assert [{}] == list(await store.fetch_kernel_statistics(["a"]))
     assert None is await store.topology()
     await store.aclose()
+
+
+async def test_a_node_that_has_left_the_cluster_keeps_no_connection() -> None:
+    """A call that goes on after its node was closed is answered, and its connection is closed."""
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while words := await reader.read(4096):
+            writer.write(b"+OK\r\n" * words.count(b"*"))
+        writer.close()
+        ended.set()
+
+    async with listening(answer) as port:
+        pool = new_pool(Address("127.0.0.1", port), driver_settings(ValkeyOptions()))
+        node = RedisNode(pool=pool, owned=True, pool_size=1, lifetime=Lifetime())
+        await node.aclose()
+        async with Deadline(ENOUGH_S, waiting_for="the event loop") as deadline:
+            assert [b"OK"] == await node.exchange([("PING",)], deadline=deadline)
+        async with asyncio.timeout(ENOUGH_S):
+            await ended.wait()
