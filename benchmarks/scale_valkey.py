@@ -18,7 +18,8 @@ import msgpack
 from live_reads import FIELDS
 from planning import KERNELS_OF_AGENT, Line, ValkeyCosts, ValkeySite, plan_valkey
 from report import Report, Row, Table, show_progress
-from tests.support.valkey_topologies import ValkeyNode, running_cluster, running_server
+from tests.support.valkey_nodes import ValkeyNode, running_server
+from tests.support.valkey_topologies import running_cluster
 from timing import Sample, Stopwatch, cpu_s, high_water_bytes, longest_stall_s
 from workload import kernel_ids, payload
 

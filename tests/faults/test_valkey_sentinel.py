@@ -12,10 +12,11 @@ import pytest
 from tests.support.cancelling import cancelled_after, expect_count
 from tests.support.valkey_nodes import WATCHER, Security, ValkeyNode
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
-from tests.support.valkey_topologies import ValkeySentinels, running_sentinels
+from tests.support.valkey_topologies import MASTER, ValkeySentinels, running_sentinels
 
 from statcore.errors import AccessDeniedError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue, ProblemKind
+from statcore.testing.servers import LOOPBACK
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, discovery
 
 Harm: TypeAlias = Callable[[ValkeyNode], None]
@@ -66,6 +67,31 @@ async def test_writes_reach_the_new_primary(sentinels: ValkeySentinels) -> None:
         await sink.store_kernel_statistics({"k-1": {"mem": MetricValue(current="2")}})
         assert sentinels.primary.command("EXISTS", "k-1")
         assert ["2"] == [entry["mem"]["current"] for entry in await store.fetch_kernel_statistics(["k-1"]) if entry]
+
+
+def set_up_again(sentinels: ValkeySentinels, primary: ValkeyNode) -> None:
+    """Make a replica the primary by hand, and let the sentinels watch it as if they were new."""
+    primary.command("REPLICAOF", "NO", "ONE")
+    for server in sentinels.servers:
+        if server is not primary:
+            server.command("REPLICAOF", LOOPBACK, primary.announced_port)
+    for sentinel in sentinels.sentinels:
+        sentinel.command("SENTINEL", "REMOVE", MASTER)
+    for sentinel in sentinels.sentinels:
+        sentinel.command("SENTINEL", "MONITOR", MASTER, LOOPBACK, primary.announced_port, 2)
+        sentinel.command("SENTINEL", "SET", MASTER, "down-after-milliseconds", 1_000, "failover-timeout", 3_000)
+
+
+async def test_sentinels_that_were_set_up_again_are_believed(sentinels: ValkeySentinels) -> None:
+    """They count fail-overs from the start; a client that knew a later one follows them."""
+    async with aclosing(ValkeyStatisticsSink.from_url(sentinels.url, options=PATIENT)) as sink:
+        await asyncio.to_thread(sentinels.fail_over)
+        await asyncio.to_thread(sentinels.wait_until_whole)
+        await sink.store_kernel_statistics({"k-1": {"mem": MetricValue(current="1")}})
+        await asyncio.to_thread(set_up_again, sentinels, sentinels.replicas[0])
+        async with asyncio.timeout(ENOUGH_S):
+            await sink.store_kernel_statistics({"k-2": {"mem": MetricValue(current="2")}})
+        assert sentinels.primary.command("EXISTS", "k-2")
 
 
 async def test_nil_of_an_empty_replica_is_incomplete(sentinels: ValkeySentinels) -> None:

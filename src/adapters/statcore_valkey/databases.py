@@ -159,9 +159,13 @@ def _sentinels(server: Server, settings: dict[str, Any], options: ValkeyOptions,
                 replicas = await node.exchange([("SENTINEL", "REPLICAS", name)], deadline=deadline)
         return SlotMap.parse_sentinel(*master, *replicas)
 
-    async def find(_: SlotMap | None) -> SlotMap:
-        """Return the map of the sentinel that knows the latest fail-over."""
-        return max(await first_answers([servers_of(node) for node in nodes.values()]), key=lambda slots: slots.epoch)
+    async def find(known: SlotMap | None) -> SlotMap:
+        """Return the map of the sentinel that knows the latest fail-over; half of them may know less than this client."""
+        maps = await first_answers([servers_of(node) for node in nodes.values()])
+        latest = max(maps, key=lambda slots: slots.epoch)
+        if known is not None and latest.epoch < known.epoch and 2 * len(maps) <= len(nodes):
+            return known
+        return latest
 
     return Discovery(find=find, nodes=nodes)
 

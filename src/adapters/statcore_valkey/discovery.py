@@ -44,10 +44,10 @@ class Discovery:
     nodes: Mapping[Address, Node] = attrs.field(factory=dict[Address, "Node"])
     on_change: list[Callable[[SlotMap], Awaitable[None]]] = attrs.field(factory=list[Callable[[SlotMap], Awaitable[None]]])
     _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
+    _is_closed: bool = attrs.field(default=False, init=False)
     _started_s: float = attrs.field(default=float("-inf"), init=False)
     _following: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
     """What no caller waits for after a change of the map."""
-    _closed: bool = attrs.field(default=False, init=False)
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
     """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
 
@@ -64,18 +64,18 @@ class Discovery:
 
     async def refresh(self) -> StatcoreError | None:
         """Wait until a search that runs or begins now has ended; return its error. A cancelled caller does not end it."""
+        if self.find is None:
+            return None
         search = self.search()
         if search is not None:
             await asyncio.wait([search])
-        elif self.find is None:
-            return None
         if search is None or search.cancelled():
             return ClosedError("the client of the Valkey servers is closed; make a new one")
         return search.result()
 
     def search(self) -> asyncio.Task[StatcoreError | None] | None:
-        """Start to search for the map, unless one runs already; None if the map never changes, or after `aclose`."""
-        if self.find is None or self._closed:
+        """Start to search for the map, unless a search runs already; None if the map never changes, or after closing."""
+        if self.find is None or self._is_closed:
             return None
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._run(self.find))
@@ -96,13 +96,15 @@ class Discovery:
             return error
         except Exception as error:  # noqa: BLE001 - callers get errors of ours
             return ProtocolError(f"the search for the servers failed: {describe_unforeseen(error)}")
-        if found != self.map and (self.map is None or found.epoch >= self.map.epoch):
+        if found != self.map:
             self._change(found)
         return None
 
     def _change(self, found: SlotMap) -> None:
         before, self.map = self.map, found
         if before is not None:
+            for giver, taker in moves(before, found):  # what a giver may lack, the taker may lack as well
+                self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
             self._unsynced |= dict.fromkeys(fail_overs(before, found), until_s)
         following = asyncio.create_task(self._follow(found))
@@ -115,12 +117,14 @@ class Discovery:
 
     def is_unsynced(self, primary: Address) -> bool:
         """Return whether a primary took over a short time ago, and may not have every key of the primary before."""
-        until_s = self._unsynced.get(primary)
-        return until_s is not None and asyncio.get_running_loop().time() < until_s
+        return asyncio.get_running_loop().time() < self._unsynced_until_s(primary)
+
+    def _unsynced_until_s(self, primary: Address) -> float:
+        return self._unsynced.get(primary, float("-inf"))
 
     async def aclose(self) -> None:
-        """End the search, for good."""
-        self._closed = True
+        """End the search; no other begins."""
+        self._is_closed = True
         loop = asyncio.get_running_loop()
         tasks = [task for task in (self._search, *self._following) if task and not task.done() and task.get_loop() is loop]
         for task in tasks:
@@ -132,15 +136,20 @@ class Discovery:
             await close_all([*self.nodes.values()])
 
 
+def moves(before: SlotMap, after: SlotMap) -> set[tuple[Address, Address]]:
+    """Return pairs of primaries: slots of the first now belong to the second."""
+    pairs = {(id(giver), id(taker)): (giver, taker) for giver, taker in zip(before.owners, after.owners, strict=True)}
+    owners = ((giver.primary, taker.primary) for giver, taker in pairs.values() if giver is not None and taker is not None)
+    return {(giver, taker) for giver, taker in owners if giver != taker}
+
+
 def fail_overs(before: SlotMap, after: SlotMap) -> set[Address]:
     """Return the primaries that took over slots of a server that is not a primary any more.
 
     Slots that move between primaries take their keys along.
     """
     old, new = ({shard.primary for shard in slots.shards} for slots in (before, after))
-    taken = zip(after.owners, before.owners, strict=True)
-    pairs = {(id(taker), id(giver)): (taker, giver) for taker, giver in taken if taker is not None and giver is not None}
-    return {taker.primary for taker, giver in pairs.values() if taker.primary not in old and giver.primary not in new}
+    return {taker for giver, taker in moves(before, after) if taker not in old and giver not in new}
 
 
 async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
@@ -164,6 +173,9 @@ async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
             task.cancel()
         if pending:
             await asyncio.wait(pending)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()  # marks the exception as retrieved, so that asyncio does not log it
     results = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
     if not results:
         errors = [error for task in tasks if (error := task.exception()) is not None]

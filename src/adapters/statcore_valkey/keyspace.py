@@ -28,16 +28,21 @@ _FAILURES: Final = 3
 """How often keys fail until they are waited for no longer than those of such a node."""
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
+_MAX_DOUBLINGS: Final = 10
 _LOOK_S: Final = 0.05
 """How often a call that waits looks whether the servers have changed."""
 _SLOW_S: Final = 0.3
 """How long a node may take before the search for the servers begins: a stopped server never answers."""
 _MAX_REDIRECTS: Final = 5
 """How many redirects of a key are followed without a pause."""
+_REST_S: Final = 5.0
+"""How long after a failure a replica is read again."""
 _MOST_SEARCHED: Final = 6
 """How many servers are searched for the slot map at once."""
 _RESERVE: Final = 0.1
 """The part of the deadline that remains for checking the answers, if one node does not answer before it."""
+_OF_REPLICA: Final = 0.2
+"""The part of the deadline that a replica may take before its keys are read from the primary."""
 _KEYS_PER_TURN: Final = 1_000
 """Keys whose slots are computed between two turns of the event loop: about a millisecond of work."""
 _PENDING: Final = object()
@@ -72,7 +77,8 @@ class Keyspace:
         judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
-        sick: the servers whose last exchange failed, and None, which stands for the owner of a slot without an owner.
+        sick: the servers whose last exchange failed, and when, on the clock of the event loop; also None, which stands for
+            the owner of a slot without an owner.
     """
 
     name: str
@@ -85,7 +91,7 @@ class Keyspace:
     only_node: Node | None = None
     judge: Callable[[list[Any], str], list[Any]] | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
-    sick: set[Address | None] = attrs.field(factory=lambda: {None}, init=False)
+    sick: dict[Address | None, float] = attrs.field(factory=lambda: {None: float("-inf")}, init=False)
 
     @classmethod
     def of_one(cls, node: Node, /, *, lifetime: Lifetime | None = None) -> Self:
@@ -138,7 +144,10 @@ class Keyspace:
                 (answer,) = await node.exchange([("CLUSTER", "SLOTS")], deadline=deadline)
             if isinstance(answer, StatcoreError):
                 raise answer
-            return SlotMap.parse(answer, host=host)
+            slots = SlotMap.parse(answer, host=host)
+            if not slots.ranges:  # a node that has left the cluster, or has not joined it, answers sooner than the others
+                raise UnavailableError(f"{node.service} cannot answer now: it knows no owner of any slot")
+            return slots
 
         async def find(known: SlotMap | None) -> SlotMap:
             """Return the map that most nodes tell; a node that has just joined knows few slots."""
@@ -215,8 +224,10 @@ class Keyspace:
         """Return when a primary answers.
 
         Raises:
+            ClosedError: the store is closed, or belongs to another event loop.
             StatcoreError: no primary answers; the most telling of their errors.
         """
+        self.lifetime.check(self.service)
 
         async def attempt() -> None:
             self.lifetime.check(self.service)
@@ -238,7 +249,7 @@ class Keyspace:
         """Close the nodes of servers that are not in a map."""
         gone = [key for key in self._nodes if key[0] not in slots.addresses]
         for key in gone:
-            self.sick.discard(key[0])
+            self.sick.pop(key[0], None)
             if (node := self._nodes.pop(key, None)) is not None:
                 await node.aclose()
 
@@ -302,6 +313,7 @@ class _Call:
     """Since when only sick servers have been waited for, on the clock of the event loop."""
     _started_s: float = attrs.field(init=False, factory=lambda: asyncio.get_running_loop().time())
     _reserve_s: float = attrs.field(default=0.0, init=False)
+    _replica_s: float = attrs.field(default=0.0, init=False)
 
     async def run(self) -> list[Any]:
         """Return the outcome for each key, as `Keyspace.fan_out` does."""
@@ -310,6 +322,7 @@ class _Call:
         if self.keyspace.any_server is not None:
             self.keyspace.discovery.search_if_old()
         self._reserve_s = _RESERVE * self.deadline.remaining_s()
+        self._replica_s = _OF_REPLICA * self.deadline.remaining_s()
         try:
             every = range(len(self.keys))
             await self._start(_Part(positions=every, address=None, deadline=self.deadline, slots=self.slots))
@@ -321,7 +334,7 @@ class _Call:
         finally:
             await self._end(self.parts)
         for part in self.parts.values():
-            self.keyspace.sick.add(part.address)
+            self._mark_sick(part.address)
             failure = part.deadline.failure or UnavailableError(f"gave up waiting for {part.deadline.waiting_for}")
             self._settle(part.positions, failure)
         return self._result()
@@ -367,9 +380,12 @@ class _Call:
     def _server(self, shard: Shard, part: _Part) -> tuple[Address, bool]:
         """Return the server of a shard for a part, and whether it is a replica."""
         if self.keyspace.reads_replicas and not self.is_write and not part.attempts and not part.redirects:
-            well = [replica for replica in shard.replicas if replica not in self.keyspace.sick]
+            sick, failed_before_s = self.keyspace.sick, asyncio.get_running_loop().time() - _REST_S
+            well = [replica for replica in shard.replicas if sick.get(replica, failed_before_s) <= failed_before_s]
             if well:
-                return choice(well), True  # noqa: S311 - no secret
+                replica = choice(well)  # noqa: S311 - no secret
+                sick.pop(replica, None)
+                return replica, True
         return shard.primary, False
 
     def _run(self, part: _Part) -> None:
@@ -388,18 +404,19 @@ class _Call:
 
     def _pause(self, part: _Part, positions: Sequence[int]) -> None:
         """Give keys to their owners again after a pause, which doubles with every failure."""
-        longest_s = min(_FIRST_PAUSE_S * 2**part.attempts, _LONGEST_PAUSE_S)
-        again = attrs.evolve(part, positions=positions, attempts=part.attempts + 1, is_ask=False, is_pause=True)
+        longest_s = min(_FIRST_PAUSE_S * 2 ** min(part.attempts, _MAX_DOUBLINGS), _LONGEST_PAUSE_S)
+        again = attrs.evolve(
+            part, positions=positions, attempts=part.attempts + 1, redirects=0, is_ask=False, is_pause=True
+        )
         pause_s = longest_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
         self.parts[asyncio.create_task(asyncio.sleep(pause_s, []))] = again
 
     async def _take(self, part: _Part, task: asyncio.Task[list[Any]]) -> None:
         """Note the outcomes of a part that has ended, and start what follows from it."""
-        sick = self.keyspace.sick
         error = task.exception()
         if isinstance(error, StatcoreError):
             if is_retryable(error):
-                sick.add(part.address)
+                self._mark_sick(part.address)
                 self.keyspace.discovery.search()
                 part.deadline.failure = self.deadline.failure = error
                 self._pause(part, part.positions)
@@ -412,7 +429,7 @@ class _Call:
             await self._start(part)
         else:
             answers = task.result()
-            sick.discard(part.address)
+            self.keyspace.sick.pop(part.address, None)
             self.deadline.failure = None
             await self._note(part, answers)
 
@@ -447,19 +464,24 @@ class _Call:
     def _note_failed(self, part: _Part, positions: Sequence[int]) -> None:
         """Try keys again later that a node cannot answer now; a node that answers none is as sick as one that is down."""
         if len(positions) == len(part.positions):
-            self.keyspace.sick.add(part.address)
+            self._mark_sick(part.address)
         self.keyspace.discovery.search()
         self._pause(part, positions)
+
+    def _mark_sick(self, address: Address | None) -> None:
+        self.keyspace.sick[address] = asyncio.get_running_loop().time()
 
     async def _note_missing(self, part: _Part, positions: Sequence[int]) -> None:
         """Note that a node does not have keys; a replica may not have them yet, and neither a new primary."""
         if part.is_replica:
             await self._start(attrs.evolve(part, positions=positions, redirects=part.redirects + 1))
             return
-        outcome = None
-        if part.address is not None and self.keyspace.discovery.is_unsynced(part.address):
-            outcome = Unsynced(self.keyspace.node(part.address).service)
-        self._settle(positions, outcome)
+        sources = {part.address} if part.address else set[Address]()
+        if part.is_ask:  # the owner of the slot may not have had the keys either
+            owners = (self.slots.owner(self.keys[position]) for position in positions)
+            sources |= {shard.primary for shard in owners if shard is not None}
+        unsynced = next(filter(self.keyspace.discovery.is_unsynced, sources), None)
+        self._settle(positions, None if unsynced is None else Unsynced(self.keyspace.node(unsynced).service))
 
     def _follow(self, part: _Part, positions: Sequence[int], address: Address, *, is_ask: bool) -> None:
         """Work with keys on the server that a redirect names."""
@@ -486,12 +508,21 @@ class _Call:
         return []
 
     async def _regroup(self) -> None:
-        """Give keys to their new owners if they wait for a server that is sick or slow, or not in the new map."""
+        """Give keys to their new owners if they wait for a server that is sick or slow, or not in the new map.
+
+        Keys that wait for a replica that is sick or slow are given to the primary.
+        """
         self.slots = self.keyspace.discovery.map or self.slots
         everywhere = self.slots.addresses
         now_s = asyncio.get_running_loop().time()
         for task, part in list(self.parts.items()):
             is_suspect = part.address in self.keyspace.sick or now_s - part.started_s > _SLOW_S
+            if part.is_replica and (part.address in self.keyspace.sick or now_s - part.started_s > self._replica_s):
+                self._mark_sick(part.address)
+                await self._end([task])
+                del self.parts[task]
+                await self._start(attrs.evolve(part, redirects=part.redirects + 1))
+                continue
             if part.slots is self.slots or part.is_ask or not (is_suspect or part.address not in everywhere):
                 continue
             part.slots = self.slots

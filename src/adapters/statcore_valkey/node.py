@@ -133,6 +133,8 @@ class RedisNode:
     _service: str | None = attrs.field(default=attrs.Factory(_fixed_service, takes_self=True), init=False, repr=False)
     """The address for messages, or None if it is the address of a master, which may change."""
     _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
+    _own_lifetime: Lifetime = attrs.field(factory=Lifetime, init=False, repr=False)
+    """It ends before that of the store if the server leaves the cluster."""
 
     @property
     def service(self) -> str:
@@ -244,11 +246,14 @@ class RedisNode:
         except BaseException:
             await connection.disconnect(nowait=True)  # cancelled, so it did not get back into the pool
             raise
+        if self._own_lifetime.closed:
+            await connection.disconnect(nowait=True)  # made after the pool was closed
 
     async def aclose(self) -> None:
         """Close the connections if the pool is owned, even if the call is cancelled; closing twice is allowed."""
         if not self.owned:
             return
+        self._own_lifetime.end(self.service)
         try:
             with suppress(RedisError, OSError, RuntimeError):  # the server or the event loop may be gone
                 await self.pool.aclose()

@@ -52,7 +52,7 @@ class SlotMap:
 
     Args:
         ranges: the first and the last slot of each range, and the shard that owns it, in order.
-        epoch: a map with a lower epoch is older; 0 if the servers do not number their maps.
+        epoch: how many fail-overs the sentinel knew; 0 in a cluster.
     """
 
     ranges: tuple[tuple[int, int, Shard], ...]
@@ -121,13 +121,13 @@ class SlotMap:
             primary = Address(host.decode(), int(port))
             fields = _fields(cast("list[bytes]", master))
             epoch = int(fields[b"config-epoch"])
-            before = Address(fields[b"ip"].decode(), int(fields[b"port"]))
             well = [of for of in map(_fields, cast("list[Any]", replicas)) if _DOWN.isdisjoint(of[b"flags"].split(b","))]
-            others = tuple(Address(of[b"ip"].decode(), int(of[b"port"])) for of in well)
+            others = [Address(of[b"ip"].decode(), int(of[b"port"])) for of in well]
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ProtocolError("a sentinel's answers have another form than the address and fields of a master") from None
-        # The sentinel that leads a fail-over names the next master before it counts a new epoch.
-        return cls.of_one(Shard(primary, replicas=others), epoch=epoch + (primary != before))
+        # In a fail-over the next master is still among the replicas.
+        others = [other for other in others if other != primary]
+        return cls.of_one(Shard(primary, replicas=tuple(others)), epoch=epoch)
 
     @property
     def unowned(self) -> int:

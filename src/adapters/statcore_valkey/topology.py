@@ -28,11 +28,12 @@ async def inspect_topology(keyspace: Keyspace, /, *, timeout_s: float) -> Topolo
         timeout_s: how long the search for the servers may take, and then the answer of each server, in seconds.
 
     Raises:
+        ClosedError: the store is closed, or belongs to another event loop.
         StatcoreError: no server tells the others.
     """
     if keyspace.discovery.find is None:
         return None
-    keyspace.lifetime.check(keyspace.service)
+    keyspace.lifetime.check(keyspace.name)
     timeout_s = min(timeout_s, _LONGEST_S)
     async with Deadline(timeout_s, waiting_for=f"an answer about {keyspace.name}"):
         await keyspace.discovery.refresh()

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import attrs
 import pytest
+from tests.support.tcp import listening
 from tests.support.valkey_memory_servers import ELSEWHERE, MemoryNode, Servers, short_pauses
 
 from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, ClosedError, InputError, StatcoreError, TimedOutError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
+from statcore_connection.lifetime import Lifetime
 from statcore_valkey import Address, Keyspace, Shard, SlotMap, ValkeyOptions, ValkeyStatistics, WrongTypeError
+from statcore_valkey import discovery as discovery_module
+from statcore_valkey import keyspace as keyspace_module
 from statcore_valkey.commands import ReadValues, Remove, Write
+from statcore_valkey.discovery import first_answers
 from statcore_valkey.keyspace import Unsynced
+from statcore_valkey.node import Command, RedisNode
+from statcore_valkey.server import driver_settings, new_pool
 from statcore_valkey.slot_map import SLOTS
 
 FIRST, SECOND, THIRD = (Address("node", port) for port in (1, 2, 3))
@@ -104,12 +113,28 @@ async def test_keys_that_have_moved_before_their_slot_are_asked_for_there() -> N
     assert 0 == servers.searches
 
 
+async def test_redirects_are_followed_again_after_a_pause() -> None:
+    """Servers that redirected a key to each other agree during the pause; the key has moved on by then."""
+    key = keys_of(TWO, FIRST)[0]
+    servers = Servers(owners=TWO)
+    keyspace = _without_end(servers.keyspace(TWO))
+    call = asyncio.create_task(read(keyspace, [key]))
+    before_pause = keyspace_module._MAX_REDIRECTS + 1
+    while len(servers.asked) < before_pause:  # noqa: ASYNC110 - the servers have no event for it
+        await asyncio.sleep(0)
+    for address in (FIRST, SECOND, ELSEWHERE):
+        node = keyspace.node(address)
+        assert isinstance(node, MemoryNode)
+        node.servers.owners, node.servers.values, node.servers.asking = TWO, VALUES, frozenset([key])
+    assert [VALUES[key]] == await call
+
+
 async def test_servers_that_redirect_to_each_other_are_left_at_the_deadline() -> None:
     """Redirects without a pause are few, so that a call sends few commands."""
     servers = Servers(owners=TWO, values=VALUES)
     with pytest.raises(UnavailableError, match="redirect"):
         await read(_without_end(servers.keyspace(TWO)), keys_of(TWO, FIRST)[:1], timeout_s=SOON_S)
-    assert 100 > len(servers.asked)
+    assert 1_000 > len(servers.asked)
 
 
 def _without_end(keyspace: Keyspace) -> Keyspace:
@@ -151,7 +176,7 @@ async def test_a_server_that_was_well_is_waited_for_once() -> None:
         await read(keyspace, lost, timeout_s=SOON_S)
     servers.faults.clear()
     assert list(VALUES.values()) == await read(keyspace, KEYS)
-    assert {None} == keyspace.sick
+    assert {None} == set(keyspace.sick)
 
 
 async def test_a_hung_server_is_left_once_another_takes_over() -> None:
@@ -164,6 +189,19 @@ async def test_a_hung_server_is_left_once_another_takes_over() -> None:
     servers.owners = halves(THIRD, SECOND)
     outcomes = await call
     assert [Unsynced(str(THIRD)) if key == lost else VALUES[key] for key in keys_of(TWO, FIRST)] == outcomes
+
+
+async def test_slots_that_move_on_after_a_fail_over_take_missing_keys_along() -> None:
+    """A key that the new primary has not received is not known to be missing where its slot moves, or is moving."""
+    lost = keys_of(TWO, FIRST)[0]
+    servers = Servers(owners=halves(THIRD, SECOND), asking=frozenset([lost]))
+    keyspace = servers.keyspace(TWO)
+    await keyspace.discovery.refresh()
+    assert [Unsynced(str(THIRD))] == await read(keyspace, [lost])
+    assert [lost] == sent_to(servers, ELSEWHERE)
+    servers.owners, servers.asking = SlotMap.of_one(Shard(SECOND)), frozenset()
+    await keyspace.discovery.refresh()
+    assert [Unsynced(str(SECOND))] == await read(keyspace, [lost])
 
 
 async def test_all_servers_down_is_an_error_of_the_call() -> None:
@@ -236,6 +274,22 @@ async def test_replicas_are_read_and_a_key_that_they_lack_is_read_from_the_prima
     assert list(VALUES.values()) == await read(servers.keyspace(slots, reads_replicas=True), KEYS)
 
 
+@pytest.mark.parametrize("fault", ["down", "hung", "loading"])
+async def test_the_keys_of_a_sick_replica_are_read_from_the_primary(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs no key; after a rest the replica is read again."""
+    slots = halves(FIRST, SECOND, THIRD)
+    servers = Servers(owners=slots, values=VALUES, faults={THIRD: fault})
+    keyspace = servers.keyspace(slots, reads_replicas=True)
+    assert list(VALUES.values()) == await read(keyspace, KEYS, timeout_s=1.0)
+    servers.faults.clear()
+    servers.asked.clear()
+    assert list(VALUES.values()) == await read(keyspace, KEYS)
+    assert [] == sent_to(servers, THIRD)
+    monkeypatch.setattr(keyspace_module, "_REST_S", 0.0)
+    assert list(VALUES.values()) == await read(keyspace, KEYS)
+    assert keys_of(TWO, FIRST) == sent_to(servers, THIRD)
+
+
 @pytest.mark.parametrize("key", [None, 5, "\udc80"])
 async def test_a_key_that_is_not_text_is_refused(key: Any) -> None:
     """The error is the one of one server, and nothing is sent."""
@@ -280,6 +334,102 @@ async def test_closing_ends_a_search_and_its_callers() -> None:
         await read(keyspace, KEYS)
 
 
+async def test_a_closed_store_begins_nothing() -> None:
+    """Neither a call that ran when it was closed nor a later one leaves a task."""
+    servers = Servers(owners=TWO, values=VALUES, faults={FIRST: "down"})
+    keyspace = servers.keyspace(TWO)
+    store = ValkeyStatistics.from_keyspaces(keyspace, keyspace)
+    call = asyncio.create_task(store.fetch_kernel_statistics(keys_of(TWO, FIRST)))
+    while not servers.searches:  # noqa: ASYNC110 - the servers have no event for it
+        await asyncio.sleep(0)
+    await store.aclose()
+    searches = servers.searches
+    for late in (store.ping, store.topology):
+        with pytest.raises(ClosedError):
+            await late()
+    assert isinstance(await keyspace.discovery.refresh(), ClosedError)
+    call.cancel()
+    await asyncio.wait([call])
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+    assert searches == servers.searches
+
+
+async def test_a_cancelled_search_leaves_no_error_behind() -> None:
+    """An error that came after the first answer is not logged as one that nobody saw."""
+    seen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context))
+    failed = asyncio.Event()
+
+    async def answer() -> None:
+        await asyncio.sleep(0)
+
+    async def fail() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        failed.set()
+        raise UnavailableError("down")
+
+    search = asyncio.create_task(first_answers([answer(), fail(), asyncio.Event().wait()]))
+    await failed.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    search.cancel()
+    await asyncio.wait([search])
+    del search
+    gc.collect()
+    assert [] == seen
+
+
+@attrs.frozen
+class TellsSlots:
+    """A node that tells a slot map after some turns of the event loop, and knows no key."""
+
+    address: Address
+    slots: list[Any]
+    turns: int = 0
+    is_cluster: bool = True
+
+    @property
+    def service(self) -> str:
+        """The address."""
+        return str(self.address)
+
+    async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+        """Answer CLUSTER SLOTS; any other answer is nil."""
+        del deadline
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        return [self.slots if command == ("CLUSTER", "SLOTS") else None for command in commands]
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+async def test_a_node_that_has_left_the_cluster_does_not_tell_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows no slots and answers first; the map of the others is found, and is kept when they are gone."""
+    monkeypatch.setattr(discovery_module, "_SETTLE_S", 0.0)
+    whole = [[0, SLOTS - 1, [b"node", 2]]]
+    tells = {FIRST: TellsSlots(FIRST, []), SECOND: TellsSlots(SECOND, whole, turns=20)}
+    keyspace = Keyspace.of_cluster([FIRST, SECOND], lambda address, _: tells[address], timeout_s=ENOUGH_S)
+    assert SlotMap.of_one(Shard(SECOND)) == await keyspace.discovery.current()
+    tells[SECOND] = TellsSlots(SECOND, [])
+    keyspace.discovery.on_change.clear()
+    await keyspace.keep(SlotMap(()))
+    assert isinstance(await keyspace.discovery.refresh(), UnavailableError)
+    assert SlotMap.of_one(Shard(SECOND)) == await keyspace.discovery.current()
+    await keyspace.aclose()
+
+
+async def test_nodes_of_no_cluster_are_an_error_of_the_call() -> None:
+    """A cluster whose slots have no owners yet answers neither a ping nor a question."""
+    keyspace = Keyspace.of_cluster([FIRST], lambda address, _: TellsSlots(address, []), timeout_s=ENOUGH_S)
+    with pytest.raises(UnavailableError, match="no owner"):
+        await read(keyspace, KEYS, timeout_s=SOON_S)
+    with pytest.raises(UnavailableError, match="no owner"):
+        async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
+            await keyspace.ping(deadline=deadline)
+
+
 async def test_a_search_that_fails_in_an_unforeseen_way_is_an_error_of_ours() -> None:
     """The text of the error is not shown."""
 
@@ -308,3 +458,23 @@ async def test_a_store_over_keyspaces_of_other_code() -> None:
     assert [{}] == list(await store.fetch_kernel_statistics(["a"]))
     assert None is await store.topology()
     await store.aclose()
+
+
+async def test_a_node_that_has_left_the_cluster_keeps_no_connection() -> None:
+    """A call that goes on after its node was closed is answered, and its connection is closed."""
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while words := await reader.read(4096):
+            writer.write(b"+OK\r\n" * words.count(b"*"))
+        writer.close()
+        ended.set()
+
+    async with listening(answer) as port:
+        pool = new_pool(Address("127.0.0.1", port), driver_settings(ValkeyOptions()))
+        node = RedisNode(pool=pool, owned=True, pool_size=1, lifetime=Lifetime())
+        await node.aclose()
+        async with Deadline(ENOUGH_S, waiting_for="the event loop") as deadline:
+            assert [b"OK"] == await node.exchange([("PING",)], deadline=deadline)
+        async with asyncio.timeout(ENOUGH_S):
+            await ended.wait()
