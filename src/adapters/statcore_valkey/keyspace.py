@@ -223,6 +223,8 @@ class Keyspace:
             try:
                 slots = await self.discovery.current()
                 nodes = [self.node(shard.primary) for shard in slots.shards]
+                if not nodes:
+                    raise UnavailableError(f"{self.name} cannot answer now: no server owns slots")
                 await first_answers([node.exchange([("PING",)], deadline=deadline) for node in nodes])
             except StatcoreError as error:
                 self.discovery.search()
@@ -237,7 +239,8 @@ class Keyspace:
         gone = [key for key in self._nodes if key[0] not in slots.addresses]
         for key in gone:
             self.sick.discard(key[0])
-            await self._nodes.pop(key).aclose()
+            if (node := self._nodes.pop(key, None)) is not None:
+                await node.aclose()
 
     async def aclose(self) -> None:
         """Close the connections that this keyspace made; closing twice is allowed.

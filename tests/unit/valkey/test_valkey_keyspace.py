@@ -175,8 +175,7 @@ async def test_all_servers_down_is_an_error_of_the_call() -> None:
     with pytest.raises(UnavailableError, match="is down"):
         await read(servers.keyspace(TWO), KEYS, timeout_s=SOON_S)
     with pytest.raises(UnavailableError, match="is down"):
-        async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
-            await servers.keyspace(TWO).ping(deadline=deadline)
+        await _ping(servers.keyspace(TWO))
 
 
 async def test_slots_without_an_owner_cost_their_own_keys() -> None:
@@ -187,6 +186,19 @@ async def test_slots_without_an_owner_cost_their_own_keys() -> None:
     servers.owners = partial
     outcomes = dict(zip(KEYS, await read(keyspace, KEYS), strict=True))
     assert set(keys_of(TWO, FIRST)) == {key for key in KEYS if isinstance(outcomes[key], UnavailableError)}
+
+
+async def test_a_cluster_without_owners_is_unavailable() -> None:
+    """No slot has been given to a server yet."""
+    servers = Servers(owners=SlotMap(()))
+    for call in (read(servers.keyspace(None), KEYS, timeout_s=SOON_S), _ping(servers.keyspace(None))):
+        with pytest.raises(UnavailableError, match="no server owns"):
+            await call
+
+
+async def _ping(keyspace: Keyspace) -> None:
+    async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
+        await keyspace.ping(deadline=deadline)
 
 
 async def test_a_write_that_one_server_does_not_confirm_is_an_error() -> None:
