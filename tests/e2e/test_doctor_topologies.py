@@ -86,6 +86,17 @@ def test_sentinels_are_shown(sentinels: ValkeySentinels, tmp_path: Path) -> None
     }
 
 
+def test_servers_are_shown_though_none_answers(sentinels: ValkeySentinels, tmp_path: Path) -> None:
+    """The sentinels still tell which primary does not answer."""
+    for server in sentinels.servers:
+        server.stop()
+    status, checks = doctor(tmp_path, sentinels.url, timeout_s=1)
+    assert 1 == status
+    assert "wrong" == checks["store"][0]
+    assert "wrong" == states(checks)[str(sentinels.primary)]
+    assert {"ok"} == {states(checks)[str(sentinel)] for sentinel in sentinels.sentinels}
+
+
 def test_sentinels_with_tls_and_users_are_shown(tmp_path: Path, security: Security) -> None:
     """Servers and sentinels are reached with users of their own; no password is shown."""
     password = tmp_path / "password"

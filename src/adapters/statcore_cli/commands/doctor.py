@@ -118,21 +118,27 @@ async def _ping(
     if url is None:
         return [Check(check, "off", "not configured", f"give {flag(name)} URL or set {variable(name)}")]
     where = f"{address(url.value)} from {url.origin}"
+    servers: list[Check] = []
     try:
         async with asyncio.timeout(_PING_S), opener() as adapter:
-            if error := (await check_health({check: adapter}, timeout_s=_PING_S)).errors[check]:
-                raise error
+            fault = (await check_health({check: adapter}, timeout_s=_PING_S)).errors[check]
+            try:
+                topology = await adapter.topology() if isinstance(adapter, TopologyPort) else None
+            except StatcoreError as error:
+                topology, fault = None, fault or error
+            servers += () if topology is None else _topology_checks(check, topology)
+            if fault:
+                raise fault
             finding = await adapter.diagnose() if isinstance(adapter, DiagnosisPort) else None
-            topology = await adapter.topology() if isinstance(adapter, TopologyPort) else None
+        answered = Check(check, "ok", where) if finding is None else Check(check, "wrong", where, finding)
     except InputError as error:
-        return [Check(check, "wrong", str(error), "correct it there")]
+        answered = Check(check, "wrong", str(error), "correct it there")
     except StatcoreError as error:
-        return [Check(check, "wrong", f"{where}: {error}", _remedy(error, url))]
+        answered = Check(check, "wrong", f"{where}: {error}", _remedy(error, url))
     except TimeoutError:
         detail = f"{where}: no answer within {_PING_S:g} s"
-        return [Check(check, "wrong", detail, "check that the server answers other clients")]
-    answered = Check(check, "ok", where) if finding is None else Check(check, "wrong", where, finding)
-    return [answered, *(_topology_checks(check, topology) if topology is not None else ())]
+        answered = Check(check, "wrong", detail, "check that the server answers other clients")
+    return [answered, *servers]
 
 
 def _topology_checks(check: str, topology: Topology) -> Iterator[Check]:
