@@ -83,6 +83,10 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
         """Return whether there is such a metric, malformed or not."""
         return metric in self._metrics()
 
+    def __ne__(self, other: object) -> bool:
+        """Return whether the metrics differ; without this, a struct compares identities."""
+        return not self == other
+
     def items(self) -> ItemsView[str, Any]:
         """Return the metrics by name."""
         return self._decoded().items()
