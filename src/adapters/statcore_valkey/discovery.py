@@ -44,7 +44,8 @@ class Discovery:
     _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
     _started_s: float = attrs.field(default=float("-inf"), init=False)
-    _after: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _following: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
+    """The tasks that call `on_change`; closing the connections to a stopped server may take longer than the next change."""
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
     """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
 
@@ -99,7 +100,9 @@ class Discovery:
                 self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
             self._unsynced |= dict.fromkeys(fail_overs(before, found), until_s)
-        self._after = asyncio.create_task(self._follow(found))
+        task = asyncio.create_task(self._follow(found))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
 
     async def _follow(self, found: SlotMap) -> None:
         for call in self.on_change:
@@ -116,7 +119,8 @@ class Discovery:
         """End the search; no other begins."""
         self._is_closed = True
         loop = asyncio.get_running_loop()
-        tasks = [task for task in (self._search, self._after) if task and not task.done() and task.get_loop() is loop]
+        running = (self._search, *self._following)
+        tasks = [task for task in running if task and not task.done() and task.get_loop() is loop]
         for task in tasks:
             task.cancel()
         try:

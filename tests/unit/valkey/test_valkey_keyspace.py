@@ -342,6 +342,22 @@ async def test_a_closed_store_begins_nothing() -> None:
     assert searches == servers.searches
 
 
+async def test_closing_ends_what_follows_each_change_of_the_map() -> None:
+    """Connections to a server that has left the cluster may still be closing when another server leaves it."""
+    servers = Servers(owners=TWO)
+    keyspace = servers.keyspace(None)
+
+    async def close_slowly(_: SlotMap) -> None:
+        await asyncio.Event().wait()
+
+    keyspace.discovery.on_change.append(close_slowly)
+    for owners in (TWO, halves(FIRST, THIRD)):
+        servers.owners = owners
+        await keyspace.discovery.refresh()
+    await keyspace.aclose()
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
 async def test_a_cancelled_search_leaves_no_error_behind() -> None:
     """An error that came after the first answer is not logged as one that nobody saw."""
     seen: list[dict[str, Any]] = []
