@@ -201,7 +201,7 @@ class Keyspace:
         """
         if not keys:
             return []
-        if self.only_node is not None:
+        if self.only_node is not None and not self.only_node.is_cluster:  # an error of any key is an error of the call
             answers = await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
             return answers if self.judge is None else self.judge(answers, self.only_node.service)
         self.lifetime.check(self.service)

@@ -242,6 +242,20 @@ async def test_a_write_that_one_server_does_not_confirm_is_an_error() -> None:
         )
 
 
+async def test_a_driver_of_clusters_as_one_node_repeats_what_failed() -> None:
+    """Errors among its answers are no confirmation: keys are repeated, or the call raises."""
+    servers = Servers(owners=SlotMap.of_one(Shard(FIRST)), values=VALUES, faults={FIRST: "loading"})
+    keyspace = Keyspace.of_one(MemoryNode(servers, FIRST))
+    write = Write([("SET", key, "1") for key in KEYS])
+    with pytest.raises(UnavailableError, match="loads"):
+        async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
+            await keyspace.fan_out(KEYS, write, deadline=deadline, is_write=True)
+    call = asyncio.create_task(read(keyspace, KEYS))
+    await asyncio.sleep(0)
+    servers.faults.clear()
+    assert list(VALUES.values()) == await call
+
+
 async def test_a_key_of_another_type_costs_its_own_entry() -> None:
     """The error names the type, as that of one server does."""
     servers = Servers(owners=TWO, values=VALUES, wrong=frozenset(KEYS[:1]))
