@@ -112,6 +112,10 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
         return UnavailableError(f"the client handed in for {service} has no free connection: {text}", service=service)
     if isinstance(error, AskError):
         address, is_ask = Address(*cast("tuple[str, int]", cast("Any", error).node_addr)), not isinstance(error, MovedError)
+        if not address.port:  # otherwise the path of a socket of this machine
+            return UnavailableError(
+                f"{service} cannot answer now: it redirects to a server without a port", service=service
+            )
         return RedirectError(f"{service} is part of a cluster; {_CLUSTER_URL}", address=address, is_ask=is_ask)
     if isinstance(error, ClusterCrossSlotError) or "cluster mode" in text:
         return UnsupportedError(f"{service} is part of a cluster; {_CLUSTER_URL}: {text}")
