@@ -134,6 +134,11 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
     return ProtocolError(f"{service} answered something unexpected: {text}")
 
 
+def is_failure(outcome: object, /) -> bool:
+    """Return whether the outcome for a key says nothing about the key; a key of another type is known."""
+    return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError)
+
+
 def is_retryable(failure: StatcoreError, /) -> bool:
     """Return whether another attempt may succeed; it cannot while the server's certificate is not trusted."""
     return failure.retryable and not any(isinstance(error, ssl.SSLCertVerificationError) for error in _chain(failure))
