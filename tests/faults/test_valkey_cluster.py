@@ -152,6 +152,31 @@ async def test_keys_of_an_open_slot_are_found_on_both_sides(primaries: ValkeyClu
         primaries.end_move([slot], source, target)
 
 
+async def test_a_user_needs_asking_only_while_slots_move(primaries: ValkeyCluster) -> None:
+    """Keys that have moved already are refused without it, at once; the documented permissions read them."""
+    source, target, _ = primaries.primaries
+    (slot,) = [first for first, _, owner in primaries.ranges() if owner is source][:1]
+    stays, goes = keys_in(slot, 2)
+    primaries.store(dict(zip([stays, goes], payloads(2).values(), strict=True)))
+    primaries.begin_move([slot], source, target)
+    try:
+        primaries.move_keys([goes], source, target)
+        for node in primaries.nodes:
+            node.command("ACL", "SETUSER", "moving", "on", ">moving-word", "~*", "+@read", "+cluster|slots")
+        url = primaries.url.replace("://", "://moving:moving-word@")
+        async with aclosing(ValkeyStatistics.from_url(url, options=PATIENT)) as store, asyncio.timeout(ENOUGH_S):
+            batch = await store.fetch_kernel_statistics([stays, goes])
+            assert [None, ProblemKind.UNAVAILABLE] == kinds(batch)
+            assert "asking" in batch.problems[1].message
+            for node in primaries.nodes:
+                node.command("ACL", "SETUSER", "moving", "+asking")
+            assert expected([stays, goes]) == list(await store.fetch_kernel_statistics([stays, goes]))
+    finally:
+        primaries.end_move([slot], source, target)
+        for node in primaries.nodes:
+            node.command("ACL", "DELUSER", "moving")
+
+
 def keys_in(slot: int, count: int) -> list[str]:
     """Return ids whose keys are in a slot."""
     tag = next(tag for tag in map(str, range(1_000_000)) if key_slot(tag.encode()) == slot)

@@ -47,7 +47,7 @@ class Discovery:
     _is_closed: bool = attrs.field(default=False, init=False)
     _started_s: float = attrs.field(default=float("-inf"), init=False)
     _following: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
-    """What no caller waits for after a change of the map."""
+    """The tasks that call `on_change`; closing the connections to a stopped server may take longer than the next change."""
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
     """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
 
@@ -107,9 +107,9 @@ class Discovery:
                 self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
             self._unsynced |= dict.fromkeys(fail_overs(before, found), until_s)
-        following = asyncio.create_task(self._follow(found))
-        self._following.add(following)
-        following.add_done_callback(self._following.discard)
+        task = asyncio.create_task(self._follow(found))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
 
     async def _follow(self, found: SlotMap) -> None:
         for call in self.on_change:
@@ -126,7 +126,8 @@ class Discovery:
         """End the search; no other begins."""
         self._is_closed = True
         loop = asyncio.get_running_loop()
-        tasks = [task for task in (self._search, *self._following) if task and not task.done() and task.get_loop() is loop]
+        running = (self._search, *self._following)
+        tasks = [task for task in running if task and not task.done() and task.get_loop() is loop]
         for task in tasks:
             task.cancel()
         try:

@@ -79,7 +79,7 @@ class StoredEntry(Mapping[str, Any], Struct, metaclass=_StructAndMapping, eq=Fal
         return metric in self._metrics()
 
     def __ne__(self, other: object) -> bool:
-        """Return whether the metrics are not equal; `Struct` would compare identities."""
+        """Return whether the metrics differ; without this, a struct compares identities."""
         return not self == other
 
     def items(self) -> ItemsView[str, Any]:

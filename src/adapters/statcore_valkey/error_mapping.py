@@ -129,6 +129,10 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
         return UnavailableError(f"the client handed in for {service} has no free connection: {text}", service=service)
     if isinstance(error, AskError):
         address, is_ask = Address(*cast("tuple[str, int]", cast("Any", error).node_addr)), not isinstance(error, MovedError)
+        if not address.port:  # otherwise the path of a socket of this machine
+            return UnavailableError(
+                f"{service} cannot answer now: it redirects to a server without a port", service=service
+            )
         return RedirectError(f"{service} is part of a cluster; {_CLUSTER_URL}", address=address, is_ask=is_ask)
     if isinstance(error, ClusterCrossSlotError) or "cluster mode" in text:
         return UnsupportedError(f"{service} is part of a cluster; {_CLUSTER_URL}: {text}")
@@ -145,6 +149,11 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
     if isinstance(error, RuntimeError) and "loop" in str(error):
         return ClosedError(f"the client of {service} belongs to another event loop, or its loop is closed")
     return ProtocolError(f"{service} answered something unexpected: {text}")
+
+
+def is_failure(outcome: object, /) -> bool:
+    """Return whether the outcome for a key says nothing about the key; a key of another type is known."""
+    return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError)
 
 
 def is_retryable(failure: StatcoreError, /) -> bool:

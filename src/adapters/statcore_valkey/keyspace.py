@@ -15,7 +15,7 @@ from statcore.errors import InputError, StatcoreError, UnavailableError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey.commands import Work
 from statcore_valkey.discovery import Discovery, first_answers, most_telling
-from statcore_valkey.error_mapping import RedirectError, WrongTypeError, is_retryable
+from statcore_valkey.error_mapping import RedirectError, is_failure, is_retryable
 from statcore_valkey.node import AskingNode, Node, close_all, not_encodable, not_text
 from statcore_valkey.slot_map import Address, Shard, SlotMap
 
@@ -214,7 +214,7 @@ class Keyspace:
         if not keys:
             return []
         self.lifetime.check(self.name)
-        if self.only_node is not None:
+        if self.only_node is not None:  # an error of any key is an error of the call
             answers = await _repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
             return answers if self.judge is None else self.judge(answers, self.only_node.service)
         call = _Call(keyspace=self, keys=keys, work=work, deadline=deadline, is_write=is_write)
@@ -348,7 +348,7 @@ class _Call:
             raise
 
     def _result(self) -> list[Any]:
-        failures = [outcome for outcome in self.outcomes if _is_failure(outcome)]
+        failures = [outcome for outcome in self.outcomes if is_failure(outcome)]
         if failures and (self.is_write or len(failures) == len(self.outcomes)):
             raise most_telling(failures)
         return self.outcomes
@@ -571,10 +571,6 @@ class _Call:
         for task in tasks:
             if not task.cancelled():
                 task.exception()  # marks the exception as retrieved, so that asyncio does not log it
-
-
-def _is_failure(outcome: object) -> bool:
-    return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError)
 
 
 async def _work(node: Node, keys: Sequence[str], work: Work, deadline: Deadline) -> list[Any]:

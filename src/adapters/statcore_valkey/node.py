@@ -88,7 +88,9 @@ class AskingNode:
     async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
         """Send ASKING before each command, and return the answers as `Node.exchange` does."""
         words = [word for command in commands for word in (_ASKING, command)]
-        return (await self.node.exchange(words, deadline=deadline))[1::2]
+        answers = await self.node.exchange(words, deadline=deadline)
+        pairs = zip(answers[::2], answers[1::2], strict=True)
+        return [refusal if isinstance(refusal, StatcoreError) else answer for refusal, answer in pairs]
 
     async def aclose(self) -> None:
         """Do nothing: the node itself is closed by its owner."""

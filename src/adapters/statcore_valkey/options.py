@@ -45,7 +45,8 @@ class ValkeyOptions:
         max_entry_bytes: larger entries are not decoded but reported as *oversized*.
         read_from_replicas: read from replicas where a cluster or sentinels have any. A replica may be behind its primary by
             the time that replication takes, or by more while its link is down; the ages of entries show it. A key that a
-            replica does not have is read from the primary.
+            replica does not have is read from the primary. So are the keys of a replica that fails or takes longer than a
+            fifth of the deadline, and for five seconds afterwards.
         password_file: the path of a file that holds the password, instead of one in the URL.
         sentinel_username: the name of the sentinels' ACL user; by default the sentinels need no user.
         sentinel_password_file: the path of a file that holds the password of the sentinels.

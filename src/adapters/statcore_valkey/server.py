@@ -84,7 +84,7 @@ class Server:
         place = parts.path if is_socket else parts.hostname
         database = "" if is_socket else parts.path.strip("/")
         is_two_places = is_socket and parts.hostname is not None
-        if parts.scheme not in _SCHEMES or not place or is_two_places or not _DATABASE.fullmatch(database):
+        if parts.scheme not in _SCHEMES or not (place and port) or is_two_places or not _DATABASE.fullmatch(database):
             raise InputError(f"the URL of the Valkey store cannot be used; {_FORM}")
         if parts.query or parts.fragment:
             raise InputError("the URL of the Valkey store has a query or fragment; its settings are given as options")
@@ -210,7 +210,7 @@ def new_pool(address: Address, settings: Mapping[str, Any]) -> ConnectionPool:
 def _address(text: str, port: int) -> Address:
     parts = urlsplit(f"//{text}")
     host = parts.hostname
-    if not host or parts.username is not None:
+    if not host or parts.username is not None or parts.port == 0:
         raise InputError(f"the URL of the Valkey store cannot be used; {_FORM}")
     return Address(host, port if parts.port is None else parts.port)
 

@@ -29,7 +29,7 @@ from statcore_valkey.codec import decode_count
 from statcore_valkey.commands import ReadValues
 from statcore_valkey.databases import Client, DatabasePair
 from statcore_valkey.entry import read_agent, read_metrics, row_reader
-from statcore_valkey.error_mapping import WrongTypeError
+from statcore_valkey.error_mapping import is_failure
 from statcore_valkey.keyspace import Keyspace, Unsynced
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 from statcore_valkey.topology import inspect_topology
@@ -50,10 +50,10 @@ _NO_EXPIRY: Final = -1
 class ValkeyStatistics:
     """A `StatisticsPort` over Valkey or Redis: one exchange with each server, entries decoded when they are read.
 
-    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`; on a cluster `+cluster|slots`, and `+readonly`
-    to read from replicas. The sentinels' user needs `+sentinel|get-master-addr-by-name` and `+sentinel|master`, and
-    `+sentinel|replicas` to read from replicas. Connections are made on first use, and belong to the event loop of the first
-    call.
+    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`; on a cluster `+cluster|slots`, `+asking`
+    for slots that move, and `+readonly` to read from replicas. The sentinels' user needs
+    `+sentinel|get-master-addr-by-name` and `+sentinel|master`, and `+sentinel|replicas` to read from replicas. Connections
+    are made on first use, and belong to the event loop of the first call.
 
     Each method retries until its deadline. If a server of several does not answer, only its ids have the problem
     *unavailable*; a server whose last exchange failed is not waited for much longer than the others. A new primary may not
@@ -245,11 +245,11 @@ class _BatchReader:
         """Read the request count and last response time of sessions from pairs of keys."""
         keys = [key for pair in pairs for key in pair]
         outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, tells_types=False), deadline=self.deadline)
-        failures = any(map(_is_failure, outcomes))
+        failures = any(map(is_failure, outcomes))
         async for positions in in_turns(range(len(pairs))):
             for position in positions:
                 values = outcomes[2 * position : 2 * position + 2]
-                if failures and (failure := next(filter(_is_failure, values), None)) is not None:
+                if failures and (failure := next(filter(is_failure, values), None)) is not None:
                     self._refuse_outcome(pairs[position][values.index(failure)], failure)
                     self.entries.append(None)
                     continue
@@ -302,7 +302,3 @@ class _BatchReader:
         if bound_s is not None and age_s > bound_s:
             message = f"the age of key {key!r} is {age_s:.3f} s; fresh is up to {bound_s:g} s"
             self.problems[position] = Problem(ProblemKind.STALE, message=message, key=key)
-
-
-def _is_failure(outcome: object) -> bool:
-    return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError)

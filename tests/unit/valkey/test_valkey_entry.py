@@ -47,7 +47,7 @@ def test_it_equals_the_dict_that_was_stored() -> None:
     """Both comparisons hold, before and after metrics are read; odd numbers stay text."""
     assert entry() == METRICS
     assert METRICS == entry()
-    assert (False, False) == (entry() != METRICS, METRICS != entry())
+    assert [False, False] == [entry() != METRICS, METRICS != entry()]
     read = entry()
     assert MEM == read["mem"]
     assert METRICS == read

@@ -37,6 +37,7 @@ from statcore_valkey.error_mapping import RedirectError, from_driver, is_retryab
         (driver.ResponseError("BUSY running a script"), UnavailableError, "BUSY"),
         (driver.MovedError("3999 127.0.0.1:6381"), RedirectError, "part of a cluster"),
         (driver.AskError("3999 127.0.0.1:6381"), RedirectError, "part of a cluster"),
+        (driver.AskError("3999 /run/other.sock:0"), UnavailableError, "without a port"),
         (driver.ClusterCrossSlotError("Keys don't hash to the same slot"), UnsupportedError, "part of a cluster"),
         (driver.ResponseError("SELECT is not allowed in cluster mode"), UnsupportedError, "not allowed in cluster mode"),
         (driver.ResponseError("DB index is out of range"), ProtocolError, "DB index is out of range"),

@@ -254,6 +254,20 @@ async def test_a_write_that_one_server_does_not_confirm_is_an_error() -> None:
         )
 
 
+async def test_a_driver_of_clusters_as_one_node_repeats_what_failed() -> None:
+    """Errors among its answers are no confirmation: keys are repeated, or the call raises."""
+    servers = Servers(owners=SlotMap.of_one(Shard(FIRST)), values=VALUES, faults={FIRST: "loading"})
+    keyspace = Keyspace.of_one(MemoryNode(servers, FIRST))
+    write = Write([("SET", key, "1") for key in KEYS])
+    with pytest.raises(UnavailableError, match="loads"):
+        async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
+            await keyspace.fan_out(KEYS, write, deadline=deadline, is_write=True)
+    call = asyncio.create_task(read(keyspace, KEYS))
+    await asyncio.sleep(0)
+    servers.faults.clear()
+    assert list(VALUES.values()) == await call
+
+
 async def test_a_key_of_another_type_costs_its_own_entry() -> None:
     """The error names the type, as that of one server does."""
     servers = Servers(owners=TWO, values=VALUES, wrong=frozenset(KEYS[:1]))
@@ -352,6 +366,22 @@ async def test_a_closed_store_begins_nothing() -> None:
     await asyncio.wait([call])
     assert {asyncio.current_task()} == asyncio.all_tasks()
     assert searches == servers.searches
+
+
+async def test_closing_ends_what_follows_each_change_of_the_map() -> None:
+    """Connections to a server that has left the cluster may still be closing when another server leaves it."""
+    servers = Servers(owners=TWO)
+    keyspace = servers.keyspace(None)
+
+    async def close_slowly(_: SlotMap) -> None:
+        await asyncio.Event().wait()
+
+    keyspace.discovery.on_change.append(close_slowly)
+    for owners in (TWO, halves(FIRST, THIRD)):
+        servers.owners = owners
+        await keyspace.discovery.refresh()
+    await keyspace.aclose()
+    assert {asyncio.current_task()} == asyncio.all_tasks()
 
 
 async def test_a_cancelled_search_leaves_no_error_behind() -> None:
