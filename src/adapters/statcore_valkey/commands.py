@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 import attrs
 
 from statcore.concurrency import Deadline, in_turns
-from statcore.errors import ProtocolError, StatcoreError
+from statcore.errors import ProtocolError, StatcoreError, UnavailableError
 from statcore_valkey.error_mapping import WrongTypeError, describe
 from statcore_valkey.node import Command, Node
 
@@ -125,11 +125,15 @@ class ReadValues:
                 return
         types = await node.exchange([("TYPE", keys[position]) for position in positions], deadline=deadline)
         for position, kind in zip(positions, types, strict=True):
-            if kind not in (b"none", b"string"):  # a string was written after the value was read
+            key = keys[position]
+            if isinstance(kind, StatcoreError):
+                values[position] = kind
+            elif kind not in (b"none", b"string"):  # a string was written after the value was read
                 known = kind.decode() if kind in _TYPES else "value of another type"
-                values[position] = WrongTypeError(f"key {keys[position]!r} holds a {known}, not a string")
+                values[position] = WrongTypeError(f"key {key!r} holds a {known}, not a string")
             elif node.is_cluster:
-                values[position] = None
+                written = UnavailableError(f"key {key!r} was written while it was read", service=node.service)
+                values[position] = written if kind == b"string" else None
 
 
 @attrs.frozen

@@ -326,8 +326,11 @@ class _Call:
         try:
             every = range(len(self.keys))
             await self._start(_Part(positions=every, address=None, deadline=self.deadline, slots=self.slots))
-            while self.parts and (timeout_s := self._patience_s()) > 0:
-                done, _ = await asyncio.wait(self.parts, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            while self.parts:
+                timeout_s = self._patience_s()
+                done, _ = await asyncio.wait(self.parts, timeout=max(0, timeout_s), return_when=asyncio.FIRST_COMPLETED)
+                if timeout_s <= 0 and not done:
+                    break
                 for task in done:
                     await self._take(self.parts.pop(task), task)
                 await self._regroup()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from asyncio import CancelledError, current_task
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, cast
 
@@ -267,11 +267,9 @@ class RedisNode:
 
 async def close_all(nodes: Sequence[Node]) -> None:
     """Close nodes, each even if closing another is cancelled."""
-    if nodes:
-        try:
-            await nodes[0].aclose()
-        finally:
-            await close_all(nodes[1:])
+    async with AsyncExitStack() as stack:
+        for node in nodes:
+            stack.push_async_callback(node.aclose)
 
 
 def _parsed_replies(connection: AbstractConnection) -> Callable[[], object]:

@@ -111,14 +111,14 @@ class TestDoctor:
 
             await asyncio.Event().wait()
 
+        monkeypatch.setattr(fake.Backend, "ping", answering(ZeroDivisionError("division by zero")))
+        found = checks(statcore("doctor", "--format", "json"))
+        assert "ping() raised ZeroDivisionError: division by zero; at " in found["backend"][1]
+
         monkeypatch.setattr("statcore_cli.commands.doctor._PING_S", 0.01)
         monkeypatch.setattr(fake.Store, "ping", hang)
-        monkeypatch.setattr(fake.Backend, "ping", answering(ZeroDivisionError("division by zero")))
-
         found = checks(statcore("doctor", "--format", "json"))
-
         assert "fake: from STATCORE_STATISTICS_URL: no answer within 0.01 s" == found["store"][1]
-        assert "ping() raised ZeroDivisionError: division by zero; at " in found["backend"][1]
 
     def test_the_finding_of_an_adapter_is_the_remedy(
         self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch

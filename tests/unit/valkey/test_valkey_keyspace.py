@@ -277,6 +277,33 @@ async def test_a_key_of_another_type_costs_its_own_entry() -> None:
     assert list(VALUES.values())[1:] == others
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (b"none", type(None)),
+        (b"list", WrongTypeError),
+        (b"string", UnavailableError),
+        (UnavailableError("loads"), UnavailableError),
+    ],
+)
+async def test_a_key_that_changes_while_it_is_read_is_not_taken_for_missing(kind: object, expected: type) -> None:
+    """Only a key that is gone has no data; a key that is a string by now is read again."""
+
+    @attrs.frozen
+    class Changing:
+        service: str = "node"
+        is_cluster: bool = True
+
+        async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+            del deadline
+            return [WrongTypeError("wrong") if name == "GET" else kind for name, _ in commands]
+
+        async def aclose(self) -> None: ...
+
+    async with Deadline(SOON_S, waiting_for="the event loop") as deadline:
+        assert [expected] == [type(value) for value in await ReadValues(["k"])(Changing(), range(1), deadline=deadline)]
+
+
 async def test_replicas_are_read_and_a_key_that_they_lack_is_read_from_the_primary() -> None:
     """Replicas of the tests have no key."""
     slots = halves(FIRST, SECOND, THIRD)
