@@ -213,7 +213,11 @@ async def test_a_shard_that_ends_during_its_answer_is_an_outage(
         strict = PrometheusOptions(attempts=1, strict=True)
         match = Selector("backendai_container_utilization")
         async with aclosing(PrometheusClient(server.url, options=strict)) as client:
-            for reading in (client.query(match.name), client.query_range(match.name, HOUR), client.series(match)):
+            for reading in (
+                client.query(match.name, time=TIME),
+                client.query_range(match.name, HOUR),
+                client.series(match),
+            ):
                 with pytest.raises((UnavailableError, PartialAnswerError)):
                     await reading
         options = attrs.evolve(strict, fallback_urls=(whole.url,))

@@ -17,12 +17,13 @@ PLUGINS: Final = sorted(path.parent for path in (ROOT / "plugins").glob("*/pypro
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.name)
 def test_a_plugin_passes_its_own_tests(project: Path) -> None:
-    """Each runs with its own settings of pytest, and without skips where CI=true."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    """Each runs with its own settings of pytest; where CI=true, skips are only for VictoriaMetrics' cluster edition."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=280, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
     if os.environ.get("CI") == "true":
-        assert "skipped" not in done.stdout
+        skipped = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
+        assert [] == [line for line in skipped if ": not found: vmstorage" not in line]
 
 
 def test_every_folder_of_plugins_is_a_project() -> None:

@@ -67,9 +67,14 @@ class ValkeyCluster:
 
     def store(self, values: Mapping[str, bytes]) -> None:
         """Set keys that expire in a day, and wait until all replicas have them."""
-        owners = self.owners(values)
-        for node in set(owners.values()):
-            node.store({key: value for key, value in values.items() if owners[key] is node})
+
+        def stored() -> bool:
+            owners = self.owners(values)
+            for node in set(owners.values()):
+                node.store({key: value for key, value in values.items() if owners[key] is node})
+            return True
+
+        _wait(stored, "nodes that agree on their slots")  # after a fail-over they may not agree yet
 
     def replica_of(self, primary: ValkeyNode) -> ValkeyNode:
         """Return a well replica of a primary."""
