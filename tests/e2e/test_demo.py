@@ -14,6 +14,8 @@ import psutil
 import pytest
 from tests.e2e.program import statcore
 
+from statcore_cli.demo.loads import LOADS
+
 DEMO = [sys.executable, "-m", "statcore_cli", "demo"]
 CONSTANT = 1
 
@@ -40,6 +42,19 @@ def _check_document(document: Mapping[str, Any]) -> None:
     assert 120 << 20 <= max(values("mem", "memory"))
     assert CONSTANT < len(set(values("io_write", "writer")) | set(values("net_rx", "traffic")))
     assert 0 < float(document["kernels"][kernel_of["busy 50%"]]["cpu_util"]["pct"]) < 60
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_a_load_ends_when_standard_input_closes(load: str) -> None:
+    """The exit code is 0, and nothing is printed."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "statcore_cli.demo.loads", load, "0.5"],
+        input=b"",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, b"", b"") == (ended.returncode, ended.stdout, ended.stderr)
 
 
 def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -137,9 +137,9 @@ class _Guard:
             for stream in (self._plugins, sys.__stdout__):
                 with suppress(OSError, ValueError, AttributeError):
                     cast("TextIO", stream).flush()
-            written = b"" if self._caught is None else os.pread(self._caught, _MAX_SHOWN, 0)
-            size = 0 if self._caught is None else os.fstat(self._caught).st_size
-            if self._caught is not None and written:
+            written, size = b"", 0
+            if self._caught is not None:
+                written, size = os.pread(self._caught, _MAX_SHOWN, 0), os.fstat(self._caught).st_size
                 os.ftruncate(self._caught, 0)
         if written:
             lines = [*written.decode(errors="replace").splitlines(), *(["…"] if size > len(written) else [])]

@@ -29,12 +29,12 @@ class MemberCounter:
 
     def __init__(self) -> None:
         """Start with nothing counted."""
-        self._before: Mapping[str, float] | None = None
-        self._total = 0.0
+        self._before: Mapping[str, float] = {}
+        self._total: float | None = None
 
     def update(self, values: Mapping[str, float]) -> float:
         """Add a round's counters by member, and return the sum."""
-        if self._before is None:
+        if self._total is None:
             self._total = sum(values.values())
         else:
             self._total += sum(max(0, value - self._before.get(member, value)) for member, value in values.items())
