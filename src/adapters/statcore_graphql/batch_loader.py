@@ -60,7 +60,13 @@ class BatchLoader(Generic[_Key]):
 
     def request(self, keys: Sequence[_Key]) -> Request:
         """Request keys now, to wait for their outcomes later."""
-        return Request([self._place(key) for key in keys])
+        batches: list[_Batch[Any]] = []
+        positions: list[int] = []
+        for key in keys:
+            batch, position = self._place(key)
+            batches.append(batch)
+            positions.append(position)
+        return Request(batches, positions)
 
     def loaded(self, key: _Key) -> Outcome | None:
         """Return the outcome of a key that has been loaded, and None for another key."""
@@ -79,10 +85,10 @@ class BatchLoader(Generic[_Key]):
     def _place(self, key: _Key) -> tuple[_Batch[_Key], int]:
         known: Any = key if self._identity is None else self._identity(key)
         batch = self._batch_of.get(known)
-        if batch is None:
+        if batch is None or batch.is_cancelled:
             batch = self._collecting
-            if batch is None:
-                batch = _Batch(self._cancel)
+            if batch is None or batch.is_cancelled:
+                batch = _Batch()
                 batch.task = create_task(self._run(batch))
                 self._collecting = batch
             self._batch_of[known] = batch
@@ -103,31 +109,18 @@ class BatchLoader(Generic[_Key]):
             batch.settle(outcomes)
         finally:
             if batch.outcomes is None:
-                self._forget(batch)
                 batch.cancel()
-
-    def _cancel(self, batch: _Batch[_Key]) -> None:
-        task, batch.task = batch.task, None
-        if task is not None:
-            self._forget(batch)  # now, because the read may take a while to end
-            task.cancel()
-
-    def _forget(self, batch: _Batch[_Key]) -> None:
-        if self._collecting is batch:
-            self._collecting = None
-        for known in [known for known, other in self._batch_of.items() if other is batch]:
-            del self._batch_of[known]
 
 
 class _Batch(Generic[_Key]):
     """Keys of one read, the futures that wait for it, and its outcomes when it has ended."""
 
-    def __init__(self, cancel_read: Callable[[_Batch[_Key]], None]) -> None:
+    def __init__(self) -> None:
         self.keys: list[_Key] = []
         self.position_of: dict[Hashable, int] = {}
         self.outcomes: Outcomes | None = None
-        self.task: Task[None] | None = None
-        self._cancel_read = cancel_read
+        self.task: Task[None]
+        self.is_cancelled = False
         self._waiting: list[_Waiting] = []
         self._event_loop = get_running_loop()
         self._cancelled = 0
@@ -148,10 +141,12 @@ class _Batch(Generic[_Key]):
         """Return the outcome at a position, None while the batch is read."""
         if self.outcomes is None:
             return None
-        value = self.outcomes.values[position]
-        if isinstance(value, BaseException):
-            value = self._as_read(value)
-        return Outcome(value, self.outcomes.remarks.get(position))
+        return Outcome(self.value(position, self.outcomes), self.outcomes.remarks.get(position))
+
+    def value(self, position: int, outcomes: Outcomes) -> object:
+        """Return the value or the error at a position of the batch's outcomes."""
+        value: object = outcomes.values[position]
+        return self._as_read(value) if isinstance(value, BaseException) else value
 
     def settle(self, outcomes: Outcomes) -> None:
         """Keep the outcomes, and wake everything that waits for them."""
@@ -167,7 +162,7 @@ class _Batch(Generic[_Key]):
 
     def cancel(self) -> None:
         """Cancel everything that waits for the batch."""
-        self.task = None
+        self.is_cancelled = True
         for future in self._waiting:
             future.cancel()
         self._waiting.clear()
@@ -179,8 +174,9 @@ class _Batch(Generic[_Key]):
         self._event_loop.call_soon(self._cancel_if_unused)
 
     def _cancel_if_unused(self) -> None:
-        if self._cancelled == len(self._waiting):
-            self._cancel_read(self)
+        if self._cancelled == len(self._waiting) and not self.is_cancelled:
+            self.is_cancelled = True  # now, because the read may take a while to end
+            self.task.cancel()
 
     def _as_read(self, error: BaseException) -> BaseException:
         """Return an error with the traceback that it had when it was read.
@@ -223,11 +219,11 @@ class Request:
     It counts as waiting from the start, so that the read of its keys is not cancelled before it is waited for.
     """
 
-    def __init__(self, places: Sequence[tuple[_Batch[Any], int]]) -> None:
-        """Keep the places."""
-        self.places = places
-        batches = dict.fromkeys(batch for batch, _ in places)
-        self._ends = [batch.future(None) for batch in batches if batch.outcomes is None]
+    def __init__(self, batches: Sequence[_Batch[Any]], positions: Sequence[int]) -> None:
+        """Keep the places: two sequences, because a tuple for each of thousands of keys is work for garbage collection."""
+        self._batches = batches
+        self._positions = positions
+        self._ends = [batch.future(None) for batch in dict.fromkeys(batches) if batch.outcomes is None]
 
     async def ended(self) -> None:
         """Return when all keys have outcomes.
@@ -252,11 +248,11 @@ class Request:
         await self.ended()
         values: list[Any] = []
         remarks: dict[int, Problem] = {}
-        for number, (batch, position) in enumerate(self.places):
-            value, problem = cast("Outcome", batch.outcome(position))
-            values.append(value)
-            if problem is not None:
-                remarks[number] = problem
+        for batch, position in zip(self._batches, self._positions, strict=True):
+            outcomes = cast("Outcomes", batch.outcomes)
+            if outcomes.remarks and (problem := outcomes.remarks.get(position)) is not None:
+                remarks[len(values)] = problem
+            values.append(batch.value(position, outcomes))
         return Outcomes(values=values, remarks=remarks)
 
 
