@@ -15,9 +15,9 @@ EndpointId = NewType("EndpointId", UUID)
 ReplicaId = NewType("ReplicaId", UUID)
 AgentId = NewType("AgentId", str)
 
-_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_CANONICAL: Final = re.compile(_UUID)
-_CANONICAL_LIST: Final = re.compile(f"{_UUID}(?:,{_UUID})*")
+_CANONICAL: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_DIGITS_AS_ZEROS: Final = str.maketrans("0123456789abcdef", "0" * 16)
+_NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
 # UUID also accepts whatever int() accepts: underscores, signs, spaces, 0x, and digits of other scripts.
 _SPELLED: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-fA-F-]{32,36}\}?")
 
@@ -50,8 +50,9 @@ def id_texts(values: Sequence[UUID | str]) -> list[str]:
         joined = ",".join(cast("Sequence[str]", values))
     except TypeError:  # there are UUIDs
         joined = ""
-    # As many ids as values, and a comma between two: no value holds a comma itself.
-    if len(joined) == 37 * len(values) - 1 and _CANONICAL_LIST.fullmatch(joined):
+    # As many ids as values, and a comma between two: no value holds a comma itself. A regular expression takes four times
+    # as long.
+    if joined.translate(_DIGITS_AS_ZEROS) == ",".join([_NIL_UUID] * len(values)):
         return list(cast("Sequence[str]", values))
     return [id_text(value) for value in values]
 
