@@ -11,7 +11,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model import id_text
-from statcore.model.inventory import EndpointRecord, KernelRecord, Page, ReplicaRecord, SessionRecord
+from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, ReplicaRecord, SessionRecord
 from statcore.model.text import check_text
 
 _T = TypeVar("_T")
@@ -46,7 +46,7 @@ class _ById(Generic[_T]):
 
 @attrs.frozen(eq=False)
 class MemoryInventory:
-    """An `InventoryPort` and `InventorySinkPort` in this process, to be used from one event loop or thread.
+    """An `OwnerInventoryPort` and `InventorySinkPort` in this process, to be used from one event loop or thread.
 
     A session exists as long as one of its kernels does, and an agent as long as it runs a kernel. All records are in the
     order of their ids.
@@ -111,7 +111,13 @@ class MemoryInventory:
         if len({replica.replica_id for replica in replicas}) < len(replicas):
             raise InputError(f"endpoint {endpoint_id} has a replica twice")
         in_order = tuple(sorted(replicas, key=_REPLICA_ID))
-        self._endpoints.put(endpoint_id, EndpointRecord(endpoint_id=endpoint_id, replicas=in_order))
+        record = EndpointRecord(
+            endpoint_id=endpoint_id,
+            replicas=in_order,
+            user_id=_known_id(endpoint.user_id),
+            project_id=_known_id(endpoint.project_id),
+        )
+        self._endpoints.put(endpoint_id, record)
 
     def forget_endpoint(self, endpoint_id: str, /) -> None:
         """Remove an endpoint; an unknown id is ignored.
@@ -137,6 +143,14 @@ class MemoryInventory:
         """
         return self._sessions.find(session_ids)
 
+    async def find_kernels(self, kernel_ids: Sequence[str], /) -> Sequence[KernelRecord | None]:
+        """Return the kernel of each id, in order; None for an unknown id.
+
+        Raises:
+            InputError: an id that is not a UUID.
+        """
+        return [self._kernels.get(id_text(kernel_id)) for kernel_id in kernel_ids]
+
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:
         """Return a page of the endpoints, each with all of its replicas.
 
@@ -160,6 +174,10 @@ class MemoryInventory:
             InputError: `limit` or `offset` is negative.
         """
         return Page.cut(self._kernel_counts.ids, limit=limit, offset=offset)
+
+    async def find_agents(self, agent_ids: Sequence[str], /) -> Sequence[AgentRecord | None]:
+        """Return each agent that runs kernels, in order; None for another id. Its owners are not known."""
+        return [AgentRecord(agent_id=id_) if id_ in self._kernel_counts.values else None for id_ in agent_ids]
 
     def _kernels_of(self, session_id: str) -> tuple[KernelRecord, ...]:
         session = self._sessions.values.get(session_id)

@@ -82,7 +82,8 @@ class Tsdb:
             selected = list(self._series.values())
         else:
             accept = accepts(match.matchers, self.semantics)
-            selected = [series for series in self._by_name.get(match.name, ()) if accept(series.labels)]
+            named = sorted(self._series.values(), key=_KEY) if match.name is None else self._by_name.get(match.name, ())
+            selected = [series for series in named if accept(series.labels)]
         for series in selected:  # no scrape trims series that have ended
             self._trim(series, newest=next(reversed(self._targets.values())).time)
         return [series for series in selected if series.times]

@@ -1,4 +1,4 @@
-"""Records of an inventory: sessions, kernels, endpoints and replicas, and pages of them."""
+"""Records of an inventory: sessions, kernels, endpoints, replicas and agents, and pages of them."""
 
 from __future__ import annotations
 
@@ -43,10 +43,21 @@ class ReplicaRecord:
 
 @attrs.frozen(kw_only=True)
 class EndpointRecord:
-    """An inference endpoint with its replicas, in a stable order."""
+    """An inference endpoint with its replicas, in a stable order, and the ids of its owners, None if not known."""
 
     endpoint_id: str
     replicas: tuple[ReplicaRecord, ...] = ()
+    user_id: str | None = None
+    project_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AgentRecord:
+    """An agent, and the ids of its owners, None for an agent that belongs to nobody or to everybody."""
+
+    agent_id: str
+    user_id: str | None = None
+    project_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)

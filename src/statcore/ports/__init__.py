@@ -8,7 +8,7 @@ from statcore.imports import on_demand
 
 if TYPE_CHECKING:
     from statcore.ports.diagnosis import DiagnosisPort, ServerState, Topology, TopologyPort
-    from statcore.ports.inventory import InventoryPort
+    from statcore.ports.inventory import InventoryPort, OwnerInventoryPort
     from statcore.ports.metrics import MetricQuerierPort
     from statcore.ports.promql import PromQLPort
     from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
@@ -18,7 +18,7 @@ else:
         __name__,
         {
             "diagnosis": "DiagnosisPort ServerState Topology TopologyPort",
-            "inventory": "InventoryPort",
+            "inventory": "InventoryPort OwnerInventoryPort",
             "metrics": "MetricQuerierPort",
             "promql": "PromQLPort",
             "sink": "InventorySinkPort ScrapeSample ScrapeSinkPort StatisticsSinkPort",
@@ -34,6 +34,7 @@ __all__ = [
     "InventorySinkPort",
     "KernelStatisticsPort",
     "MetricQuerierPort",
+    "OwnerInventoryPort",
     "PromQLPort",
     "ScrapeSample",
     "ScrapeSinkPort",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 from statcore.errors import ProtocolError
-from statcore.model.inventory import EndpointRecord, Page, SessionRecord
+from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
 
 _Record = TypeVar("_Record")
 
@@ -43,13 +43,30 @@ class InventoryPort(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnerInventoryPort(InventoryPort, Protocol):
+    """An inventory that also finds kernels and agents by id: `statcore.scopes.confine` needs one to check their owners.
+
+    An endpoint, and a kernel, has the owners that its record names. An owner that is None is not known, so the object is
+    outside every scope with that label.
+    """
+
+    async def find_kernels(self, kernel_ids: Sequence[str], /) -> Sequence[KernelRecord | None]:
+        """Return the kernel of each id, in order and including duplicates; None for one that does not exist."""
+        ...
+
+    async def find_agents(self, agent_ids: Sequence[str], /) -> Sequence[AgentRecord | None]:
+        """Return the agent of each id, in order and including duplicates; None for one that does not exist."""
+        ...
+
+
 async def find_records(
     find: Callable[[Sequence[str]], Awaitable[Sequence[_Record | None]]], ids: Iterable[str]
 ) -> dict[str, _Record]:
     """Return by id the records that exist.
 
     Args:
-        find: `find_sessions` or `find_endpoints` of an inventory; it gets each id once, and without ids it is not called.
+        find: `find_sessions` or another such method of an inventory; it gets each id once, and is not called without ids.
         ids: in canonical text, with or without duplicates.
 
     Raises:

@@ -158,6 +158,35 @@ def labels_fixed_beside(promql: str, matcher: str) -> frozenset[str]:
     return _parse(promql, read)
 
 
+def selector_without(promql: str, matcher: str) -> str | None:
+    """Return a selector that may select series which this matcher does not accept, or None where each has the matcher.
+
+    Args:
+        promql: a text that `read_places` reads.
+        matcher: a matcher as `read_places` returns it.
+
+    Raises:
+        InputError: the text is not PromQL.
+        MissingExtraError: the parser is not installed.
+    """
+
+    def read(tree: Any) -> str | None:  # noqa: ANN401 - a node of the parser
+        import promql_parser as parser  # noqa: PLC0415
+
+        for node in _nodes(tree):
+            match node:
+                case parser.VectorSelector(matchers=matchers):
+                    if matchers.or_matchers or matcher not in map(str, matchers.matchers):
+                        return str(node)
+                case parser.Call(func=function) if function.name == "info":  # reads series that no selector names
+                    return str(node)
+                case _:
+                    pass
+        return None
+
+    return _parse(promql, read)
+
+
 def _parse(promql: str, read: Callable[[Any], _T]) -> _T:
     """Return the result of `read` for the parser's tree.
 

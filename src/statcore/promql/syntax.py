@@ -140,36 +140,39 @@ class Selector(_Node):
     """An instant vector selector: the newest sample of every series of a metric that all matchers accept.
 
     Args:
-        name: the metric name.
+        name: the metric name, or None for every metric; then there must be a matcher.
         labels: label name to matcher, or pairs of the two, in the order in which they are written; text means an exact
             match. In pairs a label may recur.
         offset: how long before the time of the query, as a positive duration.
 
     Raises:
         InputError: a name that is not valid, a value that is neither text nor a LabelMatcher, `__name__` among the labels,
-            which a server refuses beside a name, or an offset that is not a positive duration.
+            which a server refuses beside a name, neither a name nor a matcher, or an offset that is not a positive
+            duration.
     """
 
-    name: str
+    name: str | None
     _matchers: Matchers = attrs.field(default=(), converter=as_pairs, alias="labels", eq=_distinct, hash=False)
     offset: timedelta | str | None = attrs.field(default=None, kw_only=True)
 
     def write(self, inside: Callable[[Part], str]) -> str:
         """Return the text; there are no nodes inside."""
         del inside
-        before, first = selector_parts(self.name)
+        before, first = ("", "") if self.name is None else selector_parts(self.name)
         texts = matcher_texts(self._matchers)
         if first:
             texts.insert(0, first)
         if "__name__" in dict(self._matchers):
             raise InputError(f"the label __name__ beside the metric name {self.name!r}")
+        if self.name is None and not texts:
+            raise InputError("a selector has neither a metric name nor a matcher")
         text = f"{before}{{{','.join(texts)}}}" if texts else before
         if self.offset is not None:
             text = f"{text} offset {format_duration(self.offset)}"
         return text
 
     @classmethod
-    def equal(cls, name: str, **labels: str) -> Self:
+    def equal(cls, name: str | None, **labels: str) -> Self:
         """Return a selector that matches each label exactly."""
         return cls(name, labels)
 

@@ -10,20 +10,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from os import urandom
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, Self, cast, get_args
 
 import attrs
 
-from statcore.errors import InputError
+from statcore.errors import InputError, UnsupportedError
 from statcore.model.text import check_text
 from statcore.model.time import format_duration, parse_duration
 from statcore.model.validation import check_line
-from statcore.promql.parsing import Placeholder, check_cost, labels_fixed_beside, read_places
+from statcore.promql.parsing import Placeholder, check_cost, labels_fixed_beside, read_places, selector_without
 from statcore.promql.quoting import grouped_text
 from statcore.promql.syntax import label_names, matcher_texts
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.coalescing import MAX_VALUES
-from statcore.queriers.matcher import LabelMatcher, as_pairs
+from statcore.queriers.matcher import LabelMatcher, Matchers, as_pairs
 
 MAX_WINDOW: Final = timedelta(days=7)
 """The longest window; a server reads all samples of a window for every point of an answer."""
@@ -61,6 +61,7 @@ class Template:
 
     Attributes:
         fixed_labels: the labels that a selector with `${{ labels }}` matches by `=` itself; they cannot be filtered by.
+        unconfined: a selector without `${{ labels }}`, which reads the series of all owners; None if there is none.
 
     Args:
         text: printable characters, tabs and line breaks, within the limits of `statcore.promql.parsing`.
@@ -73,6 +74,7 @@ class Template:
 
     text: str = attrs.field(validator=_check_text)
     fixed_labels: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+    unconfined: str | None = attrs.field(init=False, eq=False, repr=False)
     _parts: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -98,7 +100,7 @@ class Template:
         *,
         window: timedelta | str,
         group_by: Iterable[str] = (),
-    ) -> str:
+    ) -> FilledTemplate:
         """Return the text with values in place of the placeholders.
 
         Args:
@@ -121,17 +123,18 @@ class Template:
         for name, text in texts.items():
             if text and name not in self.placeholders:
                 raise InputError(f"the template has no ${{{{ {name} }}}}, where {text:.100} would stand")
-        return self._fill(**texts, window=format_duration(window))
+        return FilledTemplate(self, {**texts, "window": format_duration(window)})
 
     @property
     def _names(self) -> tuple[Placeholder, ...]:
         return cast("tuple[Placeholder, ...]", self._parts[1::2])
 
-    def _fill(self, **values: str) -> str:
+    def fill(self, values: Mapping[Placeholder, str]) -> str:
+        """Return the text with texts in place of the placeholders, which are not checked."""
         texts: list[str] = []
         for position, part in enumerate(self._parts):
             if position % 2:
-                texts.append(values[part])
+                texts.append(values[cast("Placeholder", part)])
             else:  # a comma after an empty value is dropped
                 texts.append(part if not texts or texts[-1] else _COMMA.sub("", part))
         return "".join(texts)
@@ -142,19 +145,54 @@ class Template:
         marks: dict[Placeholder, str] = {"labels": f'{mark}="{mark}"', "window": window, "group_by": mark}
         hints = "".join(f"; {_belongs(name)}" for name in marks if name in self.placeholders)
         try:
-            found = Counter(read_places(self._fill(**marks)))
+            found = Counter(read_places(self.fill(marks)))
         except InputError as error:
             raise InputError(f"the template is not PromQL: {error}{hints}") from None
         for name, count in Counter(self._names).items():
             if count != found[name, parse_duration(window) if name == "window" else marks[name]]:
                 raise _misplaced(name)
         try:
-            read_places(self._fill(labels="", window="5m", group_by=""))
+            read_places(self.fill({"labels": "", "window": "5m", "group_by": ""}))
         except InputError as error:
             what = "the template is not PromQL without labels"
             raise InputError(f"{what}: {error}; give the selector a name or a matcher: up{{${{{{ labels }}}}}}") from None
-        fixed = labels_fixed_beside(self._fill(**marks), marks["labels"]) if "labels" in self._names else frozenset[str]()
+        filled = self.fill(marks)
+        fixed = labels_fixed_beside(filled, marks["labels"]) if "labels" in self._names else frozenset[str]()
         object.__setattr__(self, "fixed_labels", fixed)
+        object.__setattr__(self, "unconfined", selector_without(filled, marks["labels"]))
+
+
+class FilledTemplate(str):
+    """The PromQL of a template that was filled in, which can be confined to fewer series later.
+
+    Args:
+        template: the template.
+        values: the text in place of each placeholder.
+    """
+
+    __slots__ = ("_template", "_values")
+    _template: Template
+    _values: Mapping[Placeholder, str]
+
+    def __new__(cls, template: Template, values: Mapping[Placeholder, str]) -> Self:
+        """Fill the template in."""
+        text = super().__new__(cls, template.fill(values))
+        text._template, text._values = template, values
+        return text
+
+    def confined(self, matchers: Matchers) -> str:
+        """Return the text with further matchers in each of its selectors.
+
+        Raises:
+            UnsupportedError: a selector of the template has no place for them.
+        """
+        if self._template.unconfined is not None:
+            raise UnsupportedError(
+                f"{self._template.unconfined:.200} of the preset has no ${{{{ labels }}}}, so it reads the series of all owners; "
+                "only callers who may see everything may use it"
+            )
+        labels = ",".join(filter(None, [self._values["labels"], *matcher_texts(matchers)]))
+        return self._template.fill({**self._values, "labels": labels})
 
 
 def _belongs(name: Placeholder) -> str:
@@ -264,7 +302,7 @@ class Preset:
         labels: Mapping[str, str | Sequence[str]] | None = None,
         group_labels: Sequence[str] = (),
         window: timedelta | str | None = None,
-    ) -> str:
+    ) -> FilledTemplate:
         """Return the query with the values that a user fills in.
 
         Args:

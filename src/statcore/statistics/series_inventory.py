@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
 from statcore.concurrency import map_concurrently
 from statcore.errors import InputError, PartialAnswerError, UnsupportedError
-from statcore.model.inventory import EndpointRecord, KernelRecord, Page, SessionRecord
+from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
 from statcore.model.results import Series
 from statcore.model.text import id_text
 from statcore.model.time import MILLISECOND, QueryTimeRange, format_duration, parse_duration
@@ -29,10 +29,11 @@ _NO_ENDPOINTS: Final = "series do not name inference endpoints; use another inve
 
 @attrs.frozen
 class _Containers(UtilizationMetricQuerier):
-    """Querier of all containers, or of the containers of some sessions, grouped by labels."""
+    """Querier of all containers, or of those whose label `of` has one of some ids, grouped by labels."""
 
     by: Sequence[str]
-    session_ids: Sequence[str] | None = None
+    of: Literal["session_id", "kernel_id", "agent_id"] = "session_id"
+    ids: Sequence[str] | None = None
 
     def name(self) -> str:
         return CONTAINER_SERIES
@@ -41,8 +42,8 @@ class _Containers(UtilizationMetricQuerier):
         # Every metric of a kernel has a current value, but not always a capacity. No metric is sure to exist for every
         # kernel, so all metrics are read.
         labels: dict[str, str | LabelMatcher] = {"value_type": "current"}
-        if self.session_ids is not None:
-            labels["session_id"] = LabelMatcher.one_of(self.session_ids)
+        if self.ids is not None:
+            labels[self.of] = LabelMatcher.one_of(self.ids)
         return labels
 
     def group_by_labels(self) -> Sequence[str]:
@@ -86,7 +87,7 @@ def _lookback(value: timedelta | str) -> timedelta:
 
 @attrs.frozen(eq=False)
 class SeriesInventory:
-    """An `InventoryPort` over any metric backend: a kernel exists if it has series.
+    """An `OwnerInventoryPort` over any metric backend: a kernel exists if it has series.
 
     Series are read at the present and at four points in time before it, evenly over the lookback. A failed scrape makes the
     series of its target vanish for a moment; a kernel that has series at another point is still listed. A kernel that ended
@@ -97,7 +98,7 @@ class SeriesInventory:
     is not an id counts as unknown, and is logged.
 
     Samples are read and not label values, because Prometheus also answers label values that are hours old. In every call
-    the backend reads the newest samples of all current values, or of the current values of the given sessions.
+    the backend reads the newest samples of all current values, or of the current values of the given objects.
 
     Args:
         metrics: the backend; the caller closes it.
@@ -141,6 +142,18 @@ class SeriesInventory:
         sessions = await self._read(ids, self._recent())
         return [sessions.get(session_id) for session_id in ids]
 
+    async def find_kernels(self, kernel_ids: Sequence[str], /) -> Sequence[KernelRecord | None]:
+        """Return the kernel of each id, in order; None for a kernel that does not exist.
+
+        Raises:
+            InputError: an id is not a UUID.
+            PartialAnswerError: the backend says that its answer may lack series.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
+        """
+        ids = [id_text(kernel_id) for kernel_id in kernel_ids]
+        kernels = {kernel.kernel_id: kernel for kernel in _kernels(await self._owners("kernel_id", ids, self._recent()))}
+        return [kernels.get(kernel_id) for kernel_id in ids]
+
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:  # noqa: ARG002
         """Raise `UnsupportedError`: series do not name endpoints."""
         raise UnsupportedError(_NO_ENDPOINTS)
@@ -162,6 +175,17 @@ class SeriesInventory:
         known = {agent_id for series in answer if (agent_id := _text(series, "agent_id"))}
         return Page.cut(sorted(known), limit=limit, offset=offset)
 
+    async def find_agents(self, agent_ids: Sequence[str], /) -> Sequence[AgentRecord | None]:
+        """Return each agent that runs kernels, in order; None for another id. Its owners are not known.
+
+        Raises:
+            InputError: an id is not text.
+            PartialAnswerError: the backend says that its answer may lack series.
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
+        """
+        known = {_text(series, "agent_id") for series in await self._owners("agent_id", agent_ids, self._recent())}
+        return [AgentRecord(agent_id=agent_id) if agent_id in known else None for agent_id in agent_ids]
+
     def _recent(self) -> QueryTimeRange:
         end = self.clock()
         step = -(-self.lookback // (_STEPS * MILLISECOND)) * MILLISECOND
@@ -175,31 +199,49 @@ class SeriesInventory:
         return [series for series in result.series if len(series)]
 
     async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
-        async def read(batch: Sequence[str]) -> dict[str, SessionRecord]:
-            return _sessions(await self._query(_Containers(OWNER_LABELS, batch), time_range))
+        return _sessions(await self._owners("session_id", session_ids, time_range))
 
-        batches = await map_concurrently(distinct_batches(session_ids), read)
-        return {session_id: session for sessions in batches for session_id, session in sessions.items()}
+    async def _owners(
+        self, of: Literal["session_id", "kernel_id", "agent_id"], ids: Sequence[str], time_range: QueryTimeRange
+    ) -> list[Series]:
+        """Return the series of the objects with these ids, grouped by their owners."""
+
+        async def read(batch: Sequence[str]) -> Sequence[Series]:
+            return await self._query(_Containers(OWNER_LABELS, of, batch), time_range)
+
+        return [series for batch in await map_concurrently(distinct_batches(ids), read) for series in batch]
+
+
+def _records(owners: Sequence[Series]) -> Iterator[tuple[str | None, KernelRecord | None]]:
+    """Yield the session id and the kernel of each series; a newer series comes later.
+
+    A series is newer if it ended later or, if both go on, if it began later.
+    """
+    ids = _Ids()
+    for series in sorted(owners, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
+        session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
+        kernel = kernel_id and KernelRecord(
+            kernel_id=kernel_id,
+            session_id=session_id,
+            agent_id=_text(series, "agent_id"),
+            user_id=ids.read(series, "user_id"),
+            project_id=ids.read(series, "project_id"),
+        )
+        yield session_id, kernel or None
+    ids.warn()
+
+
+def _kernels(owners: Sequence[Series]) -> Iterator[KernelRecord]:
+    return (kernel for _, kernel in _records(owners) if kernel is not None)
 
 
 def _sessions(owners: Sequence[Series]) -> dict[str, SessionRecord]:
-    ids = _Ids()
     kernels: dict[str, dict[str, KernelRecord]] = {}
-    # A newer series replaces an older series. It is newer if it ended later or, if both go on, if it began later.
-    for series in sorted(owners, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
-        session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
-        if session_id is None:
-            continue
-        of_session = kernels.setdefault(session_id, {})
-        if kernel_id is not None:
-            of_session[kernel_id] = KernelRecord(
-                kernel_id=kernel_id,
-                session_id=session_id,
-                agent_id=_text(series, "agent_id"),
-                user_id=ids.read(series, "user_id"),
-                project_id=ids.read(series, "project_id"),
-            )
-    ids.warn()
+    for session_id, kernel in _records(owners):
+        if session_id is not None:
+            of_session = kernels.setdefault(session_id, {})
+            if kernel is not None:
+                of_session[kernel.kernel_id] = kernel
     return {
         session_id: SessionRecord(session_id=session_id, kernels=tuple(of_session[id_] for id_ in sorted(of_session)))
         for session_id, of_session in kernels.items()
