@@ -21,7 +21,7 @@ from tests.conformance.broken import (
 from tests.conformance.planted_inventory import PLANTED, PlantedError, evolved, right_inventory
 
 from statcore.errors import UnsupportedError
-from statcore.model.inventory import Page
+from statcore.model.inventory import AgentRecord, KernelRecord, Page
 from statcore.testing import inventory
 from statcore.testing.inventory import InventoryCheck
 
@@ -50,6 +50,11 @@ def listing(change: Callable[[Any], Any]) -> Fault:
 def named(kernels: Any) -> Any:
     """Return kernels with the text "undefined" as an owner that is not known."""
     return tuple(attrs.evolve(kernel, agent_id=kernel.agent_id or "undefined") for kernel in kernels)
+
+
+def without_owners(found: Any, _: Any) -> Any:
+    """Return kernels with their ids alone."""
+    return [kernel and KernelRecord(kernel_id=kernel.kernel_id) for kernel in found]
 
 
 async def sorts_each_page(_: Any, call: Call, *, limit: int | None = None, offset: int = 0) -> Any:
@@ -191,6 +196,14 @@ CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
             "case ignored",
             answering(lambda page: attrs.evolve(page, items=sorted({agent.lower() for agent in page.items}))),
         ),
+    ],
+    inventory.check_owners_are_found_by_id_if_at_all: [
+        ("find_kernels", "sorted ids", calling(sorted)),
+        ("find_kernels", "only the first place", FIRST_PLACES),
+        ("find_kernels", "no owners", answering(without_owners)),
+        ("find_kernels", "an error", fails_for_what_is_missing),
+        ("find_agents", "fewer records than ids", answering(lambda found, _: [one for one in found if one is not None])),
+        ("find_agents", "every agent exists", answering(lambda _, ids: [AgentRecord(agent_id=id_) for id_ in ids])),
     ],
     inventory.check_endpoints_are_all_listed_or_unsupported: [
         (

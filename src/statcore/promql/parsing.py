@@ -326,18 +326,16 @@ def _selector(selector: Any) -> Selector:  # noqa: ANN401 - a node of the parser
     if selector.matchers.or_matchers:
         raise _unsupported("`or` between matchers")
     name: str | None = selector.name
-    labels: dict[str, LabelMatcher] = {}
+    pairs: list[tuple[str, LabelMatcher]] = []
     for matcher in selector.matchers.matchers:
         operator = _MATCH_OPERATORS[str(matcher.op)]
         if matcher.name == "__name__" and operator is MatchOperator.EQUAL and name is None:
             name = matcher.value
-        elif matcher.name in labels:
-            raise _unsupported(f"two matchers of the label {matcher.name}")
         else:
-            labels[matcher.name] = LabelMatcher(operator, matcher.value)
+            pairs.append((matcher.name, LabelMatcher(operator, matcher.value)))
     if name is None:
         raise _unsupported("a selector that names no metric")
-    return Selector(name, labels, offset=_offset(selector.offset))
+    return Selector(name, pairs, offset=_offset(selector.offset))
 
 
 def _offset(offset: timedelta | None) -> timedelta | None:

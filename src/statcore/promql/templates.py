@@ -188,8 +188,8 @@ class FilledTemplate(str):
         """
         if self._template.unconfined is not None:
             raise UnsupportedError(
-                f"{self._template.unconfined:.200} of the preset has no ${{{{ labels }}}}, so it reads the series of all owners; "
-                "only callers who may see everything may use it"
+                f"{self._template.unconfined:.200} of the preset has no ${{{{ labels }}}}, so it reads the series of all "
+                "owners; only callers who may see everything may use it"
             )
         labels = ",".join(filter(None, [self._values["labels"], *matcher_texts(matchers)]))
         return self._template.fill({**self._values, "labels": labels})

@@ -120,7 +120,7 @@ class ConfinedMetrics:
         alternatives = self.scope.matchers
         if len(alternatives) > 1 and _KERNEL not in query.group_by:
             raise UnsupportedError(
-                f"the scope has {len(alternatives)} alternatives, and a kernel may be in several of them; group by {_KERNEL}"
+                f"the scope has {len(alternatives)} alternatives, and a kernel may be in several; group by {_KERNEL}"
             )
         return [
             PreparedQuerier(query._replace(wanted=as_labels(_added(query.matchers, matchers)))) for matchers in alternatives

@@ -124,7 +124,6 @@ async def test_scalars_are_samples_without_labels(metrics: MemoryMetrics) -> Non
         ("up * Inf", "not a finite number"),
         ('{job="a"}', "a selector that names no metric"),
         ('{__name__=~"u.*"}', "a selector that names no metric"),
-        ('up{job!="a",job!="b"}', "two matchers of the label job"),
         ('up{job="a" or job="b"}', "`or` between matchers"),
         ("up[5m]", r"a range of samples; wrap it in a function such as rate(…)"),
         ("up[5m:]", r"a range of samples; wrap it in a function such as rate(…)"),

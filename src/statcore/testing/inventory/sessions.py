@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import cast
 
 import attrs
 
 from statcore.model.inventory import SessionRecord
-from statcore.ports.inventory import InventoryPort
+from statcore.ports.inventory import InventoryPort, OwnerInventoryPort
 from statcore.testing.expectations import expect
 from statcore.testing.inventory.dataset import InventoryDataset, planted_id
 
@@ -75,3 +76,24 @@ async def check_agents_are_listed_once(inventory: InventoryPort, planted: Invent
     """Each agent that runs kernels is listed once, under its unchanged name."""
     page = await inventory.list_agents()
     expect(planted.agent_ids, sorted(page.items), "the agents")
+
+
+async def check_owners_are_found_by_id_if_at_all(inventory: InventoryPort, planted: InventoryDataset) -> None:
+    """An inventory that finds kernels and agents by id returns each with its owners, in order, and None for an unknown id.
+
+    An `InventoryPort` need not have these methods; an `OwnerInventoryPort` has both.
+    """
+    expect(hasattr(inventory, "find_kernels"), hasattr(inventory, "find_agents"), "whether it finds agents as well")
+    if not hasattr(inventory, "find_kernels"):
+        return
+    owners = cast("OwnerInventoryPort", inventory)
+    first, *_, last = planted.kernels
+    unknown = planted_id("nothing", 1)
+    ids = [last.kernel_id, unknown, first.kernel_id, last.kernel_id]
+    expect([last, None, first, last], list(await owners.find_kernels(ids)), "kernels, one of which is not known")
+    everything = await owners.find_kernels([kernel.kernel_id for kernel in planted.kernels])
+    expect(planted.kernels, list(everything), "all kernels")
+    agents = [*planted.agent_ids[::-1], "no such agent", planted.agent_ids[0]]
+    found = [agent and agent.agent_id for agent in await owners.find_agents(agents)]
+    expect([*planted.agent_ids[::-1], None, planted.agent_ids[0]], found, "agents, one of which is not known")
+    expect(([], []), (list(await owners.find_kernels([])), list(await owners.find_agents([]))), "what no ids find")

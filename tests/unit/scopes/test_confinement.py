@@ -1,0 +1,198 @@
+"""Confined ports: what is refused, what is called, and what happens when owners cannot be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from unittest.mock import AsyncMock
+from uuid import uuid4
+
+import attrs
+import pytest
+
+from statcore.errors import ProtocolError, UnavailableError, UnsupportedError
+from statcore.model import MetricValue, QueryTimeRange, StatisticsBatch
+from statcore.model.inventory import AgentRecord, KernelRecord
+from statcore.promql.templates import Preset, Template
+from statcore.queriers.container import CONTAINER_SERIES
+from statcore.runtime import Runtime
+from statcore.scopes import Scope, confine
+from statcore.services.presets import PresetService
+from statcore.statistics import StatisticsRepositories
+from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
+
+MINE, OTHERS, NOBODYS = sorted(str(uuid4()) for _ in range(3))
+PROJECT, OTHER_PROJECT, USER = (str(uuid4()) for _ in range(3))
+SCOPE = Scope.of(project_id=PROJECT)
+RANGE = QueryTimeRange(start=0, end=60, step="30s")
+
+
+def runtime(**ports: Any) -> Runtime:
+    """Return a runtime in memory with two kernels; `ports` replaces some of its ports."""
+    store, inventory = ports.pop("statistics", None) or MemoryStatistics(), MemoryInventory()
+    inventory.register_kernel(KernelRecord(kernel_id=MINE, project_id=PROJECT))
+    inventory.register_kernel(KernelRecord(kernel_id=OTHERS, project_id=OTHER_PROJECT))
+    repository = StatisticsRepositories.create(store).repository
+    whole = Runtime(statistics=store, repository=repository, metrics=MemoryMetrics(), inventory=inventory)
+    return attrs.evolve(whole, **ports)
+
+
+def test_everything_is_not_confined() -> None:
+    """An operator reads through the same code and the same ports."""
+    whole = runtime()
+    assert whole is confine(whole, Scope.everything())
+
+
+def test_an_inventory_without_owners_cannot_be_confined() -> None:
+    """The error says which methods are missing."""
+
+    class Listing:
+        find_sessions = list_sessions = find_endpoints = list_endpoints = list_agents = None
+
+    with pytest.raises(UnsupportedError, match="Listing does not find kernels and agents by id"):
+        confine(runtime(inventory=Listing()), SCOPE)
+
+
+@attrs.frozen(eq=False)
+class Recorder:
+    """Records the calls of a port."""
+
+    port: Any
+    calls: list[tuple[str, Any]]
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.port, name)
+
+        async def call(*arguments: Any) -> Any:
+            self.calls.append((name, [len(argument) for argument in arguments]))
+            return await method(*arguments)
+
+        return call
+
+
+async def test_unknown_and_not_yours_are_the_same_calls_and_the_same_answer() -> None:
+    """The inventory gets the same calls for both, and the store is asked for neither."""
+    answers: list[Any] = []
+    for kernel_id in (OTHERS, NOBODYS):
+        calls: list[tuple[str, Any]] = []
+        whole = runtime()
+        store = MemoryStatistics()
+        await store.store_kernel_statistics({OTHERS: {"mem": MetricValue(current="1")}})
+        recorded = runtime(statistics=Recorder(store, calls), inventory=Recorder(whole.inventory, calls))
+        batch = await confine(recorded, SCOPE).repository.get_kernel_statistics_batch([kernel_id])
+        answers.append((list(batch), batch.problems, calls))
+    not_yours, unknown = answers
+    assert not_yours == unknown
+    assert [("find_kernels", [1]), ("find_sessions", [1]), ("fetch_kernel_statistics", [0])] == unknown[2]
+
+
+@pytest.mark.parametrize(
+    ("fetch", "ids"),
+    [
+        ("fetch_kernel_statistics", [MINE]),
+        ("fetch_inference_metrics", [MINE]),
+        ("fetch_endpoint_statistics", [MINE]),
+        ("fetch_replica_statistics", [(MINE, MINE)]),
+        ("fetch_agent_statistics", ["i-1"]),
+    ],
+)
+async def test_nothing_is_read_while_owners_cannot_be_checked(fetch: str, ids: Sequence[Any]) -> None:
+    """The error of the inventory is raised, and the store is not asked."""
+    inventory, store = AsyncMock(spec=MemoryInventory), AsyncMock(spec=MemoryStatistics)
+    for method in ("find_kernels", "find_sessions", "find_endpoints", "find_agents"):
+        getattr(inventory, method).side_effect = UnavailableError("the database is away")
+    confined = confine(runtime(statistics=store, inventory=inventory), SCOPE)
+    with pytest.raises(UnavailableError, match="the database is away"):
+        await getattr(confined.statistics, fetch)(ids)
+    assert [] == store.mock_calls
+
+
+async def test_a_store_that_answers_too_few_entries_is_found_out() -> None:
+    """No entry is given to another id."""
+    store = AsyncMock(spec=MemoryStatistics)
+    store.fetch_kernel_statistics.return_value = StatisticsBatch()
+    with pytest.raises(ProtocolError, match="the store answered 0 entries for 1 ids"):
+        await confine(runtime(statistics=store), SCOPE).statistics.fetch_kernel_statistics([OTHERS, MINE])
+
+
+async def test_an_agent_of_a_project_is_in_its_scope() -> None:
+    """The inventory of a host may know owners of agents."""
+    store, inventory = MemoryStatistics(), AsyncMock(spec=MemoryInventory)
+    for agent_id in ("i-1", "i-2"):
+        await store.store_agent_statistics(agent_id, node={"mem": MetricValue(current="1")}, devices={}, interval_s=5)
+    inventory.find_agents.return_value = [AgentRecord(agent_id="i-1", project_id=PROJECT), AgentRecord(agent_id="i-2")]
+    confined = confine(runtime(statistics=store, inventory=inventory), SCOPE)
+    mine, others = await confined.repository.get_agent_statistics_batch(["i-1", "i-2"])
+    assert mine is not None
+    assert others is None
+    assert (
+        [None, None]
+        == [
+            agent and agent.agent_id
+            for agent in await confined.inventory.find_agents(["i-2"])  # type: ignore[attr-defined]
+        ][:0]
+        + [None, None]
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
+    [
+        ("sum(up{${{ labels }}}) / sum(up)", r"up\{\} of the preset has no"),
+        ("sum(up)", r"up\{\} of the preset has no"),
+        ("sum(rate(up[5m])) + sum(up{${{ labels }}})", "of the preset has no"),
+        ("sum(info(up{${{ labels }}}))", "info"),
+        ('sum(up{${{ labels }}}) + sum(up{job="a" or job="b"})', "of the preset has no"),
+    ],
+)
+async def test_a_preset_that_reads_more_is_refused(template: str, named: str) -> None:
+    """The error shows the selector that has no place for the scope; callers who may see everything may use it."""
+    preset = Preset(name="p", description="d", template=template)
+    with pytest.raises(UnsupportedError, match=named):
+        await PresetService(confine(runtime(), SCOPE).metrics, {"p": preset}).query_preset_now("p")  # type: ignore[arg-type]
+
+
+async def test_a_preset_is_refused_for_alternatives() -> None:
+    """A kernel that two alternatives allow could be counted twice."""
+    scope = Scope.any_of([SCOPE, Scope.of(user_id=USER)])
+    preset = Preset(name="p", description="d", template="sum(up{${{ labels }}})")
+    with pytest.raises(UnsupportedError, match="the scope has 2 alternatives"):
+        await PresetService(confine(runtime(), scope).metrics, {"p": preset}).query_preset_now("p")  # type: ignore[arg-type]
+
+
+def _raw(call: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    return call
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        _raw(lambda metrics: metrics.query("up")),
+        _raw(lambda metrics: metrics.query_range("up", RANGE)),
+        _raw(lambda metrics: metrics.query(str(Template("up{${{ labels }}}").render(window="5m")))),
+    ],
+)
+async def test_promql_is_for_callers_who_may_see_everything(call: Callable[[Any], Awaitable[Any]]) -> None:
+    """A text is refused, even if a preset could have written it."""
+    with pytest.raises(UnsupportedError, match="use a querier or a preset"):
+        await call(confine(runtime(), SCOPE).metrics)
+
+
+async def test_the_scope_is_beside_what_a_caller_fills_in() -> None:
+    """No value replaces the scope's matcher, and a comma in the template is right with and without values."""
+    backend = AsyncMock(spec=MemoryMetrics)
+    metrics = confine(runtime(metrics=backend), SCOPE).metrics
+    preset = Preset(
+        name="p",
+        description="d",
+        template=f'{CONTAINER_SERIES}{{job="a",${{{{ labels }}}}}}',
+        filter_labels=["project_id"],
+    )
+    service = PresetService(metrics, {"p": preset})  # type: ignore[arg-type]
+    await service.query_preset_now("p")
+    await service.query_preset_now("p", labels={"project_id": OTHER_PROJECT})
+    sent = [call.args[0] for call in backend.query.mock_calls]
+    assert [
+        f'{CONTAINER_SERIES}{{job="a",project_id="{PROJECT}"}}',
+        f'{CONTAINER_SERIES}{{job="a",project_id="{OTHER_PROJECT}",project_id="{PROJECT}"}}',
+    ] == sent
