@@ -30,6 +30,7 @@ Pairs: TypeAlias = list[tuple[str, str | LabelMatcher]]
 
 START: Final = datetime(2024, 1, 1, tzinfo=UTC)
 RANGE: Final = QueryTimeRange(start=START, end=START + timedelta(minutes=3), step="1m")
+STRATEGIES: Final[Sequence[Strategy]] = (QueryStrategy.GAUGE, QueryStrategy.RATE, PercentOfCapacity())
 AGENTS: Final = ("i-1", "i-2")
 PRESETS: Final = {
     "most": Preset(
@@ -130,9 +131,11 @@ def matchers(draw: st.DrawFn) -> Pairs:
     pairs: Pairs = []
     for name in draw(st.lists(st.sampled_from(OWNER_LABELS), max_size=2, unique=True)):
         values = draw(st.lists(st.sampled_from(VALUES[name]), min_size=1, max_size=2))
-        one_of, not_equal = LabelMatcher.one_of(values), LabelMatcher.not_equal(values[0])
-        matcher: str | LabelMatcher = draw(st.sampled_from([values[0], one_of, not_equal, LabelMatcher.regex(".*")]))
-        pairs.append((name, matcher))
+        every: Sequence[str | LabelMatcher] = (
+            *(values[0], LabelMatcher.one_of(values)),
+            *(LabelMatcher.not_equal(values[0]), LabelMatcher.regex(".*")),
+        )
+        pairs.append((name, draw(st.sampled_from(every))))
     return pairs
 
 
@@ -155,7 +158,7 @@ async def worlds(scope: Scope) -> tuple[Runtime, Runtime]:
 async def test_utilization_of_a_scope(scope: Scope, wanted: Pairs, data: st.DataObject) -> None:
     """Whatever the caller matches, groups by and computes, series of others do not count."""
     confined, smaller = await worlds(scope)
-    strategy: Strategy = data.draw(st.sampled_from([QueryStrategy.GAUGE, QueryStrategy.RATE, PercentOfCapacity()]))
+    strategy = data.draw(st.sampled_from(STRATEGIES))
     group_by = tuple(sorted(data.draw(st.sets(st.sampled_from(OWNER_LABELS)))))
     querier = PreparedQuerier(MetricQuery(CONTAINER_SERIES, as_labels(tuple(wanted)), group_by, strategy))
 

@@ -61,6 +61,7 @@ class Recorder:
     calls: list[tuple[str, Any]]
 
     def __getattr__(self, name: str) -> Any:
+        """Return a method that notes how many ids it gets."""
         method = getattr(self.port, name)
 
         async def call(*arguments: Any) -> Any:
@@ -125,14 +126,6 @@ async def test_an_agent_of_a_project_is_in_its_scope() -> None:
     mine, others = await confined.repository.get_agent_statistics_batch(["i-1", "i-2"])
     assert mine is not None
     assert others is None
-    assert (
-        [None, None]
-        == [
-            agent and agent.agent_id
-            for agent in await confined.inventory.find_agents(["i-2"])  # type: ignore[attr-defined]
-        ][:0]
-        + [None, None]
-    )
 
 
 @pytest.mark.parametrize(
