@@ -57,7 +57,7 @@ _T = TypeVar("_T")
 
 
 class PrometheusClient:
-    """A client of a Prometheus, or of an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
+    """A client of a Prometheus, or of an HA pair of them; implements `MetricQuerierPort`, `PromQLPort`, `TenantPort`.
 
     Close it with `aclose`. It belongs to the event loop of its first request. Each method has one deadline, within which it
     retries where another attempt may succeed. Each method may raise:
