@@ -109,7 +109,7 @@ def _preset_check(context: CommandContext) -> Check:
     try:
         catalog = context.presets()
     except MissingExtraError as error:
-        return Check("presets", "wrong", str(error), f"pip install 'statcore[{error.extra}]'")
+        return Check("presets", "wrong", str(error), f"pip install '{error.requirement}'")
     except InputError as error:
         return Check("presets", "wrong", str(error), "correct it there")
     if catalog.faults:
@@ -164,7 +164,7 @@ def _topology_checks(check: str, topology: Topology) -> Iterator[Check]:
 
 def _remedy(error: StatcoreError, url: Setting) -> str:
     if isinstance(error, MissingExtraError):
-        return f"pip install 'statcore[{error.extra}]'"
+        return f"pip install '{error.requirement}'"
     if isinstance(error, AccessDeniedError):
         return f"correct the credentials in {url.origin}, or the permissions on the server"
     if isinstance(error, PluginError):
