@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import attrs
 
-from statcore.concurrency import Deadline, in_turns, retry
+from statcore.concurrency import Deadline, end_tasks, in_turns, retry
 from statcore.errors import InputError, StatcoreError, UnavailableError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey.commands import Work
@@ -335,7 +335,7 @@ class _Call:
                     await self._take(self.parts.pop(task), task)
                 await self._regroup()
         finally:
-            await self._end(self.parts)
+            await end_tasks(self.parts)
         for part in self.parts.values():
             self._mark_sick(part.address)
             failure = part.deadline.failure or UnavailableError(f"gave up waiting for {part.deadline.waiting_for}")
@@ -522,7 +522,7 @@ class _Call:
             is_suspect = part.address in self.keyspace.sick or now_s - part.started_s > _SLOW_S
             if part.is_replica and (part.address in self.keyspace.sick or now_s - part.started_s > self._replica_s):
                 self._mark_sick(part.address)
-                await self._end([task])
+                await end_tasks([task])
                 del self.parts[task]
                 await self._start(attrs.evolve(part, redirects=part.redirects + 1))
                 continue
@@ -530,7 +530,7 @@ class _Call:
                 continue
             part.slots = self.slots
             if any(not self._is_owner(part, position) for position in part.positions):
-                await self._end([task])
+                await end_tasks([task])
                 del self.parts[task]
                 await self._start(part)
 
@@ -564,16 +564,6 @@ class _Call:
     def _settle(self, positions: Iterable[int], outcome: object) -> None:
         for position in positions:
             self.outcomes[position] = outcome
-
-    async def _end(self, tasks: Iterable[asyncio.Task[list[Any]]]) -> None:
-        tasks = list(tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for task in tasks:
-            if not task.cancelled():
-                task.exception()  # marks the exception as retrieved, so that asyncio does not log it
 
 
 async def _work(node: Node, keys: Sequence[str], work: Work, deadline: Deadline) -> list[Any]:

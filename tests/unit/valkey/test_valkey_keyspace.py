@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from tests.support.instant_loop import run_instantly, seconds
 from tests.support.tcp import listening
 from tests.support.valkey_memory_servers import ELSEWHERE, MemoryNode, Servers, short_pauses
 
@@ -409,6 +410,22 @@ async def test_closing_ends_what_follows_each_change_of_the_map() -> None:
         await keyspace.discovery.refresh()
     await keyspace.aclose()
     assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
+def test_a_search_ends_a_bounded_time_after_the_first_answer() -> None:
+    """Answers that come one after the other do not prolong it."""
+    between_s = discovery_module._SETTLE_S / 2
+
+    async def answer(number: int) -> int:
+        await asyncio.sleep(1 + number * between_s)
+        return number
+
+    async def search() -> tuple[list[int], float]:
+        return await first_answers([answer(number) for number in range(10)]), seconds()
+
+    found, ended_s = run_instantly(search())
+    assert [0, 1] == found[:2]
+    assert 1 + discovery_module._SETTLE_S == pytest.approx(ended_s)
 
 
 async def test_a_cancelled_search_leaves_no_error_behind() -> None:
