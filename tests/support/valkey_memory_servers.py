@@ -48,7 +48,7 @@ class Servers:
     faults: dict[Address, str] = attrs.field(factory=dict[Address, str])
     asking: frozenset[str] = frozenset()
     wrong: frozenset[str] = frozenset()
-    asked: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
+    received: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
     searches: int = attrs.field(default=0, init=False)
 
     def keyspace(self, known: SlotMap | None, *, reads_replicas: bool = False) -> Keyspace:
@@ -101,7 +101,7 @@ class MemoryNode:
         if command == ("PING",):
             return b"PONG"
         name, key = command[0], str(command[1])
-        self.servers.asked.append((self.address, command))
+        self.servers.received.append((self.address, command))
         owner = self.servers.owners.owner(key)
         assert owner is not None
         if self.address == owner.primary or (self.is_replica and self.address in owner.replicas):

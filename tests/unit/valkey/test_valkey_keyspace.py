@@ -64,7 +64,7 @@ def keys_of(slots: SlotMap, address: Address) -> list[str]:
 
 def sent_to(servers: Servers, address: Address) -> list[str]:
     """Return the keys for which a server got a command."""
-    return [str(command[1]) for asked, command in servers.asked if asked == address]
+    return [str(command[1]) for receiver, command in servers.received if receiver == address]
 
 
 async def test_a_key_is_read_from_its_owner_once_for_each_position() -> None:
@@ -79,7 +79,7 @@ async def test_no_keys_need_no_server() -> None:
     """Neither a server nor the map is needed."""
     servers = Servers(owners=TWO)
     assert [] == await read(servers.keyspace(None), [])
-    assert ([], 0) == (servers.asked, servers.searches)
+    assert ([], 0) == (servers.received, servers.searches)
 
 
 async def test_many_callers_search_once() -> None:
@@ -100,12 +100,12 @@ async def test_a_redirect_is_followed_and_the_map_is_searched_once_for_all_calle
     keyspace = servers.keyspace(halves(SECOND, FIRST))
     assert [list(VALUES.values())] * 8 == await asyncio.gather(*(read(keyspace, KEYS) for _ in range(8)))
     assert 1 == servers.searches
-    servers.asked.clear()
+    servers.received.clear()
     assert list(VALUES.values()) == await read(keyspace, KEYS)
-    assert len(KEYS) == len(servers.asked)
+    assert len(KEYS) == len(servers.received)
 
 
-async def test_keys_that_have_moved_before_their_slot_are_asked_for_there() -> None:
+async def test_keys_that_have_moved_before_their_slot_are_read_there() -> None:
     """The server that gets the slot answers after ASKING; the map stays as it is."""
     moving = keys_of(TWO, FIRST)[:3]
     servers = Servers(owners=TWO, values=VALUES, asking=frozenset(moving))
@@ -121,7 +121,7 @@ async def test_redirects_are_followed_again_after_a_pause() -> None:
     keyspace = _without_end(servers.keyspace(TWO))
     call = asyncio.create_task(read(keyspace, [key]))
     before_pause = keyspace_module._MAX_REDIRECTS + 1
-    while len(servers.asked) < before_pause:  # noqa: ASYNC110 - the servers have no event for it
+    while len(servers.received) < before_pause:  # noqa: ASYNC110 - the servers have no event for it
         await asyncio.sleep(0)
     for address in (FIRST, SECOND, ELSEWHERE):
         node = keyspace.node(address)
@@ -135,7 +135,7 @@ async def test_servers_that_redirect_to_each_other_are_left_at_the_deadline() ->
     servers = Servers(owners=TWO, values=VALUES)
     with pytest.raises(UnavailableError, match="redirect"):
         await read(_without_end(servers.keyspace(TWO)), keys_of(TWO, FIRST)[:1], timeout_s=SOON_S)
-    assert 1_000 > len(servers.asked)
+    assert 1_000 > len(servers.received)
 
 
 def _without_end(keyspace: Keyspace) -> Keyspace:
@@ -147,7 +147,7 @@ def _without_end(keyspace: Keyspace) -> Keyspace:
         assert isinstance(made, MemoryNode)
         other = SECOND if address == FIRST else FIRST
         servers = Servers(owners=SlotMap.of_one(Shard(other)))
-        servers.asked = made.servers.asked
+        servers.received = made.servers.received
         return MemoryNode(servers, address)
 
     return Keyspace(name="the servers", discovery=keyspace.discovery, new_node=new_node, lifetime=keyspace.lifetime)
@@ -324,7 +324,7 @@ async def test_the_keys_of_a_sick_replica_are_read_from_the_primary(fault: str, 
     keyspace = servers.keyspace(slots, reads_replicas=True)
     assert list(VALUES.values()) == await read(keyspace, KEYS, timeout_s=1.0)
     servers.faults.clear()
-    servers.asked.clear()
+    servers.received.clear()
     assert list(VALUES.values()) == await read(keyspace, KEYS)
     assert [] == sent_to(servers, THIRD)
     monkeypatch.setattr(keyspace_module, "_REST_S", 0.0)
@@ -338,7 +338,7 @@ async def test_a_key_that_is_not_text_is_refused(key: Any) -> None:
     servers = Servers(owners=TWO)
     with pytest.raises(InputError, match="an id"):
         await read(servers.keyspace(TWO), [KEYS[0], key])
-    assert [] == servers.asked
+    assert [] == servers.received
 
 
 async def test_a_cancelled_call_leaves_no_task_behind() -> None:
