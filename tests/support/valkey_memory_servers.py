@@ -49,6 +49,7 @@ class Servers:
     asking: frozenset[str] = frozenset()
     wrong: frozenset[str] = frozenset()
     received: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
+    exchanges: int = attrs.field(default=0, init=False)
     searches: int = attrs.field(default=0, init=False)
 
     def keyspace(self, known: SlotMap | None, *, reads_replicas: bool = False) -> Keyspace:
@@ -84,6 +85,7 @@ class MemoryNode:
     async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
         """Answer as a server of a cluster does."""
         deadline.waiting_for = f"an answer from {self.service}"
+        self.servers.exchanges += 1
         await asyncio.sleep(0)
         fault = self.servers.faults.get(self.address)
         if fault == "down":

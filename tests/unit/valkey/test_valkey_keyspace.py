@@ -75,6 +75,14 @@ async def test_a_key_is_read_from_its_owner_once_for_each_position() -> None:
     assert sorted(keys) == sorted(sent_to(servers, FIRST) + sent_to(servers, SECOND))
 
 
+async def test_the_keys_of_a_server_are_one_exchange() -> None:
+    """The server owns every other slot, as after many moves."""
+    slots = SlotMap.parse([[slot, slot, [b"node", 1 + slot % 2]] for slot in range(SLOTS)], host="")
+    servers = Servers(owners=slots, values=VALUES)
+    assert list(VALUES.values()) == await read(servers.keyspace(slots), KEYS)
+    assert 2 == servers.exchanges
+
+
 async def test_no_keys_need_no_server() -> None:
     """Neither a server nor the map is needed."""
     servers = Servers(owners=TWO)
