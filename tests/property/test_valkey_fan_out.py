@@ -16,7 +16,7 @@ from statcore.errors import AccessDeniedError, StatcoreError, UnavailableError
 from statcore_valkey import Address, Keyspace, Shard, SlotMap
 from statcore_valkey.commands import ReadValues
 from statcore_valkey.discovery import fail_overs
-from statcore_valkey.keyspace import Unsynced
+from statcore_valkey.fan_out import Unsynced
 from statcore_valkey.slot_map import SLOTS
 
 ADDRESSES: Final = [Address("node", port) for port in range(1, 5)]

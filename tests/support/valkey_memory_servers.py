@@ -13,7 +13,7 @@ import pytest
 from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, UnavailableError
 from statcore_connection.lifetime import Lifetime
-from statcore_valkey import Address, Discovery, Keyspace, RedirectError, SlotMap, WrongTypeError, discovery, keyspace
+from statcore_valkey import Address, Discovery, Keyspace, RedirectError, SlotMap, WrongTypeError, discovery, fan_out
 from statcore_valkey.node import Command
 
 ELSEWHERE: Final = Address("node", 9)
@@ -22,11 +22,12 @@ ELSEWHERE: Final = Address("node", 9)
 
 @contextmanager
 def short_pauses(*, grace_s: float = 0.01) -> Generator[None]:
-    """Make all pauses of keyspaces shorter than the deadlines of the tests."""
+    """Make all pauses of calls shorter than the deadlines of the tests, and let few keys take several turns."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fan_out, "_KEYS_PER_TURN", 3)
         for name in ("_FIRST_PAUSE_S", "_LONGEST_PAUSE_S", "_LOOK_S", "_SLOW_S"):
-            patch.setattr(keyspace, name, 0.01)
-        patch.setattr(keyspace, "GRACE_S", grace_s)
+            patch.setattr(fan_out, name, 0.01)
+        patch.setattr(fan_out, "GRACE_S", grace_s)
         patch.setattr(discovery, "_BETWEEN_S", 0.01)
         yield
 

@@ -15,7 +15,8 @@ from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, InputError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey.discovery import UNSYNCED_S, Discovery, first_answers
-from statcore_valkey.keyspace import Keyspace, Unsynced
+from statcore_valkey.fan_out import Unsynced
+from statcore_valkey.keyspace import Keyspace
 from statcore_valkey.node import RedisNode
 from statcore_valkey.options import ValkeyOptions
 from statcore_valkey.server import ServerUrl, driver_settings, new_pool

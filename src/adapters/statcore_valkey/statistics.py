@@ -30,7 +30,8 @@ from statcore_valkey.commands import ReadValues
 from statcore_valkey.databases import Client, DatabasePair
 from statcore_valkey.entry import read_agent, read_metrics, row_reader
 from statcore_valkey.error_mapping import is_failure
-from statcore_valkey.keyspace import Keyspace, Unsynced
+from statcore_valkey.fan_out import Unsynced
+from statcore_valkey.keyspace import Keyspace
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 from statcore_valkey.topology import inspect_topology
 
