@@ -22,9 +22,8 @@ ELSEWHERE: Final = Address("node", 9)
 
 @contextmanager
 def short_pauses(*, grace_s: float = 0.01) -> Generator[None]:
-    """Make all pauses of calls shorter than the deadlines of the tests, and let few keys take several turns."""
+    """Make all pauses of calls shorter than the deadlines of the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fan_out, "_KEYS_PER_TURN", 3)
         for name in ("_FIRST_PAUSE_S", "_LONGEST_PAUSE_S", "_LOOK_S", "_SLOW_S"):
             patch.setattr(fan_out, name, 0.01)
         patch.setattr(fan_out, "GRACE_S", grace_s)

@@ -223,7 +223,6 @@ class FanOut:
         else:
             if part.address is not None:
                 self.sick.pop(part.address, None)
-            self.deadline.failure = None
             await self._note(part, answers)
 
     async def _note(self, part: _Part, answers: list[Any]) -> None:
@@ -276,7 +275,6 @@ class FanOut:
 
     def _pause(self, part: _Part, positions: Sequence[int], error: StatcoreError) -> None:
         """Give keys to their owners again after a pause, which doubles with every failure."""
-        self.deadline.failure = error
         longest_s = min(_FIRST_PAUSE_S * 2 ** min(part.attempts, _MAX_DOUBLINGS), _LONGEST_PAUSE_S)
         pause_s = longest_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
         again: dict[str, Any] = {"attempts": part.attempts + 1, "failure": error, "redirects": 0, "is_ask": False}
@@ -335,11 +333,13 @@ class FanOut:
         return False
 
     def _watch(self) -> None:
-        """Search for the servers if an exchange is slow, and keep up to date what the call waits for."""
+        """Search for the servers if an exchange is slow, and keep up to date what the error at the deadline says."""
+        self.deadline.failure = None
         for part in self._parts.values():
             if self._age_s(part) > _SLOW_S:
                 self.discovery.search()
             self.deadline.waiting_for = part.deadline.waiting_for
+            self.deadline.failure = part.failure or self.deadline.failure
 
     def _patience_s(self) -> float:
         """Return how long to wait for the next answer, in seconds; zero or less to end with the outcomes so far."""
