@@ -60,26 +60,26 @@ class _Part:
 
     Args:
         positions: the positions of the keys.
-        address: the server, or None if the keys have no owner.
+        deadline: the deadline of the call, with what this part waits for.
+        address: the server, or None if the keys have no owner, or before it is chosen.
         slots: the map by which the server was chosen.
         is_replica: whether the server is a replica.
         is_ask: whether the server takes over the slot of the keys.
         attempts: how often the keys have failed.
         failure: the last error, or None.
         redirects: how often the keys have been redirected without a pause.
-        deadline: the deadline of the call, with what this part waits for.
         started_s: since when it waits, on the clock of the event loop.
     """
 
     positions: Sequence[int]
-    address: Address | None
-    slots: SlotMap
+    deadline: Deadline
+    address: Address | None = None
+    slots: SlotMap | None = None
     is_replica: bool = False
     is_ask: bool = False
     attempts: int = 0
     failure: StatcoreError | None = None
     redirects: int = 0
-    deadline: Deadline
     started_s: float = attrs.field(init=False, factory=lambda: asyncio.get_running_loop().time())
 
 
@@ -91,8 +91,7 @@ class FanOut:
         keys, work, deadline, is_write: the arguments of the call.
         reads_replicas: whether keys are read from replicas where there are any.
         name: all servers for messages, without credentials.
-        slots: the current slot map.
-        discovery: finds the slot map again.
+        discovery: the slot map, which is known already.
         node: returns the node of an address; `is_replica` says whether it is read as a replica.
         sick: the sick servers, and when each failed, on the clock of the event loop; kept up to date.
     """
@@ -103,7 +102,6 @@ class FanOut:
     is_write: bool
     reads_replicas: bool
     name: str
-    slots: SlotMap
     discovery: Discovery
     node: Callable[..., Node]
     sick: dict[Address, float]
@@ -127,7 +125,7 @@ class FanOut:
         self._replica_s = _OF_REPLICA * self.deadline.remaining_s()
         every = range(len(self.keys))
         try:
-            await self._start(_Part(positions=every, address=None, slots=self.slots, deadline=self.deadline))
+            await self._start(_Part(positions=every, deadline=self.deadline))
             while self._parts:
                 self._watch()
                 patience_s = self._patience_s()
@@ -153,7 +151,7 @@ class FanOut:
 
     async def _start(self, part: _Part) -> None:
         """Group the keys of a part by their owners, and start an exchange with each."""
-        slots, keys = self.slots, self.keys
+        slots, keys = await self.discovery.current(), self.keys
         groups: dict[int, tuple[Shard | None, list[int]]] = {}
         if slots.only is not None:
             groups[0] = slots.only, [*part.positions]
@@ -218,7 +216,6 @@ class FanOut:
                 self._settle(part.positions, error)
             return
         if answers is None:
-            self.slots = self.discovery.map or self.slots
             await self._start(part)
         else:
             if part.address is not None:
@@ -252,7 +249,7 @@ class FanOut:
         if failure is not None:
             self._retry(part, failed, failure)
         for (address, is_ask), positions in redirects.items():
-            self._follow(part, positions, address, is_ask=is_ask)
+            await self._follow(part, positions, address, is_ask=is_ask)
 
     async def _note_missing(self, part: _Part, positions: Sequence[int]) -> None:
         """Note that a server does not have keys; a replica may not have them yet, and neither a new primary."""
@@ -261,7 +258,8 @@ class FanOut:
             return
         sources = {part.address} if part.address else set[Address]()
         if part.is_ask:  # the owner of the slot may not have had the keys either
-            owners = (self.slots.owner(self.keys[position]) for position in positions)
+            slots = await self.discovery.current()
+            owners = (slots.owner(self.keys[position]) for position in positions)
             sources |= {shard.primary for shard in owners if shard is not None}
         unsynced = next(filter(self.discovery.is_unsynced, sources), None)
         self._settle(positions, None if unsynced is None else Unsynced(self.node(unsynced).service))
@@ -280,7 +278,7 @@ class FanOut:
         again: dict[str, Any] = {"attempts": part.attempts + 1, "failure": error, "redirects": 0, "is_ask": False}
         self._begin(attrs.evolve(part, positions=positions, **again), asyncio.sleep(pause_s, None))
 
-    def _follow(self, part: _Part, positions: Sequence[int], address: Address, *, is_ask: bool) -> None:
+    async def _follow(self, part: _Part, positions: Sequence[int], address: Address, *, is_ask: bool) -> None:
         """Work with keys on the server that a redirect names."""
         if part.redirects >= _MAX_REDIRECTS:
             message = f"{self.name} cannot answer now: its servers redirect some keys to each other"
@@ -289,10 +287,10 @@ class FanOut:
         if part.address and not address.host:
             address = Address(part.address.host, address.port)
         again = attrs.evolve(part, positions=positions, redirects=part.redirects + 1, is_ask=is_ask, is_replica=False)
-        slots = self.discovery.map or self.slots
+        primaries = [shard.primary for shard in (await self.discovery.current()).shards]
         if is_ask:
             self._send(attrs.evolve(again, address=address))
-        elif any(address == shard.primary for shard in slots.shards):  # some slots have moved
+        elif address in primaries:  # some slots have moved
             self.discovery.search()
             self._send(attrs.evolve(again, address=address))
         else:  # perhaps a replica took over: the map tells whether its missing keys can be believed
@@ -303,7 +301,6 @@ class FanOut:
 
         Keys of a replica that is sick, or takes too long, are given to the primary.
         """
-        self.slots = self.discovery.map or self.slots
         for task, part in [*self._parts.items()]:
             if part.is_replica and (self._is_sick(part.address) or self._age_s(part) > self._replica_s):
                 self._mark_sick(part.address)
@@ -317,7 +314,7 @@ class FanOut:
 
     async def _has_new_owner(self, part: _Part) -> bool:
         """Return whether any key of a part has another owner in a new map, if its server is sick, slow, or not in it."""
-        slots = self.slots
+        slots = await self.discovery.current()
         if part.slots is slots or part.is_ask:
             return False
         if part.address in slots.addresses and not self._is_sick(part.address) and self._age_s(part) <= _SLOW_S:

@@ -180,7 +180,7 @@ class Keyspace:
         if self.only_node is not None:  # an error of any key is an error of the call
             answers = await repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
             return answers if self.judge is None else self.judge(answers, self.only_node.service)
-        slots = await repeated(partial(self._current_slots, deadline), deadline)
+        await repeated(partial(self._find_slots, deadline), deadline)
         if self.any_server is not None:
             self.discovery.search_if_old()
         call = FanOut(
@@ -190,17 +190,17 @@ class Keyspace:
             is_write=is_write,
             reads_replicas=self.reads_replicas and not is_write,
             name=self.name,
-            slots=slots,
             discovery=self.discovery,
             node=self.node,
             sick=self.sick,
         )
         return await call.run()
 
-    async def _current_slots(self, deadline: Deadline) -> SlotMap:
+    async def _find_slots(self, deadline: Deadline) -> None:
+        """Find the slot map if it is not known yet."""
         deadline.waiting_for = f"an answer about the servers of {self.name}"
         try:
-            return await self.discovery.current()
+            await self.discovery.current()
         except StatcoreError as error:
             deadline.failure = error
             raise
