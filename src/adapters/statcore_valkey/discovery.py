@@ -8,6 +8,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
+from statcore.concurrency import end_tasks
 from statcore.errors import ClosedError, ProtocolError, StatcoreError
 from statcore_connection.error_boundary import describe_unforeseen
 from statcore_valkey.node import Node, close_all
@@ -23,7 +24,7 @@ _BETWEEN_S: Final = 0.2
 _OLD_S: Final = 10.0
 """How long after a search the map is taken as it is where redirects are not shown."""
 _SETTLE_S: Final = 0.05
-"""How much longer than the first answer other servers are waited for; a stopped server never answers."""
+"""How long after the first answer other servers are waited for; a stopped server never answers."""
 
 _Found = TypeVar("_Found")
 
@@ -127,12 +128,8 @@ class Discovery:
         self._is_closed = True
         loop = asyncio.get_running_loop()
         running = (self._search, *self._following)
-        tasks = [task for task in running if task and not task.done() and task.get_loop() is loop]
-        for task in tasks:
-            task.cancel()
         try:
-            if tasks:
-                await asyncio.wait(tasks)
+            await end_tasks([task for task in running if task and not task.done() and task.get_loop() is loop])
         finally:
             await close_all([*self.nodes.values()])
 
@@ -161,22 +158,13 @@ async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
     """
     tasks = [asyncio.ensure_future(call) for call in calls]
     pending: set[asyncio.Future[_Found]] = set(tasks)
-    timeout_s: float | None = None
     try:
-        while pending:
-            done, pending = await asyncio.wait(pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                break
-            if timeout_s is None and any(task.exception() is None for task in done):
-                timeout_s = _SETTLE_S
-    finally:
-        for task in pending:
-            task.cancel()
+        while pending and not any(task.done() and task.exception() is None for task in tasks):
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if pending:
-            await asyncio.wait(pending)
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.exception()  # marks the exception as retrieved, so that asyncio does not log it
+            await asyncio.wait(pending, timeout=_SETTLE_S)
+    finally:
+        await end_tasks(tasks)
     results = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
     if not results:
         errors = [error for task in tasks if (error := task.exception()) is not None]
