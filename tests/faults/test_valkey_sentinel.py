@@ -70,6 +70,18 @@ async def test_writes_reach_the_new_primary(sentinels: ValkeySentinels) -> None:
         assert ["2"] == [entry["mem"]["current"] for entry in await store.fetch_kernel_statistics(["k-1"]) if entry]
 
 
+async def test_a_primary_that_was_replaced_in_good_health_is_not_read(sentinels: ValkeySentinels) -> None:
+    """No call fails when sentinels replace a well primary. After a restart it is empty, and its nil is not believed."""
+    ids = plant(sentinels, 50)
+    before = sentinels.primary
+    async with aclosing(ValkeyStatistics.from_url(sentinels.url)) as store:
+        assert [metrics(number) for number in range(50)] == list(await store.fetch_kernel_statistics(ids))
+        await asyncio.to_thread(sentinels.fail_over)
+        await asyncio.to_thread(sentinels.wait_until_whole)
+        await asyncio.to_thread(before.empty)
+        assert [metrics(number) for number in range(50)] == list(await store.fetch_kernel_statistics(ids))
+
+
 def set_up_again(sentinels: ValkeySentinels, primary: ValkeyNode) -> None:
     """Make a replica the primary by hand, and let the sentinels watch it as if they were new."""
     primary.command("REPLICAOF", "NO", "ONE")

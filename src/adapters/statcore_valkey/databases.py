@@ -10,6 +10,7 @@ from typing import Any, Final, Self, TypeAlias, cast
 import attrs
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ConnectionError  # noqa: A004 - redis-py's own
 
 from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, InputError
@@ -170,17 +171,26 @@ def _sentinels(server_url: ServerUrl, settings: dict[str, Any], options: ValkeyO
             return known
         return latest
 
-    return Discovery(find=find, nodes=nodes)
+    return Discovery(find=find, nodes=nodes, ages=True)
 
 
 def _of_sentinels(
     server_url: ServerUrl, discovery: Discovery, settings: dict[str, Any], options: ValkeyOptions, lifetime: Lifetime
 ) -> Keyspace:
-    """Return a keyspace on the servers that sentinels know."""
+    """Return a keyspace on the servers that sentinels know.
+
+    A primary that is replaced in good health answers on, as a replica, and after a restart it may be empty. But its
+    connections are cut, so each new connection is used only if the sentinels still name its server.
+    """
 
     def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
+        async def connect(connection: Any) -> None:  # noqa: ANN401 - the driver's
+            await connection.on_connect()
+            if not await discovery.confirms(address):
+                raise ConnectionError(f"the sentinels name another master than {address}")
+
         role = f", {'a replica of' if is_replica else 'the master'} {server_url.master!r} of a sentinel"
-        pool = new_pool(address, settings)
+        pool = new_pool(address, settings if is_replica else settings | {"redis_connect_func": connect})
         return RedisNode(pool=pool, owned=True, pool_size=options.pool_size, lifetime=lifetime, role=role)
 
     keyspace = Keyspace(

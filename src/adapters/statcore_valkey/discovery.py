@@ -23,6 +23,8 @@ _BETWEEN_S: Final = 0.2
 """The shortest time between two searches."""
 _OLD_S: Final = 10.0
 """How long after a search the map is taken as it is where redirects are not shown."""
+_CONFIRM_S: Final = 0.3
+"""How long a new connection waits to learn whether its server is still the primary; stopped sentinels never answer."""
 _SETTLE_S: Final = 0.05
 """How long after the first answer other servers are waited for; a stopped server never answers."""
 
@@ -37,12 +39,14 @@ class Discovery:
         find: finds the map; None if the map never changes.
         map: the map, or None if it is not known yet.
         nodes: the servers that are used for the search only, such as sentinels; they are closed with it.
+        ages: whether the map may become wrong without an answer that shows it, so that it is searched again after a while.
         on_change: called after each change of the map.
     """
 
     find: Find | None
     map: SlotMap | None = None
     nodes: Mapping[Address, Node] = attrs.field(factory=dict[Address, "Node"])
+    ages: bool = False
     on_change: list[Callable[[SlotMap], Awaitable[None]]] = attrs.field(factory=list[Callable[[SlotMap], Awaitable[None]]])
     _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
@@ -83,9 +87,17 @@ class Discovery:
         return self._search
 
     def search_if_old(self) -> None:
-        """Start to search if the last search was long ago: a driver that follows redirects by itself does not show them."""
-        if asyncio.get_running_loop().time() > self._started_s + _OLD_S:
+        """Start to search if the map ages, and the last search was long ago."""
+        if self.ages and asyncio.get_running_loop().time() > self._started_s + _OLD_S:
             self.search()
+
+    async def confirms(self, primary: Address) -> bool:
+        """Return whether a server is a primary by a search of this moment; True as well if it finds nothing in time."""
+        if asyncio.get_running_loop().time() > self._started_s + _BETWEEN_S:
+            self.search()
+        if self._search is not None:
+            await asyncio.wait([self._search], timeout=_CONFIRM_S)
+        return self.map is None or any(primary == shard.primary for shard in self.map.shards)
 
     async def _run(self, find: Find) -> StatcoreError | None:
         clock = asyncio.get_running_loop().time

@@ -123,7 +123,7 @@ class Keyspace:
 
         keyspace = cls(
             name=any_server.service if any_server is not None else f"the Valkey cluster of {', '.join(map(str, start))}",
-            discovery=Discovery(find=find),
+            discovery=Discovery(find=find, ages=any_server is not None),  # another driver follows redirects by itself
             new_node=new_node,
             lifetime=lifetime or Lifetime(),
             reads_replicas=reads_replicas,
@@ -181,8 +181,7 @@ class Keyspace:
             answers = await repeated(partial(_work, self.only_node, keys, work, deadline), deadline)
             return answers if self.judge is None else self.judge(answers, self.only_node.service)
         await repeated(partial(self._find_slots, deadline), deadline)
-        if self.any_server is not None:
-            self.discovery.search_if_old()
+        self.discovery.search_if_old()
         call = FanOut(
             keys=keys,
             work=work,
