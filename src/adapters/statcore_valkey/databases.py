@@ -193,15 +193,13 @@ def _of_sentinels(
         pool = new_pool(address, settings if is_replica else settings | {"redis_connect_func": connect})
         return RedisNode(pool=pool, owned=True, pool_size=options.pool_size, lifetime=lifetime, role=role)
 
-    keyspace = Keyspace(
+    return Keyspace(
         name=f"the master {server_url.master!r} of the sentinels {', '.join(map(str, server_url.sentinels))}",
         discovery=discovery,
         new_node=new_node,
         lifetime=lifetime,
         reads_replicas=options.read_from_replicas,
     )
-    discovery.on_change.append(keyspace.keep)
-    return keyspace
 
 
 def _of_client(client: Client, *, name: str, options: ValkeyOptions, lifetime: Lifetime) -> Keyspace:

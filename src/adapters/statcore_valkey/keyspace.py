@@ -56,6 +56,10 @@ class Keyspace:
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
     sick: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
 
+    def __attrs_post_init__(self) -> None:
+        """Close the nodes of servers that leave."""
+        self.discovery.on_change.append(self.keep)
+
     @classmethod
     def of_one(cls, node: Node, /, *, lifetime: Lifetime | None = None) -> Self:
         """Return a keyspace that is always on one node.
@@ -130,7 +134,6 @@ class Keyspace:
             start=start,
             any_server=any_server,
         )
-        keyspace.discovery.on_change.append(keyspace.keep)
         return keyspace
 
     @property
