@@ -133,7 +133,7 @@ class MissingExtraError(StatcoreError):
         missing = f" (no module named {module!r})" if module else ""
         self.extra = extra
         self.module = module
-        self.requirement = requirement or f"statcore[{extra}]"
+        self.requirement: str = requirement or f"statcore[{extra}]"
         needed = requirement or f"the extra {extra!r}"
         super().__init__(f"this needs {needed}{missing}: pip install '{self.requirement}'")
 
