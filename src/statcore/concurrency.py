@@ -1,4 +1,4 @@
-"""Concurrency: run coroutines together, bounded maps, deadlines, retries, limits, and giving way to the event loop.
+"""Concurrency: run coroutines together, end tasks, bounded maps, deadlines, retries, limits, giving way to the event loop.
 
 Other modules of the core use `asyncio` only through this module. It imports `asyncio` on first use, because that import
 takes as long as importing the rest of the core.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from statcore.errors import StatcoreError, TimedOutError, UnavailableError
 
 if TYPE_CHECKING:
-    from asyncio import Task
+    from asyncio import Future, Task
 
 CONCURRENT_CALLS: Final = 4
 """How many calls a bounded map runs at once."""
@@ -45,16 +45,38 @@ async def run_concurrently(coroutines: Iterable[Coroutine[Any, Any, _Result]]) -
             done, running = await wait(running, return_when=FIRST_COMPLETED)
             ended = [task for task in tasks if task in done]
     finally:
-        for task in running:
-            task.cancel()
-        if running:
-            await wait(running)
-        for task in tasks:
-            if not task.cancelled():
-                task.exception()  # marks the exception as retrieved, so that asyncio does not log it
+        await end_tasks(tasks)
     for task in ended:
         task.result()
     return [task.result() for task in tasks]
+
+
+async def end_tasks(tasks: Iterable[Future[Any]]) -> None:
+    """Cancel tasks and wait until they have ended; asyncio does not log their errors.
+
+    Args:
+        tasks: the tasks, some of which may have ended already.
+
+    Raises:
+        CancelledError: this call was cancelled while it waited. Each cancellation has cancelled the tasks again, and all
+            have ended.
+    """
+    from asyncio import CancelledError, wait  # noqa: PLC0415
+
+    tasks = list(tasks)
+    cancellation: CancelledError | None = None
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        try:
+            await wait(running)
+        except CancelledError as error:
+            cancellation = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # marks the exception as retrieved, so that asyncio does not log it
+    if cancellation is not None:
+        raise cancellation
 
 
 async def run_both(first: Coroutine[Any, Any, _Result], second: Coroutine[Any, Any, _Other]) -> tuple[_Result, _Other]:

@@ -128,12 +128,14 @@ class PartialAnswerError(StatcoreError):
 class MissingExtraError(StatcoreError):
     """An optional dependency of an adapter or a feature is not installed."""
 
-    def __init__(self, extra: str, *, module: str | None = None) -> None:
-        """Name the `extra` to install and the `module` whose import failed."""
+    def __init__(self, extra: str, *, module: str | None = None, requirement: str | None = None) -> None:
+        """Name the `extra` of statcore, the `module` whose import failed, and what pip installs if not that extra."""
         missing = f" (no module named {module!r})" if module else ""
-        super().__init__(f"this needs the extra {extra!r}{missing}: pip install 'statcore[{extra}]'")
         self.extra = extra
         self.module = module
+        self.requirement: str = requirement or f"statcore[{extra}]"
+        needed = requirement or f"the extra {extra!r}"
+        super().__init__(f"this needs {needed}{missing}: pip install '{self.requirement}'")
 
 
 class PluginError(StatcoreError):

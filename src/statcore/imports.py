@@ -11,8 +11,13 @@ from statcore.errors import MissingExtraError
 
 
 @contextmanager
-def requires_extra(extra: str) -> Generator[None]:
-    """Raise an error that names the extra to install if an import in the block fails.
+def requires_extra(extra: str, *, requirement: str | None = None) -> Generator[None]:
+    """Raise an error that says what to install if an import in the block fails.
+
+    Args:
+        extra: the extra of statcore that the block needs.
+        requirement: what pip installs in place of that extra, such as the plugin's own distribution if the block imports
+            more of what that depends on.
 
     Raises:
         MissingExtraError: a module that the block imports is not installed.
@@ -20,7 +25,7 @@ def requires_extra(extra: str) -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingExtraError(extra, module=error.name) from error
+        raise MissingExtraError(extra, module=error.name, requirement=requirement) from error
 
 
 def on_demand(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

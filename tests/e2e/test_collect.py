@@ -23,7 +23,7 @@ import pytest
 from redis import Redis
 from tests.e2e.program import statcore
 
-from statcore.testing.servers import Server, find_program, free_port, raw_query
+from statcore.testing.servers import Server, find_program, free_port, raw_query, start_program
 
 STATCORE = [sys.executable, "-m", "statcore_cli"]
 
@@ -146,7 +146,7 @@ def test_a_store_that_is_down_at_first_is_logged_once_and_so_is_its_return(tmp_p
         failing = collector.stderr.readline()
         assert re.fullmatch(r"statcore: failing since 2\S+Z: the store: Valkey at .*\n", failing)
         assert 503 == _health(address)[0]
-        with subprocess.Popen([*server, "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL) as valkey:
+        with start_program([*server, "--bind", "127.0.0.1"], tmp_path / "valkey.log") as valkey:
             try:
                 recovered = collector.stderr.readline()
                 assert re.fullmatch(

@@ -18,6 +18,7 @@ import msgpack
 import pytest
 from redis import Redis
 from tests.support.graphql_host import Host
+from tests.support.polling import until
 
 from statcore.model.inventory import KernelRecord
 from statcore.testing.servers import Server
@@ -28,6 +29,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 FAILING_QUERY = "query { compute_session_list { items { inference_metrics } } }"
 PAGE = "query ($limit: Int!) { compute_session_list(limit: $limit) { items { inference_metrics } total_count } }"
 MAIN_ENDPOINT = str(uuid4())
+CONNECTED, LISTENING = "01", "0A"
 NOWHERE = {"STATISTICS_URL": "valkey://127.0.0.1:1", "METRICS_URL": "http://127.0.0.1:1"}
 
 
@@ -59,12 +61,15 @@ class Manager:
 
     async def replicas(self, *, saying: str) -> dict[str, Any]:
         """Return the endpoint's part of `GET /replicas`, once its rules have an outcome."""
-        while True:
+        decided: dict[str, Any] = {}
+
+        async def says() -> bool:
             async with self._session.get(f"{self.url}/replicas") as response:
-                decided = (await response.json()).get(MAIN_ENDPOINT, {})
-            if saying in str(decided.get("rules")):
-                return dict(decided)
-            await asyncio.sleep(0.05)
+                decided.update((await response.json()).get(MAIN_ENDPOINT, {}))
+            return saying in str(decided.get("rules"))
+
+        await until(says, f"a decision that says {saying!r}")
+        return decided
 
 
 Start = Callable[[Sequence[str], Mapping[str, str]], AbstractAsyncContextManager[Manager]]
@@ -140,14 +145,19 @@ def _commands(client: Redis) -> dict[str, int]:
     return {name: count for name, count in counts.items() if name in {"get", "mget", "ttl", "pttl", "strlen"}}
 
 
-def _unread_bytes(port: int) -> int:
-    """Return how many bytes a server has received and not read yet, from the system's list of connections."""
+def _sockets(port: int, state: str) -> list[int]:
+    """Return how many bytes each socket of a local port has received and not read yet, from the system's list of sockets.
+
+    Args:
+        port: the local port.
+        state: the sockets' state in that list, such as `CONNECTED`.
+    """
     fields = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(
+    return [
         int(queues.split(":")[1], 16)
-        for _, local, _, state, queues, *_ in fields
-        if local.endswith(f":{port:04X}") and state == "01"
-    )
+        for _, local, _, found, queues, *_ in fields
+        if local.endswith(f":{port:04X}") and found == state
+    ]
 
 
 async def test_the_failing_query_of_the_proposal_is_answered(client: Redis, servers: dict[str, str], start: Start) -> None:
@@ -275,10 +285,10 @@ async def test_a_running_request_is_finished_when_the_manager_stops(
         valkey.process.send_signal(signal.SIGSTOP)
         try:
             request = asyncio.create_task(manager.query(FAILING_QUERY))
-            while not _unread_bytes(valkey.port):  # noqa: ASYNC110 - the kernel has no event for it
-                await asyncio.sleep(0.01)
+            await until(lambda: any(_sockets(valkey.port, CONNECTED)), "a read of Valkey")
             manager.process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.3)  # the arrival of a signal has no event
+            port = int(manager.url.rpartition(":")[2])
+            await until(lambda: not _sockets(port, LISTENING), "a manager that accepts no new requests")
             assert manager.process.returncode is None
         finally:
             valkey.process.send_signal(signal.SIGCONT)

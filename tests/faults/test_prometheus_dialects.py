@@ -62,6 +62,21 @@ async def test_a_server_that_refuses_posts_gets_gets_afterwards(fake_client: Sta
     assert "content-type" not in server.seen[1].headers
 
 
+@pytest.mark.parametrize(("status", "methods"), [(403, ["POST", "GET", "POST"]), (405, ["GET", "GET", "GET"])])
+async def test_a_post_that_is_forbidden_to_a_tenant_is_sent_for_another(
+    fake_client: StartClient, http_reply: Reply, status: int, methods: list[str]
+) -> None:
+    """A proxy that forbids the POST, with 403, may allow that of another tenant; one that knows no POST does not."""
+    server, client = await fake_client(http_reply("no", status=status), http_reply(vector("7")))
+    first = client.for_tenant("a")
+    await first.query("up")
+    assert ["POST", "GET"] == [request.method for request in server.seen]
+    server.seen.clear()
+    for other in (client, first, client.for_tenant("b")):
+        await other.query("up")
+    assert methods == [request.method for request in server.seen]
+
+
 async def test_where_get_is_denied_too_the_credential_is_named(fake_client: StartClient, http_reply: Reply) -> None:
     """The error names the credential, and the next query begins with a POST again."""
     server, client = await fake_client(http_reply("denied", status=403))

@@ -178,7 +178,9 @@ async def test_an_answer_without_a_shard_is_never_whole(
             ranged = await client.query_utilization(querier, HOUR)
             assert ([{"shard": "0"}], True) == ([dict(series.labels) for series in ranged.series], ranged.partial)
             assert ["0"] == list(await client.label_values("shard"))
-            assert "remote_read" in caplog.text
+            assert ["0"] == [labels["shard"] for labels in await client.series(Selector(querier.metric))]
+            logged = [record.getMessage() for record in caplog.records if record.name == "statcore_prometheus.client"]
+            assert [True, True] == ["remote_read" in line for line in logged]
             with pytest.raises(PartialAnswerError):
                 await inventory.list_sessions()
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from tests.integration.kernel_programs import Start, end, read_line
+from tests.support.polling import until
 
 from statcore.errors import InputError
 from statcore.model.inventory import KernelRecord, SessionRecord
@@ -63,8 +64,11 @@ def expected(*kernels: KernelRecord) -> Known:
 
 async def agree(inventory: InventoryPort, known: Known) -> None:
     """Return when `read` returns the expected."""
-    while await read(inventory) != known:  # noqa: ASYNC110 - Prometheus does not resume when it scrapes
-        await asyncio.sleep(0.05)
+
+    async def is_known() -> bool:
+        return await read(inventory) == known
+
+    await until(is_known, "kernels in Prometheus")
 
 
 async def test_a_kernel_appears_ends_and_disappears(start_kernel: Start) -> None:

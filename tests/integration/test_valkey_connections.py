@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
@@ -22,7 +21,7 @@ from tests.support.certificates import Authority
 
 from statcore.errors import AccessDeniedError, InputError, ProtocolError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
-from statcore.testing.servers import Server, find_program, free_port
+from statcore.testing.servers import Server, find_program, free_port, start_program
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
@@ -211,7 +210,7 @@ def sentinel(start_valkey: Callable[..., Server], tmp_path: Path) -> Iterator[tu
     master, port, config = start_valkey(), free_port(), tmp_path / "sentinel.conf"
     config.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master.port} 1\n")
     program = find_program("valkey-server", "redis-server")
-    process = subprocess.Popen([program, str(config), "--sentinel"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    process = start_program([program, str(config), "--sentinel"], tmp_path / "sentinel.log")
     try:
         with Redis(host="127.0.0.1", port=port, retry=Retry(ConstantBackoff(0.1), 300)) as client:
             client.ping()

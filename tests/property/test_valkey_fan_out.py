@@ -13,10 +13,10 @@ from tests.support.valkey_memory_servers import Servers, short_pauses
 
 from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, StatcoreError, UnavailableError
-from statcore_valkey import Address, Keyspace, Shard, SlotMap
+from statcore_valkey import Address, Keyspace, Shard, SlotMap, fan_out
 from statcore_valkey.commands import ReadValues
 from statcore_valkey.discovery import fail_overs
-from statcore_valkey.keyspace import Unsynced
+from statcore_valkey.fan_out import Unsynced
 from statcore_valkey.slot_map import SLOTS
 
 ADDRESSES: Final = [Address("node", port) for port in range(1, 5)]
@@ -25,7 +25,8 @@ TIMEOUT_S: Final = 0.2
 
 @pytest.fixture(scope="module", autouse=True)
 def _in_a_hurry() -> Iterator[None]:
-    with short_pauses():
+    with short_pauses(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fan_out, "_KEYS_PER_TURN", 3)
         yield
 
 

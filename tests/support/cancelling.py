@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
-_ENOUGH_S: Final = 30
+from tests.support.polling import until
 
 
 async def cancelled_after(turns: int, work: Coroutine[Any, Any, object]) -> None:
@@ -27,6 +27,4 @@ async def expect_count(expected: int, connections: Callable[[], int]) -> None:
         expected: how many.
         connections: counts them.
     """
-    async with asyncio.timeout(_ENOUGH_S):
-        while expected != connections():  # noqa: ASYNC110 - a server notices when it does
-            await asyncio.sleep(0.005)
+    await until(lambda: expected == connections(), f"{expected} connections")

@@ -13,7 +13,7 @@ import pytest
 from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, UnavailableError
 from statcore_connection.lifetime import Lifetime
-from statcore_valkey import Address, Discovery, Keyspace, RedirectError, SlotMap, WrongTypeError, discovery, keyspace
+from statcore_valkey import Address, Discovery, Keyspace, RedirectError, SlotMap, WrongTypeError, discovery, fan_out
 from statcore_valkey.node import Command
 
 ELSEWHERE: Final = Address("node", 9)
@@ -22,11 +22,11 @@ ELSEWHERE: Final = Address("node", 9)
 
 @contextmanager
 def short_pauses(*, grace_s: float = 0.01) -> Generator[None]:
-    """Make all pauses of keyspaces shorter than the deadlines of the tests."""
+    """Make all pauses of calls shorter than the deadlines of the tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_FIRST_PAUSE_S", "_LONGEST_PAUSE_S", "_LOOK_S", "_SLOW_S"):
-            patch.setattr(keyspace, name, 0.01)
-        patch.setattr(keyspace, "GRACE_S", grace_s)
+            patch.setattr(fan_out, name, 0.01)
+        patch.setattr(fan_out, "GRACE_S", grace_s)
         patch.setattr(discovery, "_BETWEEN_S", 0.01)
         yield
 
@@ -48,7 +48,8 @@ class Servers:
     faults: dict[Address, str] = attrs.field(factory=dict[Address, str])
     asking: frozenset[str] = frozenset()
     wrong: frozenset[str] = frozenset()
-    asked: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
+    received: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
+    exchanges: int = attrs.field(default=0, init=False)
     searches: int = attrs.field(default=0, init=False)
 
     def keyspace(self, known: SlotMap | None, *, reads_replicas: bool = False) -> Keyspace:
@@ -84,6 +85,7 @@ class MemoryNode:
     async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
         """Answer as a server of a cluster does."""
         deadline.waiting_for = f"an answer from {self.service}"
+        self.servers.exchanges += 1
         await asyncio.sleep(0)
         fault = self.servers.faults.get(self.address)
         if fault == "down":
@@ -101,7 +103,7 @@ class MemoryNode:
         if command == ("PING",):
             return b"PONG"
         name, key = command[0], str(command[1])
-        self.servers.asked.append((self.address, command))
+        self.servers.received.append((self.address, command))
         owner = self.servers.owners.owner(key)
         assert owner is not None
         if self.address == owner.primary or (self.is_replica and self.address in owner.replicas):

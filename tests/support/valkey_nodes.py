@@ -19,7 +19,7 @@ from redis.retry import Retry
 from tests.support.certificates import Pair
 from tests.support.valkey_network import Network
 
-from statcore.testing.servers import LOOPBACK, find_program, free_port
+from statcore.testing.servers import LOOPBACK, find_program, free_port, start_program
 
 _ATTEMPTS: Final = 3
 _START_S: Final = 30.0
@@ -157,8 +157,7 @@ class ValkeyNode:
         for attempt in range(_ATTEMPTS if self.port == 0 else 1):  # another process may take a port first
             if attempt or self.port == 0:
                 self._choose_ports()
-            with (self.folder / "valkey.log").open("ab") as log:
-                self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, start_new_session=True)
+            self._process = start_program(self._command(), self.folder / "valkey.log")
             if self._answers():
                 self.is_well = True
                 return

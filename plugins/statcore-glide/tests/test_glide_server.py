@@ -15,6 +15,7 @@ import msgpack
 import pytest
 from redis import Redis
 from tests.faults.proxy import TcpProxy
+from tests.support.polling import until
 from tests.support.valkey_nodes import READER, Security, ValkeyNode, running_server
 from tests.support.valkey_readers import metrics, payloads
 
@@ -78,10 +79,7 @@ async def test_clients_of_a_url_are_closed_with_the_store(valkey: Server) -> Non
         async with aclosing(await statistics_from_url(f"glide://{LOOPBACK}:{valkey.port}")) as store:
             await store.ping()
             assert before < admin.info("clients")["connected_clients"]
-        async with asyncio.timeout(30):
-            while before < admin.info("clients")["connected_clients"]:  # noqa: ASYNC110 - glide closes in a thread
-                await asyncio.sleep(0.01)
-        assert before == admin.info("clients")["connected_clients"]
+        await until(lambda: before == admin.info("clients")["connected_clients"], "the end of the connections")
 
 
 @pytest.mark.parametrize("options", [ValkeyOptions(), ValkeyOptions(freshness_s=600)], ids=["values", "ages"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from node_scrapes import Counters, Scrapes, increase, key, next_scrape
 
-from statcore.testing.servers import LOOPBACK, Server, free_port, raw_query, running_prometheus
+from statcore.testing.servers import LOOPBACK, Server, free_port, raw_query, running_prometheus, start_program
 from statcore_prometheus import PrometheusClient
 
 pytest_plugins = ["statcore.testing.fixtures"]
@@ -33,9 +32,7 @@ def node_id(require_program: Callable[..., str], tmp_path_factory: pytest.TempPa
     """A running node_exporter, by its address, which is the node's id."""
     address = f"{LOOPBACK}:{free_port()}"
     log = tmp_path_factory.mktemp("exporter") / "exporter.log"
-    with log.open("wb") as output:
-        command = [require_program("prometheus-node-exporter"), f"--web.listen-address={address}"]
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+    process = start_program([require_program("prometheus-node-exporter"), f"--web.listen-address={address}"], log)
     try:
         deadline = time.monotonic() + _START_S
         while not _answers(f"http://{address}/metrics"):

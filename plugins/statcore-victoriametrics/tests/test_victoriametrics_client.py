@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from statcore.errors import ClosedError, InputError, PartialAnswerError, QueryRejectedError
 from statcore.model import QueryTimeRange
 from statcore.plugins import PluginRegistry
-from statcore.ports import MetricQuerierPort, PromQLPort
+from statcore.ports import MetricQuerierPort, PromQLPort, TenantPort
 from statcore.promql import Selector
 from statcore.queriers import QueryStrategy
 from statcore.runtime import Settings, open_metrics
@@ -53,6 +53,7 @@ async def test_the_scheme_of_a_url_chooses_it(registry: PluginRegistry, server: 
         assert isinstance(backend, VictoriaMetricsClient)
         assert isinstance(backend, MetricQuerierPort)
         assert isinstance(backend, PromQLPort)
+        assert isinstance(backend, TenantPort)
         await backend.ping()
         assert [2.0] == [sample.value for sample in (await backend.query("1 + 1")).samples]
         ranged = await backend.query_range("vector(3)", HOUR)

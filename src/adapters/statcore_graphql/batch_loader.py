@@ -88,7 +88,7 @@ class BatchLoader(Generic[_Key]):
         if batch is None or batch.is_cancelled:
             batch = self._collecting
             if batch is None or batch.is_cancelled:
-                batch = _Batch()
+                batch = _Batch[_Key]()
                 batch.task = create_task(self._run(batch))
                 self._collecting = batch
             self._batch_of[known] = batch

@@ -23,6 +23,7 @@ from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_connection.error_boundary import only_our_errors
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import (
+    NO_SUCH_METRIC,
     Request,
     build_info_request,
     check_query,
@@ -48,8 +49,7 @@ from statcore_prometheus.wire import (
 
 _logger: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
-# No store has this metric, and each has to be read to know that.
-_OF_EVERY_STORE: Final = "absent(statcore_no_such_metric)"
+_OF_EVERY_STORE: Final = f"absent({NO_SUCH_METRIC})"
 _START_IT: Final = "start the server or store that is missing"
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
@@ -57,7 +57,7 @@ _T = TypeVar("_T")
 
 
 class PrometheusClient:
-    """A client of a Prometheus, or of an HA pair of them; implements `MetricQuerierPort` and `PromQLPort`.
+    """A client of a Prometheus, or of an HA pair of them; implements `MetricQuerierPort`, `PromQLPort`, `TenantPort`.
 
     Close it with `aclose`. It belongs to the event loop of its first request. Each method has one deadline, within which it
     retries where another attempt may succeed. Each method may raise:
@@ -186,7 +186,7 @@ class PrometheusClient:
         self, match: Selector, /, *, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[Mapping[str, str]]:
         """Return the label sets, `__name__` included, of the series that `match` selects."""
-        request = series_request(match, time_range, needs_warnings=self._options.strict)
+        request = series_request(match, time_range)
         async with self._transport.deadline() as deadline:
             return await self._list(request, series_reader, deadline)
 

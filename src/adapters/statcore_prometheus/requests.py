@@ -17,6 +17,8 @@ from statcore.promql.quoting import label_text, url_path_name
 from statcore.promql.syntax import Selector, render
 
 API_PATH: Final = "/api/v1"
+NO_SUCH_METRIC: Final = "statcore_no_such_metric"
+"""Selects nothing in any store, but each store has to be read to know that."""
 _CLASSIC: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -103,34 +105,34 @@ def build_info_request() -> Request:
     return Request(path=f"{API_PATH}/status/buildinfo", parameters=[], by_form=False, subject="build information")
 
 
-def series_request(match: Selector, span: tuple[datetime, datetime] | None, *, needs_warnings: bool = False) -> Request:
+def series_request(match: Selector, span: tuple[datetime, datetime] | None) -> Request:
     """Return the request for the label sets of series.
 
     Args:
         match: selects the series.
         span: the time in which the series have samples; None is the server's default.
-        needs_warnings: whether the answer has to say what it lacks. Prometheus 3 then needs the selector twice: with one
-            selector it collects the warnings before it reads the series of other servers.
 
     Raises:
         InputError: a time has no zone, or the span ends before it starts.
     """
-    return _series_request(render(match), span, times=2 if needs_warnings else 1)
+    return _series_request(render(match), span)
 
 
 def labelled_series_request(label: str, match: Selector | None, span: tuple[datetime, datetime] | None) -> Request:
-    """Return the request for the label sets of series that have a label, with warnings, as `series_request` does.
+    """Return the request for the label sets of series that have a label; `match` None selects all of them.
 
     Raises:
         InputError: the label name is not valid, a time has no zone, or the span ends before it starts.
     """
-    return _series_request(f'{{{label_text(label)}!=""}}' if match is None else render(match), span, times=2)
+    return _series_request(f'{{{label_text(label)}!=""}}' if match is None else render(match), span)
 
 
-def _series_request(selector: str, span: tuple[datetime, datetime] | None, *, times: int) -> Request:
+def _series_request(selector: str, span: tuple[datetime, datetime] | None) -> Request:
+    # With one selector, Prometheus 3 collects the warnings before it reads the series of other servers, and does not say
+    # what the answer lacks.
     return Request(
         path=f"{API_PATH}/series",
-        parameters=[*[("match[]", selector)] * times, *_span(span)],
+        parameters=[("match[]", NO_SUCH_METRIC), ("match[]", selector), *_span(span)],
         by_form=True,
         subject=f"series {selector}",
     )

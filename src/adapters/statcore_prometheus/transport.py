@@ -53,6 +53,10 @@ _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 class _PostRefusedError(Exception):
     """A POST was refused with a status after which a GET is worth an attempt."""
 
+    def __init__(self, status: int) -> None:
+        """Keep the status."""
+        self.status = status
+
 
 @attrs.define(kw_only=True)
 class _ServerStates:
@@ -63,7 +67,7 @@ class _ServerStates:
     failback_at: float = 0.0
     """When the first server is tried first again, by the clock of the options."""
     get_only: set[int] = attrs.field(factory=set[int])
-    """The servers behind a proxy that refuses POST."""
+    """The servers behind a proxy that allows nobody a POST."""
 
 
 class Transport:
@@ -83,6 +87,8 @@ class Transport:
         self._service = " or ".join(map(str, servers))
         self._http_sessions = HttpSessions(session, service=self._service, max_connections=options.max_connections)
         self._states = _ServerStates()
+        self._forbidding: set[int] = set()
+        """The servers behind a proxy that forbids the POST; it may allow that of another tenant."""
 
     def view(self, change: Callable[[Server], Server]) -> Self:
         """Return a transport that sends to the changed servers over the same connections.
@@ -93,6 +99,7 @@ class Transport:
         view._servers = tuple(map(change, self._servers))  # noqa: SLF001 - it is of this class
         view._service = " or ".join(map(str, view._servers))  # noqa: SLF001
         view._http_sessions = self._http_sessions.view()  # noqa: SLF001
+        view._forbidding = set(self._forbidding)  # noqa: SLF001
         return view
 
     def deadline(self) -> Deadline:
@@ -187,15 +194,14 @@ class Transport:
         self, position: int, request: Request, new_reader: Callable[[], Reader[_T]], timeout_s: float
     ) -> _T:
         """Send a request to one server, as a GET where a proxy refuses the POST."""
-        by_form = request.by_form and position not in self._states.get_only
-        if by_form:
-            try:
-                return await self._send("POST", position, request, new_reader(), timeout_s)
-            except _PostRefusedError:
-                pass
+        if not request.by_form or position in self._states.get_only or position in self._forbidding:
+            return await self._send("GET", position, request, new_reader(), timeout_s)
+        try:
+            return await self._send("POST", position, request, new_reader(), timeout_s)
+        except _PostRefusedError as error:
+            refusing = self._forbidding if error.status == HTTPStatus.FORBIDDEN else self._states.get_only
         answer = await self._send("GET", position, request, new_reader(), timeout_s)
-        if by_form:
-            self._states.get_only.add(position)
+        refusing.add(position)
         return answer
 
     async def _send(
@@ -244,7 +250,7 @@ class Transport:
             if response.status == HTTPStatus.OK:
                 return await self._read(response, reader, server)
             if method == "POST" and response.status in _POST_REFUSED:
-                raise _PostRefusedError
+                raise _PostRefusedError(response.status)
             body = await _start_of(response)
             raise from_status(response.status, response.headers, body, server=server, request=request, timeout_s=timeout_s)
 

@@ -22,9 +22,11 @@ from statcore_prometheus.samples import decode, read_samples, read_value
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
-# Warnings of Thanos about its stores, and of a Prometheus about the servers that it reads by remote_read.
+# Warnings of Thanos about its stores, and of a Prometheus about the servers that it reads by remote_read. A warning about a
+# query begins with "PromQL", and quotes names that the query holds.
 _SAYS_PARTIAL: Final = re.compile(
-    r"partial[ _-]?(?:response|result|data|answer)|rpc error: code = |no storeapis matched|^remote_read: ", re.IGNORECASE
+    r"remote_read: |(?!PromQL ).*(?:partial[ _-]?(?:response|result|data|answer)|rpc error: code = |no storeapis matched)",
+    re.IGNORECASE | re.DOTALL,
 )
 # The warning of a Prometheus that reads other servers by remote_read, instead of the values that a label has there.
 _NOT_LISTED: Final = "not implemented"
@@ -123,7 +125,7 @@ def _open(decoder: msgspec.json.Decoder[_Envelope[_T | None]], document: bytes) 
     return envelope.data, {
         "warnings": warnings,
         "infos": envelope.infos or (),
-        "partial": bool(envelope.is_partial) or any(map(_SAYS_PARTIAL.search, warnings)),
+        "partial": bool(envelope.is_partial) or any(map(_SAYS_PARTIAL.match, warnings)),
     }
 
 

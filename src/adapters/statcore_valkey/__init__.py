@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from statcore_valkey.keyspace import Keyspace
     from statcore_valkey.node import Node
     from statcore_valkey.options import ValkeyOptions
-    from statcore_valkey.server import Server
+    from statcore_valkey.server import ServerUrl
     from statcore_valkey.sink import ValkeyStatisticsSink
     from statcore_valkey.slot_map import Address, Shard, SlotMap
     from statcore_valkey.statistics import ValkeyStatistics
@@ -25,7 +25,7 @@ else:
             "keyspace": "Keyspace",
             "node": "Node",
             "options": "ValkeyOptions",
-            "server": "Server",
+            "server": "ServerUrl",
             "sink": "ValkeyStatisticsSink",
             "slot_map": "Address Shard SlotMap",
             "statistics": "ValkeyStatistics",
@@ -38,7 +38,7 @@ __all__ = [
     "Keyspace",
     "Node",
     "RedirectError",
-    "Server",
+    "ServerUrl",
     "Shard",
     "SlotMap",
     "ValkeyOptions",

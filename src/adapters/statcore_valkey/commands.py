@@ -43,12 +43,12 @@ class ReadValues:
         keys: the key at each position.
         is_dated: whether an answer is a pair of the remaining time to live in milliseconds, as PTTL gives it, and
             the value.
-        tells_types: whether a key of another type is told from a key that does not exist, which may take a second exchange.
+        checks_types: whether keys without a value are checked for another type, which may take a second exchange.
     """
 
     keys: Sequence[str]
     is_dated: bool = False
-    tells_types: bool = True
+    checks_types: bool = True
 
     async def __call__(self, node: Node, positions: Sequence[int], /, *, deadline: Deadline) -> list[Any]:
         """Return the value of the key at each position."""
@@ -81,7 +81,7 @@ class ReadValues:
             ttls_ms += answers[start : start + count]
             values += expect_values(answers[start + count], length=len(part), node=node)
             start += count + 1
-        if self.tells_types and None in values:
+        if self.checks_types and None in values:
             missing = [position for position, value in enumerate(values) if value is None]
             await self._explain(node, keys, missing, values, deadline)
         return values, ttls_ms
@@ -106,7 +106,7 @@ class ReadValues:
                     wrong.append(position)
                 elif not isinstance(value, StatcoreError):
                     values[position] = ProtocolError(f"{node.service} answered {type(value).__name__}, not bytes")
-        if wrong and self.tells_types:
+        if wrong and self.checks_types:
             await self._explain(node, keys, wrong, values, deadline)
         return values, ttls_ms
 

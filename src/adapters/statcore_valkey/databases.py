@@ -10,15 +10,17 @@ from typing import Any, Final, Self, TypeAlias, cast
 import attrs
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ConnectionError  # noqa: A004 - redis-py's own
 
 from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, InputError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey.discovery import UNSYNCED_S, Discovery, first_answers
-from statcore_valkey.keyspace import Keyspace, Unsynced
+from statcore_valkey.fan_out import Unsynced
+from statcore_valkey.keyspace import Keyspace
 from statcore_valkey.node import RedisNode
 from statcore_valkey.options import ValkeyOptions
-from statcore_valkey.server import Server, driver_settings, new_pool
+from statcore_valkey.server import ServerUrl, driver_settings, new_pool
 from statcore_valkey.slot_map import Address, SlotMap
 
 Client: TypeAlias = Redis | RedisCluster
@@ -48,18 +50,20 @@ class DatabasePair:
         Raises:
             InputError: the URL or an option cannot be used, or they contradict each other.
         """
-        server = Server.from_url(url)
-        numbers = server.databases(options)
-        settings = server.connection_settings(options)
+        server_url = ServerUrl.from_url(url)
+        numbers = server_url.databases(options)
+        settings = server_url.connection_settings(options)
         lifetime = Lifetime()
-        if server.cluster:
-            both = _cluster(server.cluster, settings, options, lifetime)
+        if server_url.cluster:
+            both = _cluster(server_url.cluster, settings, options, lifetime)
             return cls(both, both, options.timeout_s)
-        if server.sentinels:
-            discovery = _sentinels(server, settings, options, lifetime)
-            first, second = (_of_sentinels(server, discovery, settings | {"db": db}, options, lifetime) for db in numbers)
+        if server_url.sentinels:
+            discovery = _sentinels(server_url, settings, options, lifetime)
+            first, second = (
+                _of_sentinels(server_url, discovery, settings | {"db": db}, options, lifetime) for db in numbers
+            )
         else:
-            pools = [new_pool(server.address, settings | {"db": db}) for db in numbers]
+            pools = [new_pool(server_url.address, settings | {"db": db}) for db in numbers]
             first, second = (_one(pool, owned=True, options=options, lifetime=lifetime) for pool in pools)
         return cls(first, second, options.timeout_s)
 
@@ -138,16 +142,16 @@ async def _read_only(connection: Any) -> None:  # noqa: ANN401 - the driver's
     await connection.read_response()
 
 
-def _sentinels(server: Server, settings: dict[str, Any], options: ValkeyOptions, lifetime: Lifetime) -> Discovery:
+def _sentinels(server_url: ServerUrl, settings: dict[str, Any], options: ValkeyOptions, lifetime: Lifetime) -> Discovery:
     """Return the discovery of servers that sentinels know."""
-    own = server.sentinel_settings(settings, options)
+    own = server_url.sentinel_settings(settings, options)
     nodes = {
         address: RedisNode(
             pool=new_pool(address, own), owned=True, pool_size=options.pool_size, lifetime=lifetime, role=", a sentinel"
         )
-        for address in server.sentinels
+        for address in server_url.sentinels
     }
-    name = server.master or ""
+    name = server_url.master or ""
 
     async def servers_of(node: RedisNode) -> SlotMap:
         async with Deadline(options.timeout_s, waiting_for="the event loop") as deadline:
@@ -167,28 +171,35 @@ def _sentinels(server: Server, settings: dict[str, Any], options: ValkeyOptions,
             return known
         return latest
 
-    return Discovery(find=find, nodes=nodes)
+    return Discovery(find=find, nodes=nodes, ages=True)
 
 
 def _of_sentinels(
-    server: Server, discovery: Discovery, settings: dict[str, Any], options: ValkeyOptions, lifetime: Lifetime
+    server_url: ServerUrl, discovery: Discovery, settings: dict[str, Any], options: ValkeyOptions, lifetime: Lifetime
 ) -> Keyspace:
-    """Return a keyspace on the servers that sentinels know."""
+    """Return a keyspace on the servers that sentinels know.
+
+    A primary that is replaced in good health answers on, as a replica, and after a restart it may be empty. But its
+    connections are cut, so each new connection is used only if the sentinels still name its server.
+    """
 
     def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
-        role = f", {'a replica of' if is_replica else 'the master'} {server.master!r} of a sentinel"
-        pool = new_pool(address, settings)
+        async def connect(connection: Any) -> None:  # noqa: ANN401 - the driver's
+            await connection.on_connect()
+            if not await discovery.confirms(address):
+                raise ConnectionError(f"the sentinels name another master than {address}")
+
+        role = f", {'a replica of' if is_replica else 'the master'} {server_url.master!r} of a sentinel"
+        pool = new_pool(address, settings if is_replica else settings | {"redis_connect_func": connect})
         return RedisNode(pool=pool, owned=True, pool_size=options.pool_size, lifetime=lifetime, role=role)
 
-    keyspace = Keyspace(
-        name=f"the master {server.master!r} of the sentinels {', '.join(map(str, server.sentinels))}",
+    return Keyspace(
+        name=f"the master {server_url.master!r} of the sentinels {', '.join(map(str, server_url.sentinels))}",
         discovery=discovery,
         new_node=new_node,
         lifetime=lifetime,
         reads_replicas=options.read_from_replicas,
     )
-    discovery.on_change.append(keyspace.keep)
-    return keyspace
 
 
 def _of_client(client: Client, *, name: str, options: ValkeyOptions, lifetime: Lifetime) -> Keyspace:

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
+from statcore.concurrency import end_tasks
 from statcore.errors import ClosedError, ProtocolError, StatcoreError
 from statcore_connection.error_boundary import describe_unforeseen
 from statcore_valkey.node import Node, close_all
@@ -22,8 +23,10 @@ _BETWEEN_S: Final = 0.2
 """The shortest time between two searches."""
 _OLD_S: Final = 10.0
 """How long after a search the map is taken as it is where redirects are not shown."""
+_CONFIRM_S: Final = 0.3
+"""How long a new connection waits to learn whether its server is still the primary; stopped sentinels never answer."""
 _SETTLE_S: Final = 0.05
-"""How much longer than the first answer other servers are waited for; a stopped server never answers."""
+"""How long after the first answer other servers are waited for; a stopped server never answers."""
 
 _Found = TypeVar("_Found")
 
@@ -36,12 +39,14 @@ class Discovery:
         find: finds the map; None if the map never changes.
         map: the map, or None if it is not known yet.
         nodes: the servers that are used for the search only, such as sentinels; they are closed with it.
+        ages: whether the map may become wrong without an answer that shows it, so that it is searched again after a while.
         on_change: called after each change of the map.
     """
 
     find: Find | None
     map: SlotMap | None = None
     nodes: Mapping[Address, Node] = attrs.field(factory=dict[Address, "Node"])
+    ages: bool = False
     on_change: list[Callable[[SlotMap], Awaitable[None]]] = attrs.field(factory=list[Callable[[SlotMap], Awaitable[None]]])
     _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
@@ -82,9 +87,17 @@ class Discovery:
         return self._search
 
     def search_if_old(self) -> None:
-        """Start to search if the last search was long ago: a driver that follows redirects by itself does not show them."""
-        if asyncio.get_running_loop().time() > self._started_s + _OLD_S:
+        """Start to search if the map ages, and the last search was long ago."""
+        if self.ages and asyncio.get_running_loop().time() > self._started_s + _OLD_S:
             self.search()
+
+    async def confirms(self, primary: Address) -> bool:
+        """Return whether a server is a primary by a search of this moment; True as well if it finds nothing in time."""
+        if asyncio.get_running_loop().time() > self._started_s + _BETWEEN_S:
+            self.search()
+        if self._search is not None:
+            await asyncio.wait([self._search], timeout=_CONFIRM_S)
+        return self.map is None or any(primary == shard.primary for shard in self.map.shards)
 
     async def _run(self, find: Find) -> StatcoreError | None:
         clock = asyncio.get_running_loop().time
@@ -127,12 +140,8 @@ class Discovery:
         self._is_closed = True
         loop = asyncio.get_running_loop()
         running = (self._search, *self._following)
-        tasks = [task for task in running if task and not task.done() and task.get_loop() is loop]
-        for task in tasks:
-            task.cancel()
         try:
-            if tasks:
-                await asyncio.wait(tasks)
+            await end_tasks([task for task in running if task and not task.done() and task.get_loop() is loop])
         finally:
             await close_all([*self.nodes.values()])
 
@@ -161,22 +170,13 @@ async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
     """
     tasks = [asyncio.ensure_future(call) for call in calls]
     pending: set[asyncio.Future[_Found]] = set(tasks)
-    timeout_s: float | None = None
     try:
-        while pending:
-            done, pending = await asyncio.wait(pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                break
-            if timeout_s is None and any(task.exception() is None for task in done):
-                timeout_s = _SETTLE_S
-    finally:
-        for task in pending:
-            task.cancel()
+        while pending and not any(task.done() and task.exception() is None for task in tasks):
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if pending:
-            await asyncio.wait(pending)
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.exception()  # marks the exception as retrieved, so that asyncio does not log it
+            await asyncio.wait(pending, timeout=_SETTLE_S)
+    finally:
+        await end_tasks(tasks)
     results = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
     if not results:
         errors = [error for task in tasks if (error := task.exception()) is not None]

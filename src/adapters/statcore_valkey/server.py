@@ -38,8 +38,8 @@ _FORM: Final = (
 
 
 @attrs.frozen(kw_only=True)
-class Server:
-    """The address of a server, or of servers that know the others, and the user who connects.
+class ServerUrl:
+    """The parts of a URL: the address of a server, or of servers that know the others, and the user who connects.
 
     Args:
         host: the server's host, or None with a `path`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Self, cast
 
@@ -39,13 +40,6 @@ class Shard:
     replicas: tuple[Address, ...] = attrs.field(default=(), kw_only=True)
 
 
-def _owners(slots: SlotMap) -> tuple[Shard | None, ...]:
-    owners: list[Shard | None] = [None] * SLOTS
-    for first, last, shard in slots.ranges:
-        owners[first : last + 1] = [shard] * (last + 1 - first)
-    return tuple(owners)
-
-
 @attrs.frozen
 class SlotMap:
     """The owner of each slot at one time.
@@ -57,21 +51,36 @@ class SlotMap:
 
     ranges: tuple[tuple[int, int, Shard], ...]
     epoch: int = attrs.field(default=0, kw_only=True)
-    owners: tuple[Shard | None, ...] = attrs.field(
-        default=attrs.Factory(_owners, takes_self=True), init=False, eq=False, repr=False
-    )
-    """The shard of each of the `SLOTS` slots; None for a slot without an owner."""
 
-    @property
+    @cached_property
+    def owners(self) -> tuple[Shard | None, ...]:
+        """The shard of each of the `SLOTS` slots; None for a slot without an owner. Equal shards are one object."""
+        shards: dict[Shard, Shard] = {}
+        owners: list[Shard | None] = [None] * SLOTS
+        for first, last, shard in self.ranges:
+            owners[first : last + 1] = [shards.setdefault(shard, shard)] * (last + 1 - first)
+        return tuple(owners)
+
+    @cached_property
     def shards(self) -> tuple[Shard, ...]:
         """Every shard once, in the order of their first slots."""
         return tuple(dict.fromkeys(shard for _, _, shard in self.ranges))
 
-    @property
+    @cached_property
     def only(self) -> Shard | None:
         """The shard that owns all slots, or None if there are several owners, or slots without an owner."""
         shards = self.shards
         return shards[0] if len(shards) == 1 and not self.unowned else None
+
+    @cached_property
+    def addresses(self) -> frozenset[Address]:
+        """The addresses of all servers."""
+        return frozenset(address for shard in self.shards for address in (shard.primary, *shard.replicas))
+
+    @property
+    def unowned(self) -> int:
+        """How many slots have no owner."""
+        return SLOTS - sum(last + 1 - first for first, last, _ in self.ranges)
 
     @classmethod
     def of_one(cls, shard: Shard, /, *, epoch: int = 0) -> Self:
@@ -96,7 +105,7 @@ class SlotMap:
                 raise _fault(f"slots from 0 to {SLOTS - 1}")
             found = _address(primary, host)
             if found is None:
-                continue  # the owner is known, but its address is not: nobody can be asked for these slots
+                continue  # the owner is known, but its address is not: these slots have no owner that can be reached
             known = (_address(replica, host) for replica in replicas)
             ranges.append((first, last, Shard(found, replicas=tuple(address for address in known if address is not None))))
         ranges.sort(key=lambda part: part[:2])
@@ -121,23 +130,13 @@ class SlotMap:
             primary = Address(host.decode(), int(port))
             fields = _fields(cast("list[bytes]", master))
             epoch = int(fields[b"config-epoch"])
-            well = [of for of in map(_fields, cast("list[Any]", replicas)) if _DOWN.isdisjoint(of[b"flags"].split(b","))]
-            others = [Address(of[b"ip"].decode(), int(of[b"port"])) for of in well]
+            up = [of for of in map(_fields, cast("list[Any]", replicas)) if _DOWN.isdisjoint(of[b"flags"].split(b","))]
+            others = [Address(of[b"ip"].decode(), int(of[b"port"])) for of in up]
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ProtocolError("a sentinel's answers have another form than the address and fields of a master") from None
         # In a fail-over the next master is still among the replicas.
         others = [other for other in others if other != primary]
         return cls.of_one(Shard(primary, replicas=tuple(others)), epoch=epoch)
-
-    @property
-    def unowned(self) -> int:
-        """How many slots have no owner."""
-        return SLOTS - sum(last + 1 - first for first, last, _ in self.ranges)
-
-    @property
-    def addresses(self) -> set[Address]:
-        """The addresses of all servers."""
-        return {address for shard in self.shards for address in (shard.primary, *shard.replicas)}
 
     def owner(self, key: str) -> Shard | None:
         """Return the shard that owns a key, or None if its slot has no owner.

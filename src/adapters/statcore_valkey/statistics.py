@@ -30,7 +30,8 @@ from statcore_valkey.commands import ReadValues
 from statcore_valkey.databases import Client, DatabasePair
 from statcore_valkey.entry import read_agent, read_metrics, row_reader
 from statcore_valkey.error_mapping import is_failure
-from statcore_valkey.keyspace import Keyspace, Unsynced
+from statcore_valkey.fan_out import Unsynced
+from statcore_valkey.keyspace import Keyspace
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
 from statcore_valkey.topology import inspect_topology
 
@@ -244,7 +245,7 @@ class _BatchReader:
     async def add_activity(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Read the request count and last response time of sessions from pairs of keys."""
         keys = [key for pair in pairs for key in pair]
-        outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, tells_types=False), deadline=self.deadline)
+        outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, checks_types=False), deadline=self.deadline)
         failures = any(map(is_failure, outcomes))
         async for positions in in_turns(range(len(pairs))):
             for position in positions:

@@ -174,7 +174,11 @@ class ProblemKind(StrEnum):
     MALFORMED = "malformed"
     """Something is stored, but not what the wire format says; the entry is None."""
     INCOMPLETE = "incomplete"
-    """A part of the entry is missing; that part is left out, or filled in as documented."""
+    """A part of the entry is missing; that part is left out, or filled in as documented.
+
+    If a primary took over a short time ago, a whole entry may be missing because the primary has not received it; the entry
+    is None.
+    """
     UNAVAILABLE = "unavailable"
     """The store could not read this one entry; the entry is None."""
     STALE = "stale"

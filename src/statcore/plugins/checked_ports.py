@@ -144,14 +144,14 @@ def checked_sink(opened: object, contributor: Contributor) -> StatisticsSinkPort
     return cast("StatisticsSinkPort", _CheckedPort(opened, contributor, StatisticsSinkPort, _SINK))
 
 
-def checked_metrics(opened: object, contributor: Contributor) -> MetricQuerierPort:
+def checked_metrics(opened: object, contributor: Contributor, *, method: str = "open") -> MetricQuerierPort:
     """Return an opened backend as a port that checks its answers; as a `PromQLPort`, too, if it evaluates PromQL.
 
     Raises:
         PluginError: it lacks methods of `MetricQuerierPort`.
     """
-    _require_methods(opened, MetricQuerierPort, contributor, "open")
-    with contributor.blamed_for("open"):
+    _require_methods(opened, MetricQuerierPort, contributor, method)
+    with contributor.blamed_for(method):
         evaluates_promql = not _missing(opened, PromQLPort)
     if evaluates_promql:
         return cast("MetricQuerierPort", _CheckedPort(opened, contributor, _PromQLBackendPort, {**_METRICS, **_PROMQL}))
@@ -414,6 +414,10 @@ def _is_problem(value: object) -> bool:
     )
 
 
+def _tenant(call: _Call, answer: object) -> MetricQuerierPort:
+    return checked_metrics(answer, call.contributor, method=call.method)
+
+
 def _matrix(_: _Call, answer: object) -> MatrixResult:
     if not isinstance(answer, MatrixResult):
         raise _BadAnswerError.of(answer, "a MatrixResult")
@@ -516,6 +520,7 @@ _METRICS: Final[Mapping[str, _Check]] = {
     "label_values": _texts,
     "series": _label_sets,
     "ping": _nothing,
+    "for_tenant": _tenant,
 }
 _PROMQL: Final[Mapping[str, _Check]] = {"query": _vector, "query_range": _matrix}
-_NOT_ASYNC: Final = frozenset({"with_ages"})
+_NOT_ASYNC: Final = frozenset({"for_tenant", "with_ages"})

@@ -311,7 +311,7 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager, *, trial: bool) -
         status = PluginStatus.REJECTED if isinstance(error, pluggy.PluginValidationError) else PluginStatus.BROKEN
         first = f"correct, reinstall or upgrade {candidate.distribution}"
         if isinstance(error, MissingExtraError):
-            first = f"pip install 'statcore[{error.extra}]'"
+            first = f"pip install '{error.requirement}'"
         description = f"{describe(error)}{raised_at(error)}"
         return Loaded(candidate.report(status, error=description, remedy=candidate.remedy(first)))
     offers = tuple(sorted(map(str, contributions)))

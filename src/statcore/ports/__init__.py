@@ -9,7 +9,7 @@ from statcore.imports import on_demand
 if TYPE_CHECKING:
     from statcore.ports.diagnosis import DiagnosisPort, ServerState, Topology, TopologyPort
     from statcore.ports.inventory import InventoryPort, OwnerInventoryPort
-    from statcore.ports.metrics import MetricQuerierPort
+    from statcore.ports.metrics import MetricQuerierPort, TenantPort
     from statcore.ports.promql import PromQLPort
     from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
     from statcore.ports.statistics import ColumnarStatisticsPort, DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
@@ -19,7 +19,7 @@ else:
         {
             "diagnosis": "DiagnosisPort ServerState Topology TopologyPort",
             "inventory": "InventoryPort OwnerInventoryPort",
-            "metrics": "MetricQuerierPort",
+            "metrics": "MetricQuerierPort TenantPort",
             "promql": "PromQLPort",
             "sink": "InventorySinkPort ScrapeSample ScrapeSinkPort StatisticsSinkPort",
             "statistics": "ColumnarStatisticsPort DatedStatisticsPort KernelStatisticsPort StatisticsPort",
@@ -41,6 +41,7 @@ __all__ = [
     "ServerState",
     "StatisticsPort",
     "StatisticsSinkPort",
+    "TenantPort",
     "Topology",
     "TopologyPort",
 ]

@@ -1,4 +1,4 @@
-"""Port of metric backends: utilization by querier, label values and series."""
+"""Ports of metric backends: utilization by querier, label values and series; backends with the data of many tenants."""
 
 from __future__ import annotations
 
@@ -63,4 +63,20 @@ class MetricQuerierPort(Protocol):
 
     async def aclose(self) -> None:
         """Close what the adapter itself opened; closing twice is allowed."""
+        ...
+
+
+@runtime_checkable
+class TenantPort(Protocol):
+    """A backend of an engine that keeps the data of tenants apart. A backend need not implement it."""
+
+    def for_tenant(self, tenant: str, /) -> MetricQuerierPort:
+        """Return a backend that reads the data of one tenant, over the same connections.
+
+        Closing the backend closes it, too; closing it closes no connection. Making one is cheap: a host may make one for
+        each request.
+
+        Raises:
+            InputError: the name cannot be that of one tenant.
+        """
         ...

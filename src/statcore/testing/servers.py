@@ -8,12 +8,14 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +31,22 @@ _PLANT_S: Final = 100.0
 _START_ATTEMPTS: Final = 3
 _QUERY_S: Final = 30.0
 LOOPBACK: Final = "127.0.0.1"
+# Becomes the program of its arguments. Its standard input is a pipe, which it opens again to have settings of its own: the
+# kernel sends SIGKILL to the owner of the read end when nobody has the write end any more. A Linux that cannot do this runs
+# the program all the same. Python ignores SIGPIPE, and the program would inherit that.
+_BOUND_PROGRAM: Final = """
+import fcntl, os, signal, sys
+try:
+    os.dup2(os.open("/proc/self/fd/0", os.O_RDONLY), 0)
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(0, fcntl.F_SETFL, os.O_ASYNC)
+except OSError:
+    pass
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -238,6 +256,28 @@ def _prometheus_config(targets: Mapping[str, str], scrape_interval: str, remote_
     return "\n".join(lines) + "\n"
 
 
+def start_program(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that runs until it is ended; on Linux the kernel kills it when this process ends, even by SIGKILL.
+
+    Args:
+        command: the command line, program first.
+        log: the file to which its output is appended; its folder exists.
+    """
+    lifeline: int = subprocess.DEVNULL
+    if sys.platform == "linux":
+        lifeline, _ = _lifeline()
+        command = [sys.executable, "-I", "-S", "-c", _BOUND_PROGRAM, str(os.getpid()), *command]
+    with log.open("ab") as output:
+        # A session of its own: an interrupt typed at the terminal is ours to handle, not the program's.
+        return subprocess.Popen(command, stdin=lifeline, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+
+
+@cache
+def _lifeline() -> tuple[int, int]:
+    """Return a pipe whose write end this process keeps open, alone, until it ends."""
+    return os.pipe()
+
+
 @contextmanager
 def _running(
     command: Callable[[int], list[str]], log: Path, *, ready: Callable[[int], bool], url: str
@@ -256,9 +296,7 @@ def _start(
     for _ in range(_START_ATTEMPTS):  # another process may take the port first
         port = free_port()
         words = command(port)
-        with log.open("ab") as output:
-            # A session of its own: an interrupt typed at the terminal is ours to handle, not the server's.
-            process = subprocess.Popen(words, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+        process = start_program(words, log)
         try:
             if _wait_until_ready(process, port, ready):
                 return process, port

@@ -29,7 +29,7 @@ from uuid import UUID
 import attrs
 from tests.support.lazy_entries import Lazy
 
-from statcore.errors import AccessDeniedError, MissingExtraError, TimedOutError, UnavailableError
+from statcore.errors import AccessDeniedError, MissingExtraError, TimedOutError, UnavailableError, UnsupportedError
 from statcore.model import MatrixResult, Problem, ProblemKind, Sample, Series, StatisticsBatch, VectorResult
 from statcore.plugins import MetricBackendSpec, QuerierSpec, StatisticsStoreSpec, hookimpl
 from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
@@ -81,7 +81,8 @@ async def open_backend(url, options):
 ERRORS = {
     "down": UnavailableError("refused\\nby host"), "slow": TimedOutError("took too long", timeout_s=1),
     "denied": AccessDeniedError("wrong password"), "driverless": MissingExtraError("valkey", module="redis"),
-    "foreign": ZeroDivisionError("division by zero"), "interrupt": KeyboardInterrupt(),
+    "unfit": UnsupportedError("part of a cluster"), "foreign": ZeroDivisionError("division by zero"),
+    "interrupt": KeyboardInterrupt(),
 }
 
 async def fail(url, options): raise ERRORS[url.partition(":")[0]]

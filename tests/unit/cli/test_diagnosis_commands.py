@@ -82,6 +82,7 @@ class TestDoctor:
         [
             ("down://u:secret@h", "down://h from --metrics-url: refused\nby host", "check that a server runs there"),
             ("denied://u:secret@h", "wrong password", "correct the credentials in --metrics-url"),
+            ("unfit://u:secret@h", "part of a cluster", "correct --metrics-url"),
             ("driverless:", "no module named 'redis'", "pip install 'statcore[valkey]'"),
             ("foreign:", "open() raised ZeroDivisionError", "report this to the author of the plugin fake"),
             ("nowhere:", "--metrics-url: there is no metric backend nowhere:", "correct it there"),

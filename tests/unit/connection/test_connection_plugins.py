@@ -10,7 +10,7 @@ import pytest
 
 from statcore.errors import InputError, MissingExtraError
 from statcore.plugins import API_VERSION, PluginRegistry
-from statcore.ports import MetricQuerierPort, PromQLPort
+from statcore.ports import MetricQuerierPort, PromQLPort, TenantPort
 from statcore_prometheus import plugin as prometheus
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 from statcore_valkey import plugin as valkey
@@ -40,6 +40,7 @@ async def test_it_opens_clients_with_settings_by_name() -> None:
     client = await backend.open(URL["prometheus"], {"timeout_s": 3})
     assert isinstance(client, MetricQuerierPort)
     assert isinstance(client, PromQLPort)
+    assert isinstance(client, TenantPort)
     await client.aclose()
 
 

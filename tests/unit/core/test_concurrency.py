@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.instant_loop import run_instantly, seconds
 from tests.support.turns import counting_turns
 
 from statcore.concurrency import (
@@ -40,40 +42,7 @@ from statcore.errors import (
     UnavailableError,
 )
 
-_Result = TypeVar("_Result")
 DOWN = UnavailableError("down")
-
-
-class InstantLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        """Start at 0 s."""
-        super().__init__()
-        self._now = 0.0
-        selector: Any = self._selector  # type: ignore[attr-defined]
-        select = selector.select
-
-        def jump(timeout: float | None) -> Any:
-            self._now += timeout or 0
-            return select(timeout if timeout is None else 0)
-
-        selector.select = jump
-
-    def time(self) -> float:
-        """Return the seconds that timers have taken."""
-        return self._now
-
-
-def run_instantly(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run a coroutine on an `InstantLoop`."""
-    with asyncio.Runner(loop_factory=InstantLoop) as runner:
-        return runner.run(coroutine)
-
-
-def seconds() -> float:
-    """Return the time of the event loop."""
-    return asyncio.get_running_loop().time()
 
 
 async def after(turns: int, outcome: Any) -> Any:
@@ -140,6 +109,31 @@ async def test_an_error_leaves_no_cancellation_behind() -> None:
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(caller(), 0.01)
+
+
+async def test_a_caller_that_is_cancelled_twice_leaves_nothing_behind() -> None:
+    """The tasks have ended when it ends, though they clean up for long, and asyncio logs none of their errors."""
+    logged: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+
+    async def clean_up() -> None:
+        with suppress(asyncio.CancelledError):
+            await hang()
+        with suppress(asyncio.CancelledError):
+            await hang()
+        await after(3, ValueError("late"))
+
+    caller = asyncio.create_task(run_concurrently([clean_up(), after(1, DOWN)]))
+    await after(5, None)
+    for _ in range(2):
+        caller.cancel()
+        await after(1, None)
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+    del caller
+    gc.collect()
+    assert [] == logged
 
 
 @pytest.mark.parametrize("turns", range(12))

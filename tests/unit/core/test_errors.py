@@ -41,6 +41,7 @@ EXAMPLES: list[tuple[StatcoreError, dict[str, object]]] = [
     (QueryRejectedError("m", query="up", status=422), {"query": "up", "status": 422}),
     (PartialAnswerError("m", warnings=("half",)), {"warnings": ("half",)}),
     (MissingExtraError("valkey", module="redis"), {"extra": "valkey", "module": "redis"}),
+    (MissingExtraError("valkey", module="glide", requirement="statcore-glide"), {"requirement": "statcore-glide"}),
     (PluginError("m", plugin="p", method="name"), {"plugin": "p", "method": "name"}),
     (UnsupportedError("m"), {}),
 ]
@@ -90,6 +91,8 @@ def test_a_missing_extra_says_what_to_install() -> None:
     assert "this needs the extra 'cli': pip install 'statcore[cli]'" == str(MissingExtraError("cli"))
     expected = "this needs the extra 'valkey' (no module named 'redis'): pip install 'statcore[valkey]'"
     assert expected == str(MissingExtraError("valkey", module="redis"))
+    of_a_plugin = MissingExtraError("valkey", module="glide", requirement="statcore-glide")
+    assert "this needs statcore-glide (no module named 'glide'): pip install 'statcore-glide'" == str(of_a_plugin)
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
@@ -170,15 +172,50 @@ def test_a_server_that_does_not_end_is_killed(
     assert -signal.SIGKILL == server.process.returncode
 
 
+STARTS_A_SERVER = """
+import sys, threading
+from pathlib import Path
+from statcore.testing.servers import running_valkey
+
+def start():
+    with running_valkey(Path(sys.argv[1])) as server:
+        print(server.process.pid, flush=True)
+        threading.Event().wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends the servers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("start", ["start()", "threading.Thread(target=start).start()"], ids=["main", "thread"])
+def test_a_server_ends_with_a_process_that_is_killed(
+    program: Callable[[str, str], None], tmp_path: Path, number: signal.Signals, start: str
+) -> None:
+    """It ends although the process that started it can end nothing, and although the server itself is stopped."""
+    program("valkey-server", ANSWERS_PING.format(first="", reply=b"+PONG\r\n"))
+    command = [sys.executable, "-c", f"{STARTS_A_SERVER}\n{start}", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        ends = os.pidfd_open(int(parent.stdout.readline()))
+        try:
+            signal.pidfd_send_signal(ends, signal.SIGSTOP)
+            parent.send_signal(number)
+            assert select.select([ends], [], [], 30)[0]
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(ends, signal.SIGKILL)
+            os.close(ends)
+
+
 def test_victoriametrics_keeps_to_its_folder(
     program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It listens on loopback and gets the given arguments."""
-    program("victoria-metrics", "import time; time.sleep(60)")
-    monkeypatch.setattr(servers, "_http_ready", lambda _: True)
+    program("victoria-metrics", "import sys, time; print(*sys.argv[1:], flush=True); time.sleep(60)")
+    log = tmp_path / "victoria-metrics.log"
+    monkeypatch.setattr(servers, "_http_ready", lambda _: bool(log.read_text()))
     with running_victoriametrics(tmp_path, arguments=["-search.disableCache"]) as server:
         fixed = [f"-storageDataPath={tmp_path / 'data'}", f"-httpListenAddr=127.0.0.1:{server.port}"]
-        assert [str(tmp_path / "bin" / "victoria-metrics"), *fixed, "-search.disableCache"] == server.process.args
+        assert [*fixed, "-search.disableCache"] == log.read_text().split()
     assert f"http://127.0.0.1:{server.port}" == server.url
 
 

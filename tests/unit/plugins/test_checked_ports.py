@@ -35,6 +35,7 @@ from statcore.ports import (
     PromQLPort,
     StatisticsPort,
     StatisticsSinkPort,
+    TenantPort,
     TopologyPort,
 )
 from statcore.promql import RATE_INTERVAL, Selector
@@ -262,6 +263,25 @@ async def test_entries_that_decode_themselves_are_checked_on_access(
         entry["lost"]
     with pytest.raises(MalformedEntryError):
         entry["bad"]
+
+
+async def test_the_backend_of_a_tenant_is_checked_too(
+    registry: PluginRegistry, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a port as the backend is, and its answers and its making are checked."""
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
+
+    monkeypatch.setattr(acme_all_all.Adapter, "for_tenant", lambda self, _: self, raising=False)
+    async with open_metrics(Settings(metrics_url="promql:"), registry) as backend:
+        assert isinstance(backend, TenantPort)
+        of_tenant = backend.for_tenant("a")
+        assert isinstance(of_tenant, PromQLPort)
+        answers["query"] = 5
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: query\(\) answered 5: expected a VectorResult"):
+            await of_tenant.query("up")
+        monkeypatch.setattr(acme_all_all.Adapter, "for_tenant", lambda *_: 5)
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: for_tenant\(\) answered int, which lacks aclose"):
+            backend.for_tenant("a")
 
 
 BAD_MATRICES = [

@@ -46,7 +46,7 @@ SELECTED = ("match[]", r'up{job="a\"b"}')
             label_values_request("job", SELECTOR, (TIME, TIME)),
         ),
         (("label/job/values", False, []), label_values_request("job", None, None)),
-        (("series", True, [SELECTED]), series_request(SELECTOR, None)),
+        (("series", True, [("match[]", "statcore_no_such_metric"), SELECTED]), series_request(SELECTOR, None)),
     ],
 )
 def test_a_request_has_a_path_and_parameters(expected: tuple[str, bool, list[tuple[str, str]]], made: Request) -> None:

@@ -16,34 +16,34 @@ from redis.asyncio.sentinel import Sentinel
 from statcore.errors import InputError
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 from statcore_valkey.node import RedisNode
-from statcore_valkey.server import Server
+from statcore_valkey.server import ServerUrl
 from statcore_valkey.slot_map import Address
 
 
 @pytest.mark.parametrize(
     ("url", "server"),
     [
-        ("valkey://store", Server(host="store")),
-        ("redis://store:7000/", Server(host="store", port=7000)),
-        ("redis://store/3", Server(host="store", db=3)),
-        ("valkeys://store", Server(host="store", tls=True)),
-        ("rediss://store:7000", Server(host="store", port=7000, tls=True)),
-        ("valkey://[::1]:7000", Server(host="::1", port=7000)),
-        ("valkey://reader:secret@store", Server(host="store", username="reader", password="secret")),  # noqa: S106
-        ("valkey://:secret@store", Server(host="store", password="secret")),  # noqa: S106
-        ("valkey://a%40b:c%2Fd%3A%25@store", Server(host="store", username="a@b", password="c/d:%")),  # noqa: S106
-        ("unix:///run/valkey%20a.sock", Server(path="/run/valkey a.sock")),
-        ("unix://reader:secret@/run/a", Server(path="/run/a", username="reader", password="secret")),  # noqa: S106
-        ("VALKEY://store", Server(host="store")),
-        ("valkey+cluster://a", Server(cluster=(Address("a", 6379),))),
-        ("VALKEYS+CLUSTER://a:1,[::1]:2/0", Server(cluster=(Address("a", 1), Address("::1", 2)), db=0, tls=True)),
+        ("valkey://store", ServerUrl(host="store")),
+        ("redis://store:7000/", ServerUrl(host="store", port=7000)),
+        ("redis://store/3", ServerUrl(host="store", db=3)),
+        ("valkeys://store", ServerUrl(host="store", tls=True)),
+        ("rediss://store:7000", ServerUrl(host="store", port=7000, tls=True)),
+        ("valkey://[::1]:7000", ServerUrl(host="::1", port=7000)),
+        ("valkey://reader:secret@store", ServerUrl(host="store", username="reader", password="secret")),  # noqa: S106
+        ("valkey://:secret@store", ServerUrl(host="store", password="secret")),  # noqa: S106
+        ("valkey://a%40b:c%2Fd%3A%25@store", ServerUrl(host="store", username="a@b", password="c/d:%")),  # noqa: S106
+        ("unix:///run/valkey%20a.sock", ServerUrl(path="/run/valkey a.sock")),
+        ("unix://reader:secret@/run/a", ServerUrl(path="/run/a", username="reader", password="secret")),  # noqa: S106
+        ("VALKEY://store", ServerUrl(host="store")),
+        ("valkey+cluster://a", ServerUrl(cluster=(Address("a", 6379),))),
+        ("VALKEYS+CLUSTER://a:1,[::1]:2/0", ServerUrl(cluster=(Address("a", 1), Address("::1", 2)), db=0, tls=True)),
         (
             "redis+cluster://a%40b:c%2C%3A@a:1,b",
-            Server(cluster=(Address("a", 1), Address("b", 6379)), username="a@b", password="c,:"),  # noqa: S106
+            ServerUrl(cluster=(Address("a", 1), Address("b", 6379)), username="a@b", password="c,:"),  # noqa: S106
         ),
         (
             "rediss+sentinel://:secret@a,b:1/my%20master/3",
-            Server(
+            ServerUrl(
                 sentinels=(Address("a", 26379), Address("b", 1)),
                 master="my master",
                 db=3,
@@ -53,9 +53,9 @@ from statcore_valkey.slot_map import Address
         ),
     ],
 )
-def test_a_url_has_address_and_user(url: str, server: Server) -> None:
+def test_a_url_has_address_and_user(url: str, server: ServerUrl) -> None:
     """Schemes of both names, with and without TLS, and sockets; user and password are percent-decoded."""
-    assert server == Server.from_url(url)
+    assert server == ServerUrl.from_url(url)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_url_has_address_and_user(url: str, server: Server) -> None:
 def test_a_bad_url_is_refused_and_not_shown(url: Any) -> None:
     """The error says what is expected, and quotes nothing of the URL, which may be a password, or no text."""
     with pytest.raises(InputError, match="URL of the Valkey store") as error:
-        Server.from_url(url)
+        ServerUrl.from_url(url)
     assert "hunter2" not in str(error.value)
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__ or error.value.__context__ is None
@@ -95,7 +95,7 @@ async def test_no_repr_shows_the_password(user: str) -> None:
     store, sink = ValkeyStatistics.from_url(url), ValkeyStatisticsSink.from_url(url)
     node = store._databases.statistics.node(Address("127.0.0.1", 1))
     assert isinstance(node, RedisNode)
-    for shown in (store, sink, node, node.user, node.service, Server(host="store", password="hunter2")):  # noqa: S106
+    for shown in (store, sink, node, node.user, node.service, ServerUrl(host="store", password="hunter2")):  # noqa: S106
         assert "hunter2" not in f"{shown!r} {shown}"
 
 

@@ -15,10 +15,10 @@ async def open_statistics(url: str, options: Mapping[str, Any]) -> StatisticsPor
     """Open a reader of the servers at `url` with options of `ValkeyOptions` by name.
 
     Raises:
-        MissingExtraError: the extra `valkey` of statcore is not installed.
+        MissingExtraError: a dependency of statcore-glide is not installed.
         InputError: the URL or an option cannot be used.
     """
-    with requires_extra("valkey"):
+    with requires_extra("valkey", requirement="statcore-glide"):
         from statcore_glide.stores import statistics_from_url  # noqa: PLC0415 - the driver takes long to import
         from statcore_valkey import ValkeyOptions  # noqa: PLC0415
     return await statistics_from_url(url, options=ValkeyOptions.from_settings(options))
@@ -28,10 +28,10 @@ async def open_sink(url: str, options: Mapping[str, Any]) -> StatisticsSinkPort:
     """Open a writer to the servers at `url` with options of `ValkeyOptions` by name.
 
     Raises:
-        MissingExtraError: the extra `valkey` of statcore is not installed.
+        MissingExtraError: a dependency of statcore-glide is not installed.
         InputError: the URL or an option cannot be used.
     """
-    with requires_extra("valkey"):
+    with requires_extra("valkey", requirement="statcore-glide"):
         from statcore_glide.stores import sink_from_url  # noqa: PLC0415 - the driver takes long to import
         from statcore_valkey import ValkeyOptions  # noqa: PLC0415
     return await sink_from_url(url, options=ValkeyOptions.from_settings(options))
@@ -47,6 +47,5 @@ def statcore_statistics_stores() -> list[StatisticsStoreSpec]:
             schemes=("glide", "glides", "glide+cluster", "glides+cluster"),
             open=open_statistics,
             open_sink=open_sink,
-            extra="valkey",
         )
     ]

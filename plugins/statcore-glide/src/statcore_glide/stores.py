@@ -26,7 +26,7 @@ from glide import (
 
 from statcore import InputError
 from statcore_glide.node import Client, GlideNode
-from statcore_valkey import Address, Keyspace, Server, ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+from statcore_valkey import Address, Keyspace, ServerUrl, ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
 Pair: TypeAlias = tuple[Keyspace, Keyspace]
 
@@ -143,18 +143,18 @@ def _keyspace(client: Client, options: ValkeyOptions, *, owned: bool = False) ->
     return Keyspace.of_cluster([], new_node, timeout_s=options.timeout_s, any_server=any_server)
 
 
-def _server(url: str) -> Server:
+def _server(url: str) -> ServerUrl:
     scheme, _, rest = url.partition(":")
     kind, _, many = scheme.lower().partition("+")
     if kind not in ("glide", "glides") or many not in ("", "cluster"):
         raise InputError(f"the URL of the glide store cannot be used; {_FORM}")
     try:
-        return Server.from_url(f"{scheme.lower().replace('glide', 'valkey')}:{rest}")
+        return ServerUrl.from_url(f"{scheme.lower().replace('glide', 'valkey')}:{rest}")
     except InputError:
         raise InputError(f"the URL of the glide store cannot be used; {_FORM}") from None
 
 
-def _settings(server: Server, options: ValkeyOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+def _settings(server: ServerUrl, options: ValkeyOptions) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return glide's settings of a client, and its advanced settings.
 
     Raises:
@@ -175,7 +175,7 @@ def _settings(server: Server, options: ValkeyOptions) -> tuple[dict[str, Any], d
     return settings, {"connection_timeout": timeout_ms, "tls_config": _tls(server, options)}
 
 
-def _tls(server: Server, options: ValkeyOptions) -> TlsAdvancedConfiguration | None:
+def _tls(server: ServerUrl, options: ValkeyOptions) -> TlsAdvancedConfiguration | None:
     if not server.tls:
         for name in _TLS_FILES:
             if getattr(options, name) is not None:

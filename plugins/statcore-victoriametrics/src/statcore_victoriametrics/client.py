@@ -58,7 +58,7 @@ def _any_time(time_range: tuple[datetime, datetime] | None) -> tuple[datetime, d
 
 
 class VictoriaMetricsClient:
-    """Queries a VictoriaMetrics; implements `MetricQuerierPort` and `PromQLPort`.
+    """Queries a VictoriaMetrics; implements `MetricQuerierPort`, `PromQLPort`, `TenantPort`.
 
     It answers queriers as Prometheus does, and splits long ranges into several requests. Text in `query` and `query_range`
     is MetricsQL. How far its selectors and windows look back depends on the start of the range, so a range query of text is

@@ -11,7 +11,14 @@ from typing import Final
 import attrs
 import click
 
-from statcore.errors import AccessDeniedError, InputError, MissingExtraError, PluginError, StatcoreError
+from statcore.errors import (
+    AccessDeniedError,
+    InputError,
+    MissingExtraError,
+    PluginError,
+    StatcoreError,
+    UnsupportedError,
+)
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.diagnosis import DiagnosisPort, Topology, TopologyPort
 from statcore.ports.metrics import MetricQuerierPort
@@ -102,7 +109,7 @@ def _preset_check(context: CommandContext) -> Check:
     try:
         catalog = context.presets()
     except MissingExtraError as error:
-        return Check("presets", "wrong", str(error), f"pip install 'statcore[{error.extra}]'")
+        return Check("presets", "wrong", str(error), f"pip install '{error.requirement}'")
     except InputError as error:
         return Check("presets", "wrong", str(error), "correct it there")
     if catalog.faults:
@@ -157,9 +164,11 @@ def _topology_checks(check: str, topology: Topology) -> Iterator[Check]:
 
 def _remedy(error: StatcoreError, url: Setting) -> str:
     if isinstance(error, MissingExtraError):
-        return f"pip install 'statcore[{error.extra}]'"
+        return f"pip install '{error.requirement}'"
     if isinstance(error, AccessDeniedError):
         return f"correct the credentials in {url.origin}, or the permissions on the server"
     if isinstance(error, PluginError):
         return f"report this to the author of the plugin {error.plugin}" if error.method else "see `statcore plugins`"
+    if isinstance(error, UnsupportedError):
+        return f"correct {url.origin}, or the options of the adapter"
     return f"check that a server runs there, and that no firewall or proxy blocks {address(url.value)}"
