@@ -4,8 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-# One worker per core, at most four; the tests of a file run on one worker and share its servers. ARGS=-n0 and --pdb: none.
-WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One worker more than cores, at most four, since tests wait for servers; the tests of a file run on one worker and share its
+# servers. ARGS=-n0 and --pdb: none.
+WORKERS = -n $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)') --maxprocesses 4 --dist loadfile \
+	--no-loadscope-reorder
 
 PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
