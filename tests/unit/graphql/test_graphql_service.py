@@ -11,7 +11,7 @@ from tests.support.graphql_host import Host
 
 from statcore.errors import UnavailableError
 from statcore.scopes import ConfinedMetrics, Scope
-from statcore_memory import MemoryMetrics
+from statcore_memory import MemoryMetrics, MemoryStatistics
 
 ADDRESS = "10.9.8.7:9090"
 SCOPE = Scope.of(project_id="6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11")
@@ -29,7 +29,7 @@ class Unreachable(MemoryMetrics):
 async def test_health_has_each_port_and_an_error_for_operators_only(confined: bool) -> None:  # noqa: FBT001
     """A caller who may see only a part learns that the backend does not answer, but not where it is."""
     backend: Any = ConfinedMetrics(Unreachable(), SCOPE) if confined else Unreachable()
-    data = await Host(metrics=backend, statistics=MemoryMetrics()).execute_cleanly(
+    data = await Host(metrics=backend, statistics=MemoryStatistics()).execute_cleanly(
         "{ health { healthy ports { name healthy error } } }"
     )
     ports = {port["name"]: port for port in data["health"]["ports"]}
