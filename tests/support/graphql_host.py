@@ -121,7 +121,7 @@ class Host:
     manager: DataLoaderManager = attrs.field(factory=DataLoaderManager)
     query: type = Query
     chunk_size: int = 5_000
-    limits: Mapping[str, int] = attrs.field(factory=dict[str, int])
+    limits: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     schema: strawberry.Schema = attrs.field(init=False)
 
     @schema.default

@@ -214,5 +214,5 @@ def test_a_text_line_is_one_line() -> None:
     except KeyError as error:
         record.exc_info = (KeyError, error, error.__traceback__)
     for kind in ("json", "text"):
-        log_handler(stream, format=kind).emit(record)  # type: ignore[arg-type]
+        log_handler(stream, format=kind).emit(record)
     assert 2 == stream.getvalue().count("Traceback (most recent call last)")
