@@ -71,16 +71,36 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     """
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise InputError(f"prefix must begin with a slash and not end with one, such as /statistics, not {prefix!r:.100}")
+    limits, observation, loaders = limits or Limits(), observation or Observation(), DataLoaderManager()
+    observed = observation.observed(runtime)
+    chosen_presets = plugins.presets if presets is None else presets
+
+    def new_context(scope: Scope) -> GraphQueryContext:
+        ports = confine(observed, scope)
+        return GraphQueryContext(
+            statistics_repository=ports.repository,
+            inventory=ports.inventory,
+            metrics=ports.metrics,
+            plugins=plugins,
+            dataloader_manager=loaders,
+            rate_interval=rate_interval,
+            presets=chosen_presets,
+            encoded=True,
+            max_ids=limits.ids,
+            max_points=limits.points,
+        )
+
+    schema = build_schema(
+        loaders, query=query, max_depth=limits.depth, max_aliases=limits.aliases, max_tokens=limits.tokens
+    )
     service = _Service(
-        runtime=runtime,
-        plugins=plugins,
+        view=GraphQLView(schema=schema, new_context=new_context, limits=limits, observation=observation),
+        runtime=observed,
         tokens=tokens,
-        limits=limits or Limits(),
-        presets=plugins.presets if presets is None else presets,
-        rate_interval=rate_interval,
-        query=query,
+        limits=limits,
+        admission=Admission(limits.concurrent_requests),
+        observation=observation,
         graphql_path=f"{prefix}/graphql",
-        observation=observation or Observation(),
     )
     routes: dict[str, _Answer] = {
         "/graphql": service.graphql,
@@ -101,54 +121,13 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
 class _Service:
     """What the routes share."""
 
+    view: GraphQLView
     runtime: Runtime
-    plugins: PluginRegistry
     tokens: Tokens | None
     limits: Limits
-    presets: Mapping[str, Preset]
-    rate_interval: timedelta | str
-    query: type
-    graphql_path: str
+    admission: Admission
     observation: Observation
-    _loaders: DataLoaderManager = attrs.field(factory=DataLoaderManager, init=False)
-    _admission: Admission = attrs.field(init=False)
-    _observed: Runtime = attrs.field(init=False)
-    _view: GraphQLView = attrs.field(init=False)
-
-    @_admission.default
-    def _new_admission(self) -> Admission:
-        return Admission(self.limits.concurrent_requests)
-
-    @_observed.default
-    def _observe(self) -> Runtime:
-        return self.observation.observed(self.runtime)
-
-    @_view.default
-    def _new_view(self) -> GraphQLView:
-        limits = self.limits
-        schema = build_schema(
-            self._loaders,
-            query=self.query,
-            max_depth=limits.depth,
-            max_aliases=limits.aliases,
-            max_tokens=limits.tokens,
-        )
-        return GraphQLView(schema=schema, new_context=self._new_context, limits=limits, observation=self.observation)
-
-    def _new_context(self, scope: Scope) -> GraphQueryContext:
-        ports = confine(self._observed, scope)
-        return GraphQueryContext(
-            statistics_repository=ports.repository,
-            inventory=ports.inventory,
-            metrics=ports.metrics,
-            plugins=self.plugins,
-            dataloader_manager=self._loaders,
-            rate_interval=self.rate_interval,
-            presets=self.presets,
-            encoded=True,
-            max_ids=self.limits.ids,
-            max_points=self.limits.points,
-        )
+    graphql_path: str
 
     async def while_running(self, _: web.Application) -> AsyncGenerator[None]:
         """Measure the lag of the event loop until the application ends."""
@@ -178,11 +157,11 @@ class _Service:
         token = None if self.tokens is None else self.tokens.find(request.headers.get("Authorization"))
         if token is not None:
             request[_TOKEN] = token.name
-        with self._admission.admit(token):
+        with self.admission.admit(token):
             scope = Scope.everything() if token is None else token.scope
             try:
                 async with Deadline(self.limits.request_s, waiting_for="the answer to a request"):
-                    return await self._view.answer(request, scope)
+                    return await self.view.answer(request, scope)
             except TimedOutError:
                 message = f"the request took longer than {self.limits.request_s:g} s; query less at a time"
                 raise RefusedError(504, "TimedOutError", message, limit="request_s") from None
@@ -202,7 +181,7 @@ class _Service:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Answer which ports answer; errors are named by their class, since their texts have addresses."""
-        report = await check_health({"statistics": self._observed.statistics, "metrics": self._observed.metrics})
+        report = await check_health({"statistics": self.runtime.statistics, "metrics": self.runtime.metrics})
         ports: dict[str, dict[str, Any]] = {}
         for name, error in report.errors.items():
             ports[name] = {"healthy": error is None, "error": None if error is None else type(error).__name__}

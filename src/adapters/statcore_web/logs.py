@@ -1,7 +1,6 @@
 """Logs: a request id and a trace for the lines of a request, as text or as one JSON object in a line.
 
-The trace is taken over from the header `traceparent` by OpenTelemetry's API where it is installed; drivers that are
-instrumented pass it on. Without OpenTelemetry no line has a trace.
+The trace is that of the header `traceparent`; only where OpenTelemetry's API is installed do lines have one.
 """
 
 from __future__ import annotations
@@ -16,10 +15,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
-try:
-    from opentelemetry import context, propagate, trace
-except ImportError:  # pragma: no cover - the API is installed where tests run
-    context = propagate = trace = None  # type: ignore[assignment]
+from statcore_connection.tracing import taking_over_trace, trace_id
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _request_id: Final[ContextVar[str | None]] = ContextVar("statcore_request_id", default=None)
@@ -36,12 +32,10 @@ def request_context(headers: Mapping[str, str]) -> Generator[str]:
     given = headers.get("X-Request-Id", "")
     request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(16)
     id_token = _request_id.set(request_id)
-    trace_token = None if context is None else context.attach(propagate.extract(headers))
     try:
-        yield request_id
+        with taking_over_trace(headers):
+            yield request_id
     finally:
-        if trace_token is not None:
-            context.detach(trace_token)
         _request_id.reset(id_token)
 
 
@@ -59,9 +53,7 @@ def log_handler(stream: TextIO, *, format: Literal["json", "text"] = "text") -> 
 
 def _values(record: logging.LogRecord) -> dict[str, Any]:
     """Return what a line shows of a record beside its time, level and message."""
-    values: dict[str, Any] = {"request_id": _request_id.get()}
-    if trace is not None and (span := trace.get_current_span().get_span_context()).is_valid:
-        values["trace_id"] = trace.format_trace_id(span.trace_id)
+    values: dict[str, Any] = {"request_id": _request_id.get(), "trace_id": trace_id()}
     values |= {name: getattr(record, name, None) for name in _FIELDS}
     return {name: value for name, value in values.items() if value is not None}
 

@@ -25,7 +25,7 @@ class RefusedError(StatcoreError):
         self.status = status
         self.code = code
         self.limit = limit
-        self.headers = dict(headers or {})
+        self.headers: Mapping[str, str] = headers or {}
 
     def document(self) -> dict[str, Any]:
         """Return the body of the response, in the shape of a GraphQL response without data."""

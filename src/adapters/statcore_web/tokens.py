@@ -184,7 +184,13 @@ def _from_table(name: str, table: Mapping[str, Any]) -> Token:
         raise InputError(f"it has a key that is not known; known are {', '.join(_KEYS)}")
     if missing := [key for key in ("hash", "scope") if key not in table]:
         raise InputError(f"{missing[0]} is missing")
-    return Token(name=name, **{**table, "scope": _read_scope(table["scope"])})
+    return Token(
+        name=name,
+        hash=table["hash"],
+        scope=_read_scope(table["scope"]),
+        expires=table.get("expires"),
+        requests_per_s=table.get("requests_per_s"),
+    )
 
 
 def _read_scope(value: object) -> Scope:
