@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -130,8 +131,10 @@ async def test_the_lag_of_the_event_loop_is_measured(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("statcore_web.observation._LAG_INTERVAL_S", 0.001)
     observation = Observation()
     async with serving(observation=observation) as client, serving(observation=observation):
-        while not values((await metrics(client))["statcore_event_loop_lag_seconds"], "_count")[()]:
-            pass
+        async with asyncio.timeout(30):
+            while (lags := values((await metrics(client))["statcore_event_loop_lag_seconds"], "_count")) == {(): 0}:
+                pass
+    assert lags[()] > 0
 
 
 def test_an_observed_runtime_reads_kernels_from_where_the_runtime_does() -> None:
