@@ -13,7 +13,7 @@ import attrs
 from aiohttp import web
 
 from statcore.concurrency import Deadline
-from statcore.errors import InputError, TimedOutError
+from statcore.errors import InputError, TimedOutError, UnsupportedError
 from statcore.plugins import PluginRegistry, Preset
 from statcore.promql import RATE_INTERVAL
 from statcore.runtime import Runtime
@@ -146,8 +146,8 @@ class _Service:
                 duration_s = perf_counter() - start
                 token = request.get(_TOKEN, "")
                 self.observation.answered(route=route, status=response.status, token=token, duration_s=duration_s)
-                values = {"method": request.method, "route": route, "status": response.status}
-                _logger.info("request", extra={**values, "duration_s": round(duration_s, 6), "token": token or None})
+                values = {"duration_s": round(duration_s, 6), "token": token or None}
+                _logger.info("%s %s: %d", request.method, route, response.status, extra=values)
                 return response
 
         return handle
@@ -202,6 +202,8 @@ class _Service:
                 self.observation.limit_exceeded(error.limit)
         except ConnectionError:  # the client is gone
             raise
+        except UnsupportedError as error:  # the ports cannot be confined to the token's scope
+            refused = RefusedError(error.http_status, "UnsupportedError", str(error))
         except web.RequestPayloadError:
             refused = RefusedError(400, "InputError", "the body ended early, or is not encoded as its headers say")
         except Exception:

@@ -19,7 +19,7 @@ from statcore_connection.tracing import taking_over_trace, trace_id
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _request_id: Final[ContextVar[str | None]] = ContextVar("statcore_request_id", default=None)
-_FIELDS: Final = ("method", "route", "status", "duration_s", "token")
+_FIELDS: Final = ("duration_s", "token")
 """The names of extra values of a record that lines show."""
 
 

@@ -19,7 +19,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from statcore.concurrency import end_tasks, on_retry
 from statcore.errors import StatcoreError
-from statcore.ports.promql import as_promql
 from statcore.runtime import Runtime
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore.statistics.live_stat import KernelLiveStatService
@@ -131,10 +130,9 @@ class Observation:
     def observed(self, runtime: Runtime) -> Runtime:
         """Return a runtime whose ports record their calls; it uses the connections of the given one."""
         source, inventory = runtime.repository.source, runtime.inventory
-        metrics = self._port(runtime.metrics, "metrics")
         kernels = source.kernels
         if isinstance(kernels, KernelLiveStatService):
-            kernels = attrs.evolve(kernels, promql=as_promql(metrics, reason="kernel_statistics is metrics"))
+            kernels = attrs.evolve(kernels, promql=self._port(kernels.promql, "metrics"))
         return attrs.evolve(
             runtime,
             statistics=self._port(runtime.statistics, "statistics"),
@@ -143,9 +141,9 @@ class Observation:
                     self._port(source.store, "statistics"), chunk_size=source.chunk_size, kernels=kernels
                 )
             ),
-            metrics=metrics,
+            metrics=self._port(runtime.metrics, "metrics"),
             inventory=(
-                attrs.evolve(inventory, metrics=metrics)
+                attrs.evolve(inventory, metrics=self._port(inventory.metrics, "metrics"))
                 if isinstance(inventory, SeriesInventory)
                 else self._port(inventory, "inventory")
             ),

@@ -12,10 +12,11 @@ import strawberry
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from tests.support.graphql_host import inventory_of
-from tests.support.web_host import TokenFile, codes, get, post, runtime_of, serving
+from tests.support.web_host import SESSIONS, TokenFile, codes, get, post, runtime_of, serving
 
 from statcore.errors import InputError, UnavailableError
 from statcore.plugins import PluginRegistry
+from statcore.ports import InventoryPort
 from statcore_graphql.schema import Query
 from statcore_memory import MemoryMetrics, MemoryStatistics
 from statcore_web import Tokens, application, attach
@@ -154,6 +155,29 @@ async def test_a_client_that_goes_away_ends_nothing_else() -> None:
             await lost
         assert 200 == (await post(client, QUERY)).status
         release.set()
+
+
+class OfHost:
+    """An inventory that does not know owners, over another one."""
+
+    def __init__(self, inventory: InventoryPort) -> None:
+        """Take the methods that every inventory has."""
+        self.list_sessions, self.find_sessions = inventory.list_sessions, inventory.find_sessions
+        self.list_endpoints, self.find_endpoints = inventory.list_endpoints, inventory.find_endpoints
+        self.list_agents = inventory.list_agents
+
+
+async def test_a_scope_that_cannot_be_checked_is_refused(tmp_path: Path) -> None:
+    """Without owners nothing is read for a scoped token; the operator is answered."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    secrets = file.write(
+        scoped='scope = { project_id = ["6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"] }', operator='scope = "everything"'
+    )
+    runtime = runtime_of(inventory=OfHost(inventory_of(1)))
+    async with serving(runtime, tokens=Tokens(str(file.path))) as client:
+        refused = await post(client, SESSIONS, token=secrets["scoped"])
+        assert (501, ["UnsupportedError"]) == (refused.status, await codes(refused))
+        assert 200 == (await post(client, SESSIONS, token=secrets["operator"])).status
 
 
 async def test_presets_are_those_that_the_host_chose() -> None:
