@@ -51,7 +51,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
 ) -> None:
     """Add the routes to an application that is not started yet.
 
-    The routes are `/graphql`, `/explorer`, `/healthz`, `/readyz` and `/metrics`. The last three need no token.
+    The routes are `/graphql`, `/explorer`, `/healthz`, `/readyz` and `/metrics`. Only `/graphql` needs a token.
 
     Args:
         app: the host's application.
@@ -200,8 +200,6 @@ class _Service:
             refused = error
             if error.limit is not None:
                 self.observation.limit_exceeded(error.limit)
-        except ConnectionError:  # the client is gone
-            raise
         except UnsupportedError as error:  # the ports cannot be confined to the token's scope
             refused = RefusedError(error.http_status, "UnsupportedError", str(error))
         except web.RequestPayloadError:

@@ -170,8 +170,6 @@ class Observation:
         start = perf_counter()
         try:
             yield
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             kind = type(error).__name__ if isinstance(error, StatcoreError) else "unexpected"
             self._call_errors.labels(port, operation, kind).inc()

@@ -12,6 +12,7 @@ import strawberry
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from tests.support.graphql_host import inventory_of
+from tests.support.polling import until
 from tests.support.web_host import SESSIONS, TokenFile, codes, get, post, runtime_of, serving
 
 from statcore.errors import InputError, UnavailableError
@@ -19,7 +20,7 @@ from statcore.plugins import PluginRegistry
 from statcore.ports import InventoryPort
 from statcore_graphql.schema import Query
 from statcore_memory import MemoryMetrics, MemoryStatistics
-from statcore_web import Tokens, application, attach
+from statcore_web import Limits, Tokens, application, attach
 
 ADDRESS = "10.9.8.7:9090"
 QUERY = "{ schema_version }"
@@ -178,6 +179,32 @@ async def test_a_scope_that_cannot_be_checked_is_refused(tmp_path: Path) -> None
         refused = await post(client, SESSIONS, token=secrets["scoped"])
         assert (501, ["UnsupportedError"]) == (refused.status, await codes(refused))
         assert 200 == (await post(client, SESSIONS, token=secrets["operator"])).status
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [(b"Content-Length: 100", b'{"query"'), (b"Transfer-Encoding: chunked", b'8\r\n{"query"\r\n')],
+    ids=["length", "chunks"],
+)
+async def test_a_client_that_goes_away_while_it_sends_is_no_failure(
+    headers: bytes, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has no traceback, nothing stays running, and the next request is answered."""
+    head = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    async with serving(limits=Limits(concurrent_requests=1)) as client:
+        _, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(head + headers + b"\r\n\r\n" + body)
+
+        async def running(expected: str) -> bool:
+            text = await (await client.get("/metrics")).text()
+            return f"statcore_http_requests_running {expected}" in text
+
+        await until(lambda: running("2.0"), "a request that runs beside that of the metrics")
+        writer.close()
+        await writer.wait_closed()
+        await until(lambda: running("1.0"), "the end of the request")
+        assert 200 == (await post(client, QUERY)).status
+    assert "a request failed" not in caplog.text
 
 
 async def test_presets_are_those_that_the_host_chose() -> None:

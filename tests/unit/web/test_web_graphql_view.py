@@ -10,7 +10,9 @@ import strawberry
 from tests.support.graphql_host import inventory_of, session_id
 from tests.support.web_host import GRAPHQL_JSON, SESSIONS, codes, get, post, runtime_of, serving
 
+from statcore.model import Problem, ProblemKind
 from statcore_graphql.schema import Query
+from statcore_memory import MemoryStatistics
 
 JSON = "application/json"
 
@@ -158,6 +160,17 @@ async def test_a_bad_get_is_an_error_with_a_code(parameters: dict[str, str]) -> 
     async with serving() as client:
         response = await client.get("/graphql", params=parameters)
         assert (400, ["InputError"]) == (response.status, await codes(response))
+
+
+async def test_problems_of_values_are_beside_the_data() -> None:
+    """A doubtful value is in the answer, and its problem in the extensions."""
+    store = MemoryStatistics()
+    store.plant(session_id(0), {"mem": {"current": "1"}}, problem=Problem(ProblemKind.STALE, message="old"))
+    async with serving(runtime_of(statistics=store, inventory=inventory_of(1))) as client:
+        response = await get(client, "{ compute_session_list { items { live_stat } } }")
+        document = await response.json(content_type=None)
+    assert [{"live_stat": {"mem": {"current": "1"}}}] == document["data"]["compute_session_list"]["items"]
+    assert ["stale"] == [problem["kind"] for problem in document["extensions"]["problems"]]
 
 
 async def test_a_get_changes_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,16 @@ async def test_a_body_of_unknown_length_is_limited() -> None:
         assert 200 == (await client.post("/graphql", data=parts(40), headers=json)).status
         response = await client.post("/graphql", data=parts(60), headers=json)
         assert (413, {"body_bytes": 1}) == (response.status, await exceeded(client))
+
+
+async def test_a_compressed_body_is_limited_by_what_it_unpacks_to() -> None:
+    """A small body cannot become a large one; a body that cannot be unpacked is a bad request."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    document = b'{"query": "{ schema_version }"}'
+    bodies = {200: gzip.compress(document), 413: gzip.compress(b" " * 50_000_000 + document), 400: b"not gzip"}
+    async with serving() as client:
+        for status, body in bodies.items():
+            assert status == (await client.post("/graphql", data=body, headers=headers)).status
 
 
 @attrs.frozen
