@@ -30,7 +30,6 @@ _BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 10_000, 100_000)
 _Port = TypeVar("_Port")
 
 
-@attrs.frozen(eq=False)
 class Observation:
     """The metrics of one process; several applications of it may share them.
 
@@ -38,58 +37,43 @@ class Observation:
         registry: the registry, for metrics of the host beside these.
     """
 
-    registry: CollectorRegistry = attrs.field(factory=CollectorRegistry, init=False)
-    _connections: WeakSet[asyncio.BaseTransport] = attrs.field(factory=WeakSet[asyncio.BaseTransport], init=False)
-    _requests: Counter = attrs.field(init=False)
-    _request_s: Histogram = attrs.field(init=False)
-    _running: Gauge = attrs.field(init=False)
-    _limits: Counter = attrs.field(init=False)
-    _errors: Counter = attrs.field(init=False)
-    _call_s: Histogram = attrs.field(init=False)
-    _call_errors: Counter = attrs.field(init=False)
-    _retries: Counter = attrs.field(init=False)
-    _batch_ids: Histogram = attrs.field(init=False)
-    _loop_lag_s: Histogram = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
+    def __init__(self) -> None:
         """Make the metrics."""
+        self.registry: Final = CollectorRegistry()
         registry, call = self.registry, ["port", "operation"]
-        metrics = {
-            "requests": Counter(
-                "statcore_http_requests", "Requests answered.", ["route", "status", "token"], registry=registry
-            ),
-            "request_s": Histogram(
-                "statcore_http_request_duration_seconds", "How long requests took.", ["route"], registry=registry
-            ),
-            "running": Gauge("statcore_http_requests_running", "Requests that are running.", registry=registry),
-            "limits": Counter("statcore_limits_exceeded", "Requests that exceeded a limit.", ["limit"], registry=registry),
-            "errors": Counter(
-                "statcore_graphql_errors", "Errors in GraphQL responses, by code.", ["code"], registry=registry
-            ),
-            "call_s": Histogram(
-                "statcore_port_call_duration_seconds", "How long calls of ports took.", call, registry=registry
-            ),
-            "call_errors": Counter(
-                "statcore_port_errors", "Calls of ports that failed.", [*call, "error"], registry=registry
-            ),
-            "retries": Counter("statcore_port_retries", "Attempts that failed and were repeated.", call, registry=registry),
-            "batch_ids": Histogram(
-                "statcore_port_batch_ids",
-                "Ids in a call of the store.",
-                ["operation"],
-                buckets=_BATCH_BUCKETS,
-                registry=registry,
-            ),
-            "loop_lag_s": Histogram(
-                "statcore_event_loop_lag_seconds", "How late the event loop woke a sleeping task.", registry=registry
-            ),
-        }
-        for name, metric in metrics.items():
-            object.__setattr__(self, f"_{name}", metric)
-        connections = Gauge(
+        self._requests = Counter(
+            "statcore_http_requests", "Requests answered.", ["route", "status", "token"], registry=registry
+        )
+        self._request_s = Histogram(
+            "statcore_http_request_duration_seconds", "How long requests took.", ["route"], registry=registry
+        )
+        self._running = Gauge("statcore_http_requests_running", "Requests that are running.", registry=registry)
+        self._limits = Counter("statcore_limits_exceeded", "Requests that exceeded a limit.", ["limit"], registry=registry)
+        self._errors = Counter(
+            "statcore_graphql_errors", "Errors in GraphQL responses, by code.", ["code"], registry=registry
+        )
+        self._call_s = Histogram(
+            "statcore_port_call_duration_seconds", "How long calls of ports took.", call, registry=registry
+        )
+        self._call_errors = Counter(
+            "statcore_port_errors", "Calls of ports that failed.", [*call, "error"], registry=registry
+        )
+        self._retries = Counter("statcore_port_retries", "Attempts that failed and were repeated.", call, registry=registry)
+        self._batch_ids = Histogram(
+            "statcore_port_batch_ids",
+            "Ids in a call of the store.",
+            ["operation"],
+            buckets=_BATCH_BUCKETS,
+            registry=registry,
+        )
+        self._loop_lag_s = Histogram(
+            "statcore_event_loop_lag_seconds", "How late the event loop woke a sleeping task.", registry=registry
+        )
+        self._connections: WeakSet[asyncio.BaseTransport] = WeakSet()
+        open_ = Gauge(
             "statcore_http_connections_open", "Connections that are open and have had a request.", registry=registry
         )
-        connections.set_function(self._open_connections)
+        open_.set_function(self._open_connections)
         ProcessCollector(namespace="statcore", registry=registry)
 
     def exposition(self) -> bytes:
@@ -159,10 +143,10 @@ class Observation:
             await end_tasks([watch])
 
     def _port(self, port: _Port, name: str) -> _Port:
-        return cast("_Port", _ObservedPort(port, name, self.call))
+        return cast("_Port", _ObservedPort(port, name, self._recording))
 
     @contextmanager
-    def call(self, port: str, operation: str, arguments: tuple[object, ...]) -> Generator[None]:
+    def _recording(self, port: str, operation: str, arguments: tuple[object, ...]) -> Generator[None]:
         """Record a call of a port within the block: its time, its error, its retries, and the size of its batch."""
         if port == "statistics" and arguments and isinstance(arguments[0], Sized):
             self._batch_ids.labels(operation).observe(len(arguments[0]))
