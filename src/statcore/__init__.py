@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         AccessDeniedError,
         ClosedError,
         InputError,
+        LimitError,
         MalformedEntryError,
         MissingExtraError,
         PartialAnswerError,
@@ -49,9 +50,9 @@ else:
         __name__,
         {
             "errors": (
-                "AccessDeniedError ClosedError InputError MalformedEntryError MissingExtraError PartialAnswerError "
-                "PluginError ProtocolError QueryRejectedError StatcoreError TimedOutError UnavailableError "
-                "UnsupportedError"
+                "AccessDeniedError ClosedError InputError LimitError MalformedEntryError MissingExtraError "
+                "PartialAnswerError PluginError ProtocolError QueryRejectedError StatcoreError TimedOutError "
+                "UnavailableError UnsupportedError"
             ),
             "model": (
                 "MatrixResult MetricValue Problem ProblemKind QueryTimeRange Sample Series StatisticsBatch VectorResult"
@@ -74,6 +75,7 @@ __all__ = [
     "InputError",
     "InventoryPort",
     "LabelMatcher",
+    "LimitError",
     "MalformedEntryError",
     "MatrixResult",
     "MetricQuerierPort",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
@@ -20,6 +21,8 @@ CONCURRENT_CALLS: Final = 4
 """How many calls a bounded map runs at once."""
 ITEMS_PER_TURN: Final = 128
 """How many items `in_turns` yields in one turn of the event loop by default: one or two milliseconds of work."""
+on_retry: Final[ContextVar[Callable[[StatcoreError], object] | None]] = ContextVar("statcore_on_retry", default=None)
+"""Called with the error of each attempt that `retry` repeats, in the context of the call; for hosts that count retries."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -237,6 +240,8 @@ async def retry(
                 pause_s = backoff_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
             elif pause_s >= deadline.remaining_s():
                 raise
+            if (count := on_retry.get()) is not None:
+                count(error)
         await sleep(pause_s)
         backoff_s = min(2 * backoff_s, longest_pause_s)
 

@@ -2,7 +2,8 @@
 
 StatcoreError                  500
 ├── InputError                 400  what the caller passed cannot be used; nothing was sent
-│   └── ClosedError            500  the client is closed, or belongs to another event loop
+│   ├── ClosedError            500  the client is closed, or belongs to another event loop
+│   └── LimitError             413  the request is larger than a limit allows
 ├── UnavailableError           503  a service cannot be reached or cannot answer now (retryable)
 │   └── AccessDeniedError      502  the service refused the credentials (never retried)
 ├── TimedOutError              504  the deadline of the call ran out (retryable)
@@ -51,6 +52,17 @@ class ClosedError(InputError):
     """The client is closed, or it belongs to another event loop; nothing was sent anywhere."""
 
     http_status: ClassVar[int] = 500
+
+
+class LimitError(InputError):
+    """The request is larger than a limit allows."""
+
+    http_status: ClassVar[int] = 413
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        """Name the `limit` that is exceeded."""
+        super().__init__(message)
+        self.limit = limit
 
 
 class UnavailableError(StatcoreError):

@@ -14,7 +14,8 @@ def test_every_root_in_the_wheel_is_ours(wheel: Path) -> None:
     """The folder src/adapters is no package: nothing in the wheel is called `adapters`, `src` or `tests`."""
     roots = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     adapters = {
-        f"statcore_{name}" for name in ("cli", "collector", "connection", "graphql", "memory", "prometheus", "valkey")
+        f"statcore_{name}"
+        for name in ("cli", "collector", "connection", "graphql", "memory", "prometheus", "valkey", "web")
     }
     assert {"statcore", *adapters} == {root for root in roots if not root.endswith(".dist-info")}
     assert {"statcore"} == {root.split("-")[0] for root in roots if root.endswith(".dist-info")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -121,6 +121,7 @@ class Host:
     manager: DataLoaderManager = attrs.field(factory=DataLoaderManager)
     query: type = Query
     chunk_size: int = 5_000
+    limits: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     schema: strawberry.Schema = attrs.field(init=False)
 
     @schema.default
@@ -136,6 +137,7 @@ class Host:
             metrics=self.metrics,
             plugins=self.plugins,
             dataloader_manager=self.manager,
+            **self.limits,
         )
 
     async def execute(self, query: str, /, *, context: GraphQueryContext | None = None, **variables: Any) -> Answer:

@@ -11,9 +11,10 @@ import attrs
 from statcore.model.statistics import Problem
 from statcore.plugins import PluginRegistry, Preset
 from statcore.ports import InventoryPort, MetricQuerierPort
-from statcore.promql import RATE_INTERVAL
+from statcore.promql import MAX_POINTS, RATE_INTERVAL
+from statcore.scopes import ConfinedMetrics
 from statcore.statistics import StatisticsRepository
-from statcore_graphql.loaders import DataLoaderManager, RequestLoaders
+from statcore_graphql.loaders import MAX_IDS, DataLoaderManager, RequestLoaders
 
 FieldProblem: TypeAlias = tuple[list[str | int], Problem]
 """The path of a field in the answer, and the problem of its value."""
@@ -21,6 +22,10 @@ FieldProblem: TypeAlias = tuple[list[str | int], Problem]
 
 def _presets_of_plugins(context: GraphQueryContext) -> Mapping[str, Preset]:
     return context.plugins.presets
+
+
+def _new_loaders(context: GraphQueryContext) -> RequestLoaders:
+    return RequestLoaders(context.max_ids)
 
 
 @attrs.define(kw_only=True, eq=False, on_setattr=attrs.setters.frozen)
@@ -40,6 +45,8 @@ class GraphQueryContext:
         presets: the presets by name; by default the presets of the plugins.
         encoded: whether statistics in the data of responses are JSON text, which is much faster. Then the host's view must
             encode responses with `encode_response`.
+        max_ids: how many objects and ids of statistics the request may list and load, counted together.
+        max_points: how many points each series of an answer may have.
 
     Attributes:
         loaders: the loaders that this request has made.
@@ -54,5 +61,12 @@ class GraphQueryContext:
     rate_interval: timedelta | str = RATE_INTERVAL
     presets: Mapping[str, Preset] = attrs.field(default=attrs.Factory(_presets_of_plugins, takes_self=True))
     encoded: bool = False
-    loaders: RequestLoaders = attrs.field(factory=RequestLoaders, init=False)
+    max_ids: int = MAX_IDS
+    max_points: int = MAX_POINTS
+    loaders: RequestLoaders = attrs.field(default=attrs.Factory(_new_loaders, takes_self=True), init=False)
     problems: list[FieldProblem] = attrs.field(factory=list[FieldProblem], init=False)
+
+    @property
+    def is_confined(self) -> bool:
+        """Whether the caller may see only a part, so that fields about the service itself show no addresses and errors."""
+        return isinstance(self.metrics, ConfinedMetrics)

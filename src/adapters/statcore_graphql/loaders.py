@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 
 import attrs
 
-from statcore.errors import InputError
+from statcore.errors import InputError, LimitError
 from statcore.model.statistics import Problem
 from statcore_graphql.batch_loader import BatchLoader
 from statcore_graphql.outcomes import Outcomes
@@ -15,8 +15,8 @@ from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
 from statcore_graphql.utilization import UtilizationMetrics, querier_key
 
-MAX_KEYS: Final = 50_000
-"""The most objects that one request may list and keys that it may load, counted together."""
+MAX_IDS: Final = 50_000
+"""By default, how many objects a request may list and ids it may load, counted together."""
 
 LoaderKey: TypeAlias = tuple[str, frozenset[tuple[str, Hashable]]]
 """A loader's name and its parameters by value, because hashes of them could collide."""
@@ -44,11 +44,15 @@ class Loader:
 class RequestLoaders:
     """What one request has loaded.
 
+    Args:
+        max_ids: how many objects and ids the request may list and load, counted together.
+
     Attributes:
         made: the loaders that were made, by name and parameters.
         count_so_far: the objects listed and the keys loaded until now.
     """
 
+    max_ids: int = MAX_IDS
     made: dict[LoaderKey, BatchLoader[Any]] = attrs.field(factory=dict[LoaderKey, BatchLoader[Any]], init=False)
     count_so_far: int = attrs.field(default=0, init=False)
 
@@ -56,11 +60,12 @@ class RequestLoaders:
         """Count objects that are listed, or keys before they are loaded.
 
         Raises:
-            InputError: the request exceeds `MAX_KEYS`.
+            LimitError: the request exceeds `max_ids`.
         """
         self.count_so_far += more
-        if self.count_so_far > MAX_KEYS:
-            raise InputError(f"the request asks for more than {MAX_KEYS} objects and statistics of objects; ask for fewer")
+        if self.count_so_far > self.max_ids:
+            message = f"the request asks for more than {self.max_ids} objects and statistics of objects; ask for fewer"
+            raise LimitError(message, limit="ids")
 
 
 class HasLoaders(Protocol):

@@ -27,6 +27,7 @@ from statcore.errors import (
 from statcore.model.results import AnswerNotes
 from statcore_connection.files import FileValue
 from statcore_connection.tls import tls_context
+from statcore_connection.tracing import trace_headers
 from statcore_prometheus.answer_cutter import PIECE_BYTES
 from statcore_prometheus.error_mapping import from_driver, from_status
 from statcore_prometheus.http_sessions import HttpSessions, SessionFactory
@@ -240,7 +241,7 @@ class Transport:
             method,
             URL(address, encoded=True),
             data=form,
-            headers={**server.request_headers(), **(_FORM if form is not None else {})},
+            headers={**trace_headers(), **server.request_headers(), **(_FORM if form is not None else {})},
             allow_redirects=False,  # a redirect would carry the credentials away, and turn a POST into a GET
             auto_decompress=True,
             raise_for_status=False,

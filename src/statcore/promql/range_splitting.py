@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, cast
 
 import attrs
 
-from statcore.errors import InputError, UnsupportedError
+from statcore.errors import InputError, LimitError, UnsupportedError
 from statcore.model.text import check_text
 from statcore.model.time import MILLISECOND, QueryTimeRange, format_duration, unix_ms
 
@@ -37,10 +37,11 @@ def check_points(time_range: QueryTimeRange, points: int, *, reason: str) -> Non
         reason: the setting that bounds the points, with its value, for the error.
 
     Raises:
-        InputError: the range has more points; the message names a step that is long enough.
+        LimitError: the range has more points; the message names a step that is long enough.
     """
     if time_range.points > points:
-        raise InputError(f"{time_range.points} points are too many: {reason}; {_advice(time_range, points)}")
+        message = f"{time_range.points} points are too many: {reason}; {_advice(time_range, points)}"
+        raise LimitError(message, limit="points")
 
 
 def split_range(

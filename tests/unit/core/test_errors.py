@@ -14,6 +14,7 @@ from statcore.errors import (
     AccessDeniedError,
     ClosedError,
     InputError,
+    LimitError,
     MalformedEntryError,
     MissingExtraError,
     PartialAnswerError,
@@ -31,6 +32,7 @@ EXAMPLES: list[tuple[StatcoreError, dict[str, object]]] = [
     (StatcoreError("m"), {}),
     (InputError("m"), {}),
     (ClosedError("m"), {}),
+    (LimitError("m", limit="ids"), {"limit": "ids"}),
     (UnavailableError("m", service="db:1", retry_after_s=2.5), {"service": "db:1", "retry_after_s": 2.5}),
     (UnavailableError("m"), {"service": "", "retry_after_s": None}),
     (AccessDeniedError("m", service="db:1"), {"service": "db:1"}),
@@ -61,7 +63,9 @@ def test_one_root_catches_all(kind: type[Exception]) -> None:
 
 def test_bad_input_is_a_value_error_and_nothing_else_is() -> None:
     """A caller may catch bad input as Python has it."""
-    assert {"InputError", "ClosedError"} == {kind.__name__ for kind in CLASSES if issubclass(kind, ValueError)}
+    assert {"InputError", "ClosedError", "LimitError"} == {
+        kind.__name__ for kind in CLASSES if issubclass(kind, ValueError)
+    }
 
 
 def test_only_transient_errors_are_retryable() -> None:

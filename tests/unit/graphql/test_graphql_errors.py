@@ -28,7 +28,6 @@ from statcore.errors import (
 )
 from statcore.model import Problem, ProblemKind, StatisticsBatch
 from statcore.model.statistics import MAX_LEVELS
-from statcore_graphql import loaders
 from statcore_graphql.schema import Query
 from statcore_memory import MemoryStatistics
 
@@ -173,19 +172,20 @@ async def test_a_wrong_query_gets_graphqls_message(query: str, message: str, cap
     assert record.exc_info is None
 
 
-async def test_the_objects_and_values_of_a_request_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_objects_and_values_of_a_request_are_limited() -> None:
     """Listed objects and loaded values count, a value that is selected twice only once; each request starts from zero.
 
     The values of the kind that exceeds the limit are errors.
     """
-    monkeypatch.setattr(loaders, "MAX_KEYS", 15)
-    host = Host(inventory=inventory_of(5))
+    host = Host(inventory=inventory_of(5), limits={"max_ids": 15})
     within = "a: live_stat b: live_stat kernels { live_stat }"
     for _ in range(2):
         await host.execute_cleanly(f"{{ compute_session_list {{ items {{ {within} }} }} }}")
     answer = await host.execute(f"{{ compute_session_list {{ items {{ inference_metrics {within} }} }} }}")
     beyond = "the request asks for more than 15 objects and statistics of objects; ask for fewer"
-    assert {(beyond, "InputError")} == {(error["message"], error["extensions"]["code"]) for error in answer.errors}
+    assert {(beyond, "LimitError", "ids")} == {
+        (error["message"], error["extensions"]["code"], error["extensions"]["limit"]) for error in answer.errors
+    }
     expected = {
         "inference_metrics": {"requests": 0, "last_response_ms": 0},
         "a": None,

@@ -12,7 +12,8 @@ from graphql import FieldNode, GraphQLError, ValidationRule, get_introspection_q
 from strawberry.extensions import AddValidationRules, MaxTokensLimiter, SchemaExtension
 from tests.support.graphql_host import Host, inventory_of, session_id
 
-from statcore_graphql.schema import Query, documents
+from statcore_graphql import DataLoaderManager
+from statcore_graphql.schema import Query, build_schema, documents
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
 
 FIELD = "compute_session_list { total_count }"
@@ -229,3 +230,20 @@ async def test_what_is_known_of_documents_is_bounded(monkeypatch: pytest.MonkeyP
     for _ in range(2):
         assert {"own": 5} == await host.execute_cleanly("{ own } #" + " " * documents._LONGEST_TEXT)
     assert documents._LONGEST_TEXT >= max(parsed)
+
+
+@pytest.mark.parametrize(
+    ("limit", "query"),
+    [
+        ("depth", "{ health { healthy } }"),
+        ("aliases", "{ a: schema_version b: __typename }"),
+        ("tokens", "{ " + "x " * 9),
+    ],
+)
+async def test_a_hosts_limits_hold_and_are_named_in_the_error(limit: str, query: str) -> None:
+    """Another schema has other limits; the error has a code, and the name of the limit."""
+    strict = build_schema(DataLoaderManager(), max_depth=1, max_aliases=1, max_tokens=9)
+    result = await strict.execute(query, context_value=Host().context())
+    assert [{"code": "LimitError", "retryable": False, "limit": limit}] == [
+        error.formatted["extensions"] for error in result.errors or []
+    ]

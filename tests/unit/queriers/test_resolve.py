@@ -6,11 +6,12 @@ import asyncio
 import inspect
 from collections import Counter, UserDict
 from collections.abc import Callable, Iterator
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import attrs
 import pytest
+from tests.support.graphql_host import Host
 
 from statcore.errors import InputError, PluginError, UnsupportedError
 from statcore.model import QueryTimeRange
@@ -20,7 +21,6 @@ from statcore.queriers.interface import PreparedQuerier
 from statcore.queriers.matcher import as_labels
 from statcore.statistics import UtilizationSource
 from statcore.testing.queriers import FixedQuerier
-from statcore_graphql import DataLoaderManager, RequestLoaders
 from statcore_graphql.schema.utilization import load_utilization
 from statcore_memory import MemoryMetrics
 
@@ -148,9 +148,7 @@ async def test_a_read_of_many_queriers_calls_each_method_once() -> None:
 
 async def test_a_graphql_request_calls_each_method_once() -> None:
     """The key of the loader, the batches and the backend share the resolved query."""
-    context: Any = SimpleNamespace(
-        dataloader_manager=DataLoaderManager(), loaders=RequestLoaders(), metrics=MemoryMetrics(), rate_interval="5m"
-    )
+    context = Host(metrics=MemoryMetrics()).context()
     queriers = [counted(host) for host in "aab"]
     await asyncio.gather(*(load_utilization(context, querier, start="0", end="60", step="60") for querier in queriers))
     assert [ONCE] * 3 == [querier.calls for querier in queriers]

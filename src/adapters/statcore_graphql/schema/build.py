@@ -14,7 +14,7 @@ from strawberry.types import ExecutionContext
 from statcore.model.text import describe
 from statcore_graphql.loaders import DataLoaderManager
 from statcore_graphql.schema.documents import DocumentCache, new_documents
-from statcore_graphql.schema.limits import MAX_TOKENS, SizeRule
+from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS, size_rule
 from statcore_graphql.schema.lists import ListExecutor
 from statcore_graphql.schema.loaded import loader_names
 from statcore_graphql.schema.problems import ProblemsExtension, is_expected, shown_error
@@ -47,24 +47,35 @@ class StatcoreSchema(strawberry.Schema):
         errors[:] = map(shown_error, errors)
 
 
-def build_schema(manager: DataLoaderManager, *, query: type = Query) -> strawberry.Schema:
+def build_schema(
+    manager: DataLoaderManager,
+    *,
+    query: type = Query,
+    max_depth: int = MAX_DEPTH,
+    max_aliases: int = MAX_ALIASES,
+    max_tokens: int = MAX_TOKENS,
+) -> strawberry.Schema:
     """Return the schema.
 
     Args:
         manager: the loaders by name; the `GraphQueryContext` of every request must have the same manager.
         query: `Query`, or the host's subclass of it with more fields.
+        max_depth: how deeply the fields of a query may be nested; introspection has a limit of its own.
+        max_aliases: how many aliases a query may have.
+        max_tokens: how many tokens the text of a query may have.
 
     Raises:
         InputError: a field needs a loader that the manager does not have; the message lists the known loaders.
     """
     documents = new_documents()
+    rule = size_rule(max_depth=max_depth, max_aliases=max_aliases)
     schema = StatcoreSchema(
         query,
         execution_context_class=ListExecutor,
         config=StrawberryConfig(auto_camel_case=False),
         extensions=[
-            lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
-            lambda: AddValidationRules([SizeRule]),
+            lambda: MaxTokensLimiter(max_token_count=max_tokens),
+            lambda: AddValidationRules([rule]),
             lambda: DocumentCache(documents),
             ProblemsExtension,
         ],

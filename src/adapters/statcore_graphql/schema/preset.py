@@ -13,6 +13,7 @@ from statcore.errors import InputError
 from statcore.model.results import MatrixResult
 from statcore.model.time import QueryTimeRange
 from statcore.ports.promql import as_promql
+from statcore.promql import check_points
 from statcore.services import PresetService
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.utilization import Utilization
@@ -65,10 +66,12 @@ async def load_preset(
 
     Raises:
         InputError: the preset is unknown, it does not allow what is filled in, or a limit is exceeded.
+        LimitError: the range has more points than the context allows.
         PluginError: the preset is unknown, but a broken plugin may have it.
         UnsupportedError: the backend evaluates no PromQL.
         StatcoreError: the query fails.
     """
+    check_points(time_range, context.max_points, reason=f"GraphQL answers at most {context.max_points}")
     if name not in context.presets:
         with suppress(InputError):  # its message lists presets of plugins that the host may have left out
             context.plugins.preset(name)

@@ -12,6 +12,7 @@ from statcore.concurrency import in_turns
 from statcore.errors import (
     ClosedError,
     InputError,
+    LimitError,
     MalformedEntryError,
     PartialAnswerError,
     PluginError,
@@ -23,6 +24,7 @@ from statcore.errors import (
     UnsupportedError,
 )
 from statcore_graphql.context import GraphQueryContext
+from statcore_graphql.schema.limits import exceeds_tokens
 
 _UNEXPECTED: Final = "internal error; the server's log says more"
 _CLIENT_ERRORS: Final = (InputError, MalformedEntryError, QueryRejectedError, UnsupportedError)
@@ -60,16 +62,20 @@ def shown_error(error: GraphQLError) -> GraphQLError:
     Messages of services and plugins may contain secrets or addresses; only the log shows them.
     """
     cause = error.original_error
+    if exceeds_tokens(error):
+        cause = LimitError(error.message, limit="tokens")
     if cause is None or isinstance(cause, GraphQLError):
         return error
     extensions: dict[str, Any] = {"code": "InternalError"}
     message = _UNEXPECTED
     if isinstance(cause, StatcoreError):
         extensions = {"code": type(cause).__name__, "retryable": cause.retryable}
+        if isinstance(cause, LimitError):
+            extensions["limit"] = cause.limit
         # A ClosedError is an InputError, but not caused by the query.
         is_client_error = isinstance(cause, _CLIENT_ERRORS) and not isinstance(cause, ClosedError)
         message = error.message if is_client_error else _general_message(cause)
-    return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)
+    return GraphQLError(message, error.nodes, error.source, error.positions, error.path, extensions=extensions)
 
 
 def _general_message(error: StatcoreError) -> str:

@@ -21,12 +21,15 @@ from statcore_graphql.schema.endpoint import Endpoint, EndpointList
 from statcore_graphql.schema.loaded import LOADER
 from statcore_graphql.schema.preset import PRESET_LOADER, Preset, load_preset
 from statcore_graphql.schema.querier import Querier
+from statcore_graphql.schema.service import Health, Plugin
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 DEFAULT_LIMIT: Final = 100
 """The most objects of a page for which the query names no limit."""
 MAX_LIMIT: Final = 10_000
 """The highest limit that a query may name."""
+SCHEMA_VERSION: Final = 1
+"""Raised when a field is removed or means something else; new fields do not change it."""
 
 _Info = strawberry.Info[GraphQueryContext]
 _Record = TypeVar("_Record")
@@ -143,6 +146,22 @@ class Query:
             group_labels=group_labels or [],
             window=window,
         )
+
+    @strawberry.field(description="Whether the store and the metric backend answer.")
+    async def health(self, info: _Info) -> Health | None:
+        """Ping both."""
+        return await Health.check(info.context)
+
+    @strawberry.field(description="The installed plugins, with those that cannot be used.")
+    def plugins(self, info: _Info) -> list[Plugin]:
+        """List the reports of the registry."""
+        context = info.context
+        return [Plugin.of(report, with_error=not context.is_confined) for report in context.plugins.reports]
+
+    @strawberry.field(description="The version of this schema: raised when a field is removed or means something else.")
+    def schema_version(self) -> int:
+        """Return the version."""
+        return SCHEMA_VERSION
 
 
 def _fields(selector: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 
 from statcore.model.results import MatrixResult, MetricResponse, Series
 from statcore.model.time import QueryTimeRange
-from statcore.promql import MAX_POINTS, check_points
+from statcore.promql import check_points
 from statcore.queriers import UtilizationMetricQuerier, resolve
 from statcore.queriers.interface import PreparedQuerier
 from statcore_graphql.context import GraphQueryContext
@@ -64,11 +64,12 @@ async def load_utilization(
         step: a duration.
 
     Raises:
-        InputError: a time or the step cannot be read, or the range has more than `MAX_POINTS` points.
+        InputError: a time or the step cannot be read.
+        LimitError: the range has more points than the context allows.
         StatcoreError: the query fails.
     """
     time_range = QueryTimeRange(start=start, end=end, step=step)
-    check_points(time_range, MAX_POINTS, reason=f"GraphQL answers at most {MAX_POINTS}")
+    check_points(time_range, context.max_points, reason=f"GraphQL answers at most {context.max_points}")
     loader = context.dataloader_manager.get_loader(context, UTILIZATION_LOADER, time_range=time_range)
     result: MatrixResult = await loader.load(PreparedQuerier(resolve(querier)))
     return Utilization.of(result)
