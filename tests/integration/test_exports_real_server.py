@@ -105,7 +105,7 @@ def test_promtool_accepts_the_rules(prometheus_program: Program, rules_file: Pat
     """It reads the file as Prometheus does, and finds each rule."""
     promtool = shutil.which("promtool", path=Path(prometheus_program.path).parent)
     assert promtool
-    command = [promtool, "check", "rules", rules_file]
+    command = [promtool, "check", "rules", str(rules_file)]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert 0 == checked.returncode, checked.stderr
     assert f"{len(rules)} rules found" in checked.stdout
