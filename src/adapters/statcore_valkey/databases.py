@@ -187,7 +187,7 @@ def _of_sentinels(
         async def connect(connection: Any) -> None:  # noqa: ANN401 - the driver's
             await connection.on_connect()
             if not await discovery.confirms(address):
-                raise ConnectionError(f"the sentinels name another master than {address}")
+                raise ConnectionError("the sentinels name another master")
 
         role = f", {'a replica of' if is_replica else 'the master'} {server_url.master!r} of a sentinel"
         pool = new_pool(address, settings if is_replica else settings | {"redis_connect_func": connect})

@@ -87,12 +87,13 @@ _KNOWN: Final = (
     "Operation against a key holding the wrong kind of value",
     "Connection closed by server",
     "Timeout connecting to server",
+    "the sentinels name another master",
     "Invalid Database",
     "Invalid Username or Password",
     "Protocol [Ee]rror",
     r"\b(BUSY|EXECABORT|MISCONF|NOPROTO|NOREPLICAS|WRONGTYPE)\b",
 )
-"""Texts of servers and of the driver that never quote a command."""
+"""Texts of servers, of the driver and of this adapter that never quote a command."""
 _WORDINGS: Final = re.compile("|".join(_KNOWN))
 
 

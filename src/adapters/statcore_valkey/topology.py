@@ -40,12 +40,15 @@ async def inspect_topology(keyspace: Keyspace, /, *, timeout_s: float) -> Topolo
         slots = await keyspace.discovery.current()
     known = [address for shard in slots.shards for address in (shard.primary, *shard.replicas)]
     addresses = list(dict.fromkeys([*known, *keyspace.start]))
+    sentinels = keyspace.discovery.nodes
+    # A node of a sentinel's primary connects to no other server. A node of a cluster's replica needs one more permission.
+    replicas = {replica for shard in slots.shards for replica in shard.replicas} if sentinels else set[Address]()
     answers = await run_concurrently(
-        _ask(keyspace.node(address), ("INFO", "replication"), timeout_s) for address in addresses
+        _ask(keyspace.node(address, is_replica=address in replicas), ("INFO", "replication"), timeout_s)
+        for address in addresses
     )
     information = {address: _fields(answer) for address, answer in zip(addresses, answers, strict=True)}
     servers = [_state(address, slots, information) for address in addresses]
-    sentinels = keyspace.discovery.nodes
     if sentinels:
         pongs = await run_concurrently(_ask(node, ("PING",), timeout_s) for node in sentinels.values())
         servers = [attrs.evolve(server, slots="") for server in servers] + [
