@@ -401,9 +401,9 @@ def _topology(_: _Call, answer: object) -> Topology | None:
 
 
 def _facts(_: _Call, answer: object) -> Sequence[ServerFacts]:
-    facts = cast("Sequence[object]", answer if isinstance(answer, list | tuple) else (None,))
+    facts = cast("Sequence[object]", answer) if type(answer) in (list, tuple) else (None,)
     if not all(isinstance(item, ServerFacts) for item in facts):
-        raise _BadAnswerError.of(cast("object", answer), "a list of ServerFacts")
+        raise _BadAnswerError.of(answer, "a list of ServerFacts")
     return cast("Sequence[ServerFacts]", facts)
 
 

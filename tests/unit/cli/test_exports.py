@@ -126,6 +126,36 @@ window = "1h"
 description = "What is up"
 template = "up"
 """
+PUMPS: Final = """
+from typing import Literal
+import attrs
+from statcore.errors import InputError
+from statcore.plugins import QuerierSpec, hookimpl
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+
+@attrs.frozen(kw_only=True)
+class Pump(UtilizationMetricQuerier):
+    hall: str
+    side: Literal["left", "right"]
+    pump: str | None = None
+    depth: int | None = None
+    share: float | None = None
+    def __attrs_post_init__(self):
+        if self.side == "right" or self.depth is not None: raise InputError("no such pump")
+    def name(self): return "pump_flow"
+    def labels(self):
+        labels = {"hall": self.hall, "side": self.side, "pump": self.pump}
+        return {name: value for name, value in labels.items() if value is not None}
+    def group_by_labels(self): return []
+    def query_strategy(self): return QueryStrategy.GAUGE
+
+@hookimpl
+def statcore_queriers():
+    pump = QuerierSpec(name="pump", summary="pumps", querier=Pump, example={"hall": "h1"})
+    return [pump, attrs.evolve(pump, name="dry-pump", example=None)]
+"""
 ALONE: Final = {"STATCORE_METRICS_URL": "", "STATCORE_DISABLE_PLUGINS": "fake"}
 """The environment without a backend and without kinds of plugins."""
 
@@ -287,6 +317,27 @@ class TestGrafana:
         assert (0, "") == (written.exit_code, written.stdout)
         jsonschema.validate(json.loads(file.read_text()), SCHEMA)
         assert 2 == refused.exit_code
+
+    @pytest.mark.usefixtures("faulty")
+    def test_a_kind_whose_fields_cannot_be_read_is_left_out(self, statcore: Invoke) -> None:
+        """The others are shown, and a kind without metric names has one panel."""
+        result = statcore("grafana", env={"STATCORE_METRICS_URL": ""})
+
+        titles = [panel["title"] for panel in panels(read(result))]
+        assert {"twin", "rack", "container mem (bytes)"} < {*titles}
+        assert "unreadable is left out: the fields of" in result.stderr
+
+    def test_a_required_field_needs_an_example(self, statcore: Invoke, install: Callable[..., Path]) -> None:
+        """Its value in the example is used; without an example the kind is left out."""
+        install("acme-pumps", pumps=PUMPS)
+
+        result = statcore("grafana", env=ALONE)
+
+        dashboard = read(result)
+        selector = 'pump_flow{hall="h1",side="left",pump=~"$pump_pump"}'
+        assert f"sum by (${{pump_group_by:csv}})({selector})" in texts(dashboard)
+        assert ["pump_pump", "pump_group_by"] == [name for name in variables(dashboard) if name.startswith("pump")]
+        assert "dry-pump is left out: the kind dry-pump needs hall" in result.stderr
 
     def test_a_broken_backend_is_an_error(self, statcore: Invoke) -> None:
         """Without the backend's list, metrics would be missing."""

@@ -9,7 +9,7 @@ import click
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins.hooks import QuerierSpec
-from statcore.plugins.querier_kinds import METRIC_FIELD, metric_names
+from statcore.plugins.querier_kinds import metric_names
 from statcore.queriers.matcher import Matchers
 from statcore_cli.command_context import CommandContext
 from statcore_cli.event_loop import run
@@ -48,7 +48,7 @@ def scope_matchers(given: Sequence[str]) -> Matchers:
 def queries_by_kind(context: CommandContext) -> Mapping[str, Sequence[ExportedQuery]]:
     """Return the queries of each kind that has any; standard error says which kinds are left out, and why.
 
-    If a metric backend is configured, the metrics of a kind without a fixed list are those of the backend.
+    If a metric backend is configured, the metrics of a kind that names a series for them are those of the backend.
 
     Raises:
         InputError: the configured backend cannot be opened.
@@ -56,12 +56,12 @@ def queries_by_kind(context: CommandContext) -> Mapping[str, Sequence[ExportedQu
     """
     found: dict[str, Sequence[ExportedQuery]] = {}
     for name, spec in context.registry.queriers.items():
-        metrics = known_metrics(spec)
-        if context.settings.metrics_url is not None and _is_listed(spec):
-            metrics = run(_listed(context, spec), doing=f"listing the metrics of {name}")
+        listed = None
+        if context.settings.metrics_url is not None and spec.series is not None and spec.metric_label is not None:
+            listed = run(_listed(context, spec), doing=f"listing the metrics of {name}")
         try:
             with plugin_code():
-                queries = list(exported_queries(spec, metrics))
+                queries = list(exported_queries(spec, known_metrics(spec) if listed is None else listed))
         except PluginError as error:
             remark(f"{name} is left out: {error}")
             continue
@@ -90,11 +90,6 @@ def write_export(text: str, output: Path | None) -> None:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"--output: cannot write {output}: {error.strerror}") from error
-
-
-def _is_listed(spec: QuerierSpec) -> bool:
-    """Return whether the metrics of a kind are those that a backend has."""
-    return spec.series is not None and any(field.name == METRIC_FIELD and not field.choices for field in spec.fields)
 
 
 async def _listed(context: CommandContext, spec: QuerierSpec) -> list[str]:
