@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -19,10 +20,15 @@ from tests.e2e.program import statcore
 from tests.support.polling import until
 
 from statcore import ContainerMetricQuerier
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
-from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.plugins.builtin import statcore_queriers
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, UNKNOWN_OWNER
+from statcore.scopes import Scope
+from statcore.testing.metrics.dataset import HOSTILE_VALUES, PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Program, Server, raw_query
+from statcore_cli.exports.queries import exported_queries
+from statcore_cli.exports.recording_rules import recording_rules
+from statcore_cli.exports.recording_rules import rules_file as rules_file_text
 from statcore_prometheus import PrometheusClient
 
 STEP_S: Final = 15
@@ -139,6 +145,30 @@ async def test_recorded_series_equal_the_expressions(
     assert expected == {name for name, series in answers.items() if series}
     kernels = {item["metric"]["kernel_id"] for name, series in answers.items() if "kernel" in name for item in series}
     assert set(KERNELS[1::2] if scope else KERNELS) == kernels
+
+
+async def test_any_text_may_be_in_a_scope(
+    prometheus_holding: Callable[..., AbstractContextManager[Server]], tmp_path: Path, end_s: int
+) -> None:
+    """The file has it in quotes within quotes; the rules select exactly these agents."""
+    # Prometheus writes the expression of a rule anew and reads it again, and cannot read U+FFFD as it writes it.
+    agents = [text for text in HOSTILE_VALUES if text not in (UNKNOWN_OWNER, "\ufffd")]
+    times = [end_s - STEP_S * (COUNT - 1 - sample) for sample in range(COUNT)]
+    labels = {CONTAINER_METRIC_LABEL: "net_rx", "value_type": "current"}
+    text = openmetrics_text(
+        PlantedSeries(CONTAINER_SERIES, {**labels, "agent_id": agent}, [(time, time) for time in times])
+        for agent in [*agents, "another"]
+    )
+    (spec,) = statcore_queriers()
+    (matchers,) = Scope.of(agent_id=agents).matchers
+    queries = [query for query in exported_queries(spec, ["net_rx"]) if query.choices == ("current",)]
+    rules = recording_rules(queries, matchers=matchers, rate_interval="5m", normalization_interval_s=1)
+    file = tmp_path / "hostile.rules.yml"
+    await asyncio.to_thread(file.write_text, rules_file_text({"hostile": list(rules)}), encoding="utf-8")
+    record = "agent_id:container_net_rx_current:rate5m"
+    with prometheus_holding(text, rule_files=[file]) as server:
+        await until(lambda: bool(raw_query(server, record, time.time())), "the rule to record")
+        assert {*agents} == {item["metric"]["agent_id"] for item in raw_query(server, record, time.time())}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import attrs
 
 from statcore.imports import requires_extra
 
-EXTRA: Final = "arrow"
+_EXTRA: Final = "arrow"
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class ArrowTable(ABC):
             MissingExtraError: nanoarrow is not installed.
         """
         del requested_schema
-        with requires_extra(EXTRA):
+        with requires_extra(_EXTRA):
             nanoarrow: Any = import_module("nanoarrow")
             streams: Any = import_module("nanoarrow.c_array_stream")
         columns = {name: _array(nanoarrow, column) for name, column in self.arrow_columns().items()}
@@ -77,9 +77,9 @@ class ArrowTable(ABC):
         Raises:
             MissingExtraError: nanoarrow, pandas or pyarrow is not installed.
         """
-        with requires_extra(EXTRA, requirement="pandas"):
+        with requires_extra(_EXTRA, requirement="pandas"):
             import_module("pandas")
-        with requires_extra(EXTRA, requirement="pyarrow"):
+        with requires_extra(_EXTRA, requirement="pyarrow"):
             pyarrow: Any = import_module("pyarrow")
         return pyarrow.table(self).to_pandas()
 
@@ -89,7 +89,7 @@ class ArrowTable(ABC):
         Raises:
             MissingExtraError: nanoarrow or polars is not installed.
         """
-        with requires_extra(EXTRA, requirement="polars"):
+        with requires_extra(_EXTRA, requirement="polars"):
             polars: Any = import_module("polars")
         return polars.DataFrame(self)
 

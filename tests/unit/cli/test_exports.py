@@ -31,7 +31,7 @@ def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
 PLACE: Final = record({"x": {**WHOLE, "maximum": 23}, "y": WHOLE, "w": {**WHOLE, "maximum": 24}, "h": WHOLE})
 TARGET: Final = record(
     {
-        "refId": {"type": "string", "pattern": "^[A-Z]$"},
+        "refId": {"type": "string", "pattern": "^Q[0-9]+$"},
         "datasource": DATASOURCE,
         "editorMode": {"const": "code"},
         "expr": TEXT,

@@ -36,7 +36,7 @@ from statcore_cli.settings import CliSettings, Setting, address
 _PING_S: Final = 15.0
 """The deadline of a check; adapters have their own deadlines, but a plugin's adapter may lack one."""
 _CLOCK_TOLERANCE_S: Final = 5.0
-"""How far clocks may be apart: less than scrape intervals, within which samples are late anyhow."""
+"""How far clocks may be apart; this is less than a usual scrape interval, by which the newest sample may be late."""
 _CERTIFICATE_DAYS: Final = 14
 _DAY_S: Final = 86_400
 

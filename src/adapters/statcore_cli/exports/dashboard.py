@@ -161,14 +161,14 @@ def _panel(title: str, unit: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """Return a panel; `texts` are its queries by the name of each, which is "" if the panel has one query."""
     targets = [
         {
-            "refId": chr(ord("A") + number),
+            "refId": f"Q{number}",
             "datasource": _DATASOURCE,
             "editorMode": "code",
             "expr": text,
             "range": True,
             "legendFormat": "__auto",
         }
-        for number, text in enumerate(texts.values())
+        for number, text in enumerate(texts.values(), start=1)
     ]
     return {
         "title": title,

@@ -29,6 +29,7 @@ from statcore.queriers.interface import PercentOfCapacity
 from statcore.queriers.matcher import Matchers
 from statcore_cli.exports.queries import ExportedQuery
 
+_ESCAPED: Final = re.compile("[^ -~\U00010000-\U0010ffff]")
 _HEAVY: Final = (BinaryOperation, Call, HistogramQuantile, Subquery)
 
 
@@ -93,8 +94,8 @@ def rules_file(groups: Mapping[str, Sequence[RecordingRule]]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return text as a scalar of YAML: each string of JSON is one."""
-    return json.dumps(text, ensure_ascii=False)
+    """Return text as a scalar of YAML: a string of JSON without surrogates, which YAML does not have."""
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _name(query: ExportedQuery, labels: Iterable[str], expression: Expression, window: str) -> str:
