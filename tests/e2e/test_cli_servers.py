@@ -116,7 +116,8 @@ def test_settings_from_a_file_work(kernels: str, history: Server, tmp_path: Path
 
     checks = {check["check"]: check["status"] for check in json.loads(done.stdout)["checks"]}
     assert 0 == done.returncode, done.stdout
-    assert dict.fromkeys(["settings", "plugins", "store", "backend"], "ok") == checks
+    assert {"settings", "plugins", "store", "backend"} < {*checks}
+    assert {"ok"} == {*checks.values()}
     assert "[1m])) / 2.0" in statcore("promql", "container", "--metric-name", "net_rx", config=str(file)).stdout
     file.write_text(file.read_text().replace("timeout_s", "time_out_s"))
     done = statcore("kernels", ID_1, config=str(file))

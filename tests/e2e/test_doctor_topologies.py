@@ -23,7 +23,8 @@ def doctor(folder: Path, url: str, **options: object) -> tuple[int, dict[str, tu
 
 def states(checks: dict[str, tuple[str, str]]) -> dict[str, str]:
     """Return the status of each server, by its address."""
-    return {check.removeprefix("store "): status for check, (status, _) in checks.items() if check != "store"}
+    found = {check.removeprefix("store "): status for check, (status, _) in checks.items() if check != "store"}
+    return {address: status for address, status in found.items() if " " not in address}  # not "… version" and the like
 
 
 def test_a_healthy_cluster_is_shown(cluster: ValkeyCluster, tmp_path: Path) -> None:
@@ -31,6 +32,9 @@ def test_a_healthy_cluster_is_shown(cluster: ValkeyCluster, tmp_path: Path) -> N
     status, checks = doctor(tmp_path, cluster.url, live_db=0)
     assert 0 == status, checks
     assert {str(node): "ok" for node in cluster.nodes} == states(checks)
+    for node in cluster.nodes:
+        assert ["ok", "ok"] == [checks[f"store {node} {what}"][0] for what in ("version", "clock")]
+        assert f"store {node} permissions" not in checks
     for first, last, owner in cluster.ranges():
         assert f"primary of slots {first}-{last}" == checks[f"store {owner}"][1]
         assert f"replica of {owner}, 0 bytes behind" == checks[f"store {cluster.replica_of(owner)}"][1]

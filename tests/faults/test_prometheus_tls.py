@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -44,6 +45,21 @@ async def test_tls_is_checked(fake_prometheus: StartFake, http_reply: Reply, aut
         async with aclosing(PrometheusClient(server.url, options=options)) as client:
             assert 1 == len((await client.query("up")).samples)
     assert 2 == len(server.seen)
+
+
+async def test_the_end_of_the_certificate_is_known(
+    fake_prometheus: StartFake, http_reply: Reply, authority: Authority
+) -> None:
+    """`statcore doctor` shows it; it is not known if certificates are not checked."""
+    before_s = time.time()
+    server = await fake_prometheus(http_reply(ANSWER), ssl=server_context(authority.issue("server", days=3)))
+    checked = PrometheusOptions(tls_ca_file=str(authority.certificate))
+    async with aclosing(PrometheusClient(server.url, options=checked)) as client:
+        (facts,) = await client.server_facts()
+    assert facts.certificate_expires_s is not None
+    assert before_s - 1 <= facts.certificate_expires_s - 3 * 86_400 <= time.time() + 1
+    async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(tls_verify=False))) as client:
+        assert [None] == [facts.certificate_expires_s for facts in await client.server_facts()]
 
 
 async def test_a_client_certificate_may_be_in_one_file_with_its_key(

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-_EC_KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+_EC_KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _MAY_SIGN: Final = ("-addext", "keyUsage=critical,keyCertSign")
 _NO_AUTHORITY: Final = ("-addext", "basicConstraints=critical,CA:FALSE")
 
@@ -47,10 +47,10 @@ class Authority:
         """The certificate to trust."""
         return self.folder / f"{self.name}.pem"
 
-    def issue(self, name: str) -> Pair:
-        """Make a certificate for 127.0.0.1."""
+    def issue(self, name: str, *, days: int = 30) -> Pair:
+        """Make a certificate for 127.0.0.1, which expires after some days."""
         signed = ("-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-addext", "subjectAltName=IP:127.0.0.1")
-        self._request(name, *signed, *_NO_AUTHORITY)
+        self._request(name, *signed, *_NO_AUTHORITY, days=days)
         return Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
 
     def encrypt(self, key: Path) -> Path:
@@ -59,8 +59,8 @@ class Authority:
         self._run("pkey", "-in", str(key), "-aes256", "-passout", "pass:four", "-out", str(path))
         return path
 
-    def _request(self, name: str, *words: str) -> None:
-        made = ("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    def _request(self, name: str, *words: str, days: int = 30) -> None:
+        made = ("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", str(days))
         self._run("req", "-x509", *_EC_KEY, *made, *words)
 
     def _run(self, *words: str) -> None:

@@ -14,6 +14,7 @@ from statcore.plugins.querier_kinds import build_querier
 from statcore.promql import render, utilization_query
 from statcore.testing.conformance import QuerierConformance
 from statcore_node import METRICS, NodeMetricName, NodeMetricQuerier
+from statcore_node.plugin import statcore_queriers
 
 FILES = 'device!~"[^/].*|//.*|/dev/(fuse|loop|ram|zram).*"'
 DISKS = (
@@ -134,3 +135,9 @@ class TestNodeMetricQuerier(QuerierConformance):
         """Return each metric, of all nodes and of two."""
         nodes = (None, "a:9100", "b:9100")
         return [NodeMetricQuerier(metric_name=metric, node_id=node) for metric in METRICS for node in nodes]
+
+
+def test_the_plugin_knows_the_unit_of_each_metric() -> None:
+    """Dashboards show it."""
+    (spec,) = statcore_queriers()
+    assert (NodeMetricQuerier, {name: metric.unit for name, metric in METRICS.items()}) == (spec.querier, spec.units)

@@ -17,6 +17,7 @@ from statcore.promql import render, utilization_query
 from statcore.queriers import coalesce
 from statcore.testing.conformance import QuerierConformance
 from statcore_vllm import METRICS, InferenceMetricName, InferenceMetricQuerier
+from statcore_vllm.plugin import statcore_queriers
 
 BY = "by (instance,model_name)"
 BY_LE = "by (instance,le,model_name)"
@@ -140,3 +141,9 @@ class TestInferenceMetricQuerier(QuerierConformance):
         owners: list[dict[str, Any]] = [{}, {"server": "a:8000"}, {"server": "b:8000"}, {"model_name": "m"}]
         kinds = [InferenceMetricQuerier(metric_name=metric, **owner) for metric in METRICS for owner in owners]
         return [*kinds, InferenceMetricQuerier(metric_name="request_latency", quantile=0.5)]
+
+
+def test_the_plugin_knows_the_unit_of_each_metric() -> None:
+    """Dashboards show it."""
+    (spec,) = statcore_queriers()
+    assert (InferenceMetricQuerier, {name: metric.unit for name, metric in METRICS.items()}) == (spec.querier, spec.units)

@@ -26,6 +26,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "promql": "Print the PromQL text that a query sends.",
     "preset": "List named queries, and show what they answer.",
     "metrics": "List the metrics of a kind of object.",
+    "grafana": "Write a Grafana dashboard of all queries and presets.",
+    "rules": "Write recording rules for heavy queries.",
     "plugins": "List the plugins and what they offer, or start a new one.",
     "doctor": "Check configuration, plugins, store and backend.",
 }

@@ -13,7 +13,7 @@ import attrs
 from statcore.errors import InputError
 from statcore.model.time import parse_duration
 from statcore.model.validation import read_toml, toml_text
-from statcore.promql.utilization import RATE_INTERVAL
+from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL
 from statcore.runtime import Settings
 from statcore_cli.command_line import SettingName, flag, variable
 
@@ -102,6 +102,19 @@ class CliSettings:
             metrics_options=in_file.metrics_options,
             file=path or None,
         )
+
+    @property
+    def normalization_interval_s(self) -> float:
+        """The backend's divisor of normalized rates, from the table `[metrics]`.
+
+        Raises:
+            InputError: the setting is not a number.
+        """
+        value = self.metrics_options.get("normalization_interval_s", NORMALIZATION_INTERVAL_S)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise InputError(f"normalization_interval_s in {self.file}: expected seconds, not {value!r:.50}") from None
 
 
 def _first(name: SettingName, options: Mapping[str, str], environment: Mapping[str, str]) -> Setting | None:

@@ -1,8 +1,11 @@
-"""TLS of connections: trusted certificates and client certificates, from the files that `tls_…_file` settings name."""
+"""TLS of connections: certificates from the files that `tls_…_file` settings name, and the certificate of a server."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -41,6 +44,28 @@ def tls_context(
     """
     files = [file for file in (ca_file, cert_file, key_file) if file is not None]
     return FileValue(files, partial(_context, ca_file, cert_file, key_file, verify=verify))
+
+
+async def certificate_expiry_s(host: str, port: int, context: ssl.SSLContext) -> float | None:
+    """Return when the certificate of a server expires, in unix seconds; None if the context does not check it.
+
+    Args:
+        host: the server.
+        port: its port for TLS.
+        context: the context of connections to it.
+
+    Raises:
+        OSError: there is no connection, or the certificate is refused.
+    """
+    _, writer = await asyncio.open_connection(host, port, ssl=context)
+    try:
+        certificate: Mapping[str, Any] = writer.get_extra_info("peercert") or {}
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+    expires = certificate.get("notAfter")
+    return None if expires is None else float(ssl.cert_time_to_seconds(expires))
 
 
 def _context(ca_file: str | None, cert_file: str | None, key_file: str | None, *, verify: bool) -> ssl.SSLContext:

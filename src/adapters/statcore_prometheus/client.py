@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Self, TypeVar
@@ -11,10 +12,11 @@ from typing import Final, Self, TypeVar
 import aiohttp
 import attrs
 
-from statcore.concurrency import Deadline, map_concurrently
+from statcore.concurrency import Deadline, map_concurrently, run_concurrently
 from statcore.errors import PartialAnswerError, StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import MILLISECOND, QueryTimeRange, unix_ms
+from statcore.ports.diagnosis import ServerFacts
 from statcore.promql.range_splitting import fix_range, split_range
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL, utilization_text
@@ -50,6 +52,8 @@ from statcore_prometheus.wire import (
 _logger: Final = logging.getLogger(__name__)
 _DEFAULTS: Final = PrometheusOptions()
 _OF_EVERY_STORE: Final = f"absent({NO_SUCH_METRIC})"
+_FACTS_S: Final = 5.0
+"""How long each server is waited for at most; `statcore doctor` has a deadline for all of them."""
 _START_IT: Final = "start the server or store that is missing"
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
@@ -208,7 +212,7 @@ class PrometheusClient:
         except StatcoreError:
             return await self.find_missing_data()  # a proxy may refuse this request
         # Other servers give at least the revision or the version of Go as well.
-        if set(facts.items) <= {"version"}:
+        if dict(facts.items).keys() <= {"version"}:
             return (
                 "this is a VictoriaMetrics, which computes other rates than Prometheus; install its plugin, and write "
                 "victoriametrics:// in place of http://, or victoriametrics+https:// in place of https://"
@@ -230,6 +234,12 @@ class PrometheusClient:
         return f"answers lack data: {'; '.join(answer.warnings) or 'the server says so'}; {_START_IT}"
 
     @only_our_errors
+    async def server_facts(self) -> Sequence[ServerFacts]:
+        """Return version, clock and certificate of each server of an HA pair, or of the only server."""
+        views = [self._with(transport) for transport in self._transport.each()]
+        return await run_concurrently(view._facts(is_one=len(views) == 1) for view in views)  # noqa: SLF001 - of this class
+
+    @only_our_errors
     async def aclose(self) -> None:
         """Close the connections, unless they belong to a session that was handed in; closing twice is allowed.
 
@@ -239,9 +249,39 @@ class PrometheusClient:
         await self._transport.aclose()
 
     def _view(self, change: Callable[[Server], Server]) -> Self:
+        return self._with(self._transport.view(change))
+
+    def _with(self, transport: Transport) -> Self:
         view = copy.copy(self)
-        view._transport = self._transport.view(change)  # noqa: SLF001 - it is of this class
+        view._transport = transport  # noqa: SLF001 - it is of this class
         return view
+
+    async def _facts(self, *, is_one: bool) -> ServerFacts:
+        """Return what is known of the only server of this client."""
+        address = "" if is_one else self._transport.service
+        try:
+            async with Deadline(_FACTS_S, waiting_for=f"an answer from {self._transport.service}"):
+                await self.ping()  # afterwards there is a connection, whose making would count as a part of the answer
+                before_s = time.time()
+                answer = await self.query("time()")
+                after_s = time.time()
+        except StatcoreError as error:
+            return ServerFacts(address=address, fault=str(error))
+        return ServerFacts(
+            address=address,
+            program=await self._program(),
+            clock_offset_s=next((sample.value - (before_s + after_s) / 2 for sample in answer.samples), None),
+            clock_error_s=(after_s - before_s) / 2,
+            certificate_expires_s=await self._transport.certificate_expires_s(),
+        )
+
+    async def _program(self) -> str | None:
+        try:
+            facts = dict((await self._fetch(build_info_request(), build_info_reader)).items)
+        except StatcoreError:  # a proxy may refuse this request
+            return None
+        name = facts.get("application") or ("VictoriaMetrics" if facts.keys() <= {"version"} else "Prometheus API")
+        return f"{name} {facts.get('version') or ''}".rstrip()
 
     def _promql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
         return utilization_text(

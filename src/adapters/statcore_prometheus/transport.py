@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import ssl
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
@@ -26,7 +28,7 @@ from statcore.errors import (
 )
 from statcore.model.results import AnswerNotes
 from statcore_connection.files import FileValue
-from statcore_connection.tls import tls_context
+from statcore_connection.tls import certificate_expiry_s, tls_context
 from statcore_connection.tracing import trace_headers
 from statcore_prometheus.answer_cutter import PIECE_BYTES
 from statcore_prometheus.error_mapping import from_driver, from_status
@@ -42,6 +44,7 @@ _Answer = TypeVar("_Answer", bound=AnswerNotes)
 # Errors about the request: any other server would raise them as well.
 _FINAL: Final = (InputError, QueryRejectedError, UnsupportedError)
 _ERROR_BYTES: Final = 64 * 1024
+_HTTPS_PORT: Final = 443
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)  # the call has a deadline
@@ -102,6 +105,33 @@ class Transport:
         view._http_sessions = self._http_sessions.view()  # noqa: SLF001
         view._forbidding = set(self._forbidding)  # noqa: SLF001
         return view
+
+    def each(self) -> list[Self]:
+        """Return a transport for each server, which sends to this server alone over the same connections."""
+        return [self._to(server) for server in self._servers]
+
+    def _to(self, server: Server) -> Self:
+        view = self.view(lambda unchanged: unchanged)
+        view._servers, view._service = (server,), str(server)  # noqa: SLF001 - it is of this class
+        view._states, view._forbidding = _ServerStates(), set()  # noqa: SLF001 - by position, which is another
+        return view
+
+    @property
+    def service(self) -> str:
+        """The addresses of the servers, without credentials."""
+        return self._service
+
+    async def certificate_expires_s(self) -> float | None:
+        """Return when the certificate of the first server expires, in unix seconds; None without TLS or if not known."""
+        parts = urlsplit(self._servers[0].address)
+        if parts.scheme != "https" or parts.hostname is None:
+            return None
+        context = ssl.create_default_context() if self._tls is None else self._tls.current()
+        try:
+            async with self.deadline():
+                return await certificate_expiry_s(parts.hostname, parts.port or _HTTPS_PORT, context)
+        except (OSError, TimedOutError):
+            return None
 
     def deadline(self) -> Deadline:
         """Return the deadline of one call, for all its requests."""

@@ -253,9 +253,9 @@ class ListingReader(Generic[_T]):
     def __init__(
         self,
         decoder: msgspec.json.Decoder[_Envelope[list[_T] | None]]
-        | msgspec.json.Decoder[_Envelope[dict[_T, object] | None]],
+        | msgspec.json.Decoder[_Envelope[dict[str, object] | None]],
     ) -> None:
-        """Start with nothing; `decoder` decodes an answer with the items, or with a map of which the keys are the items."""
+        """Start with nothing; `decoder` decodes an answer with the items, or with a map whose pairs are the items."""
         self._decoder: Any = decoder
         self._answer = bytearray()
 
@@ -275,11 +275,15 @@ class ListingReader(Generic[_T]):
         items, notes = _open(self._decoder, answer)
         if _NOT_LISTED in notes["warnings"]:
             raise NotListedError("the server cannot list this of the servers that it reads by remote_read")
-        return Listing(items=list(items or ()), **notes)
+        return Listing(items=_listed(items), **notes)
 
 
-def build_info_reader() -> ListingReader[str]:
-    """Return a reader of the names of the facts that a server gives about its program, such as version and goVersion."""
+def _listed(items: Any) -> list[Any]:  # noqa: ANN401 - what a decoder of `ListingReader` returns
+    return list(items.items() if isinstance(items, dict) else items or ())  # pyright: ignore[reportUnknownArgumentType]
+
+
+def build_info_reader() -> ListingReader[tuple[str, object]]:
+    """Return a reader of the facts that a server gives about its program: pairs of a name, such as version, and a value."""
     return ListingReader(_BUILD_INFO)
 
 

@@ -7,6 +7,7 @@ from asyncio import CancelledError, current_task
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
+from ssl import SSLContext
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 import attrs
@@ -161,6 +162,12 @@ class RedisNode:
         if settings.get("username") and not settings.get("password"):
             return "that is given without a password"
         return repr(settings.get("username") or "default")
+
+    def tls_place(self) -> tuple[str, int, SSLContext] | None:
+        """Return host, port and TLS context of connections that statcore makes; None without TLS or for a host's client."""
+        settings = self.pool.connection_kwargs
+        context = settings.get("tls_context")
+        return None if context is None else (settings["host"], settings["port"], context.current())
 
     async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
         """Send commands at once and return the undecoded answer to each, as `Node.exchange` does."""

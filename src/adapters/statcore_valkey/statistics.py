@@ -23,7 +23,7 @@ from statcore.model.store_keys import (
     endpoint_key,
     replica_key,
 )
-from statcore.ports.diagnosis import Topology
+from statcore.ports.diagnosis import ServerFacts, Topology
 from statcore_connection.error_boundary import only_our_errors
 from statcore_valkey.codec import decode_count
 from statcore_valkey.commands import ReadValues
@@ -33,6 +33,7 @@ from statcore_valkey.error_mapping import is_failure
 from statcore_valkey.fan_out import Unsynced
 from statcore_valkey.keyspace import Keyspace
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
+from statcore_valkey.server_facts import read_server_facts
 from statcore_valkey.topology import inspect_topology
 
 ReadEntry: TypeAlias = Callable[..., Any]
@@ -172,6 +173,14 @@ class ValkeyStatistics:
         The lag of replicas is known to users with `+info`.
         """
         return await inspect_topology(self._databases.statistics, timeout_s=self._options.timeout_s)
+
+    @only_our_errors
+    async def server_facts(self) -> Sequence[ServerFacts]:
+        """Return version, clock, certificate and missing permissions of each server.
+
+        The version is known to users with `+info`, and the clock to users with `+time`.
+        """
+        return await read_server_facts(self._databases)
 
     @only_our_errors
     async def aclose(self) -> None:

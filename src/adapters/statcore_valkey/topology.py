@@ -14,9 +14,9 @@ from statcore_valkey.keyspace import Keyspace
 from statcore_valkey.node import Command, Node
 from statcore_valkey.slot_map import Address, Shard, SlotMap, slot_ranges
 
-_Fields: TypeAlias = Mapping[str, str]
+Fields: TypeAlias = Mapping[str, str]
 
-_LONGEST_S: Final = 5.0
+LONGEST_S: Final = 5.0
 """How long each server is waited for at most; `statcore doctor` has a deadline for all of them."""
 
 
@@ -34,23 +34,20 @@ async def inspect_topology(keyspace: Keyspace, /, *, timeout_s: float) -> Topolo
     if keyspace.discovery.find is None:
         return None
     keyspace.lifetime.check(keyspace.name)
-    timeout_s = min(timeout_s, _LONGEST_S)
+    timeout_s = min(timeout_s, LONGEST_S)
     async with Deadline(timeout_s, waiting_for=f"an answer about {keyspace.name}"):
         await keyspace.discovery.refresh()
         slots = await keyspace.discovery.current()
     known = [address for shard in slots.shards for address in (shard.primary, *shard.replicas)]
     addresses = list(dict.fromkeys([*known, *keyspace.start]))
     sentinels = keyspace.discovery.nodes
-    # A node of a sentinel's primary connects to no other server. A node of a cluster's replica needs one more permission.
-    replicas = {replica for shard in slots.shards for replica in shard.replicas} if sentinels else set[Address]()
     answers = await run_concurrently(
-        _ask(keyspace.node(address, is_replica=address in replicas), ("INFO", "replication"), timeout_s)
-        for address in addresses
+        ask(node_at(address, keyspace, slots), ("INFO", "replication"), timeout_s) for address in addresses
     )
-    information = {address: _fields(answer) for address, answer in zip(addresses, answers, strict=True)}
+    information = {address: fields_of(answer) for address, answer in zip(addresses, answers, strict=True)}
     servers = [_state(address, slots, information) for address in addresses]
     if sentinels:
-        pongs = await run_concurrently(_ask(node, ("PING",), timeout_s) for node in sentinels.values())
+        pongs = await run_concurrently(ask(node, ("PING",), timeout_s) for node in sentinels.values())
         servers = [attrs.evolve(server, slots="") for server in servers] + [
             ServerState(address=str(address), role="sentinel", fault=_fault(pong))
             for address, pong in zip(sentinels, pongs, strict=True)
@@ -58,7 +55,14 @@ async def inspect_topology(keyspace: Keyspace, /, *, timeout_s: float) -> Topolo
     return Topology(servers=tuple(servers), unowned_slots=_slots_of(slots, None))
 
 
-async def _ask(node: Node, command: Command, timeout_s: float) -> object:
+def node_at(address: Address, keyspace: Keyspace, slots: SlotMap) -> Node:
+    """Return the node of a server that is inspected, whatever its role is."""
+    # A node of a sentinel's primary connects to no other server. A node of a cluster's replica needs one more permission.
+    is_replica = bool(keyspace.discovery.nodes) and any(address in shard.replicas for shard in slots.shards)
+    return keyspace.node(address, is_replica=is_replica)
+
+
+async def ask(node: Node, command: Command, timeout_s: float) -> object:
     """Return the answer of a server to a command, or its error."""
     try:
         async with Deadline(timeout_s, waiting_for="the event loop") as deadline:
@@ -68,7 +72,7 @@ async def _ask(node: Node, command: Command, timeout_s: float) -> object:
     return answer
 
 
-def _fields(answer: object) -> _Fields | StatcoreError:
+def fields_of(answer: object) -> Fields | StatcoreError:
     """Return the fields in an answer to INFO, none if the user may not read them, or the error."""
     if isinstance(answer, StatcoreError) and not isinstance(answer, AccessDeniedError):
         return answer
@@ -76,7 +80,7 @@ def _fields(answer: object) -> _Fields | StatcoreError:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _state(address: Address, slots: SlotMap, information: Mapping[Address, _Fields | StatcoreError]) -> ServerState:
+def _state(address: Address, slots: SlotMap, information: Mapping[Address, Fields | StatcoreError]) -> ServerState:
     shard = next((shard for shard in slots.shards if address in (shard.primary, *shard.replicas)), None)
     found = information[address]
     fault = _fault(found)
@@ -95,7 +99,7 @@ def _state(address: Address, slots: SlotMap, information: Mapping[Address, _Fiel
     return ServerState(address=str(address), role=f"replica of {shard.primary}", lag_bytes=lag_bytes, fault=fault)
 
 
-def _lag_bytes(primary: _Fields, replica: _Fields) -> int | None:
+def _lag_bytes(primary: Fields, replica: Fields) -> int | None:
     offsets = primary.get("master_repl_offset", ""), replica.get("slave_repl_offset", "")
     return max(0, int(offsets[0]) - int(offsets[1])) if all(map(str.isdecimal, offsets)) else None
 

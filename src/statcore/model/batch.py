@@ -13,6 +13,7 @@ import attrs
 
 from statcore.concurrency import in_turns
 from statcore.errors import InputError, MalformedEntryError
+from statcore.model.arrow import ArrowColumn, ArrowTable, TextColumn
 from statcore.model.statistics import (
     UNBOUNDED,
     Entry,
@@ -254,8 +255,10 @@ def _as_float(text: str | None) -> float:
 
 
 @attrs.frozen
-class StatisticsColumns(Mapping[str, Column]):
+class StatisticsColumns(Mapping[str, Column], ArrowTable):
     """Columns of a batch by the name of their field, in the order in which they were requested.
+
+    As Arrow and as a data frame it has these columns, as text, and a row for each entry.
 
     Args:
         by_field: the columns.
@@ -276,6 +279,10 @@ class StatisticsColumns(Mapping[str, Column]):
             problems=_moved(self.problems, chosen, length=length),
             ages_s=_moved(self.ages_s, chosen, length=length),
         )
+
+    def arrow_columns(self) -> Mapping[str, ArrowColumn]:
+        """Return the columns as text, with null where a field has no value."""
+        return {field: TextColumn([(text, 1) for text in column.texts]) for field, column in self.by_field.items()}
 
     def __getitem__(self, field: str) -> Column:
         """Return the column of a field."""

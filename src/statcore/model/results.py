@@ -5,12 +5,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from operator import lt
 from typing import Any, TypeVar
 
 import attrs
 
 from statcore.errors import InputError, ProtocolError
+from statcore.model.arrow import ArrowColumn, ArrowTable, NumberColumn, TextColumn, TimeColumn
 from statcore.model.numbers import format_sample_value
 
 _T = TypeVar("_T")
@@ -54,8 +56,10 @@ class Series:
 
 
 @attrs.frozen(kw_only=True)
-class MatrixResult(AnswerNotes):
+class MatrixResult(AnswerNotes, ArrowTable):
     """Answer to a range query: series in the backend's order, with the backend's notes.
+
+    As Arrow and as a data frame it has a row for each sample; see `arrow_columns`.
 
     `status` and `data` are the same answer in the shape of a Prometheus response.
     """
@@ -81,6 +85,23 @@ class MatrixResult(AnswerNotes):
             {"labels": dict(s.labels), "timestamps": s.timestamps.tolist(), "values": s.values.tolist()}
             for s in self.series
         ]
+
+    def arrow_columns(self) -> Mapping[str, ArrowColumn]:
+        """Return a column for each label, null in rows of series without it, and the columns `timestamp` and `value`.
+
+        The column of a label with one of these two names gets `label_` in front.
+        """
+        labels = dict.fromkeys(label for series in self.series for label in series.labels)
+        columns: dict[str, ArrowColumn] = {}
+        for label in labels:
+            name = label
+            while name in {"timestamp", "value"} or (name != label and name in labels):
+                name = f"label_{name}"
+            columns[name] = TextColumn([(series.labels.get(label), len(series)) for series in self.series])
+        times = chain.from_iterable(series.timestamps for series in self.series)
+        columns["timestamp"] = TimeColumn(array("q", [round(time * 1000) for time in times]))
+        columns["value"] = NumberColumn(array("d", chain.from_iterable(series.values for series in self.series)))
+        return columns
 
 
 @attrs.frozen(kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statcore.plugins.hooks import API_VERSION, QuerierSpec, hookimpl
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, ContainerMetricQuerier
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, UNITS, ContainerMetricQuerier
 
 STATCORE_PLUGIN_API = API_VERSION
 
@@ -18,5 +18,6 @@ def statcore_queriers() -> list[QuerierSpec]:
             querier=ContainerMetricQuerier,
             series=CONTAINER_SERIES,
             metric_label=CONTAINER_METRIC_LABEL,
+            units=UNITS,
         )
     ]

@@ -28,7 +28,7 @@ from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.store_keys import NO_ACTIVITY
 from statcore.model.text import describe
 from statcore.plugins.report import PluginReport, raised_at
-from statcore.ports.diagnosis import Topology
+from statcore.ports.diagnosis import ServerFacts, Topology
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
 from statcore.ports.sink import StatisticsSinkPort
@@ -400,6 +400,13 @@ def _topology(_: _Call, answer: object) -> Topology | None:
     raise _BadAnswerError.of(answer, "a Topology or None")
 
 
+def _facts(_: _Call, answer: object) -> Sequence[ServerFacts]:
+    facts = cast("Sequence[object]", answer) if type(answer) in (list, tuple) else (None,)
+    if not all(isinstance(item, ServerFacts) for item in facts):
+        raise _BadAnswerError.of(answer, "a list of ServerFacts")
+    return cast("Sequence[ServerFacts]", facts)
+
+
 def _reader(call: _Call, answer: object) -> object:
     _require_methods(answer, KernelStatisticsPort, call.contributor, call.method)
     return _CheckedPort(answer, call.contributor, KernelStatisticsPort, _STATISTICS)
@@ -500,7 +507,12 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_ANY_ADAPTER: Final[Mapping[str, _Check]] = {"aclose": _anything, "diagnose": _finding, "topology": _topology}
+_ANY_ADAPTER: Final[Mapping[str, _Check]] = {
+    "aclose": _anything,
+    "diagnose": _finding,
+    "server_facts": _facts,
+    "topology": _topology,
+}
 _STATISTICS: Final[Mapping[str, _Check]] = {
     **_ANY_ADAPTER,
     "fetch_kernel_statistics": _batch(_metrics),

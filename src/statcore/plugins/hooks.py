@@ -52,6 +52,12 @@ def _check_differences(_: object, attribute: attrs.Attribute[Any], value: Mappin
             )
 
 
+def _check_units(_: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]) -> None:
+    for metric, unit in value.items():
+        if not (isinstance(metric, str) and isinstance(unit, str)):
+            raise InputError(f"{attribute.name} must map metrics to units, not {metric!r:.80} to {unit!r:.80}")
+
+
 def _check_factory(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not callable(value):
         raise InputError(f"{attribute.name} must be a function of a URL and options, not {value!r:.200}")
@@ -84,6 +90,8 @@ class QuerierSpec:
         metric_label: the label of `series` that tells its metrics apart, or None where `series` is the only metric.
         example: values of fields by name, as users would type them, for a class with required fields: `statcore plugins`
             builds a querier from them as a trial.
+        units: by metric, the unit of the values that the querier answers, such as `bytes/s`; "1" is a share or a plain
+            number. Dashboards show it, and list these metrics if the field `metric_name` has no choices.
 
     Raises:
         InputError: an argument is of another type, or a text is empty or has more than one line.
@@ -96,6 +104,9 @@ class QuerierSpec:
     metric_label: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_line))
     example: Mapping[str, object] | None = attrs.field(
         default=None, validator=attrs.validators.optional(check_mapping), hash=False
+    )
+    units: Mapping[str, str] = attrs.field(
+        factory=dict[str, str], converter=read_only, validator=[check_mapping, _check_units], hash=False
     )
 
     @cached_property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from statcore.imports import on_demand
 
 if TYPE_CHECKING:
-    from statcore.ports.diagnosis import DiagnosisPort, ServerState, Topology, TopologyPort
+    from statcore.ports.diagnosis import DiagnosisPort, ServerFacts, ServerFactsPort, ServerState, Topology, TopologyPort
     from statcore.ports.inventory import InventoryPort, OwnerInventoryPort
     from statcore.ports.metrics import MetricQuerierPort, TenantPort
     from statcore.ports.promql import PromQLPort
@@ -17,7 +17,7 @@ else:
     __getattr__, __dir__ = on_demand(
         __name__,
         {
-            "diagnosis": "DiagnosisPort ServerState Topology TopologyPort",
+            "diagnosis": "DiagnosisPort ServerFacts ServerFactsPort ServerState Topology TopologyPort",
             "inventory": "InventoryPort OwnerInventoryPort",
             "metrics": "MetricQuerierPort TenantPort",
             "promql": "PromQLPort",
@@ -38,6 +38,8 @@ __all__ = [
     "PromQLPort",
     "ScrapeSample",
     "ScrapeSinkPort",
+    "ServerFacts",
+    "ServerFactsPort",
     "ServerState",
     "StatisticsPort",
     "StatisticsSinkPort",

@@ -1,7 +1,8 @@
-"""Ports for diagnosis: faults of the set-up of a service that answers, and the servers that it is made of."""
+"""Ports for diagnosis: faults of the set-up of a service that answers, and what is known of its servers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -54,4 +55,36 @@ class TopologyPort(Protocol):
 
     async def topology(self) -> Topology | None:
         """Return the servers as they are now; None for a service that is one server."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class ServerFacts:
+    """What is known of a server and of the connection to it; None is not known.
+
+    Args:
+        address: where it listens, without credentials; "" if the service is one server.
+        program: its program and version, such as "Valkey 8.1.1".
+        clock_offset_s: its clock minus the clock of this machine, in seconds.
+        clock_error_s: how far the true offset may be from `clock_offset_s`: half the time that the answer took.
+        refused: what reading needs and the user may not do, such as "MGET of endpoints".
+        certificate_expires_s: when its TLS certificate expires, in unix seconds.
+        fault: why the server does not answer, or None.
+    """
+
+    address: str = ""
+    program: str | None = None
+    clock_offset_s: float | None = None
+    clock_error_s: float = 0.0
+    refused: tuple[str, ...] = ()
+    certificate_expires_s: float | None = None
+    fault: str | None = None
+
+
+@runtime_checkable
+class ServerFactsPort(Protocol):
+    """An adapter that knows its servers' versions, clocks and permissions, for `statcore doctor`. It is optional."""
+
+    async def server_facts(self) -> Sequence[ServerFacts]:
+        """Return what is known of each server; a server that does not answer has a fault, or is left out."""
         ...

@@ -35,6 +35,19 @@ COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
     }
 )
 """The metrics whose current values are read as rates. A capacity is a constant, and its rate would be 0."""
+UNITS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cpu_util": "millicores",
+        "cpu_used": "ms",
+        "mem": "bytes",
+        "io_read": "bytes",
+        "io_write": "bytes",
+        "io_scratch_size": "bytes",
+        "net_rx": "bytes/s",
+        "net_tx": "bytes/s",
+    }
+)
+"""The units of the metrics that agents export for every container, as the querier answers them."""
 
 
 def _metric_name(value: str) -> str:

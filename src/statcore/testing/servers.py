@@ -153,6 +153,7 @@ def running_prometheus(
     targets: Mapping[str, str],
     scrape_interval: str = "1s",
     remote_read: Sequence[str] = (),
+    rule_files: Sequence[Path] = (),
     arguments: Sequence[str] = (),
     program: str | None = None,
 ) -> Generator[Server]:
@@ -161,8 +162,9 @@ def running_prometheus(
     Args:
         folder: where; it exists.
         targets: what it scrapes, job name to host:port.
-        scrape_interval: how often.
+        scrape_interval: how often it scrapes, and evaluates rules.
         remote_read: URLs of other Prometheus servers, whose samples its answers include.
+        rule_files: the files of its rules.
         arguments: more of the command line.
         program: the path of `prometheus`, by default the one that `find_program` finds.
 
@@ -171,7 +173,7 @@ def running_prometheus(
     """
     program = program or find_program("prometheus")
     config = folder / "prometheus.yml"
-    config.write_text(_prometheus_config(targets, scrape_interval, remote_read))
+    config.write_text(_prometheus_config(targets, scrape_interval, remote_read, rule_files))
 
     def command(port: int) -> list[str]:
         return [
@@ -245,8 +247,11 @@ def raw_query(server: Server, promql: str, time: float) -> list[dict[str, Any]]:
     return series
 
 
-def _prometheus_config(targets: Mapping[str, str], scrape_interval: str, remote_read: Sequence[str]) -> str:
+def _prometheus_config(
+    targets: Mapping[str, str], scrape_interval: str, remote_read: Sequence[str], rule_files: Sequence[Path]
+) -> str:
     lines = ["global:", f"  scrape_interval: {scrape_interval}", f"  scrape_timeout: {scrape_interval}"]
+    lines += [f"  evaluation_interval: {scrape_interval}", f"rule_files: {json.dumps([*map(str, rule_files)])}"]
     lines += ["scrape_configs:"] if targets else []
     for job, address in targets.items():
         lines += [f"  - job_name: '{job}'", "    static_configs:", f"      - targets: ['{address}']"]

@@ -33,6 +33,8 @@ from statcore.ports import (
     DiagnosisPort,
     MetricQuerierPort,
     PromQLPort,
+    ServerFacts,
+    ServerFactsPort,
     StatisticsPort,
     StatisticsSinkPort,
     TenantPort,
@@ -406,6 +408,7 @@ async def test_optional_methods_are_checked_too(
 
     monkeypatch.setattr(acme_all_all.Adapter, "diagnose", acme_all_all.answers("diagnose"), raising=False)
     monkeypatch.setattr(acme_all_all.Adapter, "topology", acme_all_all.answers("topology"), raising=False)
+    monkeypatch.setattr(acme_all_all.Adapter, "server_facts", acme_all_all.answers("server_facts"), raising=False)
     monkeypatch.setattr(acme_all_all.Adapter, "with_ages", lambda self: self, raising=False)
     async with open_statistics(Settings(statistics_url="acme:"), registry) as store:
         assert isinstance(store, DiagnosisPort)
@@ -419,6 +422,13 @@ async def test_optional_methods_are_checked_too(
         answers |= {"topology": []}
         with pytest.raises(PluginError, match=rf"{ORIGIN}: topology\(\) answered \[\]: expected a Topology or None"):
             await store.topology()
+        assert isinstance(store, ServerFactsPort)
+        for wrong in (None, [5]):
+            answers |= {"server_facts": wrong}
+            with pytest.raises(PluginError, match=rf"{ORIGIN}: server_facts\(\) answered .*expected a list of ServerFacts"):
+                await store.server_facts()
+        answers |= {"server_facts": [ServerFacts(program="Acme 1.0")]}
+        assert ["Acme 1.0"] == [facts.program for facts in await store.server_facts()]
         reader = store.with_ages()
         with pytest.raises(PluginError, match=rf"{ORIGIN}: fetch_kernel_statistics\(\) .*a StatisticsBatch"):
             await reader.fetch_kernel_statistics(IDS)

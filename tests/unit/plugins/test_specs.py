@@ -165,3 +165,10 @@ def test_an_example_is_fields_by_name() -> None:
     example: Any = "r1"
     with pytest.raises(InputError, match="example must be a mapping, not str"):
         attrs.evolve(QuerierSpec.of(ContainerMetricQuerier), example=example)
+
+
+@pytest.mark.parametrize("units", [None, ["bytes"], {"mem": 1}, {1: "bytes"}])
+def test_units_are_texts_by_metric(units: Any) -> None:
+    """The error names the argument."""
+    with pytest.raises(InputError, match="units must"):
+        attrs.evolve(QuerierSpec.of(RackMetricQuerier), units=units)

@@ -23,6 +23,18 @@ COUNTERS: Final[Mapping[str, QueryStrategy]] = MappingProxyType(
 
 `cpu_used` is a counter as well, but its name promises the sum since the start.
 """
+UNITS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cpu_util": "millicores",
+        "cpu_used": "ms",
+        "mem": "bytes",
+        "io_read": "bytes/s",
+        "io_write": "bytes/s",
+        "net_rx": "bytes/s",
+        "net_tx": "bytes/s",
+    }
+)
+"""The units of metrics as the queriers answer them."""
 
 
 def strategy_of(metric_name: str, value_type: ValueType) -> QueryStrategy:

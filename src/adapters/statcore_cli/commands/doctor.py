@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
@@ -20,7 +23,7 @@ from statcore.errors import (
     UnsupportedError,
 )
 from statcore.plugins.registry import PluginRegistry
-from statcore.ports.diagnosis import DiagnosisPort, Topology, TopologyPort
+from statcore.ports.diagnosis import DiagnosisPort, ServerFacts, ServerFactsPort, Topology, TopologyPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.services.health import check_health
@@ -32,6 +35,10 @@ from statcore_cli.settings import CliSettings, Setting, address
 
 _PING_S: Final = 15.0
 """The deadline of a check; adapters have their own deadlines, but a plugin's adapter may lack one."""
+_CLOCK_TOLERANCE_S: Final = 5.0
+"""How far clocks may be apart; this is less than a usual scrape interval, by which the newest sample may be late."""
+_CERTIFICATE_DAYS: Final = 14
+_DAY_S: Final = 86_400
 
 
 @attrs.frozen
@@ -40,7 +47,7 @@ class Check:
 
     Args:
         check: what was checked.
-        status: "ok"; "wrong"; or "off", if the store or backend is not configured.
+        status: "ok"; "wrong"; or "off", if the store or backend is not configured, or does not tell what is checked.
         detail: what was found.
         remedy: what to do if it is wrong or off.
     """
@@ -66,7 +73,11 @@ Examples:
 def command(ctx: click.Context, /, output_format: str, **_: object) -> None:
     """Check configuration, plugins, store and backend, and say how to correct what is wrong.
 
-    Exits with 1 when something is wrong. A store or a backend that is not configured is off; that is not a fault.
+    Of each server it checks the version, how far its clock is from the clock of this machine, what its user may not do, and
+    when its certificate expires.
+
+    Exits with 1 when something is wrong. A store or a backend that is not configured is off; that is not a fault. The same
+    is true of what a server does not tell.
 
     JSON is {"checks": [{"check", "status", "detail", "remedy"}]}.
     """
@@ -134,6 +145,8 @@ async def _ping(
             except StatcoreError as error:
                 topology, fault = None, fault or error
             servers += () if topology is None else _topology_checks(check, topology)
+            if isinstance(adapter, ServerFactsPort) and (fault is None or isinstance(fault, AccessDeniedError)):
+                servers += [found for facts in await adapter.server_facts() for found in _facts_checks(check, facts)]
             if fault:
                 raise fault
             finding = await adapter.diagnose() if isinstance(adapter, DiagnosisPort) else None
@@ -160,6 +173,43 @@ def _topology_checks(check: str, topology: Topology) -> Iterator[Check]:
     if topology.unowned_slots:
         detail = f"no server owns slots {topology.unowned_slots}"
         yield Check(f"{check} slots", "wrong", detail, "start their server, or give the slots to another primary")
+
+
+def _facts_checks(check: str, facts: ServerFacts) -> Iterator[Check]:
+    """Yield a check for each thing that is known of a server."""
+    name = f"{check} {facts.address}".rstrip()
+    if facts.fault is not None:
+        yield Check(name, "wrong", facts.fault, "check that server")
+        return
+    if facts.program is not None:
+        yield Check(f"{name} version", "ok", facts.program)
+    if facts.clock_offset_s is None:
+        yield Check(
+            f"{name} clock", "off", "the server does not tell its time", "allow the user to ask for it, as by +time"
+        )
+    else:
+        yield _clock_check(f"{name} clock", facts.clock_offset_s, facts.clock_error_s)
+    if facts.refused:
+        detail = f"the user may not do what reading needs: {', '.join(facts.refused)}"
+        yield Check(f"{name} permissions", "wrong", detail, "allow the user these commands and keys on the server")
+    if facts.certificate_expires_s is not None:
+        yield _certificate_check(f"{name} certificate", facts.certificate_expires_s)
+
+
+def _clock_check(name: str, offset_s: float, error_s: float) -> Check:
+    direction = "ahead of" if offset_s > 0 else "behind"
+    detail = f"{abs(offset_s):.3f} s {direction} this machine's clock, to within {error_s:.3f} s"
+    if abs(offset_s) - error_s <= _CLOCK_TOLERANCE_S:
+        return Check(name, "ok", detail)
+    return Check(name, "wrong", detail, "synchronize both clocks, for example by NTP: ranges end at this machine's time")
+
+
+def _certificate_check(name: str, expires_s: float) -> Check:
+    days = math.floor((expires_s - time.time()) / _DAY_S)
+    detail = f"expires in {days} days, on {datetime.fromtimestamp(expires_s, UTC):%Y-%m-%d}"
+    if days >= _CERTIFICATE_DAYS:
+        return Check(name, "ok", detail)
+    return Check(name, "wrong", detail, "renew the server's certificate; clients refuse it once it has expired")
 
 
 def _remedy(error: StatcoreError, url: Setting) -> str:

@@ -6,14 +6,12 @@ from typing import Any
 
 import click
 
-from statcore.errors import InputError
 from statcore.plugins.hooks import QuerierSpec
 from statcore.promql.syntax import render
-from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, utilization_query
+from statcore.promql.utilization import utilization_query
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
-from statcore_cli.settings import CliSettings
 from statcore_cli.standard_output import plugin_code
 
 
@@ -27,7 +25,7 @@ def _build(spec: QuerierSpec) -> click.Command:
             expression = utilization_query(
                 options.build(values),
                 rate_interval=settings.rate_interval.value,
-                normalization_interval_s=_normalization_interval_s(settings),
+                normalization_interval_s=settings.normalization_interval_s,
             )
             text = render(expression)
         click.echo(text)
@@ -42,19 +40,6 @@ Example:
     statcore promql {options.usage()}
 """,
     )
-
-
-def _normalization_interval_s(settings: CliSettings) -> float:
-    """Return the configured backend's divisor of normalized rates, which `query` uses as well.
-
-    Raises:
-        InputError: the setting is not a number.
-    """
-    value = settings.metrics_options.get("normalization_interval_s", NORMALIZATION_INTERVAL_S)
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"normalization_interval_s in {settings.file}: expected seconds, not {value!r:.50}") from None
 
 
 command = QuerierGroup(

@@ -1,0 +1,51 @@
+"""`statcore rules`: recording rules for the queries that cost a server much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from statcore_cli.command_context import CommandContext
+from statcore_cli.command_line import setting_options
+from statcore_cli.exports.command_options import export_options, queries_by_kind, scope_matchers, write_export
+from statcore_cli.exports.recording_rules import recording_rules, rules_file
+from statcore_cli.standard_output import plugin_code
+
+
+@click.command(
+    params=[*export_options(), *setting_options("metrics_url", "rate_interval", "disable_plugins")],
+    epilog="""\b
+Examples:
+    statcore rules --output statcore.rules.yml
+    statcore rules --rate-interval 2m | promtool check rules
+    statcore rules --scope project_id=9f2c5b1e-7a64-4d3b-8c1f-2e6a0d4b7c35
+""",
+)
+@click.pass_context
+def command(ctx: click.Context, /, scope: tuple[str, ...], output: Path | None, **_: object) -> None:
+    """Write recording rules of Prometheus for percentages, rates and other heavy queries, per owner.
+
+    A rule is named LEVEL:METRIC:OPERATIONS, such as `project_id:container_cpu_util_current:rate5m`: the labels that its
+    series keep, the kind with its metric, and what is computed. Name the file under rule_files in prometheus.yml.
+
+    With --metrics-url, the metrics are those that the backend has. Otherwise they are those that the plugins name.
+
+    A scope is in every query, and its labels are kept in the recorded series.
+    """
+    context = CommandContext.of(ctx)
+    settings = context.settings
+    matchers = scope_matchers(scope)
+    with plugin_code():
+        groups = {
+            f"statcore {kind}": list(
+                recording_rules(
+                    queries,
+                    matchers=matchers,
+                    rate_interval=settings.rate_interval.value,
+                    normalization_interval_s=settings.normalization_interval_s,
+                )
+            )
+            for kind, queries in queries_by_kind(context).items()
+        }
+    write_export(rules_file(groups), output)

@@ -1,0 +1,121 @@
+"""Recording rules of Prometheus: the heavy queries of kinds, per owner, in YAML.
+
+A record is named LEVEL:METRIC:OPERATIONS, as Prometheus recommends: the labels that its series keep, the kind with its
+metric, and what was computed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from statcore.model.time import format_duration
+from statcore.promql.syntax import (
+    Aggregation,
+    BinaryOperation,
+    Call,
+    Expression,
+    HistogramQuantile,
+    Subquery,
+    parts_in,
+    render,
+)
+from statcore.queriers.interface import PercentOfCapacity
+from statcore.queriers.matcher import Matchers
+from statcore_cli.exports.queries import ExportedQuery
+
+_ESCAPED: Final = re.compile("[^ -~\U00010000-\U0010ffff]")
+_HEAVY: Final = (BinaryOperation, Call, HistogramQuantile, Subquery)
+
+
+@attrs.frozen(kw_only=True)
+class RecordingRule:
+    """A rule: the name of the series that it records, and the PromQL of their values."""
+
+    record: str
+    expression: str
+
+
+def recording_rules(
+    queries: Iterable[ExportedQuery],
+    *,
+    matchers: Matchers,
+    rate_interval: timedelta | str,
+    normalization_interval_s: float,
+) -> Iterator[RecordingRule]:
+    """Yield the rules of the heavy queries: percent of capacity, rates, and other operations on several series.
+
+    A query has a rule for each owner. If its querier itself distinguishes objects, it has one rule, which does so as well.
+    The recorded series keep the labels of the scope, so that reads of them can be confined.
+
+    Args:
+        queries: the queries.
+        matchers: the matchers of the scope, which are in every selector.
+        rate_interval: the window that rates are taken over.
+        normalization_interval_s: the divisor of `rate_normalized`.
+
+    Raises:
+        InputError: a name or an interval that is not valid.
+        PluginError: the strategy of a querier breaks its contract.
+    """
+    kept = [label for label, _ in matchers]
+    for query in queries:
+        for level in [query.distinguished] if query.distinguished else [(label,) for label in query.owners]:
+            expression = query.expression(
+                matchers=matchers,
+                group_by=[*level, *kept],
+                rate_interval=rate_interval,
+                normalization_interval_s=normalization_interval_s,
+            )
+            if any(isinstance(part, _HEAVY) for part in parts_in(expression)):
+                yield RecordingRule(
+                    record=_name(query, [*level, *kept], expression, format_duration(rate_interval)),
+                    expression=render(expression),
+                )
+
+
+def rules_file(groups: Mapping[str, Sequence[RecordingRule]]) -> str:
+    """Return a file of rules in YAML.
+
+    Args:
+        groups: by name, the rules of each group; a group without rules is left out.
+    """
+    lines: list[str] = []
+    for name, rules in groups.items():
+        lines += [f"  - name: {_quoted(name)}", "    rules:"] if rules else []
+        for rule in rules:
+            lines += [f"      - record: {_quoted(rule.record)}", f"        expr: {_quoted(rule.expression)}"]
+    return "\n".join(["groups:" if lines else "groups: []", *lines]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Return text as a scalar of YAML: a string of JSON without surrogates, which YAML does not have."""
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def _name(query: ExportedQuery, labels: Iterable[str], expression: Expression, window: str) -> str:
+    metric = "_".join(filter(None, [query.kind, query.metric, *query.choices]))
+    operations = list(dict.fromkeys(_operations(query, expression, window))) or ["sum"]
+    parts = ("_".join(sorted(set(labels))), metric, "_".join(operations))
+    return ":".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in parts)
+
+
+def _operations(query: ExportedQuery, expression: Expression, window: str) -> Iterator[str]:
+    """Yield what an expression computes, the last operation first; a sum is named only if nothing else is."""
+    if isinstance(query.query.strategy, PercentOfCapacity):
+        yield "percent"
+    for part in parts_in(expression):
+        match part:
+            case HistogramQuantile(quantile=quantile):
+                yield f"quantile{quantile!r}"
+            case Call(function=function):
+                yield f"{function}{window}"
+            case Aggregation(operator=operator) if operator != "sum":
+                yield operator
+            case _:
+                pass
