@@ -24,10 +24,10 @@ from statcore.queriers.container import OWNER_LABELS
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.sessions import SessionStatistics
 
-_OBJECTS_PER_READ: Final = 500
+_OBJECTS_PER_READ: Final = 200
 """How many objects one read of statistics is for: few enough to be joined in one turn of the event loop."""
 _KEYS_PER_TURN: Final = 1_000
-_ENTRIES_PER_TURN: Final = 64
+_ENTRIES_PER_TURN: Final = 32
 _CPU: Final = "cpu_util"
 _UNREADABLE: Final = "the cursor cannot be read; take the next_cursor of the previous page"
 
