@@ -21,7 +21,10 @@ from statcore_cli.standard_output import printable
 COMMANDS: Final[Mapping[str, str]] = {
     "demo": "Show everything at work on this machine, without any server.",
     "collect": "Collect process trees and this node, as an agent does.",
-    "kernels": "Show the live statistics of kernels or sessions.",
+    "sessions": "List the sessions with owners and main figures.",
+    "kernels": "List the kernels, or show the live statistics of some.",
+    "agents": "List the agents.",
+    "endpoints": "List the inference endpoints.",
     "query": "Show utilization over a time range.",
     "promql": "Print the PromQL text that a query sends.",
     "preset": "List named queries, and show what they answer.",
@@ -29,6 +32,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "plugins": "List the plugins and what they offer, or start a new one.",
     "doctor": "Check configuration, plugins, store and backend.",
 }
+_LISTS: Final = ("sessions", "agents", "endpoints")
+"""The commands that `commands/lists.py` defines, each under its own name."""
 _EXTRAS: Final = {"plotille": "cli", "rich": "cli", "prometheus_client": "collector", "psutil": "collector"}
 _INTERRUPTED: Final = 130
 _NO_READER: Final = 141
@@ -47,6 +52,8 @@ class _Program(LazyGroup):
         del ctx
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in _LISTS:
+            return cast("click.Command", getattr(import_module("statcore_cli.commands.lists"), cmd_name))
         return cast("click.Command", import_module(f"statcore_cli.commands.{cmd_name}").command)
 
     def make_context(
@@ -124,6 +131,7 @@ that, from the TOML file that --config or STATCORE_CONFIG names:
 \b
 Examples:
     statcore doctor
+    statcore sessions --sort -cpu_pct
     statcore kernels 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11
     statcore query container --metric-name cpu_util --last 1h --format plot
 

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
@@ -22,9 +23,15 @@ from statcore.model.time import QueryTimeRange
 from statcore_cli.standard_output import printable
 from statcore_cli.times import format_time
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
 Row: TypeAlias = Sequence[str]
 
 _SAMPLE_COLUMNS: Final = ("time", "value")
+_NUMBER: Final = re.compile(r"[\d.]+ \S+$")
+"""A number with its unit."""
 _CHART_HEIGHT: Final = 12
 _AXES_WIDTH: Final = 24
 """Columns that the axes and their labels take."""
@@ -51,41 +58,71 @@ def write(output_format: str, columns: Row, rows: Iterable[Row], document: Calla
         write_table(columns, rows)
 
 
-def write_table(columns: Row, rows: Iterable[Row]) -> None:
+def write_table(columns: Row, rows: Iterable[Row], *, droppable: Row = ()) -> None:
     """Print a table without the columns that have only empty cells.
 
     On a terminal the table fits its width. In a pipe, or where the terminal is too narrow for whole words, columns are
     aligned and as wide as their longest cell.
+
+    Args:
+        columns: the headers.
+        rows: the cells of each row as text.
+        droppable: the columns that a narrow terminal leaves out, the least important first; standard error names them.
     """
-    safe = [[printable(cell) for cell in row] for row in rows]
-    used = [not safe or any(row[column] for row in safe) for column in range(len(columns))]
-    columns, safe = list(compress(columns, used)), [list(compress(row, used)) for row in safe]
-    if sys.stdout.isatty() and _write_for_terminal(columns, safe):
-        return
+    columns, safe = _without_empty_columns(columns, rows)
+    if sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415 - slow to import, and only terminals need it
+
+        console = Console()
+        table, dropped = _fitting_table(columns, safe, console, droppable)
+        if table is not None:
+            console.print(table)
+            if dropped:
+                click.echo(f"statcore: the terminal is too narrow for {', '.join(dropped)}", err=True)
+            return
     lines = [[column.upper() for column in columns], *safe]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     for line in lines:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
-def _write_for_terminal(columns: Row, rows: Sequence[Row]) -> bool:
-    """Print a table and return True, or return False where the terminal is too narrow for it."""
-    from rich import box  # noqa: PLC0415 - slow to import, and only terminals need it
-    from rich.console import Console  # noqa: PLC0415
+def screen_table(columns: Row, rows: Iterable[Row], console: Console, *, droppable: Row = ()) -> Table | None:
+    """Return the table that `write_table` prints on a terminal, or None where the terminal is too narrow for it."""
+    return _fitting_table(*_without_empty_columns(columns, rows), console, droppable)[0]
+
+
+def _without_empty_columns(columns: Row, rows: Iterable[Row]) -> tuple[Row, list[Row]]:
+    safe = [[printable(cell) for cell in row] for row in rows]
+    used = [not safe or any(row[column] for row in safe) for column in range(len(columns))]
+    return list(compress(columns, used)), [list(compress(row, used)) for row in safe]
+
+
+def _fitting_table(columns: Row, rows: Sequence[Row], console: Console, droppable: Row) -> tuple[Table | None, list[str]]:
+    """Return a table that fits the terminal, or None, and the columns that are left out."""
+    dropped: list[str] = []
+    for name in (None, *[name for name in droppable if name in columns]):
+        if name is not None:
+            dropped.append(name)
+        kept = [column not in dropped for column in columns]
+        table = _table(list(compress(columns, kept)), [list(compress(row, kept)) for row in rows])
+        if console.measure(table, options=console.options.update(width=sys.maxsize)).minimum <= console.width:
+            return table, dropped
+    return None, []
+
+
+def _table(columns: Row, rows: Sequence[Row]) -> Table:
+    from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD)
     for position, column in enumerate(columns):
         # Ids and numbers stay on one line so that they can be copied; only columns with sentences are folded.
-        table.add_column(column, overflow="fold", no_wrap=all(" " not in row[position] for row in rows))
+        folds = any(" " in row[position] and not _NUMBER.match(row[position]) for row in rows)
+        table.add_column(column, overflow="fold", no_wrap=not folds)
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console()
-    if console.measure(table, options=console.options.update(width=sys.maxsize)).minimum > console.width:
-        return False
-    console.print(table)
-    return True
+    return table
 
 
 def write_csv(columns: Row, rows: Iterable[Row]) -> None:

@@ -106,7 +106,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert f"statcore {version('statcore')}\n" == CliRunner().invoke(cli, ["--version"], prog_name="statcore").stdout
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["kernels"], ["kernels", "--nonsense"], ["query", "--last", "1h"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["kernels", "--nonsense"], ["query", "--last", "1h"]])
 def test_wrong_usage_exits_with_2(statcore: Invoke, arguments: list[str]) -> None:
     """Standard error has click's message."""
     result = statcore(*arguments)
