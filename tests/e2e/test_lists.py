@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from typing import Any
 import msgpack
 import pytest
 from redis import Redis
-from tests.e2e.program import ID_1, ID_2, ID_3, environment, start, statcore
-from tests.e2e.test_cli_streams import read_all
+from tests.e2e.program import ID_1, ID_2, ID_3, environment, read_all, start, statcore
 from tests.support.planted_server import planted_server
 
 from statcore.testing.metrics.dataset import PlantedSeries
@@ -64,6 +63,23 @@ def test_what_exists_is_listed_without_an_id(cluster: Server, valkey: Server) ->
     assert ["i-1"] == [agent["id"] for agent in json.loads(agents.stdout)["agents"]]
 
 
+def test_top_has_the_busiest_kernels_and_their_course(cluster: Server, valkey: Server) -> None:
+    """The order is that of the store's figures; the course of CPU use comes from the backend, for each kernel."""
+    write_entries(valkey)
+
+    done = statcore("top", "--once", "--format", "json", statistics_url=valkey.url, metrics_url=cluster.url)
+
+    document = json.loads(done.stdout)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [ID_2, ID_1] == list(document["kernels"])
+    assert {ID_1: ID_3, ID_2: ID_3} == document["sessions"]
+    assert "50.00" == document["kernels"][ID_2]["cpu_util"]["pct"]
+    courses = {series["labels"]["kernel_id"]: series["values"] for series in document["utilization"]["cpu_util"]}
+    assert pytest.approx(250) == courses[ID_1][-1]
+    assert pytest.approx(500) == courses[ID_2][-1]
+    assert [] == document["failures"]
+
+
 def test_watching_goes_on_while_the_store_is_away(cluster: Server, tmp_path: Path) -> None:
     """The list stays, with a problem beside each kernel; SIGINT ends it without a traceback."""
     with running_valkey(tmp_path) as valkey:
@@ -92,7 +108,7 @@ def figures(process: subprocess.Popen[str]) -> list[Any]:
 
 
 @contextmanager
-def on_terminal(*arguments: str, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def on_terminal(*arguments: str, **settings: str) -> Generator[tuple[subprocess.Popen[bytes], int]]:
     """Start the program on a terminal of 100 columns; yield it, and the descriptor that what it shows is read from."""
     outer, inner = pty.openpty()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a program inherits an ignored signal
@@ -119,7 +135,7 @@ def shown_until(terminal: int, *texts: bytes) -> bytes:
     return shown
 
 
-@pytest.mark.parametrize("command", [("kernels", "--watch")])
+@pytest.mark.parametrize("command", [("kernels", "--watch"), ("top",)])
 def test_a_terminal_shows_what_is_there_until_ctrl_c(cluster: Server, valkey: Server, command: tuple[str, ...]) -> None:
     """The screen is restored at the end, and nothing else is printed."""
     write_entries(valkey)

@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "kernels": "List the kernels, or show the live statistics of some.",
     "agents": "List the agents.",
     "endpoints": "List the inference endpoints.",
+    "top": "Watch the kernels that use the most CPU.",
     "query": "Show utilization over a time range.",
     "promql": "Print the PromQL text that a query sends.",
     "preset": "List named queries, and show what they answer.",

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
 from click.shell_completion import CompletionItem
 from rich.filesize import decimal
 
-from statcore.errors import StatcoreError
-from statcore.model.text import describe
 from statcore.queriers.container import OWNER_LABELS
 from statcore.runtime import Runtime
 from statcore.services.listing import (
@@ -33,9 +32,11 @@ from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.event_loop import run, run_until_stopped
 from statcore_cli.output import screen_table, write, write_json, write_table
-from statcore_cli.standard_output import plugin_code, printable
+from statcore_cli.watching import INTERVAL_S, watch
 
-_WATCH_S: Final = 2.0
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
 _KERNELS: Final = "kernels"
 _HEADERS: Final = {
     "id": "id",
@@ -90,7 +91,7 @@ def list_options() -> list[click.Parameter]:
             help="A part of an id, or LABEL=ID such as user_id=ID, to list only what has it. If repeated, all must match.",
             shell_complete=_complete_filter,
         ),
-        click.Option(["--watch"], is_flag=True, help=f"Read again every {_WATCH_S:g} seconds, until Ctrl-C."),
+        click.Option(["--watch"], is_flag=True, help=f"Read again every {INTERVAL_S:g} seconds, until Ctrl-C."),
     ]
 
 
@@ -114,7 +115,7 @@ class ListCommand:
         """Print the list once, or again and again until a signal.
 
         Raises:
-            StatcoreError: the list cannot be read; while watching, only if an argument or a setting cannot be used.
+            StatcoreError: the list cannot be read; while watching, only an error that every read would have.
         """
         if watch:
             asyncio.run(run_until_stopped(self._watch(context)))
@@ -131,45 +132,17 @@ class ListCommand:
 
     async def _watch(self, context: CommandContext) -> None:
         async with context.runtime() as runtime:
-            if self.output_format == "text" and sys.stdout.isatty():
-                await self._watch_on_screen(runtime)
-                return
-            while True:
-                try:
-                    with plugin_code():
-                        page = await self._read(runtime)
-                except StatcoreError as error:
-                    _raise_if_permanent(error)
-                    click.echo(f"statcore: {printable(describe(error))}", err=True)
-                else:
-                    self._print(page)
-                    sys.stdout.flush()
-                await asyncio.sleep(_WATCH_S)
+            is_text = self.output_format == "text"
+            room = shutil.get_terminal_size().lines if is_text and sys.stdout.isatty() else None
+            await watch(lambda: self._read(runtime, limit=room), write=self._print, draw=self._draw if is_text else None)
 
-    async def _watch_on_screen(self, runtime: Runtime) -> None:
+    def _draw(self, page: ListPage[Any], console: Console) -> RenderableType:
         from rich.console import Group  # noqa: PLC0415 - only terminals need it
-        from rich.live import Live  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        rows: list[list[str]] = []
-        shown = Text("reading")
-        with Live(auto_refresh=False, screen=True) as live:
-            while True:
-                try:
-                    page = await self._read(runtime, limit=live.console.height)
-                except StatcoreError as error:
-                    _raise_if_permanent(error)
-                    outage = f"{datetime.now().astimezone():%H:%M:%S}: {describe(error)}"
-                    lines = [Text(printable(outage), style="red"), shown]
-                else:
-                    rows = list(_text_rows(page))
-                    shown = Text(
-                        f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
-                    )
-                    lines = [shown]
-                table = screen_table([*_HEADERS.values()], rows, live.console, droppable=_DROPPABLE)
-                live.update(Group(*lines, table or Text("the terminal is too narrow")), refresh=True)
-                await asyncio.sleep(_WATCH_S)
+        heading = f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
+        table = screen_table([*_HEADERS.values()], _text_rows(page), console, droppable=_DROPPABLE)
+        return Group(Text(heading), table or Text("the terminal is too narrow for the table"))
 
     def _print(self, page: ListPage[Any]) -> None:
         if self.output_format == "text":
@@ -182,14 +155,6 @@ class ListCommand:
         else:
             columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, "problem"]
             write(self.output_format, columns, map(_csv_row, page.items), dict)
-
-
-def _raise_if_permanent(error: StatcoreError) -> None:
-    """Raise an error that another attempt cannot mend."""
-    from statcore.errors import InputError, UnsupportedError  # noqa: PLC0415
-
-    if isinstance(error, InputError | UnsupportedError):
-        raise error
 
 
 def _figures(item: ListedObject[Any]) -> Figures:

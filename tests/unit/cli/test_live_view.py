@@ -1,4 +1,4 @@
-"""The demo's screen on terminals of different widths."""
+"""The live view on terminals of different widths."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import pytest
 from rich.console import Console
 
 from statcore.model.results import MatrixResult, Series
-from statcore_cli.demo.pipeline import METRICS, Child, DemoState
-from statcore_cli.demo.view import screen, sparkline
 from statcore_cli.entries import Entries
-from statcore_collector import KernelTarget
+from statcore_cli.live_view import LiveState, sparkline
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 LIVE = {"cpu_util": {"current": "501.2", "pct": "100.12"}, "mem": {"current": "999500000"}}
@@ -22,12 +20,16 @@ LIVE = {"cpu_util": {"current": "501.2", "pct": "100.12"}, "mem": {"current": "9
 
 def shown_text(course: Sequence[float], *, width: int) -> str:
     """Return the text that a terminal shows for one kernel."""
-    child = Child(title="busy 50%", target=KernelTarget(pid=1, kernel_id=KERNEL))
     series = Series(labels={"kernel_id": KERNEL}, timestamps=array("d", range(len(course))), values=array("d", course))
-    utilization = {metric: MatrixResult(series=(series,) if metric == "cpu_util" else ()) for metric in METRICS}
-    state = DemoState(live=Entries({KERNEL: LIVE}, {}), utilization=utilization, failures=[])
+    state = LiveState(
+        titles={KERNEL: "busy 50%"},
+        title_name="load",
+        live=Entries({KERNEL: LIVE}, {}),
+        utilization={"cpu_util": MatrixResult(series=(series,))},
+        failures=[],
+    )
     stream = io.StringIO()
-    Console(file=stream, width=width).print(screen(state, [child], where="here"))
+    Console(file=stream, width=width).print(state.screen(heading="here"))
     return stream.getvalue()
 
 
