@@ -142,20 +142,34 @@ def write_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(json_value(document, levels=_MAX_DOCUMENT_LEVELS), allow_nan=False))
 
 
-def write_matrix(output_format: str, result: MatrixResult, time_range: QueryTimeRange) -> None:
+def write_matrix(
+    output_format: str, result: MatrixResult, time_range: QueryTimeRange, *, unit: str = "", local: bool = False
+) -> None:
     """Print samples over time: a row for each sample, JSON, or with "plot" a chart for each series.
 
     JSON contains the backend's warnings and infos; the other formats print them to standard error.
+
+    Args:
+        output_format: text, JSON, CSV or plot.
+        result: the samples.
+        time_range: the horizontal axis of charts.
+        unit: the unit of the values, which text and charts show; "" if it is not known.
+        local: whether times are in the zone of this machine instead of UTC.
     """
     if output_format == "plot":
         width = shutil.get_terminal_size().columns
         for series in result.series:
             click.echo(printable(", ".join(f"{label}={value}" for label, value in series.labels.items()) or "all"))
-            click.echo(draw_chart(series, time_range, width=width))
+            if any(map(math.isfinite, series.values)):
+                click.echo(draw_chart(series, time_range, width=width, unit=unit, local=local))
+            else:
+                click.echo("nothing to draw: no value is a finite number")
     else:
         labels = list(dict.fromkeys(label for series in result.series for label in series.labels))
         columns = [*_label_columns(labels), *_SAMPLE_COLUMNS]
-        write(output_format, columns, _sample_rows(result, labels), lambda: _matrix_document(result))
+        if output_format == "text" and unit:
+            columns[-1] += f" ({unit})"
+        write(output_format, columns, _sample_rows(result, labels, local=local), lambda: _matrix_document(result))
     if output_format != "json":
         for note in _notes(result):
             click.echo(f"statcore: {printable(note)}", err=True)
@@ -169,11 +183,11 @@ def _label_columns(labels: list[str]) -> Iterator[str]:
         yield column
 
 
-def _sample_rows(result: MatrixResult, labels: list[str]) -> Iterator[list[str]]:
+def _sample_rows(result: MatrixResult, labels: list[str], *, local: bool) -> Iterator[list[str]]:
     for series in result.series:
         label_cells = [series.labels.get(label, "") for label in labels]
         for time, value in zip(series.timestamps, series.values, strict=True):
-            yield [*label_cells, format_time(time), format_sample_value(value)]
+            yield [*label_cells, format_time(time, local=local), format_sample_value(value)]
 
 
 def _matrix_document(result: MatrixResult) -> dict[str, Any]:
@@ -194,25 +208,29 @@ def _notes(result: MatrixResult) -> Iterator[str]:
     yield from (f"info: {info}" for info in result.infos)
 
 
-def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int) -> str:
-    """Return a chart of one series over the whole range, with times in UTC; the line breaks where samples are missing.
+def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: str = "", local: bool = False) -> str:
+    """Return a chart of one series over the whole range; the line breaks where samples are missing.
 
     Args:
         series: non-finite values count as missing.
         time_range: the horizontal axis.
         width: the width of the chart in columns of the terminal.
+        unit: the unit of the values, or "".
+        local: whether times are in the zone of this machine instead of UTC.
     """
     import plotille  # type: ignore[import-untyped]  # noqa: PLC0415 - only charts need it
 
     figure = plotille.Figure()
     figure.width, figure.height = max(width - _AXES_WIDTH, 20), _CHART_HEIGHT
-    figure.x_label, figure.y_label = "UTC", "value"
+    zone = None if local else UTC  # None is the zone of this machine, with summer time where it applies
+    start, end = time_range.start, max(time_range.end, time_range.start + time_range.step)
+    figure.x_label, figure.y_label = start.astimezone(zone).tzname() or "local", unit or "value"
     figure.with_colors = figure.origin = False
-    figure.set_x_limits(time_range.start, max(time_range.end, time_range.start + time_range.step))
+    figure.set_x_limits(start.astimezone(zone), end.astimezone(zone))
     if all(value >= 0 for value in series.values if math.isfinite(value)):
         figure.set_y_limits(min_=0)  # plotille's margin below zero would suggest that utilization can be negative
     for run in _unbroken_runs(series, time_range.step.total_seconds()):
-        times = [datetime.fromtimestamp(time, UTC) for time, _ in run]
+        times = [datetime.fromtimestamp(time, UTC).astimezone(zone) for time, _ in run]
         values = [value for _, value in run]
         draw = figure.plot if len(run) > 1 else figure.scatter
         draw(times, values)

@@ -183,7 +183,7 @@ def test_a_missing_extra_names_the_command_that_installs_it(
     fake: Any, tmp_path: Path, module: str, arguments: Sequence[str]
 ) -> None:
     """The error is one line, and the exit code 1."""
-    site = rewrite(fake, "ANSWER = {}", "ANSWER = {'series': [({}, [], [])]}")
+    site = rewrite(fake, "ANSWER = {}", "ANSWER = {'series': [({}, [1.0], [1.0])]}")
     hiding = tmp_path / "hiding"
     hiding.mkdir()
     on_import(hiding, module, "raise ModuleNotFoundError('hidden', name=name)", first=f"sys.path.insert(0, {str(site)!r})")
