@@ -36,6 +36,8 @@ COMMANDS: Final[Mapping[str, str]] = {
 _LISTS: Final = ("sessions", "agents", "endpoints")
 """The commands that `commands/lists.py` defines, each under its own name."""
 _EXTRAS: Final = {"plotille": "cli", "rich": "cli", "prometheus_client": "collector", "psutil": "collector"}
+_COMPLETION: Final = "_STATCORE_COMPLETE"
+"""The environment variable with which a shell asks click to complete a word."""
 _INTERRUPTED: Final = 130
 _NO_READER: Final = 141
 
@@ -56,6 +58,15 @@ class _Program(LazyGroup):
         if cmd_name in _LISTS:
             return cast("click.Command", getattr(import_module("statcore_cli.commands.lists"), cmd_name))
         return cast("click.Command", import_module(f"statcore_cli.commands.{cmd_name}").command)
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
+        """Run the program, or complete a word for a shell, which shows no errors: there is then nothing to complete."""
+        try:
+            return super().main(*args, **extra)
+        except Exception:
+            if _COMPLETION in os.environ:
+                sys.exit(1)
+            raise
 
     def make_context(
         self,
@@ -135,6 +146,12 @@ Examples:
     statcore sessions --sort -cpu_pct
     statcore kernels 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11
     statcore query container --metric-name cpu_util --last 1h --format plot
+
+\b
+To complete commands, kinds, options and names of presets in a shell:
+    eval "$(_STATCORE_COMPLETE=bash_source statcore)"     # in ~/.bashrc
+    eval "$(_STATCORE_COMPLETE=zsh_source statcore)"      # in ~/.zshrc
+    _STATCORE_COMPLETE=fish_source statcore | source      # in config.fish
 
 \b
 Exit codes: 0 success, 1 the answer is an error, 2 wrong usage or settings,

@@ -270,12 +270,16 @@ def test_characters_outside_the_encoding_are_escaped(fake: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "shown"),
-    [("KeyboardInterrupt", 130, ""), ("ModuleNotFoundError('hidden', name=name)", 1, "ModuleNotFoundError: hidden\n")],
+    ("module", "error", "code", "shown"),
+    [
+        ("logging", "KeyboardInterrupt", 130, ""),
+        ("statcore_cli.app", "KeyboardInterrupt", 130, ""),
+        ("statcore_cli.app", "ModuleNotFoundError('hidden', name=name)", 1, "ModuleNotFoundError: hidden\n"),
+    ],
 )
-def test_an_error_during_imports_is_shown(tmp_path: Path, error: str, code: int, shown: str) -> None:
+def test_an_error_during_imports_is_shown(tmp_path: Path, module: str, error: str, code: int, shown: str) -> None:
     """An interrupt has its exit code; a broken installation is not reported as a missing extra."""
-    on_import(tmp_path, "statcore_cli.app", f"raise {error}")
+    on_import(tmp_path, module, f"raise {error}")
 
     done = python("-m", "statcore_cli", "--help", path=tmp_path)
 
@@ -298,3 +302,38 @@ def test_a_group_without_kinds_has_no_listing(statcore: Invoke) -> None:
 
     assert 0 == result.exit_code
     assert "Commands:" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", [*COMMANDS]),
+        ("query ", ["container", "node", "rack"]),
+        ("query node --le", ["--level"]),
+        ("query node --level ", ["low", "high"]),
+        ("query node --group-by k", ["kernel_id"]),
+        ("preset run b", ["busy"]),
+        ("sessions --sort cp", ["cpu_pct"]),
+        ("sessions --filter us", ["user_id="]),
+        ("kernels --kernel-statistics s", ["store"]),
+        ("query nonsense --le", []),
+        ("--config /nonexistent query ", []),
+        ("--presets /nonexistent preset run ", []),
+    ],
+)
+def test_a_shell_completes(statcore: Invoke, tmp_path: Path, words: str, expected: list[str]) -> None:
+    """Commands, kinds, options, values and names of presets; an error completes nothing and prints nothing."""
+    presets = tmp_path / "presets.toml"
+    presets.write_text("[presets.busy]\ndescription = 'd'\ntemplate = 'up'\n", encoding="utf-8")
+    line = ["statcore", *words.split(" ")]
+    variables = {
+        "_STATCORE_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(line),
+        "COMP_CWORD": str(len(line) - 1),
+        "STATCORE_PRESETS": str(presets),
+    }
+
+    result = statcore(env=variables, prog_name="statcore")
+
+    assert "" == result.stderr
+    assert expected == [line.partition(",")[2] for line in result.stdout.splitlines()]

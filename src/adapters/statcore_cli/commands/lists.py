@@ -67,8 +67,7 @@ _DROPPABLE: Final = (
 
 
 def _complete_sort(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    names = (*SORTS, *(f"-{name}" for name in SORTS))
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in SORTS if name.startswith(incomplete)]
 
 
 def _complete_filter(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
