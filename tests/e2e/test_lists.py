@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.e2e.program import ID_1, ID_2, ID_3, environment, read_all, start, st
 from tests.support.planted_server import planted_server
 
 from statcore.testing.metrics.dataset import PlantedSeries
+from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, running_valkey
 
 CPU = {"current": "500", "capacity": "1000", "pct": "50.00", "unit_hint": "millicores"}
@@ -147,3 +148,30 @@ def test_a_terminal_shows_what_is_there_until_ctrl_c(cluster: Server, valkey: Se
     assert 0 == process.returncode
     assert b"Traceback" not in shown
     assert re.search(rb"\x1b\[\?1049h.*\x1b\[\?1049l", shown, re.DOTALL)
+
+
+def test_the_screen_keeps_the_list_while_the_backend_is_away(
+    prometheus_holding: Callable[..., AbstractContextManager[Server]], valkey: Server
+) -> None:
+    """A line with the error stands above the list, which keeps its figures."""
+    write_entries(valkey)
+    with prometheus_holding(openmetrics_text(planted())) as prometheus:
+        settings = {"statistics_url": valkey.url, "metrics_url": prometheus.url}
+        with on_terminal("sessions", "--watch", **settings) as (process, terminal):
+            shown_until(terminal, ID_3.encode(), b"50.0")
+            prometheus.process.terminate()
+            shown_until(terminal, b"not answered at", ID_3.encode(), b"50.0")
+            process.send_signal(signal.SIGINT)
+            read_all(terminal)
+    assert 0 == process.returncode
+
+
+def test_a_reader_that_closes_the_pipe_ends_watching(cluster: Server, valkey: Server) -> None:
+    """The exit code is that of a shell, without a traceback."""
+    with start("kernels", "--watch", statistics_url=valkey.url, metrics_url=cluster.url) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (141, "") == (process.returncode, err)

@@ -13,9 +13,11 @@ import pytest
 from statcore.errors import InputError, UnavailableError
 from statcore.model import StatisticsBatch
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
+from statcore.runtime import Runtime
+from statcore.scopes import Scope, confine
 from statcore.services.listing import AGENTS, ENDPOINTS, KERNELS, SESSIONS, Figures, ListPage, ObjectKind, ObjectListing
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
-from statcore_memory import MemoryInventory, MemoryStatistics
+from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
 
 GPU_ENTRY = {
     "cpu_util": {"current": "500", "capacity": "1000", "pct": "50"},
@@ -262,3 +264,27 @@ async def test_a_kernel_in_two_sessions_is_listed_once() -> None:
     page = await attrs.evolve(listing_of(), inventory=TwoPlaces()).read(KERNELS)
 
     assert ([KERNEL_1], 1) == (ids(page), page.total_count)
+
+
+async def test_a_confined_list_has_and_counts_only_its_scope() -> None:
+    """No filter, sort or cursor leads out of it."""
+    listing = listing_of(Planted({KERNEL_1: GPU_ENTRY, KERNEL_3: GPU_ENTRY}))
+    runtime = Runtime(
+        statistics=Planted(), repository=listing.repository, metrics=MemoryMetrics(), inventory=listing.inventory
+    )
+    confined = confine(runtime, Scope.of(user_id=USER))
+    mine = ObjectListing(confined.inventory, confined.repository)
+    cursor = (await listing.read(KERNELS, sort="-mem_bytes", limit=2)).next_cursor
+
+    expectations: list[tuple[ObjectKind[Any], list[str]]] = [
+        (SESSIONS, [SESSION_1]),
+        (KERNELS, [KERNEL_1, KERNEL_2]),
+        (ENDPOINTS, [ENDPOINT]),
+    ]
+    for kind, expected in expectations:
+        page = await mine.read(kind, figures=True)
+        assert (expected, len(expected)) == (ids(page), page.total_count)
+    assert [] == ids(await mine.read(KERNELS, filters=[f"kernel_id={KERNEL_3}"]))
+    assert [KERNEL_2] == ids(await mine.read(KERNELS, sort="-mem_bytes", after=cursor))
+    (endpoint,) = (await mine.read(ENDPOINTS, figures=True)).items
+    assert (Figures(), ()) == (endpoint.figures, endpoint.kernel_ids)
