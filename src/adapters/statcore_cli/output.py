@@ -32,6 +32,8 @@ Row: TypeAlias = Sequence[str]
 _SAMPLE_COLUMNS: Final = ("time", "value")
 _NUMBER: Final = re.compile(r"[\d.]+ \S+$")
 """A number with its unit."""
+_NARROW_TEXT: Final = 20
+"""The columns that folded text has at least, where even a table without the droppable columns is too wide."""
 _CHART_HEIGHT: Final = 12
 _AXES_WIDTH: Final = 24
 """Columns that the axes and their labels take."""
@@ -99,27 +101,31 @@ def _without_empty_columns(columns: Row, rows: Iterable[Row]) -> tuple[Row, list
 
 def _fitting_table(columns: Row, rows: Sequence[Row], console: Console, droppable: Row) -> tuple[Table | None, list[str]]:
     """Return a table that fits the terminal, or None, and the columns that are left out."""
-    dropped: list[str] = []
-    for name in (None, *[name for name in droppable if name in columns]):
-        if name is not None:
-            dropped.append(name)
-        kept = [column not in dropped for column in columns]
-        table = _table(list(compress(columns, kept)), [list(compress(row, kept)) for row in rows])
-        if console.measure(table, options=console.options.update(width=sys.maxsize)).minimum <= console.width:
-            return table, dropped
-    return None, []
+
+    def fits(table: Table) -> bool:
+        return console.measure(table, options=console.options.update(width=sys.maxsize)).minimum <= console.width
+
+    present = [name for name in droppable if name in columns]
+    for count in range(len(present) + 1):
+        table = _table(columns, rows, dropped=present[:count])
+        if fits(table):
+            return table, present[:count]
+    narrowest = _table(columns, rows, dropped=present, widest_text=_NARROW_TEXT)
+    return (narrowest, present) if droppable and fits(narrowest) else (None, [])
 
 
-def _table(columns: Row, rows: Sequence[Row]) -> Table:
+def _table(columns: Row, rows: Sequence[Row], *, dropped: Row, widest_text: int | None = None) -> Table:
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    kept = [column not in dropped for column in columns]
+    rows = [list(compress(row, kept)) for row in rows]
     table = Table(box=box.SIMPLE_HEAD)
-    for position, column in enumerate(columns):
+    for position, column in enumerate(compress(columns, kept)):
         # Ids and numbers stay on one line so that they can be copied; only columns with sentences are folded.
         folds = any(" " in row[position] and not _NUMBER.match(row[position]) for row in rows)
-        table.add_column(column, overflow="fold", no_wrap=not folds)
+        table.add_column(column, overflow="fold", no_wrap=not folds, max_width=widest_text if folds else None)
     for row in rows:
         table.add_row(*map(Text, row))
     return table

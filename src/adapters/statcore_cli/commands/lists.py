@@ -173,7 +173,13 @@ def _csv_row(item: ListedObject[Any]) -> list[str]:
 
 def _text_rows(page: ListPage[Any]) -> Iterator[list[str]]:
     for item in page.items:
-        yield [(_figures(item).problem or "") if name == "problem" else _cell(name, item.value(name)) for name in _HEADERS]
+        yield [(_figures(item).problem or "") if name == "problem" else _shown(item, name) for name in _HEADERS]
+
+
+def _shown(item: ListedObject[Any], name: str) -> str:
+    value = item.value(name)
+    is_itself = value == item.object_id or (name == _KERNELS and list(item.kernel_ids) == [item.object_id])
+    return "" if is_itself and name != "id" else _cell(name, value)
 
 
 def _cell(name: str, value: float | str | None) -> str:
