@@ -151,3 +151,14 @@ def test_a_long_word_in_a_sentence_is_broken_on_a_narrow_terminal() -> None:
 def test_a_terminal_that_is_too_narrow_gets_no_table() -> None:
     """The caller prints whole lines instead."""
     assert screen_table(["id"], [["6f1b3c9e"]], Console(width=5)) is None
+
+
+def test_top_has_a_row_for_each_kernel(statcore: Invoke) -> None:
+    """The kernel with the highest CPU use comes first, and the session is its title."""
+    result = statcore("top", "--once")
+
+    header, first, second = result.stdout.splitlines()
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert header.startswith("SESSION")
+    assert [ID_3, ID_1, "50", "%", "1.5", "MB", "2.0", "kB", "-"] == first.split()[:9]
+    assert [ID_4, ID_2, "-"] == second.split()[:3]

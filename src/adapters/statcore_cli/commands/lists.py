@@ -53,17 +53,9 @@ _HEADERS: Final = {
 }
 """The header of each column of the table for people."""
 _DROPPABLE: Final = (
-    "project",
-    "user",
-    "acc memory",
-    "accelerators",
-    "sent/s",
-    "received/s",
-    "agent",
-    "session",
-    "kernels",
-    "age",
+    *("project", "user", "acc memory", "accelerators", "sent/s", "received/s", "agent", "session", _KERNELS, "age"),
 )
+"""The headers that a narrow terminal leaves out, the least important first."""
 
 
 def _complete_sort(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -132,8 +124,12 @@ class ListCommand:
     async def _watch(self, context: CommandContext) -> None:
         async with context.runtime() as runtime:
             is_text = self.output_format == "text"
-            room = shutil.get_terminal_size().lines if is_text and sys.stdout.isatty() else None
-            await watch(lambda: self._read(runtime, limit=room), write=self._print, draw=self._draw if is_text else None)
+            on_screen = is_text and sys.stdout.isatty()
+            await watch(
+                lambda: self._read(runtime, limit=shutil.get_terminal_size().lines if on_screen else None),
+                write=self._print,
+                draw=self._draw if is_text else None,
+            )
 
     def _draw(self, page: ListPage[Any], console: Console) -> RenderableType:
         from rich.console import Group  # noqa: PLC0415 - only terminals need it

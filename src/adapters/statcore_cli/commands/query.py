@@ -17,6 +17,7 @@ from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.event_loop import run
 from statcore_cli.output import write_matrix
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags, group_by_option
+from statcore_cli.standard_output import plugin_code
 from statcore_cli.times import PointsInTime, range_options, read_range, zone_option
 
 _BYTE_RATES: Final = ("net_rx", "net_tx")
@@ -57,7 +58,8 @@ Examples:
 
 def _unit(querier: UtilizationMetricQuerier) -> str:
     """Return the unit of what a querier answers, or "" where it is not known."""
-    query = resolve(querier)
+    with plugin_code():
+        query = resolve(querier)
     if isinstance(query.strategy, PercentOfCapacity):
         return "percent"
     metric = dict(query.matchers).get(CONTAINER_METRIC_LABEL)
