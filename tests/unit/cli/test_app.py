@@ -316,6 +316,7 @@ def test_a_group_without_kinds_has_no_listing(statcore: Invoke) -> None:
         ("sessions --sort cp", ["cpu_pct"]),
         ("sessions --filter us", ["user_id="]),
         ("kernels --kernel-statistics s", ["store"]),
+        ("--config x", ["x"]),
         ("query nonsense --le", []),
         ("--config /nonexistent query ", []),
         ("--presets /nonexistent preset run ", []),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from typing import Any
 
+import attrs
 import pytest
 from rich.console import Console
 from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
 
 from statcore.errors import UnavailableError
-from statcore_cli.output import screen_table
+from statcore_cli.output import screen_table, write_table
 
 CPU = {"current": "500", "capacity": "1000", "pct": "50"}
 MEM = {"current": "1500000"}
@@ -162,3 +164,34 @@ def test_top_has_a_row_for_each_kernel(statcore: Invoke) -> None:
     assert header.startswith("SESSION")
     assert [ID_3, ID_1, "50", "%", "1.5", "MB", "2.0", "kB", "-"] == first.split()[:9]
     assert [ID_4, ID_2, "-"] == second.split()[:3]
+
+
+def test_a_narrow_terminal_names_what_it_leaves_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remark is on standard error."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "20")
+
+    write_table(["id", "user"], [["6f1b3c9e", "somebody"]], droppable=["user"])
+
+    printed = capsys.readouterr()
+    assert ("6f1b3c9e" in printed.out, "somebody" in printed.out) == (True, False)
+    assert "statcore: the terminal is too narrow for user\n" == printed.err
+
+
+@pytest.mark.parametrize(("age_s", "shown"), [(3.2, "3s"), (150, "2m"), (7_300, "2h"), (400_000, "5d")])
+def test_ages_are_short_texts(
+    statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, age_s: float, shown: str
+) -> None:
+    """The unit is the largest of which there are two."""
+    fetch = fake.Store.fetch_kernel_statistics
+
+    async def dated(store: Any, ids: Any) -> Any:
+        return attrs.evolve(await fetch(store, ids), ages_s=dict.fromkeys(range(len(ids)), age_s))
+
+    monkeypatch.setattr(fake.Store, "fetch_kernel_statistics", dated)
+
+    header, first, _ = statcore("kernels").stdout.splitlines()
+
+    assert shown == first[header.index("AGE") :].split()[0]

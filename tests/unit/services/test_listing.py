@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
 
 import attrs
 import pytest
+from tests.support.lazy_entries import Lazy
 
-from statcore.errors import InputError, UnavailableError
+from statcore.errors import InputError, MalformedEntryError, UnavailableError
 from statcore.model import StatisticsBatch
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
 from statcore.runtime import Runtime
@@ -198,6 +200,7 @@ async def test_a_store_that_is_down_leaves_the_list() -> None:
         {"after": "?"},
         {"after": "bnVsbA=="},
         {"after": "WzEsMiwzXQ=="},
+        {"after": urlsafe_b64encode(b'["id", false, false, 5, "x"]').decode()},
         {"limit": -1},
     ],
 )
@@ -288,3 +291,45 @@ async def test_a_confined_list_has_and_counts_only_its_scope() -> None:
     assert [KERNEL_2] == ids(await mine.read(KERNELS, sort="-mem_bytes", after=cursor))
     (endpoint,) = (await mine.read(ENDPOINTS, figures=True)).items
     assert (Figures(), ()) == (endpoint.figures, endpoint.kernel_ids)
+
+
+async def test_what_cannot_be_read_is_not_known() -> None:
+    """A bad metric leaves the other figures; an entry that cannot be read at all is a problem."""
+    store = Planted(
+        {
+            KERNEL_1: Lazy({"bad_util": 1, "mem": {"current": "5"}}),
+            KERNEL_2: Lazy({"nothing": 1}),
+            "i-1": Lazy({"bad": 1, "node": MalformedEntryError("the node is garbage", key="k")}),
+        }
+    )
+
+    kernels = await listing_of(store).read(KERNELS, figures=True)
+    agents = await listing_of(store).read(AGENTS, figures=True)
+
+    assert [
+        Figures(mem_bytes=5, age_s=2.5),
+        Figures(age_s=2.5, problem="nothing can be read"),
+        Figures(age_s=2.5),
+    ] == [item.figures for item in kernels.items]
+    assert [Figures(age_s=2.5, problem="the node is garbage"), Figures(age_s=2.5)] == [
+        item.figures for item in agents.items
+    ]
+
+
+async def test_agents_without_known_owners_are_listed() -> None:
+    """An inventory need not find agents by id."""
+
+    class Plain:
+        """An `InventoryPort` that is not an `OwnerInventoryPort`."""
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a method of the inventory in memory."""
+            if name in {"find_agents", "find_kernels"}:
+                raise AttributeError(name)
+            return getattr(listing_of().inventory, name)
+
+    page = await attrs.evolve(listing_of(), inventory=cast("Any", Plain())).read(AGENTS)
+
+    assert [("i-1", {"agent_id": ["i-1"]}), ("i-2", {"agent_id": ["i-2"]})] == [
+        (item.object_id, item.labels) for item in page.items
+    ]
