@@ -44,3 +44,17 @@ def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
         )
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def read_all(terminal: int) -> str:
+    """Read what a program writes to its terminal until it ends."""
+    parts: list[bytes] = []
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # a terminal raises this when its other end is closed
+            part = b""
+        if not part:
+            os.close(terminal)
+            return b"".join(parts).decode()
+        parts.append(part)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.e2e.program import ID_1, ID_2, environment, start, statcore
+from tests.e2e.program import ID_1, ID_2, environment, read_all, start, statcore
 
 
 def test_kernels_in_a_pipe_are_never_cut_off(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,17 +59,3 @@ def test_a_terminal_gets_a_table_and_progress(kernels: str, columns: int) -> Non
     assert re.search(f"{ID_1} +mem +1048576 +2097152 +50.00 +bytes", shown)
     assert "reading live statistics" in progress
     assert progress.endswith("\x1b[2K")
-
-
-def read_all(terminal: int) -> str:
-    """Read what a program writes to its terminal until it ends."""
-    parts: list[bytes] = []
-    while True:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:  # a terminal raises this when its other end is closed
-            part = b""
-        if not part:
-            os.close(terminal)
-            return b"".join(parts).decode()
-        parts.append(part)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.e2e.program import ID_1, environment
-from tests.e2e.test_cli_streams import read_all
+from tests.e2e.program import ID_1, environment, read_all
 
 PLUGIN: Final = """
 import ctypes, io, os, subprocess, sys, threading

@@ -21,7 +21,11 @@ from statcore_cli.standard_output import printable
 COMMANDS: Final[Mapping[str, str]] = {
     "demo": "Show everything at work on this machine, without any server.",
     "collect": "Collect process trees and this node, as an agent does.",
-    "kernels": "Show the live statistics of kernels or sessions.",
+    "sessions": "List the sessions with owners and main figures.",
+    "kernels": "List the kernels, or show the live statistics of some.",
+    "agents": "List the agents.",
+    "endpoints": "List the inference endpoints.",
+    "top": "Watch the kernels that use the most CPU.",
     "query": "Show utilization over a time range.",
     "promql": "Print the PromQL text that a query sends.",
     "preset": "List named queries, and show what they answer.",
@@ -31,7 +35,11 @@ COMMANDS: Final[Mapping[str, str]] = {
     "plugins": "List the plugins and what they offer, or start a new one.",
     "doctor": "Check configuration, plugins, store and backend.",
 }
+_LISTS: Final = ("sessions", "agents", "endpoints")
+"""The commands that `commands/lists.py` defines, each under its own name."""
 _EXTRAS: Final = {"plotille": "cli", "rich": "cli", "prometheus_client": "collector", "psutil": "collector"}
+_COMPLETION: Final = "_STATCORE_COMPLETE"
+"""The environment variable with which a shell asks click to complete a word."""
 _INTERRUPTED: Final = 130
 _NO_READER: Final = 141
 
@@ -49,7 +57,18 @@ class _Program(LazyGroup):
         del ctx
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in _LISTS:
+            return cast("click.Command", getattr(import_module("statcore_cli.commands.lists"), cmd_name))
         return cast("click.Command", import_module(f"statcore_cli.commands.{cmd_name}").command)
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
+        """Run the program, or complete a word for a shell, which shows no errors: there is then nothing to complete."""
+        try:
+            return super().main(*args, **extra)
+        except Exception:
+            if _COMPLETION in os.environ:
+                sys.exit(1)
+            raise
 
     def make_context(
         self,
@@ -126,8 +145,15 @@ that, from the TOML file that --config or STATCORE_CONFIG names:
 \b
 Examples:
     statcore doctor
+    statcore sessions --sort -cpu_pct
     statcore kernels 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11
     statcore query container --metric-name cpu_util --last 1h --format plot
+
+\b
+To complete commands, kinds, options and names of presets in a shell:
+    eval "$(_STATCORE_COMPLETE=bash_source statcore)"     # in ~/.bashrc
+    eval "$(_STATCORE_COMPLETE=zsh_source statcore)"      # in ~/.zshrc
+    _STATCORE_COMPLETE=fish_source statcore | source      # in config.fish
 
 \b
 Exit codes: 0 success, 1 the answer is an error, 2 wrong usage or settings,

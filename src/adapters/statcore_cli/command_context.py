@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Final, TypeVar, get_args
 
 import attrs
@@ -14,9 +15,13 @@ from statcore.errors import InputError
 from statcore.plugins.presets import PresetCatalog
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports.metrics import MetricQuerierPort
+from statcore.ports.promql import as_promql
 from statcore.ports.sink import StatisticsSinkPort
-from statcore.ports.statistics import StatisticsPort
-from statcore.runtime import Settings, open_metrics, open_sink, open_statistics, url_scheme
+from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
+from statcore.runtime import Runtime, Settings, open_metrics, open_sink, open_statistics, url_scheme
+from statcore.statistics.live_stat import KernelLiveStatService
+from statcore.statistics.repository import StatisticsRepositories, StatisticsRepository
+from statcore.statistics.series_inventory import SeriesInventory
 from statcore_cli import standard_output
 from statcore_cli.command_line import SettingName, flag, variable
 from statcore_cli.settings import CliSettings, Setting, errors_prefixed_with, read_file
@@ -76,6 +81,31 @@ class CommandContext:
         """
         url = _configured(self.settings.metrics_url, "metrics_url", "metric backend")
         return self._opened(open_metrics, _not_memory(url), "metrics")
+
+    def repository(self, store: StatisticsPort, metrics: MetricQuerierPort) -> StatisticsRepository:
+        """Return the repository over an open store and backend; statistics of kernels have ages if the store knows them.
+
+        Raises:
+            UnsupportedError: the setting `kernel_statistics` is `metrics`, and the backend evaluates no PromQL.
+        """
+        source: KernelStatisticsPort | None = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
+        if self.settings.kernel_statistics.value == "metrics":
+            source = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
+        return StatisticsRepositories.create(store, kernels=source).repository
+
+    @asynccontextmanager
+    async def runtime(self) -> AsyncGenerator[Runtime]:
+        """Open the configured store and metric backend, with an inventory of the series of the backend.
+
+        Raises:
+            InputError: one of them is not configured, or is a `memory:` one.
+            UnsupportedError: as in `repository`.
+        """
+        async with self.statistics() as store, self.metrics() as metrics:
+            inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
+            yield Runtime(
+                statistics=store, repository=self.repository(store, metrics), metrics=metrics, inventory=inventory
+            )
 
     def presets(self) -> PresetCatalog:
         """Return the presets of the plugins and of the configured files; `faults` holds the errors of bad presets.

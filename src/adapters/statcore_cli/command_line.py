@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 import click
+from click.shell_completion import CompletionItem
 
 SettingName: TypeAlias = Literal[
     "config", "statistics_url", "metrics_url", "kernel_statistics", "rate_interval", "disable_plugins", "presets"
@@ -41,6 +42,13 @@ def _join_values(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     return ",".join(values) or None
 
 
+def _complete_setting(_: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    metavar = str(param.metavar)
+    if metavar == "FILE":
+        return [CompletionItem(incomplete, type="file")]
+    return [CompletionItem(value) for value in metavar.split("|") if "|" in metavar and value.startswith(incomplete)]
+
+
 def setting_options(*names: SettingName) -> list[click.Parameter]:
     """Return the options of some settings, and `--config`; `CliSettings.read` gives a setting without option its value."""
     return [
@@ -50,6 +58,7 @@ def setting_options(*names: SettingName) -> list[click.Parameter]:
             help=f"{_SETTINGS[name][1]}  [env: {variable(name)}]",
             multiple=name == "presets",
             callback=_join_values if name == "presets" else None,
+            shell_complete=_complete_setting,
         )
         for name in (*names, "config")
     ]

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from statcore.concurrency import end_tasks
 from statcore_cli.standard_output import plugin_code
 
 if TYPE_CHECKING:
@@ -62,3 +63,21 @@ def stop_on_signals() -> Generator[Event]:
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
+
+
+async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine until it ends, or until SIGINT, SIGTERM or SIGHUP cancels it, which is no error.
+
+    Raises:
+        Exception: the error of the coroutine.
+    """
+    import asyncio  # noqa: PLC0415
+
+    with stop_on_signals() as stop:
+        running, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end_tasks([running, stopping])
+        if not running.cancelled():
+            running.result()

@@ -1,17 +1,26 @@
-"""The entry point of the program `statcore`."""
+"""The entry point of the program `statcore`.
 
-from __future__ import annotations
+Only `main` imports other modules, where Ctrl-C is caught: an interrupted import would end with a traceback.
+"""
 
-import logging
-import os
 import sys
-from io import TextIOWrapper
-
-from statcore_cli.standard_output import guarded
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run() -> None:
+    import logging  # noqa: PLC0415
+    import os  # noqa: PLC0415
+    from io import TextIOWrapper  # noqa: PLC0415
+
+    from statcore_cli.standard_output import guarded  # noqa: PLC0415
+
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -34,7 +43,5 @@ def main() -> None:
         from statcore.errors import MissingExtraError  # noqa: PLC0415 - slower to import than everything else here
 
         sys.exit(f"statcore: {MissingExtraError('cli', module=error.name)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
     with guarded():
         cli(prog_name="statcore")

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
@@ -22,9 +23,17 @@ from statcore.model.time import QueryTimeRange
 from statcore_cli.standard_output import printable
 from statcore_cli.times import format_time
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
 Row: TypeAlias = Sequence[str]
 
 _SAMPLE_COLUMNS: Final = ("time", "value")
+_NUMBER: Final = re.compile(r"[\d.]+ \S+$")
+"""A number with its unit."""
+_NARROW_TEXT: Final = 20
+"""The columns that folded text has at least, where even a table without the droppable columns is too wide."""
 _CHART_HEIGHT: Final = 12
 _AXES_WIDTH: Final = 24
 """Columns that the axes and their labels take."""
@@ -51,41 +60,75 @@ def write(output_format: str, columns: Row, rows: Iterable[Row], document: Calla
         write_table(columns, rows)
 
 
-def write_table(columns: Row, rows: Iterable[Row]) -> None:
+def write_table(columns: Row, rows: Iterable[Row], *, droppable: Row = ()) -> None:
     """Print a table without the columns that have only empty cells.
 
     On a terminal the table fits its width. In a pipe, or where the terminal is too narrow for whole words, columns are
     aligned and as wide as their longest cell.
+
+    Args:
+        columns: the headers.
+        rows: the cells of each row as text.
+        droppable: the columns that a narrow terminal leaves out, the least important first; standard error names them.
     """
-    safe = [[printable(cell) for cell in row] for row in rows]
-    used = [not safe or any(row[column] for row in safe) for column in range(len(columns))]
-    columns, safe = list(compress(columns, used)), [list(compress(row, used)) for row in safe]
-    if sys.stdout.isatty() and _write_for_terminal(columns, safe):
-        return
+    columns, safe = _without_empty_columns(columns, rows)
+    if sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415 - slow to import, and only terminals need it
+
+        console = Console()
+        table, dropped = _fitting_table(columns, safe, console, droppable)
+        if table is not None:
+            console.print(table)
+            if dropped:
+                click.echo(f"statcore: the terminal is too narrow for {', '.join(dropped)}", err=True)
+            return
     lines = [[column.upper() for column in columns], *safe]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     for line in lines:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
-def _write_for_terminal(columns: Row, rows: Sequence[Row]) -> bool:
-    """Print a table and return True, or return False where the terminal is too narrow for it."""
-    from rich import box  # noqa: PLC0415 - slow to import, and only terminals need it
-    from rich.console import Console  # noqa: PLC0415
+def screen_table(columns: Row, rows: Iterable[Row], console: Console, *, droppable: Row = ()) -> Table | None:
+    """Return the table that `write_table` prints on a terminal, or None where the terminal is too narrow for it."""
+    return _fitting_table(*_without_empty_columns(columns, rows), console, droppable)[0]
+
+
+def _without_empty_columns(columns: Row, rows: Iterable[Row]) -> tuple[Row, list[Row]]:
+    safe = [[printable(cell) for cell in row] for row in rows]
+    used = [not safe or any(row[column] for row in safe) for column in range(len(columns))]
+    return list(compress(columns, used)), [list(compress(row, used)) for row in safe]
+
+
+def _fitting_table(columns: Row, rows: Sequence[Row], console: Console, droppable: Row) -> tuple[Table | None, list[str]]:
+    """Return a table that fits the terminal, or None, and the columns that are left out."""
+
+    def fits(table: Table) -> bool:
+        return console.measure(table, options=console.options.update(width=sys.maxsize)).minimum <= console.width
+
+    present = [name for name in droppable if name in columns]
+    for count in range(len(present) + 1):
+        table = _table(columns, rows, dropped=present[:count])
+        if fits(table):
+            return table, present[:count]
+    narrowest = _table(columns, rows, dropped=present, widest_text=_NARROW_TEXT)
+    return (narrowest, present) if droppable and fits(narrowest) else (None, [])
+
+
+def _table(columns: Row, rows: Sequence[Row], *, dropped: Row, widest_text: int | None = None) -> Table:
+    from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    kept = [column not in dropped for column in columns]
+    rows = [list(compress(row, kept)) for row in rows]
     table = Table(box=box.SIMPLE_HEAD)
-    for position, column in enumerate(columns):
+    for position, column in enumerate(compress(columns, kept)):
         # Ids and numbers stay on one line so that they can be copied; only columns with sentences are folded.
-        table.add_column(column, overflow="fold", no_wrap=all(" " not in row[position] for row in rows))
+        folds = any(" " in row[position] and not _NUMBER.match(row[position]) for row in rows)
+        table.add_column(column, overflow="fold", no_wrap=not folds, max_width=widest_text if folds else None)
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console()
-    if console.measure(table, options=console.options.update(width=sys.maxsize)).minimum > console.width:
-        return False
-    console.print(table)
-    return True
+    return table
 
 
 def write_csv(columns: Row, rows: Iterable[Row]) -> None:
@@ -105,20 +148,34 @@ def write_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(json_value(document, levels=_MAX_DOCUMENT_LEVELS), allow_nan=False))
 
 
-def write_matrix(output_format: str, result: MatrixResult, time_range: QueryTimeRange) -> None:
+def write_matrix(
+    output_format: str, result: MatrixResult, time_range: QueryTimeRange, *, unit: str = "", local: bool = False
+) -> None:
     """Print samples over time: a row for each sample, JSON, or with "plot" a chart for each series.
 
     JSON contains the backend's warnings and infos; the other formats print them to standard error.
+
+    Args:
+        output_format: text, JSON, CSV or plot.
+        result: the samples.
+        time_range: the horizontal axis of charts.
+        unit: the unit of the values, which text and charts show; "" if it is not known.
+        local: whether times are in the zone of this machine instead of UTC.
     """
     if output_format == "plot":
         width = shutil.get_terminal_size().columns
         for series in result.series:
             click.echo(printable(", ".join(f"{label}={value}" for label, value in series.labels.items()) or "all"))
-            click.echo(draw_chart(series, time_range, width=width))
+            if any(map(math.isfinite, series.values)):
+                click.echo(draw_chart(series, time_range, width=width, unit=unit, local=local))
+            else:
+                click.echo("nothing to draw: no value is a finite number")
     else:
         labels = list(dict.fromkeys(label for series in result.series for label in series.labels))
         columns = [*_label_columns(labels), *_SAMPLE_COLUMNS]
-        write(output_format, columns, _sample_rows(result, labels), lambda: _matrix_document(result))
+        if output_format == "text" and unit:
+            columns[-1] += f" ({unit})"
+        write(output_format, columns, _sample_rows(result, labels, local=local), lambda: _matrix_document(result))
     if output_format != "json":
         for note in _notes(result):
             click.echo(f"statcore: {printable(note)}", err=True)
@@ -132,11 +189,11 @@ def _label_columns(labels: list[str]) -> Iterator[str]:
         yield column
 
 
-def _sample_rows(result: MatrixResult, labels: list[str]) -> Iterator[list[str]]:
+def _sample_rows(result: MatrixResult, labels: list[str], *, local: bool) -> Iterator[list[str]]:
     for series in result.series:
         label_cells = [series.labels.get(label, "") for label in labels]
         for time, value in zip(series.timestamps, series.values, strict=True):
-            yield [*label_cells, format_time(time), format_sample_value(value)]
+            yield [*label_cells, format_time(time, local=local), format_sample_value(value)]
 
 
 def _matrix_document(result: MatrixResult) -> dict[str, Any]:
@@ -157,25 +214,29 @@ def _notes(result: MatrixResult) -> Iterator[str]:
     yield from (f"info: {info}" for info in result.infos)
 
 
-def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int) -> str:
-    """Return a chart of one series over the whole range, with times in UTC; the line breaks where samples are missing.
+def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: str = "", local: bool = False) -> str:
+    """Return a chart of one series over the whole range; the line breaks where samples are missing.
 
     Args:
         series: non-finite values count as missing.
         time_range: the horizontal axis.
         width: the width of the chart in columns of the terminal.
+        unit: the unit of the values, or "".
+        local: whether times are in the zone of this machine instead of UTC.
     """
     import plotille  # type: ignore[import-untyped]  # noqa: PLC0415 - only charts need it
 
     figure = plotille.Figure()
     figure.width, figure.height = max(width - _AXES_WIDTH, 20), _CHART_HEIGHT
-    figure.x_label, figure.y_label = "UTC", "value"
+    zone = None if local else UTC  # None is the zone of this machine, with summer time where it applies
+    start, end = time_range.start, max(time_range.end, time_range.start + time_range.step)
+    figure.x_label, figure.y_label = start.astimezone(zone).tzname() or "local", unit or "value"
     figure.with_colors = figure.origin = False
-    figure.set_x_limits(time_range.start, max(time_range.end, time_range.start + time_range.step))
+    figure.set_x_limits(start.astimezone(zone), end.astimezone(zone))
     if all(value >= 0 for value in series.values if math.isfinite(value)):
         figure.set_y_limits(min_=0)  # plotille's margin below zero would suggest that utilization can be negative
     for run in _unbroken_runs(series, time_range.step.total_seconds()):
-        times = [datetime.fromtimestamp(time, UTC) for time, _ in run]
+        times = [datetime.fromtimestamp(time, UTC).astimezone(zone) for time, _ in run]
         values = [value for _, value in run]
         draw = figure.plot if len(run) > 1 else figure.scatter
         draw(times, values)

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
 from statcore.errors import PluginError
 from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.querier_kinds import build_querier
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.container import OWNER_LABELS
+from statcore.queriers.interface import PreparedQuerier, UtilizationMetricQuerier, resolve
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import LazyGroup
 from statcore_cli.standard_output import blame, plugin_code
@@ -66,6 +68,21 @@ class QuerierGroup(LazyGroup):
             return self._build(spec)
 
 
+def group_by_option() -> click.Option:
+    """Return the option with labels that the series of the answer keep, besides those of the querier."""
+    return click.Option(
+        ["--group-by", "group_by"],
+        metavar="LABEL",
+        multiple=True,
+        help="Return one series for each value of this label, such as kernel_id. May be repeated.",
+        shell_complete=_complete_label,
+    )
+
+
+def _complete_label(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(label) for label in OWNER_LABELS if label.startswith(incomplete)]
+
+
 @attrs.frozen
 class QuerierOptions:
     """The options of one kind of querier.
@@ -117,14 +134,18 @@ class QuerierOptions:
         return " ".join([self.spec.name, *(f"{self.flag(field)} {field.name.upper()}" for field in required)])
 
     def build(self, values: Mapping[str, Any]) -> UtilizationMetricQuerier:
-        """Return the querier for the values of a command's parameters.
+        """Return the querier for the values of a command's parameters, of `group_by_option` too if the command has it.
 
         Raises:
             InputError: the querier class refuses a value.
             PluginError: the querier class fails.
         """
         with plugin_code():
-            return build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in self.spec.fields})
+            querier = build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in self.spec.fields})
+            if not (labels := values.get("group_by")):
+                return querier
+            query = resolve(querier)
+            return PreparedQuerier(query._replace(group_by=tuple(sorted({*query.group_by, *labels}))))
 
 
 def flags(params: Collection[click.Parameter]) -> set[str]:

@@ -39,6 +39,13 @@ def range_options() -> list[click.Parameter]:
     ]
 
 
+def zone_option() -> click.Option:
+    """Return the option that chooses the zone of the times that are shown; its parameter is `local`."""
+    return click.Option(
+        ["--local/--utc", "local"], default=False, help="Show times in the zone of this machine, or in UTC.  [default: utc]"
+    )
+
+
 @attrs.frozen
 class PointsInTime:
     """The points that a command shows: the points of a range, and perhaps one more after it, less than a step later."""
@@ -129,7 +136,14 @@ def _fitting_step(span: timedelta) -> timedelta:
     return timedelta(days=-(-shortest // timedelta(days=1)))
 
 
-def format_time(timestamp: float) -> str:
-    """Return unix seconds as RFC 3339 in UTC, with milliseconds only if they are not zero."""
+def format_time(timestamp: float, *, local: bool = False) -> str:
+    """Return unix seconds as RFC 3339, with milliseconds only if they are not zero.
+
+    Args:
+        timestamp: the unix seconds.
+        local: whether the time is in the zone of this machine, with its offset, instead of UTC.
+    """
     time = datetime.fromtimestamp(round(timestamp, 3), UTC)
-    return time.isoformat(timespec="milliseconds" if time.microsecond else "seconds").replace("+00:00", "Z")
+    time = time.astimezone() if local else time
+    text = time.isoformat(timespec="milliseconds" if time.microsecond else "seconds")
+    return text if local else text.replace("+00:00", "Z")

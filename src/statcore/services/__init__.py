@@ -1,4 +1,4 @@
-"""Services for managers: utilization of containers, presets, live statistics and inventory from series, health."""
+"""Services for managers: utilization of containers, presets, lists, live statistics and inventory from series, health."""
 
 from statcore.services.container_utilization import (
     ContainerMetricAction,
@@ -12,14 +12,31 @@ from statcore.services.container_utilization import (
     MetricResultValue,
 )
 from statcore.services.health import HealthReport, check_health
+from statcore.services.listing import (
+    AGENTS,
+    ENDPOINTS,
+    KERNELS,
+    SESSIONS,
+    SORTS,
+    Figures,
+    ListedObject,
+    ListPage,
+    ObjectKind,
+    ObjectListing,
+)
 from statcore.services.presets import MAX_RANGE, MIN_STEP, PresetService
 from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.series_inventory import SeriesInventory
 from statcore.statistics.utilization import available_metrics
 
 __all__ = [
+    "AGENTS",
+    "ENDPOINTS",
+    "KERNELS",
     "MAX_RANGE",
     "MIN_STEP",
+    "SESSIONS",
+    "SORTS",
     "ContainerMetricAction",
     "ContainerMetricActionResult",
     "ContainerMetricMetadataAction",
@@ -28,9 +45,14 @@ __all__ = [
     "ContainerMetricResponseInfo",
     "ContainerMetricResult",
     "ContainerUtilizationMetricService",
+    "Figures",
     "HealthReport",
     "KernelLiveStatService",
+    "ListPage",
+    "ListedObject",
     "MetricResultValue",
+    "ObjectKind",
+    "ObjectListing",
     "PresetService",
     "SeriesInventory",
     "available_metrics",

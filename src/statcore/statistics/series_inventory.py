@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
-from statcore.concurrency import map_concurrently
+from statcore.concurrency import in_turns, map_concurrently
 from statcore.errors import InputError, PartialAnswerError, UnsupportedError
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
 from statcore.model.results import Series
@@ -22,6 +22,9 @@ from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 
 _logger: Final = logging.getLogger(__name__)
+
+_Recency: TypeAlias = tuple[float, float]
+"""The times of the last and the first sample of a series; the larger is of the newer series."""
 
 _STEPS: Final = 4
 _NO_ENDPOINTS: Final = "series do not name inference endpoints; use another inventory, such as the manager's database"
@@ -124,7 +127,9 @@ class SeriesInventory:
         Page.cut((), limit=limit, offset=offset)  # raises before anything is sent
         recent, ids = self._recent(), _Ids()
         answer = await self._query(_Containers(["session_id"]), recent)
-        known = {session_id for series in answer if (session_id := ids.read(series, "session_id"))}
+        known: set[str] = set()
+        async for part in in_turns(answer):
+            known.update(session_id for series in part if (session_id := ids.read(series, "session_id")))
         ids.warn()
         page = Page.cut(sorted(known), limit=limit, offset=offset)
         sessions = await self._read(page.items, recent)
@@ -151,7 +156,8 @@ class SeriesInventory:
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         ids = [id_text(kernel_id) for kernel_id in kernel_ids]
-        kernels = {kernel.kernel_id: kernel for kernel in _kernels(await self._owners("kernel_id", ids, self._recent()))}
+        owners = await self._owners("kernel_id", ids, self._recent())
+        kernels = {kernel.kernel_id: kernel for kernel in await _kernels(owners)}
         return [kernels.get(kernel_id) for kernel_id in ids]
 
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:  # noqa: ARG002
@@ -199,7 +205,7 @@ class SeriesInventory:
         return [series for series in result.series if len(series)]
 
     async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
-        return _sessions(await self._owners("session_id", session_ids, time_range))
+        return await _sessions(await self._owners("session_id", session_ids, time_range))
 
     async def _owners(
         self, of: Literal["session_id", "kernel_id", "agent_id"], ids: Sequence[str], time_range: QueryTimeRange
@@ -212,37 +218,59 @@ class SeriesInventory:
         return [series for batch in await map_concurrently(distinct_batches(ids), read) for series in batch]
 
 
-def _records(owners: Sequence[Series]) -> Iterator[tuple[str | None, KernelRecord | None]]:
-    """Yield the session id and the kernel of each series; a newer series comes later.
+async def _records(owners: Sequence[Series]) -> AsyncIterator[tuple[_Recency, str | None, KernelRecord | None]]:
+    """Yield the session id and the kernel of each series, with its recency, and give way to the event loop.
 
     A series is newer if it ended later or, if both go on, if it began later.
     """
     ids = _Ids()
-    for series in sorted(owners, key=lambda series: (series.timestamps[-1], series.timestamps[0])):
-        session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
-        kernel = kernel_id and KernelRecord(
-            kernel_id=kernel_id,
-            session_id=session_id,
-            agent_id=_text(series, "agent_id"),
-            user_id=ids.read(series, "user_id"),
-            project_id=ids.read(series, "project_id"),
-        )
-        yield session_id, kernel or None
+    async for part in in_turns(owners):
+        for series in part:
+            session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
+            kernel = kernel_id and KernelRecord(
+                kernel_id=kernel_id,
+                session_id=session_id,
+                agent_id=_text(series, "agent_id"),
+                user_id=ids.read(series, "user_id"),
+                project_id=ids.read(series, "project_id"),
+            )
+            yield (series.timestamps[-1], series.timestamps[0]), session_id, kernel or None
     ids.warn()
 
 
-def _kernels(owners: Sequence[Series]) -> Iterator[KernelRecord]:
-    return (kernel for _, kernel in _records(owners) if kernel is not None)
+@attrs.define
+class _Newest:
+    """Keeps the newest record of each kernel."""
+
+    records: dict[str, tuple[_Recency, KernelRecord]] = attrs.field(factory=dict[str, Any], init=False)
+
+    def add(self, recency: _Recency, kernel: KernelRecord) -> None:
+        known = self.records.get(kernel.kernel_id)
+        if known is None or known[0] <= recency:
+            self.records[kernel.kernel_id] = (recency, kernel)
+
+    def kernels(self) -> tuple[KernelRecord, ...]:
+        """Return the kernels in the order of their ids."""
+        return tuple(self.records[id_][1] for id_ in sorted(self.records))
 
 
-def _sessions(owners: Sequence[Series]) -> dict[str, SessionRecord]:
-    kernels: dict[str, dict[str, KernelRecord]] = {}
-    for session_id, kernel in _records(owners):
+async def _kernels(owners: Sequence[Series]) -> Sequence[KernelRecord]:
+    newest = _Newest()
+    async for recency, _, kernel in _records(owners):
+        if kernel is not None:
+            newest.add(recency, kernel)
+    return newest.kernels()
+
+
+async def _sessions(owners: Sequence[Series]) -> dict[str, SessionRecord]:
+    newest: dict[str, _Newest] = {}
+    async for recency, session_id, kernel in _records(owners):
         if session_id is not None:
-            of_session = kernels.setdefault(session_id, {})
+            of_session = newest.setdefault(session_id, _Newest())
             if kernel is not None:
-                of_session[kernel.kernel_id] = kernel
-    return {
-        session_id: SessionRecord(session_id=session_id, kernels=tuple(of_session[id_] for id_ in sorted(of_session)))
-        for session_id, of_session in kernels.items()
-    }
+                of_session.add(recency, kernel)
+    sessions: dict[str, SessionRecord] = {}
+    async for part in in_turns(list(newest.items())):
+        for session_id, of_session in part:
+            sessions[session_id] = SessionRecord(session_id=session_id, kernels=of_session.kernels())
+    return sessions

@@ -219,8 +219,8 @@ def statcore(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         monkeypatch.delenv(f"STATCORE_{name}", raising=False)
     del fake
 
-    def invoke(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
+    def invoke(*arguments: str, env: Mapping[str, str] | None = None, **extra: Any) -> Result:
         urls = {"STATCORE_STATISTICS_URL": "fake:", "STATCORE_METRICS_URL": "fake:"}
-        return CliRunner().invoke(cli, arguments, env=urls | dict(env or {}), catch_exceptions=False)
+        return CliRunner().invoke(cli, arguments, env=urls | dict(env or {}), catch_exceptions=False, **extra)
 
     return invoke

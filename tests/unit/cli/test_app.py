@@ -106,7 +106,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert f"statcore {version('statcore')}\n" == CliRunner().invoke(cli, ["--version"], prog_name="statcore").stdout
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["kernels"], ["kernels", "--nonsense"], ["query", "--last", "1h"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["kernels", "--nonsense"], ["query", "--last", "1h"]])
 def test_wrong_usage_exits_with_2(statcore: Invoke, arguments: list[str]) -> None:
     """Standard error has click's message."""
     result = statcore(*arguments)
@@ -183,7 +183,7 @@ def test_a_missing_extra_names_the_command_that_installs_it(
     fake: Any, tmp_path: Path, module: str, arguments: Sequence[str]
 ) -> None:
     """The error is one line, and the exit code 1."""
-    site = rewrite(fake, "ANSWER = {}", "ANSWER = {'series': [({}, [], [])]}")
+    site = rewrite(fake, "ANSWER = {}", "ANSWER = {'series': [({}, [1.0], [1.0])]}")
     hiding = tmp_path / "hiding"
     hiding.mkdir()
     on_import(hiding, module, "raise ModuleNotFoundError('hidden', name=name)", first=f"sys.path.insert(0, {str(site)!r})")
@@ -270,12 +270,16 @@ def test_characters_outside_the_encoding_are_escaped(fake: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "shown"),
-    [("KeyboardInterrupt", 130, ""), ("ModuleNotFoundError('hidden', name=name)", 1, "ModuleNotFoundError: hidden\n")],
+    ("module", "error", "code", "shown"),
+    [
+        ("logging", "KeyboardInterrupt", 130, ""),
+        ("statcore_cli.app", "KeyboardInterrupt", 130, ""),
+        ("statcore_cli.app", "ModuleNotFoundError('hidden', name=name)", 1, "ModuleNotFoundError: hidden\n"),
+    ],
 )
-def test_an_error_during_imports_is_shown(tmp_path: Path, error: str, code: int, shown: str) -> None:
+def test_an_error_during_imports_is_shown(tmp_path: Path, module: str, error: str, code: int, shown: str) -> None:
     """An interrupt has its exit code; a broken installation is not reported as a missing extra."""
-    on_import(tmp_path, "statcore_cli.app", f"raise {error}")
+    on_import(tmp_path, module, f"raise {error}")
 
     done = python("-m", "statcore_cli", "--help", path=tmp_path)
 
@@ -298,3 +302,39 @@ def test_a_group_without_kinds_has_no_listing(statcore: Invoke) -> None:
 
     assert 0 == result.exit_code
     assert "Commands:" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", [*COMMANDS]),
+        ("query ", ["container", "node", "rack"]),
+        ("query node --le", ["--level"]),
+        ("query node --level ", ["low", "high"]),
+        ("query node --group-by k", ["kernel_id"]),
+        ("preset run b", ["busy"]),
+        ("sessions --sort cp", ["cpu_pct"]),
+        ("sessions --filter us", ["user_id="]),
+        ("kernels --kernel-statistics s", ["store"]),
+        ("--config x", ["x"]),
+        ("query nonsense --le", []),
+        ("--config /nonexistent query ", []),
+        ("--presets /nonexistent preset run ", []),
+    ],
+)
+def test_a_shell_completes(statcore: Invoke, tmp_path: Path, words: str, expected: list[str]) -> None:
+    """Commands, kinds, options, values and names of presets; an error completes nothing and prints nothing."""
+    presets = tmp_path / "presets.toml"
+    presets.write_text("[presets.busy]\ndescription = 'd'\ntemplate = 'up'\n", encoding="utf-8")
+    line = ["statcore", *words.split(" ")]
+    variables = {
+        "_STATCORE_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(line),
+        "COMP_CWORD": str(len(line) - 1),
+        "STATCORE_PRESETS": str(presets),
+    }
+
+    result = statcore(env=variables, prog_name="statcore")
+
+    assert "" == result.stderr
+    assert expected == [line.partition(",")[2] for line in result.stdout.splitlines()]

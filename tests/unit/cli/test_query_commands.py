@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +99,61 @@ class TestQuery:
         assert {"time": "2026-11-22T10:00:00Z", "value": "0.5"} == {name: row[name] for name in ("time", "value")}
         assert {"exported_time": "noon", "exported_exported_value": "much", "exported_value": "more"}.items() <= row.items()
 
+    def test_group_by_keeps_labels_besides_those_of_the_kind(self, statcore: Invoke, fake: Any) -> None:
+        """The same labels are in the text of the query."""
+        statcore("query", "node", "--metric-name", "load", "--group-by", "kernel_id", "--group-by", "rack")
+        text = statcore("promql", "node", "--metric-name", "load", "--group-by", "kernel_id").stdout
+
+        (querier,) = [call[0] for call in fake.CALLS if isinstance(call, tuple) and len(call) == 3]
+        assert ("kernel_id", "rack", "value_type") == querier.group_by_labels()
+        assert {"metric": "load", "value_type": "current", "step": "1"} == querier.labels()
+        assert text.startswith("sum by (kernel_id,value_type)(node_utilization{")
+
+    @pytest.mark.parametrize(
+        ("metric", "value_type", "unit"),
+        [("mem", "current", "bytes"), ("net_rx", "current", "bytes/s"), ("mem", "pct", "percent"), ("odd", "current", "")],
+    )
+    def test_text_and_charts_have_the_unit_of_a_known_metric(
+        self, statcore: Invoke, fake: Any, metric: str, value_type: str, unit: str
+    ) -> None:
+        """CSV keeps its column names."""
+        fake.ANSWER.update(series=self.SERIES)
+        arguments = ("query", "container", "--metric-name", metric, "--value-type", value_type, "--format")
+
+        text, plot, as_csv = (statcore(*arguments, name).stdout for name in ("text", "plot", "csv"))
+
+        assert (f"VALUE ({unit.upper()})" if unit else "VALUE") in text.splitlines()[0]
+        assert f"({unit or 'value'})" in plot
+        assert as_csv.splitlines()[0].endswith(",time,value")
+
+    def test_local_times_have_the_offset_of_this_machine(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The zone holds for tables, CSV and charts."""
+        fake.ANSWER.update(series=self.SERIES)
+        monkeypatch.setenv("TZ", "Asia/Seoul")
+        time.tzset()
+        try:
+            arguments = ("query", "rack", "--start", "1795341600", "--end", "1795341700", "--local", "--format")
+            as_csv, plot = (statcore(*arguments, name).stdout for name in ("csv", "plot"))
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+
+        assert ["2026-11-22T19:00:00+09:00", "2026-11-22T19:00:10.500+09:00"] == [
+            row["time"] for row in csv_rows(as_csv)[:2]
+        ]
+        assert "-> (KST)" in plot
+
     def test_a_plot_has_a_chart_for_each_series(self, statcore: Invoke, fake: Any) -> None:
-        """Its title is its labels, or `all` without labels."""
+        """Its title is its labels, or `all` without labels; where no value is finite there is a remark instead."""
         fake.ANSWER.update(series=[*self.SERIES, ({}, [], [])])
 
         result = statcore("query", "rack", "--format", "plot", "--start", "1795341600", "--end", "1795341700")
 
         titles = [line for line in result.stdout.splitlines() if "=" in line or line == "all"]
         assert ["value_type=current, zone=a", "value_type=capacity", "all"] == titles
-        assert 3 == result.stdout.count("-> (UTC)")
+        assert (1, 2) == (result.stdout.count("-> (UTC)"), result.stdout.count("nothing to draw"))
 
     def test_no_series_is_an_answer(self, statcore: Invoke) -> None:
         """Standard output has the header, standard error a note."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from statcore_cli.event_loop import stop_on_signals
+from statcore_cli.event_loop import run_until_stopped, stop_on_signals
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -52,3 +52,30 @@ async def test_an_ignored_signal_stays_ignored(ignored: signal.Signals) -> None:
         await after(next(number for number in STOPPING if number != ignored))
         assert stop.is_set()
     assert signal.SIG_IGN == signal.getsignal(ignored)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+async def test_a_signal_cancels_work_that_runs_until_stopped(number: signal.Signals) -> None:
+    """The work ends in its own way, and this is no error."""
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            signal.raise_signal(number)
+            await asyncio.Event().wait()
+        finally:
+            ended.append("work")
+
+    await run_until_stopped(work())
+
+    assert ["work"] == ended
+
+
+async def test_an_error_of_work_that_runs_until_stopped_is_raised() -> None:
+    """It is not taken for the end."""
+
+    async def work() -> None:
+        raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        await run_until_stopped(work())

@@ -20,14 +20,14 @@ FIELDS = {
         *("agent_list", "available_metrics", "compute_session", "compute_session_list", "endpoint_list"),
         *("health", "plugins", "preset_result", "preset_result_at", "presets", "queriers", "schema_version", "utilization"),
     ],
-    "ComputeSessionList": ["columns", "items", "total_count"],
+    "ComputeSessionList": ["columns", "items", "next_cursor", "total_count"],
     "MetricColumn": ["field", "values"],
     "ComputeSession": ["inference_metrics", "kernels", "live_stat", "session_id", "utilization"],
     "Kernel": ["agent_id", "kernel_id", "live_stat"],
-    "EndpointList": ["items", "total_count"],
+    "EndpointList": ["items", "next_cursor", "total_count"],
     "Endpoint": ["endpoint_id", "live_stat", "replicas"],
     "Replica": ["active", "live_stat", "replica_id", "session_id"],
-    "AgentList": ["items", "total_count"],
+    "AgentList": ["items", "next_cursor", "total_count"],
     "Agent": ["agent_id", "live_stat"],
     "Preset": ["description", "filter_labels", "group_labels", "name", "template", "window"],
     "Querier": ["fields", "name", "summary"],
@@ -53,7 +53,11 @@ LOADERS = {
 }
 FILLED_IN = {"labels": "JSON", "group_labels": "[String!]", "window": "String"}
 ARGUMENTS = {
-    ("Query", "compute_session_list"): {"limit": "Int!", "offset": "Int!"},
+    ("Query", "compute_session_list"): {
+        **dict.fromkeys(("limit", "offset"), "Int!"),
+        **dict.fromkeys(("sort", "after"), "String"),
+        "filter": "[String!]",
+    },
     ("Query", "compute_session"): {"session_id": "String!"},
     ("Query", "available_metrics"): {"querier": "String!"},
     ("Query", "preset_result"): {**dict.fromkeys(("name", "start", "end", "step"), "String!"), **FILLED_IN},

@@ -65,6 +65,43 @@ async def test_a_bad_page_is_an_error_of_that_list_alone(host: Host, name: str, 
     assert {"code": "InputError", "retryable": False} == error["extensions"]
 
 
+@pytest.mark.parametrize("name", LISTS)
+async def test_a_cursor_leads_through_a_sorted_list(host: Host, name: str) -> None:
+    """The pages together have every object once, and only the last has no cursor."""
+    query = f"""query ($after: String) {{
+        {name}(limit: 2, sort: "-id", after: $after) {{ total_count next_cursor items {{ {LISTS[name]} }} }}
+    }}"""
+    shown: list[str] = []
+    after: str | None = None
+    while after is not None or not shown:
+        page = (await host.execute_cleanly(query, after=after))[name]
+        assert len(EXPECTED[name]) == page["total_count"]
+        shown += [item[LISTS[name]] for item in page["items"]]
+        after = page["next_cursor"]
+    assert sorted(EXPECTED[name], reverse=True) == shown
+
+
+async def test_a_list_is_filtered(host: Host) -> None:
+    """The total counts the selected objects; a page by offset has no cursor."""
+    data = await host.execute_cleanly("""{
+        some: compute_session_list(filter: ["agent_id=i-1", "0000"], limit: 1) { total_count next_cursor }
+        all: compute_session_list(limit: 1) { total_count next_cursor }
+    }""")
+    assert 4 == data["some"]["total_count"]
+    assert data["some"]["next_cursor"]
+    assert {"total_count": 12, "next_cursor": None} == data["all"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['sort: "id", offset: 1', 'sort: "name"', 'after: "x"', 'filter: ["a=b"]', f'sort: "id", limit: {MAX_LIMIT + 1}'],
+)
+async def test_bad_arguments_of_a_sorted_list_are_input_errors(host: Host, arguments: str) -> None:
+    """The list is null."""
+    answer = await host.execute(f"{{ compute_session_list({arguments}) {{ total_count }} }}")
+    assert {"compute_session_list": "InputError"} == answer.codes
+
+
 async def test_a_page_has_a_hundred_objects_by_default() -> None:
     """The limit may be at most ten thousand."""
     host = Host(inventory=inventory_of(MAX_LIMIT + 1))

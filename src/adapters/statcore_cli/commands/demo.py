@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
@@ -15,16 +15,13 @@ from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
 from statcore_cli.demo.pipeline import (
     AGENT_ID,
-    Child,
-    DemoState,
     embedded_pipeline,
     run_rounds,
     running_children,
     server_pipeline,
 )
-from statcore_cli.demo.view import COLUMNS, rows, screen
 from statcore_cli.event_loop import run, stop_on_signals
-from statcore_cli.output import write_json, write_table
+from statcore_cli.live_view import LiveState
 
 _ROUNDS_ONCE: Final = 10
 
@@ -64,10 +61,10 @@ def command(ctx: click.Context, /, *, once: bool, servers: bool, output_format: 
     if not once:
         asyncio.run(_run_until_stopped(registry, servers=servers, output_format=output_format))
         return
-    children, state = run(_run_once(registry, servers=servers), doing="collecting for ten seconds")
+    state = run(_run_once(registry, servers=servers), doing="collecting for ten seconds")
     if state is None:
         ctx.exit(130)
-    _print(state, children, output_format)
+    state.print(output_format)
     if state.failures:
         ctx.exit(1)
 
@@ -75,40 +72,32 @@ def command(ctx: click.Context, /, *, once: bool, servers: bool, output_format: 
 @asynccontextmanager
 async def _running(
     registry: PluginRegistry, *, servers: bool, rounds: int | None = None
-) -> AsyncGenerator[tuple[Sequence[Child], AsyncGenerator[DemoState]]]:
+) -> AsyncGenerator[AsyncGenerator[LiveState]]:
     with stop_on_signals() as stop:
         async with (server_pipeline if servers else embedded_pipeline)(registry) as pipeline:
             with running_children(AGENT_ID) as children:
                 async with aclosing(run_rounds(pipeline, children, stop, rounds=rounds)) as states:
-                    yield children, states
+                    yield states
 
 
-async def _run_once(registry: PluginRegistry, *, servers: bool) -> tuple[Sequence[Child], DemoState | None]:
-    """Return the children and the state after the last round, or None if the demo was stopped before."""
-    async with _running(registry, servers=servers, rounds=_ROUNDS_ONCE) as (children, states):
+async def _run_once(registry: PluginRegistry, *, servers: bool) -> LiveState | None:
+    """Return the state after the last round, or None if the demo was stopped before."""
+    async with _running(registry, servers=servers, rounds=_ROUNDS_ONCE) as states:
         seen = [state async for state in states]
-    return children, seen[-1] if len(seen) == _ROUNDS_ONCE else None
+    return seen[-1] if len(seen) == _ROUNDS_ONCE else None
 
 
 async def _run_until_stopped(registry: PluginRegistry, *, servers: bool, output_format: str) -> None:
-    async with _running(registry, servers=servers) as (children, states):
+    async with _running(registry, servers=servers) as states:
         if output_format == "json" or not sys.stdout.isatty():
             async for state in states:
-                _print(state, children, output_format)
+                state.print(output_format)
                 sys.stdout.flush()
             return
         from rich.live import Live  # noqa: PLC0415 - only terminals need it
 
         where = "through a real Valkey and a real Prometheus" if servers else "inside this process"
+        heading = f"live statistics and utilization {where}; Ctrl-C ends it"
         with Live(auto_refresh=False, screen=True) as live:
             async for state in states:
-                live.update(screen(state, children, where=where), refresh=True)
-
-
-def _print(state: DemoState, children: Sequence[Child], output_format: str) -> None:
-    if output_format == "json":
-        write_json(state.document(children))
-        return
-    write_table(COLUMNS, rows(state, children))
-    for failure in state.failures:
-        click.echo(f"statcore: {failure}", err=True)
+                live.update(state.screen(heading=heading), refresh=True)

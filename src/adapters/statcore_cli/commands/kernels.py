@@ -9,19 +9,19 @@ from datetime import UTC, datetime
 import attrs
 import click
 
-from statcore.errors import StatcoreError
+from statcore.errors import InputError, StatcoreError
 from statcore.model.batch import StatisticsBatch, check_fields
 from statcore.model.inventory import SessionRecord
 from statcore.model.statistics import Problem, ProblemKind
 from statcore.model.text import describe, id_text
-from statcore.ports.promql import as_promql
-from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort
-from statcore.statistics.live_stat import KernelLiveStatService
+from statcore.ports.statistics import DatedStatisticsPort
+from statcore.services.listing import KERNELS
 from statcore.statistics.repository import StatisticsRepositories
 from statcore.statistics.series_inventory import SeriesInventory
 from statcore.statistics.sessions import SessionStatistics
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.commands.lists import ListCommand, list_options
 from statcore_cli.entries import Entries, SelectedFields
 from statcore_cli.event_loop import run
 from statcore_cli.output import write
@@ -29,18 +29,20 @@ from statcore_cli.output import write
 
 @click.command(
     params=[
-        click.Argument(["ids"], nargs=-1, required=True, metavar="ID..."),
+        click.Argument(["ids"], nargs=-1, metavar="[ID]..."),
         click.Option(
             ["--field", "fields"],
             multiple=True,
             metavar="NAME",
             help='A field such as "cpu_util.pct" or "mem.stats.max", shown in a column; repeat it for more columns.',
         ),
+        *list_options(),
         *setting_options("statistics_url", "metrics_url", "kernel_statistics"),
         format_option(),
     ],
     epilog="""\b
 Examples:
+    statcore kernels --sort -mem_bytes --filter agent_id=i-1
     statcore kernels 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11
     statcore kernels --statistics-url valkey://127.0.0.1:6379 ID1 ID2
     statcore kernels --field cpu_util.pct --field mem.current ID1 ID2
@@ -49,8 +51,22 @@ Examples:
 """,
 )
 @click.pass_context
-def command(ctx: click.Context, /, ids: tuple[str, ...], fields: tuple[str, ...], output_format: str, **_: object) -> None:
-    """Show the live statistics of kernels or sessions.
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    ids: tuple[str, ...],
+    fields: tuple[str, ...],
+    sort: str | None,
+    filters: tuple[str, ...],
+    watch: bool,
+    output_format: str,
+    **_: object,
+) -> None:
+    """List the kernels, or show the live statistics of kernels or sessions.
+
+    Without ID, the kernels of all sessions are listed with their owners and main figures. The list, its options and its
+    JSON are as of `statcore sessions`, and the rest of this text is about IDs.
 
     ID is the UUID of a kernel or a session; the statistics of all IDs are read in one request. The statistics of a session
     are combined from its kernels; the metric backend, if it is configured, says which kernels a session has.
@@ -63,6 +79,15 @@ def command(ctx: click.Context, /, ids: tuple[str, ...], fields: tuple[str, ...]
 
     Problems are part of the answer, with exit code 0. A store that cannot answer at all is an error.
     """
+    if not ids:
+        if fields:
+            raise InputError("--field needs the ID of a kernel or session; without ID the list has its own columns")
+        ListCommand(kind=KERNELS, sort=sort, filters=filters, output_format=output_format).run(
+            CommandContext.of(ctx), watch=watch
+        )
+        return
+    if sort is not None or filters or watch:
+        raise InputError("--sort, --filter and --watch are for the list of kernels; leave out the IDs")
     distinct_ids = list(dict.fromkeys(map(id_text, ids)))
     check_fields(fields)
     entries = run(_read(CommandContext.of(ctx), distinct_ids, fields), doing="reading live statistics")
@@ -79,13 +104,11 @@ async def _read_statistics(context: CommandContext, ids: list[str]) -> Statistic
     from_metrics = context.settings.kernel_statistics.value == "metrics"
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(context.statistics())
-        source: KernelStatisticsPort | None = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
         if context.settings.metrics_url is None and not from_metrics:
+            source = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
             return await StatisticsRepositories.create(store, kernels=source).repository.get_kernel_statistics_batch(ids)
         metrics = await stack.enter_async_context(context.metrics())
-        if from_metrics:
-            source = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
-        repository = StatisticsRepositories.create(store, kernels=source).repository
+        repository = context.repository(store, metrics)
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))
         records: Sequence[SessionRecord | None]
         inventory_error = None

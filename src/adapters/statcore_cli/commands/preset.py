@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from statcore.errors import InputError
 from statcore.model.results import MatrixResult, append_instant
@@ -20,7 +21,14 @@ from statcore_cli.event_loop import run
 from statcore_cli.output import write, write_matrix
 from statcore_cli.settings import errors_prefixed_with
 from statcore_cli.standard_output import printable
-from statcore_cli.times import PointsInTime, range_options, read_range, read_time
+from statcore_cli.times import PointsInTime, range_options, read_range, read_time, zone_option
+
+
+def _complete_preset(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    presets = CommandContext.of(ctx).presets().presets
+    return [
+        CompletionItem(name, help=preset.description) for name, preset in presets.items() if name.startswith(incomplete)
+    ]
 
 
 @click.group(
@@ -91,7 +99,7 @@ def list_command(ctx: click.Context, /, output_format: str, **_: object) -> None
 
 @command.command(
     "show",
-    params=[click.Argument(["name"]), *setting_options("presets"), format_option()],
+    params=[click.Argument(["name"], shell_complete=_complete_preset), *setting_options("presets"), format_option()],
     epilog="""\b
 Examples:
     statcore preset show busy-kernels
@@ -132,7 +140,7 @@ def show_command(ctx: click.Context, /, name: str, output_format: str, **_: obje
 @command.command(
     "run",
     params=[
-        click.Argument(["name"]),
+        click.Argument(["name"], shell_complete=_complete_preset),
         click.Option(
             ["--label", "labels"],
             metavar="LABEL=VALUE",
@@ -150,6 +158,7 @@ def show_command(ctx: click.Context, /, name: str, output_format: str, **_: obje
         ),
         click.Option(["--at"], metavar="TIME", help="One instant instead of a range, in the forms of --start."),
         *range_options(),
+        zone_option(),
         *setting_options("metrics_url", "presets"),
         format_option("plot"),
     ],
@@ -172,6 +181,7 @@ def run_command(
     group_labels: tuple[str, ...],
     window: str | None,
     at: str | None,
+    local: bool,
     output_format: str,
     **values: Any,  # noqa: ANN401 - what click parsed
 ) -> None:
@@ -180,14 +190,14 @@ def run_command(
     `statcore preset show NAME` prints the labels that a preset may be filtered and grouped by, and its window.
 
     JSON is {"series": [{"labels", "timestamps", "values"}], "warnings", "infos", "partial"}, with timestamps in unix
-    seconds; other formats give times in RFC 3339, in UTC.
+    seconds; other formats give times in RFC 3339, in UTC or with --local in the zone of this machine.
     """
     context = CommandContext.of(ctx)
     now = datetime.now(UTC)
     points = read_range(values, now) if at is None else _instant(at, now, values, output_format)
     filled_in = {"labels": _read_labels(labels), "group_labels": group_labels, "window": window}
     result = run(_query(context, name, points, filled_in, at_instant=at is not None), doing=f"querying the preset {name}")
-    write_matrix(output_format, result, points.whole)
+    write_matrix(output_format, result, points.whole, local=local)
 
 
 def _instant(at: str, now: datetime, values: Mapping[str, str | None], output_format: str) -> PointsInTime:

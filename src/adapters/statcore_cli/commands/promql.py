@@ -11,12 +11,12 @@ from statcore.promql.syntax import render
 from statcore.promql.utilization import utilization_query
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
-from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
+from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags, group_by_option
 from statcore_cli.standard_output import plugin_code
 
 
 def _build(spec: QuerierSpec) -> click.Command:
-    own = setting_options("rate_interval")
+    own = [group_by_option(), *setting_options("rate_interval")]
     options = QuerierOptions(spec, flags(own))
 
     def answer(**values: Any) -> None:  # noqa: ANN401 - what click parsed

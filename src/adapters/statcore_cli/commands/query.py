@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from statcore.model.results import MatrixResult
+from statcore.model.statistics import unit_hint
 from statcore.plugins.hooks import QuerierSpec
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
+from statcore.queriers.interface import PercentOfCapacity, UtilizationMetricQuerier, resolve
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.event_loop import run
 from statcore_cli.output import write_matrix
-from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags
-from statcore_cli.times import PointsInTime, range_options, read_range
+from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags, group_by_option
+from statcore_cli.standard_output import plugin_code
+from statcore_cli.times import PointsInTime, range_options, read_range, zone_option
+
+_BYTE_RATES: Final = ("net_rx", "net_tx")
+"""Metrics that are bytes per second, although agents write another unit."""
 
 
 def _build(spec: QuerierSpec) -> click.Command:
-    own = [*range_options(), *setting_options("metrics_url", "rate_interval"), format_option("plot")]
+    own = [
+        group_by_option(),
+        *range_options(),
+        zone_option(),
+        *setting_options("metrics_url", "rate_interval"),
+        format_option("plot"),
+    ]
     options = QuerierOptions(spec, flags(own))
 
-    def answer(output_format: str, **values: Any) -> None:  # noqa: ANN401 - what click parsed
+    def answer(output_format: str, *, local: bool, **values: Any) -> None:  # noqa: ANN401 - what click parsed
         context = CommandContext.of(click.get_current_context())
         points = read_range(values, datetime.now(UTC))
-        result = run(_query(context, options.build(values), points), doing=f"querying {spec.name}")
-        write_matrix(output_format, result, points.whole)
+        querier = options.build(values)
+        result = run(_query(context, querier, points), doing=f"querying {spec.name}")
+        write_matrix(output_format, result, points.whole, unit=_unit(querier), local=local)
 
     return click.Command(
         spec.name,
@@ -37,9 +50,25 @@ def _build(spec: QuerierSpec) -> click.Command:
 Examples:
     statcore query {options.usage()}
     statcore query {options.usage()} --last 1h --format plot
+    statcore query {options.usage()} --group-by kernel_id
     statcore query {options.usage()} --start -2h --end -1h --step 1m --format csv
 """,
     )
+
+
+def _unit(querier: UtilizationMetricQuerier) -> str:
+    """Return the unit of what a querier answers, or "" where it is not known."""
+    with plugin_code():
+        query = resolve(querier)
+    if isinstance(query.strategy, PercentOfCapacity):
+        return "percent"
+    metric = dict(query.matchers).get(CONTAINER_METRIC_LABEL)
+    if query.name != CONTAINER_SERIES or not isinstance(metric, str):
+        return ""
+    if metric in _BYTE_RATES:
+        return "bytes/s"
+    unit = unit_hint(metric)
+    return "" if unit == metric else unit
 
 
 async def _query(context: CommandContext, querier: UtilizationMetricQuerier, points: PointsInTime) -> MatrixResult:
@@ -59,7 +88,7 @@ command = QuerierGroup(
     Each kind of object has a command with its own options: see statcore query NAME --help.
 
     JSON is {"series": [{"labels", "timestamps", "values"}], "warnings", "infos", "partial"}, with timestamps in unix
-    seconds; other formats give times in RFC 3339, in UTC.
+    seconds; other formats give times in RFC 3339, in UTC or with --local in the zone of this machine.
     """,
     epilog="""\b
 Examples:

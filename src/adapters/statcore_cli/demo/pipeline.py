@@ -11,27 +11,24 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from statcore.concurrency import map_keeping_errors
-from statcore.errors import StatcoreError
-from statcore.model.results import MatrixResult, Series
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports import MetricQuerierPort, ScrapeSinkPort
-from statcore.queriers.container import ContainerMetricQuerier
 from statcore.runtime import Settings, open_runtime, open_sink
 from statcore.statistics.repository import StatisticsRepository
+from statcore.statistics.utilization import UtilizationSource
 from statcore.testing.servers import running_prometheus, running_valkey
-from statcore_cli.entries import Entries
+from statcore_cli.live_view import LiveState
 from statcore_collector import Collector, KernelTarget, start_exporter
 
 INTERVAL_S: Final = 1.0
@@ -135,31 +132,7 @@ async def server_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
         yield Pipeline(collector=collector, repository=runtime.repository, metrics=runtime.metrics)
 
 
-@attrs.frozen(kw_only=True)
-class DemoState:
-    """What was read back of all children after one round.
-
-    Args:
-        live: their live statistics.
-        utilization: their samples over the last minute, by metric.
-        failures: the errors of queries for utilization, each once.
-    """
-
-    live: Entries
-    utilization: Mapping[str, MatrixResult]
-    failures: Sequence[str]
-
-    def document(self, children: Sequence[Child]) -> dict[str, Any]:
-        """Return the JSON document."""
-        return {
-            "loads": {child.target.kernel_id: child.title for child in children},
-            **self.live.document(),
-            "utilization": {metric: result.to_json() for metric, result in self.utilization.items()},
-            "failures": list(self.failures),
-        }
-
-
-async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: datetime, now: datetime) -> DemoState:
+async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: datetime, now: datetime) -> LiveState:
     """Read the live statistics of all children in one batch, and query their metrics over the last minute.
 
     Args:
@@ -171,30 +144,20 @@ async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: da
     Raises:
         StatcoreError: the live statistics cannot be read.
     """
-    ids = [child.target.kernel_id for child in children]
-    time_range = QueryTimeRange(start=max(since, now - _WINDOW), end=now, step=timedelta(seconds=INTERVAL_S))
-
-    async def query(metric_of_kernel: tuple[str, str]) -> Sequence[Series]:
-        metric, kernel_id = metric_of_kernel
-        querier = ContainerMetricQuerier(metric_name=metric, value_type="current", kernel_id=kernel_id)
-        return (await pipeline.metrics.query_utilization(querier, time_range, rate_interval=_RATE_INTERVAL)).series
-
-    batch = await pipeline.repository.get_kernel_statistics_batch(ids)
-    pairs = [(metric, kernel_id) for metric in METRICS for kernel_id in ids]
-    utilization: dict[str, list[Series]] = {metric: [] for metric in METRICS}
-    failures: dict[str, None] = {}  # a set that keeps the order
-    for (metric, _), answer in zip(pairs, await map_keeping_errors(pairs, query), strict=True):
-        if isinstance(answer, StatcoreError):
-            failures[f"{metric}: {answer}"] = None
-        else:
-            utilization[metric].extend(answer)
-    results = {metric: MatrixResult(series=tuple(series)) for metric, series in utilization.items()}
-    return DemoState(live=Entries.read(ids, batch), utilization=results, failures=list(failures))
+    return await LiveState.read(
+        pipeline.repository,
+        UtilizationSource(pipeline.metrics),
+        {child.target.kernel_id: child.title for child in children},
+        title_name="load",
+        metrics=METRICS,
+        time_range=QueryTimeRange(start=max(since, now - _WINDOW), end=now, step=timedelta(seconds=INTERVAL_S)),
+        rate_interval=_RATE_INTERVAL,
+    )
 
 
 async def run_rounds(
     pipeline: Pipeline, children: Sequence[Child], stop: asyncio.Event, *, rounds: int | None = None
-) -> AsyncGenerator[DemoState]:
+) -> AsyncGenerator[LiveState]:
     """Collect the children once per interval, and yield the state that is read back after every round.
 
     Args:

@@ -48,3 +48,4 @@ class AgentList:
 
     items: list[Agent]
     total_count: int
+    next_cursor: str | None = strawberry.field(default=None, description="The `after` of the next page, if there is one.")

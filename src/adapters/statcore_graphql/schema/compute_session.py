@@ -143,6 +143,7 @@ class ComputeSessionList:
 
     items: list[ComputeSession]
     total_count: int
+    next_cursor: str | None = strawberry.field(default=None, description="The `after` of the next page, if there is one.")
 
     @strawberry.field(
         description='Some fields of `live_stat` of all items, such as "cpu_util.pct". `values` has a text or null for each'

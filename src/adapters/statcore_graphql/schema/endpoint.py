@@ -63,3 +63,4 @@ class EndpointList:
 
     items: list[Endpoint]
     total_count: int
+    next_cursor: str | None = strawberry.field(default=None, description="The `after` of the next page, if there is one.")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar, cast
+from functools import partial
+from typing import Annotated, Final, Generic, TypeAlias, TypeVar, cast
 
+import attrs
 import strawberry
 from strawberry.scalars import JSON
 
 from statcore.concurrency import in_turns
 from statcore.errors import InputError
-from statcore.model.inventory import Page
+from statcore.model.inventory import AgentRecord, Page
 from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.querier_kinds import build_querier, metric_names
+from statcore.ports import InventoryPort
+from statcore.services import AGENTS, ENDPOINTS, SESSIONS, SORTS, ObjectKind, ObjectListing
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
@@ -31,7 +35,15 @@ MAX_LIMIT: Final = 10_000
 SCHEMA_VERSION: Final = 1
 """Raised when a field is removed or means something else; new fields do not change it."""
 
+_PAGING: Final = (
+    "Without `sort`, `filter` and `after`, pages have a `limit` and an `offset`, and no `next_cursor`. With one of them,"
+    " pages neither repeat nor hide objects when others come and go: pass the `next_cursor` of a page as `after` for the"
+    f" next page. `sort` is one of {', '.join(SORTS)}, with `-` in front to descend. Each `filter` must match: `LABEL=ID`"
+    " such as `user_id=…`, or a text to search in ids."
+)
+
 _Info = strawberry.Info[GraphQueryContext]
+_Filters: TypeAlias = Annotated[list[str] | None, strawberry.argument(name="filter")]
 _Record = TypeVar("_Record")
 _Object = TypeVar("_Object")
 
@@ -40,14 +52,21 @@ _Object = TypeVar("_Object")
 class Query:
     """The root type; a host may subclass it to add its own fields."""
 
-    @strawberry.field(description="A page of the sessions.")
+    @strawberry.field(description=f"A page of the sessions. {_PAGING}")
     async def compute_session_list(
-        self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0
+        self,
+        info: _Info,
+        limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
+        sort: str | None = None,
+        filters: _Filters = None,
+        after: str | None = None,
     ) -> ComputeSessionList | None:
         """Read from the inventory."""
-        page = await _read_page(info.context, info.context.inventory.list_sessions, limit=limit, offset=offset)
-        items = await _as_objects(ComputeSession.of, page.items)
-        return ComputeSessionList(items=items, total_count=page.total_count)
+        page = _PageArguments(limit, offset, sort, filters, after)
+        read = await page.read(info.context, SESSIONS, info.context.inventory.list_sessions)
+        items = await _as_objects(ComputeSession.of, read.items)
+        return ComputeSessionList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
     @strawberry.field(description="The session with an id; null when there is none.")
     async def compute_session(self, info: _Info, session_id: str) -> ComputeSession | None:
@@ -55,19 +74,37 @@ class Query:
         (record,) = await info.context.inventory.find_sessions([id_text(session_id)])
         return None if record is None else ComputeSession.of(record)
 
-    @strawberry.field(description="A page of the inference endpoints.")
-    async def endpoint_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> EndpointList | None:
+    @strawberry.field(description=f"A page of the inference endpoints. {_PAGING}")
+    async def endpoint_list(
+        self,
+        info: _Info,
+        limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
+        sort: str | None = None,
+        filters: _Filters = None,
+        after: str | None = None,
+    ) -> EndpointList | None:
         """Read from the inventory."""
-        page = await _read_page(info.context, info.context.inventory.list_endpoints, limit=limit, offset=offset)
-        items = await _as_objects(Endpoint.of, page.items)
-        return EndpointList(items=items, total_count=page.total_count)
+        page = _PageArguments(limit, offset, sort, filters, after)
+        read = await page.read(info.context, ENDPOINTS, info.context.inventory.list_endpoints)
+        items = await _as_objects(Endpoint.of, read.items)
+        return EndpointList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
-    @strawberry.field(description="A page of the agents.")
-    async def agent_list(self, info: _Info, limit: int = DEFAULT_LIMIT, offset: int = 0) -> AgentList | None:
+    @strawberry.field(description=f"A page of the agents. {_PAGING}")
+    async def agent_list(
+        self,
+        info: _Info,
+        limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
+        sort: str | None = None,
+        filters: _Filters = None,
+        after: str | None = None,
+    ) -> AgentList | None:
         """Read from the inventory."""
-        page = await _read_page(info.context, info.context.inventory.list_agents, limit=limit, offset=offset)
-        items = await _as_objects(lambda agent_id: Agent(agent_id=agent_id), page.items)
-        return AgentList(items=items, total_count=page.total_count)
+        page = _PageArguments(limit, offset, sort, filters, after)
+        read = await page.read(info.context, AGENTS, partial(_list_agents, info.context.inventory))
+        items = await _as_objects(lambda agent: Agent(agent_id=agent.agent_id), read.items)
+        return AgentList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
     @strawberry.field(description="The kinds of querier that are installed.")
     def queriers(self, info: _Info) -> list[Querier]:
@@ -178,16 +215,49 @@ async def _as_objects(convert: Callable[[_Record], _Object], records: Sequence[_
     return objects
 
 
-async def _read_page(
-    context: GraphQueryContext, list_: Callable[..., Awaitable[Page[_Record]]], *, limit: int, offset: int
-) -> Page[_Record]:
-    """Return a page of a list of the inventory, and count its objects for the limit of the request.
+async def _list_agents(inventory: InventoryPort, *, limit: int, offset: int) -> Page[AgentRecord]:
+    page = await inventory.list_agents(limit=limit, offset=offset)
+    return Page(items=[AgentRecord(agent_id=agent_id) for agent_id in page.items], total_count=page.total_count)
 
-    Raises:
-        InputError: the limit is above `MAX_LIMIT`, or the request lists and loads too many objects.
-    """
-    if limit > MAX_LIMIT:
-        raise InputError(f"limit must be at most {MAX_LIMIT}, not {limit}; page with offset")
-    page = await list_(limit=limit, offset=offset)
-    context.loaders.count(len(page.items))
-    return page
+
+@attrs.frozen
+class _ReadPage(Generic[_Record]):
+    items: Sequence[_Record]
+    total_count: int
+    next_cursor: str | None = None
+
+
+@attrs.frozen
+class _PageArguments:
+    """The arguments of a list; the first page by `offset`, or with any of the last three a page of an `ObjectListing`."""
+
+    limit: int
+    offset: int
+    sort: str | None
+    filters: Sequence[str] | None
+    after: str | None
+
+    async def read(
+        self, context: GraphQueryContext, kind: ObjectKind[_Record], list_: Callable[..., Awaitable[Page[_Record]]]
+    ) -> _ReadPage[_Record]:
+        """Return a page, and count its objects for the limit of the request.
+
+        Raises:
+            InputError: the limit is above `MAX_LIMIT`, an argument cannot be used, or the request lists and loads too many
+                objects.
+        """
+        is_sorted = not (self.sort is None and self.filters is None and self.after is None)
+        if self.limit > MAX_LIMIT:
+            raise InputError(f"limit must be at most {MAX_LIMIT}, not {self.limit}; page with offset")
+        if is_sorted and self.offset:
+            raise InputError("offset excludes sort, filter and after; page with after")
+        if is_sorted:
+            page = await ObjectListing(context.inventory, context.statistics_repository).read(
+                kind, sort=self.sort or "id", filters=self.filters or (), after=self.after, limit=self.limit
+            )
+            read = _ReadPage([item.record for item in page.items], page.total_count, page.next_cursor)
+        else:
+            plain = await list_(limit=self.limit, offset=self.offset)
+            read = _ReadPage(plain.items, plain.total_count)
+        context.loaders.count(len(read.items))
+        return read

@@ -1,0 +1,233 @@
+"""`statcore sessions`, `kernels`, `agents` and `endpoints`: what exists, with owners and main figures."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import click
+from click.shell_completion import CompletionItem
+from rich.filesize import decimal
+
+from statcore.queriers.container import OWNER_LABELS
+from statcore.runtime import Runtime
+from statcore.services.listing import (
+    AGENTS,
+    ENDPOINTS,
+    FIGURES,
+    SESSIONS,
+    SORTS,
+    Figures,
+    ListedObject,
+    ListPage,
+    ObjectKind,
+    ObjectListing,
+)
+from statcore_cli.command_context import CommandContext
+from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.event_loop import run, run_until_stopped
+from statcore_cli.output import screen_table, write, write_json, write_table
+from statcore_cli.watching import INTERVAL_S, watch
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_KERNELS: Final = "kernels"
+_HEADERS: Final = {
+    "id": "id",
+    "cpu_pct": "cpu",
+    "mem_bytes": "memory",
+    "accelerator_pct": "accelerators",
+    "accelerator_mem_bytes": "acc memory",
+    "rx_bytes_per_s": "received/s",
+    "tx_bytes_per_s": "sent/s",
+    "age_s": "age",
+    _KERNELS: _KERNELS,
+    **{label: label.removesuffix("_id") for label in OWNER_LABELS[1:]},
+    "problem": "problem",
+}
+"""The header of each column of the table for people."""
+_DROPPABLE: Final = (
+    *("project", "user", "acc memory", "accelerators", "sent/s", "received/s", "agent", "session", _KERNELS, "age"),
+)
+"""The headers that a narrow terminal leaves out, the least important first."""
+
+
+def _complete_sort(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in SORTS if name.startswith(incomplete)]
+
+
+def _complete_filter(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(f"{label}=", type="nospace") for label in OWNER_LABELS if label.startswith(incomplete)]
+
+
+def list_options() -> list[click.Parameter]:
+    """Return the options of a list, besides settings and the format."""
+    return [
+        click.Option(
+            ["--sort"],
+            metavar="NAME",
+            help=f"{', '.join(SORTS)}; - in front sorts in descending order.  [default: id]",
+            shell_complete=_complete_sort,
+        ),
+        click.Option(
+            ["--filter", "filters"],
+            metavar="TEXT",
+            multiple=True,
+            help="A part of an id, or LABEL=ID such as user_id=ID, to list only what has it. If repeated, all must match.",
+            shell_complete=_complete_filter,
+        ),
+        click.Option(["--watch"], is_flag=True, help=f"Read again every {INTERVAL_S:g} seconds, until Ctrl-C."),
+    ]
+
+
+@attrs.frozen(kw_only=True)
+class ListCommand:
+    """The work of a command that lists objects.
+
+    Args:
+        kind: what to list.
+        sort: as in `ObjectListing.read`; None is the order of the ids.
+        filters: as in `ObjectListing.read`.
+        output_format: text, JSON or CSV.
+    """
+
+    kind: ObjectKind[Any]
+    sort: str | None
+    filters: Sequence[str]
+    output_format: str
+
+    def run(self, context: CommandContext, *, watch: bool) -> None:
+        """Print the list once, or again and again until a signal.
+
+        Raises:
+            StatcoreError: the list cannot be read; while watching, only an error that every read would have.
+        """
+        if watch:
+            asyncio.run(run_until_stopped(self._watch(context)))
+        else:
+            self._print(run(self._read_once(context), doing=f"listing {self.kind.name}"))
+
+    async def _read_once(self, context: CommandContext) -> ListPage[Any]:
+        async with context.runtime() as runtime:
+            return await self._read(runtime)
+
+    async def _read(self, runtime: Runtime, limit: int | None = None) -> ListPage[Any]:
+        listing = ObjectListing(runtime.inventory, runtime.repository)
+        return await listing.read(self.kind, sort=self.sort or "id", filters=self.filters, limit=limit, figures=True)
+
+    async def _watch(self, context: CommandContext) -> None:
+        async with context.runtime() as runtime:
+            is_text = self.output_format == "text"
+            on_screen = is_text and sys.stdout.isatty()
+            await watch(
+                lambda: self._read(runtime, limit=shutil.get_terminal_size().lines if on_screen else None),
+                write=self._print,
+                draw=self._draw if is_text else None,
+            )
+
+    def _draw(self, page: ListPage[Any], console: Console) -> RenderableType:
+        from rich.console import Group  # noqa: PLC0415 - only terminals need it
+        from rich.text import Text  # noqa: PLC0415
+
+        heading = f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
+        table = screen_table([*_HEADERS.values()], _text_rows(page), console, droppable=_DROPPABLE)
+        return Group(Text(heading), table or Text("the terminal is too narrow for the table"))
+
+    def _print(self, page: ListPage[Any]) -> None:
+        if self.output_format == "text":
+            write_table([*_HEADERS.values()], _text_rows(page), droppable=_DROPPABLE)
+            if not page.items:
+                click.echo(f"statcore: no {self.kind.name}: none exists, or none matches the filters", err=True)
+        elif self.output_format == "json":
+            items = [_document(item) for item in page.items]
+            write_json({self.kind.name: items, "total_count": page.total_count})
+        else:
+            columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, "problem"]
+            write(self.output_format, columns, map(_csv_row, page.items), dict)
+
+
+def _figures(item: ListedObject[Any]) -> Figures:
+    return item.figures or Figures()
+
+
+def _document(item: ListedObject[Any]) -> dict[str, Any]:
+    labels = {label: list(item.labels.get(label, ())) for label in OWNER_LABELS}
+    return {"id": item.object_id, **labels, **attrs.asdict(_figures(item))}
+
+
+def _csv_row(item: ListedObject[Any]) -> list[str]:
+    values = [item.value(name) for name in ("id", *OWNER_LABELS[1:], _KERNELS, *FIGURES)]
+    cells = ["" if value is None else value if isinstance(value, str) else f"{value:.15g}" for value in values]
+    return [*cells, _figures(item).problem or ""]
+
+
+def _text_rows(page: ListPage[Any]) -> Iterator[list[str]]:
+    for item in page.items:
+        yield [(_figures(item).problem or "") if name == "problem" else _shown(item, name) for name in _HEADERS]
+
+
+def _shown(item: ListedObject[Any], name: str) -> str:
+    value = item.value(name)
+    is_itself = value == item.object_id or (name == _KERNELS and list(item.kernel_ids) == [item.object_id])
+    return "" if is_itself and name != "id" else _cell(name, value)
+
+
+def _cell(name: str, value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if name == _KERNELS:
+        return f"{value:.0f}"
+    if name.endswith("_pct"):
+        return f"{value:.1f} %"
+    if name.endswith("_s") and "bytes" not in name:
+        return _duration(value)
+    return decimal(int(value))
+
+
+def _duration(seconds: float) -> str:
+    for unit, size_s in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * size_s:
+            return f"{seconds / size_s:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def _list_command(kind: ObjectKind[Any], *, text: str) -> click.Command:
+    def answer(*, sort: str | None, filters: tuple[str, ...], watch: bool, output_format: str, **_: object) -> None:
+        listing = ListCommand(kind=kind, sort=sort, filters=filters, output_format=output_format)
+        listing.run(CommandContext.of(click.get_current_context()), watch=watch)
+
+    return click.Command(
+        kind.name,
+        params=[*list_options(), *setting_options("statistics_url", "metrics_url", "kernel_statistics"), format_option()],
+        callback=answer,
+        help=f"""{text}
+
+    What exists is read from the series of the metric backend, and the figures from the store. The age is the time since
+    the statistics were written.
+
+    JSON is {{"{kind.name}": [{{"id", "kernel_id", "session_id", "agent_id", "user_id", "project_id", "cpu_pct",
+    "mem_bytes", "accelerator_pct", "accelerator_mem_bytes", "rx_bytes_per_s", "tx_bytes_per_s", "age_s", "problem"}}],
+    "total_count"}}; a figure that is not known is null, and each label has the list of its ids.
+    """,
+        epilog=f"""\b
+Examples:
+    statcore {kind.name}
+    statcore {kind.name} --sort -cpu_pct --watch
+    statcore {kind.name} --filter project_id=ID --format csv
+""",
+    )
+
+
+sessions: Final = _list_command(SESSIONS, text="List the sessions with their owners, kernels and main figures.")
+agents: Final = _list_command(AGENTS, text="List the agents that run kernels, with the figures of their nodes.")
+endpoints: Final = _list_command(
+    ENDPOINTS,
+    text="List the inference endpoints, with the figures of their replicas. The series of agents do not name endpoints; on"
+    " such a backend the answer is an error.",
+)

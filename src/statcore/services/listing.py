@@ -1,0 +1,425 @@
+"""Lists of what exists: sessions, kernels, agents and endpoints with their owners and main figures, sorted and paged."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from heapq import merge
+from itertools import islice
+from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
+
+import attrs
+
+from statcore.concurrency import ITEMS_PER_TURN, give_way, in_turns, map_keeping_errors
+from statcore.errors import InputError, MalformedEntryError, StatcoreError
+from statcore.model.batch import StatisticsBatch
+from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
+from statcore.model.numbers import finite_number
+from statcore.model.statistics import Entry, malformed, shown_value
+from statcore.model.text import describe
+from statcore.ports.inventory import InventoryPort, OwnerInventoryPort, find_records
+from statcore.queriers.container import OWNER_LABELS
+from statcore.statistics.repository import StatisticsRepository
+from statcore.statistics.sessions import SessionStatistics
+
+_OBJECTS_PER_READ: Final = 200
+"""How many objects one read of statistics is for: few enough to be joined in one turn of the event loop."""
+_KEYS_PER_TURN: Final = 1_000
+_ENTRIES_PER_TURN: Final = 32
+_CPU: Final = "cpu_util"
+_UNREADABLE: Final = "the cursor cannot be read; take the next_cursor of the previous page"
+
+_Record = TypeVar("_Record")
+_Key: TypeAlias = tuple[bool, float | str, str]
+"""The place of an object in a list: whether it comes last for want of a value, its value, and its id."""
+_Objects: TypeAlias = "dict[str, ListedObject[_Record]]"
+
+
+@attrs.frozen(kw_only=True)
+class Figures:
+    """The main numbers of an object; None is a number that is not known.
+
+    Args:
+        cpu_pct: CPU use in percent of one core, or of all cores of an agent.
+        mem_bytes: memory in use.
+        accelerator_pct: use of the accelerators in percent, of the busiest kind if there are several kinds.
+        accelerator_mem_bytes: memory of accelerators in use.
+        rx_bytes_per_s, tx_bytes_per_s: received and sent bytes per second.
+        age_s: the seconds since the statistics were written.
+        problem: what is wrong with the statistics, or None.
+    """
+
+    cpu_pct: float | None = None
+    mem_bytes: float | None = None
+    accelerator_pct: float | None = None
+    accelerator_mem_bytes: float | None = None
+    rx_bytes_per_s: float | None = None
+    tx_bytes_per_s: float | None = None
+    age_s: float | None = None
+    problem: str | None = None
+
+    @classmethod
+    def of_entry(cls, entry: Entry, *, age_s: float | None = None, problem: str | None = None) -> Self:
+        """Return the figures of an entry of metrics; a metric that cannot be read is not known."""
+        try:
+            names = [name for name in map(str, entry) if name != _CPU]
+        except StatcoreError as error:  # an entry may decode itself only now
+            return cls(age_s=age_s, problem=problem or str(error))
+        accelerator_pcts = [_number(entry, name, "pct") for name in names if name.endswith("_util")]
+        accelerator_mems = [_number(entry, name, "current") for name in names if name.endswith("_mem")]
+        return cls(
+            cpu_pct=_number(entry, _CPU, "pct"),
+            mem_bytes=_number(entry, "mem", "current"),
+            accelerator_pct=max(_known(accelerator_pcts), default=None),
+            accelerator_mem_bytes=sum(known) if (known := _known(accelerator_mems)) else None,
+            rx_bytes_per_s=_number(entry, "net_rx", "current"),
+            tx_bytes_per_s=_number(entry, "net_tx", "current"),
+            age_s=age_s,
+            problem=problem,
+        )
+
+
+def _known(numbers: Sequence[float | None]) -> list[float]:
+    return [number for number in numbers if number is not None]
+
+
+def _number(entry: Entry, metric: str, field: str) -> float | None:
+    try:
+        fields = shown_value(metric, entry.get(metric))
+    except StatcoreError:
+        return None
+    number = finite_number(cast("Mapping[str, Any]", fields).get(field)) if isinstance(fields, Mapping) else None
+    return None if number is None else float(number)
+
+
+FIGURES: Final = tuple(field.name for field in attrs.fields(Figures) if field.name != "problem")
+"""The names of the figures that are numbers."""
+SORTS: Final = ("id", *OWNER_LABELS[1:], "kernels", *FIGURES)
+"""By what a list can be sorted; `-` in front of a name sorts in descending order."""
+
+
+@attrs.frozen(kw_only=True)
+class ListedObject(Generic[_Record]):
+    """An object of a list.
+
+    Args:
+        object_id: its id.
+        record: its record in the inventory.
+        labels: by label of `OWNER_LABELS`, the known ids of its owners and of the kernels that it has, sorted; an object
+            has its own id under its own label.
+        figures: its main numbers, or None if they were not requested.
+    """
+
+    object_id: str
+    record: _Record
+    labels: Mapping[str, Sequence[str]]
+    figures: Figures | None = None
+
+    @property
+    def kernel_ids(self) -> Sequence[str]:
+        """The kernels whose statistics together are those of the object."""
+        return self.labels.get("kernel_id", ())
+
+    def value(self, sort: str) -> float | str | None:
+        """Return the value that the object is sorted by, None if it is not known."""
+        if sort == "id":
+            return self.object_id
+        if sort == "kernels":
+            return float(len(self.kernel_ids)) if "kernel_id" in self.labels else None
+        if sort in OWNER_LABELS:
+            return ", ".join(self.labels.get(sort, ())) or None
+        return None if self.figures is None else getattr(self.figures, sort)
+
+
+@attrs.frozen(kw_only=True)
+class ListPage(Generic[_Record]):
+    """A page of a list.
+
+    Args:
+        items: the objects, in the order of the list.
+        total_count: how many objects the filters select, on all pages together.
+        next_cursor: the cursor of the next page, or None on the last page.
+    """
+
+    items: Sequence[ListedObject[_Record]]
+    total_count: int
+    next_cursor: str | None
+
+
+@attrs.frozen
+class ObjectKind(Generic[_Record]):
+    """A kind of object that can be listed: `SESSIONS`, `KERNELS`, `AGENTS` or `ENDPOINTS`.
+
+    Args:
+        name: the plural of its name.
+        read: reads all objects of an inventory by id.
+        statistics: reads the statistics of some of them, in order.
+    """
+
+    name: str
+    read: Callable[[InventoryPort], Awaitable[_Objects[_Record]]] = attrs.field(repr=False)
+    statistics: Callable[[ObjectListing, Sequence[ListedObject[Any]]], Awaitable[StatisticsBatch]] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class ObjectListing:
+    """Lists the objects of an inventory with the main figures of their statistics.
+
+    Confined ports give a confined list: an object outside the scope is neither listed nor counted.
+
+    Args:
+        inventory: which objects exist: series, the collector's inventory, or that of a host.
+        repository: their live statistics; read only for figures.
+    """
+
+    inventory: InventoryPort
+    repository: StatisticsRepository
+
+    async def read(
+        self,
+        kind: ObjectKind[_Record],
+        *,
+        sort: str = "id",
+        filters: Sequence[str] = (),
+        after: str | None = None,
+        limit: int | None = None,
+        figures: bool = False,
+    ) -> ListPage[_Record]:
+        """Return a page of the objects of a kind.
+
+        A page begins after the place where the previous page ended, and not after a number of objects. So an object that
+        appears or vanishes between two pages neither repeats nor hides another. Figures change: in a list sorted by one of
+        them, an object whose figure crosses the end of a page in the meantime is on both pages or on none.
+
+        Args:
+            kind: the kind of object.
+            sort: a name of `SORTS`, with `-` in front for descending order. Objects with equal values are sorted by id in
+                the same direction, and objects without a value come last. Sorting by a figure reads the statistics of all
+                selected objects.
+            filters: each object matches all of them. `LABEL=ID`, with a label of `OWNER_LABELS`, selects by owner or by
+                part; any other text is searched in the ids of the object, its owners and its kernels, in any case.
+            after: the `next_cursor` of the previous page, whose list had the same `sort`.
+            limit: how many objects the page has at most; None means all.
+            figures: whether the objects of the page have figures. If their statistics cannot be read, the figures have a
+                problem.
+
+        Raises:
+            InputError: a sort, filter, cursor or limit cannot be used.
+            StatcoreError: the inventory failed, or the store failed and the list is sorted by figures.
+        """
+        Page.cut((), limit=limit, offset=0)  # raises before anything is read
+        order = _Order.read(sort)
+        start = None if after is None else order.key_of_cursor(after)
+        is_selected = _selection(filters)
+        objects: _Objects[_Record] = {}
+        async for part in in_turns(list((await kind.read(self.inventory)).items())):
+            objects.update(item for item in part if is_selected(item[1]))
+        if order.by in FIGURES:
+            objects = await self._with_figures(kind, objects, is_required=True)
+        keys = await _first_keys(order, objects, start, None if limit is None else limit + 1)
+        more = limit is not None and len(keys) > limit
+        page = {key[-1]: objects[key[-1]] for key in keys[:limit]}
+        if figures and order.by not in FIGURES:
+            page = await self._with_figures(kind, page, is_required=False)
+        cursor = order.cursor(keys[limit - 1]) if more and limit else None
+        return ListPage(items=list(page.values()), total_count=len(objects), next_cursor=cursor)
+
+    async def _with_figures(
+        self, kind: ObjectKind[_Record], objects: _Objects[_Record], *, is_required: bool
+    ) -> _Objects[_Record]:
+        parts = [part async for part in in_turns(list(objects.values()), size=_OBJECTS_PER_READ)]
+        found: _Objects[_Record] = {}
+        for part, batch in zip(parts, await map_keeping_errors(parts, partial(kind.statistics, self)), strict=True):
+            if isinstance(batch, StatcoreError):
+                if is_required:
+                    raise batch
+                failed = Figures(problem=describe(batch))
+                found.update((object_.object_id, attrs.evolve(object_, figures=failed)) for object_ in part)
+                await give_way()
+                continue
+            async for positions in in_turns(range(len(part)), size=_ENTRIES_PER_TURN):
+                for position in positions:
+                    object_ = attrs.evolve(part[position], figures=_figures(batch, position))
+                    found[object_.object_id] = object_
+            await give_way()
+        return found
+
+
+def _figures(batch: StatisticsBatch, position: int) -> Figures:
+    entry, found, age_s = batch[position], batch.problems.get(position), batch.ages_s.get(position)
+    problem = None if found is None else found.message
+    if entry is None:
+        return Figures(age_s=age_s, problem=problem)
+    return Figures.of_entry(entry, age_s=age_s, problem=problem)
+
+
+@attrs.frozen
+class _Order:
+    by: str
+    is_descending: bool
+
+    @classmethod
+    def read(cls, sort: str) -> Self:
+        by = sort.removeprefix("-")
+        if by not in SORTS:
+            raise InputError(f"sort must be one of {', '.join(SORTS)}, with - in front to descend, not {sort!r:.100}")
+        return cls(by, is_descending=by != sort)
+
+    @property
+    def _nothing(self) -> float | str:
+        return "" if self.by == "id" or self.by in OWNER_LABELS else 0.0
+
+    def key(self, object_: ListedObject[Any]) -> _Key:
+        value = object_.value(self.by)
+        comes_last = (value is None) is not self.is_descending
+        return comes_last, self._nothing if value is None else value, object_.object_id
+
+    def is_after(self, key: _Key, start: _Key) -> bool:
+        return key < start if self.is_descending else key > start
+
+    def cursor(self, key: _Key) -> str:
+        return urlsafe_b64encode(json.dumps([self.by, self.is_descending, *key]).encode()).decode()
+
+    def key_of_cursor(self, cursor: str) -> _Key:
+        try:
+            by, is_descending, comes_last, value, id_ = json.loads(urlsafe_b64decode(cursor))
+        except (ValueError, TypeError, RecursionError):
+            raise InputError(_UNREADABLE) from None
+        if (by, is_descending) != (self.by, self.is_descending):
+            raise InputError("the cursor is of a list with another sort; take the sort of the previous page")
+        if type(comes_last) is not bool or type(value) is not type(self._nothing) or type(id_) is not str:
+            raise InputError(_UNREADABLE)
+        return comes_last, value, id_
+
+
+def _selection(filters: Sequence[str]) -> Callable[[ListedObject[Any]], bool]:
+    owners: list[tuple[str, str]] = []
+    texts: list[str] = []
+    for text in filters:
+        label, equals, id_ = text.partition("=")
+        if equals and label not in OWNER_LABELS:
+            raise InputError(f"a filter is text or LABEL=ID with a label of {', '.join(OWNER_LABELS)}, not {text!r:.100}")
+        if not text or (equals and not id_):
+            raise InputError("a filter is empty, which would select everything; leave it out")
+        if equals:
+            owners.append((label, id_.casefold()))
+        else:
+            texts.append(text.casefold())
+
+    def is_selected(object_: ListedObject[Any]) -> bool:
+        labels = object_.labels
+        if not all(any(id_ == known.casefold() for known in labels.get(label, ())) for label, id_ in owners):
+            return False
+        if not texts:
+            return True
+        searched = "\n".join([object_.object_id, *(id_ for ids in labels.values() for id_ in ids)]).casefold()
+        return all(text in searched for text in texts)
+
+    return is_selected
+
+
+async def _first_keys(
+    order: _Order, objects: Mapping[str, ListedObject[Any]], start: _Key | None, count: int | None
+) -> list[_Key]:
+    """Return the first keys after a place, in order: sorted in parts that are merged, since one sort takes too long."""
+    parts: list[list[_Key]] = []
+    async for part in in_turns(list(objects.values()), size=_KEYS_PER_TURN):
+        keys = [key for key in map(order.key, part) if start is None or order.is_after(key, start)]
+        parts.append(sorted(keys, reverse=order.is_descending))
+    merged = islice(merge(*parts, reverse=order.is_descending), count)
+    first: list[_Key] = []
+    while keys := list(islice(merged, ITEMS_PER_TURN)):
+        first += keys
+        await give_way()
+    return first
+
+
+def _labels(kernels: Iterable[KernelRecord], **own: str | None) -> dict[str, Sequence[str]]:
+    """Return the ids under each label: of some kernels, and those that the object itself has."""
+    ids: dict[str, set[str]] = {label: {id_} for label, id_ in own.items() if id_ is not None}
+    for kernel in kernels:
+        for label in OWNER_LABELS:
+            if (id_ := getattr(kernel, label)) is not None:
+                ids.setdefault(label, set()).add(id_)
+    return {label: sorted(of_label) for label, of_label in ids.items()}
+
+
+async def _read_sessions(inventory: InventoryPort) -> _Objects[SessionRecord]:
+    objects: _Objects[SessionRecord] = {}
+    async for part in in_turns((await inventory.list_sessions()).items):
+        for record in part:
+            labels = {"kernel_id": (), **_labels(record.kernels, session_id=record.session_id)}
+            objects[record.session_id] = ListedObject(object_id=record.session_id, record=record, labels=labels)
+    return objects
+
+
+async def _read_kernels(inventory: InventoryPort) -> _Objects[KernelRecord]:
+    """Return the kernels of all sessions; a kernel that is in two of them for a while is listed once."""
+    objects: _Objects[KernelRecord] = {}
+    async for part in in_turns((await inventory.list_sessions()).items):
+        for record in (kernel for session in part for kernel in session.kernels):
+            objects[record.kernel_id] = ListedObject(object_id=record.kernel_id, record=record, labels=_labels([record]))
+    return objects
+
+
+async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
+    """Return the agents, with their owners where the inventory can say them."""
+    ids = (await inventory.list_agents()).items
+    records: Mapping[str, AgentRecord] = {}
+    if isinstance(inventory, OwnerInventoryPort):
+        records = await find_records(inventory.find_agents, ids)
+    objects: _Objects[AgentRecord] = {}
+    async for part in in_turns(ids):
+        for id_ in part:
+            record = records.get(id_) or AgentRecord(agent_id=id_)
+            labels = _labels((), agent_id=id_, user_id=record.user_id, project_id=record.project_id)
+            objects[id_] = ListedObject(object_id=id_, record=record, labels=labels)
+    return objects
+
+
+async def _read_endpoints(inventory: InventoryPort) -> _Objects[EndpointRecord]:
+    """Return the endpoints, with the kernels of the sessions of their replicas."""
+    records = (await inventory.list_endpoints()).items
+    replicas = [replica for record in records for replica in record.replicas]
+    session_ids = [replica.session_id for replica in replicas if replica.session_id is not None]
+    sessions = await find_records(inventory.find_sessions, session_ids)
+    objects: _Objects[EndpointRecord] = {}
+    async for part in in_turns(records):
+        for record in part:
+            known = [sessions[replica.session_id] for replica in record.replicas if replica.session_id in sessions]
+            kernels = [kernel for session in known for kernel in session.kernels]
+            own = _labels((), user_id=record.user_id, project_id=record.project_id)
+            labels = {"kernel_id": (), **_labels(kernels), **own}  # the endpoint's own owners count
+            objects[record.endpoint_id] = ListedObject(object_id=record.endpoint_id, record=record, labels=labels)
+    return objects
+
+
+async def _sum_of_kernels(listing: ObjectListing, objects: Sequence[ListedObject[Any]]) -> StatisticsBatch:
+    kernels_of = {object_.object_id: object_.kernel_ids for object_ in objects}
+    return await SessionStatistics(listing.repository, listing.inventory).read(kernels_of)
+
+
+async def _of_kernels(listing: ObjectListing, objects: Sequence[ListedObject[Any]]) -> StatisticsBatch:
+    return await listing.repository.get_kernel_statistics_batch([object_.object_id for object_ in objects])
+
+
+async def _of_agents(listing: ObjectListing, objects: Sequence[ListedObject[Any]]) -> StatisticsBatch:
+    batch = await listing.repository.get_agent_statistics_batch([object_.object_id for object_ in objects])
+    nodes: list[Entry | None] = []
+    problems = dict(batch.problems)
+    for position, entry in enumerate(batch):
+        node: object = None
+        try:
+            node = None if entry is None else entry.get("node")
+        except MalformedEntryError as error:
+            problems[position] = malformed(error)
+        nodes.append(cast("Entry", node) if isinstance(node, Mapping) else None)
+    return attrs.evolve(batch, entries=nodes, problems=problems)
+
+
+SESSIONS: Final = ObjectKind("sessions", _read_sessions, _sum_of_kernels)
+KERNELS: Final = ObjectKind("kernels", _read_kernels, _of_kernels)
+AGENTS: Final = ObjectKind("agents", _read_agents, _of_agents)
+ENDPOINTS: Final = ObjectKind("endpoints", _read_endpoints, _sum_of_kernels)

@@ -1,0 +1,130 @@
+"""Pages of lists while objects come and go, compared with a plain model."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statcore.errors import InputError
+from statcore.model import StatisticsBatch
+from statcore.model.inventory import KernelRecord
+from statcore.services.listing import KERNELS, ObjectListing
+from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
+from statcore_memory import MemoryInventory, MemoryStatistics
+
+AGENTS = (None, "i-1", "i-2")
+SORTS = ("id", "-id", "agent_id", "-agent_id", "mem_bytes", "-mem_bytes")
+KernelsModel = dict[int, tuple[str | None, int | None]]
+"""By number, the agent and the memory of a kernel."""
+
+kernels = st.dictionaries(
+    st.integers(0, 15), st.tuples(st.sampled_from(AGENTS), st.none() | st.integers(0, 3)), max_size=16
+)
+changes = st.lists(st.tuples(st.integers(0, 15), st.booleans()), max_size=4)
+
+
+def kernel_id(number: int) -> str:
+    """Return the id of a kernel."""
+    return str(UUID(int=number))
+
+
+class Memory(MemoryStatistics):
+    """A store with the memory of the kernels of a model."""
+
+    model: KernelsModel
+
+    async def fetch_kernel_statistics(self, ids: Any, /) -> StatisticsBatch:
+        """Return an entry for each kernel whose memory is known."""
+        found = [self.model[UUID(id_).int][1] for id_ in ids]
+        return StatisticsBatch([None if size is None else {"mem": {"current": str(size)}} for size in found])
+
+
+def sorted_ids(model: KernelsModel, sort: str) -> list[str]:
+    """Return the ids in the order of a sort: objects without a value last, equal values by id."""
+
+    def value(number: int) -> Any:
+        agent, size = model[number]
+        return {"id": kernel_id(number), "agent_id": agent, "mem_bytes": size}[sort.removeprefix("-")]
+
+    descending = sort.startswith("-")
+    known = sorted((number for number in model if value(number) is not None), key=lambda number: (value(number), number))
+    unknown = sorted(number for number in model if value(number) is None)
+    if descending:
+        known, unknown = known[::-1], unknown[::-1]
+    return list(map(kernel_id, known + unknown))
+
+
+class World:
+    """A model, and a listing over an inventory that has the same kernels."""
+
+    def __init__(self, all_kernels: KernelsModel, present: set[int]) -> None:
+        """Register the kernels that are present."""
+        self.all, self.inventory = all_kernels, MemoryInventory()
+        self.present: set[int] = set()
+        store = Memory()
+        object.__setattr__(store, "model", all_kernels)
+        self.listing = ObjectListing(self.inventory, StatisticsRepository(StatisticsStatefulSource(store)))
+        for number in present:
+            self.add(number)
+
+    def add(self, number: int) -> None:
+        """Add a kernel."""
+        self.present.add(number)
+        record = KernelRecord(kernel_id=kernel_id(number), session_id=kernel_id(100), agent_id=self.all[number][0])
+        self.inventory.register_kernel(record)
+
+    def remove(self, number: int) -> None:
+        """Remove a kernel."""
+        self.present.discard(number)
+        self.inventory.forget_kernel(kernel_id(number))
+
+    def expected(self, sort: str) -> list[str]:
+        """Return the ids that the list has now."""
+        return sorted_ids({number: self.all[number] for number in self.present}, sort)
+
+
+@given(all_kernels=kernels, sort=st.sampled_from(SORTS), limit=st.integers(1, 5), data=st.data())
+async def test_pages_neither_repeat_nor_hide_objects(
+    all_kernels: KernelsModel, sort: str, limit: int, data: st.DataObject
+) -> None:
+    """Kernels are added and removed between two pages.
+
+    Each page has the first kernels after the place where the page before it ended. So no kernel is on two pages, and each
+    kernel that exists all the time is on one.
+    """
+    numbers = sorted(all_kernels)
+    present = data.draw(st.sets(st.sampled_from(numbers))) if numbers else set[int]()
+    world = World(all_kernels, present)
+    order = sorted_ids(all_kernels, sort)
+    always, shown, cursor, passed = set(present), list[str](), None, -1
+
+    while True:
+        page = await world.listing.read(KERNELS, sort=sort, after=cursor, limit=limit)
+        expected = [id_ for id_ in world.expected(sort) if order.index(id_) > passed]
+        assert expected[:limit] == [item.object_id for item in page.items]
+        assert len(world.present) == page.total_count
+        assert (len(expected) > limit) == (page.next_cursor is not None)
+        shown += expected[:limit]
+        if page.next_cursor is None:
+            break
+        cursor, passed = page.next_cursor, order.index(shown[-1])
+        for number, adds in data.draw(changes):
+            if number in all_kernels:
+                (world.add if adds else world.remove)(number)
+                if not adds:
+                    always.discard(number)
+
+    assert len(set(shown)) == len(shown)
+    assert {kernel_id(number) for number in always} <= set(shown)
+
+
+@given(all_kernels=kernels, sort=st.sampled_from(SORTS), text=st.text(max_size=30))
+async def test_any_text_as_a_cursor_is_refused(all_kernels: KernelsModel, sort: str, text: str) -> None:
+    """It is an error for the caller, and never a crash or the first page."""
+    world = World(all_kernels, set(all_kernels))
+    with pytest.raises(InputError):
+        await world.listing.read(KERNELS, sort=sort, after=text)

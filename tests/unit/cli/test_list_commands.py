@@ -1,0 +1,197 @@
+"""`statcore sessions`, `kernels`, `agents` and `endpoints` over a plugin's store and backend."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+import attrs
+import pytest
+from rich.console import Console
+from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
+
+from statcore.errors import UnavailableError
+from statcore_cli.output import screen_table, write_table
+
+CPU = {"current": "500", "capacity": "1000", "pct": "50"}
+MEM = {"current": "1500000"}
+NET = {"current": "2000", "capacity": "1", "pct": "200000"}
+
+
+@pytest.fixture(autouse=True)
+def planted(fake: Any) -> None:
+    """Two kernels of two sessions, of which one has statistics."""
+    owners = ({"kernel_id": ID_1, "session_id": ID_3}, {"kernel_id": ID_2, "session_id": ID_4})
+    fake.ANSWER.update(
+        entries={ID_1: {"cpu_util": CPU, "mem": MEM, "net_rx": NET}},
+        series=[({**labels, "agent_id": "i-1", "user_id": ID_1}, [1.0], [1.0]) for labels in owners],
+    )
+
+
+def test_sessions_as_json(statcore: Invoke) -> None:
+    """Each has the ids of its labels and its figures; what is not known is null."""
+    result = statcore("sessions", "--format", "json")
+
+    document = json.loads(result.stdout)
+    assert (0, "") == (result.exit_code, result.stderr)
+    first, second = document["sessions"]
+    assert {
+        "id": ID_3,
+        "kernel_id": [ID_1],
+        "session_id": [ID_3],
+        "agent_id": ["i-1"],
+        "user_id": [ID_1],
+        "project_id": [],
+        "cpu_pct": 50.0,
+        "mem_bytes": 1_500_000.0,
+        "accelerator_pct": None,
+        "accelerator_mem_bytes": None,
+        "rx_bytes_per_s": 2000.0,
+        "tx_bytes_per_s": None,
+        "age_s": None,
+        "problem": None,
+    } == first
+    assert (ID_4, None) == (second["id"], second["cpu_pct"])
+    assert 2 == document["total_count"]
+
+
+def test_people_read_units_and_programs_read_numbers(statcore: Invoke) -> None:
+    """Columns without a value are left out of the text, and CSV has all."""
+    header, first, second = statcore("kernels").stdout.splitlines()
+    rows = csv_rows(statcore("kernels", "--format", "csv").stdout)
+
+    assert ["ID", "CPU", "MEMORY", "RECEIVED/S", "SESSION", "AGENT", "USER"] == header.split()
+    assert [ID_1, "50.0 %", "1.5 MB", "2.0 kB"] == [part.strip() for part in first.split("  ") if part][:4]
+    assert second.startswith(ID_2)
+    assert ("50", "1500000", "2000", "") == tuple(
+        rows[0][name] for name in ("cpu_pct", "mem_bytes", "rx_bytes_per_s", "problem")
+    )
+
+
+def test_a_list_is_sorted_and_filtered(statcore: Invoke) -> None:
+    """Objects without a value come last; a filter is an owner or a part of an id."""
+
+    def listed(*arguments: str) -> list[str]:
+        return [row["id"] for row in csv_rows(statcore("kernels", "--format", "csv", *arguments).stdout)]
+
+    assert [ID_1, ID_2] == listed("--sort", "-cpu_pct") == listed("--sort", "cpu_pct")
+    assert [ID_2, ID_1] == listed("--sort", "-id")
+    assert [ID_2] == listed("--filter", f"session_id={ID_4}", "--filter", "i-1")
+    assert [] == listed("--filter", "nobody")
+
+
+def test_nothing_to_list_has_a_remark(statcore: Invoke) -> None:
+    """Standard error says so, and the exit code is 0."""
+    result = statcore("agents", "--filter", "nobody")
+
+    assert 0 == result.exit_code
+    assert "no agents" in result.stderr
+
+
+def test_a_store_that_is_down_leaves_the_list(statcore: Invoke, fake: Any) -> None:
+    """The problem stands beside each object."""
+    fake.Store.fetch_kernel_statistics = _down
+
+    result = statcore("sessions", "--format", "json")
+
+    assert 0 == result.exit_code
+    assert {"UnavailableError: refused"} == {item["problem"] for item in json.loads(result.stdout)["sessions"]}
+
+
+async def _down(*_: object) -> None:
+    raise UnavailableError("refused")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("sessions", "--sort", "size"), 2),
+        (("sessions", "--filter", "owner=me"), 2),
+        (("kernels", ID_1, "--sort", "id"), 2),
+        (("kernels", ID_1, "--watch"), 2),
+        (("kernels", "--field", "mem.current"), 2),
+        (("sessions", "--watch", "--sort", "size"), 2),
+        (("endpoints",), 1),
+        (("endpoints", "--watch"), 1),
+    ],
+)
+def test_what_cannot_be_listed_is_one_line(statcore: Invoke, arguments: tuple[str, ...], code: int) -> None:
+    """Also while watching, since another attempt cannot mend it."""
+    result = statcore(*arguments)
+
+    assert (code, "") == (result.exit_code, result.stdout)
+    assert (1, True) == (result.stderr.count("\n"), result.stderr.startswith("statcore: "))
+
+
+@pytest.mark.parametrize(("width", "columns"), [(100, ["id", "size", "user"]), (24, ["id", "size"]), (14, ["id"])])
+def test_a_narrow_terminal_leaves_out_the_least_important_columns(width: int, columns: list[str]) -> None:
+    """What is shown is not cut off."""
+    row = ["6f1b3c9e", "1.5 MB", "somebody"]
+    table = screen_table(["id", "size", "user"], [row], Console(width=width), droppable=["user", "size"])
+
+    assert table is not None
+    assert columns == [column.header for column in table.columns]
+
+
+def test_a_long_word_in_a_sentence_is_broken_on_a_narrow_terminal() -> None:
+    """A problem names an id, which may not hide the table."""
+    stream = io.StringIO()
+    console = Console(width=80, file=stream)
+    table = screen_table(
+        ["id", "size", "problem"], [[ID_1, "1.5 MB", f"kernel {ID_2} is odd"]], console, droppable=["size"]
+    )
+
+    assert table is not None
+    console.print(table)
+    shown = stream.getvalue()
+    assert ID_1 in shown
+    assert 80 >= max(map(len, shown.splitlines()))
+
+
+def test_a_terminal_that_is_too_narrow_gets_no_table() -> None:
+    """The caller prints whole lines instead."""
+    assert screen_table(["id"], [["6f1b3c9e"]], Console(width=5)) is None
+
+
+def test_top_has_a_row_for_each_kernel(statcore: Invoke) -> None:
+    """The kernel with the highest CPU use comes first, and the session is its title."""
+    result = statcore("top", "--once")
+
+    header, first, second = result.stdout.splitlines()
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert header.startswith("SESSION")
+    assert [ID_3, ID_1, "50", "%", "1.5", "MB", "2.0", "kB", "-"] == first.split()[:9]
+    assert [ID_4, ID_2, "-"] == second.split()[:3]
+
+
+def test_a_narrow_terminal_names_what_it_leaves_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remark is on standard error."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "20")
+
+    write_table(["id", "user"], [["6f1b3c9e", "somebody"]], droppable=["user"])
+
+    printed = capsys.readouterr()
+    assert ("6f1b3c9e" in printed.out, "somebody" in printed.out) == (True, False)
+    assert "statcore: the terminal is too narrow for user\n" == printed.err
+
+
+@pytest.mark.parametrize(("age_s", "shown"), [(3.2, "3s"), (150, "2m"), (7_300, "2h"), (400_000, "5d")])
+def test_ages_are_short_texts(
+    statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, age_s: float, shown: str
+) -> None:
+    """The unit is the largest of which there are two."""
+    fetch = fake.Store.fetch_kernel_statistics
+
+    async def dated(store: Any, ids: Any) -> Any:
+        return attrs.evolve(await fetch(store, ids), ages_s=dict.fromkeys(range(len(ids)), age_s))
+
+    monkeypatch.setattr(fake.Store, "fetch_kernel_statistics", dated)
+
+    header, first, _ = statcore("kernels").stdout.splitlines()
+
+    assert shown == first[header.index("AGE") :].split()[0]

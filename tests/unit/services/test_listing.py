@@ -1,0 +1,335 @@
+"""Lists of objects with their owners and figures, over the inventory and the store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import attrs
+import pytest
+from tests.support.lazy_entries import Lazy
+
+from statcore.errors import InputError, MalformedEntryError, UnavailableError
+from statcore.model import StatisticsBatch
+from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
+from statcore.runtime import Runtime
+from statcore.scopes import Scope, confine
+from statcore.services.listing import AGENTS, ENDPOINTS, KERNELS, SESSIONS, Figures, ListPage, ObjectKind, ObjectListing
+from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
+from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
+
+GPU_ENTRY = {
+    "cpu_util": {"current": "500", "capacity": "1000", "pct": "50"},
+    "mem": {"current": "1024"},
+    "cuda_util": {"current": "30", "capacity": "100", "pct": "30"},
+    "cuda_mem": {"current": "4096"},
+    "net_rx": {"current": "7"},
+}
+
+
+def id_of(number: int) -> str:
+    """Return an id."""
+    return str(UUID(int=number))
+
+
+KERNEL_1, KERNEL_2, KERNEL_3, SESSION_1, SESSION_2, USER, PROJECT, ENDPOINT, REPLICA = map(id_of, range(1, 10))
+
+
+@attrs.frozen
+class Planted(MemoryStatistics):
+    """A store with some entries, or with an error for each read."""
+
+    entries: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    error: Exception | None = None
+    reads: list[int] = attrs.field(factory=list[int], init=False)
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Return the planted entries."""
+        self.reads.append(len(ids))
+        if self.error is not None:
+            raise self.error
+        return StatisticsBatch([self.entries.get(id_) for id_ in ids], ages_s=dict.fromkeys(range(len(ids)), 2.5))
+
+    fetch_agent_statistics = fetch_kernel_statistics
+
+
+def listing_of(store: Planted | None = None) -> ObjectListing:
+    """Return two sessions, of which one has two kernels, and an endpoint that has the other one."""
+    inventory = MemoryInventory()
+    for kernel, session, agent in (
+        (KERNEL_1, SESSION_1, "i-1"),
+        (KERNEL_2, SESSION_1, "i-2"),
+        (KERNEL_3, SESSION_2, "i-1"),
+    ):
+        user = USER if session == SESSION_1 else None
+        inventory.register_kernel(
+            KernelRecord(kernel_id=kernel, session_id=session, agent_id=agent, user_id=user, project_id=PROJECT)
+        )
+    replica = ReplicaRecord(replica_id=REPLICA, session_id=SESSION_2)
+    inventory.register_endpoint(EndpointRecord(endpoint_id=ENDPOINT, replicas=(replica,), user_id=USER))
+    return ObjectListing(inventory, StatisticsRepository(StatisticsStatefulSource(store or Planted())))
+
+
+def ids(page: ListPage[Any]) -> list[str]:
+    """Return the ids of a page."""
+    return [item.object_id for item in page.items]
+
+
+async def test_a_session_has_its_owners_and_the_sum_of_its_kernels() -> None:
+    """The figures of two kernels are added; accelerators are found by their suffix, and traffic has no percentage."""
+    store = Planted({KERNEL_1: GPU_ENTRY, KERNEL_2: GPU_ENTRY})
+
+    session, _ = (await listing_of(store).read(SESSIONS, figures=True)).items
+
+    assert SESSION_1 == session.object_id
+    assert {
+        "kernel_id": [KERNEL_1, KERNEL_2],
+        "session_id": [SESSION_1],
+        "agent_id": ["i-1", "i-2"],
+        "user_id": [USER],
+        "project_id": [PROJECT],
+    } == session.labels
+    assert (
+        Figures(
+            cpu_pct=100,
+            mem_bytes=2048,
+            accelerator_pct=30,
+            accelerator_mem_bytes=8192,
+            rx_bytes_per_s=14,
+            age_s=2.5,
+        )
+        == session.figures
+    )
+
+
+async def test_kernels_agents_and_endpoints_are_listed() -> None:
+    """An agent has the figures of its node, and an endpoint those of the kernels of its replicas' sessions."""
+    listing = listing_of(Planted({KERNEL_3: GPU_ENTRY, "i-1": {"node": {"mem": {"current": "5"}}}}))
+
+    kernels = await listing.read(KERNELS, figures=True)
+    agents = await listing.read(AGENTS, figures=True)
+    endpoints = await listing.read(ENDPOINTS, figures=True)
+
+    assert ([KERNEL_1, KERNEL_2, KERNEL_3], [None, None, 1024]) == (ids(kernels), memory_of(kernels))
+    assert (["i-1", "i-2"], [5, None]) == (ids(agents), memory_of(agents))
+    assert ([ENDPOINT], [1024]) == (ids(endpoints), memory_of(endpoints))
+    assert {"kernel_id": [KERNEL_3], "user_id": [USER]}.items() <= endpoints.items[0].labels.items()
+
+
+def memory_of(page: ListPage[Any]) -> list[float | None]:
+    """Return the memory of each object of a page."""
+    return [None if item.figures is None else item.figures.mem_bytes for item in page.items]
+
+
+@pytest.mark.parametrize(
+    ("kind", "filters", "expected"),
+    [
+        (SESSIONS, [f"user_id={USER.upper()}"], [SESSION_1]),
+        (SESSIONS, ["agent_id=i-1"], [SESSION_1, SESSION_2]),
+        (SESSIONS, ["agent_id=i-1", f"kernel_id={KERNEL_3}"], [SESSION_2]),
+        (SESSIONS, ["I-2"], [SESSION_1]),
+        (SESSIONS, ["i-"], [SESSION_1, SESSION_2]),
+        (KERNELS, [f"session_id={SESSION_2}"], [KERNEL_3]),
+        (KERNELS, ["no such text"], []),
+        (AGENTS, ["agent_id=i-2"], ["i-2"]),
+        (ENDPOINTS, [f"session_id={SESSION_2}"], [ENDPOINT]),
+    ],
+)
+async def test_filters_select_by_owner_and_by_text(kind: ObjectKind[Any], filters: list[str], expected: list[str]) -> None:
+    """All filters must match, and the total counts the selected objects."""
+    page = await listing_of().read(kind, filters=filters)
+
+    assert (expected, len(expected)) == (ids(page), page.total_count)
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("id", [KERNEL_1, KERNEL_2, KERNEL_3]),
+        ("-id", [KERNEL_3, KERNEL_2, KERNEL_1]),
+        ("agent_id", [KERNEL_1, KERNEL_3, KERNEL_2]),
+        ("mem_bytes", [KERNEL_3, KERNEL_1, KERNEL_2]),
+        ("-mem_bytes", [KERNEL_1, KERNEL_3, KERNEL_2]),
+        ("user_id", [KERNEL_1, KERNEL_2, KERNEL_3]),
+        ("-user_id", [KERNEL_2, KERNEL_1, KERNEL_3]),
+    ],
+)
+async def test_objects_without_a_value_come_last(sort: str, expected: list[str]) -> None:
+    """This holds in both directions; equal values are in the order of the ids."""
+    store = Planted({KERNEL_1: {"mem": {"current": "1000"}}, KERNEL_3: {"mem": {"current": "999"}}})
+
+    assert expected == ids(await listing_of(store).read(KERNELS, sort=sort))
+
+
+async def test_figures_that_are_not_needed_are_not_read() -> None:
+    """A list in the order of the ids reads the statistics of one page, and only on request."""
+    store = Planted()
+    listing = listing_of(store)
+
+    await listing.read(KERNELS, limit=2)
+    assert [] == store.reads
+    await listing.read(KERNELS, limit=2, figures=True)
+    assert [2] == store.reads
+    await listing.read(KERNELS, limit=2, figures=True, sort="cpu_pct")
+    assert [2, 3] == store.reads
+
+
+async def test_a_store_that_is_down_leaves_the_list() -> None:
+    """The objects have a problem; a list that is sorted by a figure fails, because its order is not known."""
+    listing = listing_of(Planted(error=UnavailableError("refused")))
+
+    page = await listing.read(KERNELS, figures=True)
+
+    assert [KERNEL_1, KERNEL_2, KERNEL_3] == ids(page)
+    assert {"UnavailableError: refused"} == {item.figures and item.figures.problem for item in page.items}
+    with pytest.raises(UnavailableError):
+        await listing.read(KERNELS, sort="-cpu_pct")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"sort": "--id"},
+        {"sort": "cpu"},
+        {"filters": [""]},
+        {"filters": ["owner=me"]},
+        {"filters": ["user_id="]},
+        {"after": "?"},
+        {"after": "bnVsbA=="},
+        {"after": "WzEsMiwzXQ=="},
+        {"after": urlsafe_b64encode(b'["id", false, false, 5, "x"]').decode()},
+        {"limit": -1},
+    ],
+)
+async def test_bad_arguments_are_refused_before_anything_is_read(arguments: dict[str, Any]) -> None:
+    """The inventory is not called."""
+    with pytest.raises(InputError):
+        await attrs.evolve(listing_of(), inventory=cast("Any", None)).read(SESSIONS, **arguments)
+
+
+async def test_a_cursor_of_another_sort_is_refused() -> None:
+    """Its place means nothing in this list."""
+    cursor = (await listing_of().read(KERNELS, limit=1)).next_cursor
+
+    assert cursor is not None
+    with pytest.raises(InputError, match="another sort"):
+        await listing_of().read(KERNELS, sort="-id", after=cursor)
+
+
+async def test_ten_thousand_sessions_do_not_hold_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part between two turns has more than a few thousand of the objects to work on."""
+    inventory = MemoryInventory()
+    for number in range(10_000):
+        inventory.register_kernel(KernelRecord(kernel_id=id_of(number), session_id=id_of(20_000 + number), user_id=USER))
+    store = Planted({id_of(number): {"mem": {"current": str(number % 97)}} for number in range(10_000)})
+    listing = ObjectListing(inventory, StatisticsRepository(StatisticsStatefulSource(store)))
+    converted_in_turn = [0]
+    convert = Figures.of_entry.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: type[Figures], *arguments: Any, **named: Any) -> Figures:
+        converted_in_turn[-1] += 1
+        figures: Figures = convert(cls, *arguments, **named)
+        return figures
+
+    monkeypatch.setattr(Figures, "of_entry", classmethod(counted))
+
+    async def count_turns() -> None:
+        while True:
+            await asyncio.sleep(0)
+            converted_in_turn.append(0)
+
+    counting = asyncio.create_task(count_turns())
+    page = await listing.read(SESSIONS, sort="-mem_bytes", filters=[USER], limit=100)
+    counting.cancel()
+
+    assert (100, 10_000, [96.0] * 100) == (len(page.items), page.total_count, memory_of(page))
+    assert 10_000 == sum(converted_in_turn)
+    assert max(converted_in_turn) <= 256
+
+
+class TwoPlaces(MemoryInventory):
+    """An inventory of a kernel that has moved, and is in two sessions for a while."""
+
+    async def list_sessions(self, **_: Any) -> Any:
+        """Return both sessions."""
+        sessions = [
+            SessionRecord(session_id=id_, kernels=(KernelRecord(kernel_id=KERNEL_1, session_id=id_),))
+            for id_ in (SESSION_1, SESSION_2)
+        ]
+        return attrs.evolve(await super().list_sessions(), items=sessions, total_count=2)
+
+
+async def test_a_kernel_in_two_sessions_is_listed_once() -> None:
+    """Otherwise a page could end between its two places."""
+    page = await attrs.evolve(listing_of(), inventory=TwoPlaces()).read(KERNELS)
+
+    assert ([KERNEL_1], 1) == (ids(page), page.total_count)
+
+
+async def test_a_confined_list_has_and_counts_only_its_scope() -> None:
+    """No filter, sort or cursor leads out of it."""
+    listing = listing_of(Planted({KERNEL_1: GPU_ENTRY, KERNEL_3: GPU_ENTRY}))
+    runtime = Runtime(
+        statistics=Planted(), repository=listing.repository, metrics=MemoryMetrics(), inventory=listing.inventory
+    )
+    confined = confine(runtime, Scope.of(user_id=USER))
+    mine = ObjectListing(confined.inventory, confined.repository)
+    cursor = (await listing.read(KERNELS, sort="-mem_bytes", limit=2)).next_cursor
+
+    expectations: list[tuple[ObjectKind[Any], list[str]]] = [
+        (SESSIONS, [SESSION_1]),
+        (KERNELS, [KERNEL_1, KERNEL_2]),
+        (ENDPOINTS, [ENDPOINT]),
+    ]
+    for kind, expected in expectations:
+        page = await mine.read(kind, figures=True)
+        assert (expected, len(expected)) == (ids(page), page.total_count)
+    assert [] == ids(await mine.read(KERNELS, filters=[f"kernel_id={KERNEL_3}"]))
+    assert [KERNEL_2] == ids(await mine.read(KERNELS, sort="-mem_bytes", after=cursor))
+    (endpoint,) = (await mine.read(ENDPOINTS, figures=True)).items
+    assert (Figures(), ()) == (endpoint.figures, endpoint.kernel_ids)
+
+
+async def test_what_cannot_be_read_is_not_known() -> None:
+    """A bad metric leaves the other figures; an entry that cannot be read at all is a problem."""
+    store = Planted(
+        {
+            KERNEL_1: Lazy({"bad_util": 1, "mem": {"current": "5"}}),
+            KERNEL_2: Lazy({"nothing": 1}),
+            "i-1": Lazy({"bad": 1, "node": MalformedEntryError("the node is garbage", key="k")}),
+        }
+    )
+
+    kernels = await listing_of(store).read(KERNELS, figures=True)
+    agents = await listing_of(store).read(AGENTS, figures=True)
+
+    assert [
+        Figures(mem_bytes=5, age_s=2.5),
+        Figures(age_s=2.5, problem="nothing can be read"),
+        Figures(age_s=2.5),
+    ] == [item.figures for item in kernels.items]
+    assert [Figures(age_s=2.5, problem="the node is garbage"), Figures(age_s=2.5)] == [
+        item.figures for item in agents.items
+    ]
+
+
+async def test_agents_without_known_owners_are_listed() -> None:
+    """An inventory need not find agents by id."""
+
+    class Plain:
+        """An `InventoryPort` that is not an `OwnerInventoryPort`."""
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a method of the inventory in memory."""
+            if name in {"find_agents", "find_kernels"}:
+                raise AttributeError(name)
+            return getattr(listing_of().inventory, name)
+
+    page = await attrs.evolve(listing_of(), inventory=cast("Any", Plain())).read(AGENTS)
+
+    assert [("i-1", {"agent_id": ["i-1"]}), ("i-2", {"agent_id": ["i-2"]})] == [
+        (item.object_id, item.labels) for item in page.items
+    ]
