@@ -16,6 +16,7 @@ from tests.faults.proxy import TcpProxy
 from statcore.errors import PartialAnswerError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
+from statcore.queriers.container import CONTAINER_SERIES
 from statcore.services import SeriesInventory
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
@@ -31,7 +32,7 @@ Holding = Callable[..., AbstractContextManager[Any]]
 def planted(value: float, **labels: str) -> PlantedSeries:
     """Return a series of one value for some minutes before `TIME`."""
     samples = [(TIME.timestamp() - back, value) for back in range(600, -1, -15)]
-    return PlantedSeries("backendai_container_utilization", labels, samples)
+    return PlantedSeries(CONTAINER_SERIES, labels, samples)
 
 
 def shards() -> list[PlantedSeries]:
@@ -76,7 +77,7 @@ class Pair:
 
     async def answering(self) -> float:
         """Return the number of the member that answers."""
-        (sample,) = (await self.client.query("backendai_container_utilization", time=TIME)).samples
+        (sample,) = (await self.client.query(CONTAINER_SERIES, time=TIME)).samples
         return sample.value
 
 
@@ -125,8 +126,8 @@ async def test_a_member_that_ended_costs_no_answer(prometheus_holding: Holding) 
 
 async def missing(client: PrometheusClient) -> list[StatcoreError]:
     """Return the error of each way of reading, all of which must raise `PartialAnswerError`."""
-    querier = FixedQuerier("backendai_container_utilization", group_by=["shard"])
-    match = Selector("backendai_container_utilization")
+    querier = FixedQuerier(CONTAINER_SERIES, group_by=["shard"])
+    match = Selector(CONTAINER_SERIES)
     errors: list[StatcoreError] = []
     for reading in (
         client.query_utilization_now(querier, time=TIME),
@@ -149,7 +150,7 @@ async def test_an_answer_without_a_shard_is_never_whole(
 
     An inventory does not take the kernels of the shard for ended, and a tenant's client is as strict.
     """
-    querier = FixedQuerier("backendai_container_utilization", group_by=["shard"])
+    querier = FixedQuerier(CONTAINER_SERIES, group_by=["shard"])
     with (
         prometheus_federation(shards()) as federation,
         prometheus_holding(openmetrics_text(shards())) as whole,
@@ -195,7 +196,7 @@ async def test_an_answer_without_a_shard_is_never_whole(
 
 async def test_a_shard_that_hangs_is_a_timeout_and_no_answer(prometheus_federation: Holding) -> None:
     """The deadline holds, nothing is answered without the shard, and all is right once it goes on."""
-    querier = FixedQuerier("backendai_container_utilization", group_by=["shard"])
+    querier = FixedQuerier(CONTAINER_SERIES, group_by=["shard"])
     with prometheus_federation(shards()) as federation:
         async with aclosing(PrometheusClient(federation.server.url, options=PrometheusOptions(timeout_s=1))) as client:
             with paused(federation.shards[0]), pytest.raises(TimedOutError):
@@ -213,15 +214,15 @@ async def test_a_shard_that_ends_during_its_answer_is_an_outage(
         shard = await tcp_proxy(whole.port, piece=1_000, ends_after=8_000)
         server = start_prometheus(remote_read=[f"http://127.0.0.1:{shard.port}"])
         strict = PrometheusOptions(attempts=1, strict=True)
-        match = Selector("backendai_container_utilization")
+        match = Selector(CONTAINER_SERIES)
         async with aclosing(PrometheusClient(server.url, options=strict)) as client:
             for reading in (
-                client.query(match.name, time=TIME),
-                client.query_range(match.name, HOUR),
+                client.query(CONTAINER_SERIES, time=TIME),
+                client.query_range(CONTAINER_SERIES, HOUR),
                 client.series(match),
             ):
                 with pytest.raises((UnavailableError, PartialAnswerError)):
                     await reading
         options = attrs.evolve(strict, fallback_urls=(whole.url,))
         async with aclosing(PrometheusClient(server.url, options=options)) as pair:
-            assert 200 == len((await pair.query(match.name, time=TIME)).samples)
+            assert 200 == len((await pair.query(CONTAINER_SERIES, time=TIME)).samples)

@@ -96,4 +96,5 @@ async def check_owners_are_found_by_id_if_at_all(inventory: InventoryPort, plant
     agents = [*planted.agent_ids[::-1], "no such agent", planted.agent_ids[0]]
     found = [agent and agent.agent_id for agent in await owners.find_agents(agents)]
     expect([*planted.agent_ids[::-1], None, planted.agent_ids[0]], found, "agents, one of which is not known")
-    expect(([], []), (list(await owners.find_kernels([])), list(await owners.find_agents([]))), "what no ids find")
+    expect([], list(await owners.find_kernels([])), "the kernels of no ids")
+    expect([], list(await owners.find_agents([])), "the agents of no ids")
