@@ -21,7 +21,7 @@ from graphql import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.property.test_scopes import ENDPOINTS, KERNELS, PRESETS, START, id_of, world
+from tests.support.scoped_world import ENDPOINTS, KERNELS, PRESETS, START, id_of, world
 from tests.support.web_host import Client, TokenFile, serving
 
 from statcore_graphql import DataLoaderManager
