@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "metrics": "List the metrics of a kind of object.",
     "grafana": "Write a Grafana dashboard of all queries and presets.",
     "rules": "Write recording rules for heavy queries.",
+    "serve": "Serve GraphQL over HTTP, with tokens and limits.",
     "plugins": "List the plugins and what they offer, or start a new one.",
     "doctor": "Check configuration, plugins, store and backend.",
 }
