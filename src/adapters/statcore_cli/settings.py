@@ -49,6 +49,7 @@ class CliSettings:
     Args:
         disabled: the names of the plugins that are not loaded.
         presets: one setting per file of presets.
+        token_file: the file of tokens.
         statistics_options: the options of the store, from the table `[statistics]`.
         metrics_options: the options of the metric backend, from the table `[metrics]`.
         file: the file of settings that was read.
@@ -60,6 +61,7 @@ class CliSettings:
     kernel_statistics: Setting
     disabled: frozenset[str] = frozenset()
     presets: tuple[Setting, ...] = ()
+    token_file: Setting | None = None
     statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     metrics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     file: str | None = None
@@ -98,6 +100,7 @@ class CliSettings:
             kernel_statistics=kernel_statistics,
             disabled=_disabled(_first("disable_plugins", options, environment), document, path),
             presets=_presets(_first("presets", options, environment), document, path),
+            token_file=_first("token_file", options, environment),
             statistics_options=in_file.statistics_options,
             metrics_options=in_file.metrics_options,
             file=path or None,
