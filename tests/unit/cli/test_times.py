@@ -45,7 +45,8 @@ def test_an_expiry_is_a_duration_a_date_or_a_time(text: str, expected: datetime)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "now", "-1d", "0d", "500ms", "2026-11-22", "2026-02-30", "2027-01-31T12:00:00", "2027-1-31", "9999999y", "s"]
+    "text",
+    ["", "now", "-1d", "0d", "500ms", "2026-11-22", "2026-02-30", "2027-01-31T12:00:00", "2027-1-31", "9999y", "s"],
 )
 def test_an_expiry_that_is_not_in_the_future_is_refused(text: str) -> None:
     """So is what is no time."""
