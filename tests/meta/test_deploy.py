@@ -75,8 +75,10 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     unit.write_text(UNIT.read_text(encoding="utf-8").replace(program, sys.executable))  # this machine lacks the program
     verified = subprocess.run([analyze, "verify", unit], capture_output=True, text=True, check=False)
     assert (0, "") == (verified.returncode, verified.stderr)
-    exposure = [analyze, "security", "--offline=yes", "--threshold=20", unit]
-    assert 0 == subprocess.run(exposure, capture_output=True, check=False).returncode
+    review = subprocess.run(
+        [analyze, "security", "--offline=yes", "--threshold=20", unit], capture_output=True, text=True, check=False
+    )
+    assert 0 == review.returncode, review.stdout
 
 
 def test_the_image_has_what_the_program_needs_and_no_root() -> None:
