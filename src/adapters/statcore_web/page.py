@@ -53,7 +53,7 @@ class Page:
                 content_type=_CONTENT_TYPES[file.name.rpartition(".")[2]],
                 etag=hashlib.sha256(body).hexdigest(),
             )
-            for file in files(__package__).joinpath(_FOLDER).iterdir()
+            for file in files("statcore_web").joinpath(_FOLDER).iterdir()
         }
 
     async def explorer(self, request: web.Request) -> web.Response:
