@@ -330,7 +330,7 @@ async def test_links_and_the_browsers_history_have_the_queries(browser: Browser)
     """Back and forward go through the queries that were run; a link opens a query with its variables, and runs nothing."""
     named = "query Named($name: String!) { available_metrics(querier: $name) }"
     variables = '{"name": "container"}'
-    paths: list[str | None] = []
+    paths: list[str] = []
     async with serving() as client:
         async with exploring(browser, address_of(client)) as explorer:
             explorer.page.on("request", lambda request: paths.append(request.url))
@@ -348,11 +348,14 @@ async def test_links_and_the_browsers_history_have_the_queries(browser: Browser)
             await explorer.page.get_by_text("History", exact=True).click()
             await explorer.page.get_by_role("button", name="{ schema_version }").click()
             await expect(explorer.query).to_have_value("{ schema_version }")
-        async with exploring(browser, link) as explorer:
+        async with exploring(browser, link, permissions=["clipboard-read", "clipboard-write"]) as explorer:
             await expect(explorer.query).to_have_value(named)
             await expect(explorer.variables).to_have_value(variables)
             await expect(explorer.response).to_contain_text("Nothing has been run yet")
-    assert not [path for path in paths if path and "Named" in path]
+            await explorer.button("Copy link").click()
+            await expect(explorer.response).to_contain_text("The link is copied")
+            assert link == await explorer.page.evaluate("navigator.clipboard.readText()")
+    assert not [path for path in paths if "Named" in path]
 
 
 async def test_errors_stand_apart_and_lead_to_their_place(browser: Browser) -> None:

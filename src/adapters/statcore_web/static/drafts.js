@@ -59,7 +59,7 @@ export function operationsOf(query) {
 }
 
 /** The drafts that were run in this browser, the last one first. */
-export const history = {
+export const pastDrafts = {
   /** @returns {Draft[]} */
   get() {
     try {
@@ -71,7 +71,7 @@ export const history = {
   /** @param {Draft} draft is not kept if it is very long: browsers give a page little room */
   add(draft) {
     if (draft.query.length + draft.variables.length > LONGEST) return;
-    const others = history.get().filter((other) => toFragment(other) !== toFragment(draft));
+    const others = pastDrafts.get().filter((other) => toFragment(other) !== toFragment(draft));
     localStorage.setItem(KEY, JSON.stringify([draft, ...others].slice(0, KEPT)));
   },
   clear: () => localStorage.removeItem(KEY),

@@ -85,6 +85,6 @@ export function goTo(area, { line, column }) {
     .split("\n")
     .slice(0, line - 1)
     .reduce((sum, text) => sum + text.length + 1, 0);
-  area.focus();
   area.setSelectionRange(start + column - 1, start + column - 1);
+  area.focus(); // scrolls to the caret
 }

@@ -2,7 +2,7 @@
 // Example queries: made of the fields that the schema has and of what the service can answer now.
 
 import { send } from "./client.js";
-import { fieldText, typeText } from "./schema.js";
+import { fieldText, typeText, withArguments } from "./schema.js";
 
 /** @typedef {{label: string, draft: import("./drafts.js").Draft}} Example */
 /** @typedef {{name: string, required: boolean, choices: string[]}} QuerierField */
@@ -61,8 +61,8 @@ function example(schema, label, name, { depth = 2, literals = {}, variables = {}
   if (!field) return [];
   const passed = field.args.filter((arg) => arg.name in variables);
   const args = { ...literals, ...Object.fromEntries(passed.map((arg) => [arg.name, `$${arg.name}`])) };
-  const declared = passed.map((arg) => `$${arg.name}: ${typeText(arg.type)}`).join(", ");
+  const declared = passed.map((arg) => `$${arg.name}: ${typeText(arg.type)}`);
   const body = fieldText(schema, field, { depth, args }).replace(/^/gm, "  ");
-  const query = `query ${declared ? `Example(${declared})` : "Example"} {\n${body}\n}\n`;
+  const query = `query ${withArguments(name, declared)} {\n${body}\n}\n`;
   return [{ label, draft: { query, variables: passed.length ? JSON.stringify(variables, null, 2) : "" } }];
 }

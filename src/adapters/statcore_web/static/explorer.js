@@ -3,12 +3,12 @@
 
 import { send, token } from "./client.js";
 import { find, make } from "./dom.js";
-import { fromFragment, history as drafts, operationsOf, toFragment, variablesOf } from "./drafts.js";
+import { fromFragment, operationsOf, pastDrafts, toFragment, variablesOf } from "./drafts.js";
 import { goTo, indenting, insert, insertField } from "./editor.js";
 import { readExamples } from "./examples.js";
 import { clear, showOutcome, showStatus } from "./response_view.js";
 import { readSchema } from "./schema.js";
-import { SchemaBrowser } from "./schema_browser.js";
+import { showNoSchema, showSchema } from "./schema_browser.js";
 
 /** @typedef {import("./drafts.js").Draft} Draft */
 /** @typedef {import("./client.js").Outcome} Outcome */
@@ -31,13 +31,6 @@ const outdated = find("outdated", HTMLElement);
 const copyResponse = find("copy", HTMLButtonElement);
 const past = find("history", HTMLDetailsElement);
 
-const browser = new SchemaBrowser(
-  find("schema", HTMLElement),
-  find("search", HTMLInputElement),
-  find("matches", HTMLElement),
-  (field) => insertField(query, field),
-);
-
 /** @type {AbortController | undefined} the running request */
 let running;
 /** The fragment of the draft whose response is shown. */
@@ -55,13 +48,14 @@ const draft = () => ({ query: query.value, variables: variables.value });
  * Show what an outcome says about the service and the token.
  * @param {Outcome} outcome
  */
-function showAccess({ status, failure, response }) {
+function showAccess({ status, failure }) {
   const refused = status === 401;
+  const sent = token.get() !== null;
   if (refused) token.remove();
-  const signedIn = token.get() !== null;
-  if (refused) service.textContent = response?.errors?.[0]?.message ?? "The service needs a token.";
-  else if (failure) service.textContent = failure;
-  else service.textContent = signedIn ? "Signed in" : "Connected without a token";
+  const signedIn = sent && !refused;
+  const need = sent ? "The token is not valid. Get a new one" : "This service needs a token. Get one";
+  const access = signedIn ? "Signed in" : "Connected without a token";
+  service.textContent = refused ? `${need} from the operator.` : (failure ?? access);
   service.classList.toggle("problem", refused || Boolean(failure));
   if (!failure) signIn.hidden = !refused;
   signOut.hidden = !signedIn;
@@ -71,10 +65,11 @@ async function connect() {
   const { schema, outcome } = await readSchema();
   showAccess(outcome);
   if (!schema) {
-    browser.fail(outcome.status === 401 ? "Sign in to see the schema." : "The schema could not be read.", connect);
+    if (outcome.status === 401) showNoSchema("Sign in to see the schema.");
+    else showNoSchema("The schema could not be read.", connect);
     return false;
   }
-  browser.show(schema);
+  showSchema(schema, (field) => insertField(query, field));
   examples = await readExamples(schema);
   example.replaceChildren(
     make("option", { value: "" }, "Examples…"),
@@ -96,8 +91,9 @@ signIn.addEventListener("submit", async (event) => {
 });
 
 signOut.addEventListener("click", async () => {
+  running?.abort();
   token.remove();
-  drafts.clear();
+  pastDrafts.clear();
   showHistory();
   clear();
   responseText = answered = "";
@@ -168,7 +164,7 @@ example.addEventListener("change", () => {
 });
 
 function showHistory() {
-  const items = drafts.get().map((kept) => {
+  const items = pastDrafts.get().map((kept) => {
     const text = kept.query.replace(/\s+/g, " ").trim();
     return make("li", {}, make("button", { type: "button", title: kept.query, onclick: () => replaceDraft(kept) }, text));
   });
@@ -177,7 +173,7 @@ function showHistory() {
 }
 
 find("clear-history", HTMLButtonElement).addEventListener("click", () => {
-  drafts.clear();
+  pastDrafts.clear();
   showHistory();
   query.focus();
 });
@@ -195,12 +191,13 @@ async function runDraft() {
   }
   writeAddress();
   history.replaceState({ run: true }, "");
-  const own = (running = new AbortController());
+  const controller = new AbortController();
+  running = controller;
   const operationName = operationChoice.hidden ? undefined : operation.value;
   cancel.disabled = false;
   showStatus("Running…");
   try {
-    const outcome = await send({ query: sent.query, variables: values, operationName }, { signal: own.signal });
+    const outcome = await send({ query: sent.query, variables: values, operationName }, { signal: controller.signal });
     const text = showOutcome(outcome, (location) => goTo(query, location));
     showAccess(outcome);
     if (text) {
@@ -208,14 +205,14 @@ async function runDraft() {
       copyResponse.disabled = false;
     }
     showAge();
-    drafts.add(sent);
+    pastDrafts.add(sent);
     showHistory();
     if (outcome.status === 401) secret.focus();
-  } catch (error) {
-    if (!own.signal.aborted) throw error;
-    if (running === own) showStatus("Cancelled.");
+  } catch (thrown) {
+    if (!controller.signal.aborted) throw thrown;
+    if (running === controller) showStatus("Cancelled.");
   } finally {
-    if (running === own) {
+    if (running === controller) {
       if (document.activeElement === cancel) run.focus();
       cancel.disabled = true;
       running = undefined;
@@ -264,6 +261,4 @@ copyResponse.addEventListener("click", () =>
 
 readAddress();
 showHistory();
-if (!query.value) query.placeholder = "{\n  schema_version\n}";
-edited();
 connect();

@@ -11,6 +11,8 @@ import { send } from "./client.js";
 /** @typedef {{query: string, types: Map<string, Type>}} Schema */
 /** @typedef {{type: Type, field?: Field}} Match */
 
+const LONG = 50;
+
 const INTROSPECTION = `query Introspection {
   __schema {
     queryType { name }
@@ -91,13 +93,24 @@ const required = ({ type, defaultValue }) => type.kind === "NON_NULL" && default
 export function fieldText(schema, field, { depth = 1, args } = {}) {
   const given = args ?? Object.fromEntries(field.args.filter(required).map(({ name, type }) => [name, blank(type)]));
   const parts = Object.entries(given).map(([name, value]) => `${name}: ${value}`);
-  const head = parts.length ? `${field.name}(${parts.join(", ")})` : field.name;
+  const head = withArguments(field.name, parts);
   const fields = schema.types.get(typeName(field.type))?.fields;
   if (!fields) return head;
   const inner = fields
     .filter((own) => !own.args.some(required) && (depth > 1 || !schema.types.get(typeName(own.type))?.fields))
     .map((own) => fieldText(schema, own, { depth: depth - 1 }).replace(/^/gm, "  "));
   return `${head} {\n${inner.join("\n") || "  __typename"}\n}`;
+}
+
+/**
+ * Return a name with arguments in parentheses: on a line each if they are long.
+ * @param {string} name
+ * @param {string[]} parts
+ */
+export function withArguments(name, parts) {
+  const line = parts.join(", ");
+  if (!line) return name;
+  return line.length > LONG ? `${name}(\n  ${parts.join("\n  ")}\n)` : `${name}(${line})`;
 }
 
 /**
