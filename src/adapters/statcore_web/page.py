@@ -21,7 +21,6 @@ _POLICY: Final = (
 _HEADERS: Final = {
     "Cache-Control": "no-cache",  # a browser keeps the files, and asks each time whether they are the same
     "Content-Security-Policy": _POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
 

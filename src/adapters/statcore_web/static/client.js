@@ -24,14 +24,15 @@ export const token = {
 /**
  * Send a request and read the whole response.
  * @param {Request} request
- * @param {{signal?: AbortSignal, secret?: string | null}} [options] the secret is by default that of the tab
+ * @param {{signal?: AbortSignal}} [options]
  * @returns {Promise<Outcome>}
  * @throws {DOMException} an AbortError: the signal was given
  */
-export async function send(request, { signal, secret = token.get() } = {}) {
+export async function send(request, { signal } = {}) {
   const start = performance.now();
   const passed = () => performance.now() - start;
   const headers = new Headers({ "Content-Type": "application/json", Accept: "application/graphql-response+json" });
+  const secret = token.get();
   try {
     if (secret) headers.set("Authorization", `Bearer ${secret}`);
   } catch {
@@ -56,7 +57,7 @@ export async function send(request, { signal, secret = token.get() } = {}) {
   try {
     return { ...outcome, response: JSON.parse(text) };
   } catch {
-    return { ...outcome, failure: `The answer is not JSON. Something between may have sent it: ${text.slice(0, 500)}` };
+    return { ...outcome, failure: `The answer is not JSON; a proxy may have sent it: ${text.slice(0, 500)}` };
   }
 }
 

@@ -41,7 +41,7 @@ export function showOutcome(outcome, goTo) {
   const { errors: _, ...rest } = response ?? {};
   if (!Object.keys(rest).length) return "";
   const text = JSON.stringify(rest, null, 2);
-  const cut = text.length > SHOWN ? `\n… ${text.length - SHOWN} more characters; Copy takes all of them` : "";
+  const cut = text.length > SHOWN ? `\n… ${text.length - SHOWN} more characters; Copy response takes all of them` : "";
   data.textContent = text.slice(0, SHOWN) + cut;
   data.hidden = false;
   return JSON.stringify(response, null, 2);
