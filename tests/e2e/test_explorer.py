@@ -392,22 +392,6 @@ async def test_one_operation_of_several_is_chosen(browser: Browser) -> None:
         assert ["health"] == list(await explorer.answer())
 
 
-async def test_operations_are_those_of_a_parser(browser: Browser) -> None:
-    """The explorer finds the operations that graphql-core finds, in their order, whatever is in strings and arguments."""
-    documents = [
-        "{ a { b } }",
-        "query A { a(b: {c: {d: 1}}) { b } } query B($x: T = {query: {y: 1}}) @skip(if: true) { c }",
-        'query A { a(b: "} query C {") } # query D { x }\nfragment F on T { query { fragment } } query G { query }',
-        'query S { a(b: """ "} { query E { \\""" """) { c } } query query { x }',
-    ]
-    script = "async (query) => (await import('./static/drafts.js')).operationsOf(query)"
-    async with serving() as client, exploring(browser, address_of(client)) as explorer:
-        for document in documents:
-            parsed = [d for d in graphql.parse(document).definitions if isinstance(d, graphql.OperationDefinitionNode)]
-            names = [operation.name.value if operation.name else "" for operation in parsed]
-            assert names == await explorer.page.evaluate(script, document)
-
-
 async def test_a_query_can_be_cancelled(browser: Browser) -> None:
     """The request ends on the server, too, and the next query runs."""
     entered, ended = asyncio.Event(), asyncio.Event()

@@ -29,11 +29,12 @@ def test_every_package_is_typed(wheel: Path) -> None:
 
 
 def test_the_page_is_in_the_wheel(wheel: Path) -> None:
-    """All files of the folder of the page are there."""
+    """All files of the page are there as they were built, and its sources are not."""
     folder = ROOT / "src/adapters/statcore_web/static"
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert "explorer.html" in {file.name for file in folder.iterdir()}
+    assert {"index.html", "explorer.html"} <= {file.name for file in folder.iterdir()}
     assert set() == {f"statcore_web/static/{file.name}" for file in folder.iterdir()} - names
+    assert [] == [name for name in names if name.startswith("statcore_web/page/")]
 
 
 @pytest.mark.timeout(600)

@@ -1,4 +1,3 @@
-// @ts-check
 // The explorer: joins the editors, the response, the schema browser, the address and the token.
 
 import { send, token } from "./client.js";
@@ -159,7 +158,8 @@ for (const area of [query, variables]) {
 }
 addEventListener("popstate", readAddress);
 example.addEventListener("change", () => {
-  if (example.value) replaceDraft(examples[Number(example.value)].draft);
+  const chosen = example.value && examples[Number(example.value)];
+  if (chosen) replaceDraft(chosen.draft);
   example.value = "";
 });
 

@@ -1,4 +1,3 @@
-// @ts-check
 // Example queries: made of the fields that the schema has and of what the service can answer now.
 
 import { send } from "./client.js";

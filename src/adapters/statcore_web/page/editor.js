@@ -1,4 +1,3 @@
-// @ts-check
 // Editing in a text area: indents, and inserts text so that it can be undone.
 
 /**

@@ -1,4 +1,3 @@
-// @ts-check
 // The schema browser: shows a type and its fields, or what a search finds; a click inserts a field into the query.
 
 import { find, make } from "./dom.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // The response: its status in a line, its errors in a list, its data as text.
 
 import { find, make } from "./dom.js";

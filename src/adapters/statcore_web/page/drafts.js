@@ -1,4 +1,3 @@
-// @ts-check
 // Drafts: a query and the text of its variables, as the editors, the address and the history have them.
 
 /** @typedef {{query: string, variables: string}} Draft */
@@ -49,8 +48,8 @@ export function variablesOf({ variables }) {
  * @param {string} query
  */
 export function operationsOf(query) {
-  let text = query.replace(/"""(?:\\"""|[^])*?"""|"(?:\\.|[^"\\\n])*"|#.*/g, " ").replace(/\([^()]*\)/g, " ");
-  for (let before = ""; before !== text;) {
+  let text = query.replace(/"""(?:\\"""|[\s\S])*?"""|"(?:\\.|[^"\\\n])*"|#.*/g, " ").replace(/\([^()]*\)/g, " ");
+  for (let before = ""; before !== text; ) {
     before = text;
     text = text.replace(/\{[^{}]*\}/g, ";"); // the innermost braces
   }

@@ -1,4 +1,3 @@
-// @ts-check
 // Elements of the page: found by id, and made from text. Text never becomes markup.
 
 /**

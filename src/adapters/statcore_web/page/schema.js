@@ -1,4 +1,3 @@
-// @ts-check
 // The schema of the service: read by introspection, searched, and its fields written as queries have them.
 
 import { send } from "./client.js";
