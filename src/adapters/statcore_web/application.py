@@ -54,7 +54,8 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
 ) -> None:
     """Add the routes to an application that is not started yet.
 
-    The routes are `/graphql`, `/explorer`, `/static`, `/healthz`, `/readyz` and `/metrics`. Only `/graphql` needs a token.
+    The routes are `/` (the page), `/graphql`, `/explorer`, `/static`, `/healthz`, `/readyz` and `/metrics`. Only `/graphql`
+    needs a token.
 
     Args:
         app: the host's application.
@@ -110,6 +111,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     )
     page = Page()
     routes: dict[str, _Answer] = {
+        "/": page.index,
         "/graphql": service.graphql,
         "/explorer": page.explorer,
         "/static/{name}": page.file,
@@ -117,6 +119,8 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
         "/readyz": service.readyz,
         "/metrics": service.metrics,
     }
+    if prefix:
+        routes[""] = page.index
     for path, answer in routes.items():
         handler = service.endpoint(path, answer)
         app.router.add_get(f"{prefix}{path}", handler)

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 from aiohttp import web
 
+from statcore.errors import InputError
 from statcore_web.refusal import RefusedError
 
 _FOLDER: Final = "static"
@@ -42,18 +43,35 @@ class _File:
 
 
 class Page:
-    """Answers requests for the files of the folder `static`, which are read once."""
+    """Answers requests for the files of the folder `static`, which are read once.
+
+    The folder is built from the folder `page` when statcore is installed; `hatch_build.py` says how.
+    """
 
     def __init__(self) -> None:
-        """Read the files."""
+        """Read the files.
+
+        Raises:
+            InputError: the page is not built.
+        """
+        folder = files("statcore_web").joinpath(_FOLDER)
+        if not folder.is_dir():
+            raise InputError("the page is not built; install statcore with pip, or run `make demo` in its repository")
         self._files: Mapping[str, _File] = {
             file.name: _File(
                 body=(body := file.read_bytes()),
                 content_type=_CONTENT_TYPES[file.name.rpartition(".")[2]],
                 etag=hashlib.sha256(body).hexdigest(),
             )
-            for file in files("statcore_web").joinpath(_FOLDER).iterdir()
+            for file in folder.iterdir()
         }
+
+    async def index(self, request: web.Request) -> web.Response:
+        """Answer the page. Its links are relative, so a path without a slash at its end is redirected."""
+        folder = request.path.rpartition("/")[2]
+        if folder:
+            return web.Response(status=308, headers={**_HEADERS, "Location": f"{folder}/"})
+        return self._files["index.html"].answer(request)
 
     async def explorer(self, request: web.Request) -> web.Response:
         """Answer the page of the explorer."""

@@ -1,0 +1,189 @@
+// A chart of series over time, drawn by uPlot when it comes into view; and the same numbers as a table.
+
+import { html } from "htm/preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+import { clock, format } from "./units.js";
+
+/**
+ * A line: its name, and its points in order of time (unix seconds and a number; null is a gap). `isDashed` is for what it is
+ * compared with, such as a capacity.
+ * @typedef {{label: string, points: [number, number | null][], isDashed?: boolean}} Line
+ */
+
+const HEIGHT_PX = 200;
+const NARROW_HEIGHT_PX = 160;
+const COLOURS = 8;
+const MOST_ROWS = 200;
+
+/**
+ * A chart. Dragging over it calls `onZoom` with the chosen range in unix seconds; a double click calls it with null.
+ * @param {{title: string, lines: Line[], unit?: string | null, range: [number, number],
+ *   onZoom?: (range: [number, number] | null) => void}} props `range`: the first and the last time of the axis
+ */
+export function Chart({ title, lines, unit, range, onZoom }) {
+  const frame = useRef(/** @type {HTMLDivElement | null} */ (null));
+  const plot = useRef(/** @type {uPlot | undefined} */ (undefined));
+  const zoom = useRef(onZoom);
+  zoom.current = onZoom;
+  const shown = useRef(range);
+  shown.current = range;
+  const isNear = useNearness(frame);
+  const shape = JSON.stringify([unit, lines.map(({ label, isDashed }) => [label, isDashed])]);
+
+  useEffect(() => {
+    const element = frame.current;
+    if (!isNear || !element) return;
+    const build = () => {
+      plot.current?.destroy();
+      plot.current = new uPlot(optionsOf({ element, lines, unit, shown, zoom }), columnsOf(lines), element);
+    };
+    build();
+    const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element)));
+    resized.observe(element);
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", build);
+    addEventListener("statcore-theme", build);
+    return () => {
+      resized.disconnect();
+      scheme.removeEventListener("change", build);
+      removeEventListener("statcore-theme", build);
+      plot.current?.destroy();
+      plot.current = undefined;
+    };
+  }, [isNear, shape]);
+
+  useEffect(() => {
+    plot.current?.setData(columnsOf(lines), true);
+  }, [lines, range[0], range[1]]);
+
+  return html`<figure class="chart" aria-label=${title}>
+    <div ref=${frame} class="plot" aria-hidden="true"></div>
+    <${ChartTable} title=${title} lines=${lines} unit=${unit} />
+  </figure>`;
+}
+
+/**
+ * The numbers of a chart as a table, which is made when it is opened.
+ * @param {{title: string, lines: Line[], unit?: string | null}} props
+ */
+export function ChartTable({ title, lines, unit }) {
+  const [isOpen, setIsOpen] = useState(false);
+  const [times, ...columns] = isOpen ? columnsOf(lines) : [[]];
+  const first = Math.max(0, times.length - MOST_ROWS);
+  const rows = Array.from(times).slice(first).reverse();
+  return html`<details onToggle=${(/** @type {Event} */ { currentTarget }) => setIsOpen(/** @type {HTMLDetailsElement} */ (currentTarget).open)}>
+    <summary>Table<span class="unseen"> of ${title}</span></summary>
+    ${
+      isOpen &&
+      html`<div class="scrolling" tabindex="0" role="region" aria-label=${`Numbers of ${title}`}>
+        <table>
+          <caption>${first ? `The last ${MOST_ROWS} of ${times.length} points` : `${times.length} points`}, newest first</caption>
+          <thead><tr><th scope="col">Time</th>${lines.map(({ label }) => html`<th scope="col">${label}</th>`)}</tr></thead>
+          <tbody>${rows.map((time, row) => {
+            const at = times.length - 1 - row;
+            return html`<tr key=${time}>
+              <th scope="row">${clock(new Date(time * 1000))}</th>${columns.map((column) => html`<td>${format(column[at], unit)}</td>`)}
+            </tr>`;
+          })}</tbody>
+        </table>
+      </div>`
+    }
+  </details>`;
+}
+
+/**
+ * Return whether an element is in view or was (a hook): what is far down is drawn when it comes near.
+ * @param {{current: Element | null}} ref
+ */
+function useNearness(ref) {
+  const [isNear, setIsNear] = useState(false);
+  useEffect(() => {
+    if (!ref.current) return;
+    const watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && setIsNear(true), {
+      rootMargin: "200px",
+    });
+    watch.observe(ref.current);
+    return () => watch.disconnect();
+  }, [ref]);
+  return isNear;
+}
+
+/**
+ * Return the points as uPlot takes them: the times of all lines, and the values of each line at these times.
+ * @param {Line[]} lines
+ * @returns {uPlot.AlignedData}
+ */
+export function columnsOf(lines) {
+  const times = [...new Set(lines.flatMap(({ points }) => points.map(([time]) => time)))].sort((a, b) => a - b);
+  const rowOf = new Map(times.map((time, row) => [time, row]));
+  const columns = lines.map(({ points }) => {
+    /** @type {(number | null)[]} */
+    const column = new Array(times.length).fill(null);
+    for (const [time, value] of points) column[rowOf.get(time) ?? 0] = value;
+    return column;
+  });
+  return [times, ...columns];
+}
+
+/** @param {HTMLElement} element */
+function sizeOf(element) {
+  const width = Math.max(200, element.clientWidth);
+  return { width, height: width < 500 ? NARROW_HEIGHT_PX : HEIGHT_PX };
+}
+
+/**
+ * @param {{element: HTMLElement, lines: Line[], unit?: string | null, shown: {current: [number, number]},
+ *   zoom: {current: ((range: [number, number] | null) => void) | undefined}}} parts
+ * @returns {uPlot.Options}
+ */
+function optionsOf({ element, lines, unit, shown, zoom }) {
+  const style = getComputedStyle(element);
+  const colour = (/** @type {string} */ name) => style.getPropertyValue(name);
+  const axis = {
+    stroke: colour("--chart-text"),
+    grid: { stroke: colour("--chart-grid"), width: 1 },
+    ticks: { show: false },
+  };
+  const text = (/** @type {number} */ value) => format(value, unit);
+  return {
+    ...sizeOf(element),
+    legend: { live: true },
+    cursor: { drag: { x: Boolean(zoom.current), y: false, setScale: false }, points: { size: 6 } },
+    scales: {
+      x: { time: true, range: () => shown.current },
+      y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.05 : 1] },
+    },
+    axes: [
+      axis,
+      {
+        ...axis,
+        size: (_, values) => Math.max(50, ...(values ?? []).map((value) => value.length * 7 + 14)),
+        values: (_, all) => all.map(text),
+      },
+    ],
+    series: [
+      { value: (_, time) => (time ? clock(new Date(time * 1000)) : "—") },
+      ...lines.map(({ label, isDashed }, number) => ({
+        label,
+        stroke: colour(isDashed ? "--chart-text" : `--chart-${number % COLOURS}`),
+        width: 1.5,
+        dash: isDashed ? [6, 4] : undefined,
+        points: { show: false },
+        value: (/** @type {uPlot} */ _, /** @type {number | null} */ value) => format(value, unit),
+      })),
+    ],
+    hooks: {
+      setSelect: [
+        (plot) => {
+          const { left, width } = plot.select;
+          if (width < 4) return;
+          const range = /** @type {[number, number]} */ ([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+          plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+          zoom.current?.(range);
+        },
+      ],
+      ready: [(plot) => plot.over.addEventListener("dblclick", () => zoom.current?.(null))],
+    },
+  };
+}

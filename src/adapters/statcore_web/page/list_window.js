@@ -1,0 +1,202 @@
+// The part of a long list that is in view: which pages to ask for, their rows, and what to forget.
+
+import { poll } from "./client.js";
+import { keepAsking, REFRESH_MS } from "./live.js";
+import { wrongByItem } from "./problems.js";
+
+/** @typedef {import("./live.js").Live} Live */
+/** @typedef {import("./problems.js").Wrong} Wrong */
+/**
+ * What to list: the field of the query, the field of an item's id, the text of the other fields of an item, how to sort, and the
+ * filters.
+ * @typedef {{field: string, id: string, fields: string, sort: string, filters: string[]}} Listing
+ */
+/**
+ * An item with what is wrong with it. `isOld`: its figures are those of an earlier answer, since the newest has none.
+ * @typedef {{id: string, item: any, wrong: Wrong[], isOld: boolean}} Row
+ */
+/**
+ * What is known of a list: the number of its rows (undefined before the first answer), those rows that are loaded by their
+ * number, when the service last confirmed them, and why the newest request failed.
+ * @typedef {{total?: number, rows: Map<number, Row>, at_ms?: number, failure?: string, code?: string}} Listed
+ */
+
+const PAGE = 100;
+/** How far around the visible rows pages are loaded, and how many pages are kept. */
+const AROUND = 20;
+const KEPT_PAGES = 8;
+/** The most rows that one request may skip. */
+const MOST_SKIPPED = 10_000;
+
+export class ListWindow {
+  /** @type {Map<number, {rows: Row[], live?: Live, after?: string, stop: () => void}>} the pages by number */
+  #pages = new Map();
+  /** @type {(string | undefined)[]} where each page begins, as far as known; the first needs no cursor */
+  #cursors = [undefined];
+  /** @type {number | undefined} */
+  #total;
+  #needed = [0];
+  #skipping = new AbortController();
+  #isSkipping = false;
+  /** @type {number | undefined} */
+  #at_ms;
+
+  /**
+   * @param {Listing} listing
+   * @param {(listed: Listed) => void} tell is called after each change
+   * @param {{every_ms?: number}} [options]
+   */
+  constructor(listing, tell, { every_ms = REFRESH_MS } = {}) {
+    this.listing = listing;
+    this.tell = tell;
+    this.every_ms = every_ms;
+    this.show(0, 1);
+  }
+
+  /**
+   * Load the pages around the visible rows, and keep them up to date until others are visible.
+   * @param {number} first
+   * @param {number} end the number after that of the last visible row
+   */
+  show(first, end) {
+    const last = Math.max(first, Math.min(end + AROUND, this.#total ?? end) - 1);
+    const [from, to] = [Math.floor(Math.max(0, first - AROUND) / PAGE), Math.floor(last / PAGE)];
+    this.#needed = Array.from({ length: to - from + 1 }, (_, number) => from + number);
+    this.#load();
+  }
+
+  stop() {
+    this.#skipping.abort();
+    for (const { stop } of this.#pages.values()) stop();
+  }
+
+  #load() {
+    for (const [number, page] of this.#pages) if (!this.#needed.includes(number)) page.stop();
+    for (const number of this.#needed) {
+      if (number > 0 && this.#cursors[number] === undefined) this.#skipTo(number);
+      else this.#ask(number);
+    }
+    this.#forget();
+  }
+
+  /** @param {number} number */
+  #ask(number) {
+    const after = this.#cursors[number];
+    const page = this.#pages.get(number);
+    if (page?.live && page.after === after && page.stop !== nothing) return;
+    page?.stop();
+    const stop = keepAsking(requestOf(this.listing, PAGE, after, true), (live) => this.#hear(number, live), {
+      every_ms: this.every_ms,
+      before: page?.live,
+    });
+    const asked = {
+      rows: page?.rows ?? [],
+      live: page?.live ?? { request: { query: "" } },
+      after,
+      stop: () => {
+        stop();
+        asked.stop = nothing;
+      },
+    };
+    this.#pages.set(number, asked);
+  }
+
+  /**
+   * @param {number} number
+   * @param {Live} live
+   */
+  #hear(number, live) {
+    const page = this.#pages.get(number);
+    if (!page) return;
+    const list = live.response?.data?.[this.listing.field];
+    if (live.response !== page.live?.response && list) {
+      page.rows = rowsOf(live, this.listing, new Map(page.rows.map((row) => [row.id, row])));
+      this.#total = list.total_count;
+      this.#cursors.length = Math.min(this.#cursors.length, Math.ceil(list.total_count / PAGE) + 1);
+      if (list.next_cursor) this.#cursors[number + 1] = list.next_cursor;
+    }
+    page.live = live;
+    if (!live.failure) this.#at_ms = live.at_ms;
+    this.#load();
+    this.#tell();
+  }
+
+  #tell() {
+    /** @type {Map<number, Row>} */
+    const rows = new Map();
+    for (const [number, page] of this.#pages) {
+      for (const [place, row] of page.rows.entries()) rows.set(number * PAGE + place, row);
+    }
+    const failed = this.#needed.map((number) => this.#pages.get(number)?.live).find((live) => live?.failure);
+    this.tell({ total: this.#total, rows, at_ms: this.#at_ms, failure: failed?.failure, code: failed?.code });
+  }
+
+  /**
+   * Find out where a page begins: skip all rows before it in one request, which returns no rows.
+   * @param {number} number
+   */
+  async #skipTo(number) {
+    if (this.#isSkipping) return; // #load is called again after it
+    this.#isSkipping = true;
+    let known = number;
+    while (known > 0 && this.#cursors[known] === undefined) known -= 1;
+    const target = Math.min(number, known + MOST_SKIPPED / PAGE);
+    const request = requestOf(this.listing, (target - known) * PAGE, this.#cursors[known], false);
+    try {
+      const { response } = await poll(request, { signal: this.#skipping.signal });
+      const cursor = response?.data?.[this.listing.field]?.next_cursor;
+      this.#isSkipping = false;
+      if (!cursor) return; // the list became shorter, or the request failed: the next refresh tells
+      this.#cursors[target] = cursor;
+      this.#load();
+    } catch (error) {
+      if (!this.#skipping.signal.aborted) throw error;
+    }
+  }
+
+  #forget() {
+    const middle = this.#needed[0] ?? 0;
+    const far = [...this.#pages.keys()].sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle)).slice(KEPT_PAGES);
+    for (const number of far) {
+      this.#pages.get(number)?.stop();
+      this.#pages.delete(number);
+    }
+  }
+}
+
+const nothing = () => {};
+
+/**
+ * @param {Listing} listing
+ * @param {number} limit
+ * @param {string | undefined} after
+ * @param {boolean} withItems
+ */
+function requestOf({ field, id, fields, sort, filters }, limit, after, withItems) {
+  const items = withItems ? ` items { ${id} ${fields} }` : "";
+  return {
+    query: `query List($limit: Int!, $sort: String, $filter: [String!], $after: String) {
+  ${field}(limit: $limit, sort: $sort, filter: $filter, after: $after) { total_count next_cursor${items} }
+}`,
+    variables: { limit, sort, filter: filters, after },
+  };
+}
+
+/**
+ * @param {Live} live
+ * @param {Listing} listing
+ * @param {Map<string, Row>} before the rows of the same page until now, by id
+ * @returns {Row[]}
+ */
+function rowsOf({ response }, { field, id }, before) {
+  const wrong = wrongByItem(response, field);
+  return response?.data[field].items.map((/** @type {any} */ item, /** @type {number} */ number) => {
+    /** @type {Row} */
+    const row = { id: item[id], item, wrong: wrong.get(number) ?? [], isOld: false };
+    const known = before.get(row.id)?.item.figures;
+    if (!item.figures && known && row.wrong.some(({ kind }) => kind === "unavailable")) {
+      return { ...row, item: { ...item, figures: known }, isOld: true };
+    }
+    return row;
+  });
+}

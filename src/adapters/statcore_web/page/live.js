@@ -1,0 +1,151 @@
+// Queries that are sent again and again, and the state of the connection. A failed request never removes the last good answer.
+
+import { useEffect, useState } from "preact/hooks";
+import { poll } from "./client.js";
+
+/** @typedef {import("./client.js").Request} Request */
+/** @typedef {import("./client.js").Response} Response */
+/** @typedef {import("./client.js").Outcome} Outcome */
+/**
+ * What is known about a query.
+ * - `request`: the newest request.
+ * - `response`, `answered`, `at_ms`: the last good answer, the request that it answers, and when the service last confirmed it.
+ * - `failure`: why the newest request brought no good answer, in a sentence; undefined while all is well.
+ * - `code`: the code of the error, such as "UnavailableError".
+ * @typedef {{request: Request, response?: Response, answered?: Request, at_ms?: number, failure?: string, code?: string}} Live
+ */
+
+export const REFRESH_MS = 5000;
+
+// ---- The connection
+
+/**
+ * The state of the connection: `refused` needs another token, `down` has a failure.
+ * @typedef {{state: "connecting" | "ok" | "refused" | "down" | "offline", failure?: string, since_ms: number}} Connection
+ */
+
+const CONNECTION = "statcore-connection";
+const NOW = "statcore-now";
+/** @type {Connection} */
+let connection = { state: "connecting", since_ms: Date.now() };
+
+/** @param {Omit<Connection, "since_ms">} next */
+function setConnection(next) {
+  if (next.state === connection.state && next.failure === connection.failure) return;
+  const since_ms = next.state === connection.state ? connection.since_ms : Date.now();
+  connection = { ...next, since_ms };
+  dispatchEvent(new Event(CONNECTION));
+}
+
+/**
+ * Return the state of the connection, and render again when it changes (a hook).
+ * @returns {Connection}
+ */
+export function useConnection() {
+  const [now, setNow] = useState(connection);
+  useEffect(() => {
+    const read = () => setNow(connection);
+    read();
+    addEventListener(CONNECTION, read);
+    return () => removeEventListener(CONNECTION, read);
+  }, []);
+  return now;
+}
+
+/** Send all live queries now: after a new token, or when the user does not want to wait. */
+export function refreshAll() {
+  if (connection.state === "refused") setConnection({ state: "connecting" });
+  dispatchEvent(new Event(NOW));
+}
+
+/** @param {Outcome} outcome */
+function hear({ status, failure }) {
+  if (status === 401) setConnection({ state: "refused" });
+  else if (failure) setConnection({ state: navigator.onLine ? "down" : "offline", failure });
+  else setConnection({ state: "ok" });
+}
+
+// ---- Queries
+
+/**
+ * Send a request until it is stopped: at once, then `every_ms` after each answer. It waits while the page is hidden or offline,
+ * and while the service wants another token.
+ * @param {Request} request
+ * @param {(live: Live) => void} tell is called after each answer that changes something
+ * @param {{every_ms?: number, before?: Live}} [options] `every_ms`: 0 sends it once, and again only if that fails; `before`: what
+ *   is known of an earlier request, whose response is shown until there is one
+ * @returns {() => void} stops it
+ */
+export function keepAsking(request, tell, { every_ms = REFRESH_MS, before } = {}) {
+  const controller = new AbortController();
+  const { signal } = controller;
+  /** @type {Live} */
+  let live = { ...before, request, failure: undefined, code: undefined };
+  /** @type {Outcome | undefined} */
+  let earlier;
+  let isRunning = false;
+  let timer = 0;
+
+  async function ask() {
+    clearTimeout(timer);
+    if (isRunning || document.hidden) return;
+    isRunning = true;
+    try {
+      const outcome = await poll(request, { signal, earlier });
+      hear(outcome);
+      const next = after(live, request, outcome);
+      const isNews = next.response !== live.response || next.failure !== live.failure || next.at_ms !== live.at_ms;
+      live = next;
+      if (!live.failure) earlier = outcome;
+      if (isNews) tell(live);
+      const wait_ms = Math.max(every_ms || (live.failure ? REFRESH_MS : 0), (outcome.retryAfter_s ?? 0) * 1000);
+      if (wait_ms && outcome.status !== 401) timer = setTimeout(ask, wait_ms);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      isRunning = false;
+    }
+  }
+
+  const awake = () => {
+    if (!document.hidden && (every_ms || live.failure)) ask();
+  };
+  document.addEventListener("visibilitychange", awake, { signal });
+  addEventListener("online", awake, { signal });
+  addEventListener(NOW, ask, { signal });
+  ask();
+  return () => {
+    controller.abort();
+    clearTimeout(timer);
+  };
+}
+
+/**
+ * @param {Live} live
+ * @param {Request} request
+ * @param {Outcome} outcome
+ * @returns {Live}
+ */
+function after(live, request, { response, failure }) {
+  // An error of a root field, or one without a path, leaves nothing to show of that field: the last good answer stays.
+  const fatal = response?.errors?.find(({ path }) => (path?.length ?? 0) < 2);
+  if (failure || fatal || !response?.data) {
+    const reason = failure ?? fatal?.message ?? "The service answered without data.";
+    return { ...live, failure: reason, code: fatal?.extensions?.code };
+  }
+  return { request, response, answered: request, at_ms: Date.now() };
+}
+
+/**
+ * Return what is known about a query, which is sent while the component is there (a hook). When the request changes, the
+ * response to the earlier one stays until there is a new one: `live.answered !== live.request`.
+ * @param {Request} request
+ * @param {{every_ms?: number}} [options] as for `keepAsking`
+ * @returns {Live}
+ */
+export function useLive(request, { every_ms } = {}) {
+  const [live, setLive] = useState(/** @type {Live} */ ({ request }));
+  const key = JSON.stringify(request);
+  useEffect(() => keepAsking(request, setLive, { every_ms, before: live }), [key, every_ms]);
+  return JSON.stringify(live.request) === key ? live : { ...live, request, failure: undefined };
+}
