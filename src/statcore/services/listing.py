@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
 from heapq import merge
 from itertools import islice
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
@@ -226,9 +225,12 @@ class ObjectListing:
         order = _Order.read(sort)
         start = None if after is None else order.key_of_cursor(after)
         is_selected = _selection(filters)
-        objects: _Objects[_Record] = {}
-        async for part in in_turns(list((await kind.read(self.inventory)).items())):
-            objects.update(item for item in part if is_selected(item[1]))
+        objects = await kind.read(self.inventory)
+        async for ids in in_turns(list(objects)):
+            for id_ in ids:
+                if not is_selected(objects[id_]):
+                    del objects[id_]
+        total_count = len(objects)
         if order.by in FIGURES:
             objects = await self._with_figures(kind, objects, is_required=True)
         keys = await _first_keys(order, objects, start, None if limit is None else limit + 1)
@@ -237,26 +239,34 @@ class ObjectListing:
         if figures and order.by not in FIGURES:
             page = await self._with_figures(kind, page, is_required=False)
         cursor = order.cursor(keys[limit - 1]) if more and limit else None
-        return ListPage(items=list(page.values()), total_count=len(objects), next_cursor=cursor)
+        while objects:  # to free thousands of objects at once takes milliseconds
+            for _ in range(min(ITEMS_PER_TURN, len(objects))):
+                objects.popitem()
+            await give_way()
+        return ListPage(items=list(page.values()), total_count=total_count, next_cursor=cursor)
 
     async def _with_figures(
         self, kind: ObjectKind[_Record], objects: _Objects[_Record], *, is_required: bool
     ) -> _Objects[_Record]:
         self.count(sum(map(kind.statistics_count, objects.values())))
+
+        async def read(part: Sequence[ListedObject[_Record]]) -> list[ListedObject[_Record]]:
+            batch = await kind.statistics(self, part)
+            with_figures: list[ListedObject[_Record]] = []
+            async for positions in in_turns(range(len(part)), size=_ENTRIES_PER_TURN):
+                with_figures += [attrs.evolve(part[at], figures=_figures(kind, batch, at)) for at in positions]
+            return with_figures
+
         parts = [part async for part in in_turns(list(objects.values()), size=_OBJECTS_PER_READ)]
         found: _Objects[_Record] = {}
-        for part, batch in zip(parts, await map_keeping_errors(parts, partial(kind.statistics, self)), strict=True):
-            if isinstance(batch, StatcoreError):
-                if is_required:
-                    raise batch
-                failed = Figures(problem=describe(batch))
+        for part, result in zip(parts, await map_keeping_errors(parts, read), strict=True):
+            if not isinstance(result, StatcoreError):
+                found.update((object_.object_id, object_) for object_ in result)
+            elif is_required:
+                raise result
+            else:
+                failed = Figures(problem=describe(result))
                 found.update((object_.object_id, attrs.evolve(object_, figures=failed)) for object_ in part)
-                await give_way()
-                continue
-            async for positions in in_turns(range(len(part)), size=_ENTRIES_PER_TURN):
-                for position in positions:
-                    object_ = attrs.evolve(part[position], figures=_figures(kind, batch, position))
-                    found[object_.object_id] = object_
             await give_way()
         return found
 

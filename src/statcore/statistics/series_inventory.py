@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
-from statcore.concurrency import in_turns, map_concurrently, run_both
+from statcore.concurrency import ITEMS_PER_TURN, give_way, in_turns, map_concurrently, run_both
 from statcore.errors import InputError, PartialAnswerError, UnsupportedError
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
 from statcore.model.results import Series
@@ -23,6 +23,7 @@ from statcore.queriers.matcher import LabelMatcher
 
 _logger: Final = logging.getLogger(__name__)
 
+_Record = TypeVar("_Record")
 _Recency: TypeAlias = tuple[float, float]
 """The times of the last and the first sample of a series; the larger is of the newer series."""
 
@@ -137,10 +138,7 @@ class SeriesInventory:
             PartialAnswerError: the backend says that its answer may lack series; their sessions would seem not to exist.
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
-        recent = self._recent()
-        page = await self._page("session_id", limit, offset, recent)
-        sessions = await self._read(page.items, recent)
-        return Page(items=[sessions[id_] for id_ in page.items if id_ in sessions], total_count=page.total_count)
+        return await self._page("session_id", limit, offset, _sessions)
 
     async def list_kernels(self, *, limit: int | None = None, offset: int = 0) -> Page[KernelRecord]:
         """Return a page of the kernels in the order of their ids, with those that have no session.
@@ -150,12 +148,7 @@ class SeriesInventory:
             PartialAnswerError: the backend says that its answer may lack series.
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
-        recent = self._recent()
-        page = await self._page("kernel_id", limit, offset, recent)
-        kernels = {
-            kernel.kernel_id: kernel for kernel in await _kernels(await self._owners("kernel_id", page.items, recent))
-        }
-        return Page(items=[kernels[id_] for id_ in page.items if id_ in kernels], total_count=page.total_count)
+        return await self._page("kernel_id", limit, offset, _kernels)
 
     async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
         """Return the session of each id, in order; None for a session that does not exist.
@@ -166,7 +159,7 @@ class SeriesInventory:
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         ids = [id_text(session_id) for session_id in session_ids]
-        sessions = await self._read(ids, self._recent())
+        sessions = await _sessions(await self._owners("session_id", ids, self._recent()))
         return [sessions.get(session_id) for session_id in ids]
 
     async def find_kernels(self, kernel_ids: Sequence[str], /) -> Sequence[KernelRecord | None]:
@@ -178,8 +171,7 @@ class SeriesInventory:
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
         ids = [id_text(kernel_id) for kernel_id in kernel_ids]
-        owners = await self._owners("kernel_id", ids, self._recent())
-        kernels = {kernel.kernel_id: kernel for kernel in await _kernels(owners)}
+        kernels = await _kernels(await self._owners("kernel_id", ids, self._recent()))
         return [kernels.get(kernel_id) for kernel_id in ids]
 
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:  # noqa: ARG002
@@ -218,7 +210,7 @@ class SeriesInventory:
         step = -(-self.lookback // (_STEPS * MILLISECOND)) * MILLISECOND
         return QueryTimeRange(start=end - _STEPS * step, end=end, step=step)
 
-    async def _query(self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange) -> Sequence[Series]:
+    async def _query(self, querier: UtilizationMetricQuerier, time_range: QueryTimeRange) -> list[Series]:
         result = await self.metrics.query_utilization(querier, time_range)
         if result.warnings or result.partial:
             reasons = "; ".join(result.warnings) or "the backend says that the answer is partial"
@@ -226,16 +218,26 @@ class SeriesInventory:
         return [series for series in result.series if len(series)]
 
     async def _page(
-        self, of: Literal["session_id", "kernel_id"], limit: int | None, offset: int, time_range: QueryTimeRange
-    ) -> Page[str]:
-        """Return a page of the ids under a label."""
+        self,
+        of: Literal["session_id", "kernel_id"],
+        limit: int | None,
+        offset: int,
+        records_of: Callable[[list[Series]], Awaitable[dict[str, _Record]]],
+    ) -> Page[_Record]:
+        """Return a page of records: of all objects with one query, of a part with a query for the ids and further ones."""
         Page.cut((), limit=limit, offset=offset)  # raises before anything is sent
+        recent = self._recent()
+        if limit is None and not offset:
+            records = await records_of(await self._query(_containers(OWNER_LABELS), recent))
+            return Page(items=list(records.values()), total_count=len(records))
         ids = _Ids()
         known: set[str] = set()
-        async for part in in_turns(await self._query(_containers([of]), time_range)):
+        async for part in in_turns(await self._query(_containers([of]), recent)):
             known.update(id_ for series in part if (id_ := ids.read(series, of)))
         ids.warn()
-        return Page.cut(sorted(known), limit=limit, offset=offset)
+        page = Page.cut(sorted(known), limit=limit, offset=offset)
+        records = await records_of(await self._owners(of, page.items, recent))
+        return Page(items=[records[id_] for id_ in page.items if id_ in records], total_count=page.total_count)
 
     async def _agents(self, ids: Sequence[str] | None) -> set[str]:
         """Return the ids of all agents, or of those among some ids that exist."""
@@ -245,27 +247,29 @@ class SeriesInventory:
         )
         return {agent_id for answer in answers for series in answer if (agent_id := _text(series, "agent_id"))}
 
-    async def _read(self, session_ids: Sequence[str], time_range: QueryTimeRange) -> dict[str, SessionRecord]:
-        return await _sessions(await self._owners("session_id", session_ids, time_range))
-
     async def _owners(
         self, of: Literal["session_id", "kernel_id"], ids: Sequence[str], time_range: QueryTimeRange
     ) -> list[Series]:
         """Return the series of the objects with these ids, grouped by their owners."""
 
-        async def read(batch: Sequence[str]) -> Sequence[Series]:
+        async def read(batch: Sequence[str]) -> list[Series]:
             return await self._query(_containers(OWNER_LABELS, of, batch), time_range)
 
         return [series for batch in await map_concurrently(distinct_batches(ids), read) for series in batch]
 
 
-async def _records(owners: Sequence[Series]) -> AsyncIterator[tuple[_Recency, str | None, KernelRecord | None]]:
+async def _records(owners: list[Series]) -> AsyncIterator[tuple[_Recency, str | None, KernelRecord | None]]:
     """Yield the session id and the kernel of each series, with its recency, and give way to the event loop.
 
-    A series is newer if it ended later or, if both go on, if it began later.
+    A series is newer if it ended later or, if both go on, if it began later. The list is emptied turn by turn, because to
+    free thousands of series at once takes milliseconds.
     """
     ids = _Ids()
-    async for part in in_turns(owners):
+    owners.reverse()
+    while owners:
+        part = owners[: -ITEMS_PER_TURN - 1 : -1]
+        del owners[-ITEMS_PER_TURN:]
+        await give_way()
         for series in part:
             session_id, kernel_id = ids.read(series, "session_id"), ids.read(series, "kernel_id")
             kernel = kernel_id and KernelRecord(
@@ -295,15 +299,20 @@ class _Newest:
         return tuple(self.records[id_][1] for id_ in sorted(self.records))
 
 
-async def _kernels(owners: Sequence[Series]) -> Sequence[KernelRecord]:
+async def _kernels(owners: list[Series]) -> dict[str, KernelRecord]:
+    """Return the kernels by id, in order."""
     newest = _Newest()
     async for recency, _, kernel in _records(owners):
         if kernel is not None:
             newest.add(recency, kernel)
-    return newest.kernels()
+    kernels: dict[str, KernelRecord] = {}
+    async for part in in_turns(sorted(newest.records)):
+        kernels.update((id_, newest.records.pop(id_)[1]) for id_ in part)
+    return kernels
 
 
-async def _sessions(owners: Sequence[Series]) -> dict[str, SessionRecord]:
+async def _sessions(owners: list[Series]) -> dict[str, SessionRecord]:
+    """Return the sessions by id, in order."""
     newest: dict[str, _Newest] = {}
     async for recency, session_id, kernel in _records(owners):
         if session_id is not None:
@@ -311,7 +320,7 @@ async def _sessions(owners: Sequence[Series]) -> dict[str, SessionRecord]:
             if kernel is not None:
                 of_session.add(recency, kernel)
     sessions: dict[str, SessionRecord] = {}
-    async for part in in_turns(list(newest.items())):
-        for session_id, of_session in part:
-            sessions[session_id] = SessionRecord(session_id=session_id, kernels=of_session.kernels())
+    async for part in in_turns(sorted(newest)):
+        for session_id in part:
+            sessions[session_id] = SessionRecord(session_id=session_id, kernels=newest.pop(session_id).kernels())
     return sessions
