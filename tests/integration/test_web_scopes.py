@@ -135,6 +135,7 @@ EVERY_FIELD: Final = """{
         }
     }
     endpoint_list { total_count items { endpoint_id live_stat replicas { replica_id session_id active live_stat } } }
+    kernel_list { total_count items { kernel_id session_id agent_id live_stat } }
     agent_list { total_count items { agent_id live_stat } }
     queriers { name fields { name choices default } }
     presets { name template }
