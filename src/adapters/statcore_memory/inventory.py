@@ -70,6 +70,7 @@ class MemoryInventory:
             agent_id=_agent(kernel.agent_id),
             user_id=_known_id(kernel.user_id),
             project_id=_known_id(kernel.project_id),
+            started_at=kernel.started_at,
         )
         self.forget_kernel(kernel.kernel_id)
         self._kernels.put(kernel.kernel_id, kernel)
@@ -116,6 +117,7 @@ class MemoryInventory:
             replicas=in_order,
             user_id=_known_id(endpoint.user_id),
             project_id=_known_id(endpoint.project_id),
+            started_at=endpoint.started_at,
         )
         self._endpoints.put(endpoint_id, record)
 
