@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from statcore.ports.diagnosis import DiagnosisPort, ServerFacts, ServerFactsPort, ServerState, Topology, TopologyPort
     from statcore.ports.inventory import InventoryPort, KernelInventoryPort, OwnerInventoryPort
     from statcore.ports.metrics import MetricQuerierPort, TenantPort
-    from statcore.ports.promql import PromQLPort
+    from statcore.ports.promql import PromQLPort, UtilizationTextPort
     from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
     from statcore.ports.statistics import ColumnarStatisticsPort, DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
 else:
@@ -20,7 +20,7 @@ else:
             "diagnosis": "DiagnosisPort ServerFacts ServerFactsPort ServerState Topology TopologyPort",
             "inventory": "InventoryPort KernelInventoryPort OwnerInventoryPort",
             "metrics": "MetricQuerierPort TenantPort",
-            "promql": "PromQLPort",
+            "promql": "PromQLPort UtilizationTextPort",
             "sink": "InventorySinkPort ScrapeSample ScrapeSinkPort StatisticsSinkPort",
             "statistics": "ColumnarStatisticsPort DatedStatisticsPort KernelStatisticsPort StatisticsPort",
         },
@@ -47,4 +47,5 @@ __all__ = [
     "TenantPort",
     "Topology",
     "TopologyPort",
+    "UtilizationTextPort",
 ]
