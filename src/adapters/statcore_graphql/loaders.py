@@ -12,8 +12,14 @@ from statcore.model.statistics import Problem
 from statcore_graphql.batch_loader import BatchLoader
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
-from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
-from statcore_graphql.utilization import UtilizationMetrics, querier_key
+from statcore_graphql.statistics import (
+    AgentRecords,
+    AgentStatistics,
+    EndpointStatistics,
+    KernelStatistics,
+    ReplicaStatistics,
+)
+from statcore_graphql.utilization import KernelProcesses, UtilizationMetrics, querier_key
 
 MAX_IDS: Final = 50_000
 """By default, how many objects a request may list and ids it may load, counted together."""
@@ -86,8 +92,11 @@ _STANDARD: Final[Mapping[str, Loader]] = {
     "KernelStatistics.by_session": Loader(KernelStatistics.batch_load_by_session),
     "KernelStatistics.inference_metrics_by_kernel": Loader(KernelStatistics.batch_load_inference_metrics_by_kernel),
     "EndpointStatistics.by_endpoint": Loader(EndpointStatistics.batch_load_by_endpoint),
+    "EndpointStatistics.kernels_by_endpoint": Loader(EndpointStatistics.batch_load_kernels_by_endpoint),
     "ReplicaStatistics.by_replica": Loader(ReplicaStatistics.batch_load_by_replica),
     "AgentStatistics.by_agent": Loader(AgentStatistics.batch_load_by_agent),
+    "AgentRecords.by_agent": Loader(AgentRecords.batch_load_by_agent),
+    "KernelProcesses.by_kernel": Loader(KernelProcesses.batch_load_by_kernel),
     "PresetMetrics.by_query": Loader(PresetMetrics.batch_load_by_query),
     "UtilizationMetrics.by_querier": Loader(UtilizationMetrics.batch_load_by_querier, key=querier_key),
 }

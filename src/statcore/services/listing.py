@@ -6,7 +6,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
 
 import attrs
@@ -408,19 +408,37 @@ async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
     return objects
 
 
+async def kernels_of_replicas(
+    inventory: InventoryPort, sessions_of: Mapping[str, Sequence[str]]
+) -> dict[str, list[KernelRecord]]:
+    """Return the kernels of the sessions of each endpoint's replicas, each once; their statistics are the endpoint's.
+
+    Args:
+        inventory: which kernels a session has.
+        sessions_of: by endpoint, the ids of the sessions of its replicas.
+
+    Raises:
+        StatcoreError: the inventory failed.
+    """
+    sessions = await find_records(inventory.find_sessions, chain.from_iterable(sessions_of.values()))
+    kernels_of: dict[str, list[KernelRecord]] = {}
+    async for part in in_turns(list(sessions_of.items())):
+        for endpoint_id, session_ids in part:
+            known = [sessions[id_] for id_ in session_ids if id_ in sessions]
+            kernels = {kernel.kernel_id: kernel for session in known for kernel in session.kernels}
+            kernels_of[endpoint_id] = list(kernels.values())
+    return kernels_of
+
+
 async def _read_endpoints(inventory: InventoryPort) -> _Objects[EndpointRecord]:
     """Return the endpoints, with the kernels of the sessions of their replicas."""
     records = (await inventory.list_endpoints()).items
-    replicas = [replica for record in records for replica in record.replicas]
-    session_ids = [replica.session_id for replica in replicas if replica.session_id is not None]
-    sessions = await find_records(inventory.find_sessions, session_ids)
+    kernels_of = await kernels_of_replicas(inventory, {record.endpoint_id: record.session_ids for record in records})
     objects: _Objects[EndpointRecord] = {}
     async for part in in_turns(records):
         for record in part:
-            known = [sessions[replica.session_id] for replica in record.replicas if replica.session_id in sessions]
-            kernels = [kernel for session in known for kernel in session.kernels]
             own = _labels((), user_id=record.user_id, project_id=record.project_id)
-            labels = {"kernel_id": (), **_labels(kernels), **own}  # the endpoint's own owners count
+            labels = {"kernel_id": (), **_labels(kernels_of[record.endpoint_id]), **own}  # its own owners count
             objects[record.endpoint_id] = ListedObject(object_id=record.endpoint_id, record=record, labels=labels)
     return objects
 
