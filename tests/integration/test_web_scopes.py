@@ -51,7 +51,7 @@ def id_of(kind: str, owner: str) -> str:
     return str(uuid5(NAMESPACE_OID, f"{kind} {owner}"))
 
 
-def labels(owner: str) -> dict[str, str]:
+def labels(owner: str) -> dict[str, Any]:
     """Return the owner labels of the kernel of an owner."""
     ids = {f"{kind}_id": id_of(kind, owner) for kind in ("kernel", "session", "user", "project")}
     return {**ids, "agent_id": f"agent-of-{owner}"}
@@ -92,7 +92,7 @@ async def running(valkey: Server, prometheus: Server, folder: Path) -> AsyncGene
     for owner, value in VALUES.items():
         metric = {f"metric_of_{owner}": MetricValue(current=value)}
         replica = ReplicaRecord(replica_id=id_of("replica", owner), session_id=id_of("session", owner))
-        owners = {"user_id": id_of("user", owner), "project_id": id_of("project", owner)}
+        owners: dict[str, Any] = {"user_id": id_of("user", owner), "project_id": id_of("project", owner)}
         endpoint_id, place = id_of("endpoint", owner), (id_of("endpoint", owner), replica.replica_id)
         inventory.register_kernel(KernelRecord(**labels(owner)))
         inventory.register_endpoint(EndpointRecord(endpoint_id=endpoint_id, replicas=(replica,), **owners))
@@ -135,6 +135,7 @@ EVERY_FIELD: Final = """{
         }
     }
     endpoint_list { total_count items { endpoint_id live_stat replicas { replica_id session_id active live_stat } } }
+    kernel_list { total_count items { kernel_id session_id agent_id live_stat } }
     agent_list { total_count items { agent_id live_stat } }
     queriers { name fields { name choices default } }
     presets { name template }

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final, ParamSpec
 from uuid import UUID
 
@@ -125,6 +126,7 @@ class Collector:
                     agent_id=self.agent_id,
                     user_id=target.user_id,
                     project_id=target.project_id,
+                    started_at=datetime.fromtimestamp(root.create_time(), UTC),
                 )
             )
         self._kernels[target.kernel_id] = KernelSampler(target, root=root, agent_id=self.agent_id)

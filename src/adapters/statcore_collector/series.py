@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from statcore.ports import ScrapeSample
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, DEVICE_SERIES, PROCESS_SERIES
 from statcore_collector.metric import RawValue
-
-DEVICE_SERIES: Final = "backendai_device_utilization"
-PROCESS_SERIES: Final = "backendai_process_utilization"
 
 
 def container_samples(owners: Mapping[str, str], raw_values: Mapping[str, RawValue]) -> Iterator[ScrapeSample]:

@@ -47,6 +47,7 @@ class GraphQueryContext:
             encode responses with `encode_response`.
         max_ids: how many objects and ids of statistics the request may list and load, counted together.
         max_points: how many points each series of an answer may have.
+        limits: the limits of the service by name, for clients to read; the service keeps to them itself.
 
     Attributes:
         loaders: the loaders that this request has made.
@@ -63,6 +64,7 @@ class GraphQueryContext:
     encoded: bool = False
     max_ids: int = MAX_IDS
     max_points: int = MAX_POINTS
+    limits: Mapping[str, float] = attrs.field(factory=dict[str, float])
     loaders: RequestLoaders = attrs.field(default=attrs.Factory(_new_loaders, takes_self=True), init=False)
     problems: list[FieldProblem] = attrs.field(factory=list[FieldProblem], init=False)
 

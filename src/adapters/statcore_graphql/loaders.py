@@ -12,8 +12,14 @@ from statcore.model.statistics import Problem
 from statcore_graphql.batch_loader import BatchLoader
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
-from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
-from statcore_graphql.utilization import UtilizationMetrics, querier_key
+from statcore_graphql.statistics import (
+    AgentRecords,
+    AgentStatistics,
+    EndpointStatistics,
+    KernelStatistics,
+    ReplicaStatistics,
+)
+from statcore_graphql.utilization import KernelProcesses, UtilizationMetrics, querier_key
 
 MAX_IDS: Final = 50_000
 """By default, how many objects a request may list and ids it may load, counted together."""
@@ -56,15 +62,19 @@ class RequestLoaders:
     made: dict[LoaderKey, BatchLoader[Any]] = attrs.field(factory=dict[LoaderKey, BatchLoader[Any]], init=False)
     count_so_far: int = attrs.field(default=0, init=False)
 
-    def count(self, more: int) -> None:
+    def count(self, more: int, *, advice: str = "ask for fewer") -> None:
         """Count objects that are listed, or keys before they are loaded.
+
+        Args:
+            more: how many.
+            advice: what the error says to do.
 
         Raises:
             LimitError: the request exceeds `max_ids`.
         """
         self.count_so_far += more
         if self.count_so_far > self.max_ids:
-            message = f"the request asks for more than {self.max_ids} objects and statistics of objects; ask for fewer"
+            message = f"the request asks for more than {self.max_ids} objects and statistics of objects; {advice}"
             raise LimitError(message, limit="ids")
 
 
@@ -82,8 +92,11 @@ _STANDARD: Final[Mapping[str, Loader]] = {
     "KernelStatistics.by_session": Loader(KernelStatistics.batch_load_by_session),
     "KernelStatistics.inference_metrics_by_kernel": Loader(KernelStatistics.batch_load_inference_metrics_by_kernel),
     "EndpointStatistics.by_endpoint": Loader(EndpointStatistics.batch_load_by_endpoint),
+    "EndpointStatistics.kernels_by_endpoint": Loader(EndpointStatistics.batch_load_kernels_by_endpoint),
     "ReplicaStatistics.by_replica": Loader(ReplicaStatistics.batch_load_by_replica),
     "AgentStatistics.by_agent": Loader(AgentStatistics.batch_load_by_agent),
+    "AgentRecords.by_agent": Loader(AgentRecords.batch_load_by_agent),
+    "KernelProcesses.by_kernel": Loader(KernelProcesses.batch_load_by_kernel),
     "PresetMetrics.by_query": Loader(PresetMetrics.batch_load_by_query),
     "UtilizationMetrics.by_querier": Loader(UtilizationMetrics.batch_load_by_querier, key=querier_key),
 }

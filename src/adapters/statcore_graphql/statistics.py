@@ -1,4 +1,4 @@
-"""The batch functions of the loaders of live statistics: they take a context and ids, and do no I/O of their own.
+"""The batch functions of the loaders of live statistics and of records: they take a context and ids.
 
 Each returns one entry per id, in order, and None for an id without an entry. Each raises `InputError` for an id that is not
 a UUID, or an agent id that is not text, and the errors of `StatisticsPort` if the store fails.
@@ -6,12 +6,15 @@ a UUID, or an agent id that is not text, and the errors of `StatisticsPort` if t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from statcore.model.batch import StatisticsBatch
-from statcore.ports import InventoryPort
+from statcore.model.inventory import AgentRecord
+from statcore.ports import InventoryPort, OwnerInventoryPort
+from statcore.ports.inventory import find_records
+from statcore.services.listing import kernels_of_replicas
 from statcore.statistics import SessionStatistics, StatisticsRepository
 
 
@@ -30,6 +33,19 @@ class HasInventory(HasStatisticsRepository, Protocol):
     @property
     def inventory(self) -> InventoryPort:
         """Knows which kernels a session has."""
+        ...
+
+
+class _Count(Protocol):
+    def count(self, more: int, /) -> None: ...
+
+
+class HasCount(HasInventory, Protocol):
+    """The part of a request's context that statistics of objects with many kernels are read from."""
+
+    @property
+    def loaders(self) -> _Count:
+        """Counts the ids that the request loads."""
         ...
 
 
@@ -68,6 +84,27 @@ class EndpointStatistics:
         """Return `{metric: InferenceValue map}` per endpoint."""
         return await ctx.statistics_repository.get_endpoint_statistics_batch(endpoint_ids)
 
+    @classmethod
+    async def batch_load_kernels_by_endpoint(
+        cls, ctx: HasCount, endpoints: Sequence[tuple[str, tuple[str, ...]]]
+    ) -> StatisticsBatch:
+        """Return `{metric: MetricValue map}` per endpoint, combined from the kernels of its replicas.
+
+        Args:
+            ctx: the request's context.
+            endpoints: pairs of an endpoint and the sessions of its replicas.
+
+        Raises:
+            LimitError: the kernels are more ids than the request may load.
+            StatcoreError: the inventory failed, as `InventoryPort` says.
+        """
+        kernels_of = await kernels_of_replicas(ctx.inventory, dict(endpoints))
+        ctx.loaders.count(sum(map(len, kernels_of.values())))
+        statistics = SessionStatistics(ctx.statistics_repository, ctx.inventory)
+        return await statistics.read(
+            {endpoint_id: [kernel.kernel_id for kernel in kernels] for endpoint_id, kernels in kernels_of.items()}
+        )
+
 
 class ReplicaStatistics:
     """Statistics of replicas of inference endpoints."""
@@ -87,3 +124,16 @@ class AgentStatistics:
     async def batch_load_by_agent(cls, ctx: HasStatisticsRepository, agent_ids: Sequence[str]) -> StatisticsBatch:
         """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` per agent."""
         return await ctx.statistics_repository.get_agent_statistics_batch(agent_ids)
+
+
+class AgentRecords:
+    """Records of agents."""
+
+    @classmethod
+    async def batch_load_by_agent(cls, ctx: HasInventory, agent_ids: Sequence[str]) -> Sequence[AgentRecord | None]:
+        """Return the record of each agent, with its owners; None where the inventory finds no agents by id."""
+        inventory = ctx.inventory
+        records: Mapping[str, AgentRecord] = {}
+        if isinstance(inventory, OwnerInventoryPort):
+            records = await find_records(inventory.find_agents, agent_ids)
+        return [records.get(agent_id) for agent_id in agent_ids]

@@ -1,4 +1,4 @@
-"""The batch function of the loader of utilization, and the key by which equal queries are recognized."""
+"""The batch functions of the loaders that read series, and the key by which equal queries of utilization are recognized."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.queriers import UtilizationMetricQuerier, resolve, strategy_key
 from statcore.queriers.matcher import as_matcher
 from statcore.statistics import UtilizationSource
+from statcore.statistics.processes import Process, read_processes
 
 
 class HasMetrics(Protocol):
@@ -39,6 +40,19 @@ class UtilizationMetrics:
         """Return the utilization of each querier, or the error of its query, in order. Requests are coalesced."""
         source = UtilizationSource(ctx.metrics)
         return await source.read_utilization_batch(queriers, time_range, rate_interval=ctx.rate_interval)
+
+
+class KernelProcesses:
+    """The processes of kernels."""
+
+    @classmethod
+    async def batch_load_by_kernel(cls, ctx: HasMetrics, kernel_ids: Sequence[str]) -> Sequence[Sequence[Process]]:
+        """Return the processes of each kernel, in order, with two queries for some hundred kernels.
+
+        Raises:
+            StatcoreError: the backend failed, as `MetricQuerierPort` says.
+        """
+        return await read_processes(ctx.metrics, kernel_ids, rate_interval=ctx.rate_interval)
 
 
 def querier_key(querier: UtilizationMetricQuerier) -> Hashable:

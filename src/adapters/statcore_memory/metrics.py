@@ -170,6 +170,12 @@ class MemoryMetrics:
         """
         return await self._over(_read(promql), time_range)
 
+    def utilization_text(
+        self, querier: UtilizationMetricQuerier, /, *, rate_interval: timedelta | str = RATE_INTERVAL
+    ) -> str:
+        """Return the PromQL that answers a querier."""
+        return self._utilization(querier, rate_interval).text
+
     async def label_values(
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[str]:

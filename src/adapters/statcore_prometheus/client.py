@@ -135,7 +135,7 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
         """Return the querier's utilization at every point of the range, which has the same limits as in `query_range`."""
-        return await self._range(self._promql(querier, rate_interval), self._parts(time_range))
+        return await self._range(self.utilization_text(querier, rate_interval=rate_interval), self._parts(time_range))
 
     @only_our_errors
     async def query_utilization_now(
@@ -146,7 +146,19 @@ class PrometheusClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> VectorResult:
         """Return the querier's utilization at `time` (aware), by default the server's now."""
-        return await self._fetch(query_request(self._promql(querier, rate_interval), time), VectorReader)
+        return await self._fetch(
+            query_request(self.utilization_text(querier, rate_interval=rate_interval), time), VectorReader
+        )
+
+    def utilization_text(
+        self, querier: UtilizationMetricQuerier, /, *, rate_interval: timedelta | str = RATE_INTERVAL
+    ) -> str:
+        """Return the PromQL that is sent for a querier."""
+        return utilization_text(
+            querier,
+            rate_interval=rate_interval,
+            normalization_interval_s=self._options.normalization_interval_s,
+        )
 
     @only_our_errors
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
@@ -282,13 +294,6 @@ class PrometheusClient:
             return None
         name = facts.get("application") or ("VictoriaMetrics" if facts.keys() <= {"version"} else "Prometheus API")
         return f"{name} {facts.get('version') or ''}".rstrip()
-
-    def _promql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
-        return utilization_text(
-            querier,
-            rate_interval=rate_interval,
-            normalization_interval_s=self._options.normalization_interval_s,
-        )
 
     def _parts(self, time_range: QueryTimeRange) -> Sequence[QueryTimeRange]:
         options = self._options

@@ -80,6 +80,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     limits, observation, browsers = limits or Limits(), observation or Observation(), browsers or BrowserRules()
     loaders = DataLoaderManager()
     observed = observation.observed(runtime)
+    shown_limits = attrs.asdict(limits)
     chosen_presets = plugins.presets if presets is None else presets
 
     def new_context(scope: Scope) -> GraphQueryContext:
@@ -95,6 +96,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
             encoded=True,
             max_ids=limits.ids,
             max_points=limits.points,
+            limits=shown_limits,
         )
 
     schema = build_schema(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Generic, TypeVar
 
 import attrs
@@ -15,13 +16,14 @@ _Cut = TypeVar("_Cut")
 
 @attrs.frozen(kw_only=True)
 class KernelRecord:
-    """A kernel, and the ids of its owners, None for an owner that is not known."""
+    """A kernel, the ids of its owners, and when it started (aware); None for what is not known."""
 
     kernel_id: str
     session_id: str | None = None
     agent_id: str | None = None
     user_id: str | None = None
     project_id: str | None = None
+    started_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -30,6 +32,11 @@ class SessionRecord:
 
     session_id: str
     kernels: tuple[KernelRecord, ...] = ()
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the first of its kernels started (aware); None if that is not known of any kernel."""
+        return min((kernel.started_at for kernel in self.kernels if kernel.started_at is not None), default=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -43,21 +50,28 @@ class ReplicaRecord:
 
 @attrs.frozen(kw_only=True)
 class EndpointRecord:
-    """An inference endpoint with its replicas, in a stable order, and the ids of its owners, None if not known."""
+    """An inference endpoint with its replicas, in a stable order, its owners, and when it started (aware)."""
 
     endpoint_id: str
     replicas: tuple[ReplicaRecord, ...] = ()
     user_id: str | None = None
     project_id: str | None = None
+    started_at: datetime | None = None
+
+    @property
+    def session_ids(self) -> tuple[str, ...]:
+        """The known sessions of its replicas, in their order."""
+        return tuple(replica.session_id for replica in self.replicas if replica.session_id is not None)
 
 
 @attrs.frozen(kw_only=True)
 class AgentRecord:
-    """An agent, and the ids of its owners, None for an agent that belongs to nobody or to everybody."""
+    """An agent, and when it started (aware); its owners are None for an agent that belongs to nobody or to everybody."""
 
     agent_id: str
     user_id: str | None = None
     project_id: str | None = None
+    started_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -8,15 +8,18 @@ from typing import Any, Final
 
 from statcore.concurrency import map_concurrently
 from statcore.errors import InputError, PluginError, StatcoreError
+from statcore.model.statistics import unit_hint
 from statcore.model.text import describe
 from statcore.plugins.hooks import QuerierSpec
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
-from statcore.queriers.interface import UtilizationMetricQuerier, resolve
+from statcore.queriers.interface import PercentOfCapacity, Strategy, UtilizationMetricQuerier, resolve
 from statcore.statistics.utilization import available_metrics
 
 METRIC_FIELD: Final = "metric_name"
 """The field of a querier class that names the metric."""
+PERCENT: Final = "percent"
+"""The unit of percent of capacity."""
 
 
 def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:
@@ -44,6 +47,20 @@ def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> Utilizatio
     except Exception as error:
         plugin = f"{spec.querier.__module__}.{spec.querier.__qualname__}"
         raise PluginError(f"{plugin}() raised {describe(error)}", plugin=plugin) from error
+
+
+def answered_unit(units: Mapping[str, str], metric: str, strategy: Strategy) -> str:
+    """Return the unit of what a querier answers, or "" if it is not known.
+
+    Args:
+        units: the `units` of its kind.
+        metric: the value of its field `metric_name`; the name of a metric of an accelerator says the unit.
+        strategy: its strategy.
+    """
+    if isinstance(strategy, PercentOfCapacity):
+        return PERCENT
+    hint = unit_hint(metric)
+    return units.get(metric) or ("" if hint == metric else hint)
 
 
 def check_options(spec: QuerierSpec) -> None:

@@ -8,9 +8,9 @@ from statcore.imports import on_demand
 
 if TYPE_CHECKING:
     from statcore.ports.diagnosis import DiagnosisPort, ServerFacts, ServerFactsPort, ServerState, Topology, TopologyPort
-    from statcore.ports.inventory import InventoryPort, OwnerInventoryPort
+    from statcore.ports.inventory import InventoryPort, KernelInventoryPort, OwnerInventoryPort
     from statcore.ports.metrics import MetricQuerierPort, TenantPort
-    from statcore.ports.promql import PromQLPort
+    from statcore.ports.promql import PromQLPort, UtilizationTextPort
     from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
     from statcore.ports.statistics import ColumnarStatisticsPort, DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
 else:
@@ -18,9 +18,9 @@ else:
         __name__,
         {
             "diagnosis": "DiagnosisPort ServerFacts ServerFactsPort ServerState Topology TopologyPort",
-            "inventory": "InventoryPort OwnerInventoryPort",
+            "inventory": "InventoryPort KernelInventoryPort OwnerInventoryPort",
             "metrics": "MetricQuerierPort TenantPort",
-            "promql": "PromQLPort",
+            "promql": "PromQLPort UtilizationTextPort",
             "sink": "InventorySinkPort ScrapeSample ScrapeSinkPort StatisticsSinkPort",
             "statistics": "ColumnarStatisticsPort DatedStatisticsPort KernelStatisticsPort StatisticsPort",
         },
@@ -32,6 +32,7 @@ __all__ = [
     "DiagnosisPort",
     "InventoryPort",
     "InventorySinkPort",
+    "KernelInventoryPort",
     "KernelStatisticsPort",
     "MetricQuerierPort",
     "OwnerInventoryPort",
@@ -46,4 +47,5 @@ __all__ = [
     "TenantPort",
     "Topology",
     "TopologyPort",
+    "UtilizationTextPort",
 ]

@@ -1,13 +1,15 @@
-"""Port of metric backends that evaluate PromQL."""
+"""Ports of metric backends that evaluate PromQL, or tell the text of their queries."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, cast, runtime_checkable
 
 from statcore.errors import UnsupportedError
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange
+from statcore.promql.utilization import RATE_INTERVAL
+from statcore.queriers.interface import UtilizationMetricQuerier
 
 
 @runtime_checkable
@@ -28,6 +30,37 @@ class PromQLPort(Protocol):
         `UnsupportedError` for a query with which that is not possible.
         """
         ...
+
+
+@runtime_checkable
+class UtilizationTextPort(Protocol):
+    """A metric backend that tells which query it sends for a querier. A backend need not implement it."""
+
+    def utilization_text(
+        self, querier: UtilizationMetricQuerier, /, *, rate_interval: timedelta | str = RATE_INTERVAL
+    ) -> str | None:
+        """Return the text of the query by which `query_utilization` answers; None if the backend of a wrapper has none.
+
+        Raises:
+            InputError: the querier, or the interval, cannot be used.
+            PluginError: the querier breaks its contract.
+            UnsupportedError: the backend refuses the querier.
+        """
+        ...
+
+
+def utilization_text_of(
+    backend: object, querier: UtilizationMetricQuerier, *, rate_interval: timedelta | str = RATE_INTERVAL
+) -> str | None:
+    """Return the text of the query by which a backend answers a querier; None if it is no `UtilizationTextPort`.
+
+    Raises:
+        StatcoreError: as `UtilizationTextPort` says.
+    """
+    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions only.
+    if not hasattr(backend, "utilization_text"):
+        return None
+    return cast("UtilizationTextPort", backend).utilization_text(querier, rate_interval=rate_interval)
 
 
 def as_promql(backend: object, *, reason: str) -> PromQLPort:

@@ -13,7 +13,7 @@ from statcore.errors import UnsupportedError
 from statcore.model.results import MatrixResult, Sample, Series, VectorResult
 from statcore.model.time import QueryTimeRange
 from statcore.ports.metrics import MetricQuerierPort
-from statcore.ports.promql import PromQLPort, as_promql
+from statcore.ports.promql import PromQLPort, as_promql, utilization_text_of
 from statcore.promql.syntax import Selector
 from statcore.promql.templates import FilledTemplate
 from statcore.promql.utilization import RATE_INTERVAL
@@ -82,6 +82,15 @@ class ConfinedMetrics:
             _with_all_notes(answers), samples=_distinct(sample for answer in answers for sample in answer.samples)
         )
 
+    def utilization_text(
+        self, querier: UtilizationMetricQuerier, /, *, rate_interval: timedelta | str = RATE_INTERVAL
+    ) -> str | None:
+        """Return the text of the queries by which `query_utilization` answers, with `or` between several."""
+        texts = [
+            utilization_text_of(self.backend, confined, rate_interval=rate_interval) for confined in self._confined(querier)
+        ]
+        return None if None in texts else " or ".join(filter(None, texts))
+
     async def label_values(
         self, label: str, /, *, match: Selector | None = None, time_range: tuple[datetime, datetime] | None = None
     ) -> Sequence[str]:
@@ -102,11 +111,22 @@ class ConfinedMetrics:
 
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate what a preset was filled in with, at `time` (aware), by default the backend's now."""
-        return await self._promql().query(self._filled_in(promql), time=time)
+        return await self._promql().query(self.confined_text(promql), time=time)
 
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
         """Evaluate what a preset was filled in with, at every point of the range."""
-        return await self._promql().query_range(self._filled_in(promql), time_range)
+        return await self._promql().query_range(self.confined_text(promql), time_range)
+
+    def confined_text(self, promql: str) -> str:
+        """Return what a preset was filled in with, with the scope's matchers, as it is evaluated."""
+        if not isinstance(promql, FilledTemplate):
+            raise UnsupportedError("PromQL is evaluated only for callers who may see everything; use a querier or a preset")
+        alternatives = self.scope.matchers
+        if len(alternatives) > 1:
+            raise UnsupportedError(
+                f"the scope has {len(alternatives)} alternatives, and a preset may count a kernel twice that is in several"
+            )
+        return promql.confined(alternatives[0])
 
     async def ping(self) -> None:
         """Return when the backend answers; raise as a query would when it does not."""
@@ -135,16 +155,6 @@ class ConfinedMetrics:
 
     def _promql(self) -> PromQLPort:
         return as_promql(self.backend, reason="this is a preset")
-
-    def _filled_in(self, promql: str) -> str:
-        if not isinstance(promql, FilledTemplate):
-            raise UnsupportedError("PromQL is evaluated only for callers who may see everything; use a querier or a preset")
-        alternatives = self.scope.matchers
-        if len(alternatives) > 1:
-            raise UnsupportedError(
-                f"the scope has {len(alternatives)} alternatives, and a preset may count a kernel twice that is in several"
-            )
-        return promql.confined(alternatives[0])
 
 
 def _added(matchers: Iterable[tuple[str, str | LabelMatcher]], more: Matchers) -> Matchers:

@@ -13,6 +13,7 @@ from rich.console import Console
 from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
 
 from statcore.errors import UnavailableError
+from statcore.model import StatisticsBatch
 from statcore_cli.output import screen_table, write_table
 
 CPU = {"current": "500", "capacity": "1000", "pct": "50"}
@@ -51,6 +52,7 @@ def test_sessions_as_json(statcore: Invoke) -> None:
         "rx_bytes_per_s": 2000.0,
         "tx_bytes_per_s": None,
         "age_s": None,
+        "devices": None,
         "problem": None,
     } == first
     assert (ID_4, None) == (second["id"], second["cpu_pct"])
@@ -68,6 +70,24 @@ def test_people_read_units_and_programs_read_numbers(statcore: Invoke) -> None:
     assert ("50", "1500000", "2000", "") == tuple(
         rows[0][name] for name in ("cpu_pct", "mem_bytes", "rx_bytes_per_s", "problem")
     )
+
+
+def test_an_agent_has_its_kernels_and_devices(statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People read how many there are of each kind, and programs read the ids."""
+    devices: Any = {"cpu_util": {"0": {}, "1": {}}, "cuda_util": {"GPU-7": {}}, "mem": {"root": {}}}
+
+    async def with_devices(*_: Any) -> StatisticsBatch:
+        return StatisticsBatch([{"node": {}, "devices": devices}])
+
+    monkeypatch.setattr(fake.Store, "fetch_agent_statistics", with_devices)
+
+    header, first = statcore("agents").stdout.splitlines()
+    (agent,) = json.loads(statcore("agents", "--format", "json").stdout)["agents"]
+
+    assert ["ID", "DEVICES", "KERNELS"] == header.split()
+    assert ["i-1", "2 cpu, 1 cuda", "2"] == [part.strip() for part in first.split("  ") if part]
+    assert {"cpu_util": ["0", "1"], "cuda_util": ["GPU-7"], "mem": ["root"]} == agent["devices"]
+    assert [ID_1, ID_2] == agent["kernel_id"]
 
 
 def test_a_list_is_sorted_and_filtered(statcore: Invoke) -> None:

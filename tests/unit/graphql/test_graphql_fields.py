@@ -17,25 +17,41 @@ from statcore_memory import MemoryStatistics
 
 FIELDS = {
     "Query": [
-        *("agent_list", "available_metrics", "compute_session", "compute_session_list", "endpoint_list"),
-        *("health", "plugins", "preset_result", "preset_result_at", "presets", "queriers", "schema_version", "utilization"),
+        *("agent", "agent_list", "available_metrics", "compute_session", "compute_session_list"),
+        *("endpoint", "endpoint_list", "health", "kernel", "kernel_list", "limits", "plugins"),
+        *("preset_result", "preset_result_at", "presets", "queriers", "schema_version", "utilization", "version"),
     ],
     "ComputeSessionList": ["columns", "items", "next_cursor", "total_count"],
     "MetricColumn": ["field", "values"],
-    "ComputeSession": ["inference_metrics", "kernels", "live_stat", "session_id", "utilization"],
-    "Kernel": ["agent_id", "kernel_id", "live_stat"],
+    "ComputeSession": [
+        *("figures", "inference_metrics", "kernels", "live_stat", "project_id"),
+        *("session_id", "started_at", "user_id", "utilization"),
+    ],
+    "KernelList": ["items", "next_cursor", "total_count"],
+    "Kernel": [
+        *("agent_id", "figures", "kernel_id", "live_stat", "processes"),
+        *("project_id", "session_id", "started_at", "user_id"),
+    ],
+    "Process": ["cpu_pct", "mem_bytes", "pid"],
+    "Figures": [
+        *("accelerator_mem_bytes", "accelerator_pct", "cpu_pct", "mem_bytes"),
+        *("rx_bytes_per_s", "tx_bytes_per_s"),
+    ],
     "EndpointList": ["items", "next_cursor", "total_count"],
-    "Endpoint": ["endpoint_id", "live_stat", "replicas"],
+    "Endpoint": ["endpoint_id", "figures", "live_stat", "project_id", "replicas", "started_at", "user_id"],
     "Replica": ["active", "live_stat", "replica_id", "session_id"],
     "AgentList": ["items", "next_cursor", "total_count"],
-    "Agent": ["agent_id", "live_stat"],
+    "Agent": ["agent_id", "devices", "figures", "live_stat", "project_id", "started_at", "user_id"],
+    "Device": ["capacity", "current", "device_id", "metric", "pct", "unit"],
     "Preset": ["description", "filter_labels", "group_labels", "name", "template", "window"],
-    "Querier": ["fields", "name", "summary"],
+    "Querier": ["fields", "name", "summary", "units"],
+    "MetricUnit": ["metric", "unit"],
     "Field": ["choices", "default", "help", "name", "required", "type"],
     "Health": ["healthy", "ports"],
     "PortHealth": ["error", "healthy", "name"],
+    "Limit": ["name", "value"],
     "Plugin": ["distribution", "error", "name", "offers", "remedy", "status", "version"],
-    "Utilization": ["infos", "partial", "series", "warnings"],
+    "Utilization": ["infos", "partial", "promql", "series", "unit", "warnings"],
     "UtilizationSeries": ["labels", "values"],
 }
 LOADERS = {
@@ -50,6 +66,12 @@ LOADERS = {
     ("Endpoint", "live_stat"): "EndpointStatistics.by_endpoint",
     ("Replica", "live_stat"): "ReplicaStatistics.by_replica",
     ("Agent", "live_stat"): "AgentStatistics.by_agent",
+    ("ComputeSession", "figures"): "KernelStatistics.by_kernel",
+    ("Kernel", "figures"): "KernelStatistics.by_kernel",
+    ("Kernel", "processes"): "KernelProcesses.by_kernel",
+    ("Endpoint", "figures"): "EndpointStatistics.kernels_by_endpoint",
+    **dict.fromkeys([("Agent", "figures"), ("Agent", "devices")], "AgentStatistics.by_agent"),
+    **{("Agent", field): "AgentRecords.by_agent" for field in ("user_id", "project_id", "started_at")},
 }
 FILLED_IN = {"labels": "JSON", "group_labels": "[String!]", "window": "String"}
 ARGUMENTS = {
@@ -58,7 +80,10 @@ ARGUMENTS = {
         **dict.fromkeys(("sort", "after"), "String"),
         "filter": "[String!]",
     },
-    ("Query", "compute_session"): {"session_id": "String!"},
+    **{
+        ("Query", name): {f"{id_}_id": "String!"}
+        for name, id_ in {"compute_session": "session", **{name: name for name in ("kernel", "agent", "endpoint")}}.items()
+    },
     ("Query", "available_metrics"): {"querier": "String!"},
     ("Query", "preset_result"): {**dict.fromkeys(("name", "start", "end", "step"), "String!"), **FILLED_IN},
     ("Query", "preset_result_at"): {**dict.fromkeys(("name", "time"), "String!"), **FILLED_IN},
@@ -80,13 +105,9 @@ def test_the_schema_has_these_fields() -> None:
 
 def test_every_field_that_may_fail_may_be_null() -> None:
     """Its failure leaves its parent in the answer; a field may fail when its resolver reads something."""
-    loaded = {"columns", "inference_metrics", "live_stat", "utilization"}
-    reading = {*FIELDS["Query"], "fields"} - {
-        "plugins",
-        "presets",
-        "queriers",
-        "schema_version",
-    }  # plugins are read at start-up
+    loaded = {"columns", "devices", "figures", "inference_metrics", "live_stat", "processes", "utilization"}
+    at_start_up = {"limits", "plugins", "presets", "queriers", "schema_version", "version"}
+    reading = {*FIELDS["Query"], "fields"} - at_start_up
     for name, kind in object_types().items():
         nullable = {field for field, defined in kind.fields.items() if not str(defined.type).endswith("!")}
         assert (loaded | reading) & set(FIELDS[name]) <= nullable

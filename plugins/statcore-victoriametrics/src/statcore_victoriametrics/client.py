@@ -139,7 +139,7 @@ class VictoriaMetricsClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> MatrixResult:
         """Return the querier's utilization at every point of the range; `PrometheusOptions` has the limits of a range."""
-        return await self._of_queriers.query_range(self._metricsql(querier, rate_interval), time_range)
+        return await self._of_queriers.query_range(self.utilization_text(querier, rate_interval=rate_interval), time_range)
 
     async def query_utilization_now(
         self,
@@ -150,7 +150,15 @@ class VictoriaMetricsClient:
         rate_interval: timedelta | str = RATE_INTERVAL,
     ) -> VectorResult:
         """Return the querier's utilization at `time` (aware), by default the server's now."""
-        return await self._of_queriers.query(self._metricsql(querier, rate_interval), time=time)
+        return await self._of_queriers.query(self.utilization_text(querier, rate_interval=rate_interval), time=time)
+
+    def utilization_text(
+        self, querier: UtilizationMetricQuerier, /, *, rate_interval: timedelta | str = RATE_INTERVAL
+    ) -> str:
+        """Return the MetricsQL that is sent for a querier."""
+        return metricsql_text(
+            utilization_query(querier, rate_interval=rate_interval, normalization_interval_s=self._normalization_interval_s)
+        )
 
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate at `time` (aware), by default the server's now; a scalar is one sample without labels."""
@@ -199,8 +207,3 @@ class VictoriaMetricsClient:
             await self._of_queriers.aclose()
         finally:
             await self._of_text.aclose()
-
-    def _metricsql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
-        return metricsql_text(
-            utilization_query(querier, rate_interval=rate_interval, normalization_interval_s=self._normalization_interval_s)
-        )

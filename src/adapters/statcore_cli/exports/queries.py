@@ -11,17 +11,15 @@ from uuid import UUID
 import attrs
 
 from statcore.errors import InputError, PluginError
-from statcore.model.statistics import has_bound, unit_hint
+from statcore.model.statistics import has_bound
 from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
-from statcore.plugins.querier_kinds import METRIC_FIELD, build_querier
+from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier
 from statcore.promql.syntax import Expression
 from statcore.promql.utilization import utilization_query
-from statcore.queriers.interface import MetricQuery, PercentOfCapacity, PreparedQuerier, resolve
+from statcore.queriers.interface import MetricQuery, PreparedQuerier, resolve
 from statcore.queriers.matcher import Matchers, as_labels, as_matcher
 
-PERCENT: Final = "percent"
-"""The unit of percent of capacity."""
 _CAPACITY: Final = "capacity"
 _TRIAL_VALUES: Final[Mapping[FieldType, Any]] = {
     FieldType.TEXT: "statcore-trial",
@@ -120,7 +118,7 @@ def exported_queries(spec: QuerierSpec, metrics: Sequence[str]) -> Iterator[Expo
                 kind=spec.name,
                 metric=metric,
                 choices=choices,
-                unit=PERCENT if isinstance(query.strategy, PercentOfCapacity) else _unit(spec, metric),
+                unit=answered_unit(spec.units, metric, query.strategy),
                 query=query,
                 owners=tuple(_owners(spec, values, query)),
             )
@@ -138,12 +136,6 @@ def _check_example(spec: QuerierSpec, example: Mapping[str, object]) -> None:
         raise PluginError(
             f"the kind {spec.name} needs {', '.join(missing)}, and its QuerierSpec has no example of it", plugin=spec.name
         )
-
-
-def _unit(spec: QuerierSpec, metric: str) -> str:
-    """Return the unit of a metric; for a metric of an accelerator, as its name says."""
-    hint = unit_hint(metric)
-    return spec.units.get(metric) or (PERCENT if hint == PERCENT else "" if hint == metric else hint)
 
 
 def _owners(spec: QuerierSpec, values: Mapping[str, object], query: MetricQuery) -> Iterator[str]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
-from statcore.model.statistics import shown_value
-from statcore_graphql.schema.loaded import statistics_field
+from statcore import services
+from statcore.model.inventory import AgentRecord
+from statcore.model.numbers import finite_number
+from statcore.model.statistics import decode_entry, shown_value
+from statcore.services import AGENTS
+from statcore_graphql.outcomes import Outcome
+from statcore_graphql.schema.figures import STARTED_AT, Figures, figures_field, read_entry, rfc3339
+from statcore_graphql.schema.loaded import LoadedField, Shown, statistics_field
+
+_LOADER = "AgentStatistics.by_agent"
+_OWNER = "Its owner; null for an agent of nobody or of everybody."
 
 
 def _shown(halves: Mapping[str, object]) -> dict[str, object]:
@@ -27,19 +36,98 @@ def _shown(halves: Mapping[str, object]) -> dict[str, object]:
     return shown
 
 
+@strawberry.type(description="A device of an agent in one metric, such as a core or an accelerator.")
+class Device:
+    """A metric of a device."""
+
+    metric: str
+    device_id: str
+    current: float | None
+    capacity: float | None = strawberry.field(description="The bound of the current value; null where there is none.")
+    pct: float | None
+    unit: str | None = strawberry.field(description="The unit of the current value and the capacity, as agents write it.")
+
+
+def _show_devices(
+    _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
+) -> Shown:
+    del encoded, fields
+    entry, problem = read_entry(None, outcomes)
+    if entry is None:
+        return None, ()
+    value, problems = decode_entry(entry)
+    by_metric = _shown(value).get("devices")
+    found = [] if problem is None else [((), problem)]
+    found += [((), other) for path, other in problems if path[:1] == ("devices",)]
+    return list(_devices(by_metric)), found
+
+
+def _devices(by_metric: object) -> Iterator[Device]:
+    """Yield the devices of each metric, in the order of their names; parts of another form are left out."""
+    for metric, by_device in sorted(_items(by_metric)):
+        for device_id, fields in sorted(_items(by_device)):
+            if isinstance(fields, dict):
+                values = cast("dict[str, object]", fields)
+                numbers = {name: finite_number(values.get(name)) for name in ("current", "capacity", "pct")}
+                unit = values.get("unit_hint")
+                yield Device(
+                    metric=metric,
+                    device_id=device_id,
+                    unit=unit if isinstance(unit, str) else None,
+                    **{name: None if number is None else float(number) for name, number in numbers.items()},
+                )
+
+
+def _items(value: object) -> Iterable[tuple[str, object]]:
+    return cast("dict[str, object]", value).items() if isinstance(value, dict) else ()
+
+
+def _record_field(text: Callable[[AgentRecord], str | None], *, description: str) -> Any:  # noqa: ANN401 - Strawberry's
+    """Return a field with a text of the agent's record, which pages of ids do not have."""
+
+    def show(_: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None) -> Shown:
+        del encoded, fields
+        ((record, _),) = outcomes
+        if isinstance(record, BaseException):
+            raise record
+        return None if record is None else text(record), ()
+
+    loaded = LoadedField(loader="AgentRecords.by_agent", keys=lambda agent: (agent.agent_id,), show=show)
+    return loaded.field(description=description, of=str | None)
+
+
 @strawberry.type(description="An agent: a node that runs kernels.")
 class Agent:
     """An agent."""
 
     agent_id: str
+    listed: strawberry.Private[services.Figures | None] = None
+
+    user_id: str | None = _record_field(lambda record: record.user_id, description=_OWNER)
+    project_id: str | None = _record_field(lambda record: record.project_id, description=_OWNER)
+    started_at: str | None = _record_field(lambda record: rfc3339(record.started_at), description=STARTED_AT)
+
+    figures: Figures | None = figures_field(AGENTS, _LOADER, keys=lambda agent: (agent.agent_id,), read=read_entry)
+
+    devices: list[Device] | None = LoadedField(
+        loader=_LOADER, keys=lambda agent: (agent.agent_id,), show=_show_devices
+    ).field(
+        description="The metrics of its devices, in the order of metrics and devices; null when there are no statistics.",
+        of=list[Device] | None,
+    )
 
     live_stat: JSON | None = statistics_field(
-        "AgentStatistics.by_agent",
+        _LOADER,
         key=lambda agent: agent.agent_id,
         description='The live statistics of its node and its devices ("node", "devices"), or null when there are none. A'
         " number that means nothing, such as the percentage of a metric without a bound, is null.",
         show=_shown,
     )
+
+    @classmethod
+    def of(cls, record: AgentRecord, listed: services.Figures | None = None) -> Self:
+        """Convert a record of the inventory, with the figures that a list is sorted by."""
+        return cls(agent_id=record.agent_id, listed=listed)
 
 
 @strawberry.type(description="A page of the agents.")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
+from statcore import services
 from statcore.concurrency import in_turns
 from statcore.errors import InputError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import KernelRecord, SessionRecord
+from statcore.model.statistics import Entry, Problem
+from statcore.plugins.querier_kinds import answered_unit
 from statcore.queriers import ContainerMetricQuerier
-from statcore.statistics import session_entry
+from statcore.queriers.container import UNITS
+from statcore.services import KERNELS, SESSIONS
+from statcore.statistics import processes, session_entry
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.outcomes import Outcome, as_batch, as_error
+from statcore_graphql.schema.figures import STARTED_AT, Figures, figures_field, read_entry, rfc3339
 from statcore_graphql.schema.loaded import (
     LOADER,
     MAX_FIELDS,
@@ -28,14 +34,56 @@ from statcore_graphql.schema.loaded import (
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 _KERNEL_LOADER = "KernelStatistics.by_kernel"
+_OWNER = "The owner of its kernels; null where it is not known, or where they have several."
 
 
-@strawberry.type(description="A kernel: one container of a session.")
+@strawberry.type(description="A process of a kernel; null is a number that is not known.")
+class Process:
+    """A process."""
+
+    pid: int
+    cpu_pct: float | None = strawberry.field(description="CPU use in percent of one core.")
+    mem_bytes: float | None = strawberry.field(description="Memory in use.")
+
+    @classmethod
+    def of(cls, process: processes.Process) -> Self:
+        """Convert a process of the metric backend."""
+        return cls(pid=process.pid, cpu_pct=process.cpu_pct, mem_bytes=process.mem_bytes)
+
+
+def _show_processes(
+    _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
+) -> Shown:
+    del encoded, fields
+    ((found, _),) = outcomes
+    if isinstance(found, BaseException):
+        raise found
+    return [Process.of(process) for process in found], ()
+
+
+@strawberry.type(description="A kernel: one container, of a session or by itself.")
 class Kernel:
     """A kernel."""
 
     kernel_id: str
     agent_id: str | None
+    session_id: str | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    started_at: str | None = strawberry.field(default=None, description=STARTED_AT)
+    listed: strawberry.Private[services.Figures | None] = None
+
+    figures: Figures | None = figures_field(
+        KERNELS, _KERNEL_LOADER, keys=lambda kernel: (kernel.kernel_id,), read=read_entry
+    )
+
+    processes: list[Process] | None = LoadedField(
+        loader="KernelProcesses.by_kernel", keys=lambda kernel: (kernel.kernel_id,), show=_show_processes
+    ).field(
+        description="Its processes in the order of their pids, as the metric backend knows them; none where it has no"
+        " series of them.",
+        of=list[Process] | None,
+    )
 
     live_stat: JSON | None = metrics_field(
         _KERNEL_LOADER,
@@ -46,9 +94,26 @@ class Kernel:
     )
 
     @classmethod
-    def of(cls, record: KernelRecord) -> Self:
-        """Convert a record of the inventory."""
-        return cls(kernel_id=record.kernel_id, agent_id=record.agent_id)
+    def of(cls, record: KernelRecord, listed: services.Figures | None = None) -> Self:
+        """Convert a record of the inventory, with the figures that a list is sorted by."""
+        return cls(
+            kernel_id=record.kernel_id,
+            session_id=record.session_id,
+            agent_id=record.agent_id,
+            user_id=record.user_id,
+            project_id=record.project_id,
+            started_at=rfc3339(record.started_at),
+            listed=listed,
+        )
+
+
+@strawberry.type(description="A page of the kernels.")
+class KernelList:
+    """A page of the kernels."""
+
+    items: list[Kernel]
+    total_count: int
+    next_cursor: str | None = strawberry.field(default=None, description="The `after` of the next page, if there is one.")
 
 
 def _session_keys(session: ComputeSession) -> list[str]:
@@ -69,16 +134,25 @@ def _session_entry(session: ComputeSession, outcomes: Sequence[Outcome | None]) 
     return batch
 
 
+def _read_session(session: ComputeSession, outcomes: Sequence[Outcome], /) -> tuple[Entry | None, Problem | None]:
+    batch = _session_entry(session, outcomes)
+    entry, problem = batch[0], batch.problems.get(0)
+    if entry is None and problem is not None:
+        raise as_error(problem)
+    return entry, problem
+
+
 def _show_session(
     session: ComputeSession, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
 ) -> Shown:
-    batch = _session_entry(session, outcomes)
-    entry, problem = batch[0], batch.problems.get(0)
-    if entry is not None:
-        return show_metrics(entry, problem, fields, encoded=encoded, hides=True)
-    if problem is not None:
-        raise as_error(problem)
-    return None, ()
+    entry, problem = _read_session(session, outcomes)
+    return (None, ()) if entry is None else show_metrics(entry, problem, fields, encoded=encoded, hides=True)
+
+
+def _only(ids: Iterable[str | None]) -> str | None:
+    """Return the id that is known, or None where none or several are."""
+    known = {id_ for id_ in ids if id_ is not None}
+    return known.pop() if len(known) == 1 else None
 
 
 @strawberry.type(description="A session: kernels that run together.")
@@ -87,6 +161,12 @@ class ComputeSession:
 
     session_id: str
     kernels: list[Kernel]
+    user_id: str | None = strawberry.field(default=None, description=_OWNER)
+    project_id: str | None = strawberry.field(default=None, description=_OWNER)
+    started_at: str | None = strawberry.field(default=None, description=STARTED_AT)
+    listed: strawberry.Private[services.Figures | None] = None
+
+    figures: Figures | None = figures_field(SESSIONS, _KERNEL_LOADER, keys=_session_keys, read=_read_session)
 
     inference_metrics: JSON | None = statistics_field(
         "KernelStatistics.inference_metrics_by_kernel",
@@ -121,12 +201,20 @@ class ComputeSession:
     ) -> Utilization | None:
         """Query the sum over the session's kernels."""
         querier = ContainerMetricQuerier(metric_name=metric_name, value_type=value_type, session_id=self.session_id)
-        return await load_utilization(info.context, querier, start=start, end=end, step=step)
+        unit = answered_unit(UNITS, querier.metric_name, querier.query_strategy())
+        return await load_utilization(info.context, querier, unit=unit, start=start, end=end, step=step)
 
     @classmethod
-    def of(cls, record: SessionRecord) -> Self:
-        """Convert a record of the inventory."""
-        return cls(session_id=record.session_id, kernels=[Kernel.of(kernel) for kernel in record.kernels])
+    def of(cls, record: SessionRecord, listed: services.Figures | None = None) -> Self:
+        """Convert a record of the inventory, with the figures that a list is sorted by."""
+        return cls(
+            session_id=record.session_id,
+            kernels=[Kernel.of(kernel) for kernel in record.kernels],
+            user_id=_only(kernel.user_id for kernel in record.kernels),
+            project_id=_only(kernel.project_id for kernel in record.kernels),
+            started_at=rfc3339(record.started_at),
+            listed=listed,
+        )
 
 
 @strawberry.type(description="One field of the statistics of all items of a page.")

@@ -7,7 +7,10 @@ from typing import Self
 import strawberry
 from strawberry.scalars import JSON
 
+from statcore import services
 from statcore.model.inventory import EndpointRecord
+from statcore.services import ENDPOINTS
+from statcore_graphql.schema.figures import STARTED_AT, Figures, figures_field, read_entry, rfc3339
 from statcore_graphql.schema.loaded import metrics_field
 
 
@@ -34,6 +37,18 @@ class Endpoint:
 
     endpoint_id: str
     replicas: list[Replica]
+    user_id: str | None = None
+    project_id: str | None = None
+    started_at: str | None = strawberry.field(default=None, description=STARTED_AT)
+    session_ids: strawberry.Private[tuple[str, ...]] = ()
+    listed: strawberry.Private[services.Figures | None] = None
+
+    figures: Figures | None = figures_field(
+        ENDPOINTS,
+        "EndpointStatistics.kernels_by_endpoint",
+        keys=lambda endpoint: ((endpoint.endpoint_id, endpoint.session_ids),),
+        read=read_entry,
+    )
 
     live_stat: JSON | None = metrics_field(
         "EndpointStatistics.by_endpoint",
@@ -43,8 +58,8 @@ class Endpoint:
     )
 
     @classmethod
-    def of(cls, record: EndpointRecord) -> Self:
-        """Convert a record of the inventory."""
+    def of(cls, record: EndpointRecord, listed: services.Figures | None = None) -> Self:
+        """Convert a record of the inventory, with the figures that a list is sorted by."""
         replicas = [
             Replica(
                 endpoint_id=record.endpoint_id,
@@ -54,7 +69,15 @@ class Endpoint:
             )
             for replica in record.replicas
         ]
-        return cls(endpoint_id=record.endpoint_id, replicas=replicas)
+        return cls(
+            endpoint_id=record.endpoint_id,
+            replicas=replicas,
+            user_id=record.user_id,
+            project_id=record.project_id,
+            started_at=rfc3339(record.started_at),
+            session_ids=record.session_ids,
+            listed=listed,
+        )
 
 
 @strawberry.type(description="A page of the inference endpoints.")

@@ -2,7 +2,8 @@
 
 graphql-core completes a list field by field, with a coroutine for each value that is loaded. Here the fields that are
 selected below a list become a plan, once for all items. A plan has attributes, loaded fields, and lists of objects that
-have a plan themselves; any other selection is left to graphql-core. An item that its plan cannot complete, for example
+have a plan themselves; a loaded field may have an object or objects with attributes. Any other selection is left to
+graphql-core. An item that its plan cannot complete, for example
 because a field has an error, is left to it too: the rules for errors and null stay in one place.
 """
 
@@ -17,7 +18,6 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 import msgspec
 from graphql import (
-    FieldNode,
     GraphQLError,
     GraphQLField,
     GraphQLLeafType,
@@ -212,19 +212,33 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         if field is None or field.extensions:
             return None
         if LOADED in field.metadata:
-            return self._plan_loaded(field.metadata[LOADED], graphql_field, node, plan)
+            return self._plan_loaded(field.metadata[LOADED], graphql_field, details, plan)
         return self._plan_attribute(field, graphql_field.type, details, plan) if field.is_basic_field else None
 
     def _plan_loaded(
-        self, loaded: LoadedField, graphql_field: GraphQLField, node: FieldNode, plan: _Plan
+        self, loaded: LoadedField, graphql_field: GraphQLField, details: FieldDetailsList, plan: _Plan
     ) -> _Complete | None:
         try:
-            arguments = get_argument_values(graphql_field, node, self.variable_values)
+            arguments = get_argument_values(graphql_field, details[0].node, self.variable_values)
         except GraphQLError:
+            return None
+        inner = self._plan_objects(graphql_field.type, details)
+        if inner is None:
             return None
         loader = self.context_value.dataloader_manager.get_loader(self.context_value, loaded.loader)
         plan.loads.append((loaded, loader))
-        return _loaded(loaded, loader, arguments, encoded=self.context_value.encoded)
+        return _loaded(loaded, loader, arguments, inner, encoded=self.context_value.encoded)
+
+    def _plan_objects(self, output_type: _OutputType, details: FieldDetailsList) -> _Complete | None:
+        """Return how a loaded value is completed: a leaf stays as it is, an object or a list of objects has a plan."""
+        type_, _ = _nullable(output_type)
+        if is_leaf_type(type_):
+            return lambda value, _place, _problems: value
+        is_list = isinstance(type_, GraphQLList)
+        plan = self._plan_of_items(_inner(type_) if is_list else type_, details)
+        if plan is None or plan.loads or plan.lists:  # what is loaded for a loaded object is left to graphql-core
+            return None
+        return _objects(lambda value: value, plan) if is_list else plan.complete
 
     def _plan_attribute(
         self, field: StrawberryField, output_type: _OutputType, details: FieldDetailsList, plan: _Plan
@@ -275,7 +289,9 @@ def _attribute(read: Callable[[Any], Any], leaf: GraphQLLeafType, *, required: b
     return complete
 
 
-def _loaded(field: LoadedField, loader: BatchLoader[Any], arguments: dict[str, Any], *, encoded: bool) -> _Complete:
+def _loaded(
+    field: LoadedField, loader: BatchLoader[Any], arguments: dict[str, Any], inner: _Complete, *, encoded: bool
+) -> _Complete:
     def complete(item: object, place: _Place, problems: list[FieldProblem]) -> object:
         outcomes = [loader.loaded(key) for key in field.keys(item)]
         if None in outcomes:
@@ -283,8 +299,8 @@ def _loaded(field: LoadedField, loader: BatchLoader[Any], arguments: dict[str, A
         value, found = field.show(item, cast("Any", outcomes), encoded=encoded, **arguments)
         if found:
             path = _path(place)
-            problems.extend(([*path, *inner], problem) for inner, problem in found)
-        return value
+            problems.extend(([*path, *part], problem) for part, problem in found)
+        return None if value is None else inner(value, place, problems)
 
     return complete
 

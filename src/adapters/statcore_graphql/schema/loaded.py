@@ -72,7 +72,7 @@ class LoadedField:
     keys: Callable[[Any], Sequence[Hashable]]
     show: Show
 
-    def field(self, *, description: str, selects: bool = False) -> Any:  # noqa: ANN401 - Strawberry's
+    def field(self, *, description: str, selects: bool = False, of: object = None) -> Any:  # noqa: ANN401 - Strawberry's
         """Return the field for Strawberry.
 
         Its resolver is for objects that are not in a list, and for lists without a plan.
@@ -80,6 +80,7 @@ class LoadedField:
         Args:
             description: the field's description in the schema.
             selects: whether the field has the argument `fields`.
+            of: the type of the value, by default JSON.
         """
 
         # Not coroutine functions: the keys are requested while the answer is walked, so that one read loads all keys.
@@ -96,6 +97,7 @@ class LoadedField:
         return strawberry.field(
             resolver=resolve_selected if selects else resolve,
             description=description,
+            graphql_type=of,
             metadata={LOADER: self.loader, LOADED: self},
         )
 

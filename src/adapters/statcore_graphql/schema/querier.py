@@ -34,6 +34,14 @@ class Field:
         )
 
 
+@strawberry.type(description='The unit of what a kind of querier answers for a metric; "1" is a share or a plain number.')
+class MetricUnit:
+    """The unit of a metric."""
+
+    metric: str
+    unit: str
+
+
 @strawberry.type(description="A kind of querier: a kind of object whose utilization can be queried.")
 class Querier:
     """A kind of querier."""
@@ -41,6 +49,7 @@ class Querier:
     spec: strawberry.Private[QuerierSpec]
     name: str
     summary: str
+    units: list[MetricUnit] = strawberry.field(description="The units of its metrics that are known beforehand.")
 
     @strawberry.field(description="The fields that may be keys of `selector`.")
     def fields(self) -> list[Field] | None:
@@ -50,4 +59,5 @@ class Querier:
     @classmethod
     def of(cls, spec: QuerierSpec) -> Self:
         """Convert a plugin's spec."""
-        return cls(spec=spec, name=spec.name, summary=spec.summary)
+        units = [MetricUnit(metric=metric, unit=unit) for metric, unit in spec.units.items()]
+        return cls(spec=spec, name=spec.name, summary=spec.summary, units=units)

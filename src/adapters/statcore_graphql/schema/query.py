@@ -11,21 +11,24 @@ import strawberry
 from strawberry.scalars import JSON
 
 from statcore.concurrency import in_turns
-from statcore.errors import InputError
+from statcore.errors import InputError, UnsupportedError
 from statcore.model.inventory import AgentRecord, Page
 from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
-from statcore.plugins.querier_kinds import build_querier, metric_names
-from statcore.ports import InventoryPort
-from statcore.services import AGENTS, ENDPOINTS, SESSIONS, SORTS, ObjectKind, ObjectListing
+from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier, metric_names
+from statcore.ports import InventoryPort, OwnerInventoryPort
+from statcore.ports.inventory import list_kernels
+from statcore.queriers import resolve
+from statcore.queriers.interface import PreparedQuerier
+from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, SORTS, Figures, ObjectKind, ObjectListing
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
-from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
+from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList, Kernel, KernelList
 from statcore_graphql.schema.endpoint import Endpoint, EndpointList
 from statcore_graphql.schema.loaded import LOADER
 from statcore_graphql.schema.preset import PRESET_LOADER, Preset, load_preset
 from statcore_graphql.schema.querier import Querier
-from statcore_graphql.schema.service import Health, Plugin
+from statcore_graphql.schema.service import Health, Limit, Plugin, installed_version
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 DEFAULT_LIMIT: Final = 100
@@ -40,6 +43,10 @@ _PAGING: Final = (
     " pages neither repeat nor hide objects when others come and go: pass the `next_cursor` of a page as `after` for the"
     f" next page. `sort` is one of {', '.join(SORTS)}, with `-` in front to descend. Each `filter` must match: `LABEL=ID`"
     " such as `user_id=…`, or a text to search in ids."
+)
+
+_FEWER_FIGURES: Final = (
+    "a sort by a figure reads the statistics of all objects that the filters select: filter the list, or sort it by ids"
 )
 
 _Info = strawberry.Info[GraphQueryContext]
@@ -74,6 +81,40 @@ class Query:
         (record,) = await info.context.inventory.find_sessions([id_text(session_id)])
         return None if record is None else ComputeSession.of(record)
 
+    @strawberry.field(description="The kernel with an id; null when there is none.")
+    async def kernel(self, info: _Info, kernel_id: str) -> Kernel | None:
+        """Read from the inventory."""
+        (record,) = await _owners(info.context.inventory).find_kernels([id_text(kernel_id)])
+        return None if record is None else Kernel.of(record)
+
+    @strawberry.field(description="The inference endpoint with an id; null when there is none.")
+    async def endpoint(self, info: _Info, endpoint_id: str) -> Endpoint | None:
+        """Read from the inventory."""
+        (record,) = await info.context.inventory.find_endpoints([id_text(endpoint_id)])
+        return None if record is None else Endpoint.of(record)
+
+    @strawberry.field(description="The agent with an id; null when there is none.")
+    async def agent(self, info: _Info, agent_id: str) -> Agent | None:
+        """Read from the inventory."""
+        (record,) = await _owners(info.context.inventory).find_agents([agent_id])
+        return None if record is None else Agent.of(record)
+
+    @strawberry.field(description=f"A page of the kernels, with those that are in no session. {_PAGING}")
+    async def kernel_list(
+        self,
+        info: _Info,
+        limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
+        sort: str | None = None,
+        filters: _Filters = None,
+        after: str | None = None,
+    ) -> KernelList | None:
+        """Read from the inventory."""
+        page = _PageArguments(limit, offset, sort, filters, after)
+        read = await page.read(info.context, KERNELS, partial(list_kernels, info.context.inventory))
+        items = await _as_objects(Kernel.of, read.items)
+        return KernelList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
+
     @strawberry.field(description=f"A page of the inference endpoints. {_PAGING}")
     async def endpoint_list(
         self,
@@ -103,7 +144,7 @@ class Query:
         """Read from the inventory."""
         page = _PageArguments(limit, offset, sort, filters, after)
         read = await page.read(info.context, AGENTS, partial(_list_agents, info.context.inventory))
-        items = await _as_objects(lambda agent: Agent(agent_id=agent.agent_id), read.items)
+        items = await _as_objects(Agent.of, read.items)
         return AgentList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
     @strawberry.field(description="The kinds of querier that are installed.")
@@ -125,8 +166,10 @@ class Query:
         self, info: _Info, querier: str, selector: JSON, start: str, end: str, step: str
     ) -> Utilization | None:
         """Query the backend."""
-        built = build_querier(info.context.plugins.querier(querier), _fields(selector))
-        return await load_utilization(info.context, built, start=start, end=end, step=step)
+        spec, fields = info.context.plugins.querier(querier), _fields(selector)
+        built = PreparedQuerier(resolve(build_querier(spec, fields)))
+        unit = answered_unit(spec.units, str(fields.get(METRIC_FIELD) or ""), built.query.strategy)
+        return await load_utilization(info.context, built, unit=unit, start=start, end=end, step=step)
 
     @strawberry.field(description="The named queries.")
     def presets(self, info: _Info) -> list[Preset]:
@@ -189,6 +232,16 @@ class Query:
         """Ping both."""
         return await Health.check(info.context)
 
+    @strawberry.field(description="The limits of requests to this service.")
+    def limits(self, info: _Info) -> list[Limit]:
+        """List the limits of the context."""
+        return [Limit(name=name, value=value) for name, value in info.context.limits.items()]
+
+    @strawberry.field(description="The version of statcore.")
+    def version(self) -> str:
+        """Return the version."""
+        return installed_version()
+
     @strawberry.field(description="The installed plugins, with those that cannot be used.")
     def plugins(self, info: _Info) -> list[Plugin]:
         """List the reports of the registry."""
@@ -207,12 +260,25 @@ def _fields(selector: object) -> dict[str, object]:
     raise InputError(f"selector must be an object of fields, not {type(selector).__name__}")
 
 
-async def _as_objects(convert: Callable[[_Record], _Object], records: Sequence[_Record]) -> list[_Object]:
-    """Return the GraphQL object of each record, and give way to the event loop."""
+async def _as_objects(
+    convert: Callable[[_Record, Figures | None], _Object], items: Sequence[tuple[_Record, Figures | None]]
+) -> list[_Object]:
+    """Return the GraphQL object of each item, and give way to the event loop."""
     objects: list[_Object] = []
-    async for part in in_turns(records):
-        objects += [convert(record) for record in part]
+    async for part in in_turns(items):
+        objects += [convert(*item) for item in part]
     return objects
+
+
+def _owners(inventory: InventoryPort) -> OwnerInventoryPort:
+    """Return an inventory that finds kernels and agents by id.
+
+    Raises:
+        UnsupportedError: it does not.
+    """
+    if isinstance(inventory, OwnerInventoryPort):
+        return inventory
+    raise UnsupportedError("the inventory does not find kernels and agents by id; take them from their list")
 
 
 async def _list_agents(inventory: InventoryPort, *, limit: int, offset: int) -> Page[AgentRecord]:
@@ -222,7 +288,9 @@ async def _list_agents(inventory: InventoryPort, *, limit: int, offset: int) -> 
 
 @attrs.frozen
 class _ReadPage(Generic[_Record]):
-    items: Sequence[_Record]
+    """A page: its records, each with the figures that the list is sorted by, if there are any."""
+
+    items: Sequence[tuple[_Record, Figures | None]]
     total_count: int
     next_cursor: str | None = None
 
@@ -240,7 +308,7 @@ class _PageArguments:
     async def read(
         self, context: GraphQueryContext, kind: ObjectKind[_Record], list_: Callable[..., Awaitable[Page[_Record]]]
     ) -> _ReadPage[_Record]:
-        """Return a page, and count its objects for the limit of the request.
+        """Return a page, and count its objects, and the statistics that it is sorted by, for the limit of the request.
 
         Raises:
             InputError: the limit is above `MAX_LIMIT`, an argument cannot be used, or the request lists and loads too many
@@ -252,12 +320,13 @@ class _PageArguments:
         if is_sorted and self.offset:
             raise InputError("offset excludes sort, filter and after; page with after")
         if is_sorted:
-            page = await ObjectListing(context.inventory, context.statistics_repository).read(
+            count = partial(context.loaders.count, advice=_FEWER_FIGURES)
+            page = await ObjectListing(context.inventory, context.statistics_repository, count=count).read(
                 kind, sort=self.sort or "id", filters=self.filters or (), after=self.after, limit=self.limit
             )
-            read = _ReadPage([item.record for item in page.items], page.total_count, page.next_cursor)
+            read = _ReadPage([(item.record, item.figures) for item in page.items], page.total_count, page.next_cursor)
         else:
             plain = await list_(limit=self.limit, offset=self.offset)
-            read = _ReadPage(plain.items, plain.total_count)
+            read = _ReadPage([(record, None) for record in plain.items], plain.total_count)
         context.loaders.count(len(read.items))
         return read

@@ -1,10 +1,12 @@
-"""The GraphQL types of the service itself: the health of its ports, and its plugins.
+"""The GraphQL types of the service itself: the health of its ports, its plugins, its limits, and its version.
 
 A caller who may see only a part gets no texts of errors: they name addresses, and may name the objects of others.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.metadata import version
 from typing import Self
 
 import strawberry
@@ -65,3 +67,17 @@ class Plugin:
             error=report.error if with_error else None,
             remedy=report.remedy if with_error else None,
         )
+
+
+@strawberry.type(description="A limit of requests; an error has the name of its limit in `extensions.limit`.")
+class Limit:
+    """A limit."""
+
+    name: str = strawberry.field(description="Its name, which ends with its unit if it has one, such as `request_s`.")
+    value: float
+
+
+@cache
+def installed_version() -> str:
+    """Return the version of statcore that is installed."""
+    return version("statcore")

@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 
 from statcore.model.results import MatrixResult, MetricResponse, Series
 from statcore.model.time import QueryTimeRange
+from statcore.ports.promql import utilization_text_of
 from statcore.promql import check_points
 from statcore.queriers import UtilizationMetricQuerier, resolve
 from statcore.queriers.interface import PreparedQuerier
@@ -39,11 +40,18 @@ class Utilization:
     warnings: list[str]
     infos: list[str]
     partial: bool = strawberry.field(description="Whether the backend could not read all of its data.")
+    promql: str | None = strawberry.field(
+        description="The query of the series, with the matchers of what the caller may see; null where the backend has no"
+        " such text. Similar queries of one request are sent together, as one query for the series of all."
+    )
+    unit: str | None = strawberry.field(description="The unit of the values, such as `bytes`; null where it is not known.")
 
     @classmethod
-    def of(cls, result: MatrixResult) -> Self:
+    def of(cls, result: MatrixResult, *, promql: str | None, unit: str | None) -> Self:
         """Convert a result."""
         return cls(
+            promql=promql,
+            unit=unit or None,
             series=[UtilizationSeries.of(series) for series in result.series],
             warnings=list(result.warnings),
             infos=list(result.infos),
@@ -52,7 +60,7 @@ class Utilization:
 
 
 async def load_utilization(
-    context: GraphQueryContext, querier: UtilizationMetricQuerier, *, start: str, end: str, step: str
+    context: GraphQueryContext, querier: UtilizationMetricQuerier, *, start: str, end: str, step: str, unit: str = ""
 ) -> Utilization:
     """Return a querier's utilization; the queries of one request are sent together, and coalesced.
 
@@ -62,6 +70,7 @@ async def load_utilization(
         start: the start of the range, as RFC 3339 or unix seconds.
         end: the end of the range.
         step: a duration.
+        unit: the unit of the values, or "" if it is not known.
 
     Raises:
         InputError: a time or the step cannot be read.
@@ -71,5 +80,7 @@ async def load_utilization(
     time_range = QueryTimeRange(start=start, end=end, step=step)
     check_points(time_range, context.max_points, reason=f"GraphQL answers at most {context.max_points}")
     loader = context.dataloader_manager.get_loader(context, UTILIZATION_LOADER, time_range=time_range)
-    result: MatrixResult = await loader.load(PreparedQuerier(resolve(querier)))
-    return Utilization.of(result)
+    prepared = PreparedQuerier(resolve(querier))
+    result: MatrixResult = await loader.load(prepared)
+    promql = utilization_text_of(context.metrics, prepared, rate_interval=context.rate_interval)
+    return Utilization.of(result, promql=promql, unit=unit)
