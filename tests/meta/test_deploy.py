@@ -15,9 +15,9 @@ from typing import Final
 import attrs
 import click
 import pytest
+from statcore_cli.serve_settings import ServeSettings
 
 from statcore_cli.app import cli
-from statcore_cli.serve_settings import ServeSettings
 
 ROOT: Final = Path(__file__).parent.parent.parent
 UNIT: Final = ROOT / "deploy" / "statcore.service"
