@@ -11,17 +11,19 @@ import { clock } from "./units.js";
 /** @typedef {import("./list_window.js").Listed} Listed */
 /**
  * A column: `cell` returns what stands there; `sort` is the name that the service sorts by; `width` is that of a CSS grid.
- * @typedef {{title: string, sort?: string, width: string, isNumber?: boolean, hint?: string,
- *   cell: (row: Row, highest: (figure: string) => number) => any}} Column
+ * A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a column may be hidden
+ * ("minor"), beside the id ("side"), wide, or a line by itself.
+ * @typedef {{title: string, sort?: string, width: string, isNumber?: boolean, hint?: string, figure?: string,
+ *   onPhone?: "minor" | "side" | "wide" | "line", cell: (row: Row, highest: (figure: string) => number) => any}} Column
  */
 /**
  * A kind of list.
- * @typedef {{view: string, title: string, object: string, field: string, id: string, fields: string, sort: string,
- *   columns: Column[]}} ListKind `view` begins its address, `object` that of its items, `sort` is that of the first visit
+ * @typedef {{title: string, object: string, field: string, id: string, fields: string, sort: string,
+ *   columns: Column[]}} ListKind `object` begins the address of its items, `sort` is that of the first visit
  */
 
 const ROW_PX = 36;
-const NARROW_ROW_PX = 92;
+const NARROW_ROW_PX = 116;
 const NARROW = "(max-width: 700px)";
 const AROUND = 8;
 const TYPING_PAUSE_MS = 250;
@@ -97,7 +99,7 @@ function Search({ search }) {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => change({ q: input.current?.value.trim() }, { replace: true }), TYPING_PAUSE_MS);
   };
-  return html`<input ref=${input} type="search" aria-label="Search ids" placeholder="Search ids" defaultValue=${search} onInput=${typed} />`;
+  return html`<input ref=${input} type="search" aria-label="Search ids and owners" placeholder="Search ids and owners" defaultValue=${search} onInput=${typed} />`;
 }
 
 /** @param {{filter: string}} props */
@@ -212,23 +214,29 @@ function Rows({ kind, sort, listed, show, isOther }) {
     move(active + step);
   };
 
-  const columns = kind.columns;
   const highest = highestOf(rows);
+  const seen = useRef(/** @type {Set<string>} */ (new Set()));
+  const columns = kind.columns.filter(({ figure, sort: by }) => {
+    if (!figure || seen.current.has(figure) || (by && sort.endsWith(by))) return true;
+    const isKnown = [...rows.values()].some(({ item }) => typeof item.figures?.[figure] === "number");
+    if (isKnown) seen.current.add(figure); // it stays when the rows that have it are scrolled away
+    return isKnown;
+  });
   const from = Math.max(0, view.first - AROUND);
   const numbers = Array.from({ length: Math.max(0, Math.min(total, end + AROUND) - from) }, (_, number) => from + number);
   if (active < total && !numbers.includes(active)) numbers.push(active); // keeps the focus
-  const template = { gridTemplateColumns: columns.map(({ width }) => width).join(" ") };
+  const template = { "--columns": columns.map(({ width }) => width).join(" ") };
   return html`<div
     ref=${frame} class=${`rows ${isOther ? "waiting" : ""}`} role="grid" aria-label=${kind.title} aria-rowcount=${total + 1}
-    aria-busy=${isOther || undefined} onScroll=${measure} onKeyDown=${keys}
+    aria-busy=${isOther || undefined} style=${template} onScroll=${measure} onKeyDown=${keys}
   >
-    <div role="row" class="heading" aria-rowindex="1" style=${template}>
+    <div role="row" class="heading" aria-rowindex="1">
       ${columns.map((column) => html`<${Heading} key=${column.title} column=${column} sort=${sort} />`)}
     </div>
     <div role="rowgroup" class="body" style=${{ height: `${total * row_px}px` }}>
       ${numbers.map((number) => {
         const row = rows.get(number);
-        const style = { ...template, transform: `translateY(${number * row_px}px)`, height: `${row_px}px` };
+        const style = { transform: `translateY(${number * row_px}px)`, height: `${row_px}px` };
         const isActive = number === active;
         return html`<div
           key=${number} role="row" aria-rowindex=${number + 2} style=${style} data-active=${isActive || undefined}
@@ -237,9 +245,9 @@ function Rows({ kind, sort, listed, show, isOther }) {
           ${
             row
               ? columns.map(
-                  ({ title, isNumber, cell }, place) => html`<div
-                    key=${title} role=${place ? "gridcell" : "rowheader"} class=${isNumber ? "number" : ""} data-title=${title}
-                  >${place ? cell(row, highest) : html`<a href=${hrefOf(["object", kind.object, row.id])} tabindex=${isActive ? 0 : -1}>${row.id}</a>`}</div>`,
+                  (column, place) => html`<div
+                    key=${column.title} role=${place ? "gridcell" : "rowheader"} class=${`${column.isNumber ? "number" : ""} ${column.onPhone ?? ""}`} data-title=${column.title}
+                  >${place ? column.cell(row, highest) : html`<a href=${hrefOf(["object", kind.object, row.id])} tabindex=${isActive ? 0 : -1} title=${row.id}>${row.id}</a>`}</div>`,
                 )
               : html`<div role="gridcell" class="faint">Loading…</div>`
           }

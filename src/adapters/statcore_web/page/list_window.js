@@ -193,10 +193,13 @@ function rowsOf({ response }, { field, id }, before) {
   return response?.data[field].items.map((/** @type {any} */ item, /** @type {number} */ number) => {
     /** @type {Row} */
     const row = { id: item[id], item, wrong: wrong.get(number) ?? [], isOld: false };
-    const known = before.get(row.id)?.item.figures;
-    if (!item.figures && known && row.wrong.some(({ kind }) => kind === "unavailable")) {
-      return { ...row, item: { ...item, figures: known }, isOld: true };
-    }
-    return row;
+    const known = before.get(row.id)?.item;
+    if (!known || !row.wrong.some(({ kind }) => kind === "unavailable")) return row;
+    const lost = Object.keys(item).filter((name) => item[name] === null && known[name] !== null);
+    return {
+      ...row,
+      item: { ...item, ...Object.fromEntries(lost.map((name) => [name, known[name]])) },
+      isOld: lost.length > 0,
+    };
   });
 }

@@ -1,32 +1,272 @@
-// The overview: the columns of the lists of sessions, endpoints and agents.
+// The overview: the columns of the lists of sessions, kernels, endpoints and agents.
 
 import { html } from "htm/preact";
-import { ListView } from "./list_view.js";
+import { ListView, OwnerLink } from "./list_view.js";
+import { Mark } from "./problems.js";
+import { hrefOf } from "./state.js";
+import { clock, duration, exact, format } from "./units.js";
 
 /** @typedef {import("./list_view.js").ListKind} ListKind */
 /** @typedef {import("./list_view.js").Column} Column */
+/** @typedef {import("./list_window.js").Row} Row */
+/** @typedef {{metric: string, device_id: string, pct: number | null, current: number | null, capacity: number | null,
+ *   unit: string | null}} Device */
+/** @typedef {{pid: number, cpu_pct: number | null, mem_bytes: number | null}} Process */
+/** @typedef {{replica_id: string, session_id: string | null, active: boolean}} Replica */
+
+const MOST_PARTS = 24;
+const COMPARED = "Bars compare with the highest value of the rows that are loaded";
+const CORES = `100 % is one core. ${COMPARED}`;
+const MISSING = { kind: "missing", message: "there are no statistics, or none that can be read" };
+
+/**
+ * A bar: how much of a whole a value is.
+ * @param {{value: number, whole: number}} props
+ */
+const Bar = ({ value, whole }) =>
+  html`<span class="bar-of" aria-hidden="true"><span style=${{ width: `${Math.min(100, (100 * value) / (whole || 1))}%` }}></span></span>`;
+
+/**
+ * @param {string} title
+ * @param {string} name the figure's name
+ * @param {string} unit
+ * @param {Partial<Column>} [more]
+ * @returns {Column}
+ */
+function figure(title, name, unit, more) {
+  return {
+    title,
+    sort: name,
+    width: "minmax(5rem, 1fr)",
+    isNumber: true,
+    hint: COMPARED,
+    ...more,
+    cell: ({ item, wrong }, highest) => {
+      const value = item.figures?.[name];
+      if (typeof value !== "number") {
+        return html`<span class="faint" title=${wrong[0]?.message ?? "not known"}>—<span class="unseen"> not known</span></span>`;
+      }
+      return html`<span title=${exact(value, unit)}>${format(value, unit)}</span><${Bar} value=${value} whole=${highest(name)} />`;
+    },
+  };
+}
+
+const FIGURES = "figures { cpu_pct mem_bytes accelerator_pct accelerator_mem_bytes rx_bytes_per_s tx_bytes_per_s }";
+const TRAFFIC = [figure("Received", "rx_bytes_per_s", "bytes_per_s"), figure("Sent", "tx_bytes_per_s", "bytes_per_s")];
+const FIGURE_COLUMNS = [
+  figure("CPU", "cpu_pct", "percent", { hint: CORES }),
+  figure("Memory", "mem_bytes", "bytes"),
+  figure("Accel.", "accelerator_pct", "percent", {
+    hint: "Use of the accelerators, of the busiest kind if there are several",
+    figure: "accelerator_pct",
+  }),
+  figure("Accel. mem.", "accelerator_mem_bytes", "bytes", {
+    hint: "Memory of accelerators in use",
+    figure: "accelerator_mem_bytes",
+    onPhone: "minor",
+  }),
+  ...TRAFFIC,
+];
 
 /** @type {Column} */
-const SESSION_ID = { title: "Session", sort: "id", width: "minmax(12rem, 2fr)", cell: ({ id }) => id };
-/** @type {Column} */
-const KERNELS = {
-  title: "Kernels",
-  sort: "kernels",
-  width: "6rem",
-  isNumber: true,
-  cell: ({ item }) => item.kernels.length,
+const USER = {
+  title: "User",
+  sort: "user_id",
+  width: "minmax(5.5rem, 1fr)",
+  cell: ({ item }) => html`<${OwnerLink} label="user_id" id=${item.user_id} />`,
 };
+/** @type {Column} */
+const PROJECT = {
+  title: "Project",
+  sort: "project_id",
+  onPhone: "minor",
+  width: "minmax(5.5rem, 1fr)",
+  cell: ({ item }) => html`<${OwnerLink} label="project_id" id=${item.project_id} />`,
+};
+const OWNERS = "user_id project_id started_at";
+/** @type {Column} */
+const AGE = {
+  title: "Age",
+  width: "5.4rem",
+  isNumber: true,
+  cell: ({ item }) => {
+    if (!item.started_at) return html`<span class="faint" title="It is not known when it started">—</span>`;
+    const start = new Date(item.started_at);
+    return html`<span title=${`since ${clock(start)}`}>${duration((Date.now() - start.getTime()) / 1000)}</span>`;
+  },
+};
+/** What is wrong with a row, or that it has no statistics. @type {Column} */
+const STATE = {
+  title: "State",
+  width: "8.2rem",
+  onPhone: "side",
+  cell: ({ item, wrong, isOld }) => {
+    const [first, ...more] = wrong;
+    if (!first) return item.figures ? html`<span class="unseen">good</span>` : html`<${Mark} wrong=${MISSING} />`;
+    const message = [first, ...more].map((each) => each.message).join("; ");
+    const shown = isOld
+      ? { kind: "unavailable", message: `${message}; the figures are those of an earlier answer` }
+      : { ...first, message };
+    return html`<${Mark} wrong=${shown} />`;
+  },
+};
+
+/**
+ * @param {string} title
+ * @returns {Column}
+ */
+const idOf = (title) => ({ title, sort: "id", width: "minmax(9rem, 1.6fr)", cell: ({ id }) => id });
+
+/**
+ * A link to another object, or a dash.
+ * @param {string} object
+ * @param {string | null} id
+ */
+const linkTo = (object, id) =>
+  id ? html`<a href=${hrefOf(["object", object, id])}>${id}</a>` : html`<span class="faint">—</span>`;
 
 /** @type {ListKind} */
 const SESSIONS = {
-  view: "sessions",
   title: "Sessions",
   object: "session",
   field: "compute_session_list",
   id: "session_id",
-  fields: "kernels { kernel_id }",
-  sort: "id",
-  columns: [SESSION_ID, KERNELS],
+  fields: `${OWNERS} kernels { kernel_id } ${FIGURES}`,
+  sort: "-cpu_pct",
+  columns: [
+    idOf("Session"),
+    STATE,
+    USER,
+    PROJECT,
+    AGE,
+    {
+      title: "Kernels",
+      sort: "kernels",
+      width: "4rem",
+      isNumber: true,
+      onPhone: "minor",
+      cell: ({ item }) => item.kernels.length,
+    },
+    ...FIGURE_COLUMNS,
+  ],
 };
 
-export const Sessions = () => html`<${ListView} kind=${SESSIONS} />`;
+/** @type {ListKind} */
+const KERNELS = {
+  title: "Kernels",
+  object: "kernel",
+  field: "kernel_list",
+  id: "kernel_id",
+  fields: `${OWNERS} session_id agent_id processes { pid cpu_pct mem_bytes } ${FIGURES}`,
+  sort: "-cpu_pct",
+  columns: [
+    idOf("Kernel"),
+    STATE,
+    {
+      title: "Session",
+      sort: "session_id",
+      width: "minmax(7rem, 1fr)",
+      cell: ({ item }) => linkTo("session", item.session_id),
+    },
+    {
+      title: "Agent",
+      sort: "agent_id",
+      onPhone: "minor",
+      width: "minmax(6rem, 1fr)",
+      cell: ({ item }) => linkTo("agent", item.agent_id),
+    },
+    USER,
+    AGE,
+    ...FIGURE_COLUMNS,
+    { title: "Processes", width: "minmax(6rem, 1fr)", onPhone: "minor", cell: ({ item }) => processes(item.processes) },
+  ],
+};
+
+/** @type {ListKind} */
+const ENDPOINTS = {
+  title: "Endpoints",
+  object: "endpoint",
+  field: "endpoint_list",
+  id: "endpoint_id",
+  fields: `${OWNERS} replicas { replica_id session_id active } ${FIGURES}`,
+  sort: "-cpu_pct",
+  columns: [
+    idOf("Endpoint"),
+    STATE,
+    USER,
+    PROJECT,
+    AGE,
+    { title: "Replicas", width: "minmax(10rem, 1.4fr)", onPhone: "wide", cell: ({ item }) => replicas(item.replicas) },
+    ...FIGURE_COLUMNS,
+  ],
+};
+
+/** @type {ListKind} */
+const AGENTS = {
+  title: "Agents",
+  object: "agent",
+  field: "agent_list",
+  id: "agent_id",
+  fields: `user_id devices { metric device_id pct current capacity unit } ${FIGURES}`,
+  sort: "-cpu_pct",
+  columns: [
+    idOf("Agent"),
+    STATE,
+    { ...USER, onPhone: "minor" },
+    figure("CPU", "cpu_pct", "percent", { hint: CORES }),
+    figure("Memory", "mem_bytes", "bytes"),
+    ...TRAFFIC,
+    { title: "Devices", width: "minmax(18rem, 3fr)", onPhone: "line", cell: ({ item }) => devices(item.devices) },
+  ],
+};
+
+/** @param {Replica[]} all */
+function replicas(all) {
+  const active = all.filter((replica) => replica.active).length;
+  const links = all.slice(0, MOST_PARTS).map(
+    ({ session_id, replica_id, active: isActive }) =>
+      html`<a
+        key=${replica_id} class=${`part ${isActive ? "" : "inactive"}`} tabindex="-1"
+        href=${session_id ? hrefOf(["object", "session", session_id]) : undefined}
+        title=${`Replica ${replica_id}, ${isActive ? "active" : "not active"}, ${session_id ? `session ${session_id}` : "no session"}`}
+      ><span class="unseen">Replica ${replica_id}</span></a>`,
+  );
+  return html`${active} of ${all.length} active <span class="parts">${links}${more(all.length)}</span>`;
+}
+
+/** @param {Device[] | null} all */
+function devices(all) {
+  if (!all?.length) return html`<span class="faint" title="no statistics of devices">—</span>`;
+  const byMetric = Map.groupBy(
+    all.filter(({ pct }) => pct !== null),
+    ({ metric }) => metric,
+  );
+  return [...byMetric].map(
+    ([metric, of]) => html`<span class="parts" key=${metric}>
+      ${metric} ${of.slice(0, MOST_PARTS).map(({ device_id, pct, current, unit }) => {
+        const text = `${metric} of ${device_id}: ${format(pct, "percent")}${unit && unit !== "percent" ? `, ${format(current, unit)}` : ""}`;
+        return html`<span key=${device_id} class="part" title=${text}
+          ><span style=${{ height: `${Math.min(100, pct ?? 0)}%` }}></span><span class="unseen">${text}</span></span
+        >`;
+      })}${more(of.length)}
+    </span> `,
+  );
+}
+
+/** @param {Process[] | null} all */
+function processes(all) {
+  if (!all?.length) return html`<span class="faint" title="The metric backend has no series of its processes">—</span>`;
+  const lines = all.map(
+    ({ pid, cpu_pct, mem_bytes }) => `pid ${pid}: CPU ${format(cpu_pct, "percent")}, ${format(mem_bytes, "bytes")}`,
+  );
+  const busiest = all.reduce((most, each) => ((each.cpu_pct ?? 0) > (most.cpu_pct ?? 0) ? each : most));
+  return html`<span title=${lines.slice(0, MOST_PARTS).join("\n")}>${all.length}, ${busiest.pid} at ${format(busiest.cpu_pct, "percent")}</span>`;
+}
+
+/** @param {number} count how many parts there are */
+const more = (count) => (count > MOST_PARTS ? html` <span class="faint">and ${count - MOST_PARTS} more</span>` : null);
+
+export const Sessions = () => html`<${ListView} key="sessions" kind=${SESSIONS} />`;
+export const Kernels = () => html`<${ListView} key="kernels" kind=${KERNELS} />`;
+export const Endpoints = () => html`<${ListView} key="endpoints" kind=${ENDPOINTS} />`;
+export const Agents = () => html`<${ListView} key="agents" kind=${AGENTS} />`;

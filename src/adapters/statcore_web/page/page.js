@@ -3,7 +3,7 @@
 import { html } from "htm/preact";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
-import { Sessions } from "./overview.js";
+import { Agents, Endpoints, Kernels, Sessions } from "./overview.js";
 import { Shell } from "./shell.js";
 import { usePlace } from "./state.js";
 
@@ -13,6 +13,9 @@ import { usePlace } from "./state.js";
  */
 const VIEWS = {
   sessions: { title: "Sessions", view: Sessions, isListed: true },
+  kernels: { title: "Kernels", view: Kernels, isListed: true },
+  endpoints: { title: "Endpoints", view: Endpoints, isListed: true },
+  agents: { title: "Agents", view: Agents, isListed: true },
 };
 
 const destinations = Object.entries(VIEWS).flatMap(([name, { title, isListed }]) =>

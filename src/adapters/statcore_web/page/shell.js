@@ -124,6 +124,6 @@ function Theme() {
 
 /** The version of the service. */
 function Version() {
-  const { response } = useLive({ query: "{ schema_version }" }, { every_ms: 0 });
-  return html`statcore${response && html`, schema ${response.data.schema_version}`}`;
+  const { response } = useLive({ query: "{ version }" }, { every_ms: 0 });
+  return html`statcore ${response?.data.version}`;
 }
