@@ -1,12 +1,13 @@
-"""`statcore demo`: collects child processes as kernels, and shows their statistics and utilization."""
+"""`statcore demo`: collects child processes as kernels, and shows their statistics and utilization, also as a page."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 import click
 
@@ -28,15 +29,15 @@ from statcore_cli.live_view import LiveState
 
 _ROUNDS_ONCE: Final = 10
 _DRAIN_S: Final = 5.0
+_Show: TypeAlias = Callable[[AsyncGenerator[LiveState], str], Awaitable[None]]
+"""Shows states as they come, and the address of the page."""
 
 
 @click.command(
     params=[
         click.Option(["--once"], is_flag=True, help="Run for about ten seconds, print the last state, and end."),
-        click.Option(
-            ["--serve"], is_flag=True, help="Serve GraphQL, an explorer and metrics over HTTP, and print the URL."
-        ),
-        click.Option(["--port"], type=click.IntRange(0, 65_535), help="The port of --serve.  [default: a free one]"),
+        click.Option(["--serve"], is_flag=True, help="Print the address of the page, and no view in the terminal."),
+        click.Option(["--port"], type=click.IntRange(0, 65_535), help="The port of the page.  [default: a free one]"),
         click.Option(["--servers"], is_flag=True, help="Use a real Valkey and a real Prometheus, found on PATH."),
         click.Option(
             ["--format", "output_format"],
@@ -68,14 +69,18 @@ def command(
     JSON is {"loads": {ID: title}, "kernels": {ID: statistics}, "ages_s": {ID: seconds}, "problems": {ID: problem},
     "utilization": {metric: [{"labels", "timestamps", "values"}]}, "failures": [message, ...]}.
     """
-    if (once and serve) or (port is not None and not serve):
-        raise InputError("--serve runs until it is stopped, so not with --once; --port needs --serve")
+    if once and (serve or port is not None):
+        raise InputError("--once serves no page; leave out --serve and --port")
+    is_screen = output_format == "text" and sys.stdout.isatty() and not serve
+    if port is not None and not (serve or is_screen):
+        raise InputError("--port needs --serve where the output is no terminal")
     registry = CommandContext.of(ctx).registry
-    if serve:
-        asyncio.run(_serve(registry, servers=servers, port=port or 0))
+    if serve or is_screen:
+        show = partial(_show_screen, servers=servers) if is_screen else _show_address
+        asyncio.run(_serve(registry, show, servers=servers, port=port or 0))
         return
     if not once:
-        asyncio.run(_run_until_stopped(registry, servers=servers, output_format=output_format))
+        asyncio.run(_print_states(registry, servers=servers, output_format=output_format))
         return
     state = run(_run_once(registry, servers=servers), doing="collecting for ten seconds")
     if state is None:
@@ -103,47 +108,51 @@ async def _run_once(registry: PluginRegistry, *, servers: bool) -> LiveState | N
     return seen[-1] if len(seen) == _ROUNDS_ONCE else None
 
 
-async def _run_until_stopped(registry: PluginRegistry, *, servers: bool, output_format: str) -> None:
+async def _print_states(registry: PluginRegistry, *, servers: bool, output_format: str) -> None:
     async with _running(registry, servers=servers) as states:
-        if output_format == "json" or not sys.stdout.isatty():
-            async for state in states:
-                state.print(output_format)
-                sys.stdout.flush()
-            return
-        from rich.live import Live  # noqa: PLC0415 - only terminals need it
-
-        where = "through a real Valkey and a real Prometheus" if servers else "inside this process"
-        heading = f"live statistics and utilization {where}; Ctrl-C ends it"
-        with Live(auto_refresh=False, screen=True) as live:
-            async for state in states:
-                live.update(state.screen(heading=heading), refresh=True)
+        async for state in states:
+            state.print(output_format)
+            sys.stdout.flush()
 
 
-async def _serve(registry: PluginRegistry, *, servers: bool, port: int) -> None:
-    """Collect, and serve what is collected to this machine, until a signal."""
-    from aiohttp import web  # noqa: PLC0415 - only --serve needs it
+async def _show_screen(states: AsyncGenerator[LiveState], address: str, *, servers: bool) -> None:
+    from rich.live import Live  # noqa: PLC0415 - only terminals need it
+
+    where = "through a real Valkey and a real Prometheus" if servers else "inside this process"
+    heading = f"{address} shows these processes in a browser; collected {where}; Ctrl-C ends it"
+    with Live(auto_refresh=False, screen=True) as live:
+        async for state in states:
+            live.update(state.screen(heading=heading), refresh=True)
+
+
+async def _show_address(states: AsyncGenerator[LiveState], address: str) -> None:
+    click.echo(address)
+    sys.stdout.flush()
+    async for _ in states:
+        pass
+
+
+async def _serve(registry: PluginRegistry, show: _Show, *, servers: bool, port: int) -> None:
+    """Collect, show what is collected, and serve it to this machine, until a signal."""
+    from aiohttp import web  # noqa: PLC0415 - only the page needs it
 
     from statcore_web import attach  # noqa: PLC0415
     from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules  # noqa: PLC0415
     from statcore_web.process import listen, serve_until_stopped, url_of  # noqa: PLC0415
 
-    ended = asyncio.Event()
+    ready, ended = asyncio.Event(), asyncio.Event()
 
     def announce(state: str) -> None:
-        if state == "ready":
-            click.echo(url_of(listener, tls=False))
-            sys.stdout.flush()
-        else:
-            ended.set()
+        (ready if state == "ready" else ended).set()
 
     with listen("127.0.0.1", port) as listener, stop_on_signals() as stop:
         async with (server_pipeline if servers else embedded_pipeline)(registry) as pipeline:
             with running_children(AGENT_ID) as children:
 
                 async def collect() -> None:
+                    await ready.wait()
                     async with aclosing(run_rounds(pipeline, children, ended)) as states:
-                        async for _ in states:
-                            pass
+                        await show(states, url_of(listener, tls=False))
 
                 app = web.Application()
                 browsers = BrowserRules(hosts=LOOPBACK_HOSTS)

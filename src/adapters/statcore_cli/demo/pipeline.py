@@ -1,7 +1,7 @@
 """The pipeline of the demo: child processes, the collector that samples them, a store and a backend, and reading back.
 
-The store and the backend are inside this process, or a real Valkey and a real Prometheus. Everything is read back through
-the public API.
+The store and the backend are inside this process, or a real Valkey and a real Prometheus. The inventory is inside this process
+and comes from the collector. Everything is read back through the public API.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 
 import attrs
 
+from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports import ScrapeSinkPort
@@ -29,6 +30,7 @@ from statcore.statistics.utilization import UtilizationSource
 from statcore.testing.servers import running_prometheus, running_valkey
 from statcore_cli.live_view import LiveState
 from statcore_collector import Collector, KernelTarget, start_exporter
+from statcore_memory import MemoryInventory
 
 INTERVAL_S: Final = 1.0
 AGENT_ID: Final = "demo"
@@ -93,10 +95,11 @@ def _running(load: str, amount: str) -> Generator[subprocess.Popen[bytes]]:
 
 @attrs.frozen(kw_only=True)
 class Pipeline:
-    """The collector, and the open store and metric backend that its data is read back from."""
+    """The collector, and the open ports that its data is read back from."""
 
     collector: Collector
     runtime: Runtime
+    inventory: MemoryInventory
 
 
 @asynccontextmanager
@@ -104,8 +107,9 @@ async def embedded_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline
     """Open a store and a backend inside this process."""
     settings = Settings(statistics_url="memory://", metrics_url="memory://")
     async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
-        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S)
-        yield Pipeline(collector=collector, runtime=runtime)
+        inventory = MemoryInventory()
+        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
+        yield Pipeline(collector=collector, runtime=attrs.evolve(runtime, inventory=inventory), inventory=inventory)
 
 
 @asynccontextmanager
@@ -120,14 +124,15 @@ async def server_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
         # Starting a server blocks the event loop; nothing else runs on it yet.
         valkey = stack.enter_context(running_valkey(folder))
         sink = await stack.enter_async_context(open_sink(Settings(statistics_url=valkey.url), registry))
-        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S)
+        inventory = MemoryInventory()
+        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
         exporter = start_exporter(collector)
         stack.callback(exporter.close)
         targets = {"statcore": exporter.address}
         prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=f"{INTERVAL_S:.0f}s"))
         settings = Settings(statistics_url=valkey.url, metrics_url=prometheus.url)
         runtime = await stack.enter_async_context(open_runtime(settings, registry))
-        yield Pipeline(collector=collector, runtime=runtime)
+        yield Pipeline(collector=collector, runtime=attrs.evolve(runtime, inventory=inventory), inventory=inventory)
 
 
 async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: datetime, now: datetime) -> LiveState:
@@ -169,6 +174,7 @@ async def run_rounds(
     """
     for child in children:
         pipeline.collector.add(child.target)
+    pipeline.inventory.register_endpoint(_endpoint_of([child.target for child in children if child.title == "traffic"]))
     loop = asyncio.get_running_loop()
     since, started = datetime.now(UTC), loop.time()
     for number in count(1):
@@ -183,3 +189,15 @@ async def run_rounds(
                 await stop.wait()
         if stop.is_set():
             return
+
+
+def _endpoint_of(kernels: Sequence[KernelTarget]) -> EndpointRecord:
+    """Return an endpoint whose replicas are the sessions of some kernels of one owner."""
+    replicas = [ReplicaRecord(replica_id=str(uuid.uuid4()), session_id=kernel.session_id) for kernel in kernels]
+    return EndpointRecord(
+        endpoint_id=str(uuid.uuid4()),
+        replicas=tuple(replicas),
+        user_id=kernels[0].user_id,
+        project_id=kernels[0].project_id,
+        started_at=datetime.now(UTC),
+    )
