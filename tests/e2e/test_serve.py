@@ -288,7 +288,7 @@ async def test_a_new_certificate_is_used_without_a_restart(
             _, writer = await asyncio.open_connection(*service.address, ssl=context)
             certificate = writer.get_extra_info("peercert")
             writer.close()
-            return dict(pair for part in certificate["subject"] for pair in part)["commonName"]
+            return str(dict(pair for part in certificate["subject"] for pair in part)["commonName"])
 
         assert "first" == await name()
         other.key.replace(pair.key)
