@@ -15,6 +15,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -191,6 +192,7 @@ class _Parent:
         worker = Worker(listener=self.listener, rows=rows, started=writer)
         process = context.Process(target=_work, args=(self.run_worker, worker), daemon=True)
         os.environ[METRICS_FOLDER] = str(self.folder / "metrics")
+        resource_tracker.ensure_running()  # it unblocks signals when it starts
         # A new process inherits the mask, so that Ctrl-C does not interrupt its imports.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
         try:

@@ -19,7 +19,7 @@ from statcore_web.tokens import Token, secret_hash
 TOKEN = Token(name="ci", hash=secret_hash("ci"), scope=Scope.everything(), requests_per_s=0.001)
 FREE = Token(name="free", hash=secret_hash("free"), scope=Scope.everything())
 WORKERS = 2
-ROUNDS = 500
+ROUNDS = 5_000
 ADMIT_OFTEN = """
 import sys
 from contextlib import ExitStack
