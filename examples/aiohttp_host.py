@@ -1,6 +1,6 @@
 r"""An aiohttp application that mounts statcore's own routes: GraphQL, a page, health and metrics, below `/statistics`.
 
-Start it, and send it requests; with `TOKEN_FILE` callers need a token of that file, and see what its scope allows:
+Start it, and send it requests; with `STATCORE_TOKEN_FILE` callers need a token of that file, and see what its scope allows:
 
     STATCORE_STATISTICS_URL=valkey://127.0.0.1:6379 STATCORE_METRICS_URL=http://127.0.0.1:9090 python aiohttp_host.py
     curl localhost:8080/statistics/readyz
@@ -29,7 +29,7 @@ async def create_app(environment: Mapping[str, str]) -> web.Application:
     app, plugins, opened = web.Application(), PluginRegistry.discover(), AsyncExitStack()
     runtime = await opened.enter_async_context(open_runtime(Settings.from_mapping(environment), plugins))
     app.on_cleanup.append(lambda _: opened.aclose())
-    tokens = Tokens(environment["TOKEN_FILE"]) if "TOKEN_FILE" in environment else None
+    tokens = Tokens(environment["STATCORE_TOKEN_FILE"]) if "STATCORE_TOKEN_FILE" in environment else None
     attach(app, runtime, plugins, tokens=tokens, prefix="/statistics")
     return app
 

@@ -37,8 +37,8 @@ _Port = TypeVar("_Port")
 _KERNEL_STATISTICS: Final = ("store", "metrics")
 _TEXTS: Final = ("statistics_url", "metrics_url", "kernel_statistics")
 _TABLES: Final = {"statistics": "statistics_options", "metrics": "metrics_options"}
-_COMMAND_LINE_ONLY: Final = ("rate_interval", "disable_plugins", "presets")
-"""Keys that only the command line reads, from the same file."""
+_COMMAND_LINE_ONLY: Final = ("rate_interval", "disable_plugins", "presets", "serve", "limits")
+"""Keys and tables that only the command line reads, from the same file."""
 VARIABLE_PREFIX: Final = "STATCORE_"
 _SECRET: Final = re.compile("password|secret|token|credential")
 """A word in the name of an option with a secret value."""

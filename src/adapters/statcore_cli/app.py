@@ -32,6 +32,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "metrics": "List the metrics of a kind of object.",
     "grafana": "Write a Grafana dashboard of all queries and presets.",
     "rules": "Write recording rules for heavy queries.",
+    "serve": "Serve GraphQL over HTTP, with tokens and limits.",
+    "token": "Make, list and revoke the tokens of callers.",
     "plugins": "List the plugins and what they offer, or start a new one.",
     "doctor": "Check configuration, plugins, store and backend.",
 }
@@ -129,8 +131,9 @@ def _fail(message: str, code: int) -> NoReturn:
     epilog="""\b
 A setting comes from its option; without one, from the environment
 (STATCORE_STATISTICS_URL, STATCORE_METRICS_URL, STATCORE_KERNEL_STATISTICS,
-STATCORE_RATE_INTERVAL, STATCORE_DISABLE_PLUGINS, STATCORE_PRESETS); without
-that, from the TOML file that --config or STATCORE_CONFIG names:
+STATCORE_RATE_INTERVAL, STATCORE_DISABLE_PLUGINS, STATCORE_PRESETS,
+STATCORE_TOKEN_FILE); without that, from the TOML file that --config or
+STATCORE_CONFIG names:
 
 \b
     statistics_url = "valkey://127.0.0.1:6379"

@@ -51,11 +51,21 @@ class CommandContext:
         settings = CliSettings.read(given_options(ctx), os.environ)
         registries: dict[frozenset[str], PluginRegistry] = ctx.meta.setdefault(_REGISTRIES, {})
         if settings.disabled not in registries:
-            with standard_output.plugin_code():
-                registry = PluginRegistry.discover(disabled=settings.disabled, around=standard_output.loading, trial=trial)
-            standard_output.blame_any_of(registry.reports)
-            registries[settings.disabled] = registry
+            registries[settings.disabled] = cls.discover(settings, trial=trial).registry
         return cls(settings, registries[settings.disabled])
+
+    @classmethod
+    def discover(cls, settings: CliSettings, *, trial: bool = False) -> CommandContext:
+        """Discover the plugins that settings leave enabled.
+
+        Args:
+            settings: the settings.
+            trial: whether every kind of querier is tried, as in `PluginRegistry.discover`.
+        """
+        with standard_output.plugin_code():
+            registry = PluginRegistry.discover(disabled=settings.disabled, around=standard_output.loading, trial=trial)
+        standard_output.blame_any_of(registry.reports)
+        return cls(settings, registry)
 
     def statistics(self) -> AbstractAsyncContextManager[StatisticsPort]:
         """Open the configured store for reading.

@@ -13,7 +13,14 @@ import click
 from click.shell_completion import CompletionItem
 
 SettingName: TypeAlias = Literal[
-    "config", "statistics_url", "metrics_url", "kernel_statistics", "rate_interval", "disable_plugins", "presets"
+    "config",
+    "statistics_url",
+    "metrics_url",
+    "kernel_statistics",
+    "rate_interval",
+    "disable_plugins",
+    "presets",
+    "token_file",
 ]
 
 _SETTINGS: Final[Mapping[SettingName, tuple[str, str]]] = {
@@ -23,6 +30,7 @@ _SETTINGS: Final[Mapping[SettingName, tuple[str, str]]] = {
     "rate_interval": ("DURATION", "The window that rates are taken over, for example 5m."),
     "disable_plugins": ("NAMES", "Plugins not to load, separated by commas."),
     "presets": ("FILE", "A TOML file of presets. For several, repeat the option or separate the files by commas."),
+    "token_file": ("FILE", "A TOML file with the tokens of callers."),
     "config": ("FILE", "A TOML file with settings."),
 }
 """Metavariable and help text of each setting."""

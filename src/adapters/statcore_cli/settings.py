@@ -12,7 +12,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.time import parse_duration
-from statcore.model.validation import read_toml, toml_text
+from statcore.model.validation import read_toml, toml_table, toml_text
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL
 from statcore.runtime import Settings
 from statcore_cli.command_line import SettingName, flag, variable
@@ -49,8 +49,11 @@ class CliSettings:
     Args:
         disabled: the names of the plugins that are not loaded.
         presets: one setting per file of presets.
+        token_file: the file of tokens.
         statistics_options: the options of the store, from the table `[statistics]`.
         metrics_options: the options of the metric backend, from the table `[metrics]`.
+        serve: the settings of `statcore serve` alone, from the table `[serve]`.
+        limits: the limits of its requests, from the table `[limits]`.
         file: the file of settings that was read.
     """
 
@@ -60,8 +63,11 @@ class CliSettings:
     kernel_statistics: Setting
     disabled: frozenset[str] = frozenset()
     presets: tuple[Setting, ...] = ()
+    token_file: Setting | None = None
     statistics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     metrics_options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
+    serve: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
+    limits: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
     file: str | None = None
 
     @classmethod
@@ -83,6 +89,7 @@ class CliSettings:
                 return Setting(toml_text(document[name], f"{path}: {name}"), f"{name} in {path}")
             return found
 
+        serve = toml_table(document.get("serve", {}), f"{path}: serve")
         rate_interval = find("rate_interval") or Setting(RATE_INTERVAL, "the default")
         try:
             parse_duration(rate_interval.value)
@@ -98,8 +105,11 @@ class CliSettings:
             kernel_statistics=kernel_statistics,
             disabled=_disabled(_first("disable_plugins", options, environment), document, path),
             presets=_presets(_first("presets", options, environment), document, path),
+            token_file=_first("token_file", options, environment) or _in_folder(serve, "token_file", path),
             statistics_options=in_file.statistics_options,
             metrics_options=in_file.metrics_options,
+            serve={name: value for name, value in serve.items() if name != "token_file"},
+            limits=toml_table(document.get("limits", {}), f"{path}: limits"),
             file=path or None,
         )
 
@@ -141,6 +151,13 @@ def read_file(file: Setting) -> str:
     if len(text) > MAX_FILE_LENGTH:
         raise InputError(f"{file.origin}: {address(file.value)} has more than {MAX_FILE_LENGTH} characters")
     return text
+
+
+def _in_folder(table: Mapping[str, Any], name: str, path: str) -> Setting | None:
+    """Return the path of a file in the table `[serve]`, relative to the file of settings."""
+    if name not in table:
+        return None
+    return Setting(str(Path(path).parent / toml_text(table[name], f"{path}: serve.{name}")), f"{name} in [serve] of {path}")
 
 
 def _disabled(given: Setting | None, document: Mapping[str, Any], path: str) -> frozenset[str]:

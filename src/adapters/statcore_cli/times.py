@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,6 +15,7 @@ from statcore.model.results import MatrixResult, VectorResult, append_instant
 from statcore.model.time import QueryTimeRange, from_unix_ms, parse_duration, parse_time, unix_ms
 from statcore_cli.settings import errors_prefixed_with
 
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DEFAULT_LAST: Final = "15m"
 _POINTS: Final = 120
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400)
@@ -110,6 +112,32 @@ def read_time(text: str, now: datetime) -> datetime:
         return parse_time(text)
     except InputError as error:
         raise InputError(f"{error}, or `now`, or a time before now such as -15m") from None
+
+
+def read_expiry(text: str, now: datetime) -> datetime:
+    """Read when something ends: a duration from now, a date (its beginning in UTC), or RFC 3339 with a zone.
+
+    Returns:
+        the time in whole seconds.
+
+    Raises:
+        InputError: the text is none of these, or the time is not after `now`.
+    """
+    try:
+        if text.endswith(tuple("ywdhms")):
+            time = now + parse_duration(text)
+        elif _DATE.fullmatch(text):
+            time = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        else:
+            time = parse_time(text)
+    except (InputError, ValueError):
+        raise InputError(
+            f"expected a duration such as 90d, a date such as 2027-01-31, or RFC 3339 with a zone, not {text!r:.100}"
+        ) from None
+    time = time.replace(microsecond=0)
+    if time <= now:
+        raise InputError(f"{format_time(time.timestamp())} is not in the future")
+    return time
 
 
 def _before(time: datetime, duration: str) -> datetime:

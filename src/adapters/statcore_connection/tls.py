@@ -68,19 +68,33 @@ async def certificate_expiry_s(host: str, port: int, context: ssl.SSLContext) ->
     return None if expires is None else float(ssl.cert_time_to_seconds(expires))
 
 
+def load_certificate(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:
+    """Read the certificate that a context shows to the other side, and its key, from files in PEM.
+
+    Args:
+        context: the context.
+        cert_file: the path of the certificate and its chain.
+        key_file: the path of its key; None if the key is in the `cert_file`.
+
+    Raises:
+        InputError: a file cannot be used; the message names the setting, and not the path, which may be a secret.
+    """
+    try:
+        context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
+    except InputError:
+        raise  # by `_no_passphrase`
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        message = f"tls_cert_file or tls_key_file cannot be used: {reason(error)}; expected files in PEM"
+        raise InputError(message) from None
+
+
 def _context(ca_file: str | None, cert_file: str | None, key_file: str | None, *, verify: bool) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:  # SSLError is an OSError
         raise InputError(f"tls_ca_file cannot be used: {reason(error)}; expected a file in PEM") from None
     if cert_file is not None:
-        try:
-            context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
-        except InputError:
-            raise  # by `_no_passphrase`
-        except (OSError, ValueError) as error:
-            message = f"tls_cert_file or tls_key_file cannot be used: {reason(error)}; expected files in PEM"
-            raise InputError(message) from None
+        load_certificate(context, cert_file, key_file)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

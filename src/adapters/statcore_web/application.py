@@ -21,8 +21,10 @@ from statcore.scopes import Scope, confine
 from statcore.services import check_health
 from statcore_graphql import DataLoaderManager, GraphQueryContext
 from statcore_graphql.schema import Query, build_schema, encode_response
+from statcore_web.admission import Admission, AdmissionRows, LocalRows
+from statcore_web.browsers import BrowserRules
 from statcore_web.graphql_view import GraphQLView
-from statcore_web.limits import Admission, Limits
+from statcore_web.limits import Limits
 from statcore_web.logs import request_context
 from statcore_web.observation import METRICS_CONTENT_TYPE, Observation
 from statcore_web.refusal import RefusedError
@@ -48,6 +50,8 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     query: type = Query,
     prefix: str = "",
     observation: Observation | None = None,
+    admission_rows: AdmissionRows | None = None,
+    browsers: BrowserRules | None = None,
 ) -> None:
     """Add the routes to an application that is not started yet.
 
@@ -65,13 +69,16 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
         query: the schema's `Query`, or the host's subclass of it with more fields.
         prefix: begins the paths of the routes, such as "/statistics".
         observation: where requests and calls of ports are counted; by default in metrics of this application alone.
+        admission_rows: where the running requests and rates of tokens are counted; by default in this process alone.
+        browsers: what pages of browsers may do; by default no page of another origin may read answers.
 
     Raises:
         InputError: the prefix does not begin with a slash, or ends with one.
     """
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise InputError(f"prefix must begin with a slash and not end with one, such as /statistics, not {prefix!r:.100}")
-    limits, observation, loaders = limits or Limits(), observation or Observation(), DataLoaderManager()
+    limits, observation, browsers = limits or Limits(), observation or Observation(), browsers or BrowserRules()
+    loaders = DataLoaderManager()
     observed = observation.observed(runtime)
     chosen_presets = plugins.presets if presets is None else presets
 
@@ -98,8 +105,9 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
         runtime=observed,
         tokens=tokens,
         limits=limits,
-        admission=Admission(limits.concurrent_requests),
+        admission=Admission(limits.concurrent_requests, admission_rows or LocalRows()),
         observation=observation,
+        browsers=browsers,
         graphql_path=f"{prefix}/graphql",
     )
     routes: dict[str, _Answer] = {
@@ -114,6 +122,8 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
         app.router.add_get(f"{prefix}{path}", handler)
         if path == "/graphql":
             app.router.add_post(f"{prefix}{path}", handler)
+            if browsers.origins:
+                app.router.add_options(f"{prefix}{path}", service.endpoint(path, browsers.preflight))
     app.cleanup_ctx.append(service.while_running)
 
 
@@ -127,6 +137,7 @@ class _Service:
     limits: Limits
     admission: Admission
     observation: Observation
+    browsers: BrowserRules
     graphql_path: str
 
     async def while_running(self, _: web.Application) -> AsyncGenerator[None]:
@@ -143,6 +154,7 @@ class _Service:
                 response = await self._answer_safely(request, answer)
                 response.headers["X-Request-Id"] = request_id
                 response.headers["X-Content-Type-Options"] = "nosniff"
+                self.browsers.allow(request, response)
                 duration_s = perf_counter() - start
                 token = request.get(_TOKEN, "")
                 self.observation.answered(route=route, status=response.status, token=token, duration_s=duration_s)
@@ -195,6 +207,7 @@ class _Service:
 
     async def _answer_safely(self, request: web.Request, answer: _Answer) -> web.Response:
         try:
+            self.browsers.check_host(request)
             return await answer(request)
         except RefusedError as error:
             refused = error

@@ -1,12 +1,8 @@
-"""Limits: how large a request may be, how long it may take, and how many requests a token may make."""
+"""Limits: how large a request may be, how long it may take, and how many requests of a token may run at once."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from math import ceil
-from time import monotonic
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import attrs
@@ -15,8 +11,6 @@ from statcore.model.validation import check_count, check_seconds, check_whole_nu
 from statcore.promql import MAX_POINTS
 from statcore_graphql.loaders import MAX_IDS
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
-from statcore_web.refusal import RefusedError
-from statcore_web.tokens import Token
 
 _MIB: Final = 1024 * 1024
 
@@ -58,62 +52,3 @@ class Limits:
             InputError: a setting that is not known, or a value that cannot be used; the message names it.
         """
         return from_settings(cls, settings, adapter="limits")
-
-
-@attrs.define
-class _Bucket:
-    """The requests that a token may make at once; refilled at its rate, up to the requests of a second."""
-
-    level: float
-    filled_at: float
-
-
-@attrs.define(eq=False)
-class Admission:
-    """Counts the running requests of each token and its rate, and refuses requests beyond its limits.
-
-    Args:
-        concurrent_requests: how many requests of one token may run at once.
-        clock: returns seconds, and never goes back.
-    """
-
-    concurrent_requests: int
-    clock: Callable[[], float] = monotonic
-    _running: Counter[str | None] = attrs.field(factory=Counter[str | None], init=False)
-    _buckets: dict[str, _Bucket] = attrs.field(factory=dict[str, _Bucket], init=False)
-
-    @contextmanager
-    def admit(self, token: Token | None) -> Generator[None]:
-        """Count a request as running within the block.
-
-        Args:
-            token: the caller's; all callers without one are counted together, and have no rate.
-
-        Raises:
-            RefusedError: status 429: too many requests are running, or came within the last second.
-        """
-        name = None if token is None else token.name
-        if self._running[name] >= self.concurrent_requests:
-            message = f"{self.concurrent_requests} requests of this token are running already; wait for one of them"
-            raise RefusedError(429, "LimitError", message, limit="concurrent_requests", headers={"Retry-After": "1"})
-        if token is not None and token.requests_per_s is not None:
-            self._take(token.name, token.requests_per_s)
-        self._running[name] += 1
-        try:
-            yield
-        finally:
-            self._running[name] -= 1
-            if not self._running[name]:
-                del self._running[name]
-
-    def _take(self, name: str, rate: float) -> None:
-        """Take a request out of a token's bucket."""
-        now, most = self.clock(), max(rate, 1.0)
-        bucket = self._buckets.setdefault(name, _Bucket(most, now))
-        bucket.level = min(most, bucket.level + (now - bucket.filled_at) * rate)
-        bucket.filled_at = now
-        if bucket.level < 1:
-            pause_s = ceil((1 - bucket.level) / rate)
-            message = f"this token may make {rate:g} requests in a second; try again in {pause_s} s"
-            raise RefusedError(429, "LimitError", message, limit="requests_per_s", headers={"Retry-After": f"{pause_s}"})
-        bucket.level -= 1

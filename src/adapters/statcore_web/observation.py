@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sized
 from contextlib import asynccontextmanager, contextmanager
 from time import perf_counter
@@ -16,6 +17,7 @@ from weakref import WeakSet
 import attrs
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from statcore.concurrency import end_tasks, on_retry
 from statcore.errors import StatcoreError
@@ -25,13 +27,15 @@ from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.series_inventory import SeriesInventory
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that turns on prometheus_client's mode for several processes, and names the folder of it."""
 _LAG_INTERVAL_S: Final = 0.5
 _BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 10_000, 100_000)
 _Port = TypeVar("_Port")
 
 
 class Observation:
-    """The metrics of one process; several applications of it may share them.
+    """The metrics of one process, or of the workers of a service; several applications may share them.
 
     Attributes:
         registry: the registry, for metrics of the host beside these.
@@ -47,7 +51,9 @@ class Observation:
         self._request_s = Histogram(
             "statcore_http_request_duration_seconds", "How long requests took.", ["route"], registry=registry
         )
-        self._running = Gauge("statcore_http_requests_running", "Requests that are running.", registry=registry)
+        self._running = Gauge(
+            "statcore_http_requests_running", "Requests that are running.", registry=registry, multiprocess_mode="livesum"
+        )
         self._limits = Counter("statcore_limits_exceeded", "Requests that exceeded a limit.", ["limit"], registry=registry)
         self._errors = Counter(
             "statcore_graphql_errors", "Errors in GraphQL responses, by code.", ["code"], registry=registry
@@ -70,15 +76,25 @@ class Observation:
             "statcore_event_loop_lag_seconds", "How late the event loop woke a sleeping task.", registry=registry
         )
         self._connections: WeakSet[asyncio.BaseTransport] = WeakSet()
-        open_ = Gauge(
-            "statcore_http_connections_open", "Connections that are open and have had a request.", registry=registry
+        self._open = Gauge(
+            "statcore_http_connections_open",
+            "Connections that are open and have had a request.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
-        open_.set_function(self._open_connections)
         ProcessCollector(namespace="statcore", registry=registry)
 
     def exposition(self) -> bytes:
-        """Return all metrics in the text format of Prometheus."""
-        return generate_latest(self.registry)
+        """Return all metrics in the text format of Prometheus.
+
+        In prometheus_client's mode for several processes they are the sums over all processes.
+        """
+        self._count_connections()
+        if METRICS_FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        all_processes = CollectorRegistry()
+        MultiProcessCollector(all_processes)  # type: ignore[no-untyped-call]
+        return generate_latest(all_processes)
 
     @contextmanager
     def request(self, transport: asyncio.BaseTransport | None) -> Generator[None]:
@@ -162,8 +178,8 @@ class Observation:
             on_retry.reset(repeated)
             self._call_s.labels(port, operation).observe(perf_counter() - start)
 
-    def _open_connections(self) -> int:
-        return sum(not transport.is_closing() for transport in self._connections)
+    def _count_connections(self) -> None:
+        self._open.set(sum(not transport.is_closing() for transport in self._connections))
 
     async def _watch_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -171,6 +187,7 @@ class Observation:
             due = loop.time() + _LAG_INTERVAL_S
             await asyncio.sleep(_LAG_INTERVAL_S)
             self._loop_lag_s.observe(max(0.0, loop.time() - due))
+            self._count_connections()  # other processes may answer the next request for metrics
 
 
 class _ObservedPort:

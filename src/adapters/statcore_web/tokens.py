@@ -37,6 +37,7 @@ _PREFIX: Final = "statcore_"
 _SECRET_BYTES: Final = 32
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_EVERYTHING: Final = "everything"
 _KEYS: Final = ("hash", "scope", "expires", "requests_per_s")
 
 
@@ -63,7 +64,7 @@ def _check_name(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 def _check_hash(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or _HASH.fullmatch(value) is None:
-        raise InputError(f"{field.name} must be sha256: and 64 hexadecimal digits, as `statcore token` prints")
+        raise InputError(f"{field.name} must be sha256: and 64 hexadecimal digits, as `statcore token new` writes it")
 
 
 def _check_zone(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -112,7 +113,7 @@ class Tokens:
     def __init__(self, path: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Read the file for the first time."""
         self._clock = clock
-        self._file = FileValue([path], lambda: _read_file(path))
+        self._file = FileValue([path], lambda: read_token_file(path))
 
     def find(self, authorization: str | None) -> Token:
         """Return the token of a request, and read the file again if it has changed.
@@ -160,7 +161,12 @@ def read_tokens(text: str) -> tuple[Token, ...]:
     return tokens
 
 
-def _read_file(path: str) -> tuple[Token, ...]:
+def read_token_file(path: str) -> tuple[Token, ...]:
+    """Read a file of tokens.
+
+    Raises:
+        InputError: the file cannot be read, or its text cannot be used.
+    """
     try:
         return read_tokens(Path(path).read_text(encoding="utf-8"))
     except InputError as error:
@@ -193,8 +199,16 @@ def _from_table(name: str, table: Mapping[str, Any]) -> Token:
     )
 
 
+def scope_value(scope: Scope) -> str | list[dict[str, list[str]]]:
+    """Return what the file of tokens holds of a scope: "everything", or a table of allowed values for each alternative."""
+    if scope.is_everything:
+        return _EVERYTHING
+    tables = [{label: sorted(values) for label, values in conditions} for conditions in scope.alternatives]
+    return sorted(tables, key=lambda table: [*table.items()])
+
+
 def _read_scope(value: object) -> Scope:
-    if value == "everything":
+    if value == _EVERYTHING:
         return Scope.everything()
     alternatives = cast("list[object]", value) if isinstance(value, list) else [value]
     return Scope.any_of([Scope.of(**toml_table(alternative, "scope")) for alternative in alternatives])

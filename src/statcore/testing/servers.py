@@ -162,7 +162,7 @@ def running_prometheus(
     Args:
         folder: where; it exists.
         targets: what it scrapes, job name to host:port.
-        scrape_interval: how often it scrapes, and evaluates rules.
+        scrape_interval: how often it scrapes, and evaluates the rules of `rule_files`.
         remote_read: URLs of other Prometheus servers, whose samples its answers include.
         rule_files: the files of its rules.
         arguments: more of the command line.
@@ -251,7 +251,8 @@ def _prometheus_config(
     targets: Mapping[str, str], scrape_interval: str, remote_read: Sequence[str], rule_files: Sequence[Path]
 ) -> str:
     lines = ["global:", f"  scrape_interval: {scrape_interval}", f"  scrape_timeout: {scrape_interval}"]
-    lines += [f"  evaluation_interval: {scrape_interval}", f"rule_files: {json.dumps([*map(str, rule_files)])}"]
+    if rule_files:  # the interval is also the step of subqueries without one, so other servers keep their default
+        lines += [f"  evaluation_interval: {scrape_interval}", f"rule_files: {json.dumps([*map(str, rule_files)])}"]
     lines += ["scrape_configs:"] if targets else []
     for job, address in targets.items():
         lines += [f"  - job_name: '{job}'", "    static_configs:", f"      - targets: ['{address}']"]

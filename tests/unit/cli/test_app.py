@@ -14,6 +14,7 @@ from typing import IO, Any
 import click
 import pytest
 from click.testing import CliRunner
+from tests.support.web_host import TokenFile
 from tests.unit.cli.conftest import ID_1, Invoke
 
 from statcore_cli.app import COMMANDS, cli
@@ -70,7 +71,7 @@ DRAWING = {"rich", "plotille"}
     ("arguments", "absent"),
     [
         ("--help", {*CORE, *DRAWING, *DRIVERS}),
-        *((command, {*DRAWING, *DRIVERS}) for command in ("plugins", "plugins new container", "preset list")),
+        *((command, {*DRAWING, *DRIVERS}) for command in ("plugins", "plugins new container", "preset list", "token list")),
         *((f"{command} --help", {*DRAWING, *DRIVERS}) for command in ("query", "query container", "preset", "preset run")),
     ],
 )
@@ -93,7 +94,14 @@ def test_every_command_has_a_summary() -> None:
         assert summary in listing.stdout
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "preset list", "preset show", "preset run"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *COMMANDS,
+        *(f"preset {name}" for name in ("list", "show", "run")),
+        *(f"token {name}" for name in ("new", "list", "revoke")),
+    ],
+)
 def test_help_of_a_command_has_an_example(command: str) -> None:
     """The example is a command line that can be typed."""
     text = CliRunner().invoke(cli, [*command.split(), "--help"]).stdout
@@ -315,23 +323,29 @@ def test_a_group_without_kinds_has_no_listing(statcore: Invoke) -> None:
         ("preset run b", ["busy"]),
         ("sessions --sort cp", ["cpu_pct"]),
         ("sessions --filter us", ["user_id="]),
+        ("token new --scope pr", ["project_id="]),
+        ("token revoke c", ["ci"]),
         ("kernels --kernel-statistics s", ["store"]),
         ("--config x", ["x"]),
         ("query nonsense --le", []),
         ("--config /nonexistent query ", []),
         ("--presets /nonexistent preset run ", []),
+        ("token --token-file /nonexistent revoke ", []),
     ],
 )
 def test_a_shell_completes(statcore: Invoke, tmp_path: Path, words: str, expected: list[str]) -> None:
     """Commands, kinds, options, values and names of presets; an error completes nothing and prints nothing."""
     presets = tmp_path / "presets.toml"
     presets.write_text("[presets.busy]\ndescription = 'd'\ntemplate = 'up'\n", encoding="utf-8")
+    tokens = TokenFile(tmp_path / "tokens.toml")
+    tokens.write(ci='scope = "everything"', other='scope = "everything"')
     line = ["statcore", *words.split(" ")]
     variables = {
         "_STATCORE_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(line),
         "COMP_CWORD": str(len(line) - 1),
         "STATCORE_PRESETS": str(presets),
+        "STATCORE_TOKEN_FILE": str(tokens.path),
     }
 
     result = statcore(env=variables, prog_name="statcore")

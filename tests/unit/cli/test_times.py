@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from statcore.errors import InputError
 from statcore.model import format_duration, parse_time
-from statcore_cli.times import PointsInTime, format_time, read_range
+from statcore_cli.times import PointsInTime, format_time, read_expiry, read_range
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +28,30 @@ def points(shown: PointsInTime) -> list[datetime]:
 def options(**given: str) -> dict[str, str | None]:
     """Return the values of all options; None is an option that is not given."""
     return {"start": None, "end": None, "last": None, "step": None, **given}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90d", NOW + timedelta(days=90)),
+        ("1h30m", NOW + timedelta(minutes=90)),
+        ("2027-01-31", datetime(2027, 1, 31, tzinfo=UTC)),
+        ("2027-01-31T12:00:00.9+01:00", datetime(2027, 1, 31, 11, tzinfo=UTC)),
+    ],
+)
+def test_an_expiry_is_a_duration_a_date_or_a_time(text: str, expected: datetime) -> None:
+    """It has whole seconds."""
+    assert expected == read_expiry(text, NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "now", "-1d", "0d", "500ms", "2026-11-22", "2026-02-30", "2027-01-31T12:00:00", "2027-1-31", "9999y", "s"],
+)
+def test_an_expiry_that_is_not_in_the_future_is_refused(text: str) -> None:
+    """So is what is no time."""
+    with pytest.raises(InputError):
+        read_expiry(text, NOW)
 
 
 @given(DURATIONS, DURATIONS)

@@ -17,7 +17,7 @@ from statcore.imports import on_demand
 
 PACKAGES = [
     *("statcore", "statcore.model", "statcore.ports", "statcore.promql", "statcore.queriers"),
-    *("statcore.statistics", "statcore_memory", "statcore_prometheus", "statcore_valkey"),
+    *("statcore.statistics", "statcore_memory", "statcore_prometheus", "statcore_valkey", "statcore_web"),
 ]
 FORGET = "for module in [module for module in sys.modules if module.startswith('statcore')]: del sys.modules[module]"
 

@@ -20,7 +20,7 @@ from statcore.promql import MAX_POINTS
 from statcore.scopes import Scope
 from statcore_graphql.schema import Query
 from statcore_web import Limits, Token, Tokens, secret_hash
-from statcore_web.limits import Admission
+from statcore_web.admission import Admission
 from statcore_web.refusal import RefusedError
 
 UTILIZATION = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -158,6 +160,20 @@ def test_a_missing_file_is_refused_at_the_start(file: TokenFile) -> None:
     """A service without tokens would be open or useless."""
     with pytest.raises(InputError, match="the file of tokens cannot be read: No such file"):
         Tokens(str(file.path))
+
+
+def test_without_the_extra_tokens_work_and_the_rest_names_it() -> None:
+    """`pip install statcore[cli]` is enough to make tokens."""
+    program = """
+import sys
+for name in ("aiohttp", "strawberry", "prometheus_client"): sys.modules[name] = None
+import statcore, statcore_web
+print(statcore_web.secret_hash(statcore_web.new_secret())[:7])
+try: from statcore_web import attach
+except statcore.MissingExtraError as error: print(error.extra)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ["sha256:", "web"] == done.stdout.split(), done.stderr
 
 
 def test_a_token_shows_no_hash() -> None:

@@ -32,6 +32,7 @@ from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.event_loop import run, run_until_stopped
 from statcore_cli.output import screen_table, write, write_json, write_table
+from statcore_cli.scope_option import complete_owner_label
 from statcore_cli.watching import INTERVAL_S, watch
 
 if TYPE_CHECKING:
@@ -62,10 +63,6 @@ def _complete_sort(_: click.Context, __: click.Parameter, incomplete: str) -> li
     return [CompletionItem(name) for name in SORTS if name.startswith(incomplete)]
 
 
-def _complete_filter(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(f"{label}=", type="nospace") for label in OWNER_LABELS if label.startswith(incomplete)]
-
-
 def list_options() -> list[click.Parameter]:
     """Return the options of a list, besides settings and the format."""
     return [
@@ -80,7 +77,7 @@ def list_options() -> list[click.Parameter]:
             metavar="TEXT",
             multiple=True,
             help="A part of an id, or LABEL=ID such as user_id=ID, to list only what has it. If repeated, all must match.",
-            shell_complete=_complete_filter,
+            shell_complete=complete_owner_label,
         ),
         click.Option(["--watch"], is_flag=True, help=f"Read again every {INTERVAL_S:g} seconds, until Ctrl-C."),
     ]

@@ -23,9 +23,8 @@ import attrs
 
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.registry import PluginRegistry
-from statcore.ports import MetricQuerierPort, ScrapeSinkPort
-from statcore.runtime import Settings, open_runtime, open_sink
-from statcore.statistics.repository import StatisticsRepository
+from statcore.ports import ScrapeSinkPort
+from statcore.runtime import Runtime, Settings, open_runtime, open_sink
 from statcore.statistics.utilization import UtilizationSource
 from statcore.testing.servers import running_prometheus, running_valkey
 from statcore_cli.live_view import LiveState
@@ -34,7 +33,7 @@ from statcore_collector import Collector, KernelTarget, start_exporter
 INTERVAL_S: Final = 1.0
 AGENT_ID: Final = "demo"
 METRICS: Final = ("cpu_util", "mem", "net_rx", "io_write")
-_RATE_INTERVAL: Final = "5s"
+RATE_INTERVAL: Final = "5s"
 _WINDOW: Final = timedelta(seconds=60)
 _STOP_S: Final = 5.0
 _LOADS: Final = (
@@ -94,11 +93,10 @@ def _running(load: str, amount: str) -> Generator[subprocess.Popen[bytes]]:
 
 @attrs.frozen(kw_only=True)
 class Pipeline:
-    """The collector, and the store and metric backend that its data is read back from."""
+    """The collector, and the open store and metric backend that its data is read back from."""
 
     collector: Collector
-    repository: StatisticsRepository
-    metrics: MetricQuerierPort
+    runtime: Runtime
 
 
 @asynccontextmanager
@@ -107,7 +105,7 @@ async def embedded_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline
     settings = Settings(statistics_url="memory://", metrics_url="memory://")
     async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
         collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S)
-        yield Pipeline(collector=collector, repository=runtime.repository, metrics=runtime.metrics)
+        yield Pipeline(collector=collector, runtime=runtime)
 
 
 @asynccontextmanager
@@ -129,7 +127,7 @@ async def server_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
         prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=f"{INTERVAL_S:.0f}s"))
         settings = Settings(statistics_url=valkey.url, metrics_url=prometheus.url)
         runtime = await stack.enter_async_context(open_runtime(settings, registry))
-        yield Pipeline(collector=collector, repository=runtime.repository, metrics=runtime.metrics)
+        yield Pipeline(collector=collector, runtime=runtime)
 
 
 async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: datetime, now: datetime) -> LiveState:
@@ -145,13 +143,13 @@ async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: da
         StatcoreError: the live statistics cannot be read.
     """
     return await LiveState.read(
-        pipeline.repository,
-        UtilizationSource(pipeline.metrics),
+        pipeline.runtime.repository,
+        UtilizationSource(pipeline.runtime.metrics),
         {child.target.kernel_id: child.title for child in children},
         title_name="load",
         metrics=METRICS,
         time_range=QueryTimeRange(start=max(since, now - _WINDOW), end=now, step=timedelta(seconds=INTERVAL_S)),
-        rate_interval=_RATE_INTERVAL,
+        rate_interval=RATE_INTERVAL,
     )
 
 
@@ -175,8 +173,8 @@ async def run_rounds(
     since, started = datetime.now(UTC), loop.time()
     for number in count(1):
         await pipeline.collector.collect()
-        if isinstance(pipeline.metrics, ScrapeSinkPort):
-            pipeline.metrics.append_scrape(pipeline.collector.samples(), target=AGENT_ID, time=time.time())
+        if isinstance(pipeline.runtime.metrics, ScrapeSinkPort):
+            pipeline.runtime.metrics.append_scrape(pipeline.collector.samples(), target=AGENT_ID, time=time.time())
         yield await read_state(pipeline, children, since=since, now=datetime.now(UTC))
         if number == rounds:
             return

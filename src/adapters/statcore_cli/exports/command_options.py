@@ -11,21 +11,18 @@ from statcore.errors import InputError, PluginError
 from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.querier_kinds import metric_names
 from statcore.queriers.matcher import Matchers
+from statcore.scopes.scope import Scope
 from statcore_cli.command_context import CommandContext
 from statcore_cli.event_loop import run
-from statcore_cli.exports.queries import ExportedQuery, exported_queries, known_metrics, read_scope
+from statcore_cli.exports.queries import ExportedQuery, exported_queries, known_metrics
+from statcore_cli.scope_option import read_scope, scope_option
 from statcore_cli.standard_output import plugin_code, printable
 
 
 def export_options() -> list[click.Parameter]:
     """Return the options `--scope` and `--output`."""
     return [
-        click.Option(
-            ["--scope"],
-            metavar="LABEL=VALUE",
-            multiple=True,
-            help="Confine every query to series with this label. Repeat a label to allow several values.",
-        ),
+        scope_option("Confine every query to series with this label. Repeat a label to allow several values."),
         click.Option(
             ["--output"],
             metavar="FILE",
@@ -41,7 +38,8 @@ def scope_matchers(given: Sequence[str]) -> Matchers:
     Raises:
         InputError: a text is not LABEL=VALUE, or not a label and a value of a scope.
     """
-    (matchers,) = read_scope(given).matchers
+    scope = read_scope(given) if given else Scope.everything()
+    (matchers,) = scope.matchers
     return matchers
 
 

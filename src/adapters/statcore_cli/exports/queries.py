@@ -19,7 +19,6 @@ from statcore.promql.syntax import Expression
 from statcore.promql.utilization import utilization_query
 from statcore.queriers.interface import MetricQuery, PercentOfCapacity, PreparedQuerier, resolve
 from statcore.queriers.matcher import Matchers, as_labels, as_matcher
-from statcore.scopes.scope import Scope
 
 PERCENT: Final = "percent"
 """The unit of percent of capacity."""
@@ -131,26 +130,6 @@ def known_metrics(spec: QuerierSpec) -> list[str]:
     """Return the metrics of a kind that are known without a backend: the choices of the field, or those with a unit."""
     field = next((field for field in spec.fields if field.name == METRIC_FIELD), None)
     return list(field.choices) if field is not None and field.choices else list(spec.units)
-
-
-def read_scope(given: Iterable[str]) -> Scope:
-    """Return the scope of options such as `project_id=ID`; a label that recurs allows several values.
-
-    Raises:
-        InputError: a text has no equals sign, or is not a label and a value of a scope.
-    """
-    values: dict[str, list[str]] = {}
-    for text in given:
-        label, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"--scope: expected LABEL=VALUE, not {text!r:.200}")
-        values.setdefault(label, []).append(value)
-    if not values:
-        return Scope.everything()
-    try:
-        return Scope.of(**values)
-    except InputError as error:
-        raise InputError(f"--scope: {error}") from error
 
 
 def _check_example(spec: QuerierSpec, example: Mapping[str, object]) -> None:

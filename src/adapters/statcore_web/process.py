@@ -1,0 +1,208 @@
+"""One process of the service: listens, serves an application until it is told to stop, and drains the open connections."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from aiohttp import web
+
+from statcore.concurrency import end_tasks
+from statcore.errors import InputError, UnavailableError
+from statcore_connection.files import FileValue
+from statcore_connection.tls import load_certificate
+
+_logger: Final = logging.getLogger(__name__)
+
+Announce: TypeAlias = Callable[[Literal["ready", "stopping"]], None]
+"""Called once connections are accepted, and once the service begins to stop."""
+
+_BACKLOG: Final = 1024
+"""Connections that may wait for a worker; a peak of new ones, for example when clients reconnect, must fit."""
+_MAX_LINE_BYTES: Final = 64 * 1024
+"""The longest request line and header: a query by GET is in the request line."""
+_IDLE_S: Final = 1.0
+"""How long idle connections stay open after the stop: a request that is on its way is answered."""
+_CHECK_S: Final = 0.02
+_CUT_OFF_S: Final = 0.5
+"""How long a request that is cut off may take to end."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        host: a name or an address of this machine; `0.0.0.0` or `::` for all of its addresses.
+        port: the port; 0 takes a free port.
+
+    Raises:
+        InputError: the host is not a name or an address.
+        UnavailableError: the port is taken, may not be used, or this machine does not have the address.
+    """
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (socket.gaierror, UnicodeError):
+        raise InputError(f"cannot listen on {where!r:.100}: expected the name or the address of this machine") from None
+    try:
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise UnavailableError(f"cannot listen on {where}: {error.strerror}", service=where) from error
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Return whether only this machine can connect to a listening socket."""
+    return ip_address(listener.getsockname()[0]).is_loopback
+
+
+def url_of(listener: socket.socket, *, tls: bool) -> str:
+    """Return the URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def server_tls(cert_file: str, key_file: str | None) -> ssl.SSLContext:
+    """Return the TLS context of a server, whose certificate is read again when its file changes.
+
+    Args:
+        cert_file: the path of the certificate and its chain, in PEM.
+        key_file: the path of its key; None if the key is in the `cert_file`.
+
+    Raises:
+        InputError: a file cannot be used; the message names the setting.
+    """
+    files = [file for file in (cert_file, key_file) if file is not None]
+    contexts = FileValue(files, partial(_context, cert_file, key_file))
+    context = contexts.current()
+
+    def choose(connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
+        connection.context = contexts.current()
+
+    context.sni_callback = choose  # OpenSSL calls it for each new connection
+    return context
+
+
+async def serve_until_stopped(
+    app: web.Application,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    *,
+    tls: ssl.SSLContext | None = None,
+    drain_s: float,
+    announce: Announce,
+) -> None:
+    """Serve an application until an event is set; then finish the running requests.
+
+    After the stop no connection is accepted, and each open connection is closed after its next response, or after a second
+    without a request. Requests that run longer than `drain_s`, or until the event is set again, are cut off.
+
+    Args:
+        app: the application, which is started here and has ended at the end.
+        listener: the listening socket, which is closed at the end.
+        stop: the event.
+        tls: the TLS context; None for plain HTTP.
+        drain_s: how long running requests may take after the stop, in seconds.
+        announce: called once connections are accepted, and at the stop.
+    """
+    running = 0
+    draining = False
+
+    @web.middleware
+    async def count(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        nonlocal running
+        running += 1
+        try:
+            return await handler(request)
+        finally:
+            running -= 1
+
+    async def close_after_response(_: web.Request, response: web.StreamResponse) -> None:
+        if draining:
+            response.force_close()
+            response.headers["Connection"] = "close"  # this hook runs after aiohttp has set its own headers
+
+    async def drain() -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        while (server := runner.server) is not None and server.connections:
+            duration_s = loop.time() - start
+            if duration_s > drain_s or (duration_s > _IDLE_S and not running):
+                return
+            await asyncio.sleep(_CHECK_S)
+
+    app.middlewares.insert(0, count)
+    app.on_response_prepare.append(close_after_response)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=_CUT_OFF_S, max_line_size=_MAX_LINE_BYTES
+    )
+    await runner.setup()
+    try:
+        site = web.SockSite(runner, listener, ssl_context=tls, backlog=_BACKLOG)
+        await site.start()
+        gc.collect()
+        gc.freeze()  # later collections, which delay requests, leave out modules and plugins
+        announce("ready")
+        await stop.wait()
+        announce("stopping")
+        stop.clear()
+        draining = True
+        await _stop_accepting(site, listener, runner, tls)
+        ending = [asyncio.ensure_future(drain()), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end_tasks(ending)
+        if running:
+            _logger.warning("%d requests were still running and are cut off", running)
+    finally:
+        await runner.cleanup()
+        listener.close()
+
+
+async def _stop_accepting(
+    site: web.SockSite, listener: socket.socket, runner: web.AppRunner, tls: ssl.SSLContext | None
+) -> None:
+    """Close the listening socket without losing a connection that the kernel has accepted already."""
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(listener.fileno())
+    for _ in range(2):  # connections that asyncio has accepted reach the application
+        await asyncio.sleep(0)
+    waiting: list[socket.socket] = []
+    with suppress(OSError):  # no further connection is waiting
+        while len(waiting) < _BACKLOG:
+            waiting.append(listener.accept()[0])
+    await site.stop()  # closes the socket at once
+    for connection in waiting:
+        await loop.connect_accepted_socket(cast("Any", runner.server), connection, ssl=tls)
+
+
+def _context(cert_file: str, key_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    load_certificate(context, cert_file, key_file)
+    return context
+
+
+def notify_systemd(state: str) -> None:
+    """Send a state such as `READY=1` to systemd, where it has started this process as a unit of `Type=notify`."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):  # an abstract socket
+        address = f"\0{address[1:]}"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
+            notifications.connect(address)
+            notifications.sendall(state.encode())
+    except OSError as error:
+        _logger.warning("cannot notify systemd: %s", error)
