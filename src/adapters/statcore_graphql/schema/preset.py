@@ -80,7 +80,7 @@ async def load_preset(
     promql = service.promql(name, time_range=time_range, labels=filled_in, group_labels=group_labels, window=window)
     loader = context.dataloader_manager.get_loader(context, PRESET_LOADER)
     result: MatrixResult = await loader.load((promql, time_range))
-    return Utilization.of(result)
+    return Utilization.of(result, context)
 
 
 def _read_labels(labels: object) -> Mapping[str, str | Sequence[str]]:

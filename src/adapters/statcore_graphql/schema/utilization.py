@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+import logging
+from typing import Final, Self
 
 import strawberry
 from strawberry.scalars import JSON
@@ -15,6 +16,8 @@ from statcore.queriers.interface import PreparedQuerier
 from statcore_graphql.context import GraphQueryContext
 
 UTILIZATION_LOADER = "UtilizationMetrics.by_querier"
+_logger: Final = logging.getLogger("statcore_graphql")
+_WARNING: Final = "the metric backend warns of something; the server's log says more"
 
 
 @strawberry.type(description="One series: its labels, and [unix seconds, number as text] pairs in order of time.")
@@ -41,11 +44,15 @@ class Utilization:
     partial: bool = strawberry.field(description="Whether the backend could not read all of its data.")
 
     @classmethod
-    def of(cls, result: MatrixResult) -> Self:
-        """Convert a result."""
+    def of(cls, result: MatrixResult, context: GraphQueryContext) -> Self:
+        """Convert a result; a caller who may see only a part gets no texts of warnings, which may have addresses."""
+        warnings = list(result.warnings)
+        if warnings and context.is_confined:
+            _logger.warning("the metric backend warns: %s", "; ".join(warnings))
+            warnings = [_WARNING]
         return cls(
             series=[UtilizationSeries.of(series) for series in result.series],
-            warnings=list(result.warnings),
+            warnings=warnings,
             infos=list(result.infos),
             partial=result.partial,
         )
@@ -72,4 +79,4 @@ async def load_utilization(
     check_points(time_range, context.max_points, reason=f"GraphQL answers at most {context.max_points}")
     loader = context.dataloader_manager.get_loader(context, UTILIZATION_LOADER, time_range=time_range)
     result: MatrixResult = await loader.load(PreparedQuerier(resolve(querier)))
-    return Utilization.of(result)
+    return Utilization.of(result, context)
