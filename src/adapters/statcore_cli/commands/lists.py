@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _KERNELS: Final = "kernels"
+_DEVICES: Final = "devices"
 _HEADERS: Final = {
     "id": "id",
     "cpu_pct": "cpu",
@@ -48,13 +49,27 @@ _HEADERS: Final = {
     "rx_bytes_per_s": "received/s",
     "tx_bytes_per_s": "sent/s",
     "age_s": "age",
+    _DEVICES: _DEVICES,
     _KERNELS: _KERNELS,
     **{label: label.removesuffix("_id") for label in OWNER_LABELS[1:]},
     "problem": "problem",
 }
 """The header of each column of the table for people."""
+_UTILIZATION: Final = "_util"
 _DROPPABLE: Final = (
-    *("project", "user", "acc memory", "accelerators", "sent/s", "received/s", "agent", "session", _KERNELS, "age"),
+    *(
+        "project",
+        "user",
+        "acc memory",
+        "accelerators",
+        "sent/s",
+        "received/s",
+        _DEVICES,
+        "agent",
+        "session",
+        _KERNELS,
+        "age",
+    ),
 )
 """The headers that a narrow terminal leaves out, the least important first."""
 
@@ -134,18 +149,19 @@ class ListCommand:
 
         heading = f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
         table = screen_table([*_HEADERS.values()], _text_rows(page), console, droppable=_DROPPABLE)
-        return Group(Text(heading), table or Text("the terminal is too narrow for the table"))
+        return Group(Text(heading), table) if page.items else Text(heading)
 
     def _print(self, page: ListPage[Any]) -> None:
         if self.output_format == "text":
-            write_table([*_HEADERS.values()], _text_rows(page), droppable=_DROPPABLE)
-            if not page.items:
+            if page.items:
+                write_table([*_HEADERS.values()], _text_rows(page), droppable=_DROPPABLE)
+            else:
                 click.echo(f"statcore: no {self.kind.name}: none exists, or none matches the filters", err=True)
         elif self.output_format == "json":
             items = [_document(item) for item in page.items]
             write_json({self.kind.name: items, "total_count": page.total_count})
         else:
-            columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, "problem"]
+            columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, _DEVICES, "problem"]
             write(self.output_format, columns, map(_csv_row, page.items), dict)
 
 
@@ -161,15 +177,29 @@ def _document(item: ListedObject[Any]) -> dict[str, Any]:
 def _csv_row(item: ListedObject[Any]) -> list[str]:
     values = [item.value(name) for name in ("id", *OWNER_LABELS[1:], _KERNELS, *FIGURES)]
     cells = ["" if value is None else value if isinstance(value, str) else f"{value:.15g}" for value in values]
-    return [*cells, _figures(item).problem or ""]
+    return [*cells, _devices(item), _figures(item).problem or ""]
 
 
 def _text_rows(page: ListPage[Any]) -> Iterator[list[str]]:
     for item in page.items:
-        yield [(_figures(item).problem or "") if name == "problem" else _shown(item, name) for name in _HEADERS]
+        yield [_shown(item, name) for name in _HEADERS]
+
+
+def _devices(item: ListedObject[Any]) -> str:
+    """Return how many devices of each kind have a utilization, such as "8 cpu, 2 cuda"."""
+    by_metric = _figures(item).devices or {}
+    return ", ".join(
+        f"{len(ids)} {metric.removesuffix(_UTILIZATION)}"
+        for metric, ids in by_metric.items()
+        if metric.endswith(_UTILIZATION)
+    )
 
 
 def _shown(item: ListedObject[Any], name: str) -> str:
+    if name == "problem":
+        return _figures(item).problem or ""
+    if name == _DEVICES:
+        return _devices(item)
     value = item.value(name)
     is_itself = value == item.object_id or (name == _KERNELS and list(item.kernel_ids) == [item.object_id])
     return "" if is_itself and name != "id" else _cell(name, value)
@@ -209,8 +239,9 @@ def _list_command(kind: ObjectKind[Any], *, text: str) -> click.Command:
     the statistics were written.
 
     JSON is {{"{kind.name}": [{{"id", "kernel_id", "session_id", "agent_id", "user_id", "project_id", "cpu_pct",
-    "mem_bytes", "accelerator_pct", "accelerator_mem_bytes", "rx_bytes_per_s", "tx_bytes_per_s", "age_s", "problem"}}],
-    "total_count"}}; a figure that is not known is null, and each label has the list of its ids.
+    "mem_bytes", "accelerator_pct", "accelerator_mem_bytes", "rx_bytes_per_s", "tx_bytes_per_s", "age_s", "devices",
+    "problem"}}], "total_count"}}; a figure that is not known is null, and each label has the list of its ids. The devices
+    of an agent are {{metric: [id, ...]}}.
     """,
         epilog=f"""\b
 Examples:
@@ -222,7 +253,7 @@ Examples:
 
 
 sessions: Final = _list_command(SESSIONS, text="List the sessions with their owners, kernels and main figures.")
-agents: Final = _list_command(AGENTS, text="List the agents that run kernels, with the figures of their nodes.")
+agents: Final = _list_command(AGENTS, text="List the agents with the figures of their nodes.")
 endpoints: Final = _list_command(
     ENDPOINTS,
     text="List the inference endpoints, with the figures of their replicas. The series of agents do not name endpoints; on"
