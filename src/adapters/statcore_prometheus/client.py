@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self, TypeVar
 
 import aiohttp
 import attrs
 
 from statcore.concurrency import Deadline, map_concurrently, run_concurrently
-from statcore.errors import PartialAnswerError, StatcoreError
+from statcore.errors import AccessDeniedError, PartialAnswerError, ProtocolError, StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import MILLISECOND, QueryTimeRange, unix_ms
 from statcore.ports.diagnosis import ServerFacts
@@ -54,6 +54,7 @@ _DEFAULTS: Final = PrometheusOptions()
 _OF_EVERY_STORE: Final = f"absent({NO_SUCH_METRIC})"
 _FACTS_S: Final = 5.0
 """How long each server is waited for at most; `statcore doctor` has a deadline for all of them."""
+_MINUTE: Final = timedelta(minutes=1)
 _START_IT: Final = "start the server or store that is missing"
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
@@ -235,7 +236,7 @@ class PrometheusClient:
 
     @only_our_errors
     async def server_facts(self) -> Sequence[ServerFacts]:
-        """Return version, clock and certificate of each server of an HA pair, or of the only server."""
+        """Return version, clock, permissions and certificate of each server of an HA pair, or of the only server."""
         views = [self._with(transport) for transport in self._transport.each()]
         return await run_concurrently(view._facts(is_one=len(views) == 1) for view in views)  # noqa: SLF001 - of this class
 
@@ -272,8 +273,19 @@ class PrometheusClient:
             program=await self._program(),
             clock_offset_s=next((sample.value - (before_s + after_s) / 2 for sample in answer.samples), None),
             clock_error_s=(after_s - before_s) / 2,
+            reads=await self._reads(),
             certificate_expires_s=await self._transport.certificate_expires_s(),
         )
+
+    async def _reads(self) -> Mapping[str, bool]:
+        """Return the endpoints that reading needs, and whether the server, or a proxy in front of it, allows each."""
+        now, nothing = datetime.now(UTC), Selector(NO_SUCH_METRIC)
+        requests = {
+            "query_range": self.query_range(nothing.text, QueryTimeRange(start=now - _MINUTE, end=now, step=_MINUTE)),
+            "series": self.series(nothing),
+            "label values": self.label_values("__name__", match=nothing),
+        }
+        return dict(zip(requests, await run_concurrently(map(_is_allowed, requests.values())), strict=True))
 
     async def _program(self) -> str | None:
         try:
@@ -321,6 +333,18 @@ class PrometheusClient:
             # Callers get a plain list, which has no place for warnings.
             _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
         return listing.items
+
+
+async def _is_allowed(answer: Awaitable[object]) -> bool:
+    """Return whether a request is allowed; a proxy answers 404 to a request that it does not pass on."""
+    try:
+        async with Deadline(_FACTS_S, waiting_for="an answer"):
+            await answer
+    except (AccessDeniedError, ProtocolError):
+        return False
+    except StatcoreError:
+        return True
+    return True
 
 
 def _with_note_of_grid(answer: MatrixResult, first_part: QueryTimeRange) -> MatrixResult:
