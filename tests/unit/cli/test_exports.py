@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
+import promql_parser
 import pytest
 from click.testing import Result
-from tests.support.grafana import check_dashboard, panels, texts, variables
+from tests.support.grafana import check_dashboard, interpolated, panels, texts, variables
 from tests.unit.cli.conftest import ID_1, ID_2, Invoke
 
 PRESETS: Final = """
@@ -184,6 +185,13 @@ class TestGrafana:
         for text in texts(dashboard):
             assert {*names, "container_group_by", "__rate_interval"} >= set(re.findall(r"\$\{?(\w+)", text))
             assert all(f'{owner}=~"$container_{owner}"' in text for owner in owners)
+
+    def test_a_user_may_group_by_nothing(self, statcore: Invoke) -> None:
+        """The query remains valid if no label is chosen."""
+        dashboard = read(statcore("grafana", env=ALONE))
+
+        sent = [interpolated(text.replace("${container_group_by:csv}", ""), dashboard) for text in texts(dashboard)]
+        assert all(map(promql_parser.parse, sent))
 
     def test_the_metrics_of_a_configured_backend_are_shown(self, statcore: Invoke, fake: Any) -> None:
         """The name of an accelerator's metric says its unit; a kind is left out if none of its metrics is known."""
