@@ -296,6 +296,15 @@ class TestGrafana:
             assert f"statcore: fan {name} is left out: " in result.stderr
         assert "no fan" in result.stderr
 
+    def test_a_broken_plugin_is_a_fault(self, statcore: Invoke, install: Callable[..., Path]) -> None:
+        """Its kinds are missing; the others are written, and the command fails in the end."""
+        install("acme-broken", bad="1 / 0")
+
+        assert "container mem (bytes)" in [
+            panel["title"] for panel in panels(read(statcore("grafana", env=ALONE), exit_code=1))
+        ]
+        assert 1 == statcore("rules", env=ALONE).exit_code
+
     def test_a_broken_preset_is_left_out(self, statcore: Invoke, tmp_path: Path) -> None:
         """The others are written, and the command fails in the end."""
         file = tmp_path / "presets.toml"

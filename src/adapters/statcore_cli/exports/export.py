@@ -44,11 +44,12 @@ class Export:
     Args:
         context: the context of the command.
         matchers: the matchers of the scope, none without a scope.
+        has_faults: whether something is left out because it is broken.
     """
 
     context: CommandContext
     matchers: Matchers
-    _has_faults: bool = attrs.field(default=False, init=False)
+    has_faults: bool
 
     @classmethod
     def of(cls, ctx: click.Context, *, scope: Sequence[str]) -> Self:
@@ -58,7 +59,10 @@ class Export:
             InputError: a setting cannot be used, or a text is not LABEL=VALUE with a label and a value of a scope.
         """
         (matchers,) = read_scope(scope).matchers
-        return cls(context=CommandContext.of(ctx), matchers=matchers)
+        context = CommandContext.of(ctx)
+        # What a broken plugin would contribute is left out; a warning has named the plugin already.
+        has_faults = any(report.status.is_fault for report in context.registry.reports)
+        return cls(context=context, matchers=matchers, has_faults=has_faults)
 
     def leave_out(self, what: str, why: object) -> None:
         """Say that something is left out, and why; that is no fault."""
@@ -66,7 +70,7 @@ class Export:
 
     def leave_out_broken(self, what: str, why: object) -> None:
         """Say that something is left out because it is broken; the command exits with 1 in the end."""
-        self._has_faults = True
+        self.has_faults = True
         self.leave_out(what, why)
 
     def queries_by_kind(self) -> Mapping[str, Sequence[ExportedQuery]]:
@@ -110,7 +114,7 @@ class Export:
                 output.write_text(text, encoding="utf-8")
             except OSError as error:
                 raise InputError(f"--output: cannot write {output}: {error.strerror}") from error
-        return int(self._has_faults)
+        return int(self.has_faults)
 
     async def _listed(self, spec: QuerierSpec) -> list[str]:
         async with self.context.metrics() as metrics:
