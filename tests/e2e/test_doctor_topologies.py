@@ -52,6 +52,23 @@ def test_a_stopped_node_is_found(primaries: ValkeyCluster, tmp_path: Path) -> No
     assert {str(node): "wrong" if node is sick else "ok" for node in primaries.nodes} == states(checks)
 
 
+def test_permissions_are_those_of_each_node(primaries: ValkeyCluster, tmp_path: Path) -> None:
+    """A node on which the user lacks a command is named, and no other; nothing is written."""
+    narrow = primaries.primaries[0]
+    narrow.command("ACL", "SETUSER", "default", "-asking", "-del")
+    try:
+        status, checks = doctor(tmp_path, primaries.url, live_db=0)
+    finally:
+        narrow.command("ACL", "SETUSER", "default", "+asking", "+del")
+    assert 1 == status
+    for node in primaries.nodes:
+        expected = ("wrong", "warning") if node is narrow else ("ok", "ok")
+        assert expected == (checks[f"store reading {node}"][0], checks[f"store writing {node}"][0])
+        assert 0 == node.command("DBSIZE")
+    assert checks[f"store reading {narrow}"][1].endswith(": ASKING (while slots move)")
+    assert checks[f"store writing {narrow}"][1].endswith(": DEL")
+
+
 def test_a_replica_without_data_is_found(cluster: ValkeyCluster, tmp_path: Path) -> None:
     """A replica whose link to its primary is down is wrong: its primary must not be lost now."""
     primary = cluster.primaries[0]

@@ -64,7 +64,15 @@ ROW: Final = record(
 CURRENT: Final = record({key: {"type": "array", "items": TEXT} for key in ("text", "value")})
 NAME: Final = {"type": "string", "pattern": "^(?!__)[A-Za-z0-9_]+$"}
 VARIABLES: Final = [
-    record({"name": {"const": "datasource"}, "label": TEXT, "type": {"const": "datasource"}, "query": TEXT}),
+    record(
+        {
+            "name": {"const": "datasource"},
+            "label": TEXT,
+            "type": {"const": "datasource"},
+            "query": {"const": "prometheus"},
+            "current": {"const": {}},
+        }
+    ),
     record(
         {
             "name": NAME,

@@ -140,7 +140,8 @@ class Dashboard:
         return _panel(preset.name, "", {"": text}) | {"description": preset.description}
 
     def _variables(self, texts: Mapping[str, Sequence[_Written]]) -> Iterator[dict[str, Any]]:
-        yield {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
+        # An empty current value is the default data source; Grafana 10 does not read a variable without one.
+        yield {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {}}
         for kind, written in texts.items():
             queries = [query for query, _ in written]
             owners = dict.fromkeys(label for query in queries for label in query.owners)
