@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, cast
 from uuid import uuid4
 
@@ -24,6 +24,14 @@ _PROGRAMS: Final = (("valkey_version", "Valkey"), ("dragonfly_version", "Dragonf
 """The field of INFO with the version, and the program that has it; Valkey has the field of Redis as well."""
 
 
+@attrs.frozen(kw_only=True)
+class _Permissions:
+    """What the user may do, as in `ServerFacts`."""
+
+    reads: Mapping[str, bool]
+    writes: Mapping[str, bool]
+
+
 async def read_server_facts(databases: DatabasePair, /) -> list[ServerFacts]:
     """Return what is known of each server of the statistics.
 
@@ -37,21 +45,15 @@ async def read_server_facts(databases: DatabasePair, /) -> list[ServerFacts]:
         slots = await keyspace.discovery.current()
     addresses = [address for shard in slots.shards for address in (shard.primary, *shard.replicas)]
     is_one = keyspace.discovery.find is None
-    found = await run_concurrently(_facts(node_at(address, keyspace, slots), timeout_s) for address in addresses)
-    activity_reads, activity_writes = await _activity(databases.live, timeout_s)
-    return [
-        attrs.evolve(
-            facts,
-            address="" if is_one else str(address),
-            reads={**(facts.reads or {}), **activity_reads},
-            writes={**(facts.writes or {}), **activity_writes},
-        )
-        for address, facts in zip(addresses, found, strict=True)
-        if facts is not None
-    ]
+    activity = await _activity(databases.live, timeout_s)
+    found = await run_concurrently(
+        _facts("" if is_one else str(address), node_at(address, keyspace, slots), activity, timeout_s)
+        for address in addresses
+    )
+    return [facts for facts in found if facts is not None]
 
 
-async def _facts(node: Node, timeout_s: float) -> ServerFacts | None:
+async def _facts(address: str, node: Node, activity: _Permissions, timeout_s: float) -> ServerFacts | None:
     pong = await ask(node, ("PING",), timeout_s)
     if isinstance(pong, StatcoreError) and not isinstance(pong, AccessDeniedError):
         return None
@@ -68,11 +70,12 @@ async def _facts(node: Node, timeout_s: float) -> ServerFacts | None:
         seconds, microseconds = map(int, cast("list[bytes]", answer))
         offset_s = seconds + microseconds / 1e6 - (before_s + after_s) / 2
     return ServerFacts(
+        address=address,
         program=next((f"{name} {fields[field]}" for field, name in _PROGRAMS if field in fields), None),
         clock_offset_s=offset_s,
         clock_error_s=(after_s - before_s) / 2,
-        reads=reads,
-        writes=await _allowed(_writes(), node, timeout_s),
+        reads={**reads, **activity.reads},
+        writes={**await _allowed(_writes(), node, timeout_s), **activity.writes},
         certificate_expires_s=await _certificate_expires_s(node, timeout_s),
     )
 
@@ -105,15 +108,17 @@ def _set_nothing(key: str) -> Command:
     return ("SET", key, "", "NX", "XX")
 
 
-async def _activity(keyspace: Keyspace, timeout_s: float) -> tuple[dict[str, bool], dict[str, bool]]:
-    """Return whether the user may read, and write, the activity of sessions, which may be in a database of its own."""
+async def _activity(keyspace: Keyspace, timeout_s: float) -> _Permissions:
+    """Return what the user may do with the activity of sessions, which may be in a database of its own."""
     nodes = [keyspace.node(shard.primary) for shard in (await keyspace.discovery.current()).shards]
     key, _ = activity_keys(_NO_ID)
     get = "GET" if nodes[0].is_cluster else "MGET"
     may_read, may_write = [
         all([await _is_allowed(node, command, timeout_s) for node in nodes]) for command in ((get, key), _set_nothing(key))
     ]
-    return {f"{get} of the activity of sessions": may_read}, {"SET of the activity of sessions": may_write}
+    return _Permissions(
+        reads={f"{get} of the activity of sessions": may_read}, writes={"SET of the activity of sessions": may_write}
+    )
 
 
 async def _allowed(commands: Iterable[tuple[str, Command]], node: Node, timeout_s: float) -> dict[str, bool]:
