@@ -116,7 +116,7 @@ async def _run_until_stopped(registry: PluginRegistry, *, servers: bool, output_
         heading = f"live statistics and utilization {where}; Ctrl-C ends it"
         with Live(auto_refresh=False, screen=True) as live:
             async for state in states:
-                live.update(state.screen(heading=heading), refresh=True)
+                live.update(state.screen(live.console, heading=heading), refresh=True)
 
 
 async def _serve(registry: PluginRegistry, *, servers: bool, port: int) -> None:
