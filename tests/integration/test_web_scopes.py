@@ -2,283 +2,284 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
+import re
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
-from uuid import NAMESPACE_OID, uuid5
+from typing import Any, Final, NamedTuple
 
 import attrs
+import pytest
 from aiohttp import ClientResponse
-from prometheus_client.parser import text_string_to_metric_families
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.graphql_queries import all_fields, answered_fields, every_query, random_queries
 from tests.support.planted_server import planted_server
-from tests.support.web_host import Client, TokenFile, get, post, serving
-
-from statcore.model import MetricValue
-from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord
-from statcore.plugins import PluginRegistry, Preset
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, OWNER_LABELS
-from statcore.runtime import Settings, open_runtime
-from statcore.testing.metrics.dataset import PlantedSeries
-from statcore.testing.servers import Server
-from statcore_memory import MemoryInventory
-from statcore_valkey import ValkeyStatisticsSink
-from statcore_web import Tokens
-
-NOW: Final = int(time.time()) // 60 * 60
-TIMES: Final = f'start: "{NOW - 600}", end: "{NOW}", step: "1m"'
-PRESET: Final = Preset(
-    name="most",
-    description="Bytes.",
-    template=f"sum by (${{{{ group_by }}}})({CONTAINER_SERIES}{{${{{{ labels }}}}}})",
-    filter_labels=OWNER_LABELS,
-    group_labels=(*OWNER_LABELS, CONTAINER_METRIC_LABEL),
+from tests.support.polling import until
+from tests.support.two_projects import (
+    AGENT,
+    EVERYTHING,
+    KINDS,
+    NOW,
+    OWNERS,
+    PRESET,
+    PROJECT,
+    Part,
+    Service,
+    Source,
+    cursors,
+    id_of,
+    marks_of,
+    planted,
+    running,
+    values_of,
+    without_owner,
 )
+from tests.support.web_host import codes, get, post
+
+from statcore.plugins import Preset
+from statcore.queriers.container import CONTAINER_SERIES, OWNER_LABELS
+from statcore.testing.servers import Server
+
+PARTS: Final = {"project": PROJECT, "agent": AGENT}
 UNGUARDED: Final = Preset(
     name="unguarded",
     description="Has a selector without labels.",
     template=f"sum({CONTAINER_SERIES}) + sum(x{{${{{{ labels }}}}}})",
     filter_labels=OWNER_LABELS,
 )
-KINDS: Final = ("project", "user", "session", "kernel", "endpoint", "replica")
-VALUES: Final = {"mine": "1234567", "theirs": "7654321"}
-
-
-def id_of(kind: str, owner: str) -> str:
-    """Return the id of an object of an owner, always the same."""
-    return str(uuid5(NAMESPACE_OID, f"{kind} {owner}"))
-
-
-def labels(owner: str) -> dict[str, Any]:
-    """Return the owner labels of the kernel of an owner."""
-    ids = {f"{kind}_id": id_of(kind, owner) for kind in ("kernel", "session", "user", "project")}
-    return {**ids, "agent_id": f"agent-of-{owner}"}
-
-
-MARKS: Final = {
-    owner: {*(id_of(kind, owner) for kind in KINDS), f"agent-of-{owner}", f"metric_of_{owner}", value}
-    for owner, value in VALUES.items()
+UTILIZATION: Final = "{ series { labels values } warnings infos partial }"
+NEVER_ANSWERED: Final = {
+    *("PortHealth.error", "Plugin.error", "Plugin.remedy"),
+    *("Agent.user_id", "Agent.project_id", "Agent.started_at"),
 }
-"""What shows that something of an owner is in an answer."""
+"""Fields that have a value only where something is broken, or where an inventory knows more of agents."""
+
+server = planted_server(lambda: planted(EVERYTHING))
+project_server = planted_server(lambda: planted(PROJECT))
+agent_server = planted_server(lambda: planted(AGENT))
 
 
-def planted() -> Iterator[PlantedSeries]:
-    """Yield a series for the kernel of each owner."""
-    for owner, value in VALUES.items():
-        samples = [(float(at), float(value)) for at in range(NOW - 900, NOW + 1, 60)]
-        own = {CONTAINER_METRIC_LABEL: f"metric_of_{owner}", "value_type": "current"}
-        yield PlantedSeries(CONTAINER_SERIES, {**labels(owner), **own}, samples)
+@attrs.frozen(kw_only=True)
+class Pair:
+    """A service over both projects, and one over servers that hold only the objects of a scope."""
 
-
-server = planted_server(planted)
-
-
-@attrs.frozen
-class Service:
-    """A running service with a token for the project of `mine`, and one for everything."""
-
-    client: Client
-    mine: str
-    operator: str
+    both: Service
+    alone: Service
 
 
 @asynccontextmanager
-async def running(valkey: Server, prometheus: Server, folder: Path) -> AsyncGenerator[Service]:
-    """Serve both owners' objects from real servers within the block."""
-    sink = ValkeyStatisticsSink.from_url(valkey.url)
-    inventory = MemoryInventory()
-    for owner, value in VALUES.items():
-        metric = {f"metric_of_{owner}": MetricValue(current=value)}
-        replica = ReplicaRecord(replica_id=id_of("replica", owner), session_id=id_of("session", owner))
-        owners: dict[str, Any] = {"user_id": id_of("user", owner), "project_id": id_of("project", owner)}
-        endpoint_id, place = id_of("endpoint", owner), (id_of("endpoint", owner), replica.replica_id)
-        inventory.register_kernel(KernelRecord(**labels(owner)))
-        inventory.register_endpoint(EndpointRecord(endpoint_id=endpoint_id, replicas=(replica,), **owners))
-        await sink.store_kernel_statistics({id_of("kernel", owner): metric, id_of("session", owner): metric})
-        await sink.store_endpoint_statistics({endpoint_id: {f"metric_of_{owner}": {"current": value}}})
-        await sink.store_replica_statistics({place: {f"metric_of_{owner}": {"current": value}}})
-        await sink.store_agent_statistics(f"agent-of-{owner}", node=metric, devices={}, interval_s=5)
-        await sink.store_session_activity(id_of("session", owner), requests=int(value), last_response_ms=int(value))
-    await sink.aclose()
-    file = TokenFile(folder / "tokens.toml")
-    secrets = file.write(mine=f'scope = {{ project_id = ["{id_of("project", "mine")}"] }}', operator='scope = "everything"')
-    settings = Settings(statistics_url=valkey.url, metrics_url=prometheus.url)
-    plugins = PluginRegistry.discover()
-    options: dict[str, Any] = {"tokens": Tokens(str(file.path)), "presets": {"most": PRESET, "unguarded": UNGUARDED}}
-    async with (
-        open_runtime(settings, plugins) as runtime,
-        serving(attrs.evolve(runtime, inventory=inventory), plugins=plugins, **options) as client,
-    ):
-        yield Service(client, secrets["mine"], secrets["operator"])
+async def pair(
+    part: Part, source: Source, valkeys: tuple[Server, Server], prometheuses: tuple[Server, Server], folder: Path
+) -> AsyncGenerator[Pair]:
+    """Serve both projects, and a part alone, within the block."""
+    async with AsyncExitStack() as stack:
+        both, alone = [
+            await stack.enter_async_context(running(*place, folder, scope=part.scope, source=source))
+            for place in zip((EVERYTHING, part), valkeys, prometheuses, strict=True)
+        ]
+        yield Pair(both=both, alone=alone)
 
 
-def selector(label: str, owner: str) -> str:
-    """Return the fields of a querier for an owner's metric, limited by one label."""
-    return f'{{metric_name: "metric_of_{owner}", {label}: "{labels(owner)[label]}"}}'
+def leaked(query: str, response: ClientResponse, text: str) -> set[str]:
+    """Return the marks of the other project that a response has and its query does not."""
+    whole = text + repr(response.headers)
+    return {mark for mark in marks_of("theirs") if mark in whole and mark not in query}
 
 
-def marks_of(owner: str, query: str, response_text: str) -> set[str]:
-    """Return the marks of an owner that an answer has and its query does not."""
-    return {mark for mark in MARKS[owner] if mark in response_text and mark not in query}
+@pytest.fixture
+def prometheuses(server: Server, project_server: Server, agent_server: Server) -> dict[str, Server]:
+    """A server with the series of everything, and one for each part."""
+    return {"everything": server, "project": project_server, "agent": agent_server}
 
 
-EVERY_FIELD: Final = """{
-    compute_session_list {
-        total_count
-        columns(fields: ["metric_of_theirs.current", "metric_of_mine.current"]) { field values }
-        items {
-            ...All
-            a: live_stat b: inference_metrics
-            kernels { kernel_id agent_id live_stat ...K }
-        }
-    }
-    endpoint_list { total_count items { endpoint_id live_stat replicas { replica_id session_id active live_stat } } }
-    kernel_list { total_count items { kernel_id session_id agent_id live_stat } }
-    agent_list { total_count items { agent_id live_stat } }
-    queriers { name fields { name choices default } }
-    presets { name template }
-    health { healthy ports { name healthy error } }
-    plugins { name status error remedy }
-    schema_version
-}
-fragment All on ComputeSession { session_id live_stat inference_metrics }
-fragment K on Kernel { again: live_stat(fields: ["metric_of_theirs.current"]) }
-"""
-UTILIZATION: Final = "{ series { labels values } warnings infos partial }"
+def is_different(part: str, source: Source, query: str) -> bool:
+    """Return whether the answer within a scope is not that of a smaller world, as the documents say.
+
+    Series do not name projects of agents, so a scope of projects has no agents. Series do not name endpoints; a field of
+    endpoints is an error in any world, but not always the same one.
+    """
+    return (part == "project" and selects(query, "agent")) or (source == "series" and selects(query, "endpoint"))
 
 
-def queries(owner: str) -> dict[str, str]:
-    """Return queries that name an owner's objects in each way."""
-    session_id, project_id = id_of("session", owner), id_of("project", owner)
-    point = f'time: "{NOW}"'
-    groups = "[" + ", ".join(f'"{label}"' for label in PRESET.group_labels) + "]"
-    return {
-        "session": f'{{ compute_session(session_id: "{session_id}") {{ session_id live_stat inference_metrics'
-        " kernels { kernel_id agent_id live_stat }"
-        f' utilization(metric_name: "metric_of_{owner}", {TIMES}) {UTILIZATION} }} }}',
-        **{
-            f"utilization by {label}": f'{{ utilization(querier: "container", selector: {selector(label, owner)}, {TIMES})'
-            f" {UTILIZATION} }}"
-            for label in OWNER_LABELS
-        },
-        "utilization of all": f'{{ utilization(querier: "container", selector: {{metric_name: "metric_of_{owner}"}},'
-        f" {TIMES}) {UTILIZATION} }}",
-        "preset": f'{{ preset_result(name: "most", labels: {{project_id: "{project_id}"}}, group_labels: {groups},'
-        f" {TIMES}) {UTILIZATION} }}",
-        "preset at": f'{{ preset_result_at(name: "most", labels: {{project_id: ["{project_id}"]}}, group_labels: {groups},'
-        f" {point}) {UTILIZATION} }}",
-        "aliases": f'{{ mine: compute_session(session_id: "{id_of("session", "mine")}") {{ live_stat }}'
-        f' other: compute_session(session_id: "{session_id}") {{ live_stat }} }}',
-    }
+def selects(query: str, kind: str) -> bool:
+    """Return whether a query has the field of an object of a kind, or of their list."""
+    return re.search(rf"\b{kind}(_list\b|\()", query) is not None
 
 
-OPEN_QUERIES: Final = {
-    "every field": EVERY_FIELD,
-    "available metrics": '{ available_metrics(querier: "container") }',
-    "preset of all": f'{{ preset_result(name: "most", group_labels: ["project_id"], {TIMES}) {UTILIZATION} }}',
-    "unguarded preset": f'{{ preset_result(name: "unguarded", {TIMES}) {UTILIZATION} }}',
-    **{
-        f"matcher {text}": f'{{ preset_result(name: "most", labels: {{project_id: "{text}"}}, {TIMES}) {UTILIZATION} }}'
-        for text in (".*", '\\"} or vector(1) #')
-    },
-    "errors": '{ available_metrics(querier: "nothing") preset_result(name: "nothing", start: "0", end: "0", step: "1")'
-    f" {UTILIZATION} }}",
-}
+def without_promql(text: str) -> str:
+    """Return an answer without the texts of queries, which have the matchers of a scope."""
+    return re.sub(r'"promql":"(\\.|[^"\\])*"', '"promql":""', text)
 
 
-async def test_a_scoped_token_sees_nothing_of_another_project(valkey: Server, server: Server, tmp_path: Path) -> None:
-    """No field, alias, preset, matcher, list or error has a mark of it; the operator sees it by the same queries."""
-    async with running(valkey, server, tmp_path) as service:
-        seen_by_operator: set[str] = set()
-        seen_by_mine: set[str] = set()
-        for name, query in {**OPEN_QUERIES, **queries("theirs")}.items():
-            for send in (get, post):
-                response = await send(service.client, query, token=service.mine)
-                assert set() == marks_of("theirs", query, await response.text() + repr(response.headers)), name
-                assert "127.0.0.1" not in await response.text(), name
-            operator = await post(service.client, query, token=service.operator)
-            seen_by_operator |= marks_of("theirs", query, await operator.text())
-        for query in (*OPEN_QUERIES.values(), *queries("mine").values()):
-            answer = await post(service.client, query, token=service.mine)
-            seen_by_mine |= marks_of("mine", query, await answer.text())
-    assert MARKS["theirs"] == seen_by_operator
-    assert MARKS["mine"] == seen_by_mine
-
-
-async def calls(client: Client) -> dict[tuple[str, str], float]:
-    """Return how often each operation of a port was called, from the metrics."""
-    text = await (await client.get("/metrics")).text()
-    return {
-        (sample.labels["port"], sample.labels["operation"]): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "statcore_port_call_duration_seconds_count"
-    }
-
-
-def without_ids(text: str, owner: str) -> str:
-    """Return an answer with the owner's marks replaced by one word."""
-    for mark in (*MARKS.get(owner, ()), *(id_of(kind, owner) for kind in KINDS), f"agent-of-{owner}", f"metric_of_{owner}"):
-        text = text.replace(mark, "X")
-    return text
-
-
-async def test_another_projects_object_is_answered_as_one_that_nobody_has(
-    valkey: Server, server: Server, tmp_path: Path
+@pytest.mark.parametrize(("part", "source"), [("project", "manager"), ("project", "series"), ("agent", "series")])
+async def test_every_argument_of_every_field_is_answered_as_if_nothing_else_existed(
+    part: str, source: Source, valkey: Server, start_valkey: Any, prometheuses: dict[str, Server], tmp_path: Path
 ) -> None:
-    """The status, the body and the calls of the ports are the same."""
-    async with running(valkey, server, tmp_path) as service:
-        for name, query in queries("theirs").items():
-            found: list[Any] = []
-            for owner in ("theirs", "nobody"):
-                before = await calls(service.client)
-                response = await post(service.client, queries(owner)[name], token=service.mine)
-                after = await calls(service.client)
-                made = {call: count - before.get(call, 0) for call, count in after.items() if count != before.get(call, 0)}
-                found.append((response.status, without_ids(await response.text(), owner), made))
-            assert found[0] == found[1], query
+    """The answer is that of servers without the other project, and no byte of it is of the other project."""
+    servers = prometheuses["everything"], prometheuses[part]
+    async with pair(PARTS[part], source, (valkey, start_valkey()), servers, tmp_path) as services:
+        both, alone = services.both, services.alone
+        pages = await cursors(both.runtime)
+        queries = dict.fromkeys(query for owner in ("mine", "theirs") for query in every_query(values_of(owner, pages)))
+        for number, (place, query) in enumerate(queries):
+            send = (get, post)[number % 2]
+            response = await send(both.client, query, token=both.scoped)
+            text = await response.text()
+            assert set() == leaked(query, response, text), place
+            assert "127.0.0.1" not in text, place
+            if not is_different(part, source, query):
+                expected = await send(alone.client, query, token=alone.operator)
+                expected_text = without_promql(await expected.text())
+                assert (expected.status, expected_text) == (response.status, without_promql(text)), place
+
+
+async def test_an_operator_sees_everything_by_these_queries(valkey: Server, server: Server, tmp_path: Path) -> None:
+    """Each field of the schema has a value, and each object of the other project is shown, or the tests show nothing."""
+    answered: set[str] = set()
+    shown: set[str] = set()
+    async with running(EVERYTHING, valkey, server, tmp_path, scope=PROJECT.scope, source="manager") as service:
+        for _, query in every_query(values_of("theirs", await cursors(service.runtime))):
+            text = await (await post(service.client, query, token=service.operator)).text()
+            answered |= answered_fields(json.loads(text).get("data"))
+            shown |= {mark for mark in marks_of("theirs") if mark in text and mark not in query}
+        open_routes = [await service.client.get(path) for path in ("/healthz", "/readyz", "/metrics", "/explorer")]
+        texts = "".join([await response.text() for response in open_routes])
+    assert all_fields() - NEVER_ANSWERED == answered
+    assert marks_of("theirs") == shown
+    assert {} == {owner: found for owner in ("mine", "theirs") if (found := {m for m in marks_of(owner) if m in texts})}
+
+
+@pytest.mark.parametrize("source", ["manager", "series"])
+async def test_another_projects_object_is_answered_as_one_that_nobody_has(
+    source: Source, valkey: Server, server: Server, tmp_path: Path
+) -> None:
+    """The status, the headers, the body, its tag, and the calls of the ports are the same."""
+    async with running(EVERYTHING, valkey, server, tmp_path, scope=PROJECT.scope, source=source) as service:
+        pages = await cursors(service.runtime)
+        pairs = zip(every_query(values_of("theirs", pages)), every_query(values_of("nobody", pages)), strict=True)
+        for (place, theirs), (_, nobodys) in pairs:
+            if theirs != nobodys:
+                not_yours, unknown = await seen(service, theirs, "theirs"), await seen(service, nobodys, "nobody")
+                assert not_yours == unknown, place
+
+
+async def seen(service: Service, query: str, owner: str) -> tuple[Any, ...]:
+    """Return what a scoped caller, and the ports, see of a query with names of an owner, without the names."""
+    service.calls.clear()
+    response = await get(service.client, query, token=service.scoped)
+    text = await response.text()
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    for name in ("date", "x-request-id", "etag"):
+        headers.pop(name, None)
+    shown = without_owner(text, owner)
+    tag = response.headers.get("ETag") if text == shown else None  # a tag is of the text with its names
+    calls = without_owner(without_owner(repr(service.calls), "theirs"), owner)  # whole lists have the objects of all
+    return response.status, headers, tag, shown, calls
+
+
+ANY_ID: Final = st.sampled_from([*(id_of(kind, owner) for kind in KINDS for owner in OWNERS), "agent-of-theirs"])
+ANY_LABELS: Final = st.dictionaries(st.sampled_from(OWNER_LABELS), ANY_ID | st.lists(ANY_ID, max_size=2), max_size=2)
+FITTING: Final[dict[str, st.SearchStrategy[Any]]] = {
+    "session_id": st.sampled_from([id_of("session", owner, number) for owner in OWNERS for number in range(3)]),
+    "kernel_id": st.sampled_from([id_of("kernel", owner, number) for owner in OWNERS for number in range(3)]),
+    "endpoint_id": st.sampled_from([id_of("endpoint", owner) for owner in OWNERS]),
+    "agent_id": st.sampled_from([f"agent-of-{owner}" for owner in OWNERS]),
+    "metric_name": st.sampled_from(["mem", "metric_of_mine", "metric_of_theirs"]),
+    "querier": st.just("container"),
+    "name": st.just("most"),
+    "selector": st.builds(lambda labels: {"metric_name": "mem", **labels}, ANY_LABELS),
+    "labels": ANY_LABELS,
+    "group_labels": st.lists(st.sampled_from(PRESET.group_labels), unique=True, max_size=3),
+    "fields": st.just(["mem.current", "metric_of_theirs.current"]),
+    "filter": st.lists(st.builds("{}={}".format, st.sampled_from(OWNER_LABELS), ANY_ID), max_size=2),
+    "sort": st.sampled_from(["-mem_bytes", "kernels", "user_id"]),
+    "start": st.just(str(NOW - 600)),
+    "end": st.just(str(NOW)),
+    "time": st.just(str(NOW)),
+    "step": st.just("1m"),
+    "window": st.just("2m"),
+    "limit": st.integers(1, 10),
+}
+"""Values of arguments that are accepted, with ids of every owner."""
+
+
+class Answers(NamedTuple):
+    """What two callers are answered."""
+
+    leaked: set[str]
+    within_scope: tuple[int, str]
+    of_part: tuple[int, str]
+
+
+@pytest.fixture
+def ask(valkey: Server, start_valkey: Any, prometheuses: dict[str, Server], tmp_path: Path) -> Iterator[Any]:
+    """A function that sends a query to both projects within the scope of one, and to that one alone."""
+
+    async def answers(services: Pair, query: str) -> Answers:
+        response = await post(services.both.client, query, token=services.both.scoped)
+        text = await response.text()
+        expected = await post(services.alone.client, query, token=services.alone.operator)
+        of_part = expected.status, without_promql(await expected.text())
+        return Answers(leaked(query, response, text), (response.status, without_promql(text)), of_part)
+
+    servers = prometheuses["everything"], prometheuses["project"]
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        opened = pair(PROJECT, "manager", (valkey, start_valkey()), servers, tmp_path)
+        services = runner.run(stack.enter_async_context(opened))
+        yield lambda query: runner.run(answers(services, query))
+        runner.run(stack.aclose())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(query=random_queries(FITTING, ANY_ID | st.text(max_size=5)))
+def test_random_queries_are_answered_as_if_nothing_else_existed(ask: Any, query: str) -> None:
+    """However fields, aliases and arguments are combined, nothing of the other project is in the answer."""
+    answers: Answers = ask(query)
+    assert set() == answers.leaked
+    if not selects(query, "agent"):
+        assert answers.of_part == answers.within_scope
+
+
+async def test_a_preset_that_reads_more_is_refused(valkey: Server, server: Server, tmp_path: Path) -> None:
+    """Its error shows the template alone; the operator may query it."""
+    query = f'{{ preset_result(name: "unguarded", start: "{NOW}", end: "{NOW}", step: "1m") {UTILIZATION} }}'
+    options: dict[str, Any] = {"scope": PROJECT.scope, "source": "manager", "unguarded": UNGUARDED}
+    async with running(EVERYTHING, valkey, server, tmp_path, **options) as service:
+        response = await post(service.client, query, token=service.scoped)
+        assert ["UnsupportedError"] == await codes(response)
+        assert set() == leaked(query, response, await response.text())
+        assert [] == await codes(await post(service.client, query, token=service.operator))
 
 
 async def test_a_tag_of_one_scope_means_nothing_in_another(valkey: Server, server: Server, tmp_path: Path) -> None:
     """The same body has another tag, so that nobody can learn whether an answer is that of the operator."""
     query = "{ schema_version }"
-    async with running(valkey, server, tmp_path) as service:
-        mine, operator = [await get(service.client, query, token=token) for token in (service.mine, service.operator)]
-        assert await mine.read() == await operator.read()
+    async with running(EVERYTHING, valkey, server, tmp_path, scope=PROJECT.scope, source="manager") as service:
+        tokens = service.scoped, service.operator
+        scoped, operator = [await get(service.client, query, token=token) for token in tokens]
+        assert await scoped.read() == await operator.read()
         known = {"If-None-Match": operator.headers["ETag"]}
-        tokens = service.mine, service.operator
-        statuses = [(await get(service.client, query, token=token, **known)).status for token in tokens]
-        assert [200, 304] == statuses
-
-
-async def test_what_needs_no_token_names_no_object(valkey: Server, server: Server, tmp_path: Path) -> None:
-    """Health and metrics have nothing of either owner, after both were queried."""
-    async with running(valkey, server, tmp_path) as service:
-        for query in (*OPEN_QUERIES.values(), *queries("mine").values(), *queries("theirs").values()):
-            await post(service.client, query, token=service.operator)
-        answers: list[ClientResponse] = [
-            await service.client.get(path) for path in ("/healthz", "/readyz", "/metrics", "/explorer")
-        ]
-        assert [200] * 4 == [answer.status for answer in answers]
-        text = "".join([await answer.text() for answer in answers])
-    assert {} == {owner: found for owner in VALUES if (found := marks_of(owner, "", text))}
+        assert [200, 304] == [(await get(service.client, query, token=token, **known)).status for token in tokens]
 
 
 async def test_readiness_follows_a_server_that_ends(start_valkey: Any, server: Server, tmp_path: Path) -> None:
     """The port of a server that ended is named, without its address; the other port is ready."""
     valkey = start_valkey()
-    async with running(valkey, server, tmp_path) as service:
+    async with running(EVERYTHING, valkey, server, tmp_path, scope=PROJECT.scope, source="manager") as service:
         assert 200 == (await service.client.get("/readyz")).status
         valkey.process.terminate()
         valkey.process.wait()
-        response = await service.client.get("/readyz")
-        text = await response.text()
-        document = json.loads(text)
-        assert (503, False, True) == (
-            response.status,
-            document["ports"]["statistics"]["healthy"],
-            document["ports"]["metrics"]["healthy"],
-        )
+
+        async def is_not_ready() -> bool:
+            return (await service.client.get("/readyz")).status == HTTPStatus.SERVICE_UNAVAILABLE
+
+        await until(is_not_ready, "an answer that is not of the last second")
+        text = await (await service.client.get("/readyz")).text()
+        healthy = {name: port["healthy"] for name, port in json.loads(text)["ports"].items()}
+        assert {"statistics": False, "metrics": True} == healthy
         assert str(valkey.port) not in text

@@ -11,21 +11,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
-from graphql import (
-    GraphQLField,
-    GraphQLList,
-    GraphQLNamedType,
-    GraphQLNonNull,
-    GraphQLObjectType,
-    get_named_type,
-)
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.graphql_queries import ODD_TEXTS, json_values, random_queries
 from tests.support.scoped_world import ENDPOINTS, KERNELS, PRESETS, START, id_of, world
 from tests.support.web_host import Client, TokenFile, serving
 
-from statcore_graphql import DataLoaderManager
-from statcore_graphql.schema import build_schema
 from statcore_web import Tokens
 
 PROJECT: Final = id_of("project", 0)
@@ -41,7 +32,6 @@ ALL: Final[set[str]] = {
     id_of("project", 1),
 }
 FOREIGN: Final = ALL - MINE
-QUERY_TYPE: Final[GraphQLNamedType] = build_schema(DataLoaderManager())._schema.type_map["Query"]
 
 
 class Sent(NamedTuple):
@@ -85,17 +75,7 @@ def texts() -> st.SearchStrategy[str]:
     """Return texts that arguments may hold: ids of both projects, names, times, and anything."""
     times = [(START + timedelta(minutes=minute)).isoformat() for minute in (0, 3)]
     known = [*sorted(ALL), "container", "most", "mem", "1m", "project_id", "i-1", "mem.current", ".*", *times]
-    return st.sampled_from(known) | st.text(max_size=5)
-
-
-JSON_VALUES: Final = st.recursive(
-    st.none() | st.booleans() | st.integers() | texts(),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["metric_name", "kernel_id", "session_id", "project_id"]), inner, max_size=3)
-    ),
-    max_leaves=4,
-)
+    return st.sampled_from(known) | st.sampled_from(ODD_TEXTS) | st.text(max_size=5)
 
 
 FITTING: Final[dict[str, st.SearchStrategy[Any]]] = {
@@ -119,52 +99,7 @@ FITTING: Final[dict[str, st.SearchStrategy[Any]]] = {
 """Values of arguments that are accepted, by the argument's name."""
 
 
-@st.composite
-def argument(draw: st.DrawFn, name: str, type_: Any) -> str:
-    """Draw the GraphQL literal of an argument; one in ten does not fit."""
-    if name in FITTING and draw(st.integers(0, 9)) != 9:
-        return literal(draw(FITTING[name]))
-    inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
-    if isinstance(inner, GraphQLList):
-        return literal(draw(st.lists(texts(), max_size=3)))
-    values: dict[str, st.SearchStrategy[Any]] = {"Int": st.integers(-1, 20), "String": texts()}
-    return literal(draw(values.get(str(inner), JSON_VALUES)))
-
-
-def literal(value: object) -> str:
-    """Return a value as GraphQL writes it."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {literal(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(literal, value))}]"
-    return json.dumps(value)
-
-
-@st.composite
-def selections(draw: st.DrawFn, type_: GraphQLNamedType, depth: int = 0) -> str:
-    """Draw a selection of the fields of a type, with arguments and aliases; empty for a type without fields."""
-    if not isinstance(type_, GraphQLObjectType):
-        return ""
-    fields = draw(st.lists(st.sampled_from(sorted(type_.fields)), min_size=1, max_size=5))
-    return (
-        "{ " + " ".join(draw(field(name, type_.fields[name], number, depth)) for number, name in enumerate(fields)) + " }"
-    )
-
-
-@st.composite
-def field(draw: st.DrawFn, name: str, definition: GraphQLField, number: int, depth: int) -> str:
-    """Draw a field with an alias of its own."""
-    given_ = {
-        argument_name: draw(argument(argument_name, defined.type))
-        for argument_name, defined in definition.args.items()
-        if isinstance(defined.type, GraphQLNonNull) or draw(st.booleans())
-    }
-    arguments = "(" + ", ".join(f"{key}: {value}" for key, value in given_.items()) + ")" if given_ else ""
-    below = draw(selections(get_named_type(definition.type), depth + 1))
-    return f"f{depth}{number}: {name}{arguments} {below}"
-
-
-@given(query=st.deferred(lambda: selections(QUERY_TYPE)))
+@given(query=random_queries(FITTING, texts()))
 def test_no_query_fails_the_server_or_leaves_its_scope(send: Any, query: str) -> None:
     """The status is that of a query. Every error has a code, and none is internal. No id of the other project is there."""
     status, text = send(json.dumps({"query": query}).encode())
@@ -176,7 +111,7 @@ def test_no_query_fails_the_server_or_leaves_its_scope(send: Any, query: str) ->
 
 
 @given(
-    body=st.binary(max_size=50) | JSON_VALUES.map(lambda value: json.dumps(value).encode()),
+    body=st.binary(max_size=50) | json_values(texts()).map(lambda value: json.dumps(value).encode()),
     content_type=st.sampled_from(["application/json", "application/json; charset=x", "text/plain", ""]),
     accept=st.sampled_from(["*/*", "application/json", "text/html", ";;q=", "application/json;q=nan"]),
 )

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 from uuid import NAMESPACE_OID, uuid5
 
-import attrs
 from hypothesis import strategies as st
 
 from statcore.model import MetricValue, QueryTimeRange
@@ -111,7 +110,7 @@ def samples(kernels: Iterable[KernelRecord], minute: int) -> list[ScrapeSample]:
 
 def labels(kernel: KernelRecord, value_type: str) -> dict[str, str]:
     """Return the labels that an agent exports for a kernel."""
-    owners = {label: owner or UNKNOWN_OWNER for label, owner in attrs.asdict(kernel).items()}
+    owners = {label: owner or UNKNOWN_OWNER for label, owner in kernel.owners.items()}
     return {CONTAINER_METRIC_LABEL: "mem", "value_type": value_type, **owners}
 
 
@@ -142,7 +141,7 @@ def matchers(draw: st.DrawFn) -> Pairs:
 
 def allowed(scope: Scope, kernel: KernelRecord) -> bool:
     """Return whether a kernel fulfils all conditions of an alternative."""
-    owners: dict[str, Any] = attrs.asdict(kernel)
+    owners: dict[str, Any] = kernel.owners
     return any(all(owners[label] in values for label, values in conditions) for conditions in scope.alternatives)
 
 

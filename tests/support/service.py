@@ -39,14 +39,20 @@ class Service:
         return self.log_file.read_text()
 
     def workers(self) -> list[psutil.Process]:
-        """Return the processes that serve the socket, and not the one that cleans up shared memory after them."""
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+        """Return the running processes that serve the socket, and not the one that cleans up shared memory after them."""
+        return [child for child in psutil.Process(self.process.pid).children() if _is_worker(child)]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait until the process has ended, and return its exit code."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in word for word in child.cmdline())
+    except psutil.NoSuchProcess:  # it has ended
+        return False
 
 
 @contextmanager

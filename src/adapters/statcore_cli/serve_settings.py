@@ -105,8 +105,20 @@ def serve_options() -> list[click.Parameter]:
             metavar="PORT",
         ),
         _option("--insecure", "Let everyone who can reach the service see everything.", is_flag=True),
-        _option("--tls-cert", "The certificate and its chain in PEM, for HTTPS.", name="tls_cert_file", metavar="FILE"),
-        _option("--tls-key", "The key, if it is not in the file of the certificate.", name="tls_key_file", metavar="FILE"),
+        _option(
+            "--tls-cert",
+            "The certificate and its chain in PEM, for HTTPS.",
+            name="tls_cert_file",
+            type=click.Path(),
+            metavar="FILE",
+        ),
+        _option(
+            "--tls-key",
+            "The key, if it is not in the file of the certificate.",
+            name="tls_key_file",
+            type=click.Path(),
+            metavar="FILE",
+        ),
         _option(
             "--workers",
             "How many processes answer requests.  [default: 1]",

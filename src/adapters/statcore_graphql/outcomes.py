@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError, UnavailableError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.statistics import Problem, ProblemKind
+
+_UNREAD: Final = "the store could not read the entry"
+"""The message of an error of a service, whose own message may have addresses."""
 
 
 class Outcome(NamedTuple):
@@ -56,7 +59,7 @@ class Outcomes:
 
 
 def as_batch(outcomes: Sequence[Outcome]) -> StatisticsBatch:
-    """Return a loader's outcomes for several keys as a batch again.
+    """Return a loader's outcomes for several keys as a batch again, whose problems are those that clients may see.
 
     Raises:
         BaseException: the first value that is an exception but not a `StatcoreError`.
@@ -66,8 +69,11 @@ def as_batch(outcomes: Sequence[Outcome]) -> StatisticsBatch:
         if isinstance(value, BaseException):
             if not isinstance(value, StatcoreError):
                 raise value
-            kind = ProblemKind.MALFORMED if isinstance(value, MalformedEntryError) else ProblemKind.UNAVAILABLE
-            problems[position] = Problem(kind, message=str(value))
+            problems[position] = (
+                Problem(ProblemKind.MALFORMED, message=str(value))
+                if isinstance(value, MalformedEntryError)
+                else Problem(ProblemKind.UNAVAILABLE, message=_UNREAD)
+            )
     entries = [None if isinstance(value, BaseException) else value for value, _ in outcomes]
     return StatisticsBatch(entries, problems=problems)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
-from time import perf_counter
-from typing import Any, Final, TypeAlias
+from time import monotonic, perf_counter
+from typing import Final, TypeAlias
 
 import attrs
 from aiohttp import web
@@ -17,7 +18,8 @@ from statcore.plugins import PluginRegistry, Preset
 from statcore.promql import RATE_INTERVAL
 from statcore.runtime import Runtime
 from statcore.scopes import Scope, confine
-from statcore.services import check_health
+from statcore.services import HealthReport, check_health
+from statcore.services.health import Pingable
 from statcore_graphql import DataLoaderManager, GraphQueryContext
 from statcore_graphql.schema import Query, build_schema, encode_response
 from statcore_web.admission import Admission, AdmissionRows, LocalRows
@@ -34,7 +36,11 @@ _logger: Final = logging.getLogger("statcore_web")
 _TOKEN: Final = web.RequestKey("statcore_token", str)
 """The name of the caller's token, for logs and metrics."""
 _NO_STORE: Final = {"Cache-Control": "no-store"}
+_READINESS_S: Final = 1.0
+"""How long an answer about readiness holds."""
 _Answer: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+_Answers: TypeAlias = Mapping[str, _Answer]
+"""What answers the requests of a route, by their method."""
 
 
 def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
@@ -80,6 +86,11 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     limits, observation, browsers = limits or Limits(), observation or Observation(), browsers or BrowserRules()
     loaders = DataLoaderManager()
     observed = observation.observed(runtime)
+    for token in () if tokens is None else tokens.current():
+        try:
+            confine(runtime, token.scope)
+        except UnsupportedError as error:
+            _logger.warning("every request of token %s will be refused: %s", token.name, error)
     shown_limits = attrs.asdict(limits)
     chosen_presets = plugins.presets if presets is None else presets
 
@@ -104,7 +115,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     )
     service = _Service(
         view=GraphQLView(schema=schema, new_context=new_context, limits=limits, observation=observation),
-        runtime=observed,
+        readiness=Readiness({"statistics": observed.statistics, "metrics": observed.metrics}),
         tokens=tokens,
         limits=limits,
         admission=Admission(limits.concurrent_requests, admission_rows or LocalRows()),
@@ -124,13 +135,42 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     if prefix:
         routes[""] = page.index
     for path, answer in routes.items():
-        handler = service.endpoint(path, answer)
-        app.router.add_get(f"{prefix}{path}", handler)
+        answers = {"GET": answer, "HEAD": answer}
         if path == "/graphql":
-            app.router.add_post(f"{prefix}{path}", handler)
+            answers["POST"] = answer
             if browsers.origins:
-                app.router.add_options(f"{prefix}{path}", service.endpoint(path, browsers.preflight))
+                answers["OPTIONS"] = browsers.preflight
+        app.router.add_route("*", f"{prefix}{path}", service.endpoint(path, answers))
     app.cleanup_ctx.append(service.while_running)
+
+
+@attrs.define(eq=False)
+class Readiness:
+    """Checks whether ports answer. Whoever asks while a check runs, or within a second after it, gets its answer.
+
+    Probes need no token, so each could otherwise send a ping of its own.
+
+    Args:
+        ports: the ports by name.
+        clock: returns seconds that never go back.
+    """
+
+    ports: Mapping[str, Pingable]
+    clock: Callable[[], float] = monotonic
+    _checking: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _newest: tuple[float, HealthReport] | None = attrs.field(default=None, init=False)
+
+    async def report(self) -> HealthReport:
+        """Return which ports answer, and log which do not."""
+        async with self._checking:
+            if self._newest is not None and self.clock() - self._newest[0] < _READINESS_S:
+                return self._newest[1]
+            report = await check_health(self.ports)
+            self._newest = self.clock(), report
+        for name, error in report.errors.items():
+            if error is not None:
+                _logger.warning("%s is not ready: %s", name, error)
+        return report
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -138,7 +178,7 @@ class _Service:
     """What the routes share."""
 
     view: GraphQLView
-    runtime: Runtime
+    readiness: Readiness
     tokens: Tokens | None
     limits: Limits
     admission: Admission
@@ -150,13 +190,13 @@ class _Service:
         async with self.observation.watching_loop():
             yield
 
-    def endpoint(self, route: str, answer: _Answer) -> _Answer:
+    def endpoint(self, route: str, answers: _Answers) -> _Answer:
         """Return a handler that logs and counts requests, and answers each error in JSON."""
 
         async def handle(request: web.Request) -> web.Response:
             start = perf_counter()
             with request_context(request.headers) as request_id, self.observation.request(request.transport):
-                response = await self._answer_safely(request, answer)
+                response = await self._answer_safely(request, answers)
                 response.headers["X-Request-Id"] = request_id
                 response.headers["X-Content-Type-Options"] = "nosniff"
                 self.browsers.allow(request, response)
@@ -189,27 +229,27 @@ class _Service:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Answer which ports answer; errors are named by their class, since their texts have addresses."""
-        report = await check_health({"statistics": self.runtime.statistics, "metrics": self.runtime.metrics})
-        ports: dict[str, dict[str, Any]] = {}
-        for name, error in report.errors.items():
-            ports[name] = {"healthy": error is None, "error": None if error is None else type(error).__name__}
-            if error is not None:
-                _logger.warning("%s is not ready: %s", name, error)
+        report = await self.readiness.report()
+        ports = {
+            name: {"healthy": error is None, "error": None if error is None else type(error).__name__}
+            for name, error in report.errors.items()
+        }
         return _json({"healthy": report.healthy, "ports": ports}, status=report.http_status)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Answer the metrics of this process."""
         return web.Response(body=self.observation.exposition(), headers={"Content-Type": METRICS_CONTENT_TYPE, **_NO_STORE})
 
-    async def _answer_safely(self, request: web.Request, answer: _Answer) -> web.Response:
+    async def _answer_safely(self, request: web.Request, answers: _Answers) -> web.Response:
         try:
             self.browsers.check_host(request)
-            return await answer(request)
+            return await _answer_to(request, answers)(request)
         except RefusedError as error:
             refused = error
             if error.limit is not None:
                 self.observation.limit_exceeded(error.limit)
         except UnsupportedError as error:  # the ports cannot be confined to the token's scope
+            _logger.warning("%s", error, extra={"token": request.get(_TOKEN)})
             refused = RefusedError(error.http_status, "UnsupportedError", str(error))
         except web.RequestPayloadError:
             refused = RefusedError(400, "InputError", "the body ended early, or is not encoded as its headers say")
@@ -217,6 +257,13 @@ class _Service:
             _logger.exception("a request failed")
             refused = RefusedError(500, "InternalError", "internal error; the server's log says more")
         return _json(refused.document(), status=refused.status, headers=refused.headers)
+
+
+def _answer_to(request: web.Request, answers: _Answers) -> _Answer:
+    if request.method in answers:
+        return answers[request.method]
+    methods = ", ".join(answers)
+    raise RefusedError(405, "InputError", f"{request.method} is refused; send {methods}", headers={"Allow": methods})
 
 
 def _json(document: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -115,6 +115,10 @@ class Tokens:
         self._clock = clock
         self._file = FileValue([path], lambda: read_token_file(path))
 
+    def current(self) -> tuple[Token, ...]:
+        """Return the tokens of the file as it is now."""
+        return self._file.current()
+
     def find(self, authorization: str | None) -> Token:
         """Return the token of a request, and read the file again if it has changed.
 
@@ -128,7 +132,7 @@ class Tokens:
         if scheme.lower() != "bearer" or not secret.strip():
             _refuse("this service needs a token in the header Authorization: Bearer …")
         hash_ = secret_hash(secret.strip())
-        matching = [token for token in self._file.current() if hmac.compare_digest(token.hash, hash_)]
+        matching = [token for token in self.current() if hmac.compare_digest(token.hash, hash_)]
         if not matching:
             _refuse("the token is not valid; get a new one from the operator")
         (token,) = matching

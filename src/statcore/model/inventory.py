@@ -25,6 +25,17 @@ class KernelRecord:
     project_id: str | None = None
     started_at: datetime | None = None
 
+    @property
+    def owners(self) -> dict[str, str | None]:
+        """Its own id and the ids of its owners, by the labels of series."""
+        return {
+            "kernel_id": self.kernel_id,
+            "session_id": self.session_id,
+            "agent_id": self.agent_id,
+            "user_id": self.user_id,
+            "project_id": self.project_id,
+        }
+
 
 @attrs.frozen(kw_only=True)
 class SessionRecord:

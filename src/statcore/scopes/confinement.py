@@ -54,7 +54,7 @@ def confine(runtime: _Runtime, scope: Scope) -> _Runtime:
     inventory, source = runtime.inventory, runtime.repository.source
     if not (hasattr(inventory, "find_kernels") and hasattr(inventory, "find_agents")):
         raise UnsupportedError(
-            f"{type(inventory).__name__} does not find kernels and agents by id, so reads cannot be confined; "
+            f"{inventory.__class__.__name__} does not find kernels and agents by id, so reads cannot be confined; "
             "implement find_kernels and find_agents of OwnerInventoryPort"
         )
     known = cast("OwnerInventoryPort", inventory)

@@ -52,7 +52,7 @@ class Owners:
 
     def has_kernel(self, kernel: KernelRecord) -> bool:
         """Return whether a kernel is allowed."""
-        return self.scope.includes(**attrs.asdict(kernel))
+        return self.scope.includes(**kernel.owners)
 
     def has_session(self, session: SessionRecord) -> bool:
         """Return whether a session is allowed: it has kernels, and all of them are."""
@@ -64,4 +64,4 @@ class Owners:
 
     def has_agent(self, agent: AgentRecord) -> bool:
         """Return whether an agent is allowed."""
-        return self.scope.includes(**attrs.asdict(agent))
+        return self.scope.includes(agent_id=agent.agent_id, user_id=agent.user_id, project_id=agent.project_id)

@@ -201,8 +201,8 @@ class ObjectListing:
         """Return a page of the objects of a kind.
 
         A page begins after the place where the previous page ended, and not after a number of objects. So an object that
-        appears or vanishes between two pages neither repeats nor hides another. Figures change: in a list sorted by one of
-        them, an object whose figure crosses the end of a page in the meantime is on both pages or on none.
+        appears, vanishes or changes between two pages neither repeats nor hides another. In a list sorted by a figure or an
+        owner, only the object that changes itself may be on two pages or on none.
 
         Args:
             kind: the kind of object.

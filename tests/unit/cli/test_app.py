@@ -280,7 +280,9 @@ def test_characters_outside_the_encoding_are_escaped(fake: Any) -> None:
 @pytest.mark.parametrize(
     ("module", "error", "code", "shown"),
     [
+        ("signal", "KeyboardInterrupt", 130, ""),
         ("logging", "KeyboardInterrupt", 130, ""),
+        ("click", "__import__('os').kill(__import__('os').getpid(), 2)", 130, ""),
         ("statcore_cli.app", "KeyboardInterrupt", 130, ""),
         ("statcore_cli.app", "ModuleNotFoundError('hidden', name=name)", 1, "ModuleNotFoundError: hidden\n"),
     ],

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.graphql_host import Host
+from tests.support.graphql_host import Host, inventory_of, kernel_id
 
 from statcore.errors import UnavailableError
+from statcore.model import MatrixResult, Problem, ProblemKind
 from statcore.scopes import ConfinedMetrics, Scope
 from statcore_memory import MemoryMetrics, MemoryStatistics
 
@@ -56,3 +57,39 @@ async def test_plugins_are_listed_with_errors_for_operators_only(
     broken = plugins["broken"]
     assert ("acme-broken", "1.0", "broken") == (broken["distribution"], broken["version"], broken["status"])
     assert (confined, confined) == (broken["error"] is None, broken["remedy"] is None)
+
+
+async def test_a_problem_of_the_store_does_not_show_its_address() -> None:
+    """A kernel whose server is away is missing from the sum of its session, and in columns; both say so."""
+    store = MemoryStatistics()
+    store.plant(kernel_id(0), {"mem": {"current": "1"}})
+    for number in (1, 2):
+        away = Problem(ProblemKind.UNAVAILABLE, message=f"{ADDRESS} refused the connection")
+        store.plant(kernel_id(0, number), None, problem=away)
+    host = Host(statistics=store, inventory=inventory_of(1, kernels=3))
+    answer = await host.execute(
+        '{ compute_session_list { columns(fields: ["mem.current"]) { values } items { live_stat } } }'
+    )
+    shown = "compute_session_list.columns.0.values.0", "compute_session_list.items.0.live_stat"
+    assert dict.fromkeys(shown, "incomplete") == answer.problems
+    assert ADDRESS not in repr(answer)
+
+
+class PartialMetrics(MemoryMetrics):
+    """A backend that cannot read all of its data."""
+
+    async def query_utilization(self, *_: Any, **__: Any) -> MatrixResult:
+        """Answer without series, with a warning."""
+        return MatrixResult(series=(), warnings=(f"remote read: {ADDRESS} refused the connection",), partial=True)
+
+
+@pytest.mark.parametrize("confined", [False, True])
+async def test_warnings_of_the_backend_have_their_text_for_operators_only(confined: bool) -> None:  # noqa: FBT001
+    """A warning may name the address of another server that the backend reads."""
+    backend: Any = ConfinedMetrics(PartialMetrics(), SCOPE) if confined else PartialMetrics()
+    data = await Host(metrics=backend).execute_cleanly(
+        '{ utilization(querier: "container", selector: {metric_name: "mem"}, start: "0", end: "60", step: "1m")'
+        " { warnings partial } }"
+    )
+    (warning,) = data["utilization"]["warnings"]
+    assert (True, not confined) == (data["utilization"]["partial"], ADDRESS in warning)

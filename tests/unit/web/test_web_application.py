@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import strawberry
 from aiohttp import web
@@ -84,6 +85,65 @@ async def test_the_service_is_ready_when_both_ports_answer() -> None:
         assert ADDRESS not in text
         alive = await client.get("/healthz")
         assert (200, {"alive": True}) == (alive.status, await alive.json())
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/explorer", "/healthz", "/readyz", "/metrics"])
+async def test_a_method_that_a_route_does_not_have_is_an_error_with_a_code(path: str) -> None:
+    """The answer names the methods, also to a caller without a token; a HEAD is answered like a GET, without a body."""
+    async with serving() as client:
+        for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"):
+            response = await client.request(method, path)
+            assert (405, ["InputError"]) == (response.status, await codes(response))
+            assert {"GET", "HEAD"} == set(response.headers["Allow"].split(", ")) - {"POST"}
+        head, answer = [await client.request(method, path, params={"query": QUERY}) for method in ("HEAD", "GET")]
+        assert (head.status, head.headers["Content-Type"]) == (answer.status, answer.headers["Content-Type"])
+        assert b"" == await head.read()
+
+
+@attrs.define
+class Pinged:
+    """A port that counts its pings, and answers them when it may."""
+
+    pings: int = 0
+    entered: asyncio.Event = attrs.field(factory=asyncio.Event)
+    may_answer: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def ping(self) -> None:
+        """Count a ping and wait."""
+        self.pings += 1
+        self.entered.set()
+        await self.may_answer.wait()
+
+
+async def test_probes_share_a_check_of_readiness() -> None:
+    """Whoever asks while a check runs, or within a second after it, gets its answer, so that probes are no load."""
+    now, port = 100.0, Pinged()
+    readiness = application.Readiness({"store": port}, clock=lambda: now)
+    waiting = [asyncio.create_task(readiness.report()) for _ in range(100)]
+    await port.entered.wait()
+    waiting.pop().cancel()
+    port.may_answer.set()
+    reports = await asyncio.gather(*waiting)
+    assert ([True], 1) == (list({report.healthy for report in reports}), port.pings)
+    now += 0.9
+    assert reports[0] is await readiness.report()
+    now += 0.2
+    await readiness.report()
+    assert 2 == port.pings
+
+
+async def test_a_probe_that_goes_away_leaves_the_check_to_the_others() -> None:
+    """If the one that pings is cancelled, the next one pings."""
+    port = Pinged()
+    readiness = application.Readiness({"store": port})
+    first = asyncio.create_task(readiness.report())
+    await port.entered.wait()
+    second = asyncio.create_task(readiness.report())
+    first.cancel()
+    port.may_answer.set()
+    assert (await second).healthy
+    with pytest.raises(asyncio.CancelledError):
+        await first
 
 
 async def test_a_host_may_put_all_routes_below_a_prefix() -> None:
@@ -165,8 +225,8 @@ class OfHost:
         self.list_agents = inventory.list_agents
 
 
-async def test_a_scope_that_cannot_be_checked_is_refused(tmp_path: Path) -> None:
-    """Without owners nothing is read for a scoped token; the operator is answered."""
+async def test_a_scope_that_cannot_be_checked_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without owners nothing is read for a scoped token; the operator is answered. The log says so already at the start."""
     file = TokenFile(tmp_path / "tokens.toml")
     secrets = file.write(
         scoped='scope = { project_id = ["6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"] }', operator='scope = "everything"'
@@ -176,6 +236,8 @@ async def test_a_scope_that_cannot_be_checked_is_refused(tmp_path: Path) -> None
         refused = await post(client, SESSIONS, token=secrets["scoped"])
         assert (501, ["UnsupportedError"]) == (refused.status, await codes(refused))
         assert 200 == (await post(client, SESSIONS, token=secrets["operator"])).status
+        records = [record for record in caplog.records if "OfHost does not find" in record.message]
+        assert [None, "scoped"] == [getattr(record, "token", None) for record in records]
 
 
 @pytest.mark.parametrize(

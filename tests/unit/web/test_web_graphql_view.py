@@ -57,6 +57,17 @@ async def test_variables_and_the_operation_may_be_named_in_both_methods() -> Non
     assert {"data": {"agent_list": {"total_count": 0}}} == by_post == by_get
 
 
+async def test_one_of_several_operations_must_be_named() -> None:
+    """Whichever comes first is not executed instead. A document of one operation needs no name."""
+    query = "query A { schema_version } query B { schema_version }"
+    async with serving() as client:
+        for send in (get, post):
+            for spaces in ("", " " * 20_000 if send is post else ""):
+                response = await send(client, query + spaces)
+                assert (400, ["InputError"]) == (response.status, await codes(response))
+        assert [200, 200] == [(await post(client, query, operationName=name)).status for name in "AB"]
+
+
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [
@@ -174,11 +185,10 @@ async def test_problems_of_values_are_beside_the_data() -> None:
 
 
 async def test_a_get_changes_nothing() -> None:
-    """A mutation by GET has the status that the draft names, and so has another method."""
+    """A mutation by GET has the status that the draft names."""
     async with serving() as client:
         response = await get(client, "mutation { x }")
         assert (405, "POST") == (response.status, response.headers["Allow"])
-        assert 405 == (await client.put("/graphql")).status
 
 
 async def test_an_unchanged_answer_is_not_sent_again() -> None:

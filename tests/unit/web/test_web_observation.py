@@ -200,8 +200,8 @@ async def test_the_trace_is_passed_on_to_what_a_request_calls() -> None:
 
     parent = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
     async with serving(runtime_of(metrics=Instrumented())) as client:
-        await client.get("/readyz", headers={"traceparent": parent})
-        await client.get("/readyz")
+        await post(client, "{ health { healthy } }", headers={"traceparent": parent})
+        await post(client, "{ health { healthy } }")
     assert [{"traceparent": parent}, {}] == carried
     assert not trace.get_current_span().get_span_context().is_valid
 

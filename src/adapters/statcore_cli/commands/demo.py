@@ -122,7 +122,7 @@ async def _show_screen(states: AsyncGenerator[LiveState], address: str, *, serve
     heading = f"{address} shows these processes in a browser; collected {where}; Ctrl-C ends it"
     with Live(auto_refresh=False, screen=True) as live:
         async for state in states:
-            live.update(state.screen(heading=heading), refresh=True)
+            live.update(state.screen(live.console, heading=heading), refresh=True)
 
 
 async def _show_address(states: AsyncGenerator[LiveState], address: str) -> None:

@@ -149,12 +149,13 @@ class ListCommand:
 
         heading = f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
         table = screen_table([*_HEADERS.values()], _text_rows(page), console, droppable=_DROPPABLE)
-        return Group(Text(heading), table or Text("the terminal is too narrow for the table"))
+        return Group(Text(heading), table) if page.items else Text(heading)
 
     def _print(self, page: ListPage[Any]) -> None:
         if self.output_format == "text":
-            write_table([*_HEADERS.values()], _text_rows(page), droppable=_DROPPABLE)
-            if not page.items:
+            if page.items:
+                write_table([*_HEADERS.values()], _text_rows(page), droppable=_DROPPABLE)
+            else:
                 click.echo(f"statcore: no {self.kind.name}: none exists, or none matches the filters", err=True)
         elif self.output_format == "json":
             items = [_document(item) for item in page.items]

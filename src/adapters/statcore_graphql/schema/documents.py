@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import attrs
-from graphql import ASTValidationRule, DocumentNode, GraphQLError, parse
+from graphql import ASTValidationRule, DocumentNode, GraphQLError, OperationDefinitionNode, parse
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
@@ -72,4 +72,19 @@ class DocumentCache(SchemaExtension):
                 schema: Any = context.schema
                 known.errors = validate_document(schema._schema, known.node, known.rules)  # noqa: SLF001 - as Strawberry
             context.pre_execution_errors = list(known.errors)
+        yield
+
+
+class OperationCheck(SchemaExtension):
+    """Refuses a document of several operations if the request names none of them: Strawberry would execute the first."""
+
+    def on_validate(self) -> Iterator[None]:
+        """Count the operations."""
+        context = self.execution_context
+        document = context.graphql_document
+        if document is not None and context._provided_operation_name is None:  # noqa: SLF001 - the public name is the first's
+            count = sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions)
+            if count > 1:
+                error = GraphQLError(f"the document has {count} operations; name one of them in operationName")
+                context.pre_execution_errors = [*(context.pre_execution_errors or ()), error]
         yield

@@ -82,7 +82,7 @@ async def load_preset(
     loader = context.dataloader_manager.get_loader(context, PRESET_LOADER)
     result: MatrixResult = await loader.load((promql, time_range))
     text = context.metrics.confined_text(promql) if isinstance(context.metrics, ConfinedMetrics) else promql
-    return Utilization.of(result, promql=text, unit=None)
+    return Utilization.of(result, context, promql=str(text), unit=None)  # the encoder takes no subclass of str
 
 
 def _read_labels(labels: object) -> Mapping[str, str | Sequence[str]]:

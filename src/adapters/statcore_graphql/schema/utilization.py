@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+import logging
+from typing import Final, Self
 
 import strawberry
 from strawberry.scalars import JSON
@@ -16,6 +17,8 @@ from statcore.queriers.interface import PreparedQuerier
 from statcore_graphql.context import GraphQueryContext
 
 UTILIZATION_LOADER = "UtilizationMetrics.by_querier"
+_logger: Final = logging.getLogger("statcore_graphql")
+_WARNING: Final = "the metric backend warns of something; the server's log says more"
 
 
 @strawberry.type(description="One series: its labels, and [unix seconds, number as text] pairs in order of time.")
@@ -47,13 +50,17 @@ class Utilization:
     unit: str | None = strawberry.field(description="The unit of the values, such as `bytes`; null where it is not known.")
 
     @classmethod
-    def of(cls, result: MatrixResult, *, promql: str | None, unit: str | None) -> Self:
-        """Convert a result."""
+    def of(cls, result: MatrixResult, context: GraphQueryContext, *, promql: str | None, unit: str | None) -> Self:
+        """Convert a result; a caller who may see only a part gets no texts of warnings, which may have addresses."""
+        warnings = list(result.warnings)
+        if warnings and context.is_confined:
+            _logger.warning("the metric backend warns: %s", "; ".join(warnings))
+            warnings = [_WARNING]
         return cls(
             promql=promql,
             unit=unit or None,
             series=[UtilizationSeries.of(series) for series in result.series],
-            warnings=list(result.warnings),
+            warnings=warnings,
             infos=list(result.infos),
             partial=result.partial,
         )
@@ -83,4 +90,4 @@ async def load_utilization(
     prepared = PreparedQuerier(resolve(querier))
     result: MatrixResult = await loader.load(prepared)
     promql = utilization_text_of(context.metrics, prepared, rate_interval=context.rate_interval)
-    return Utilization.of(result, promql=promql, unit=unit)
+    return Utilization.of(result, context, promql=promql, unit=unit)
