@@ -11,17 +11,20 @@ import { clock, format } from "./units.js";
  * @typedef {{label: string, points: [number, number | null][], isDashed?: boolean}} Line
  */
 
-const HEIGHT_PX = 200;
-const NARROW_HEIGHT_PX = 160;
+const NARROW_PX = 700;
+const [HEIGHT_PX, NARROW_HEIGHT_PX] = [260, 170];
 const COLOURS = 8;
 const MOST_ROWS = 200;
+const MOST_SPOKEN = 5;
+/** Distances of the axis for bytes: 1, 2, 4, … up to 2 EiB. */
+const BINARY = Array.from({ length: 62 }, (_, exponent) => 2 ** exponent);
 
 /**
  * A chart. Dragging over it calls `onZoom` with the chosen range in unix seconds; a double click calls it with null.
  * @param {{title: string, lines: Line[], unit?: string | null, range: [number, number],
- *   onZoom?: (range: [number, number] | null) => void, isTableOpen?: boolean}} props `range`: the first and the last time of the axis
+ *   onZoom?: (range: [number, number] | null) => void}} props `range`: the first and the last time of the axis
  */
-export function Chart({ title, lines, unit, range, onZoom, isTableOpen }) {
+export function Chart({ title, lines, unit, range, onZoom }) {
   const frame = useRef(/** @type {HTMLDivElement | null} */ (null));
   const plot = useRef(/** @type {uPlot | undefined} */ (undefined));
   const zoom = useRef(onZoom);
@@ -58,10 +61,22 @@ export function Chart({ title, lines, unit, range, onZoom, isTableOpen }) {
     if (plot.current) showNewest(plot.current);
   }, [lines, range[0], range[1]]);
 
-  return html`<figure class="chart" aria-label=${title}>
-    <div ref=${frame} class="plot" aria-hidden="true"></div>
-    <${ChartTable} title=${title} lines=${lines} unit=${unit} isFirstOpen=${isTableOpen} />
-  </figure>`;
+  return html`<div ref=${frame} class="plot" role="img" aria-label=${spoken(title, lines, unit)}></div>`;
+}
+
+/**
+ * Return what a screen reader says of a chart: for each line the newest, the lowest and the highest value.
+ * @param {string} title
+ * @param {Line[]} lines
+ * @param {string | null | undefined} unit
+ */
+function spoken(title, lines, unit) {
+  const texts = lines.slice(0, MOST_SPOKEN).map(({ label, points }) => {
+    const values = points.flatMap(([, value]) => (value === null ? [] : [value]));
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    return `${label}: now ${format(values.at(-1), unit)}, from ${format(low, unit)} to ${format(high, unit)}`;
+  });
+  return `Chart of ${title}. ${texts.join(". ")}`;
 }
 
 /**
@@ -164,7 +179,7 @@ function timeTexts(times, distance_s) {
 /** @param {HTMLElement} element */
 function sizeOf(element) {
   const width = Math.max(200, element.clientWidth);
-  return { width, height: width < 500 ? NARROW_HEIGHT_PX : HEIGHT_PX };
+  return { width, height: width < NARROW_PX ? NARROW_HEIGHT_PX : HEIGHT_PX };
 }
 
 /**
@@ -195,9 +210,10 @@ function optionsOf({ element, lines, unit, shown, zoom }) {
       y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.05 : 1] },
     },
     axes: [
-      { ...axis, values: (_, times, __, ___, distance_s) => timeTexts(times, distance_s) },
+      { ...axis, size: 32, values: (_, times, __, ___, distance_s) => timeTexts(times, distance_s) },
       {
         ...axis,
+        ...(unit?.startsWith("bytes") && { incrs: BINARY }),
         size: (_, values) => Math.max(50, ...(values ?? []).map((value) => value.length * 7 + 14)),
         values: (_, all) => all.map(text),
       },

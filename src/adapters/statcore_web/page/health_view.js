@@ -51,7 +51,7 @@ function Answer({ data: { version, schema_version, health, limits, plugins } }) 
         ) => html`<li key=${`${distribution} ${name}`}>
           <b>${name}</b> <span class="faint">${distribution} ${of}</span>
           ${status === "ok" ? html` <span class="good"><span aria-hidden="true">●</span> ok</span>` : html` <${Mark} wrong=${{ kind: status, message: error ?? HIDDEN }} />`}
-          <p>${offers.map(offer)}</p>
+          ${[...Map.groupBy(offers, (text) => text.slice(0, text.lastIndexOf(" ")))].map(offered)}
           ${status !== "ok" && html`<p>${error ?? HIDDEN} ${remedy}</p>`}
         </li>`,
       )}
@@ -66,8 +66,14 @@ function Answer({ data: { version, schema_version, health, limits, plugins } }) 
   `;
 }
 
-/** What a plugin offers; queriers and presets are links. @param {string} text such as "querier container" */
-function offer(text) {
-  const [, what = "", name = ""] = /^(querier|preset) (.+)$/.exec(text) ?? [];
-  return html`<span key=${text} class="tag">${name ? html`${what} <a href=${hrefOf(["query", what, name])}>${name}</a>` : text}</span> `;
+/**
+ * What a plugin offers of a kind; queriers and presets are links.
+ * @param {[what: string, texts: string[]]} offers texts such as "querier container"
+ */
+function offered([what, texts]) {
+  const isQuery = what === "querier" || what === "preset";
+  const names = texts.map((text) => text.slice(what.length).trim());
+  return html`<p key=${what}>
+    ${what}: ${names.map((name, number) => [number ? ", " : "", isQuery ? html`<a href=${hrefOf(["query", what, name])}>${name}</a>` : name])}
+  </p>`;
 }

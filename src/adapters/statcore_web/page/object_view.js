@@ -232,7 +232,8 @@ function Charts({ kind, id, item }) {
           <h3 class="of" title=${querier.name}>${querier.summary}</h3>
           <div class="charts">
             ${titles.map((metric) => {
-              const parts = partsOf(querier, metric, kind.selected(id, item), kind.label, isPct);
+              const of = (/** @type {boolean} */ inPct) =>
+                partsOf(querier, metric, kind.selected(id, item), kind.label, inPct);
               const selector = {
                 ...(metric && { [`field.${METRIC}`]: metric }),
                 [`field.${kind.label}`]: kind.selected(id, item)[0]?.value,
@@ -242,7 +243,7 @@ function Charts({ kind, id, item }) {
                 from: params.get("from") ?? undefined,
                 to: params.get("to") ?? undefined,
               });
-              return html`<${ResultChart} key=${metric} title=${metric || querier.name} parts=${parts} range=${range} href=${href} />`;
+              return html`<${ResultChart} key=${metric} title=${metric || querier.name} parts=${of(isPct)} otherwise=${isPct ? of(false) : undefined} range=${range} href=${href} />`;
             })}
           </div>
         </section>`;

@@ -39,7 +39,7 @@ export function QueryView({ rest: [what = "", name = ""] }) {
     ${failure && html`<p class="notice" role="status"><${Mark} wrong=${{ kind: response ? "outdated" : "unavailable", message: failure }} /> ${failure}</p>`}
     ${
       form
-        ? html`<div class="bar"><h2 id="view-title">${form.title}</h2> <${Chooser} queriers=${queriers} presets=${presets} chosen=${`${what}/${name}`} /></div>
+        ? html`<div class="bar"><h2 id="view-title">${form.title}</h2> <${Chooser} queriers=${queriers} presets=${presets} chosen=${`${what}/${name}`} /> <span><${CopyButton} text=${location.href} what="link" label="Copy link" /></span></div>
             <${OneQuery} key=${`${what}/${name}`} form=${form} />`
         : html`<h2 id="view-title">Queries</h2>
             ${response && name && html`<p class="notice">There is no ${what} with the name ${name}; it may be of a plugin that is not installed.</p>`}
@@ -186,17 +186,19 @@ function OneQuery({ form }) {
       ? live.failure
       : undefined;
   const title = [form.title, params.get(`field.${METRIC}`)].filter(Boolean).join(" ");
-  return html`<p class="faint">${form.summary}</p>
+  return html`<p class="faint">${coded(form.summary)}</p>
     <div class="sides">
       <${Fields} key=${location.hash} form=${form} params=${params} refusal=${refusal} />
       <div class="answer">
-        <div class="charts-bar"><${RangeBar} /> <span><${CopyButton} text=${location.href} what="link" label="Copy link" /></span></div>
+        <div class="charts-bar"><${RangeBar} /></div>
         ${
           isWrong
             ? html`<p class="nothing wrong">Correct the range of time first.</p>`
-            : isReady
-              ? html`<${Result} title=${title} live=${live} parts=${[part]} range=${range} isTableOpen />`
-              : html`<p class="nothing">Fill in the form to see what it answers.</p>`
+            : refusal
+              ? html`<p class="nothing">The service refuses this query. Correct the form.</p>`
+              : isReady
+                ? html`<${Result} title=${title} live=${live} parts=${[part]} range=${range} isTableOpen />`
+                : html`<p class="nothing">Fill in the form to see what it answers.</p>`
         }
       </div>
     </div>`;
@@ -209,7 +211,12 @@ function Fields({ form: { title, entries, template }, params, refusal }) {
     title,
     entries.some(({ param }) => param === `field.${METRIC}`),
   );
-  const wrong = refusal && namedIn(refusal, entries);
+  const wrong =
+    refusal &&
+    fieldIn(
+      refusal,
+      entries.map(({ name, param }) => ({ name, value: params.get(param) ?? undefined })),
+    );
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     const given = new FormData(element.current ?? undefined);
@@ -233,17 +240,19 @@ function Fields({ form: { title, entries, template }, params, refusal }) {
 }
 
 /**
- * Return the name of the field that a message names first.
+ * Return the name of the field that a message is about: the first one that it names, or the one whose value it quotes.
  * @param {string} message
- * @param {Entry[]} entries
+ * @param {{name: string, value?: string}[]} fields
  */
-export function namedIn(message, entries) {
-  const found = entries.map(({ name }) => ({
-    name,
-    at: message.search(new RegExp(`\\b${name.replace(/\W/g, "\\$&")}\\b`)),
-  }));
-  return found.filter(({ at }) => at >= 0).sort((a, b) => a.at - b.at)[0]?.name;
+export function fieldIn(message, fields) {
+  const words = message.split(/\W+/);
+  const named = fields.map(({ name }) => ({ name, at: words.indexOf(name) })).filter(({ at }) => at >= 0);
+  const quoted = fields.find(({ value }) => value && message.includes(`'${value}'`));
+  return (named.sort((a, b) => a.at - b.at)[0] ?? quoted)?.name;
 }
+
+/** Return a text of a docstring, with its `code` as elements. @param {string} text */
+const coded = (text) => text.split("`").map((piece, number) => (number % 2 ? html`<code>${piece}</code>` : piece));
 
 /** @param {{entry: Entry, given: string[], wrong?: string}} props */
 function FormField({ entry: { param, name, kind, isRequired, fallback, choices = [], help }, given, wrong }) {
@@ -256,7 +265,7 @@ function FormField({ entry: { param, name, kind, isRequired, fallback, choices =
     "aria-invalid": wrong ? "true" : undefined,
   };
   const explained = html`
-    ${help && html`<small id=${`help-${param}`}>${help}</small>`}
+    ${help && html`<small id=${`help-${param}`}>${coded(help)}</small>`}
     ${wrong && html`<small id=${`wrong-${param}`} class="wrong" role="alert">${wrong}</small>`}
   `;
   if (kind === "several") {

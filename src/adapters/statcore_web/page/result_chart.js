@@ -2,7 +2,7 @@
 
 import { html } from "htm/preact";
 import { useMemo, useRef, useState } from "preact/hooks";
-import { Chart, useNearness } from "./chart.js";
+import { Chart, ChartTable, useNearness } from "./chart.js";
 import { useLive } from "./live.js";
 import { Mark } from "./problems.js";
 import { ANSWER, csvOf, linesOf, wrongWithAnswers } from "./results.js";
@@ -83,25 +83,31 @@ export function useResult(parts, range, isPaused) {
 
 /**
  * A chart that is loaded when it comes into view and is refreshed while it is there.
- * @param {{title: string, parts: Part[], range: TimeRange, href?: string}} props `href`: where the query can be changed
+ * @param {{title: string, parts: Part[], otherwise?: Part[], range: TimeRange, href?: string}} props `otherwise`: what is queried if
+ *   the service refuses `parts`; `href`: where the query can be changed
  */
-export function ResultChart({ title, parts, range, href }) {
+export function ResultChart({ title, parts, otherwise, range, href }) {
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
   const isNear = useNearness(frame);
-  const live = useResult(parts, range, !isNear);
-  return html`<div ref=${frame}><${Result} title=${title} live=${live} parts=${parts} range=${range} href=${href} /></div>`;
+  const first = useResult(parts, range, !isNear);
+  const isRefused = otherwise !== undefined && first.code === "InputError";
+  const second = useResult(otherwise ?? parts, range, !isNear || !isRefused);
+  return html`<div ref=${frame}>
+    <${Result} title=${title} live=${isRefused ? second : first} parts=${isRefused ? otherwise : parts} range=${range} href=${href} remark=${isRefused ? first.failure : undefined} />
+  </div>`;
 }
 
 /**
  * The answers to a query: their chart, and what belongs to it. What was drawn stays until there is a newer answer.
  * @param {{title: string, live: Live, parts: Part[], range: TimeRange, href?: string,
- *   isTableOpen?: boolean}} props
+ *   remark?: string, isTableOpen?: boolean}} props `remark`: why it is another query than the chosen one
  */
-export function Result({ title, live, parts, range, href, isTableOpen }) {
-  const shown = useMemo(() => shownOf(live, parts), [live.response, live.sent]);
+export function Result({ title, live, parts, range, href, remark, isTableOpen }) {
+  const shown = useMemo(() => shownOf(live, parts, title), [live.response, live.sent]);
   return html`<article class="result" aria-label=${title} aria-busy=${!isSame(live) && !live.failure}>
     <header>
       <h3>${title}</h3>
+      ${remark && html`<span class="faint" title=${remark}>not in percent<span class="unseen">: ${remark}</span></span>`}
       <${Truth} live=${live} wrong=${shown?.wrong ?? []} />
     </header>
     ${
@@ -109,7 +115,7 @@ export function Result({ title, live, parts, range, href, isTableOpen }) {
         ? html`<div class=${isSame(live) ? "" : "waiting"}>
             ${
               shown.lines.length
-                ? html`<${Chart} title=${title} lines=${shown.lines} unit=${shown.unit} range=${shown.range} onZoom=${zoomFrom(range)} isTableOpen=${isTableOpen} />`
+                ? html`<${Chart} title=${title} lines=${shown.lines} unit=${shown.unit} range=${shown.range} onZoom=${zoomFrom(range)} />`
                 : html`<p class="nothing">No points in this range.</p>`
             }
             ${shown.more > 0 && html`<p class="faint">The chart shows the first ${MOST_LINES} of ${MOST_LINES + shown.more} series; CSV has all.</p>`}
@@ -117,6 +123,7 @@ export function Result({ title, live, parts, range, href, isTableOpen }) {
         : html`<p class=${live.failure ? "nothing wrong" : "nothing"}>${live.failure ?? "Loading…"}</p>`
     }
     <footer>
+      ${shown && shown.lines.length > 0 && html`<${ChartTable} title=${title} lines=${shown.lines} unit=${shown.unit} isFirstOpen=${isTableOpen} />`}
       ${shown && html`<${Promql} title=${title} texts=${shown.promql} />`}
       ${shown && html`<${Csv} title=${title} series=${shown.series} />`}
       ${href && html`<a href=${href}>Query<span class="unseen"> ${title} by itself</span></a>`}
@@ -131,13 +138,14 @@ const zoomFrom = (range) => (/** @type {[number, number] | null} */ chosen) =>
 /**
  * @param {Live} live
  * @param {Part[]} parts
+ * @param {string} title
  */
-function shownOf(live, parts) {
+function shownOf(live, parts, title) {
   const { response, sent } = live;
   if (!response || !sent) return undefined;
   const span = spanOfSent(sent);
   const answers = Object.values(response.data).filter((answer) => answer !== null);
-  const all = answers.flatMap((answer, number) => linesOf(answer.series, span, parts[number]));
+  const all = answers.flatMap((answer, number) => linesOf(answer.series, span, { ...parts[number], title }));
   const lines = all.slice(0, MOST_LINES);
   return {
     lines,

@@ -17,10 +17,11 @@ const STALE_S = 60;
  * Return the series as lines with gaps: a point that is missing, or not a number, is null and never zero.
  * @param {Series[]} series
  * @param {Span} span
- * @param {{name?: string, isDashed?: boolean}} [options] `name`: what the series are called together
+ * @param {{name?: string, isDashed?: boolean, title?: string}} [options] `name` begins the names of its lines; `title` is the name
+ *   of a line without any other
  * @returns {Line[]}
  */
-export function linesOf(series, { step_s }, { name = "", isDashed } = {}) {
+export function linesOf(series, { step_s }, { name = "", isDashed, title = "" } = {}) {
   const labels = distinctLabels(series);
   return series.map(({ values }, number) => {
     /** @type {Line["points"]} */
@@ -31,8 +32,7 @@ export function linesOf(series, { step_s }, { name = "", isDashed } = {}) {
       const value = Number(text);
       points.push([time_s, Number.isFinite(value) ? value : null]);
     }
-    const label = labels[number] ?? "";
-    return { label: label && name ? `${name}, ${label}` : label || name || "value", points, isDashed };
+    return { label: [name, labels[number]].filter(Boolean).join(", ") || title, points, isDashed };
   });
 }
 

@@ -53,7 +53,10 @@ const FORMATS = {
   bytes: (value) => scaled(value, 1024, BYTES, " "),
   bytes_per_s: (value) => `${scaled(value, 1024, BYTES, " ")}/s`,
   "bytes/s": (value) => `${scaled(value, 1024, BYTES, " ")}/s`,
-  millicores: (value) => (Math.abs(value) < 1000 ? `${digits(value)} mcores` : `${digits(value / 1000)} cores`),
+  millicores: (value) =>
+    Math.abs(value) < 1000 && value
+      ? `${digits(value)} mcores`
+      : `${digits(value / 1000)} ${value === 1000 ? "core" : "cores"}`,
   seconds: duration,
   s: duration,
   ms: (value) => duration(value / 1000),
