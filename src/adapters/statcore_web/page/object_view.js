@@ -96,8 +96,10 @@ function OneObject({ kind, id }) {
   });
   const item = live.response?.data[field];
   return html`<section class="object" aria-labelledby="view-title">
-    <p class="path"><a href=${hrefOf([kind.list])}>${kind.title}s</a> / <span>${id}</span> <${CopyButton} text=${id} what="id" /></p>
-    <h2 id="view-title">${kind.title} <span class="id">${id}</span></h2>
+    <div class="bar">
+      <h2 id="view-title">${kind.title} <span class="id">${id}</span></h2>
+      <${CopyButton} text=${id} what="id" /> <a href=${hrefOf([kind.list])}>All ${kind.list}</a>
+    </div>
     <${Problems} kind=${kind} live=${live} />
     ${item && html`<${Facts} item=${item} kind=${kind} id=${id} />`}
     <${Charts} kind=${kind} id=${id} item=${item} />

@@ -195,7 +195,7 @@ function OneQuery({ form }) {
           isWrong
             ? html`<p class="nothing wrong">Correct the range of time first.</p>`
             : refusal
-              ? html`<p class="nothing">The service refuses this query. Correct the form.</p>`
+              ? html`<p class="nothing">The service refuses this query: ${refusal}</p>`
               : isReady
                 ? html`<${Result} title=${title} live=${live} parts=${[part]} range=${range} isTableOpen />`
                 : html`<p class="nothing">Fill in the form to see what it answers.</p>`

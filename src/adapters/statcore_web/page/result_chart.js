@@ -144,8 +144,13 @@ function shownOf(live, parts, title) {
   const { response, sent } = live;
   if (!response || !sent) return undefined;
   const span = spanOfSent(sent);
-  const answers = Object.values(response.data).filter((answer) => answer !== null);
-  const all = answers.flatMap((answer, number) => linesOf(answer.series, span, { ...parts[number], title }));
+  /** @type {Answer[]} */
+  const answers = Object.values(response.data);
+  const isOne = answers.filter(({ series }) => series.length).length < 2; // names tell parts apart
+  const all = answers.flatMap(({ series }, number) => {
+    const { name, isDashed } = parts[number] ?? {};
+    return linesOf(series, span, { name: isOne && series.length > 1 ? "" : name, isDashed, title });
+  });
   const lines = all.slice(0, MOST_LINES);
   return {
     lines,
