@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from heapq import merge
 from itertools import chain, islice
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
@@ -97,7 +98,7 @@ def _number(entry: Entry, metric: str, field: str) -> float | None:
 
 FIGURES: Final = tuple(field.name for field in attrs.fields(Figures) if field.name not in {"devices", "problem"})
 """The names of the figures that are numbers."""
-SORTS: Final = ("id", *OWNER_LABELS[1:], "kernels", *FIGURES)
+SORTS: Final = ("id", *OWNER_LABELS[1:], "kernels", "started_at", *FIGURES)
 """By what a list can be sorted; `-` in front of a name sorts in descending order."""
 
 
@@ -127,6 +128,9 @@ class ListedObject(Generic[_Record]):
         """Return the value that the object is sorted by, None if it is not known."""
         if sort == "id":
             return self.object_id
+        if sort == "started_at":
+            started_at: datetime | None = getattr(self.record, "started_at", None)
+            return None if started_at is None else started_at.timestamp()
         if sort == "kernels":
             return float(len(self.kernel_ids)) if "kernel_id" in self.labels else None
         if sort in OWNER_LABELS:
