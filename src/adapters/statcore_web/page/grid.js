@@ -9,7 +9,8 @@ import { change, hrefOf } from "./state.js";
 /** @typedef {import("./list_window.js").Listed} Listed */
 /** The highest value of each figure in the rows that are loaded. @typedef {Record<string, number>} Highest */
 /**
- * A column: `cell` returns what stands there; `sort` is the name that the service sorts by; `width` is that of a CSS grid.
+ * A column: `cell` returns what stands there; `sort` is the name that the service sorts by, with `-` in front if the column shows
+ * the opposite (an age for a start); `width` is that of a CSS grid.
  * A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a column may be hidden
  * ("minor"), beside the id ("side"), wide, or a line by itself.
  * @typedef {{title: string, sort?: string, width: string, isNumber?: boolean, hint?: string, figure?: string,
@@ -81,12 +82,29 @@ export function Grid({ title, object, columns: all, sort, listed, show, isOther 
   </div>`;
 }
 
+/**
+ * Return the value of `sort` that sorts by a column.
+ * @param {string} by the column's own `sort`
+ * @param {{isDescending: boolean}} order
+ */
+export const sortBy = (by, { isDescending }) =>
+  by.startsWith("-") === isDescending ? by.replace("-", "") : `-${by.replace("-", "")}`;
+
+/**
+ * Return whether a list is sorted by a column, and how.
+ * @param {string | undefined} by the column's own `sort`
+ * @param {string} sort that of the list
+ */
+function orderOf(by, sort) {
+  const isSorted = by?.replace("-", "") === sort.replace("-", "");
+  return { isSorted, isDescending: isSorted && sort === sortBy(by ?? "", { isDescending: true }) };
+}
+
 /** @param {{column: Column, sort: string}} props */
 function Heading({ column: { title, sort: by, isNumber, hint }, sort }) {
-  const isSorted = by !== undefined && sort.replace("-", "") === by;
-  const isDescending = sort.startsWith("-");
+  const { isSorted, isDescending } = orderOf(by, sort);
   // Numbers begin with the highest, which people look for; a second click turns the order.
-  const next = isSorted ? (isDescending ? by : `-${by}`) : isNumber ? `-${by}` : by;
+  const next = by && sortBy(by, { isDescending: isSorted ? !isDescending : Boolean(isNumber) });
   const arrow = isSorted ? html`<span aria-hidden="true"> ${isDescending ? "↓" : "↑"}</span>` : null;
   const order = isSorted ? (isDescending ? "descending" : "ascending") : undefined;
   return html`<div role="columnheader" class=${isNumber ? "number" : ""} aria-sort=${order} title=${hint}>
@@ -132,7 +150,7 @@ class RowView extends Component {
                   : html`<a href=${hrefOf(["object", object, row.id])} tabindex=${isActive ? 0 : -1} title=${row.id}>${row.id}</a>`
               }</div>`,
             )
-          : html`<div role="gridcell" class="faint">Loading…</div>`
+          : html`<div role="gridcell" class="faint" tabindex="-1">Loading…</div>`
       }
     </div>`;
   }
@@ -170,10 +188,10 @@ function useKeys(frame, { row_px, covered_px, total, count }) {
   const isMoving = useRef(false);
   useEffect(() => {
     if (!isMoving.current) return;
-    isMoving.current = false;
-    /** @type {HTMLElement | null | undefined} */ (frame.current?.querySelector("[data-active] a"))?.focus({
-      preventScroll: true,
-    });
+    /** @type {HTMLElement | null | undefined} */
+    const target = frame.current?.querySelector("[data-active] [tabindex]");
+    target?.focus({ preventScroll: true });
+    isMoving.current = !(target instanceof HTMLAnchorElement); // a row that is loading has its link later
   });
   const keys = (/** @type {KeyboardEvent} */ event) => {
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: count - 2, PageUp: 2 - count, Home: -total, End: total };

@@ -2,7 +2,7 @@
 
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Grid } from "./grid.js";
+import { Grid, sortBy } from "./grid.js";
 import { ListWindow } from "./list_window.js";
 import { Mark } from "./problems.js";
 import { change, go, hrefOf, place, usePlace } from "./state.js";
@@ -119,7 +119,12 @@ export function OwnerLink({ label, id }) {
 /** @param {{kind: ListKind, sort: string}} props */
 function SortChoice({ kind, sort }) {
   const options = kind.columns.flatMap(({ title, sort: by }) =>
-    by ? [html`<option value=${by}>${title} ↑</option>`, html`<option value=${`-${by}`}>${title} ↓</option>`] : [],
+    by
+      ? [true, false].map(
+          (isDescending) =>
+            html`<option value=${sortBy(by, { isDescending })}>${title} ${isDescending ? "↓" : "↑"}</option>`,
+        )
+      : [],
   );
   const choose = (/** @type {Event} */ { currentTarget }) =>
     change({ sort: /** @type {HTMLSelectElement} */ (currentTarget).value });

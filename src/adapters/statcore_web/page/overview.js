@@ -87,6 +87,7 @@ const OWNERS = "user_id project_id started_at";
 /** @type {Column} */
 const AGE = {
   title: "Age",
+  sort: "-started_at",
   width: "5.4rem",
   isNumber: true,
   cell: ({ item }) => {
