@@ -19,7 +19,7 @@ from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, 
 from statcore.model.numbers import finite_number
 from statcore.model.statistics import Entry, shown_value
 from statcore.model.text import describe
-from statcore.ports.inventory import InventoryPort, OwnerInventoryPort, find_records, list_kernels
+from statcore.ports.inventory import InventoryPort, find_records, list_kernels, owner_inventory
 from statcore.queriers.container import OWNER_LABELS
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.sessions import SessionStatistics
@@ -396,8 +396,8 @@ async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
     """Return the agents, with their kernels, and with their owners where the inventory knows them."""
     ids = (await inventory.list_agents()).items
     records: Mapping[str, AgentRecord] = {}
-    if isinstance(inventory, OwnerInventoryPort):
-        records = await find_records(inventory.find_agents, ids)
+    if (known := owner_inventory(inventory)) is not None:
+        records = await find_records(known.find_agents, ids)
     kernel_ids: dict[str | None, list[str]] = {}
     async for kernels in in_turns((await list_kernels(inventory)).items):
         for kernel in kernels:
