@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import psutil
 import pytest
 from aiohttp import ClientSession
-from tests.e2e.program import start, statcore
+from tests.e2e.program import environment, read_all, start, statcore
 from tests.support.polling import until
 
 from statcore_cli.demo.loads import LOADS
@@ -152,6 +157,38 @@ async def test_serve_answers_queries_about_the_loads_without_any_server() -> Non
             await until(all_are_shown, "the sessions of the loads")
         process.send_signal(signal.SIGTERM)
         assert 0 == process.wait(timeout=60)
+
+
+def test_a_terminal_shows_the_address_of_the_page() -> None:
+    """The page is at the address above the live view, and knows the loads with owner and start; Ctrl-C ends both."""
+    query = "{ compute_session_list { items { user_id started_at } } endpoint_list { items { replicas { active } } } }"
+    outer, inner = pty.openpty()
+    with subprocess.Popen(DEMO, env=environment() | {"COLUMNS": "200", "TERM": "xterm"}, stdout=inner) as process:
+        os.close(inner)
+        shown = ""
+        while "busy 50%" not in shown:
+            shown += os.read(outer, 65536).decode(errors="replace")
+        (address,) = set(re.findall(r"http://127\.0\.0\.1:\d+", shown))
+        with urlopen(address) as response:  # noqa: S310 - of the demo
+            page = response.read().decode()
+        with urlopen(f"{address}/graphql?{urlencode({'query': query})}") as response:  # noqa: S310
+            data = json.load(response)["data"]
+        process.send_signal(signal.SIGINT)
+        read_all(outer)
+        assert 0 == process.wait(timeout=60)
+    assert '<script type="module" src="static/page.js">' in page
+    sessions = data["compute_session_list"]["items"]
+    assert 2 == len(sessions)
+    assert all(session["user_id"] and session["started_at"] for session in sessions)
+    assert [{"replicas": [{"active": True}]}] == data["endpoint_list"]["items"]
+
+
+@pytest.mark.parametrize("options", [["--once", "--serve"], ["--once", "--port", "0"], ["--port", "0"]])
+def test_options_of_the_page_need_a_page(options: Sequence[str]) -> None:
+    """Neither `--once` nor a pipe has one."""
+    answer = statcore("demo", *options)
+    assert 2 == answer.returncode
+    assert 1 == len(answer.stderr.splitlines())
 
 
 def test_a_missing_server_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

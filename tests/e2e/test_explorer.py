@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +14,9 @@ from urllib.parse import urlencode, urlsplit
 import attrs
 import graphql
 import pytest
-import pytest_asyncio
 import strawberry
 from playwright.async_api import Browser, Error, Locator, Page, expect
-from tests.support.browser import Visit, running_chromium, visiting
+from tests.support.browser import Visit, visiting
 from tests.support.polling import until
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, PRESETS, START, id_of, world
 from tests.support.web_host import Client, TokenFile, serving
@@ -42,19 +41,6 @@ class Hostile(Query):
     def failing(self) -> str | None:
         """Fail with markup."""
         raise graphql.GraphQLError(MARKUP)
-
-
-@pytest.fixture(scope="module")
-def chromium(require_program: Callable[..., str]) -> str:
-    """The path of a Chromium."""
-    return require_program("chromium", "chromium-browser", "google-chrome")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(chromium: str) -> AsyncGenerator[Browser]:
-    """A running Chromium."""
-    async with running_chromium(chromium) as running:
-        yield running
 
 
 @attrs.frozen

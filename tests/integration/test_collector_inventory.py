@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from subprocess import DEVNULL, Popen
 from uuid import uuid4
 
+import attrs
+import psutil
 import pytest
 from tests.integration.kernel_programs import Start, end, read_line
 from tests.support.polling import until
@@ -48,9 +50,14 @@ def ended_process() -> Popen[bytes]:
 
 
 async def read(inventory: InventoryPort) -> Known:
-    """Return all sessions, all agents, and what is found by id."""
+    """Return all sessions, all agents, and what is found by id, without the times of starts, which series do not have."""
     sessions, agents = await inventory.list_sessions(), await inventory.list_agents()
-    return list(sessions.items), list(agents.items), list(await inventory.find_sessions([OTHER_SESSION, USER, SESSION]))
+    found = await inventory.find_sessions([OTHER_SESSION, USER, SESSION])
+    return [_timeless(session) for session in sessions.items], list(agents.items), [s and _timeless(s) for s in found]
+
+
+def _timeless(session: SessionRecord) -> SessionRecord:
+    return attrs.evolve(session, kernels=tuple(attrs.evolve(kernel, started_at=None) for kernel in session.kernels))
 
 
 def expected(*kernels: KernelRecord) -> Known:
@@ -94,6 +101,21 @@ async def test_a_kernel_appears_ends_and_disappears(start_kernel: Start) -> None
     assert expected(second) == await read(inventory)
     there.remove(second.kernel_id)
     assert expected() == await read(inventory)
+
+
+async def test_a_kernel_started_when_its_process_did(start_kernel: Start) -> None:
+    """A session started with the first of its kernels."""
+    inventory = MemoryInventory()
+    collector = collecting(inventory, "i-1")
+    processes = [start_kernel(IDLE) for _ in range(2)]
+    for process in reversed(processes):
+        add(collector, process, SESSION)
+    first, second = (datetime.fromtimestamp(psutil.Process(process.pid).create_time(), UTC) for process in processes)
+
+    (session,) = (await inventory.list_sessions()).items
+
+    assert {first, second} == {kernel.started_at for kernel in session.kernels}
+    assert min(first, second) == session.started_at
 
 
 async def test_a_refused_kernel_is_not_registered(start_kernel: Start) -> None:

@@ -55,6 +55,8 @@ async def test_a_normalized_rate_is_divided_by_the_setting(server: Server) -> No
     async with aclosing(PrometheusClient(server.url, options=options)) as client:
         (series,) = (await client.query_utilization(querier=querier, time_range=HOUR)).series
         now = await client.query_utilization_now(querier=querier, time=START + timedelta(hours=1))
+        (by_text,) = (await client.query_range(client.utilization_text(querier), HOUR)).series
+    assert series == by_text
     assert [pytest.approx(200.0)] * 61 == list(series.values)
     assert [pytest.approx(200.0)] == [sample.value for sample in now.samples]
 

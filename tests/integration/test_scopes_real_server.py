@@ -68,7 +68,10 @@ def server(prometheus_holding: Callable[..., AbstractContextManager[Server]]) ->
 async def test_a_real_server_answers_from_the_scope_alone(
     server: Server, scope: Scope, wanted: Pairs, others: set[str], strategy: Strategy, label: str
 ) -> None:
-    """Series, sums, values of labels and presets are those of a backend that holds the kernels of the scope only."""
+    """Series, sums, values of labels and presets are those of a backend that holds the kernels of the scope only.
+
+    The text of the query, sent by an operator, has the same answer.
+    """
     smaller = (await world([kernel for kernel in KERNELS if allowed(scope, kernel)], [], [])).metrics
     is_one_selector = len(scope.alternatives) == 1
     group_by = tuple(sorted(others if is_one_selector else {*others, "kernel_id"}))
@@ -78,6 +81,7 @@ async def test_a_real_server_answers_from_the_scope_alone(
     async with aclosing(PrometheusClient(server.url)) as client:
         metrics = ConfinedMetrics(client, scope)
         answer = await metrics.query_utilization(querier, RANGE)
+        by_text = await client.query_range(str(metrics.utilization_text(querier)), RANGE)
         values = await metrics.label_values(label, match=match, time_range=times)
         series = await metrics.series(match, time_range=times)
         if is_one_selector:
@@ -86,7 +90,7 @@ async def test_a_real_server_answers_from_the_scope_alone(
                 "most", time_range=RANGE, group_labels=[label]
             )
             assert labelled(expected_busy) == labelled(busy)
-    assert labelled(await smaller.query_utilization(querier, RANGE)) == labelled(answer)
+    assert labelled(await smaller.query_utilization(querier, RANGE)) == labelled(answer) == labelled(by_text)
     assert await smaller.label_values(label, match=match) == values
     expected_series = [frozenset(found.items()) for found in await smaller.series(match)]
     assert sorted(map(sorted, expected_series)) == sorted(sorted(found.items()) for found in series)

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from tests.support.graphql_host import Host, inventory_of
+from tests.support.graphql_host import Host, inventory_of, kernel_id
 from tests.support.lazy_entries import Lazy
 
 from statcore.errors import MalformedEntryError, TimedOutError, UnavailableError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
+from statcore.queriers.container import PROCESS_SERIES
 from statcore_graphql import DataLoaderManager, KernelStatistics, Loader
 from statcore_graphql.schema import encode_response, lists
-from statcore_memory import MemoryStatistics
+from statcore_memory import MemoryMetrics, MemoryStatistics
 
 ENTRIES: Final[Sequence[Any]] = (
     None,
@@ -109,7 +110,28 @@ def managers() -> dict[bool, DataLoaderManager]:
 
 
 MANAGERS: Final = managers()
-HOSTS: Final = {(raises, planned): Host(manager=MANAGERS[raises]) for raises in (False, True) for planned in (False, True)}
+
+
+def processes() -> MemoryMetrics:
+    """Return a backend that has processes of some kernels."""
+    metrics = MemoryMetrics(clock=lambda: 30.0)
+    labels = {"process_metric_name": "mem", "value_type": "current"}
+    samples = [
+        (PROCESS_SERIES, {**labels, "kernel_id": kernel_id(number, of_session), "pid": str(pid)}, float(pid))
+        for number in range(0, 9, 2)
+        for of_session in range(2)
+        for pid in (3, 12)
+    ]
+    metrics.append_scrape(samples, target="t", time=30.0)
+    return metrics
+
+
+METRICS: Final = processes()
+HOSTS: Final = {
+    (raises, planned): Host(manager=MANAGERS[raises], metrics=METRICS)
+    for raises in (False, True)
+    for planned in (False, True)
+}
 for (_, is_planned), host_ in HOSTS.items():
     if not is_planned:
         host_.schema.execution_context_class = StrawberryGraphQLCoreExecutionContext
@@ -126,11 +148,14 @@ def live_stat(draw: st.DrawFn) -> str:
 def selections(draw: st.DrawFn, type_: str, depth: int = 0) -> str:
     """Return a selection of a type's fields: aliases, fragments of both kinds, directives, fields that recur."""
     fields = {
-        "ComputeSession": ["live_stat", "kernels", "inference_metrics", "session_id", "__typename"],
-        "Kernel": ["live_stat", "kernel_id", "agent_id", "__typename"],
-        "Endpoint": ["live_stat", "replicas", "endpoint_id", "__typename"],
+        "ComputeSession": ["live_stat", "kernels", "figures", "inference_metrics", "session_id", "__typename"],
+        "Kernel": ["live_stat", "figures", "processes", "kernel_id", "agent_id", "__typename"],
+        "Endpoint": ["live_stat", "replicas", "figures", "endpoint_id", "__typename"],
         "Replica": ["live_stat", "replica_id", "session_id", "active", "__typename"],
-        "Agent": ["agent_stat", "agent_id", "__typename"],
+        "Agent": ["agent_stat", "devices", "figures", "user_id", "agent_id", "__typename"],
+        "Figures": ["cpu_pct", "mem_bytes", "rx_bytes_per_s", "__typename"],
+        "Process": ["pid", "cpu_pct", "__typename"],
+        "Device": ["metric", "device_id", "current", "pct", "__typename"],
     }[type_]
     parts: list[str] = []
     for number in range(draw(st.sampled_from([3, 2, 1, 4]))):
@@ -142,8 +167,8 @@ def selections(draw: st.DrawFn, type_: str, depth: int = 0) -> str:
             part = f"{name}{live_stat(draw)} {condition}"
         elif kind == "agent_stat":
             part = f"{name}live_stat {condition}"
-        elif kind in {"kernels", "replicas"}:
-            inner = draw(selections("Kernel" if kind == "kernels" else "Replica", depth + 1))
+        elif kind in OBJECTS:
+            inner = draw(selections(OBJECTS[kind], depth + 1))
             part = f"{draw(st.sampled_from(['', name]))}{kind} {condition} {{ {inner} }}"
         elif kind == "inline" and depth < 2:
             on = draw(st.sampled_from(["", f"on {type_}"]))
@@ -156,12 +181,23 @@ def selections(draw: st.DrawFn, type_: str, depth: int = 0) -> str:
     return " ".join(parts)
 
 
+OBJECTS: Final = {
+    "kernels": "Kernel",
+    "replicas": "Replica",
+    "figures": "Figures",
+    "processes": "Process",
+    "devices": "Device",
+}
+"""The fields with objects, and the types of these."""
 FRAGMENTS: Final = {
     "ComputeSession": "session_id live_stat kernels { ...OfKernel }",
     "Kernel": 'agent_id live_stat some: live_stat(fields: ["mem.current"])',
     "Endpoint": "live_stat replicas { ...OfReplica }",
     "Replica": "live_stat active",
-    "Agent": "live_stat",
+    "Agent": "live_stat devices { ...OfDevice }",
+    "Figures": "cpu_pct mem_bytes",
+    "Process": "pid mem_bytes",
+    "Device": "device_id capacity unit",
 }
 LISTS: Final = {
     "compute_session_list": "ComputeSession",

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from statcore.errors import PluginError
 from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
-from statcore.plugins.querier_kinds import build_querier
+from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier
 from statcore.queriers.container import OWNER_LABELS
 from statcore.queriers.interface import PreparedQuerier, UtilizationMetricQuerier, resolve
 from statcore_cli.command_context import CommandContext
@@ -146,6 +146,16 @@ class QuerierOptions:
                 return querier
             query = resolve(querier)
             return PreparedQuerier(query._replace(group_by=tuple(sorted({*query.group_by, *labels}))))
+
+    def unit(self, values: Mapping[str, Any], querier: UtilizationMetricQuerier) -> str:
+        """Return the unit of what the querier for the values answers, or "" if it is not known.
+
+        Raises:
+            PluginError: the querier breaks its contract.
+        """
+        with plugin_code():
+            strategy = resolve(querier).strategy
+        return answered_unit(self.spec.units, str(values.get(f"{_PREFIX}{METRIC_FIELD}") or ""), strategy)
 
 
 def flags(params: Collection[click.Parameter]) -> set[str]:

@@ -6,14 +6,14 @@ a UUID, or an agent id that is not text, and the errors of `StatisticsPort` if t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import AgentRecord
-from statcore.ports import InventoryPort, OwnerInventoryPort
-from statcore.ports.inventory import find_records
+from statcore.ports import InventoryPort
+from statcore.ports.inventory import owner_inventory
 from statcore.services.listing import kernels_of_replicas
 from statcore.statistics import SessionStatistics, StatisticsRepository
 
@@ -132,8 +132,5 @@ class AgentRecords:
     @classmethod
     async def batch_load_by_agent(cls, ctx: HasInventory, agent_ids: Sequence[str]) -> Sequence[AgentRecord | None]:
         """Return the record of each agent, with its owners; None where the inventory finds no agents by id."""
-        inventory = ctx.inventory
-        records: Mapping[str, AgentRecord] = {}
-        if isinstance(inventory, OwnerInventoryPort):
-            records = await find_records(inventory.find_agents, agent_ids)
-        return [records.get(agent_id) for agent_id in agent_ids]
+        known = owner_inventory(ctx.inventory)
+        return [None] * len(agent_ids) if known is None else await known.find_agents(agent_ids)

@@ -533,6 +533,7 @@ _METRICS: Final[Mapping[str, _Check]] = {
     "series": _label_sets,
     "ping": _nothing,
     "for_tenant": _tenant,
+    "utilization_text": _finding,
 }
 _PROMQL: Final[Mapping[str, _Check]] = {"query": _vector, "query_range": _matrix}
-_NOT_ASYNC: Final = frozenset({"for_tenant", "with_ages"})
+_NOT_ASYNC: Final = frozenset({"for_tenant", "utilization_text", "with_ages"})

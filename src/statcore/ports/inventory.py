@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from statcore.concurrency import in_turns
 from statcore.errors import ProtocolError
@@ -59,6 +59,14 @@ class OwnerInventoryPort(InventoryPort, Protocol):
     async def find_agents(self, agent_ids: Sequence[str], /) -> Sequence[AgentRecord | None]:
         """Return the agent of each id, in order and including duplicates; None for one that does not exist."""
         ...
+
+
+def owner_inventory(inventory: InventoryPort) -> OwnerInventoryPort | None:
+    """Return an inventory as an `OwnerInventoryPort`; None if it does not find kernels and agents by id."""
+    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions only.
+    if not (hasattr(inventory, "find_kernels") and hasattr(inventory, "find_agents")):
+        return None
+    return cast("OwnerInventoryPort", inventory)
 
 
 @runtime_checkable

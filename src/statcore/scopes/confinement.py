@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar, cast
 import attrs
 
 from statcore.errors import UnsupportedError
-from statcore.ports.inventory import InventoryPort, OwnerInventoryPort
+from statcore.ports.inventory import InventoryPort, owner_inventory
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.scopes.inventory import ConfinedInventory
@@ -52,12 +52,12 @@ def confine(runtime: _Runtime, scope: Scope) -> _Runtime:
     if scope.is_everything:
         return runtime
     inventory, source = runtime.inventory, runtime.repository.source
-    if not (hasattr(inventory, "find_kernels") and hasattr(inventory, "find_agents")):
+    known = owner_inventory(inventory)
+    if known is None:
         raise UnsupportedError(
             f"{inventory.__class__.__name__} does not find kernels and agents by id, so reads cannot be confined; "
             "implement find_kernels and find_agents of OwnerInventoryPort"
         )
-    known = cast("OwnerInventoryPort", inventory)
     owners = Owners(known, scope)
     metrics = ConfinedMetrics(runtime.metrics, scope)
     if isinstance(known, SeriesInventory) and len(scope.alternatives) == 1:

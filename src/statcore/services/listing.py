@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from heapq import merge
 from itertools import chain, islice
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
@@ -18,7 +19,7 @@ from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, 
 from statcore.model.numbers import finite_number
 from statcore.model.statistics import Entry, shown_value
 from statcore.model.text import describe
-from statcore.ports.inventory import InventoryPort, OwnerInventoryPort, find_records, list_kernels
+from statcore.ports.inventory import InventoryPort, find_records, list_kernels, owner_inventory
 from statcore.queriers.container import OWNER_LABELS
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.sessions import SessionStatistics
@@ -97,7 +98,7 @@ def _number(entry: Entry, metric: str, field: str) -> float | None:
 
 FIGURES: Final = tuple(field.name for field in attrs.fields(Figures) if field.name not in {"devices", "problem"})
 """The names of the figures that are numbers."""
-SORTS: Final = ("id", *OWNER_LABELS[1:], "kernels", *FIGURES)
+SORTS: Final = ("id", *OWNER_LABELS[1:], "kernels", "started_at", *FIGURES)
 """By what a list can be sorted; `-` in front of a name sorts in descending order."""
 
 
@@ -127,6 +128,9 @@ class ListedObject(Generic[_Record]):
         """Return the value that the object is sorted by, None if it is not known."""
         if sort == "id":
             return self.object_id
+        if sort == "started_at":
+            started_at: datetime | None = getattr(self.record, "started_at", None)
+            return None if started_at is None else started_at.timestamp()
         if sort == "kernels":
             return float(len(self.kernel_ids)) if "kernel_id" in self.labels else None
         if sort in OWNER_LABELS:
@@ -392,8 +396,8 @@ async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
     """Return the agents, with their kernels, and with their owners where the inventory knows them."""
     ids = (await inventory.list_agents()).items
     records: Mapping[str, AgentRecord] = {}
-    if isinstance(inventory, OwnerInventoryPort):
-        records = await find_records(inventory.find_agents, ids)
+    if (known := owner_inventory(inventory)) is not None:
+        records = await find_records(known.find_agents, ids)
     kernel_ids: dict[str | None, list[str]] = {}
     async for kernels in in_turns((await list_kernels(inventory)).items):
         for kernel in kernels:

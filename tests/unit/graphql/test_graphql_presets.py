@@ -15,6 +15,7 @@ from tests.support.graphql_host import Host
 from statcore.errors import QueryRejectedError, UnavailableError
 from statcore.model import MatrixResult, QueryTimeRange, Series
 from statcore.plugins import Preset
+from statcore.scopes import ConfinedMetrics, Scope
 from statcore_memory import MemoryMetrics
 
 PLUGIN = """
@@ -89,7 +90,7 @@ async def test_arguments_of_a_preset_reach_the_query() -> None:
             one: preset_result(name: "busy", labels: $labels, group_labels: $by, window: "5m", {TIMES}) {{
                 series {{ labels values }} warnings infos partial
             }}
-            two: preset_result(name: "busy", labels: {{kernel_id: "k", agent_id: ["x"]}}, {TIMES}) {{ partial }}
+            two: preset_result(name: "busy", labels: {{kernel_id: "k", agent_id: ["x"]}}, {TIMES}) {{ promql unit }}
             three: preset_result(name: "up", labels: null, group_labels: null, window: null, {TIMES}) {{ partial }}
         }}""",
         labels={"kernel_id": ["k.1", "k.2"]},
@@ -97,6 +98,7 @@ async def test_arguments_of_a_preset_reach_the_query() -> None:
     )
     series = {"labels": {"a": "b"}, "values": [[float(NOW), "0.5"]]}
     assert {"series": [series], "warnings": ["w"], "infos": ["i"], "partial": True} == data["one"]
+    assert {"promql": 'sum by ()(rate(x_total{kernel_id="k",agent_id="x"}[1h]))', "unit": None} == data["two"]
     assert [
         (r'sum by (agent_id)(rate(x_total{kernel_id=~"k\\.1|k\\.2"}[5m]))', RANGE),
         ('sum by ()(rate(x_total{kernel_id="k",agent_id="x"}[1h]))', RANGE),
@@ -202,3 +204,13 @@ async def test_a_host_may_have_other_presets() -> None:
         field: answer.data[field] for field in ("presets", "preset_result")
     }
     assert {"good": "InputError"} == answer.codes
+
+
+async def test_a_confined_preset_has_the_matchers_of_its_scope() -> None:
+    """They are in the text that is answered, which is the text that is sent."""
+    backend = Backend()
+    metrics = ConfinedMetrics(backend, Scope.of(agent_id="i"))
+    data = await Host(metrics=metrics).execute_cleanly(f'{{ preset_result(name: "busy", {TIMES}) {{ promql }} }}')
+    sent = 'sum by ()(rate(x_total{agent_id="i"}[1h]))'
+    assert {"preset_result": {"promql": sent}} == data
+    assert [(sent, RANGE)] == backend.queries

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 from tests.support.graphql_host import CountedMetrics, Host, inventory_of, kernel_id, session_id
 
 from statcore.model import MatrixResult, QueryTimeRange
-from statcore.promql import MAX_POINTS
-from statcore.queriers import UtilizationMetricQuerier
+from statcore.promql import MAX_POINTS, utilization_text
+from statcore.queriers import ContainerMetricQuerier, UtilizationMetricQuerier
+from statcore.queriers.container import UNITS
+from statcore.scopes import ConfinedMetrics, Scope
 from statcore_memory import MemoryMetrics
 
 NOW = 1_795_000_000
@@ -245,3 +247,89 @@ async def test_warnings_of_the_backend_are_answered() -> None:
     query = f'{{ utilization(querier: "container", selector: {{metric_name: "mem"}}, {TIMES}) {fields} }}'
     expected = {"series": [], "warnings": ["a store is down"], "infos": ["slow"], "partial": True}
     assert {"utilization": expected} == await Host(metrics=Remarking()).execute_cleanly(query)
+
+
+async def test_an_answer_has_the_query_that_is_sent_for_it_alone() -> None:
+    """It is the text of the backend, with the window of the request, whatever shares the request."""
+    host, window = Host(metrics=metrics(), inventory=inventory_of(2)), "2m"
+    times = TIMES.replace("60", "90")
+    answer = await host.execute(
+        f"""{{
+            utilization(querier: "container", selector: {{metric_name: "cpu_util", agent_id: "i"}}, {times}) {{ promql }}
+            compute_session_list {{ items {{ utilization(metric_name: "mem", value_type: "pct", {times}) {{ promql }} }} }}
+        }}""",
+        context=attrs.evolve(host.context(), rate_interval=window),
+    )
+    queriers = [
+        ContainerMetricQuerier(metric_name="cpu_util", value_type="current", agent_id="i"),
+        *(
+            ContainerMetricQuerier(metric_name="mem", value_type="pct", session_id=session_id(number))
+            for number in range(2)
+        ),
+    ]
+    sessions = (item["utilization"] for item in answer.data["compute_session_list"]["items"])
+    expected = [utilization_text(querier, rate_interval=window) for querier in queriers]
+    assert expected == [utilization["promql"] for utilization in (answer.data["utilization"], *sessions)]
+
+
+async def test_a_backend_need_not_have_a_text() -> None:
+    """Then the answer has none."""
+
+    class Textless:
+        """A backend without text."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "utilization_text":
+                raise AttributeError(name)
+            return getattr(backend, name)
+
+    backend = metrics()
+    query = f'{{ utilization(querier: "container", selector: {{metric_name: "mem"}}, {TIMES}) {{ promql }} }}'
+    for port in (Textless(), ConfinedMetrics(cast("Any", Textless()), Scope.of(agent_id="i"))):
+        assert {"utilization": {"promql": None}} == await Host(metrics=port).execute_cleanly(query)
+
+
+async def test_a_confined_answer_has_a_query_with_the_matchers_of_its_scope() -> None:
+    """Several alternatives are several queries, with `or` between."""
+    scope = Scope.any_of([Scope.of(agent_id="i"), Scope.of(project_id=session_id(1))])
+    selector = f'{{metric_name: "mem", kernel_id: "{kernel_id(0)}"}}'
+    query = f'{{ utilization(querier: "container", selector: {selector}, {TIMES}) {{ promql }} }}'
+    data = await Host(metrics=ConfinedMetrics(metrics(), scope)).execute_cleanly(query)
+    first, second = data["utilization"]["promql"].split(" or ")
+    assert ('agent_id="i"' in first, f'project_id="{session_id(1)}"' in second) == (True, True)
+    assert first.replace('agent_id="i"', "") == second.replace(f'project_id="{session_id(1)}"', "")
+
+
+@pytest.mark.parametrize(
+    ("querier", "selector", "expected"),
+    [
+        ("container", {"metric_name": "mem"}, "bytes"),
+        ("container", {"metric_name": "mem", "value_type": "pct"}, "percent"),
+        ("container", {"metric_name": "net_rx"}, "bytes/s"),
+        ("container", {"metric_name": "cpu_util", "value_type": "capacity"}, "millicores"),
+        ("container", {"metric_name": "tpu_mem"}, "bytes"),
+        ("container", {"metric_name": "unheard"}, None),
+        ("node", {"metric_name": "load"}, None),
+    ],
+)
+async def test_an_answer_has_a_unit_where_it_is_known(
+    nodes: Any, querier: str, selector: dict[str, Any], expected: str | None
+) -> None:
+    """It is that of the kind, or what the name of an accelerator's metric says; percent of capacity is a percentage."""
+    assert nodes
+    field = f"utilization(querier: $kind, selector: $selector, {TIMES}) {{ unit }}"
+    query = f"query ($kind: String!, $selector: JSON!) {{ {field} }}"
+    assert {"utilization": {"unit": expected}} == await Host().execute_cleanly(query, kind=querier, selector=selector)
+
+
+async def test_a_sessions_utilization_has_a_unit() -> None:
+    """It is the unit of containers."""
+    fields = f'mem: utilization(metric_name: "mem", {TIMES}) {{ unit }}'
+    data = await Host(inventory=inventory_of(1)).execute_cleanly(f"{{ compute_session_list {{ items {{ {fields} }} }} }}")
+    assert [{"mem": {"unit": "bytes"}}] == data["compute_session_list"]["items"]
+
+
+async def test_kinds_of_querier_have_units() -> None:
+    """They are listed by metric."""
+    (container,) = (await Host().execute_cleanly("{ queriers { units { metric unit } } }"))["queriers"]
+    assert dict(UNITS) == {unit["metric"]: unit["unit"] for unit in container["units"]}

@@ -40,6 +40,7 @@ from statcore.ports import (
     TenantPort,
     TopologyPort,
 )
+from statcore.ports.promql import utilization_text_of
 from statcore.promql import RATE_INTERVAL, Selector
 from statcore.queriers import ContainerMetricQuerier
 from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics
@@ -284,6 +285,20 @@ async def test_the_backend_of_a_tenant_is_checked_too(
         monkeypatch.setattr(acme_all_all.Adapter, "for_tenant", lambda *_: 5)
         with pytest.raises(PluginError, match=rf"{ORIGIN}: for_tenant\(\) answered int, which lacks aclose"):
             backend.for_tenant("a")
+
+
+async def test_the_text_of_a_query_is_checked(registry: PluginRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend need not have it, and may have none for a querier."""
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
+
+    querier = ContainerMetricQuerier(metric_name="mem", value_type="current")
+    async with open_metrics(Settings(metrics_url="promql:"), registry) as backend:
+        assert utilization_text_of(backend, querier) is None
+        monkeypatch.setattr(acme_all_all.Adapter, "utilization_text", lambda *_, **__: "up", raising=False)
+        assert "up" == utilization_text_of(backend, querier)
+        monkeypatch.setattr(acme_all_all.Adapter, "utilization_text", lambda *_, **__: 5)
+        with pytest.raises(PluginError, match=rf"{ORIGIN}: utilization_text\(\) answered 5: expected a text or None"):
+            utilization_text_of(backend, querier)
 
 
 BAD_MATRICES = [

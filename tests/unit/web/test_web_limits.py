@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import attrs
 import pytest
 import strawberry
 from prometheus_client.parser import text_string_to_metric_families
-from tests.support.graphql_host import inventory_of
+from tests.support.graphql_host import inventory_of, session_id
 from tests.support.web_host import Client, TokenFile, codes, get, post, runtime_of, serving
 
 from statcore.errors import InputError
@@ -198,3 +199,15 @@ def test_a_limit_that_cannot_be_used_is_named(setting: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(setting))):
         Limits.from_settings(setting)
     assert Limits(depth=3) == Limits.from_settings({"depth": 3})
+
+
+async def test_the_limits_of_the_service_can_be_read(tmp_path: Path) -> None:
+    """A page knows beforehand what it may query, whoever uses it."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    secret = file.write(scoped=f'scope = {{ project_id = ["{session_id(0)}"] }}')["scoped"]
+    limits = Limits(ids=123, request_s=4.5)
+    async with serving(runtime_of(inventory=inventory_of(1)), limits=limits, tokens=Tokens(str(file.path))) as client:
+        response = await post(client, "{ limits { name value } version }", token=secret)
+    data = (await response.json(content_type=None))["data"]
+    assert attrs.asdict(limits) == {limit["name"]: limit["value"] for limit in data["limits"]}
+    assert metadata.version("statcore") == data["version"]

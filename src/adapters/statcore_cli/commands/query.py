@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from statcore.model.results import MatrixResult
-from statcore.model.statistics import unit_hint
 from statcore.plugins.hooks import QuerierSpec
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
-from statcore.queriers.interface import PercentOfCapacity, UtilizationMetricQuerier, resolve
+from statcore.queriers.interface import UtilizationMetricQuerier
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.event_loop import run
 from statcore_cli.output import write_matrix
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags, group_by_option
-from statcore_cli.standard_output import plugin_code
 from statcore_cli.times import PointsInTime, range_options, read_range, zone_option
-
-_BYTE_RATES: Final = ("net_rx", "net_tx")
-"""Metrics that are bytes per second, although agents write another unit."""
 
 
 def _build(spec: QuerierSpec) -> click.Command:
@@ -39,7 +33,7 @@ def _build(spec: QuerierSpec) -> click.Command:
         points = read_range(values, datetime.now(UTC))
         querier = options.build(values)
         result = run(_query(context, querier, points), doing=f"querying {spec.name}")
-        write_matrix(output_format, result, points.whole, unit=_unit(querier), local=local)
+        write_matrix(output_format, result, points.whole, unit=options.unit(values, querier), local=local)
 
     return click.Command(
         spec.name,
@@ -54,21 +48,6 @@ Examples:
     statcore query {options.usage()} --start -2h --end -1h --step 1m --format csv
 """,
     )
-
-
-def _unit(querier: UtilizationMetricQuerier) -> str:
-    """Return the unit of what a querier answers, or "" where it is not known."""
-    with plugin_code():
-        query = resolve(querier)
-    if isinstance(query.strategy, PercentOfCapacity):
-        return "percent"
-    metric = dict(query.matchers).get(CONTAINER_METRIC_LABEL)
-    if query.name != CONTAINER_SERIES or not isinstance(metric, str):
-        return ""
-    if metric in _BYTE_RATES:
-        return "bytes/s"
-    unit = unit_hint(metric)
-    return "" if unit == metric else unit
 
 
 async def _query(context: CommandContext, querier: UtilizationMetricQuerier, points: PointsInTime) -> MatrixResult:

@@ -1,7 +1,7 @@
 """The pipeline of the demo: child processes, the collector that samples them, a store and a backend, and reading back.
 
-The store and the backend are inside this process, or a real Valkey and a real Prometheus. The inventory is inside this process
-and comes from the collector. Everything is read back through the public API.
+The store and the backend are inside this process, or a real Valkey and a real Prometheus. The inventory is in this process,
+from the collector. Everything is read back through the public API.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 graphql-core completes a list field by field, with a coroutine for each value that is loaded. Here the fields that are
 selected below a list become a plan, once for all items. A plan has attributes, loaded fields, and lists of objects that
-have a plan themselves; a loaded field may have an object or objects with attributes. Any other selection is left to
-graphql-core. An item that its plan cannot complete, for example
-because a field has an error, is left to it too: the rules for errors and null stay in one place.
+have a plan themselves; a loaded field may have an object, or objects, with attributes alone. Any other selection is left to
+graphql-core. An item that its plan cannot complete, for example because a field has an error, is left to it too: the rules
+for errors and null stay in one place.
 """
 
 from __future__ import annotations
@@ -222,7 +222,8 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             arguments = get_argument_values(graphql_field, details[0].node, self.variable_values)
         except GraphQLError:
             return None
-        inner = self._plan_objects(graphql_field.type, details)
+        output_type: _OutputType = graphql_field.type
+        inner = self._plan_objects(output_type, details)
         if inner is None:
             return None
         loader = self.context_value.dataloader_manager.get_loader(self.context_value, loaded.loader)
@@ -232,9 +233,9 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
     def _plan_objects(self, output_type: _OutputType, details: FieldDetailsList) -> _Complete | None:
         """Return how a loaded value is completed: a leaf stays as it is, an object or a list of objects has a plan."""
         type_, _ = _nullable(output_type)
+        is_list = isinstance(type_, GraphQLList)
         if is_leaf_type(type_):
             return lambda value, _place, _problems: value
-        is_list = isinstance(type_, GraphQLList)
         plan = self._plan_of_items(_inner(type_) if is_list else type_, details)
         if plan is None or plan.loads or plan.lists:  # what is loaded for a loaded object is left to graphql-core
             return None

@@ -17,7 +17,7 @@ from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier, metric_names
 from statcore.ports import InventoryPort, OwnerInventoryPort
-from statcore.ports.inventory import list_kernels
+from statcore.ports.inventory import list_kernels, owner_inventory
 from statcore.queriers import resolve
 from statcore.queriers.interface import PreparedQuerier
 from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, SORTS, Figures, ObjectKind, ObjectListing
@@ -276,9 +276,9 @@ def _owners(inventory: InventoryPort) -> OwnerInventoryPort:
     Raises:
         UnsupportedError: it does not.
     """
-    if isinstance(inventory, OwnerInventoryPort):
-        return inventory
-    raise UnsupportedError("the inventory does not find kernels and agents by id; take them from their list")
+    if (known := owner_inventory(inventory)) is None:
+        raise UnsupportedError("the inventory does not find kernels and agents by id; take them from their list")
+    return known
 
 
 async def _list_agents(inventory: InventoryPort, *, limit: int, offset: int) -> Page[AgentRecord]:

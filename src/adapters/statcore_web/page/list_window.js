@@ -23,7 +23,7 @@ import { wrongByItem } from "./problems.js";
 
 const PAGE = 100;
 /** How far around the visible rows pages are loaded, and how many pages are kept. */
-const AROUND = 20;
+const AROUND = 10;
 const KEPT_PAGES = 8;
 /** The most rows that one request may skip. */
 const MOST_SKIPPED = 10_000;

@@ -7,7 +7,7 @@ import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
 
 /** @typedef {import("./list_view.js").ListKind} ListKind */
-/** @typedef {import("./list_view.js").Column} Column */
+/** @typedef {import("./grid.js").Column} Column */
 /** @typedef {import("./list_window.js").Row} Row */
 /** @typedef {{metric: string, device_id: string, pct: number | null, current: number | null, capacity: number | null,
  *   unit: string | null}} Device */
@@ -46,7 +46,7 @@ function figure(title, name, unit, more) {
       if (typeof value !== "number") {
         return html`<span class="faint" title=${wrong[0]?.message ?? "not known"}>—<span class="unseen"> not known</span></span>`;
       }
-      return html`<span title=${exact(value, unit)}>${format(value, unit)}</span><${Bar} value=${value} whole=${highest(name)} />`;
+      return html`<span title=${exact(value, unit)}>${format(value, unit)}</span><${Bar} value=${value} whole=${highest[name] ?? 0} />`;
     },
   };
 }
@@ -87,6 +87,7 @@ const OWNERS = "user_id project_id started_at";
 /** @type {Column} */
 const AGE = {
   title: "Age",
+  sort: "-started_at",
   width: "5.4rem",
   isNumber: true,
   cell: ({ item }) => {

@@ -1,0 +1,377 @@
+"""The overview in a real Chromium: figures, order, search, owners, long lists, problems, outages, tokens, the keyboard."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import attrs
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, Locator, Page, expect
+from tests.support.browser import Visit, visiting
+from tests.support.environments import ROOT
+from tests.support.page_world import PageWorld, cpu_pct, kernel_id, session_id, user_id
+from tests.support.web_host import TokenFile, serving
+
+from statcore.errors import UnavailableError
+from statcore.plugins import PluginRegistry
+from statcore_web import Tokens, attach
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+AXE: Final = ROOT / "src/adapters/statcore_web/page/node_modules/axe-core/axe.min.js"
+ROW_PX: Final = 36
+
+
+@attrs.frozen
+class Overview:
+    """The page as a user sees it."""
+
+    visit: Visit
+
+    @property
+    def page(self) -> Page:
+        """The page in the browser."""
+        return self.visit.page
+
+    @property
+    def rows(self) -> Locator:
+        """The rows that are in the document."""
+        return self.page.get_by_role("grid").locator(".body [role=row]")
+
+    def row(self, id_: str) -> Locator:
+        """Return the row of an object."""
+        return self.rows.filter(has=self.page.get_by_role("rowheader", name=id_))
+
+    def cell(self, id_: str, title: str) -> Locator:
+        """Return the cell of an object in a column."""
+        return self.row(id_).locator(f'[data-title="{title}"]')
+
+    @property
+    def connection(self) -> Locator:
+        """What the page says of the connection."""
+        return self.page.get_by_role("banner").get_by_role("status")
+
+    async def refresh(self) -> None:
+        """Make the page refresh now instead of in some seconds."""
+        await self.page.evaluate("dispatchEvent(new Event('statcore-now'))")
+
+    async def shown_ids(self) -> list[str]:
+        """Return the ids of the rows in the order on the screen."""
+        await expect(self.rows.first).to_be_attached()
+        ids: list[str] = await self.page.evaluate(
+            "[...document.querySelectorAll('.body [role=row]')].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)"
+            ".map((row) => row.querySelector('a')?.title ?? '')"
+        )
+        return ids
+
+
+@asynccontextmanager
+async def looking(browser: Browser, address: str, **options: Any) -> AsyncGenerator[Overview]:
+    """Open the page; at the end, nothing was wrong on it, and it sent requests to its own service only."""
+    async with visiting(browser, address, **options) as visit:
+        yield Overview(visit)
+        assert ([], {urlsplit(address).netloc}) == (visit.problems, visit.hosts)
+
+
+@asynccontextmanager
+async def overview(browser: Browser, world: PageWorld, path: str = "/", **options: Any) -> AsyncGenerator[Overview]:
+    """Serve a cluster and open the page."""
+    async with serving(world.runtime) as client, looking(browser, str(client.make_url("/")) + path[1:], **options) as shown:
+        yield shown
+
+
+async def small_world() -> PageWorld:
+    """Return a cluster of twelve sessions with statistics."""
+    world = PageWorld(12)
+    await world.write()
+    return world
+
+
+async def test_sessions_have_figures_with_units_and_the_busiest_is_first(browser: Browser) -> None:
+    """Owner, age and figures are there; a new figure appears at the next refresh."""
+    world = await small_world()
+    async with overview(browser, world) as shown:
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        assert [session_id(number) for number in range(12)] == await shown.shown_ids()
+        await expect(shown.cell(session_id(3), "User")).to_have_text(user_id(3))
+        await expect(shown.cell(session_id(3), "Age")).to_contain_text("3 min")
+        await expect(shown.cell(session_id(3), "Memory")).to_have_text("2 GiB")
+        await expect(shown.cell(session_id(3), "Accel.")).to_have_text("3 %")
+        await expect(shown.cell(session_id(3), "Received")).to_have_text("300 B/s")
+        await expect(shown.cell(session_id(3), "Sent")).to_have_text("0 B/s")
+        await world.write(turn=100_000, numbers=[11])
+        await expect(shown.rows.filter(has=shown.page.get_by_role("rowheader", name=session_id(11)))).to_have_attribute(
+            "aria-rowindex", "2"
+        )
+        await expect(shown.connection).to_contain_text("Live")
+
+
+async def test_an_answer_that_is_the_same_is_not_sent_again(browser: Browser) -> None:
+    """A refresh of what has not changed is 304."""
+    async with overview(browser, await small_world()) as shown:
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        async with shown.page.expect_response(re.compile("graphql.*compute_session_list")) as found:
+            await shown.refresh()
+        assert 304 == (await found.value).status
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+
+
+async def test_the_address_has_the_order_and_the_way_back(browser: Browser) -> None:
+    """A click on a heading sorts, a second one turns the order; back and forward; the address shows others the same."""
+    async with overview(browser, await small_world()) as shown:
+        page = shown.page
+        await page.get_by_role("button", name="Received").click()
+        await expect(page).to_have_url(re.compile("sort=-rx_bytes_per_s"))
+        heading = page.get_by_role("columnheader", name="Received")
+        await expect(heading).to_have_attribute("aria-sort", "descending")
+        await expect(shown.rows.first).to_contain_text(session_id(11))
+        await heading.get_by_role("button").click()
+        await expect(heading).to_have_attribute("aria-sort", "ascending")
+        await expect(shown.rows.first).to_contain_text(session_id(0))
+        await page.go_back()
+        await expect(shown.rows.first).to_contain_text(session_id(11))
+        await page.get_by_role("button", name="Age").click()  # the highest first, as for all numbers
+        await expect(page).to_have_url(re.compile("sort=started_at"))
+        await expect(page.get_by_role("columnheader", name="Age")).to_have_attribute("aria-sort", "descending")
+        await expect(shown.rows.first).to_contain_text(session_id(11))
+        await heading.get_by_role("button").click()
+        await heading.get_by_role("button").click()
+        await page.go_back()
+        await page.go_forward()
+        await expect(heading).to_have_attribute("aria-sort", "ascending")
+        async with looking(browser, page.url) as colleague:
+            await expect(colleague.rows.first).to_contain_text(session_id(0))
+            await expect(colleague.page.get_by_role("columnheader", name="Received")).to_have_attribute(
+                "aria-sort", "ascending"
+            )
+
+
+async def test_search_and_owners_select(browser: Browser) -> None:
+    """A search is in the address, a click on an owner adds a filter, and another click removes it."""
+    async with overview(browser, await small_world()) as shown:
+        page = shown.page
+        await shown.cell(session_id(3), "User").get_by_role("link").click()
+        await expect(shown.rows).to_have_count(2)
+        assert [session_id(3), session_id(10)] == await shown.shown_ids()
+        await page.get_by_role("searchbox").fill(session_id(10))
+        await expect(shown.rows).to_have_count(1)
+        await expect(page).to_have_url(re.compile(f"q={session_id(10)}"))
+        await page.get_by_role("button", name=re.compile("remove this filter")).click()
+        await page.get_by_role("searchbox").fill("")
+        await expect(shown.rows).to_have_count(12)
+        await page.get_by_role("searchbox").fill("nothing-like-this")
+        await expect(page.get_by_text("Nothing matches")).to_be_visible()
+        await page.get_by_role("searchbox").fill("no=label")
+        await expect(page.get_by_role("main").get_by_role("status")).to_contain_text("a filter is text or LABEL=ID")
+        await page.get_by_role("searchbox").fill("")
+        await expect(shown.rows).to_have_count(12)
+
+
+async def test_ten_thousand_sessions_are_few_rows(browser: Browser) -> None:
+    """The end, the middle and the way back are there, and the document has only the visible rows."""
+    world = PageWorld(10_000)
+    await world.write(numbers=[0, 4_000, 9_999])
+    async with overview(browser, world, "/#/sessions?sort=id") as shown:
+        grid = shown.page.get_by_role("grid")
+        await expect(shown.page.get_by_role("heading", name="Sessions")).to_contain_text("10,000")
+        await expect(grid).to_have_attribute("aria-rowcount", "10001")
+        for number in (9_999, 4_000, 0):
+            await grid.evaluate("(grid, top) => { grid.scrollTop = top }", number * ROW_PX)
+            await expect(shown.cell(session_id(number), "CPU")).to_have_text(f"{float(f'{cpu_pct(number):.3g}'):g} %")
+            assert 60 > await shown.rows.count()
+
+
+async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None:
+    """Arrows, Page Down, End and Home move the focus; Enter opens the object; back restores the place."""
+    async with overview(browser, PageWorld(500), "/#/sessions?sort=id") as shown:
+        page = shown.page
+        await expect(shown.row(session_id(0))).to_be_visible()
+        link = shown.row(session_id(0)).get_by_role("rowheader").get_by_role("link")
+        await link.focus()
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("ArrowUp")
+        await expect(shown.row(session_id(1)).get_by_role("rowheader").get_by_role("link")).to_be_focused()
+        await page.keyboard.press("End")
+        last = shown.row(session_id(499)).get_by_role("rowheader").get_by_role("link")
+        await expect(last).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(re.compile(f"#/object/session/{session_id(499)}$"))
+        await page.go_back()
+        await expect(last).to_be_visible()
+
+
+async def test_each_problem_looks_different_and_says_its_reason(browser: Browser) -> None:
+    """A mark and a word for eyes, the reason as a tooltip and for screen readers; zero is a number."""
+    world = PageWorld(12)
+    await world.write(numbers=range(8, 12))
+    sessions = world.plant_problems()
+    async with overview(browser, world, "/#/sessions?sort=id") as shown:
+        words = {
+            "stale": "stale",
+            "incomplete": "incomplete",
+            "unavailable": "unavailable",
+            "malformed": "unreadable",
+            "undated": "age unknown",
+            "missing": "no data",
+        }
+        marks = set()
+        for kind, word in words.items():
+            mark = shown.cell(sessions[kind], "State").locator(".mark")
+            await expect(mark).to_contain_text(word)
+            await expect(mark).to_have_attribute("title", re.compile(f"^{word}: .+"))
+            marks.add((await mark.inner_text())[0])
+        assert len(words) == len(marks)
+        for kind in ("stale", "incomplete", "undated"):
+            await expect(shown.cell(sessions[kind], "Memory")).to_have_text("2 GiB")
+        await expect(shown.cell(sessions["zero"], "CPU")).to_have_text("0 %")
+        await expect(shown.cell(sessions["zero"], "State").locator(".mark")).to_have_count(0)
+        await expect(shown.cell(sessions["missing"], "CPU")).to_contain_text("not known")
+
+
+async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures stay, marked as those of an earlier answer; the mark goes when the store is back."""
+    world = await small_world()
+
+    async def fail(*_: object) -> None:
+        raise UnavailableError("the store is away")
+
+    async with overview(browser, world, "/#/sessions?sort=id") as shown:
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        with monkeypatch.context() as patched:
+            patched.setattr(type(world.statistics), "fetch_kernel_statistics", fail)
+            await shown.refresh()
+            mark = shown.cell(session_id(0), "State").locator(".mark")
+            await expect(mark).to_contain_text("unavailable")
+            await expect(mark).to_have_attribute("title", re.compile("of an earlier answer"))
+            await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+            await shown.page.get_by_role("button", name="CPU").click()  # needs the figures of all sessions
+            await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")
+            await shown.page.go_back()
+            await expect(shown.row(session_id(0))).to_be_visible()
+        await shown.refresh()
+        await expect(shown.cell(session_id(0), "State").locator(".mark")).to_have_count(0)
+
+
+async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> None:
+    """The rows stay with the time of the last answer; without a reload the page is live again."""
+    world = await small_world()
+    app = web.Application()
+    attach(app, world.runtime, PluginRegistry.discover())
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = urlsplit(site.name).port or runner.addresses[0][1]
+    async with looking(browser, f"http://127.0.0.1:{port}/") as shown:
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        await runner.cleanup()
+        await shown.refresh()
+        await expect(shown.connection).to_contain_text("does not answer")
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("What is shown is of")
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        again = web.Application()
+        attach(again, world.runtime, PluginRegistry.discover())
+        runner = web.AppRunner(again)
+        await runner.setup()
+        try:
+            await world.write(turn=100, numbers=[0])
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await shown.page.get_by_role("button", name="Try again").click()
+            await expect(shown.connection).to_contain_text("Live")
+            await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
+            await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)
+        finally:
+            await runner.cleanup()
+
+
+async def test_a_hidden_page_sends_nothing(browser: Browser) -> None:
+    """It refreshes at once when it is shown again."""
+    world = await small_world()
+    set_hidden = """(hidden) => {
+        Object.defineProperty(document, "hidden", { value: Boolean(hidden), configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    async with overview(browser, world) as shown:
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        await shown.page.evaluate(set_hidden, 1)
+        requests: list[str] = []
+        shown.page.on("request", lambda request: requests.append(request.url))
+        await shown.refresh()
+        await asyncio.wait_for(shown.page.evaluate("new Promise((resolve) => requestAnimationFrame(resolve))"), 10)
+        assert [] == requests
+        await world.write(turn=100, numbers=[0])
+        await shown.page.evaluate(set_hidden, 0)
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
+
+
+async def test_a_scoped_token_sees_its_own_only(browser: Browser, tmp_path: Path) -> None:
+    """The dialog opens by itself, says when a token is wrong, and the list has the sessions of the scope."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    secret = file.write(ci=f'scope = {{ user_id = ["{user_id(2)}"] }}')["ci"]
+    world = await small_world()
+    async with (
+        serving(world.runtime, tokens=Tokens(str(file.path))) as client,
+        looking(browser, str(client.make_url("/"))) as shown,
+    ):
+        dialog = shown.page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("needs a token")
+        await dialog.get_by_label("Token").fill("statcore_wrong")
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(dialog).to_contain_text("not valid")
+        await dialog.get_by_label("Token").fill(secret)
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(shown.rows).to_have_count(2)
+        assert {session_id(2), session_id(9)} == set(await shown.shown_ids())
+        assert secret not in shown.page.url
+        await shown.page.get_by_role("button", name="Sign out").click()
+        await expect(dialog).to_contain_text("needs a token")
+        await expect(shown.rows).to_have_count(0)
+
+
+@pytest.mark.parametrize("prefix", ["", "/live/statistics"])
+async def test_endpoints_and_agents_have_their_parts(browser: Browser, prefix: str) -> None:
+    """Replicas link to their sessions, devices have bars with their numbers; routes may be below a prefix."""
+    world = await small_world()
+    async with (
+        serving(world.runtime, prefix=prefix) as client,
+        looking(browser, str(client.make_url(f"{prefix}/"))) as shown,
+    ):
+        await shown.page.get_by_role("link", name="Endpoints").click()
+        replicas = shown.rows.locator('[data-title="Replicas"]')
+        await expect(replicas).to_contain_text("2 of 3 active")
+        await expect(replicas.get_by_role("link").nth(1)).to_have_attribute("href", f"#/object/session/{session_id(1)}")
+        await shown.page.get_by_role("link", name="Agents").click()
+        await expect(shown.cell("node-1", "Devices")).to_contain_text("cuda_util of cuda1: 41 %")
+        await shown.page.get_by_role("link", name="Kernels").click()
+        await expect(shown.cell(kernel_id(0), "Agent")).to_have_text("node-1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+async def test_axe_finds_nothing_serious(browser: Browser, scheme: Any, width: int) -> None:
+    """In light and dark, and at the width of a phone, where nothing is wider than the screen."""
+    world = PageWorld(12)
+    await world.write(numbers=range(8, 12))
+    world.plant_problems()
+    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "reduced_motion": "reduce"}
+    async with overview(browser, world, **options) as shown:
+        await shown.page.evaluate(AXE.read_text())
+        for view in ("Sessions", "Kernels", "Endpoints", "Agents"):
+            await shown.page.get_by_role("link", name=view, exact=True).click()
+            await expect(shown.rows.first).to_contain_text("%")
+            found = await shown.page.evaluate("axe.run().then(({ violations }) => violations)")
+            serious = [
+                (rule["id"], [node["html"] for node in rule["nodes"]][:3])
+                for rule in found
+                if rule["impact"] in {"serious", "critical"}
+            ]
+            assert [] == serious, view
+            assert width >= await shown.page.evaluate("document.documentElement.scrollWidth")
