@@ -1,9 +1,9 @@
 // One object: its owners and links, what is wrong with it, its utilization over time, and its live entry as it is stored.
 
 import { html } from "htm/preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { useLive } from "./live.js";
-import { LOOKS, Mark, wrongAt } from "./problems.js";
+import { kindOf, LOOKS, Mark, wrongAt } from "./problems.js";
 import { CopyButton, ResultChart, utilizationPart } from "./result_chart.js";
 import { change, hrefOf, usePlace } from "./state.js";
 import { RangeBar, useTimeRange, wrongWith } from "./time_range.js";
@@ -67,6 +67,7 @@ const KINDS = {
         .map((/** @type {any} */ { session_id }) => ({ name: `session ${session_id}`, value: session_id })),
   },
 };
+const NO_STATISTICS = { kind: "missing", message: "there are no live statistics of it" };
 const MOST_REPLICAS = 8;
 const METRIC = "metric_name";
 const VALUE_TYPE = "value_type";
@@ -94,21 +95,51 @@ function OneObject({ kind, id }) {
     query: `query Object($id: String!) { ${field}(${argument}: $id) { ${fields} } }`,
     variables: { id },
   });
-  const item = live.response?.data[field];
+  const { item, kept_ms } = useKept(live, field);
   return html`<section class="object" aria-labelledby="view-title">
     <div class="bar">
       <h2 id="view-title">${kind.title} <span class="id">${id}</span></h2>
       <${CopyButton} text=${id} what="id" /> <a href=${hrefOf([kind.list])}>All ${kind.list}</a>
     </div>
-    <${Problems} kind=${kind} live=${live} />
+    <${Problems} kind=${kind} live=${live} kept_ms=${kept_ms} />
     ${item && html`<${Facts} item=${item} kind=${kind} id=${id} />`}
     <${Charts} kind=${kind} id=${id} item=${item} />
-    <${LiveEntry} item=${item} live=${live} />
+    <${LiveEntry} kind=${kind} item=${item} live=${live} />
   </section>`;
 }
 
-/** What is wrong, each with its reason. @param {{kind: ObjectKind, live: Live}} props */
-function Problems({ kind, live: { response, failure, at_ms } }) {
+/**
+ * Return the error of a field of an object, if it has one.
+ * @param {import("./live.js").Response | undefined} response
+ * @param {string} field
+ * @param {string} name
+ */
+function errorAt(response, field, name) {
+  return response?.errors?.find(({ path }) => path?.length === 2 && path[0] === field && path[1] === name);
+}
+
+/**
+ * Return an object with the newest good value of each field: those that cannot be read now are of an earlier answer (a hook).
+ * @param {Live} live
+ * @param {string} field
+ * @returns {{item?: any, kept_ms?: number}} `kept_ms`: the time of that earlier answer, if anything is of it
+ */
+function useKept({ response, at_ms }, field) {
+  const good = useRef(/** @type {{item: any, at_ms?: number}} */ ({ item: {} }));
+  return useMemo(() => {
+    const item = response?.data[field];
+    const failed = Object.keys(item ?? {}).filter((name) => errorAt(response, field, name));
+    if (!item || !failed.length) {
+      if (item) good.current = { item, at_ms };
+      return { item };
+    }
+    const kept = Object.fromEntries(failed.map((name) => [name, good.current.item[name] ?? null]));
+    return { item: { ...item, ...kept }, kept_ms: good.current.at_ms };
+  }, [response]);
+}
+
+/** What is wrong, each with its reason. @param {{kind: ObjectKind, live: Live, kept_ms?: number}} props */
+function Problems({ kind, live: { response, failure, at_ms }, kept_ms }) {
   const wrong = wrongAt(response, [kind.field]);
   const unique = [...new Map(wrong.map((each) => [each.kind + each.message, each])).values()];
   if (failure) {
@@ -119,6 +150,8 @@ function Problems({ kind, live: { response, failure, at_ms } }) {
     const message = `there is no ${kind.title.toLowerCase()} with this id now; its utilization of before may still be there`;
     unique.unshift({ kind: "missing", message });
   }
+  if (kept_ms)
+    unique.push({ kind: "outdated", message: `what cannot be read now is shown as it was at ${clock(new Date(kept_ms))}` });
   return html`<div role="status" class="problems">
     ${unique.map(
       ({ kind: what, message }) => html`<p key=${what + message} class=${`notice ${what}`}>
@@ -315,18 +348,20 @@ function useQueriers(label) {
   return { queriers, metrics, failure: live.failure ?? known.failure };
 }
 
-/** The live entry as a table, and as the JSON that is stored. @param {{item: any, live: Live}} props */
-function LiveEntry({ item, live }) {
+/** The live entry as a table, and as the JSON that is stored. @param {{kind: ObjectKind, item: any, live: Live}} props */
+function LiveEntry({ kind, item, live }) {
   const entry = item?.live_stat;
-  const rows = useMemo(() => (entry ? rowsOf(entry) : []), [live.response]);
+  const rows = useMemo(() => (entry ? rowsOf(entry) : []), [item]);
   if (!item) return null;
+  const error = errorAt(live.response, kind.field, "live_stat");
+  const lacking = error ? { kind: kindOf(error), message: error.message } : NO_STATISTICS;
   const text = JSON.stringify(entry, null, 2);
   const names = [...new Set(rows.flatMap(({ fields }) => Object.keys(fields)))];
   return html`<section class="entry" aria-labelledby="entry-title">
     <h3 id="entry-title" class="of">Live entry, as stored</h3>
     ${
       !entry
-        ? html`<p><${Mark} wrong=${{ kind: "missing", message: "there are no live statistics of it" }} /></p>`
+        ? html`<p><${Mark} wrong=${lacking} /> ${lacking.message}</p>`
         : html`<div class="scrolling" tabindex="0" role="region" aria-label="Live entry">
               <table>
                 <thead><tr><th scope="col">Metric</th>${names.map((name) => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead>
