@@ -72,9 +72,9 @@ export class ListWindow {
 
   #load() {
     for (const [number, page] of this.#pages) if (!this.#needed.includes(number)) page.stop();
-    for (const number of this.#needed) {
-      if (number > 0 && this.#cursors[number] === undefined) this.#skipTo(number);
-      else this.#ask(number);
+    for (const [place, number] of this.#needed.entries()) {
+      if (number === 0 || this.#cursors[number] !== undefined) this.#ask(number);
+      else if (place === 0) this.#skipTo(number); // the answer to a page says where the next one begins
     }
     this.#forget();
   }
