@@ -1,4 +1,4 @@
-// A chart of series over time, drawn by uPlot when it comes into view; and the same numbers as a table.
+// A chart of series over time, drawn by uPlot; the same numbers as a table; and whether an element is in view.
 
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -11,10 +11,13 @@ import { clock, format } from "./units.js";
  * @typedef {{label: string, points: [number, number | null][], isDashed?: boolean}} Line
  */
 
-const HEIGHT_PX = 200;
-const NARROW_HEIGHT_PX = 160;
+const NARROW_PX = 700;
+const [HEIGHT_PX, NARROW_HEIGHT_PX] = [260, 170];
 const COLOURS = 8;
 const MOST_ROWS = 200;
+const MOST_SPOKEN = 5;
+/** Distances of the axis for bytes: 1, 2, 4, … up to 2 EiB. */
+const BINARY = Array.from({ length: 62 }, (_, exponent) => 2 ** exponent);
 
 /**
  * A chart. Dragging over it calls `onZoom` with the chosen range in unix seconds; a double click calls it with null.
@@ -28,15 +31,15 @@ export function Chart({ title, lines, unit, range, onZoom }) {
   zoom.current = onZoom;
   const shown = useRef(range);
   shown.current = range;
-  const isNear = useNearness(frame);
   const shape = JSON.stringify([unit, lines.map(({ label, isDashed }) => [label, isDashed])]);
 
   useEffect(() => {
     const element = frame.current;
-    if (!isNear || !element) return;
+    if (!element) return;
     const build = () => {
       plot.current?.destroy();
       plot.current = new uPlot(optionsOf({ element, lines, unit, shown, zoom }), columnsOf(lines), element);
+      showNewest(plot.current);
     };
     build();
     const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element)));
@@ -51,28 +54,41 @@ export function Chart({ title, lines, unit, range, onZoom }) {
       plot.current?.destroy();
       plot.current = undefined;
     };
-  }, [isNear, shape]);
+  }, [shape]);
 
   useEffect(() => {
     plot.current?.setData(columnsOf(lines), true);
+    if (plot.current) showNewest(plot.current);
   }, [lines, range[0], range[1]]);
 
-  return html`<figure class="chart" aria-label=${title}>
-    <div ref=${frame} class="plot" aria-hidden="true"></div>
-    <${ChartTable} title=${title} lines=${lines} unit=${unit} />
-  </figure>`;
+  return html`<div ref=${frame} class="plot" role="img" aria-label=${spoken(title, lines, unit)}></div>`;
+}
+
+/**
+ * Return what a screen reader says of a chart: for each line the newest, the lowest and the highest value.
+ * @param {string} title
+ * @param {Line[]} lines
+ * @param {string | null | undefined} unit
+ */
+function spoken(title, lines, unit) {
+  const texts = lines.slice(0, MOST_SPOKEN).map(({ label, points }) => {
+    const values = points.flatMap(([, value]) => (value === null ? [] : [value]));
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    return `${label}: now ${format(values.at(-1), unit)}, from ${format(low, unit)} to ${format(high, unit)}`;
+  });
+  return `Chart of ${title}. ${texts.join(". ")}`;
 }
 
 /**
  * The numbers of a chart as a table, which is made when it is opened.
- * @param {{title: string, lines: Line[], unit?: string | null}} props
+ * @param {{title: string, lines: Line[], unit?: string | null, isFirstOpen?: boolean}} props
  */
-export function ChartTable({ title, lines, unit }) {
-  const [isOpen, setIsOpen] = useState(false);
+export function ChartTable({ title, lines, unit, isFirstOpen = false }) {
+  const [isOpen, setIsOpen] = useState(isFirstOpen);
   const [times, ...columns] = isOpen ? columnsOf(lines) : [[]];
   const first = Math.max(0, times.length - MOST_ROWS);
   const rows = Array.from(times).slice(first).reverse();
-  return html`<details onToggle=${(/** @type {Event} */ { currentTarget }) => setIsOpen(/** @type {HTMLDetailsElement} */ (currentTarget).open)}>
+  return html`<details open=${isFirstOpen} onToggle=${(/** @type {Event} */ { currentTarget }) => setIsOpen(/** @type {HTMLDetailsElement} */ (currentTarget).open)}>
     <summary>Table<span class="unseen"> of ${title}</span></summary>
     ${
       isOpen &&
@@ -93,14 +109,14 @@ export function ChartTable({ title, lines, unit }) {
 }
 
 /**
- * Return whether an element is in view or was (a hook): what is far down is drawn when it comes near.
+ * Return whether an element is in view or near it (a hook): what is far down is loaded when it comes near.
  * @param {{current: Element | null}} ref
  */
-function useNearness(ref) {
+export function useNearness(ref) {
   const [isNear, setIsNear] = useState(false);
   useEffect(() => {
     if (!ref.current) return;
-    const watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && setIsNear(true), {
+    const watch = new IntersectionObserver((entries) => setIsNear(entries.at(-1)?.isIntersecting ?? false), {
       rootMargin: "200px",
     });
     watch.observe(ref.current);
@@ -126,10 +142,44 @@ export function columnsOf(lines) {
   return [times, ...columns];
 }
 
+/**
+ * Show the values of the newest point in the legend, as long as the pointer is elsewhere.
+ * @param {uPlot} plot
+ */
+function showNewest(plot) {
+  if ((plot.cursor.left ?? -1) < 0) plot.setLegend({ idx: plot.data[0].length - 1 });
+}
+
+/**
+ * Return the points without a neighbour, which a line would not show.
+ * @param {uPlot} plot
+ * @param {number} line
+ */
+function isolated(plot, line) {
+  const values = plot.data[line] ?? [];
+  const isThere = (/** @type {number} */ at) => values[at] !== null && values[at] !== undefined;
+  return Array.from(values.keys()).filter((at) => isThere(at) && !isThere(at - 1) && !isThere(at + 1));
+}
+
+/**
+ * Return the texts of the axis of time: the time of day, or the day where a tick is at midnight.
+ * @param {number[]} times
+ * @param {number} distance_s between two texts
+ */
+function timeTexts(times, distance_s) {
+  return times.map((time_s) => {
+    const time = new Date(time_s * 1000);
+    const two = (/** @type {number} */ part) => String(part).padStart(2, "0");
+    const [h, min, s] = [time.getHours(), time.getMinutes(), time.getSeconds()];
+    if (!h && !min && !s) return `${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+    return `${two(h)}:${two(min)}${distance_s < 60 ? `:${two(s)}` : ""}`;
+  });
+}
+
 /** @param {HTMLElement} element */
 function sizeOf(element) {
   const width = Math.max(200, element.clientWidth);
-  return { width, height: width < 500 ? NARROW_HEIGHT_PX : HEIGHT_PX };
+  return { width, height: width < NARROW_PX ? NARROW_HEIGHT_PX : HEIGHT_PX };
 }
 
 /**
@@ -149,15 +199,21 @@ function optionsOf({ element, lines, unit, shown, zoom }) {
   return {
     ...sizeOf(element),
     legend: { live: true },
-    cursor: { drag: { x: Boolean(zoom.current), y: false, setScale: false }, points: { size: 6 } },
+    cursor: {
+      drag: { x: Boolean(zoom.current), y: false, setScale: false },
+      points: { size: 6 },
+      // The other charts show the same time; a range that is dragged stays here.
+      sync: { key: "time", setSeries: false, filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
+    },
     scales: {
       x: { time: true, range: () => shown.current },
       y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.05 : 1] },
     },
     axes: [
-      axis,
+      { ...axis, size: 32, values: (_, times, __, ___, distance_s) => timeTexts(times, distance_s) },
       {
         ...axis,
+        ...(unit?.startsWith("bytes") && { incrs: BINARY }),
         size: (_, values) => Math.max(50, ...(values ?? []).map((value) => value.length * 7 + 14)),
         values: (_, all) => all.map(text),
       },
@@ -169,7 +225,7 @@ function optionsOf({ element, lines, unit, shown, zoom }) {
         stroke: colour(isDashed ? "--chart-text" : `--chart-${number % COLOURS}`),
         width: 1.5,
         dash: isDashed ? [6, 4] : undefined,
-        points: { show: false },
+        points: { show: false, size: 4, filter: isolated },
         value: (/** @type {uPlot} */ _, /** @type {number | null} */ value) => format(value, unit),
       })),
     ],
@@ -183,6 +239,7 @@ function optionsOf({ element, lines, unit, shown, zoom }) {
           zoom.current?.(range);
         },
       ],
+      setCursor: [showNewest],
       ready: [(plot) => plot.over.addEventListener("dblclick", () => zoom.current?.(null))],
     },
   };

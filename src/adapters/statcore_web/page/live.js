@@ -10,9 +10,16 @@ import { poll } from "./client.js";
  * What is known about a query.
  * - `request`: the newest request.
  * - `response`, `answered`, `at_ms`: the last good answer, the request that it answers, and when the service last confirmed it.
+ * - `sent`: `answered` as it was sent, with variables of that moment.
  * - `failure`: why the newest request brought no good answer, in a sentence; undefined while all is well.
  * - `code`: the code of the error, such as "UnavailableError".
- * @typedef {{request: Request, response?: Response, answered?: Request, at_ms?: number, failure?: string, code?: string}} Live
+ * @typedef {{request: Request, response?: Response, answered?: Request, sent?: Request, at_ms?: number, failure?: string,
+ *   code?: string}} Live
+ */
+/**
+ * How a query is sent again: `every_ms` after each answer; 0 sends it once, and again only if that fails. `fresh` returns variables
+ * of the moment, such as the ends of a range. A query that is paused waits.
+ * @typedef {{every_ms?: number, fresh?: () => object, isPaused?: boolean}} Refresh
  */
 
 export const REFRESH_MS = 5000;
@@ -72,11 +79,11 @@ function hear({ status, failure }) {
  * and while the service wants another token.
  * @param {Request} request
  * @param {(live: Live) => void} tell is called after each answer that changes something
- * @param {{every_ms?: number, before?: Live}} [options] `every_ms`: 0 sends it once, and again only if that fails; `before`: what
- *   is known of an earlier request, whose response is shown until there is one
+ * @param {Refresh & {before?: Live}} [options] `before`: what is known of an earlier request, whose response is shown until there
+ *   is one
  * @returns {() => void} stops it
  */
-export function keepAsking(request, tell, { every_ms = REFRESH_MS, before } = {}) {
+export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before } = {}) {
   const controller = new AbortController();
   const { signal } = controller;
   /** @type {Live} */
@@ -91,15 +98,17 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, before } = {}
     if (isRunning || document.hidden) return;
     isRunning = true;
     try {
-      const outcome = await poll(request, { signal, earlier });
+      const sent = fresh ? { ...request, variables: { ...request.variables, ...fresh() } } : request;
+      const outcome = await poll(sent, { signal, earlier });
       hear(outcome);
-      const next = after(live, request, outcome);
+      const next = after(live, { request, sent }, outcome);
       const isNews = next.response !== live.response || next.failure !== live.failure || next.at_ms !== live.at_ms;
       live = next;
       if (!live.failure) earlier = outcome;
       if (isNews) tell(live);
       const wait_ms = Math.max(every_ms || (live.failure ? REFRESH_MS : 0), (outcome.retryAfter_s ?? 0) * 1000);
-      if (wait_ms && outcome.status !== 401) timer = setTimeout(ask, wait_ms);
+      const isFinal = outcome.status === 401 || live.code === "InputError"; // the same request is refused again
+      if (wait_ms && !isFinal) timer = setTimeout(ask, wait_ms);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
@@ -122,30 +131,33 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, before } = {}
 
 /**
  * @param {Live} live
- * @param {Request} request
+ * @param {{request: Request, sent: Request}} requests
  * @param {Outcome} outcome
  * @returns {Live}
  */
-function after(live, request, { response, failure }) {
+function after(live, { request, sent }, { response, failure }) {
   // An error of a root field, or one without a path, leaves nothing to show of that field: the last good answer stays.
   const fatal = response?.errors?.find(({ path }) => (path?.length ?? 0) < 2);
   if (failure || fatal || !response?.data) {
     const reason = failure ?? fatal?.message ?? "The service answered without data.";
     return { ...live, failure: reason, code: fatal?.extensions?.code };
   }
-  return { request, response, answered: request, at_ms: Date.now() };
+  return { request, response, answered: request, sent, at_ms: Date.now() };
 }
 
 /**
  * Return what is known about a query, which is sent while the component is there (a hook). When the request changes, the
  * response to the earlier one stays until there is a new one: `live.answered !== live.request`.
  * @param {Request} request
- * @param {{every_ms?: number}} [options] as for `keepAsking`
+ * @param {Refresh} [refresh] the function `fresh` must be the same for equal requests
  * @returns {Live}
  */
-export function useLive(request, { every_ms } = {}) {
+export function useLive(request, { every_ms, fresh, isPaused = false } = {}) {
   const [live, setLive] = useState(/** @type {Live} */ ({ request }));
   const key = JSON.stringify(request);
-  useEffect(() => keepAsking(request, setLive, { every_ms, before: live }), [key, every_ms]);
+  useEffect(
+    () => (isPaused ? undefined : keepAsking(request, setLive, { every_ms, fresh, before: live })),
+    [key, every_ms, isPaused],
+  );
   return JSON.stringify(live.request) === key ? live : { ...live, request, failure: undefined };
 }

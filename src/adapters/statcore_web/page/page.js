@@ -3,7 +3,10 @@
 import { html } from "htm/preact";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
+import { HealthView } from "./health_view.js";
+import { ObjectView } from "./object_view.js";
 import { Agents, Endpoints, Kernels, Sessions } from "./overview.js";
+import { QueryView } from "./query_view.js";
 import { Shell } from "./shell.js";
 import { usePlace } from "./state.js";
 
@@ -16,6 +19,9 @@ const VIEWS = {
   kernels: { title: "Kernels", view: Kernels, isListed: true },
   endpoints: { title: "Endpoints", view: Endpoints, isListed: true },
   agents: { title: "Agents", view: Agents, isListed: true },
+  object: { title: "Object", view: ObjectView },
+  query: { title: "Queries", view: QueryView, isListed: true },
+  health: { title: "Health", view: HealthView, isListed: true },
 };
 
 const destinations = Object.entries(VIEWS).flatMap(([name, { title, isListed }]) =>

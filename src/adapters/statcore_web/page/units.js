@@ -52,15 +52,22 @@ const FORMATS = {
   percent: (value) => `${digits(value)} %`,
   bytes: (value) => scaled(value, 1024, BYTES, " "),
   bytes_per_s: (value) => `${scaled(value, 1024, BYTES, " ")}/s`,
+  "bytes/s": (value) => `${scaled(value, 1024, BYTES, " ")}/s`,
+  millicores: (value) =>
+    Math.abs(value) < 1000 && value
+      ? `${digits(value)} mcores`
+      : `${digits(value / 1000)} ${value === 1000 ? "core" : "cores"}`,
   seconds: duration,
+  s: duration,
+  ms: (value) => duration(value / 1000),
+  1: (value) => digits(value),
   count: (value) => scaled(value, 1000, COUNTS, " "),
 };
 
 /**
  * Return a value with its unit, or a dash for null.
  * @param {number | null | undefined} value
- * @param {string | null} [unit] "percent", "bytes", "bytes_per_s", "seconds" or "count"; another unit is written behind the
- *   number, and null is none
+ * @param {string | null} [unit] one of `FORMATS`; another unit is written behind the number, and null is none
  */
 export function format(value, unit) {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;

@@ -1,0 +1,212 @@
+// The range of time of charts: read from the address, chosen in a bar. Its ends are texts as on the command line: RFC 3339 with a
+// zone, `now`, or a time before now such as `-15m`.
+
+import { html } from "htm/preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { change, usePlace } from "./state.js";
+import { clock, duration, zone } from "./units.js";
+
+/**
+ * A range as the address has it: its ends as texts, its step, or undefined where the page chooses it.
+ * @typedef {{from: string, to: string, step?: string}} TimeRange
+ */
+/** The range at a moment: its ends in unix seconds, and its step. @typedef {{start_s: number, end_s: number, step_s: number}} Span */
+
+const LASTS = ["15m", "1h", "6h", "24h", "7d"];
+const DEFAULT_FROM = "-15m";
+const MOST_POINTS = 360;
+const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+const UNITS_S = { w: 604_800, d: 86_400, h: 3600, m: 60, s: 1 };
+const DURATION = /^-?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
+const ABSOLUTE = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/i;
+const EXPECTED = "expected now, a time before now such as -2h, or RFC 3339 with a zone such as 2026-05-01T13:00:00Z";
+const FASTEST_MS = 5000;
+const SLOWEST_MS = 30_000;
+
+/**
+ * Return the seconds of a duration such as "1h30m", or undefined if the text is none.
+ * @param {string} text
+ */
+export function secondsOf(text) {
+  const [, ...counts] = DURATION.exec(text) ?? [];
+  const total = Object.values(UNITS_S).reduce((sum, unit_s, number) => sum + Number(counts[number] ?? 0) * unit_s, 0);
+  return total > 0 ? total : undefined;
+}
+
+/**
+ * Return a time in unix seconds, or undefined if the text is none.
+ * @param {string} text
+ * @param {number} now_s
+ */
+export function timeOf(text, now_s) {
+  if (text === "now") return now_s;
+  const before_s = secondsOf(text);
+  if (before_s !== undefined) return now_s - before_s;
+  return ABSOLUTE.test(text) ? Date.parse(text) / 1000 : undefined;
+}
+
+/**
+ * Return the step that the page chooses for a range: at most 360 points.
+ * @param {number} length_s
+ */
+export function stepFor(length_s) {
+  return STEPS_S.find((step_s) => length_s / step_s <= MOST_POINTS) ?? Math.ceil(length_s / MOST_POINTS);
+}
+
+/**
+ * Return what is wrong with a range, by the name of its part.
+ * @param {TimeRange} range
+ * @returns {{from?: string, to?: string, step?: string}}
+ */
+export function wrongWith({ from, to, step }) {
+  const now_s = Date.now() / 1000;
+  const [start_s, end_s] = [timeOf(from, now_s), timeOf(to, now_s)];
+  const wrong = /** @type {{from?: string, to?: string, step?: string}} */ ({});
+  if (start_s === undefined) wrong.from = `This is not a time: ${EXPECTED}.`;
+  if (end_s === undefined) wrong.to = `This is not a time: ${EXPECTED}.`;
+  else if (start_s !== undefined && start_s >= end_s) wrong.from = "The range begins at its end or after it.";
+  if (step && secondsOf(step) === undefined) wrong.step = "This is not a duration: expected one such as 30s or 1h30m.";
+  return wrong;
+}
+
+/**
+ * Return where a range is now. Its points lie on multiples of the step, so they stay where they are while time passes.
+ * @param {TimeRange} range a range with nothing wrong
+ * @param {number} [now_s]
+ * @returns {Span}
+ */
+export function spanOf({ from, to, step }, now_s = Date.now() / 1000) {
+  const [start_s = now_s - 900, end_s = now_s] = [timeOf(from, now_s), timeOf(to, now_s)];
+  const step_s = (step && secondsOf(step)) || stepFor(end_s - start_s);
+  if (ABSOLUTE.test(from) && ABSOLUTE.test(to)) return { start_s, end_s, step_s };
+  const onGrid = (/** @type {number} */ time_s) => Math.floor(time_s / step_s) * step_s;
+  return { start_s: onGrid(start_s), end_s: Math.max(onGrid(end_s), onGrid(start_s) + step_s), step_s };
+}
+
+/**
+ * Return the range in the address, or the default one (a hook).
+ * @returns {TimeRange}
+ */
+export function useTimeRange() {
+  const { params } = usePlace();
+  return { from: params.get("from") ?? DEFAULT_FROM, to: params.get("to") ?? "now", step: params.get("step") ?? undefined };
+}
+
+/**
+ * Return how often what is in a range may change, in milliseconds; 0 is never, since it lies in the past.
+ * @param {TimeRange} range
+ */
+export function refreshOf(range) {
+  const { end_s, step_s } = spanOf(range);
+  if (ABSOLUTE.test(range.to) && end_s < Date.now() / 1000) return 0;
+  return Math.min(SLOWEST_MS, Math.max(FASTEST_MS, step_s * 1000));
+}
+
+/**
+ * Return a time as the address has it, to the second.
+ * @param {number} time_s
+ */
+export const isoOf = (time_s) => new Date(Math.round(time_s) * 1000).toISOString().replace(".000Z", "Z");
+
+/**
+ * Go to a range between two times, with a new entry of the browser's history.
+ * @param {number} start_s
+ * @param {number} end_s
+ */
+export function zoomTo(start_s, end_s) {
+  change({ from: isoOf(start_s), to: isoOf(Math.max(end_s, start_s + 1)), step: undefined });
+}
+
+/**
+ * Go to a part of the range, or to more than the range; its end is never after now.
+ * @param {TimeRange} range
+ * @param {number} factor how many times as long it is then
+ * @param {number} [by] how far it is moved, in lengths
+ */
+export function zoomBy(range, factor, by = 0) {
+  const { start_s, end_s } = spanOf(range);
+  const length_s = end_s - start_s;
+  const middle_s = (start_s + end_s) / 2 + by * length_s;
+  const end = Math.min(Date.now() / 1000, middle_s + (length_s * factor) / 2);
+  zoomTo(end - length_s * factor, end);
+}
+
+/** The bar with which a range is chosen. */
+export function RangeBar() {
+  const range = useTimeRange();
+  const { from, to, step } = range;
+  const wrong = wrongWith(range);
+  const isWrong = Object.keys(wrong).length > 0;
+  const isOwn = isWrong || to !== "now" || Boolean(step) || !LASTS.includes(from.slice(1));
+  const [isOpen, setIsOpen] = useState(isWrong);
+  const move = (/** @type {number} */ factor, /** @type {number} */ by = 0) => zoomBy(range, factor, by);
+  return html`<div class="range" role="group" aria-label="Range of time">
+    <div class="choices">
+      ${LASTS.map((last) => {
+        const isChosen = !isOwn && from === `-${last}`;
+        const choose = () => change({ from: `-${last}`, to: undefined, step: undefined });
+        return html`<button key=${last} type="button" aria-pressed=${isChosen} title=${`The last ${last}`} onClick=${choose}>${last}</button>`;
+      })}
+      <button type="button" aria-pressed=${isOwn} aria-expanded=${isOpen} onClick=${() => setIsOpen(!isOpen)}>Own range</button>
+    </div>
+    ${
+      !isWrong &&
+      html`<div class="choices">
+        <button type="button" aria-label="Earlier" title="Earlier by half of the range" onClick=${() => move(1, -0.5)}>◂</button>
+        <button type="button" aria-label="Later" title="Later by half of the range" onClick=${() => move(1, 0.5)}>▸</button>
+        <button type="button" aria-label="Zoom in" title="Zoom in; or drag over a chart" onClick=${() => move(0.5)}>+</button>
+        <button type="button" aria-label="Zoom out" title="Zoom out; or double-click a chart" onClick=${() => move(2)}>−</button>
+      </div>
+      <${Spelled} range=${range} />`
+    }
+    ${isOpen && html`<${OwnRange} key=${`${from} ${to} ${step}`} range=${range} wrong=${wrong} />`}
+  </div>`;
+}
+
+/** The range in words, with the zone. @param {{range: TimeRange}} props */
+function Spelled({ range }) {
+  const { start_s, end_s, step_s } = spanOf(range);
+  const [start, end] = [new Date(start_s * 1000), new Date(end_s * 1000)];
+  const isLive = range.to === "now";
+  const begin = clock(start).replace(` ${zone(start)}`, "");
+  const text = isLive ? `${duration(end_s - start_s)} until now` : `${begin} – ${clock(end)}`;
+  const title = isLive
+    ? `since ${clock(start)}, a point every ${duration(step_s)}`
+    : `${duration(end_s - start_s)}, a point every ${duration(step_s)}`;
+  return html`<span class="spelled" title=${title}>${text}, every ${duration(step_s)} · <span title="Times are in the zone of this browser">${zone(end)}</span></span>`;
+}
+
+/** @param {{range: TimeRange, wrong: Record<string, string>}} props */
+function OwnRange({ range, wrong }) {
+  const form = useRef(/** @type {HTMLFormElement | null} */ (null));
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const given = new FormData(form.current ?? undefined);
+    const text = (/** @type {string} */ name) => String(given.get(name) ?? "").trim();
+    change({ from: signed(text("from")), to: signed(text("to")), step: text("step") });
+  };
+  useEffect(() => {
+    /** @type {HTMLElement | null | undefined} */ (form.current?.querySelector("[aria-invalid], input"))?.focus();
+  }, []);
+  const { start_s, end_s, step_s } = spanOf(range);
+  const values = { from: range.from, to: range.to, step: range.step ?? "" };
+  const titles = { from: "From", to: "To", step: "Step" };
+  const hints = { from: `-2h or ${isoOf(start_s)}`, to: `now or ${isoOf(end_s)}`, step: `${step_s}s` };
+  return html`<form ref=${form} class="own" onSubmit=${submit} noValidate>
+    ${
+      /** @type {const} */ (["from", "to", "step"]).map(
+        (name) => html`<label key=${name}>${titles[name]}
+        <input
+          name=${name} defaultValue=${values[name]} placeholder=${hints[name]} title=${name === "step" ? "The time between two points; left empty, the page chooses it" : EXPECTED}
+          aria-invalid=${wrong[name] ? "true" : undefined} aria-describedby=${wrong[name] && `wrong-${name}`} autocomplete="off" spellcheck=${false}
+        />
+        ${wrong[name] && html`<span id=${`wrong-${name}`} class="wrong" role="alert">${wrong[name]}</span>`}
+      </label>`,
+      )
+    }
+    <button class="main">Show</button>
+  </form>`;
+}
+
+/** Return a duration with its sign, which people leave out, and other texts as they are. @param {string} text */
+const signed = (text) => (secondsOf(text) !== undefined && !text.startsWith("-") ? `-${text}` : text);
