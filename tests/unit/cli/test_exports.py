@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
@@ -61,7 +62,7 @@ from typing import Literal
 import attrs
 from statcore.model import parse_duration
 from statcore.plugins import QuerierSpec, hookimpl
-from statcore.promql import Aggregation, BinaryOperation, Call, Number, RangeSelector, Selector
+from statcore.promql import Aggregation, Call, HistogramQuantile, RangeSelector, Selector
 from statcore.queriers import UtilizationMetricQuerier
 
 STATCORE_PLUGIN_API = 1
@@ -72,6 +73,14 @@ def rate(query, window):
 def doubled(query, window):
     return rate(query, parse_duration(window) * 2)
 
+def slow(query, window):
+    turns = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
+    return HistogramQuantile(0.95, Aggregation("sum", turns, (*query.group_by, "le")))
+
+def mean(query, window):
+    means = Call("avg_over_time", RangeSelector(Selector(query.name, query.matchers), "1h"))
+    return Aggregation("avg", means, query.group_by)
+
 def raising(query, window):
     raise ZeroDivisionError("no fan")
 
@@ -80,7 +89,7 @@ def wider(query, window):
 
 @attrs.frozen(kw_only=True)
 class Fan(UtilizationMetricQuerier):
-    metric_name: Literal["rate", "doubled", "raising", "wider"]
+    metric_name: Literal["rate", "doubled", "slow", "mean", "raising", "wider"]
     fan: str | None = None
     def name(self): return "fan_turns"
     def labels(self): return {"metric": self.metric_name} | ({"fan": self.fan} if self.fan else {})
@@ -290,7 +299,7 @@ class TestGrafana:
         result = statcore("grafana", env=ALONE)
 
         titles = [panel["title"] for panel in panels(read(result, exit_code=1))]
-        assert ["fan rate"] == [title for title in titles if title.startswith("fan")]
+        assert ["fan rate", "fan slow", "fan mean"] == [title for title in titles if title.startswith("fan")]
         assert "container mem (bytes)" in titles
         for name in ("doubled", "raising", "wider"):
             assert f"statcore: fan {name} is left out: " in result.stderr
@@ -315,6 +324,17 @@ class TestGrafana:
         titles = [panel["title"] for panel in panels(read(result, exit_code=1))]
         assert ("busy" in titles, "everything" in titles) == (True, False)
         assert "the preset everything is left out: " in result.stderr
+
+    def test_presets_need_an_extra(self, statcore: Invoke, presets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without the extra, kinds are written, and a file of presets is an error."""
+        monkeypatch.setitem(sys.modules, "promql_parser", None)
+
+        without = statcore("grafana", env=ALONE)
+        result = statcore("grafana", "--presets", presets, env=ALONE)
+
+        assert ["container"] == [panel["title"] for panel in json.loads(without.stdout)["panels"] if panel["type"] == "row"]
+        assert (1, "") == (result.exit_code, result.stdout)
+        assert "pip install 'statcore[presets]'" in result.stderr
 
     def test_each_variable_has_a_name_of_its_own(
         self, statcore: Invoke, install: Callable[..., Path], tmp_path: Path
@@ -382,7 +402,12 @@ class TestRules:
 
         names = re.findall(r'record: "(.*)"', result.stdout)
         assert (1, len(names)) == (result.exit_code, len(set(names)))
-        assert ["fan:fan_rate:rate5m", "fan:fan_doubled:rate5m"] == [name for name in names if name.startswith("fan")]
+        assert {
+            "fan:fan_rate:rate5m",
+            "fan:fan_doubled:rate10m",
+            "fan:fan_slow:quantile0_95_rate5m",
+            "fan:fan_mean:avg_avg_over_time1h",
+        } == {name for name in names if name.startswith("fan")}
         assert "east_wing:lift_a_b:rate5m of lift a_b is left out: a rule of lift a.b has the same name" in result.stderr
         for name in ("raising", "wider"):
             assert f"statcore: fan {name} is left out: " in result.stderr

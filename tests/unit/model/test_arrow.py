@@ -122,6 +122,13 @@ def test_an_empty_result_has_columns(result: MatrixResult) -> None:
         assert (0, len(labels) + 2) == method().shape
 
 
+def test_columns_without_rows_have_types() -> None:
+    """A batch of no ids still has its fields."""
+    table = pyarrow.table(StatisticsColumns({"mem.current": Column(())}, problems={}, ages_s={}))
+
+    assert (0, [pyarrow.large_string()]) == (table.num_rows, table.schema.types)
+
+
 def test_a_large_result_is_whole() -> None:
     """Texts are repeated and nulls are packed in the right rows, beyond the 64 KiB and 8 rows of small cases."""
     series = tuple(
