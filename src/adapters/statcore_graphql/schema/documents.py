@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -16,6 +17,9 @@ _LONGEST_TEXT: Final = 10_000
 """How many characters the text of a kept document may have; a text of few tokens may be megabytes long."""
 
 
+_MAX_DIGITS: Final = 1_000
+_LONG_NUMBER: Final = re.compile(rf"(?<![\w\"])-?[0-9]{{{_MAX_DIGITS + 1}}}")
+"""A number that Python may refuse to convert, which graphql-core does not expect."""
 _Rules: TypeAlias = tuple[type[ASTValidationRule], ...]
 
 
@@ -59,6 +63,8 @@ class DocumentCache(SchemaExtension):
     def on_parse(self) -> Iterator[None]:
         """Set the document of the request."""
         context = self.execution_context
+        if context.query and _LONG_NUMBER.search(context.query):
+            raise GraphQLError(f"the document has a number of more than {_MAX_DIGITS} digits")
         if context.query and len(context.query) <= _LONGEST_TEXT:
             self._known = self._documents(context.query, context.validation_rules, **context.parse_options)
             context.graphql_document = self._known.node
