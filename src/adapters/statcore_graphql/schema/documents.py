@@ -86,7 +86,7 @@ class OperationCheck(SchemaExtension):
 
     def on_validate(self) -> Iterator[None]:
         """Count the operations."""
-        context = self.execution_context
+        context: Any = self.execution_context
         document = context.graphql_document
         if document is not None and context._provided_operation_name is None:  # noqa: SLF001 - the public name is the first's
             count = sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions)
