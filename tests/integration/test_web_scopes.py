@@ -122,6 +122,20 @@ async def test_every_argument_of_every_field_is_answered_as_if_nothing_else_exis
                 assert (expected.status, await expected.text()) == (response.status, text), place
 
 
+async def test_a_scope_of_alternatives_shows_nothing_else(valkey: Server, server: Server, tmp_path: Path) -> None:
+    """Sums and presets are refused; lists and queries of single kernels have the objects of both alternatives."""
+    scope = f"[{PROJECT.scope}, {AGENT.scope}]"
+    async with running(EVERYTHING, valkey, server, tmp_path, scope=scope, source="manager") as service:
+        shown: set[str] = set()
+        for place, query in every_query(values_of("theirs", await cursors(service.runtime))):
+            response = await post(service.client, query, token=service.scoped)
+            text = await response.text()
+            assert set() == leaked(query, response, text), place
+            assert "InternalError" not in text, place
+            shown |= {mark for mark in marks_of("mine") if mark in text and mark not in query}
+    assert marks_of("mine") <= {*shown, id_of("user", "mine"), id_of("project", "mine")}
+
+
 async def test_an_operator_sees_everything_by_these_queries(valkey: Server, server: Server, tmp_path: Path) -> None:
     """Each field of the schema has a value, and each object of the other project is shown, or the tests show nothing."""
     answered: set[str] = set()
