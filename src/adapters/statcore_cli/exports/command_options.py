@@ -10,8 +10,10 @@ import click
 from statcore.errors import InputError, PluginError
 from statcore.plugins.hooks import QuerierSpec
 from statcore.plugins.querier_kinds import metric_names
+from statcore.queriers.container import OWNER_LABELS
 from statcore.queriers.matcher import Matchers
 from statcore_cli.command_context import CommandContext
+from statcore_cli.command_line import completing
 from statcore_cli.event_loop import run
 from statcore_cli.exports.queries import ExportedQuery, exported_queries, known_metrics, read_scope
 from statcore_cli.standard_output import plugin_code, printable
@@ -25,6 +27,7 @@ def export_options() -> list[click.Parameter]:
             metavar="LABEL=VALUE",
             multiple=True,
             help="Confine every query to series with this label. Repeat a label to allow several values.",
+            shell_complete=completing(lambda _: OWNER_LABELS, ending="="),
         ),
         click.Option(
             ["--output"],
