@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
-from click.shell_completion import CompletionItem
 from rich.filesize import decimal
 
 from statcore.queriers.container import OWNER_LABELS
@@ -29,10 +28,9 @@ from statcore.services.listing import (
     ObjectListing,
 )
 from statcore_cli.command_context import CommandContext
-from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.command_line import completing, format_option, setting_options
 from statcore_cli.event_loop import run, run_until_stopped
 from statcore_cli.output import screen_table, write, write_json, write_table
-from statcore_cli.scope_option import complete_owner_label
 from statcore_cli.watching import INTERVAL_S, watch
 
 if TYPE_CHECKING:
@@ -74,10 +72,6 @@ _DROPPABLE: Final = (
 """The headers that a narrow terminal leaves out, the least important first."""
 
 
-def _complete_sort(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in SORTS if name.startswith(incomplete)]
-
-
 def list_options() -> list[click.Parameter]:
     """Return the options of a list, besides settings and the format."""
     return [
@@ -85,14 +79,14 @@ def list_options() -> list[click.Parameter]:
             ["--sort"],
             metavar="NAME",
             help=f"{', '.join(SORTS)}; - in front sorts in descending order.  [default: id]",
-            shell_complete=_complete_sort,
+            shell_complete=completing(lambda _: SORTS),
         ),
         click.Option(
             ["--filter", "filters"],
             metavar="TEXT",
             multiple=True,
             help="A part of an id, or LABEL=ID such as user_id=ID, to list only what has it. If repeated, all must match.",
-            shell_complete=complete_owner_label,
+            shell_complete=completing(lambda _: OWNER_LABELS, ending="="),
         ),
         click.Option(["--watch"], is_flag=True, help=f"Read again every {INTERVAL_S:g} seconds, until Ctrl-C."),
     ]
