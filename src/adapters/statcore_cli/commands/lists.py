@@ -186,11 +186,9 @@ def _csv_row(item: ListedObject[Any]) -> list[str]:
 
 def _common_problem(page: ListPage[Any]) -> str | None:
     """Return the problem that all of several objects have instead of figures, such as a store that is down, or None."""
-    problems = {_figures(item).problem for item in page.items}
-    is_common = len(page.items) > 1 and all(
-        _figures(item) == Figures(problem=_figures(item).problem) for item in page.items
-    )
-    return problems.pop() if is_common and len(problems) == 1 else None
+    first = _figures(page.items[0])
+    is_common = len(page.items) > 1 and all(_figures(item) == first for item in page.items)
+    return first.problem if is_common and first == Figures(problem=first.problem) else None
 
 
 def _text_rows(page: ListPage[Any], *, with_problems: bool) -> Iterator[list[str]]:
