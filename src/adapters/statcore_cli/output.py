@@ -273,11 +273,11 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: 
     return str(figure.show())
 
 
-def _bytes_label(number: float, chars: int, delta: object, left: bool = False) -> str:  # noqa: FBT001, FBT002 - plotille's
+def _bytes_label(val: float, chars: int, delta: object, left: bool = False) -> str:  # noqa: FBT001, FBT002 - plotille's
     from rich.filesize import decimal  # noqa: PLC0415
 
     del delta
-    text = decimal(int(number))
+    text = decimal(int(val))
     return text.ljust(chars) if left else text.rjust(chars)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
 from statcore.errors import PluginError
 from statcore.plugins.fields import FieldType, QuerierField
@@ -103,10 +104,14 @@ class QuerierOptions:
                 type=click.Choice(list(field.choices)) if field.choices else _TYPES[field.type],
                 required=field.required,
                 help=f"{field.help}  [default: {field.note}]" if field.note else field.help,
-                shell_complete=completing(lambda _: self.spec.units) if field.name == METRIC_FIELD else None,
+                shell_complete=self._completing(field),
             )
             for field in self.spec.fields
         ]
+
+    def _completing(self, field: QuerierField) -> Callable[..., list[CompletionItem]] | None:
+        """Return what completes the value of a field, if click does not do it by the field's type."""
+        return completing(lambda _: self.spec.units) if field.name == METRIC_FIELD and not field.choices else None
 
     def flag(self, field: QuerierField) -> str:
         """Return the flag of a field."""
